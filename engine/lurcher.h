@@ -1,0 +1,345 @@
+/* lurcher.h - the public header of liblurcher: everything a C program, and the Lua bindings, can do.
+ *
+ * Objects are opaque and counted: lur_X_new gives one reference, lur_X_retain adds one, lur_X_release takes one
+ * (NULL is fine). Objects hold what they need, so the order of release never matters.
+ * Functions that can fail return lur_status, give results last and touch no output on failure;
+ * lur_last_error() has the calling thread's message. Nothing here prints or exits.
+ * One context and what hangs on it belong to one thread at a time; separate contexts may run in parallel.
+ * Names given in are copied; names given out live as long as the object that gave them. Indices are 0-based. */
+#ifndef LURCHER_H
+#define LURCHER_H
+
+#include "kernels/base.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define LURCHER_VERSION "0.1.0"
+
+typedef struct lur_context lur_context;
+typedef struct lur_device lur_device;
+typedef struct lur_tensor lur_tensor;
+typedef struct lur_layer lur_layer;
+typedef struct lur_node lur_node;
+typedef struct lur_model lur_model;
+typedef struct lur_optimizer lur_optimizer;
+typedef struct lur_run lur_run;
+
+/* ---- settings: named options, checked against a declared table -------------------------------------------- */
+
+typedef enum lur_value_type { LUR_NONE = 0, LUR_BOOL, LUR_INT, LUR_REAL, LUR_STRING, LUR_INTS } lur_value_type;
+
+/* One named option. name NULL: the position-th option of the list part (1-based), as in nn.conv2d{ 64, 3 }. */
+typedef struct lur_setting {
+  const char *name;
+  int position;
+  lur_value_type type;
+  bool boolean;
+  int64_t integer;             /* LUR_INT */
+  double real;                 /* LUR_REAL; for LUR_INT the same number */
+  const char *string;          /* LUR_STRING */
+  int64_t ints[LUR_MAX_DIMS];  /* LUR_INTS: {2, 3} */
+  int count;                   /* of ints */
+} lur_setting;
+
+/* ---- context: seed, threads, devices ----------------------------------------------------------------------- */
+
+/* threads: compute threads, 0 for one a core (LURCHER_THREADS in the environment overrides). */
+lur_status lur_context_new(uint64_t seed, int threads, lur_context **context);
+void lur_context_retain(lur_context *context);
+void lur_context_release(lur_context *context);
+/* Seeds what is made from now on: weights of layers, dropout of runs, lur_tensor_uniform and _normal. */
+void lur_context_seed(lur_context *context, uint64_t seed);
+uint64_t lur_context_get_seed(const lur_context *context);
+int lur_context_threads(const lur_context *context);
+/* Opens "cpu", "ref", "cuda:0", "cuda" or "auto" once; the context keeps it. */
+lur_status lur_context_device(lur_context *context, const char *name, lur_device **device);
+const char *lur_device_name(const lur_device *device);
+/* What can be opened here: "ref", "cpu", then "cuda:0"... Returns the number; writes at most capacity names.
+   Where CUDA cannot be used *why says why (NULL otherwise). */
+int lur_device_list(char names[][32], int capacity, const char **why);
+
+/* Asks every run and fit of the context to stop between steps with LUR_EINTERRUPTED. Async-signal-safe. */
+void lur_context_interrupt(lur_context *context);
+/* LUR_EINTERRUPTED once after a request, which it takes back; else LUR_OK. */
+lur_status lur_context_check_interrupt(lur_context *context);
+
+/* ---- tensor ------------------------------------------------------------------------------------------------- */
+
+/* Zero-filled, on device (NULL: host memory of "cpu"). Row-major. */
+lur_status lur_tensor_new(lur_context *context, lur_device *device, lur_dtype dtype, const lur_shape *shape, lur_tensor **tensor);
+void lur_tensor_retain(lur_tensor *tensor);
+void lur_tensor_release(lur_tensor *tensor);
+lur_context *lur_tensor_context(const lur_tensor *tensor);
+lur_device *lur_tensor_device(const lur_tensor *tensor);
+lur_dtype lur_tensor_dtype(const lur_tensor *tensor);
+const lur_shape *lur_tensor_shape(const lur_tensor *tensor);
+size_t lur_tensor_bytes(const lur_tensor *tensor);
+/* Host address of the first element; NULL when the tensor is not in host memory. Writes are seen by every view. */
+void *lur_tensor_data(const lur_tensor *tensor);
+
+/* Shares memory: `count` rows of the first dimension from `first`. */
+lur_status lur_tensor_view(lur_tensor *tensor, int64_t first, int64_t count, lur_tensor **view);
+/* Shares memory under another shape of as many elements; one extent may be -1. */
+lur_status lur_tensor_reshape(lur_tensor *tensor, const lur_shape *shape, lur_tensor **view);
+lur_status lur_tensor_clone(lur_tensor *tensor, lur_tensor **copy);
+lur_status lur_tensor_to(lur_tensor *tensor, lur_device *device, lur_tensor **copy); /* retains when already there */
+lur_status lur_tensor_cast(lur_tensor *tensor, lur_dtype dtype, lur_tensor **copy);  /* i32, u8: truncates, saturates */
+/* Copies elements between equal shapes and dtypes, any devices. */
+lur_status lur_tensor_copy(lur_tensor *dst, lur_tensor *src);
+/* One element by flat index, as double, on any device. LUR_EARG out of range. */
+lur_status lur_tensor_get(const lur_tensor *tensor, int64_t index, double *value);
+lur_status lur_tensor_set(lur_tensor *tensor, int64_t index, double value);
+lur_status lur_tensor_fill(lur_tensor *tensor, double value);
+/* Draws from the context's stream: uniform in [low, high), normal by Box-Muller. f32 only. */
+lur_status lur_tensor_uniform(lur_tensor *tensor, double low, double high);
+lur_status lur_tensor_normal(lur_tensor *tensor, double mean, double deviation);
+
+/* Arithmetic on host tensors; results are new f32 tensors (i32 where both are i32; comparisons give i32 0 or 1).
+   Shapes broadcast as in NumPy: trailing extents equal or 1. LUR_EDEVICE for tensors in device memory. */
+typedef enum lur_tensor_op2 { LUR_T_ADD, LUR_T_SUB, LUR_T_MUL, LUR_T_DIV, LUR_T_POW, LUR_T_MAXIMUM, LUR_T_MINIMUM,
+                              LUR_T_EQ, LUR_T_LT, LUR_T_LE } lur_tensor_op2;
+typedef enum lur_tensor_op1 { LUR_T_NEG, LUR_T_ABS, LUR_T_EXP, LUR_T_LOG, LUR_T_SQRT, LUR_T_SQUARE, LUR_T_RELU,
+                              LUR_T_SIGMOID, LUR_T_TANH } lur_tensor_op1;
+typedef enum lur_tensor_fold { LUR_T_SUM, LUR_T_MEAN, LUR_T_MAX, LUR_T_MIN, LUR_T_ARGMAX, LUR_T_ARGMIN } lur_tensor_fold;
+lur_status lur_tensor_binary(lur_tensor_op2 op, lur_tensor *a, lur_tensor *b, lur_tensor **y);
+lur_status lur_tensor_unary(lur_tensor_op1 op, lur_tensor *a, lur_tensor **y);
+/* Over dimension axis (dropped), or over everything when axis is -1 (a scalar). argmax, argmin: i32, the first on ties. */
+lur_status lur_tensor_reduce(lur_tensor_fold op, lur_tensor *a, int axis, lur_tensor **y);
+lur_status lur_tensor_softmax(lur_tensor *a, lur_tensor **y); /* over the last dimension */
+lur_status lur_tensor_matmul(lur_tensor *a, lur_tensor *b, lur_tensor **y); /* m x k times k x n */
+lur_status lur_tensor_transpose(lur_tensor *a, lur_tensor **y);             /* 2-D */
+lur_status lur_tensor_select(lur_tensor *a, lur_tensor *rows, lur_tensor **y); /* rows: i32, 0-based; LUR_EARG outside */
+lur_status lur_tensor_concat(int n, lur_tensor *const *x, int axis, lur_tensor **y);
+
+/* ---- layers ------------------------------------------------------------------------------------------------- */
+
+/* A layer kind's declared options, for help texts and checks. */
+typedef struct lur_option_info {
+  const char *name, *type, *def, *help; /* def NULL: required */
+} lur_option_info;
+int lur_layer_kind_count(void);
+const char *lur_layer_kind_name(int index); /* "conv2d" */
+const char *lur_layer_kind_help(int index); /* one line */
+int lur_layer_kind_options(int index, lur_option_info *info, int capacity);
+
+/* Makes a layer. Every kind takes `name` (default: kind_1, kind_2, ... counted in the context) and `trainable`.
+   Unknown or ill-typed options: LUR_EARG with the nearest known name. Weights are made at the first application,
+   from (seed, layer name, weight name) alone: the order in which layers are made does not change them. */
+lur_status lur_layer_new(lur_context *context, const char *kind, const lur_setting *settings, int n, lur_layer **layer);
+void lur_layer_retain(lur_layer *layer);
+void lur_layer_release(lur_layer *layer);
+const char *lur_layer_name(const lur_layer *layer);
+const char *lur_layer_kind(const lur_layer *layer);
+bool lur_layer_trainable(const lur_layer *layer);
+void lur_layer_set_trainable(lur_layer *layer, bool trainable);
+/* Writes "conv2d{ filters = 32, kernel = {3,3} }" into text (truncates); returns the length it needs. */
+int lur_layer_format(const lur_layer *layer, char *text, size_t capacity);
+
+/* Weights of a layer, in Keras's order (kernel, bias; gamma, beta, moving_mean, moving_variance; ...). */
+int lur_layer_weight_count(const lur_layer *layer);
+const char *lur_layer_weight_name(const lur_layer *layer, int index); /* "kernel", "depthwise_kernel" */
+bool lur_layer_weight_learned(const lur_layer *layer, int index);     /* false for moving statistics */
+lur_tensor *lur_layer_weight(const lur_layer *layer, int index);      /* borrowed; on the device of the last compile */
+/* Overwrites a weight; shapes must agree (LUR_ESHAPE names layer, weight and both). */
+lur_status lur_layer_set_weight(lur_layer *layer, int index, lur_tensor *value);
+/* Draws the weights anew, as the first application did, from the context's present seed. */
+lur_status lur_layer_reset(lur_layer *layer);
+
+/* ---- graph -------------------------------------------------------------------------------------------------- */
+
+/* A named input; shape is one sample's, without the batch: {299, 299, 3}. */
+lur_status lur_input(lur_context *context, const char *name, lur_dtype dtype, const lur_shape *sample, lur_node **node);
+/* A named i32 vector of row numbers (0-based in C, 1-based in Lua), for gather. Its length is a batch size of its own. */
+lur_status lur_index(lur_context *context, const char *name, lur_node **node);
+/* One application: a new node. Weights are made here the first time, checked against x afterwards. */
+lur_status lur_layer_apply(lur_layer *layer, int n, lur_node *const *x, lur_node **y);
+void lur_node_retain(lur_node *node);
+void lur_node_release(lur_node *node);
+lur_layer *lur_node_layer(const lur_node *node);     /* borrowed; inputs have one too, of kind "input" or "index" */
+const lur_shape *lur_node_shape(const lur_node *node); /* one sample's */
+lur_context *lur_node_context(const lur_node *node);
+
+/* ---- model -------------------------------------------------------------------------------------------------- */
+
+/* Outputs by name. Inputs: the given nodes in order, or with ninputs 0 every input the outputs reach, by name.
+   LUR_EARG for two inputs, outputs or layers of one name, or an input that is no input node. */
+lur_status lur_model_new(lur_context *context, int ninputs, lur_node *const *inputs, int noutputs,
+                         const char *const *names, lur_node *const *outputs, lur_model **model);
+void lur_model_retain(lur_model *model);
+void lur_model_release(lur_model *model);
+lur_context *lur_model_context(const lur_model *model);
+int lur_model_input_count(const lur_model *model);
+int lur_model_output_count(const lur_model *model);
+const char *lur_model_input_name(const lur_model *model, int index);
+const char *lur_model_output_name(const lur_model *model, int index);
+lur_node *lur_model_input(const lur_model *model, int index);   /* borrowed */
+lur_node *lur_model_output(const lur_model *model, int index);  /* borrowed */
+/* Applies the model's layers to other inputs: new nodes, the same weights. y has room for every output. */
+lur_status lur_model_apply(lur_model *model, int n, lur_node *const *x, lur_node **y);
+/* Layers in Keras's model.layers order: by decreasing distance to the outputs, ties by first visit of a pre-order
+   walk from the outputs. A layer that is applied more than once stands once. */
+int lur_model_layer_count(const lur_model *model);
+lur_layer *lur_model_layer(const lur_model *model, int index); /* borrowed */
+/* Position of the layer of that name, or -1. */
+int lur_model_find(const lur_model *model, const char *name);
+/* Output shape of one sample at the layer's first application in the model. */
+const lur_shape *lur_model_layer_shape(const lur_model *model, int index);
+/* The node of the layer's first application: cut a trunk anywhere. Borrowed. */
+lur_node *lur_model_layer_node(const lur_model *model, int index);
+/* Names of the layers that feed the layer's first application; returns their number. */
+int lur_model_layer_inputs(const lur_model *model, int index, const char **names, int capacity);
+int64_t lur_model_parameters(const lur_model *model, bool trainable_only);
+/* The definition as JSON (layers, options, wiring, names), and a model made from one, weights drawn anew.
+   The text is the caller's to free with lur_text_free. */
+lur_status lur_model_to_json(const lur_model *model, char **text);
+lur_status lur_model_from_json(lur_context *context, const char *text, lur_model **model);
+void lur_text_free(char *text);
+
+/* ---- training and inference --------------------------------------------------------------------------------- */
+
+/* kind: "sgd" (lr 0.01, momentum, nesterov, decay), "adam" (lr 0.001, beta_1, beta_2, epsilon, decay), "adamw"
+   (weight_decay 0.01), "nadam" (lr 0.002, schedule_decay); all: weight_decay, clip_norm, clip_value.
+   An optimizer is only its options; its state lives in the run. */
+lur_status lur_optimizer_new(lur_context *context, const char *kind, const lur_setting *settings, int n, lur_optimizer **optimizer);
+void lur_optimizer_retain(lur_optimizer *optimizer);
+void lur_optimizer_release(lur_optimizer *optimizer);
+const char *lur_optimizer_kind(const lur_optimizer *optimizer);
+int lur_optimizer_kind_options(const char *kind, lur_option_info *info, int capacity); /* -1: no such kind */
+int lur_optimizer_format(const lur_optimizer *optimizer, char *text, size_t capacity);
+
+typedef struct lur_loss {
+  const char *output; /* a model output */
+  const char *kind;   /* "categorical_crossentropy", "binary_crossentropy" or "mean_squared_error" */
+  double weight;      /* 0: reported, no backward */
+  double label_smoothing;
+} lur_loss;
+
+typedef struct lur_compile_options {
+  lur_device *device;
+  int nlosses;
+  const lur_loss *losses;    /* none: inference only */
+  lur_optimizer *optimizer;  /* NULL: no lur_run_step */
+  bool batchnorm_batch;      /* frozen batch norms use and move batch statistics in training, as Keras 2.0.6 did */
+  bool input_gradients;      /* lur_run_gradient serves inputs too */
+  bool check;                /* guard zones round every buffer, outputs filled with NaN first: slow, for tests */
+  bool no_prune, no_fold, no_split, no_arena; /* switch one pass off, for tests */
+} lur_compile_options;
+
+/* Checks everything that does not depend on the batch: losses name outputs, every op has a kernel. Plans for
+   concrete batch sizes are made at first use and kept. */
+lur_status lur_model_compile(lur_model *model, const lur_compile_options *options, lur_run **run);
+void lur_run_retain(lur_run *run);
+void lur_run_release(lur_run *run);
+lur_model *lur_run_model(const lur_run *run);
+lur_device *lur_run_device(const lur_run *run);
+
+/* Named tensors: inputs by input name, targets by output name, optional sample weights as "NAME_weight".
+   Names that the model does not know are ignored. Tensors may be in host memory: they are copied to the device. */
+typedef struct lur_batch {
+  int n;
+  const char *const *names;
+  lur_tensor *const *tensors;
+} lur_batch;
+
+enum { LUR_MAX_RESULTS = 64 };
+typedef struct lur_results { /* of one batch; Keras's names: loss, NAME_loss, NAME_acc (bare loss, acc for one output) */
+  int n;
+  int64_t samples; /* rows of the first target: what epoch means are weighted by */
+  char names[LUR_MAX_RESULTS][64];
+  double values[LUR_MAX_RESULTS];
+} lur_results;
+
+/* Forward in training form, backward, optimizer step. */
+lur_status lur_run_train(lur_run *run, const lur_batch *batch, lur_results *results);
+/* The same without the step; gradients are added to those already there. */
+lur_status lur_run_accumulate(lur_run *run, const lur_batch *batch, lur_results *results);
+lur_status lur_run_step(lur_run *run);           /* applies the gradients and zeroes them */
+void lur_run_zero_gradients(lur_run *run);
+/* Forward in inference form with losses. */
+lur_status lur_run_evaluate(lur_run *run, const lur_batch *batch, lur_results *results);
+/* Forward in inference form; outputs has room for every model output, each a new host tensor. No targets needed. */
+lur_status lur_run_predict(lur_run *run, const lur_batch *batch, lur_tensor **outputs);
+/* Forward only, in training form or not, then read any output; and backward from given output gradients
+   (NULL entries count as zero). For tests, and for losses written by hand. */
+lur_status lur_run_forward(lur_run *run, const lur_batch *batch, bool training, lur_tensor **outputs);
+lur_status lur_run_backward(lur_run *run, lur_tensor *const *output_gradients);
+/* Copy of a gradient of the last backward: a weight by layer and weight name, or with weight NULL an input. */
+lur_status lur_run_gradient(lur_run *run, const char *layer, const char *weight, lur_tensor **gradient);
+
+double lur_run_lr(const lur_run *run);
+void lur_run_set_lr(lur_run *run, double lr);
+int64_t lur_run_iterations(const lur_run *run); /* optimizer steps made */
+/* A multiplier of the learning rate and of weight decay for one layer (all its weights). */
+lur_status lur_run_scale_layer(lur_run *run, const char *layer, double lr_scale, double decay_scale);
+/* Drops plans and optimizer state and compiles anew after freezing, or with other options. */
+lur_status lur_run_recompile(lur_run *run, const lur_compile_options *options);
+/* Text: steps, bytes, FLOPs, the ten largest holders, of the plan last used. The caller frees it. */
+lur_status lur_run_describe(lur_run *run, char **text);
+/* Bytes of the arena of the plan last used, and of weights, gradients and optimizer state. */
+size_t lur_run_arena_bytes(const lur_run *run);
+size_t lur_run_state_bytes(const lur_run *run);
+/* Seconds per step of the plan last used, summed over the calls since profiling was switched on. */
+void lur_run_set_profile(lur_run *run, bool on);
+typedef struct lur_profile_row {
+  const char *layer, *op, *pass; /* "block2_sepconv1", "depthwise_conv2d", "forward" or "backward" */
+  double seconds, flops, bytes;
+  int64_t calls;
+} lur_profile_row;
+int lur_run_profile(const lur_run *run, lur_profile_row *rows, int capacity); /* returns the number there are */
+
+/* ---- files -------------------------------------------------------------------------------------------------- */
+
+/* What a load did. Text lines, "block14_sepconv1: missing in the file". The caller frees with lur_load_report_free. */
+typedef struct lur_load_report {
+  int loaded, missing, unused, mismatched; /* layers */
+  char *text;
+} lur_load_report;
+void lur_load_report_free(lur_load_report *report);
+
+typedef enum lur_load_match { LUR_LOAD_AUTO = 0, LUR_LOAD_BY_NAME, LUR_LOAD_BY_ORDER } lur_load_match;
+/* Reads weights: Keras .h5 (weights or full model, nested models too), Lurcher or PyTorch-named .safetensors.
+   AUTO: by name; where no name fits, by order. strict: anything missing or mismatched is LUR_ESHAPE or LUR_EFORMAT
+   and no weight is changed. report may be NULL. */
+lur_status lur_model_load_weights(lur_model *model, const char *path, lur_load_match match, bool strict, lur_load_report *report);
+/* .h5: Keras layout that Keras loads; .safetensors: weights only. Atomic. */
+lur_status lur_model_save_weights(lur_model *model, const char *path);
+
+/* A checkpoint: definition, weights, optimizer state, counters, and the caller's own text (JSON, or any).
+   Written beside the target, synced, renamed: a failure leaves the old file. Checksummed. */
+lur_status lur_run_save(lur_run *run, const char *path, const char *extra);
+/* Restores weights, optimizer state and counters into a run of an equal model. *extra as saved, freed by the caller. */
+lur_status lur_run_restore(lur_run *run, const char *path, char **extra);
+/* The model of a checkpoint, with its weights; extra (may be NULL) as saved. */
+lur_status lur_model_load(lur_context *context, const char *path, lur_model **model, char **extra);
+
+/* A safetensors file of named tensors, for features and caches. metadata: pairs key, value. */
+lur_status lur_tensors_save(const char *path, int n, const char *const *names, lur_tensor *const *tensors, int npairs, const char *const *metadata);
+/* Gives one tensor by name or, with name NULL, the count; see lur_archive in files.h for more. */
+typedef struct lur_archive lur_archive;
+lur_status lur_archive_open(lur_context *context, const char *path, lur_archive **archive);
+void lur_archive_close(lur_archive *archive);
+int lur_archive_count(const lur_archive *archive);
+const char *lur_archive_name(const lur_archive *archive, int index);
+lur_status lur_archive_read(lur_archive *archive, int index, lur_tensor **tensor);
+const char *lur_archive_metadata(const lur_archive *archive, const char *key); /* NULL when absent */
+
+/* Replaces a file by text: temporary file, fsync, rename, folder fsync. */
+lur_status lur_file_write(const char *path, const void *bytes, size_t count);
+
+/* ---- metrics (host tensors) --------------------------------------------------------------------------------- */
+
+/* Rows of scores n x c against ids i32 n: the share of rows whose id is among the k best (earlier index wins ties). */
+lur_status lur_top_k(lur_tensor *scores, lur_tensor *ids, int k, double *share);
+/* Mean of -log p[id], p clipped to [1e-15, 1]. */
+lur_status lur_log_loss(lur_tensor *probabilities, lur_tensor *ids, double *loss);
+/* counts i32 c x c, rows truth, columns prediction, added to. */
+lur_status lur_confusion(lur_tensor *scores, lur_tensor *ids, lur_tensor *counts);
+
+#include "engine/data.h"
+
+#ifdef __cplusplus
+}
+#endif
+#endif
