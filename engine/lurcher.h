@@ -43,6 +43,9 @@ typedef struct lur_setting {
   int count;                   /* of ints */
 } lur_setting;
 
+/* The candidate nearest to `name` (edit distance at most 2 and under half its length), or NULL: "did you mean". */
+const char *lur_nearest(const char *name, const char *const *candidates, int n);
+
 /* ---- context: seed, threads, devices ----------------------------------------------------------------------- */
 
 /* threads: compute threads, 0 for one a core (LURCHER_THREADS in the environment overrides). */

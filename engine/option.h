@@ -40,7 +40,4 @@ void lur_option_get(const lur_option *option, const void *options, lur_setting *
 /* For lur_layer_kind_options and its like. */
 int lur_options_info(const lur_option *table, lur_option_info *info, int capacity);
 
-/* The candidate nearest to `name` (edit distance at most 2 and under half its length), or NULL. */
-const char *lur_nearest(const char *name, const char *const *candidates, int n);
-
 #endif

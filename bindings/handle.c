@@ -1,0 +1,258 @@
+/* handle.c - see handle.h. What a state shares (context, count of open handles) stands in one userdata of the
+ * registry: nothing is process-wide, and several Lua states may live side by side. */
+#include "handle.h"
+
+#include <limits.h>
+#include <string.h>
+
+#include "scripts.h"
+
+typedef struct state {
+  lur_context *volatile context;
+  int64_t open;
+} state;
+
+static const char state_key = 0; /* its address names the registry entry */
+
+static int state_gc(lua_State *L) {
+  state *s = lua_touserdata(L, 1);
+  lur_context *context = s->context;
+  s->context = NULL;
+  lur_context_release(context);
+  return 0;
+}
+
+static state *state_of(lua_State *L) {
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &state_key);
+  state *s = lua_touserdata(L, -1);
+  lua_pop(L, 1);
+  if (s != NULL) return s;
+  s = lua_newuserdatauv(L, sizeof *s, 0);
+  *s = (state){0};
+  lua_createtable(L, 0, 1);
+  lua_pushcfunction(L, state_gc);
+  lua_setfield(L, -2, "__gc");
+  lua_setmetatable(L, -2);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &state_key);
+  return s;
+}
+
+lur_context *lur_state_context(lua_State *L) {
+  state *s = state_of(L);
+  if (s->context == NULL) {
+    lur_context *context = NULL;
+    lur_check(L, lur_context_new(0, 0, &context));
+    s->context = context;
+  }
+  return s->context;
+}
+
+lur_context *volatile *lur_state_context_slot(lua_State *L) { return &state_of(L)->context; }
+
+int64_t lur_state_open_handles(lua_State *L) { return state_of(L)->open; }
+
+void lur_state_charge(lua_State *L, size_t bytes) {
+  size_t kb = bytes / 1024;
+  if (kb > 0) lua_gc(L, LUA_GCSTEP, kb > INT_MAX / 2 ? INT_MAX / 2 : (int)kb);
+}
+
+/* ---- classes ---- */
+
+/* Upvalues: methods, getters, the class's own __index (or nil). */
+static int class_index(lua_State *L) {
+  if (lua_type(L, 2) == LUA_TSTRING) {
+    lua_pushvalue(L, 2);
+    if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL) return 1;
+    lua_pushvalue(L, 2);
+    if (lua_rawget(L, lua_upvalueindex(2)) != LUA_TNIL) {
+      lua_pushvalue(L, 1);
+      lua_call(L, 1, 1);
+      return 1;
+    }
+    return 1;
+  }
+  if (lua_isnil(L, lua_upvalueindex(3))) return 0;
+  lua_settop(L, 2);
+  lua_pushvalue(L, lua_upvalueindex(3));
+  lua_insert(L, 1);
+  lua_call(L, 2, 1);
+  return 1;
+}
+
+/* Upvalues: setters, getters, the class's own __newindex (or nil), the class's name. */
+static int class_newindex(lua_State *L) {
+  const char *name = lua_tostring(L, lua_upvalueindex(4));
+  lua_settop(L, 3);
+  if (lua_type(L, 2) == LUA_TSTRING) {
+    lua_pushvalue(L, 2);
+    if (lua_rawget(L, lua_upvalueindex(1)) == LUA_TNIL) {
+      lua_pushvalue(L, 2);
+      bool readable = lua_rawget(L, lua_upvalueindex(2)) != LUA_TNIL;
+      return lur_raise(L, readable ? "field '%s' of a %s cannot be assigned" : "no field '%s' in a %s", lua_tostring(L, 2), name);
+    }
+    lua_pushvalue(L, 1);
+    lua_pushvalue(L, 3);
+    lua_call(L, 2, 0);
+    return 0;
+  }
+  if (lua_isnil(L, lua_upvalueindex(3))) return lur_raise(L, "a %s cannot be indexed by a %s", name, luaL_typename(L, 2));
+  lua_pushvalue(L, lua_upvalueindex(3));
+  lua_insert(L, 1);
+  lua_call(L, 3, 0);
+  return 0;
+}
+
+/* Upvalue of the three: the class. */
+static int handle_tostring(lua_State *L) {
+  const lur_class *type = lua_touserdata(L, lua_upvalueindex(1));
+  const lur_handle *h = luaL_checkudata(L, 1, type->name);
+  if (h->object == NULL) lua_pushfstring(L, "%s (closed)", type->name);
+  else lua_pushfstring(L, "%s: %p", type->name, h->object);
+  return 1;
+}
+
+/* Two handles of one object are equal. */
+static int handle_eq(lua_State *L) {
+  const lur_class *type = lua_touserdata(L, lua_upvalueindex(1));
+  const lur_handle *a = luaL_testudata(L, 1, type->name), *b = luaL_testudata(L, 2, type->name);
+  lua_pushboolean(L, a != NULL && b != NULL && a->object != NULL && a->object == b->object);
+  return 1;
+}
+
+/* handle:close(), __gc, __close. */
+static int handle_close(lua_State *L) {
+  const lur_class *type = lua_touserdata(L, lua_upvalueindex(1));
+  lur_handle *h = luaL_checkudata(L, 1, type->name);
+  if (h->object == NULL) return 0;
+  void *object = h->object;
+  h->object = NULL;
+  state_of(L)->open--;
+  type->release(object);
+  return 0;
+}
+
+static void push_functions(lua_State *L, const luaL_Reg *functions) {
+  lua_newtable(L);
+  if (functions != NULL) luaL_setfuncs(L, functions, 0);
+}
+
+static void set_common(lua_State *L, int index, const luaL_Reg *functions, const lur_class *type) {
+  lua_pushvalue(L, index);
+  lua_pushlightuserdata(L, (void *)(uintptr_t)type);
+  luaL_setfuncs(L, functions, 1);
+  lua_pop(L, 1);
+}
+
+void lur_class_register(lua_State *L, const lur_class *type) {
+  static const luaL_Reg common[] = {{"__gc", handle_close}, {"__close", handle_close},
+                                    {"__tostring", handle_tostring}, {"__eq", handle_eq}, {NULL, NULL}};
+  static const luaL_Reg close_method[] = {{"close", handle_close}, {NULL, NULL}};
+  if (!luaL_newmetatable(L, type->name)) {
+    lua_pop(L, 1);
+    return;
+  }
+  int mt = lua_gettop(L), methods = mt + 1, getters = mt + 2, setters = mt + 3;
+  set_common(L, mt, common, type);
+  if (type->meta != NULL) luaL_setfuncs(L, type->meta, 0);
+  push_functions(L, type->methods);
+  push_functions(L, type->getters);
+  push_functions(L, type->setters);
+  set_common(L, methods, close_method, type);
+  lua_pushvalue(L, methods); /* __methods and __fields: what completion in the REPL and tests/lua/api.lua list */
+  lua_setfield(L, mt, "__methods");
+  lua_pushvalue(L, getters);
+  lua_setfield(L, mt, "__fields");
+  lua_pushvalue(L, setters);
+  lua_pushvalue(L, getters);
+  lua_getfield(L, mt, "__newindex"); /* the class's own, or nil */
+  lua_pushstring(L, type->name);
+  lua_pushcclosure(L, class_newindex, 4);
+  lua_setfield(L, mt, "__newindex");
+  lua_pushvalue(L, methods);
+  lua_pushvalue(L, getters);
+  lua_getfield(L, mt, "__index");
+  lua_pushcclosure(L, class_index, 3);
+  lua_setfield(L, mt, "__index");
+  lua_settop(L, mt - 1);
+}
+
+lur_handle *lur_handle_new(lua_State *L, const lur_class *type) {
+  state_of(L); /* older than every handle, so finalised after them */
+  lur_handle *h = lua_newuserdatauv(L, sizeof *h, 0);
+  h->object = NULL;
+  h->type = type;
+  luaL_setmetatable(L, type->name);
+  return h;
+}
+
+void lur_handle_fill(lua_State *L, lur_handle *handle, void *object) {
+  handle->object = object;
+  if (object != NULL) state_of(L)->open++;
+}
+
+bool lur_handle_is(lua_State *L, int index, const lur_class *type) { return luaL_testudata(L, index, type->name) != NULL; }
+
+void *lur_handle_check(lua_State *L, int arg, const lur_class *type) {
+  lur_handle *h = luaL_checkudata(L, arg, type->name);
+  if (h->object == NULL) luaL_argerror(L, arg, lua_pushfstring(L, "attempt to use a closed %s", type->name));
+  return h->object;
+}
+
+void *lur_handle_test(lua_State *L, int index, const lur_class *type) {
+  lur_handle *h = luaL_testudata(L, index, type->name);
+  if (h == NULL) return NULL;
+  if (h->object == NULL) lur_raise(L, "attempt to use a closed %s", type->name);
+  return h->object;
+}
+
+/* ---- errors ---- */
+
+/* Pushes "script.lua:12: " for the nearest caller outside our own compiled-in scripts; "" when there is none. */
+static void push_where(lua_State *L) {
+  lua_Debug ar;
+  for (int level = 1; lua_getstack(L, level, &ar); level++) {
+    lua_getinfo(L, "Sl", &ar);
+    if (ar.currentline > 0 && !lur_script_is_ours(ar.source)) {
+      lua_pushfstring(L, "%s:%d: ", ar.short_src, ar.currentline);
+      return;
+    }
+  }
+  lua_pushliteral(L, "");
+}
+
+int lur_raise(lua_State *L, const char *format, ...) {
+  push_where(L);
+  va_list args;
+  va_start(args, format);
+  lua_pushvfstring(L, format, args);
+  va_end(args);
+  lua_concat(L, 2);
+  return lua_error(L);
+}
+
+void lur_check(lua_State *L, lur_status status) {
+  if (status == LUR_OK) return;
+  if (status == LUR_EINTERRUPTED) lua_sethook(L, NULL, 0, 0); /* the program's Ctrl-C hook would raise a second time */
+  const char *message = lur_last_error();
+  lur_raise(L, "%s", message[0] != '\0' ? message : lur_status_name(status));
+}
+
+bool lur_status_is_soft(lur_status status) {
+  switch (status) {
+    case LUR_EIO:
+    case LUR_EFORMAT:
+    case LUR_ESHAPE:
+    case LUR_ETYPE:
+    case LUR_EUNSUPPORTED: return true;
+    default: return false;
+  }
+}
+
+int lur_soft(lua_State *L, lur_status status) {
+  if (status == LUR_OK) return 0;
+  if (!lur_status_is_soft(status)) lur_check(L, status);
+  luaL_pushfail(L);
+  lua_pushstring(L, lur_last_error());
+  lua_pushstring(L, lur_status_name(status));
+  return 3;
+}

@@ -1,0 +1,26 @@
+/* modules.h - what the bindings' files give each other. Every lur_open_X registers its classes and pushes its table. */
+#ifndef LUR_MODULES_H
+#define LUR_MODULES_H
+
+#include "args.h"
+#include "handle.h"
+
+int luaopen_lurcher(lua_State *L);
+
+int lur_open_nn(lua_State *L);
+int lur_open_optim(lua_State *L);
+int lur_open_json(lua_State *L);
+int lur_open_data(lua_State *L);  /* data.c */
+int lur_open_image(lua_State *L); /* image.c */
+
+/* Add their functions to the lurcher table on top of the stack, and register their classes. */
+void lur_add_tensor(lua_State *L);
+void lur_add_files(lua_State *L);
+void lur_register_run(lua_State *L);
+
+extern const lur_class lur_layer_class, lur_node_class, lur_model_class, lur_run_class, lur_optimizer_class;
+
+/* tensor_print.c: pushes the text of a host or device tensor. */
+void lur_push_tensor_text(lua_State *L, lur_tensor *tensor);
+
+#endif

@@ -1,0 +1,59 @@
+/* scripts.c - finds and loads the compiled-in Lua files. */
+#include "scripts.h"
+
+#include <lualib.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool lur_script_is_ours(const char *source) { return source[0] == '=' && source[1] == '<'; }
+
+static int compare(const void *path, const void *script) { return strcmp(path, ((const lur_script *)script)->path); }
+
+const lur_script *lur_script_find(const char *path) {
+  size_t n = 0;
+  while (lur_scripts[n].path != NULL) n++;
+  return n == 0 ? NULL : bsearch(path, lur_scripts, n, sizeof *lur_scripts, compare);
+}
+
+int lur_script_load(lua_State *L, const lur_script *script) {
+  const char *name = lua_pushfstring(L, "=<%s>", script->path);
+  int status = luaL_loadbufferx(L, (const char *)script->text, script->size, name, "t");
+  lua_remove(L, -2);
+  return status;
+}
+
+/* "lurcher.models.xception" -> lurcher/models/xception.lua */
+static int searcher(lua_State *L) {
+  const char *name = luaL_checkstring(L, 1);
+  if (strncmp(name, "lurcher.", 8) != 0) {
+    lua_pushfstring(L, "no compiled-in script '%s'", name);
+    return 1;
+  }
+  luaL_gsub(L, name, ".", "/");
+  const char *path = lua_pushfstring(L, "%s.lua", lua_tostring(L, -1));
+  const lur_script *script = lur_script_find(path);
+  if (script == NULL) {
+    lua_pushfstring(L, "no compiled-in script '%s'", path);
+    return 1;
+  }
+  if (lur_script_load(L, script) != LUA_OK) return lua_error(L);
+  lua_pushvalue(L, -2); /* the loader's second argument: its path */
+  return 2;
+}
+
+void lur_script_searcher(lua_State *L) {
+  lua_getglobal(L, LUA_LOADLIBNAME);
+  if (lua_istable(L, -1) && lua_getfield(L, -1, "searchers") == LUA_TTABLE) {
+    lua_Integer n = luaL_len(L, -1);
+    for (lua_Integer i = n; i >= 3; i--) { /* 1: preload, 2: package.path; we become 3 */
+      lua_geti(L, -1, i);
+      lua_seti(L, -2, i + 1);
+    }
+    lua_pushcfunction(L, searcher);
+    lua_seti(L, -2, n < 2 ? n + 1 : 3);
+    lua_pop(L, 1);
+  } else if (lua_istable(L, -1)) {
+    lua_pop(L, 1);
+  }
+  lua_pop(L, 1);
+}
