@@ -108,6 +108,10 @@ struct lur_backend {
 
 extern const lur_backend lur_ref_backend, lur_cpu_backend;
 
+/* The backend of that name: "ref", "cpu" or "cuda" (which opens the plugin). LUR_EUNSUPPORTED says why there is none,
+   LUR_EARG that there is no such name. */
+lur_status lur_backend_find(const char *name, const lur_backend **backend);
+
 /* Opens "ref", "cpu", "cuda", "cuda:1", or "auto" (cuda where a device is present, else cpu).
    Close with lur_device_close; every op planned on it must be released first. */
 lur_status lur_device_open(const char *name, lur_device **device);

@@ -142,7 +142,8 @@ typedef enum lur_loss_kind { LUR_CATEGORICAL_CROSSENTROPY = 0, LUR_BINARY_CROSSE
    categorical: target i32 n (ids) or f32 n c (rows of probabilities); label smoothing s makes the target
    (1-s) * target + s/c. from_logits: log-softmax of x[0]; else x[0] are probabilities, which are divided by their
    sum, clipped to [1e-7, 1-1e-7] and pass no gradient where clipped (Keras 2.0.6, tensorflow_backend.py).
-   binary: target f32 n c (or i32 n when c = 1); mean over c; from_logits: sigmoid cross entropy; else clipped likewise.
+   binary: target f32 n c (or i32 n when c = 1); mean over c; from_logits: sigmoid cross entropy; else clipped likewise;
+   label smoothing makes the target (1-s) * target + s/2.
    mean_squared_error: target f32 n c, mean over c. */
 typedef struct lur_loss_desc {
   lur_loss_kind kind;
@@ -172,6 +173,10 @@ typedef struct lur_op_desc {
     lur_loss_desc loss;
   } u;
 } lur_op_desc;
+
+/* LUR_OK when operands, options and wanted gradients fit together as the table above says; else the message names
+   the op and what was expected. lur_op_plan asks it first, so that a kernel's plan checks only what is its own. */
+lur_status lur_op_check(const lur_op_desc *desc);
 
 /* Multiply-adds of the op's forward pass times two. The convolutions, dense and nothing else: the rest is counted 0. */
 double lur_op_flops(const lur_op_desc *desc);

@@ -1,0 +1,360 @@
+/* op_desc.c - names, checks and FLOPs of op descriptions.
+ *
+ * The checks are the same for every backend and stand here alone: a kernel's plan may trust the shapes, and adds only
+ * what it cannot serve. It refuses to know a device. A new op: one function here and one line in check_kind. */
+#include "op_desc.h"
+
+const char *lur_op_kind_name(lur_op_kind kind) {
+  static const char *const names[LUR_OP_COUNT] = {
+#define NAME(kind, name) name,
+      LUR_OP_KINDS(NAME)
+#undef NAME
+  };
+  return (unsigned)kind < LUR_OP_COUNT ? names[kind] : "unknown op";
+}
+
+static int64_t last(const lur_shape *s) { return s->ndim > 0 ? s->dim[s->ndim - 1] : 1; }
+
+static bool floating(lur_dtype dtype) { return dtype == LUR_F32 || dtype == LUR_F16 || dtype == LUR_BF16; }
+
+/* batchnorm without gamma or beta has no w[0] or w[1]; everything else that is counted is there. */
+static bool weight_absent(const lur_op_desc *d, int i) {
+  if (d->kind != LUR_OP_BATCHNORM) return false;
+  return (i == 0 && !d->u.batchnorm.has_gamma) || (i == 1 && !d->u.batchnorm.has_beta);
+}
+
+static lur_status extents(const char *role, int index, const lur_operand *operand) {
+  char text[LUR_SHAPE_TEXT];
+  if ((unsigned)operand->dtype >= LUR_DTYPE_COUNT)
+    return lur_fail(LUR_ETYPE, "%s[%d] has no known data type (%d)", role, index, (int)operand->dtype);
+  LUR_TRY(lur_shape_check(&operand->shape));
+  for (int i = 0; i < operand->shape.ndim; i++)
+    if (operand->shape.dim[i] < 1)
+      return lur_fail(LUR_ESHAPE, "%s[%d] is %s: every extent must be at least 1", role, index,
+                      lur_shape_format(&operand->shape, text));
+  return LUR_OK;
+}
+
+static lur_status counts(const lur_op_desc *d, int min_x, int max_x, int min_w, int max_w) {
+  if (d->nx < min_x || d->nx > max_x)
+    return lur_fail(LUR_EARG, "%d to %d inputs expected, got %d", min_x, max_x, d->nx);
+  if (d->nw < min_w || d->nw > max_w)
+    return lur_fail(LUR_EARG, "%d to %d weights expected, got %d", min_w, max_w, d->nw);
+  return LUR_OK;
+}
+
+static lur_status ndim(const char *role, const lur_shape *s, int expected) {
+  char text[LUR_SHAPE_TEXT];
+  if (s->ndim == expected) return LUR_OK;
+  return lur_fail(LUR_ESHAPE, "%s has %d dimensions (%s), %d expected", role, s->ndim, lur_shape_format(s, text), expected);
+}
+
+static lur_status equal(const char *role, const lur_shape *s, const char *model, const lur_shape *expected) {
+  char a[LUR_SHAPE_TEXT], b[LUR_SHAPE_TEXT];
+  if (lur_shape_equal(s, expected)) return LUR_OK;
+  return lur_fail(LUR_ESHAPE, "%s is %s, expected %s like %s", role, lur_shape_format(s, a), lur_shape_format(expected, b), model);
+}
+
+static lur_status vector(const char *role, const lur_shape *s, int64_t expected) {
+  char text[LUR_SHAPE_TEXT];
+  if (s->ndim == 1 && s->dim[0] == expected) return LUR_OK;
+  return lur_fail(LUR_ESHAPE, "%s is %s, expected %lld", role, lur_shape_format(s, text), (long long)expected);
+}
+
+/* x[from..], weights and y hold floating point numbers; the x and y of one type. */
+static lur_status floats(const lur_op_desc *d, unsigned skip_x) {
+  for (int i = 0; i < d->nx; i++) {
+    if (skip_x >> i & 1u) continue;
+    if (!floating(d->x[i].dtype) || d->x[i].dtype != d->x[0].dtype)
+      return lur_fail(LUR_ETYPE, "x[%d] is %s, x[0] is %s: one floating point type expected", i, lur_dtype_name(d->x[i].dtype),
+                      lur_dtype_name(d->x[0].dtype));
+  }
+  for (int i = 0; i < d->nw; i++)
+    if (!weight_absent(d, i) && !floating(d->w[i].dtype))
+      return lur_fail(LUR_ETYPE, "w[%d] is %s, floating point expected", i, lur_dtype_name(d->w[i].dtype));
+  return LUR_OK;
+}
+
+static lur_status same_type(const lur_op_desc *d) {
+  if (d->y.dtype == d->x[0].dtype) return LUR_OK;
+  return lur_fail(LUR_ETYPE, "y is %s, x[0] is %s", lur_dtype_name(d->y.dtype), lur_dtype_name(d->x[0].dtype));
+}
+
+static lur_status elementwise(const lur_op_desc *d, int nx) {
+  LUR_TRY(counts(d, nx, nx, 0, 0));
+  LUR_TRY(floats(d, 0));
+  LUR_TRY(same_type(d));
+  if (nx == 2) LUR_TRY(equal("x[1]", &d->x[1].shape, "x[0]", &d->x[0].shape));
+  return equal("y", &d->y.shape, "x[0]", &d->x[0].shape);
+}
+
+/* One direction of a window: the last window must begin inside the picture, or before it by less than the kernel. */
+static lur_status window(const char *way, int64_t in, int64_t out, int kernel, int stride, int pad) {
+  if (kernel < 1 || stride < 1) return lur_fail(LUR_EARG, "%s: kernel %d and stride %d must be positive", way, kernel, stride);
+  if (pad < 0 || pad >= kernel) return lur_fail(LUR_EARG, "%s: padding %d must be in 0..%d", way, pad, kernel - 1);
+  if (out - 1 > (in + pad - 1) / stride)
+    return lur_fail(LUR_ESHAPE, "%s: %lld outputs of kernel %d, stride %d, padding %d do not fit into %lld cells", way,
+                    (long long)out, kernel, stride, pad, (long long)in);
+  return LUR_OK;
+}
+
+static lur_status picture(const lur_op_desc *d, int kernel_h, int kernel_w, int stride_h, int stride_w, int top, int left) {
+  const lur_shape *x = &d->x[0].shape, *y = &d->y.shape;
+  LUR_TRY(ndim("x[0]", x, 4));
+  LUR_TRY(ndim("y", y, 4));
+  if (x->dim[0] != y->dim[0])
+    return lur_fail(LUR_ESHAPE, "y has %lld rows, x[0] has %lld", (long long)y->dim[0], (long long)x->dim[0]);
+  LUR_TRY(window("height", x->dim[1], y->dim[1], kernel_h, stride_h, top));
+  return window("width", x->dim[2], y->dim[2], kernel_w, stride_w, left);
+}
+
+static lur_status check_conv(const lur_op_desc *d) {
+  const lur_conv_desc *u = &d->u.conv;
+  const lur_shape *x = &d->x[0].shape, *w = &d->w[0].shape, *y = &d->y.shape;
+  bool depthwise = d->kind == LUR_OP_DEPTHWISE;
+  LUR_TRY(counts(d, 1, depthwise ? 1 : 2, 1, 2));
+  LUR_TRY(floats(d, 0));
+  LUR_TRY(same_type(d));
+  if (u->relu_in && !depthwise) return lur_fail(LUR_EARG, "relu_in is for depthwise_conv2d only");
+  LUR_TRY(picture(d, u->kernel_h, u->kernel_w, u->stride_h, u->stride_w, u->pad_top, u->pad_left));
+  LUR_TRY(ndim("w[0]", w, 4));
+  if (w->dim[0] != u->kernel_h || w->dim[1] != u->kernel_w)
+    return lur_fail(LUR_ESHAPE, "weights are %lldx%lld, the kernel is %dx%d", (long long)w->dim[0], (long long)w->dim[1],
+                    u->kernel_h, u->kernel_w);
+  if (w->dim[2] != x->dim[3])
+    return lur_fail(LUR_ESHAPE, "input has %lld channels, weights expect %lld", (long long)x->dim[3], (long long)w->dim[2]);
+  if (depthwise && w->dim[3] != 1)
+    return lur_fail(LUR_ESHAPE, "weights have multiplier %lld, only 1 is served", (long long)w->dim[3]);
+  int64_t co = depthwise ? w->dim[2] : w->dim[3];
+  if (y->dim[3] != co)
+    return lur_fail(LUR_ESHAPE, "y has %lld channels, weights give %lld", (long long)y->dim[3], (long long)co);
+  if (d->nw == 2) LUR_TRY(vector("bias", &d->w[1].shape, co));
+  return d->nx == 2 ? equal("residual", &d->x[1].shape, "y", y) : LUR_OK;
+}
+
+static lur_status check_dense(const lur_op_desc *d) {
+  const lur_shape *x = &d->x[0].shape, *w = &d->w[0].shape, *y = &d->y.shape;
+  LUR_TRY(counts(d, 1, 2, 1, 2));
+  LUR_TRY(floats(d, 0));
+  LUR_TRY(same_type(d));
+  LUR_TRY(ndim("w[0]", w, 2));
+  if (x->ndim < 1 || last(x) != w->dim[0])
+    return lur_fail(LUR_ESHAPE, "input has %lld features, weights expect %lld", (long long)last(x), (long long)w->dim[0]);
+  lur_shape expected = *x;
+  expected.dim[x->ndim - 1] = w->dim[1];
+  LUR_TRY(equal("y", y, "input and weights", &expected));
+  if (d->nw == 2) LUR_TRY(vector("bias", &d->w[1].shape, w->dim[1]));
+  return d->nx == 2 ? equal("residual", &d->x[1].shape, "y", y) : LUR_OK;
+}
+
+static lur_status check_batchnorm(const lur_op_desc *d) {
+  static const char *const names[] = {"gamma", "beta", "mean", "variance"};
+  LUR_TRY(counts(d, 1, 2, 4, 4));
+  LUR_TRY(floats(d, 0));
+  LUR_TRY(same_type(d));
+  LUR_TRY(equal("y", &d->y.shape, "x[0]", &d->x[0].shape));
+  if (d->x[0].shape.ndim < 1) return lur_fail(LUR_ESHAPE, "x[0] is a scalar, a channel dimension is expected");
+  if (d->nx == 2) LUR_TRY(equal("residual", &d->x[1].shape, "y", &d->y.shape));
+  for (int i = 0; i < 4; i++)
+    if (!weight_absent(d, i)) LUR_TRY(vector(names[i], &d->w[i].shape, last(&d->x[0].shape)));
+  if (d->want_dw & 0xCu) return lur_fail(LUR_EARG, "mean and variance have no gradient");
+  if ((d->want_dw & 1u && !d->u.batchnorm.has_gamma) || (d->want_dw & 2u && !d->u.batchnorm.has_beta))
+    return lur_fail(LUR_EARG, "a gradient is wanted of a gamma or beta that is not there");
+  if (!(d->u.batchnorm.epsilon > 0)) return lur_fail(LUR_EARG, "epsilon %g must be positive", d->u.batchnorm.epsilon);
+  return LUR_OK;
+}
+
+static lur_status check_pool(const lur_op_desc *d) {
+  const lur_pool_desc *u = &d->u.pool;
+  LUR_TRY(counts(d, 1, 1, 0, 0));
+  LUR_TRY(floats(d, 0));
+  LUR_TRY(same_type(d));
+  if ((unsigned)u->mode > LUR_POOL_AVG) return lur_fail(LUR_EARG, "unknown pool mode %d", (int)u->mode);
+  LUR_TRY(picture(d, u->kernel_h, u->kernel_w, u->stride_h, u->stride_w, u->pad_top, u->pad_left));
+  if (d->x[0].shape.dim[3] == d->y.shape.dim[3]) return LUR_OK;
+  return lur_fail(LUR_ESHAPE, "y has %lld channels, x[0] has %lld", (long long)d->y.shape.dim[3], (long long)d->x[0].shape.dim[3]);
+}
+
+static lur_status check_global_pool(const lur_op_desc *d) {
+  LUR_TRY(counts(d, 1, 1, 0, 0));
+  LUR_TRY(floats(d, 0));
+  LUR_TRY(same_type(d));
+  LUR_TRY(ndim("x[0]", &d->x[0].shape, 4));
+  lur_shape expected = {2, {d->x[0].shape.dim[0], d->x[0].shape.dim[3]}};
+  return equal("y", &d->y.shape, "rows and channels of x[0]", &expected);
+}
+
+static lur_status check_concat(const lur_op_desc *d) {
+  int axis = d->u.concat.axis;
+  LUR_TRY(counts(d, 1, LUR_MAX_OPERANDS, 0, 0));
+  LUR_TRY(floats(d, 0));
+  LUR_TRY(same_type(d));
+  lur_shape joined = d->x[0].shape;
+  if (axis < 0 || axis >= joined.ndim) return lur_fail(LUR_EARG, "axis %d must be in 0..%d", axis, joined.ndim - 1);
+  int64_t extent = 0;
+  for (int i = 0; i < d->nx; i++) {
+    char a[LUR_SHAPE_TEXT], b[LUR_SHAPE_TEXT];
+    lur_shape s = d->x[i].shape;
+    if (s.ndim == joined.ndim) {
+      extent += s.dim[axis];
+      s.dim[axis] = joined.dim[axis];
+    }
+    if (!lur_shape_equal(&s, &joined))
+      return lur_fail(LUR_ESHAPE, "x[%d] is %s, x[0] is %s: they may differ along dimension %d only", i,
+                      lur_shape_format(&d->x[i].shape, a), lur_shape_format(&d->x[0].shape, b), axis);
+  }
+  joined.dim[axis] = extent;
+  return equal("y", &d->y.shape, "the joined inputs", &joined);
+}
+
+static lur_status check_gather(const lur_op_desc *d) {
+  LUR_TRY(counts(d, 2, 2, 0, 0));
+  if (d->x[1].dtype != LUR_I32) return lur_fail(LUR_ETYPE, "rows are %s, i32 expected", lur_dtype_name(d->x[1].dtype));
+  if (d->want_dx && !floating(d->x[0].dtype)) return lur_fail(LUR_ETYPE, "%s has no gradient", lur_dtype_name(d->x[0].dtype));
+  LUR_TRY(same_type(d));
+  LUR_TRY(ndim("rows", &d->x[1].shape, 1));
+  if (d->x[0].shape.ndim < 1) return lur_fail(LUR_ESHAPE, "x[0] is a scalar: it has no rows");
+  if (d->x[0].shape.dim[0] > INT32_MAX) return lur_fail(LUR_ESHAPE, "x[0] has more rows than i32 can number");
+  if (d->want_dx & 2u) return lur_fail(LUR_EARG, "row numbers have no gradient");
+  lur_shape expected = d->x[0].shape;
+  expected.dim[0] = d->x[1].shape.dim[0];
+  return equal("y", &d->y.shape, "the gathered rows", &expected);
+}
+
+static lur_status check_copy(const lur_op_desc *d) {
+  char a[LUR_SHAPE_TEXT], b[LUR_SHAPE_TEXT];
+  LUR_TRY(counts(d, 1, 1, 0, 0));
+  LUR_TRY(same_type(d));
+  if (d->want_dx && !floating(d->x[0].dtype)) return lur_fail(LUR_ETYPE, "%s has no gradient", lur_dtype_name(d->x[0].dtype));
+  if (lur_shape_count(&d->x[0].shape) == lur_shape_count(&d->y.shape)) return LUR_OK;
+  return lur_fail(LUR_ESHAPE, "y is %s, x[0] is %s: as many elements are expected", lur_shape_format(&d->y.shape, a),
+                  lur_shape_format(&d->x[0].shape, b));
+}
+
+/* y is x[0] with the reduced extents 1 or dropped: the extents other than 1 are the same in the same order. */
+static bool reduces_to(const lur_shape *x, unsigned axes, const lur_shape *y) {
+  int j = 0;
+  for (int i = 0; i < x->ndim; i++) {
+    if (axes >> i & 1u || x->dim[i] == 1) continue;
+    while (j < y->ndim && y->dim[j] == 1) j++;
+    if (j == y->ndim || y->dim[j++] != x->dim[i]) return false;
+  }
+  while (j < y->ndim && y->dim[j] == 1) j++;
+  return j == y->ndim;
+}
+
+static lur_status check_reduce(const lur_op_desc *d) {
+  const lur_reduce_desc *u = &d->u.reduce;
+  char a[LUR_SHAPE_TEXT], b[LUR_SHAPE_TEXT];
+  LUR_TRY(counts(d, 1, 1, 0, 0));
+  LUR_TRY(floats(d, 0));
+  LUR_TRY(same_type(d));
+  if ((unsigned)u->function > LUR_MIN) return lur_fail(LUR_EARG, "unknown reduction %d", (int)u->function);
+  if (u->axes >> d->x[0].shape.ndim)
+    return lur_fail(LUR_EARG, "axes 0x%x name dimensions that %s has not", u->axes, lur_shape_format(&d->x[0].shape, a));
+  if (reduces_to(&d->x[0].shape, u->axes, &d->y.shape)) return LUR_OK;
+  return lur_fail(LUR_ESHAPE, "y is %s, not %s reduced over axes 0x%x", lur_shape_format(&d->y.shape, a),
+                  lur_shape_format(&d->x[0].shape, b), u->axes);
+}
+
+static lur_status check_target(const lur_op_desc *d, int64_t rows, int64_t c) {
+  const lur_operand *t = &d->x[1];
+  char a[LUR_SHAPE_TEXT], b[LUR_SHAPE_TEXT];
+  lur_loss_kind kind = d->u.loss.kind;
+  if (t->dtype == LUR_F32) return equal("target", &t->shape, "predictions", &d->x[0].shape);
+  bool ids = kind == LUR_CATEGORICAL_CROSSENTROPY || (kind == LUR_BINARY_CROSSENTROPY && c == 1);
+  if (t->dtype != LUR_I32 || !ids)
+    return lur_fail(LUR_ETYPE, "target is %s, expected f32%s", lur_dtype_name(t->dtype), ids ? " or i32" : "");
+  if (lur_shape_count(&t->shape) == rows) return LUR_OK;
+  return lur_fail(LUR_ESHAPE, "target is %s, expected one id for each row of %s", lur_shape_format(&t->shape, a),
+                  lur_shape_format(&d->x[0].shape, b));
+}
+
+static lur_status check_loss(const lur_op_desc *d) {
+  const lur_loss_desc *u = &d->u.loss;
+  char text[LUR_SHAPE_TEXT];
+  LUR_TRY(counts(d, 2, 3, 0, 0));
+  LUR_TRY(floats(d, 6));
+  if ((unsigned)u->kind > LUR_MEAN_SQUARED_ERROR) return lur_fail(LUR_EARG, "unknown loss %d", (int)u->kind);
+  if (d->x[0].shape.ndim < 1) return lur_fail(LUR_ESHAPE, "predictions are a scalar, rows are expected");
+  int64_t c = last(&d->x[0].shape), rows = lur_shape_count(&d->x[0].shape) / c;
+  LUR_TRY(check_target(d, rows, c));
+  if (d->nx == 3 && (d->x[2].dtype != LUR_F32 || lur_shape_count(&d->x[2].shape) != rows))
+    return lur_fail(LUR_ESHAPE, "sample weights are %s %s, expected %lld f32", lur_shape_format(&d->x[2].shape, text),
+                    lur_dtype_name(d->x[2].dtype), (long long)rows);
+  if (d->y.dtype != LUR_F32 || lur_shape_count(&d->y.shape) != 1)
+    return lur_fail(LUR_ESHAPE, "y is %s %s, expected one f32", lur_shape_format(&d->y.shape, text), lur_dtype_name(d->y.dtype));
+  if (d->want_dx & ~1u) return lur_fail(LUR_EARG, "only predictions have a gradient");
+  if (!(u->label_smoothing >= 0 && u->label_smoothing <= 1))
+    return lur_fail(LUR_EARG, "label smoothing %g must be in 0..1", u->label_smoothing);
+  if (u->kind == LUR_MEAN_SQUARED_ERROR && (u->label_smoothing != 0 || u->from_logits))
+    return lur_fail(LUR_EARG, "mean_squared_error knows neither label smoothing nor logits");
+  return LUR_OK;
+}
+
+static lur_status check_kind(const lur_op_desc *d) {
+  switch (d->kind) {
+    case LUR_OP_CONV2D:
+    case LUR_OP_DEPTHWISE: return check_conv(d);
+    case LUR_OP_DENSE: return check_dense(d);
+    case LUR_OP_BATCHNORM: return check_batchnorm(d);
+    case LUR_OP_ACTIVATION:
+      if ((unsigned)d->u.activation.function > LUR_SQRT)
+        return lur_fail(LUR_EARG, "unknown activation %d", (int)d->u.activation.function);
+      return elementwise(d, 1);
+    case LUR_OP_SOFTMAX:
+    case LUR_OP_NORMALIZE:
+      if (d->nx > 0 && d->x[0].shape.ndim < 1) return lur_fail(LUR_ESHAPE, "x[0] is a scalar, a vector is expected");
+      if (d->kind == LUR_OP_NORMALIZE && !(d->u.normalize.epsilon > 0))
+        return lur_fail(LUR_EARG, "epsilon %g must be positive", d->u.normalize.epsilon);
+      return elementwise(d, 1);
+    case LUR_OP_POOL: return check_pool(d);
+    case LUR_OP_GLOBAL_POOL: return check_global_pool(d);
+    case LUR_OP_BINARY:
+      if ((unsigned)d->u.binary.function > LUR_MAXIMUM)
+        return lur_fail(LUR_EARG, "unknown binary function %d", (int)d->u.binary.function);
+      return elementwise(d, 2);
+    case LUR_OP_AFFINE: return elementwise(d, 1);
+    case LUR_OP_CONCAT: return check_concat(d);
+    case LUR_OP_GATHER: return check_gather(d);
+    case LUR_OP_DROPOUT:
+      if (!(d->u.dropout.rate >= 0 && d->u.dropout.rate < 1))
+        return lur_fail(LUR_EARG, "rate %g must be at least 0 and below 1", d->u.dropout.rate);
+      return elementwise(d, 1);
+    case LUR_OP_COPY: return check_copy(d);
+    case LUR_OP_REDUCE: return check_reduce(d);
+    case LUR_OP_LOSS: return check_loss(d);
+    case LUR_OP_COUNT: break;
+  }
+  return lur_fail(LUR_EARG, "no such op");
+}
+
+static lur_status check(const lur_op_desc *d) {
+  if (d->nx < 1 || d->nx > LUR_MAX_OPERANDS || d->nw < 0 || d->nw > LUR_MAX_WEIGHTS)
+    return lur_fail(LUR_EARG, "%d inputs and %d weights: 1..%d and 0..%d expected", d->nx, d->nw, LUR_MAX_OPERANDS, LUR_MAX_WEIGHTS);
+  for (int i = 0; i < d->nx; i++) LUR_TRY(extents("x", i, &d->x[i]));
+  for (int i = 0; i < d->nw; i++)
+    if (!weight_absent(d, i)) LUR_TRY(extents("w", i, &d->w[i]));
+  LUR_TRY(extents("y", 0, &d->y));
+  if (d->want_dx >> d->nx || d->want_dw >> d->nw)
+    return lur_fail(LUR_EARG, "gradients 0x%x of inputs and 0x%x of weights are wanted, there are %d and %d", d->want_dx,
+                    d->want_dw, d->nx, d->nw);
+  return check_kind(d);
+}
+
+lur_status lur_op_check(const lur_op_desc *desc) {
+  lur_status status = check(desc);
+  if (status == LUR_OK) return LUR_OK;
+  return lur_blame(status, "%s '%s'", lur_op_kind_name(desc->kind), desc->name ? desc->name : "");
+}
+
+double lur_op_flops(const lur_op_desc *d) {
+  double y = (double)lur_shape_count(&d->y.shape);
+  switch (d->kind) {
+    case LUR_OP_CONV2D:
+      return 2.0 * y * (double)d->u.conv.kernel_h * (double)d->u.conv.kernel_w * (double)last(&d->x[0].shape);
+    case LUR_OP_DEPTHWISE: return 2.0 * y * (double)d->u.conv.kernel_h * (double)d->u.conv.kernel_w;
+    case LUR_OP_DENSE: return 2.0 * y * (double)last(&d->x[0].shape);
+    default: return 0;
+  }
+}

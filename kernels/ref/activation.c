@@ -1,0 +1,108 @@
+/* activation.c - functions of one element, and softmax over the last dimension.
+ *
+ * Gradients come from y wherever they can, so that x need not be kept. A new function: a case in `value` and one in
+ * `slope`, and in `needs_x` when its slope wants x. */
+#include "ref.h"
+
+#include <math.h>
+
+static bool needs_x(lur_activation f) { return f == LUR_SQUARE || f == LUR_ABS || f == LUR_LOG; }
+
+static lur_status plan(lur_op *op) {
+  LUR_TRY(lur_ref_want_f32(op, 0));
+  bool x = needs_x(op->desc.u.activation.function);
+  op->in_place = true;
+  if (!ref_wants(op)) return LUR_OK;
+  op->backward_x = x ? 1u : 0;
+  op->backward_y = !x;
+  op->dx_in_place = true;
+  return LUR_OK;
+}
+
+static double value(lur_activation f, double x) {
+  switch (f) {
+    case LUR_RELU: return ref_relu(x);
+    case LUR_SIGMOID: return 1 / (1 + exp(-x));
+    case LUR_TANH: return tanh(x);
+    case LUR_SQUARE: return x * x;
+    case LUR_ABS: return fabs(x);
+    case LUR_EXP: return exp(x);
+    case LUR_LOG: return log(x);
+    case LUR_SQRT: return sqrt(x);
+  }
+  return x;
+}
+
+/* dy/dx from y, or from x for the functions of needs_x. */
+static double slope(lur_activation f, double v) {
+  switch (f) {
+    case LUR_RELU: return v > 0 ? 1 : 0;
+    case LUR_SIGMOID: return v * (1 - v);
+    case LUR_TANH: return 1 - v * v;
+    case LUR_SQUARE: return 2 * v;
+    case LUR_ABS: return v > 0 ? 1 : v < 0 ? -1 : 0;
+    case LUR_EXP: return v;
+    case LUR_LOG: return 1 / v;
+    case LUR_SQRT: return 0.5 / v;
+  }
+  return 1;
+}
+
+static lur_status forward(lur_op *op, const lur_args *args) {
+  int64_t count = lur_shape_count(&op->desc.y.shape);
+  const float *x = args->x[0];
+  float *y = args->y;
+#pragma omp parallel for
+  for (int64_t i = 0; i < count; i++) y[i] = (float)value(op->desc.u.activation.function, (double)x[i]);
+  return LUR_OK;
+}
+
+static lur_status backward(lur_op *op, const lur_args *args) {
+  lur_activation f = op->desc.u.activation.function;
+  int64_t count = lur_shape_count(&op->desc.y.shape);
+  const float *v = needs_x(f) ? args->x[0] : args->y, *dy = args->dy;
+#pragma omp parallel for
+  for (int64_t i = 0; i < count; i++) ref_put(args->dx[0], i, (double)dy[i] * slope(f, (double)v[i]), args->dx_add & 1u);
+  return LUR_OK;
+}
+
+const lur_kernel lur_ref_activation = {plan, forward, backward, NULL};
+
+/* ---- softmax: y = exp(x - max) / sum exp(x - max) ---- */
+
+static lur_status softmax_plan(lur_op *op) {
+  LUR_TRY(lur_ref_want_f32(op, 0));
+  op->in_place = true;
+  op->backward_y = op->dx_in_place = ref_wants(op);
+  return LUR_OK;
+}
+
+static lur_status softmax_forward(lur_op *op, const lur_args *args) {
+  int64_t c = ref_last(&op->desc.y.shape), rows = lur_shape_count(&op->desc.y.shape) / c;
+#pragma omp parallel for
+  for (int64_t r = 0; r < rows; r++) {
+    const float *x = (const float *)args->x[0] + r * c;
+    float *y = (float *)args->y + r * c;
+    double top = (double)x[0], sum = 0;
+    for (int64_t i = 1; i < c; i++) top = (double)x[i] > top ? (double)x[i] : top;
+    for (int64_t i = 0; i < c; i++) sum += exp((double)x[i] - top);
+    for (int64_t i = 0; i < c; i++) y[i] = (float)(exp((double)x[i] - top) / sum);
+  }
+  return LUR_OK;
+}
+
+/* dx = y * (dy - sum(dy * y)) */
+static lur_status softmax_backward(lur_op *op, const lur_args *args) {
+  int64_t c = ref_last(&op->desc.y.shape), rows = lur_shape_count(&op->desc.y.shape) / c;
+#pragma omp parallel for
+  for (int64_t r = 0; r < rows; r++) {
+    const float *y = (const float *)args->y + r * c, *dy = (const float *)args->dy + r * c;
+    double sum = 0;
+    for (int64_t i = 0; i < c; i++) sum += (double)dy[i] * (double)y[i];
+    for (int64_t i = 0; i < c; i++)
+      ref_put((float *)args->dx[0] + r * c, i, (double)y[i] * ((double)dy[i] - sum), args->dx_add & 1u);
+  }
+  return LUR_OK;
+}
+
+const lur_kernel lur_ref_softmax = {softmax_plan, softmax_forward, softmax_backward, NULL};

@@ -1,0 +1,118 @@
+/* depthwise.c - depthwise_conv2d: one kernel a channel, kernels kh kw C 1; otherwise as conv.c.
+ *
+ *   y[n,oy,ox,c] = [relu](b[c] + sum_{ky,kx} f(x[n, oy*sh-top+ky, ox*sw-left+kx, c]) * w[ky,kx,c])
+ *
+ * where f is max(., 0) under relu_in: the ReLU that stands before each separable convolution of Xception. */
+#include "ref.h"
+
+typedef struct sizes {
+  int64_t n, h, w, c, oh, ow, kh, kw, sh, sw, top, left;
+  bool relu_in;
+} sizes;
+
+static sizes sizes_of(const lur_op_desc *d) {
+  const int64_t *x = d->x[0].shape.dim, *y = d->y.shape.dim;
+  const lur_conv_desc *u = &d->u.conv;
+  return (sizes){x[0],        x[1],        x[2],        x[3],       y[1],        y[2],      u->kernel_h,
+                 u->kernel_w, u->stride_h, u->stride_w, u->pad_top, u->pad_left, u->relu_in};
+}
+
+static lur_status plan(lur_op *op) {
+  LUR_TRY(lur_ref_want_f32(op, 0));
+  bool mask = op->desc.u.conv.relu_in && op->desc.want_dx;
+  op->backward_x = op->desc.want_dw & 1u || mask ? 1u : 0;
+  op->backward_y = op->desc.u.conv.relu && ref_wants(op);
+  if (op->backward_y) op->backward_scratch = sizeof(float) * (size_t)lur_shape_count(&op->desc.y.shape);
+  return LUR_OK;
+}
+
+static double read(const sizes *s, const float *x, int64_t at) {
+  return s->relu_in ? ref_relu((double)x[at]) : (double)x[at];
+}
+
+/* x: one picture. */
+static double cell(const sizes *s, const float *x, const float *w, int64_t oy, int64_t ox, int64_t c) {
+  double sum = 0;
+  for (int64_t ky = 0; ky < s->kh; ky++) {
+    int64_t iy = oy * s->sh - s->top + ky;
+    if (iy < 0 || iy >= s->h) continue;
+    for (int64_t kx = 0; kx < s->kw; kx++) {
+      int64_t ix = ox * s->sw - s->left + kx;
+      if (ix < 0 || ix >= s->w) continue;
+      sum += read(s, x, (iy * s->w + ix) * s->c + c) * (double)w[(ky * s->kw + kx) * s->c + c];
+    }
+  }
+  return sum;
+}
+
+static lur_status forward(lur_op *op, const lur_args *args) {
+  const sizes s = sizes_of(&op->desc);
+  const float *x = args->x[0], *w = args->w[0], *b = op->desc.nw == 2 ? args->w[1] : NULL;
+  bool relu = op->desc.u.conv.relu;
+  float *y = args->y;
+#pragma omp parallel for
+  for (int64_t row = 0; row < s.n * s.oh; row++)
+    for (int64_t ox = 0; ox < s.ow; ox++)
+      for (int64_t c = 0; c < s.c; c++) {
+        double sum = cell(&s, x + row / s.oh * s.h * s.w * s.c, w, row % s.oh, ox, c) + (b ? (double)b[c] : 0);
+        y[(row * s.ow + ox) * s.c + c] = (float)(relu ? ref_relu(sum) : sum);
+      }
+  return LUR_OK;
+}
+
+/* dy: of this picture. */
+static double input_element(const sizes *s, const float *dy, const float *w, int64_t iy, int64_t ix, int64_t c) {
+  double sum = 0;
+  for (int64_t ky = 0; ky < s->kh; ky++) {
+    int64_t ty = iy + s->top - ky, oy = ty / s->sh;
+    if (ty < 0 || ty % s->sh || oy >= s->oh) continue;
+    for (int64_t kx = 0; kx < s->kw; kx++) {
+      int64_t tx = ix + s->left - kx, ox = tx / s->sw;
+      if (tx < 0 || tx % s->sw || ox >= s->ow) continue;
+      sum += (double)dy[(oy * s->ow + ox) * s->c + c] * (double)w[(ky * s->kw + kx) * s->c + c];
+    }
+  }
+  return sum;
+}
+
+static void backward_input(const sizes *s, const float *x, const float *dy, const float *w, float *dx, bool add) {
+#pragma omp parallel for
+  for (int64_t row = 0; row < s->n * s->h; row++)
+    for (int64_t ix = 0; ix < s->w; ix++)
+      for (int64_t c = 0; c < s->c; c++) {
+        int64_t at = (row * s->w + ix) * s->c + c;
+        bool dead = s->relu_in && !(x[at] > 0);
+        double sum = dead ? 0 : input_element(s, dy + row / s->h * s->oh * s->ow * s->c, w, row % s->h, ix, c);
+        ref_put(dx, at, sum, add);
+      }
+}
+
+static void backward_weights(const sizes *s, const float *x, const float *dy, float *dw) {
+#pragma omp parallel for
+  for (int64_t at = 0; at < s->kh * s->kw * s->c; at++) {
+    int64_t c = at % s->c, ky = at / s->c / s->kw, kx = at / s->c % s->kw;
+    double sum = 0;
+    for (int64_t row = 0; row < s->n * s->oh; row++) {
+      int64_t iy = row % s->oh * s->sh - s->top + ky;
+      if (iy < 0 || iy >= s->h) continue;
+      for (int64_t ox = 0; ox < s->ow; ox++) {
+        int64_t ix = ox * s->sw - s->left + kx;
+        if (ix < 0 || ix >= s->w) continue;
+        sum += read(s, x, ((row / s->oh * s->h + iy) * s->w + ix) * s->c + c) * (double)dy[(row * s->ow + ox) * s->c + c];
+      }
+    }
+    ref_put(dw, at, sum, true);
+  }
+}
+
+static lur_status backward(lur_op *op, const lur_args *args) {
+  const sizes s = sizes_of(&op->desc);
+  int64_t count = lur_shape_count(&op->desc.y.shape);
+  const float *dy = lur_ref_relu_dy(op->desc.u.conv.relu, args, args->scratch, count);
+  if (op->desc.want_dw & 1u) backward_weights(&s, args->x[0], dy, args->dw[0]);
+  if (op->desc.want_dw & 2u) lur_ref_add_columns(dy, count / s.c, s.c, args->dw[1]);
+  if (op->desc.want_dx & 1u) backward_input(&s, args->x[0], dy, args->w[0], args->dx[0], args->dx_add & 1u);
+  return LUR_OK;
+}
+
+const lur_kernel lur_ref_depthwise = {plan, forward, backward, NULL};

@@ -1,0 +1,167 @@
+/* merge.c - ops that join or pass on tensors: binary, affine, concat, copy. */
+#include "ref.h"
+
+#include <string.h>
+
+/* ---- binary: add, sub, mul, maximum, each with an optional ReLU after it ---- */
+
+static lur_status binary_plan(lur_op *op) {
+  const lur_op_desc *d = &op->desc;
+  LUR_TRY(lur_ref_want_f32(op, 0));
+  op->in_place = true;
+  if (!ref_wants(op)) return LUR_OK;
+  op->dx_in_place = true;
+  op->backward_y = d->u.binary.relu;
+  if (d->u.binary.function == LUR_MUL) op->backward_x = (d->want_dx & 1u ? 2u : 0) | (d->want_dx & 2u ? 1u : 0);
+  if (d->u.binary.function == LUR_MAXIMUM) op->backward_x = 3u;
+  return LUR_OK;
+}
+
+static double binary_value(lur_binary f, double a, double b) {
+  switch (f) {
+    case LUR_ADD: return a + b;
+    case LUR_SUB: return a - b;
+    case LUR_MUL: return a * b;
+    case LUR_MAXIMUM: return b > a ? b : a;
+  }
+  return a;
+}
+
+static lur_status binary_forward(lur_op *op, const lur_args *args) {
+  const lur_binary_desc *u = &op->desc.u.binary;
+  int64_t count = lur_shape_count(&op->desc.y.shape);
+  const float *a = args->x[0], *b = args->x[1];
+  float *y = args->y;
+#pragma omp parallel for
+  for (int64_t i = 0; i < count; i++) {
+    double value = binary_value(u->function, (double)a[i], (double)b[i]);
+    y[i] = (float)(u->relu ? ref_relu(value) : value);
+  }
+  return LUR_OK;
+}
+
+/* The factors of dy in dx[0] and dx[1]. On a tie the gradient of a maximum goes to x[0]. */
+static void binary_slopes(lur_binary f, const float *a, const float *b, int64_t i, double *da, double *db) {
+  *da = 1;
+  *db = f == LUR_SUB ? -1 : 1;
+  if (f == LUR_MUL) {
+    *da = b ? (double)b[i] : 0;
+    *db = a ? (double)a[i] : 0;
+  } else if (f == LUR_MAXIMUM) {
+    *da = b[i] > a[i] ? 0 : 1;
+    *db = 1 - *da;
+  }
+}
+
+static lur_status binary_backward(lur_op *op, const lur_args *args) {
+  const lur_binary_desc *u = &op->desc.u.binary;
+  int64_t count = lur_shape_count(&op->desc.y.shape);
+  const float *a = op->backward_x & 1u ? args->x[0] : NULL, *b = op->backward_x & 2u ? args->x[1] : NULL;
+  const float *y = args->y, *dy = args->dy;
+  unsigned want = op->desc.want_dx;
+#pragma omp parallel for
+  for (int64_t i = 0; i < count; i++) {
+    double g = u->relu && !(y[i] > 0) ? 0 : (double)dy[i], da, db;
+    binary_slopes(u->function, a, b, i, &da, &db);
+    if (want & 1u) ref_put(args->dx[0], i, g * da, args->dx_add & 1u);
+    if (want & 2u) ref_put(args->dx[1], i, g * db, args->dx_add & 2u);
+  }
+  return LUR_OK;
+}
+
+const lur_kernel lur_ref_binary = {binary_plan, binary_forward, binary_backward, NULL};
+
+/* ---- affine: y = scale * x + shift ---- */
+
+static lur_status affine_plan(lur_op *op) {
+  LUR_TRY(lur_ref_want_f32(op, 0));
+  op->in_place = op->dx_in_place = true;
+  return LUR_OK;
+}
+
+static lur_status affine_forward(lur_op *op, const lur_args *args) {
+  const lur_affine_desc u = op->desc.u.affine;
+  int64_t count = lur_shape_count(&op->desc.y.shape);
+  const float *x = args->x[0];
+  float *y = args->y;
+#pragma omp parallel for
+  for (int64_t i = 0; i < count; i++) y[i] = (float)(u.scale * (double)x[i] + u.shift);
+  return LUR_OK;
+}
+
+static lur_status affine_backward(lur_op *op, const lur_args *args) {
+  int64_t count = lur_shape_count(&op->desc.y.shape);
+  const float *dy = args->dy;
+#pragma omp parallel for
+  for (int64_t i = 0; i < count; i++) ref_put(args->dx[0], i, op->desc.u.affine.scale * (double)dy[i], args->dx_add & 1u);
+  return LUR_OK;
+}
+
+const lur_kernel lur_ref_affine = {affine_plan, affine_forward, affine_backward, NULL};
+
+/* ---- concat: y is `outer` rows, each the inputs' runs one after another ---- */
+
+static lur_status concat_plan(lur_op *op) { return lur_ref_want_f32(op, 0); }
+
+/* Elements of x[k] in one outer row: its extents from the axis on. */
+static int64_t run_length(const lur_op_desc *d, int k) {
+  int64_t length = 1;
+  for (int i = d->u.concat.axis; i < d->x[k].shape.ndim; i++) length *= d->x[k].shape.dim[i];
+  return length;
+}
+
+static lur_status concat_forward(lur_op *op, const lur_args *args) {
+  const lur_op_desc *d = &op->desc;
+  int64_t row = 0, offset = 0;
+  for (int k = 0; k < d->nx; k++) row += run_length(d, k);
+  int64_t outer = lur_shape_count(&d->y.shape) / row;
+  for (int k = 0; k < d->nx; k++) {
+    const float *x = args->x[k];
+    int64_t run = run_length(d, k);
+#pragma omp parallel for
+    for (int64_t r = 0; r < outer; r++)
+      memcpy((float *)args->y + r * row + offset, x + r * run, sizeof(float) * (size_t)run);
+    offset += run;
+  }
+  return LUR_OK;
+}
+
+static lur_status concat_backward(lur_op *op, const lur_args *args) {
+  const lur_op_desc *d = &op->desc;
+  int64_t row = 0, offset = 0;
+  for (int k = 0; k < d->nx; k++) row += run_length(d, k);
+  const float *dy = args->dy;
+  for (int k = 0; k < d->nx; k++) {
+    int64_t run = run_length(d, k), count = lur_shape_count(&d->x[k].shape);
+    if (d->want_dx >> k & 1u) {
+#pragma omp parallel for
+      for (int64_t i = 0; i < count; i++)
+        ref_put(args->dx[k], i, (double)dy[i / run * row + offset + i % run], args->dx_add >> k & 1u);
+    }
+    offset += run;
+  }
+  return LUR_OK;
+}
+
+const lur_kernel lur_ref_concat = {concat_plan, concat_forward, concat_backward, NULL};
+
+/* ---- copy: the same elements under another shape, of any type ---- */
+
+static lur_status copy_plan(lur_op *op) {
+  if (ref_wants(op)) LUR_TRY(lur_ref_want_f32(op, 0));
+  op->in_place = op->dx_in_place = true;
+  return LUR_OK;
+}
+
+static lur_status copy_forward(lur_op *op, const lur_args *args) {
+  size_t bytes = lur_dtype_size(op->desc.y.dtype) * (size_t)lur_shape_count(&op->desc.y.shape);
+  if (args->y != args->x[0]) memcpy(args->y, args->x[0], bytes);
+  return LUR_OK;
+}
+
+static lur_status copy_backward(lur_op *op, const lur_args *args) {
+  lur_ref_put_all(args->dx[0], args->dy, lur_shape_count(&op->desc.y.shape), args->dx_add & 1u);
+  return LUR_OK;
+}
+
+const lur_kernel lur_ref_copy = {copy_plan, copy_forward, copy_backward, NULL};

@@ -1,0 +1,134 @@
+/* pool.c - pool (maximum, average) and global_pool (mean over height and width).
+ *
+ * Cells outside the picture never win a maximum and are not counted in an average's divisor. The gradient of a
+ * maximum goes to its first cell in row-major order: forward notes that cell (its number in the picture) in saved. */
+#include "ref.h"
+
+typedef struct sizes {
+  int64_t n, h, w, c, oh, ow, kh, kw, sh, sw, top, left;
+} sizes;
+
+static sizes sizes_of(const lur_op_desc *d) {
+  const int64_t *x = d->x[0].shape.dim, *y = d->y.shape.dim;
+  const lur_pool_desc *u = &d->u.pool;
+  return (sizes){x[0], x[1], x[2], x[3], y[1], y[2], u->kernel_h, u->kernel_w, u->stride_h, u->stride_w, u->pad_top, u->pad_left};
+}
+
+/* The cells of a window that lie in the picture: rows y0..y1, columns x0..x1. */
+typedef struct cells {
+  int64_t y0, y1, x0, x1;
+} cells;
+
+static cells cells_of(const sizes *s, int64_t oy, int64_t ox) {
+  int64_t y = oy * s->sh - s->top, x = ox * s->sw - s->left;
+  return (cells){y < 0 ? 0 : y, ref_min(y + s->kh, s->h), x < 0 ? 0 : x, ref_min(x + s->kw, s->w)};
+}
+
+static lur_status plan(lur_op *op) {
+  LUR_TRY(lur_ref_want_f32(op, 0));
+  if (op->desc.u.pool.mode == LUR_POOL_MAX && ref_wants(op))
+    op->saved_bytes = sizeof(int64_t) * (size_t)lur_shape_count(&op->desc.y.shape);
+  return LUR_OK;
+}
+
+static float maximum(const sizes *s, const float *x, cells k, int64_t c, int64_t *winner) {
+  int64_t best = k.y0 * s->w + k.x0;
+  for (int64_t iy = k.y0; iy < k.y1; iy++)
+    for (int64_t ix = k.x0; ix < k.x1; ix++)
+      if (x[(iy * s->w + ix) * s->c + c] > x[best * s->c + c]) best = iy * s->w + ix;
+  *winner = best;
+  return x[best * s->c + c];
+}
+
+static float average(const sizes *s, const float *x, cells k, int64_t c) {
+  double sum = 0;
+  for (int64_t iy = k.y0; iy < k.y1; iy++)
+    for (int64_t ix = k.x0; ix < k.x1; ix++) sum += (double)x[(iy * s->w + ix) * s->c + c];
+  return (float)(sum / (double)((k.y1 - k.y0) * (k.x1 - k.x0)));
+}
+
+static lur_status forward(lur_op *op, const lur_args *args) {
+  const sizes s = sizes_of(&op->desc);
+  bool max = op->desc.u.pool.mode == LUR_POOL_MAX;
+  const float *x = args->x[0];
+  float *y = args->y;
+  int64_t *saved = op->saved_bytes ? args->saved : NULL;
+#pragma omp parallel for
+  for (int64_t row = 0; row < s.n * s.oh; row++)
+    for (int64_t ox = 0; ox < s.ow; ox++) {
+      const float *picture = x + row / s.oh * s.h * s.w * s.c;
+      cells k = cells_of(&s, row % s.oh, ox);
+      for (int64_t c = 0; c < s.c; c++) {
+        int64_t at = (row * s.ow + ox) * s.c + c, winner = 0;
+        y[at] = max ? maximum(&s, picture, k, c, &winner) : average(&s, picture, k, c);
+        if (saved) saved[at] = winner;
+      }
+    }
+  return LUR_OK;
+}
+
+/* Gradient of one input element: its share of every window that covers it. dy, winners: of this picture. */
+static double input_element(const sizes *s, const float *dy, const int64_t *winners, int64_t iy, int64_t ix, int64_t c) {
+  double sum = 0;
+  for (int64_t ky = 0; ky < s->kh; ky++) {
+    int64_t ty = iy + s->top - ky, oy = ty / s->sh;
+    if (ty < 0 || ty % s->sh || oy >= s->oh) continue;
+    for (int64_t kx = 0; kx < s->kw; kx++) {
+      int64_t tx = ix + s->left - kx, ox = tx / s->sw;
+      if (tx < 0 || tx % s->sw || ox >= s->ow) continue;
+      int64_t at = (oy * s->ow + ox) * s->c + c;
+      cells k = cells_of(s, oy, ox);
+      if (!winners)
+        sum += (double)dy[at] / (double)((k.y1 - k.y0) * (k.x1 - k.x0));
+      else if (winners[at] == iy * s->w + ix)
+        sum += (double)dy[at];
+    }
+  }
+  return sum;
+}
+
+static lur_status backward(lur_op *op, const lur_args *args) {
+  const sizes s = sizes_of(&op->desc);
+  const float *dy = args->dy;
+  const int64_t *winners = op->saved_bytes ? args->saved : NULL;
+  float *dx = args->dx[0];
+#pragma omp parallel for
+  for (int64_t row = 0; row < s.n * s.h; row++) {
+    int64_t picture = row / s.h * s.oh * s.ow * s.c;
+    for (int64_t ix = 0; ix < s.w; ix++)
+      for (int64_t c = 0; c < s.c; c++)
+        ref_put(dx, (row * s.w + ix) * s.c + c,
+                input_element(&s, dy + picture, winners ? winners + picture : NULL, row % s.h, ix, c), args->dx_add & 1u);
+  }
+  return LUR_OK;
+}
+
+const lur_kernel lur_ref_pool = {plan, forward, backward, NULL};
+
+/* ---- global_pool ---- */
+
+static lur_status global_plan(lur_op *op) { return lur_ref_want_f32(op, 0); }
+
+static lur_status global_forward(lur_op *op, const lur_args *args) {
+  const int64_t *d = op->desc.x[0].shape.dim, area = d[1] * d[2], c = d[3];
+  const float *x = args->x[0];
+  float *y = args->y;
+#pragma omp parallel for
+  for (int64_t at = 0; at < d[0] * c; at++) {
+    double sum = 0;
+    for (int64_t k = 0; k < area; k++) sum += (double)x[(at / c * area + k) * c + at % c];
+    y[at] = (float)(sum / (double)area);
+  }
+  return LUR_OK;
+}
+
+static lur_status global_backward(lur_op *op, const lur_args *args) {
+  const int64_t *d = op->desc.x[0].shape.dim, area = d[1] * d[2], c = d[3];
+  const float *dy = args->dy;
+#pragma omp parallel for
+  for (int64_t at = 0; at < d[0] * area * c; at++)
+    ref_put(args->dx[0], at, (double)dy[at / (area * c) * c + at % c] / (double)area, args->dx_add & 1u);
+  return LUR_OK;
+}
+
+const lur_kernel lur_ref_global_pool = {global_plan, global_forward, global_backward, NULL};
