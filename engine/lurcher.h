@@ -319,7 +319,7 @@ lur_status lur_model_load(lur_context *context, const char *path, lur_model **mo
 
 /* A safetensors file of named tensors, for features and caches. metadata: pairs key, value. */
 lur_status lur_tensors_save(const char *path, int n, const char *const *names, lur_tensor *const *tensors, int npairs, const char *const *metadata);
-/* Gives one tensor by name or, with name NULL, the count; see lur_archive in files.h for more. */
+/* Reading one: structure and, in files of ours, the checksum are checked by lur_archive_open. */
 typedef struct lur_archive lur_archive;
 lur_status lur_archive_open(lur_context *context, const char *path, lur_archive **archive);
 void lur_archive_close(lur_archive *archive);
@@ -327,6 +327,8 @@ int lur_archive_count(const lur_archive *archive);
 const char *lur_archive_name(const lur_archive *archive, int index);
 lur_status lur_archive_read(lur_archive *archive, int index, lur_tensor **tensor);
 const char *lur_archive_metadata(const lur_archive *archive, const char *key); /* NULL when absent */
+/* The index-th key, the engine's own ("lurcher.") left out; NULL past the last. */
+const char *lur_archive_metadata_key(const lur_archive *archive, int index);
 
 /* Replaces a file by text: temporary file, fsync, rename, folder fsync. */
 lur_status lur_file_write(const char *path, const void *bytes, size_t count);

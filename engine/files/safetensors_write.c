@@ -1,0 +1,209 @@
+/* safetensors_write.c - writes named tensors as one .safetensors file (format: huggingface/safetensors README: u64
+ * little-endian header length, JSON header, data without holes), atomically and checksummed. It knows no models.
+ *
+ * The checksum is XXH3-128 over the whole file, header length and header included, with the checksum's own digits
+ * read as '0'. It is the header's first member, so its place is fixed; "lurcher.format" says a second time that
+ * there must be one, so that damage to the name of the first cannot turn the check off. */
+#include <cJSON.h>
+#include <endian.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "files.h"
+
+_Static_assert(__BYTE_ORDER == __LITTLE_ENDIAN, "tensor data is copied as it lies in memory");
+
+const lur_safetensors_type lur_safetensors_types[] = {
+    {"F32", 4, LUR_F32, true},  {"F16", 2, LUR_F16, true},   {"BF16", 2, LUR_BF16, true},     {"I32", 4, LUR_I32, true},
+    {"U8", 1, LUR_U8, true},    {"BOOL", 1, LUR_U8, true},   {"F64", 8, LUR_F32, false},      {"I64", 8, LUR_I32, false},
+    {"I16", 2, LUR_I32, false}, {"I8", 1, LUR_I32, false},   {"U16", 2, LUR_I32, false},      {"U32", 4, LUR_I32, false},
+    {"U64", 8, -1, false},      {"F8_E4M3", 1, -1, false},   {"F8_E5M2", 1, -1, false},       {NULL, 0, -1, false}};
+
+static const char zeros[] = "00000000000000000000000000000000";
+
+/* ---- the header ---- */
+
+static bool add_metadata(cJSON *header, int npairs, const char *const *metadata) {
+  cJSON *object = cJSON_AddObjectToObject(header, "__metadata__");
+  char digits[64];
+  snprintf(digits, sizeof digits, "xxh3-128:%s", zeros);
+  bool good = cJSON_AddStringToObject(object, LUR_CHECKSUM_KEY, digits) != NULL &&
+              cJSON_AddStringToObject(object, LUR_FORMAT_KEY, "1") != NULL;
+  for (int i = 0; good && i < npairs; i++) good = cJSON_AddStringToObject(object, metadata[2 * i], metadata[2 * i + 1]) != NULL;
+  return good;
+}
+
+static bool add_tensor(cJSON *header, const char *name, const lur_tensor *tensor, uint64_t offset) {
+  const lur_shape *shape = lur_tensor_shape(tensor);
+  cJSON *entry = cJSON_AddObjectToObject(header, name);
+  bool good = entry != NULL && cJSON_AddStringToObject(entry, "dtype", lur_safetensors_types[lur_tensor_dtype(tensor)].name) != NULL;
+  cJSON *dims = good ? cJSON_AddArrayToObject(entry, "shape") : NULL;
+  good = good && dims != NULL;
+  for (int i = 0; good && i < shape->ndim; i++) good = cJSON_AddItemToArray(dims, cJSON_CreateNumber((double)shape->dim[i]));
+  cJSON *range = good ? cJSON_AddArrayToObject(entry, "data_offsets") : NULL;
+  return good && range != NULL && cJSON_AddItemToArray(range, cJSON_CreateNumber((double)offset)) &&
+         cJSON_AddItemToArray(range, cJSON_CreateNumber((double)(offset + lur_tensor_bytes(tensor))));
+}
+
+/* Where each tensor's data begins: wide elements first, so that every tensor is aligned to its own elements. */
+static void lay_out(int n, lur_tensor *const *tensors, uint64_t *offsets) {
+  uint64_t next = 0;
+  for (size_t size = 4; size > 0; size /= 2)
+    for (int i = 0; i < n; i++)
+      if (lur_dtype_size(lur_tensor_dtype(tensors[i])) == size) {
+        offsets[i] = next;
+        next += lur_tensor_bytes(tensors[i]);
+      }
+}
+
+/* The first bytes of the file: length and JSON, padded with spaces so that the data begins at a multiple of 8. */
+static lur_status make_header(int n, const char *const *names, lur_tensor *const *tensors, const uint64_t *offsets, int npairs,
+                              const char *const *metadata, char **bytes, size_t *count) {
+  lur_status status = LUR_ENOMEM;
+  char *text = NULL, *head = NULL;
+  cJSON *header = cJSON_CreateObject();
+  bool good = header != NULL && add_metadata(header, npairs, metadata);
+  for (int i = 0; good && i < n; i++) good = add_tensor(header, names[i], tensors[i], offsets[i]);
+  if (good) text = cJSON_PrintUnformatted(header);
+  if (text == NULL) goto fail;
+  size_t length = strlen(text), padded = (length + 7) / 8 * 8;
+  status = LUR_EARG;
+  if (padded > LUR_SAFETENSORS_MAX_HEADER) {
+    lur_fail(status, "%d tensors and their metadata need a header of %zu bytes, the format allows 100000000", n, padded);
+    goto fail;
+  }
+  status = LUR_ENOMEM;
+  head = malloc(8 + padded);
+  if (head == NULL) goto fail;
+  uint64_t little = htole64(padded);
+  memcpy(head, &little, 8);
+  memcpy(head + 8, text, length);
+  memset(head + 8 + length, ' ', padded - length);
+  *bytes = head;
+  *count = 8 + padded;
+  status = LUR_OK;
+fail:
+  if (status == LUR_ENOMEM) lur_fail(status, "no memory for the header of %d tensors", n);
+  cJSON_free(text);
+  cJSON_Delete(header);
+  return status;
+}
+
+/* ---- the data ---- */
+
+typedef lur_status (*consumer)(void *state, const void *bytes, size_t count);
+
+static lur_status hash(void *state, const void *bytes, size_t count) {
+  XXH3_128bits_update(state, bytes, count);
+  return LUR_OK;
+}
+
+static lur_status put(void *state, const void *bytes, size_t count) { return lur_writer_put(state, bytes, count); }
+
+/* Gives every tensor's bytes to a consumer, in the order of their offsets. */
+static lur_status each_data(int n, lur_tensor *const *tensors, consumer consume, void *state) {
+  for (size_t size = 4; size > 0; size /= 2)
+    for (int i = 0; i < n; i++)
+      if (lur_dtype_size(lur_tensor_dtype(tensors[i])) == size && lur_tensor_bytes(tensors[i]) > 0)
+        LUR_TRY(consume(state, lur_tensor_data(tensors[i]), lur_tensor_bytes(tensors[i])));
+  return LUR_OK;
+}
+
+/* Puts the checksum's digits into the header. */
+static lur_status seal(char *head, size_t head_bytes, int n, lur_tensor *const *tensors) {
+  XXH3_state_t *state = XXH3_createState();
+  if (state == NULL) return lur_fail(LUR_ENOMEM, "no memory for a checksum");
+  XXH3_128bits_reset(state);
+  XXH3_128bits_update(state, head, head_bytes);
+  (void)each_data(n, tensors, hash, state);
+  XXH128_canonical_t canonical;
+  XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(state));
+  XXH3_freeState(state);
+  char *digits = head + 8 + sizeof LUR_CHECKSUM_HEAD - 1;
+  static const char hex[] = "0123456789abcdef";
+  for (size_t i = 0; i < sizeof canonical.digest; i++) {
+    digits[2 * i] = hex[canonical.digest[i] >> 4];
+    digits[2 * i + 1] = hex[canonical.digest[i] & 15];
+  }
+  return LUR_OK;
+}
+
+/* ---- the whole file ---- */
+
+static int by_text(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
+
+/* Names are what a reader finds tensors by: one each, and not the metadata's. */
+static lur_status check_names(const char *path, int n, const char *const *names) {
+  const char **sorted = NULL;
+  LUR_TRY(lur_alloc_items((size_t)n + 1, sizeof *sorted, &sorted));
+  lur_status status = LUR_OK;
+  for (int i = 0; i < n; i++) sorted[i] = names[i];
+  qsort(sorted, (size_t)n, sizeof *sorted, by_text);
+  for (int i = 0; i < n && status == LUR_OK; i++) {
+    if (i > 0 && strcmp(sorted[i], sorted[i - 1]) == 0)
+      status = lur_fail(LUR_EARG, "cannot write '%s': two tensors are named '%s'", path, sorted[i]);
+    else if (strcmp(sorted[i], "__metadata__") == 0)
+      status = lur_fail(LUR_EARG, "cannot write '%s': the name '__metadata__' belongs to the format", path);
+  }
+  free(sorted);
+  return status;
+}
+
+/* Host copies of tensors in device memory, further references to those already there. */
+static lur_status to_host(int n, lur_tensor *const *tensors, lur_tensor **host) {
+  for (int i = 0; i < n; i++) {
+    if (lur_tensor_data(tensors[i]) != NULL || lur_tensor_bytes(tensors[i]) == 0) {
+      lur_tensor_retain(tensors[i]);
+      host[i] = tensors[i];
+      continue;
+    }
+    lur_device *cpu = NULL;
+    LUR_TRY(lur_context_device(lur_tensor_context(tensors[i]), "cpu", &cpu));
+    LUR_TRY(lur_tensor_to(tensors[i], cpu, &host[i]));
+  }
+  return LUR_OK;
+}
+
+static lur_status write_all(const char *path, const char *head, size_t head_bytes, int n, lur_tensor *const *host) {
+  lur_writer writer;
+  LUR_TRY(lur_writer_open(&writer, path));
+  lur_status status = lur_writer_put(&writer, head, head_bytes);
+  if (status == LUR_OK) status = each_data(n, host, put, &writer);
+  if (status == LUR_OK) return lur_writer_commit(&writer);
+  lur_writer_release(&writer);
+  return status;
+}
+
+lur_status lur_safetensors_write(const char *path, int n, const char *const *names, lur_tensor *const *tensors, int npairs,
+                                 const char *const *metadata) {
+  lur_status status;
+  lur_tensor **host = NULL;
+  uint64_t *offsets = NULL;
+  char *head = NULL;
+  size_t head_bytes = 0;
+  LUR_TRY(check_names(path, n, names));
+  if ((status = lur_alloc_items((size_t)n + 1, sizeof *host, &host)) != LUR_OK) goto fail;
+  if ((status = lur_alloc_items((size_t)n + 1, sizeof *offsets, &offsets)) != LUR_OK) goto fail;
+  if ((status = to_host(n, tensors, host)) != LUR_OK) goto fail;
+  lay_out(n, host, offsets);
+  if ((status = make_header(n, names, host, offsets, npairs, metadata, &head, &head_bytes)) != LUR_OK) goto fail;
+  if ((status = seal(head, head_bytes, n, host)) != LUR_OK) goto fail;
+  status = write_all(path, head, head_bytes, n, host);
+fail:
+  for (int i = 0; host != NULL && i < n; i++) lur_tensor_release(host[i]);
+  free(host);
+  free(offsets);
+  free(head);
+  return status;
+}
+
+lur_status lur_tensors_save(const char *path, int n, const char *const *names, lur_tensor *const *tensors, int npairs,
+                            const char *const *metadata) {
+  for (int i = 0; i < npairs; i++)
+    if (strncmp(metadata[2 * i], "lurcher.", 8) == 0)
+      return lur_fail(LUR_EARG, "cannot write '%s': metadata keys that begin with 'lurcher.' are the engine's, '%s' came", path,
+                      metadata[2 * i]);
+  return lur_safetensors_write(path, n, names, tensors, npairs, metadata);
+}

@@ -1,0 +1,400 @@
+/* test_files.c - the atomic writer and safetensors: round trips, a disk that fails at every call in turn, every bit of
+ * a small file flipped, every length cut, and headers that lie. New hostile headers go into the table of lies. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "engine/files/files.h"
+
+/* ---- a disk that fails: these stand before the C library's ---- */
+
+static struct {
+  bool armed, shorten;
+  int countdown; /* the call that fails; 0: none */
+  int calls, error;
+} disk;
+
+static bool fails_now(void) {
+  if (!disk.armed) return false;
+  disk.calls++;
+  if (disk.countdown == 0 || --disk.countdown > 0) return false;
+  errno = disk.error;
+  return true;
+}
+
+ssize_t write(int fd, const void *bytes, size_t count) {
+  if (fails_now()) return -1;
+  if (disk.armed && disk.shorten && count > 3) count = 1 + count / 3;
+  return syscall(SYS_write, fd, bytes, count);
+}
+
+int fsync(int fd) { return fails_now() ? -1 : (int)syscall(SYS_fsync, fd); }
+
+int rename(const char *from, const char *to) {
+  return fails_now() ? -1 : (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0);
+}
+
+/* ---- helpers ---- */
+
+static char folder[] = "/tmp/lurcher_files_XXXXXX";
+
+static const char *in_folder(const char *name) {
+  static char paths[16][512];
+  static int turn;
+  char *path = paths[turn++ % 16];
+  snprintf(path, sizeof paths[0], "%s/%s", folder, name);
+  return path;
+}
+
+static int files_in_folder(void) {
+  int n = 0;
+  DIR *dir = opendir(folder);
+  for (struct dirent *item; dir != NULL && (item = readdir(dir)) != NULL;) n += strcmp(item->d_name, ".") && strcmp(item->d_name, "..");
+  closedir(dir);
+  return n;
+}
+
+static void empty_folder(void) {
+  DIR *dir = opendir(folder);
+  for (struct dirent *item; dir != NULL && (item = readdir(dir)) != NULL;)
+    if (strcmp(item->d_name, ".") && strcmp(item->d_name, "..")) unlink(in_folder(item->d_name));
+  closedir(dir);
+}
+
+static void spill(const char *path, const void *bytes, size_t count) {
+  FILE *file = fopen(path, "wb");
+  CHECK(file != NULL && fwrite(bytes, 1, count, file) == count);
+  fclose(file);
+}
+
+static char *slurp(const char *path, size_t *count) {
+  FILE *file = fopen(path, "rb");
+  char *bytes = calloc(1, 1 << 20);
+  *count = file == NULL ? 0 : fread(bytes, 1, 1 << 20, file);
+  if (file != NULL) fclose(file);
+  return bytes;
+}
+
+static bool holds(const char *path, const char *text) {
+  size_t count;
+  char *bytes = slurp(path, &count);
+  bool same = count == strlen(text) && memcmp(bytes, text, count) == 0;
+  free(bytes);
+  return same;
+}
+
+/* ---- the writer ---- */
+
+static void test_write(void) {
+  const char *path = in_folder("plain.txt");
+  CHECK_OK(lur_file_write(path, "first", 5));
+  CHECK(holds(path, "first"));
+  CHECK(chmod(path, 0640) == 0);
+  CHECK_OK(lur_file_write(path, "", 0));
+  CHECK(holds(path, ""));
+  struct stat info;
+  CHECK(stat(path, &info) == 0 && (info.st_mode & 0777) == 0640);
+  CHECK(symlink("plain.txt", in_folder("link.txt")) == 0);
+  CHECK_OK(lur_file_write(in_folder("link.txt"), "through", 7));
+  CHECK(holds(path, "through"));
+  CHECK(lstat(in_folder("link.txt"), &info) == 0 && S_ISLNK(info.st_mode));
+  spill(in_folder(".plain.txt.tmp"), "left by a killed process", 24);
+  CHECK_OK(lur_file_write(path, "new", 3));
+  CHECK(holds(path, "new"));
+  CHECK(files_in_folder() == 2);
+  CHECK_FAILS(lur_file_write("/nowhere/at/all.txt", "x", 1), LUR_EIO, "/nowhere/at/all.txt");
+  CHECK_FAILS(lur_file_write(folder, "x", 1), LUR_EIO, "a folder stands there");
+  CHECK_FAILS(lur_file_write("/dev/null", "x", 1), LUR_EIO, "device");
+  CHECK_FAILS(lur_file_write("", "x", 1), LUR_EARG, "without a name");
+  empty_folder();
+}
+
+static void test_two_writers(void) {
+  lur_writer a, b;
+  const char *path = in_folder("both.txt");
+  CHECK_OK(lur_writer_open(&a, path));
+  CHECK_OK(lur_writer_open(&b, path));
+  CHECK(strcmp(a.temporary, b.temporary) != 0);
+  CHECK_OK(lur_writer_put(&a, "aaaa", 4));
+  CHECK_OK(lur_writer_put(&b, "bb", 2));
+  CHECK_OK(lur_writer_commit(&a));
+  CHECK(holds(path, "aaaa"));
+  CHECK_OK(lur_writer_commit(&b));
+  CHECK(holds(path, "bb"));
+  CHECK(files_in_folder() == 1);
+  empty_folder();
+}
+
+/* Fails the k-th call of a write, for every k, with each error. */
+static void test_disk_fails(void) {
+  static const int errors[] = {ENOSPC, EIO, EFBIG, EDQUOT};
+  const char *path = in_folder("kept.txt");
+  char big[5000];
+  memset(big, 'x', sizeof big);
+  for (size_t e = 0; e < sizeof errors / sizeof *errors; e++)
+    for (int k = 1; k < 30; k++) {
+      spill(path, "old", 3);
+      memset(&disk, 0, sizeof disk);
+      disk.armed = disk.shorten = true;
+      disk.countdown = k;
+      disk.error = errors[e];
+      lur_status status = lur_file_write(path, big, sizeof big);
+      bool was_last = disk.calls < k;
+      disk.armed = false;
+      size_t count;
+      char *bytes = slurp(path, &count);
+      bool is_old = count == 3, is_new = count == sizeof big && memcmp(bytes, big, count) == 0;
+      free(bytes);
+      CHECK(is_old || is_new);
+      CHECK(status == LUR_OK ? is_new : status == LUR_EIO);
+      CHECK(files_in_folder() == 1);
+      if (was_last) break;
+    }
+  memset(&disk, 0, sizeof disk);
+  disk.armed = true;
+  disk.countdown = 1;
+  disk.error = EINTR;
+  CHECK_OK(lur_file_write(path, "again", 5));
+  disk.armed = false;
+  CHECK(holds(path, "again"));
+  empty_folder();
+}
+
+/* ---- safetensors ---- */
+
+static lur_context *context;
+
+static lur_tensor *filled(lur_dtype dtype, int ndim, int64_t a, int64_t b, int seed) {
+  lur_tensor *tensor = NULL;
+  lur_shape shape = {.ndim = ndim, .dim = {a, b}};
+  CHECK_OK(lur_tensor_new(context, NULL, dtype, &shape, &tensor));
+  unsigned char *bytes = lur_tensor_data(tensor);
+  for (size_t i = 0; i < lur_tensor_bytes(tensor); i++) bytes[i] = (unsigned char)(seed * 31 + (int)i * 7);
+  return tensor;
+}
+
+static const char *const names[] = {"u8 odd", "weights/kernel", "an \"i32\"", "half", "brain", "empty", "scalar"};
+enum { COUNT = 7 };
+static lur_tensor *tensors[COUNT];
+
+static lur_status save_sample(const char *path) {
+  static const char *const metadata[] = {"note", "line 1\nline \"2\" \xc3\xa9", "more", ""};
+  return lur_tensors_save(path, COUNT, names, tensors, 2, metadata);
+}
+
+static void check_sample(const char *path) {
+  lur_archive *archive = NULL;
+  if (!CHECK_OK(lur_archive_open(context, path, &archive))) return;
+  CHECK(lur_archive_count(archive) == COUNT && lur_archive_is_ours(archive));
+  for (int i = 0; i < COUNT; i++) {
+    lur_tensor *read = NULL;
+    CHECK(strcmp(lur_archive_name(archive, i), names[i]) == 0 && lur_archive_find(archive, names[i]) == i);
+    if (!CHECK_OK(lur_archive_read(archive, i, &read))) continue;
+    CHECK(lur_tensor_dtype(read) == lur_tensor_dtype(tensors[i]));
+    CHECK(lur_shape_equal(lur_tensor_shape(read), lur_tensor_shape(tensors[i])));
+    CHECK(memcmp(lur_tensor_data(read), lur_tensor_data(tensors[i]), lur_tensor_bytes(read)) == 0);
+    lur_tensor_release(read);
+  }
+  lur_tensor *none = NULL;
+  CHECK_FAILS(lur_archive_read(archive, COUNT, &none), LUR_EARG, "no tensor number 7");
+  CHECK(strcmp(lur_archive_metadata(archive, "note"), "line 1\nline \"2\" \xc3\xa9") == 0);
+  CHECK(strcmp(lur_archive_metadata_key(archive, 1), "more") == 0 && lur_archive_metadata_key(archive, 2) == NULL);
+  CHECK(lur_archive_metadata(archive, "absent") == NULL);
+  lur_archive_close(archive);
+}
+
+static void test_round_trip(void) {
+  const char *path = in_folder("a.safetensors");
+  CHECK_OK(save_sample(path));
+  check_sample(path);
+  static const char *const twice[] = {"a", "a"}, *const reserved[] = {"lurcher.model", "x"};
+  CHECK_FAILS(lur_tensors_save(path, 2, twice, tensors, 0, NULL), LUR_EARG, "two tensors are named 'a'");
+  CHECK_FAILS(lur_tensors_save(path, 1, names, tensors, 1, reserved), LUR_EARG, "lurcher.model");
+  check_sample(path);
+  CHECK_OK(lur_tensors_save(path, 0, NULL, NULL, 0, NULL));
+  lur_archive *archive = NULL;
+  CHECK_OK(lur_archive_open(context, path, &archive));
+  CHECK(archive != NULL && lur_archive_count(archive) == 0);
+  lur_archive_close(archive);
+  empty_folder();
+}
+
+static bool opens(const char *path) {
+  lur_archive *archive = NULL;
+  if (lur_archive_open(context, path, &archive) != LUR_OK) return false;
+  lur_archive_close(archive);
+  return true;
+}
+
+/* One of our files with any bit flipped, any length cut or a byte added is refused. */
+static void test_damage(void) {
+  size_t count;
+  CHECK_OK(save_sample(in_folder("a.safetensors")));
+  char *bytes = slurp(in_folder("a.safetensors"), &count);
+  const char *path = in_folder("b.safetensors");
+  int accepted = 0;
+  for (size_t i = 0; i < count; i++)
+    for (int bit = 0; bit < 8; bit++) {
+      bytes[i] = (char)(bytes[i] ^ (1 << bit));
+      spill(path, bytes, count);
+      accepted += opens(path);
+      bytes[i] = (char)(bytes[i] ^ (1 << bit));
+    }
+  CHECK(accepted == 0);
+  for (size_t length = 0; length < count; length++) {
+    spill(path, bytes, length);
+    accepted += opens(path);
+  }
+  CHECK(accepted == 0);
+  bytes[count] = 0;
+  spill(path, bytes, count + 1);
+  CHECK(!opens(path));
+  spill(path, bytes, count);
+  check_sample(path);
+  free(bytes);
+  empty_folder();
+}
+
+/* ---- other people's files ---- */
+
+static lur_status open_header(const char *header, size_t data_bytes, lur_archive **archive) {
+  size_t length = strlen(header);
+  char *bytes = calloc(1, 8 + length + data_bytes);
+  memcpy(bytes, &(uint64_t){length}, 8);
+  memcpy(bytes + 8, header, length);
+  for (size_t i = 0; i < data_bytes; i++) bytes[8 + length + i] = (char)(i + 1);
+  spill(in_folder("foreign.safetensors"), bytes, 8 + length + data_bytes);
+  free(bytes);
+  return lur_archive_open(context, in_folder("foreign.safetensors"), archive);
+}
+
+static const struct {
+  const char *header;
+  size_t data_bytes;
+  const char *part; /* of the message */
+} lies[] = {
+    {"", 0, "JSON header was expected"},
+    {"[]", 0, "JSON header was expected"},
+    {"{\"a\":", 0, "no valid JSON"},
+    {"{} x", 0, "spaces were expected"},
+    {"{\"a\":1}", 0, "no dtype"},
+    {"{\"a\":{\"dtype\":\"F31\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "unknown dtype 'F31'"},
+    {"{\"a\":{\"dtype\":\"F32\",\"data_offsets\":[0,4]}}", 4, "no shape"},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[-1],\"data_offsets\":[0,4]}}", 4, "not a whole number"},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1.5],\"data_offsets\":[0,4]}}", 4, "not a whole number"},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1e300],\"data_offsets\":[0,4]}}", 4, "not a whole number"},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[\"1\"],\"data_offsets\":[0,4]}}", 4, "not a whole number"},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1,1,1,1,1,1,1],\"data_offsets\":[0,4]}}", 4, "7 dimensions"},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[4294967296,4294967296],\"data_offsets\":[0,0]}}", 0, "tensor 'a'"},
+    {"{\"a\":{\"dtype\":\"F64\",\"shape\":[2097152,2097152,2097152],\"data_offsets\":[0,0]}}", 0, "tensor 'a'"},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0]}}", 4, "no data_offsets"},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,0]}}", 4, "bytes 4 to 0"},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,8]}}", 4, "cut short"},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,4]}}", 4, "needs 8 bytes"},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[18446744073709551612,18446744073709551616]}}", 4, "data_offsets"},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 5, "end at byte 4"},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}", 8, "0 was expected"},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4,
+     "4 was expected"},
+    {"{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]},\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[1,2]}}", 2,
+     "two tensors are named 'a'"},
+    {"{\"__metadata__\":{\"k\":1}}", 0, "is no text"},
+    {"{\"__metadata__\":3}", 0, "one object"},
+    {"{\"__metadata__\":{\"lurcher.format\":\"1\"}}", 0, "lacks the checksum"},
+    {"{\"__metadata__\":{\"lurcher.checksum\":\"xxh3-128:00000000000000000000000000000000\",\"lurcher.format\":\"1\"}}", 0,
+     "checksum 00000000... was expected"},
+};
+
+static void test_lies(void) {
+  lur_archive *archive = NULL;
+  for (size_t i = 0; i < sizeof lies / sizeof *lies; i++)
+    if (!CHECK_FAILS(open_header(lies[i].header, lies[i].data_bytes, &archive), LUR_EFORMAT, lies[i].part))
+      fprintf(stderr, "  header %s\n", lies[i].header);
+  const char *path = in_folder("foreign.safetensors");
+  static const uint64_t lengths[] = {1, 9, 100000001, UINT64_C(1) << 40, UINT64_MAX, UINT64_MAX - 7};
+  for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+    spill(path, &lengths[i], 8);
+    CHECK_FAILS(lur_archive_open(context, path, &archive), LUR_EFORMAT, "announce a header");
+  }
+  /* Deeply nested JSON must end in an error, not in the stack. */
+  char *deep = malloc(200001);
+  memset(deep, '[', 200000);
+  memcpy(deep, "{\"a\":", 5);
+  deep[200000] = '\0';
+  CHECK_FAILS(open_header(deep, 0, &archive), LUR_EFORMAT, "no valid JSON");
+  free(deep);
+  CHECK_FAILS(lur_archive_open(context, in_folder("absent.safetensors"), &archive), LUR_EIO, "No such file");
+  CHECK_FAILS(lur_archive_open(context, folder, &archive), LUR_EIO, "a folder");
+  CHECK(archive == NULL);
+  empty_folder();
+}
+
+static void test_foreign(void) {
+  lur_archive *archive = NULL;
+  lur_tensor *tensor = NULL;
+  double value = 0;
+  CHECK_OK(open_header("{\"b\":{\"dtype\":\"I16\",\"shape\":[2],\"data_offsets\":[8,12]},"
+                       "\"a\":{\"shape\":[],\"data_offsets\":[0,8],\"dtype\":\"F64\"}}   ", 12, &archive));
+  if (archive == NULL) return;
+  CHECK(!lur_archive_is_ours(archive) && lur_archive_find(archive, "a") == 1 && lur_archive_shape(archive, 1)->ndim == 0);
+  CHECK_OK(lur_archive_read(archive, 0, &tensor));
+  CHECK(lur_tensor_dtype(tensor) == LUR_I32);
+  CHECK_OK(lur_tensor_get(tensor, 1, &value));
+  CHECK(value == 0x0c0b);
+  lur_tensor_release(tensor);
+  CHECK_OK(lur_archive_read(archive, 1, &tensor));
+  CHECK(lur_tensor_dtype(tensor) == LUR_F32);
+  lur_tensor_release(tensor);
+  lur_archive_close(archive);
+  CHECK_OK(open_header("{\"a\":{\"dtype\":\"I64\",\"shape\":[1],\"data_offsets\":[0,8]},"
+                       "\"b\":{\"dtype\":\"F8_E4M3\",\"shape\":[1],\"data_offsets\":[8,9]}}", 9, &archive));
+  CHECK_FAILS(lur_archive_read(archive, 0, &tensor), LUR_EUNSUPPORTED, "no 32-bit integer");
+  CHECK_FAILS(lur_archive_read(archive, 1, &tensor), LUR_EUNSUPPORTED, "F8_E4M3");
+  lur_archive_close(archive);
+  empty_folder();
+}
+
+/* A full disk under a checkpoint: the old one still opens. */
+static void test_full_disk(void) {
+  const char *path = in_folder("c.safetensors");
+  CHECK_OK(save_sample(path));
+  for (int k = 1; k <= 5; k++) {
+    memset(&disk, 0, sizeof disk);
+    disk.armed = true;
+    disk.countdown = k;
+    disk.error = ENOSPC;
+    CHECK_FAILS(save_sample(path), LUR_EIO, "No space left on device");
+    disk.armed = false;
+    check_sample(path);
+    CHECK(files_in_folder() == 1);
+  }
+  empty_folder();
+}
+
+int main(void) {
+  if (mkdtemp(folder) == NULL) return 1;
+  CHECK_OK(lur_context_new(1, 1, &context));
+  static const struct {
+    lur_dtype dtype;
+    int ndim;
+    int64_t a, b;
+  } kinds[COUNT] = {{LUR_U8, 1, 5, 0}, {LUR_F32, 2, 3, 4}, {LUR_I32, 1, 3, 0}, {LUR_F16, 2, 1, 3}, {LUR_BF16, 1, 5, 0}, {LUR_F32, 2, 0, 4}, {LUR_F32, 0, 0, 0}};
+  for (int i = 0; i < COUNT; i++) tensors[i] = filled(kinds[i].dtype, kinds[i].ndim, kinds[i].a, kinds[i].b, i);
+  test_write();
+  test_two_writers();
+  test_disk_fails();
+  test_round_trip();
+  test_damage();
+  test_lies();
+  test_foreign();
+  test_full_disk();
+  for (int i = 0; i < COUNT; i++) lur_tensor_release(tensors[i]);
+  lur_context_release(context);
+  rmdir(folder);
+  return check_report("files");
+}
