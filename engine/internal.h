@@ -141,7 +141,7 @@ struct lur_node {
   lur_node **x;
   lur_shape sample; /* output shape of one sample */
   lur_dtype dtype;
-  uint64_t serial;  /* order of creation */
+  lur_node *dead;   /* graph.c: the next node to be freed, while a chain of them is */
 };
 
 /* Options of input and index layers (layers/input.c); read by graph.c and compile.c. */

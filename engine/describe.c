@@ -1,0 +1,145 @@
+/* describe.c - a plan as text, and its times: what print(run) and run:profile() show. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "run.h"
+
+typedef struct text { /* grows as it is written to; failed: memory ran out */
+  char *bytes;
+  size_t used, room;
+  bool failed;
+} text;
+
+static void put(text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void put(text *t, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  int n = vsnprintf(NULL, 0, format, args);
+  va_end(args);
+  if (t->failed || n < 0) return;
+  if (t->used + (size_t)n + 1 > t->room) {
+    size_t room = (t->used + (size_t)n + 1) * 2;
+    char *bigger = realloc(t->bytes, room);
+    if (!bigger) {
+      t->failed = true;
+      return;
+    }
+    t->bytes = bigger;
+    t->room = room;
+  }
+  va_start(args, format);
+  vsnprintf(t->bytes + t->used, t->room - t->used, format, args);
+  va_end(args);
+  t->used += (size_t)n;
+}
+
+static double mib(size_t bytes) { return (double)bytes / 1048576; }
+
+static size_t operand_bytes(const lur_operand *operand) {
+  return (size_t)lur_shape_count(&operand->shape) * lur_dtype_size(operand->dtype);
+}
+
+/* What was fused into the op: "+bn +relu". */
+static void put_fused(text *t, const lur_plan_op *op) {
+  const lur_op_desc *d = &op->desc;
+  bool conv = d->kind == LUR_OP_CONV2D || d->kind == LUR_OP_DEPTHWISE;
+  bool relu = conv ? d->u.conv.relu : d->kind == LUR_OP_DENSE ? d->u.dense.relu : d->kind == LUR_OP_BATCHNORM ? d->u.batchnorm.relu
+                   : d->kind == LUR_OP_BINARY && d->u.binary.relu;
+  if (conv && d->u.conv.relu_in) put(t, " relu+");
+  if (op->folded) put(t, " +batchnorm");
+  if (d->nx == 2 && (conv || d->kind == LUR_OP_DENSE || d->kind == LUR_OP_BATCHNORM)) put(t, " +residual");
+  if (relu) put(t, " +relu");
+}
+
+static void put_ops(text *t, const lur_plan *plan) {
+  char shape[LUR_SHAPE_TEXT];
+  put(t, "%4s  %-28s %-18s %-18s %9s %9s  %s\n", "step", "layer", "op", "output", "MiB", "MFLOP", "");
+  for (int i = 0; i < plan->nops; i++) {
+    const lur_plan_op *op = &plan->ops[i];
+    put(t, "%4d  %-28s %-18s %-18s %9.2f %9.1f  %s%s", i + 1, op->desc.name, lur_op_kind_name(op->desc.kind),
+        lur_shape_format(&op->desc.y.shape, shape), mib(operand_bytes(&op->desc.y)), lur_op_flops(&op->desc) * 1e-6,
+        op->prefix ? "frozen" : "", op->backward ? "backward" : "");
+    put_fused(t, op);
+    put(t, "\n");
+  }
+}
+
+static int by_bytes(const void *a, const void *b, void *plan) {
+  const lur_buffer *buffers = ((const lur_plan *)plan)->buffers;
+  size_t p = buffers[*(const int *)a].bytes, q = buffers[*(const int *)b].bytes;
+  return p > q ? -1 : p < q ? 1 : *(const int *)a - *(const int *)b;
+}
+
+static void put_holders(text *t, const lur_plan *plan) {
+  int *order = NULL, n = 0;
+  if (lur_alloc_items((size_t)plan->nbuffers, sizeof *order, &order) != LUR_OK) {
+    t->failed = true;
+    return;
+  }
+  for (int i = 0; i < plan->nbuffers; i++) {
+    if (plan->buffers[i].alias < 0) order[n++] = i;
+  }
+  qsort_r(order, (size_t)n, sizeof *order, by_bytes, (void *)(uintptr_t)plan);
+  put(t, "largest holders:\n");
+  for (int i = 0; i < n && i < 10; i++) {
+    const lur_buffer *buffer = &plan->buffers[order[i]];
+    const lur_op_desc *desc = &plan->ops[buffer->op].desc;
+    put(t, "  %9.2f MiB  %s of %s (%s)\n", mib(buffer->bytes), buffer->what, desc->name, lur_op_kind_name(desc->kind));
+  }
+  free(order);
+}
+
+lur_status lur_run_describe(lur_run *run, char **result) {
+  static const char *const modes[] = {"predict", "evaluate", "train", "forward in training form"};
+  const lur_plan *plan = run->last;
+  text t = {0};
+  if (!plan) {
+    put(&t, "run on %s: no plan yet (plans are made at the first batch)\n", lur_device_name(run->options.device));
+  } else {
+    double flops = 0;
+    int64_t rows = plan->key.rows[0];
+    for (int i = 0; i < plan->nops; i++) flops += lur_op_flops(&plan->ops[i].desc);
+    put(&t, "run on %s, plan for %s, %lld rows: %d steps, %.2f GFLOP forward\n", lur_device_name(run->options.device),
+        modes[plan->key.mode], (long long)rows, plan->nops, flops * 1e-9);
+    put_ops(&t, plan);
+    put(&t, "arena %.1f MiB (scratch %.1f), weights, gradients and optimizer state %.1f MiB\n", mib(plan->arena_bytes),
+        mib(plan->scratch_bytes), mib(lur_run_state_bytes(run)));
+    put_holders(&t, plan);
+  }
+  if (t.failed || !t.bytes) {
+    free(t.bytes);
+    return lur_fail(LUR_ENOMEM, "no memory to describe the run");
+  }
+  *result = t.bytes;
+  return LUR_OK;
+}
+
+/* Bytes that the forward of op must move at least: operands, weights, output, once each. */
+static double op_bytes(const lur_op_desc *desc) {
+  double bytes = (double)operand_bytes(&desc->y);
+  for (int i = 0; i < desc->nx; i++) bytes += (double)operand_bytes(&desc->x[i]);
+  for (int i = 0; i < desc->nw; i++) bytes += desc->w[i].shape.ndim ? (double)operand_bytes(&desc->w[i]) : 0;
+  return bytes;
+}
+
+int lur_run_profile(const lur_run *run, lur_profile_row *rows, int capacity) {
+  const lur_plan *plan = run->last;
+  int n = 0;
+  for (int i = 0; plan && i < plan->nops; i++) {
+    const lur_plan_op *op = &plan->ops[i];
+    for (int backward = 0; backward < 2; backward++) {
+      if (op->calls[backward] == 0) continue;
+      int gradients = backward ? (op->desc.want_dx != 0) + (op->desc.want_dw != 0) : 1;
+      if (n < capacity) {
+        rows[n] = (lur_profile_row){.layer = op->desc.name, .op = lur_op_kind_name(op->desc.kind),
+                                    .pass = backward ? "backward" : "forward", .seconds = op->seconds[backward],
+                                    .flops = lur_op_flops(&op->desc) * gradients, .bytes = op_bytes(&op->desc) * gradients,
+                                    .calls = op->calls[backward]};
+      }
+      n++;
+    }
+  }
+  return n;
+}

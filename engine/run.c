@@ -1,0 +1,430 @@
+/* run.c - a compiled model: making one, choosing the plan for a batch, training, evaluating, predicting. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "run.h"
+
+/* ---- compiling ---- */
+
+static const char *const loss_names[] = {"categorical_crossentropy", "binary_crossentropy", "mean_squared_error"};
+
+static lur_status take_loss(lur_run *run, int i, const lur_loss *loss) {
+  const lur_model *model = run->model;
+  const char *known[LUR_MAX_OUTPUTS];
+  int output = -1, kind = -1;
+  for (int k = 0; k < model->noutputs; k++) {
+    known[k] = model->output_names[k];
+    if (strcmp(known[k], loss->output) == 0) output = k;
+  }
+  if (output < 0) {
+    const char *near = lur_nearest(loss->output, known, model->noutputs);
+    return lur_fail(LUR_EARG, "compile: loss for '%s', which is no output of the model (%s%s%s)", loss->output,
+                    near ? "did you mean '" : "first output: '", near ? near : known[0], near ? "'?" : "'");
+  }
+  for (int k = 0; k < 3; k++) {
+    if (strcmp(loss_names[k], loss->kind) == 0) kind = k;
+  }
+  if (kind < 0) {
+    const char *near = lur_nearest(loss->kind, loss_names, 3);
+    return lur_fail(LUR_EARG, "compile: unknown loss '%s' for output '%s' (%s)", loss->kind, loss->output,
+                    near ? near : "categorical_crossentropy, binary_crossentropy or mean_squared_error expected");
+  }
+  if (!(loss->weight >= 0) || !(loss->label_smoothing >= 0 && loss->label_smoothing < 1)) {
+    return lur_fail(LUR_EARG, "compile: loss of '%s' has weight %g and label smoothing %g (weight >= 0 and smoothing in [0, 1) expected)",
+                    loss->output, loss->weight, loss->label_smoothing);
+  }
+  snprintf(run->loss_texts[i][0], LUR_NAME, "%s", model->output_names[output]);
+  snprintf(run->loss_texts[i][1], LUR_NAME, "%s", loss_names[kind]);
+  run->losses[i] = *loss;
+  run->losses[i].output = run->loss_texts[i][0];
+  run->losses[i].kind = run->loss_texts[i][1];
+  run->loss_kinds[i] = (lur_loss_kind)kind;
+  run->loss_outputs[i] = output;
+  return LUR_OK;
+}
+
+static lur_status take_options(lur_run *run, const lur_compile_options *options) {
+  run->options = *options;
+  run->options.losses = run->losses;
+  if (!options->device) LUR_TRY(lur_context_device(run->model->context, "cpu", &run->options.device));
+  run->options.optimizer = NULL; /* until it is retained */
+  run->options.nlosses = 0;
+  if (options->nlosses > LUR_MAX_OUTPUTS) return lur_fail(LUR_EARG, "compile: more than %d losses", LUR_MAX_OUTPUTS);
+  for (int i = 0; i < options->nlosses; i++) {
+    LUR_TRY(take_loss(run, i, &options->losses[i]));
+    run->options.nlosses++;
+  }
+  if (options->optimizer) {
+    lur_optimizer_retain(options->optimizer);
+    run->options.optimizer = options->optimizer;
+    run->lr = lur_optimizer_lr(options->optimizer);
+  }
+  return LUR_OK;
+}
+
+/* Which weights learn, and where each stands in the flat gradient. */
+static lur_status list_learned(lur_run *run) {
+  const lur_model *model = run->model;
+  LUR_TRY(lur_alloc_items((size_t)model->nlayers, sizeof *run->trains, &run->trains));
+  LUR_TRY(lur_alloc_items((size_t)model->nlayers * LUR_MAX_WEIGHTS, sizeof *run->learned, &run->learned));
+  int64_t offset = 0;
+  for (int i = 0; i < model->nlayers; i++) {
+    lur_layer *layer = model->layers[i];
+    run->trains[i] = layer->trainable;
+    for (int k = 0; k < layer->nweights && layer->trainable; k++) {
+      if (!layer->weights[k].learned) continue;
+      int64_t count = lur_shape_count(&layer->weights[k].shape);
+      run->learned[run->nlearned++] = (lur_learned){layer, k, offset, count, 1, 1};
+      offset += (count + 15) / 16 * 16; /* every gradient starts on 64 bytes */
+    }
+  }
+  run->gradient_count = offset;
+  return LUR_OK;
+}
+
+static lur_status move_weights(lur_run *run) {
+  for (int i = 0; i < run->model->nlayers; i++) {
+    lur_layer *layer = run->model->layers[i];
+    for (int k = 0; k < layer->nweights; k++) LUR_TRY(lur_weight_to(&layer->weights[k], run->options.device));
+  }
+  return LUR_OK;
+}
+
+static lur_status set_loss_weights(lur_run *run) {
+  lur_tensor *host = NULL;
+  lur_shape shape = {.ndim = 1, .dim = {LUR_MAX_OUTPUTS}};
+  LUR_TRY(lur_tensor_new(run->model->context, NULL, LUR_F32, &shape, &host));
+  for (int i = 0; i < run->options.nlosses; i++) ((float *)lur_tensor_data(host))[i] = (float)run->losses[i].weight;
+  lur_status status = lur_tensor_to(host, run->options.device, &run->loss_weights);
+  lur_tensor_release(host);
+  return status;
+}
+
+/* What hangs on the options: everything but the model. */
+static void clear(lur_run *run) {
+  lur_run_drop_fed(run);
+  for (int i = 0; i < run->nplans; i++) lur_plan_free(run->plans[i]);
+  run->nplans = 0;
+  run->last = NULL;
+  run->forward_done = false;
+  if (run->options.device) lur_device_free(run->options.device, run->arena);
+  run->arena = NULL;
+  run->arena_bytes = 0;
+  lur_tensor_release(run->gradients);
+  lur_tensor_release(run->m);
+  lur_tensor_release(run->v);
+  lur_tensor_release(run->loss_weights);
+  run->gradients = run->m = run->v = run->loss_weights = NULL;
+  free(run->slots);
+  free(run->learned);
+  run->slots = NULL;
+  free(run->trains);
+  run->learned = NULL;
+  run->trains = NULL;
+  run->nlearned = 0;
+  lur_optimizer_release(run->options.optimizer);
+  run->options.optimizer = NULL;
+}
+
+static lur_status set_up(lur_run *run, const lur_compile_options *options) {
+  LUR_TRY(take_options(run, options));
+  LUR_TRY(list_learned(run));
+  LUR_TRY(lur_plan_check_kernels(run));
+  LUR_TRY(move_weights(run));
+  LUR_TRY(set_loss_weights(run));
+  run->iterations = 0;
+  run->step = 0;
+  run->m_schedule = 1;
+  run->seed = lur_context_get_seed(run->model->context);
+  return LUR_OK;
+}
+
+lur_status lur_model_compile(lur_model *model, const lur_compile_options *options, lur_run **run) {
+  lur_run *made = NULL;
+  LUR_TRY(lur_alloc_items(1, sizeof *made, &made));
+  atomic_init(&made->refs, 1);
+  made->model = model;
+  lur_model_retain(model);
+  lur_status status = set_up(made, options);
+  if (status == LUR_OK) *run = made;
+  else lur_run_release(made);
+  return status;
+}
+
+/* A failure leaves the run as it was. */
+lur_status lur_run_recompile(lur_run *run, const lur_compile_options *options) {
+  lur_run *made = NULL;
+  LUR_TRY(lur_model_compile(run->model, options, &made));
+  made->profile = run->profile;
+  lur_run swapped = *run;
+  atomic_int refs = atomic_load(&run->refs);
+  *run = *made;
+  atomic_init(&run->refs, refs);
+  *made = swapped;
+  atomic_init(&made->refs, 1);
+  for (int i = 0; i < run->options.nlosses; i++) { /* these point into the struct itself */
+    run->losses[i].output = run->loss_texts[i][0];
+    run->losses[i].kind = run->loss_texts[i][1];
+  }
+  run->options.losses = run->losses;
+  lur_run_release(made);
+  return LUR_OK;
+}
+
+void lur_run_retain(lur_run *run) { atomic_fetch_add(&run->refs, 1); }
+
+void lur_run_release(lur_run *run) {
+  if (!run || atomic_fetch_sub(&run->refs, 1) != 1) return;
+  clear(run);
+  lur_model_release(run->model);
+  free(run);
+}
+
+lur_model *lur_run_model(const lur_run *run) { return run->model; }
+lur_device *lur_run_device(const lur_run *run) { return run->options.device; }
+
+/* ---- plans ---- */
+
+static lur_status grow_arena(lur_run *run, size_t bytes) {
+  if (bytes <= run->arena_bytes) return LUR_OK;
+  lur_device *device = run->options.device;
+  lur_device_free(device, run->arena);
+  run->arena = NULL;
+  run->arena_bytes = 0;
+  lur_status status = lur_device_alloc(device, bytes, &run->arena);
+  if (status != LUR_OK) {
+    return lur_fail(status, "no memory on %s for %.1f MiB of activations (lower the batch size, or freeze more layers)",
+                    lur_device_name(device), (double)bytes / 1048576);
+  }
+  run->arena_bytes = bytes;
+  return LUR_OK;
+}
+
+static void forget_oldest(lur_run *run) {
+  int oldest = 0;
+  for (int i = 1; i < run->nplans; i++) {
+    if (run->plans[i]->used < run->plans[oldest]->used) oldest = i;
+  }
+  if (run->last == run->plans[oldest]) run->last = NULL;
+  lur_plan_free(run->plans[oldest]);
+  run->plans[oldest] = run->plans[--run->nplans];
+}
+
+static lur_status find_plan(lur_run *run, const lur_plan_key *key, lur_plan **plan) {
+  lur_plan *found = NULL;
+  for (int i = 0; i < run->nplans && !found; i++) {
+    if (memcmp(&run->plans[i]->key, key, sizeof *key) == 0) found = run->plans[i];
+  }
+  if (!found) {
+    LUR_TRY(lur_plan_build(run, key, &found));
+    if (run->nplans == LUR_MAX_PLANS) forget_oldest(run);
+    run->plans[run->nplans++] = found;
+  }
+  LUR_TRY(grow_arena(run, found->arena_bytes));
+  found->used = ++run->clock;
+  run->last = found;
+  *plan = found;
+  return LUR_OK;
+}
+
+static lur_status need_gradients(lur_run *run) {
+  if (run->gradients || run->gradient_count == 0) return LUR_OK;
+  lur_shape shape = {.ndim = 1, .dim = {run->gradient_count}};
+  return lur_tensor_new(run->model->context, run->options.device, LUR_F32, &shape, &run->gradients);
+}
+
+/* Feeds, finds the plan, runs forward. */
+static lur_status forward(lur_run *run, const lur_batch *batch, lur_plan_mode mode, lur_plan **plan) {
+  lur_plan_key key;
+  run->forward_done = false;
+  LUR_TRY(lur_context_check_interrupt(run->model->context));
+  LUR_TRY(lur_run_feed(run, batch, mode, &key));
+  LUR_TRY(find_plan(run, &key, plan));
+  LUR_TRY(lur_run_check_rows(run, *plan));
+  if (mode == LUR_MODE_TRAIN || mode == LUR_MODE_FREE) {
+    LUR_TRY(need_gradients(run));
+    run->step++;
+  }
+  return lur_plan_forward(run, *plan);
+}
+
+/* ---- training ---- */
+
+static lur_status need_losses(const lur_run *run, const char *verb) {
+  if (run->options.nlosses > 0) return LUR_OK;
+  return lur_fail(LUR_ESTATE, "%s: the run was compiled without a loss", verb);
+}
+
+lur_status lur_run_accumulate(lur_run *run, const lur_batch *batch, lur_results *results) {
+  lur_plan *plan = NULL;
+  lur_results found;
+  LUR_TRY(need_losses(run, "train"));
+  LUR_TRY(forward(run, batch, LUR_MODE_TRAIN, &plan));
+  lur_status status = lur_plan_backward(run, plan);
+  if (status == LUR_OK) status = lur_run_results(run, plan, &found);
+  if (status != LUR_OK) {
+    lur_run_zero_gradients(run);
+    return status;
+  }
+  if (results) *results = found;
+  return LUR_OK;
+}
+
+lur_status lur_run_train(lur_run *run, const lur_batch *batch, lur_results *results) {
+  if (!run->options.optimizer) return lur_fail(LUR_ESTATE, "train: the run was compiled without an optimizer");
+  LUR_TRY(lur_run_accumulate(run, batch, results));
+  return lur_run_step(run);
+}
+
+lur_status lur_run_step(lur_run *run) {
+  if (!run->options.optimizer) return lur_fail(LUR_ESTATE, "step: the run was compiled without an optimizer");
+  if (run->nlearned == 0) return lur_fail(LUR_ESTATE, "step: nothing to learn: every layer of the model is frozen");
+  LUR_TRY(need_gradients(run));
+  LUR_TRY(lur_run_update(run));
+  lur_run_zero_gradients(run);
+  return LUR_OK;
+}
+
+void lur_run_zero_gradients(lur_run *run) {
+  if (!run->gradients) return;
+  (void)lur_device_fill(run->options.device, lur_tensor_address(run->gradients), 0, lur_tensor_bytes(run->gradients));
+}
+
+/* ---- inference ---- */
+
+lur_status lur_run_evaluate(lur_run *run, const lur_batch *batch, lur_results *results) {
+  lur_plan *plan = NULL;
+  lur_results found;
+  LUR_TRY(need_losses(run, "evaluate"));
+  LUR_TRY(forward(run, batch, LUR_MODE_EVALUATE, &plan));
+  LUR_TRY(lur_run_results(run, plan, &found));
+  *results = found;
+  return LUR_OK;
+}
+
+static lur_status read_outputs(lur_run *run, const lur_plan *plan, lur_tensor **outputs) {
+  int n = run->model->noutputs;
+  lur_tensor *read[LUR_MAX_OUTPUTS] = {NULL};
+  for (int i = 0; i < n; i++) {
+    lur_status status = lur_plan_read(run, plan, plan->outputs[i], &read[i]);
+    if (status == LUR_OK) continue;
+    while (i > 0) lur_tensor_release(read[--i]);
+    return status;
+  }
+  memcpy(outputs, read, (size_t)n * sizeof *outputs);
+  return LUR_OK;
+}
+
+lur_status lur_run_predict(lur_run *run, const lur_batch *batch, lur_tensor **outputs) {
+  lur_plan *plan = NULL;
+  LUR_TRY(forward(run, batch, LUR_MODE_PREDICT, &plan));
+  return read_outputs(run, plan, outputs);
+}
+
+/* ---- forward and backward by hand ---- */
+
+lur_status lur_run_forward(lur_run *run, const lur_batch *batch, bool training, lur_tensor **outputs) {
+  lur_plan *plan = NULL;
+  LUR_TRY(forward(run, batch, training ? LUR_MODE_FREE : LUR_MODE_PREDICT, &plan));
+  LUR_TRY(read_outputs(run, plan, outputs));
+  run->forward_done = training;
+  return LUR_OK;
+}
+
+/* One output's gradient into its place; NULL is zero. */
+static lur_status seed_gradient(lur_run *run, const lur_plan *plan, int i, lur_tensor *gradient) {
+  char want[LUR_SHAPE_TEXT], came[LUR_SHAPE_TEXT];
+  const lur_operand *operand = &plan->values[plan->outputs[i]].operand;
+  void *address = lur_plan_gradient_address(run, plan, plan->outputs[i]);
+  size_t bytes = (size_t)lur_shape_count(&operand->shape) * sizeof(float);
+  if (!gradient) return lur_device_fill(run->options.device, address, 0, bytes);
+  if (lur_tensor_dtype(gradient) != LUR_F32 || !lur_shape_equal(lur_tensor_shape(gradient), &operand->shape)) {
+    return lur_fail(LUR_ESHAPE, "backward: gradient of output '%s' is %s %s (%s f32 expected)", run->model->output_names[i],
+                    lur_shape_format(lur_tensor_shape(gradient), came), lur_dtype_name(lur_tensor_dtype(gradient)),
+                    lur_shape_format(&operand->shape, want));
+  }
+  lur_device *from = lur_tensor_device(gradient), *to = run->options.device;
+  lur_copy_kind kind = lur_tensor_data(gradient) ? LUR_COPY_TO_DEVICE : LUR_COPY_WITHIN;
+  if (kind == LUR_COPY_WITHIN && from != to) return lur_fail(LUR_EDEVICE, "backward: gradient on %s, run on %s", from->name, to->name);
+  return lur_device_copy(to, address, lur_tensor_address(gradient), bytes, kind);
+}
+
+lur_status lur_run_backward(lur_run *run, lur_tensor *const *output_gradients) {
+  if (!run->forward_done || !run->last) {
+    return lur_fail(LUR_ESTATE, "backward: no forward in training form before it (run:forward(batch, { training = true }))");
+  }
+  lur_plan *plan = run->last;
+  for (int i = 0; i < run->model->noutputs; i++) LUR_TRY(seed_gradient(run, plan, i, output_gradients[i]));
+  run->forward_done = false; /* in-place backward may have used activations up */
+  return lur_plan_backward(run, plan);
+}
+
+static lur_status copy_floats(lur_run *run, const void *address, const lur_shape *shape, lur_tensor **tensor) {
+  lur_tensor *made = NULL;
+  LUR_TRY(lur_tensor_new(run->model->context, NULL, LUR_F32, shape, &made));
+  lur_status status = lur_device_copy(run->options.device, lur_tensor_data(made), address, lur_tensor_bytes(made), LUR_COPY_TO_HOST);
+  if (status == LUR_OK) status = lur_device_sync(run->options.device);
+  if (status == LUR_OK) *tensor = made;
+  else lur_tensor_release(made);
+  return status;
+}
+
+static lur_status input_gradient(lur_run *run, const char *name, lur_tensor **gradient) {
+  for (int i = 0; i < run->model->ninputs; i++) {
+    if (strcmp(run->model->inputs[i]->layer->name, name) != 0) continue;
+    const void *address = run->last ? lur_plan_gradient_address(run, run->last, run->last->inputs[i]) : NULL;
+    if (!address) return lur_fail(LUR_ESTATE, "gradient: none for input '%s' (compile with input_gradients, then backward)", name);
+    return copy_floats(run, address, &run->last->values[run->last->inputs[i]].operand.shape, gradient);
+  }
+  return lur_fail(LUR_EARG, "gradient: the model has no input '%s'", name);
+}
+
+lur_status lur_run_gradient(lur_run *run, const char *layer, const char *weight, lur_tensor **gradient) {
+  if (!weight) return input_gradient(run, layer, gradient);
+  for (int i = 0; i < run->nlearned; i++) {
+    const lur_learned *learned = &run->learned[i];
+    const lur_weight *found = &learned->layer->weights[learned->weight];
+    if (strcmp(learned->layer->name, layer) != 0 || strcmp(found->name, weight) != 0) continue;
+    if (!run->gradients) return lur_fail(LUR_ESTATE, "gradient: no backward has run yet");
+    return copy_floats(run, (float *)lur_tensor_address(run->gradients) + learned->offset, &found->shape, gradient);
+  }
+  return lur_fail(LUR_EARG, "gradient: no weight '%s' of a trainable layer '%s' in this run", weight, layer);
+}
+
+/* ---- settings ---- */
+
+double lur_run_lr(const lur_run *run) { return run->lr; }
+void lur_run_set_lr(lur_run *run, double lr) { run->lr = lr; }
+int64_t lur_run_iterations(const lur_run *run) { return run->iterations; }
+
+lur_status lur_run_scale_layer(lur_run *run, const char *layer, double lr_scale, double decay_scale) {
+  int found = 0;
+  for (int i = 0; i < run->nlearned; i++) {
+    if (strcmp(run->learned[i].layer->name, layer) != 0) continue;
+    run->learned[i].lr_scale = (float)lr_scale;
+    run->learned[i].decay_scale = (float)decay_scale;
+    found++;
+  }
+  return found ? LUR_OK : lur_fail(LUR_EARG, "scale: no trainable layer '%s' with weights in this run", layer);
+}
+
+size_t lur_run_arena_bytes(const lur_run *run) { return run->last ? run->last->arena_bytes : 0; }
+
+size_t lur_run_state_bytes(const lur_run *run) {
+  size_t bytes = (size_t)lur_model_parameters(run->model, false) * sizeof(float);
+  const lur_tensor *state[] = {run->gradients, run->m, run->v};
+  for (int i = 0; i < 3; i++) bytes += state[i] ? lur_tensor_bytes(state[i]) : 0;
+  return bytes;
+}
+
+void lur_run_set_profile(lur_run *run, bool on) {
+  run->profile = on;
+  for (int i = 0; i < run->nplans && on; i++) {
+    for (int k = 0; k < run->plans[i]->nops; k++) {
+      lur_plan_op *op = &run->plans[i]->ops[k];
+      op->seconds[0] = op->seconds[1] = 0;
+      op->calls[0] = op->calls[1] = 0;
+    }
+  }
+}

@@ -1,0 +1,93 @@
+/* run.h - a model compiled for a device: what all its plans share. Used by run*.c, plan.c, execute.c, describe.c. */
+#ifndef LUR_RUN_H
+#define LUR_RUN_H
+
+#include "plan.h"
+
+/* One learned weight of a layer that trains: its place in the flat gradient and optimizer arrays. */
+typedef struct lur_learned {
+  lur_layer *layer;
+  int weight;
+  int64_t offset, count;
+  float lr_scale, decay_scale;
+} lur_learned;
+
+enum { LUR_MAX_PLANS = 8, LUR_MAX_FED = LUR_MAX_INPUTS + 2 * LUR_MAX_OUTPUTS };
+
+struct lur_run {
+  atomic_int refs;
+  lur_model *model;
+  lur_compile_options options; /* losses and optimizer are ours: copied, retained */
+  lur_loss losses[LUR_MAX_OUTPUTS];
+  char loss_texts[LUR_MAX_OUTPUTS][2][LUR_NAME]; /* output, kind */
+  lur_loss_kind loss_kinds[LUR_MAX_OUTPUTS];
+  int loss_outputs[LUR_MAX_OUTPUTS]; /* position among the model's outputs */
+  bool *trains;                      /* by model layer: trainable when this was compiled */
+
+  int nlearned;
+  lur_learned *learned;
+  int64_t gradient_count; /* floats in the flat arrays: weights, each rounded up to 16 */
+  lur_slot *slots;               /* nlearned; what an update works on */
+  lur_tensor *gradients, *m, *v; /* flat f32; NULL until needed */
+  lur_tensor *loss_weights;      /* f32, one a loss: the gradient each loss starts from */
+
+  void *arena;
+  size_t arena_bytes;
+  int nplans;
+  lur_plan *plans[LUR_MAX_PLANS];
+  lur_plan *last;   /* the plan last run */
+  bool forward_done; /* activations of `last` wait for a backward */
+  int64_t clock;
+
+  lur_tensor *fed[LUR_MAX_FED]; /* the present batch, on the device: inputs, targets, sample weights */
+  bool fed_ours[LUR_MAX_FED];  /* our copy, to be used again; else the caller's tensor, retained */
+  int64_t iterations;
+  uint64_t step, seed;
+  double lr, m_schedule;
+  bool profile;
+};
+
+/* Whether layer was trainable when run was compiled. */
+bool lur_run_trains(const lur_run *run, const lur_layer *layer);
+/* Whether op has a weight that this run learns. */
+bool lur_run_trains_op(const lur_run *run, const lur_plan_op *op);
+/* Position in run->learned, or -1. */
+int lur_run_learned(const lur_run *run, const lur_layer *layer, int weight);
+
+/* plan.c: makes the plan for key. */
+/* Every op of the model has a kernel on the run's device: LUR_EUNSUPPORTED names the one that has not. */
+lur_status lur_plan_check_kernels(lur_run *run);
+lur_status lur_plan_build(lur_run *run, const lur_plan_key *key, lur_plan **plan);
+
+/* feed.c: finds the batch's tensors, checks them, puts them on the device (run->fed), writes the key. */
+lur_status lur_run_feed(lur_run *run, const lur_batch *batch, lur_plan_mode mode, lur_plan_key *key);
+void lur_run_drop_fed(lur_run *run);
+/* Row numbers fed to gathers lie inside what they gather from. */
+lur_status lur_run_check_rows(lur_run *run, const lur_plan *plan);
+
+/* execute.c: runs ops of the plan. fed tensors and the arena are in place. */
+lur_status lur_plan_forward(lur_run *run, lur_plan *plan);
+lur_status lur_plan_backward(lur_run *run, lur_plan *plan);
+/* Device address of a value; NULL when it has no memory. */
+void *lur_plan_address(const lur_run *run, const lur_plan *plan, int value);
+void *lur_plan_gradient_address(const lur_run *run, const lur_plan *plan, int value);
+/* A host copy of a value. */
+lur_status lur_plan_read(lur_run *run, const lur_plan *plan, int value, lur_tensor **tensor);
+
+/* optimizer.c */
+struct lur_optimizer {
+  atomic_int refs;
+  lur_context *context;
+  lur_update_rule rule;
+  void *options; /* lur_optimizer_options */
+};
+/* One update of all learned weights from run->gradients; moves iterations. */
+lur_status lur_run_update(lur_run *run);
+double lur_optimizer_lr(const lur_optimizer *optimizer);
+
+/* results.c: losses and accuracies of the plan just run. */
+lur_status lur_run_results(lur_run *run, lur_plan *plan, lur_results *results);
+
+enum { LUR_GUARD = 64 }; /* bytes of guard zone in check mode */
+
+#endif
