@@ -1,0 +1,14 @@
+/* alloc.c - the one place where the engine asks for zeroed arrays of structs.
+ *
+ * It refuses to be an allocator of its own: tensors take their memory from a device, arrays from calloc. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/internal.h"
+
+lur_status lur_alloc_items(size_t n, size_t size, void *items) {
+  void *memory = calloc(n ? n : 1, size ? size : 1); /* calloc itself checks n * size for overflow */
+  if (!memory) return lur_fail(LUR_ENOMEM, "out of memory (%zu items of %zu bytes)", n, size);
+  memcpy(items, &memory, sizeof memory); /* items is the address of a pointer of any type */
+  return LUR_OK;
+}

@@ -1,0 +1,127 @@
+/* context.c - what a set of objects shares: seed, thread count, opened devices, counters of names, the interrupt.
+ *
+ * It refuses to be a global: every object leads to its context, and two contexts know nothing of each other.
+ * A new per-program setting goes here as a field of lur_context and a pair of functions. */
+#include <errno.h>
+#include <omp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/internal.h"
+
+enum { MAX_THREADS = 1024 };
+
+/* LURCHER_THREADS wins over the caller, so that a script can be held to fewer cores from outside. */
+static lur_status threads_wanted(int asked, int *threads) {
+  if (asked < 0 || asked > MAX_THREADS) {
+    return lur_fail(LUR_EARG, "%d compute threads (0 to %d expected, 0 for one a core)", asked, MAX_THREADS);
+  }
+  const char *text = getenv("LURCHER_THREADS");
+  if (!text || !*text) {
+    *threads = asked ? asked : omp_get_num_procs();
+    return LUR_OK;
+  }
+  char *end;
+  errno = 0;
+  long value = strtol(text, &end, 10);
+  if (errno || *end || value < 1 || value > MAX_THREADS) {
+    return lur_fail(LUR_EARG, "LURCHER_THREADS is \"%.40s\" (an integer from 1 to %d expected)", text, MAX_THREADS);
+  }
+  *threads = (int)value;
+  return LUR_OK;
+}
+
+lur_status lur_context_new(uint64_t seed, int threads, lur_context **context) {
+  int count = 0;
+  LUR_TRY(threads_wanted(threads, &count));
+  lur_context *made;
+  LUR_TRY(lur_alloc_items(1, sizeof *made, &made));
+  atomic_init(&made->refs, 1);
+  made->seed = seed;
+  made->threads = count;
+  omp_set_num_threads(count); /* of the calling thread, the one that owns the context */
+  *context = made;
+  return LUR_OK;
+}
+
+void lur_context_retain(lur_context *context) { atomic_fetch_add(&context->refs, 1); }
+
+void lur_context_release(lur_context *context) {
+  if (!context || atomic_fetch_sub(&context->refs, 1) != 1) return;
+  for (int i = 0; i < context->ndevices; i++) lur_device_close(context->devices[i]);
+  free(context);
+}
+
+void lur_context_seed(lur_context *context, uint64_t seed) {
+  context->seed = seed;
+  context->draws = 0;
+}
+
+uint64_t lur_context_get_seed(const lur_context *context) { return context->seed; }
+int lur_context_threads(const lur_context *context) { return context->threads; }
+
+/* ---- devices ---- */
+
+static lur_device *opened(const lur_context *context, const char *name) {
+  for (int i = 0; i < context->ndevices; i++) {
+    if (strcmp(context->devices[i]->name, name) == 0) return context->devices[i];
+  }
+  return NULL;
+}
+
+lur_status lur_context_device(lur_context *context, const char *name, lur_device **device) {
+  bool automatic = strcmp(name, "auto") == 0;
+  lur_device *found = opened(context, automatic || strcmp(name, "cuda") == 0 ? "cuda:0" : name);
+  if (found) {
+    *device = found;
+    return LUR_OK;
+  }
+  lur_device *fresh;
+  LUR_TRY(lur_device_open(name, &fresh));
+  found = opened(context, fresh->name); /* "auto" may have meant a device that is open already */
+  if (found) {
+    lur_device_close(fresh);
+    *device = found;
+    return LUR_OK;
+  }
+  if (context->ndevices == LUR_MAX_DEVICES) {
+    lur_device_close(fresh);
+    return lur_fail(LUR_EARG, "device '%s': a context holds at most %d devices", name, LUR_MAX_DEVICES);
+  }
+  context->devices[context->ndevices++] = fresh;
+  *device = fresh;
+  return LUR_OK;
+}
+
+const char *lur_device_name(const lur_device *device) { return device->name; }
+
+static void put_name(char names[][32], int capacity, int index, const char *name) {
+  if (index < capacity) snprintf(names[index], sizeof names[index], "%s", name);
+}
+
+int lur_device_list(char names[][32], int capacity, const char **why) {
+  put_name(names, capacity, 0, "ref");
+  put_name(names, capacity, 1, "cpu");
+  int n = 2;
+  for (int i = 0; i < LUR_MAX_DEVICES - 2; i++) { /* opening is the only proof that a device can be used */
+    char name[32];
+    snprintf(name, sizeof name, "cuda:%d", i);
+    lur_device *device;
+    if (lur_device_open(name, &device) != LUR_OK) break;
+    lur_device_close(device);
+    put_name(names, capacity, n++, name);
+  }
+  if (why) *why = n == 2 ? lur_last_error() : NULL;
+  return n;
+}
+
+/* ---- interrupt ---- */
+
+void lur_context_interrupt(lur_context *context) { context->interrupted = 1; }
+
+lur_status lur_context_check_interrupt(lur_context *context) {
+  if (!context->interrupted) return LUR_OK;
+  context->interrupted = 0;
+  return lur_fail(LUR_EINTERRUPTED, "interrupted");
+}
