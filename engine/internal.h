@@ -84,10 +84,11 @@ typedef struct lur_emitter lur_emitter; /* graph.c: shapes only; compile.c: the 
 
 typedef struct lur_layer_type {
   const char *name, *help;
+  const char *auto_name; /* of unnamed layers, before _1, _2, ...: Keras's class name; NULL: the kind's name */
   const lur_option *options;
   size_t options_size;
   int min_inputs, max_inputs; /* max < 0: LUR_MAX_OPERANDS */
-  /* Options that only make sense together; may be NULL. */
+  /* Options that only make sense together; may settle defaults that hang on other options; may be NULL. */
   lur_status (*check)(const lur_layer *layer);
   /* Declares the weights with lur_layer_add_weight from the inputs' sample shapes; NULL: none.
      Called for every application: shapes that do not fit the weights there are LUR_ESHAPE. */
@@ -101,10 +102,14 @@ typedef struct lur_layer_type {
 extern const lur_layer_type *const lur_layer_types[];
 const lur_layer_type *lur_layer_type_find(const char *name);
 
-/* Declares weight i, or checks that the declared one has this shape. Values are drawn when all are declared. */
+/* Calls kind->build; the first time draws the values and sets `built`. What lur_layer_apply calls. */
+lur_status lur_layer_build(lur_layer *layer, int n, const lur_shape *samples);
+/* Declares weight i, or checks that the declared one has this shape. Values are drawn when all are declared.
+   decays is set for kernels, scale to 0.05 (Keras's RandomNormal); build may change both. */
 lur_status lur_layer_add_weight(lur_layer *layer, int index, const char *name, const lur_shape *shape, bool learned, lur_init init,
                                 double fan_in, double fan_out);
-/* init.c: fills a f32 host tensor for (context seed, layer name, weight name). */
+extern const char *const lur_init_names[]; /* of lur_init, in its order, NULL-terminated */
+/* init.c: draws the value for (context seed, layer name, weight name), on the device where it is; makes it when there is none. */
 lur_status lur_weight_draw(const lur_layer *layer, lur_weight *weight);
 /* Moves a weight to a device (a no-op when it is there). */
 lur_status lur_weight_to(lur_weight *weight, lur_device *device);

@@ -112,13 +112,15 @@ static void put_range(writer *w, const lur_option *o, const char *one, const cha
   }
 }
 
-static const char *expected(const lur_option *o, char text[TEXT]) {
+/* got may be NULL. A pair is asked for as one number, unless a list came. */
+static const char *expected(const lur_option *o, const lur_setting *got, char text[TEXT]) {
+  bool list = got && got->type == LUR_INTS;
   writer w = {text, TEXT, 0};
   switch (o->type) {
   case LUR_OPT_BOOL: put(&w, "true or false"); break;
   case LUR_OPT_INT: put_range(&w, o, "integer", "positive integer"); break;
   case LUR_OPT_REAL: put_range(&w, o, "number", "number"); break;
-  case LUR_OPT_PAIR: put_range(&w, o, "integer or pair of integers", "positive integer or pair of them"); break;
+  case LUR_OPT_PAIR: put_range(&w, o, list ? "pair of integers" : "integer", list ? "pair of positive integers" : "positive integer"); break;
   case LUR_OPT_SHAPE: put_range(&w, o, "list of extents", "list of positive extents"); break;
   case LUR_OPT_CHOICE:
     for (int i = 0; o->choices[i]; i++) put(&w, "%s\"%s\"", i == 0 ? "" : o->choices[i + 1] ? ", " : " or ", o->choices[i]);
@@ -132,7 +134,7 @@ static lur_status bad(const char *owner, const lur_option *o, const lur_setting 
   char want[TEXT], got[TEXT];
   writer w = {got, sizeof got, 0};
   put_setting(&w, s);
-  return lur_fail(LUR_EARG, "bad option '%s' to '%s' (%s expected, got %s)", o->name, owner, expected(o, want), got);
+  return lur_fail(LUR_EARG, "bad option '%s' to '%s' (%s expected, got %s)", o->name, owner, expected(o, s, want), got);
 }
 
 static lur_status bad_choice(const char *owner, const lur_option *o, const char *got) {
@@ -140,7 +142,7 @@ static lur_status bad_choice(const char *owner, const lur_option *o, const char 
   int n = 0;
   while (o->choices[n]) n++;
   const char *near = lur_nearest(got, o->choices, n);
-  return lur_fail(LUR_EARG, "bad option '%s' to '%s' (%s expected, got \"%.80s\"%s%s%s)", o->name, owner, expected(o, want), got,
+  return lur_fail(LUR_EARG, "bad option '%s' to '%s' (%s expected, got \"%.80s\"%s%s%s)", o->name, owner, expected(o, NULL, want), got,
                   near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
 }
 
@@ -204,6 +206,7 @@ static bool store_list(const lur_option *o, const lur_setting *s, void *field) {
   }
   if (n == 1) ints[1] = ints[0];
   if (n > 2 || (s->type == LUR_INTS && n != 2)) return false;
+  if (ints[0] > INT32_MAX || ints[1] > INT32_MAX) return false; /* windows are ints in op descriptions */
   memcpy(field, ints, 2 * sizeof ints[0]);
   return true;
 }
@@ -342,7 +345,7 @@ lur_status lur_options_read(const char *owner, const lur_option *table, const lu
   for (int i = 0; i < rows; i++) {
     char want[TEXT];
     if (table[i].def || given[i]) continue;
-    return lur_fail(LUR_EARG, "missing option '%s' to '%s' (%s expected)", table[i].name, owner, expected(&table[i], want));
+    return lur_fail(LUR_EARG, "missing option '%s' to '%s' (%s expected)", table[i].name, owner, expected(&table[i], NULL, want));
   }
   return LUR_OK;
 }

@@ -1,0 +1,65 @@
+/* activation.c - functions applied element by element, and softmax: the kind `activation`, one kind per function for
+ * short scripts, and the `activation` option of other kinds. A new function: a name in lur_activation_names
+ * (common.c), its place in `function_of`, the op in every backend, and where wanted a kind at the end. */
+#include <string.h>
+
+#include "engine/layers/layers.h"
+
+enum { LINEAR = 0, SOFTMAX = 4 }; /* positions in lur_activation_names */
+
+static lur_activation function_of(int activation) {
+  static const lur_activation functions[] = {LUR_RELU, LUR_RELU, LUR_SIGMOID, LUR_TANH, LUR_RELU, LUR_SQUARE, LUR_ABS, LUR_EXP, LUR_LOG, LUR_SQRT};
+  return functions[activation]; /* linear and softmax have no function of their own */
+}
+
+lur_status lur_emit_activation(lur_emitter *emitter, const lur_layer *layer, int activation, int x, int *y) {
+  if (activation == LINEAR) {
+    *y = x;
+    return LUR_OK;
+  }
+  LUR_TRY(lur_layer_need_input(layer, emitter, x, -1, ""));
+  lur_op_desc desc = {.kind = activation == SOFTMAX ? LUR_OP_SOFTMAX : LUR_OP_ACTIVATION};
+  lur_emit_like(emitter, x, &desc);
+  if (activation != SOFTMAX) {
+    desc.u.activation.function = function_of(activation);
+  } else if (desc.y.shape.ndim < 2) {
+    lur_shape sample = lur_emit_sample(emitter, x);
+    return lur_layer_need_dims(layer, &sample, 1, "classes");
+  }
+  return lur_emit(emitter, layer, &desc, 1, &x, 0, NULL, y);
+}
+
+typedef struct activation {
+  int function;
+} activation;
+
+static const lur_option options[] = {{.name = "function", .type = LUR_OPT_CHOICE, .offset = offsetof(activation, function),
+                                      .choices = lur_activation_names, .help = "which function"},
+                                     {0}};
+
+static lur_status emit(const lur_layer *layer, lur_emitter *emitter, int n, const int *x, int *y) {
+  (void)n;
+  return lur_emit_activation(emitter, layer, ((const activation *)layer->options)->function, x[0], y);
+}
+
+const lur_layer_type lur_layer_activation = {
+    .name = "activation", .help = "a function applied element by element, or softmax", .options = options,
+    .options_size = sizeof(activation), .min_inputs = 1, .max_inputs = 1, .emit = emit};
+
+/* A kind that is named like its function. */
+static lur_status emit_named(const lur_layer *layer, lur_emitter *emitter, int n, const int *x, int *y) {
+  int function = LINEAR;
+  (void)n;
+  for (int i = 0; lur_activation_names[i]; i++) {
+    if (strcmp(lur_activation_names[i], layer->kind->name) == 0) function = i;
+  }
+  return lur_emit_activation(emitter, layer, function, x[0], y);
+}
+
+#define NAMED_KIND(kind, text) \
+  const lur_layer_type lur_layer_##kind = {.name = #kind, .help = text, .min_inputs = 1, .max_inputs = 1, .emit = emit_named}
+NAMED_KIND(relu, "max(x, 0)");
+NAMED_KIND(sigmoid, "1 / (1 + exp(-x))");
+NAMED_KIND(tanh, "hyperbolic tangent");
+NAMED_KIND(softmax, "exp(x), divided by its sum over the last dimension");
+NAMED_KIND(square, "x * x");

@@ -1,0 +1,44 @@
+/* layers.h - what the layer kinds share: checks of their inputs, written once so that messages read alike.
+ * Never included outside engine/layers/. */
+#ifndef LUR_LAYERS_H
+#define LUR_LAYERS_H
+
+#include "engine/internal.h"
+
+/* LUR_ESHAPE unless a sample has as many dimensions; `form` names them: "h w c". */
+lur_status lur_layer_need_dims(const lur_layer *layer, const lur_shape *sample, int ndim, const char *form);
+/* The same of value x of an emitter, and LUR_ETYPE unless it is f32. ndim < 0: any. */
+lur_status lur_layer_need_input(const lur_layer *layer, const lur_emitter *emitter, int x, int ndim, const char *form);
+/* LUR_ESHAPE where weight `index` was made for another number of channels, which is its dimension `dim`. */
+lur_status lur_layer_need_channels(const lur_layer *layer, int index, int dim, int64_t channels);
+
+/* Value x's shape without the batch. */
+lur_shape lur_emit_sample(const lur_emitter *emitter, int x);
+/* The extents and padding of a window over value x (n h w c): fills conv or pool fields through the pointers. */
+typedef struct lur_window_2d {
+  int64_t out_h, out_w;
+  int pad_top, pad_left;
+} lur_window_2d;
+lur_status lur_layer_window(const lur_layer *layer, const lur_shape *x, const int64_t kernel[2], const int64_t stride[2],
+                            int padding, lur_window_2d *window);
+
+/* Rows of option tables that several kinds have. `owner` is the kind's options struct. */
+#define LUR_ROW_KERNEL(owner) \
+  {.name = "kernel", .type = LUR_OPT_PAIR, .offset = offsetof(owner, kernel), .min = 1, .help = "height and width of the window"}
+#define LUR_ROW_STRIDE(owner) \
+  {.name = "stride", .type = LUR_OPT_PAIR, .offset = offsetof(owner, stride), .def = "1", .min = 1, .help = "step of the window"}
+#define LUR_ROW_PADDING(owner) \
+  {.name = "padding", .type = LUR_OPT_CHOICE, .offset = offsetof(owner, padding), .def = "valid", .choices = lur_padding_names, \
+   .help = "valid: the window stays inside; same: out = ceil(in / stride)"}
+#define LUR_ROW_BIAS(owner) \
+  {.name = "use_bias", .type = LUR_OPT_BOOL, .offset = offsetof(owner, use_bias), .def = "true", .help = "adds a learned constant per channel"}
+#define LUR_ROW_ACTIVATION(owner) \
+  {.name = "activation", .type = LUR_OPT_CHOICE, .offset = offsetof(owner, activation), .def = "linear", .choices = lur_activation_names, \
+   .help = "applied to the result"}
+#define LUR_ROWS_INIT(owner) \
+  {.name = "init", .type = LUR_OPT_CHOICE, .offset = offsetof(owner, init), .def = "glorot_uniform", .choices = lur_init_names, \
+   .help = "first values of the kernel"},                                                                               \
+  {.name = "init_deviation", .type = LUR_OPT_REAL, .offset = offsetof(owner, init_deviation), .def = "0.05", .min = 0, .max = 1e9, \
+   .help = "standard deviation of init = \"normal\""}
+
+#endif
