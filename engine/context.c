@@ -101,19 +101,20 @@ static void put_name(char names[][32], int capacity, int index, const char *name
 }
 
 int lur_device_list(char names[][32], int capacity, const char **why) {
+  const lur_backend *cuda;
+  int present = 0;
   put_name(names, capacity, 0, "ref");
   put_name(names, capacity, 1, "cpu");
-  int n = 2;
-  for (int i = 0; i < LUR_MAX_DEVICES - 2; i++) { /* opening is the only proof that a device can be used */
+  lur_status status = lur_backend_find("cuda", &cuda);
+  if (status == LUR_OK) status = cuda->count(&present);
+  if (status == LUR_OK && present == 0) status = lur_fail(LUR_EUNSUPPORTED, "no CUDA device: the driver knows none");
+  if (why) *why = status == LUR_OK ? NULL : lur_last_error();
+  for (int i = 0; i < present; i++) {
     char name[32];
     snprintf(name, sizeof name, "cuda:%d", i);
-    lur_device *device;
-    if (lur_device_open(name, &device) != LUR_OK) break;
-    lur_device_close(device);
-    put_name(names, capacity, n++, name);
+    put_name(names, capacity, 2 + i, name);
   }
-  if (why) *why = n == 2 ? lur_last_error() : NULL;
-  return n;
+  return 2 + present;
 }
 
 /* ---- interrupt ---- */

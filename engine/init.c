@@ -52,7 +52,9 @@ static lur_status draw(const lur_layer *layer, const lur_weight *weight, lur_ten
   int64_t count = lur_shape_count(&weight->shape);
   float *to = lur_tensor_data(y);
   switch (weight->init) {
-  case LUR_INIT_GLOROT_UNIFORM: draw_uniform(key, to, count, sqrt(6 / fmax(1, weight->fan_in + weight->fan_out))); break;
+  case LUR_INIT_GLOROT_UNIFORM:
+    draw_uniform(key, to, count, sqrt(6 / fmax(1, weight->fan_in + weight->fan_out)));
+    break;
   case LUR_INIT_HE_NORMAL: draw_normal(key, to, count, sqrt(2 / fmax(1, weight->fan_in)), true); break;
   case LUR_INIT_NORMAL: draw_normal(key, to, count, weight->scale, false); break;
   case LUR_INIT_ZEROS: return lur_tensor_fill(y, 0);

@@ -14,10 +14,17 @@ typedef struct common_options {
   bool trainable;
 } common_options;
 
-static const lur_option common_table[] = {
-    {.name = "name", .type = LUR_OPT_TEXT, .offset = offsetof(common_options, name), .def = "", .help = "the layer's name in messages and files"},
-    {.name = "trainable", .type = LUR_OPT_BOOL, .offset = offsetof(common_options, trainable), .def = "true", .help = "false: the optimizer leaves its weights alone"},
-    {0}};
+static const lur_option common_table[] = {{.name = "name",
+                                           .type = LUR_OPT_TEXT,
+                                           .offset = offsetof(common_options, name),
+                                           .def = "",
+                                           .help = "the layer's name in messages and files"},
+                                          {.name = "trainable",
+                                           .type = LUR_OPT_BOOL,
+                                           .offset = offsetof(common_options, trainable),
+                                           .def = "true",
+                                           .help = "false: the optimizer leaves its weights alone"},
+                                          {0}};
 static const char *const common_names[] = {"name", "trainable", NULL};
 
 static bool is_common(const lur_setting *s) {
@@ -32,7 +39,8 @@ static lur_status read_common(const char *kind, const lur_setting *settings, int
   }
   LUR_TRY(lur_options_read(kind, common_table, own, count, NULL, common, sizeof *common));
   if (strlen(common->name) >= LUR_NAME) {
-    return lur_fail(LUR_EARG, "bad option 'name' to '%s' (at most %d bytes expected, got %zu)", kind, LUR_NAME - 1, strlen(common->name));
+    return lur_fail(LUR_EARG, "bad option 'name' to '%s' (at most %d bytes expected, got %zu)", kind, LUR_NAME - 1,
+                    strlen(common->name));
   }
   return LUR_OK;
 }
@@ -67,7 +75,8 @@ static lur_status unknown_kind(const char *kind) {
   int n = 0;
   for (; lur_layer_types[n] && n < MOST; n++) names[n] = lur_layer_types[n]->name;
   const char *near = lur_nearest(kind, names, n);
-  return lur_fail(LUR_EARG, "unknown layer kind '%.80s'%s%s%s", kind, near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "");
+  return lur_fail(LUR_EARG, "unknown layer kind '%.80s'%s%s%s", kind, near ? " (did you mean '" : "", near ? near : "",
+                  near ? "'?)" : "");
 }
 
 /* ---- names ---- */
@@ -80,9 +89,10 @@ static lur_status counter_of(lur_context *context, const lur_layer_type *kind, l
     *counter = &context->counters[i];
     if (strcmp((*counter)->kind, stem) == 0) return LUR_OK;
   }
-  if (context->ncounters == most) return lur_fail(LUR_EARG, "layer kind '%s': a context counts at most %d kinds", stem, most);
+  if (context->ncounters == most)
+    return lur_fail(LUR_EARG, "layer kind '%s': a context counts at most %d kinds", stem, most);
   *counter = &context->counters[context->ncounters++];
-  snprintf((*counter)->kind, sizeof (*counter)->kind, "%s", stem);
+  snprintf((*counter)->kind, sizeof(*counter)->kind, "%s", stem);
   return LUR_OK;
 }
 
@@ -106,7 +116,8 @@ static lur_status layer_fill(lur_layer *layer, const lur_setting *settings, int 
   return LUR_OK;
 }
 
-lur_status lur_layer_new(lur_context *context, const char *kind, const lur_setting *settings, int n, lur_layer **layer) {
+lur_status lur_layer_new(lur_context *context, const char *kind, const lur_setting *settings, int n,
+                         lur_layer **layer) {
   const lur_layer_type *type = lur_layer_type_find(kind);
   if (!type) return unknown_kind(kind);
   lur_layer *made;
@@ -168,8 +179,8 @@ int lur_layer_settings(const lur_layer *layer, lur_setting *settings, int capaci
 
 /* ---- weights ---- */
 
-lur_status lur_layer_add_weight(lur_layer *layer, int index, const char *name, const lur_shape *shape, bool learned, lur_init init,
-                                double fan_in, double fan_out) {
+lur_status lur_layer_add_weight(lur_layer *layer, int index, const char *name, const lur_shape *shape, bool learned,
+                                lur_init init, double fan_in, double fan_out) {
   const char *kind = layer->kind->name;
   if (layer->built) {
     const lur_weight *weight = &layer->weights[index];
@@ -181,7 +192,8 @@ lur_status lur_layer_add_weight(lur_layer *layer, int index, const char *name, c
   lur_status status = lur_shape_check(shape);
   if (status != LUR_OK) return lur_blame(status, "%s '%s': weight '%s'", kind, layer->name, name);
   lur_weight *weight = &layer->weights[index];
-  *weight = (lur_weight){.shape = *shape, .learned = learned, .init = init, .fan_in = fan_in, .fan_out = fan_out, .scale = 0.05};
+  *weight = (lur_weight){
+      .shape = *shape, .learned = learned, .init = init, .fan_in = fan_in, .fan_out = fan_out, .scale = 0.05};
   snprintf(weight->name, sizeof weight->name, "%s", name);
   weight->decays = strstr(name, "kernel") != NULL;
   if (index >= layer->nweights) layer->nweights = index + 1;

@@ -15,7 +15,8 @@ typedef struct table {
 static lur_status check_ids(const char *what, const table *t) {
   for (int64_t i = 0; i < t->n; i++) {
     if (t->id[i] < 0 || t->id[i] >= t->c) {
-      return lur_fail(LUR_EARG, "%s: id %d in row %lld (0 to %lld expected)", what, t->id[i], (long long)i, (long long)t->c - 1);
+      return lur_fail(LUR_EARG, "%s: id %d in row %lld (0 to %lld expected)", what, t->id[i], (long long)i,
+                      (long long)t->c - 1);
     }
   }
   return LUR_OK;
@@ -24,11 +25,13 @@ static lur_status check_ids(const char *what, const table *t) {
 static lur_status open_table(const char *what, lur_tensor *scores, lur_tensor *ids, table *t) {
   char a[LUR_SHAPE_TEXT], b[LUR_SHAPE_TEXT];
   if (scores->shape.ndim != 2 || ids->shape.ndim != 1 || scores->shape.dim[0] != ids->shape.dim[0]) {
-    return lur_fail(LUR_ESHAPE, "%s: scores n x c and ids n expected, got %s and %s", what, lur_shape_format(&scores->shape, a),
-                    lur_shape_format(&ids->shape, b));
+    return lur_fail(LUR_ESHAPE, "%s: scores n x c and ids n expected, got %s and %s", what,
+                    lur_shape_format(&scores->shape, a), lur_shape_format(&ids->shape, b));
   }
-  if (lur_shape_count(&scores->shape) == 0) return lur_fail(LUR_ESHAPE, "%s: no rows to count (scores %s)", what, lur_shape_format(&scores->shape, a));
-  if (ids->dtype != LUR_I32) return lur_fail(LUR_ETYPE, "%s: i32 ids expected, got %s", what, lur_dtype_name(ids->dtype));
+  if (lur_shape_count(&scores->shape) == 0)
+    return lur_fail(LUR_ESHAPE, "%s: no rows to count (scores %s)", what, lur_shape_format(&scores->shape, a));
+  if (ids->dtype != LUR_I32)
+    return lur_fail(LUR_ETYPE, "%s: i32 ids expected, got %s", what, lur_dtype_name(ids->dtype));
   LUR_TRY(lur_tensor_need_host(what, ids));
   LUR_TRY(lur_tensor_as(what, scores, LUR_F32, &t->scores));
   t->score = lur_tensor_data(t->scores);
@@ -89,10 +92,10 @@ lur_status lur_confusion(lur_tensor *scores, lur_tensor *ids, lur_tensor *counts
   table t;
   char text[LUR_SHAPE_TEXT];
   LUR_TRY(lur_tensor_need_host("confusion", counts));
-  if (counts->dtype != LUR_I32 || counts->shape.ndim != 2 || scores->shape.ndim != 2 || counts->shape.dim[0] != counts->shape.dim[1] ||
-      counts->shape.dim[0] != scores->shape.dim[1]) {
-    return lur_fail(LUR_ESHAPE, "confusion: i32 counts, classes x classes, expected; got %s %s", lur_dtype_name(counts->dtype),
-                    lur_shape_format(&counts->shape, text));
+  if (counts->dtype != LUR_I32 || counts->shape.ndim != 2 || scores->shape.ndim != 2 ||
+      counts->shape.dim[0] != counts->shape.dim[1] || counts->shape.dim[0] != scores->shape.dim[1]) {
+    return lur_fail(LUR_ESHAPE, "confusion: i32 counts, classes x classes, expected; got %s %s",
+                    lur_dtype_name(counts->dtype), lur_shape_format(&counts->shape, text));
   }
   LUR_TRY(open_table("confusion", scores, ids, &t));
   int32_t *count = lur_tensor_data(counts);

@@ -120,10 +120,13 @@ static const char *expected(const lur_option *o, const lur_setting *got, char te
   case LUR_OPT_BOOL: put(&w, "true or false"); break;
   case LUR_OPT_INT: put_range(&w, o, "integer", "positive integer"); break;
   case LUR_OPT_REAL: put_range(&w, o, "number", "number"); break;
-  case LUR_OPT_PAIR: put_range(&w, o, list ? "pair of integers" : "integer", list ? "pair of positive integers" : "positive integer"); break;
+  case LUR_OPT_PAIR:
+    put_range(&w, o, list ? "pair of integers" : "integer", list ? "pair of positive integers" : "positive integer");
+    break;
   case LUR_OPT_SHAPE: put_range(&w, o, "list of extents", "list of positive extents"); break;
   case LUR_OPT_CHOICE:
-    for (int i = 0; o->choices[i]; i++) put(&w, "%s\"%s\"", i == 0 ? "" : o->choices[i + 1] ? ", " : " or ", o->choices[i]);
+    for (int i = 0; o->choices[i]; i++)
+      put(&w, "%s\"%s\"", i == 0 ? "" : o->choices[i + 1] ? ", " : " or ", o->choices[i]);
     break;
   case LUR_OPT_TEXT: put(&w, "text of at most %d bytes", LUR_OPTION_TEXT - 1); break;
   }
@@ -142,8 +145,8 @@ static lur_status bad_choice(const char *owner, const lur_option *o, const char 
   int n = 0;
   while (o->choices[n]) n++;
   const char *near = lur_nearest(got, o->choices, n);
-  return lur_fail(LUR_EARG, "bad option '%s' to '%s' (%s expected, got \"%.80s\"%s%s%s)", o->name, owner, expected(o, NULL, want), got,
-                  near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+  return lur_fail(LUR_EARG, "bad option '%s' to '%s' (%s expected, got \"%.80s\"%s%s%s)", o->name, owner,
+                  expected(o, NULL, want), got, near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
 }
 
 /* ---- storing one value ---- */
@@ -307,12 +310,13 @@ static lur_status unknown(const char *owner, const lur_option *table, const char
   for (int i = 0; table && table[i].name && n < MAX_CANDIDATES; i++) candidates[n++] = table[i].name;
   for (int i = 0; skip && skip[i] && n < MAX_CANDIDATES; i++) candidates[n++] = skip[i];
   const char *near = lur_nearest(name, candidates, n);
-  return lur_fail(LUR_EARG, "unknown option '%.80s' to '%s'%s%s%s", name, owner, near ? " (did you mean '" : "", near ? near : "",
-                  near ? "'?)" : "");
+  return lur_fail(LUR_EARG, "unknown option '%.80s' to '%s'%s%s%s", name, owner, near ? " (did you mean '" : "",
+                  near ? near : "", near ? "'?)" : "");
 }
 
 /* The table row a setting goes to: *row, or -1 where another table owns it. */
-static lur_status find_row(const char *owner, const lur_option *table, const char *const *skip, const lur_setting *s, int *row) {
+static lur_status find_row(const char *owner, const lur_option *table, const char *const *skip, const lur_setting *s,
+                           int *row) {
   if (s->name) {
     *row = row_named(table, s->name);
     return *row >= 0 || skipped(skip, s->name) ? LUR_OK : unknown(owner, table, skip, s->name);
@@ -329,7 +333,8 @@ lur_status lur_options_read(const char *owner, const lur_option *table, const lu
                             const char *const *skip, void *options, size_t size) {
   bool given[MAX_CANDIDATES] = {false};
   int rows = rows_of(table);
-  if (rows > MAX_CANDIDATES) return lur_fail(LUR_EARG, "'%s' declares %d options (at most %d expected)", owner, rows, MAX_CANDIDATES);
+  if (rows > MAX_CANDIDATES)
+    return lur_fail(LUR_EARG, "'%s' declares %d options (at most %d expected)", owner, rows, MAX_CANDIDATES);
   if (size) memset(options, 0, size);
   for (int i = 0; i < rows; i++) {
     if (table[i].def) store_default(&table[i], options);
@@ -345,7 +350,8 @@ lur_status lur_options_read(const char *owner, const lur_option *table, const lu
   for (int i = 0; i < rows; i++) {
     char want[TEXT];
     if (table[i].def || given[i]) continue;
-    return lur_fail(LUR_EARG, "missing option '%s' to '%s' (%s expected)", table[i].name, owner, expected(&table[i], NULL, want));
+    return lur_fail(LUR_EARG, "missing option '%s' to '%s' (%s expected)", table[i].name, owner,
+                    expected(&table[i], NULL, want));
   }
   return LUR_OK;
 }

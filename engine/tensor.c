@@ -50,7 +50,8 @@ static lur_status storage_new(lur_context *context, lur_device *device, size_t b
 }
 
 /* Takes the caller's reference to storage, also on failure. */
-static lur_status window_new(lur_storage *storage, lur_dtype dtype, const lur_shape *shape, size_t offset, lur_tensor **tensor) {
+static lur_status window_new(lur_storage *storage, lur_dtype dtype, const lur_shape *shape, size_t offset,
+                             lur_tensor **tensor) {
   lur_tensor *made;
   lur_status status = lur_alloc_items(1, sizeof *made, &made);
   if (status != LUR_OK) {
@@ -69,7 +70,8 @@ static lur_status window_new(lur_storage *storage, lur_dtype dtype, const lur_sh
 /* ---- making ---- */
 
 static lur_status check_form(lur_dtype dtype, const lur_shape *shape) {
-  if ((unsigned)dtype >= LUR_DTYPE_COUNT) return lur_fail(LUR_EARG, "tensor: dtype %d is none (0 to %d expected)", (int)dtype, LUR_DTYPE_COUNT - 1);
+  if ((unsigned)dtype >= LUR_DTYPE_COUNT)
+    return lur_fail(LUR_EARG, "tensor: dtype %d is none (0 to %d expected)", (int)dtype, LUR_DTYPE_COUNT - 1);
   lur_status status = lur_shape_check(shape);
   return status == LUR_OK ? LUR_OK : lur_blame(status, "tensor");
 }
@@ -78,7 +80,8 @@ static size_t form_bytes(lur_dtype dtype, const lur_shape *shape) {
   return (size_t)lur_shape_count(shape) * lur_dtype_size(dtype); /* at most 2^40 * 4 */
 }
 
-static lur_status make(lur_context *context, lur_device *device, lur_dtype dtype, const lur_shape *shape, lur_tensor **tensor) {
+static lur_status make(lur_context *context, lur_device *device, lur_dtype dtype, const lur_shape *shape,
+                       lur_tensor **tensor) {
   LUR_TRY(check_form(dtype, shape));
   if (!device) LUR_TRY(lur_context_device(context, "cpu", &device));
   lur_storage *storage;
@@ -90,7 +93,8 @@ lur_status lur_tensor_blank(lur_context *context, lur_dtype dtype, const lur_sha
   return make(context, NULL, dtype, shape, tensor);
 }
 
-lur_status lur_tensor_new(lur_context *context, lur_device *device, lur_dtype dtype, const lur_shape *shape, lur_tensor **tensor) {
+lur_status lur_tensor_new(lur_context *context, lur_device *device, lur_dtype dtype, const lur_shape *shape,
+                          lur_tensor **tensor) {
   lur_tensor *made;
   LUR_TRY(make(context, device, dtype, shape, &made));
   lur_status status = lur_device_fill(made->storage->device, made->storage->memory, 0, made->storage->bytes);
@@ -140,7 +144,8 @@ void *lur_tensor_data(const lur_tensor *tensor) {
 
 lur_status lur_tensor_need_host(const char *what, const lur_tensor *tensor) {
   if (lur_tensor_data(tensor)) return LUR_OK;
-  return lur_fail(LUR_EDEVICE, "%s: a tensor in host memory expected, got one on '%s' (copy it with lur_tensor_to first)", what,
+  return lur_fail(LUR_EDEVICE,
+                  "%s: a tensor in host memory expected, got one on '%s' (copy it with lur_tensor_to first)", what,
                   tensor->storage->device->name);
 }
 
@@ -156,8 +161,8 @@ lur_status lur_tensor_view(lur_tensor *tensor, int64_t first, int64_t count, lur
   if (shape.ndim == 0) return lur_fail(LUR_ESHAPE, "view: a tensor of at least one dimension expected, got a scalar");
   if (first < 0 || count < 0 || first > shape.dim[0] || count > shape.dim[0] - first) {
     char text[LUR_SHAPE_TEXT];
-    return lur_fail(LUR_EARG, "view: %lld rows from row %lld do not lie in a tensor of %s", (long long)count, (long long)first,
-                    lur_shape_format(&tensor->shape, text));
+    return lur_fail(LUR_EARG, "view: %lld rows from row %lld do not lie in a tensor of %s", (long long)count,
+                    (long long)first, lur_shape_format(&tensor->shape, text));
   }
   size_t skip = 0;
   if (first > 0) { /* there are rows, so that the extent of one is within bounds */
@@ -175,7 +180,8 @@ static lur_status settle(const lur_tensor *tensor, const lur_shape *wanted, lur_
   *shape = *wanted;
   for (int i = 0; i < wanted->ndim && i < LUR_MAX_DIMS; i++) {
     if (wanted->dim[i] != -1) continue;
-    if (open >= 0) return lur_fail(LUR_ESHAPE, "reshape: one extent may be -1, dimensions %d and %d both are", open + 1, i + 1);
+    if (open >= 0)
+      return lur_fail(LUR_ESHAPE, "reshape: one extent may be -1, dimensions %d and %d both are", open + 1, i + 1);
     open = i;
     shape->dim[i] = 1;
   }
@@ -187,8 +193,8 @@ static lur_status settle(const lur_tensor *tensor, const lur_shape *wanted, lur_
   }
   if (known == count && (open < 0 || count > 0 || shape->dim[open] == 0)) return LUR_OK;
   char from[LUR_SHAPE_TEXT], to[LUR_SHAPE_TEXT];
-  return lur_fail(LUR_ESHAPE, "reshape: %s has %lld elements, they do not fill %s", lur_shape_format(&tensor->shape, from),
-                  (long long)count, lur_shape_format(wanted, to));
+  return lur_fail(LUR_ESHAPE, "reshape: %s has %lld elements, they do not fill %s",
+                  lur_shape_format(&tensor->shape, from), (long long)count, lur_shape_format(wanted, to));
 }
 
 lur_status lur_tensor_reshape(lur_tensor *tensor, const lur_shape *shape, lur_tensor **view) {

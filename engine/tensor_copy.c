@@ -24,22 +24,42 @@ enum { BLOCK = 256 };
 
 static void load_block(double *to, const void *from, lur_dtype dtype, int64_t first, int n) {
   switch (dtype) {
-  case LUR_F32: for (int i = 0; i < n; i++) to[i] = (double)((const float *)from)[first + i]; break;
-  case LUR_F16: for (int i = 0; i < n; i++) to[i] = (double)lur_f16_to_f32(((const uint16_t *)from)[first + i]); break;
-  case LUR_BF16: for (int i = 0; i < n; i++) to[i] = (double)lur_bf16_to_f32(((const uint16_t *)from)[first + i]); break;
-  case LUR_I32: for (int i = 0; i < n; i++) to[i] = (double)((const int32_t *)from)[first + i]; break;
-  case LUR_U8: for (int i = 0; i < n; i++) to[i] = (double)((const uint8_t *)from)[first + i]; break;
+  case LUR_F32:
+    for (int i = 0; i < n; i++) to[i] = (double)((const float *)from)[first + i];
+    break;
+  case LUR_F16:
+    for (int i = 0; i < n; i++) to[i] = (double)lur_f16_to_f32(((const uint16_t *)from)[first + i]);
+    break;
+  case LUR_BF16:
+    for (int i = 0; i < n; i++) to[i] = (double)lur_bf16_to_f32(((const uint16_t *)from)[first + i]);
+    break;
+  case LUR_I32:
+    for (int i = 0; i < n; i++) to[i] = (double)((const int32_t *)from)[first + i];
+    break;
+  case LUR_U8:
+    for (int i = 0; i < n; i++) to[i] = (double)((const uint8_t *)from)[first + i];
+    break;
   case LUR_DTYPE_COUNT: break;
   }
 }
 
 static void store_block(void *to, const double *from, lur_dtype dtype, int64_t first, int n) {
   switch (dtype) {
-  case LUR_F32: for (int i = 0; i < n; i++) ((float *)to)[first + i] = (float)from[i]; break;
-  case LUR_F16: for (int i = 0; i < n; i++) ((uint16_t *)to)[first + i] = lur_f32_to_f16((float)from[i]); break;
-  case LUR_BF16: for (int i = 0; i < n; i++) ((uint16_t *)to)[first + i] = lur_f32_to_bf16((float)from[i]); break;
-  case LUR_I32: for (int i = 0; i < n; i++) ((int32_t *)to)[first + i] = lur_saturate_i32(from[i]); break;
-  case LUR_U8: for (int i = 0; i < n; i++) ((uint8_t *)to)[first + i] = saturate_u8(from[i]); break;
+  case LUR_F32:
+    for (int i = 0; i < n; i++) ((float *)to)[first + i] = (float)from[i];
+    break;
+  case LUR_F16:
+    for (int i = 0; i < n; i++) ((uint16_t *)to)[first + i] = lur_f32_to_f16((float)from[i]);
+    break;
+  case LUR_BF16:
+    for (int i = 0; i < n; i++) ((uint16_t *)to)[first + i] = lur_f32_to_bf16((float)from[i]);
+    break;
+  case LUR_I32:
+    for (int i = 0; i < n; i++) ((int32_t *)to)[first + i] = lur_saturate_i32(from[i]);
+    break;
+  case LUR_U8:
+    for (int i = 0; i < n; i++) ((uint8_t *)to)[first + i] = saturate_u8(from[i]);
+    break;
   case LUR_DTYPE_COUNT: break;
   }
 }
@@ -56,7 +76,8 @@ void lur_elements_convert(void *dst, lur_dtype to, const void *src, lur_dtype fr
 /* ---- between devices ---- */
 
 /* Two devices that cannot see each other meet in host memory. */
-static lur_status copy_staged(lur_device *dst_device, void *dst, lur_device *src_device, const void *src, size_t bytes) {
+static lur_status copy_staged(lur_device *dst_device, void *dst, lur_device *src_device, const void *src,
+                              size_t bytes) {
   unsigned char stage[4096];
   for (size_t done = 0; done < bytes;) {
     size_t n = bytes - done < sizeof stage ? bytes - done : sizeof stage;
@@ -111,7 +132,9 @@ static lur_status copy_to(lur_tensor *tensor, lur_device *device, lur_tensor **c
   return LUR_OK;
 }
 
-lur_status lur_tensor_clone(lur_tensor *tensor, lur_tensor **copy) { return copy_to(tensor, tensor->storage->device, copy); }
+lur_status lur_tensor_clone(lur_tensor *tensor, lur_tensor **copy) {
+  return copy_to(tensor, tensor->storage->device, copy);
+}
 
 lur_status lur_tensor_to(lur_tensor *tensor, lur_device *device, lur_tensor **copy) {
   if (tensor->storage->device != device) return copy_to(tensor, device, copy);
@@ -125,13 +148,15 @@ lur_status lur_tensor_to(lur_tensor *tensor, lur_device *device, lur_tensor **co
 static lur_status cast_host(lur_tensor *tensor, lur_dtype dtype, lur_tensor **copy) {
   lur_tensor *made;
   LUR_TRY(lur_tensor_blank(tensor->storage->context, dtype, &tensor->shape, &made));
-  lur_elements_convert(lur_tensor_data(made), dtype, lur_tensor_data(tensor), tensor->dtype, lur_shape_count(&tensor->shape));
+  lur_elements_convert(lur_tensor_data(made), dtype, lur_tensor_data(tensor), tensor->dtype,
+                       lur_shape_count(&tensor->shape));
   *copy = made;
   return LUR_OK;
 }
 
 lur_status lur_tensor_cast(lur_tensor *tensor, lur_dtype dtype, lur_tensor **copy) {
-  if ((unsigned)dtype >= LUR_DTYPE_COUNT) return lur_fail(LUR_EARG, "cast: dtype %d is none (0 to %d expected)", (int)dtype, LUR_DTYPE_COUNT - 1);
+  if ((unsigned)dtype >= LUR_DTYPE_COUNT)
+    return lur_fail(LUR_EARG, "cast: dtype %d is none (0 to %d expected)", (int)dtype, LUR_DTYPE_COUNT - 1);
   if (dtype == tensor->dtype) return lur_tensor_clone(tensor, copy);
   lur_device *home = tensor->storage->device, *host;
   LUR_TRY(lur_context_device(tensor->storage->context, "cpu", &host));
@@ -168,7 +193,7 @@ static lur_status element(const lur_tensor *tensor, int64_t index, void **addres
 }
 
 lur_status lur_tensor_get(const lur_tensor *tensor, int64_t index, double *value) {
-  void *address;
+  void *address = NULL;
   lur_device *host;
   double bits = 0; /* room for one element of any dtype */
   LUR_TRY(element(tensor, index, &address, &host));
@@ -178,7 +203,7 @@ lur_status lur_tensor_get(const lur_tensor *tensor, int64_t index, double *value
 }
 
 lur_status lur_tensor_set(lur_tensor *tensor, int64_t index, double value) {
-  void *address;
+  void *address = NULL;
   lur_device *host;
   double bits = 0;
   LUR_TRY(element(tensor, index, &address, &host));
@@ -196,7 +221,8 @@ lur_status lur_tensor_fill(lur_tensor *tensor, double value) {
   LUR_TRY(lur_context_device(tensor->storage->context, "cpu", &host));
   for (int64_t first = 0; first < count; first += BLOCK) {
     size_t n = count - first < BLOCK ? (size_t)(count - first) : BLOCK;
-    LUR_TRY(lur_memory_copy(tensor->storage->device, (char *)lur_tensor_address(tensor) + (size_t)first * size, host, stored, n * size));
+    LUR_TRY(lur_memory_copy(tensor->storage->device, (char *)lur_tensor_address(tensor) + (size_t)first * size, host,
+                            stored, n * size));
   }
   return LUR_OK;
 }

@@ -61,15 +61,16 @@ static void merge_dims(pairing *p) {
 
 /* ---- one run of n elements; strides are 0 or 1 ---- */
 
-#define RUN(expression)                    \
-  for (int64_t i = 0; i < n; i++) {        \
-    float u = a[i * sa], v = b[i * sb];    \
-    y[i] = expression;                     \
-  }                                        \
+#define RUN(expression)                 \
+  for (int64_t i = 0; i < n; i++) {     \
+    float u = a[i * sa], v = b[i * sb]; \
+    y[i] = expression;                  \
+  }                                     \
   break
 
-static inline __attribute__((always_inline)) void run2_f32(lur_tensor_op2 op, int64_t n, const float *restrict a, int64_t sa,
-                                                           const float *restrict b, int64_t sb, float *restrict y) {
+static inline __attribute__((always_inline)) void run2_f32(lur_tensor_op2 op, int64_t n, const float *restrict a,
+                                                           int64_t sa, const float *restrict b, int64_t sb,
+                                                           float *restrict y) {
   switch (op) {
   case LUR_T_ADD: RUN(u + v);
   case LUR_T_SUB: RUN(u - v);
@@ -82,7 +83,8 @@ static inline __attribute__((always_inline)) void run2_f32(lur_tensor_op2 op, in
   }
 }
 
-static void compare_f32(lur_tensor_op2 op, int64_t n, const float *a, int64_t sa, const float *b, int64_t sb, int32_t *y) {
+static void compare_f32(lur_tensor_op2 op, int64_t n, const float *a, int64_t sa, const float *b, int64_t sb,
+                        int32_t *y) {
   switch (op) {
   case LUR_T_EQ: RUN(u == v);
   case LUR_T_LT: RUN(u < v);
@@ -91,7 +93,9 @@ static void compare_f32(lur_tensor_op2 op, int64_t n, const float *a, int64_t sa
   }
 }
 
-static int32_t narrow(int64_t value) { return value > INT32_MAX ? INT32_MAX : value < INT32_MIN ? INT32_MIN : (int32_t)value; }
+static int32_t narrow(int64_t value) {
+  return value > INT32_MAX ? INT32_MAX : value < INT32_MIN ? INT32_MIN : (int32_t)value;
+}
 
 static int32_t one_i32(lur_tensor_op2 op, int64_t u, int64_t v) {
   switch (op) {
@@ -109,7 +113,8 @@ static int32_t one_i32(lur_tensor_op2 op, int64_t u, int64_t v) {
   return 0;
 }
 
-static void run_i32(lur_tensor_op2 op, int64_t n, const int32_t *a, int64_t sa, const int32_t *b, int64_t sb, int32_t *y) {
+static void run_i32(lur_tensor_op2 op, int64_t n, const int32_t *a, int64_t sa, const int32_t *b, int64_t sb,
+                    int32_t *y) {
   for (int64_t i = 0; i < n; i++) y[i] = one_i32(op, a[i * sa], b[i * sb]);
 }
 
@@ -160,7 +165,8 @@ lur_status lur_tensor_binary(lur_tensor_op2 op, lur_tensor *a, lur_tensor *b, lu
   lur_status status = pair(&a->shape, &b->shape, &p);
   if (status == LUR_OK) status = lur_tensor_as("arithmetic", a, dtype, &fa);
   if (status == LUR_OK) status = lur_tensor_as("arithmetic", b, dtype, &fb);
-  if (status == LUR_OK) status = lur_tensor_blank(a->storage->context, is_comparison(op) ? LUR_I32 : dtype, &p.y, &made);
+  if (status == LUR_OK)
+    status = lur_tensor_blank(a->storage->context, is_comparison(op) ? LUR_I32 : dtype, &p.y, &made);
   if (status == LUR_OK && lur_shape_count(&p.y) > 0) {
     if (p.y.ndim == 0) { /* a scalar is a run of one */
       p.y = (lur_shape){1, {1}};
@@ -179,12 +185,11 @@ lur_status lur_tensor_binary(lur_tensor_op2 op, lur_tensor *a, lur_tensor *b, lu
 
 static float sigmoid(float x) { return x >= 0 ? 1 / (1 + expf(-x)) : expf(x) / (1 + expf(x)); }
 
-#define EACH(expression)                                     \
-  _Pragma("omp parallel for if (n > 65536)")                 \
-  for (int64_t i = 0; i < n; i++) {                          \
-    float u = a[i];                                          \
-    y[i] = expression;                                       \
-  }                                                          \
+#define EACH(expression)                                                       \
+  _Pragma("omp parallel for if (n > 65536)") for (int64_t i = 0; i < n; i++) { \
+    float u = a[i];                                                            \
+    y[i] = expression;                                                         \
+  }                                                                            \
   break
 
 static void unary_f32(lur_tensor_op1 op, int64_t n, const float *a, float *y) {
@@ -204,7 +209,10 @@ static void unary_f32(lur_tensor_op1 op, int64_t n, const float *a, float *y) {
 static void unary_i32(lur_tensor_op1 op, int64_t n, const int32_t *a, int32_t *y) {
   for (int64_t i = 0; i < n; i++) {
     int64_t u = a[i];
-    y[i] = op == LUR_T_NEG ? narrow(-u) : op == LUR_T_SQUARE ? narrow(u * u) : op == LUR_T_RELU ? (int32_t)(u > 0 ? u : 0) : narrow(u < 0 ? -u : u);
+    y[i] = op == LUR_T_NEG      ? narrow(-u)
+           : op == LUR_T_SQUARE ? narrow(u * u)
+           : op == LUR_T_RELU   ? (int32_t)(u > 0 ? u : 0)
+                                : narrow(u < 0 ? -u : u);
   }
 }
 

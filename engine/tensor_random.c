@@ -25,7 +25,8 @@ static void draw_uniform(uint64_t key, uint64_t high, float *y, int64_t count, d
     lur_random4 r = lur_philox(key, high, (uint64_t)i >> 2);
     for (int64_t j = i; j < count && j < i + 4; j++) {
       float value = (float)(from + (to - from) * (double)lur_random_unit(r.v[j - i]));
-      y[j] = (double)value < to || from >= to ? value : nextafterf(value, (float)from); /* rounding may reach the open end */
+      y[j] = (double)value < to || from >= to ? value
+                                              : nextafterf(value, (float)from); /* rounding may reach the open end */
     }
   }
 }
@@ -41,7 +42,8 @@ static void draw_normal(uint64_t key, uint64_t high, float *y, int64_t count, do
 typedef void draw_fn(uint64_t key, uint64_t high, float *y, int64_t count, double a, double b);
 
 static lur_status draw(const char *what, draw_fn *fn, lur_tensor *tensor, double a, double b) {
-  if (tensor->dtype != LUR_F32) return lur_fail(LUR_ETYPE, "%s: a f32 tensor expected, got %s", what, lur_dtype_name(tensor->dtype));
+  if (tensor->dtype != LUR_F32)
+    return lur_fail(LUR_ETYPE, "%s: a f32 tensor expected, got %s", what, lur_dtype_name(tensor->dtype));
   lur_context *context = tensor->storage->context;
   uint64_t key = lur_random_mix(context->seed ^ stream_tag);
   lur_tensor *host = tensor;
@@ -62,7 +64,8 @@ lur_status lur_tensor_uniform(lur_tensor *tensor, double low, double high) {
 
 lur_status lur_tensor_normal(lur_tensor *tensor, double mean, double deviation) {
   if (!isfinite(mean) || !isfinite(deviation) || deviation < 0) {
-    return lur_fail(LUR_EARG, "normal: mean %g, deviation %g (finite numbers expected, deviation not negative)", mean, deviation);
+    return lur_fail(LUR_EARG, "normal: mean %g, deviation %g (finite numbers expected, deviation not negative)", mean,
+                    deviation);
   }
   return draw("normal", draw_normal, tensor, mean, deviation);
 }

@@ -34,9 +34,9 @@ static bool beats(bool max, double value, double best) {
 }
 
 /* x: n values, `step` apart. Position of the first extreme. */
-#define FIRST_EXTREME(x, n, step, max, best)                             \
-  int64_t best = 0;                                                      \
-  for (int64_t i = 1; i < (n); i++) {                                    \
+#define FIRST_EXTREME(x, n, step, max, best)                                       \
+  int64_t best = 0;                                                                \
+  for (int64_t i = 1; i < (n); i++) {                                              \
     if (beats(max, (double)(x)[i * (step)], (double)(x)[best * (step)])) best = i; \
   }
 
@@ -83,20 +83,24 @@ lur_status lur_tensor_reduce(lur_tensor_fold op, lur_tensor *a, int axis, lur_te
   if ((unsigned)op > LUR_T_ARGMIN) return lur_fail(LUR_EARG, "reduce: function %d is none", (int)op);
   char text[LUR_SHAPE_TEXT];
   if (axis < -1 || axis >= a->shape.ndim) {
-    return lur_fail(LUR_EARG, "reduce: dimension %d of a tensor of %s (1 to %d expected)", axis + 1, lur_shape_format(&a->shape, text), a->shape.ndim);
+    return lur_fail(LUR_EARG, "reduce: dimension %d of a tensor of %s (1 to %d expected)", axis + 1,
+                    lur_shape_format(&a->shape, text), a->shape.ndim);
   }
   int64_t folded = axis < 0 ? lur_shape_count(&a->shape) : a->shape.dim[axis];
   if (folded == 0 && op != LUR_T_SUM) {
-    return lur_fail(LUR_ESHAPE, "reduce: nothing to fold in a tensor of %s (only a sum of nothing is defined)", lur_shape_format(&a->shape, text));
+    return lur_fail(LUR_ESHAPE, "reduce: nothing to fold in a tensor of %s (only a sum of nothing is defined)",
+                    lur_shape_format(&a->shape, text));
   }
   bool position = op == LUR_T_ARGMAX || op == LUR_T_ARGMIN;
-  if (position && folded > INT32_MAX) return lur_fail(LUR_EUNSUPPORTED, "reduce: a position among %lld elements does not fit i32", (long long)folded);
+  if (position && folded > INT32_MAX)
+    return lur_fail(LUR_EUNSUPPORTED, "reduce: a position among %lld elements does not fit i32", (long long)folded);
   bool integers = a->dtype == LUR_I32;
   lur_shape rest = rest_of(&a->shape, axis);
   LUR_TRY(lur_shape_check(&rest)); /* an extent of 0 may have hidden a huge product */
   lur_tensor *x, *made = NULL;
   LUR_TRY(lur_tensor_as("reduce", a, integers ? LUR_I32 : LUR_F32, &x));
-  lur_status status = lur_tensor_blank(a->storage->context, position || (integers && op != LUR_T_MEAN) ? LUR_I32 : LUR_F32, &rest, &made);
+  lur_status status = lur_tensor_blank(a->storage->context,
+                                       position || (integers && op != LUR_T_MEAN) ? LUR_I32 : LUR_F32, &rest, &made);
   if (status == LUR_OK) {
     if (lur_shape_count(&rest) > 0) fold_all(op, span_of(&a->shape, axis), x, made);
     *y = made;

@@ -12,14 +12,14 @@ static lur_status need_matrix(const char *what, const lur_tensor *a) {
 
 /* ---- transpose ---- */
 
-#define TRANSPOSE(type)                                                  \
-  for (int64_t i0 = 0; i0 < m; i0 += TILE) {                             \
-    for (int64_t j0 = 0; j0 < n; j0 += TILE) {                           \
-      for (int64_t i = i0; i < m && i < i0 + TILE; i++) {                \
+#define TRANSPOSE(type)                                                                                          \
+  for (int64_t i0 = 0; i0 < m; i0 += TILE) {                                                                     \
+    for (int64_t j0 = 0; j0 < n; j0 += TILE) {                                                                   \
+      for (int64_t i = i0; i < m && i < i0 + TILE; i++) {                                                        \
         for (int64_t j = j0; j < n && j < j0 + TILE; j++) ((type *)y)[j * m + i] = ((const type *)x)[i * n + j]; \
-      }                                                                  \
-    }                                                                    \
-  }                                                                      \
+      }                                                                                                          \
+    }                                                                                                            \
+  }                                                                                                              \
   break
 
 static void transpose(const void *x, void *y, int64_t m, int64_t n, size_t size) {
@@ -48,16 +48,20 @@ static lur_status check_rows(const lur_tensor *rows, int64_t limit) {
   const int32_t *row = lur_tensor_data(rows);
   for (int64_t i = 0; i < rows->shape.dim[0]; i++) {
     if (row[i] < 0 || row[i] >= limit) {
-      return lur_fail(LUR_EARG, "select: row %d at position %lld (0 to %lld expected)", row[i], (long long)i, (long long)limit - 1);
+      return lur_fail(LUR_EARG, "select: row %d at position %lld (0 to %lld expected)", row[i], (long long)i,
+                      (long long)limit - 1);
     }
   }
   return LUR_OK;
 }
 
 lur_status lur_tensor_select(lur_tensor *a, lur_tensor *rows, lur_tensor **y) {
-  if (a->shape.ndim == 0) return lur_fail(LUR_ESHAPE, "select: a tensor of at least one dimension expected, got a scalar");
-  if (rows->dtype != LUR_I32) return lur_fail(LUR_ETYPE, "select: i32 rows expected, got %s", lur_dtype_name(rows->dtype));
-  if (rows->shape.ndim != 1) return lur_fail(LUR_ESHAPE, "select: rows of 1 dimension expected, got %d", rows->shape.ndim);
+  if (a->shape.ndim == 0)
+    return lur_fail(LUR_ESHAPE, "select: a tensor of at least one dimension expected, got a scalar");
+  if (rows->dtype != LUR_I32)
+    return lur_fail(LUR_ETYPE, "select: i32 rows expected, got %s", lur_dtype_name(rows->dtype));
+  if (rows->shape.ndim != 1)
+    return lur_fail(LUR_ESHAPE, "select: rows of 1 dimension expected, got %d", rows->shape.ndim);
   LUR_TRY(lur_tensor_need_host("select", a));
   LUR_TRY(lur_tensor_need_host("select", rows));
   LUR_TRY(check_rows(rows, a->shape.dim[0]));
@@ -83,11 +87,12 @@ static lur_status check_piece(const lur_tensor *first, const lur_tensor *x, int 
   for (int d = 0; fits && d < first->shape.ndim; d++) fits = d == axis || x->shape.dim[d] == first->shape.dim[d];
   if (!fits) {
     char a[LUR_SHAPE_TEXT], b[LUR_SHAPE_TEXT];
-    return lur_fail(LUR_ESHAPE, "concat: tensor %d is %s, tensor 1 is %s (equal but for dimension %d expected)", position + 1,
-                    lur_shape_format(&x->shape, a), lur_shape_format(&first->shape, b), axis + 1);
+    return lur_fail(LUR_ESHAPE, "concat: tensor %d is %s, tensor 1 is %s (equal but for dimension %d expected)",
+                    position + 1, lur_shape_format(&x->shape, a), lur_shape_format(&first->shape, b), axis + 1);
   }
   if (x->dtype != first->dtype) {
-    return lur_fail(LUR_ETYPE, "concat: tensor %d is %s, tensor 1 is %s", position + 1, lur_dtype_name(x->dtype), lur_dtype_name(first->dtype));
+    return lur_fail(LUR_ETYPE, "concat: tensor %d is %s, tensor 1 is %s", position + 1, lur_dtype_name(x->dtype),
+                    lur_dtype_name(first->dtype));
   }
   return lur_tensor_need_host("concat", x);
 }
@@ -182,7 +187,8 @@ lur_status lur_tensor_matmul(lur_tensor *a, lur_tensor *b, lur_tensor **y) {
   int64_t m = a->shape.dim[0], k = a->shape.dim[1], n = b->shape.dim[1];
   if (b->shape.dim[0] != k) {
     char ta[LUR_SHAPE_TEXT], tb[LUR_SHAPE_TEXT];
-    return lur_fail(LUR_ESHAPE, "matmul: %s times %s (the inner extents must be equal)", lur_shape_format(&a->shape, ta), lur_shape_format(&b->shape, tb));
+    return lur_fail(LUR_ESHAPE, "matmul: %s times %s (the inner extents must be equal)",
+                    lur_shape_format(&a->shape, ta), lur_shape_format(&b->shape, tb));
   }
   bool integers = a->dtype == LUR_I32 && b->dtype == LUR_I32;
   lur_shape shape = {2, {m, n}};

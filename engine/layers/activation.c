@@ -8,7 +8,8 @@
 enum { LINEAR = 0, SOFTMAX = 4 }; /* positions in lur_activation_names */
 
 static lur_activation function_of(int activation) {
-  static const lur_activation functions[] = {LUR_RELU, LUR_RELU, LUR_SIGMOID, LUR_TANH, LUR_RELU, LUR_SQUARE, LUR_ABS, LUR_EXP, LUR_LOG, LUR_SQRT};
+  static const lur_activation functions[] = {LUR_RELU,   LUR_RELU, LUR_SIGMOID, LUR_TANH, LUR_RELU,
+                                             LUR_SQUARE, LUR_ABS,  LUR_EXP,     LUR_LOG,  LUR_SQRT};
   return functions[activation]; /* linear and softmax have no function of their own */
 }
 
@@ -33,8 +34,11 @@ typedef struct activation {
   int function;
 } activation;
 
-static const lur_option options[] = {{.name = "function", .type = LUR_OPT_CHOICE, .offset = offsetof(activation, function),
-                                      .choices = lur_activation_names, .help = "which function"},
+static const lur_option options[] = {{.name = "function",
+                                      .type = LUR_OPT_CHOICE,
+                                      .offset = offsetof(activation, function),
+                                      .choices = lur_activation_names,
+                                      .help = "which function"},
                                      {0}};
 
 static lur_status emit(const lur_layer *layer, lur_emitter *emitter, int n, const int *x, int *y) {
@@ -42,9 +46,13 @@ static lur_status emit(const lur_layer *layer, lur_emitter *emitter, int n, cons
   return lur_emit_activation(emitter, layer, ((const activation *)layer->options)->function, x[0], y);
 }
 
-const lur_layer_type lur_layer_activation = {
-    .name = "activation", .help = "a function applied element by element, or softmax", .options = options,
-    .options_size = sizeof(activation), .min_inputs = 1, .max_inputs = 1, .emit = emit};
+const lur_layer_type lur_layer_activation = {.name = "activation",
+                                             .help = "a function applied element by element, or softmax",
+                                             .options = options,
+                                             .options_size = sizeof(activation),
+                                             .min_inputs = 1,
+                                             .max_inputs = 1,
+                                             .emit = emit};
 
 /* A kind that is named like its function. */
 static lur_status emit_named(const lur_layer *layer, lur_emitter *emitter, int n, const int *x, int *y) {
@@ -56,8 +64,9 @@ static lur_status emit_named(const lur_layer *layer, lur_emitter *emitter, int n
   return lur_emit_activation(emitter, layer, function, x[0], y);
 }
 
-#define NAMED_KIND(kind, text) \
-  const lur_layer_type lur_layer_##kind = {.name = #kind, .help = text, .min_inputs = 1, .max_inputs = 1, .emit = emit_named}
+#define NAMED_KIND(kind, text)              \
+  const lur_layer_type lur_layer_##kind = { \
+      .name = #kind, .help = text, .min_inputs = 1, .max_inputs = 1, .emit = emit_named}
 NAMED_KIND(relu, "max(x, 0)");
 NAMED_KIND(sigmoid, "1 / (1 + exp(-x))");
 NAMED_KIND(tanh, "hyperbolic tangent");

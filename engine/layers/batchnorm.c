@@ -1,4 +1,5 @@
-/* batchnorm.c - batch normalisation over every dimension but the last (Ioffe and Szegedy, 2015; defaults of Keras 2.0.6).
+/* batchnorm.c - batch normalisation over every dimension but the last (Ioffe and Szegedy, 2015).
+ * Defaults of Keras 2.0.6.
  * Weights: gamma where scale, beta where center, moving_mean, moving_variance, each (C). */
 #include "engine/layers/layers.h"
 
@@ -7,14 +8,31 @@ typedef struct batchnorm {
   bool center, scale;
 } batchnorm;
 
-static const lur_option options[] = {
-    {.name = "momentum", .type = LUR_OPT_REAL, .offset = offsetof(batchnorm, momentum), .def = "0.99", .min = 0, .max = 1,
-     .help = "share of the old moving statistics that stays at an update"},
-    {.name = "epsilon", .type = LUR_OPT_REAL, .offset = offsetof(batchnorm, epsilon), .def = "0.001", .min = 1e-12, .max = 1,
-     .help = "added to the variance"},
-    {.name = "center", .type = LUR_OPT_BOOL, .offset = offsetof(batchnorm, center), .def = "true", .help = "a learned shift, beta"},
-    {.name = "scale", .type = LUR_OPT_BOOL, .offset = offsetof(batchnorm, scale), .def = "true", .help = "a learned factor, gamma"},
-    {0}};
+static const lur_option options[] = {{.name = "momentum",
+                                      .type = LUR_OPT_REAL,
+                                      .offset = offsetof(batchnorm, momentum),
+                                      .def = "0.99",
+                                      .min = 0,
+                                      .max = 1,
+                                      .help = "share of the old moving statistics that stays at an update"},
+                                     {.name = "epsilon",
+                                      .type = LUR_OPT_REAL,
+                                      .offset = offsetof(batchnorm, epsilon),
+                                      .def = "0.001",
+                                      .min = 1e-12,
+                                      .max = 1,
+                                      .help = "added to the variance"},
+                                     {.name = "center",
+                                      .type = LUR_OPT_BOOL,
+                                      .offset = offsetof(batchnorm, center),
+                                      .def = "true",
+                                      .help = "a learned shift, beta"},
+                                     {.name = "scale",
+                                      .type = LUR_OPT_BOOL,
+                                      .offset = offsetof(batchnorm, scale),
+                                      .def = "true",
+                                      .help = "a learned factor, gamma"},
+                                     {0}};
 
 static lur_status need_channels(const lur_layer *layer, const lur_shape *sample) {
   if (sample->ndim < 1) return lur_layer_need_dims(layer, sample, 1, "channels last");
@@ -41,13 +59,22 @@ static lur_status emit(const lur_layer *layer, lur_emitter *emitter, int n, cons
   LUR_TRY(need_channels(layer, &sample));
   lur_op_desc desc = {.kind = LUR_OP_BATCHNORM};
   lur_emit_like(emitter, x[0], &desc);
-  desc.u.batchnorm = (lur_batchnorm_desc){.epsilon = o->epsilon, .momentum = o->momentum, .has_gamma = o->scale,
-                                          .has_beta = o->center, .batch = lur_emit_batch_statistics(emitter, layer)};
+  desc.u.batchnorm = (lur_batchnorm_desc){.epsilon = o->epsilon,
+                                          .momentum = o->momentum,
+                                          .has_gamma = o->scale,
+                                          .has_beta = o->center,
+                                          .batch = lur_emit_batch_statistics(emitter, layer)};
   int mean = (o->scale ? 1 : 0) + (o->center ? 1 : 0);
   const int weights[4] = {o->scale ? 0 : -1, o->center ? mean - 1 : -1, mean, mean + 1};
   return lur_emit(emitter, layer, &desc, 1, x, 4, weights, y);
 }
 
-const lur_layer_type lur_layer_batchnorm = {
-    .name = "batchnorm", .auto_name = "batch_normalization", .help = "normalises each channel by batch or moving statistics",
-    .options = options, .options_size = sizeof(batchnorm), .min_inputs = 1, .max_inputs = 1, .build = build, .emit = emit};
+const lur_layer_type lur_layer_batchnorm = {.name = "batchnorm",
+                                            .auto_name = "batch_normalization",
+                                            .help = "normalises each channel by batch or moving statistics",
+                                            .options = options,
+                                            .options_size = sizeof(batchnorm),
+                                            .min_inputs = 1,
+                                            .max_inputs = 1,
+                                            .build = build,
+                                            .emit = emit};

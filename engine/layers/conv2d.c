@@ -11,8 +11,13 @@ typedef struct conv2d {
 
 static const lur_option options[] = {
     {.name = "filters", .type = LUR_OPT_INT, .offset = offsetof(conv2d, filters), .min = 1, .help = "output channels"},
-    LUR_ROW_KERNEL(conv2d), LUR_ROW_STRIDE(conv2d), LUR_ROW_PADDING(conv2d), LUR_ROW_BIAS(conv2d), LUR_ROW_ACTIVATION(conv2d),
-    LUR_ROWS_INIT(conv2d), {0}};
+    LUR_ROW_KERNEL(conv2d),
+    LUR_ROW_STRIDE(conv2d),
+    LUR_ROW_PADDING(conv2d),
+    LUR_ROW_BIAS(conv2d),
+    LUR_ROW_ACTIVATION(conv2d),
+    LUR_ROWS_INIT(conv2d),
+    {0}};
 
 static lur_status build(lur_layer *layer, int n, const lur_shape *samples) {
   const conv2d *o = layer->options;
@@ -22,7 +27,8 @@ static lur_status build(lur_layer *layer, int n, const lur_shape *samples) {
   LUR_TRY(lur_layer_need_channels(layer, 0, 2, channels));
   lur_shape kernel = {4, {o->kernel[0], o->kernel[1], channels, o->filters}}, bias = {1, {o->filters}};
   double window = (double)o->kernel[0] * (double)o->kernel[1];
-  LUR_TRY(lur_layer_add_weight(layer, 0, "kernel", &kernel, true, (lur_init)o->init, window * (double)channels, window * (double)o->filters));
+  LUR_TRY(lur_layer_add_weight(layer, 0, "kernel", &kernel, true, (lur_init)o->init, window * (double)channels,
+                               window * (double)o->filters));
   if (!layer->built) layer->weights[0].scale = o->init_deviation;
   return o->use_bias ? lur_layer_add_weight(layer, 1, "bias", &bias, true, LUR_INIT_ZEROS, 0, 0) : LUR_OK;
 }
@@ -36,13 +42,17 @@ static lur_status emit(const lur_layer *layer, lur_emitter *emitter, int n, cons
   lur_window_2d w;
   LUR_TRY(lur_layer_window(layer, &in, o->kernel, o->stride, o->padding, &w));
   lur_op_desc desc = {.kind = LUR_OP_CONV2D, .y = {LUR_F32, {4, {in.dim[0], w.out_h, w.out_w, o->filters}}}};
-  desc.u.conv = (lur_conv_desc){.kernel_h = (int)o->kernel[0], .kernel_w = (int)o->kernel[1], .stride_h = (int)o->stride[0],
-                                .stride_w = (int)o->stride[1], .pad_top = w.pad_top, .pad_left = w.pad_left};
+  desc.u.conv = lur_layer_conv(o->kernel, o->stride, &w);
   int value, weights[2] = {0, 1};
   LUR_TRY(lur_emit(emitter, layer, &desc, 1, x, o->use_bias ? 2 : 1, weights, &value));
   return lur_emit_activation(emitter, layer, o->activation, value, y);
 }
 
-const lur_layer_type lur_layer_conv2d = {
-    .name = "conv2d", .help = "convolution over height and width: h w c -> h' w' filters", .options = options,
-    .options_size = sizeof(conv2d), .min_inputs = 1, .max_inputs = 1, .build = build, .emit = emit};
+const lur_layer_type lur_layer_conv2d = {.name = "conv2d",
+                                         .help = "convolution over height and width: h w c -> h' w' filters",
+                                         .options = options,
+                                         .options_size = sizeof(conv2d),
+                                         .min_inputs = 1,
+                                         .max_inputs = 1,
+                                         .build = build,
+                                         .emit = emit};

@@ -10,7 +10,10 @@ typedef struct dense {
 
 static const lur_option options[] = {
     {.name = "units", .type = LUR_OPT_INT, .offset = offsetof(dense, units), .min = 1, .help = "output features"},
-    LUR_ROW_BIAS(dense), LUR_ROW_ACTIVATION(dense), LUR_ROWS_INIT(dense), {0}};
+    LUR_ROW_BIAS(dense),
+    LUR_ROW_ACTIVATION(dense),
+    LUR_ROWS_INIT(dense),
+    {0}};
 
 static lur_status need_features(const lur_layer *layer, const lur_shape *sample) {
   if (sample->ndim < 1) return lur_layer_need_dims(layer, sample, 1, "features");
@@ -42,6 +45,11 @@ static lur_status emit(const lur_layer *layer, lur_emitter *emitter, int n, cons
   return lur_emit_activation(emitter, layer, o->activation, value, y);
 }
 
-const lur_layer_type lur_layer_dense = {
-    .name = "dense", .help = "matrix product over the last dimension: ... in -> ... units", .options = options,
-    .options_size = sizeof(dense), .min_inputs = 1, .max_inputs = 1, .build = build, .emit = emit};
+const lur_layer_type lur_layer_dense = {.name = "dense",
+                                        .help = "matrix product over the last dimension: ... in -> ... units",
+                                        .options = options,
+                                        .options_size = sizeof(dense),
+                                        .min_inputs = 1,
+                                        .max_inputs = 1,
+                                        .build = build,
+                                        .emit = emit};

@@ -15,7 +15,11 @@ typedef struct affine {
 
 static const lur_option affine_options[] = {
     {.name = "scale", .type = LUR_OPT_REAL, .offset = offsetof(affine, scale), .def = "1", .help = "factor"},
-    {.name = "shift", .type = LUR_OPT_REAL, .offset = offsetof(affine, shift), .def = "0", .help = "added after the factor"},
+    {.name = "shift",
+     .type = LUR_OPT_REAL,
+     .offset = offsetof(affine, shift),
+     .def = "0",
+     .help = "added after the factor"},
     {0}};
 
 static lur_status emit_affine(const lur_layer *layer, lur_emitter *emitter, int n, const int *x, int *y) {
@@ -25,8 +29,13 @@ static lur_status emit_affine(const lur_layer *layer, lur_emitter *emitter, int 
   return emit_one(layer, emitter, &desc, x[0], y);
 }
 
-const lur_layer_type lur_layer_affine = {.name = "affine", .help = "scale * x + shift, with fixed numbers", .options = affine_options,
-                                         .options_size = sizeof(affine), .min_inputs = 1, .max_inputs = 1, .emit = emit_affine};
+const lur_layer_type lur_layer_affine = {.name = "affine",
+                                         .help = "scale * x + shift, with fixed numbers",
+                                         .options = affine_options,
+                                         .options_size = sizeof(affine),
+                                         .min_inputs = 1,
+                                         .max_inputs = 1,
+                                         .emit = emit_affine};
 
 /* ---- dropout (Srivastava et al., 2014; divided by 1 - rate in training, as Keras does) ---- */
 
@@ -34,9 +43,13 @@ typedef struct dropout {
   double rate;
 } dropout;
 
-static const lur_option dropout_options[] = {
-    {.name = "rate", .type = LUR_OPT_REAL, .offset = offsetof(dropout, rate), .min = 0, .max = 1, .help = "share of elements set to 0 in training, under 1"},
-    {0}};
+static const lur_option dropout_options[] = {{.name = "rate",
+                                              .type = LUR_OPT_REAL,
+                                              .offset = offsetof(dropout, rate),
+                                              .min = 0,
+                                              .max = 1,
+                                              .help = "share of elements set to 0 in training, under 1"},
+                                             {0}};
 
 static lur_status check_dropout(const lur_layer *layer) {
   if (((const dropout *)layer->options)->rate < 1) return LUR_OK;
@@ -52,9 +65,14 @@ static lur_status emit_dropout(const lur_layer *layer, lur_emitter *emitter, int
   return LUR_OK;
 }
 
-const lur_layer_type lur_layer_dropout = {
-    .name = "dropout", .help = "drops elements at random in training", .options = dropout_options, .options_size = sizeof(dropout),
-    .min_inputs = 1, .max_inputs = 1, .check = check_dropout, .emit = emit_dropout};
+const lur_layer_type lur_layer_dropout = {.name = "dropout",
+                                          .help = "drops elements at random in training",
+                                          .options = dropout_options,
+                                          .options_size = sizeof(dropout),
+                                          .min_inputs = 1,
+                                          .max_inputs = 1,
+                                          .check = check_dropout,
+                                          .emit = emit_dropout};
 
 /* ---- normalize ---- */
 
@@ -62,10 +80,14 @@ typedef struct normalize {
   double epsilon;
 } normalize;
 
-static const lur_option normalize_options[] = {
-    {.name = "epsilon", .type = LUR_OPT_REAL, .offset = offsetof(normalize, epsilon), .def = "1e-12", .min = 1e-30, .max = 1,
-     .help = "the smallest length divided by"},
-    {0}};
+static const lur_option normalize_options[] = {{.name = "epsilon",
+                                                .type = LUR_OPT_REAL,
+                                                .offset = offsetof(normalize, epsilon),
+                                                .def = "1e-12",
+                                                .min = 1e-30,
+                                                .max = 1,
+                                                .help = "the smallest length divided by"},
+                                               {0}};
 
 static lur_status emit_normalize(const lur_layer *layer, lur_emitter *emitter, int n, const int *x, int *y) {
   const normalize *o = layer->options;
@@ -76,6 +98,10 @@ static lur_status emit_normalize(const lur_layer *layer, lur_emitter *emitter, i
   return emit_one(layer, emitter, &desc, x[0], y);
 }
 
-const lur_layer_type lur_layer_normalize = {
-    .name = "normalize", .help = "divided by its Euclidean length over the last dimension", .options = normalize_options,
-    .options_size = sizeof(normalize), .min_inputs = 1, .max_inputs = 1, .emit = emit_normalize};
+const lur_layer_type lur_layer_normalize = {.name = "normalize",
+                                            .help = "divided by its Euclidean length over the last dimension",
+                                            .options = normalize_options,
+                                            .options_size = sizeof(normalize),
+                                            .min_inputs = 1,
+                                            .max_inputs = 1,
+                                            .emit = emit_normalize};

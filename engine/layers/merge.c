@@ -13,7 +13,8 @@ static lur_status need_alike(const lur_layer *layer, const lur_emitter *emitter,
   if (!same) {
     lur_shape sa = lur_emit_sample(emitter, x[0]), sb = lur_emit_sample(emitter, x[i]);
     return lur_fail(LUR_ESHAPE, "%s '%s': input 1 is %s, input %d is %s (%s expected)", layer->kind->name, layer->name,
-                    lur_shape_format(&sa, ta), i + 1, lur_shape_format(&sb, tb), except < 0 ? "equal shapes" : "equal but for the joined dimension");
+                    lur_shape_format(&sa, ta), i + 1, lur_shape_format(&sb, tb),
+                    except < 0 ? "equal shapes" : "equal but for the joined dimension");
   }
   if (a->ndim > 0 && except != 0 && a->dim[0] != b->dim[0]) {
     return lur_fail(LUR_ESHAPE, "%s '%s': input 1 has %lld rows, input %d has %lld", layer->kind->name, layer->name,
@@ -24,7 +25,8 @@ static lur_status need_alike(const lur_layer *layer, const lur_emitter *emitter,
                   lur_dtype_name(lur_emit_dtype(emitter, x[0])), i + 1, lur_dtype_name(lur_emit_dtype(emitter, x[i])));
 }
 
-static lur_status emit_chain(const lur_layer *layer, lur_emitter *emitter, lur_binary function, int n, const int *x, int *y) {
+static lur_status emit_chain(const lur_layer *layer, lur_emitter *emitter, lur_binary function, int n, const int *x,
+                             int *y) {
   LUR_TRY(lur_layer_need_input(layer, emitter, x[0], -1, ""));
   for (int i = 1; i < n; i++) LUR_TRY(need_alike(layer, emitter, x, i, -1));
   int value = x[0];
@@ -38,11 +40,12 @@ static lur_status emit_chain(const lur_layer *layer, lur_emitter *emitter, lur_b
   return LUR_OK;
 }
 
-#define MERGE_KIND(kind, op, most, keras, text)                                                                          \
-  static lur_status emit_##kind(const lur_layer *layer, lur_emitter *emitter, int n, const int *x, int *y) {            \
-    return emit_chain(layer, emitter, op, n, x, y);                                                                      \
-  }                                                                                                                      \
-  const lur_layer_type lur_layer_##kind = {.name = #kind, .auto_name = keras, .help = text, .min_inputs = 2, .max_inputs = most, .emit = emit_##kind}
+#define MERGE_KIND(kind, op, most, keras, text)                                                              \
+  static lur_status emit_##kind(const lur_layer *layer, lur_emitter *emitter, int n, const int *x, int *y) { \
+    return emit_chain(layer, emitter, op, n, x, y);                                                          \
+  }                                                                                                          \
+  const lur_layer_type lur_layer_##kind = {                                                                  \
+      .name = #kind, .auto_name = keras, .help = text, .min_inputs = 2, .max_inputs = most, .emit = emit_##kind}
 
 MERGE_KIND(add, LUR_ADD, -1, "add", "the sum of its inputs");
 MERGE_KIND(sub, LUR_SUB, 2, "subtract", "the first input minus the second");
@@ -55,13 +58,19 @@ typedef struct concat {
   int64_t axis;
 } concat;
 
-static const lur_option options[] = {{.name = "axis", .type = LUR_OPT_INT, .offset = offsetof(concat, axis), .def = "-1", .min = -1,
-                                      .max = LUR_MAX_DIMS - 1, .help = "dimension of a sample to join along, 1 the first; -1: the last"},
+static const lur_option options[] = {{.name = "axis",
+                                      .type = LUR_OPT_INT,
+                                      .offset = offsetof(concat, axis),
+                                      .def = "-1",
+                                      .min = -1,
+                                      .max = LUR_MAX_DIMS - 1,
+                                      .help = "dimension of a sample to join along, 1 the first; -1: the last"},
                                      {0}};
 
 static lur_status check_concat(const lur_layer *layer) {
   if (((const concat *)layer->options)->axis != 0) return LUR_OK;
-  return lur_fail(LUR_EARG, "bad option 'axis' to 'concat' (dimension of a sample, counted from 1, or -1 expected, got 0)");
+  return lur_fail(LUR_EARG,
+                  "bad option 'axis' to 'concat' (dimension of a sample, counted from 1, or -1 expected, got 0)");
 }
 
 static lur_status emit_concat(const lur_layer *layer, lur_emitter *emitter, int n, const int *x, int *y) {
@@ -69,7 +78,8 @@ static lur_status emit_concat(const lur_layer *layer, lur_emitter *emitter, int 
   const lur_shape first = *lur_emit_shape(emitter, x[0]);
   int axis = o->axis < 0 ? first.ndim - 1 : (int)o->axis; /* dimension 0 is the batch, so 1-based already */
   if (axis < 1 || axis >= first.ndim) {
-    return lur_fail(LUR_ESHAPE, "concat '%s': axis %lld of samples of %d dimensions", layer->name, (long long)o->axis, first.ndim - 1);
+    return lur_fail(LUR_ESHAPE, "concat '%s': axis %lld of samples of %d dimensions", layer->name, (long long)o->axis,
+                    first.ndim - 1);
   }
   lur_op_desc desc = {.kind = LUR_OP_CONCAT, .u.concat = {.axis = axis}};
   lur_emit_like(emitter, x[0], &desc);
@@ -80,6 +90,12 @@ static lur_status emit_concat(const lur_layer *layer, lur_emitter *emitter, int 
   return lur_emit(emitter, layer, &desc, n, x, 0, NULL, y);
 }
 
-const lur_layer_type lur_layer_concat = {
-    .name = "concat", .auto_name = "concatenate", .help = "its inputs joined along one dimension", .options = options,
-    .options_size = sizeof(concat), .min_inputs = 2, .max_inputs = -1, .check = check_concat, .emit = emit_concat};
+const lur_layer_type lur_layer_concat = {.name = "concat",
+                                         .auto_name = "concatenate",
+                                         .help = "its inputs joined along one dimension",
+                                         .options = options,
+                                         .options_size = sizeof(concat),
+                                         .min_inputs = 2,
+                                         .max_inputs = -1,
+                                         .check = check_concat,
+                                         .emit = emit_concat};

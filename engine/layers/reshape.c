@@ -23,7 +23,10 @@ typedef struct reshape {
   lur_shape shape;
 } reshape;
 
-static const lur_option options[] = {{.name = "shape", .type = LUR_OPT_SHAPE, .offset = offsetof(reshape, shape), .min = -1,
+static const lur_option options[] = {{.name = "shape",
+                                      .type = LUR_OPT_SHAPE,
+                                      .offset = offsetof(reshape, shape),
+                                      .min = -1,
                                       .help = "extents of one sample; one of them may be -1: what is left"},
                                      {0}};
 
@@ -31,7 +34,8 @@ static lur_status check(const lur_layer *layer) {
   const lur_shape *shape = &((const reshape *)layer->options)->shape;
   int open = 0;
   if (shape->ndim >= LUR_MAX_DIMS) {
-    return lur_fail(LUR_EARG, "bad option 'shape' to 'reshape' (at most %d extents expected, got %d)", LUR_MAX_DIMS - 1, shape->ndim);
+    return lur_fail(LUR_EARG, "bad option 'shape' to 'reshape' (at most %d extents expected, got %d)", LUR_MAX_DIMS - 1,
+                    shape->ndim);
   }
   for (int i = 0; i < shape->ndim; i++) open += shape->dim[i] == -1;
   if (open <= 1) return LUR_OK;
@@ -61,6 +65,11 @@ static lur_status emit(const lur_layer *layer, lur_emitter *emitter, int n, cons
                   lur_shape_format(&((const reshape *)layer->options)->shape, want));
 }
 
-const lur_layer_type lur_layer_reshape = {
-    .name = "reshape", .help = "every sample under another shape of as many elements", .options = options,
-    .options_size = sizeof(reshape), .min_inputs = 1, .max_inputs = 1, .check = check, .emit = emit};
+const lur_layer_type lur_layer_reshape = {.name = "reshape",
+                                          .help = "every sample under another shape of as many elements",
+                                          .options = options,
+                                          .options_size = sizeof(reshape),
+                                          .min_inputs = 1,
+                                          .max_inputs = 1,
+                                          .check = check,
+                                          .emit = emit};

@@ -10,10 +10,18 @@ typedef struct separable {
   double init_deviation;
 } separable;
 
-static const lur_option options[] = {
-    {.name = "filters", .type = LUR_OPT_INT, .offset = offsetof(separable, filters), .min = 1, .help = "output channels"},
-    LUR_ROW_KERNEL(separable), LUR_ROW_STRIDE(separable), LUR_ROW_PADDING(separable), LUR_ROW_BIAS(separable),
-    LUR_ROW_ACTIVATION(separable), LUR_ROWS_INIT(separable), {0}};
+static const lur_option options[] = {{.name = "filters",
+                                      .type = LUR_OPT_INT,
+                                      .offset = offsetof(separable, filters),
+                                      .min = 1,
+                                      .help = "output channels"},
+                                     LUR_ROW_KERNEL(separable),
+                                     LUR_ROW_STRIDE(separable),
+                                     LUR_ROW_PADDING(separable),
+                                     LUR_ROW_BIAS(separable),
+                                     LUR_ROW_ACTIVATION(separable),
+                                     LUR_ROWS_INIT(separable),
+                                     {0}};
 
 static lur_status build(lur_layer *layer, int n, const lur_shape *samples) {
   const separable *o = layer->options;
@@ -21,7 +29,8 @@ static lur_status build(lur_layer *layer, int n, const lur_shape *samples) {
   LUR_TRY(lur_layer_need_dims(layer, &samples[0], 3, "h w c"));
   int64_t c = samples[0].dim[2];
   LUR_TRY(lur_layer_need_channels(layer, 0, 2, c));
-  lur_shape depthwise = {4, {o->kernel[0], o->kernel[1], c, 1}}, pointwise = {4, {1, 1, c, o->filters}}, bias = {1, {o->filters}};
+  lur_shape depthwise = {4, {o->kernel[0], o->kernel[1], c, 1}}, pointwise = {4, {1, 1, c, o->filters}},
+            bias = {1, {o->filters}};
   double window = (double)o->kernel[0] * (double)o->kernel[1];
   lur_init init = (lur_init)o->init;
   LUR_TRY(lur_layer_add_weight(layer, 0, "depthwise_kernel", &depthwise, true, init, window * (double)c, window));
@@ -36,8 +45,7 @@ static lur_status emit_depthwise(const lur_layer *layer, lur_emitter *emitter, i
   lur_window_2d w;
   LUR_TRY(lur_layer_window(layer, &in, o->kernel, o->stride, o->padding, &w));
   lur_op_desc desc = {.kind = LUR_OP_DEPTHWISE, .y = {LUR_F32, {4, {in.dim[0], w.out_h, w.out_w, in.dim[3]}}}};
-  desc.u.conv = (lur_conv_desc){.kernel_h = (int)o->kernel[0], .kernel_w = (int)o->kernel[1], .stride_h = (int)o->stride[0],
-                                .stride_w = (int)o->stride[1], .pad_top = w.pad_top, .pad_left = w.pad_left};
+  desc.u.conv = lur_layer_conv(o->kernel, o->stride, &w);
   const int weights[1] = {0};
   return lur_emit(emitter, layer, &desc, 1, &x, 1, weights, y);
 }
@@ -58,6 +66,11 @@ static lur_status emit(const lur_layer *layer, lur_emitter *emitter, int n, cons
   return lur_emit_activation(emitter, layer, o->activation, value, y);
 }
 
-const lur_layer_type lur_layer_separable_conv2d = {
-    .name = "separable_conv2d", .help = "depthwise then 1x1 convolution: h w c -> h' w' filters", .options = options,
-    .options_size = sizeof(separable), .min_inputs = 1, .max_inputs = 1, .build = build, .emit = emit};
+const lur_layer_type lur_layer_separable_conv2d = {.name = "separable_conv2d",
+                                                   .help = "depthwise then 1x1 convolution: h w c -> h' w' filters",
+                                                   .options = options,
+                                                   .options_size = sizeof(separable),
+                                                   .min_inputs = 1,
+                                                   .max_inputs = 1,
+                                                   .build = build,
+                                                   .emit = emit};
