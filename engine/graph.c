@@ -126,7 +126,7 @@ lur_status lur_layer_apply(lur_layer *layer, int n, lur_node *const *x, lur_node
     samples[i] = x[i]->sample;
   }
   lur_dtype dtype = LUR_F32;
-  if (kind->build) LUR_TRY(kind->build(layer, n, samples));
+  LUR_TRY(lur_layer_build(layer, n, samples));
   LUR_TRY(learn_shape(layer, n, x, &dtype, &sample));
   return new_node(layer, n, x, dtype, &sample, y);
 }
