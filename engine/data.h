@@ -44,10 +44,10 @@ typedef struct lur_dataset_options {
 } lur_dataset_options;
 
 /* Class folders: classes are the immediate subdirectories in byte-wise order ("10" before "2"), files are found
-   recursively in byte-wise order of their paths. options may be NULL. LUR_EIO: no such folder; LUR_EFORMAT: no class
+   recursively, in byte-wise order of folder, then name (Keras 2.0.9 and later). options may be NULL. LUR_EIO: no such folder; LUR_EFORMAT: no class
    folder, no picture, or a class that options do not list. */
 lur_status lur_dataset_folder(const char *path, const lur_dataset_options *options, lur_dataset **dataset);
-/* Files of one folder (recursively), in byte-wise order. rule names the class in the file's name: literal characters,
+/* Files of one folder (recursively), in the same order. rule names the class in the file's name: literal characters,
    {class}, {identity}, {camera} and so on for a column of that name, {} for what is passed over: "{class}_{}",
    "{class}_c{camera}s{sequence}_{}". NULL: no classes. A name that does not fit is LUR_EFORMAT. */
 lur_status lur_dataset_flat(const char *path, const char *rule, const lur_dataset_options *options, lur_dataset **dataset);
@@ -214,7 +214,7 @@ void lur_loaded_free(lur_loaded *batch);
 typedef struct lur_damage {
   int64_t index;     /* of the dataset */
   int64_t times;     /* in this epoch */
-  bool fresh;        /* first met since the last lur_loader_begin of any epoch before this one */
+  bool fresh;        /* first met in this epoch */
   const char *text;  /* "pug/x.jpg: truncated JPEG"; the loader's */
 } lur_damage;
 int64_t lur_loader_damage_count(const lur_loader *loader);

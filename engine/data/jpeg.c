@@ -1,0 +1,212 @@
+/* jpeg.c - JPEG through libjpeg-turbo's classic API: baseline, progressive, grayscale, CMYK and YCCK.
+ *
+ * Pixels equal Pillow's with the same library (islow DCT, fancy upsampling, its CMYK formula). What libjpeg only warns
+ * about and then paints grey (a file that ends early, broken codes) is an error here: such a picture teaches nothing.
+ * libjpeg reports errors by longjmp; it never leaves the function that called setjmp. */
+#include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jpeglib.h>
+#include <jerror.h>
+
+#include "picture.h"
+
+enum { MAX_SCANS = 200 }; /* a progressive picture has about ten; thousands of empty ones are an attack on our time */
+
+typedef struct failure {
+  struct jpeg_error_mgr base; /* first: libjpeg hands it back */
+  jmp_buf jump;
+  char message[JMSG_LENGTH_MAX];
+} failure;
+
+static void give_up(j_common_ptr info) {
+  failure *f = (failure *)info->err;
+  info->err->format_message(info, f->message);
+  longjmp(f->jump, 1);
+}
+
+/* Warnings that leave every pixel right: bytes between markers, old or odd headers. */
+static bool harmless(int code) {
+  return code == JWRN_EXTRANEOUS_DATA || code == JWRN_JFIF_MAJOR || code == JWRN_ADOBE_XFORM || code == JWRN_BOGUS_ICC;
+}
+
+static void on_message(j_common_ptr info, int level) {
+  if (level < 0 && !harmless(info->err->msg_code)) give_up(info);
+}
+
+static void no_output(j_common_ptr info) { (void)info; }
+
+static void watch_scans(j_common_ptr info) {
+  if (!info->is_decompressor) return;
+  if (((j_decompress_ptr)info)->input_scan_number <= MAX_SCANS) return;
+  failure *f = (failure *)info->err;
+  snprintf(f->message, sizeof f->message, "more than %d scans", MAX_SCANS);
+  longjmp(f->jump, 1);
+}
+
+static struct jpeg_error_mgr *failure_init(failure *f) {
+  jpeg_std_error(&f->base);
+  f->base.error_exit = give_up;
+  f->base.emit_message = on_message;
+  f->base.output_message = no_output;
+  f->message[0] = 0;
+  return &f->base;
+}
+
+/* ---- EXIF ---- */
+
+static unsigned exif_16(const uint8_t *p, bool little) { return little ? (unsigned)(p[0] | p[1] << 8) : (unsigned)(p[1] | p[0] << 8); }
+static uint32_t exif_32(const uint8_t *p, bool little) {
+  return little ? exif_16(p, true) | (uint32_t)exif_16(p + 2, true) << 16 : (uint32_t)exif_16(p, false) << 16 | exif_16(p + 2, false);
+}
+
+/* Tag 0x0112 of the first directory of an APP1 segment; 1 for anything that is not exactly that. */
+static int exif_orientation(const uint8_t *data, size_t count) {
+  if (count < 14 || memcmp(data, "Exif\0\0", 6) != 0) return 1;
+  const uint8_t *tiff = data + 6;
+  size_t size = count - 6;
+  bool little = tiff[0] == 'I' && tiff[1] == 'I';
+  if (!little && !(tiff[0] == 'M' && tiff[1] == 'M')) return 1;
+  size_t at = exif_32(tiff + 4, little);
+  if (at > size || size - at < 2) return 1;
+  size_t entries = exif_16(tiff + at, little);
+  if ((size - at - 2) / 12 < entries) entries = (size - at - 2) / 12;
+  for (size_t i = 0; i < entries; i++) {
+    const uint8_t *entry = tiff + at + 2 + 12 * i;
+    if (exif_16(entry, little) != 0x0112 || exif_16(entry + 2, little) != 3) continue;
+    unsigned value = exif_16(entry + 8, little);
+    return value >= 1 && value <= 8 ? (int)value : 1;
+  }
+  return 1;
+}
+
+static int find_orientation(j_decompress_ptr info) {
+  for (jpeg_saved_marker_ptr m = info->marker_list; m; m = m->next) {
+    int orientation = m->marker == JPEG_APP0 + 1 ? exif_orientation(m->data, m->data_length) : 1;
+    if (orientation != 1) return orientation;
+  }
+  return 1;
+}
+
+/* ---- decoding ---- */
+
+static int mul_div_255(int a, int b) {
+  int t = a * b + 128;
+  return ((t >> 8) + t) >> 8;
+}
+
+/* One row in place. Adobe writes inverted CMYK and everybody follows; Pillow 10, Convert.c cmyk2rgb. */
+static void cmyk_row_to_rgb(uint8_t *row, int width) {
+  for (int x = 0; x < width; x++, row += 4) {
+    int nk = row[3];
+    for (int c = 0; c < 3; c++) row[c] = (uint8_t)(nk - mul_div_255(255 - row[c], nk));
+  }
+}
+
+typedef struct decoder { /* everything that must outlive a longjmp */
+  struct jpeg_decompress_struct info;
+  struct jpeg_progress_mgr progress;
+  failure failure;
+  lur_status status; /* a failure of ours rather than libjpeg's */
+} decoder;
+
+static bool begin(decoder *d, const lur_decode_request *request, lur_picture *picture, int *width, int *height, int *orientation) {
+  j_decompress_ptr info = &d->info;
+  *width = (int)info->image_width, *height = (int)info->image_height;
+  *orientation = request->exif ? find_orientation(info) : 1;
+  if ((d->status = lur_decode_check_size(request, *width, *height)) != LUR_OK) return false;
+  bool four = info->jpeg_color_space == JCS_CMYK || info->jpeg_color_space == JCS_YCCK;
+  info->out_color_space = four ? JCS_CMYK : JCS_EXT_RGBX;
+  if (request->choose_scale) {
+    bool swap = *orientation >= 5;
+    info->scale_num = 1;
+    info->scale_denom = (unsigned)request->choose_scale(swap ? *height : *width, swap ? *width : *height, request->user);
+  }
+  jpeg_start_decompress(info);
+  d->status = lur_picture_resize_buffer(picture, (int)info->output_width, (int)info->output_height);
+  return d->status == LUR_OK;
+}
+
+static bool read_rows(decoder *d, const lur_decode_request *request, lur_picture *picture) {
+  j_decompress_ptr info = &d->info;
+  size_t stride = 4 * (size_t)picture->width;
+  while (info->output_scanline < info->output_height) {
+    JSAMPROW rows[8];
+    unsigned n = info->output_height - info->output_scanline;
+    if (n > 8) n = 8;
+    for (unsigned i = 0; i < n; i++) rows[i] = picture->pixels + stride * (info->output_scanline + i);
+    n = jpeg_read_scanlines(info, rows, n);
+    if (info->out_color_space == JCS_CMYK)
+      for (unsigned i = 0; i < n; i++) cmyk_row_to_rgb(rows[i], picture->width);
+    if (request->stop && atomic_load_explicit(request->stop, memory_order_relaxed)) {
+      d->status = lur_fail(LUR_EINTERRUPTED, "stopped");
+      return false;
+    }
+  }
+  return true;
+}
+
+lur_status lur_jpeg_decode(const uint8_t *bytes, size_t count, const lur_decode_request *request, lur_picture *picture,
+                           int *full_width, int *full_height, int *orientation) {
+  decoder d = {.status = LUR_OK};
+  d.info.err = failure_init(&d.failure);
+  if (setjmp(d.failure.jump)) {
+    jpeg_destroy_decompress(&d.info);
+    return lur_fail(LUR_EFORMAT, "damaged JPEG: %s", d.failure.message);
+  }
+  jpeg_create_decompress(&d.info);
+  d.progress.progress_monitor = watch_scans;
+  d.info.progress = &d.progress;
+  if (request->exif) jpeg_save_markers(&d.info, JPEG_APP0 + 1, 0xFFFF);
+  jpeg_mem_src(&d.info, bytes, (unsigned long)count);
+  jpeg_read_header(&d.info, TRUE);
+  if (begin(&d, request, picture, full_width, full_height, orientation) && read_rows(&d, request, picture))
+    jpeg_finish_decompress(&d.info); /* reads to the end marker: a file cut in its last bytes fails here */
+  jpeg_destroy_decompress(&d.info);
+  return d.status;
+}
+
+/* ---- encoding ---- */
+
+typedef struct encoder {
+  struct jpeg_compress_struct info;
+  failure failure;
+  unsigned char *memory; /* libjpeg's, from malloc */
+  unsigned long size;
+} encoder;
+
+static void encode_rows(encoder *e, const uint8_t *pixels, int width, int height, int channels, int quality) {
+  j_compress_ptr info = &e->info;
+  info->image_width = (JDIMENSION)width;
+  info->image_height = (JDIMENSION)height;
+  info->input_components = channels;
+  info->in_color_space = channels == 1 ? JCS_GRAYSCALE : JCS_RGB;
+  jpeg_set_defaults(info);
+  jpeg_set_quality(info, quality, TRUE);
+  jpeg_start_compress(info, TRUE);
+  while (info->next_scanline < info->image_height) {
+    /* libjpeg's type lacks the const; it reads only */
+    JSAMPROW row = (JSAMPROW)(uintptr_t)(pixels + (size_t)info->next_scanline * (size_t)width * (size_t)channels);
+    jpeg_write_scanlines(info, &row, 1);
+  }
+  jpeg_finish_compress(info);
+}
+
+lur_status lur_jpeg_encode(const uint8_t *pixels, int width, int height, int channels, int quality, lur_bytes *bytes) {
+  encoder e = {.memory = NULL};
+  e.info.err = failure_init(&e.failure);
+  if (setjmp(e.failure.jump)) {
+    jpeg_destroy_compress(&e.info);
+    free(e.memory);
+    return lur_fail(LUR_EARG, "cannot write a JPEG of %dx%d: %s", width, height, e.failure.message);
+  }
+  jpeg_create_compress(&e.info);
+  jpeg_mem_dest(&e.info, &e.memory, &e.size);
+  encode_rows(&e, pixels, width, height, channels, quality);
+  jpeg_destroy_compress(&e.info);
+  free(bytes->data);
+  *bytes = (lur_bytes){e.memory, e.size, e.size};
+  return LUR_OK;
+}

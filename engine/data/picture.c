@@ -1,0 +1,161 @@
+/* picture.c - memory of pictures, reading a file, telling formats apart, turning by EXIF orientation.
+ * The formats themselves are in jpeg.c and png.c; a new one is a file like those, a row in lur_picture_sniff and
+ * a case in lur_picture_decode. */
+#include "picture.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { DEFAULT_MAX_PIXELS = 100000000, MAX_SIDE = 1 << 20 };
+static const size_t max_file = (size_t)1 << 30;
+
+/* ---- memory ---- */
+
+lur_status lur_picture_resize_buffer(lur_picture *picture, int width, int height) {
+  size_t need = 4 * (size_t)width * (size_t)height + LUR_PICTURE_PAD;
+  if (need > picture->capacity) {
+    free(picture->pixels);
+    picture->pixels = NULL;
+    picture->capacity = 0;
+    void *memory = NULL;
+    if (posix_memalign(&memory, 64, need) != 0) return lur_fail(LUR_ENOMEM, "out of memory for a picture of %dx%d", width, height);
+    memset((uint8_t *)memory + need - LUR_PICTURE_PAD, 0, LUR_PICTURE_PAD);
+    picture->pixels = memory;
+    picture->capacity = need;
+  }
+  picture->width = width;
+  picture->height = height;
+  return LUR_OK;
+}
+
+void lur_picture_free(lur_picture *picture) {
+  free(picture->pixels);
+  *picture = (lur_picture){0};
+}
+
+lur_status lur_bytes_reserve(lur_bytes *bytes, size_t capacity) {
+  if (capacity <= bytes->capacity) return LUR_OK;
+  uint8_t *data = realloc(bytes->data, capacity);
+  if (!data) return lur_fail(LUR_ENOMEM, "out of memory for %zu bytes", capacity);
+  bytes->data = data;
+  bytes->capacity = capacity;
+  return LUR_OK;
+}
+
+void lur_bytes_free(lur_bytes *bytes) {
+  free(bytes->data);
+  *bytes = (lur_bytes){0};
+}
+
+/* ---- files ---- */
+
+static lur_status read_open_file(int file, lur_bytes *bytes) {
+  struct stat info;
+  if (fstat(file, &info) != 0) return lur_fail(LUR_EIO, "cannot read: %s", strerror(errno));
+  if (S_ISDIR(info.st_mode)) return lur_fail(LUR_EIO, "is a folder, not a picture");
+  if (!S_ISREG(info.st_mode)) return lur_fail(LUR_EIO, "is no regular file");
+  if (info.st_size == 0) return lur_fail(LUR_EFORMAT, "empty file");
+  if ((uint64_t)info.st_size > max_file) return lur_fail(LUR_EFORMAT, "file of %lld bytes is too large for a picture", (long long)info.st_size);
+  size_t size = (size_t)info.st_size;
+  LUR_TRY(lur_bytes_reserve(bytes, size));
+  bytes->count = 0;
+  while (bytes->count < size) {
+    ssize_t got = read(file, bytes->data + bytes->count, size - bytes->count);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return lur_fail(LUR_EIO, "cannot read: %s", strerror(errno));
+    if (got == 0) break; /* cut while we read: the decoder will say so */
+    bytes->count += (size_t)got;
+  }
+  return bytes->count ? LUR_OK : lur_fail(LUR_EFORMAT, "empty file");
+}
+
+lur_status lur_bytes_read(const char *path, lur_bytes *bytes) {
+  int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* non-blocking: a named pipe must not hang a worker */
+  if (file < 0) return lur_fail(LUR_EIO, "cannot open: %s", strerror(errno));
+  lur_status status = read_open_file(file, bytes);
+  close(file);
+  return status;
+}
+
+/* ---- formats ---- */
+
+lur_picture_format lur_picture_sniff(const uint8_t *bytes, size_t count) {
+  static const uint8_t png[8] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1A, '\n'};
+  if (count >= 3 && bytes[0] == 0xFF && bytes[1] == 0xD8 && bytes[2] == 0xFF) return LUR_PICTURE_JPEG;
+  if (count >= 8 && memcmp(bytes, png, 8) == 0) return LUR_PICTURE_PNG;
+  return LUR_PICTURE_UNKNOWN;
+}
+
+void lur_decode_request_init(lur_decode_request *request, const lur_decode_options *options) {
+  *request = (lur_decode_request){.max_pixels = DEFAULT_MAX_PIXELS};
+  if (!options) return;
+  request->exif = options->exif;
+  if (options->max_pixels > 0) request->max_pixels = options->max_pixels;
+}
+
+lur_status lur_decode_check_size(const lur_decode_request *request, int64_t width, int64_t height) {
+  if (width < 1 || height < 1 || width > MAX_SIDE || height > MAX_SIDE)
+    return lur_fail(LUR_EFORMAT, "impossible size %lldx%lld", (long long)width, (long long)height);
+  if (width * height > request->max_pixels)
+    return lur_fail(LUR_EFORMAT, "%lldx%lld is more than the %lld pixels allowed (max_pixels)", (long long)width, (long long)height,
+                    (long long)request->max_pixels);
+  return LUR_OK;
+}
+
+/* ---- orientation ---- */
+
+/* Where output pixel (x, y) of the turned picture comes from, in an unturned one of w x h. EXIF 2.3, tag 0x0112. */
+static void orientation_source(int orientation, int w, int h, int x, int y, int *sx, int *sy) {
+  switch (orientation) {
+    case 2: *sx = w - 1 - x, *sy = y; break;
+    case 3: *sx = w - 1 - x, *sy = h - 1 - y; break;
+    case 4: *sx = x, *sy = h - 1 - y; break;
+    case 5: *sx = y, *sy = x; break;
+    case 6: *sx = y, *sy = h - 1 - x; break;
+    case 7: *sx = w - 1 - y, *sy = h - 1 - x; break;
+    case 8: *sx = w - 1 - y, *sy = x; break;
+    default: *sx = x, *sy = y; break;
+  }
+}
+
+static lur_status orient(lur_picture *picture, int orientation) {
+  bool swap = orientation >= 5;
+  int w = picture->width, h = picture->height;
+  lur_picture turned = {0};
+  LUR_TRY(lur_picture_resize_buffer(&turned, swap ? h : w, swap ? w : h));
+  const uint32_t *src = (const uint32_t *)(const void *)picture->pixels;
+  uint32_t *dst = (uint32_t *)(void *)turned.pixels;
+  for (int y = 0; y < turned.height; y++)
+    for (int x = 0; x < turned.width; x++) {
+      int sx, sy;
+      orientation_source(orientation, w, h, x, y, &sx, &sy);
+      *dst++ = src[(size_t)sy * (size_t)w + (size_t)sx];
+    }
+  lur_picture_free(picture);
+  *picture = turned;
+  return LUR_OK;
+}
+
+lur_status lur_picture_decode(const uint8_t *bytes, size_t count, const lur_decode_request *request, lur_picture *picture,
+                              int *full_width, int *full_height) {
+  int width = 0, height = 0, orientation = 1;
+  switch (lur_picture_sniff(bytes, count)) {
+    case LUR_PICTURE_JPEG:
+      LUR_TRY(lur_jpeg_decode(bytes, count, request, picture, &width, &height, &orientation));
+      break;
+    case LUR_PICTURE_PNG:
+      LUR_TRY(lur_png_decode(bytes, count, request, picture));
+      width = picture->width, height = picture->height;
+      break;
+    default: return lur_fail(LUR_EFORMAT, "neither JPEG nor PNG");
+  }
+  if (orientation > 1) LUR_TRY(orient(picture, orientation));
+  bool swap = orientation >= 5;
+  if (full_width) *full_width = swap ? height : width;
+  if (full_height) *full_height = swap ? width : height;
+  return LUR_OK;
+}

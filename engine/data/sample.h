@@ -1,0 +1,24 @@
+/* sample.h - one picture file to one row of a batch: what a loader's worker does, again and again, in its own memory. */
+#ifndef LUR_SAMPLE_H
+#define LUR_SAMPLE_H
+
+#include "picture.h"
+
+typedef struct lur_sampler_settings { /* the same for every row of a loader */
+  int height, width, channels;
+  lur_resize_filter resize;
+  lur_preprocess preprocess;
+  lur_decode_options decode;
+  const atomic_bool *stop; /* may be NULL */
+} lur_sampler_settings;
+
+typedef struct lur_workspace { /* one thread's memory, kept from row to row; zeroed is ready */
+  lur_bytes file;
+  lur_picture decoded, resized, scratch;
+} lur_workspace;
+void lur_workspace_free(lur_workspace *workspace);
+
+/* Reads the file and writes height * width * channels floats. On failure out is undefined. */
+lur_status lur_sample_make(lur_workspace *workspace, const lur_sampler_settings *settings, const char *path, float *out);
+
+#endif
