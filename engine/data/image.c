@@ -1,0 +1,144 @@
+/* image.c - pictures as tensors: load, decode, save, resize, crop. The work is done by the files it calls. */
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "../internal.h"
+#include "picture.h"
+
+static void free_memory(void *memory, size_t bytes) {
+  (void)bytes;
+  free(memory);
+}
+
+/* A u8 h w 3 tensor over pixels, which it owns from now on, also on failure. */
+static lur_status own(lur_context *context, uint8_t *pixels, int64_t height, int64_t width, lur_tensor **image) {
+  lur_shape shape = {3, {height, width, 3}};
+  lur_status status = lur_tensor_wrap(context, pixels, LUR_U8, &shape, free_memory, image);
+  if (status != LUR_OK) free(pixels);
+  return status;
+}
+
+static lur_status from_picture(lur_context *context, const lur_picture *picture, lur_tensor **image) {
+  size_t n = (size_t)picture->width * (size_t)picture->height;
+  uint8_t *rgb = malloc(3 * n);
+  if (!rgb) return lur_fail(LUR_ENOMEM, "out of memory for a picture of %dx%d", picture->width, picture->height);
+  for (size_t i = 0; i < n; i++) memcpy(rgb + 3 * i, picture->pixels + 4 * i, 3);
+  return own(context, rgb, picture->height, picture->width, image);
+}
+
+static lur_status check_image(lur_tensor *image, const char *what, bool gray_too) {
+  const lur_shape *s = lur_tensor_shape(image);
+  char text[LUR_SHAPE_TEXT];
+  bool fits = s->ndim == 3 && (s->dim[2] == 3 || (gray_too && s->dim[2] == 1));
+  if (!fits || s->dim[0] < 1 || s->dim[1] < 1 || s->dim[0] > 1 << 20 || s->dim[1] > 1 << 20)
+    return lur_fail(LUR_ESHAPE, "%s: a picture (h x w x 3) expected, got %s", what, lur_shape_format(s, text));
+  if (!lur_tensor_data(image)) return lur_fail(LUR_EDEVICE, "%s: the picture is in device memory; bring it to the host first", what);
+  return LUR_OK;
+}
+
+static lur_status check_bytes(lur_tensor *image, const char *what) {
+  LUR_TRY(check_image(image, what, false));
+  if (lur_tensor_dtype(image) != LUR_U8)
+    return lur_fail(LUR_ETYPE, "%s: a u8 picture expected, got %s", what, lur_dtype_name(lur_tensor_dtype(image)));
+  return LUR_OK;
+}
+
+/* ---- in ---- */
+
+lur_status lur_image_decode(lur_context *context, const void *bytes, size_t count, const lur_decode_options *options, lur_tensor **image) {
+  lur_decode_request request;
+  lur_decode_request_init(&request, options);
+  lur_picture picture = {0};
+  lur_status status = lur_picture_decode(bytes, count, &request, &picture, NULL, NULL);
+  if (status == LUR_OK) status = from_picture(context, &picture, image);
+  lur_picture_free(&picture);
+  return status;
+}
+
+lur_status lur_image_load(lur_context *context, const char *path, const lur_decode_options *options, lur_tensor **image) {
+  lur_bytes bytes = {0};
+  lur_status status = lur_bytes_read(path, &bytes);
+  if (status == LUR_OK) status = lur_image_decode(context, bytes.data, bytes.count, options, image);
+  lur_bytes_free(&bytes);
+  return status == LUR_OK ? status : lur_blame(status, "%s", path);
+}
+
+/* ---- out ---- */
+
+static uint8_t to_byte(float v) { return v >= 255.0f ? 255 : v > 0.0f ? (uint8_t)(v + 0.5f) : 0; } /* NaN: 0 */
+
+/* The tensor's own bytes, or rounded ones in *made (the caller's to free). */
+static lur_status as_bytes(lur_tensor *image, const uint8_t **bytes, uint8_t **made) {
+  *made = NULL;
+  if (lur_tensor_dtype(image) == LUR_U8) {
+    *bytes = lur_tensor_data(image);
+    return LUR_OK;
+  }
+  if (lur_tensor_dtype(image) != LUR_F32)
+    return lur_fail(LUR_ETYPE, "image save: u8 or f32 (0..255) expected, got %s", lur_dtype_name(lur_tensor_dtype(image)));
+  size_t n = (size_t)lur_shape_count(lur_tensor_shape(image));
+  *made = malloc(n);
+  if (!*made) return lur_fail(LUR_ENOMEM, "out of memory for a picture of %zu bytes", n);
+  const float *v = lur_tensor_data(image);
+  for (size_t i = 0; i < n; i++) (*made)[i] = to_byte(v[i]);
+  *bytes = *made;
+  return LUR_OK;
+}
+
+lur_status lur_image_save(const char *path, lur_tensor *image, int quality) {
+  const char *dot = strrchr(path, '.');
+  bool png = dot && strcasecmp(dot, ".png") == 0, jpeg = dot && (strcasecmp(dot, ".jpg") == 0 || strcasecmp(dot, ".jpeg") == 0);
+  if (!png && !jpeg) return lur_fail(LUR_EARG, "image save '%s': a name ending in .png, .jpg or .jpeg expected", path);
+  if (quality < 0 || quality > 100) return lur_fail(LUR_EARG, "image save '%s': quality 1 to 100 expected, got %d", path, quality);
+  LUR_TRY(check_image(image, "image save", true));
+  const lur_shape *s = lur_tensor_shape(image);
+  const uint8_t *pixels = NULL;
+  uint8_t *made;
+  LUR_TRY(as_bytes(image, &pixels, &made));
+  lur_bytes bytes = {0};
+  lur_status status = png ? lur_png_encode(pixels, (int)s->dim[1], (int)s->dim[0], (int)s->dim[2], &bytes)
+                          : lur_jpeg_encode(pixels, (int)s->dim[1], (int)s->dim[0], (int)s->dim[2], quality ? quality : 90, &bytes);
+  if (status == LUR_OK) status = lur_file_write(path, bytes.data, bytes.count);
+  lur_bytes_free(&bytes);
+  free(made);
+  return status;
+}
+
+/* ---- between ---- */
+
+lur_status lur_image_resize(lur_tensor *image, int64_t height, int64_t width, lur_resize_filter filter, lur_tensor **resized) {
+  LUR_TRY(check_bytes(image, "image resize"));
+  if (height < 1 || width < 1 || height > 1 << 16 || width > 1 << 16)
+    return lur_fail(LUR_EARG, "image resize: %lldx%lld; each side must be 1 to %d", (long long)height, (long long)width, 1 << 16);
+  const lur_shape *s = lur_tensor_shape(image);
+  lur_picture src = {0}, dst = {0}, scratch = {0};
+  lur_status status = lur_picture_resize_buffer(&src, (int)s->dim[1], (int)s->dim[0]);
+  if (status == LUR_OK) {
+    const uint8_t *rgb = lur_tensor_data(image);
+    size_t n = (size_t)s->dim[0] * (size_t)s->dim[1];
+    memset(src.pixels, 0xFF, 4 * n);
+    for (size_t i = 0; i < n; i++) memcpy(src.pixels + 4 * i, rgb + 3 * i, 3);
+    status = lur_picture_resample(&src, (int)width, (int)height, filter, &dst, &scratch);
+  }
+  if (status == LUR_OK) status = from_picture(lur_tensor_context(image), &dst, resized);
+  lur_picture_free(&src);
+  lur_picture_free(&dst);
+  lur_picture_free(&scratch);
+  return status;
+}
+
+lur_status lur_image_crop(lur_tensor *image, int64_t top, int64_t left, int64_t height, int64_t width, lur_tensor **crop) {
+  LUR_TRY(check_bytes(image, "image crop"));
+  const lur_shape *s = lur_tensor_shape(image);
+  if (top < 0 || left < 0 || height < 1 || width < 1 || height > s->dim[0] || top > s->dim[0] - height || width > s->dim[1] ||
+      left > s->dim[1] - width)
+    return lur_fail(LUR_EARG, "image crop: %lldx%lld from row %lld, column %lld lies outside a picture of %lldx%lld", (long long)height,
+                    (long long)width, (long long)top, (long long)left, (long long)s->dim[0], (long long)s->dim[1]);
+  uint8_t *rgb = malloc(3 * (size_t)height * (size_t)width);
+  if (!rgb) return lur_fail(LUR_ENOMEM, "out of memory for a picture of %lldx%lld", (long long)width, (long long)height);
+  const uint8_t *from = lur_tensor_data(image);
+  size_t row = 3 * (size_t)width, stride = 3 * (size_t)s->dim[1];
+  for (size_t y = 0; y < (size_t)height; y++) memcpy(rgb + y * row, from + (y + (size_t)top) * stride + 3 * (size_t)left, row);
+  return own(lur_tensor_context(image), rgb, height, width, crop);
+}
