@@ -1,0 +1,234 @@
+--- lurcher.callbacks: what fit calls between steps and epochs: stopping early, cutting the learning rate, checkpoints,
+-- schedules, a CSV of the logs, progress lines. Each is a table of methods (see lurcher.fit); yours are as good.
+-- Counters follow today's Keras; `era = "2017"` those of Keras 2.0.6 (keras.md sections 0 and 7), where patience and
+-- epoch numbers in file names are off by one.
+-- To add one: a function that returns a table with a `kind`, methods, and save/load if a resume needs its state.
+--
+--     local on = require "lurcher.callbacks"
+--     fit(run, train, { epochs = 30, valid = valid, on.early_stop{ patience = 3 }, on.reduce_lr{ factor = 0.1 },
+--       on.checkpoint{ "dog-{epoch:02d}-{val_acc:.2f}.safetensors", every = 2 }, on.csv "history.csv" })
+
+local lurcher = require "lurcher"
+local logs_of = require "lurcher.logs"
+local nearest = require "lurcher.options".nearest
+
+local on = {}
+
+--- Defaults under `given`, which may also be a bare value for the first positional option. Raises at the caller's
+-- caller for options the callback has not.
+local function settings(kind, given, defaults)
+  if type(given) ~= "table" then given = { given } end
+  local names = { "era" }
+  for name in pairs(defaults) do names[#names + 1] = name end
+  local o = {}
+  for name, value in pairs(defaults) do o[name] = value end
+  for name, value in pairs(given) do
+    if name ~= 1 and name ~= "era" and defaults[name] == nil then
+      local near = nearest(tostring(name), names)
+      error(("unknown option '%s' to 'on.%s'%s"):format(tostring(name), kind,
+        near and " (did you mean '" .. near .. "'?)" or ""), 3)
+    end
+    o[name] = value
+  end
+  if o.era ~= nil and o.era ~= "2017" then
+    error(("bad option 'era' to 'on.%s' (\"2017\" or nothing expected, got %s)"):format(kind, tostring(o.era)), 3)
+  end
+  return o
+end
+
+--- The monitored value, or an error that names what there is.
+local function monitored(kind, name, logs)
+  local value = logs[name]
+  if type(value) ~= "number" then
+    error(("on.%s: no log named '%s' to monitor (there are: %s)"):format(kind, name,
+      table.concat(logs_of.names(logs), ", ")), 0)
+  end
+  return value
+end
+
+--- Larger is better for accuracies only, as in Keras's "auto" mode.
+local function larger_is_better(name) return name:find("acc", 1, true) ~= nil end
+
+--- Whether `value` beats `best` (nil: yes) by more than `margin`. NaN never does.
+local function improved(name, value, best, margin)
+  if value ~= value then return false end
+  if best == nil then return true end
+  if larger_is_better(name) then return value - margin > best end
+  return value + margin < best
+end
+
+--- The best weights so far: in memory, or in a file that outlives the process.
+local function remember(o, state)
+  if type(o.restore_best) == "string" then
+    assert(state.run:save(o.restore_best, lurcher.json.encode{ epoch = state.epoch }))
+    return o.restore_best
+  end
+  local weights = {}
+  for _, layer in ipairs(state.model.layers) do
+    for name, tensor in pairs(layer:weights()) do weights[#weights + 1] = { layer, name, tensor:clone() } end
+  end
+  return weights
+end
+
+local function bring_back(best, state)
+  if type(best) == "string" then
+    assert(state.model:load(best))
+    return
+  end
+  for _, entry in ipairs(best) do entry[1]:set_weight(entry[2], entry[3]) end
+end
+
+--- Ends training after `patience` epochs without improvement.
+-- Options: monitor ("val_loss"), patience (0), min_delta (0), restore_best (false; true: put the best epoch's weights
+-- back at the end; a path: the same through a checkpoint there, which a resumed training still knows), era.
+-- Keras 2.0.6 stops at bad epoch patience+1, later ones at bad epoch patience (at least the first).
+function on.early_stop(given)
+  local o = settings("early_stop", given or {}, { monitor = "val_loss", patience = 0, min_delta = 0,
+    restore_best = false })
+  local callback = { kind = "early_stop", wait = 0 }
+
+  function callback:on_epoch_end(epoch, logs, state)
+    local value = monitored(self.kind, o.monitor, logs)
+    if improved(o.monitor, value, self.best, o.min_delta) then
+      self.best, self.best_epoch, self.wait = value, epoch, 0
+      if o.restore_best then self.weights = remember(o, state) end
+      return
+    end
+    if o.era == "2017" then
+      if self.wait >= o.patience then state.stop = true end
+      self.wait = self.wait + 1
+    else
+      self.wait = self.wait + 1
+      if self.wait >= o.patience then state.stop = true end
+    end
+    if state.stop then self.stopped_epoch = epoch end
+  end
+
+  function callback:on_train_end(state)
+    if not o.restore_best or state.interrupted then return end
+    local best = self.weights or (type(o.restore_best) == "string" and self.best and o.restore_best)
+    if best then bring_back(best, state) end
+  end
+
+  function callback:save() return { best = self.best, best_epoch = self.best_epoch, wait = self.wait } end
+  function callback:load(saved) self.best, self.best_epoch, self.wait = saved.best, saved.best_epoch, saved.wait end
+  return callback
+end
+
+--- Multiplies the learning rate by `factor` after `patience` epochs without improvement.
+-- Options: monitor ("val_loss"), factor (0.1), patience (10), min_delta (1e-4), cooldown (0), min_lr (0), era.
+-- Keras 2.0.6 cuts first after patience+1 bad epochs and then every patience; 2.1.6 and later every patience.
+function on.reduce_lr(given)
+  local o = settings("reduce_lr", given or {}, { monitor = "val_loss", factor = 0.1, patience = 10, min_delta = 1e-4,
+    cooldown = 0, min_lr = 0 })
+  if o.factor >= 1 or o.factor <= 0 then
+    error(("bad option 'factor' to 'on.reduce_lr' (number between 0 and 1 expected, got %s)"):format(o.factor), 2)
+  end
+  local callback = { kind = "reduce_lr", wait = 0, cooldown = 0 }
+
+  local function cut(self, state)
+    state.run.lr = math.max(state.run.lr * o.factor, o.min_lr)
+    self.cooldown, self.wait = o.cooldown, 0
+  end
+
+  function callback:on_epoch_end(_, logs, state)
+    local value = monitored(self.kind, o.monitor, logs)
+    logs.lr = state.run.lr
+    if self.cooldown > 0 then self.cooldown, self.wait = self.cooldown - 1, 0 end
+    if improved(o.monitor, value, self.best, o.min_delta) then
+      self.best, self.wait = value, 0
+    elseif self.cooldown == 0 then
+      if o.era ~= "2017" then self.wait = self.wait + 1 end
+      if self.wait >= o.patience and state.run.lr > o.min_lr * 1.0001 then cut(self, state) end
+      if o.era == "2017" then self.wait = self.wait + 1 end
+    end
+  end
+
+  function callback:save() return { best = self.best, wait = self.wait, cooldown = self.cooldown } end
+  function callback:load(saved) self.best, self.wait, self.cooldown = saved.best, saved.wait, saved.cooldown end
+  return callback
+end
+
+--- Writes a checkpoint that a resume continues from, bit for bit: on.checkpoint{ PATTERN, ... }.
+-- PATTERN may hold {epoch:02d} and any log, {val_acc:.2f}; an unknown name ends training with an error.
+-- Options: every (1: after each epoch; 2: after the 2nd, 4th, ...), steps (0; n: also after every n batches),
+-- best_only (false), monitor ("val_loss", for best_only), interrupted (true: also when Ctrl-C stops training, unless
+-- best_only), era ("2017": epochs in the file name count from 0, else from 1).
+function on.checkpoint(given)
+  local o = settings("checkpoint", given, { every = 1, steps = 0, best_only = false, monitor = "val_loss",
+    interrupted = true })
+  if type(o[1]) ~= "string" then error("on.checkpoint: a file name pattern expected as first option", 2) end
+  local callback = { kind = "checkpoint", count = 0 }
+
+  local function write(self, logs, state)
+    local values = setmetatable({ epoch = o.era == "2017" and state.epoch or state.epoch + 1 }, { __index = logs })
+    local path = logs_of.fill(o[1], values, logs)
+    local extra = {}
+    for key, value in pairs(state.extra) do extra[key] = value end
+    extra.fit = state.snapshot()
+    local ok, message = state.run:save(path, lurcher.json.encode(extra))
+    if not ok then error(("on.checkpoint: cannot write: %s"):format(message), 0) end
+    self.last_path = path
+  end
+
+  function callback:on_batch_end(step, logs, state)
+    if o.steps > 0 and step % o.steps == 0 and not o.best_only then write(self, logs, state) end
+  end
+
+  function callback:on_epoch_done(_, logs, state)
+    self.count = self.count + 1
+    if self.count < o.every then return end
+    self.count = 0
+    if o.best_only then
+      local value = monitored(self.kind, o.monitor, logs)
+      if not improved(o.monitor, value, self.best, 0) then return end
+      self.best = value
+    end
+    write(self, logs, state)
+  end
+
+  function callback:on_train_end(state)
+    if state.interrupted and o.interrupted and not o.best_only and not state.done then
+      write(self, state.sums:into({}, ""), state)
+    end
+  end
+
+  function callback:save() return { best = self.best, count = self.count } end
+  function callback:load(saved) self.best, self.count = saved.best, saved.count end
+  return callback
+end
+
+--- Sets the learning rate at the beginning of each epoch: on.schedule(function(epoch) return 1e-3 end), epochs from 0.
+-- See lurcher.schedules for ready ones.
+function on.schedule(f)
+  if type(f) == "table" and f[1] then f = f[1] end
+  local callback = { kind = "schedule" }
+  function callback.on_epoch_begin(_, epoch, _, state)
+    local lr = f(epoch)
+    if type(lr) ~= "number" then
+      error(("on.schedule: the schedule gave %s for epoch %d (a number expected)"):format(type(lr), epoch), 0)
+    end
+    state.run.lr = lr
+  end
+  return callback
+end
+
+--- Writes the history as CSV, whole, after each epoch: on.csv "history.csv". The file is replaced, never half-written;
+-- a resumed training writes the earlier epochs again.
+function on.csv(given)
+  local o = settings("csv", given, {})
+  if type(o[1]) ~= "string" then error("on.csv: a file name expected", 2) end
+  local callback = { kind = "csv" }
+  function callback.on_epoch_done(_, _, _, state)
+    local ok, message = lurcher.write_file(o[1], logs_of.csv(state.history, state.model.outputs))
+    if not ok then error(("on.csv: cannot write: %s"):format(message), 0) end
+  end
+  return callback
+end
+
+--- Progress lines with rate and time left. See lurcher.progress.
+function on.progress(given)
+  return require "lurcher.progress"(given or {})
+end
+
+return on

@@ -1,0 +1,263 @@
+--- lurcher.fit: the training loop, in plain Lua over run:train, run:evaluate and loader:epoch.
+-- Writing one's own loop is a first-class way to work; this is the one that keeps Keras's logs and callbacks, resumes
+-- to the same bits, and stops between steps on Ctrl-C. What happens in an epoch beyond that belongs in a callback.
+--
+--     local fit, on = require "lurcher.fit", require "lurcher.callbacks"
+--     local history = fit(run, train, { epochs = 30, valid = valid, on.early_stop{ patience = 3 } })
+--
+-- Options of fit(run, loader, options), beside callbacks in the list part:
+--   epochs         stop after the epoch of this number, counted from the first ever                 (1)
+--   initial_epoch  number of the first epoch, from 0                                                 (0)
+--   steps          batches of an epoch at most, for samplers that never end                        (all)
+--   valid          loader evaluated after each epoch                                                (nil)
+--   valid_steps    batches of it at most                                                            (all)
+--   extra          table carried into every checkpoint (classes, preprocessing, ...)                 ({})
+--   resume         checkpoint to continue: a path, or the text run:restore returned                 (nil)
+--   progress       false: no progress lines; a callback: that one instead of on.progress{}
+-- A loader is anything with a method epoch(self, n) that returns an iterator of batches, a function n -> iterator,
+-- or a list of batches.
+--
+-- Returns the history: a list of logs, one table an epoch: `epoch` (from 0), the means of every result over the
+-- epoch's samples, the same with val_ before it, `lr` and `seconds`; history.interrupted after a Ctrl-C.
+-- Training means are taken while weights change, weighted by batch size (keras.md section 5; Keras 2.0.6 BaseLogger).
+--
+-- Callbacks are tables with any of these methods; logs are the same table for all of them, so that one may add:
+--   on_train_begin(self, state)             on_epoch_begin(self, epoch, logs, state)
+--   on_batch_end(self, step, logs, state)   on_epoch_end(self, epoch, logs, state)   in list order
+--   on_epoch_done(self, epoch, logs, state) after every on_epoch_end: what writes files or lines
+--   on_train_end(self, state)               save(self) -> table and load(self, table): state that a resume needs
+-- state: run, model, loader, valid, epochs, epoch, step (batches done in the epoch), history, stop (set it to end),
+-- interrupted, done (the epoch is in the history), seconds and samples (trained in this epoch by this call), extra,
+-- snapshot() -> what a checkpoint holds.
+
+local lurcher = require "lurcher"
+
+local fit = {}
+
+--- Sums of results over batches, each weighted by its samples.
+local means = {}
+means.__index = means
+
+local function new_means(saved)
+  saved = saved or { samples = 0, sums = {}, weights = {} }
+  return setmetatable({ samples = saved.samples, sums = saved.sums, weights = saved.weights }, means)
+end
+
+function means:add(results)
+  local samples = results.samples
+  self.samples = self.samples + samples
+  for name, value in pairs(results) do
+    if name ~= "samples" then
+      self.sums[name] = (self.sums[name] or 0) + value * samples
+      self.weights[name] = (self.weights[name] or 0) + samples
+    end
+  end
+end
+
+function means:into(logs, prefix)
+  for name, sum in pairs(self.sums) do logs[prefix .. name] = sum / self.weights[name] end
+  return logs
+end
+
+--- An iterator over the batches of epoch n, whatever the loader is.
+local function batches(loader, n)
+  if type(loader) == "function" then return loader(n) end
+  if type(loader) == "table" and not loader.epoch then
+    local i = 0
+    return function()
+      i = i + 1
+      return loader[i]
+    end
+  end
+  return loader:epoch(n)
+end
+
+--- Skips what an interrupted epoch had trained on already: batches are drawn again, so that the sampler and the
+-- pictures of the rest are those the epoch would have had.
+local function batches_from(loader, n, skip)
+  local iterator, s, control, closing = batches(loader, n)
+  for _ = 1, skip do
+    control = iterator(s, control)
+    if control == nil then break end
+  end
+  return iterator, s, control, closing
+end
+
+--- Weighted means of run:evaluate over a loader, without a prefix: { loss = , acc = , ... } and the samples seen.
+-- `steps`: batches at most. Returns nil, "interrupted" after a Ctrl-C.
+function fit.evaluate(run, loader, steps)
+  local total, step = new_means(), 0
+  for batch in batches(loader, 0) do
+    total:add(run:evaluate(batch))
+    step = step + 1
+    if lurcher.interrupted() then return nil, "interrupted" end
+    if step == steps then break end
+  end
+  if total.samples == 0 then error("evaluate: the loader gave no batch", 2) end
+  return total:into({}, ""), total.samples
+end
+
+local function call(callbacks, method, ...)
+  for _, callback in ipairs(callbacks) do
+    if callback[method] then callback[method](callback, ...) end
+  end
+end
+
+local known = { epochs = true, initial_epoch = true, steps = true, valid = true, valid_steps = true, extra = true,
+  resume = true, progress = true }
+
+local function check(run, loader, options)
+  if not run then error("fit: a run expected as first argument, got nil", 3) end
+  if not loader then error("fit: a loader expected as second argument, got nil", 3) end
+  for key in pairs(options) do
+    if math.type(key) ~= "integer" and not known[key] then
+      local names = {}
+      for name in pairs(known) do names[#names + 1] = name end
+      local near = require "lurcher.options".nearest(tostring(key), names)
+      error(("unknown option '%s' to 'fit'%s"):format(tostring(key),
+        near and " (did you mean '" .. near .. "'?)" or ""), 3)
+    end
+  end
+  for i, callback in ipairs(options) do
+    if type(callback) ~= "table" then
+      error(("fit: callback %d: a table of methods expected, got %s"):format(i, type(callback)), 3)
+    end
+  end
+end
+
+--- The callbacks to call: the list part, and a progress display unless there is one or it is switched off.
+local function callbacks_of(options)
+  local list, shown = {}, options.progress == false
+  for _, callback in ipairs(options) do
+    list[#list + 1] = callback
+    shown = shown or callback.kind == "progress"
+  end
+  if type(options.progress) == "table" then
+    list[#list + 1] = options.progress
+  elseif not shown then
+    list[#list + 1] = require "lurcher.callbacks".progress{}
+  end
+  return list
+end
+
+--- What a checkpoint holds beside the run's own state, as a table fit for JSON.
+local function snapshot(state, callbacks, sums)
+  local saved = {}
+  for i, callback in ipairs(callbacks) do
+    saved[i] = { kind = callback.kind or "callback", state = callback.save and callback:save() or nil }
+  end
+  local history = {}
+  for i, logs in ipairs(state.history) do history[i] = logs end
+  return { epoch = state.done and state.epoch + 1 or state.epoch, step = state.done and 0 or state.step,
+    sums = not state.done and { samples = sums.samples, sums = sums.sums, weights = sums.weights } or nil,
+    lr = state.run.lr, stop = state.stop, callbacks = lurcher.json.array(saved), history = lurcher.json.array(history) }
+end
+
+--- Gives each callback the state saved for the k-th callback of its kind.
+local function restore_callbacks(callbacks, saved)
+  local used = {}
+  for _, callback in ipairs(callbacks) do
+    for i, entry in ipairs(saved) do
+      if not used[i] and entry.kind == (callback.kind or "callback") then
+        used[i] = true
+        if entry.state and callback.load then callback:load(entry.state) end
+        break
+      end
+    end
+  end
+end
+
+--- Puts a checkpoint's text into effect; returns the sums of the epoch it was written in.
+local function resume(state, callbacks, text)
+  local ok, extra = pcall(lurcher.json.decode, text)
+  if not ok or type(extra) ~= "table" or type(extra.fit) ~= "table" then
+    error("fit: this checkpoint was not written by fit: it has weights but no epoch to resume from", 3)
+  end
+  local saved = extra.fit
+  state.epoch, state.step = math.tointeger(saved.epoch), math.tointeger(saved.step)
+  state.stop = saved.stop or false
+  for i, logs in ipairs(saved.history) do state.history[i] = logs end
+  if saved.lr then state.run.lr = saved.lr end
+  restore_callbacks(callbacks, saved.callbacks)
+  return new_means(saved.sums)
+end
+
+local function begin(run, loader, options)
+  local callbacks = callbacks_of(options)
+  local state = { run = run, model = run.model, loader = loader, valid = options.valid, epochs = options.epochs or 1,
+    epoch = options.initial_epoch or 0, step = 0, history = {}, stop = false, interrupted = false,
+    extra = options.extra or {}, done = false, seconds = 0, samples = 0 }
+  return state, callbacks
+end
+
+--- Trains on what is left of the epoch. Sets state.seconds and state.samples, what this took and saw.
+local function train_epoch(state, callbacks, sums, options)
+  local started, before = lurcher.time(), sums.samples
+  local logs = {}
+  if state.step ~= options.steps then
+    for batch in batches_from(state.loader, state.epoch, state.step) do
+      logs.batch = state.run:train(batch)
+      sums:add(logs.batch)
+      state.step = state.step + 1
+      state.seconds, state.samples = lurcher.time() - started, sums.samples - before
+      call(callbacks, "on_batch_end", state.step, sums:into(logs, ""), state)
+      if lurcher.interrupted() then state.interrupted = true end
+      if state.stop or state.interrupted or state.step == options.steps then break end
+    end
+  end
+  if sums.samples == 0 then error(("fit: the loader gave no batch in epoch %d"):format(state.epoch), 0) end
+end
+
+--- Validation, callbacks and history of an epoch that has been trained through. An interrupted validation leaves the
+-- epoch open, with every batch done: a resume validates again.
+local function finish_epoch(state, callbacks, sums, options)
+  local logs = sums:into({ epoch = state.epoch, seconds = state.seconds, lr = state.run.lr }, "")
+  if state.valid then
+    local results = fit.evaluate(state.run, state.valid, options.valid_steps)
+    if not results then
+      state.interrupted = true
+      return
+    end
+    for name, value in pairs(results) do logs["val_" .. name] = value end
+  end
+  call(callbacks, "on_epoch_end", state.epoch, logs, state)
+  state.history[#state.history + 1] = logs
+  state.done = true
+  call(callbacks, "on_epoch_done", state.epoch, logs, state)
+end
+
+local function train(state, callbacks, options)
+  while state.epoch < state.epochs and not state.stop do
+    state.seconds, state.samples = 0, 0
+    call(callbacks, "on_epoch_begin", state.epoch, {}, state)
+    train_epoch(state, callbacks, state.sums, options)
+    if state.interrupted then break end
+    finish_epoch(state, callbacks, state.sums, options)
+    if state.interrupted or lurcher.interrupted() then
+      state.interrupted = true
+      break
+    end
+    state.epoch, state.step, state.done, state.sums = state.epoch + 1, 0, false, new_means()
+  end
+end
+
+setmetatable(fit, { __call = function(_, run, loader, options)
+  options = options or {}
+  check(run, loader, options)
+  local state, callbacks = begin(run, loader, options)
+  state.sums = new_means()
+  if options.resume then
+    local text, message = options.resume, nil
+    if not text:find("^%s*{") then text, message = run:restore(text) end
+    if not text then error("fit: cannot resume: " .. tostring(message), 2) end
+    state.sums = resume(state, callbacks, text)
+  end
+  state.snapshot = function() return snapshot(state, callbacks, state.sums) end
+  call(callbacks, "on_train_begin", state)
+  train(state, callbacks, options)
+  call(callbacks, "on_train_end", state)
+  state.history.interrupted = state.interrupted or nil
+  return state.history
+end })
+
+return fit

@@ -1,0 +1,82 @@
+--- lurcher.logs: naming, ordering and formatting of logs, for callbacks and reports. It keeps no state.
+
+local logs_of = {}
+
+local first = { epoch = 1, loss = 2, acc = 3, val_loss = 4, val_acc = 5, lr = 8, seconds = 9 }
+
+--- Place of a log name: losses before accuracies, training before validation, then lr and seconds.
+local function rank(name)
+  if first[name] then return first[name] end
+  local group = name:find("^val_") and 4.5 or 2.5
+  return name:find("_loss$") and group or group + 1
+end
+
+--- The names of the numbers in a table of logs, in the order to show them: as Keras does, the total loss, the outputs'
+-- losses in the model's order, the accuracies, then the same for validation. `outputs`: list of output names, or nil.
+function logs_of.names(logs, outputs)
+  local place, names = {}, {}
+  for i, output in ipairs(outputs or {}) do
+    for _, prefix in ipairs{ "", "val_" } do
+      place[prefix .. output .. "_loss"], place[prefix .. output .. "_acc"] = i, i
+    end
+  end
+  for name, value in pairs(logs) do
+    if type(value) == "number" then names[#names + 1] = name end
+  end
+  table.sort(names, function(a, b)
+    local ra, rb = rank(a), rank(b)
+    if ra ~= rb then return ra < rb end
+    local pa, pb = place[a] or math.huge, place[b] or math.huge
+    if pa ~= pb then return pa < pb end
+    return a < b
+  end)
+  return names
+end
+
+--- Fills {name} and {name:02d} of a pattern, as Python's str.format does for numbers. Raises for a name that is not
+-- among `values`; `logs` (default values) is what the message lists.
+function logs_of.fill(pattern, values, logs)
+  return (pattern:gsub("{([%w_]+):?([^{}]*)}", function(name, form)
+    local value = values[name]
+    if value == nil then
+      error(("no log named '%s' for the file name '%s' (there are: %s)"):format(name, pattern,
+        table.concat(logs_of.names(logs or values), ", ")), 0)
+    end
+    if form == "" then return tostring(value) end
+    if form:find("[di]$") then value = math.tointeger(value) or math.floor(value) end
+    local ok, text = pcall(string.format, "%" .. form, value)
+    if not ok then error(("bad format '%s' in the file name '%s'"):format(form, pattern), 0) end
+    return text
+  end))
+end
+
+--- A history as CSV text: one header, one line an epoch (counted from 1); every log that any epoch has is a column.
+function logs_of.csv(history, outputs)
+  local all = {}
+  for _, logs in ipairs(history) do
+    for name, value in pairs(logs) do if type(value) == "number" then all[name] = value end end
+  end
+  local names = logs_of.names(all, outputs)
+  local lines = { table.concat(names, ",") }
+  for _, logs in ipairs(history) do
+    local row = {}
+    for i, name in ipairs(names) do
+      local value = logs[name]
+      if name == "epoch" then row[i] = ("%d"):format(value + 1)
+      elseif value == nil then row[i] = ""
+      else row[i] = ("%.9g"):format(value) end
+    end
+    lines[#lines + 1] = table.concat(row, ",")
+  end
+  return table.concat(lines, "\n") .. "\n"
+end
+
+--- Seconds as a person reads them: "8 s", "2:05", "1:02:03".
+function logs_of.duration(seconds)
+  local s = math.floor(seconds + 0.5)
+  if s < 60 then return s .. " s" end
+  if s < 3600 then return ("%d:%02d"):format(s // 60, s % 60) end
+  return ("%d:%02d:%02d"):format(s // 3600, s // 60 % 60, s % 60)
+end
+
+return logs_of

@@ -1,0 +1,250 @@
+--- lurcher.options: declared command-line options for recipes.
+-- A recipe declares its options once, as data; parsing, ranges, defaults, --help and "did you mean" come from the
+-- declaration. It is no general argument library: long options only, no clustering, no subcommands.
+-- To add a type: a row in `types`.
+--
+--     local options = require "lurcher.options"
+--     options.main({
+--       name = "single_model", summary = "Trains a softmax classifier on class folders.",
+--       { "data", "path", required = true, value = "DIR", help = "folder with train/ and valid/" },
+--       { "epochs", "integer", default = 30, min = 1, help = "passes over the training pictures" },
+--       { "freeze", "string", default = "all", help = "..." },
+--       { "optimizer", "choice", default = "adam", choices = { "sgd", "adam" }, help = "..." },
+--       { "resume", "flag", help = "..." },
+--       arguments = { name = "IMAGE", min = 1, help = "pictures" },   -- optional: words that are no options
+--     }, arg, function(o) ... o.data, o.epochs, o.arguments ... end)
+
+local options = {}
+
+--- Edit distance of two short words (insert, delete, replace, swap of neighbours: each costs 1).
+local function distance(a, b)
+  local before, last = nil, {}
+  for j = 0, #b do last[j] = j end
+  for i = 1, #a do
+    local row = { [0] = i }
+    for j = 1, #b do
+      local cost = a:byte(i) == b:byte(j) and 0 or 1
+      row[j] = math.min(last[j] + 1, row[j - 1] + 1, last[j - 1] + cost)
+      if before and j > 1 and a:byte(i) == b:byte(j - 1) and a:byte(i - 1) == b:byte(j) then
+        row[j] = math.min(row[j], before[j - 2] + 1)
+      end
+    end
+    before, last = last, row
+  end
+  return last[#b]
+end
+
+--- The word of `candidates` nearest to `word`, or nil where none is near.
+function options.nearest(word, candidates)
+  local best, best_distance = nil, math.min(3, (#word + 1) // 2 + 1)
+  for _, candidate in ipairs(candidates) do
+    local d = distance(word, candidate)
+    if d < best_distance then best, best_distance = candidate, d end
+  end
+  return best
+end
+
+local function in_range(value, option)
+  return (not option.min or value >= option.min) and (not option.max or value <= option.max)
+end
+
+local function range_text(option)
+  if option.min and option.max then return (" from %s to %s"):format(option.min, option.max) end
+  if option.min then return (" of at least %s"):format(option.min) end
+  if option.max then return (" of at most %s"):format(option.max) end
+  return ""
+end
+
+--- type -> { reader(text, option) -> value or nil, what was expected }, word shown in --help
+local types = {
+  string = { value = "TEXT", read = function(text) return text end },
+  path = { value = "PATH", read = function(text) if text ~= "" then return text end return nil, "a path" end },
+  integer = { value = "N", read = function(text, option)
+    local value = math.tointeger(tonumber(text))
+    if value and in_range(value, option) then return value end
+    return nil, "an integer" .. range_text(option)
+  end },
+  number = { value = "X", read = function(text, option)
+    local value = tonumber(text)
+    if value and value == value and in_range(value, option) then return value + 0.0 end
+    return nil, "a number" .. range_text(option)
+  end },
+  choice = { value = "WORD", read = function(text, option)
+    for _, choice in ipairs(option.choices) do if choice == text then return text end end
+    local near = options.nearest(text, option.choices)
+    return nil, "one of " .. table.concat(option.choices, ", "), near
+  end },
+  flag = {},
+}
+
+local function key_of(name) return (name:gsub("-", "_")) end
+
+local function find(spec, name)
+  for _, option in ipairs(spec) do if option[1] == name then return option end end
+end
+
+local function names_of(spec)
+  local names = { "help" }
+  for _, option in ipairs(spec) do names[#names + 1] = option[1] end
+  return names
+end
+
+local function shown(default)
+  if math.type(default) == "float" then return ("%g"):format(default) end
+  return tostring(default)
+end
+
+--- The --help text of a declaration.
+function options.help(spec)
+  local lines = { ("usage: lurcher %s [options]%s"):format(spec.name,
+    spec.arguments and " " .. spec.arguments.name .. "..." or ""), "", spec.summary, "", "options:" }
+  local rows, width = {}, 0
+  local function row(left, right)
+    rows[#rows + 1] = { left, right }
+    width = math.max(width, #left)
+  end
+  if spec.arguments then row(spec.arguments.name .. "...", spec.arguments.help) end
+  for _, option in ipairs(spec) do
+    local name, kind, notes = option[1], option[2], {}
+    local value = option.value or types[kind].value
+    if kind == "choice" and not option.value then value = table.concat(option.choices, "|") end
+    if option.required then notes[#notes + 1] = "required" end
+    if option.default ~= nil then notes[#notes + 1] = "default " .. shown(option.default) end
+    row("--" .. name .. (value and " " .. value or ""),
+      option.help .. (#notes > 0 and " (" .. table.concat(notes, ", ") .. ")" or ""))
+  end
+  row("--help", "this text")
+  for _, entry in ipairs(rows) do
+    if #entry[1] > 30 then
+      lines[#lines + 1] = "  " .. entry[1]
+      lines[#lines + 1] = (" "):rep(math.min(width, 30) + 4) .. entry[2]
+    else
+      lines[#lines + 1] = ("  %-" .. math.min(width, 30) .. "s  %s"):format(entry[1], entry[2])
+    end
+  end
+  if spec.notes then lines[#lines + 1] = "\n" .. spec.notes end
+  return table.concat(lines, "\n")
+end
+
+--- Reads one option's text into `values`. Returns nil, message where it does not fit.
+local function assign(values, option, text)
+  local value, expected, near = types[option[2]].read(text, option)
+  if value == nil then
+    return nil, ("bad value '%s' for --%s (%s expected%s)"):format(text, option[1], expected,
+      near and "; did you mean '" .. near .. "'?" or "")
+  end
+  values[key_of(option[1])] = value
+  return true
+end
+
+local function unknown(spec, name)
+  local near = options.nearest(name, names_of(spec))
+  return ("unknown option '--%s'%s"):format(name, near and " (did you mean '--" .. near .. "'?)" or "")
+end
+
+--- Takes the word args[i], an option; returns the position of the next word, or nil and a message.
+local function take(spec, args, i, values)
+  local name, text = args[i]:match("^%-%-([^=]+)=?(.*)$")
+  local has_value = args[i]:find("=", 1, true)
+  local negated = name:match("^no%-(.+)$")
+  local option = find(spec, name) or (negated and find(spec, negated))
+  if not option then return nil, unknown(spec, name) end
+  if option[2] == "flag" then
+    if has_value then return nil, ("option --%s takes no value"):format(name) end
+    values[key_of(option[1])] = option[1] == name
+    return i + 1
+  end
+  if option[1] ~= name then return nil, unknown(spec, name) end
+  if not has_value then
+    i = i + 1
+    text = args[i]
+    if text == nil or text:find("^%-%-%a") then return nil, ("option --%s needs a value"):format(name) end
+  end
+  local ok, message = assign(values, option, text)
+  if not ok then return nil, message end
+  return i + 1
+end
+
+--- Parses `args` (a list of words) by the declaration `spec`.
+-- @return values by option name with "-" as "_" (and `arguments`, a list), and the set of names that were given;
+--   or "help"; or nil and a message.
+function options.read(spec, args)
+  local given, words, i = {}, {}, 1
+  while args[i] do
+    local word = args[i]
+    if word == "--help" or word == "-h" then return "help" end
+    if word == "--" then
+      table.move(args, i + 1, #args, #words + 1, words)
+      break
+    elseif word:find("^%-%-") then
+      local next_word, message = take(spec, args, i, given)
+      if not next_word then return nil, message end
+      i = next_word
+    elseif word:find("^%-%a") then
+      return nil, ("unknown option '%s' (options are written --name; see --help)"):format(word)
+    else
+      words[#words + 1] = word
+      i = i + 1
+    end
+  end
+  local values = { arguments = words }
+  for _, option in ipairs(spec) do
+    local key = key_of(option[1])
+    if given[key] ~= nil then values[key] = given[key] else values[key] = option.default end
+    if values[key] == nil and option[2] == "flag" then values[key] = false end
+  end
+  return values, given
+end
+
+--- Checks what needs the whole command line: required options, number of arguments. Returns true or nil, message.
+function options.complete(spec, values)
+  for _, option in ipairs(spec) do
+    if option.required and values[key_of(option[1])] == nil then
+      return nil, ("option --%s is missing: %s"):format(option[1], option.help)
+    end
+  end
+  local arguments = spec.arguments or { min = 0, max = 0, name = "argument" }
+  if #values.arguments < (arguments.min or 0) then return nil, ("%s is missing"):format(arguments.name) end
+  if arguments.max and #values.arguments > arguments.max then
+    return nil, ("unexpected argument '%s'"):format(values.arguments[arguments.max + 1])
+  end
+  return true
+end
+
+--- An error message without the position Lua puts before it; the whole of it under LURCHER_TRACEBACK.
+local function plain_message(err)
+  if os.getenv "LURCHER_TRACEBACK" then return debug.traceback(tostring(err), 3) end
+  local text = tostring(err)
+  return text:match("^[^\n]-%.lua:%d+: (.*)$") or text:match("^%[[^\n]-%]:%d+: (.*)$") or text
+end
+
+local function complain(spec, message, code)
+  io.stdout:flush()
+  io.stderr:write(("lurcher %s: %s\n"):format(spec.name, message))
+  os.exit(code, true)
+end
+
+--- Parses `args`, then runs `body(values, given)`; ends the program with code 2 for a wrong command line, 1 (and one
+-- line on standard error) where body raises, body's own number where it returns one.
+-- @param spec the declaration; `spec.adjust(values, given)` may complete values (from a run folder) before checks.
+function options.main(spec, args, body)
+  local values, given = options.read(spec, args)
+  if values == "help" then
+    print(options.help(spec))
+    os.exit(0, true)
+  end
+  if not values then complain(spec, given .. "\ntry 'lurcher " .. spec.name .. " --help'", 2) end
+  if spec.adjust then
+    local adjusted, message = spec.adjust(values, given)
+    if not adjusted then complain(spec, message, 2) end
+    values = adjusted
+  end
+  local complete, missing = options.complete(spec, values)
+  if not complete then complain(spec, missing .. "\ntry 'lurcher " .. spec.name .. " --help'", 2) end
+  local ok, result = xpcall(body, plain_message, values, given)
+  if not ok then complain(spec, result, 1) end
+  io.stdout:flush()
+  if math.type(result) == "integer" and result ~= 0 then os.exit(result, true) end
+end
+
+return options

@@ -1,0 +1,63 @@
+--- lurcher.schedules: learning rates as functions of the epoch, for on.schedule.
+-- Each function here returns another, f(epoch) -> learning rate, with epochs counted from 0. A schedule is plain
+-- Lua: write your own as `on.schedule(function(epoch) return 0.1 / (epoch + 1) end)`.
+
+local schedules = {}
+
+local function positive(name, options, field, default)
+  local value = options[field]
+  if value == nil then value = default end
+  if type(value) ~= "number" or value < 0 then
+    error(("bad option '%s' to '%s' (number of at least 0 expected, got %s)"):format(field, name, tostring(value)), 3)
+  end
+  return value
+end
+
+--- The same rate in every epoch.
+function schedules.constant(lr)
+  return function() return lr end
+end
+
+--- Rates one by one: list{ 1e-4, 1e-4, 1e-5 }. The last one holds from then on.
+function schedules.list(rates)
+  if type(rates) ~= "table" or #rates == 0 then error("schedules.list: a list of at least one rate expected", 2) end
+  return function(epoch) return rates[math.min(epoch + 1, #rates)] end
+end
+
+--- The rate times `factor` after every `every` epochs: step{ lr = 0.1, factor = 0.1, every = 10 }.
+function schedules.step(options)
+  local lr = positive("step", options, "lr")
+  local factor = positive("step", options, "factor", 0.1)
+  local every = positive("step", options, "every", 10)
+  if every < 1 then error("bad option 'every' to 'step' (integer of at least 1 expected)", 2) end
+  return function(epoch) return lr * factor ^ (epoch // every) end
+end
+
+--- The rate times `factor` after each epoch: exponential{ lr = 0.1, factor = 0.94 }.
+function schedules.exponential(options)
+  local lr = positive("exponential", options, "lr")
+  local factor = positive("exponential", options, "factor", 0.94)
+  return function(epoch) return lr * factor ^ epoch end
+end
+
+--- Half a cosine from `lr` to `min` (0) over `epochs`, after `warmup` (0) epochs of linear rise
+-- (Loshchilov and Hutter, SGDR, 2016, without restarts): cosine{ lr = 0.1, epochs = 30, warmup = 3 }.
+function schedules.cosine(options)
+  local lr = positive("cosine", options, "lr")
+  local low = positive("cosine", options, "min", 0)
+  local warmup = positive("cosine", options, "warmup", 0)
+  local epochs = positive("cosine", options, "epochs")
+  if epochs <= warmup then error("schedules.cosine: more epochs than warmup expected", 2) end
+  return function(epoch)
+    if epoch < warmup then return lr * (epoch + 1) / (warmup + 1) end
+    local done = math.min((epoch - warmup) / (epochs - warmup), 1)
+    return low + (lr - low) * 0.5 * (1 + math.cos(math.pi * done))
+  end
+end
+
+--- The founding recipe's last stage (trick_tune.py): ten epochs at 1e-4 falling to 1e-6 with one rise.
+function schedules.trick()
+  return schedules.list{ 1e-4, 1e-4, 1e-5, 1e-6, 1e-6, 1e-5, 1e-6, 1e-6, 1e-6, 1e-6 }
+end
+
+return schedules
