@@ -1,0 +1,78 @@
+--- Tests of lurcher.options: what a command line means, and what it says when it means nothing.
+local harness = require "harness"
+local options = require "lurcher.options"
+local test = harness.test
+
+local spec = {
+  name = "train", summary = "Trains.",
+  { "data", "path", required = true, value = "DIR", help = "pictures" },
+  { "epochs", "integer", default = 30, min = 1, help = "passes" },
+  { "lr", "number", default = 1e-3, min = 0, max = 10, help = "learning rate" },
+  { "optimizer", "choice", default = "adam", choices = { "sgd", "adam", "nadam" }, help = "rule" },
+  { "feature-layer", "string", help = "where to cut" },
+  { "strict", "flag", help = "raise" },
+}
+
+local function read(...) return options.read(spec, { ... }) end
+
+local function message_of(...)
+  local values, message = read(...)
+  assert(values == nil, "an error was expected")
+  return message
+end
+
+test("options: values, types, defaults", function()
+  local o, given = read("--data", "dogs", "--epochs=3", "--feature-layer", "add_12", "--strict")
+  assert(o.data == "dogs" and o.epochs == 3 and math.type(o.epochs) == "integer")
+  assert(o.lr == 1e-3 and o.optimizer == "adam" and o.feature_layer == "add_12" and o.strict == true)
+  assert(given.epochs == 3 and given.lr == nil)
+end)
+
+test("options: flags are off by default and can be switched off", function()
+  assert(read("--data", "d").strict == false)
+  assert(read("--data", "d", "--strict", "--no-strict").strict == false)
+end)
+
+test("options: words that are no options, and --", function()
+  local o = read("a.jpg", "--data", "d", "b.jpg", "--", "--c.jpg")
+  assert(table.concat(o.arguments, " ") == "a.jpg b.jpg --c.jpg")
+end)
+
+test("options: a negative number is a value", function()
+  assert(message_of("--lr", "-1"):find("number from 0 to 10", 1, true))
+end)
+
+test("options: did you mean", function()
+  assert(message_of("--epoch", "3") == "unknown option '--epoch' (did you mean '--epochs'?)")
+  assert(message_of("--wieghts", "3"):find("unknown option '--wieghts'", 1, true))
+  assert(message_of("--ftrict"):find("did you mean '--strict'?", 1, true))
+  assert(message_of("--optimizer", "adamm"):find("did you mean 'adam'?", 1, true))
+  assert(message_of("--zzzzzzz") == "unknown option '--zzzzzzz'")
+  assert(message_of("-e", "3"):find("options are written --name", 1, true))
+end)
+
+test("options: wrong types and ranges name option, expectation and what came", function()
+  assert(message_of("--epochs", "2.5") == "bad value '2.5' for --epochs (an integer of at least 1 expected)")
+  assert(message_of("--epochs", "0") == "bad value '0' for --epochs (an integer of at least 1 expected)")
+  assert(message_of("--lr", "fast") == "bad value 'fast' for --lr (a number from 0 to 10 expected)")
+  assert(message_of("--lr", "nan"):find("a number", 1, true))
+  assert(message_of("--data") == "option --data needs a value")
+  assert(message_of("--data", "--epochs") == "option --data needs a value")
+  assert(message_of("--strict=1") == "option --strict takes no value")
+end)
+
+test("options: required options and surplus arguments", function()
+  local ok, message = options.complete(spec, read("--epochs", "2"))
+  assert(not ok and message:find("--data is missing", 1, true))
+  ok, message = options.complete(spec, read("--data", "d", "extra"))
+  assert(not ok and message == "unexpected argument 'extra'")
+  assert(options.complete(spec, read("--data", "d")))
+end)
+
+test("options: help lists every option with its default", function()
+  assert(read("--help") == "help" and read("-h") == "help")
+  local text = options.help(spec)
+  for _, option in ipairs(spec) do assert(text:find("--" .. option[1], 1, true), option[1]) end
+  assert(text:find("default 0.001", 1, true) and text:find("sgd|adam|nadam", 1, true))
+  assert(text:find("(required)", 1, true))
+end)

@@ -1,0 +1,44 @@
+# packages.sh - the Debian 12 packages that Lurcher is built from and runs on: the one list of them.
+# Sourced by examples/quickstart.sh and tests/run.sh; need_packages installs what is missing, and nothing else.
+
+LURCHER_PACKAGES="cmake ninja-build gcc libc6-dev pkg-config lua5.4 liblua5.4-dev lua-filesystem libdnnl-dev
+libjpeg62-turbo-dev libpng-dev libhdf5-dev libcjson-dev libxxhash-dev libedit-dev"
+
+# Prints those of the list that are not installed.
+missing_packages() {
+  for package in $LURCHER_PACKAGES; do
+    [ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || printf '%s ' "$package"
+  done
+}
+
+# Ends the script with a plain message.
+stop() {
+  printf '%s: %s\n' "$(basename "$0")" "$1" >&2
+  exit 1
+}
+
+need_packages() {
+  if ! command -v dpkg-query >/dev/null 2>&1; then
+    echo "This is no Debian: trying without installing anything. Needed: the equivalents of"
+    echo "  $LURCHER_PACKAGES"
+    return 0
+  fi
+  missing=$(missing_packages)
+  [ -z "$missing" ] && return 0
+  echo "Installing Debian packages: $missing"
+  as_root=
+  if [ "$(id -u)" != 0 ]; then
+    command -v sudo >/dev/null 2>&1 ||
+      stop "these packages are missing and only root can install them (there is no sudo here): apt-get install $missing"
+    as_root=sudo
+  fi
+  log=$(mktemp)
+  # shellcheck disable=SC2086 # the lists are split on purpose
+  if ! { $as_root apt-get update && $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y \
+    --no-install-recommends $missing; } >"$log" 2>&1; then
+    tail -n 5 "$log" >&2
+    rm -f "$log"
+    stop "could not install: $missing(is there a network?)"
+  fi
+  rm -f "$log"
+}

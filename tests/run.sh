@@ -1,0 +1,24 @@
+#!/bin/sh
+# run.sh - builds Lurcher and runs every test: what CI runs. Installs missing Debian packages itself. Works from any
+# directory; words given to it go to ctest (sh tests/run.sh -R xception).
+#   LURCHER_SANITIZE=1   the same under AddressSanitizer and UndefinedBehaviorSanitizer, in build-sanitize/
+#   LURCHER_BUILD=DIR    another build folder
+set -eu
+root=$(cd "$(dirname "$0")/.." && pwd)
+. "$root/tests/packages.sh"
+
+flags=-DCMAKE_BUILD_TYPE=Release
+build=${LURCHER_BUILD:-$root/build}
+if [ "${LURCHER_SANITIZE:-0}" = 1 ]; then
+  flags="-DLURCHER_SANITIZE=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo"
+  build=${LURCHER_BUILD:-$root/build-sanitize}
+fi
+
+need_packages
+generator=
+[ -f "$build/CMakeCache.txt" ] || generator=-GNinja
+# shellcheck disable=SC2086 # flags are split on purpose
+cmake -S "$root" -B "$build" $generator $flags
+cmake --build "$build"
+cd "$build"
+exec ctest --output-on-failure "$@"
