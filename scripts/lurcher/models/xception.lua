@@ -178,7 +178,7 @@ return function(given)
     b.found = nil
   end
   if not o.top and o.pooling and #y.shape == 3 then y = b:pool(y, o.pooling) end
-  local model = nn.model{ y }
+  local model = nn.model(y)
   if not o.weights then return model end
   local report, message = model:load(o.weights)
   if not report then error(("xception: cannot load weights: %s"):format(message), 2) end

@@ -1,0 +1,28 @@
+--- overfit_one_batch.lua: the first thing to try with a new model. One batch, a loop written by hand: the loss must go
+-- to zero. If it doesn't, the model, the loss or the learning rate is wrong, and no amount of data will help.
+local lurcher = require "lurcher"
+local xception = require "lurcher.models.xception"
+local optim = lurcher.optim
+
+lurcher.seed(1)
+local classes, pictures = 4, 16
+local model <close> = xception{ size = 64, width = 0.25, middle = 1, classes = classes }
+print(model)
+
+-- Noise with random labels: there is nothing to learn here but the batch itself.
+local labels = {}
+for i = 1, pictures do labels[i] = (i - 1) % classes end
+local batch = {
+  input_1 = lurcher.uniform{ pictures, 64, 64, 3, low = -1, high = 1 },
+  predictions = lurcher.tensor{ dtype = "i32", table.unpack(labels) },
+}
+
+local run <close> = model:compile{ optimizer = optim.adam{ lr = 2e-3 }, loss = "categorical_crossentropy" }
+local results
+for step = 1, 40 do
+  results = run:train(batch)
+  if step == 1 or step % 5 == 0 then
+    print(("step %2d  loss %.4f  acc %.2f"):format(step, results.loss, results.acc))
+  end
+end
+print(results.loss < 0.1 and "the batch is learnt by heart" or "something is wrong: the loss is still high")

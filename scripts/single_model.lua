@@ -1,0 +1,156 @@
+--- single_model: trains an Xception softmax classifier on class folders, DIR/train and DIR/valid.
+-- With pretrained weights the trunk is frozen by default and only the head learns. Where the frozen part is the same
+-- for a picture in every epoch (no augmentation), its output is computed once and kept in memory.
+-- Leaves a run folder with the best epoch's model, and everything needed to repeat or resume the training.
+
+local lurcher = require "lurcher"
+local fit, on = require "lurcher.fit", require "lurcher.callbacks"
+local options, run_folder = require "lurcher.options", require "lurcher.run_folder"
+local prefix, samplers = require "lurcher.prefix", require "lurcher.samplers"
+local xception = require "lurcher.models.xception"
+local nn, data, optim = lurcher.nn, lurcher.data, lurcher.optim
+
+local spec = {
+  name = "single_model",
+  summary = "Trains an Xception softmax classifier on the pictures in DIR/train/CLASS/, validated on DIR/valid/CLASS/.",
+  { "data", "path", required = true, value = "DIR", help = "folder with train/ and valid/, a folder a class in each" },
+  { "weights", "path", value = "FILE", help = "weights to start from: Keras .h5, or .safetensors" },
+  { "feature-layer", "string", value = "NAME", help = "cut the trunk after this layer, e.g. add_12" },
+  { "size", "integer", default = 299, min = 32, max = 4096, help = "side of the pictures as the network sees them" },
+  { "width", "number", default = 1, min = 0.01, max = 8, help = "multiplier of every layer's channels" },
+  { "middle", "integer", default = 8, min = 0, max = 64, help = "blocks in the middle of the network" },
+  { "batch", "integer", default = 32, min = 1, help = "pictures a step" },
+  { "epochs", "integer", default = 30, min = 1, help = "passes over the training pictures at most" },
+  { "optimizer", "choice", default = "adam", choices = { "sgd", "adam", "adamw", "nadam" }, help = "update rule" },
+  { "lr", "number", min = 0, help = "learning rate (default: the optimizer's own)" },
+  { "momentum", "number", default = 0.9, min = 0, max = 1, help = "of sgd" },
+  { "weight-decay", "number", default = 0, min = 0, help = "pull of the weights towards zero" },
+  { "dropout", "number", default = 0.5, min = 0, max = 0.99, help = "share of features dropped before the softmax" },
+  { "label-smoothing", "number", default = 0, min = 0, max = 0.99, help = "of the training and validation loss" },
+  { "freeze", "string", value = "all|none|NAME",
+    help = "what does not learn: the whole trunk, nothing, or the layers up to NAME (default: all with --weights)" },
+  { "augment", "choice", default = "none", choices = { "none", "flip" }, help = "random changes of training pictures" },
+  { "patience", "integer", default = 5, min = 0, help = "epochs without gain before stopping; 0: never stop early" },
+  { "reduce-patience", "integer", default = 3, min = 0, help = "epochs without gain before lr is cut; 0: never" },
+  { "reduce-factor", "number", default = 0.1, min = 0.001, max = 0.999, help = "what lr is then multiplied by" },
+  { "seed", "integer", default = 1, min = 0, help = "fresh weights, dropout and order of pictures follow from it" },
+  { "device", "string", default = "auto", help = "where to compute: auto, cpu, ref, cuda:0" },
+  { "workers", "integer", default = 2, min = 1, max = 256, help = "threads that read pictures" },
+  { "memory", "integer", default = 2048, min = 0, value = "MB", help = "most that outputs of the frozen part may take" },
+  { "out", "path", value = "RUN", help = "run folder to make (default: runs/single_model-NNN)" },
+  { "resume", "path", value = "RUN", help = "go on with the training of this run folder, with its settings" },
+}
+
+local may_change = { epochs = true, device = true, workers = true, memory = true, patience = true }
+
+function spec.adjust(values, given) return run_folder.resumed(spec, values, given, may_change) end
+
+local function open_sets(o)
+  local train = assert(data.folder{ o.data .. "/train" })
+  local valid = assert(data.folder{ o.data .. "/valid", classes = train.classes })
+  print(("%d training and %d validation pictures of %d classes"):format(#train, #valid, #train.classes))
+  return train, valid
+end
+
+--- Trunk and head. Returns the model and the text of the weights' load report, if any.
+local function build(o, classes)
+  local trunk, report = xception{ size = o.size, width = o.width, middle = o.middle, top = false, pooling = "avg",
+    feature_layer = o.feature_layer, weights = o.weights, input = "image" }
+  local x = trunk:node(trunk.outputs[1])
+  if o.dropout > 0 then x = nn.dropout{ o.dropout, name = "dropout" }(x) end
+  local model = nn.model(nn.dense{ classes, activation = "softmax", name = "predictions" }(x))
+  local freeze = o.freeze or (o.weights and "all" or "none")
+  if freeze == "all" then trunk:freeze() elseif freeze ~= "none" then model:freeze{ to = freeze } end
+  return model, report
+end
+
+local function describe(model, report, o)
+  local total, trainable = model:parameters()
+  print(("%d layers, %d parameters, %d of them trainable"):format(#model.layers, total, trainable))
+  if report then
+    print(("weights: %d layers loaded, %d missing, %d unused, %d of another shape (%s)"):format(report.loaded,
+      report.missing, report.unused, report.mismatched, o.weights))
+    if report.missing + report.mismatched > 0 then print("  see load_report.txt in the run folder") end
+  end
+end
+
+--- What learns, and loaders that feed it: the whole model on pictures, or its unfrozen rest on what the frozen part
+-- gives for each picture.
+local function training(model, train, valid, o)
+  local order = samplers.shuffled{ #train, batch = o.batch, seed = o.seed }
+  local pictures = { size = o.size, batch = o.batch, workers = o.workers, seed = o.seed }
+  local function with(more)
+    for key, value in pairs(pictures) do more[key] = value end
+    return more
+  end
+  local targets = function(batch) return { predictions = batch.class } end
+  local part = o.augment == "none" and prefix.split(model, "image")
+  if part and part:bytes(#train + #valid) <= o.memory * 2 ^ 20 then
+    local device = lurcher.device(o.device)
+    local learn = part:load(with{ train, device = device })
+    local check = part:load(with{ valid, device = device })
+    return part.head, learn:loader{ sampler = order, output = "predictions" },
+      check:loader{ batch = o.batch, output = "predictions" }
+  end
+  local augment = o.augment == "flip" and data.augment{ hflip = true } or nil
+  return model, data.loader(with{ train, sampler = order, augment = augment, targets = targets }),
+    data.loader(with{ valid, shuffle = false, targets = targets })
+end
+
+local function callbacks_of(o, folder)
+  local list = {
+    on.early_stop{ patience = o.patience > 0 and o.patience or math.huge,
+      restore_best = folder:file "checkpoints/best.safetensors" },
+    on.checkpoint{ folder:file "checkpoints/last.safetensors" },
+    on.csv(folder:file "history.csv"),
+  }
+  if o.reduce_patience > 0 then
+    list[#list + 1] = on.reduce_lr{ patience = o.reduce_patience, factor = o.reduce_factor }
+  end
+  return list
+end
+
+--- Writes the whole model with what a test needs to know, without the optimizer's state.
+local function save_model(model, folder, o, classes)
+  local path = folder:file "model.safetensors"
+  local run <close> = model:compile{ device = o.device }
+  assert(run:save(path, lurcher.json.encode{ recipe = spec.name, classes = classes, size = { o.size, o.size },
+    preprocess = "tf", settings = folder.settings }))
+  return path
+end
+
+local function optimizer_of(o)
+  return optim[o.optimizer]{ lr = o.lr, weight_decay = o.weight_decay > 0 and o.weight_decay or nil,
+    momentum = o.optimizer == "sgd" and o.momentum or nil }
+end
+
+local function main(o)
+  lurcher.seed(o.seed)
+  local train, valid = open_sets(o)
+  local model, report = build(o, #train.classes)
+  local folder = o.resume and assert(run_folder.open(o.resume, spec.name)) or run_folder.create(spec, o)
+  describe(model, report, o)
+  folder:write("model.txt", tostring(model) .. "\n")
+  folder:write("model.json", model:json() .. "\n")
+  if report then folder:write("load_report.txt", report.text .. "\n") end
+  print("run folder: " .. folder.path)
+
+  local learner, batches, checks = training(model, train, valid, o)
+  local run <close> = learner:compile{ device = o.device, optimizer = optimizer_of(o), loss = "categorical_crossentropy",
+    label_smoothing = o.label_smoothing }
+  local fit_options = callbacks_of(o, folder)
+  fit_options.epochs, fit_options.valid = o.epochs, checks
+  fit_options.resume = o.resume and folder:existing "checkpoints/last.safetensors"
+  local history = fit(run, batches, fit_options)
+  if history.interrupted then
+    print("continue with: lurcher single_model --resume " .. folder.path)
+    return 130
+  end
+  local results = fit.evaluate(run, checks)
+  local path = save_model(model, folder, o, train.classes)
+  print(("best epoch on the validation pictures: loss %.4f, accuracy %.4f"):format(results.loss, results.acc))
+  print("model: " .. path)
+  print(("next: lurcher single_model_test --model %s --data DIR"):format(path))
+end
+
+options.main(spec, arg, main)

@@ -1,0 +1,166 @@
+--- Tests of lurcher.models.xception against the layer table of Keras 2.0.6 (keras.md section 1): order, names, output
+-- sizes, parameters and inputs of all 134 layers; cuts, widths, depths.
+local harness = require "harness"
+local lurcher = require "lurcher"
+local xception = require "lurcher.models.xception"
+local nn = lurcher.nn
+local test, raises = harness.test, harness.raises
+
+--- index, name, side (nil: no height and width), channels, parameters. Blocks 5 to 12 follow one pattern, below.
+local keras = {
+  { 0, "input_1", 299, 3, 0 },
+  { 1, "block1_conv1", 149, 32, 864 },
+  { 2, "block1_conv1_bn", 149, 32, 128 },
+  { 3, "block1_conv1_act", 149, 32, 0 },
+  { 4, "block1_conv2", 147, 64, 18432 },
+  { 5, "block1_conv2_bn", 147, 64, 256 },
+  { 6, "block1_conv2_act", 147, 64, 0 },
+  { 7, "block2_sepconv1", 147, 128, 8768 },
+  { 8, "block2_sepconv1_bn", 147, 128, 512 },
+  { 9, "block2_sepconv2_act", 147, 128, 0 },
+  { 10, "block2_sepconv2", 147, 128, 17536 },
+  { 11, "block2_sepconv2_bn", 147, 128, 512 },
+  { 12, "conv2d_1", 74, 128, 8192 },
+  { 13, "block2_pool", 74, 128, 0 },
+  { 14, "batch_normalization_1", 74, 128, 512 },
+  { 15, "add_1", 74, 128, 0 },
+  { 16, "block3_sepconv1_act", 74, 128, 0 },
+  { 17, "block3_sepconv1", 74, 256, 33920 },
+  { 18, "block3_sepconv1_bn", 74, 256, 1024 },
+  { 19, "block3_sepconv2_act", 74, 256, 0 },
+  { 20, "block3_sepconv2", 74, 256, 67840 },
+  { 21, "block3_sepconv2_bn", 74, 256, 1024 },
+  { 22, "conv2d_2", 37, 256, 32768 },
+  { 23, "block3_pool", 37, 256, 0 },
+  { 24, "batch_normalization_2", 37, 256, 1024 },
+  { 25, "add_2", 37, 256, 0 },
+  { 26, "block4_sepconv1_act", 37, 256, 0 },
+  { 27, "block4_sepconv1", 37, 728, 188672 },
+  { 28, "block4_sepconv1_bn", 37, 728, 2912 },
+  { 29, "block4_sepconv2_act", 37, 728, 0 },
+  { 30, "block4_sepconv2", 37, 728, 536536 },
+  { 31, "block4_sepconv2_bn", 37, 728, 2912 },
+  { 32, "conv2d_3", 19, 728, 186368 },
+  { 33, "block4_pool", 19, 728, 0 },
+  { 34, "batch_normalization_3", 19, 728, 2912 },
+  { 35, "add_3", 19, 728, 0 },
+  -- 36..115 here
+  { 116, "block13_sepconv1_act", 19, 728, 0 },
+  { 117, "block13_sepconv1", 19, 728, 536536 },
+  { 118, "block13_sepconv1_bn", 19, 728, 2912 },
+  { 119, "block13_sepconv2_act", 19, 728, 0 },
+  { 120, "block13_sepconv2", 19, 1024, 752024 },
+  { 121, "block13_sepconv2_bn", 19, 1024, 4096 },
+  { 122, "conv2d_4", 10, 1024, 745472 },
+  { 123, "block13_pool", 10, 1024, 0 },
+  { 124, "batch_normalization_4", 10, 1024, 4096 },
+  { 125, "add_12", 10, 1024, 0 },
+  { 126, "block14_sepconv1", 10, 1536, 1582080 },
+  { 127, "block14_sepconv1_bn", 10, 1536, 6144 },
+  { 128, "block14_sepconv1_act", 10, 1536, 0 },
+  { 129, "block14_sepconv2", 10, 2048, 3159552 },
+  { 130, "block14_sepconv2_bn", 10, 2048, 8192 },
+  { 131, "block14_sepconv2_act", 10, 2048, 0 },
+  { 132, "avg_pool", nil, 2048, 0 },
+  { 133, "predictions", nil, 1000, 2049000 },
+}
+for b = 5, 12 do
+  local base = 36 + 10 * (b - 5)
+  for k = 1, 3 do
+    local name = ("block%d_sepconv%d"):format(b, k)
+    keras[#keras + 1] = { base + 3 * k - 3, name .. "_act", 19, 728, 0 }
+    keras[#keras + 1] = { base + 3 * k - 2, name, 19, 728, 536536 }
+    keras[#keras + 1] = { base + 3 * k - 1, name .. "_bn", 19, 728, 2912 }
+  end
+  keras[#keras + 1] = { base + 9, ("add_%d"):format(b - 1), 19, 728, 0 }
+end
+
+local function weight_count(layer)
+  local count = 0
+  for _, weight in pairs(layer:weights()) do count = count + weight.count end
+  return count
+end
+
+--- Compares shape and parameters of a layer with a row of the table.
+local function check_row(model, row, classes)
+  local index, name, side, channels, parameters = table.unpack(row, 1, 5)
+  local layer = model.layers[index + 1]
+  assert(layer.name == name, ("index %d: %s expected, got %s"):format(index, name, layer.name))
+  assert(model:index(name) == index)
+  if name == "predictions" and classes then channels, parameters = classes, 2048 * classes + classes end
+  assert(weight_count(layer) == parameters, ("%s: %d parameters expected"):format(name, parameters))
+  local shape = model:node(name).shape
+  local expected = side and { side, side, channels } or { channels }
+  assert(table.concat(shape, "x") == table.concat(expected, "x"),
+    ("%s: %s expected, got %s"):format(name, table.concat(expected, "x"), table.concat(shape, "x")))
+end
+
+test("xception: every layer of Keras's table, and 22,910,480 parameters", function()
+  local model <close> = xception()
+  assert(#model.layers == 134 and #keras == 134)
+  for _, row in ipairs(keras) do check_row(model, row) end
+  local total, trainable = model:parameters()
+  assert(total == 22910480 and trainable == 22855952, ("%d, %d trainable"):format(total, trainable))
+  assert(model.inputs[1] == "input_1" and model.outputs[1] == "predictions")
+end)
+
+test("xception: without top 20,861,480 parameters in 133 layers, 234 arrays", function()
+  local model <close> = xception{ top = false, pooling = "avg" }
+  assert(#model.layers == 133 and model:parameters() == 20861480)
+  local arrays = 0
+  for _, layer in ipairs(model.layers) do
+    for _ in pairs(layer:weights()) do arrays = arrays + 1 end
+  end
+  assert(arrays == 234)
+end)
+
+test("xception: layers[105:] is add_10 and what follows: 31 arrays, 8,402,360 values", function()
+  local model <close> = xception{ top = false, pooling = "avg" }
+  assert(model.layers[106].name == "add_10")
+  model:freeze():unfreeze{ from = "add_10" }
+  local _, trainable = model:parameters()
+  assert(trainable == 8402360, trainable)
+  model:unfreeze():freeze{ below = 105 }
+  assert(select(2, model:parameters()) == 8402360)
+end)
+
+test("xception: feature_layer cuts at any named layer, with nothing behind it", function()
+  local model <close> = xception{ feature_layer = "add_12" }
+  assert(#model.layers == 126 and model.layers[126].name == "add_12")
+  assert(table.concat(model:node("add_12").shape, "x") == "10x10x1024")
+  assert(model.outputs[1] == "add_12")
+  local pooled <close> = xception{ feature_layer = "add_12", pooling = "avg", size = 224 }
+  assert(table.concat(pooled:node("avg_pool").shape, "x") == "1024")
+  for _, name in ipairs{ "block1_conv1", "conv2d_2", "block4_pool", "batch_normalization_4", "block13_sepconv2_bn",
+    "avg_pool", "predictions" } do
+    local cut <close> = xception{ feature_layer = name, size = 71, width = 0.125 }
+    assert(cut.outputs[1] == name and cut:index(name) == #cut.layers - 1, name)
+  end
+end)
+
+test("xception: width, depth, size and classes", function()
+  local model <close> = xception{ width = 0.25, middle = 2, size = { 96, 128 }, classes = 6 }
+  assert(#model.layers == 134 - 60)
+  assert(table.concat(model:node("block8_sepconv2").shape, "x") == "3x4x512")
+  assert(model:node("predictions").shape[1] == 6)
+  assert(model:layer("block1_conv1"):weights().kernel.shape[4] == 8)
+  local shallow <close> = xception{ middle = 0, width = 0.125, size = 71, top = false, pooling = "max" }
+  assert(shallow.outputs[1] == "max_pool")
+end)
+
+test("xception: two trunks in one model by prefix and input name", function()
+  local a = xception{ width = 0.125, middle = 1, size = 71, top = false, pooling = "avg", prefix = "a_", input = "one" }
+  local b = xception{ width = 0.125, middle = 1, size = 71, top = false, pooling = "avg", prefix = "b_", input = "two" }
+  local one, two = nn.input("one", 71, 71, 3), nn.input("two", 71, 71, 3)
+  local model <close> = nn.model{ both = nn.concat(a(one), b(two)) }
+  assert(model:index "a_avg_pool" and model:index "b_add_1")
+end)
+
+test("xception: misuse names the option, what was expected and what came", function()
+  raises("unknown option 'widht' to 'xception' %(did you mean 'width'%?%)", xception, { widht = 1 })
+  raises("bad option 'width' to 'xception' %(positive number expected, got 0%)", xception, { width = 0 })
+  raises("bad option 'pooling'", xception, { top = false, pooling = "mean" })
+  raises("the network has no layer 'add_13'; did you mean 'add_1", xception, { feature_layer = "add_13", size = 71,
+    width = 0.125 })
+  raises("cannot load weights", xception, { weights = "nowhere.h5", size = 71, width = 0.125 })
+end)
