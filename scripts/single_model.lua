@@ -28,7 +28,7 @@ local spec = {
   { "dropout", "number", default = 0.5, min = 0, max = 0.99, help = "share of features dropped before the softmax" },
   { "label-smoothing", "number", default = 0, min = 0, max = 0.99, help = "of the training and validation loss" },
   { "freeze", "string", value = "all|none|NAME",
-    help = "what does not learn: the whole trunk, nothing, or the layers up to NAME (default: all with --weights)" },
+    help = "what does not learn: the trunk, nothing, or layers up to NAME (default: all with --weights, else none)" },
   { "augment", "choice", default = "none", choices = { "none", "flip" }, help = "random changes of training pictures" },
   { "patience", "integer", default = 5, min = 0, help = "epochs without gain before stopping; 0: never stop early" },
   { "reduce-patience", "integer", default = 3, min = 0, help = "epochs without gain before lr is cut; 0: never" },
@@ -36,7 +36,7 @@ local spec = {
   { "seed", "integer", default = 1, min = 0, help = "fresh weights, dropout and order of pictures follow from it" },
   { "device", "string", default = "auto", help = "where to compute: auto, cpu, ref, cuda:0" },
   { "workers", "integer", default = 2, min = 1, max = 256, help = "threads that read pictures" },
-  { "memory", "integer", default = 2048, min = 0, value = "MB", help = "most that outputs of the frozen part may take" },
+  { "memory", "integer", default = 2048, min = 0, value = "MB", help = "most that the frozen part's outputs may take" },
   { "out", "path", value = "RUN", help = "run folder to make (default: runs/single_model-NNN)" },
   { "resume", "path", value = "RUN", help = "go on with the training of this run folder, with its settings" },
 }
@@ -136,8 +136,8 @@ local function main(o)
   print("run folder: " .. folder.path)
 
   local learner, batches, checks = training(model, train, valid, o)
-  local run <close> = learner:compile{ device = o.device, optimizer = optimizer_of(o), loss = "categorical_crossentropy",
-    label_smoothing = o.label_smoothing }
+  local run <close> = learner:compile{ device = o.device, optimizer = optimizer_of(o),
+    loss = "categorical_crossentropy", label_smoothing = o.label_smoothing }
   local fit_options = callbacks_of(o, folder)
   fit_options.epochs, fit_options.valid = o.epochs, checks
   fit_options.resume = o.resume and folder:existing "checkpoints/last.safetensors"

@@ -90,7 +90,8 @@ local function print_confusion(counts, classes)
   for _, name in ipairs(classes) do width = math.max(width, #name) end
   local head = {}
   for j = 1, #classes do head[j] = ("%4d"):format(j) end
-  print(("\nconfusion (rows: truth, columns: prediction)\n%s%s   right"):format((" "):rep(width + 5), table.concat(head)))
+  print "\nconfusion (rows: truth, columns: prediction)"
+  print((" "):rep(width + 5) .. table.concat(head) .. "   right")
   for i, row in ipairs(matrix) do
     local cells, sum = {}, 0
     for j, count in ipairs(row) do

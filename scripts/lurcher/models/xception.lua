@@ -80,12 +80,12 @@ function builder:auto(kind)
 end
 
 function builder:conv(name, x, filters, kernel, stride, padding)
-  return self:apply(name, nn.conv2d{ self:channels(filters), kernel, stride = stride, padding = padding, bias = false,
+  return self:apply(name, nn.conv2d{ self:channels(filters), kernel, stride = stride, padding = padding, use_bias = false,
     name = self.prefix .. name }, x)
 end
 
 function builder:sepconv(name, x, filters)
-  return self:apply(name, nn.separable_conv2d{ self:channels(filters), 3, padding = "same", bias = false,
+  return self:apply(name, nn.separable_conv2d{ self:channels(filters), 3, padding = "same", use_bias = false,
     name = self.prefix .. name }, x)
 end
 
@@ -149,9 +149,8 @@ end
 
 function builder:pool(x, mode)
   local name = mode .. "_pool"
-  local layer = mode == "avg" and nn.global_avg_pool{ name = self.prefix .. name }
-    or nn.reduce_max{ axes = { 1, 2 }, name = self.prefix .. name }
-  return self:apply(name, layer, x)
+  local kind = mode == "avg" and nn.global_avg_pool or nn.global_max_pool
+  return self:apply(name, kind{ name = self.prefix .. name }, x)
 end
 
 function builder:top(x, classes)
