@@ -80,8 +80,8 @@ function builder:auto(kind)
 end
 
 function builder:conv(name, x, filters, kernel, stride, padding)
-  return self:apply(name, nn.conv2d{ self:channels(filters), kernel, stride = stride, padding = padding, use_bias = false,
-    name = self.prefix .. name }, x)
+  return self:apply(name, nn.conv2d{ self:channels(filters), kernel, stride = stride, padding = padding,
+    use_bias = false, name = self.prefix .. name }, x)
 end
 
 function builder:sepconv(name, x, filters)
