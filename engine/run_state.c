@@ -63,7 +63,7 @@ static int find_slot(const lur_run *run, const char *name, int *which) {
 static lur_status check_state(const lur_run *run, const lur_run_state *state) {
   char want[LUR_SHAPE_TEXT], came[LUR_SHAPE_TEXT];
   for (int i = 0; i < state->n; i++) {
-    int which, at = find_slot(run, state->names[i], &which);
+    int which = 0, at = find_slot(run, state->names[i], &which);
     if (at < 0) {
       return lur_fail(LUR_ESTATE, "restore: the file has optimizer state '%s', which this run does not learn: freeze the same layers first",
                       state->names[i]);
@@ -82,7 +82,7 @@ lur_status lur_run_import(lur_run *run, const lur_run_state *state) {
   lur_tensor *fresh[2] = {NULL, NULL};
   lur_status status = LUR_OK;
   for (int i = 0; i < state->n && status == LUR_OK; i++) {
-    int which, at = find_slot(run, state->names[i], &which);
+    int which = 0, at = find_slot(run, state->names[i], &which);
     if (!fresh[which]) status = lur_tensor_new(run->model->context, run->options.device, LUR_F32, &shape, &fresh[which]);
     if (status != LUR_OK) break;
     float *to = (float *)lur_tensor_address(fresh[which]) + run->learned[at].offset;
