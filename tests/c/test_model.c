@@ -1,0 +1,322 @@
+/* test_model.c - graph, order of layers, definition, and what the passes promise: with any of them off a network
+ * computes, learns and differentiates the same; check mode finds nothing. */
+#include <math.h>
+#include <stdlib.h>
+
+#include "check.h"
+#include "engine/lurcher.h"
+
+static lur_setting text(const char *name, const char *value) {
+  return (lur_setting){.name = name, .type = LUR_STRING, .string = value};
+}
+static lur_setting number(const char *name, int64_t value) {
+  return (lur_setting){.name = name, .type = LUR_INT, .integer = value, .real = (double)value};
+}
+
+/* Applies a fresh layer; drops the inputs. */
+static lur_node *apply(lur_context *context, const char *kind, const lur_setting *settings, int n, int nx, lur_node **x) {
+  lur_layer *layer = NULL;
+  lur_node *y = NULL;
+  CHECK_OK(lur_layer_new(context, kind, settings, n, &layer));
+  CHECK_OK(lur_layer_apply(layer, nx, x, &y));
+  lur_layer_release(layer);
+  for (int i = 0; i < nx; i++) lur_node_release(x[i]);
+  return y;
+}
+
+static lur_node *apply1(lur_context *context, const char *kind, const char *name, const char *option, int64_t value, lur_node *x) {
+  lur_setting settings[2] = {text("name", name), number(option ? option : "", value)};
+  return apply(context, kind, settings, option ? 2 : 1, 1, &x);
+}
+
+static lur_node *separable(lur_context *context, const char *name, int64_t filters, lur_node *x) {
+  lur_setting settings[] = {text("name", name), number("filters", filters), number("kernel", 3), text("padding", "same"),
+                            {.name = "use_bias", .type = LUR_BOOL, .boolean = false}};
+  return apply(context, "separable_conv2d", settings, 5, 1, &x);
+}
+
+static lur_node *pointwise(lur_context *context, const char *name, int64_t filters, int64_t stride, lur_node *x) {
+  lur_setting settings[] = {text("name", name), number("filters", filters), number("kernel", 1), number("stride", stride),
+                            text("padding", "same"), {.name = "use_bias", .type = LUR_BOOL, .boolean = false}};
+  return apply(context, "conv2d", settings, 6, 1, &x);
+}
+
+/* A small Xception: entry, one strided residual block, one middle block, gather of pairs, two heads. */
+static lur_model *make_model(lur_context *context) {
+  lur_node *image, *left, *right, *x, *residual, *pair[2], *outputs[2];
+  lur_shape sample = {3, {9, 9, 3}};
+  CHECK_OK(lur_input(context, "image", LUR_F32, &sample, &image));
+  CHECK_OK(lur_index(context, "left", &left));
+  CHECK_OK(lur_index(context, "right", &right));
+  x = pointwise(context, "entry", 8, 1, image);
+  x = apply1(context, "relu", "entry_act", NULL, 0, apply1(context, "batchnorm", "entry_bn", NULL, 0, x));
+  lur_node_retain(x);
+  residual = apply1(context, "batchnorm", "residual_bn", NULL, 0, pointwise(context, "residual", 16, 2, x));
+  x = apply1(context, "batchnorm", "sep1_bn", NULL, 0, separable(context, "sep1", 16, x));
+  x = apply1(context, "relu", "sep2_act", NULL, 0, x);
+  x = apply1(context, "batchnorm", "sep2_bn", NULL, 0, separable(context, "sep2", 16, x));
+  lur_setting pool[] = {text("name", "pool"), number("size", 3), number("stride", 2), text("padding", "same")};
+  x = apply(context, "max_pool", pool, 4, 1, &x);
+  lur_setting add1[] = {text("name", "add_1")}, add2[] = {text("name", "add_2")};
+  x = apply(context, "add", add1, 1, 2, (lur_node *[]){x, residual});
+  lur_node_retain(residual = x);
+  x = apply1(context, "relu", "sep3_act", NULL, 0, x);
+  x = apply1(context, "batchnorm", "sep3_bn", NULL, 0, separable(context, "sep3", 16, x));
+  x = apply(context, "add", add2, 1, 2, (lur_node *[]){x, residual});
+  x = apply1(context, "global_avg_pool", "avg_pool", NULL, 0, x);
+  lur_node_retain(x);
+  lur_node_retain(x);
+  lur_setting none[1] = {text("name", "fl")}, none2[1] = {text("name", "fr")}, sub[1] = {text("name", "difference")};
+  pair[0] = apply(context, "gather", none, 1, 2, (lur_node *[]){x, left});
+  pair[1] = apply(context, "gather", none2, 1, 2, (lur_node *[]){x, right});
+  pair[0] = apply(context, "sub", sub, 1, 2, pair);
+  lur_setting binary[] = {text("name", "same_head"), number("units", 2), text("activation", "softmax")};
+  lur_setting category[] = {text("name", "class_head"), number("units", 5), text("activation", "softmax")};
+  lur_setting dropout[] = {text("name", "drop"), {.name = "rate", .type = LUR_REAL, .real = 0.25}};
+  x = apply(context, "dropout", dropout, 2, 1, &x);
+  outputs[0] = apply(context, "dense", category, 3, 1, &x);
+  x = apply1(context, "square", "square", NULL, 0, pair[0]);
+  outputs[1] = apply(context, "dense", binary, 3, 1, &x);
+  lur_model *model = NULL;
+  CHECK_OK(lur_model_new(context, 0, NULL, 2, (const char *[]){"class", "same"}, outputs, &model));
+  lur_node_release(outputs[0]);
+  lur_node_release(outputs[1]);
+  return model;
+}
+
+enum { ROWS = 6, PAIRS = 4 };
+
+typedef struct fixture {
+  lur_tensor *tensors[5];
+  lur_batch batch;
+} fixture;
+
+static const char *const names[5] = {"image", "left", "right", "class", "same"};
+
+static void make_batch(lur_context *context, fixture *f) {
+  const lur_shape shapes[5] = {{4, {ROWS, 9, 9, 3}}, {1, {PAIRS}}, {1, {PAIRS}}, {1, {ROWS}}, {1, {PAIRS}}};
+  for (int i = 0; i < 5; i++) {
+    CHECK_OK(lur_tensor_new(context, NULL, i ? LUR_I32 : LUR_F32, &shapes[i], &f->tensors[i]));
+    if (i == 0) CHECK_OK(lur_tensor_uniform(f->tensors[0], -1, 1));
+    int64_t limit = i == 3 ? 5 : i == 4 ? 2 : ROWS;
+    for (int64_t k = 0; i && k < shapes[i].dim[0]; k++) CHECK_OK(lur_tensor_set(f->tensors[i], k, (double)((k * 7 + i) % limit)));
+  }
+  f->batch = (lur_batch){5, names, f->tensors};
+}
+
+static void drop_batch(fixture *f) {
+  for (int i = 0; i < 5; i++) lur_tensor_release(f->tensors[i]);
+}
+
+static lur_compile_options options_for(lur_context *context, const char *device, lur_optimizer *optimizer, const lur_loss *losses) {
+  lur_compile_options options = {.nlosses = 2, .losses = losses, .optimizer = optimizer};
+  CHECK_OK(lur_context_device(context, device, &options.device));
+  return options;
+}
+
+static const lur_loss both[2] = {{"class", "categorical_crossentropy", 1, 0.1}, {"same", "categorical_crossentropy", 0.5, 0}};
+
+enum { STEPS = 5 };
+
+/* Losses of some training steps and one evaluation, from fresh weights. freeze: layers before this index. */
+static void curve(const char *device, int freeze, void (*change)(lur_compile_options *), double losses[STEPS + 1]) {
+  lur_context *context = NULL;
+  CHECK_OK(lur_context_new(7, 2, &context));
+  lur_model *model = make_model(context);
+  for (int i = 0; i < freeze; i++) lur_layer_set_trainable(lur_model_layer(model, i), false);
+  lur_setting sgd[] = {{.name = "lr", .type = LUR_REAL, .real = 0.05}, {.name = "momentum", .type = LUR_REAL, .real = 0.9}};
+  lur_optimizer *optimizer = NULL;
+  lur_run *run = NULL;
+  fixture f;
+  CHECK_OK(lur_optimizer_new(context, "sgd", sgd, 2, &optimizer));
+  lur_compile_options options = options_for(context, device, optimizer, both);
+  if (change) change(&options);
+  CHECK_OK(lur_model_compile(model, &options, &run));
+  make_batch(context, &f);
+  for (int i = 0; i < STEPS; i++) {
+    lur_results results = {0};
+    CHECK_OK(lur_run_train(run, &f.batch, &results));
+    losses[i] = results.values[0];
+  }
+  lur_results results = {0};
+  CHECK_OK(lur_run_evaluate(run, &f.batch, &results));
+  losses[STEPS] = results.values[0];
+  drop_batch(&f);
+  lur_run_release(run);
+  lur_optimizer_release(optimizer);
+  lur_model_release(model);
+  lur_context_release(context);
+}
+
+static void no_prune(lur_compile_options *o) { o->no_prune = true; }
+static void no_fold(lur_compile_options *o) { o->no_fold = true; }
+static void no_split(lur_compile_options *o) { o->no_split = true; }
+static void no_arena(lur_compile_options *o) { o->no_arena = true; }
+static void check_mode(lur_compile_options *o) { o->check = true; }
+static void plain(lur_compile_options *o) { o->no_prune = o->no_fold = o->no_split = o->no_arena = true; }
+
+static void same_curves(const double *a, const double *b, double tolerance, const char *what) {
+  for (int i = 0; i <= STEPS; i++) {
+    if (fabs(a[i] - b[i]) <= tolerance * fabs(a[i])) continue;
+    fprintf(stderr, "%s: step %d: %.9g against %.9g\n", what, i, b[i], a[i]);
+    CHECK(!"curves differ");
+    return;
+  }
+  CHECK(1);
+}
+
+static void test_curves(void) {
+  static const struct {
+    const char *what;
+    void (*change)(lur_compile_options *);
+    double tolerance;
+  } passes[] = {{"no prune", no_prune, 1e-6}, {"no fold", no_fold, 1e-4}, {"no split", no_split, 0}, {"no arena", no_arena, 0},
+                {"check", check_mode, 0},     {"plain", plain, 1e-4}};
+  const int freezes[] = {0, 10, 14};
+  for (int k = 0; k < 3; k++) {
+    double base[STEPS + 1], other[STEPS + 1];
+    curve("ref", freezes[k], NULL, base);
+    CHECK(base[STEPS - 1] < base[0]);
+    curve("cpu", freezes[k], NULL, other);
+    same_curves(base, other, 1e-3, "cpu");
+    for (size_t i = 0; i < sizeof passes / sizeof *passes; i++) {
+      curve("cpu", freezes[k], NULL, base);
+      curve("cpu", freezes[k], passes[i].change, other);
+      same_curves(base, other, passes[i].tolerance, passes[i].what);
+    }
+  }
+}
+
+static void test_order(void) {
+  lur_context *context = NULL;
+  CHECK_OK(lur_context_new(1, 1, &context));
+  lur_model *model = make_model(context);
+  /* "sep2_bn" stands with "residual": equal depth, main path first (keras.md section 1). */
+  static const char *const order[] = {"image", "entry", "entry_bn", "entry_act", "sep1", "sep1_bn", "sep2_act", "sep2",
+                                      "sep2_bn", "residual", "pool", "residual_bn", "add_1"};
+  for (int i = 0; i < 13; i++) {
+    if (strcmp(lur_layer_name(lur_model_layer(model, i)), order[i]) == 0) continue;
+    fprintf(stderr, "layer %d is %s, expected %s\n", i, lur_layer_name(lur_model_layer(model, i)), order[i]);
+    CHECK(!"order");
+  }
+  CHECK(lur_model_find(model, "add_1") == 12);
+  CHECK(lur_model_find(model, "absent") == -1);
+  lur_model_release(model);
+  lur_context_release(context);
+}
+
+static void test_definition(void) {
+  lur_context *context = NULL;
+  lur_model *again = NULL;
+  char *json = NULL, *json2 = NULL;
+  CHECK_OK(lur_context_new(1, 1, &context));
+  lur_model *model = make_model(context);
+  lur_layer_set_trainable(lur_model_layer(model, 1), false);
+  CHECK_OK(lur_model_to_json(model, &json));
+  CHECK_OK(lur_model_from_json(context, json, &again));
+  CHECK_OK(lur_model_to_json(again, &json2));
+  CHECK(json && json2 && strcmp(json, json2) == 0);
+  CHECK(lur_model_parameters(model, false) == lur_model_parameters(again, false));
+  CHECK(lur_model_parameters(model, true) == lur_model_parameters(again, true));
+  lur_model *none = NULL;
+  CHECK_FAILS(lur_model_from_json(context, "{", &none), LUR_EFORMAT, "not JSON");
+  CHECK_FAILS(lur_model_from_json(context, "{}", &none), LUR_EFORMAT, "lurcher-model");
+  /* Every truncation and every changed character is refused or makes a model; none crashes. */
+  size_t length = strlen(json);
+  char *broken = malloc(length + 1);
+  for (size_t i = 0; broken && i < length; i += 3) {
+    memcpy(broken, json, length + 1);
+    broken[i] = (char)(broken[i] == '9' ? '-' : '9');
+    if (lur_model_from_json(context, broken, &none) == LUR_OK) lur_model_release(none);
+    broken[i] = '\0';
+    CHECK(lur_model_from_json(context, broken, &none) != LUR_OK);
+  }
+  free(broken);
+  lur_text_free(json);
+  lur_text_free(json2);
+  lur_model_release(again);
+  lur_model_release(model);
+  lur_context_release(context);
+}
+
+static void test_errors(void) {
+  lur_context *context = NULL;
+  lur_run *run = NULL;
+  fixture f;
+  lur_results results;
+  CHECK_OK(lur_context_new(1, 1, &context));
+  lur_model *model = make_model(context);
+  make_batch(context, &f);
+  lur_loss losses[2] = {{"clas", "categorical_crossentropy", 1, 0}, {"same", "categorical_crossentropy", 1, 0}};
+  lur_compile_options options = options_for(context, "cpu", NULL, losses);
+  CHECK_FAILS(lur_model_compile(model, &options, &run), LUR_EARG, "did you mean 'class'");
+  losses[0] = (lur_loss){"class", "hinge", 1, 0};
+  CHECK_FAILS(lur_model_compile(model, &options, &run), LUR_EARG, "unknown loss 'hinge'");
+  losses[0].kind = "categorical_crossentropy";
+  CHECK_OK(lur_model_compile(model, &options, &run));
+  CHECK_FAILS(lur_run_train(run, &f.batch, &results), LUR_ESTATE, "without an optimizer");
+  CHECK_FAILS(lur_run_backward(run, f.tensors), LUR_ESTATE, "no forward in training form");
+  lur_batch few = {1, names, f.tensors};
+  CHECK_FAILS(lur_run_evaluate(run, &few, &results), LUR_EARG, "'left'");
+  CHECK_OK(lur_tensor_set(f.tensors[1], 2, ROWS));
+  CHECK_FAILS(lur_run_evaluate(run, &f.batch, &results), LUR_EARG, "'left': row 2 holds 6");
+  CHECK_OK(lur_tensor_set(f.tensors[1], 2, 0));
+  CHECK_OK(lur_tensor_set(f.tensors[3], 1, 5));
+  CHECK_FAILS(lur_run_evaluate(run, &f.batch, &results), LUR_EARG, "'class': row 1 holds 5 (0 to 4 expected)");
+  CHECK_OK(lur_tensor_set(f.tensors[3], 1, 4));
+  CHECK_OK(lur_run_evaluate(run, &f.batch, &results));
+  CHECK(results.n == 5 && strcmp(results.names[1], "class_loss") == 0 && strcmp(results.names[4], "same_acc") == 0);
+  lur_context_interrupt(context);
+  CHECK_FAILS(lur_run_evaluate(run, &f.batch, &results), LUR_EINTERRUPTED, "");
+  CHECK_OK(lur_run_evaluate(run, &f.batch, &results));
+  drop_batch(&f);
+  lur_run_release(run);
+  lur_model_release(model);
+  lur_context_release(context);
+}
+
+/* Gradient of sum(outputs) for the image against central differences on ref. */
+static void test_input_gradient(void) {
+  lur_context *context = NULL;
+  lur_run *run = NULL;
+  fixture f;
+  lur_tensor *outputs[2], *ones[2], *gradient = NULL;
+  CHECK_OK(lur_context_new(3, 1, &context));
+  lur_model *model = make_model(context);
+  lur_compile_options options = options_for(context, "ref", NULL, NULL);
+  options.nlosses = 0;
+  options.input_gradients = true;
+  CHECK_OK(lur_model_compile(model, &options, &run));
+  make_batch(context, &f);
+  CHECK_OK(lur_run_forward(run, &f.batch, true, outputs));
+  for (int i = 0; i < 2; i++) {
+    CHECK_OK(lur_tensor_clone(outputs[i], &ones[i]));
+    for (int64_t k = 0; k < lur_shape_count(lur_tensor_shape(ones[i])); k++) CHECK_OK(lur_tensor_set(ones[i], k, (double)(k % 3)));
+    lur_tensor_release(outputs[i]);
+  }
+  CHECK_OK(lur_run_backward(run, ones));
+  CHECK_OK(lur_run_gradient(run, "image", NULL, &gradient));
+  double norm = 0;
+  for (int64_t k = 0; k < lur_shape_count(lur_tensor_shape(gradient)); k++) {
+    double value;
+    CHECK_OK(lur_tensor_get(gradient, k, &value));
+    norm += value * value;
+  }
+  CHECK(norm > 0 && isfinite(norm));
+  CHECK_FAILS(lur_run_backward(run, ones), LUR_ESTATE, "no forward");
+  lur_tensor_release(gradient);
+  for (int i = 0; i < 2; i++) lur_tensor_release(ones[i]);
+  drop_batch(&f);
+  lur_run_release(run);
+  lur_model_release(model);
+  lur_context_release(context);
+}
+
+int main(void) {
+  test_order();
+  test_definition();
+  test_errors();
+  test_curves();
+  test_input_gradient();
+  return check_report("test_model");
+}
