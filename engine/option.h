@@ -22,7 +22,7 @@ typedef struct lur_option {
   lur_option_type type;
   size_t offset;              /* of the field in the options struct */
   const char *def;            /* text of the default, as a user would write it; NULL: required */
-  double min, max;            /* of numbers; both 0: unbounded */
+  double min, max;            /* of numbers; both 0: unbounded; max under min, or 2^30 and more: no upper bound */
   const char *const *choices; /* NULL-terminated, of LUR_OPT_CHOICE */
   const char *help;
 } lur_option;

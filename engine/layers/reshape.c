@@ -27,6 +27,7 @@ static const lur_option options[] = {{.name = "shape",
                                       .type = LUR_OPT_SHAPE,
                                       .offset = offsetof(reshape, shape),
                                       .min = -1,
+                                      .max = 1e12,
                                       .help = "extents of one sample; one of them may be -1: what is left"},
                                      {0}};
 
