@@ -44,7 +44,7 @@ static lur_status temporary_name(const char *path, int attempt, char **name) {
   lur_buffer text = {0};
   lur_buffer_add(&text, "%.*s.%.*s", (int)folder, path, MAX_STEM, path + folder);
   if (attempt > 0) lur_buffer_add(&text, ".%d", attempt);
-  lur_buffer_add(&text, ".tmp");
+  lur_buffer_add(&text, ".lurcher-tmp");
   return lur_buffer_take(&text, name);
 }
 

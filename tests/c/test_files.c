@@ -103,7 +103,7 @@ static void test_write(void) {
   CHECK_OK(lur_file_write(in_folder("link.txt"), "through", 7));
   CHECK(holds(path, "through"));
   CHECK(lstat(in_folder("link.txt"), &info) == 0 && S_ISLNK(info.st_mode));
-  spill(in_folder(".plain.txt.tmp"), "left by a killed process", 24);
+  spill(in_folder(".plain.txt.lurcher-tmp"), "left by a killed process", 24);
   CHECK_OK(lur_file_write(path, "new", 3));
   CHECK(holds(path, "new"));
   CHECK(files_in_folder() == 2);

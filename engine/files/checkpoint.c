@@ -1,0 +1,305 @@
+/* checkpoint.c - a run in a file and back: definition, weights, optimizer arrays, counters and the caller's text, as one
+ * safetensors file. What a run's state is, engine/run.c knows (lur_run_export); what the file's bytes are,
+ * safetensors_*.c know. Here stands only what lies where:
+ *
+ *   LAYER/WEIGHT             weights
+ *   optimizer/m/LAYER/WEIGHT the arrays of lur_run_export behind "optimizer/"
+ *   lurcher.model            the definition, of lur_model_to_json
+ *   lurcher.state            counters, as JSON texts: JSON numbers would lose the low bits of 64-bit ones
+ *   lurcher.extra            the caller's text, absent when there was none
+ *
+ * A new counter is a new member of lurcher.state, read with a default so that older files stay readable. */
+#include <cJSON.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "files.h"
+
+#define MODEL_KEY "lurcher.model"
+#define STATE_KEY "lurcher.state"
+#define EXTRA_KEY "lurcher.extra"
+
+/* ---- save ---- */
+
+static lur_status state_text(const lur_run_state *state, char **text) {
+  lur_buffer buffer = {0};
+  /* Doubles as their bits in hexadecimal: exact, whatever the locale's decimal point. */
+  lur_buffer_add(&buffer, "{\"iterations\":\"%" PRId64 "\",\"step\":\"%" PRIu64 "\",\"seed\":\"%" PRIu64 "\"", state->iterations,
+                 state->step, state->seed);
+  uint64_t lr, m_schedule;
+  memcpy(&lr, &state->lr, 8);
+  memcpy(&m_schedule, &state->m_schedule, 8);
+  lur_buffer_add(&buffer, ",\"lr\":\"%016" PRIx64 "\",\"m_schedule\":\"%016" PRIx64 "\"}", lr, m_schedule);
+  return lur_buffer_take(&buffer, text);
+}
+
+lur_status lur_run_save(lur_run *run, const char *path, const char *extra) {
+  lur_run_state state = {0};
+  lur_named named = {0};
+  char *model = NULL, *counters = NULL;
+  lur_status status = lur_model_to_json(lur_run_model(run), &model);
+  if (status == LUR_OK) status = lur_run_export(run, &state);
+  if (status == LUR_OK) status = state_text(&state, &counters);
+  if (status == LUR_OK) status = lur_named_add_weights(&named, lur_run_model(run));
+  for (int i = 0; status == LUR_OK && i < state.n; i++)
+    status = lur_named_add(&named, state.tensors[i], LUR_OPTIMIZER_PREFIX "%s", state.names[i]);
+  if (status == LUR_OK) {
+    const char *metadata[] = {LUR_KIND_KEY, LUR_KIND_CHECKPOINT, MODEL_KEY, model, STATE_KEY, counters, EXTRA_KEY, extra};
+    status = lur_safetensors_write(path, named.n, (const char *const *)named.names, named.tensors, extra == NULL ? 3 : 4, metadata);
+  }
+  lur_named_release(&named);
+  lur_run_state_free(&state);
+  free(counters);
+  lur_text_free(model);
+  return status;
+}
+
+/* ---- what a checkpoint must hold ---- */
+
+static lur_status open_checkpoint(lur_context *context, const char *path, lur_archive **archive) {
+  lur_archive *opened = NULL;
+  LUR_TRY(lur_archive_open(context, path, &opened));
+  const char *kind = lur_archive_metadata(opened, LUR_KIND_KEY);
+  lur_status status = LUR_OK;
+  if (kind == NULL || strcmp(kind, LUR_KIND_CHECKPOINT) != 0)
+    status = lur_fail(LUR_EFORMAT, "'%s' is no checkpoint: %s (weights are loaded into a model)", path,
+                      kind == NULL ? "it is a plain safetensors file" : "it holds weights only");
+  else if (lur_archive_metadata(opened, MODEL_KEY) == NULL || lur_archive_metadata(opened, STATE_KEY) == NULL)
+    status = lur_fail(LUR_EFORMAT, "'%s' is no checkpoint of this version: its definition or its counters are missing", path);
+  if (status != LUR_OK) {
+    lur_archive_close(opened);
+    return status;
+  }
+  *archive = opened;
+  return LUR_OK;
+}
+
+static bool is_optimizer_array(const char *name) { return strncmp(name, LUR_OPTIMIZER_PREFIX, strlen(LUR_OPTIMIZER_PREFIX)) == 0; }
+
+/* Every weight of the model is in the file with its shape. */
+static lur_status compare_weights(const lur_archive *archive, const char *path, const lur_named *named) {
+  char here[LUR_SHAPE_TEXT], there[LUR_SHAPE_TEXT];
+  for (int i = 0; i < named->n; i++) {
+    int at = lur_archive_find(archive, named->names[i]);
+    const lur_shape *shape = lur_tensor_shape(named->tensors[i]);
+    if (at < 0)
+      return lur_fail(LUR_ESHAPE, "'%s' belongs to another model: weight '%s' was expected, the file has none", path, named->names[i]);
+    if (!lur_shape_equal(lur_archive_shape(archive, at), shape))
+      return lur_fail(LUR_ESHAPE, "'%s' belongs to another model: weight '%s' is %s here and %s in the file", path,
+                      named->names[i], lur_shape_format(shape, here), lur_shape_format(lur_archive_shape(archive, at), there));
+  }
+  return LUR_OK;
+}
+
+/* And the file has none that the model lacks. */
+static lur_status compare_count(const lur_archive *archive, const char *path, const lur_named *named) {
+  int weights = 0;
+  for (int i = 0; i < lur_archive_count(archive); i++) {
+    const char *name = lur_archive_name(archive, i);
+    if (is_optimizer_array(name)) continue;
+    weights++;
+    bool known = false;
+    for (int k = 0; weights > named->n && k < named->n && !known; k++) known = strcmp(named->names[k], name) == 0;
+    if (weights > named->n && !known)
+      return lur_fail(LUR_ESHAPE, "'%s' belongs to another model: the file has a weight '%.200s', the model has none", path, name);
+  }
+  if (weights == named->n) return LUR_OK;
+  return lur_fail(LUR_ESHAPE, "'%s' belongs to another model: it has %d weights, the model %d", path, weights, named->n);
+}
+
+/* ---- definitions ---- */
+
+static void name_difference(lur_buffer *where, const cJSON *file, const cJSON *model) {
+  char *there = file == NULL ? NULL : cJSON_PrintUnformatted(file), *here = model == NULL ? NULL : cJSON_PrintUnformatted(model);
+  lur_buffer_add(where, " is %.80s in the file and %.80s here", there == NULL ? "absent" : there, here == NULL ? "absent" : here);
+  cJSON_free(there);
+  cJSON_free(here);
+}
+
+/* Writes the place and the values of the first difference and returns true; `trainable` may differ: freezing is a
+   stage of training, not a part of the network. */
+static bool differs(const cJSON *file, const cJSON *model, lur_buffer *where) {
+  if (file == NULL || model == NULL || !cJSON_IsObject(file) != !cJSON_IsObject(model) || !cJSON_IsArray(file) != !cJSON_IsArray(model) ||
+      (!cJSON_IsObject(file) && !cJSON_IsArray(file) && !cJSON_Compare(file, model, true))) {
+    name_difference(where, file, model);
+    return true;
+  }
+  size_t length = where->length;
+  bool is_object = cJSON_IsObject(file);
+  const cJSON *a = file->child, *b = model->child;
+  for (int i = 0; a != NULL || b != NULL; i++, a = a == NULL ? NULL : a->next, b = b == NULL ? NULL : b->next) {
+    const char *key = a != NULL ? a->string : b->string;
+    if (is_object && a != NULL && b != NULL && strcmp(a->string, b->string) == 0 && strcmp(key, "trainable") == 0) continue;
+    const char *name = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(a != NULL ? a : b, "name"));
+    if (is_object)
+      lur_buffer_add(where, " %.60s", key);
+    else if (name != NULL)
+      lur_buffer_add(where, " '%.60s'", name);
+    else
+      lur_buffer_add(where, " %d", i);
+    const cJSON *other = is_object && a != NULL && b != NULL && strcmp(a->string, b->string) != 0 ? NULL : b;
+    if (differs(a, other, where)) return true;
+    where->length = length;
+    if (where->bytes != NULL) where->bytes[length] = '\0';
+  }
+  return false;
+}
+
+static lur_status compare_definitions(const char *path, const char *file_text, const char *model_text) {
+  lur_status status = LUR_OK;
+  lur_buffer where = {0};
+  char *place = NULL;
+  cJSON *file = cJSON_Parse(file_text), *model = cJSON_Parse(model_text);
+  if (file == NULL || model == NULL)
+    status = lur_fail(LUR_EFORMAT, "'%s': its model definition is no valid JSON", path);
+  else if (differs(file, model, &where) && (status = lur_buffer_take(&where, &place)) == LUR_OK)
+    status = lur_fail(LUR_ESHAPE, "'%s' belongs to another model:%s", path, place);
+  free(where.bytes);
+  free(place);
+  cJSON_Delete(file);
+  cJSON_Delete(model);
+  return status;
+}
+
+/* Equal down to names, shapes and options; the message has the first difference. */
+static lur_status compare_models(const lur_archive *archive, const char *path, const lur_model *model, const lur_named *named) {
+  char *text = NULL;
+  LUR_TRY(compare_weights(archive, path, named));
+  LUR_TRY(compare_count(archive, path, named));
+  LUR_TRY(lur_model_to_json(model, &text));
+  lur_status status = compare_definitions(path, lur_archive_metadata(archive, MODEL_KEY), text);
+  lur_text_free(text);
+  return status;
+}
+
+/* ---- counters ---- */
+
+static bool read_number(const cJSON *json, const char *key, int base, uint64_t *value) {
+  const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, key));
+  char *end = NULL;
+  if (text == NULL || text[0] == '\0') return false;
+  errno = 0;
+  *value = strtoull(text, &end, base);
+  return errno == 0 && *end == '\0';
+}
+
+static lur_status read_counters(const char *path, const char *text, lur_run_state *state) {
+  cJSON *json = cJSON_Parse(text);
+  uint64_t iterations = 0, lr = 0, m_schedule = 0;
+  bool good = read_number(json, "iterations", 10, &iterations) && read_number(json, "step", 10, &state->step) &&
+              read_number(json, "seed", 10, &state->seed) && read_number(json, "lr", 16, &lr) &&
+              read_number(json, "m_schedule", 16, &m_schedule) && iterations <= INT64_MAX;
+  cJSON_Delete(json);
+  if (!good) return lur_fail(LUR_EFORMAT, "'%s': its counters are not readable: %.100s", path, text);
+  state->iterations = (int64_t)iterations;
+  memcpy(&state->lr, &lr, 8);
+  memcpy(&state->m_schedule, &m_schedule, 8);
+  return LUR_OK;
+}
+
+static lur_status read_state(lur_archive *archive, const char *path, lur_run_state *state) {
+  LUR_TRY(read_counters(path, lur_archive_metadata(archive, STATE_KEY), state));
+  int n = 0;
+  for (int i = 0; i < lur_archive_count(archive); i++) n += is_optimizer_array(lur_archive_name(archive, i));
+  LUR_TRY(lur_alloc_items((size_t)n + 1, sizeof *state->names, &state->names));
+  LUR_TRY(lur_alloc_items((size_t)n + 1, sizeof *state->tensors, &state->tensors));
+  for (int i = 0; i < lur_archive_count(archive); i++) {
+    const char *name = lur_archive_name(archive, i);
+    if (!is_optimizer_array(name)) continue;
+    name += strlen(LUR_OPTIMIZER_PREFIX);
+    if (strlen(name) >= sizeof *state->names)
+      return lur_fail(LUR_EFORMAT, "'%s': an optimizer array has a name of %zu bytes, at most %zu were expected", path, strlen(name),
+                      sizeof *state->names - 1);
+    LUR_TRY(lur_archive_read(archive, i, &state->tensors[state->n]));
+    memcpy(state->names[state->n++], name, strlen(name) + 1);
+  }
+  return LUR_OK;
+}
+
+/* ---- restore ---- */
+
+/* Reads into new tensors, so that a failure in the middle has changed nothing. */
+static lur_status read_weights(lur_archive *archive, const char *path, const lur_named *named, lur_tensor **values) {
+  for (int i = 0; i < named->n; i++) {
+    LUR_TRY(lur_archive_read(archive, lur_archive_find(archive, named->names[i]), &values[i]));
+    if (lur_tensor_dtype(values[i]) != LUR_F32)
+      return lur_fail(LUR_ETYPE, "'%s': weight '%s' is %s, f32 was expected", path, named->names[i],
+                      lur_dtype_name(lur_tensor_dtype(values[i])));
+  }
+  return LUR_OK;
+}
+
+/* values: in the order of lur_named_add_weights. */
+static lur_status set_weights(lur_model *model, lur_tensor *const *values) {
+  for (int i = 0; i < lur_model_layer_count(model); i++) {
+    lur_layer *layer = lur_model_layer(model, i);
+    for (int k = 0; k < lur_layer_weight_count(layer); k++) LUR_TRY(lur_layer_set_weight(layer, k, *values++));
+  }
+  return LUR_OK;
+}
+
+static lur_status copy_extra(const lur_archive *archive, char **extra) {
+  const char *text = lur_archive_metadata(archive, EXTRA_KEY);
+  *extra = NULL;
+  return text == NULL ? LUR_OK : lur_text_copy(text, extra);
+}
+
+/* run NULL: weights only. */
+static lur_status restore(lur_archive *archive, const char *path, lur_model *model, lur_run *run) {
+  lur_named named = {0};
+  lur_run_state state = {0};
+  lur_tensor **values = NULL;
+  lur_status status = lur_named_add_weights(&named, model);
+  if (status == LUR_OK) status = compare_models(archive, path, model, &named);
+  if (status == LUR_OK) status = lur_alloc_items((size_t)named.n + 1, sizeof *values, &values);
+  if (status == LUR_OK) status = read_weights(archive, path, &named, values);
+  if (status == LUR_OK && run != NULL) status = read_state(archive, path, &state);
+  if (status == LUR_OK && run != NULL && (status = lur_run_import(run, &state)) != LUR_OK) lur_blame(status, "'%s'", path);
+  if (status == LUR_OK) status = set_weights(model, values);
+  for (int i = 0; values != NULL && i < named.n; i++) lur_tensor_release(values[i]);
+  free(values);
+  lur_run_state_free(&state);
+  lur_named_release(&named);
+  return status;
+}
+
+lur_status lur_run_restore(lur_run *run, const char *path, char **extra) {
+  lur_archive *archive = NULL;
+  char *text = NULL;
+  lur_model *model = lur_run_model(run);
+  LUR_TRY(open_checkpoint(lur_model_context(model), path, &archive));
+  lur_status status = copy_extra(archive, &text);
+  if (status == LUR_OK) status = restore(archive, path, model, run);
+  lur_archive_close(archive);
+  if (status == LUR_OK && extra != NULL)
+    *extra = text;
+  else
+    free(text);
+  return status;
+}
+
+lur_status lur_model_load(lur_context *context, const char *path, lur_model **model, char **extra) {
+  lur_archive *archive = NULL;
+  lur_model *made = NULL;
+  char *text = NULL;
+  LUR_TRY(open_checkpoint(context, path, &archive));
+  lur_status status = lur_model_from_json(context, lur_archive_metadata(archive, MODEL_KEY), &made);
+  if (status != LUR_OK) lur_blame(status, "'%s'", path);
+  if (status == LUR_OK) status = copy_extra(archive, &text);
+  if (status == LUR_OK) status = restore(archive, path, made, NULL);
+  lur_archive_close(archive);
+  if (status != LUR_OK) {
+    free(text);
+    lur_model_release(made);
+    return status;
+  }
+  *model = made;
+  if (extra != NULL)
+    *extra = text;
+  else
+    free(text);
+  return LUR_OK;
+}

@@ -1,0 +1,152 @@
+/* weights_apply.c - loads a file's layers into a model once weights_match.c has said which goes where: the list that
+ * readers fill, the report, and all values read before the first weight is changed. It knows no format. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "files.h"
+
+/* ---- the list ---- */
+
+static lur_status add_layer(lur_weight_file *file, const char *name) {
+  if ((file->nlayers & (file->nlayers + 1)) == 0 || file->layers == NULL) { /* room doubles at 0, 1, 3, 7, ... */
+    lur_file_layer *layers = realloc(file->layers, (size_t)(2 * file->nlayers + 1) * sizeof *layers);
+    if (layers == NULL) return lur_fail(LUR_ENOMEM, "no memory for the layers of '%s'", file->path);
+    file->layers = layers;
+  }
+  file->layers[file->nlayers] = (lur_file_layer){0};
+  LUR_TRY(lur_text_copy(name, &file->layers[file->nlayers].name));
+  file->nlayers++;
+  return LUR_OK;
+}
+
+lur_status lur_weight_file_add(lur_weight_file *file, int from, const char *layer, const char *array, const lur_shape *shape, int source) {
+  int at = from;
+  while (at < file->nlayers && strcmp(file->layers[at].name, layer) != 0) at++;
+  if (at == file->nlayers) LUR_TRY(add_layer(file, layer));
+  lur_file_layer *to = &file->layers[at];
+  lur_file_array *arrays = realloc(to->arrays, (size_t)(to->narrays + 1) * sizeof *arrays);
+  if (arrays == NULL) return lur_fail(LUR_ENOMEM, "no memory for the arrays of '%s'", file->path);
+  to->arrays = arrays;
+  arrays[to->narrays] = (lur_file_array){.shape = *shape, .source = source};
+  LUR_TRY(lur_text_copy(array, &arrays[to->narrays].name));
+  to->narrays++;
+  return LUR_OK;
+}
+
+void lur_weight_file_release(lur_weight_file *file) {
+  if (file->close != NULL) file->close(file);
+  for (int i = 0; i < file->nlayers; i++) {
+    for (int k = 0; k < file->layers[i].narrays; k++) free(file->layers[i].arrays[k].name);
+    free(file->layers[i].arrays);
+    free(file->layers[i].name);
+    free(file->layers[i].inner);
+  }
+  free(file->layers);
+  free(file->path);
+  *file = (lur_weight_file){0};
+}
+
+/* ---- the report ---- */
+
+void lur_load_report_free(lur_load_report *report) {
+  if (report == NULL) return;
+  free(report->text);
+  *report = (lur_load_report){0};
+}
+
+static bool is_used(const lur_pairing *pairings, int n, int from) {
+  for (int i = 0; i < n; i++)
+    if (pairings[i].from == from) return true;
+  return false;
+}
+
+/* Counts, and a line for everything that is not plainly loaded. */
+static void make_report(const lur_weight_file *file, lur_pairing *pairings, int n, lur_load_report *report, lur_buffer *lines) {
+  for (int i = 0; i < n; i++) {
+    const char *name = lur_layer_name(pairings[i].layer);
+    int from = pairings[i].from;
+    if (pairings[i].fits) {
+      report->loaded++;
+    } else if (from < 0) {
+      report->missing++;
+      lur_buffer_add(lines, "%s: missing in the file\n", name);
+    } else {
+      report->mismatched++;
+      lur_buffer_add(lines, "%s: ", name);
+      (void)lur_weights_fit(&file->layers[from], &pairings[i], lines);
+      lur_buffer_add(lines, strcmp(file->layers[from].name, name) == 0 ? "\n" : " (as '%s')\n", file->layers[from].name);
+    }
+  }
+  for (int i = 0; i < file->nlayers; i++)
+    if (!is_used(pairings, n, i)) {
+      report->unused++;
+      lur_buffer_add(lines, "%s: in the file, not in the model\n", file->layers[i].name);
+    }
+}
+
+/* The first line of the report, as the end of a message. */
+static int first_line(const lur_load_report *report) { return (int)strcspn(report->text, "\n"); }
+
+static lur_status judge(const lur_weight_file *file, int n, bool strict, const lur_load_report *report) {
+  if (n == 0) return lur_fail(LUR_ESTATE, "'%s': the model has no layer with weights", file->path);
+  if (file->nlayers == 0) return lur_fail(LUR_EFORMAT, "'%s' holds no layer with weights", file->path);
+  if (report->loaded == 0)
+    return lur_fail(LUR_ESHAPE, "'%s' does not fit: none of the model's %d layers with weights can be loaded (%.*s)", file->path, n,
+                    first_line(report), report->text);
+  if (strict && report->missing + report->mismatched > 0)
+    return lur_fail(report->mismatched > 0 ? LUR_ESHAPE : LUR_EFORMAT,
+                    "'%s' does not fit: %d layers are missing, %d have other shapes; the first: %.*s", file->path, report->missing,
+                    report->mismatched, first_line(report), report->text);
+  return LUR_OK;
+}
+
+/* ---- values ---- */
+
+static lur_status read_layer(lur_weight_file *file, const lur_pairing *pairing, lur_context *context, lur_tensor **values) {
+  for (int k = 0; k < lur_layer_weight_count(pairing->layer); k++) {
+    const lur_file_array *array = &file->layers[pairing->from].arrays[pairing->arrays[k]];
+    LUR_TRY(lur_tensor_new(context, NULL, LUR_F32, &array->shape, &values[k]));
+    LUR_TRY(file->read(file, array, lur_tensor_data(values[k])));
+  }
+  return LUR_OK;
+}
+
+/* Everything is read before anything is set: a file that breaks off in the middle changes nothing. */
+static lur_status load_values(lur_model *model, lur_weight_file *file, const lur_pairing *pairings, int n) {
+  lur_tensor *(*values)[LUR_MAX_WEIGHTS] = NULL;
+  LUR_TRY(lur_alloc_items((size_t)n + 1, sizeof *values, &values));
+  lur_status status = LUR_OK;
+  for (int i = 0; i < n && status == LUR_OK; i++)
+    if (pairings[i].fits) status = read_layer(file, &pairings[i], lur_model_context(model), values[i]);
+  for (int i = 0; i < n && status == LUR_OK; i++)
+    for (int k = 0; pairings[i].fits && k < lur_layer_weight_count(pairings[i].layer) && status == LUR_OK; k++)
+      status = lur_layer_set_weight(pairings[i].layer, k, values[i][k]);
+  for (int i = 0; i < n; i++)
+    for (int k = 0; k < LUR_MAX_WEIGHTS; k++) lur_tensor_release(values[i][k]);
+  free(values);
+  return status;
+}
+
+lur_status lur_weights_apply(lur_model *model, lur_weight_file *file, lur_load_match match, bool strict, lur_load_report *report) {
+  lur_pairing *pairings = NULL;
+  lur_load_report made = {0};
+  lur_buffer lines = {0}, notes = {0};
+  int n = 0;
+  lur_status status = lur_alloc_items((size_t)lur_model_layer_count(model) + 1, sizeof *pairings, &pairings);
+  if (status == LUR_OK) status = lur_weights_match(model, file, match, pairings, &n, &notes);
+  if (status == LUR_OK) {
+    make_report(file, pairings, n, &made, &lines);
+    lur_buffer_add(&lines, "%s", notes.bytes == NULL ? "" : notes.bytes);
+    status = lur_buffer_take(&lines, &made.text);
+  }
+  if (status == LUR_OK) status = judge(file, n, strict, &made);
+  if (status == LUR_OK) status = load_values(model, file, pairings, n);
+  if (status == LUR_OK && report != NULL)
+    *report = made;
+  else
+    lur_load_report_free(&made);
+  free(lines.bytes);
+  free(notes.bytes);
+  free(pairings);
+  return status;
+}

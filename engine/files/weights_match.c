@@ -1,0 +1,262 @@
+/* weights_match.c - which layer of a file goes to which layer of a model. It reads no file and changes no weight.
+ *
+ * By order: both lists without weightless layers, k-th to k-th; their lengths must agree (Keras 2.0.6's default).
+ * By name: equal names, the rest is missing or unused (Keras's by_name).
+ * AUTO: names that a person chose are matched by name. Automatic names (conv2d_4, batch_normalization_1: a class and a
+ * counter that depends on what else the process had built) are matched kind by kind, both sides sorted by counter:
+ *   - as many on both sides: first to first, whatever the counters say;
+ *   - otherwise equal names, where the fewer are all found among the more and all shapes fit;
+ *   - otherwise the smallest shift of one list along the other at which all shapes fit;
+ *   - otherwise equal names once more, if both lists begin at the same counter and half of them fit; else none.
+ * Where nothing fits at all by these rules, and by order everything does, order decides.
+ *
+ * To teach it another framework's automatic names: a row in `automatic`. */
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "files.h"
+
+/* ---- automatic names ---- */
+
+static const struct {
+  const char *base, *kind;
+} automatic[] = {
+    {"conv2d", "conv2d"},
+    {"convolution2d", "conv2d"}, /* Keras 1 */
+    {"separable_conv2d", "separable_conv2d"},
+    {"separableconvolution2d", "separable_conv2d"},
+    {"depthwise_conv2d", "depthwise_conv2d"},
+    {"dense", "dense"},
+    {"batch_normalization", "batchnorm"},
+    {"batchnormalization", "batchnorm"},
+    {"batchnorm", "batchnorm"}, /* ours */
+};
+enum { AUTOMATIC = sizeof automatic / sizeof *automatic };
+
+/* The kind and the counter of an automatic name ("dense" counts as dense_0, as tf.keras begins), or NULL. */
+static const char *automatic_kind(const char *name, long *counter) {
+  for (int i = 0; i < AUTOMATIC; i++) {
+    size_t length = strlen(automatic[i].base);
+    if (strncmp(name, automatic[i].base, length) != 0) continue;
+    *counter = 0;
+    if (name[length] == '\0') return automatic[i].kind;
+    if (name[length] != '_' || !isdigit((unsigned char)name[length + 1]) || strlen(name + length + 1) > 9) continue;
+    char *end;
+    *counter = strtol(name + length + 1, &end, 10);
+    if (*end == '\0') return automatic[i].kind;
+  }
+  return NULL;
+}
+
+/* ---- does it fit ---- */
+
+static int array_named(const lur_file_layer *layer, const char *name) {
+  for (int i = 0; i < layer->narrays; i++)
+    if (strcmp(layer->arrays[i].name, name) == 0) return i;
+  return -1;
+}
+
+/* By name where the file has all the names, else by position: Keras 1 and others name arrays differently. */
+static void pair_arrays(const lur_file_layer *file, lur_pairing *pairing) {
+  bool named = true;
+  int n = lur_layer_weight_count(pairing->layer);
+  for (int k = 0; k < n; k++) {
+    pairing->arrays[k] = array_named(file, lur_layer_weight_name(pairing->layer, k));
+    named = named && pairing->arrays[k] >= 0;
+  }
+  for (int k = 0; k < n && !named; k++) pairing->arrays[k] = k;
+}
+
+bool lur_weights_fit(const lur_file_layer *file, lur_pairing *pairing, lur_buffer *why) {
+  const lur_layer *layer = pairing->layer;
+  int n = lur_layer_weight_count(layer);
+  if (file->narrays != n) {
+    if (why != NULL) lur_buffer_add(why, "%d arrays were expected, the file has %d", n, file->narrays);
+    return false;
+  }
+  pair_arrays(file, pairing);
+  for (int k = 0; k < n; k++) {
+    const lur_file_array *array = &file->arrays[pairing->arrays[k]];
+    const lur_shape *shape = lur_tensor_shape(lur_layer_weight(layer, k));
+    char here[LUR_SHAPE_TEXT], there[LUR_SHAPE_TEXT];
+    if (lur_shape_equal(shape, &array->shape)) continue;
+    if (why != NULL)
+      lur_buffer_add(why, "%s %s was expected, the file has %s", lur_layer_weight_name(layer, k), lur_shape_format(shape, here),
+                     lur_shape_format(&array->shape, there));
+    return false;
+  }
+  return true;
+}
+
+/* ---- by name, by order ---- */
+
+static int file_layer_named(const lur_weight_file *file, const char *name) {
+  for (int i = 0; i < file->nlayers; i++)
+    if (strcmp(file->layers[i].name, name) == 0) return i;
+  for (int i = 0; i < file->nlayers; i++)
+    if (file->layers[i].inner != NULL && strcmp(file->layers[i].inner, name) == 0) return i;
+  return -1;
+}
+
+static void settle(const lur_weight_file *file, lur_pairing *pairing, int from) {
+  pairing->from = from;
+  pairing->fits = from >= 0 && lur_weights_fit(&file->layers[from], pairing, NULL);
+}
+
+static lur_status match_by_order(const lur_weight_file *file, lur_pairing *pairings, int n) {
+  if (file->unordered) return lur_fail(LUR_EUNSUPPORTED, "'%s' keeps no order of its layers: they can only be matched by name", file->path);
+  if (n != file->nlayers)
+    return lur_fail(LUR_ESHAPE, "'%s' has %d layers with weights and the model %d: by order they cannot be matched", file->path,
+                    file->nlayers, n);
+  for (int i = 0; i < n; i++) settle(file, &pairings[i], i);
+  return LUR_OK;
+}
+
+/* ---- automatic names, kind by kind ---- */
+
+typedef struct member {
+  int index; /* pairing or file layer */
+  long counter;
+} member;
+
+typedef struct kin { /* one kind's layers on one side, by counter */
+  int n;
+  member *members;
+} kin;
+
+static int by_counter(const void *a, const void *b) {
+  const member *x = a, *y = b;
+  if (x->counter != y->counter) return x->counter < y->counter ? -1 : 1;
+  return x->index - y->index;
+}
+
+static void kin_add(kin *group, const char *name, const char *kind, int index) {
+  long counter;
+  const char *found = automatic_kind(name, &counter);
+  if (found != NULL && strcmp(found, kind) == 0) group->members[group->n++] = (member){index, counter};
+}
+
+/* The file layer for model member k under a shift, or by equal counters (shift NULL); -1: none. */
+static int partner(const kin *model, const kin *file, int k, const int *shift) {
+  if (shift != NULL) {
+    int at = k + *shift;
+    return at >= 0 && at < file->n ? file->members[at].index : -1;
+  }
+  for (int i = 0; i < file->n; i++)
+    if (file->members[i].counter == model->members[k].counter) return file->members[i].index;
+  return -1;
+}
+
+/* Pairs under this rule: their number, and how many fit. */
+static int count_pairs(const lur_weight_file *file, lur_pairing *pairings, const kin *a, const kin *b, const int *shift, int *fitting) {
+  int pairs = 0;
+  *fitting = 0;
+  for (int k = 0; k < a->n; k++) {
+    int from = partner(a, b, k, shift);
+    if (from < 0) continue;
+    pairs++;
+    *fitting += lur_weights_fit(&file->layers[from], &pairings[a->members[k].index], NULL);
+  }
+  return pairs;
+}
+
+/* Chooses the rule of this file's head comment. Returns false for none; *by_name or *shift otherwise. */
+static bool choose_rule(const lur_weight_file *file, lur_pairing *pairings, const kin *a, const kin *b, bool *by_name, int *shift) {
+  int fewer = a->n < b->n ? a->n : b->n, fitting;
+  *by_name = false;
+  *shift = 0;
+  if (a->n == b->n) return true;
+  int named = count_pairs(file, pairings, a, b, NULL, &fitting);
+  if (named == fewer && fitting == named) {
+    *by_name = true;
+    return true;
+  }
+  bool half = 2 * fitting >= named && fitting > 0 && a->members[0].counter == b->members[0].counter;
+  for (int distance = 0; distance < a->n + b->n; distance++)
+    for (int side = -1; side <= 1; side += 2) {
+      *shift = side * distance;
+      if (count_pairs(file, pairings, a, b, shift, &fitting) == fewer && fitting == fewer) return true;
+    }
+  *by_name = true;
+  return half;
+}
+
+static void note_renamed(const lur_weight_file *file, const lur_pairing *pairings, const kin *a, lur_buffer *notes) {
+  const lur_pairing *first = NULL, *last = NULL;
+  for (int k = 0; k < a->n; k++) {
+    const lur_pairing *pairing = &pairings[a->members[k].index];
+    if (!pairing->fits) continue;
+    if (first == NULL) first = pairing;
+    last = pairing;
+  }
+  if (first == NULL || strcmp(lur_layer_name(first->layer), file->layers[first->from].name) == 0) return;
+  lur_buffer_add(notes, "%s to %s: from '%s' to '%s' of the file (automatic names, matched in order)\n", lur_layer_name(first->layer),
+                 lur_layer_name(last->layer), file->layers[first->from].name, file->layers[last->from].name);
+}
+
+static void match_kind(const lur_weight_file *file, lur_pairing *pairings, int n, const char *kind, kin *a, kin *b, lur_buffer *notes) {
+  a->n = b->n = 0;
+  for (int i = 0; i < n; i++) kin_add(a, lur_layer_name(pairings[i].layer), kind, i);
+  for (int i = 0; i < file->nlayers; i++) kin_add(b, file->layers[i].name, kind, i);
+  if (a->n == 0 || b->n == 0) return;
+  qsort(a->members, (size_t)a->n, sizeof *a->members, by_counter);
+  qsort(b->members, (size_t)b->n, sizeof *b->members, by_counter);
+  bool by_name;
+  int shift;
+  if (!choose_rule(file, pairings, a, b, &by_name, &shift)) return;
+  for (int k = 0; k < a->n; k++) settle(file, &pairings[a->members[k].index], partner(a, b, k, by_name ? NULL : &shift));
+  note_renamed(file, pairings, a, notes);
+}
+
+static lur_status match_automatic(const lur_weight_file *file, lur_pairing *pairings, int n, lur_buffer *notes) {
+  kin a = {0}, b = {0};
+  lur_status status = lur_alloc_items((size_t)n + 1, sizeof *a.members, &a.members);
+  if (status == LUR_OK) status = lur_alloc_items((size_t)file->nlayers + 1, sizeof *b.members, &b.members);
+  for (int i = 0; status == LUR_OK && i < AUTOMATIC; i++)
+    if (i == 0 || strcmp(automatic[i].kind, automatic[i - 1].kind) != 0)
+      match_kind(file, pairings, n, automatic[i].kind, &a, &b, notes);
+  free(a.members);
+  free(b.members);
+  return status;
+}
+
+/* ---- all together ---- */
+
+static int count_fitting(const lur_pairing *pairings, int n) {
+  int fitting = 0;
+  for (int i = 0; i < n; i++) fitting += pairings[i].fits;
+  return fitting;
+}
+
+static lur_status match_auto(const lur_weight_file *file, lur_pairing *pairings, int n, lur_buffer *notes) {
+  long counter;
+  for (int i = 0; i < n; i++)
+    if (automatic_kind(lur_layer_name(pairings[i].layer), &counter) == NULL)
+      settle(file, &pairings[i], file_layer_named(file, lur_layer_name(pairings[i].layer)));
+  LUR_TRY(match_automatic(file, pairings, n, notes));
+  if (file->unordered || n != file->nlayers || count_fitting(pairings, n) > 0) return LUR_OK;
+  lur_pairing *ordered = NULL;
+  LUR_TRY(lur_alloc_items((size_t)n + 1, sizeof *ordered, &ordered));
+  memcpy(ordered, pairings, (size_t)n * sizeof *ordered);
+  lur_status status = match_by_order(file, ordered, n);
+  if (status == LUR_OK && count_fitting(ordered, n) == n) {
+    memcpy(pairings, ordered, (size_t)n * sizeof *ordered);
+    lur_buffer_add(notes, "no layer has its name in the file: matched by order\n");
+  }
+  free(ordered);
+  return status;
+}
+
+lur_status lur_weights_match(const lur_model *model, const lur_weight_file *file, lur_load_match match, lur_pairing *pairings, int *n,
+                             lur_buffer *notes) {
+  *n = 0;
+  for (int i = 0; i < lur_model_layer_count(model); i++) {
+    lur_layer *layer = lur_model_layer(model, i);
+    if (lur_layer_weight_count(layer) > 0) pairings[(*n)++] = (lur_pairing){.layer = layer, .from = -1};
+  }
+  if (match == LUR_LOAD_BY_ORDER) return match_by_order(file, pairings, *n);
+  if (match == LUR_LOAD_AUTO) return match_auto(file, pairings, *n, notes);
+  for (int i = 0; i < *n; i++) settle(file, &pairings[i], file_layer_named(file, lur_layer_name(pairings[i].layer)));
+  return LUR_OK;
+}
