@@ -1,0 +1,363 @@
+/* test_layer.c - layer kinds: names, options, weights and their first values, output shapes, and what each kind says
+ * of an input that does not fit. What the ops compute is tested per op, what graphs do in test_model.c. */
+#include <math.h>
+#include <stdlib.h>
+
+#include "engine/internal.h"
+#include "tests/c/check.h"
+
+static lur_context *context;
+
+#define INT(key, value) ((lur_setting){.name = key, .type = LUR_INT, .integer = value, .real = value})
+#define REAL(key, value) ((lur_setting){.name = key, .type = LUR_REAL, .real = value})
+#define BOOLEAN(key, value) ((lur_setting){.name = key, .type = LUR_BOOL, .boolean = value})
+#define TEXT(key, value) ((lur_setting){.name = key, .type = LUR_STRING, .string = value})
+#define PAIR(key, a, b) ((lur_setting){.name = key, .type = LUR_INTS, .ints = {a, b}, .count = 2})
+#define SETTINGS(...) (lur_setting[]){__VA_ARGS__}, (int)(sizeof((lur_setting[]){__VA_ARGS__}) / sizeof(lur_setting))
+
+static lur_layer *make_in(lur_context *c, const char *kind, const lur_setting *settings, int n) {
+  lur_layer *layer = NULL;
+  CHECK_OK(lur_layer_new(c, kind, settings, n, &layer));
+  return layer;
+}
+
+static lur_layer *make(const char *kind, const lur_setting *settings, int n) { return make_in(context, kind, settings, n); }
+
+static lur_node *input(const char *name, lur_shape sample) {
+  lur_node *node = NULL;
+  CHECK_OK(lur_input(context, name, LUR_F32, &sample, &node));
+  return node;
+}
+
+/* ---- windows ---- */
+
+static void test_window(void) {
+  static const struct {
+    int64_t in, kernel, stride, out;
+    int padding, before;
+  } cases[] = {{147, 3, 2, 74, LUR_PADDING_SAME, 1},  {74, 3, 2, 37, LUR_PADDING_SAME, 0},  {37, 3, 2, 19, LUR_PADDING_SAME, 1},
+               {19, 3, 2, 10, LUR_PADDING_SAME, 1},   {147, 1, 2, 74, LUR_PADDING_SAME, 0}, {19, 3, 1, 19, LUR_PADDING_SAME, 1},
+               {5, 4, 1, 5, LUR_PADDING_SAME, 1},     {1, 3, 2, 1, LUR_PADDING_SAME, 1},    {2, 7, 3, 1, LUR_PADDING_SAME, 2},
+               {299, 3, 2, 149, LUR_PADDING_VALID, 0}, {149, 3, 1, 147, LUR_PADDING_VALID, 0}, {3, 3, 2, 1, LUR_PADDING_VALID, 0},
+               {4, 3, 2, 1, LUR_PADDING_VALID, 0},    {8, 1, 3, 3, LUR_PADDING_VALID, 0}};
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    int64_t out = -1;
+    int before = -1;
+    CHECK_OK(lur_window(cases[i].in, cases[i].kernel, cases[i].stride, (lur_padding)cases[i].padding, &out, &before));
+    CHECK(out == cases[i].out && before == cases[i].before);
+  }
+  CHECK_FAILS(lur_window(2, 3, 1, LUR_PADDING_VALID, &(int64_t){0}, &(int){0}), LUR_ESHAPE, "a window of 3 does not fit into 2");
+}
+
+/* ---- names and options ---- */
+
+static void test_names(void) {
+  lur_context *c = NULL;
+  CHECK_OK(lur_context_new(0, 1, &c));
+  static const struct {
+    const char *kind, *name;
+  } cases[] = {{"add", "add_1"},
+               {"add", "add_2"},
+               {"batchnorm", "batch_normalization_1"},
+               {"max_pool", "max_pooling2d_1"},
+               {"avg_pool", "average_pooling2d_1"},
+               {"global_avg_pool", "global_average_pooling2d_1"},
+               {"concat", "concatenate_1"},
+               {"mul", "multiply_1"},
+               {"sub", "subtract_1"},
+               {"flatten", "flatten_1"},
+               {"add", "add_3"}};
+  lur_layer *bad = NULL;
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    lur_layer *layer = make_in(c, cases[i].kind, NULL, 0);
+    CHECK(strcmp(lur_layer_name(layer), cases[i].name) == 0);
+    lur_layer_release(layer);
+  }
+  /* a layer that never came to be takes no number; a given name takes none either */
+  CHECK_FAILS(lur_layer_new(c, "dropout", SETTINGS(REAL("rate", 1)), &bad), LUR_EARG, "from 0 to under 1 expected, got 1");
+  lur_layer *named = make_in(c, "dropout", SETTINGS(REAL("rate", 0.5), TEXT("name", "mine"), BOOLEAN("trainable", false)));
+  lur_layer *dropout = make_in(c, "dropout", SETTINGS(REAL("rate", 0.5)));
+  CHECK(strcmp(lur_layer_name(named), "mine") == 0 && !lur_layer_trainable(named));
+  CHECK(strcmp(lur_layer_name(dropout), "dropout_1") == 0 && lur_layer_trainable(dropout));
+  lur_layer_release(named);
+  lur_layer_release(dropout);
+  char text[128];
+  memset(text, 'x', 100);
+  text[100] = '\0';
+  CHECK_FAILS(lur_layer_new(c, "flatten", SETTINGS(TEXT("name", text)), &bad), LUR_EARG, "at most 95 bytes expected, got 100");
+  CHECK_FAILS(lur_layer_new(c, "flatten", SETTINGS(TEXT("name", "a"), TEXT("name", "b")), &bad), LUR_EARG, "'name' to 'flatten' is given twice");
+  CHECK_FAILS(lur_layer_new(c, "conv2", NULL, 0, &bad), LUR_EARG, "unknown layer kind 'conv2' (did you mean 'conv2d'?)");
+  CHECK_FAILS(lur_layer_new(c, "conv2d", SETTINGS(INT("filters", 3), INT("kernel", 3), INT("strides", 2)), &bad), LUR_EARG,
+              "unknown option 'strides' to 'conv2d' (did you mean 'stride'?)");
+  CHECK_FAILS(lur_layer_new(c, "conv2d", SETTINGS(INT("filters", 3)), &bad), LUR_EARG, "missing option 'kernel' to 'conv2d'");
+  CHECK_FAILS(lur_layer_new(c, "concat", SETTINGS(INT("axis", 0)), &bad), LUR_EARG, "got 0");
+  CHECK_FAILS(lur_layer_new(c, "reshape", SETTINGS(PAIR("shape", -1, -1)), &bad), LUR_EARG, "one -1 expected, got 2");
+  CHECK(bad == NULL);
+  lur_context_release(c);
+}
+
+static void test_format(void) {
+  char text[128], tiny[10];
+  lur_layer *conv = make("conv2d", SETTINGS(INT("filters", 32), INT("kernel", 3), TEXT("padding", "same")));
+  lur_layer *flat = make("flatten", NULL, 0), *pool = make("max_pool", SETTINGS(INT("size", 3)));
+  int length = lur_layer_format(conv, text, sizeof text);
+  CHECK(strcmp(text, "conv2d{ filters = 32, kernel = {3,3}, padding = \"same\" }") == 0 && length == (int)strlen(text));
+  CHECK(lur_layer_format(conv, tiny, sizeof tiny) == length && strcmp(tiny, "conv2d{ f") == 0);
+  CHECK(lur_layer_format(conv, NULL, 0) == length);
+  lur_layer_format(flat, text, sizeof text);
+  CHECK(strcmp(text, "flatten{}") == 0);
+  lur_layer_format(pool, text, sizeof text); /* the stride that hangs on the size is settled, so that it can be saved */
+  CHECK(strcmp(text, "max_pool{ size = {3,3}, stride = {3,3} }") == 0);
+  lur_setting settings[16];
+  int n = lur_layer_settings(pool, settings, 16);
+  lur_layer *again = make("max_pool", settings, n);
+  lur_layer_release(again);
+  lur_layer_release(conv);
+  lur_layer_release(flat);
+  lur_layer_release(pool);
+}
+
+static void test_kinds(void) { /* every kind says what it is and what each option does */
+  int n = lur_layer_kind_count();
+  CHECK(n > 25);
+  for (int i = 0; i < n; i++) {
+    lur_option_info info[32];
+    int options = lur_layer_kind_options(i, info, 32);
+    CHECK(lur_layer_kind_help(i)[0] != '\0' && options >= 2 && options <= 32);
+    CHECK(strcmp(info[options - 1].name, "trainable") == 0);
+    for (int k = 0; k < options; k++) CHECK(info[k].help && info[k].help[0] != '\0');
+    CHECK(lur_layer_type_find(lur_layer_kind_name(i)) == lur_layer_types[i]);
+    CHECK(lur_layer_kind_options(i, NULL, 0) == options);
+  }
+}
+
+/* ---- weights ---- */
+
+static lur_layer *built_dense(lur_context *c, const char *name, int64_t in, int64_t units) {
+  lur_layer *layer = make_in(c, "dense", SETTINGS(INT("units", units), TEXT("name", name)));
+  CHECK_OK(lur_layer_build(layer, 1, &(lur_shape){1, {in}}));
+  return layer;
+}
+
+static int same_values(const lur_layer *a, const lur_layer *b) {
+  const lur_tensor *x = lur_layer_weight(a, 0), *y = lur_layer_weight(b, 0);
+  return memcmp(lur_tensor_data(x), lur_tensor_data(y), lur_tensor_bytes(x)) == 0;
+}
+
+static void test_init_order(void) {
+  lur_context *one = NULL, *two = NULL, *other = NULL;
+  CHECK_OK(lur_context_new(5, 1, &one));
+  CHECK_OK(lur_context_new(5, 2, &two));
+  CHECK_OK(lur_context_new(6, 1, &other));
+  lur_layer *a1 = built_dense(one, "a", 300, 300), *b1 = built_dense(one, "b", 300, 300);
+  lur_layer *b2 = built_dense(two, "b", 300, 300), *a2 = built_dense(two, "a", 300, 300), *a3 = built_dense(other, "a", 300, 300);
+  CHECK(same_values(a1, a2) && same_values(b1, b2)); /* other order, other number of threads */
+  CHECK(!same_values(a1, b1) && !same_values(a1, a3));
+  CHECK_OK(lur_tensor_fill(lur_layer_weight(a1, 0), 0));
+  CHECK_OK(lur_layer_reset(a1));
+  CHECK(same_values(a1, a2) && a1->weights[0].version == 2);
+  lur_context_seed(one, 6);
+  CHECK_OK(lur_layer_reset(a1));
+  CHECK(same_values(a1, a3));
+  lur_layer *all[] = {a1, b1, a2, b2, a3};
+  for (int i = 0; i < 5; i++) lur_layer_release(all[i]);
+  lur_context_release(one);
+  lur_context_release(two);
+  lur_context_release(other);
+}
+
+/* Largest magnitude and deviation of a layer's first weight. */
+static void spread(const lur_layer *layer, double *largest, double *deviation) {
+  const float *x = lur_tensor_data(lur_layer_weight(layer, 0));
+  int64_t n = lur_shape_count(lur_tensor_shape(lur_layer_weight(layer, 0)));
+  double squares = 0;
+  *largest = 0;
+  for (int64_t i = 0; i < n; i++) {
+    *largest = fmax(*largest, fabs((double)x[i]));
+    squares += (double)x[i] * (double)x[i];
+  }
+  *deviation = sqrt(squares / (double)n);
+}
+
+static void test_init_spread(void) {
+  double largest, deviation;
+  lur_layer *dense = built_dense(context, "glorot", 2048, 100); /* Keras: U(-L, L), L = sqrt(6 / (2048 + 100)) */
+  spread(dense, &largest, &deviation);
+  CHECK(largest <= 0.0528516 && largest > 0.0528 && fabs(deviation - 0.0528516 / sqrt(3)) < 2e-4);
+  CHECK(dense->weights[0].decays && !dense->weights[1].decays && lur_layer_weight_learned(dense, 1));
+  lur_layer_release(dense);
+  lur_layer *he = make("conv2d", SETTINGS(INT("filters", 64), INT("kernel", 3), TEXT("init", "he_normal")));
+  CHECK_OK(lur_layer_build(he, 1, &(lur_shape){3, {8, 8, 64}}));
+  spread(he, &largest, &deviation); /* cut at two deviations, which leaves 0.8796 of the deviation */
+  double full = sqrt(2.0 / (9 * 64));
+  CHECK(largest <= 2 * full && largest > 1.99 * full && fabs(deviation - 0.8796 * full) < 0.01 * full);
+  lur_layer_release(he);
+  lur_layer *normal = make("dense", SETTINGS(INT("units", 100), TEXT("init", "normal"), REAL("init_deviation", 0.001)));
+  CHECK_OK(lur_layer_build(normal, 1, &(lur_shape){1, {500}}));
+  spread(normal, &largest, &deviation);
+  CHECK(fabs(deviation - 0.001) < 2e-5);
+  lur_layer_release(normal);
+}
+
+static void test_weights(void) {
+  lur_layer *dense = make("dense", SETTINGS(INT("units", 3), TEXT("name", "fc")));
+  lur_tensor *good = NULL, *bad = NULL;
+  CHECK_OK(lur_tensor_new(context, NULL, LUR_I32, &(lur_shape){2, {2, 3}}, &good));
+  CHECK_OK(lur_tensor_new(context, NULL, LUR_F32, &(lur_shape){2, {3, 2}}, &bad));
+  CHECK_OK(lur_tensor_fill(good, 4));
+  CHECK_FAILS(lur_layer_set_weight(dense, 0, good), LUR_EARG, "its weights are made when it is first applied");
+  CHECK_OK(lur_layer_build(dense, 1, &(lur_shape){1, {2}}));
+  CHECK(lur_layer_weight_count(dense) == 2 && strcmp(lur_layer_weight_name(dense, 1), "bias") == 0);
+  CHECK_OK(lur_layer_set_weight(dense, 0, good)); /* i32 values become f32 */
+  CHECK(((float *)lur_tensor_data(lur_layer_weight(dense, 0)))[5] == 4 && dense->weights[0].version == 2);
+  CHECK_FAILS(lur_layer_set_weight(dense, 0, bad), LUR_ESHAPE, "dense 'fc': weight 'kernel' is 2x3, got 3x2");
+  CHECK_FAILS(lur_layer_set_weight(dense, 2, good), LUR_EARG, "weight 2 of 2");
+  lur_device *ref = NULL;
+  CHECK_OK(lur_context_device(context, "ref", &ref));
+  CHECK_OK(lur_weight_to(&dense->weights[0], ref));
+  CHECK(lur_tensor_device(lur_layer_weight(dense, 0)) == ref && dense->weights[0].version == 2);
+  CHECK_OK(lur_layer_set_weight(dense, 0, good));
+  lur_tensor_release(good);
+  lur_tensor_release(bad);
+  lur_layer_release(dense);
+}
+
+static void test_weight_shapes(void) {
+  static const struct {
+    const char *kind;
+    lur_setting settings[3];
+    int n;
+    lur_shape sample;
+    const char *names;
+    int64_t parameters;
+  } cases[] = {
+      {"conv2d", {{.name = "filters", .type = LUR_INT, .integer = 64}, {.name = "kernel", .type = LUR_INT, .integer = 3}}, 2,
+       {3, {149, 149, 32}}, "kernel bias", 18432 + 64},
+      {"separable_conv2d",
+       {{.name = "filters", .type = LUR_INT, .integer = 728}, {.name = "kernel", .type = LUR_INT, .integer = 3}, {.name = "use_bias", .type = LUR_BOOL}}, 3,
+       {3, {37, 37, 256}}, "depthwise_kernel pointwise_kernel", 188672},
+      {"depthwise_conv2d", {{.name = "kernel", .type = LUR_INT, .integer = 3}}, 1, {3, {9, 9, 5}}, "depthwise_kernel bias", 50},
+      {"dense", {{.name = "units", .type = LUR_INT, .integer = 1000}}, 1, {1, {2048}}, "kernel bias", 2049000},
+      {"batchnorm", {{0}}, 0, {3, {5, 5, 728}}, "gamma beta moving_mean moving_variance", 2912},
+      {"batchnorm", {{.name = "scale", .type = LUR_BOOL}}, 1, {3, {5, 5, 728}}, "beta moving_mean moving_variance", 2184},
+      {"batchnorm", {{.name = "scale", .type = LUR_BOOL}, {.name = "center", .type = LUR_BOOL}}, 2, {1, {10}}, "moving_mean moving_variance", 20}};
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    lur_layer *layer = make(cases[i].kind, cases[i].settings, cases[i].n);
+    CHECK_OK(lur_layer_build(layer, 1, &cases[i].sample));
+    char names[128] = "";
+    int64_t parameters = 0;
+    for (int w = 0; w < lur_layer_weight_count(layer); w++) {
+      if (w) strcat(names, " ");
+      strcat(names, lur_layer_weight_name(layer, w));
+      parameters += lur_shape_count(lur_tensor_shape(lur_layer_weight(layer, w)));
+    }
+    CHECK(strcmp(names, cases[i].names) == 0 && parameters == cases[i].parameters);
+    lur_layer_release(layer);
+  }
+}
+
+/* ---- applications: shapes and messages ---- */
+
+static lur_status apply(lur_layer *layer, int n, lur_node *const *x, lur_shape *shape) {
+  lur_node *y = NULL;
+  LUR_TRY(lur_layer_apply(layer, n, x, &y));
+  *shape = *lur_node_shape(y);
+  lur_node_release(y);
+  return LUR_OK;
+}
+
+/* Applies a fresh layer to inputs of the given shapes and compares the output's shape as text. */
+static void shape_case(const char *kind, const lur_setting *settings, int n, int ninputs, const lur_shape *inputs, const char *want) {
+  lur_node *x[3] = {NULL};
+  lur_layer *layer = make(kind, settings, n);
+  lur_shape got = {0};
+  char text[LUR_SHAPE_TEXT], name[16];
+  for (int i = 0; i < ninputs; i++) {
+    snprintf(name, sizeof name, "in%d", i);
+    x[i] = input(name, inputs[i]);
+  }
+  CHECK_OK(apply(layer, ninputs, x, &got));
+  if (!CHECK(strcmp(lur_shape_format(&got, text), want) == 0)) fprintf(stderr, "  %s gives %s, not %s\n", kind, text, want);
+  for (int i = 0; i < ninputs; i++) lur_node_release(x[i]);
+  lur_layer_release(layer);
+}
+
+static void test_shapes(void) {
+  const lur_shape picture = {3, {147, 74, 8}}, vector = {1, {10}};
+  const lur_shape three[3] = {{3, {4, 4, 2}}, {3, {4, 4, 3}}, {3, {4, 4, 5}}}, equal[3] = {picture, picture, picture};
+  shape_case("conv2d", SETTINGS(INT("filters", 5), INT("kernel", 3), INT("stride", 2), TEXT("padding", "same")), 1, &picture, "74x37x5");
+  shape_case("conv2d", SETTINGS(INT("filters", 5), PAIR("kernel", 1, 7), TEXT("activation", "relu")), 1, &picture, "147x68x5");
+  shape_case("depthwise_conv2d", SETTINGS(INT("kernel", 3)), 1, &picture, "145x72x8");
+  shape_case("separable_conv2d", SETTINGS(INT("filters", 6), INT("kernel", 3), TEXT("padding", "same")), 1, &picture, "147x74x6");
+  shape_case("dense", SETTINGS(INT("units", 4), TEXT("activation", "softmax")), 1, &vector, "4");
+  shape_case("dense", SETTINGS(INT("units", 4)), 1, &picture, "147x74x4");
+  shape_case("batchnorm", NULL, 0, 1, &picture, "147x74x8");
+  shape_case("activation", SETTINGS(TEXT("function", "tanh")), 1, &picture, "147x74x8");
+  shape_case("activation", SETTINGS(TEXT("function", "linear")), 1, &vector, "10");
+  shape_case("max_pool", SETTINGS(INT("size", 3), INT("stride", 2), TEXT("padding", "same")), 1, &picture, "74x37x8");
+  shape_case("avg_pool", NULL, 0, 1, &picture, "73x37x8");
+  shape_case("global_avg_pool", NULL, 0, 1, &picture, "8");
+  shape_case("global_max_pool", NULL, 0, 1, &picture, "8");
+  shape_case("add", NULL, 0, 3, equal, "147x74x8");
+  shape_case("sub", NULL, 0, 2, equal, "147x74x8");
+  shape_case("mul", NULL, 0, 3, equal, "147x74x8");
+  shape_case("maximum", NULL, 0, 2, equal, "147x74x8");
+  shape_case("concat", NULL, 0, 3, three, "4x4x10");
+  shape_case("concat", SETTINGS(INT("axis", 1)), 2, equal, "294x74x8");
+  shape_case("affine", SETTINGS(REAL("scale", 2), REAL("shift", -1)), 1, &vector, "10");
+  shape_case("dropout", SETTINGS(REAL("rate", 0.5)), 1, &vector, "10");
+  shape_case("normalize", NULL, 0, 1, &vector, "10");
+  shape_case("flatten", NULL, 0, 1, &three[0], "32");
+  shape_case("reshape", SETTINGS(PAIR("shape", 8, -1)), 1, &three[0], "8x4");
+  shape_case("reduce", SETTINGS(TEXT("function", "max")), 1, &picture, "147x74");
+  shape_case("reduce", SETTINGS(TEXT("function", "sum"), INT("axis", 1), BOOLEAN("keep", true)), 1, &picture, "1x74x8");
+  shape_case("reduce", SETTINGS(TEXT("function", "mean"), INT("axis", 0)), 1, &picture, "scalar");
+  static const char *const plain[] = {"relu", "sigmoid", "tanh", "softmax", "square"};
+  for (int i = 0; i < 5; i++) shape_case(plain[i], NULL, 0, 1, &picture, "147x74x8");
+}
+
+static void test_messages(void) {
+  lur_shape shape;
+  lur_node *wide = input("wide", (lur_shape){3, {19, 19, 728}}), *narrow = input("narrow", (lur_shape){3, {19, 19, 256}});
+  lur_node *vector = input("vector", (lur_shape){1, {10}}), *tiny = input("tiny", (lur_shape){3, {2, 2, 728}}), *index = NULL;
+  CHECK_OK(lur_index(context, "rows", &index));
+  lur_layer *sep = make("separable_conv2d", SETTINGS(INT("filters", 4), INT("kernel", 3), TEXT("name", "block4_sepconv1")));
+  CHECK_OK(apply(sep, 1, &wide, &shape));
+  CHECK_FAILS(apply(sep, 1, &narrow, &shape), LUR_ESHAPE, "separable_conv2d 'block4_sepconv1': input has 256 channels, weights expect 728");
+  CHECK_FAILS(apply(sep, 1, &vector, &shape), LUR_ESHAPE, "input is 10 a sample, 3 dimensions (h w c) expected");
+  CHECK_FAILS(apply(sep, 1, &tiny, &shape), LUR_ESHAPE, "separable_conv2d 'block4_sepconv1': a window of 3 does not fit into 2");
+  CHECK_FAILS(apply(sep, 1, &index, &shape), LUR_ESHAPE, "separable_conv2d 'block4_sepconv1': input is scalar a sample");
+  CHECK_FAILS(apply(sep, 2, (lur_node *[]){wide, wide}, &shape), LUR_EARG, "block4_sepconv1");
+  lur_layer *add = make("add", SETTINGS(TEXT("name", "add_3"))), *relu = make("relu", SETTINGS(TEXT("name", "act")));
+  CHECK_FAILS(apply(add, 2, (lur_node *[]){wide, narrow}, &shape), LUR_ESHAPE,
+              "add 'add_3': input 1 is 19x19x728, input 2 is 19x19x256 (equal shapes expected)");
+  CHECK_FAILS(apply(relu, 1, &index, &shape), LUR_ETYPE, "relu 'act': input is i32, f32 expected");
+  lur_layer *concat = make("concat", SETTINGS(INT("axis", 1), TEXT("name", "join"))), *gather = make("gather", SETTINGS(TEXT("name", "left")));
+  CHECK_FAILS(apply(concat, 2, (lur_node *[]){wide, narrow}, &shape), LUR_ESHAPE,
+              "concat 'join': input 1 is 19x19x728, input 2 is 19x19x256 (equal but for the joined dimension expected)");
+  CHECK_OK(apply(gather, 2, (lur_node *[]){vector, index}, &shape));
+  CHECK(shape.ndim == 1 && shape.dim[0] == 10);
+  CHECK_FAILS(apply(gather, 2, (lur_node *[]){vector, wide}, &shape), LUR_ETYPE, "gather 'left': its second input must be an index");
+  lur_layer *reshape = make("reshape", SETTINGS(PAIR("shape", 3, -1), TEXT("name", "fold")));
+  CHECK_FAILS(apply(reshape, 1, &vector, &shape), LUR_ESHAPE, "reshape 'fold': a sample of 10 has 10 elements, they do not fill 3x-1");
+  lur_layer *layers[] = {sep, add, relu, concat, gather, reshape};
+  for (int i = 0; i < 6; i++) lur_layer_release(layers[i]);
+  lur_node *nodes[] = {wide, narrow, vector, tiny, index};
+  for (int i = 0; i < 5; i++) lur_node_release(nodes[i]);
+}
+
+int main(void) {
+  CHECK_OK(lur_context_new(1, 2, &context));
+  test_window();
+  test_names();
+  test_format();
+  test_kinds();
+  test_init_order();
+  test_init_spread();
+  test_weights();
+  test_weight_shapes();
+  test_shapes();
+  test_messages();
+  lur_context_release(context);
+  return check_report("test_layer");
+}
