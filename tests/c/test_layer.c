@@ -8,7 +8,7 @@
 
 static lur_context *context;
 
-#define INT(key, value) ((lur_setting){.name = key, .type = LUR_INT, .integer = value, .real = value})
+#define INT(key, value) ((lur_setting){.name = key, .type = LUR_INT, .integer = value, .real = (double)(value)})
 #define REAL(key, value) ((lur_setting){.name = key, .type = LUR_REAL, .real = value})
 #define BOOLEAN(key, value) ((lur_setting){.name = key, .type = LUR_BOOL, .boolean = value})
 #define TEXT(key, value) ((lur_setting){.name = key, .type = LUR_STRING, .string = value})
@@ -21,7 +21,9 @@ static lur_layer *make_in(lur_context *c, const char *kind, const lur_setting *s
   return layer;
 }
 
-static lur_layer *make(const char *kind, const lur_setting *settings, int n) { return make_in(context, kind, settings, n); }
+static lur_layer *make(const char *kind, const lur_setting *settings, int n) {
+  return make_in(context, kind, settings, n);
+}
 
 static lur_node *input(const char *name, lur_shape sample) {
   lur_node *node = NULL;
@@ -35,18 +37,21 @@ static void test_window(void) {
   static const struct {
     int64_t in, kernel, stride, out;
     int padding, before;
-  } cases[] = {{147, 3, 2, 74, LUR_PADDING_SAME, 1},  {74, 3, 2, 37, LUR_PADDING_SAME, 0},  {37, 3, 2, 19, LUR_PADDING_SAME, 1},
-               {19, 3, 2, 10, LUR_PADDING_SAME, 1},   {147, 1, 2, 74, LUR_PADDING_SAME, 0}, {19, 3, 1, 19, LUR_PADDING_SAME, 1},
-               {5, 4, 1, 5, LUR_PADDING_SAME, 1},     {1, 3, 2, 1, LUR_PADDING_SAME, 1},    {2, 7, 3, 1, LUR_PADDING_SAME, 2},
-               {299, 3, 2, 149, LUR_PADDING_VALID, 0}, {149, 3, 1, 147, LUR_PADDING_VALID, 0}, {3, 3, 2, 1, LUR_PADDING_VALID, 0},
-               {4, 3, 2, 1, LUR_PADDING_VALID, 0},    {8, 1, 3, 3, LUR_PADDING_VALID, 0}};
+  } cases[] = {{147, 3, 2, 74, LUR_PADDING_SAME, 1},   {74, 3, 2, 37, LUR_PADDING_SAME, 0},
+               {37, 3, 2, 19, LUR_PADDING_SAME, 1},    {19, 3, 2, 10, LUR_PADDING_SAME, 1},
+               {147, 1, 2, 74, LUR_PADDING_SAME, 0},   {19, 3, 1, 19, LUR_PADDING_SAME, 1},
+               {5, 4, 1, 5, LUR_PADDING_SAME, 1},      {1, 3, 2, 1, LUR_PADDING_SAME, 1},
+               {2, 7, 3, 1, LUR_PADDING_SAME, 2},      {299, 3, 2, 149, LUR_PADDING_VALID, 0},
+               {149, 3, 1, 147, LUR_PADDING_VALID, 0}, {3, 3, 2, 1, LUR_PADDING_VALID, 0},
+               {4, 3, 2, 1, LUR_PADDING_VALID, 0},     {8, 1, 3, 3, LUR_PADDING_VALID, 0}};
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
     int64_t out = -1;
     int before = -1;
     CHECK_OK(lur_window(cases[i].in, cases[i].kernel, cases[i].stride, (lur_padding)cases[i].padding, &out, &before));
     CHECK(out == cases[i].out && before == cases[i].before);
   }
-  CHECK_FAILS(lur_window(2, 3, 1, LUR_PADDING_VALID, &(int64_t){0}, &(int){0}), LUR_ESHAPE, "a window of 3 does not fit into 2");
+  CHECK_FAILS(lur_window(2, 3, 1, LUR_PADDING_VALID, &(int64_t){0}, &(int){0}), LUR_ESHAPE,
+              "a window of 3 does not fit into 2");
 }
 
 /* ---- names and options ---- */
@@ -74,8 +79,10 @@ static void test_names(void) {
     lur_layer_release(layer);
   }
   /* a layer that never came to be takes no number; a given name takes none either */
-  CHECK_FAILS(lur_layer_new(c, "dropout", SETTINGS(REAL("rate", 1)), &bad), LUR_EARG, "from 0 to under 1 expected, got 1");
-  lur_layer *named = make_in(c, "dropout", SETTINGS(REAL("rate", 0.5), TEXT("name", "mine"), BOOLEAN("trainable", false)));
+  CHECK_FAILS(lur_layer_new(c, "dropout", SETTINGS(REAL("rate", 1)), &bad), LUR_EARG,
+              "from 0 to under 1 expected, got 1");
+  lur_layer *named =
+      make_in(c, "dropout", SETTINGS(REAL("rate", 0.5), TEXT("name", "mine"), BOOLEAN("trainable", false)));
   lur_layer *dropout = make_in(c, "dropout", SETTINGS(REAL("rate", 0.5)));
   CHECK(strcmp(lur_layer_name(named), "mine") == 0 && !lur_layer_trainable(named));
   CHECK(strcmp(lur_layer_name(dropout), "dropout_1") == 0 && lur_layer_trainable(dropout));
@@ -84,12 +91,16 @@ static void test_names(void) {
   char text[128];
   memset(text, 'x', 100);
   text[100] = '\0';
-  CHECK_FAILS(lur_layer_new(c, "flatten", SETTINGS(TEXT("name", text)), &bad), LUR_EARG, "at most 95 bytes expected, got 100");
-  CHECK_FAILS(lur_layer_new(c, "flatten", SETTINGS(TEXT("name", "a"), TEXT("name", "b")), &bad), LUR_EARG, "'name' to 'flatten' is given twice");
-  CHECK_FAILS(lur_layer_new(c, "conv2", NULL, 0, &bad), LUR_EARG, "unknown layer kind 'conv2' (did you mean 'conv2d'?)");
-  CHECK_FAILS(lur_layer_new(c, "conv2d", SETTINGS(INT("filters", 3), INT("kernel", 3), INT("strides", 2)), &bad), LUR_EARG,
-              "unknown option 'strides' to 'conv2d' (did you mean 'stride'?)");
-  CHECK_FAILS(lur_layer_new(c, "conv2d", SETTINGS(INT("filters", 3)), &bad), LUR_EARG, "missing option 'kernel' to 'conv2d'");
+  CHECK_FAILS(lur_layer_new(c, "flatten", SETTINGS(TEXT("name", text)), &bad), LUR_EARG,
+              "at most 95 bytes expected, got 100");
+  CHECK_FAILS(lur_layer_new(c, "flatten", SETTINGS(TEXT("name", "a"), TEXT("name", "b")), &bad), LUR_EARG,
+              "'name' to 'flatten' is given twice");
+  CHECK_FAILS(lur_layer_new(c, "conv2", NULL, 0, &bad), LUR_EARG,
+              "unknown layer kind 'conv2' (did you mean 'conv2d'?)");
+  CHECK_FAILS(lur_layer_new(c, "conv2d", SETTINGS(INT("filters", 3), INT("kernel", 3), INT("strides", 2)), &bad),
+              LUR_EARG, "unknown option 'strides' to 'conv2d' (did you mean 'stride'?)");
+  CHECK_FAILS(lur_layer_new(c, "conv2d", SETTINGS(INT("filters", 3)), &bad), LUR_EARG,
+              "missing option 'kernel' to 'conv2d'");
   CHECK_FAILS(lur_layer_new(c, "concat", SETTINGS(INT("axis", 0)), &bad), LUR_EARG, "got 0");
   CHECK_FAILS(lur_layer_new(c, "reshape", SETTINGS(PAIR("shape", -1, -1)), &bad), LUR_EARG, "one -1 expected, got 2");
   CHECK(bad == NULL);
@@ -150,7 +161,8 @@ static void test_init_order(void) {
   CHECK_OK(lur_context_new(5, 2, &two));
   CHECK_OK(lur_context_new(6, 1, &other));
   lur_layer *a1 = built_dense(one, "a", 300, 300), *b1 = built_dense(one, "b", 300, 300);
-  lur_layer *b2 = built_dense(two, "b", 300, 300), *a2 = built_dense(two, "a", 300, 300), *a3 = built_dense(other, "a", 300, 300);
+  lur_layer *b2 = built_dense(two, "b", 300, 300), *a2 = built_dense(two, "a", 300, 300),
+            *a3 = built_dense(other, "a", 300, 300);
   CHECK(same_values(a1, a2) && same_values(b1, b2)); /* other order, other number of threads */
   CHECK(!same_values(a1, b1) && !same_values(a1, a3));
   CHECK_OK(lur_tensor_fill(lur_layer_weight(a1, 0), 0));
@@ -231,16 +243,40 @@ static void test_weight_shapes(void) {
     const char *names;
     int64_t parameters;
   } cases[] = {
-      {"conv2d", {{.name = "filters", .type = LUR_INT, .integer = 64}, {.name = "kernel", .type = LUR_INT, .integer = 3}}, 2,
-       {3, {149, 149, 32}}, "kernel bias", 18432 + 64},
+      {"conv2d",
+       {{.name = "filters", .type = LUR_INT, .integer = 64}, {.name = "kernel", .type = LUR_INT, .integer = 3}},
+       2,
+       {3, {149, 149, 32}},
+       "kernel bias",
+       18432 + 64},
       {"separable_conv2d",
-       {{.name = "filters", .type = LUR_INT, .integer = 728}, {.name = "kernel", .type = LUR_INT, .integer = 3}, {.name = "use_bias", .type = LUR_BOOL}}, 3,
-       {3, {37, 37, 256}}, "depthwise_kernel pointwise_kernel", 188672},
-      {"depthwise_conv2d", {{.name = "kernel", .type = LUR_INT, .integer = 3}}, 1, {3, {9, 9, 5}}, "depthwise_kernel bias", 50},
+       {{.name = "filters", .type = LUR_INT, .integer = 728},
+        {.name = "kernel", .type = LUR_INT, .integer = 3},
+        {.name = "use_bias", .type = LUR_BOOL}},
+       3,
+       {3, {37, 37, 256}},
+       "depthwise_kernel pointwise_kernel",
+       188672},
+      {"depthwise_conv2d",
+       {{.name = "kernel", .type = LUR_INT, .integer = 3}},
+       1,
+       {3, {9, 9, 5}},
+       "depthwise_kernel bias",
+       50},
       {"dense", {{.name = "units", .type = LUR_INT, .integer = 1000}}, 1, {1, {2048}}, "kernel bias", 2049000},
       {"batchnorm", {{0}}, 0, {3, {5, 5, 728}}, "gamma beta moving_mean moving_variance", 2912},
-      {"batchnorm", {{.name = "scale", .type = LUR_BOOL}}, 1, {3, {5, 5, 728}}, "beta moving_mean moving_variance", 2184},
-      {"batchnorm", {{.name = "scale", .type = LUR_BOOL}, {.name = "center", .type = LUR_BOOL}}, 2, {1, {10}}, "moving_mean moving_variance", 20}};
+      {"batchnorm",
+       {{.name = "scale", .type = LUR_BOOL}},
+       1,
+       {3, {5, 5, 728}},
+       "beta moving_mean moving_variance",
+       2184},
+      {"batchnorm",
+       {{.name = "scale", .type = LUR_BOOL}, {.name = "center", .type = LUR_BOOL}},
+       2,
+       {1, {10}},
+       "moving_mean moving_variance",
+       20}};
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
     lur_layer *layer = make(cases[i].kind, cases[i].settings, cases[i].n);
     CHECK_OK(lur_layer_build(layer, 1, &cases[i].sample));
@@ -267,7 +303,8 @@ static lur_status apply(lur_layer *layer, int n, lur_node *const *x, lur_shape *
 }
 
 /* Applies a fresh layer to inputs of the given shapes and compares the output's shape as text. */
-static void shape_case(const char *kind, const lur_setting *settings, int n, int ninputs, const lur_shape *inputs, const char *want) {
+static void shape_case(const char *kind, const lur_setting *settings, int n, int ninputs, const lur_shape *inputs,
+                       const char *want) {
   lur_node *x[3] = {NULL};
   lur_layer *layer = make(kind, settings, n);
   lur_shape got = {0};
@@ -277,7 +314,8 @@ static void shape_case(const char *kind, const lur_setting *settings, int n, int
     x[i] = input(name, inputs[i]);
   }
   CHECK_OK(apply(layer, ninputs, x, &got));
-  if (!CHECK(strcmp(lur_shape_format(&got, text), want) == 0)) fprintf(stderr, "  %s gives %s, not %s\n", kind, text, want);
+  if (!CHECK(strcmp(lur_shape_format(&got, text), want) == 0))
+    fprintf(stderr, "  %s gives %s, not %s\n", kind, text, want);
   for (int i = 0; i < ninputs; i++) lur_node_release(x[i]);
   lur_layer_release(layer);
 }
@@ -285,10 +323,13 @@ static void shape_case(const char *kind, const lur_setting *settings, int n, int
 static void test_shapes(void) {
   const lur_shape picture = {3, {147, 74, 8}}, vector = {1, {10}};
   const lur_shape three[3] = {{3, {4, 4, 2}}, {3, {4, 4, 3}}, {3, {4, 4, 5}}}, equal[3] = {picture, picture, picture};
-  shape_case("conv2d", SETTINGS(INT("filters", 5), INT("kernel", 3), INT("stride", 2), TEXT("padding", "same")), 1, &picture, "74x37x5");
-  shape_case("conv2d", SETTINGS(INT("filters", 5), PAIR("kernel", 1, 7), TEXT("activation", "relu")), 1, &picture, "147x68x5");
+  shape_case("conv2d", SETTINGS(INT("filters", 5), INT("kernel", 3), INT("stride", 2), TEXT("padding", "same")), 1,
+             &picture, "74x37x5");
+  shape_case("conv2d", SETTINGS(INT("filters", 5), PAIR("kernel", 1, 7), TEXT("activation", "relu")), 1, &picture,
+             "147x68x5");
   shape_case("depthwise_conv2d", SETTINGS(INT("kernel", 3)), 1, &picture, "145x72x8");
-  shape_case("separable_conv2d", SETTINGS(INT("filters", 6), INT("kernel", 3), TEXT("padding", "same")), 1, &picture, "147x74x6");
+  shape_case("separable_conv2d", SETTINGS(INT("filters", 6), INT("kernel", 3), TEXT("padding", "same")), 1, &picture,
+             "147x74x6");
   shape_case("dense", SETTINGS(INT("units", 4), TEXT("activation", "softmax")), 1, &vector, "4");
   shape_case("dense", SETTINGS(INT("units", 4)), 1, &picture, "147x74x4");
   shape_case("batchnorm", NULL, 0, 1, &picture, "147x74x8");
@@ -318,28 +359,38 @@ static void test_shapes(void) {
 
 static void test_messages(void) {
   lur_shape shape;
-  lur_node *wide = input("wide", (lur_shape){3, {19, 19, 728}}), *narrow = input("narrow", (lur_shape){3, {19, 19, 256}});
-  lur_node *vector = input("vector", (lur_shape){1, {10}}), *tiny = input("tiny", (lur_shape){3, {2, 2, 728}}), *index = NULL;
+  lur_node *wide = input("wide", (lur_shape){3, {19, 19, 728}}),
+           *narrow = input("narrow", (lur_shape){3, {19, 19, 256}});
+  lur_node *vector = input("vector", (lur_shape){1, {10}}), *tiny = input("tiny", (lur_shape){3, {2, 2, 728}}),
+           *index = NULL;
   CHECK_OK(lur_index(context, "rows", &index));
-  lur_layer *sep = make("separable_conv2d", SETTINGS(INT("filters", 4), INT("kernel", 3), TEXT("name", "block4_sepconv1")));
+  lur_layer *sep =
+      make("separable_conv2d", SETTINGS(INT("filters", 4), INT("kernel", 3), TEXT("name", "block4_sepconv1")));
   CHECK_OK(apply(sep, 1, &wide, &shape));
-  CHECK_FAILS(apply(sep, 1, &narrow, &shape), LUR_ESHAPE, "separable_conv2d 'block4_sepconv1': input has 256 channels, weights expect 728");
+  CHECK_FAILS(apply(sep, 1, &narrow, &shape), LUR_ESHAPE,
+              "separable_conv2d 'block4_sepconv1': input has 256 channels, weights expect 728");
   CHECK_FAILS(apply(sep, 1, &vector, &shape), LUR_ESHAPE, "input is 10 a sample, 3 dimensions (h w c) expected");
-  CHECK_FAILS(apply(sep, 1, &tiny, &shape), LUR_ESHAPE, "separable_conv2d 'block4_sepconv1': a window of 3 does not fit into 2");
-  CHECK_FAILS(apply(sep, 1, &index, &shape), LUR_ESHAPE, "separable_conv2d 'block4_sepconv1': input is scalar a sample");
+  CHECK_FAILS(apply(sep, 1, &tiny, &shape), LUR_ESHAPE,
+              "separable_conv2d 'block4_sepconv1': a window of 3 does not fit into 2");
+  CHECK_FAILS(apply(sep, 1, &index, &shape), LUR_ESHAPE,
+              "separable_conv2d 'block4_sepconv1': input is scalar a sample");
   CHECK_FAILS(apply(sep, 2, (lur_node *[]){wide, wide}, &shape), LUR_EARG, "block4_sepconv1");
   lur_layer *add = make("add", SETTINGS(TEXT("name", "add_3"))), *relu = make("relu", SETTINGS(TEXT("name", "act")));
   CHECK_FAILS(apply(add, 2, (lur_node *[]){wide, narrow}, &shape), LUR_ESHAPE,
               "add 'add_3': input 1 is 19x19x728, input 2 is 19x19x256 (equal shapes expected)");
   CHECK_FAILS(apply(relu, 1, &index, &shape), LUR_ETYPE, "relu 'act': input is i32, f32 expected");
-  lur_layer *concat = make("concat", SETTINGS(INT("axis", 1), TEXT("name", "join"))), *gather = make("gather", SETTINGS(TEXT("name", "left")));
-  CHECK_FAILS(apply(concat, 2, (lur_node *[]){wide, narrow}, &shape), LUR_ESHAPE,
-              "concat 'join': input 1 is 19x19x728, input 2 is 19x19x256 (equal but for the joined dimension expected)");
+  lur_layer *concat = make("concat", SETTINGS(INT("axis", 1), TEXT("name", "join"))),
+            *gather = make("gather", SETTINGS(TEXT("name", "left")));
+  CHECK_FAILS(
+      apply(concat, 2, (lur_node *[]){wide, narrow}, &shape), LUR_ESHAPE,
+      "concat 'join': input 1 is 19x19x728, input 2 is 19x19x256 (equal but for the joined dimension expected)");
   CHECK_OK(apply(gather, 2, (lur_node *[]){vector, index}, &shape));
   CHECK(shape.ndim == 1 && shape.dim[0] == 10);
-  CHECK_FAILS(apply(gather, 2, (lur_node *[]){vector, wide}, &shape), LUR_ETYPE, "gather 'left': its second input must be an index");
+  CHECK_FAILS(apply(gather, 2, (lur_node *[]){vector, wide}, &shape), LUR_ETYPE,
+              "gather 'left': its second input must be an index");
   lur_layer *reshape = make("reshape", SETTINGS(PAIR("shape", 3, -1), TEXT("name", "fold")));
-  CHECK_FAILS(apply(reshape, 1, &vector, &shape), LUR_ESHAPE, "reshape 'fold': a sample of 10 has 10 elements, they do not fill 3x-1");
+  CHECK_FAILS(apply(reshape, 1, &vector, &shape), LUR_ESHAPE,
+              "reshape 'fold': a sample of 10 has 10 elements, they do not fill 3x-1");
   lur_layer *layers[] = {sep, add, relu, concat, gather, reshape};
   for (int i = 0; i < 6; i++) lur_layer_release(layers[i]);
   lur_node *nodes[] = {wide, narrow, vector, tiny, index};
