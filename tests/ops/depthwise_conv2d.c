@@ -1,0 +1,69 @@
+/* depthwise_conv2d.c - cases of depthwise_conv2d. */
+#include "suite.h"
+
+enum { BIAS = 1, RELU_IN = 2, RELU = 4 };
+
+typedef struct row {
+  int n, h, w, c, kh, kw, sh, sw, oh, ow, top, left; /* padding written out: see the rule in conv2d.c */
+  int flags;
+} row;
+
+static const row rows[] = {
+    {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0},
+    {1, 1, 1, 3, 3, 3, 1, 1, 1, 1, 1, 1, 0},
+    {2, 6, 5, 3, 3, 3, 1, 1, 6, 5, 1, 1, 0},
+    {2, 6, 5, 3, 3, 3, 1, 1, 4, 3, 0, 0, BIAS},
+    {2, 6, 5, 7, 3, 3, 2, 2, 3, 3, 0, 1, 0},
+    {1, 7, 8, 16, 3, 3, 2, 2, 4, 4, 1, 0, BIAS},
+    {1, 10, 11, 3, 3, 3, 3, 3, 4, 4, 1, 0, 0},
+    {2, 7, 6, 3, 5, 5, 1, 1, 7, 6, 2, 2, BIAS},
+    {1, 9, 9, 2, 5, 5, 2, 2, 5, 5, 2, 2, 0},
+    {1, 9, 4, 5, 7, 1, 1, 1, 9, 4, 3, 0, 0},
+    {1, 4, 9, 5, 1, 7, 1, 1, 4, 9, 0, 3, BIAS},
+    {1, 8, 8, 4, 2, 2, 2, 2, 4, 4, 0, 0, 0},
+    {2, 6, 5, 3, 3, 3, 1, 1, 6, 5, 1, 1, RELU_IN},
+    {1, 7, 8, 17, 3, 3, 2, 2, 4, 4, 1, 0, RELU_IN | BIAS},
+    {2, 6, 5, 3, 3, 3, 1, 1, 6, 5, 1, 1, RELU},
+    {2, 6, 5, 33, 3, 3, 1, 1, 6, 5, 1, 1, RELU_IN | BIAS | RELU},
+    {2, 12, 13, 32, 3, 3, 1, 1, 12, 13, 1, 1, 0},
+    {1, 9, 9, 728, 3, 3, 1, 1, 9, 9, 1, 1, RELU_IN},
+    {2, 10, 10, 72, 3, 3, 1, 1, 10, 10, 1, 1, RELU_IN},
+    {1, 37, 5, 3, 3, 3, 2, 2, 19, 3, 1, 1, 0},
+};
+
+static op_case case_of(const row *r) {
+  op_case c = suite_case(LUR_OP_DEPTHWISE, "%dx%dx%dx%d, %dx%d stride %dx%d to %dx%d%s%s%s", r->n, r->h, r->w, r->c, r->kh, r->kw, r->sh,
+                         r->sw, r->oh, r->ow, r->flags & BIAS ? " bias" : "", r->flags & RELU_IN ? " relu_in" : "",
+                         r->flags & RELU ? " relu" : "");
+  c.desc.nx = 1;
+  c.desc.nw = r->flags & BIAS ? 2 : 1;
+  c.desc.x[0] = F32(r->n, r->h, r->w, r->c);
+  c.desc.w[0] = F32(r->kh, r->kw, r->c, 1);
+  c.desc.w[1] = F32(r->c);
+  c.desc.y = F32(r->n, r->oh, r->ow, r->c);
+  c.desc.u.conv = (lur_conv_desc){r->kh, r->kw, r->sh, r->sw, r->top, r->left, r->flags & RELU_IN, r->flags & RELU};
+  c.x[0] = r->flags & RELU_IN ? FILL_AWAY : FILL_UNIFORM;
+  c.optional = r->flags & RELU; /* relu is promised for inference only */
+  return c;
+}
+
+static void errors(suite *s) {
+  const lur_op_desc good = case_of(&rows[2]).desc;
+  lur_op_desc d = good;
+  d.w[0].shape.dim[3] = 2;
+  suite_reject(s, "multiplier 2", &d, LUR_ESHAPE, "multiplier 2");
+  d = good, d.w[0].shape.dim[2] = 4;
+  suite_reject(s, "wrong channels", &d, LUR_ESHAPE, "input has 3 channels, weights expect 4");
+  d = good, d.nx = 2, d.x[1] = d.y;
+  suite_reject(s, "a residual", &d, LUR_EARG, "inputs");
+  d = good, d.u.conv.pad_left = -1;
+  suite_reject(s, "negative padding", &d, LUR_EARG, "padding -1");
+}
+
+void ops_depthwise_conv2d(suite *s) {
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    op_case c = case_of(&rows[i]);
+    suite_check(s, &c);
+  }
+  errors(s);
+}

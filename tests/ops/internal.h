@@ -1,0 +1,71 @@
+/* internal.h - what the suite's own files share: guarded buffers, filled operands, the run of one variant. */
+#ifndef SUITE_INTERNAL_H
+#define SUITE_INTERNAL_H
+
+#include "suite.h"
+
+enum { MAX_DEVICES = 4 };
+
+struct suite {
+  int ndevices;
+  lur_device *devices[MAX_DEVICES]; /* devices[0] is ref */
+  int cases, checks, failed, skipped; /* of the kind that runs now */
+};
+
+/* ---- guarded device buffers (buffer.c) ---- */
+
+typedef struct buffer {
+  lur_device *device;
+  char *base; /* device memory: guard, payload, guard */
+  size_t bytes;
+} buffer;
+
+/* Filled with NaN when data is NULL. */
+lur_status buffer_new(lur_device *device, size_t bytes, const void *data, buffer *b);
+void *buffer_data(const buffer *b); /* NULL for a buffer of no bytes */
+lur_status buffer_poison(const buffer *b);
+/* Copies the payload to host (may be NULL); *intact tells whether both guards still stand. */
+lur_status buffer_read(const buffer *b, void *host, bool *intact);
+void buffer_free(buffer *b);
+
+/* ---- host operands (data.c) ---- */
+
+/* What goes into a case, made once: x, w, dy, and what dx and dw hold before. */
+typedef struct inputs {
+  void *x[LUR_MAX_OPERANDS];
+  float *w[LUR_MAX_WEIGHTS], *dy, *dx0[LUR_MAX_OPERANDS], *dw0[LUR_MAX_WEIGHTS];
+} inputs;
+
+/* What came out: NULL where nothing was asked. w: batch norm's moving statistics. */
+typedef struct outputs {
+  float *y, *w[LUR_MAX_WEIGHTS], *dx[LUR_MAX_OPERANDS], *dw[LUR_MAX_WEIGHTS];
+} outputs;
+
+size_t operand_bytes(const lur_operand *operand);
+int64_t operand_count(const lur_operand *operand);
+bool weight_present(const lur_op_desc *desc, int index);
+void *check_alloc(size_t bytes);
+void inputs_new(const op_case *c, inputs *in);
+void inputs_free(inputs *in);
+void outputs_free(outputs *out);
+
+/* ---- one run (variant.c) ---- */
+
+typedef struct variant {
+  const char *name;
+  unsigned want_dx, want_dw, dx_add;
+  bool in_place, dx_in_place;
+} variant;
+
+/* Plans, runs forward and, where gradients are wanted, backward, with guards and poison everywhere. False when the suite
+   has counted a failure. */
+bool variant_run(suite *s, lur_device *device, const op_case *c, const inputs *in, const variant *v, outputs *out);
+
+/* ---- finite differences (difference.c) ---- */
+
+/* Holds the gradients of `out` (from ref) against finite differences of sum(y * dy). */
+void difference_check(suite *s, const op_case *c, const inputs *in, const outputs *out);
+
+double rms(const float *v, int64_t count);
+
+#endif

@@ -1,0 +1,107 @@
+/* suite.h - the op suite: cases are data, every device runs them.
+ *
+ * A case is an op description, how to fill its operands, and tolerances. suite_check runs it on every device: forward
+ * and backward against ref, gradients of ref against finite differences, guard zones round every buffer, outputs,
+ * scratch and saved filled with NaN, input gradients overwritten and added, in place where the plan allows it, twice
+ * for the same bits. It refuses to know any op: a file per op kind holds that kind's table, its golden values and its
+ * bad descriptions. A new op: a file here, a row in main.c, a name in CMakeLists.txt. */
+#ifndef SUITE_H
+#define SUITE_H
+
+#include <stdio.h>
+
+#include "kernels/backend.h"
+
+typedef enum fill {
+  FILL_UNIFORM = 0, /* -1..1 */
+  FILL_AWAY,        /* 0.2..1 with either sign: away from a kink at zero */
+  FILL_POSITIVE,    /* 0.5..1.5 */
+  FILL_WIDE,        /* -4..4: logits */
+  FILL_DISTINCT,    /* a shuffle of evenly spaced numbers: no ties, no near ties */
+  FILL_TIES,        /* -1, 0 or 1 */
+  FILL_UNIT,        /* 0.05..0.95: probabilities */
+  FILL_ONE_HOT,     /* rows of the last dimension */
+  FILL_ROWS_OF_ONE, /* rows of positive numbers that sum to 1 */
+  FILL_BITS,        /* 0 or 1 */
+  FILL_SAMPLE,      /* sample weights: 0..2, every fourth 0 */
+  FILL_SMALL,       /* 0.01 of FILL_UNIFORM */
+  FILL_ZERO
+} fill;
+
+typedef struct op_case {
+  char name[96];
+  lur_op_desc desc;
+  fill x[LUR_MAX_OPERANDS], w[LUR_MAX_WEIGHTS];
+  int32_t limit;      /* i32 operands: 0..limit-1 */
+  double eps, atol;   /* of devices against ref: eps * (|ref| + rms(ref)) + atol; 0: suite's */
+  double step;        /* of finite differences; 0: the suite's */
+  double slope_atol;  /* of finite differences: added to 1e-3 * (|g| + rms(g)); 0: the suite's */
+  bool no_difference; /* discontinuous at the chosen point */
+  bool optional;      /* a device may answer LUR_EUNSUPPORTED */
+} op_case;
+
+typedef struct suite suite;
+
+/* ---- operands in a table's words ---- */
+
+#define SHAPE(...) ((lur_shape){(int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), {__VA_ARGS__}})
+#define F32(...) ((lur_operand){LUR_F32, SHAPE(__VA_ARGS__)})
+#define I32(...) ((lur_operand){LUR_I32, SHAPE(__VA_ARGS__)})
+
+/* An empty case; every gradient that exists is asked for by suite_check. */
+op_case suite_case(lur_op_kind kind, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Runs the case on every device. */
+void suite_check(suite *s, const op_case *c);
+
+/* The description must be refused on every device with this status and a message that holds the text. */
+void suite_reject(suite *s, const char *name, const lur_op_desc *desc, lur_status status, const char *text);
+
+/* ---- golden values ---- */
+
+typedef struct plain_args { /* host memory */
+  const void *x[LUR_MAX_OPERANDS];
+  float *w[LUR_MAX_WEIGHTS];
+  float *y;
+  const float *dy; /* NULL: no backward */
+  float *dx[LUR_MAX_OPERANDS], *dw[LUR_MAX_WEIGHTS];
+  uint64_t seed, step;
+} plain_args;
+
+int suite_devices(const suite *s);
+lur_device *suite_device(const suite *s, int index);
+/* Runs one op on a device with host arrays in and out; the desc's want_dx and want_dw say what comes back in dx and dw
+   (which starts from zero). False, and counted as failed, when something refuses. */
+bool suite_run(suite *s, lur_device *device, const lur_op_desc *desc, const plain_args *args);
+/* One check: counted, and printed when it failed. */
+bool suite_expect(suite *s, bool ok, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* |got - expected| <= atol + eps * |expected| for all. */
+void suite_near(suite *s, const char *what, const lur_device *device, const float *got, const double *expected, int64_t count,
+                double atol, double eps);
+
+/* Uniform numbers, the same on each run: a function of (key, index). */
+double suite_uniform(uint64_t key, int64_t index);
+
+/* ---- the kinds, one file each ---- */
+
+void ops_conv2d(suite *s);
+void ops_depthwise_conv2d(suite *s);
+void ops_dense(suite *s);
+void ops_batchnorm(suite *s);
+void ops_activation(suite *s);
+void ops_softmax(suite *s);
+void ops_pool(suite *s);
+void ops_global_pool(suite *s);
+void ops_binary(suite *s);
+void ops_affine(suite *s);
+void ops_concat(suite *s);
+void ops_gather(suite *s);
+void ops_dropout(suite *s);
+void ops_copy(suite *s);
+void ops_normalize(suite *s);
+void ops_reduce(suite *s);
+void ops_loss(suite *s);
+void ops_update(suite *s);
+void ops_device(suite *s);
+
+#endif

@@ -1,0 +1,195 @@
+/* update.c - optimizer updates against the same formulas written out in double, and the gradients' norm. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+
+enum { SLOTS = 3, STEPS = 4 };
+
+static const int64_t counts[SLOTS] = {1, 37, 1003};
+
+/* A case: an update, and what differs from slot to slot. lr_scale and weight_decay of slot i are multiplied by i + 1. */
+typedef struct row {
+  const char *name;
+  lur_update u;
+  float lr_scale, weight_decay;
+} row;
+
+static const row rows[] = {
+    {"sgd", {.rule = LUR_SGD, .lr = 0.01, .gradient_scale = 1}, 1, 0},
+    {"sgd decay", {.rule = LUR_SGD, .lr = 0.01, .gradient_scale = 1}, 1, 0.01f},
+    {"sgd momentum", {.rule = LUR_SGD, .lr = 0.01, .momentum = 0.9, .gradient_scale = 1}, 1, 0},
+    {"sgd nesterov", {.rule = LUR_SGD, .lr = 0.01, .momentum = 0.9, .nesterov = true, .gradient_scale = 1}, 1, 0},
+    {"sgd everything",
+     {.rule = LUR_SGD, .lr = 0.01, .momentum = 0.9, .nesterov = true, .gradient_scale = 0.5f, .clip_value = 0.3f}, 0.25f, 0.02f},
+    {"adam", {.rule = LUR_ADAM, .lr = 1e-3, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .gradient_scale = 1}, 1, 0},
+    {"adam everything",
+     {.rule = LUR_ADAM, .lr = 1e-3, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .gradient_scale = 3, .clip_value = 0.5f}, 0.5f, 0.01f},
+    {"adamw", {.rule = LUR_ADAMW, .lr = 1e-3, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .gradient_scale = 1}, 1, 0.01f},
+    {"adamw everything",
+     {.rule = LUR_ADAMW, .lr = 1e-3, .beta1 = 0.8, .beta2 = 0.99, .epsilon = 1e-6, .gradient_scale = 0.1f, .clip_value = 0.05f}, 2, 0.1f},
+    {"nadam",
+     {.rule = LUR_NADAM, .lr = 2e-3, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .m_scale = 1.7, .g_scale = 0.6, .v_scale = 500,
+      .gradient_scale = 1}, 1, 0},
+    {"nadam everything",
+     {.rule = LUR_NADAM, .lr = 2e-3, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .m_scale = 1.7, .g_scale = 0.6, .v_scale = 500,
+      .gradient_scale = 2, .clip_value = 0.7f}, 0.5f, 0.03f},
+};
+
+/* One element in double: the expected values. */
+typedef struct element {
+  double p, m, v;
+} element;
+
+static void step_element(const lur_update *u, double lr, double decay, bool momentum, double g, element *e) {
+  g *= (double)u->gradient_scale;
+  if (u->clip_value > 0) g = fmin(fmax(g, -(double)u->clip_value), (double)u->clip_value);
+  if (u->rule != LUR_ADAMW) g += decay * e->p;
+  if (u->rule == LUR_SGD) {
+    double velocity = (momentum ? u->momentum * e->m : 0) - lr * g;
+    e->p += momentum && u->nesterov ? u->momentum * velocity - lr * g : velocity;
+    e->m = velocity;
+    return;
+  }
+  e->m = u->beta1 * e->m + (1 - u->beta1) * g;
+  e->v = u->beta2 * e->v + (1 - u->beta2) * g * g;
+  if (u->rule == LUR_ADAMW) e->p *= 1 - lr * decay;
+  if (u->rule == LUR_NADAM)
+    e->p -= lr * (u->g_scale * g + u->m_scale * e->m) / (sqrt(u->v_scale * e->v) + u->epsilon);
+  else
+    e->p -= lr * e->m / (sqrt(e->v) + u->epsilon);
+}
+
+/* The device's side of one slot. */
+typedef struct arrays {
+  buffer p, g, m, v;
+  float *host;
+} arrays;
+
+static float start_value(int slot, int64_t i) { return (float)(2 * suite_uniform((uint64_t)(10 + slot), i) - 1); }
+static float gradient_value(int slot, int64_t i) { return (float)(2 * suite_uniform((uint64_t)(20 + slot), i) - 1); }
+
+static lur_status arrays_new(lur_device *device, int slot, arrays *a) {
+  int64_t n = counts[slot];
+  size_t bytes = sizeof(float) * (size_t)n;
+  a->host = check_alloc(bytes);
+  for (int64_t i = 0; i < n; i++) a->host[i] = gradient_value(slot, i);
+  LUR_TRY(buffer_new(device, bytes, a->host, &a->g));
+  for (int64_t i = 0; i < n; i++) a->host[i] = start_value(slot, i);
+  LUR_TRY(buffer_new(device, bytes, a->host, &a->p));
+  memset(a->host, 0, bytes);
+  LUR_TRY(buffer_new(device, bytes, a->host, &a->m));
+  return buffer_new(device, bytes, a->host, &a->v);
+}
+
+static void arrays_free(arrays *a) {
+  buffer_free(&a->p), buffer_free(&a->g), buffer_free(&a->m), buffer_free(&a->v);
+  free(a->host);
+}
+
+static void compare(suite *s, lur_device *device, const char *name, const char *role, const buffer *b, arrays *a, int slot,
+                    const double *expected) {
+  char what[96];
+  bool intact = false;
+  snprintf(what, sizeof what, "%s, slot %d: %s", name, slot, role);
+  lur_status status = buffer_read(b, a->host, &intact);
+  if (suite_expect(s, status == LUR_OK && intact, "%s on %s: wrote outside", what, device->name))
+    suite_near(s, what, device, a->host, expected, counts[slot], 1e-6, 3e-6);
+}
+
+/* Steps slot `slot` of row r in double and compares p, m, v. */
+static void check_slot(suite *s, lur_device *device, const row *r, int slot, arrays *a) {
+  size_t n = (size_t)counts[slot];
+  bool momentum = r->u.rule == LUR_SGD && r->u.momentum != 0, adaptive = r->u.rule != LUR_SGD;
+  double *p = check_alloc(n * sizeof(double)), *m = check_alloc(n * sizeof(double)), *v = check_alloc(n * sizeof(double));
+  double lr = r->u.lr * (double)r->lr_scale * (slot + 1), decay = (double)r->weight_decay * (slot + 1);
+  for (size_t i = 0; i < n; i++) {
+    element e = {(double)start_value(slot, (int64_t)i), 0, 0};
+    for (int t = 0; t < STEPS; t++) step_element(&r->u, lr, decay, momentum, (double)gradient_value(slot, (int64_t)i), &e);
+    p[i] = e.p, m[i] = e.m, v[i] = e.v;
+  }
+  compare(s, device, r->name, "p", &a->p, a, slot, p);
+  if (momentum || adaptive) compare(s, device, r->name, "m", &a->m, a, slot, m);
+  if (adaptive) compare(s, device, r->name, "v", &a->v, a, slot, v);
+  for (size_t i = 0; i < n; i++) p[i] = (double)gradient_value(slot, (int64_t)i);
+  compare(s, device, r->name, "g, which it may only read", &a->g, a, slot, p);
+  free(p), free(m), free(v);
+}
+
+static void check_row(suite *s, lur_device *device, const row *r) {
+  arrays a[SLOTS];
+  lur_slot slots[SLOTS];
+  lur_status status = LUR_OK;
+  memset(a, 0, sizeof a);
+  for (int k = 0; k < SLOTS && status == LUR_OK; k++) {
+    status = arrays_new(device, k, &a[k]);
+    bool momentum = r->u.rule != LUR_SGD || r->u.momentum != 0;
+    slots[k] = (lur_slot){buffer_data(&a[k].p), buffer_data(&a[k].g), momentum ? buffer_data(&a[k].m) : NULL,
+                          r->u.rule != LUR_SGD ? buffer_data(&a[k].v) : NULL, counts[k], r->lr_scale * (float)(k + 1),
+                          r->weight_decay * (float)(k + 1)};
+  }
+  for (int t = 0; t < STEPS && status == LUR_OK; t++) status = lur_device_update(device, &r->u, slots, SLOTS);
+  if (status == LUR_OK) status = lur_device_sync(device);
+  if (suite_expect(s, status == LUR_OK, "%s on %s: %s", r->name, device->name, lur_last_error()))
+    for (int k = 0; k < SLOTS; k++) check_slot(s, device, r, k, &a[k]);
+  for (int k = 0; k < SLOTS; k++) arrays_free(&a[k]);
+}
+
+/* keras.md section 6: p = 1, constant g = 0.1, Keras 2.0.6's Nadam with its own schedule. */
+static void nadam_golden(suite *s, lur_device *device) {
+  static const double expected[] = {0.9978870966545795, 0.996319728097734, 0.9948552939811123};
+  const float zero = 0, one = 1, g = 0.1f;
+  buffer p, gradient, m, v;
+  double schedule = 1;
+  bool ok = buffer_new(device, 4, &one, &p) == LUR_OK && buffer_new(device, 4, &g, &gradient) == LUR_OK &&
+            buffer_new(device, 4, &zero, &m) == LUR_OK && buffer_new(device, 4, &zero, &v) == LUR_OK;
+  if (!suite_expect(s, ok, "nadam on %s: %s", device->name, lur_last_error())) return;
+  lur_slot slot = {buffer_data(&p), buffer_data(&gradient), buffer_data(&m), buffer_data(&v), 1, 1, 0};
+  for (int t = 1; t <= 3; t++) {
+    double now = 0.9 * (1 - 0.5 * pow(0.96, 0.004 * t)), next = 0.9 * (1 - 0.5 * pow(0.96, 0.004 * (t + 1)));
+    schedule *= now;
+    lur_update u = {.rule = LUR_NADAM, .lr = 0.002, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .m_scale = next / (1 - schedule * next),
+                    .g_scale = (1 - now) / (1 - schedule), .v_scale = 1 / (1 - pow(0.999, t)), .gradient_scale = 1};
+    float got = 0;
+    bool intact = false;
+    ok = lur_device_update(device, &u, &slot, 1) == LUR_OK && buffer_read(&p, &got, &intact) == LUR_OK && intact;
+    if (suite_expect(s, ok, "nadam on %s: %s", device->name, lur_last_error()))
+      suite_near(s, "nadam of Keras 2.0.6", device, &got, &expected[t - 1], 1, 3e-7, 0);
+  }
+  buffer_free(&p), buffer_free(&gradient), buffer_free(&m), buffer_free(&v);
+}
+
+static void check_norm(suite *s, lur_device *device) {
+  arrays a[SLOTS];
+  lur_slot slots[SLOTS] = {{0}};
+  double expected = 0, sum = -1, again = -2;
+  lur_status status = LUR_OK;
+  memset(a, 0, sizeof a);
+  for (int k = 0; k < SLOTS && status == LUR_OK; k++) {
+    status = arrays_new(device, k, &a[k]);
+    slots[k].g = buffer_data(&a[k].g);
+    slots[k].count = counts[k];
+    for (int64_t i = 0; i < counts[k]; i++) expected += (double)gradient_value(k, i) * (double)gradient_value(k, i);
+  }
+  if (status == LUR_OK) status = lur_device_gradient_norm(device, slots, SLOTS, &sum);
+  if (status == LUR_OK) status = lur_device_gradient_norm(device, slots, SLOTS, &again);
+  suite_expect(s, status == LUR_OK && fabs(sum - expected) <= 1e-6 * expected, "gradient_norm on %s: %.12g, expected %.12g", device->name,
+               sum, expected);
+  suite_expect(s, sum == again || !device->backend->host_memory, "gradient_norm on %s: other bits the second time", device->name);
+  if (status == LUR_OK) status = lur_device_gradient_norm(device, slots, 0, &sum);
+  suite_expect(s, status == LUR_OK && sum == 0, "gradient_norm on %s: %g over no slots", device->name, sum);
+  for (int k = 0; k < SLOTS; k++) arrays_free(&a[k]);
+}
+
+void ops_update(suite *s) {
+  for (int k = 0; k < s->ndevices; k++) {
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) check_row(s, s->devices[k], &rows[i]);
+    nadam_golden(s, s->devices[k]);
+    check_norm(s, s->devices[k]);
+    lur_update wrong = {.rule = (lur_update_rule)9, .gradient_scale = 1};
+    lur_status status = lur_device_update(s->devices[k], &wrong, NULL, 0);
+    suite_expect(s, status == LUR_EARG, "an unknown rule on %s: %s", s->devices[k]->name, lur_status_name(status));
+  }
+  s->cases = (int)(sizeof rows / sizeof *rows);
+}
