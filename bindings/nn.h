@@ -15,6 +15,11 @@ void lur_push_node(lua_State *L, lur_node *node);
 
 /* Adds nn.model, nn.load, nn.from_json to the table on top of the stack, and registers the class. */
 void lur_add_model(lua_State *L);
+/* nn.seq, and the metatable of what it makes. */
+int lur_new_chain(lua_State *L);
+void lur_register_chain(lua_State *L);
+/* tostring(model): the layer table. */
+int lur_model_tostring(lua_State *L);
 /* model:compile */
 int lur_model_compile_method(lua_State *L);
 
