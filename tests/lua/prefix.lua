@@ -69,3 +69,36 @@ test("prefix: training the head gives the losses and weights of training the who
   for step = 1, 5 do near(parts[step], whole[step], 1e-4) end
   near((whole_kernel - parts_kernel):abs():max(), 0, 1e-4)
 end)
+
+test("prefix: its loader gives the pictures in data.loader's order, and can skip", function()
+  local folder = harness.folder "prefix"
+  local run_folder = require "lurcher.run_folder"
+  for class = 1, 2 do
+    assert(run_folder.make_folders(("%s/class%d"):format(folder, class)))
+    for i = 1, 5 do
+      local picture = lurcher.zeros{ 40, 40, 3, dtype = "u8" }:fill(20 * i + class)
+      assert(lurcher.image.save(("%s/class%d/%d.png"):format(folder, class, i), picture))
+    end
+  end
+  local set = assert(lurcher.data.folder{ folder })
+  local model = build()
+  model:freeze{ to = "add_2" }
+  local part = prefix.split(model, "image")
+  local loaded = part:load{ set, size = 48, batch = 4, workers = 1, quiet = true }
+  local ours = loaded:loader{ batch = 3, seed = 5, output = "predictions" }
+  local run = part.trunk:compile{ device = "cpu" }
+  assert(#ours == 4)
+  for epoch = 0, 1 do
+    local next_batch = ours:epoch(epoch)
+    for theirs in lurcher.data.loader{ set, size = 48, batch = 3, seed = 5, workers = 1 }:epoch(epoch) do
+      local batch = next_batch()
+      assert((batch.predictions - theirs.class):abs():max() == 0)
+      near((batch.features - run:predict{ image = theirs.image }.add_2):abs():max(), 0, 1e-5)
+    end
+    assert(next_batch() == nil)
+  end
+  local skipped, whole = ours:epoch(1, 2), ours:epoch(1)
+  whole()
+  whole()
+  assert((skipped().features - whole().features):abs():max() == 0)
+end)
