@@ -18,8 +18,9 @@ local tolerance = 1e-4
 
 --- What the program prints for one picture and layer, as a table.
 local function features(layer, image)
-  local command = ("'%s' features --weights '%s/data/weights/xception_imagenet_block1-13.h5' --layer %s --size 224 '%s'")
-    :format(harness.program, folder, layer, folder .. "/" .. image)
+  local weights = folder .. "/data/weights/xception_imagenet_block1-13.h5"
+  local command = ("'%s' features --weights '%s' --layer %s --size 224 '%s'"):format(harness.program, weights, layer,
+    folder .. "/" .. image)
   local pipe = assert(io.popen(command))
   local text = pipe:read "a"
   assert(pipe:close(), text)
