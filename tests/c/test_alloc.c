@@ -1,5 +1,6 @@
 /* test_alloc.c - every allocation made to fail in turn: each case ends with LUR_ENOMEM, gives everything back, and
- * passes once no allocation fails. A new case: a struct of what it holds, a function of LUR_TRY steps, a row in `cases`. */
+ * passes once no allocation fails. A few failures may be survived: texts of messages that turn out not to be needed.
+ * A new case: a function of LUR_TRY steps that puts what it makes into `held`, a row in `cases`. */
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -7,7 +8,7 @@
 #include "tests/c/check.h"
 #include "tests/c/failing_alloc.h"
 
-enum { MOST = 16 };
+enum { MOST = 16, SURVIVED = 4 };
 
 /* What a case holds: released in one place, however far the case came. */
 typedef struct held {
@@ -65,7 +66,8 @@ static lur_status tensors(held *h) {
   return lur_tensor_cast(t[12], LUR_F16, &t[13]);
 }
 
-static lur_status layer(held *h, int index, const char *kind, const lur_setting *settings, int n, int nx, lur_node *const *x) {
+static lur_status layer(held *h, int index, const char *kind, const lur_setting *settings, int n, int nx,
+                        lur_node *const *x) {
   LUR_TRY(lur_layer_new(h->context, kind, settings, n, &h->layers[index]));
   return lur_layer_apply(h->layers[index], nx, x, &h->nodes[index]);
 }
@@ -162,15 +164,18 @@ static lur_status run_case(case_fn *fn) {
 /* Returns how many allocations the case makes. */
 static long fail_each(const char *name, case_fn *fn, bool from_then_on) {
   long before = alloc_live();
+  int survived = 0;
   for (long n = 1; n < 20000; n++) {
     alloc_fail_at(n, from_then_on);
     lur_status status = run_case(fn);
     bool hit = alloc_failed();
     alloc_fail_at(0, false);
-    int good = CHECK(status == (hit ? LUR_ENOMEM : LUR_OK)) && CHECK(alloc_live() == before);
+    if (hit && status == LUR_OK) survived++;
+    int good = CHECK(status == LUR_OK || (hit && status == LUR_ENOMEM)) && CHECK(alloc_live() == before) &&
+               CHECK(survived <= SURVIVED);
     if (!good) {
-      fprintf(stderr, "  case %s, allocation %ld%s: %s (%s), %ld blocks left\n", name, n, from_then_on ? " and all after" : "",
-              lur_status_name(status), lur_last_error(), alloc_live() - before);
+      fprintf(stderr, "  case %s, allocation %ld%s: %s (%s), %ld blocks left\n", name, n,
+              from_then_on ? " and all after" : "", lur_status_name(status), lur_last_error(), alloc_live() - before);
       before = alloc_live();
     }
     if (!hit) return n - 1;
@@ -183,7 +188,11 @@ int main(void) {
   static const struct {
     const char *name;
     case_fn *fn;
-  } cases[] = {{"tensors", tensors}, {"definition", definition}, {"training", training}, {"checkpoint", checkpoint}, {"archive", archive}};
+  } cases[] = {{"tensors", tensors},
+               {"definition", definition},
+               {"training", training},
+               {"checkpoint", checkpoint},
+               {"archive", archive}};
   snprintf(file, sizeof file, "test_alloc_%ld.safetensors", (long)getpid());
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
     CHECK_OK(run_case(cases[i].fn)); /* libraries make what they keep for good now */
