@@ -1,11 +1,123 @@
 /* cpu.c - the table of the cpu backend: ref with rows replaced by oneDNN and by our own vectorised loops.
  *
- * Memory, devices and every row that is not named here are ref's (kernels/backend.c asks the parent). A row lives
- * in the file of its op; to add one, write kernels/cpu/OP.c, declare its kernel in cpu.h and name it below. */
-#include "kernels/backend.h"
+ * Memory and every row that is not named here are ref's (kernels/backend.c asks the parent). A row lives in the file
+ * of its op; to add one, write kernels/cpu/OP.c, declare its kernel in cpu.h and name it below. */
+#include "kernels/cpu/cpu.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static lur_status cpu_open(lur_device *device) {
+  lur_cpu *cpu = calloc(1, sizeof *cpu);
+  if (!cpu) return lur_fail(LUR_ENOMEM, "%s: no memory for the device", device->name);
+  cpu->loops = lur_loops_pick();
+  lur_status status = lur_dnn_open(&cpu->dnn);
+  if (status != LUR_OK) {
+    free(cpu);
+    return lur_blame(status, "%s", device->name);
+  }
+  device->state = cpu;
+  return LUR_OK;
+}
+
+static void cpu_close(lur_device *device) {
+  lur_cpu *cpu = device->state;
+  if (!cpu) return;
+  lur_dnn_close(cpu->dnn);
+  free(cpu);
+  device->state = NULL;
+}
+
+const lur_loops *lur_loops_pick(void) {
+#if defined(__x86_64__)
+  const char *asked = getenv("LURCHER_CPU_ISA");
+  __builtin_cpu_init();
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+  if (asked && strcmp(asked, "portable") == 0) return &lur_loops_portable;
+  if (avx512 && !(asked && strcmp(asked, "avx2") == 0)) return &lur_loops_avx512;
+  if (avx2) return &lur_loops_avx2;
+#endif
+  return &lur_loops_portable;
+}
+
+lur_status lur_cpu_plan_parent(lur_op *op) {
+  op->kernel = lur_ref_backend.kernels[op->desc.kind];
+  return op->kernel->plan(op);
+}
+
+bool lur_cpu_all_f32(const lur_op *op) {
+  const lur_op_desc *d = &op->desc;
+  bool all = d->y.dtype == LUR_F32;
+  for (int i = 0; i < d->nx; i++) all = all && d->x[i].dtype == LUR_F32;
+  for (int i = 0; i < d->nw; i++) all = all && (d->w[i].shape.ndim == 0 || d->w[i].dtype == LUR_F32);
+  return all;
+}
+
+void lur_cpu_put(const lur_loops *loops, float *dst, const float *src, int64_t count, bool add) {
+  if (dst == src && !add) return;
+  const int64_t blocks = cpu_blocks(count);
+#pragma omp parallel for schedule(static) if (blocks > 1)
+  for (int64_t b = 0; b < blocks; b++) {
+    const int64_t at = b * CPU_BLOCK, n = cpu_block_size(count, b);
+    if (add)
+      loops->affine(1, 0, src + at, dst + at, true, n);
+    else
+      memcpy(dst + at, src + at, sizeof(float) * (size_t)n);
+  }
+}
+
+void lur_cpu_mask(const lur_loops *loops, const float *y, const float *dy, float *out, int64_t count) {
+  const int64_t blocks = cpu_blocks(count);
+#pragma omp parallel for schedule(static) if (blocks > 1)
+  for (int64_t b = 0; b < blocks; b++)
+    loops->mask(y + b * CPU_BLOCK, dy + b * CPU_BLOCK, out + b * CPU_BLOCK, cpu_block_size(count, b));
+}
+
+size_t lur_cpu_columns_scratch(int parts, int64_t c) {
+  return (size_t)parts * (size_t)c * (sizeof(double) + sizeof(float));
+}
+
+/* scratch: parts x c sums, then parts x c floats of work. */
+void lur_cpu_columns(const lur_loops *loops, int parts, const float *dy, int64_t rows, int64_t c, void *scratch, float *db) {
+  double *sums = scratch;
+  float *work = (float *)(sums + parts * c);
+#pragma omp parallel for schedule(static, 1) if (parts > 1)
+  for (int p = 0; p < parts; p++) {
+    const int64_t begin = cpu_part_start(rows, parts, p), end = cpu_part_start(rows, parts, p + 1);
+    memset(sums + p * c, 0, sizeof *sums * (size_t)c);
+    loops->column_sums(dy + begin * c, end - begin, c, work + p * c, sums + p * c);
+  }
+  for (int64_t i = 0; i < c; i++) {
+    double sum = 0;
+    for (int p = 0; p < parts; p++) sum += sums[p * c + i];
+    db[i] = (float)((double)db[i] + sum);
+  }
+}
 
 const lur_backend lur_cpu_backend = {
     .name = "cpu",
     .parent = &lur_ref_backend,
     .host_memory = true,
+    .open = cpu_open,
+    .close = cpu_close,
+    .update = lur_cpu_update,
+    .gradient_norm = lur_cpu_gradient_norm,
+    .kernels = {
+        [LUR_OP_CONV2D] = &lur_cpu_conv2d,
+        [LUR_OP_DEPTHWISE] = &lur_cpu_depthwise,
+        [LUR_OP_DENSE] = &lur_cpu_dense,
+        [LUR_OP_BATCHNORM] = &lur_cpu_batchnorm,
+        [LUR_OP_ACTIVATION] = &lur_cpu_activation,
+        [LUR_OP_SOFTMAX] = &lur_cpu_softmax,
+        [LUR_OP_POOL] = &lur_cpu_pool,
+        [LUR_OP_GLOBAL_POOL] = &lur_cpu_global_pool,
+        [LUR_OP_BINARY] = &lur_cpu_binary,
+        [LUR_OP_AFFINE] = &lur_cpu_affine,
+        [LUR_OP_CONCAT] = &lur_cpu_concat,
+        [LUR_OP_GATHER] = &lur_cpu_gather,
+        [LUR_OP_DROPOUT] = &lur_cpu_dropout,
+        [LUR_OP_COPY] = &lur_cpu_copy,
+    },
 };

@@ -211,14 +211,21 @@ function options.complete(spec, values)
   return true
 end
 
-local function complain(spec, message)
-  io.stdout:flush()
-  io.stderr:write(("lurcher %s: %s\ntry 'lurcher %s --help'\n"):format(spec.name, message, spec.name))
-  os.exit(2, true)
+--- An error message without the position Lua puts before it; the whole of it under LURCHER_TRACEBACK.
+local function plain_message(err)
+  if os.getenv "LURCHER_TRACEBACK" then return debug.traceback(tostring(err), 3) end
+  local text = tostring(err)
+  return text:match("^[^\n]-%.lua:%d+: (.*)$") or text:match("^%[[^\n]-%]:%d+: (.*)$") or text
 end
 
---- Parses `args`, then calls `body(values, given)`. Ends the program with code 2 for a wrong command line, and with the
--- number that body returns, if it returns one; what body raises is the caller's: the program prints it in one line.
+local function complain(spec, message, code)
+  io.stdout:flush()
+  io.stderr:write(("lurcher %s: %s\n"):format(spec.name, message))
+  os.exit(code, true)
+end
+
+--- Parses `args`, then runs `body(values, given)`; ends the program with code 2 for a wrong command line, 1 (and one
+-- line on standard error) where body raises, body's own number where it returns one.
 -- @param spec the declaration; `spec.adjust(values, given)` may complete values (from a run folder) before checks.
 function options.main(spec, args, body)
   local values, given = options.read(spec, args)
@@ -226,17 +233,18 @@ function options.main(spec, args, body)
     print(options.help(spec))
     os.exit(0, true)
   end
-  if not values then complain(spec, given) end
+  if not values then complain(spec, given .. "\ntry 'lurcher " .. spec.name .. " --help'", 2) end
   if spec.adjust then
     local adjusted, message = spec.adjust(values, given)
-    if not adjusted then complain(spec, message) end
+    if not adjusted then complain(spec, message, 2) end
     values = adjusted
   end
   local complete, missing = options.complete(spec, values)
-  if not complete then complain(spec, missing) end
-  local code = body(values, given)
+  if not complete then complain(spec, missing .. "\ntry 'lurcher " .. spec.name .. " --help'", 2) end
+  local ok, result = xpcall(body, plain_message, values, given)
+  if not ok then complain(spec, result, 1) end
   io.stdout:flush()
-  if math.type(code) == "integer" and code ~= 0 then os.exit(code, true) end
+  if math.type(result) == "integer" and result ~= 0 then os.exit(result, true) end
 end
 
 return options

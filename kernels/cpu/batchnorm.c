@@ -1,0 +1,197 @@
+/* batchnorm.c - batch norm in two passes forward and two back. Definition: kernels/ref/batchnorm.c.
+ *
+ * Forward in training: one pass for the statistics, one that normalises, adds the residual and applies the ReLU.
+ * Backward: one pass for the two sums of each channel, one for dx. The ReLU's mask is not kept: without a residual it
+ * is worked out again from x, which backward reads anyway. saved: per channel mean, scale, shift and, scale without gamma,
+ * the reciprocal deviation (floats). */
+#include "kernels/cpu/cpu.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MEAN, SCALE, SHIFT, RECIPROCAL, KEPT }; /* rows of c floats in saved */
+
+typedef struct norm_plan {
+  int64_t rows, c;
+  int parts;
+  bool gate_norm; /* backward works the ReLU's mask out from x */
+} norm_plan;
+
+static void release(lur_op *op) {
+  free(op->state);
+  op->state = NULL;
+}
+
+/* Sums of all parts, then their float work. */
+static size_t sums_bytes(const norm_plan *p) {
+  return (size_t)p->parts * 2 * (size_t)p->c * (sizeof(double) + sizeof(float));
+}
+
+static size_t kept_bytes(const norm_plan *p) { return (sizeof(float) * KEPT * (size_t)p->c + 63) / 64 * 64; }
+
+static lur_status plan(lur_op *op) {
+  const lur_op_desc *d = &op->desc;
+  const lur_batchnorm_desc *u = &d->u.batchnorm;
+  if (!lur_cpu_all_f32(op)) return lur_cpu_plan_parent(op);
+  norm_plan *p = calloc(1, sizeof *p);
+  if (!p) return lur_fail(LUR_ENOMEM, "no memory for a plan");
+  op->state = p;
+  p->c = cpu_last(&d->x[0].shape);
+  p->rows = lur_shape_count(&d->x[0].shape) / p->c;
+  p->parts = cpu_parts(p->rows);
+  op->in_place = true;
+  op->forward_scratch = u->batch ? sums_bytes(p) : 0;
+  if (!cpu_wants(op)) {
+    op->forward_scratch += kept_bytes(p);
+    return LUR_OK;
+  }
+  op->saved_bytes = kept_bytes(p);
+  op->dx_in_place = true;
+  op->backward_x = d->want_dw & 1u || (u->batch && d->want_dx & 1u) ? 1u : 0;
+  p->gate_norm = u->relu && op->backward_x && d->nx == 1;
+  op->backward_y = u->relu && !p->gate_norm;
+  op->backward_scratch = sums_bytes(p) + sizeof(float) * 3 * (size_t)p->c;
+  return LUR_OK;
+}
+
+/* Sum of column i over the parts, whose rows are 2c long. */
+static double total(const norm_plan *p, const double *sums, int64_t i) {
+  double sum = 0;
+  for (int part = 0; part < p->parts; part++) sum += sums[part * 2 * p->c + i];
+  return sum;
+}
+
+static void move(float *statistic, double batch, double momentum) {
+  *statistic = (float)((double)*statistic - ((double)*statistic - batch) * (1 - momentum));
+}
+
+/* Fills sums with every part's sums of x - x[0] and of its square. */
+static void batch_sums(lur_op *op, const float *x, double *sums) {
+  const norm_plan *p = op->state;
+  const lur_loops *loops = cpu_loops(op);
+  const int64_t width = 2 * p->c;
+  float *work = (float *)(sums + p->parts * width);
+#pragma omp parallel for schedule(static, 1)
+  for (int part = 0; part < p->parts; part++) {
+    const int64_t begin = cpu_part_start(p->rows, p->parts, part), end = cpu_part_start(p->rows, p->parts, part + 1);
+    memset(sums + part * width, 0, sizeof *sums * (size_t)width);
+    loops->norm_stats(x + begin * p->c, x, end - begin, p->c, work + part * width, sums + part * width);
+  }
+}
+
+/* Mean, scale, shift and reciprocal deviation of every channel; moves the moving statistics. */
+static void prepare(lur_op *op, const lur_args *args, const double *sums, float *kept) {
+  const norm_plan *p = op->state;
+  const lur_batchnorm_desc *u = &op->desc.u.batchnorm;
+  const float *x = args->x[0], *gamma = u->has_gamma ? args->w[0] : NULL, *beta = u->has_beta ? args->w[1] : NULL;
+  float *moving_mean = args->w[2], *moving_variance = args->w[3];
+  const int64_t c = p->c;
+  for (int64_t i = 0; i < c; i++) {
+    double mean = (double)moving_mean[i], variance = (double)moving_variance[i];
+    if (u->batch) {
+      const double offset = total(p, sums, i) / (double)p->rows;
+      mean = (double)x[i] + offset;
+      variance = total(p, sums, c + i) / (double)p->rows - offset * offset;
+      if (variance < 0) variance = 0;
+      move(&moving_mean[i], mean, u->momentum);
+      move(&moving_variance[i], variance, u->momentum);
+    }
+    const double reciprocal = 1 / sqrt(variance + u->epsilon), scale = gamma ? (double)gamma[i] * reciprocal : reciprocal;
+    const float rounded = (float)mean;
+    kept[MEAN * c + i] = rounded;
+    kept[SCALE * c + i] = (float)scale;
+    /* What rounding the mean to float took away goes into the shift. */
+    kept[SHIFT * c + i] = (float)((beta ? (double)beta[i] : 0) + ((double)rounded - mean) * scale);
+    kept[RECIPROCAL * c + i] = (float)reciprocal;
+  }
+}
+
+static lur_norm norm_of(const norm_plan *p, const float *kept) {
+  return (lur_norm){kept + MEAN * p->c, kept + SCALE * p->c, kept + SHIFT * p->c};
+}
+
+static lur_status forward(lur_op *op, const lur_args *args) {
+  const norm_plan *p = op->state;
+  const lur_batchnorm_desc *u = &op->desc.u.batchnorm;
+  const lur_loops *loops = cpu_loops(op);
+  const float *x = args->x[0], *residual = op->desc.nx == 2 ? args->x[1] : NULL;
+  float *kept = op->saved_bytes ? args->saved : args->scratch;
+  double *sums = (double *)((char *)args->scratch + (op->saved_bytes ? 0 : kept_bytes(p)));
+  if (u->batch) batch_sums(op, x, sums);
+  prepare(op, args, sums, kept);
+  const lur_norm norm = norm_of(p, kept);
+#pragma omp parallel for schedule(static, 1)
+  for (int part = 0; part < p->parts; part++) {
+    const int64_t begin = cpu_part_start(p->rows, p->parts, part), end = cpu_part_start(p->rows, p->parts, part + 1);
+    const int64_t at = begin * p->c;
+    loops->norm_forward(&norm, x + at, residual ? residual + at : NULL, u->relu, (float *)args->y + at, end - begin, p->c);
+  }
+  return LUR_OK;
+}
+
+static void gradient_sums(lur_op *op, const lur_args *args, const lur_norm *norm, double *sums) {
+  const norm_plan *p = op->state;
+  const lur_loops *loops = cpu_loops(op);
+  const float *x = op->backward_x ? args->x[0] : NULL, *gate = op->backward_y ? args->y : NULL, *dy = args->dy;
+  const int64_t width = 2 * p->c;
+  float *work = (float *)(sums + p->parts * width);
+#pragma omp parallel for schedule(static, 1)
+  for (int part = 0; part < p->parts; part++) {
+    const int64_t begin = cpu_part_start(p->rows, p->parts, part), end = cpu_part_start(p->rows, p->parts, part + 1);
+    const int64_t at = begin * p->c;
+    memset(sums + part * width, 0, sizeof *sums * (size_t)width);
+    loops->norm_sums(norm, x ? x + at : NULL, gate ? gate + at : NULL, p->gate_norm, dy + at, end - begin, p->c,
+                     work + part * width, sums + part * width);
+  }
+}
+
+/* Adds dgamma and dbeta, and fills k: dx = g * k0 + (x - mean) * k1 + k2. */
+static void channel_gradients(lur_op *op, const lur_args *args, const double *sums, const float *kept, float *k) {
+  const norm_plan *p = op->state;
+  const lur_op_desc *d = &op->desc;
+  float *dgamma = d->want_dw & 1u ? args->dw[0] : NULL, *dbeta = d->want_dw & 2u ? args->dw[1] : NULL;
+  const int64_t c = p->c;
+  for (int64_t i = 0; i < c; i++) {
+    const double plain = sums ? total(p, sums, i) : 0, scaled = sums ? total(p, sums, c + i) : 0;
+    const double r = (double)kept[RECIPROCAL * c + i], scale = (double)kept[SCALE * c + i];
+    if (dgamma) dgamma[i] = (float)((double)dgamma[i] + scaled * r);
+    if (dbeta) dbeta[i] = (float)((double)dbeta[i] + plain);
+    const bool batch = d->u.batchnorm.batch;
+    k[i] = (float)scale;
+    k[c + i] = batch ? (float)(-scale * r * r * scaled / (double)p->rows) : 0.0f;
+    k[2 * c + i] = batch ? (float)(-scale * plain / (double)p->rows) : 0.0f;
+  }
+}
+
+static void input_gradients(lur_op *op, const lur_args *args, const lur_norm *norm, const float *k) {
+  const norm_plan *p = op->state;
+  const lur_op_desc *d = &op->desc;
+  const lur_loops *loops = cpu_loops(op);
+  const bool need_x = p->gate_norm || (d->u.batchnorm.batch && d->want_dx & 1u);
+  const float *x = need_x ? args->x[0] : NULL, *gate = op->backward_y ? args->y : NULL, *dy = args->dy;
+  float *dx = d->want_dx & 1u ? args->dx[0] : NULL, *dx1 = d->want_dx & 2u ? args->dx[1] : NULL;
+#pragma omp parallel for schedule(static, 1)
+  for (int part = 0; part < p->parts; part++) {
+    const int64_t begin = cpu_part_start(p->rows, p->parts, part), end = cpu_part_start(p->rows, p->parts, part + 1);
+    const int64_t at = begin * p->c;
+    loops->norm_back(norm, k, x ? x + at : NULL, gate ? gate + at : NULL, p->gate_norm, dy + at, dx ? dx + at : NULL,
+                     args->dx_add & 1u, dx1 ? dx1 + at : NULL, args->dx_add & 2u, end - begin, p->c);
+  }
+}
+
+static lur_status backward(lur_op *op, const lur_args *args) {
+  const norm_plan *p = op->state;
+  const lur_op_desc *d = &op->desc;
+  const float *kept = args->saved;
+  const lur_norm norm = norm_of(p, kept);
+  double *sums = args->scratch;
+  float *k = (float *)((char *)args->scratch + sums_bytes(p));
+  const bool need_sums = d->want_dw & 3u || (d->u.batchnorm.batch && d->want_dx & 1u);
+  if (need_sums) gradient_sums(op, args, &norm, sums);
+  channel_gradients(op, args, need_sums ? sums : NULL, kept, k);
+  if (d->want_dx & 3u) input_gradients(op, args, &norm, k);
+  return LUR_OK;
+}
+
+const lur_kernel lur_cpu_batchnorm = {plan, forward, backward, release};

@@ -1,0 +1,211 @@
+/* conv.c - conv2d on oneDNN. Definition: kernels/ref/conv.c.
+ *
+ * Activations stay plain NHWC. The gradients of a 1x1 convolution are matrix products: dx is another 1x1 convolution,
+ * of dy with the weights read as [co ci], and dw is x transposed times dy. Under a stride both work on the sampled
+ * pixels only: dx is computed dense in scratch and scattered, x is packed. Other kernels use oneDNN's own gradients. */
+#include "kernels/cpu/cpu.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct conv {
+  lur_dnn_conv s;
+  bool pointwise, strided;      /* 1x1; 1x1 with a stride */
+  lur_dnn_call *forward, *dx, *dx_add, *dw;
+  int parts;
+  int64_t x_count, y_count, small_count; /* small: n oh ow ci, of the strided form */
+  size_t masked_bytes, small_bytes;      /* at the front of backward's scratch: dy behind the ReLU; strided x or dx */
+} conv;
+
+static size_t bytes_of(int64_t count) { return (sizeof(float) * (size_t)count + 63) / 64 * 64; }
+
+static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
+
+static void release(lur_op *op) {
+  conv *c = op->state;
+  if (!c) return;
+  lur_dnn_release(c->forward);
+  lur_dnn_release(c->dx);
+  lur_dnn_release(c->dx_add);
+  lur_dnn_release(c->dw);
+  free(c);
+  op->state = NULL;
+}
+
+static lur_dnn_conv sizes_of(const lur_op_desc *d) {
+  const int64_t *x = d->x[0].shape.dim, *y = d->y.shape.dim;
+  const lur_conv_desc *u = &d->u.conv;
+  return (lur_dnn_conv){x[0],        x[1],        x[2],        x[3],        y[1],       y[2],       y[3],
+                        u->kernel_h, u->kernel_w, u->stride_h, u->stride_w, u->pad_top, u->pad_left};
+}
+
+static lur_status plan_dx(lur_op *op, conv *c) {
+  lur_dnn *dnn = cpu_dnn(op);
+  if (c->pointwise) {
+    lur_dnn_conv back = {c->s.n, c->s.oh, c->s.ow, c->s.co, c->s.oh, c->s.ow, c->s.ci, 1, 1, 1, 1, 0, 0};
+    LUR_TRY(lur_dnn_conv_forward(dnn, &back, true, 0, &c->dx));
+    if (!c->strided) LUR_TRY(lur_dnn_conv_forward(dnn, &back, true, LUR_DNN_ACCUMULATE, &c->dx_add));
+  } else {
+    LUR_TRY(lur_dnn_conv_backward_data(dnn, &c->s, &c->dx));
+  }
+  return LUR_OK;
+}
+
+static lur_status plan_dw(lur_op *op, conv *c) {
+  if (c->pointwise)
+    return lur_dnn_matmul(cpu_dnn(op), c->s.ci, c->s.co, c->s.n * c->s.oh * c->s.ow, LUR_DNN_TRANSPOSED, LUR_DNN_PLAIN,
+                          LUR_DNN_ACCUMULATE, &c->dw);
+  return lur_dnn_conv_backward_weights(cpu_dnn(op), &c->s, &c->dw);
+}
+
+static lur_status plan_backward(lur_op *op, conv *c) {
+  const lur_op_desc *d = &op->desc;
+  if (d->want_dx & 1u) LUR_TRY(plan_dx(op, c));
+  if (d->want_dw & 1u) LUR_TRY(plan_dw(op, c));
+  op->backward_x = d->want_dw & 1u;
+  op->backward_y = d->u.conv.relu;
+  if (d->u.conv.relu) c->masked_bytes = bytes_of(c->y_count);
+  /* The copy of x for dw, the dense dx of a strided form and the dx that waits to be added use one place in turn. */
+  if (c->strided)
+    c->small_bytes = bytes_of(c->small_count);
+  else if (!c->pointwise && d->want_dx & 1u)
+    c->small_bytes = bytes_of(c->x_count);
+  size_t rest = larger(lur_dnn_scratch(c->dx), lur_dnn_scratch(c->dx_add));
+  rest = larger(rest, lur_dnn_scratch(c->dw));
+  if (d->want_dw & 2u) rest = larger(rest, lur_cpu_columns_scratch(c->parts, c->s.co));
+  op->backward_scratch = c->masked_bytes + c->small_bytes + rest;
+  return LUR_OK;
+}
+
+/* Shapes that oneDNN refuses, such as fewer outputs than would fit, go to the definition. */
+static lur_status plan_again_by_parent(lur_op *op) {
+  op->forward_scratch = op->backward_scratch = 0;
+  op->backward_x = 0;
+  op->backward_y = false;
+  return lur_cpu_plan_parent(op);
+}
+
+static lur_status plan(lur_op *op) {
+  const lur_op_desc *d = &op->desc;
+  if (!lur_cpu_all_f32(op)) return lur_cpu_plan_parent(op);
+  conv *c = calloc(1, sizeof *c);
+  if (!c) return lur_fail(LUR_ENOMEM, "no memory for a plan");
+  op->state = c;
+  c->s = sizes_of(d);
+  c->pointwise = c->s.kh == 1 && c->s.kw == 1;
+  c->strided = c->pointwise && (c->s.sh > 1 || c->s.sw > 1 || c->s.oh != c->s.ih || c->s.ow != c->s.iw);
+  c->x_count = lur_shape_count(&d->x[0].shape);
+  c->y_count = lur_shape_count(&d->y.shape);
+  c->small_count = c->s.n * c->s.oh * c->s.ow * c->s.ci;
+  c->parts = cpu_parts(c->y_count / c->s.co);
+  unsigned post = (d->nw == 2 ? LUR_DNN_BIAS : 0u) | (d->u.conv.relu && d->nx == 1 ? LUR_DNN_RELU : 0u);
+  lur_status status = lur_dnn_conv_forward(cpu_dnn(op), &c->s, false, post, &c->forward);
+  if (status == LUR_OK) op->forward_scratch = lur_dnn_scratch(c->forward);
+  if (status == LUR_OK && cpu_wants(op)) status = plan_backward(op, c);
+  if (status == LUR_OK) return LUR_OK;
+  release(op);
+  return status == LUR_EUNSUPPORTED ? plan_again_by_parent(op) : status;
+}
+
+static void add_residual(const lur_op *op, const float *residual, float *y) {
+  const conv *c = op->state;
+  const lur_loops *loops = cpu_loops(op);
+  const lur_binary_desc add = {LUR_ADD, op->desc.u.conv.relu};
+  const int64_t blocks = cpu_blocks(c->y_count);
+#pragma omp parallel for schedule(static) if (blocks > 1)
+  for (int64_t b = 0; b < blocks; b++)
+    loops->binary(&add, y + b * CPU_BLOCK, residual + b * CPU_BLOCK, y + b * CPU_BLOCK, cpu_block_size(c->y_count, b));
+}
+
+static lur_status forward(lur_op *op, const lur_args *args) {
+  const conv *c = op->state;
+  const lur_dnn_args run = {.src = args->x[0],
+                            .weights = args->w[0],
+                            .bias = op->desc.nw == 2 ? args->w[1] : NULL,
+                            .dst = args->y,
+                            .scratch = args->scratch};
+  LUR_TRY(lur_dnn_run(c->forward, &run));
+  if (op->desc.nx == 2) add_residual(op, args->x[1], args->y);
+  return LUR_OK;
+}
+
+/* Row r of n*oh of the sampled pixels: small is its ow x ci, whole the picture row it samples. */
+static const float *sampled_row(const conv *c, const float *whole, int64_t r) {
+  return whole + (r / c->s.oh * c->s.ih + r % c->s.oh * c->s.sh) * c->s.iw * c->s.ci;
+}
+
+static void pack(const conv *c, const float *x, float *small) {
+#pragma omp parallel for schedule(static)
+  for (int64_t r = 0; r < c->s.n * c->s.oh; r++) {
+    const float *from = sampled_row(c, x, r);
+    float *to = small + r * c->s.ow * c->s.ci;
+    for (int64_t i = 0; i < c->s.ow; i++)
+      memcpy(to + i * c->s.ci, from + i * c->s.sw * c->s.ci, sizeof(float) * (size_t)c->s.ci);
+  }
+}
+
+static void scatter_row(const conv *c, const lur_loops *loops, const float *small, float *to, bool add) {
+  for (int64_t i = 0; i < c->s.ow; i++) {
+    float *cell = to + i * c->s.sw * c->s.ci;
+    if (add)
+      loops->affine(1, 0, small + i * c->s.ci, cell, true, c->s.ci);
+    else
+      memcpy(cell, small + i * c->s.ci, sizeof(float) * (size_t)c->s.ci);
+  }
+}
+
+/* Every row of dx: zero where nothing was sampled, unless it is being added to. */
+static void scatter(const conv *c, const lur_loops *loops, const float *small, float *dx, bool add) {
+#pragma omp parallel for schedule(static)
+  for (int64_t r = 0; r < c->s.n * c->s.ih; r++) {
+    const int64_t picture = r / c->s.ih, iy = r % c->s.ih, oy = iy / c->s.sh;
+    float *to = dx + r * c->s.iw * c->s.ci;
+    if (!add) memset(to, 0, sizeof(float) * (size_t)(c->s.iw * c->s.ci));
+    if (iy % c->s.sh == 0 && oy < c->s.oh) scatter_row(c, loops, small + (picture * c->s.oh + oy) * c->s.ow * c->s.ci, to, add);
+  }
+}
+
+static lur_status backward_input(lur_op *op, const lur_args *args, const float *dy, float *small, void *scratch) {
+  const conv *c = op->state;
+  const bool add = args->dx_add & 1u;
+  lur_dnn_args run = {.src = dy, .weights = args->w[0], .dst = args->dx[0], .scratch = scratch};
+  if (c->pointwise && !c->strided) return lur_dnn_run(add ? c->dx_add : c->dx, &run);
+  if (c->strided || add) run.dst = small;
+  LUR_TRY(lur_dnn_run(c->dx, &run));
+  if (c->strided)
+    scatter(c, cpu_loops(op), small, args->dx[0], add);
+  else if (add)
+    lur_cpu_put(cpu_loops(op), args->dx[0], small, c->x_count, true);
+  return LUR_OK;
+}
+
+static lur_status backward_weights(lur_op *op, const lur_args *args, const float *dy, float *small, void *scratch) {
+  const conv *c = op->state;
+  const float *x = args->x[0];
+  if (c->strided) {
+    pack(c, x, small);
+    x = small;
+  }
+  const lur_dnn_args run = {.src = x, .weights = dy, .dst = args->dw[0], .scratch = scratch};
+  return lur_dnn_run(c->dw, &run);
+}
+
+static lur_status backward(lur_op *op, const lur_args *args) {
+  const lur_op_desc *d = &op->desc;
+  const conv *c = op->state;
+  char *scratch = args->scratch;
+  float *masked = (float *)scratch, *small = (float *)(scratch + c->masked_bytes);
+  void *rest = scratch + c->masked_bytes + c->small_bytes;
+  const float *dy = args->dy;
+  if (d->u.conv.relu) {
+    lur_cpu_mask(cpu_loops(op), args->y, dy, masked, c->y_count);
+    dy = masked;
+  }
+  if (d->want_dw & 1u) LUR_TRY(backward_weights(op, args, dy, small, rest));
+  if (d->want_dw & 2u) lur_cpu_columns(cpu_loops(op), c->parts, dy, c->y_count / c->s.co, c->s.co, rest, args->dw[1]);
+  if (d->want_dx & 1u) LUR_TRY(backward_input(op, args, dy, small, rest));
+  if (d->want_dx & 2u) lur_cpu_put(cpu_loops(op), args->dx[1], dy, c->y_count, args->dx_add & 2u);
+  return LUR_OK;
+}
+
+const lur_kernel lur_cpu_conv2d = {plan, forward, backward, release};

@@ -1,0 +1,62 @@
+/* cpu.h - what the files of the cpu backend share: the rows, the device's state, and how work is cut into parts.
+ *
+ * Sums are cut into a number of parts that is fixed when the op is planned, one after another in a fixed order: the same
+ * number of threads at plan gives the same bits, whatever runs later. Work whose pieces do not meet is cut freely. */
+#ifndef LUR_CPU_H
+#define LUR_CPU_H
+
+#include <omp.h>
+
+#include "kernels/backend.h"
+#include "kernels/cpu/dnn.h"
+#include "kernels/cpu/loops/loops.h"
+
+extern const lur_kernel lur_cpu_conv2d, lur_cpu_depthwise, lur_cpu_dense, lur_cpu_batchnorm, lur_cpu_activation, lur_cpu_softmax,
+    lur_cpu_pool, lur_cpu_global_pool, lur_cpu_binary, lur_cpu_affine, lur_cpu_concat, lur_cpu_gather, lur_cpu_dropout,
+    lur_cpu_copy;
+
+lur_status lur_cpu_update(lur_device *device, const lur_update *update, const lur_slot *slots, int n);
+lur_status lur_cpu_gradient_norm(lur_device *device, const lur_slot *slots, int n, double *sum);
+
+typedef struct lur_cpu {
+  lur_dnn *dnn;
+  const lur_loops *loops;
+} lur_cpu;
+
+static inline lur_dnn *cpu_dnn(const lur_op *op) { return ((const lur_cpu *)op->device->state)->dnn; }
+static inline const lur_loops *cpu_loops(const lur_op *op) { return ((const lur_cpu *)op->device->state)->loops; }
+
+/* Hands the op to the parent's kernel: for types and sizes that ours do not serve. */
+lur_status lur_cpu_plan_parent(lur_op *op);
+bool lur_cpu_all_f32(const lur_op *op); /* every operand, weight and y */
+
+enum { CPU_BLOCK = 8192, CPU_MAX_PARTS = 256 };
+
+static inline bool cpu_wants(const lur_op *op) { return op->desc.want_dx || op->desc.want_dw; }
+static inline int64_t cpu_min(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t cpu_last(const lur_shape *s) { return s->ndim > 0 ? s->dim[s->ndim - 1] : 1; }
+
+/* Parts for `items` pieces of work: one a thread, never more than the pieces. */
+static inline int cpu_parts(int64_t items) {
+  int threads = omp_get_max_threads();
+  if (threads > CPU_MAX_PARTS) threads = CPU_MAX_PARTS;
+  return items < threads ? (items > 0 ? (int)items : 1) : threads;
+}
+
+/* Where part `i` of `parts` starts among `items`. */
+static inline int64_t cpu_part_start(int64_t items, int parts, int i) { return items * i / parts; }
+
+/* Number of CPU_BLOCK pieces of count elements: loops over them are `omp parallel for`. */
+static inline int64_t cpu_blocks(int64_t count) { return (count + CPU_BLOCK - 1) / CPU_BLOCK; }
+static inline int64_t cpu_block_size(int64_t count, int64_t block) { return cpu_min(CPU_BLOCK, count - block * CPU_BLOCK); }
+
+/* dst = src or dst += src, over all threads. dst may be src when not adding. */
+void lur_cpu_put(const lur_loops *loops, float *dst, const float *src, int64_t count, bool add);
+/* out = dy where y > 0, else 0. */
+void lur_cpu_mask(const lur_loops *loops, const float *y, const float *dy, float *out, int64_t count);
+
+/* db[i] += sum over rows of dy[r, i], with lur_cpu_columns_scratch(parts, c) bytes of scratch. */
+size_t lur_cpu_columns_scratch(int parts, int64_t c);
+void lur_cpu_columns(const lur_loops *loops, int parts, const float *dy, int64_t rows, int64_t c, void *scratch, float *db);
+
+#endif

@@ -1,0 +1,79 @@
+/* loops.h - our own inner loops, one table an instruction set; the op files choose ranges and threads, these run on
+ * one thread and touch nothing outside their range.
+ *
+ * The bodies stand in elementwise.h, batchnorm.h, depthwise.h, pool.h and update.h, written once over vector.h, and are
+ * compiled by loops_portable.c, loops_avx2.c and loops_avx512.c. A new loop: a field here, a body there, a line in table.h. */
+#ifndef LUR_CPU_LOOPS_H
+#define LUR_CPU_LOOPS_H
+
+#include "kernels/backend.h"
+
+/* A picture and a window over it; c channels. */
+typedef struct lur_window_shape {
+  int64_t ih, iw, oh, ow, c;
+  int kh, kw, sh, sw, pt, pl;
+} lur_window_shape;
+
+/* One channel of a batch norm: y = (x - mean) * scale + shift, scale = gamma / deviation, shift = beta. */
+typedef struct lur_norm {
+  const float *mean, *scale, *shift;
+} lur_norm;
+
+typedef struct lur_binary_grads {
+  const float *a, *b, *y, *dy; /* a, b: NULL where the slope needs none; y: NULL without relu */
+  float *da, *db;              /* NULL where not wanted */
+  bool add_a, add_b;
+} lur_binary_grads;
+
+typedef struct lur_loops {
+  const char *name;
+
+  /* ---- element by element over n ---- */
+  void (*activate)(lur_activation function, const float *x, float *y, int64_t n);
+  void (*activate_back)(lur_activation function, const float *v, const float *dy, float *dx, bool add, int64_t n);
+  void (*binary)(const lur_binary_desc *desc, const float *a, const float *b, float *y, int64_t n);
+  void (*binary_back)(const lur_binary_desc *desc, const lur_binary_grads *g, int64_t n);
+  void (*affine)(float scale, float shift, const float *x, float *y, bool add, int64_t n); /* y = or += */
+  void (*mask)(const float *y, const float *dy, float *out, int64_t n);                    /* dy where y > 0 */
+
+  /* ---- rows x c ---- */
+  void (*column_sums)(const float *x, int64_t rows, int64_t c, float *work, double *sums); /* sums[c] +=; work: c floats */
+  void (*softmax)(const float *x, float *y, int64_t rows, int64_t c);
+  void (*softmax_back)(const float *y, const float *dy, float *dx, bool add, int64_t rows, int64_t c);
+
+  /* sums[c] += sum (x - pivot), sums[c..2c] += sum (x - pivot)^2; work: 2c floats. */
+  void (*norm_stats)(const float *x, const float *pivot, int64_t rows, int64_t c, float *work, double *sums);
+  void (*norm_forward)(const lur_norm *norm, const float *x, const float *residual, bool relu, float *y, int64_t rows, int64_t c);
+  /* g = dy, where the gate lets it through. gate_y: y > 0; else gate_norm: norm of x > 0; else all.
+     sums[c] += sum g, sums[c..2c] += sum g * (x - mean), or nothing with x NULL; work: 2c floats. */
+  void (*norm_sums)(const lur_norm *norm, const float *x, const float *gate_y, bool gate_norm, const float *dy, int64_t rows,
+                    int64_t c, float *work, double *sums);
+  /* dx = g * k[0..c] + (x - mean) * k[c..2c] + k[2c..3c]; with x NULL the first product alone. residual: dx1 = g. */
+  void (*norm_back)(const lur_norm *norm, const float *k, const float *x, const float *gate_y, bool gate_norm, const float *dy,
+                    float *dx, bool add, float *dx1, bool add1, int64_t rows, int64_t c);
+
+  /* ---- depthwise convolution of one picture; rows y0..y1 of the result ---- */
+  void (*depthwise)(const lur_window_shape *s, const float *x, bool relu_in, const float *w, const float *bias, bool relu, float *y,
+                    int64_t y0, int64_t y1);
+  /* Rows y0..y1 of the input: dx (NULL: not wanted) = or +=, sums[kh kw c] += x * dy (NULL: not wanted).
+     x may be NULL when neither dw nor relu_in asks for it. */
+  void (*depthwise_back)(const lur_window_shape *s, const float *x, bool relu_in, const float *w, const float *dy, float *dx,
+                         bool add, double *sums, int64_t y0, int64_t y1);
+
+  /* ---- pooling of one picture ---- */
+  void (*max_pool)(const lur_window_shape *s, const float *x, float *y, uint8_t *winner, int64_t y0, int64_t y1); /* winner: NULL */
+  void (*max_pool_back)(const lur_window_shape *s, const float *dy, const uint8_t *winner, float *dx, bool add, int64_t y0, int64_t y1);
+  void (*avg_pool)(const lur_window_shape *s, const float *x, float *y, int64_t y0, int64_t y1);
+  void (*avg_pool_back)(const lur_window_shape *s, const float *dy, float *dx, bool add, int64_t y0, int64_t y1);
+
+  /* ---- optimizers: elements begin..end of one slot ---- */
+  void (*update)(const lur_update *u, const lur_slot *slot, int64_t begin, int64_t end);
+  double (*squares)(const float *g, int64_t n);
+} lur_loops;
+
+extern const lur_loops lur_loops_portable, lur_loops_avx2, lur_loops_avx512;
+
+/* The widest table this processor runs; LURCHER_CPU_ISA=portable|avx2|avx512 asks for a narrower one (tests). */
+const lur_loops *lur_loops_pick(void);
+
+#endif

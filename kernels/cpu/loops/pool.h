@@ -1,0 +1,152 @@
+/* pool.h - bodies of the pooling loops. Compiled by loops_*.c only.
+ *
+ * A maximum notes its winner as the number of the tap in the window (ky * kw + kx), one byte a cell; gradients are
+ * gathered by each input cell from the windows that cover it, so that rows are independent of each other. */
+
+INLINE void vstore_bytes(uint8_t *p, ivec v, int n) {
+#if LANES_ == 16
+  _mm512_mask_cvtepi32_storeu_epi8(p, (__mmask16)((1u << n) - 1), (__m512i)v);
+#else
+  for (int i = 0; i < n; i++) p[i] = (uint8_t)v[i];
+#endif
+}
+
+/* dy where the winner is `tap`, else 0. */
+INLINE vec vwon(const uint8_t *winner, int tap, vec dy, int n) {
+#if LANES_ == 16
+  __m128i bytes = _mm_maskz_loadu_epi8((__mmask16)((1u << n) - 1), winner);
+  return (vec)_mm512_maskz_mov_ps(_mm_cmpeq_epi8_mask(bytes, _mm_set1_epi8((char)tap)), (__m512)dy);
+#else
+  ivec who = {0};
+  for (int i = 0; i < n; i++) who[i] = winner[i];
+  return (vec)((who == tap) & (ivec)dy);
+#endif
+}
+
+INLINE void vbest(vec *best, ivec *who, vec v, int tap) {
+#if LANES_ == 16
+  __mmask16 greater = _mm512_cmp_ps_mask((__m512)v, (__m512)*best, _CMP_GT_OQ);
+  *best = (vec)_mm512_mask_mov_ps((__m512)*best, greater, (__m512)v);
+  *who = (ivec)_mm512_mask_mov_epi32((__m512i)*who, greater, _mm512_set1_epi32(tap));
+#else
+  ivec greater = v > *best;
+  *best = (vec)((greater & (ivec)v) | (~greater & (ivec)*best));
+  *who = (greater & tap) | (~greater & *who);
+#endif
+}
+
+/* The taps of a window that lie in the picture: ky0..ky1, kx0..kx1. */
+typedef struct taps {
+  int ky0, ky1, kx0, kx1;
+} taps;
+
+INLINE int tap_first(int64_t origin) { return origin < 0 ? (int)-origin : 0; }
+INLINE int tap_end(int64_t origin, int kernel, int64_t extent) {
+  return origin + kernel > extent ? (int)(extent - origin) : kernel;
+}
+
+INLINE taps taps_of(const lur_window_shape *s, int64_t oy, int64_t ox) {
+  int64_t y = oy * s->sh - s->pt, x = ox * s->sw - s->pl;
+  return (taps){tap_first(y), tap_end(y, s->kh, s->ih), tap_first(x), tap_end(x, s->kw, s->iw)};
+}
+
+INLINE void max_cell(const lur_window_shape *s, const float *x, taps k, float *y, uint8_t *winner, int64_t at, int n) {
+  const int first = k.ky0 * s->kw + k.kx0;
+  vec best = vload(x + (k.ky0 * s->iw + k.kx0) * s->c + at, n);
+  ivec who = (ivec){0} + first;
+  for (int ky = k.ky0; ky < k.ky1; ky++)
+    for (int kx = k.kx0; kx < k.kx1; kx++) {
+      vec v = vload(x + (ky * s->iw + kx) * s->c + at, n);
+      if (winner)
+        vbest(&best, &who, v, ky * s->kw + kx);
+      else
+        best = vmax(best, v);
+    }
+  vstore(y + at, best, n);
+  if (winner) vstore_bytes(winner + at, who, n);
+}
+
+INLINE void max_cell_all(const lur_window_shape *s, const float *x, taps k, float *y, uint8_t *winner) {
+#define MAX_AT(at, n) max_cell(s, x, k, y, winner, at, n)
+  FOR_LANES(at, s->c, MAX_AT);
+#undef MAX_AT
+}
+
+/* x of a window is addressed from its (possibly outside) first cell. */
+INLINE int64_t window_origin(const lur_window_shape *s, int64_t oy, int64_t ox) {
+  return ((oy * s->sh - s->pt) * s->iw + ox * s->sw - s->pl) * s->c;
+}
+
+static void max_pool(const lur_window_shape *s, const float *x, float *y, uint8_t *winner, int64_t y0, int64_t y1) {
+  for (int64_t oy = y0; oy < y1; oy++)
+    for (int64_t ox = 0; ox < s->ow; ox++) {
+      const taps k = taps_of(s, oy, ox);
+      const int64_t origin = window_origin(s, oy, ox), to = (oy * s->ow + ox) * s->c;
+      const lur_window_shape three = {s->ih, s->iw, s->oh, s->ow, s->c, 3, 3, s->sh, s->sw, s->pt, s->pl};
+      const bool whole = s->kh == 3 && s->kw == 3 && k.ky0 == 0 && k.kx0 == 0 && k.ky1 == 3 && k.kx1 == 3;
+      const float *from = (const float *)((uintptr_t)x + (uintptr_t)(origin * 4));
+      if (whole && winner)
+        max_cell_all(&three, from, (taps){0, 3, 0, 3}, y + to, winner + to);
+      else if (whole)
+        max_cell_all(&three, from, (taps){0, 3, 0, 3}, y + to, NULL);
+      else
+        max_cell_all(s, from, k, y + to, winner ? winner + to : NULL);
+    }
+}
+
+/* Gathers into input cell (iy, ix), channels at..at+n. winner NULL: an average. */
+INLINE void pool_cell_back(const lur_window_shape *s, const float *dy, const uint8_t *winner, float *dx, bool add, int64_t iy,
+                           int64_t ix, int64_t at, int n) {
+  vec sum = vset(0);
+  for (int ky = (int)((iy + s->pt) % s->sh); ky < s->kh; ky += s->sh) {
+    int64_t oy = (iy + s->pt - ky) / s->sh;
+    if (iy + s->pt < ky || oy >= s->oh) continue;
+    for (int kx = (int)((ix + s->pl) % s->sw); kx < s->kw; kx += s->sw) {
+      int64_t ox = (ix + s->pl - kx) / s->sw;
+      if (ix + s->pl < kx || ox >= s->ow) continue;
+      const int64_t from = (oy * s->ow + ox) * s->c + at;
+      vec g = vload(dy + from, n);
+      if (winner) {
+        sum += vwon(winner + from, ky * s->kw + kx, g, n);
+      } else {
+        const taps k = taps_of(s, oy, ox);
+        sum = vfma(g, vset(1.0f / (float)((k.ky1 - k.ky0) * (k.kx1 - k.kx0))), sum);
+      }
+    }
+  }
+  put(dx + (iy * s->iw + ix) * s->c + at, sum, add, n);
+}
+
+static void max_pool_back(const lur_window_shape *s, const float *dy, const uint8_t *winner, float *dx, bool add, int64_t y0,
+                          int64_t y1) {
+#define POOL_BACK_AT(at, n) pool_cell_back(s, dy, winner, dx, add, iy, ix, at, n)
+  for (int64_t iy = y0; iy < y1; iy++)
+    for (int64_t ix = 0; ix < s->iw; ix++) FOR_LANES(at, s->c, POOL_BACK_AT);
+#undef POOL_BACK_AT
+}
+
+INLINE void avg_cell(const lur_window_shape *s, const float *x, taps k, float *y, int64_t at, int n) {
+  vec sum = vset(0);
+  for (int ky = k.ky0; ky < k.ky1; ky++)
+    for (int kx = k.kx0; kx < k.kx1; kx++) sum += vload(x + (ky * s->iw + kx) * s->c + at, n);
+  vstore(y + at, sum * vset(1.0f / (float)((k.ky1 - k.ky0) * (k.kx1 - k.kx0))), n);
+}
+
+static void avg_pool(const lur_window_shape *s, const float *x, float *y, int64_t y0, int64_t y1) {
+  for (int64_t oy = y0; oy < y1; oy++)
+    for (int64_t ox = 0; ox < s->ow; ox++) {
+      const taps k = taps_of(s, oy, ox);
+      const float *from = (const float *)((uintptr_t)x + (uintptr_t)(window_origin(s, oy, ox) * 4));
+      float *to = y + (oy * s->ow + ox) * s->c;
+#define AVG_AT(at, n) avg_cell(s, from, k, to, at, n)
+      FOR_LANES(at, s->c, AVG_AT);
+#undef AVG_AT
+    }
+}
+
+static void avg_pool_back(const lur_window_shape *s, const float *dy, float *dx, bool add, int64_t y0, int64_t y1) {
+#define AVG_BACK_AT(at, n) pool_cell_back(s, dy, NULL, dx, add, iy, ix, at, n)
+  for (int64_t iy = y0; iy < y1; iy++)
+    for (int64_t ix = 0; ix < s->iw; ix++) FOR_LANES(at, s->c, AVG_BACK_AT);
+#undef AVG_BACK_AT
+}

@@ -1,0 +1,35 @@
+/* table.h - the bodies and the table LUR_LOOPS (named LUR_LOOPS_NAME) that a loops_*.c compiles for its instruction set. */
+#include "kernels/cpu/loops/loops.h"
+#include "kernels/cpu/loops/vector.h"
+
+#include "kernels/cpu/loops/elementwise.h"
+
+#include "kernels/cpu/loops/batchnorm.h"
+#include "kernels/cpu/loops/depthwise.h"
+#include "kernels/cpu/loops/pool.h"
+#include "kernels/cpu/loops/update.h"
+
+const lur_loops LUR_LOOPS = {
+    .name = LUR_LOOPS_NAME,
+    .activate = activate,
+    .activate_back = activate_back,
+    .binary = binary,
+    .binary_back = binary_back,
+    .affine = affine,
+    .mask = mask,
+    .column_sums = column_sums,
+    .softmax = softmax,
+    .softmax_back = softmax_back,
+    .norm_stats = norm_stats,
+    .norm_forward = norm_forward,
+    .norm_sums = norm_sums,
+    .norm_back = norm_back,
+    .depthwise = depthwise,
+    .depthwise_back = depthwise_back,
+    .max_pool = max_pool,
+    .max_pool_back = max_pool_back,
+    .avg_pool = avg_pool,
+    .avg_pool_back = avg_pool_back,
+    .update = update,
+    .squares = squares,
+};

@@ -1,0 +1,141 @@
+/* vector.h - one vector type, as wide as the file that includes it is compiled for: AVX-512, AVX2 or whatever the
+ * baseline has (SSE2, NEON).
+ *
+ * The loops are written once over `vec` and compiled once an instruction set (loops_*.c). Loads and stores take the
+ * number of lanes that count; with a constant LANES they are plain, and the rest of a row costs one masked access.
+ * A new operation: a form for each set here. fma is explicit, because ISO C does not let the compiler contract. */
+#ifndef LUR_CPU_VECTOR_H
+#define LUR_CPU_VECTOR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__AVX512F__) || defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+#if defined(__AVX512F__)
+enum { LANES = 16 };
+#define LANES_ 16
+#elif defined(__AVX2__) && defined(__FMA__)
+enum { LANES = 8 };
+#define LANES_ 8
+#else
+enum { LANES = 4 };
+#define LANES_ 4
+#endif
+
+typedef float vec __attribute__((vector_size(4 * LANES_)));
+typedef int32_t ivec __attribute__((vector_size(4 * LANES_)));
+
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE vec vset(float value) {
+#if LANES_ == 16
+  return (vec)_mm512_set1_ps(value);
+#elif LANES_ == 8
+  return (vec)_mm256_set1_ps(value);
+#else
+  return (vec){value, value, value, value};
+#endif
+}
+
+#if LANES_ == 8
+INLINE __m256i lane_mask(int n) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+#endif
+
+/* The first n lanes from p, the others zero; only n floats are touched. */
+INLINE vec vload(const float *p, int n) {
+  vec v;
+  if (n == LANES) {
+    memcpy(&v, p, sizeof v);
+    return v;
+  }
+#if LANES_ == 16
+  v = (vec)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+#elif LANES_ == 8
+  v = (vec)_mm256_maskload_ps(p, lane_mask(n));
+#else
+  v = vset(0);
+  for (int i = 0; i < n; i++) v[i] = p[i];
+#endif
+  return v;
+}
+
+INLINE void vstore(float *p, vec v, int n) {
+  if (n == LANES) {
+    memcpy(p, &v, sizeof v);
+    return;
+  }
+#if LANES_ == 16
+  _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v);
+#elif LANES_ == 8
+  _mm256_maskstore_ps(p, lane_mask(n), (__m256)v);
+#else
+  for (int i = 0; i < n; i++) p[i] = v[i];
+#endif
+}
+
+/* a * b + c, rounded once where the set can. */
+INLINE vec vfma(vec a, vec b, vec c) {
+#if LANES_ == 16
+  return (vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#elif LANES_ == 8
+  return (vec)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#else
+  return a * b + c;
+#endif
+}
+
+/* b > a ? b : a, lane by lane: a NaN in a alone stays. */
+INLINE vec vmax(vec a, vec b) {
+#if LANES_ == 16
+  return (vec)_mm512_max_ps((__m512)b, (__m512)a);
+#elif LANES_ == 8
+  return (vec)_mm256_max_ps((__m256)b, (__m256)a);
+#else
+  ivec greater = b > a;
+  return (vec)((greater & (ivec)b) | (~greater & (ivec)a));
+#endif
+}
+
+/* max(v, 0) that lets NaN through. */
+INLINE vec vrelu(vec v) { return vmax(v, vset(0)); }
+
+/* v where gate > 0, else 0. */
+INLINE vec vgate(vec gate, vec v) {
+#if LANES_ == 16
+  return (vec)_mm512_maskz_mov_ps(_mm512_cmp_ps_mask((__m512)gate, _mm512_setzero_ps(), _CMP_GT_OQ), (__m512)v);
+#else
+  return (vec)((gate > vset(0)) & (ivec)v);
+#endif
+}
+
+/* sums[i] += v[i] for the first n lanes: where a float sum ends and a double sum goes on. */
+INLINE void vflush(double *sums, vec v, int n) {
+#if LANES_ == 16
+  if (n == LANES) {
+    __m512d low = _mm512_cvtps_pd(_mm512_castps512_ps256((__m512)v));
+    __m512d high = _mm512_cvtps_pd(_mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd((__m512)v), 1)));
+    _mm512_storeu_pd(sums, _mm512_add_pd(_mm512_loadu_pd(sums), low));
+    _mm512_storeu_pd(sums + 8, _mm512_add_pd(_mm512_loadu_pd(sums + 8), high));
+    return;
+  }
+#endif
+  float lane[LANES];
+  memcpy(lane, &v, sizeof lane);
+  for (int i = 0; i < n; i++) sums[i] += (double)lane[i];
+}
+
+/* for (blocks of a row) body(c, lanes): whole vectors with a constant count, then the rest. */
+#define FOR_LANES(c, count, body)                                  \
+  do {                                                             \
+    int64_t c = 0;                                                 \
+    for (; c + LANES <= (count); c += LANES) body(c, LANES);       \
+    if (c < (count)) body(c, (int)((count) - c));                  \
+  } while (0)
+
+#endif

@@ -1,0 +1,184 @@
+/* merge.c - ops that join or pass on tensors: binary, affine, concat, copy, gather. Definitions: kernels/ref/merge.c and
+ * gather.c. All of them are memory traffic; they are cut into blocks that fit the nearest cache. */
+#include "kernels/cpu/cpu.h"
+
+#include <string.h>
+
+/* ---- binary ---- */
+
+static lur_status binary_plan(lur_op *op) {
+  const lur_op_desc *d = &op->desc;
+  if (!lur_cpu_all_f32(op)) return lur_cpu_plan_parent(op);
+  op->in_place = true;
+  if (!cpu_wants(op)) return LUR_OK;
+  op->dx_in_place = true;
+  op->backward_y = d->u.binary.relu;
+  if (d->u.binary.function == LUR_MUL) op->backward_x = (d->want_dx & 1u ? 2u : 0) | (d->want_dx & 2u ? 1u : 0);
+  if (d->u.binary.function == LUR_MAXIMUM) op->backward_x = 3u;
+  return LUR_OK;
+}
+
+static lur_status binary_forward(lur_op *op, const lur_args *args) {
+  const lur_loops *loops = cpu_loops(op);
+  const int64_t count = lur_shape_count(&op->desc.y.shape), blocks = cpu_blocks(count);
+  const float *a = args->x[0], *b = args->x[1];
+  float *y = args->y;
+#pragma omp parallel for schedule(static) if (blocks > 1)
+  for (int64_t k = 0; k < blocks; k++)
+    loops->binary(&op->desc.u.binary, a + k * CPU_BLOCK, b + k * CPU_BLOCK, y + k * CPU_BLOCK, cpu_block_size(count, k));
+  return LUR_OK;
+}
+
+static lur_status binary_backward(lur_op *op, const lur_args *args) {
+  const lur_loops *loops = cpu_loops(op);
+  const int64_t count = lur_shape_count(&op->desc.y.shape), blocks = cpu_blocks(count);
+  const unsigned want = op->desc.want_dx;
+  const float *a = op->backward_x & 1u ? args->x[0] : NULL, *b = op->backward_x & 2u ? args->x[1] : NULL;
+  const float *y = op->backward_y ? args->y : NULL, *dy = args->dy;
+  float *da = want & 1u ? args->dx[0] : NULL, *db = want & 2u ? args->dx[1] : NULL;
+#pragma omp parallel for schedule(static) if (blocks > 1)
+  for (int64_t k = 0; k < blocks; k++) {
+    const int64_t at = k * CPU_BLOCK;
+    const lur_binary_grads g = {.a = a ? a + at : NULL,
+                                .b = b ? b + at : NULL,
+                                .y = y ? y + at : NULL,
+                                .dy = dy + at,
+                                .da = da ? da + at : NULL,
+                                .db = db ? db + at : NULL,
+                                .add_a = args->dx_add & 1u,
+                                .add_b = args->dx_add & 2u};
+    loops->binary_back(&op->desc.u.binary, &g, cpu_block_size(count, k));
+  }
+  return LUR_OK;
+}
+
+const lur_kernel lur_cpu_binary = {binary_plan, binary_forward, binary_backward, NULL};
+
+/* ---- affine ---- */
+
+static lur_status affine_plan(lur_op *op) {
+  if (!lur_cpu_all_f32(op)) return lur_cpu_plan_parent(op);
+  op->in_place = op->dx_in_place = true;
+  return LUR_OK;
+}
+
+static void affine_all(lur_op *op, double scale, double shift, const float *from, float *to, bool add) {
+  const lur_loops *loops = cpu_loops(op);
+  const int64_t count = lur_shape_count(&op->desc.y.shape), blocks = cpu_blocks(count);
+#pragma omp parallel for schedule(static) if (blocks > 1)
+  for (int64_t b = 0; b < blocks; b++)
+    loops->affine((float)scale, (float)shift, from + b * CPU_BLOCK, to + b * CPU_BLOCK, add, cpu_block_size(count, b));
+}
+
+static lur_status affine_forward(lur_op *op, const lur_args *args) {
+  affine_all(op, op->desc.u.affine.scale, op->desc.u.affine.shift, args->x[0], args->y, false);
+  return LUR_OK;
+}
+
+static lur_status affine_backward(lur_op *op, const lur_args *args) {
+  affine_all(op, op->desc.u.affine.scale, 0, args->dy, args->dx[0], args->dx_add & 1u);
+  return LUR_OK;
+}
+
+const lur_kernel lur_cpu_affine = {affine_plan, affine_forward, affine_backward, NULL};
+
+/* ---- concat: y is `outer` rows, each the inputs' runs one after another ---- */
+
+static lur_status concat_plan(lur_op *op) { return lur_cpu_all_f32(op) ? LUR_OK : lur_cpu_plan_parent(op); }
+
+/* Elements of an operand in one outer row: its extents from the axis on. */
+static int64_t run_length(const lur_op_desc *d, const lur_shape *shape) {
+  int64_t length = 1;
+  for (int i = d->u.concat.axis; i < shape->ndim; i++) length *= shape->dim[i];
+  return length;
+}
+
+static lur_status concat_forward(lur_op *op, const lur_args *args) {
+  const lur_op_desc *d = &op->desc;
+  const int64_t row = run_length(d, &d->y.shape), outer = lur_shape_count(&d->y.shape) / row;
+#pragma omp parallel for schedule(static) if (row * outer > CPU_BLOCK)
+  for (int64_t r = 0; r < outer; r++) {
+    float *to = (float *)args->y + r * row;
+    for (int k = 0; k < d->nx; k++) {
+      const int64_t run = run_length(d, &d->x[k].shape);
+      memcpy(to, (const float *)args->x[k] + r * run, sizeof(float) * (size_t)run);
+      to += run;
+    }
+  }
+  return LUR_OK;
+}
+
+static lur_status concat_backward(lur_op *op, const lur_args *args) {
+  const lur_op_desc *d = &op->desc;
+  const lur_loops *loops = cpu_loops(op);
+  const int64_t row = run_length(d, &d->y.shape), outer = lur_shape_count(&d->y.shape) / row;
+#pragma omp parallel for schedule(static) if (row * outer > CPU_BLOCK)
+  for (int64_t r = 0; r < outer; r++) {
+    const float *from = (const float *)args->dy + r * row;
+    for (int k = 0; k < d->nx; k++) {
+      const int64_t run = run_length(d, &d->x[k].shape);
+      float *to = d->want_dx >> k & 1u ? (float *)args->dx[k] + r * run : NULL;
+      if (to && args->dx_add >> k & 1u)
+        loops->affine(1, 0, from, to, true, run);
+      else if (to)
+        memcpy(to, from, sizeof(float) * (size_t)run);
+      from += run;
+    }
+  }
+  return LUR_OK;
+}
+
+const lur_kernel lur_cpu_concat = {concat_plan, concat_forward, concat_backward, NULL};
+
+/* ---- copy: the same elements under another shape ---- */
+
+static lur_status copy_plan(lur_op *op) {
+  if (!lur_cpu_all_f32(op)) return lur_cpu_plan_parent(op);
+  op->in_place = op->dx_in_place = true;
+  return LUR_OK;
+}
+
+static lur_status copy_forward(lur_op *op, const lur_args *args) {
+  lur_cpu_put(cpu_loops(op), args->y, args->x[0], lur_shape_count(&op->desc.y.shape), false);
+  return LUR_OK;
+}
+
+static lur_status copy_backward(lur_op *op, const lur_args *args) {
+  lur_cpu_put(cpu_loops(op), args->dx[0], args->dy, lur_shape_count(&op->desc.y.shape), args->dx_add & 1u);
+  return LUR_OK;
+}
+
+const lur_kernel lur_cpu_copy = {copy_plan, copy_forward, copy_backward, NULL};
+
+/* ---- gather: forward is ref's; backward adds the rows in the order of the index ---- */
+
+static lur_status gather_plan(lur_op *op) {
+  if (!cpu_wants(op)) return lur_cpu_plan_parent(op);
+  if (op->desc.x[0].dtype != LUR_F32) return lur_cpu_plan_parent(op);
+  op->backward_x = op->desc.want_dx ? 2u : 0;
+  return LUR_OK;
+}
+
+static lur_status gather_forward(lur_op *op, const lur_args *args) {
+  return lur_ref_backend.kernels[LUR_OP_GATHER]->forward(op, args);
+}
+
+/* Cut along the width: each thread walks the index for its own columns, so that no two write one cell. */
+static lur_status gather_backward(lur_op *op, const lur_args *args) {
+  const lur_loops *loops = cpu_loops(op);
+  const int64_t n = op->desc.x[0].shape.dim[0], m = op->desc.y.shape.dim[0], width = lur_shape_count(&op->desc.y.shape) / m;
+  const int32_t *rows = args->x[1];
+  const float *dy = args->dy;
+  float *dx = args->dx[0];
+  const int parts = cpu_parts(cpu_blocks(width * m));
+#pragma omp parallel for schedule(static, 1) if (parts > 1)
+  for (int p = 0; p < parts; p++) {
+    const int64_t begin = cpu_part_start(width, parts, p), count = cpu_part_start(width, parts, p + 1) - begin;
+    if (!(args->dx_add & 1u))
+      for (int64_t r = 0; r < n; r++) memset(dx + r * width + begin, 0, sizeof(float) * (size_t)count);
+    for (int64_t k = 0; k < m; k++) loops->affine(1, 0, dy + k * width + begin, dx + rows[k] * width + begin, true, count);
+  }
+  return LUR_OK;
+}
+
+const lur_kernel lur_cpu_gather = {gather_plan, gather_forward, gather_backward, NULL};
