@@ -83,8 +83,8 @@ int64_t lur_dataset_class_size(const lur_dataset *dataset, int class_id);
 int lur_dataset_column_count(const lur_dataset *dataset);
 const char *lur_dataset_column_name(const lur_dataset *dataset, int column);
 const char *lur_dataset_column(const lur_dataset *dataset, int column, int64_t index);
-/* A readable summary; the caller frees it with lur_text_free. */
-lur_status lur_dataset_describe(const lur_dataset *dataset, char **text);
+/* Writes a readable summary into text (truncates); returns the length it needs. */
+int lur_dataset_format(const lur_dataset *dataset, char *text, size_t capacity);
 
 /* ---- audit -------------------------------------------------------------------------------------------------- */
 
@@ -136,6 +136,14 @@ int lur_augment_options(lur_option_info *info, int capacity);
 /* Writes "augment{ rotate = 45, hflip = true }" into text (truncates); returns the length it needs. */
 int lur_augment_format(const lur_augment *augment, char *text, size_t capacity);
 
+/* Numbers that depend on (seed, stream) alone, for samplers: stream is an epoch, as a rule. Philox 4x32-10. */
+typedef struct lur_random lur_random;
+lur_status lur_random_new(uint64_t seed, uint64_t stream, lur_random **random);
+void lur_random_release(lur_random *random);
+double lur_random_next(lur_random *random);                   /* [0, 1), 53 bits */
+int64_t lur_random_below(lur_random *random, int64_t n);      /* 0..n-1, each as likely; n >= 1 */
+void lur_random_permutation(lur_random *random, int64_t n, int64_t *order);
+
 /* NumPy's legacy generator (RandomState: MT19937), to repeat a Keras run draw for draw. */
 typedef struct lur_numpy_random lur_numpy_random;
 lur_status lur_numpy_random_new(uint32_t seed, lur_numpy_random **random);
@@ -163,7 +171,7 @@ typedef struct lur_loader_options { /* zeroed: the defaults */
   lur_augment *augment;       /* NULL: none */
   lur_numpy_random *random;   /* given: augmentation draws from it, in push order; else from seed */
   lur_device *device;         /* batches go in memory that it copies fastest from; NULL: plain */
-  int workers;                /* threads; negative: pictures are made inside lur_loader_pop; 0: one a core */
+  int workers;                /* threads; negative: pictures are made inside lur_loader_pop; 0: one a core, at most 16 */
   int prefetch;               /* batches in work or waiting, at most; 0: 4 */
   uint64_t seed;
   bool strict;                /* a damaged picture is an error of lur_loader_pop, not a replacement */
@@ -171,12 +179,14 @@ typedef struct lur_loader_options { /* zeroed: the defaults */
 
 typedef struct lur_loader lur_loader;
 
-/* Starts the workers. The loader is one thread's; close it with lur_loader_release, which stops the workers at once. */
+/* The loader is one thread's. Its workers run from lur_loader_begin to lur_loader_rest or lur_loader_release. */
 lur_status lur_loader_new(lur_context *context, lur_dataset *dataset, const lur_loader_options *options, lur_loader **loader);
 void lur_loader_release(lur_loader *loader);
 
 /* Drops what is in work, and starts epoch `epoch`: draw numbers and the summary begin anew. */
-void lur_loader_begin(lur_loader *loader, int64_t epoch);
+lur_status lur_loader_begin(lur_loader *loader, int64_t epoch);
+/* Drops what is in work and ends the worker threads now; the summary stays. */
+void lur_loader_rest(lur_loader *loader);
 
 enum { LUR_MAX_LOAD_FIELDS = 8 };
 typedef struct lur_load_field {

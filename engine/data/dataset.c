@@ -309,30 +309,28 @@ lur_status lur_dataset_split(lur_dataset *d, double share, uint64_t seed, lur_da
 
 /* ---- summary ---- */
 
-lur_status lur_dataset_describe(const lur_dataset *d, char **text) {
-  int64_t least = INT64_MAX, most = 0, bare = 0;
-  int least_id = 0, most_id = 0;
+static void append(char *text, size_t capacity, int *length, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  size_t at = (size_t)*length < capacity ? (size_t)*length : capacity;
+  int n = vsnprintf(at < capacity ? text + at : NULL, capacity - at, format, args);
+  va_end(args);
+  if (n > 0) *length += n;
+}
+
+int lur_dataset_format(const lur_dataset *d, char *text, size_t capacity) {
+  int least = 0, most = 0, length = 0;
+  int64_t bare = d->size - (d->nclasses ? d->class_start[d->nclasses] : 0);
   for (int c = 0; c < d->nclasses; c++) {
-    int64_t n = lur_dataset_class_size(d, c);
-    if (n < least) least = n, least_id = c;
-    if (n > most) most = n, most_id = c;
+    if (lur_dataset_class_size(d, c) < lur_dataset_class_size(d, least)) least = c;
+    if (lur_dataset_class_size(d, c) > lur_dataset_class_size(d, most)) most = c;
   }
-  for (int64_t i = 0; i < d->size; i++) bare += d->items[i].class_id < 0;
-  char *out = NULL;
-  size_t length = 0;
-  FILE *f = open_memstream(&out, &length);
-  if (!f) return out_of_memory();
-  fprintf(f, "%s: %lld pictures, %d classes", d->source, (long long)d->size, d->nclasses);
+  append(text, capacity, &length, "%s: %lld pictures", d->source, (long long)d->size);
   if (d->nclasses)
-    fprintf(f, ", %lld (%s) to %lld (%s) a class", (long long)least, d->classes[least_id], (long long)most, d->classes[most_id]);
-  if (bare && d->nclasses) fprintf(f, ", %lld without a class", (long long)bare);
-  if (d->ignored) fprintf(f, ", %lld other files ignored", (long long)d->ignored);
-  for (int c = 0; c < d->ncolumns; c++) fprintf(f, "%s%s", c ? ", " : "; columns ", d->columns[c]);
-  bool failed = fclose(f) != 0;
-  if (failed) {
-    free(out);
-    return out_of_memory();
-  }
-  *text = out;
-  return LUR_OK;
+    append(text, capacity, &length, ", %d classes of %lld (%s) to %lld (%s)", d->nclasses, (long long)lur_dataset_class_size(d, least),
+           d->classes[least], (long long)lur_dataset_class_size(d, most), d->classes[most]);
+  if (bare) append(text, capacity, &length, ", %lld without a class", (long long)bare);
+  for (int c = 0; c < d->ncolumns; c++) append(text, capacity, &length, "%s%s", c ? ", " : ", columns ", d->columns[c]);
+  if (d->ignored) append(text, capacity, &length, ", %lld other files ignored", (long long)d->ignored);
+  return length;
 }

@@ -64,7 +64,7 @@ struct lur_loader {
   bool closing;
   atomic_bool stop;  /* workers drop what they do */
   char **bad;        /* per picture: why it is damaged, or NULL; behind the lock, written once */
-  int nworkers;
+  int want_workers, nworkers; /* asked for; running */
   pthread_t *threads;
   lur_workspace *workspaces; /* one a worker, and the last for rows made in lur_loader_pop */
 
@@ -243,17 +243,18 @@ static void drain(lur_loader *l) {
 
 /* ---- life ---- */
 
-static lur_status start_threads(lur_loader *l, int want) {
+static lur_status start_threads(lur_loader *l) {
   sigset_t all, old; /* Ctrl-C is the main thread's */
+  l->closing = false;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &old);
   lur_status status = LUR_OK;
-  for (; l->nworkers < want; l->nworkers++) {
+  for (; l->nworkers < l->want_workers; l->nworkers++) {
     start *s = malloc(sizeof *s);
     if (s) *s = (start){l, &l->workspaces[l->nworkers]};
     if (s && pthread_create(&l->threads[l->nworkers], NULL, work, s) == 0) continue;
     free(s);
-    status = lur_fail(LUR_ENOMEM, "loader: cannot start worker thread %d of %d", l->nworkers + 1, want);
+    status = lur_fail(LUR_ENOMEM, "loader: cannot start worker thread %d of %d", l->nworkers + 1, l->want_workers);
     break;
   }
   pthread_sigmask(SIG_SETMASK, &old, NULL);
@@ -296,8 +297,8 @@ static void adopt(lur_loader *l, lur_context *context, lur_dataset *dataset, con
   pthread_cond_init(&l->done, NULL);
 }
 
-static lur_status allocate(lur_loader *l, lur_device *device, size_t workers) {
-  size_t n = (size_t)l->dataset->size;
+static lur_status allocate(lur_loader *l, lur_device *device) {
+  size_t n = (size_t)l->dataset->size, workers = (size_t)l->want_workers;
   LUR_TRY(lur_alloc_items(n, sizeof *l->draws, &l->draws));
   LUR_TRY(lur_alloc_items(n, sizeof *l->bad, &l->bad));
   LUR_TRY(lur_alloc_items((size_t)l->prefetch, sizeof *l->ring, &l->ring));
@@ -311,23 +312,26 @@ lur_status lur_loader_new(lur_context *context, lur_dataset *dataset, const lur_
   lur_loader *l = calloc(1, sizeof *l);
   if (!l) return lur_fail(LUR_ENOMEM, "out of memory for a loader");
   adopt(l, context, dataset, options);
-  int workers = worker_count(options->workers);
-  lur_status status = allocate(l, options->device, (size_t)workers);
-  if (status == LUR_OK) status = start_threads(l, workers);
+  l->want_workers = worker_count(options->workers);
+  lur_status status = allocate(l, options->device);
   if (status == LUR_OK) *loader = l;
   else lur_loader_release(l);
   return status;
 }
 
-void lur_loader_release(lur_loader *l) {
-  if (!l) return;
-  if (l->ring) drain(l);
+void lur_loader_rest(lur_loader *l) {
+  drain(l);
   pthread_mutex_lock(&l->lock);
   l->closing = true;
   pthread_cond_broadcast(&l->work);
   pthread_mutex_unlock(&l->lock);
-  for (int i = 0; i < l->nworkers; i++) pthread_join(l->threads[i], NULL);
-  for (int i = 0; l->workspaces && i <= l->nworkers; i++) lur_workspace_free(&l->workspaces[i]);
+  for (; l->nworkers > 0; l->nworkers--) pthread_join(l->threads[l->nworkers - 1], NULL);
+}
+
+void lur_loader_release(lur_loader *l) {
+  if (!l) return;
+  if (l->ring) lur_loader_rest(l);
+  for (int i = 0; l->workspaces && i <= l->want_workers; i++) lur_workspace_free(&l->workspaces[i]);
   for (int64_t i = 0; l->bad && i < l->dataset->size; i++)
     if (l->bad[i] != l->dataset->items[i].path) free(l->bad[i]);
   lur_pool_close(l->pool);
@@ -345,7 +349,7 @@ void lur_loader_release(lur_loader *l) {
   free(l);
 }
 
-void lur_loader_begin(lur_loader *l, int64_t epoch) {
+lur_status lur_loader_begin(lur_loader *l, int64_t epoch) {
   drain(l);
   l->epoch = epoch;
   memset(l->draws, 0, (size_t)l->dataset->size * sizeof *l->draws);
@@ -353,6 +357,7 @@ void lur_loader_begin(lur_loader *l, int64_t epoch) {
     l->damage[i].times = 0;
     l->damage[i].fresh = false;
   }
+  return start_threads(l);
 }
 
 /* ---- push ---- */

@@ -1,0 +1,322 @@
+/* data.c - lurcher.data: datasets, and the table that holds the data part together. Loaders are in loader.c.
+ * Datasets count from 1 on this side; class ids too, except in tensors. */
+#include "data.h"
+
+#include <string.h>
+
+#include "modules.h"
+
+static lur_dataset *check_set(lua_State *L, int arg) { return lur_handle_check(L, arg, &lur_set_class); }
+
+/* ---- making ---- */
+
+/* The strings listed at table[name], in memory of a userdata that stays on the stack; 0 when absent. */
+static int text_list(lua_State *L, int arg, const char *owner, const char *name, const char *const **texts) {
+  int64_t n = lur_args_list(L, arg, owner, name);
+  if (n < 0) return 0;
+  if (n == 0 || n > 1 << 20) lur_args_bad(L, owner, name, "a list of strings expected, got %I entries", (LUAI_UACINT)n);
+  int list = lua_gettop(L);
+  const char **at = lua_newuserdatauv(L, (size_t)n * sizeof *at, 0);
+  for (int64_t i = 0; i < n; i++) {
+    if (lua_rawgeti(L, list, i + 1) != LUA_TSTRING) lur_args_bad(L, owner, name, "a list of strings expected");
+    at[i] = lua_tostring(L, -1); /* the list keeps it */
+    lua_pop(L, 1);
+  }
+  *texts = at;
+  return (int)n;
+}
+
+static void set_options(lua_State *L, int arg, const char *owner, lur_dataset_options *options) {
+  *options = (lur_dataset_options){0};
+  options->nclasses = text_list(L, arg, owner, "classes", &options->classes);
+  options->nextensions = text_list(L, arg, owner, "extensions", &options->extensions);
+}
+
+/* f "path" or f{ "path", ... }: leaves a table at 1 and returns the path, which it keeps. */
+static const char *path_argument(lua_State *L, const char *owner, const char *const *known) {
+  if (lua_type(L, 1) == LUA_TSTRING) {
+    lua_createtable(L, 1, 0);
+    lua_pushvalue(L, 1);
+    lua_rawseti(L, -2, 1);
+    lua_replace(L, 1);
+  }
+  lua_settop(L, 1);
+  if (!lur_args_options(L, 1, owner, known)) lur_raise(L, "'%s' expects a path, or a table with a path first", owner);
+  if (lua_rawgeti(L, 1, 1) != LUA_TSTRING) lur_args_bad(L, owner, "1", "a path expected, got %s", luaL_typename(L, -1));
+  const char *path = lua_tostring(L, -1);
+  lua_pop(L, 1);
+  return path;
+}
+
+static int give_set(lua_State *L, lur_handle *h, lur_status status, lur_dataset *set) {
+  if (status != LUR_OK) return lur_soft(L, status);
+  lur_handle_fill(L, h, set);
+  return 1;
+}
+
+static int data_folder(lua_State *L) {
+  static const char *const known[] = {"classes", "extensions", NULL};
+  const char *path = path_argument(L, "data.folder", known);
+  lur_dataset_options options;
+  set_options(L, 1, "data.folder", &options);
+  lur_handle *h = lur_handle_new(L, &lur_set_class);
+  lur_dataset *set = NULL;
+  lur_status status;
+  LUR_RETRY(L, status, lur_dataset_folder(path, &options, &set));
+  return give_set(L, h, status, set);
+}
+
+static int data_flat(lua_State *L) {
+  static const char *const known[] = {"classes", "extensions", "rule", NULL};
+  const char *path = path_argument(L, "data.flat", known);
+  const char *rule = lur_args_text(L, 1, "data.flat", "rule", NULL);
+  lur_dataset_options options;
+  set_options(L, 1, "data.flat", &options);
+  lur_handle *h = lur_handle_new(L, &lur_set_class);
+  lur_dataset *set = NULL;
+  lur_status status;
+  LUR_RETRY(L, status, lur_dataset_flat(path, rule, &options, &set));
+  return give_set(L, h, status, set);
+}
+
+/* ---- parts ---- */
+
+/* The 1-based list at arg as 0-based indices in a userdata left on the stack. */
+static int64_t *index_list(lua_State *L, int arg, int64_t extent, int64_t *n) {
+  *n = (int64_t)lua_rawlen(L, arg);
+  int64_t *indices = lua_newuserdatauv(L, ((size_t)*n + 1) * sizeof *indices, 0);
+  for (int64_t i = 0; i < *n; i++) {
+    lua_rawgeti(L, arg, i + 1);
+    indices[i] = lur_args_index_at(L, -1, extent, "picture");
+    lua_pop(L, 1);
+  }
+  return indices;
+}
+
+/* Calls the predicate at arg as f(name, class, i) for item i; its answer as a truth value. */
+static bool ask(lua_State *L, int arg, lur_dataset *set, int64_t i) {
+  lua_pushvalue(L, arg);
+  lua_pushstring(L, lur_dataset_name(set, i));
+  const char *class = lur_dataset_class_name(set, lur_dataset_class(set, i));
+  if (class != NULL) lua_pushstring(L, class);
+  else lua_pushnil(L);
+  lur_push_index(L, i);
+  lua_call(L, 3, 1);
+  bool yes = lua_toboolean(L, -1);
+  lua_pop(L, 1);
+  return yes;
+}
+
+/* Indices of the items for which the predicate says `wanted`, in a userdata left on the stack. */
+static int64_t *chosen(lua_State *L, const bool *answers, int64_t size, bool wanted, int64_t *n) {
+  int64_t *indices = lua_newuserdatauv(L, ((size_t)size + 1) * sizeof *indices, 0);
+  *n = 0;
+  for (int64_t i = 0; i < size; i++)
+    if (answers[i] == wanted) indices[(*n)++] = i;
+  return indices;
+}
+
+static bool *ask_all(lua_State *L, int arg, lur_dataset *set) {
+  int64_t size = lur_dataset_size(set);
+  bool *answers = lua_newuserdatauv(L, (size_t)size + 1, 0);
+  for (int64_t i = 0; i < size; i++) answers[i] = ask(L, arg, set, i);
+  return answers;
+}
+
+static void push_subset(lua_State *L, lur_dataset *set, int64_t n, const int64_t *indices) {
+  lur_handle *h = lur_handle_new(L, &lur_set_class);
+  lur_dataset *part;
+  LUR_CALL(L, lur_dataset_subset(set, n, indices, &part));
+  lur_handle_fill(L, h, part);
+}
+
+/* set:subset{3, 1, 2} or set:subset(function(name, class, i) return true end) */
+static int set_subset(lua_State *L) {
+  lur_dataset *set = check_set(L, 1);
+  int64_t n, *indices;
+  if (lua_isfunction(L, 2)) {
+    bool *answers = ask_all(L, 2, set);
+    indices = chosen(L, answers, lur_dataset_size(set), true, &n);
+  } else {
+    luaL_checktype(L, 2, LUA_TTABLE);
+    indices = index_list(L, 2, lur_dataset_size(set), &n);
+  }
+  push_subset(L, set, n, indices);
+  return 1;
+}
+
+/* set:split{ share = 0.1, seed = 0 } or set:split{ rule = function(name, class, i) return true end } -> rest, chosen */
+static int set_split(lua_State *L) {
+  static const char *const known[] = {"share", "seed", "rule", NULL};
+  lur_dataset *set = check_set(L, 1);
+  luaL_checktype(L, 2, LUA_TTABLE);
+  lur_args_options(L, 2, "set:split", known);
+  lua_settop(L, 2);
+  if (lua_getfield(L, 2, "rule") != LUA_TNIL) {
+    luaL_checktype(L, 3, LUA_TFUNCTION);
+    bool *answers = ask_all(L, 3, set);
+    int64_t nrest, nchosen, size = lur_dataset_size(set);
+    int64_t *rest = chosen(L, answers, size, false, &nrest), *picked = chosen(L, answers, size, true, &nchosen);
+    push_subset(L, set, nrest, rest);
+    push_subset(L, set, nchosen, picked);
+    return 2;
+  }
+  double share = lur_args_real(L, 2, "set:split", "share", 0.1);
+  int64_t seed = lur_args_int(L, 2, "set:split", "seed", 0, INT64_MIN, INT64_MAX);
+  lur_handle *a = lur_handle_new(L, &lur_set_class), *b = lur_handle_new(L, &lur_set_class);
+  lur_dataset *first, *second;
+  LUR_CALL(L, lur_dataset_split(set, share, (uint64_t)seed, &first, &second));
+  lur_handle_fill(L, a, first);
+  lur_handle_fill(L, b, second);
+  return 2;
+}
+
+/* ---- queries ---- */
+
+static int64_t check_item(lua_State *L, lur_dataset **set) {
+  *set = check_set(L, 1);
+  return lur_args_index(L, 2, lur_dataset_size(*set));
+}
+
+static int set_path(lua_State *L) {
+  lur_dataset *set;
+  int64_t i = check_item(L, &set);
+  lua_pushstring(L, lur_dataset_path(set, i));
+  return 1;
+}
+
+static int set_name(lua_State *L) {
+  lur_dataset *set;
+  int64_t i = check_item(L, &set);
+  lua_pushstring(L, lur_dataset_name(set, i));
+  return 1;
+}
+
+static int set_class(lua_State *L) {
+  lur_dataset *set;
+  int64_t i = check_item(L, &set);
+  int class = lur_dataset_class(set, i);
+  if (class < 0) luaL_pushfail(L);
+  else lur_push_index(L, class);
+  return 1;
+}
+
+static int set_column(lua_State *L) {
+  lur_dataset *set;
+  int64_t i = check_item(L, &set);
+  const char *name = luaL_checkstring(L, 3);
+  for (int c = 0; c < lur_dataset_column_count(set); c++)
+    if (strcmp(lur_dataset_column_name(set, c), name) == 0) {
+      lua_pushstring(L, lur_dataset_column(set, c, i));
+      return 1;
+    }
+  return lur_raise(L, "this dataset has no column '%s'", name);
+}
+
+/* A list per class of its pictures. */
+static int set_by_class(lua_State *L) {
+  lur_dataset *set = check_set(L, 1);
+  int n = lur_dataset_class_count(set);
+  lua_createtable(L, n, 0);
+  for (int c = 0; c < n; c++) {
+    lua_createtable(L, (int)lur_dataset_class_size(set, c), 0);
+    lua_rawseti(L, -2, c + 1);
+  }
+  for (int64_t i = 0; i < lur_dataset_size(set); i++) {
+    int c = lur_dataset_class(set, i);
+    if (c < 0) continue;
+    lua_rawgeti(L, -1, c + 1);
+    lur_push_index(L, i);
+    lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
+    lua_pop(L, 1);
+  }
+  return 1;
+}
+
+/* Weights that make every class count alike: size / (classes * class size), 0 for an empty class. */
+static int set_class_weights(lua_State *L) {
+  lur_dataset *set = check_set(L, 1);
+  int n = lur_dataset_class_count(set), filled = 0;
+  int64_t total = 0;
+  for (int c = 0; c < n; c++) {
+    total += lur_dataset_class_size(set, c);
+    filled += lur_dataset_class_size(set, c) > 0;
+  }
+  lua_createtable(L, n, 0);
+  for (int c = 0; c < n; c++) {
+    int64_t size = lur_dataset_class_size(set, c);
+    lua_pushnumber(L, size ? (double)total / ((double)filled * (double)size) : 0.0);
+    lua_rawseti(L, -2, c + 1);
+  }
+  return 1;
+}
+
+static int set_get_classes(lua_State *L) {
+  lur_dataset *set = check_set(L, 1);
+  int n = lur_dataset_class_count(set);
+  lua_createtable(L, n, 0);
+  for (int c = 0; c < n; c++) {
+    lua_pushstring(L, lur_dataset_class_name(set, c));
+    lua_rawseti(L, -2, c + 1);
+  }
+  return 1;
+}
+
+static int set_get_counts(lua_State *L) {
+  lur_dataset *set = check_set(L, 1);
+  int n = lur_dataset_class_count(set);
+  lua_createtable(L, n, 0);
+  for (int c = 0; c < n; c++) {
+    lua_pushinteger(L, lur_dataset_class_size(set, c));
+    lua_rawseti(L, -2, c + 1);
+  }
+  return 1;
+}
+
+static int set_get_columns(lua_State *L) {
+  lur_dataset *set = check_set(L, 1);
+  lua_newtable(L);
+  for (int c = 0; c < lur_dataset_column_count(set); c++) {
+    lua_pushstring(L, lur_dataset_column_name(set, c));
+    lua_rawseti(L, -2, c + 1);
+  }
+  return 1;
+}
+
+static int set_size(lua_State *L) {
+  lua_pushinteger(L, lur_dataset_size(check_set(L, 1)));
+  return 1;
+}
+
+static int set_tostring(lua_State *L) {
+  lur_handle *h = luaL_checkudata(L, 1, lur_set_class.name);
+  if (h->object == NULL) {
+    lua_pushliteral(L, "lurcher.dataset (closed)");
+    return 1;
+  }
+  char text[4096];
+  lur_dataset_format(h->object, text, sizeof text);
+  lua_pushstring(L, text);
+  return 1;
+}
+
+static void release_set(void *object) { lur_dataset_release(object); }
+
+static const luaL_Reg set_methods[] = {{"path", set_path}, {"name", set_name}, {"class", set_class}, {"column", set_column},
+                                       {"by_class", set_by_class}, {"class_weights", set_class_weights}, {"subset", set_subset},
+                                       {"split", set_split}, {NULL, NULL}};
+static const luaL_Reg set_getters[] = {{"classes", set_get_classes}, {"counts", set_get_counts}, {"columns", set_get_columns},
+                                       {"size", set_size}, {NULL, NULL}};
+static const luaL_Reg set_meta[] = {{"__len", set_size}, {"__tostring", set_tostring}, {NULL, NULL}};
+const lur_class lur_set_class = {.name = "lurcher.dataset", .release = release_set, .methods = set_methods, .getters = set_getters,
+                                     .meta = set_meta};
+
+int lur_open_data(lua_State *L) {
+  static const luaL_Reg functions[] = {{"folder", data_folder}, {"flat", data_flat}, {"loader", lur_data_loader},
+                                       {"random", lur_data_random}, {"numpy_random", lur_data_numpy_random}, {NULL, NULL}};
+  lur_class_register(L, &lur_set_class);
+  lur_register_random(L);
+  lur_register_loader(L);
+  luaL_newlib(L, functions);
+  return 1;
+}

@@ -1,0 +1,84 @@
+/* image.c - lurcher.image: pictures as u8 tensors of h x w x 3. Files that cannot be read or written give nil, message, code. */
+#include "args.h"
+#include "modules.h"
+
+static const char *const filters[] = {"bilinear", "nearest", NULL};
+
+/* Pushes image's tensor, or nil, message, code. */
+static int give_image(lua_State *L, lur_handle *h, lur_status status, lur_tensor *image) {
+  if (status != LUR_OK) return lur_soft(L, status);
+  lur_fill_tensor(L, h, image, true);
+  return 1;
+}
+
+static void decode_options(lua_State *L, int arg, const char *owner, lur_decode_options *options) {
+  static const char *const known[] = {"exif", "max_pixels", NULL};
+  lur_args_options(L, arg, owner, known);
+  options->exif = lur_args_bool(L, arg, owner, "exif", false);
+  options->max_pixels = lur_args_int(L, arg, owner, "max_pixels", 0, 1, INT64_MAX);
+}
+
+static int image_load(lua_State *L) {
+  const char *path = luaL_checkstring(L, 1);
+  lur_decode_options options = {0};
+  decode_options(L, 2, "image.load", &options);
+  lur_context *context = lur_state_context(L);
+  lur_handle *h = lur_handle_new(L, &lur_tensor_class);
+  lur_tensor *image = NULL;
+  lur_status status;
+  LUR_RETRY(L, status, lur_image_load(context, path, &options, &image));
+  return give_image(L, h, status, image);
+}
+
+static int image_decode(lua_State *L) {
+  size_t count;
+  const char *bytes = luaL_checklstring(L, 1, &count);
+  lur_decode_options options = {0};
+  decode_options(L, 2, "image.decode", &options);
+  lur_context *context = lur_state_context(L);
+  lur_handle *h = lur_handle_new(L, &lur_tensor_class);
+  lur_tensor *image = NULL;
+  lur_status status;
+  LUR_RETRY(L, status, lur_image_decode(context, bytes, count, &options, &image));
+  return give_image(L, h, status, image);
+}
+
+static int image_save(lua_State *L) {
+  static const char *const known[] = {"quality", NULL};
+  const char *path = luaL_checkstring(L, 1);
+  lur_tensor *image = lur_check_tensor(L, 2);
+  lur_args_options(L, 3, "image.save", known);
+  int quality = (int)lur_args_int(L, 3, "image.save", "quality", 90, 1, 100);
+  lur_status status;
+  LUR_RETRY(L, status, lur_image_save(path, image, quality));
+  if (status == LUR_ESHAPE || status == LUR_ETYPE) lur_check(L, status); /* the caller's mistake, not the world's */
+  if (status != LUR_OK) return lur_soft(L, status);
+  lua_pushboolean(L, true);
+  return 1;
+}
+
+static int image_resize(lua_State *L) {
+  lur_tensor *image = lur_check_tensor(L, 1), *resized = NULL;
+  lua_Integer height = luaL_checkinteger(L, 2), width = luaL_checkinteger(L, 3);
+  int filter = luaL_checkoption(L, 4, "bilinear", filters);
+  lur_handle *h = lur_handle_new(L, &lur_tensor_class);
+  LUR_CALL(L, lur_image_resize(image, height, width, (lur_resize_filter)filter, &resized));
+  return give_image(L, h, LUR_OK, resized);
+}
+
+/* image.crop(t, top, left, height, width): the first row and column are 1. */
+static int image_crop(lua_State *L) {
+  lur_tensor *image = lur_check_tensor(L, 1), *crop = NULL;
+  int64_t top = lur_args_index(L, 2, INT32_MAX), left = lur_args_index(L, 3, INT32_MAX);
+  lua_Integer height = luaL_checkinteger(L, 4), width = luaL_checkinteger(L, 5);
+  lur_handle *h = lur_handle_new(L, &lur_tensor_class);
+  LUR_CALL(L, lur_image_crop(image, top, left, height, width, &crop));
+  return give_image(L, h, LUR_OK, crop);
+}
+
+int lur_open_image(lua_State *L) {
+  static const luaL_Reg functions[] = {{"load", image_load}, {"decode", image_decode}, {"save", image_save},
+                                       {"resize", image_resize}, {"crop", image_crop}, {NULL, NULL}};
+  luaL_newlib(L, functions);
+  return 1;
+}
