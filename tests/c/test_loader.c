@@ -1,0 +1,226 @@
+/* test_loader.c - the loader: order, the same bits for any number of workers, damage, stopping, memory that goes round. */
+#include "tests/c/pictures.h"
+
+static lur_context *context;
+static lur_dataset *set;
+
+enum { CLASSES = 3, EACH = 10, N = CLASSES * EACH, SIDE = 24 };
+
+static void make_set(void) {
+  char name[64];
+  make_folder("set");
+  for (int c = 0; c < CLASSES; c++) {
+    snprintf(name, sizeof name, "set/%c", 'a' + c);
+    make_folder(name);
+    for (int i = 0; i < EACH; i++) {
+      snprintf(name, sizeof name, "set/%c/%d.%s", 'a' + c, i, i % 3 ? "jpg" : "png");
+      save_picture(context, name, 20 + i, 30 - c, c * EACH + i);
+    }
+  }
+  CHECK_OK(lur_dataset_folder(in_root("set"), NULL, &set));
+}
+
+static lur_loader *new_loader(int workers, bool strict) {
+  lur_loader_options o = {.height = SIDE, .width = SIDE, .workers = workers, .prefetch = 3, .seed = 9, .strict = strict};
+  lur_loader *l = NULL;
+  CHECK_OK(lur_loader_new(context, set, &o, &l));
+  return l;
+}
+
+static uint64_t hash_bytes(uint64_t h, const void *bytes, size_t count) { /* FNV-1a */
+  const uint8_t *p = bytes;
+  for (size_t i = 0; i < count; i++) h = (h ^ p[i]) * 0x100000001B3u;
+  return h;
+}
+
+static lur_status push_range(lur_loader *l, int64_t first, int64_t n) {
+  int64_t indices[N];
+  for (int64_t i = 0; i < n; i++) indices[i] = (first + i) % N;
+  lur_load_field fields[2] = {{"image", n, indices}, {"other", 2, (int64_t[]){3, 3}}};
+  return lur_loader_push(l, 2, fields);
+}
+
+/* One epoch in batches of 7: a hash over everything that came out. */
+static uint64_t run_epoch(lur_loader *l, int64_t epoch) {
+  uint64_t h = 0xCBF29CE484222325u;
+  CHECK_OK(lur_loader_begin(l, epoch));
+  int64_t at = 0;
+  while (at < N || lur_loader_waiting(l)) {
+    for (; at < N && lur_loader_room(l); at += 7) CHECK_OK(push_range(l, at, N - at < 7 ? N - at : 7));
+    lur_loaded b;
+    if (!CHECK_OK(lur_loader_pop(l, &b))) break;
+    for (int i = 0; i < b.nfields; i++) {
+      h = hash_bytes(h, lur_tensor_data(b.fields[i].images), lur_tensor_bytes(b.fields[i].images));
+      h = hash_bytes(h, lur_tensor_data(b.fields[i].classes), lur_tensor_bytes(b.fields[i].classes));
+      h = hash_bytes(h, lur_tensor_data(b.fields[i].indices), lur_tensor_bytes(b.fields[i].indices));
+    }
+    lur_loaded_free(&b);
+  }
+  return h;
+}
+
+static void test_same_bits(void) {
+  static const int workers[] = {-1, 1, 2, 8};
+  uint64_t first = 0;
+  for (int i = 0; i < 4; i++) {
+    lur_loader *l = new_loader(workers[i], false);
+    uint64_t h = run_epoch(l, 0);
+    if (i == 0) first = h;
+    CHECK(h == first);
+    CHECK(lur_loader_damage_count(l) == 0);
+    lur_loader_release(l);
+  }
+}
+
+static void test_values(void) {
+  lur_loader *l = new_loader(1, false);
+  lur_tensor *image = NULL, *resized = NULL;
+  lur_loaded b;
+  CHECK_OK(lur_loader_begin(l, 0));
+  CHECK_OK(push_range(l, 11, 2));
+  CHECK_OK(lur_loader_pop(l, &b));
+  CHECK(b.nfields == 2 && strcmp(b.fields[1].name, "other") == 0);
+  const lur_shape *s = lur_tensor_shape(b.fields[0].images);
+  CHECK(s->ndim == 4 && s->dim[0] == 2 && s->dim[1] == SIDE && s->dim[2] == SIDE && s->dim[3] == 3);
+  CHECK_OK(lur_image_load(context, lur_dataset_path(set, 11), NULL, &image));
+  CHECK_OK(lur_image_resize(image, SIDE, SIDE, LUR_RESIZE_BILINEAR, &resized));
+  const uint8_t *u = lur_tensor_data(resized);
+  const float *f = lur_tensor_data(b.fields[0].images);
+  int wrong = 0;
+  for (int i = 0; i < SIDE * SIDE * 3; i++) wrong += f[i] != (float)u[i] / 127.5f - 1.0f;
+  CHECK(wrong == 0);
+  const int32_t *classes = lur_tensor_data(b.fields[0].classes);
+  CHECK(classes[0] == 1 && ((const int32_t *)lur_tensor_data(b.fields[0].indices))[1] == 12);
+  lur_loaded_free(&b);
+  lur_tensor_release(image);
+  lur_tensor_release(resized);
+  lur_loader_release(l);
+}
+
+static void test_misuse(void) {
+  lur_loader *l = new_loader(2, false);
+  lur_loaded b;
+  CHECK_OK(lur_loader_begin(l, 0));
+  CHECK_FAILS(lur_loader_pop(l, &b), LUR_ESTATE, "no batch was pushed");
+  lur_load_field bad = {"image", 1, (int64_t[]){N}};
+  CHECK_FAILS(lur_loader_push(l, 1, &bad), LUR_EARG, "picture index 30 of field 'image' is outside the set of 30");
+  for (int i = 0; i < 3; i++) CHECK_OK(push_range(l, 0, 5));
+  CHECK_FAILS(push_range(l, 0, 5), LUR_ESTATE, "3 batches are in work");
+  CHECK_OK(lur_loader_begin(l, 1)); /* drops them */
+  CHECK(lur_loader_waiting(l) == 0 && lur_loader_room(l) == 3);
+  for (int i = 0; i < 3; i++) CHECK_OK(push_range(l, 0, 20));
+  lur_loader_rest(l);
+  CHECK(lur_loader_waiting(l) == 0);
+  lur_loader_release(l); /* at rest, and again with work under way: */
+  l = new_loader(2, false);
+  CHECK_OK(lur_loader_begin(l, 0));
+  for (int i = 0; i < 3; i++) CHECK_OK(push_range(l, 0, 20));
+  lur_loader_release(l);
+}
+
+/* Tensors outlive their loader. */
+static void test_lifetime(void) {
+  lur_loader *l = new_loader(2, false);
+  lur_loaded b[3];
+  CHECK_OK(lur_loader_begin(l, 0));
+  for (int i = 0; i < 3; i++) CHECK_OK(push_range(l, i, 4));
+  for (int i = 0; i < 3; i++) CHECK_OK(lur_loader_pop(l, &b[i]));
+  lur_loaded_free(&b[1]);
+  lur_loader_release(l);
+  for (int i = 0; i < 3; i += 2) {
+    CHECK(((const int32_t *)lur_tensor_data(b[i].fields[0].indices))[3] == i + 3);
+    lur_loaded_free(&b[i]);
+  }
+}
+
+/* ---- damage ---- */
+
+static void damage_set(void) {
+  size_t count;
+  unsigned char *bytes = read_bytes_of("set/b/4.jpg", &count);
+  write_bytes_to("set/b/4.jpg", bytes, count / 2);
+  write_bytes_to("set/a/1.jpg", "", 0);
+  write_bytes_to("set/a/2.jpg", "no picture", 10);
+  unlink(in_root("set/c/7.jpg"));
+  free(bytes);
+}
+
+static void test_damage(void) {
+  uint64_t first = 0;
+  static const int workers[] = {-1, 1, 2, 8};
+  for (int i = 0; i < 4; i++) {
+    lur_loader *l = new_loader(workers[i], false);
+    uint64_t h = run_epoch(l, 0) ^ run_epoch(l, 1);
+    if (i == 0) first = h;
+    CHECK(h == first);
+    CHECK(lur_loader_damage_count(l) == 4);
+    static const char *const names[] = {"a/1.jpg: empty file", "a/2.jpg: neither JPEG nor PNG", "b/4.jpg: damaged JPEG", "c/7.jpg: cannot open"};
+    for (int k = 0; k < 4; k++) {
+      lur_damage d = lur_loader_damage(l, k);
+      CHECK(d.times >= 1 && !d.fresh && strstr(d.text, names[k]) != NULL);
+    }
+    lur_loader_release(l);
+  }
+}
+
+static void test_replacement(void) {
+  lur_loader *l = new_loader(2, false);
+  lur_loaded b;
+  CHECK_OK(lur_loader_begin(l, 0));
+  lur_load_field f = {"image", 4, (int64_t[]){1, 2, 14, 27}};
+  CHECK_OK(lur_loader_push(l, 1, &f));
+  CHECK_OK(lur_loader_pop(l, &b));
+  const int32_t *classes = lur_tensor_data(b.fields[0].classes), *indices = lur_tensor_data(b.fields[0].indices);
+  CHECK(classes[0] == 0 && classes[1] == 0 && classes[2] == 1 && classes[3] == 2);
+  for (int i = 0; i < 4; i++) CHECK(indices[i] != f.indices[i] && lur_dataset_class(set, indices[i]) == classes[i]);
+  CHECK(lur_loader_damage(l, 0).fresh);
+  lur_loaded_free(&b);
+  lur_loader_release(l);
+}
+
+static void test_strict(void) {
+  lur_loader *l = new_loader(2, true);
+  lur_loaded b;
+  CHECK_OK(lur_loader_begin(l, 0));
+  CHECK_OK(push_range(l, 0, 10));
+  CHECK_FAILS(lur_loader_pop(l, &b), LUR_EFORMAT, "a/1.jpg: empty file"); /* the first in row order */
+  CHECK_OK(push_range(l, 20, 4));
+  CHECK_OK(lur_loader_pop(l, &b));
+  lur_loaded_free(&b);
+  lur_loader_release(l);
+}
+
+static void test_hopeless(void) {
+  static const char *const paths[] = {"/nowhere/a.jpg", "/nowhere/b.jpg"};
+  lur_dataset *d = NULL;
+  lur_loader *l = NULL;
+  lur_loaded b;
+  lur_loader_options o = {.height = 8, .width = 8, .workers = 2};
+  CHECK_OK(lur_dataset_items(2, paths, NULL, NULL, NULL, &d));
+  CHECK_OK(lur_loader_new(context, d, &o, &l));
+  CHECK_OK(lur_loader_begin(l, 0));
+  lur_load_field f = {"image", 2, (int64_t[]){0, 1}};
+  CHECK_OK(lur_loader_push(l, 1, &f));
+  CHECK_FAILS(lur_loader_pop(l, &b), LUR_EFORMAT, "none of the 2 pictures can be read");
+  lur_loader_release(l);
+  lur_dataset_release(d);
+}
+
+int main(void) {
+  CHECK_OK(lur_context_new(1, 1, &context));
+  pictures_begin();
+  make_set();
+  test_same_bits();
+  test_values();
+  test_misuse();
+  test_lifetime();
+  damage_set();
+  test_damage();
+  test_replacement();
+  test_strict();
+  test_hopeless();
+  lur_dataset_release(set);
+  pictures_end();
+  lur_context_release(context);
+  return check_report("loader");
+}
