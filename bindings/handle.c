@@ -178,9 +178,8 @@ void lur_class_register(lua_State *L, const lur_class *type) {
 
 lur_handle *lur_handle_new(lua_State *L, const lur_class *type) {
   state_of(L); /* older than every handle, so finalised after them */
-  lur_handle *h = lua_newuserdatauv(L, sizeof *h, 0);
-  h->object = NULL;
-  h->type = type;
+  lur_handle *h = lua_newuserdatauv(L, sizeof *h, 1);
+  *h = (lur_handle){.type = type};
   luaL_setmetatable(L, type->name);
   return h;
 }
@@ -203,6 +202,37 @@ void *lur_handle_test(lua_State *L, int index, const lur_class *type) {
   if (h == NULL) return NULL;
   if (h->object == NULL) lur_raise(L, "attempt to use a closed %s", type->name);
   return h->object;
+}
+
+void lur_handle_charge(lua_State *L, lur_handle *handle, size_t bytes) {
+  if (bytes <= handle->charged) return;
+  size_t more = bytes - handle->charged;
+  handle->charged = bytes;
+  lur_state_charge(L, more);
+}
+
+/* ---- guards ---- */
+
+void lur_guard_clear(lur_guard *guard) {
+  void *pointer = guard->pointer;
+  guard->pointer = NULL;
+  if (pointer != NULL) guard->release(pointer);
+}
+
+static int guard_gc(lua_State *L) {
+  lur_guard_clear(luaL_checkudata(L, 1, "lurcher.guard"));
+  return 0;
+}
+
+lur_guard *lur_guard_new(lua_State *L, void (*release)(void *pointer)) {
+  lur_guard *guard = lua_newuserdatauv(L, sizeof *guard, 0);
+  *guard = (lur_guard){.release = release};
+  if (luaL_newmetatable(L, "lurcher.guard")) {
+    lua_pushcfunction(L, guard_gc);
+    lua_setfield(L, -2, "__gc");
+  }
+  lua_setmetatable(L, -2);
+  return guard;
 }
 
 /* ---- errors ---- */

@@ -31,12 +31,13 @@ typedef struct lur_class {
 typedef struct lur_handle {
   void *object; /* NULL: closed */
   const lur_class *type;
+  size_t charged; /* bytes that the collector was told of, where that is more than once */
 } lur_handle;
 
 /* Makes the metatable; called once a state for each class. */
 void lur_class_register(lua_State *L, const lur_class *type);
 
-/* Pushes a closed handle. */
+/* Pushes a closed handle, with one user value (nil). */
 lur_handle *lur_handle_new(lua_State *L, const lur_class *type);
 /* Hands the object's reference over. Never raises. */
 void lur_handle_fill(lua_State *L, lur_handle *handle, void *object);
@@ -55,6 +56,18 @@ int64_t lur_state_open_handles(lua_State *L);
 
 /* Tells the collector about memory it cannot see. The only place that does. */
 void lur_state_charge(lua_State *L, size_t bytes);
+
+/* Tells the collector of what is new in `bytes` since the last time. */
+void lur_handle_charge(lua_State *L, lur_handle *handle, size_t bytes);
+
+/* Holds C memory while something may raise: pushes a value; whoever fills `pointer` is rid of it. */
+typedef struct lur_guard {
+  void *pointer;
+  void (*release)(void *pointer);
+} lur_guard;
+lur_guard *lur_guard_new(lua_State *L, void (*release)(void *pointer));
+/* Releases now. The value may stay on the stack. */
+void lur_guard_clear(lur_guard *guard);
 
 /* Raises with the position of the nearest caller that is a user's own script. */
 int lur_raise(lua_State *L, const char *format, ...);

@@ -42,6 +42,14 @@ static int searcher(lua_State *L) {
 }
 
 void lur_script_searcher(lua_State *L) {
+  static const char done = 0; /* its address names the registry entry */
+  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &done) != LUA_TNIL) {
+    lua_pop(L, 1);
+    return;
+  }
+  lua_pop(L, 1);
+  lua_pushboolean(L, true);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &done);
   lua_getglobal(L, LUA_LOADLIBNAME);
   if (lua_istable(L, -1) && lua_getfield(L, -1, "searchers") == LUA_TTABLE) {
     lua_Integer n = luaL_len(L, -1);

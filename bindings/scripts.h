@@ -21,7 +21,8 @@ bool lur_script_is_ours(const char *source);
 const lur_script *lur_script_find(const char *path);
 /* luaL_loadbuffer of one, under a chunk name of ours. */
 int lur_script_load(lua_State *L, const lur_script *script);
-/* Adds the package.searchers entry for "lurcher.*", behind the one that looks along package.path: files there win. */
+/* Adds the package.searchers entry for "lurcher.*", behind the one that looks along package.path: files there win.
+   A second call does nothing. */
 void lur_script_searcher(lua_State *L);
 
 #endif

@@ -6,7 +6,7 @@
 local lurcher = require "lurcher"
 local fit, on = require "lurcher.fit", require "lurcher.callbacks"
 local options, run_folder = require "lurcher.options", require "lurcher.run_folder"
-local prefix, samplers = require "lurcher.prefix", require "lurcher.samplers"
+local prefix = require "lurcher.prefix"
 local xception = require "lurcher.models.xception"
 local nn, data, optim = lurcher.nn, lurcher.data, lurcher.optim
 
@@ -77,7 +77,6 @@ end
 --- What learns, and loaders that feed it: the whole model on pictures, or its unfrozen rest on what the frozen part
 -- gives for each picture.
 local function training(model, train, valid, o)
-  local order = samplers.shuffled{ #train, batch = o.batch, seed = o.seed }
   local pictures = { size = o.size, batch = o.batch, workers = o.workers, seed = o.seed }
   local function with(more)
     for key, value in pairs(pictures) do more[key] = value end
@@ -89,11 +88,11 @@ local function training(model, train, valid, o)
     local device = lurcher.device(o.device)
     local learn = part:load(with{ train, device = device })
     local check = part:load(with{ valid, device = device })
-    return part.head, learn:loader{ sampler = order, output = "predictions" },
-      check:loader{ batch = o.batch, output = "predictions" }
+    return part.head, learn:loader{ batch = o.batch, seed = o.seed, output = "predictions" },
+      check:loader{ batch = o.batch, shuffle = false, output = "predictions" }
   end
   local augment = o.augment == "flip" and data.augment{ hflip = true } or nil
-  return model, data.loader(with{ train, sampler = order, augment = augment, targets = targets }),
+  return model, data.loader(with{ train, augment = augment, targets = targets }),
     data.loader(with{ valid, shuffle = false, targets = targets })
 end
 

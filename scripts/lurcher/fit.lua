@@ -14,8 +14,8 @@
 --   extra          table carried into every checkpoint (classes, preprocessing, ...)                 ({})
 --   resume         checkpoint to continue: a path, or the text run:restore returned                 (nil)
 --   progress       false: no progress lines; a callback: that one instead of on.progress{}
--- A loader is anything with a method epoch(self, n) that returns an iterator of batches, a function n -> iterator,
--- or a list of batches.
+-- A loader is anything with a method epoch(self, n, skip) that gives a for loop the batches of epoch n but the first
+-- `skip`, a function n -> iterator, or a list of batches.
 --
 -- Returns the history: a list of logs, one table an epoch: `epoch` (from 0), the means of every result over the
 -- epoch's samples, the same with val_ before it, `lr` and `seconds`; history.interrupted after a Ctrl-C.
@@ -59,23 +59,8 @@ function means:into(logs, prefix)
   return logs
 end
 
---- An iterator over the batches of epoch n, whatever the loader is.
-local function batches(loader, n)
-  if type(loader) == "function" then return loader(n) end
-  if type(loader) == "table" and not loader.epoch then
-    local i = 0
-    return function()
-      i = i + 1
-      return loader[i]
-    end
-  end
-  return loader:epoch(n)
-end
-
---- Skips what an interrupted epoch had trained on already: batches are drawn again, so that the sampler and the
--- pictures of the rest are those the epoch would have had.
-local function batches_from(loader, n, skip)
-  local iterator, s, control, closing = batches(loader, n)
+--- An iterator that leaves out the first `skip` values.
+local function skipping(skip, iterator, s, control, closing)
   for _ = 1, skip do
     control = iterator(s, control)
     if control == nil then break end
@@ -83,11 +68,25 @@ local function batches_from(loader, n, skip)
   return iterator, s, control, closing
 end
 
+--- What a for loop needs for the batches of epoch n but the first `skip`, whatever the loader is. Batches skipped are
+-- drawn all the same, so that the rest of an interrupted epoch is what it would have been.
+local function batches(loader, n, skip)
+  if type(loader) == "function" then return skipping(skip, loader(n)) end
+  if type(loader) == "table" and not loader.epoch then
+    local i = skip
+    return function()
+      i = i + 1
+      return loader[i]
+    end
+  end
+  return loader:epoch(n, skip)
+end
+
 --- Weighted means of run:evaluate over a loader, without a prefix: { loss = , acc = , ... } and the samples seen.
 -- `steps`: batches at most. Returns nil, "interrupted" after a Ctrl-C.
 function fit.evaluate(run, loader, steps)
   local total, step = new_means(), 0
-  for batch in batches(loader, 0) do
+  for batch in batches(loader, 0, 0) do
     total:add(run:evaluate(batch))
     step = step + 1
     if lurcher.interrupted() then return nil, "interrupted" end
@@ -195,7 +194,7 @@ local function train_epoch(state, callbacks, sums, options)
   local started, before = lurcher.time(), sums.samples
   local logs = {}
   if state.step ~= options.steps then
-    for batch in batches_from(state.loader, state.epoch, state.step) do
+    for batch in batches(state.loader, state.epoch, state.step) do
       logs.batch = state.run:train(batch)
       sums:add(logs.batch)
       state.step = state.step + 1

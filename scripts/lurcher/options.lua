@@ -211,21 +211,14 @@ function options.complete(spec, values)
   return true
 end
 
---- An error message without the position Lua puts before it; the whole of it under LURCHER_TRACEBACK.
-local function plain_message(err)
-  if os.getenv "LURCHER_TRACEBACK" then return debug.traceback(tostring(err), 3) end
-  local text = tostring(err)
-  return text:match("^[^\n]-%.lua:%d+: (.*)$") or text:match("^%[[^\n]-%]:%d+: (.*)$") or text
-end
-
-local function complain(spec, message, code)
+local function complain(spec, message)
   io.stdout:flush()
-  io.stderr:write(("lurcher %s: %s\n"):format(spec.name, message))
-  os.exit(code, true)
+  io.stderr:write(("lurcher %s: %s\ntry 'lurcher %s --help'\n"):format(spec.name, message, spec.name))
+  os.exit(2, true)
 end
 
---- Parses `args`, then runs `body(values, given)`; ends the program with code 2 for a wrong command line, 1 (and one
--- line on standard error) where body raises, body's own number where it returns one.
+--- Parses `args`, then calls `body(values, given)`. Ends the program with code 2 for a wrong command line, and with the
+-- number that body returns, if it returns one; what body raises is the caller's: the program prints it in one line.
 -- @param spec the declaration; `spec.adjust(values, given)` may complete values (from a run folder) before checks.
 function options.main(spec, args, body)
   local values, given = options.read(spec, args)
@@ -233,18 +226,17 @@ function options.main(spec, args, body)
     print(options.help(spec))
     os.exit(0, true)
   end
-  if not values then complain(spec, given .. "\ntry 'lurcher " .. spec.name .. " --help'", 2) end
+  if not values then complain(spec, given) end
   if spec.adjust then
     local adjusted, message = spec.adjust(values, given)
-    if not adjusted then complain(spec, message, 2) end
+    if not adjusted then complain(spec, message) end
     values = adjusted
   end
   local complete, missing = options.complete(spec, values)
-  if not complete then complain(spec, missing .. "\ntry 'lurcher " .. spec.name .. " --help'", 2) end
-  local ok, result = xpcall(body, plain_message, values, given)
-  if not ok then complain(spec, result, 1) end
+  if not complete then complain(spec, missing) end
+  local code = body(values, given)
   io.stdout:flush()
-  if math.type(result) == "integer" and result ~= 0 then os.exit(result, true) end
+  if math.type(code) == "integer" and code ~= 0 then os.exit(code, true) end
 end
 
 return options

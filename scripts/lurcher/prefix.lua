@@ -6,11 +6,10 @@
 --     local part = prefix.split(model, "image")            -- nil, reason where there is nothing to gain
 --     local learn = part:load{ train, size = 299, batch = 32, device = device }
 --     local run = part.head:compile{ ... }
---     fit(run, learn:loader{ sampler = sampler, output = "predictions" }, { ... })
+--     fit(run, learn:loader{ batch = 32, shuffle = true, seed = 1, output = "predictions" }, { ... })
 
 local lurcher = require "lurcher"
 local logs_of = require "lurcher.logs"
-local samplers = require "lurcher.samplers"
 local nn, data = lurcher.nn, lurcher.data
 
 local prefix = {}
@@ -140,23 +139,27 @@ function prefix:load(options)
   return setmetatable({ features = features, class = class, size = done }, loaded)
 end
 
---- A loader for fit over what was computed. Options: output (name of the model output whose targets are the classes),
--- sampler (default: in order), batch (32, for the default sampler).
+--- A loader for fit over what was computed, in the order in which data.loader gives the pictures for the same seed,
+-- batch and epoch. Options: output (name of the model output whose targets are the classes), batch (64), shuffle
+-- (true), seed (the one in force).
 function loaded:loader(options)
-  local sampler = options.sampler or samplers.sequential{ self.size, batch = options.batch or 32 }
-  local count = 0
-  for _ in sampler(0) do count = count + 1 end
-  local loader = setmetatable({}, { __len = function() return count end })
-  local next_epoch = 0
-  function loader.epoch(_, n)
-    next_epoch = (n or next_epoch) + 1
-    local iterator = sampler(next_epoch - 1)
+  local batch, seed, next_epoch = options.batch or 64, options.seed or lurcher.seed(), 0
+  local loader = setmetatable({}, { __len = function() return (self.size + batch - 1) // batch end })
+
+  function loader.epoch(_, n, skip)
+    n = n or next_epoch
+    next_epoch = n + 1
+    local order = options.shuffle ~= false and data.random(seed, n):permutation(self.size)
+    local first = (skip or 0) * batch + 1
     return function()
-      local picks = iterator()
-      if not picks then return nil end
+      if first > self.size then return nil end
+      local picks = {}
+      for i = first, math.min(first + batch - 1, self.size) do picks[#picks + 1] = order and order[i] or i end
+      first = first + batch
       return { features = self.features:select(picks), [options.output] = self.class:select(picks) }
     end
   end
+
   return loader
 end
 

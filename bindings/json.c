@@ -1,0 +1,199 @@
+/* json.c - lurcher.json, over cJSON. The tree under construction hangs on a guard from its first item on, so that a
+ * raise frees it. */
+#include <cjson/cJSON.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "args.h"
+#include "modules.h"
+
+enum { MAX_DEPTH = 200 };
+static const char array_name[] = "lurcher.json.array";
+
+static void release_tree(void *tree) { cJSON_Delete(tree); }
+
+static cJSON *made(lua_State *L, cJSON *item) {
+  if (item == NULL) luaL_error(L, "json: out of memory");
+  return item;
+}
+
+/* ---- encode ---- */
+
+static cJSON *encode(lua_State *L, int index, int depth);
+
+static int by_text(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
+
+/* Into object (which the guard's tree owns already): members with sorted keys. */
+static void encode_object(lua_State *L, int index, cJSON *object, int depth);
+static void encode_array(lua_State *L, int index, cJSON *array, int depth);
+
+static bool is_array(lua_State *L, int index) {
+  if (lua_rawlen(L, index) > 0) return true;
+  if (!lua_getmetatable(L, index)) return false;
+  luaL_getmetatable(L, array_name);
+  bool same = lua_rawequal(L, -1, -2);
+  lua_pop(L, 2);
+  return same;
+}
+
+static cJSON *encode_number(lua_State *L, int index) {
+  if (!lua_isinteger(L, index)) {
+    double value = lua_tonumber(L, index);
+    return isfinite(value) ? cJSON_CreateNumber(value) : cJSON_CreateNull();
+  }
+  const char *text = lua_pushfstring(L, "%I", (LUAI_UACINT)lua_tointeger(L, index));
+  cJSON *item = cJSON_CreateRaw(text);
+  lua_pop(L, 1);
+  return item;
+}
+
+/* A new item for a plain value, or an empty array or object for a table. */
+static cJSON *encode(lua_State *L, int index, int depth) {
+  if (depth > MAX_DEPTH) lur_raise(L, "json: tables nested more than %d deep (does one hold itself?)", MAX_DEPTH);
+  switch (lua_type(L, index)) {
+    case LUA_TNIL: return made(L, cJSON_CreateNull());
+    case LUA_TBOOLEAN: return made(L, cJSON_CreateBool(lua_toboolean(L, index)));
+    case LUA_TNUMBER: return made(L, encode_number(L, index));
+    case LUA_TSTRING: {
+      size_t length;
+      const char *text = lua_tolstring(L, index, &length);
+      if (strlen(text) != length) lur_raise(L, "json: a string with a zero byte cannot be written");
+      return made(L, cJSON_CreateString(text));
+    }
+    case LUA_TLIGHTUSERDATA:
+      if (lua_touserdata(L, index) == NULL) return made(L, cJSON_CreateNull());
+      break;
+    case LUA_TTABLE: return made(L, is_array(L, index) ? cJSON_CreateArray() : cJSON_CreateObject());
+    default: break;
+  }
+  lur_raise(L, "json: a %s cannot be written", luaL_typename(L, index));
+  return NULL;
+}
+
+/* The children of a table, once its item hangs in the tree. */
+static void encode_children(lua_State *L, int index, cJSON *item, int depth) {
+  if (!lua_istable(L, index)) return;
+  luaL_checkstack(L, 8, "json");
+  if (cJSON_IsArray(item)) encode_array(L, index, item, depth + 1);
+  else encode_object(L, index, item, depth + 1);
+}
+
+static void encode_array(lua_State *L, int index, cJSON *array, int depth) {
+  lua_Integer n = (lua_Integer)lua_rawlen(L, index);
+  for (lua_Integer i = 1; i <= n; i++) {
+    lua_rawgeti(L, index, i);
+    int value = lua_gettop(L);
+    cJSON *item = encode(L, value, depth);
+    cJSON_AddItemToArray(array, item);
+    encode_children(L, value, item, depth);
+    lua_settop(L, value - 1);
+  }
+}
+
+static void encode_object(lua_State *L, int index, cJSON *object, int depth) {
+  size_t n = 0, i = 0;
+  for (lua_pushnil(L); lua_next(L, index) != 0; lua_pop(L, 1)) {
+    if (lua_type(L, -2) != LUA_TSTRING) lur_raise(L, "json: keys of an object are strings, got a %s", luaL_typename(L, -2));
+    n++;
+  }
+  const char **keys = lua_newuserdatauv(L, (n + 1) * sizeof *keys, 0);
+  for (lua_pushnil(L); lua_next(L, index) != 0; lua_pop(L, 1)) keys[i++] = lua_tostring(L, -2);
+  qsort(keys, n, sizeof *keys, by_text);
+  for (i = 0; i < n; i++) {
+    lua_getfield(L, index, keys[i]);
+    int value = lua_gettop(L);
+    cJSON *item = encode(L, value, depth);
+    if (!cJSON_AddItemToObject(object, keys[i], item)) {
+      cJSON_Delete(item);
+      luaL_error(L, "json: out of memory");
+    }
+    encode_children(L, value, item, depth);
+    lua_settop(L, value - 1);
+  }
+  lua_pop(L, 1);
+}
+
+static void release_text(void *text) { cJSON_free(text); }
+
+static int json_encode(lua_State *L) {
+  luaL_checkany(L, 1);
+  bool indent = lua_toboolean(L, 2);
+  lua_settop(L, 1);
+  lur_guard *tree = lur_guard_new(L, release_tree), *text = lur_guard_new(L, release_text);
+  tree->pointer = encode(L, 1, 0);
+  encode_children(L, 1, tree->pointer, 0);
+  text->pointer = indent ? cJSON_Print(tree->pointer) : cJSON_PrintUnformatted(tree->pointer);
+  if (text->pointer == NULL) return luaL_error(L, "json: out of memory");
+  lua_pushstring(L, text->pointer);
+  lur_guard_clear(text);
+  lur_guard_clear(tree);
+  return 1;
+}
+
+/* ---- decode ---- */
+
+static int mark_array(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_settop(L, 1);
+  luaL_setmetatable(L, array_name);
+  return 1;
+}
+
+static void push_item(lua_State *L, const cJSON *item) {
+  luaL_checkstack(L, 4, "json nested too deep");
+  if (cJSON_IsBool(item)) {
+    lua_pushboolean(L, cJSON_IsTrue(item));
+  } else if (cJSON_IsNumber(item)) {
+    double v = item->valuedouble;
+    if (v == floor(v) && fabs(v) < 9007199254740992.0) lua_pushinteger(L, (lua_Integer)v);
+    else lua_pushnumber(L, v);
+  } else if (cJSON_IsString(item)) {
+    lua_pushstring(L, item->valuestring);
+  } else if (cJSON_IsArray(item)) {
+    lua_Integer n = 0;
+    lua_newtable(L);
+    for (const cJSON *child = item->child; child != NULL; child = child->next) {
+      push_item(L, child);
+      lua_rawseti(L, -2, ++n);
+    }
+    luaL_setmetatable(L, array_name);
+  } else if (cJSON_IsObject(item)) {
+    lua_newtable(L);
+    for (const cJSON *child = item->child; child != NULL; child = child->next) {
+      lua_pushstring(L, child->string);
+      push_item(L, child);
+      lua_rawset(L, -3);
+    }
+  } else {
+    lua_pushlightuserdata(L, NULL);
+  }
+}
+
+static int json_decode(lua_State *L) {
+  size_t length;
+  const char *text = luaL_checklstring(L, 1, &length), *end = text;
+  lur_guard *tree = lur_guard_new(L, release_tree);
+  tree->pointer = cJSON_ParseWithLengthOpts(text, length, &end, 0);
+  const char *rest = end;
+  while (tree->pointer != NULL && rest < text + length && strchr(" \t\r\n", *rest) != NULL && *rest != '\0') rest++;
+  if (tree->pointer == NULL || rest < text + length) {
+    luaL_pushfail(L);
+    lua_pushfstring(L, "no JSON: unexpected text at byte %I", (LUAI_UACINT)(rest - text + 1));
+    lua_pushstring(L, lur_status_name(LUR_EFORMAT));
+    return 3;
+  }
+  push_item(L, tree->pointer);
+  lur_guard_clear(tree);
+  return 1;
+}
+
+int lur_open_json(lua_State *L) {
+  static const luaL_Reg functions[] = {{"encode", json_encode}, {"decode", json_decode}, {"array", mark_array}, {NULL, NULL}};
+  luaL_newmetatable(L, array_name);
+  lua_pop(L, 1);
+  luaL_newlib(L, functions);
+  lua_pushlightuserdata(L, NULL);
+  lua_setfield(L, -2, "null");
+  return 1;
+}

@@ -1,0 +1,290 @@
+/* repl.c - the session: reads a line or as many as a statement takes, evaluates, shows the values. Line editing by
+ * libedit where standard input is a terminal; plain lines otherwise. Errors are shown and leave the session alive. */
+#include <errno.h>
+#include <histedit.h>
+#include <lauxlib.h>
+#include <locale.h>
+#include <lua.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "engine/lurcher.h"
+#include "program.h"
+
+enum { PATH = 1024, HISTORY = 1000 };
+
+typedef struct session {
+  lua_State *L;
+  EditLine *editor; /* NULL: no terminal */
+  History *history;
+  HistEvent event;
+  char history_path[PATH]; /* "": nowhere */
+  const char *prompt;
+  bool cancelled; /* Ctrl-C at the prompt */
+  char *line;     /* of plain input */
+  size_t capacity;
+} session;
+
+static session *session_of(EditLine *editor) {
+  void *data = NULL;
+  el_get(editor, EL_CLIENTDATA, &data);
+  return data;
+}
+
+/* ---- editing ---- */
+
+static char *prompt(EditLine *editor) { return (char *)(uintptr_t)session_of(editor)->prompt; }
+
+static unsigned char cancel(EditLine *editor, int ch) {
+  (void)ch;
+  session_of(editor)->cancelled = true;
+  return CC_NEWLINE;
+}
+
+/* The length of what all n candidates (Lua list at index) begin with. */
+static size_t common_length(lua_State *L, int list, lua_Integer n) {
+  size_t common = 0;
+  lua_rawgeti(L, list, 1);
+  const char *first = lua_tostring(L, -1);
+  common = strlen(first);
+  for (lua_Integer i = 2; i <= n; i++) {
+    lua_rawgeti(L, list, i);
+    const char *other = lua_tostring(L, -1);
+    size_t same = 0;
+    while (same < common && other[same] == first[same]) same++;
+    common = same;
+    lua_pop(L, 1);
+  }
+  lua_pop(L, 1);
+  return common;
+}
+
+/* Names in columns of an 80 character line, without what stands before the last separator. */
+static void show_candidates(lua_State *L, int list, lua_Integer n) {
+  size_t width = 0, column = 0;
+  for (int pass = 0; pass < 2; pass++) {
+    for (lua_Integer i = 1; i <= n; i++) {
+      lua_rawgeti(L, list, i);
+      const char *name = lua_tostring(L, -1), *part = name + strlen(name);
+      while (part > name && strchr(".:", part[-1]) == NULL) part--;
+      if (pass == 0 && strlen(part) + 2 > width) width = strlen(part) + 2;
+      if (pass == 1) {
+        if (i == 1 || (column + 1) * width > 80) {
+          putchar('\n');
+          column = 0;
+        }
+        printf("%-*s", (int)width, part);
+        column++;
+      }
+      lua_pop(L, 1);
+    }
+  }
+  putchar('\n');
+  fflush(stdout);
+}
+
+static unsigned char complete(EditLine *editor, int ch) {
+  session *s = session_of(editor);
+  lua_State *L = s->L;
+  const LineInfo *info = el_line(editor);
+  const char *start = info->cursor;
+  static const char in_word[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789.:";
+  while (start > info->buffer && strchr(in_word, start[-1]) != NULL) start--;
+  size_t length = (size_t)(info->cursor - start);
+  if (length == 0) return el_insertstr(editor, "  ") == 0 ? CC_REFRESH : CC_ERROR;
+  (void)ch;
+  int top = lua_gettop(L);
+  unsigned char answer = CC_ERROR;
+  lua_pushcfunction(L, lur_complete);
+  lua_pushlstring(L, start, length);
+  if (lua_pcall(L, 1, 1, 0) == LUA_OK) {
+    int list = lua_gettop(L);
+    lua_Integer n = (lua_Integer)lua_rawlen(L, list);
+    size_t common = n > 0 ? common_length(L, list, n) : 0;
+    if (common > length) {
+      lua_rawgeti(L, list, 1);
+      lua_pushlstring(L, lua_tostring(L, -1) + length, common - length);
+      if (el_insertstr(editor, lua_tostring(L, -1)) == 0) answer = CC_REFRESH;
+    } else if (n > 1) {
+      show_candidates(L, list, n);
+      answer = CC_REDISPLAY;
+    }
+  }
+  lua_settop(L, top);
+  return answer;
+}
+
+static void find_history(session *s) {
+  const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+  int n = 0;
+  if (state != NULL && state[0] == '/') {
+    n = snprintf(s->history_path, PATH, "%s/lurcher", state);
+    if (n < PATH && mkdir(s->history_path, 0700) != 0 && errno != EEXIST) n = 0;
+    else n = snprintf(s->history_path, PATH, "%s/lurcher/history", state);
+  } else if (home != NULL && home[0] == '/') {
+    n = snprintf(s->history_path, PATH, "%s/.lurcher_history", home);
+  }
+  if (n <= 0 || n >= PATH) s->history_path[0] = '\0';
+}
+
+static void open_editor(session *s) {
+  setlocale(LC_CTYPE, "");
+  s->editor = el_init("lurcher", stdin, stdout, stderr);
+  s->history = history_init();
+  if (s->editor == NULL || s->history == NULL) return;
+  find_history(s);
+  history(s->history, &s->event, H_SETSIZE, HISTORY);
+  history(s->history, &s->event, H_SETUNIQUE, 1);
+  if (s->history_path[0] != '\0') history(s->history, &s->event, H_LOAD, s->history_path);
+  el_set(s->editor, EL_CLIENTDATA, s);
+  el_set(s->editor, EL_PROMPT, prompt);
+  el_set(s->editor, EL_EDITOR, "emacs");
+  el_set(s->editor, EL_HIST, history, s->history);
+  el_set(s->editor, EL_ADDFN, "lurcher-complete", "complete names", complete);
+  el_set(s->editor, EL_ADDFN, "lurcher-cancel", "drop the input", cancel);
+  el_set(s->editor, EL_BIND, "^I", "lurcher-complete", NULL);
+  el_set(s->editor, EL_BIND, "^R", "em-inc-search-prev", NULL);
+  el_source(s->editor, NULL); /* ~/.editrc */
+  el_set(s->editor, EL_SETTY, "-d", "intr=", NULL); /* Ctrl-C is a key while a line is edited */
+  el_set(s->editor, EL_BIND, "^C", "lurcher-cancel", NULL);
+}
+
+static void close_editor(session *s) {
+  if (s->editor != NULL) el_end(s->editor);
+  if (s->history != NULL) history_end(s->history);
+  free(s->line);
+}
+
+static void remember(session *s, const char *line) {
+  if (s->history == NULL || line[strspn(line, " \t\n")] == '\0') return;
+  history(s->history, &s->event, H_ENTER, line);
+  if (s->history_path[0] != '\0') history(s->history, &s->event, H_SAVE, s->history_path);
+}
+
+/* Pushes the next line without its end; false at the end of input. */
+static bool push_line(session *s, const char *text) {
+  const char *line;
+  int length = 0;
+  s->prompt = text;
+  s->cancelled = false;
+  if (s->editor != NULL) {
+    line = el_gets(s->editor, &length);
+    if (line == NULL || length <= 0) return false;
+    if (!s->cancelled) remember(s, line);
+  } else {
+    ssize_t n = getline(&s->line, &s->capacity, stdin);
+    if (n < 0) return false;
+    line = s->line;
+    length = (int)n;
+  }
+  while (length > 0 && (line[length - 1] == '\n' || line[length - 1] == '\r')) length--;
+  lua_pushlstring(s->L, line, (size_t)length);
+  return true;
+}
+
+/* ---- evaluating ---- */
+
+static bool ends_early(lua_State *L, int status) {
+  size_t length;
+  if (status != LUA_ERRSYNTAX) return false;
+  const char *message = lua_tolstring(L, -1, &length);
+  return length >= 5 && strcmp(message + length - 5, "<eof>") == 0;
+}
+
+/* Loads the text at the top, as an expression if it is one. Leaves the function, or a message, in its place.
+   *more: the text may be the beginning of something. */
+static int load_text(lua_State *L, bool *more) {
+  const char *text = lua_tostring(L, -1);
+  bool asked = text[0] == '=';
+  const char *expression = lua_pushfstring(L, "return %s", text + (asked ? 1 : 0));
+  int status = luaL_loadbuffer(L, expression, strlen(expression), "=stdin");
+  *more = ends_early(L, status);
+  if (status != LUA_OK && !asked) {
+    lua_pop(L, 1);
+    status = luaL_loadbuffer(L, text, strlen(text), "=stdin");
+    *more = *more || ends_early(L, status);
+  }
+  lua_replace(L, -3);
+  lua_pop(L, 1);
+  return status;
+}
+
+/* Pushes the function of the next complete statement; LUA_OK, an error status with its message, or -1 at the end. */
+static int read_statement(session *s) {
+  lua_State *L = s->L;
+  bool more = false;
+  for (const char *text = "> "; push_line(s, text); text = ">> ") {
+    if (s->cancelled) return LUA_YIELD;
+    if (more) { /* what was read so far lies below */
+      lua_pushliteral(L, "\n");
+      lua_insert(L, -2);
+      lua_concat(L, 3);
+    }
+    lua_pushvalue(L, -1);
+    int status = load_text(L, &more);
+    if (!more || status == LUA_OK) {
+      lua_remove(L, -2);
+      return status;
+    }
+    lua_pop(L, 1);
+  }
+  return -1;
+}
+
+/* Arguments: values. Writes each as the session shows it. */
+static int show_values(lua_State *L) {
+  int n = lua_gettop(L);
+  for (int i = 1; i <= n; i++) {
+    lur_push_inspected(L, i);
+    size_t length;
+    const char *text = lua_tolstring(L, -1, &length);
+    if (i > 1) putchar('\t');
+    fwrite(text, 1, length, stdout);
+    lua_pop(L, 1);
+  }
+  if (n > 0) putchar('\n');
+  return 0;
+}
+
+static void show_error(lua_State *L) {
+  const char *message = lua_tostring(L, -1);
+  static const char here[] = "stdin:1: ";
+  if (message == NULL) message = "(no message)";
+  if (strncmp(message, here, sizeof here - 1) == 0) message += sizeof here - 1;
+  fflush(stdout);
+  fprintf(stderr, "error: %s\n", message);
+  fflush(stderr);
+}
+
+static void evaluate(lua_State *L) {
+  int status = lur_program_call(L, 0, LUA_MULTRET), n = lua_gettop(L);
+  if (status == LUA_OK && n > 0) {
+    lua_pushcfunction(L, show_values);
+    lua_insert(L, 1);
+    status = lur_program_call(L, n, 0);
+  }
+  if (status != LUA_OK) show_error(L);
+  fflush(stdout);
+}
+
+void lur_repl(lua_State *L) {
+  session s = {.L = L};
+  bool terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
+  if (terminal) {
+    open_editor(&s);
+    printf("Lurcher " LURCHER_VERSION ", " LUA_VERSION ". The module is the global `lurcher`; Tab completes, Ctrl-D leaves.\n");
+  }
+  for (;;) {
+    lua_settop(L, 0);
+    int status = read_statement(&s);
+    if (status == -1) break;
+    if (status == LUA_OK) evaluate(L);
+    else if (status != LUA_YIELD) show_error(L); /* LUA_YIELD: dropped by Ctrl-C */
+  }
+  if (terminal) putchar('\n');
+  lua_settop(L, 0);
+  close_editor(&s);
+}

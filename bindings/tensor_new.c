@@ -1,0 +1,190 @@
+/* tensor_new.c - the functions of `lurcher` that make tensors, and the metrics over them. */
+#include <string.h>
+
+#include "args.h"
+#include "modules.h"
+
+static const char *const known[] = {"shape", "dtype", "device", "fill", NULL};
+
+/* What a table of extents says besides them. */
+typedef struct spec {
+  lur_shape shape;
+  lur_dtype dtype;
+  lur_device *device; /* NULL: host */
+} spec;
+
+static void read_options(lua_State *L, int arg, const char *owner, const char *const *names, spec *s) {
+  lur_args_options(L, arg, owner, names);
+  s->dtype = LUR_F32;
+  if (lua_getfield(L, arg, "dtype") != LUA_TNIL) s->dtype = lur_args_dtype(L, -1);
+  lua_getfield(L, arg, "device");
+  s->device = lur_args_device(L, -1);
+  lua_pop(L, 2);
+}
+
+/* { 2, 3 } or { shape = { 2, 3 } }. */
+static void read_extents(lua_State *L, int arg, lur_shape *shape) {
+  if (lua_getfield(L, arg, "shape") == LUA_TTABLE) lur_args_table_shape(L, -1, false, shape);
+  else lur_args_table_shape(L, arg, false, shape);
+  lua_pop(L, 1);
+}
+
+/* Pushes a new zero-filled tensor. */
+static lur_tensor *push_new(lua_State *L, const spec *s) {
+  lur_context *context = lur_state_context(L);
+  lur_handle *h = lur_handle_new(L, &lur_tensor_class);
+  lur_tensor *t;
+  LUR_CALL(L, lur_tensor_new(context, s->device, s->dtype, &s->shape, &t));
+  lur_fill_tensor(L, h, t, true);
+  return t;
+}
+
+/* Extents as arguments or as one table, for zeros and ones. */
+static lur_tensor *push_sized(lua_State *L, const char *owner) {
+  spec s = {.dtype = LUR_F32};
+  if (lua_istable(L, 1)) {
+    static const char *const names[] = {"shape", "dtype", "device", NULL};
+    read_options(L, 1, owner, names, &s);
+    read_extents(L, 1, &s.shape);
+  } else {
+    lur_args_shape(L, 1, false, &s.shape);
+  }
+  return push_new(L, &s);
+}
+
+static int new_zeros(lua_State *L) {
+  push_sized(L, "zeros");
+  return 1;
+}
+
+static int new_ones(lua_State *L) {
+  LUR_CALL(L, lur_tensor_fill(push_sized(L, "ones"), 1));
+  return 1;
+}
+
+static int new_full(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  double value = luaL_checknumber(L, 2);
+  LUR_CALL(L, lur_tensor_fill(push_sized(L, "full"), value));
+  return 1;
+}
+
+static int new_tensor(lua_State *L) {
+  if (lua_type(L, 1) == LUA_TNUMBER) {
+    lua_settop(L, 1);
+    lur_push_nested(L, 1, LUR_F32);
+    return 1;
+  }
+  luaL_argexpected(L, lua_istable(L, 1), 1, "number or table");
+  spec s;
+  read_options(L, 1, "tensor", known, &s);
+  if (lua_getfield(L, 1, "shape") != LUA_TNIL) {
+    if (!lua_istable(L, -1)) return lur_args_bad(L, "tensor", "shape", "list expected, got %s", luaL_typename(L, -1));
+    lur_args_table_shape(L, -1, false, &s.shape);
+    double fill = lur_args_real(L, 1, "tensor", "fill", 0);
+    lur_tensor *t = push_new(L, &s);
+    if (fill != 0) LUR_CALL(L, lur_tensor_fill(t, fill));
+    return 1;
+  }
+  lur_tensor *host = lur_push_nested(L, 1, s.dtype);
+  if (s.device == NULL) return 1;
+  lur_handle *h = lur_handle_new(L, &lur_tensor_class);
+  lur_tensor *t;
+  LUR_CALL(L, lur_tensor_to(host, s.device, &t));
+  lur_fill_tensor(L, h, t, t != host);
+  return 1;
+}
+
+static int new_range(lua_State *L) {
+  lua_Integer n = luaL_checkinteger(L, 1);
+  luaL_argcheck(L, n >= 0 && n <= INT32_MAX, 1, "0 or more expected");
+  lur_tensor *t = lur_push_tensor(L, LUR_I32, &(lur_shape){1, {n}});
+  int32_t *ids = lur_tensor_data(t);
+  for (int32_t i = 0; i < n; i++) ids[i] = i;
+  return 1;
+}
+
+static int new_uniform(lua_State *L) {
+  static const char *const names[] = {"shape", "dtype", "device", "low", "high", NULL};
+  spec s;
+  luaL_checktype(L, 1, LUA_TTABLE);
+  read_options(L, 1, "uniform", names, &s);
+  read_extents(L, 1, &s.shape);
+  double low = lur_args_real(L, 1, "uniform", "low", 0), high = lur_args_real(L, 1, "uniform", "high", 1);
+  lur_check(L, lur_tensor_uniform(push_new(L, &s), low, high));
+  return 1;
+}
+
+static int new_normal(lua_State *L) {
+  static const char *const names[] = {"shape", "dtype", "device", "mean", "deviation", NULL};
+  spec s;
+  luaL_checktype(L, 1, LUA_TTABLE);
+  read_options(L, 1, "normal", names, &s);
+  read_extents(L, 1, &s.shape);
+  double mean = lur_args_real(L, 1, "normal", "mean", 0), deviation = lur_args_real(L, 1, "normal", "deviation", 1);
+  lur_check(L, lur_tensor_normal(push_new(L, &s), mean, deviation));
+  return 1;
+}
+
+static int concat(lua_State *L) {
+  static const char *const names[] = {"axis", NULL};
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lur_args_options(L, 1, "concat", names);
+  size_t n = lua_rawlen(L, 1);
+  luaL_argcheck(L, n > 0 && n < 1 << 20, 1, "at least one tensor expected");
+  lur_tensor **list = lua_newuserdatauv(L, n * sizeof(lur_tensor *), 0);
+  for (size_t i = 0; i < n; i++) {
+    lua_rawgeti(L, 1, (lua_Integer)i + 1);
+    list[i] = lur_handle_test(L, -1, &lur_tensor_class); /* the table keeps it */
+    if (list[i] == NULL) return lur_raise(L, "concat: lurcher.tensor expected at position %d, got %s", (int)i + 1, luaL_typename(L, -1));
+    lua_pop(L, 1);
+  }
+  int axis = 0;
+  if (lua_getfield(L, 1, "axis") != LUA_TNIL) axis = lur_args_axis(L, lua_gettop(L), lur_tensor_shape(list[0])->ndim);
+  lur_handle *h = lur_handle_new(L, &lur_tensor_class);
+  lur_tensor *y;
+  LUR_CALL(L, lur_tensor_concat((int)n, list, axis, &y));
+  lur_fill_tensor(L, h, y, true);
+  return 1;
+}
+
+/* ---- metrics ---- */
+
+static int top_k(lua_State *L) {
+  double share;
+  lua_Integer k = luaL_optinteger(L, 3, 1);
+  luaL_argcheck(L, k > 0 && k <= INT32_MAX, 3, "1 or more expected");
+  LUR_CALL(L, lur_top_k(lur_check_tensor(L, 1), lur_check_tensor(L, 2), (int)k, &share));
+  lua_pushnumber(L, share);
+  return 1;
+}
+
+static int log_loss(lua_State *L) {
+  double loss;
+  LUR_CALL(L, lur_log_loss(lur_check_tensor(L, 1), lur_check_tensor(L, 2), &loss));
+  lua_pushnumber(L, loss);
+  return 1;
+}
+
+static int confusion(lua_State *L) {
+  lur_tensor *scores = lur_check_tensor(L, 1), *ids = lur_check_tensor(L, 2), *counts;
+  if (lua_isnoneornil(L, 3)) {
+    const lur_shape *shape = lur_tensor_shape(scores);
+    int64_t c = shape->ndim == 2 ? shape->dim[1] : 0;
+    counts = lur_push_tensor(L, LUR_I32, &(lur_shape){2, {c, c}});
+  } else {
+    lua_settop(L, 3);
+    counts = lur_check_tensor(L, 3);
+  }
+  LUR_CALL(L, lur_confusion(scores, ids, counts));
+  return 1;
+}
+
+void lur_add_tensor(lua_State *L) {
+  static const luaL_Reg functions[] = {{"tensor", new_tensor}, {"zeros", new_zeros}, {"ones", new_ones},
+                                       {"full", new_full}, {"range", new_range}, {"uniform", new_uniform},
+                                       {"normal", new_normal}, {"concat", concat}, {"top_k", top_k},
+                                       {"log_loss", log_loss}, {"confusion", confusion}, {NULL, NULL}};
+  lur_class_register(L, &lur_tensor_class);
+  luaL_setfuncs(L, functions, 0);
+}

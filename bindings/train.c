@@ -1,0 +1,325 @@
+/* train.c - a run: batches in, results out. The loop over epochs is Lua's (scripts/lurcher/fit.lua). */
+#include <stdio.h>
+#include <string.h>
+
+#include "modules.h"
+#include "train.h"
+
+static void release(void *run) { lur_run_release(run); }
+static lur_run *check_run(lua_State *L, int arg) { return lur_handle_check(L, arg, &lur_run_class); }
+
+/* What a run holds grows with its first batches; the collector is told. */
+static void charge(lua_State *L, lur_run *run) {
+  lur_handle_charge(L, lua_touserdata(L, 1), lur_run_arena_bytes(run) + lur_run_state_bytes(run));
+}
+
+/* ---- batches ---- */
+
+enum { MOST_TENSORS = 128 };
+
+/* The C batch: at most as many tensors as the model has inputs, and targets and weights of outputs. What tables became
+   stays on the Lua stack while the batch lives. */
+typedef struct batch {
+  lua_State *L;
+  int table, options; /* stack indices */
+  lur_model *model;
+  int n;
+  const char *names[MOST_TENSORS];
+  lur_tensor *tensors[MOST_TENSORS];
+} batch;
+
+/* Whether the table on top of the stack is a plain list of numbers. */
+static bool is_flat(lua_State *L) {
+  bool flat = lua_rawgeti(L, -1, 1) == LUA_TNUMBER;
+  lua_pop(L, 1);
+  return flat;
+}
+
+/* Adds table[name] when there is one. ids: a flat table of whole numbers counts from 1. */
+static void add_tensor(batch *b, const char *name, bool ids) {
+  lua_State *L = b->L;
+  luaL_checkstack(L, 8, "too many tensors in a batch");
+  lua_pushstring(L, name);
+  if (lua_gettable(L, b->table) == LUA_TNIL) {
+    lua_pop(L, 1);
+    return;
+  }
+  lur_tensor *tensor = lur_handle_test(L, -1, &lur_tensor_class);
+  if (tensor == NULL && lua_istable(L, -1))
+    tensor = ids && is_flat(L) ? lur_push_list(L, -1, name, true) : lur_push_nested(L, -1, LUR_F32);
+  if (tensor == NULL) lur_raise(L, "batch field '%s': lurcher.tensor or table of numbers expected, got %s", name, luaL_typename(L, -1));
+  if (b->n == MOST_TENSORS) lur_raise(L, "a batch has at most %d tensors", MOST_TENSORS);
+  b->names[b->n] = name;
+  b->tensors[b->n++] = tensor;
+}
+
+/* Reads the batch table at argument 2. */
+static lur_batch read_batch(lua_State *L, lur_run *run, bool targets, batch *b) {
+  luaL_argexpected(L, lua_istable(L, 2), 2, "batch (a table of tensors by name)");
+  lua_settop(L, 3);
+  lua_getiuservalue(L, 1, 1);
+  b->L = L;
+  b->table = 2;
+  b->options = 4;
+  b->model = lur_run_model(run);
+  b->n = 0;
+  for (int i = 0; i < lur_model_input_count(b->model); i++) {
+    bool ids = strcmp(lur_layer_kind(lur_node_layer(lur_model_input(b->model, i))), "index") == 0;
+    add_tensor(b, lur_model_input_name(b->model, i), ids);
+  }
+  for (int i = 0; targets && i < lur_model_output_count(b->model); i++) {
+    const char *name = lur_model_output_name(b->model, i);
+    add_tensor(b, name, lur_compiled_categorical(L, b->options, b->model, name));
+    add_tensor(b, lua_pushfstring(L, "%s_weight", name), false);
+  }
+  return (lur_batch){b->n, b->names, b->tensors};
+}
+
+static int push_results(lua_State *L, const lur_results *results) {
+  lua_createtable(L, 0, results->n + 1);
+  for (int i = 0; i < results->n; i++) {
+    lua_pushnumber(L, results->values[i]);
+    lua_setfield(L, -2, results->names[i]);
+  }
+  lua_pushinteger(L, results->samples);
+  lua_setfield(L, -2, "samples");
+  return 1;
+}
+
+typedef lur_status (*step_function)(lur_run *run, const lur_batch *batch, lur_results *results);
+
+static int with_results(lua_State *L, step_function step) {
+  lur_run *run = check_run(L, 1);
+  batch b;
+  lur_batch read = read_batch(L, run, true, &b);
+  lur_results results;
+  LUR_CALL(L, step(run, &read, &results));
+  charge(L, run);
+  return push_results(L, &results);
+}
+
+static int run_train(lua_State *L) { return with_results(L, lur_run_train); }
+static int run_evaluate(lua_State *L) { return with_results(L, lur_run_evaluate); }
+static int run_accumulate(lua_State *L) { return with_results(L, lur_run_accumulate); }
+
+/* mode: -1 predict, 0 or 1 forward in training form or not. */
+static int with_outputs(lua_State *L, int mode) {
+  lur_run *run = check_run(L, 1);
+  batch b;
+  lur_batch read = read_batch(L, run, false, &b);
+  int n = lur_model_output_count(b.model);
+  lur_tensor **outputs = lua_newuserdatauv(L, sizeof(lur_tensor *) * ((size_t)n + 1), 0);
+  lur_handle **handles = lua_newuserdatauv(L, sizeof(lur_handle *) * ((size_t)n + 1), 0);
+  lua_createtable(L, 0, n);
+  for (int i = 0; i < n; i++) {
+    handles[i] = lur_handle_new(L, &lur_tensor_class);
+    lua_setfield(L, -2, lur_model_output_name(b.model, i));
+  }
+  if (mode < 0) LUR_CALL(L, lur_run_predict(run, &read, outputs));
+  else LUR_CALL(L, lur_run_forward(run, &read, mode == 1, outputs));
+  for (int i = 0; i < n; i++) lur_handle_fill(L, handles[i], outputs[i]);
+  for (int i = 0; i < n; i++) lur_state_charge(L, lur_tensor_bytes(outputs[i]));
+  charge(L, run);
+  return 1;
+}
+
+static int run_predict(lua_State *L) { return with_outputs(L, -1); }
+
+static int run_forward(lua_State *L) {
+  static const char *const known[] = {"training", NULL};
+  lur_args_options(L, 3, "forward", known);
+  return with_outputs(L, lur_args_bool(L, 3, "forward", "training", false) ? 1 : 0);
+}
+
+static int run_backward(lua_State *L) {
+  lur_run *run = check_run(L, 1);
+  luaL_argexpected(L, lua_istable(L, 2), 2, "table of gradients by output name");
+  lur_model *model = lur_run_model(run);
+  int n = lur_model_output_count(model), found = 0, given = 0;
+  lur_tensor **gradients = lua_newuserdatauv(L, sizeof(lur_tensor *) * ((size_t)n + 1), 0);
+  for (int i = 0; i < n; i++) {
+    const char *name = lur_model_output_name(model, i);
+    gradients[i] = NULL;
+    if (lua_getfield(L, 2, name) != LUA_TNIL) {
+      gradients[i] = lur_handle_test(L, -1, &lur_tensor_class); /* the table keeps it */
+      if (gradients[i] == NULL) return lur_raise(L, "gradient of '%s': lurcher.tensor expected, got %s", name, luaL_typename(L, -1));
+      found++;
+    }
+    lua_pop(L, 1);
+  }
+  for (lua_pushnil(L); lua_next(L, 2) != 0; lua_pop(L, 1)) given++;
+  if (given != found) return lur_raise(L, "backward: a gradient is given for an output that the model does not have");
+  LUR_CALL(L, lur_run_backward(run, gradients));
+  lua_settop(L, 1);
+  return 1;
+}
+
+/* ---- steps and gradients ---- */
+
+static int run_step(lua_State *L) {
+  LUR_CALL(L, lur_run_step(check_run(L, 1)));
+  lua_settop(L, 1);
+  return 1;
+}
+
+static int run_zero_gradients(lua_State *L) {
+  lur_run_zero_gradients(check_run(L, 1));
+  lua_settop(L, 1);
+  return 1;
+}
+
+static int run_gradient(lua_State *L) {
+  lur_run *run = check_run(L, 1);
+  const char *layer = luaL_checkstring(L, 2), *weight = luaL_optstring(L, 3, NULL);
+  lur_handle *h = lur_handle_new(L, &lur_tensor_class);
+  lur_tensor *gradient;
+  LUR_CALL(L, lur_run_gradient(run, layer, weight, &gradient));
+  lur_fill_tensor(L, h, gradient, true);
+  return 1;
+}
+
+static int run_scale(lua_State *L) {
+  lur_run *run = check_run(L, 1);
+  lur_check(L, lur_run_scale_layer(run, luaL_checkstring(L, 2), luaL_checknumber(L, 3), luaL_optnumber(L, 4, 1)));
+  lua_settop(L, 1);
+  return 1;
+}
+
+/* ---- files ---- */
+
+static void free_text(void *text) { lur_text_free(text); }
+
+static int run_save(lua_State *L) {
+  lur_run *run = check_run(L, 1);
+  const char *path = luaL_checkstring(L, 2), *extra = luaL_optstring(L, 3, "");
+  lur_status status;
+  LUR_RETRY(L, status, lur_run_save(run, path, extra));
+  if (status != LUR_OK) return lur_soft(L, status);
+  lua_pushboolean(L, true);
+  return 1;
+}
+
+static int run_restore(lua_State *L) {
+  lur_run *run = check_run(L, 1);
+  const char *path = luaL_checkstring(L, 2);
+  lur_guard *guard = lur_guard_new(L, free_text);
+  char *extra = NULL;
+  lur_status status;
+  LUR_RETRY(L, status, lur_run_restore(run, path, &extra));
+  if (status != LUR_OK) return lur_soft(L, status);
+  guard->pointer = extra;
+  lua_pushstring(L, extra != NULL ? extra : "");
+  lur_guard_clear(guard);
+  return 1;
+}
+
+/* ---- profile ---- */
+
+static void set_text(lua_State *L, const char *key, const char *value) {
+  lua_pushstring(L, value);
+  lua_setfield(L, -2, key);
+}
+
+static void set_number(lua_State *L, const char *key, double value) {
+  lua_pushnumber(L, value);
+  lua_setfield(L, -2, key);
+}
+
+static int run_profile(lua_State *L) {
+  lur_run *run = check_run(L, 1);
+  if (!lua_isnoneornil(L, 2)) {
+    lur_run_set_profile(run, lua_toboolean(L, 2));
+    lua_settop(L, 1);
+    return 1;
+  }
+  int n = lur_run_profile(run, NULL, 0);
+  lur_profile_row *rows = lua_newuserdatauv(L, sizeof *rows * ((size_t)n + 1), 0);
+  int there = lur_run_profile(run, rows, n);
+  if (there < n) n = there;
+  lua_createtable(L, n, 0);
+  for (int i = 0; i < n; i++) {
+    lua_createtable(L, 0, 7);
+    set_text(L, "layer", rows[i].layer);
+    set_text(L, "op", rows[i].op);
+    set_text(L, "pass", rows[i].pass);
+    set_number(L, "seconds", rows[i].seconds);
+    set_number(L, "flops", rows[i].flops);
+    set_number(L, "bytes", rows[i].bytes);
+    lua_pushinteger(L, rows[i].calls);
+    lua_setfield(L, -2, "calls");
+    lua_rawseti(L, -2, i + 1);
+  }
+  return 1;
+}
+
+/* ---- fields ---- */
+
+static int get_lr(lua_State *L) {
+  lua_pushnumber(L, lur_run_lr(check_run(L, 1)));
+  return 1;
+}
+
+static int set_lr(lua_State *L) {
+  lur_run *run = check_run(L, 1);
+  if (lua_type(L, 2) != LUA_TNUMBER || !(lua_tonumber(L, 2) >= 0))
+    return lur_raise(L, "run.lr: a number of at least 0 expected, got %s", luaL_tolstring(L, 2, NULL));
+  lur_run_set_lr(run, lua_tonumber(L, 2));
+  return 0;
+}
+
+static int get_iterations(lua_State *L) {
+  lua_pushinteger(L, lur_run_iterations(check_run(L, 1)));
+  return 1;
+}
+
+static int get_model(lua_State *L) {
+  lur_run *run = check_run(L, 1);
+  lur_handle *h = lur_handle_new(L, &lur_model_class);
+  lur_model_retain(lur_run_model(run));
+  lur_handle_fill(L, h, lur_run_model(run));
+  return 1;
+}
+
+static int get_device(lua_State *L) {
+  lua_pushstring(L, lur_device_name(lur_run_device(check_run(L, 1))));
+  return 1;
+}
+
+static int get_arena_bytes(lua_State *L) {
+  lua_pushinteger(L, (lua_Integer)lur_run_arena_bytes(check_run(L, 1)));
+  return 1;
+}
+
+static int get_state_bytes(lua_State *L) {
+  lua_pushinteger(L, (lua_Integer)lur_run_state_bytes(check_run(L, 1)));
+  return 1;
+}
+
+static int run_tostring(lua_State *L) {
+  const lur_handle *h = luaL_checkudata(L, 1, lur_run_class.name);
+  if (h->object == NULL) {
+    lua_pushliteral(L, "lurcher.run (closed)");
+    return 1;
+  }
+  lur_guard *guard = lur_guard_new(L, free_text);
+  char *text;
+  LUR_CALL(L, lur_run_describe(h->object, &text));
+  guard->pointer = text;
+  lua_pushstring(L, text);
+  lur_guard_clear(guard);
+  return 1;
+}
+
+static const luaL_Reg methods[] = {
+    {"train", run_train}, {"evaluate", run_evaluate}, {"accumulate", run_accumulate}, {"predict", run_predict},
+    {"forward", run_forward}, {"backward", run_backward}, {"step", run_step}, {"zero_gradients", run_zero_gradients},
+    {"gradient", run_gradient}, {"scale", run_scale}, {"recompile", lur_run_recompile_method}, {"save", run_save},
+    {"restore", run_restore}, {"profile", run_profile}, {NULL, NULL}};
+static const luaL_Reg getters[] = {{"lr", get_lr}, {"iterations", get_iterations}, {"model", get_model}, {"device", get_device},
+                                   {"arena_bytes", get_arena_bytes}, {"state_bytes", get_state_bytes}, {NULL, NULL}};
+static const luaL_Reg setters[] = {{"lr", set_lr}, {NULL, NULL}};
+static const luaL_Reg meta[] = {{"__tostring", run_tostring}, {NULL, NULL}};
+const lur_class lur_run_class = {.name = "lurcher.run", .release = release, .methods = methods, .getters = getters,
+                                 .setters = setters, .meta = meta};
+
+void lur_register_run(lua_State *L) { lur_class_register(L, &lur_run_class); }

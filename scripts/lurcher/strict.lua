@@ -1,0 +1,32 @@
+--- lurcher.strict - makes a stray global an error, at the line that strays.
+--
+-- `require "lurcher.strict"` once: from then on assigning to, or reading, a global that was not there raises
+-- "variable 'x' is not declared". Functions of C code and `rawset(_G, ...)` are free to add globals.
+-- Returns the function that takes the guard away again.
+
+local mt = getmetatable(_G) or {}
+local old_index, old_newindex = mt.__index, mt.__newindex
+
+--- Whether the code that touches the global is C (a library being loaded) rather than a script.
+local function from_c()
+  local info = debug.getinfo(3, "S")
+  return info ~= nil and info.what == "C"
+end
+
+function mt.__newindex(globals, name, value)
+  if from_c() then
+    rawset(globals, name, value)
+  else
+    error(("variable '%s' is not declared: write local"):format(tostring(name)), 2)
+  end
+end
+
+function mt.__index(_, name)
+  error(("variable '%s' is not declared"):format(tostring(name)), 2)
+end
+
+setmetatable(_G, mt)
+
+return function()
+  mt.__index, mt.__newindex = old_index, old_newindex
+end

@@ -1,0 +1,205 @@
+/* test_alloc.c - every allocation made to fail in turn: each case ends with LUR_ENOMEM, gives everything back, and
+ * passes once no allocation fails. A few failures may be survived: texts of messages that turn out not to be needed.
+ * A new case: a function of LUR_TRY steps that puts what it makes into `held`, a row in `cases`. */
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "engine/lurcher.h"
+#include "tests/c/check.h"
+#include "tests/c/failing_alloc.h"
+
+enum { MOST = 16, SURVIVED = 4 };
+
+/* What a case holds: released in one place, however far the case came. */
+typedef struct held {
+  lur_context *context;
+  lur_tensor *tensors[MOST];
+  lur_layer *layers[MOST];
+  lur_node *nodes[MOST];
+  lur_model *models[2];
+  lur_optimizer *optimizer;
+  lur_run *run;
+  lur_archive *archive;
+  char *text;
+} held;
+
+static void let_go(held *h) {
+  for (int i = 0; i < MOST; i++) {
+    lur_tensor_release(h->tensors[i]);
+    lur_layer_release(h->layers[i]);
+    lur_node_release(h->nodes[i]);
+  }
+  lur_archive_close(h->archive);
+  lur_run_release(h->run);
+  lur_optimizer_release(h->optimizer);
+  lur_model_release(h->models[0]);
+  lur_model_release(h->models[1]);
+  lur_text_free(h->text);
+  lur_context_release(h->context);
+}
+
+static char file[256]; /* where cases write; in the working folder of the test */
+
+#define INT(key, value) ((lur_setting){.name = key, .type = LUR_INT, .integer = value, .real = (double)(value)})
+#define TEXT(key, value) ((lur_setting){.name = key, .type = LUR_STRING, .string = value})
+
+/* ---- cases ---- */
+
+static lur_status tensors(held *h) {
+  lur_tensor **t = h->tensors;
+  LUR_TRY(lur_tensor_new(h->context, NULL, LUR_F32, &(lur_shape){2, {6, 4}}, &t[0]));
+  LUR_TRY(lur_tensor_uniform(t[0], 0, 1));
+  LUR_TRY(lur_tensor_view(t[0], 1, 4, &t[1]));
+  LUR_TRY(lur_tensor_reshape(t[1], &(lur_shape){1, {-1}}, &t[2]));
+  LUR_TRY(lur_tensor_clone(t[1], &t[3]));
+  LUR_TRY(lur_tensor_cast(t[3], LUR_I32, &t[4]));
+  LUR_TRY(lur_tensor_binary(LUR_T_ADD, t[3], t[4], &t[5]));
+  LUR_TRY(lur_tensor_unary(LUR_T_EXP, t[4], &t[6]));
+  LUR_TRY(lur_tensor_reduce(LUR_T_SUM, t[5], 0, &t[7]));
+  LUR_TRY(lur_tensor_softmax(t[4], &t[8]));
+  LUR_TRY(lur_tensor_transpose(t[1], &t[9]));
+  LUR_TRY(lur_tensor_matmul(t[1], t[9], &t[10]));
+  LUR_TRY(lur_tensor_concat(2, (lur_tensor *[]){t[1], t[3]}, 1, &t[11]));
+  lur_device *ref = NULL;
+  LUR_TRY(lur_context_device(h->context, "ref", &ref));
+  LUR_TRY(lur_tensor_to(t[1], ref, &t[12]));
+  return lur_tensor_cast(t[12], LUR_F16, &t[13]);
+}
+
+static lur_status layer(held *h, int index, const char *kind, const lur_setting *settings, int n, int nx,
+                        lur_node *const *x) {
+  LUR_TRY(lur_layer_new(h->context, kind, settings, n, &h->layers[index]));
+  return lur_layer_apply(h->layers[index], nx, x, &h->nodes[index]);
+}
+
+/* A picture classifier with every allocation that building one makes. */
+static lur_status network(held *h) {
+  lur_node **y = h->nodes;
+  lur_setting conv[] = {INT("filters", 4), INT("kernel", 3), TEXT("padding", "same"), TEXT("name", "conv")};
+  lur_setting separable[] = {INT("filters", 4), INT("kernel", 3), TEXT("padding", "same"), TEXT("activation", "relu")};
+  lur_setting dense[] = {INT("units", 3), TEXT("activation", "softmax"), TEXT("name", "out")};
+  lur_setting half = {.name = "rate", .type = LUR_REAL, .real = 0.5};
+  LUR_TRY(lur_input(h->context, "image", LUR_F32, &(lur_shape){3, {6, 6, 2}}, &y[0]));
+  LUR_TRY(layer(h, 1, "conv2d", conv, 4, 1, &y[0]));
+  LUR_TRY(layer(h, 2, "batchnorm", NULL, 0, 1, &y[1]));
+  LUR_TRY(layer(h, 3, "separable_conv2d", separable, 4, 1, &y[2]));
+  LUR_TRY(layer(h, 4, "add", NULL, 0, 2, (lur_node *[]){y[3], y[1]}));
+  LUR_TRY(layer(h, 5, "max_pool", NULL, 0, 1, &y[4]));
+  LUR_TRY(layer(h, 6, "global_avg_pool", NULL, 0, 1, &y[5]));
+  LUR_TRY(layer(h, 7, "dropout", &half, 1, 1, &y[6]));
+  LUR_TRY(layer(h, 8, "dense", dense, 3, 1, &y[7]));
+  return lur_model_new(h->context, 0, NULL, 1, (const char *[]){"out"}, &y[8], &h->models[0]);
+}
+
+static lur_status definition(held *h) {
+  LUR_TRY(network(h));
+  LUR_TRY(lur_layer_reset(h->layers[1]));
+  LUR_TRY(lur_model_to_json(h->models[0], &h->text));
+  return lur_model_from_json(h->context, h->text, &h->models[1]);
+}
+
+static lur_status compile(held *h) {
+  lur_loss loss = {.output = "out", .kind = "categorical_crossentropy", .weight = 1};
+  lur_compile_options options = {.nlosses = 1, .losses = &loss};
+  LUR_TRY(network(h));
+  LUR_TRY(lur_context_device(h->context, "ref", &options.device));
+  LUR_TRY(lur_optimizer_new(h->context, "nadam", NULL, 0, &h->optimizer));
+  options.optimizer = h->optimizer;
+  return lur_model_compile(h->models[0], &options, &h->run);
+}
+
+static lur_status batch(held *h, lur_batch *b) {
+  static const char *const names[] = {"image", "out"};
+  LUR_TRY(lur_tensor_new(h->context, NULL, LUR_F32, &(lur_shape){4, {2, 6, 6, 2}}, &h->tensors[0]));
+  LUR_TRY(lur_tensor_new(h->context, NULL, LUR_I32, &(lur_shape){1, {2}}, &h->tensors[1]));
+  LUR_TRY(lur_tensor_normal(h->tensors[0], 0, 1));
+  *b = (lur_batch){2, names, h->tensors};
+  return LUR_OK;
+}
+
+static lur_status training(held *h) {
+  lur_batch b;
+  lur_results results;
+  LUR_TRY(compile(h));
+  LUR_TRY(batch(h, &b));
+  LUR_TRY(lur_run_train(h->run, &b, &results));
+  LUR_TRY(lur_run_evaluate(h->run, &b, &results));
+  LUR_TRY(lur_run_predict(h->run, &b, &h->tensors[2]));
+  LUR_TRY(lur_run_gradient(h->run, "conv", "kernel", &h->tensors[3]));
+  return lur_run_describe(h->run, &h->text);
+}
+
+static lur_status checkpoint(held *h) {
+  lur_batch b;
+  lur_results results;
+  LUR_TRY(compile(h));
+  LUR_TRY(batch(h, &b));
+  LUR_TRY(lur_run_train(h->run, &b, &results));
+  LUR_TRY(lur_run_save(h->run, file, "{}"));
+  LUR_TRY(lur_run_restore(h->run, file, &h->text));
+  lur_text_free(h->text);
+  h->text = NULL;
+  return lur_model_load(h->context, file, &h->models[1], &h->text);
+}
+
+static lur_status archive(held *h) {
+  LUR_TRY(lur_tensor_new(h->context, NULL, LUR_F32, &(lur_shape){2, {3, 4}}, &h->tensors[0]));
+  LUR_TRY(lur_tensors_save(file, 1, (const char *[]){"x"}, h->tensors, 1, (const char *[]){"key", "value"}));
+  LUR_TRY(lur_archive_open(h->context, file, &h->archive));
+  return lur_archive_read(h->archive, 0, &h->tensors[1]);
+}
+
+/* ---- the loop ---- */
+
+typedef lur_status case_fn(held *h);
+
+static lur_status run_case(case_fn *fn) {
+  held h = {0};
+  lur_status status = lur_context_new(11, 1, &h.context);
+  if (status == LUR_OK) status = fn(&h);
+  let_go(&h);
+  return status;
+}
+
+/* Returns how many allocations the case makes. */
+static long fail_each(const char *name, case_fn *fn, bool from_then_on) {
+  long before = alloc_live();
+  int survived = 0;
+  for (long n = 1; n < 20000; n++) {
+    alloc_fail_at(n, from_then_on);
+    lur_status status = run_case(fn);
+    bool hit = alloc_failed();
+    alloc_fail_at(0, false);
+    if (hit && status == LUR_OK) survived++;
+    int good = CHECK(status == LUR_OK || (hit && status == LUR_ENOMEM)) && CHECK(alloc_live() == before) &&
+               CHECK(survived <= SURVIVED);
+    if (!good) {
+      fprintf(stderr, "  case %s, allocation %ld%s: %s (%s), %ld blocks left\n", name, n,
+              from_then_on ? " and all after" : "", lur_status_name(status), lur_last_error(), alloc_live() - before);
+      before = alloc_live();
+    }
+    if (!hit) return n - 1;
+  }
+  CHECK(!"a case of fewer than 20000 allocations");
+  return 0;
+}
+
+int main(void) {
+  static const struct {
+    const char *name;
+    case_fn *fn;
+  } cases[] = {{"tensors", tensors},
+               {"definition", definition},
+               {"training", training},
+               {"checkpoint", checkpoint},
+               {"archive", archive}};
+  snprintf(file, sizeof file, "test_alloc_%ld.safetensors", (long)getpid());
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    CHECK_OK(run_case(cases[i].fn)); /* libraries make what they keep for good now */
+    long n = fail_each(cases[i].name, cases[i].fn, false);
+    fail_each(cases[i].name, cases[i].fn, true);
+    printf("%s: %ld allocations\n", cases[i].name, n);
+  }
+  remove(file);
+  return check_report("test_alloc");
+}

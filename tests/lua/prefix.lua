@@ -1,0 +1,104 @@
+--- Tests of lurcher.prefix: where a model is cut, and that training the rest is training the whole.
+local harness = require "harness"
+local lurcher = require "lurcher"
+local prefix = require "lurcher.prefix"
+local xception = require "lurcher.models.xception"
+local nn, optim = lurcher.nn, lurcher.optim
+local test, near = harness.test, harness.near
+
+--- A small Xception with a head of 3 classes, and its trunk.
+local function build()
+  lurcher.seed(3)
+  local trunk = xception{ size = 48, width = 0.125, middle = 1, top = false, pooling = "avg", input = "image" }
+  return nn.model(nn.dense{ 3, activation = "softmax", name = "predictions" }(trunk:node "avg_pool")), trunk
+end
+
+test("prefix: cuts after the last frozen layer that everything else builds on", function()
+  local model, trunk = build()
+  assert(prefix.split(model, "image") == nil)
+  trunk:freeze()
+  local part = prefix.split(model, "image")
+  assert(part.layer == "avg_pool" and #part.shape == 1 and part:bytes(10) == 10 * 256 * 4)
+  assert(#part.head.layers == 2 and part.head.outputs[1] == "predictions")
+  model:unfreeze():freeze{ to = "add_4" }
+  assert(prefix.split(model, "image").layer == "add_4")
+  model:unfreeze():freeze{ to = "block4_sepconv1" }
+  assert(prefix.split(model, "image").layer == "add_2")
+end)
+
+test("prefix: nothing deterministic behind a dropout, nothing to train without a head", function()
+  local trunk = xception{ size = 48, width = 0.125, middle = 0, top = false, pooling = "avg", input = "image" }:freeze()
+  assert(prefix.split(trunk, "image") == nil)
+  local dropped = nn.dense{ 2 }(nn.dense{ 4, trainable = false }(nn.dropout(0.5)(trunk:node "avg_pool")))
+  assert(prefix.split(nn.model{ y = dropped }, "image").layer == "avg_pool")
+end)
+
+test("prefix: trunk and head together say what the model says", function()
+  local model = build()
+  model:freeze{ to = "add_3" }
+  local part = prefix.split(model, "image")
+  local x = lurcher.uniform{ 2, 48, 48, 3, low = -1, high = 1 }
+  local whole = model:compile{ device = "cpu" }:predict{ image = x }.predictions
+  local features = part.trunk:compile{ device = "cpu" }:predict{ image = x }[part.trunk.outputs[1]]
+  local parts = part.head:compile{ device = "cpu" }:predict{ features = features }.predictions
+  near((whole - parts):abs():max(), 0, 1e-6)
+end)
+
+--- Losses of five steps of the whole model, or of its head on what its trunk gives.
+local function train(split)
+  local model = build()
+  model:freeze{ to = "add_3" }
+  local x = lurcher.uniform{ 4, 48, 48, 3, low = -1, high = 1 }
+  local batch = { image = x, predictions = lurcher.tensor{ 0, 1, 2, 0, dtype = "i32" } }
+  local learner = model
+  if split then
+    local part = prefix.split(model, "image")
+    learner = part.head
+    batch.features = part.trunk:compile{ device = "cpu" }:predict{ image = x }[part.trunk.outputs[1]]
+  end
+  local run = learner:compile{ device = "cpu", optimizer = optim.sgd{ lr = 0.01, momentum = 0.9 },
+    loss = "categorical_crossentropy" }
+  local losses = {}
+  for step = 1, 5 do losses[step] = run:train(batch).loss end
+  return losses, model:layer("predictions"):weights().kernel:clone()
+end
+
+test("prefix: training the head gives the losses and weights of training the whole", function()
+  local whole, whole_kernel = train(false)
+  local parts, parts_kernel = train(true)
+  for step = 1, 5 do near(parts[step], whole[step], 1e-4) end
+  near((whole_kernel - parts_kernel):abs():max(), 0, 1e-4)
+end)
+
+test("prefix: its loader gives the pictures in data.loader's order, and can skip", function()
+  local folder = harness.folder "prefix"
+  local run_folder = require "lurcher.run_folder"
+  for class = 1, 2 do
+    assert(run_folder.make_folders(("%s/class%d"):format(folder, class)))
+    for i = 1, 5 do
+      local picture = lurcher.zeros{ 40, 40, 3, dtype = "u8" }:fill(20 * i + class)
+      assert(lurcher.image.save(("%s/class%d/%d.png"):format(folder, class, i), picture))
+    end
+  end
+  local set = assert(lurcher.data.folder{ folder })
+  local model = build()
+  model:freeze{ to = "add_2" }
+  local part = prefix.split(model, "image")
+  local loaded = part:load{ set, size = 48, batch = 4, workers = 1, quiet = true }
+  local ours = loaded:loader{ batch = 3, seed = 5, output = "predictions" }
+  local run = part.trunk:compile{ device = "cpu" }
+  assert(#ours == 4)
+  for epoch = 0, 1 do
+    local next_batch = ours:epoch(epoch)
+    for theirs in lurcher.data.loader{ set, size = 48, batch = 3, seed = 5, workers = 1 }:epoch(epoch) do
+      local batch = next_batch()
+      assert((batch.predictions - theirs.class):abs():max() == 0)
+      near((batch.features - run:predict{ image = theirs.image }.add_2):abs():max(), 0, 1e-5)
+    end
+    assert(next_batch() == nil)
+  end
+  local skipped, whole = ours:epoch(1, 2), ours:epoch(1)
+  whole()
+  whole()
+  assert((skipped().features - whole().features):abs():max() == 0)
+end)

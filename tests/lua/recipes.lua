@@ -1,0 +1,172 @@
+--- The recipes end to end, as a user starts them: small drawn pictures, a small Xception, every file they promise, a
+-- resume to the same bits, and one-line complaints for what a user can get wrong.
+local harness = require "harness"
+local lfs = require "lfs"
+local lurcher = require "lurcher"
+local test = harness.test
+
+local program = harness.program
+local root = harness.root
+local work = harness.folder "recipes"
+local pictures = work .. "/pictures"
+
+--- Runs the program in the work folder; returns its output (both streams), and its exit code.
+local function sh(format, ...)
+  local pipe = assert(io.popen(("cd '%s' && '%s' %s 2>&1; echo \"exit $?\""):format(work, program, format:format(...))))
+  local text = pipe:read "a"
+  pipe:close()
+  local output, code = text:match "^(.*)exit (%d+)\n$"
+  return output, tonumber(code)
+end
+
+local function succeeds(...)
+  local output, code = sh(...)
+  assert(code == 0, output)
+  return output
+end
+
+--- Runs a command that must fail with the code and one line that has every given text.
+local function complains(code, texts, ...)
+  local output, actual = sh(...)
+  assert(actual == code, ("exit code %d expected, got %d: %s"):format(code, actual, output))
+  for _, text in ipairs(texts) do
+    assert(output:find(text, 1, true), ("'%s' expected in: %s"):format(text, output))
+  end
+  assert(not output:find("stack traceback", 1, true), output)
+end
+
+local function read(path)
+  local file = assert(io.open(path:sub(1, 1) == "/" and path or work .. "/" .. path, "rb"))
+  local text = file:read "a"
+  file:close()
+  return text
+end
+
+local small = "--size 48 --width 0.125 --middle 1 --batch 8 --workers 2"
+
+test("draw_pictures: class folders of pictures that differ, the same again from the same seed", function()
+  local draw = ("%s/examples/draw_pictures.lua --train 8 --valid 4 --test 4 --size 48 --out"):format(root)
+  local output = succeeds("%s pictures", draw)
+  assert(output:find("drew 96 pictures of 6 breeds", 1, true), output)
+  succeeds("%s again", draw)
+  assert(read "pictures/test/drop_broad/001.jpg" == read "again/test/drop_broad/001.jpg")
+  assert(read "pictures/test/drop_broad/001.jpg" ~= read "pictures/test/drop_broad/002.jpg")
+  assert(read "pictures/train/drop_broad/001.jpg" ~= read "pictures/test/drop_broad/001.jpg")
+end)
+
+test("single_model: trains and leaves everything needed to repeat it", function()
+  local output = succeeds("single_model --data pictures %s --epochs 2 --lr 0.002 --out first", small)
+  assert(output:find("48 training and 24 validation pictures of 6 classes", 1, true), output)
+  assert(output:find "epoch 1/2  loss [%d.]+  acc [%d.]+  val_loss [%d.]+  val_acc" and not output:find "\r", output)
+  local settings = lurcher.json.decode(read "first/settings.json")
+  assert(settings.options.lr == 0.002 and settings.options.seed == 1 and settings.recipe == "single_model")
+  assert(read "first/command.txt":find("lurcher single_model --data pictures --size 48", 1, true))
+  for _, name in ipairs{ "model.txt", "model.json", "model.safetensors", "checkpoints/last.safetensors",
+    "checkpoints/best.safetensors" } do
+    assert(lfs.attributes(work .. "/first/" .. name, "size") > 0, name)
+  end
+  local _, lines = read "first/history.csv":gsub("\n", "")
+  assert(lines == 3)
+end)
+
+test("single_model: the same seed gives the same history, another one another", function()
+  succeeds("single_model --data pictures %s --epochs 2 --lr 0.002 --out second", small)
+  succeeds("single_model --data pictures %s --epochs 2 --lr 0.002 --out third --seed 2", small)
+  local function losses(run) return (read(run .. "/history.csv"):gsub(",[^,\n]*\n", "\n")) end
+  assert(losses "first" == losses "second" and losses "first" ~= losses "third")
+end)
+
+test("single_model: resumed after two of four epochs it ends with the same bits", function()
+  succeeds("single_model --data pictures %s --epochs 4 --patience 0 --lr 0.002 --out whole", small)
+  succeeds("single_model --data pictures %s --epochs 2 --patience 0 --lr 0.002 --out parts", small)
+  local output = succeeds("single_model --resume parts --epochs 4")
+  assert(output:find("epoch 3/4", 1, true) and not output:find("epoch 2/4", 1, true), output)
+  local whole = assert(lurcher.load_tensors(work .. "/whole/model.safetensors"))
+  local parts = assert(lurcher.load_tensors(work .. "/parts/model.safetensors"))
+  for name, tensor in pairs(whole) do
+    assert((tensor - parts[name]):abs():max() == 0, name)
+  end
+  complains(2, { "--lr cannot change in a resumed run" }, "single_model --resume parts --lr 1")
+  complains(2, { "is no run folder" }, "single_model --resume nowhere")
+end)
+
+test("single_model: a frozen trunk's output is computed once, by the weights of another run", function()
+  local output = succeeds("single_model --data pictures %s --weights first/model.safetensors --epochs 3 --out frozen",
+    small)
+  assert(output:find("computed 'avg_pool' once for 48 pictures", 1, true), output)
+  output = succeeds("single_model --data pictures %s --weights first/model.safetensors --freeze add_3 --epochs 1 "
+    .. "--out partly", small)
+  assert(output:find("computed 'add_3' once", 1, true), output)
+  output = succeeds("single_model --data pictures %s --weights first/model.safetensors --epochs 1 --augment flip "
+    .. "--out flipped", small)
+  assert(not output:find("once", 1, true), output)
+end)
+
+test("single_model_test: predictions, figures, confusion table; a folder without classes", function()
+  local output = succeeds "single_model_test --model first --data pictures/test"
+  for _, figure in ipairs{ "top%-1 %d%.%d%d%d%d\n", "top%-5 %d%.%d%d%d%d\n", "log%-loss %d+%.%d%d%d%d\n" } do
+    assert(output:find("\n" .. figure), output)
+  end
+  assert(output:find("confusion (rows: truth, columns: prediction)", 1, true))
+  local lines = {}
+  for line in read "predict.txt":gmatch "[^\n]+" do lines[#lines + 1] = line end
+  assert(#lines == 24)
+  for _, line in ipairs(lines) do assert(line:find "^%l+_%l+\t%d%d%d$", line) end
+  succeeds "single_model_test --model first/model.safetensors --data pictures/test/drop_broad --out flat.txt"
+  assert(select(2, read "flat.txt":gsub("\n", "")) == 4)
+end)
+
+test("single_model_test: a damaged picture is named and left out", function()
+  local broken = work .. "/broken/drop_broad"
+  succeeds("%s/examples/draw_pictures.lua --train 0 --valid 0 --test 2 --size 48 --out damaged", root)
+  os.rename(work .. "/damaged/test", work .. "/broken")
+  local whole = read(broken .. "/001.jpg")
+  assert(lurcher.write_file(broken .. "/001.jpg", whole:sub(1, #whole // 2)))
+  local output = succeeds "single_model_test --model first --data broken --out broken.txt"
+  assert(output:find("broken/drop_broad/001.jpg", 1, true) and output:find("(11 pictures)", 1, true), output)
+end)
+
+test("features: one JSON object a picture, or a matrix of a folder", function()
+  local common = "--weights first/model.safetensors --layer add_2 --size 48 --width 0.125 --middle 1"
+  local output = succeeds("features %s pictures/test/drop_broad/001.jpg pictures/test/drop_broad/002.jpg", common)
+  local first, second = output:match "^([^\n]+)\n([^\n]+)\n$"
+  local one, two = assert(lurcher.json.decode(first)), assert(lurcher.json.decode(second))
+  assert(one.image == "pictures/test/drop_broad/001.jpg" and one.layer == "add_2")
+  assert(#one.shape == 3 and #one.pooled == one.shape[3] and one.l2 > 0 and one.mean ~= two.mean)
+  succeeds("features %s --out matrix.safetensors pictures/test", common)
+  local tensors, metadata = assert(lurcher.load_tensors(work .. "/matrix.safetensors"))
+  assert(#tensors.features == 24 and tensors.features.shape[2] == one.shape[3])
+  local names = lurcher.json.decode(metadata.names)
+  assert(#names == 24 and names[1]:find "drop_broad/001.jpg")
+end)
+
+test("recipes: what is wrong is said in one line, with the exit code for it", function()
+  complains(2, { "unknown option '--epoch' (did you mean '--epochs'?)" }, "single_model --epoch 3")
+  complains(2, { "--data is missing" }, "single_model")
+  complains(2, { "bad value 'many' for --epochs" }, "single_model --data pictures --epochs many")
+  complains(1, { "nowhere" }, "single_model --data nowhere")
+  complains(1, { "holds a run already" }, "single_model --data pictures %s --epochs 1 --out first", small)
+  complains(1, { "cannot load weights" }, "single_model --data pictures %s --weights pictures/test/drop_broad/001.jpg",
+    small)
+  complains(1, { "did you mean 'add_" }, "single_model --data pictures %s --feature-layer add_99", small)
+  complains(1, { "nowhere" }, "single_model_test --model nowhere --data pictures/test")
+  complains(1, { "nowhere" }, "features --weights first/model.safetensors --layer add_2 --size 48 --width 0.125 "
+    .. "--middle 1 nowhere.jpg")
+  assert(lfs.attributes(work .. "/runs") == nil, "a failed start left a run folder")
+end)
+
+test("recipes: a class in valid that train lacks; an empty folder", function()
+  os.rename(pictures .. "/train/drop_broad", work .. "/aside")
+  complains(1, { "drop_broad" }, "single_model --data pictures %s", small)
+  os.rename(work .. "/aside", pictures .. "/train/drop_broad")
+  lfs.mkdir(work .. "/empty")
+  lfs.mkdir(work .. "/empty/train")
+  complains(1, { "empty/train" }, "single_model --data empty %s", small)
+end)
+
+test("recipes: every one has --help with all its options", function()
+  for _, name in ipairs{ "single_model", "single_model_test", "features" } do
+    local output = succeeds("%s --help", name)
+    assert(output:find("usage: lurcher " .. name, 1, true) and output:find("--device", 1, true), output)
+  end
+end)
