@@ -27,6 +27,21 @@ static void golden(suite *s) {
   }
 }
 
+/* Callers check row numbers; ref does it too. */
+static void outside(suite *s) {
+  static const float x[] = {1, 2, 3, 4};
+  lur_op_desc d = {.kind = LUR_OP_GATHER, .nx = 2, .x = {F32(4), I32(2)}, .y = F32(2)};
+  for (int k = 0; k < 2; k++) {
+    const int32_t rows[] = {0, k ? 4 : -1};
+    lur_op op;
+    float y[2];
+    lur_args args = {.x = {x, rows}, .y = y};
+    if (!suite_expect(s, lur_op_plan(suite_device(s, 0), &d, &op) == LUR_OK, "%s", lur_last_error())) return;
+    suite_expect(s, op.kernel->forward(&op, &args) == LUR_EARG, "gather on ref takes row %d of 4", rows[1]);
+    lur_op_release(&op);
+  }
+}
+
 void ops_gather(suite *s) {
   check(s, F32(1), 1, 1);
   check(s, F32(5), 9, 5);
@@ -37,6 +52,7 @@ void ops_gather(suite *s) {
   check(s, F32(64, 128), 64, 64);
   check(s, (lur_operand){LUR_I32, SHAPE(5, 3)}, 4, 3);
   golden(s);
+  outside(s);
   lur_op_desc d = {.kind = LUR_OP_GATHER, .nx = 2, .x = {F32(4, 2), F32(3)}, .y = F32(3, 2)};
   suite_reject(s, "rows as numbers", &d, LUR_ETYPE, "i32 expected");
   d.x[1] = I32(3, 1);

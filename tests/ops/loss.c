@@ -103,6 +103,21 @@ static void extremes(suite *s) {
   }
 }
 
+/* An id that names no class: ref says so before it reads beside the row. */
+static void outside(suite *s) {
+  static const float x[] = {0.5f, 0.5f, 0.5f, 0.5f};
+  for (int k = 0; k < 2; k++) {
+    const int32_t ids[] = {1, k ? 2 : -1};
+    lur_op_desc d = {.kind = LUR_OP_LOSS, .nx = 2, .x = {F32(2, 2), I32(2)}, .y = F32(1)};
+    lur_op op;
+    float y;
+    lur_args args = {.x = {x, ids}, .y = &y};
+    if (!suite_expect(s, lur_op_plan(suite_device(s, 0), &d, &op) == LUR_OK, "%s", lur_last_error())) return;
+    suite_expect(s, op.kernel->forward(&op, &args) == LUR_EARG, "loss on ref takes id %d of 2", ids[1]);
+    lur_op_release(&op);
+  }
+}
+
 static void errors(suite *s) {
   const lur_op_desc good = case_of(LUR_CATEGORICAL_CROSSENTROPY, 5, 3, WEIGHTED).desc;
   lur_op_desc d = good;
@@ -128,5 +143,6 @@ void ops_loss(suite *s) {
   cases(s);
   check_golden(s);
   extremes(s);
+  outside(s);
   errors(s);
 }

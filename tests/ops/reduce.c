@@ -59,6 +59,8 @@ void ops_reduce(suite *s) {
   golden(s);
   lur_op_desc d = {.kind = LUR_OP_REDUCE, .nx = 1, .x = {F32(2, 3)}, .y = F32(3), .u.reduce = {LUR_SUM, 2}};
   suite_reject(s, "the other axis", &d, LUR_ESHAPE, "y is 3");
+  d.u.reduce.axes = 3;
+  suite_reject(s, "all reduced, y is not", &d, LUR_ESHAPE, "y is 3");
   d.u.reduce.axes = 4;
   suite_reject(s, "no such axis", &d, LUR_EARG, "0x4");
   d.u.reduce = (lur_reduce_desc){(lur_reduction)8, 1};
