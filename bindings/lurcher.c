@@ -134,10 +134,8 @@ int luaopen_lurcher(lua_State *L) {
   add_submodule(L, "json", lur_open_json);
   add_submodule(L, "nn", lur_open_nn);
   add_submodule(L, "optim", lur_open_optim);
-#ifdef LURCHER_DATA
   add_submodule(L, "data", lur_open_data);
   add_submodule(L, "image", lur_open_image);
-#endif
   lua_pushliteral(L, LURCHER_VERSION);
   lua_setfield(L, 1, "version");
   lur_script_searcher(L);

@@ -121,12 +121,25 @@ static int tensor_transpose(lua_State *L) {
   return push_result(L, h, y);
 }
 
+/* Pushes the rows that the table at argument 2 lists, from 1; messages count from 1 too. */
+static lur_tensor *push_listed_rows(lua_State *L, const lur_tensor *a) {
+  lur_tensor *rows = lur_push_list(L, 2, "rows", true);
+  if (lur_tensor_dtype(rows) != LUR_I32) luaL_argerror(L, 2, "whole numbers expected");
+  const lur_shape *shape = lur_tensor_shape(a);
+  const int32_t *ids = lur_tensor_data(rows);
+  int64_t n = lur_shape_count(lur_tensor_shape(rows)), extent = shape->ndim > 0 ? shape->dim[0] : 0;
+  for (int64_t i = 0; i < n; i++) {
+    if (ids[i] < extent) continue;
+    lur_raise(L, "rows[%I] is %I: 1 to %I expected", (LUAI_UACINT)(i + 1), (LUAI_UACINT)ids[i] + 1, (LUAI_UACINT)extent);
+  }
+  return rows;
+}
+
 /* t:select{ 2, 1 } counts from 1, t:select(ids) from 0. */
 static int tensor_select(lua_State *L) {
   lur_tensor *a = lur_check_tensor(L, 1), *rows, *y;
   if (lua_istable(L, 2)) {
-    rows = lur_push_list(L, 2, "rows", true);
-    if (lur_tensor_dtype(rows) != LUR_I32) return luaL_argerror(L, 2, "whole numbers expected");
+    rows = push_listed_rows(L, a);
   } else {
     rows = lur_check_tensor(L, 2);
   }

@@ -1,0 +1,144 @@
+--- harness: what the Lua tests stand on. Results are printed as TAP; run.lua ends the process with them.
+--
+--   test(name, fn)            runs fn now; a handle that stays open after it is a failure
+--   near(got, want, tol)      numbers within tol + 1e-5 * |want| (tol 1e-6 by default), or tables and tensors of them
+--   raises(pattern, fn, ...)  fn must raise an error whose text matches; returns the text
+--   skip(name, why)           a test that cannot run here; LURCHER_REQUIRE=name makes it a failure
+--   folder(name)              a new empty folder for the test file, removed at the end
+--   shared(path)              a file of the shared folder, or nil
+--   run(command)              output (both streams) and exit code of a shell command
+--   program, root             absolute paths of the program and of the source tree
+--
+-- With LURCHER_GC=eager the collector runs at every step: what is collected too early shows.
+
+local lurcher = require "lurcher"
+local lfs = require "lfs"
+
+local harness = { count = 0, failed = 0 }
+
+local function absolute(path)
+  if path:sub(1, 1) == "/" then return path end
+  return lfs.currentdir() .. "/" .. path
+end
+
+harness.root = absolute(arg[0]):gsub("/tests/lua/[^/]*$", "")
+harness.program = absolute(arg[-1] or "lurcher")
+
+if os.getenv "LURCHER_GC" == "eager" then
+  collectgarbage("incremental", 0, 1000000)
+end
+
+local folders = {}
+
+local function report(good, name, note)
+  harness.count = harness.count + 1
+  if not good then harness.failed = harness.failed + 1 end
+  io.write(good and "ok " or "not ok ", harness.count, " - ", name, note and " # " .. note or "", "\n")
+  io.flush()
+end
+
+--- Open handles once all garbage is gone.
+local function open_handles()
+  collectgarbage()
+  collectgarbage()
+  return lurcher.handles()
+end
+
+--- Runs one test. Everything that it opens must be closed or garbage when it returns.
+function harness.test(name, fn)
+  local before = open_handles()
+  local good, message = xpcall(fn, function(text) return debug.traceback(tostring(text), 2) end)
+  local left = open_handles() - before
+  if good and left ~= 0 then
+    good, message = false, ("%d handles are left open"):format(left)
+  end
+  report(good, name)
+  if not good then io.write("# ", (message:gsub("\n", "\n# ")), "\n") end
+end
+
+--- Notes a test that cannot run here.
+function harness.skip(name, why)
+  report(os.getenv "LURCHER_REQUIRE" == nil, name, "SKIP " .. why)
+end
+
+local function differ(got, want, tolerance, where)
+  if type(want) == "userdata" then want = want:totable() end
+  if type(got) == "userdata" then got = got:totable() end
+  if type(want) == "table" then
+    if type(got) ~= "table" then return ("%s: table expected, got %s"):format(where, tostring(got)) end
+    if #got ~= #want then return ("%s: %d values expected, got %d"):format(where, #want, #got) end
+    for i = 1, #want do
+      local difference = differ(got[i], want[i], tolerance, where .. "[" .. i .. "]")
+      if difference then return difference end
+    end
+    return nil
+  end
+  local is_number = type(got) == "number"
+  if is_number and (got == want or math.abs(got - want) <= tolerance + 1e-5 * math.abs(want)) then return nil end
+  return ("%s: %s expected, got %s"):format(where, tostring(want), tostring(got))
+end
+
+--- Raises unless got is near want, element by element.
+function harness.near(got, want, tolerance)
+  local difference = differ(got, want, tolerance or 1e-6, "value")
+  if difference then error(difference, 2) end
+end
+
+--- Calls fn, which must raise; returns the message.
+function harness.raises(pattern, fn, ...)
+  local good, message = pcall(fn, ...)
+  message = tostring(message)
+  if good then error(("an error like '%s' expected, got none"):format(pattern), 2) end
+  if not message:find(pattern) then error(("an error like '%s' expected, got '%s'"):format(pattern, message), 2) end
+  return message
+end
+
+--- A new empty folder.
+function harness.folder(name)
+  local path = os.tmpname()
+  os.remove(path)
+  path = path .. "_" .. name
+  assert(lfs.mkdir(path))
+  folders[#folders + 1] = path
+  return path
+end
+
+--- Path of a file of the shared folder (LURCHER_SHARED, or beside the source tree), or nil.
+function harness.shared(path)
+  for _, folder in ipairs{ os.getenv "LURCHER_SHARED" or "", harness.root .. "/../shared" } do
+    local full = folder .. "/" .. path
+    if folder ~= "" and lfs.attributes(full) then return full end
+  end
+  return nil
+end
+
+--- Runs a shell command.
+function harness.run(command)
+  local pipe = assert(io.popen("{ " .. command .. "\n} 2>&1; echo \"exit $?\"", "r"))
+  local text = pipe:read "a"
+  pipe:close()
+  local output, code = text:match "^(.*)exit (%d+)\n$"
+  return output, tonumber(code)
+end
+
+local function remove(path)
+  if lfs.symlinkattributes(path, "mode") == "directory" then
+    for name in lfs.dir(path) do
+      if name ~= "." and name ~= ".." then remove(path .. "/" .. name) end
+    end
+    lfs.rmdir(path)
+  else
+    os.remove(path)
+  end
+end
+
+--- Ends the process with the results.
+function harness.finish()
+  for _, path in ipairs(folders) do remove(path) end
+  io.write("1..", harness.count, "\n")
+  if harness.failed > 0 then io.write(("# %d of %d failed\n"):format(harness.failed, harness.count)) end
+  io.flush()
+  os.exit(harness.failed == 0 and harness.count > 0, true)
+end
+
+return harness
