@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/run.h"
 #include "files.h"
 
 #define MODEL_KEY "lurcher.model"
@@ -24,16 +25,22 @@
 
 /* ---- save ---- */
 
-static lur_status state_text(const lur_run_state *state, char **text) {
-  lur_buffer buffer = {0};
+/* "none" for a run without an optimizer. */
+static const char *optimizer_of(const lur_run *run) {
+  return run->options.optimizer == NULL ? "none" : lur_optimizer_kind(run->options.optimizer);
+}
+
+static lur_status state_text(const lur_run *run, const lur_run_state *state, char **text) {
+  lur_lines buffer = {0};
   /* Doubles as their bits in hexadecimal: exact, whatever the locale's decimal point. */
-  lur_buffer_add(&buffer, "{\"iterations\":\"%" PRId64 "\",\"step\":\"%" PRIu64 "\",\"seed\":\"%" PRIu64 "\"", state->iterations,
+  lur_lines_add(&buffer, "{\"iterations\":\"%" PRId64 "\",\"step\":\"%" PRIu64 "\",\"seed\":\"%" PRIu64 "\"", state->iterations,
                  state->step, state->seed);
   uint64_t lr, m_schedule;
   memcpy(&lr, &state->lr, 8);
   memcpy(&m_schedule, &state->m_schedule, 8);
-  lur_buffer_add(&buffer, ",\"lr\":\"%016" PRIx64 "\",\"m_schedule\":\"%016" PRIx64 "\"}", lr, m_schedule);
-  return lur_buffer_take(&buffer, text);
+  lur_lines_add(&buffer, ",\"lr\":\"%016" PRIx64 "\",\"m_schedule\":\"%016" PRIx64 "\",\"optimizer\":\"%s\"}", lr, m_schedule,
+                 optimizer_of(run));
+  return lur_lines_take(&buffer, text);
 }
 
 lur_status lur_run_save(lur_run *run, const char *path, const char *extra) {
@@ -42,7 +49,7 @@ lur_status lur_run_save(lur_run *run, const char *path, const char *extra) {
   char *model = NULL, *counters = NULL;
   lur_status status = lur_model_to_json(lur_run_model(run), &model);
   if (status == LUR_OK) status = lur_run_export(run, &state);
-  if (status == LUR_OK) status = state_text(&state, &counters);
+  if (status == LUR_OK) status = state_text(run, &state, &counters);
   if (status == LUR_OK) status = lur_named_add_weights(&named, lur_run_model(run));
   for (int i = 0; status == LUR_OK && i < state.n; i++)
     status = lur_named_add(&named, state.tensors[i], LUR_OPTIMIZER_PREFIX "%s", state.names[i]);
@@ -112,16 +119,16 @@ static lur_status compare_count(const lur_archive *archive, const char *path, co
 
 /* ---- definitions ---- */
 
-static void name_difference(lur_buffer *where, const cJSON *file, const cJSON *model) {
+static void name_difference(lur_lines *where, const cJSON *file, const cJSON *model) {
   char *there = file == NULL ? NULL : cJSON_PrintUnformatted(file), *here = model == NULL ? NULL : cJSON_PrintUnformatted(model);
-  lur_buffer_add(where, " is %.80s in the file and %.80s here", there == NULL ? "absent" : there, here == NULL ? "absent" : here);
+  lur_lines_add(where, " is %.80s in the file and %.80s here", there == NULL ? "absent" : there, here == NULL ? "absent" : here);
   cJSON_free(there);
   cJSON_free(here);
 }
 
 /* Writes the place and the values of the first difference and returns true; `trainable` may differ: freezing is a
    stage of training, not a part of the network. */
-static bool differs(const cJSON *file, const cJSON *model, lur_buffer *where) {
+static bool differs(const cJSON *file, const cJSON *model, lur_lines *where) {
   if (file == NULL || model == NULL || !cJSON_IsObject(file) != !cJSON_IsObject(model) || !cJSON_IsArray(file) != !cJSON_IsArray(model) ||
       (!cJSON_IsObject(file) && !cJSON_IsArray(file) && !cJSON_Compare(file, model, true))) {
     name_difference(where, file, model);
@@ -135,11 +142,11 @@ static bool differs(const cJSON *file, const cJSON *model, lur_buffer *where) {
     if (is_object && a != NULL && b != NULL && strcmp(a->string, b->string) == 0 && strcmp(key, "trainable") == 0) continue;
     const char *name = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(a != NULL ? a : b, "name"));
     if (is_object)
-      lur_buffer_add(where, " %.60s", key);
+      lur_lines_add(where, " %.60s", key);
     else if (name != NULL)
-      lur_buffer_add(where, " '%.60s'", name);
+      lur_lines_add(where, " '%.60s'", name);
     else
-      lur_buffer_add(where, " %d", i);
+      lur_lines_add(where, " %d", i);
     const cJSON *other = is_object && a != NULL && b != NULL && strcmp(a->string, b->string) != 0 ? NULL : b;
     if (differs(a, other, where)) return true;
     where->length = length;
@@ -150,12 +157,12 @@ static bool differs(const cJSON *file, const cJSON *model, lur_buffer *where) {
 
 static lur_status compare_definitions(const char *path, const char *file_text, const char *model_text) {
   lur_status status = LUR_OK;
-  lur_buffer where = {0};
+  lur_lines where = {0};
   char *place = NULL;
   cJSON *file = cJSON_Parse(file_text), *model = cJSON_Parse(model_text);
   if (file == NULL || model == NULL)
     status = lur_fail(LUR_EFORMAT, "'%s': its model definition is no valid JSON", path);
-  else if (differs(file, model, &where) && (status = lur_buffer_take(&where, &place)) == LUR_OK)
+  else if (differs(file, model, &where) && (status = lur_lines_take(&where, &place)) == LUR_OK)
     status = lur_fail(LUR_ESHAPE, "'%s' belongs to another model:%s", path, place);
   free(where.bytes);
   free(place);
@@ -186,13 +193,24 @@ static bool read_number(const cJSON *json, const char *key, int base, uint64_t *
   return errno == 0 && *end == '\0';
 }
 
-static lur_status read_counters(const char *path, const char *text, lur_run_state *state) {
+/* Arrays of one optimizer mean nothing to another. A run without one takes weights and counters. */
+static lur_status check_optimizer(const char *path, const cJSON *json, const lur_run *run) {
+  const char *there = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "optimizer")), *here = optimizer_of(run);
+  if (there == NULL) return lur_fail(LUR_EFORMAT, "'%s': its counters do not name an optimizer", path);
+  if (strcmp(here, "none") == 0 || strcmp(there, here) == 0) return LUR_OK;
+  return lur_fail(LUR_ESTATE, "'%s' was trained with optimizer '%.40s', this run has '%s': load its weights, or compile with the same", path,
+                  there, here);
+}
+
+static lur_status read_counters(const char *path, const char *text, const lur_run *run, lur_run_state *state) {
   cJSON *json = cJSON_Parse(text);
   uint64_t iterations = 0, lr = 0, m_schedule = 0;
   bool good = read_number(json, "iterations", 10, &iterations) && read_number(json, "step", 10, &state->step) &&
               read_number(json, "seed", 10, &state->seed) && read_number(json, "lr", 16, &lr) &&
               read_number(json, "m_schedule", 16, &m_schedule) && iterations <= INT64_MAX;
+  lur_status status = good ? check_optimizer(path, json, run) : LUR_OK;
   cJSON_Delete(json);
+  if (status != LUR_OK) return status;
   if (!good) return lur_fail(LUR_EFORMAT, "'%s': its counters are not readable: %.100s", path, text);
   state->iterations = (int64_t)iterations;
   memcpy(&state->lr, &lr, 8);
@@ -200,8 +218,9 @@ static lur_status read_counters(const char *path, const char *text, lur_run_stat
   return LUR_OK;
 }
 
-static lur_status read_state(lur_archive *archive, const char *path, lur_run_state *state) {
-  LUR_TRY(read_counters(path, lur_archive_metadata(archive, STATE_KEY), state));
+static lur_status read_state(lur_archive *archive, const char *path, const lur_run *run, lur_run_state *state) {
+  LUR_TRY(read_counters(path, lur_archive_metadata(archive, STATE_KEY), run, state));
+  if (run->options.optimizer == NULL) return LUR_OK;
   int n = 0;
   for (int i = 0; i < lur_archive_count(archive); i++) n += is_optimizer_array(lur_archive_name(archive, i));
   LUR_TRY(lur_alloc_items((size_t)n + 1, sizeof *state->names, &state->names));
@@ -256,7 +275,7 @@ static lur_status restore(lur_archive *archive, const char *path, lur_model *mod
   if (status == LUR_OK) status = compare_models(archive, path, model, &named);
   if (status == LUR_OK) status = lur_alloc_items((size_t)named.n + 1, sizeof *values, &values);
   if (status == LUR_OK) status = read_weights(archive, path, &named, values);
-  if (status == LUR_OK && run != NULL) status = read_state(archive, path, &state);
+  if (status == LUR_OK && run != NULL) status = read_state(archive, path, run, &state);
   if (status == LUR_OK && run != NULL && (status = lur_run_import(run, &state)) != LUR_OK) lur_blame(status, "'%s'", path);
   if (status == LUR_OK) status = set_weights(model, values);
   for (int i = 0; values != NULL && i < named.n; i++) lur_tensor_release(values[i]);

@@ -41,11 +41,11 @@ static size_t folder_length(const char *path) {
 
 static lur_status temporary_name(const char *path, int attempt, char **name) {
   size_t folder = folder_length(path);
-  lur_buffer text = {0};
-  lur_buffer_add(&text, "%.*s.%.*s", (int)folder, path, MAX_STEM, path + folder);
-  if (attempt > 0) lur_buffer_add(&text, ".%d", attempt);
-  lur_buffer_add(&text, ".lurcher-tmp");
-  return lur_buffer_take(&text, name);
+  lur_lines text = {0};
+  lur_lines_add(&text, "%.*s.%.*s", (int)folder, path, MAX_STEM, path + folder);
+  if (attempt > 0) lur_lines_add(&text, ".%d", attempt);
+  lur_lines_add(&text, ".lurcher-tmp");
+  return lur_lines_take(&text, name);
 }
 
 /* ---- the temporary ---- */

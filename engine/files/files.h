@@ -37,18 +37,18 @@ lur_status lur_file_read_at(int fd, const char *path, uint64_t offset, void *byt
 
 /* ---- growing text: text.c ---- */
 
-typedef struct lur_buffer { /* zero-initialised; bytes is NUL-terminated once something was added */
+typedef struct lur_lines { /* zero-initialised; bytes is NUL-terminated once something was added */
   char *bytes;
   size_t length, capacity;
   bool failed; /* memory ran out; later additions are dropped */
-} lur_buffer;
-void lur_buffer_add(lur_buffer *buffer, const char *format, ...)
+} lur_lines;
+void lur_lines_add(lur_lines *buffer, const char *format, ...)
 #if defined(__GNUC__)
     __attribute__((format(printf, 2, 3)))
 #endif
     ;
 /* Hands the text over ("" when nothing was added) and empties the buffer; LUR_ENOMEM when it failed. */
-lur_status lur_buffer_take(lur_buffer *buffer, char **text);
+lur_status lur_lines_take(lur_lines *buffer, char **text);
 /* strdup with a message. */
 lur_status lur_text_copy(const char *text, char **copy);
 
@@ -141,9 +141,9 @@ typedef struct lur_pairing { /* what goes where: one for each model layer with w
 
 /* Fills pairings (room for every model layer) and *n. notes: a line for each run of layers that were renamed. */
 lur_status lur_weights_match(const lur_model *model, const lur_weight_file *file, lur_load_match match, lur_pairing *pairings, int *n,
-                             lur_buffer *notes);
+                             lur_lines *notes);
 /* Whether the file's layer fits; fills pairing->arrays. The reason goes to why (may be NULL). */
-bool lur_weights_fit(const lur_file_layer *layer, lur_pairing *pairing, lur_buffer *why);
+bool lur_weights_fit(const lur_file_layer *layer, lur_pairing *pairing, lur_lines *why);
 /* Matches, reports, and loads everything or, after any failure, nothing. */
 lur_status lur_weights_apply(lur_model *model, lur_weight_file *file, lur_load_match match, bool strict, lur_load_report *report);
 

@@ -59,9 +59,9 @@ static lur_status add_dataset(keras_file *keras, const char *layer, const char *
     keras->datasets = datasets;
     keras->capacity = capacity;
   }
-  lur_buffer path = {0};
-  lur_buffer_add(&path, "%s/%s", layer, weight);
-  LUR_TRY(lur_buffer_take(&path, &keras->datasets[keras->n]));
+  lur_lines path = {0};
+  lur_lines_add(&path, "%s/%s", layer, weight);
+  LUR_TRY(lur_lines_take(&path, &keras->datasets[keras->n]));
   *source = keras->n++;
   return LUR_OK;
 }

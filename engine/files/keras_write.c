@@ -37,10 +37,10 @@ static lur_status host_copy(lur_tensor *weight, lur_tensor **host) {
 static lur_status put_weights(const lur_h5 *h5, hid_t group, const lur_layer *layer, char **names) {
   int n = lur_layer_weight_count(layer);
   for (int k = 0; k < n; k++) {
-    lur_buffer name = {0};
+    lur_lines name = {0};
     lur_tensor *host = NULL;
-    lur_buffer_add(&name, "%s/%s:0", lur_layer_name(layer), lur_layer_weight_name(layer, k));
-    LUR_TRY(lur_buffer_take(&name, &names[k]));
+    lur_lines_add(&name, "%s/%s:0", lur_layer_name(layer), lur_layer_weight_name(layer, k));
+    LUR_TRY(lur_lines_take(&name, &names[k]));
     LUR_TRY(host_copy(lur_layer_weight(layer, k), &host));
     lur_status status = put_array(h5, group, names[k], host);
     lur_tensor_release(host);

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool reserve(lur_buffer *buffer, size_t more) {
+static bool reserve(lur_lines *buffer, size_t more) {
   if (buffer->capacity - buffer->length > more) return true;
   size_t capacity = buffer->capacity * 2 + more + 64;
   char *bytes = realloc(buffer->bytes, capacity);
@@ -19,7 +19,7 @@ static bool reserve(lur_buffer *buffer, size_t more) {
   return true;
 }
 
-void lur_buffer_add(lur_buffer *buffer, const char *format, ...) {
+void lur_lines_add(lur_lines *buffer, const char *format, ...) {
   va_list args, again;
   va_start(args, format);
   va_copy(again, args);
@@ -32,15 +32,15 @@ void lur_buffer_add(lur_buffer *buffer, const char *format, ...) {
   va_end(args);
 }
 
-lur_status lur_buffer_take(lur_buffer *buffer, char **text) {
-  if (buffer->bytes == NULL) lur_buffer_add(buffer, "%s", "");
+lur_status lur_lines_take(lur_lines *buffer, char **text) {
+  if (buffer->bytes == NULL) lur_lines_add(buffer, "%s", "");
   if (buffer->failed) {
     free(buffer->bytes);
-    *buffer = (lur_buffer){0};
+    *buffer = (lur_lines){0};
     return lur_fail(LUR_ENOMEM, "no memory for a text");
   }
   *text = buffer->bytes;
-  *buffer = (lur_buffer){0};
+  *buffer = (lur_lines){0};
   return LUR_OK;
 }
 

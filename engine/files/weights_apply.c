@@ -61,7 +61,7 @@ static bool is_used(const lur_pairing *pairings, int n, int from) {
 }
 
 /* Counts, and a line for everything that is not plainly loaded. */
-static void make_report(const lur_weight_file *file, lur_pairing *pairings, int n, lur_load_report *report, lur_buffer *lines) {
+static void make_report(const lur_weight_file *file, lur_pairing *pairings, int n, lur_load_report *report, lur_lines *lines) {
   for (int i = 0; i < n; i++) {
     const char *name = lur_layer_name(pairings[i].layer);
     int from = pairings[i].from;
@@ -69,18 +69,18 @@ static void make_report(const lur_weight_file *file, lur_pairing *pairings, int 
       report->loaded++;
     } else if (from < 0) {
       report->missing++;
-      lur_buffer_add(lines, "%s: missing in the file\n", name);
+      lur_lines_add(lines, "%s: missing in the file\n", name);
     } else {
       report->mismatched++;
-      lur_buffer_add(lines, "%s: ", name);
+      lur_lines_add(lines, "%s: ", name);
       (void)lur_weights_fit(&file->layers[from], &pairings[i], lines);
-      lur_buffer_add(lines, strcmp(file->layers[from].name, name) == 0 ? "\n" : " (as '%s')\n", file->layers[from].name);
+      lur_lines_add(lines, strcmp(file->layers[from].name, name) == 0 ? "\n" : " (as '%s')\n", file->layers[from].name);
     }
   }
   for (int i = 0; i < file->nlayers; i++)
     if (!is_used(pairings, n, i)) {
       report->unused++;
-      lur_buffer_add(lines, "%s: in the file, not in the model\n", file->layers[i].name);
+      lur_lines_add(lines, "%s: in the file, not in the model\n", file->layers[i].name);
     }
 }
 
@@ -130,14 +130,14 @@ static lur_status load_values(lur_model *model, lur_weight_file *file, const lur
 lur_status lur_weights_apply(lur_model *model, lur_weight_file *file, lur_load_match match, bool strict, lur_load_report *report) {
   lur_pairing *pairings = NULL;
   lur_load_report made = {0};
-  lur_buffer lines = {0}, notes = {0};
+  lur_lines lines = {0}, notes = {0};
   int n = 0;
   lur_status status = lur_alloc_items((size_t)lur_model_layer_count(model) + 1, sizeof *pairings, &pairings);
   if (status == LUR_OK) status = lur_weights_match(model, file, match, pairings, &n, &notes);
   if (status == LUR_OK) {
     make_report(file, pairings, n, &made, &lines);
-    lur_buffer_add(&lines, "%s", notes.bytes == NULL ? "" : notes.bytes);
-    status = lur_buffer_take(&lines, &made.text);
+    lur_lines_add(&lines, "%s", notes.bytes == NULL ? "" : notes.bytes);
+    status = lur_lines_take(&lines, &made.text);
   }
   if (status == LUR_OK) status = judge(file, n, strict, &made);
   if (status == LUR_OK) status = load_values(model, file, pairings, n);

@@ -68,11 +68,11 @@ static void pair_arrays(const lur_file_layer *file, lur_pairing *pairing) {
   for (int k = 0; k < n && !named; k++) pairing->arrays[k] = k;
 }
 
-bool lur_weights_fit(const lur_file_layer *file, lur_pairing *pairing, lur_buffer *why) {
+bool lur_weights_fit(const lur_file_layer *file, lur_pairing *pairing, lur_lines *why) {
   const lur_layer *layer = pairing->layer;
   int n = lur_layer_weight_count(layer);
   if (file->narrays != n) {
-    if (why != NULL) lur_buffer_add(why, "%d arrays were expected, the file has %d", n, file->narrays);
+    if (why != NULL) lur_lines_add(why, "%d arrays were expected, the file has %d", n, file->narrays);
     return false;
   }
   pair_arrays(file, pairing);
@@ -82,7 +82,7 @@ bool lur_weights_fit(const lur_file_layer *file, lur_pairing *pairing, lur_buffe
     char here[LUR_SHAPE_TEXT], there[LUR_SHAPE_TEXT];
     if (lur_shape_equal(shape, &array->shape)) continue;
     if (why != NULL)
-      lur_buffer_add(why, "%s %s was expected, the file has %s", lur_layer_weight_name(layer, k), lur_shape_format(shape, here),
+      lur_lines_add(why, "%s %s was expected, the file has %s", lur_layer_weight_name(layer, k), lur_shape_format(shape, here),
                      lur_shape_format(&array->shape, there));
     return false;
   }
@@ -182,7 +182,7 @@ static bool choose_rule(const lur_weight_file *file, lur_pairing *pairings, cons
   return half;
 }
 
-static void note_renamed(const lur_weight_file *file, const lur_pairing *pairings, const kin *a, lur_buffer *notes) {
+static void note_renamed(const lur_weight_file *file, const lur_pairing *pairings, const kin *a, lur_lines *notes) {
   const lur_pairing *first = NULL, *last = NULL;
   for (int k = 0; k < a->n; k++) {
     const lur_pairing *pairing = &pairings[a->members[k].index];
@@ -191,11 +191,11 @@ static void note_renamed(const lur_weight_file *file, const lur_pairing *pairing
     last = pairing;
   }
   if (first == NULL || strcmp(lur_layer_name(first->layer), file->layers[first->from].name) == 0) return;
-  lur_buffer_add(notes, "%s to %s: from '%s' to '%s' of the file (automatic names, matched in order)\n", lur_layer_name(first->layer),
+  lur_lines_add(notes, "%s to %s: from '%s' to '%s' of the file (automatic names, matched in order)\n", lur_layer_name(first->layer),
                  lur_layer_name(last->layer), file->layers[first->from].name, file->layers[last->from].name);
 }
 
-static void match_kind(const lur_weight_file *file, lur_pairing *pairings, int n, const char *kind, kin *a, kin *b, lur_buffer *notes) {
+static void match_kind(const lur_weight_file *file, lur_pairing *pairings, int n, const char *kind, kin *a, kin *b, lur_lines *notes) {
   a->n = b->n = 0;
   for (int i = 0; i < n; i++) kin_add(a, lur_layer_name(pairings[i].layer), kind, i);
   for (int i = 0; i < file->nlayers; i++) kin_add(b, file->layers[i].name, kind, i);
@@ -209,7 +209,7 @@ static void match_kind(const lur_weight_file *file, lur_pairing *pairings, int n
   note_renamed(file, pairings, a, notes);
 }
 
-static lur_status match_automatic(const lur_weight_file *file, lur_pairing *pairings, int n, lur_buffer *notes) {
+static lur_status match_automatic(const lur_weight_file *file, lur_pairing *pairings, int n, lur_lines *notes) {
   kin a = {0}, b = {0};
   lur_status status = lur_alloc_items((size_t)n + 1, sizeof *a.members, &a.members);
   if (status == LUR_OK) status = lur_alloc_items((size_t)file->nlayers + 1, sizeof *b.members, &b.members);
@@ -229,7 +229,7 @@ static int count_fitting(const lur_pairing *pairings, int n) {
   return fitting;
 }
 
-static lur_status match_auto(const lur_weight_file *file, lur_pairing *pairings, int n, lur_buffer *notes) {
+static lur_status match_auto(const lur_weight_file *file, lur_pairing *pairings, int n, lur_lines *notes) {
   long counter;
   for (int i = 0; i < n; i++)
     if (automatic_kind(lur_layer_name(pairings[i].layer), &counter) == NULL)
@@ -242,14 +242,14 @@ static lur_status match_auto(const lur_weight_file *file, lur_pairing *pairings,
   lur_status status = match_by_order(file, ordered, n);
   if (status == LUR_OK && count_fitting(ordered, n) == n) {
     memcpy(pairings, ordered, (size_t)n * sizeof *ordered);
-    lur_buffer_add(notes, "no layer has its name in the file: matched by order\n");
+    lur_lines_add(notes, "no layer has its name in the file: matched by order\n");
   }
   free(ordered);
   return status;
 }
 
 lur_status lur_weights_match(const lur_model *model, const lur_weight_file *file, lur_load_match match, lur_pairing *pairings, int *n,
-                             lur_buffer *notes) {
+                             lur_lines *notes) {
   *n = 0;
   for (int i = 0; i < lur_model_layer_count(model); i++) {
     lur_layer *layer = lur_model_layer(model, i);

@@ -1,0 +1,299 @@
+/* test_checkpoint.c - a run in a file: what goes on after a restore is bit for bit what would have gone on without, any
+ * damage is an error, other models are refused by name, and a full disk leaves the old checkpoint. */
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "engine/lurcher.h"
+
+/* ---- a disk that fills: this write stands before the C library's ---- */
+
+static int writes_left = -1; /* -1: a good disk */
+
+ssize_t write(int fd, const void *bytes, size_t count) {
+  if (writes_left == 0) {
+    errno = ENOSPC;
+    return -1;
+  }
+  if (writes_left > 0) writes_left--;
+  return syscall(SYS_write, fd, bytes, count);
+}
+
+static char folder[] = "/tmp/lurcher_checkpoint_XXXXXX";
+
+static const char *in_folder(const char *name) {
+  static char paths[8][512];
+  static int turn;
+  char *path = paths[turn++ % 8];
+  snprintf(path, sizeof paths[0], "%s/%s", folder, name);
+  return path;
+}
+
+static int files_in_folder(void) {
+  int n = -2;
+  DIR *dir = opendir(folder);
+  while (dir != NULL && readdir(dir) != NULL) n++;
+  closedir(dir);
+  return n;
+}
+
+/* ---- a small network with everything a run keeps: moving statistics, dropout, momentum ---- */
+
+typedef struct network {
+  lur_context *context;
+  lur_model *model;
+  lur_run *run;
+  lur_tensor *tensors[2];
+  lur_batch batch;
+} network;
+
+typedef struct variation {
+  const char *optimizer, *activation, *head;
+  int units;
+} variation;
+
+static const variation usual = {"nadam", "softmax", "head", 3};
+
+static lur_node *layer(lur_context *context, lur_node *x, const char *kind, lur_setting *settings, int n) {
+  lur_layer *made = NULL;
+  lur_node *y = NULL;
+  CHECK_OK(lur_layer_new(context, kind, settings, n, &made));
+  CHECK_OK(lur_layer_apply(made, 1, &x, &y));
+  lur_layer_release(made);
+  lur_node_release(x);
+  return y;
+}
+
+static lur_setting text(const char *name, const char *value) { return (lur_setting){.name = name, .type = LUR_STRING, .string = value}; }
+static lur_setting whole(const char *name, int value) { return (lur_setting){.name = name, .type = LUR_INT, .integer = value, .real = value}; }
+
+static void build(network *to, uint64_t seed, const variation *how) {
+  static const char *const names[] = {"x", "out"};
+  *to = (network){0};
+  lur_node *x = NULL;
+  CHECK_OK(lur_context_new(seed, 1, &to->context));
+  CHECK_OK(lur_input(to->context, "x", LUR_F32, &(lur_shape){1, {4}}, &x));
+  x = layer(to->context, x, "dense", (lur_setting[]){text("name", "hidden"), whole("units", 5)}, 2);
+  x = layer(to->context, x, "batchnorm", (lur_setting[]){text("name", "norm")}, 1);
+  x = layer(to->context, x, "dropout", (lur_setting[]){text("name", "drop"), {.name = "rate", .type = LUR_REAL, .real = 0.3}}, 2);
+  x = layer(to->context, x, "dense", (lur_setting[]){text("name", how->head), whole("units", how->units), text("activation", how->activation)}, 3);
+  CHECK_OK(lur_model_new(to->context, 0, NULL, 1, &names[1], &x, &to->model));
+  lur_node_release(x);
+  for (int i = 0; i < 2; i++) {
+    lur_shape shape = {.ndim = i ? 1 : 2, .dim = {6, 4}};
+    CHECK_OK(lur_tensor_new(to->context, NULL, i ? LUR_I32 : LUR_F32, &shape, &to->tensors[i]));
+    for (int64_t k = 0; k < lur_shape_count(&shape); k++) CHECK_OK(lur_tensor_set(to->tensors[i], k, i ? (double)(k % 3) : (double)(k * 7 % 11) / 10));
+  }
+  to->batch = (lur_batch){2, names, to->tensors};
+  lur_loss loss = {"out", "categorical_crossentropy", 1, 0};
+  lur_optimizer *optimizer = NULL;
+  lur_compile_options options = {.nlosses = how->optimizer ? 1 : 0, .losses = &loss};
+  CHECK_OK(lur_context_device(to->context, "cpu", &options.device));
+  if (how->optimizer) CHECK_OK(lur_optimizer_new(to->context, how->optimizer, NULL, 0, &optimizer));
+  options.optimizer = optimizer;
+  CHECK_OK(lur_model_compile(to->model, &options, &to->run));
+  lur_optimizer_release(optimizer);
+}
+
+static void demolish(network *of) {
+  lur_tensor_release(of->tensors[0]);
+  lur_tensor_release(of->tensors[1]);
+  lur_run_release(of->run);
+  lur_model_release(of->model);
+  lur_context_release(of->context);
+}
+
+static void train(network *on, int steps, double *losses) {
+  for (int i = 0; i < steps; i++) {
+    lur_results results = {0};
+    CHECK_OK(lur_run_train(on->run, &on->batch, &results));
+    losses[i] = results.values[0];
+  }
+}
+
+static bool same_weights(const lur_model *a, const lur_model *b) {
+  for (int i = 0; i < lur_model_layer_count(a); i++)
+    for (int k = 0; k < lur_layer_weight_count(lur_model_layer(a, i)); k++) {
+      lur_tensor *x = lur_layer_weight(lur_model_layer(a, i), k), *y = lur_layer_weight(lur_model_layer(b, i), k);
+      if (memcmp(lur_tensor_data(x), lur_tensor_data(y), lur_tensor_bytes(x)) != 0) return false;
+    }
+  return true;
+}
+
+/* ---- tests ---- */
+
+static const char *const kinds[] = {"sgd", "adam", "adamw", "nadam"};
+
+static void test_resume(void) {
+  for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+    network first, second;
+    double before[4], straight[6], resumed[6];
+    char *extra = NULL;
+    variation how = usual;
+    how.optimizer = kinds[i];
+    build(&first, 1, &how);
+    build(&second, 99, &how);
+    train(&first, 4, before);
+    lur_run_set_lr(first.run, 0.0123456789);
+    CHECK_OK(lur_run_save(first.run, in_folder("a.safetensors"), "{\"epoch\": 3, \"text\": \"\\u00e9\n\"}"));
+    train(&first, 6, straight);
+    CHECK_OK(lur_run_restore(second.run, in_folder("a.safetensors"), &extra));
+    CHECK(extra != NULL && strcmp(extra, "{\"epoch\": 3, \"text\": \"\\u00e9\n\"}") == 0);
+    CHECK(lur_run_lr(second.run) == 0.0123456789 && lur_run_iterations(second.run) == 4);
+    train(&second, 6, resumed);
+    CHECK(memcmp(straight, resumed, sizeof straight) == 0);
+    CHECK(same_weights(first.model, second.model));
+    lur_text_free(extra);
+    demolish(&first);
+    demolish(&second);
+  }
+  CHECK(files_in_folder() == 1);
+}
+
+static void test_model_load(void) {
+  network first;
+  double losses[3];
+  lur_model *model = NULL;
+  char *extra = (char *)"untouched";
+  build(&first, 1, &usual);
+  train(&first, 3, losses);
+  CHECK_OK(lur_run_save(first.run, in_folder("a.safetensors"), NULL));
+  lur_context *context = NULL;
+  CHECK_OK(lur_context_new(5, 1, &context));
+  CHECK_OK(lur_model_load(context, in_folder("a.safetensors"), &model, &extra));
+  CHECK(extra == NULL && same_weights(first.model, model));
+  lur_model_release(model);
+  CHECK_OK(lur_model_load(context, in_folder("a.safetensors"), &model, NULL));
+  lur_model_release(model);
+  CHECK_FAILS(lur_model_load(context, in_folder("absent"), &model, NULL), LUR_EIO, "absent': No such file");
+  CHECK_OK(lur_model_save_weights(first.model, in_folder("w.safetensors")));
+  CHECK_FAILS(lur_model_load(context, in_folder("w.safetensors"), &model, NULL), LUR_EFORMAT, "it holds weights only");
+  CHECK_OK(lur_tensors_save(in_folder("w.safetensors"), 0, NULL, NULL, 0, NULL));
+  CHECK_FAILS(lur_run_restore(first.run, in_folder("w.safetensors"), NULL), LUR_EFORMAT, "plain safetensors");
+  unlink(in_folder("w.safetensors"));
+  lur_context_release(context);
+  /* Weights alone out of a checkpoint: the optimizer's arrays are no layers. */
+  lur_load_report report = {0};
+  network second;
+  build(&second, 44, &usual);
+  CHECK_OK(lur_model_load_weights(second.model, in_folder("a.safetensors"), LUR_LOAD_AUTO, true, &report));
+  CHECK(report.loaded == 3 && report.unused == 0 && same_weights(first.model, second.model));
+  lur_load_report_free(&report);
+  demolish(&first);
+  demolish(&second);
+}
+
+static void test_other_models(void) {
+  static const struct {
+    variation how;
+    lur_status status;
+    const char *part;
+  } others[] = {{{"nadam", "softmax", "head", 4}, LUR_ESHAPE, "another model: weight 'head/kernel' is 5x4 here and 5x3 in the file"},
+                {{"nadam", "softmax", "top", 3}, LUR_ESHAPE, "another model: weight 'top/kernel' was expected, the file has none"},
+                {{"nadam", "sigmoid", "head", 3}, LUR_ESHAPE, "'head' options activation is \"softmax\" in the file and \"sigmoid\" here"},
+                {{"sgd", "softmax", "head", 3}, LUR_ESTATE, "trained with optimizer 'nadam', this run has 'sgd'"}};
+  network first;
+  double losses[2];
+  build(&first, 1, &usual);
+  train(&first, 2, losses);
+  CHECK_OK(lur_run_save(first.run, in_folder("a.safetensors"), NULL));
+  for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+    network second, untouched;
+    build(&second, 8, &others[i].how);
+    build(&untouched, 8, &others[i].how);
+    CHECK_FAILS(lur_run_restore(second.run, in_folder("a.safetensors"), NULL), others[i].status, others[i].part);
+    CHECK(same_weights(second.model, untouched.model) && lur_run_iterations(second.run) == 0);
+    demolish(&second);
+    demolish(&untouched);
+  }
+  /* Freezing is a stage of training: the same model. A run without an optimizer takes the weights. */
+  network second;
+  build(&second, 8, &(variation){NULL, "softmax", "head", 3});
+  lur_layer_set_trainable(lur_model_layer(second.model, 1), false);
+  CHECK_OK(lur_run_restore(second.run, in_folder("a.safetensors"), NULL));
+  CHECK(same_weights(first.model, second.model));
+  demolish(&second);
+  demolish(&first);
+}
+
+static void spill(const char *path, const void *bytes, size_t count) {
+  unlink(path); /* truncating a file that exists makes some file systems flush it */
+  FILE *file = fopen(path, "wb");
+  CHECK(file != NULL && fwrite(bytes, 1, count, file) == count);
+  fclose(file);
+}
+
+/* Every byte changed, every length cut: an error, and the run as it was. */
+static void test_damage(void) {
+  network first, second, untouched;
+  double losses[2];
+  build(&first, 1, &usual);
+  build(&second, 2, &usual);
+  build(&untouched, 2, &usual);
+  train(&first, 2, losses);
+  CHECK_OK(lur_run_save(first.run, in_folder("a.safetensors"), "extra"));
+  FILE *file = fopen(in_folder("a.safetensors"), "rb");
+  static char bytes[1 << 16];
+  size_t count = file == NULL ? 0 : fread(bytes, 1, sizeof bytes, file);
+  if (file != NULL) fclose(file);
+  CHECK(count > 1000 && count < sizeof bytes);
+  const char *path = in_folder("b.safetensors");
+  int accepted = 0;
+  for (size_t i = 0; i < count; i++) {
+    char was = bytes[i];
+    bytes[i] = (char)(was ^ (1 << (i % 8)));
+    spill(path, bytes, count);
+    accepted += lur_run_restore(second.run, path, NULL) != LUR_EFORMAT;
+    bytes[i] = was;
+  }
+  CHECK(accepted == 0);
+  for (size_t length = 0; length < count; length++) {
+    spill(path, bytes, length);
+    accepted += lur_run_restore(second.run, path, NULL) != LUR_EFORMAT;
+  }
+  CHECK(accepted == 0);
+  CHECK(same_weights(second.model, untouched.model) && lur_run_iterations(second.run) == 0);
+  spill(path, bytes, count);
+  CHECK_OK(lur_run_restore(second.run, path, NULL));
+  unlink(path);
+  demolish(&first);
+  demolish(&second);
+  demolish(&untouched);
+}
+
+static void test_full_disk(void) {
+  network first, second;
+  double losses[3];
+  build(&first, 1, &usual);
+  build(&second, 2, &usual);
+  train(&first, 2, losses);
+  CHECK_OK(lur_run_save(first.run, in_folder("a.safetensors"), "old"));
+  train(&first, 3, losses);
+  for (int k = 0; k < 10; k++) {
+    char *extra = NULL;
+    writes_left = k;
+    lur_status status = lur_run_save(first.run, in_folder("a.safetensors"), "new");
+    writes_left = -1;
+    CHECK(status == LUR_EIO && strstr(lur_last_error(), "No space left on device") != NULL && files_in_folder() == 1);
+    CHECK_OK(lur_run_restore(second.run, in_folder("a.safetensors"), &extra));
+    CHECK(extra != NULL && strcmp(extra, "old") == 0 && lur_run_iterations(second.run) == 2);
+    lur_text_free(extra);
+  }
+  demolish(&first);
+  demolish(&second);
+}
+
+int main(void) {
+  if (mkdtemp(folder) == NULL) return 1;
+  test_resume();
+  test_model_load();
+  test_other_models();
+  test_damage();
+  test_full_disk();
+  unlink(in_folder("a.safetensors"));
+  CHECK(rmdir(folder) == 0);
+  return check_report("checkpoint");
+}
