@@ -2,6 +2,7 @@
  * passes once no allocation fails. A few failures may be survived: texts of messages that turn out not to be needed.
  * A new case: a function of LUR_TRY steps that puts what it makes into `held`, a row in `cases`. */
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "engine/lurcher.h"
@@ -20,6 +21,10 @@ typedef struct held {
   lur_optimizer *optimizer;
   lur_run *run;
   lur_archive *archive;
+  lur_dataset *datasets[3];
+  lur_loader *loader;
+  lur_loaded loaded;
+  lur_load_report report;
   char *text;
 } held;
 
@@ -29,6 +34,10 @@ static void let_go(held *h) {
     lur_layer_release(h->layers[i]);
     lur_node_release(h->nodes[i]);
   }
+  lur_loaded_free(&h->loaded);
+  lur_loader_release(h->loader);
+  for (int i = 0; i < 3; i++) lur_dataset_release(h->datasets[i]);
+  lur_load_report_free(&h->report);
   lur_archive_close(h->archive);
   lur_run_release(h->run);
   lur_optimizer_release(h->optimizer);
@@ -38,7 +47,8 @@ static void let_go(held *h) {
   lur_context_release(h->context);
 }
 
-static char file[256]; /* where cases write; in the working folder of the test */
+/* Where cases write, in the working folder of the test, and a folder of six pictures in two classes. */
+static char file[64], keras_file[64], folder[64], picture[128];
 
 #define INT(key, value) ((lur_setting){.name = key, .type = LUR_INT, .integer = value, .real = (double)(value)})
 #define TEXT(key, value) ((lur_setting){.name = key, .type = LUR_STRING, .string = value})
@@ -149,6 +159,72 @@ static lur_status archive(held *h) {
   return lur_archive_read(h->archive, 0, &h->tensors[1]);
 }
 
+static lur_status weights(held *h) {
+  LUR_TRY(network(h));
+  LUR_TRY(lur_model_save_weights(h->models[0], keras_file));
+  LUR_TRY(lur_model_load_weights(h->models[0], keras_file, LUR_LOAD_AUTO, true, &h->report));
+  lur_load_report_free(&h->report);
+  h->report = (lur_load_report){0};
+  LUR_TRY(lur_model_save_weights(h->models[0], file));
+  return lur_model_load_weights(h->models[0], file, LUR_LOAD_BY_NAME, true, &h->report);
+}
+
+static lur_status pictures(held *h) {
+  LUR_TRY(lur_image_load(h->context, picture, NULL, &h->tensors[0]));
+  LUR_TRY(lur_image_resize(h->tensors[0], 7, 5, LUR_RESIZE_BILINEAR, &h->tensors[1]));
+  LUR_TRY(lur_image_resize(h->tensors[0], 7, 5, LUR_RESIZE_NEAREST, &h->tensors[2]));
+  return lur_image_crop(h->tensors[0], 1, 1, 4, 4, &h->tensors[3]);
+}
+
+static lur_status datasets(held *h) {
+  LUR_TRY(lur_dataset_folder(folder, NULL, &h->datasets[0]));
+  return lur_dataset_split(h->datasets[0], 0.3, 1, &h->datasets[1], &h->datasets[2]);
+}
+
+static lur_status load(held *h, int workers) {
+  lur_loader_options options = {.height = 8, .width = 8, .workers = workers, .seed = 3};
+  static const int64_t rows[4] = {0, 5, 2, 0};
+  lur_load_field field = {"image", 4, rows};
+  LUR_TRY(lur_dataset_folder(folder, NULL, &h->datasets[0]));
+  LUR_TRY(lur_loader_new(h->context, h->datasets[0], &options, &h->loader));
+  for (int i = 0; i < 2; i++) {
+    lur_loaded_free(&h->loaded);
+    h->loaded = (lur_loaded){0};
+    LUR_TRY(lur_loader_push(h->loader, 1, &field));
+    LUR_TRY(lur_loader_pop(h->loader, &h->loaded));
+  }
+  /* memory that ran out is never taken for a damaged picture */
+  return lur_loader_damage_count(h->loader) == 0 ? LUR_OK : lur_fail(LUR_ESTATE, "a picture was called damaged");
+}
+
+static lur_status loader(held *h) { return load(h, -1); }
+static lur_status threaded_loader(held *h) { return load(h, 2); }
+
+/* ---- what the cases read ---- */
+
+static lur_status make_pictures(void) {
+  held h = {0};
+  LUR_TRY(lur_context_new(1, 1, &h.context));
+  lur_status status = lur_tensor_new(h.context, NULL, LUR_F32, &(lur_shape){3, {12, 10, 3}}, &h.tensors[0]);
+  mkdir(folder, 0777);
+  for (int i = 0; i < 6 && status == LUR_OK; i++) {
+    char path[128];
+    snprintf(path, sizeof path, "%s/%s", folder, i % 2 ? "pug" : "whippet");
+    mkdir(path, 0777);
+    snprintf(picture, sizeof picture, "%s/%s/%d.%s", folder, i % 2 ? "pug" : "whippet", i, i % 3 ? "jpg" : "png");
+    status = lur_tensor_uniform(h.tensors[0], 0, 255);
+    if (status == LUR_OK) status = lur_image_save(picture, h.tensors[0], 0);
+  }
+  let_go(&h);
+  return status;
+}
+
+static void remove_files(void) {
+  char command[256];
+  snprintf(command, sizeof command, "rm -rf '%s' '%s' '%s'", file, keras_file, folder);
+  CHECK(system(command) == 0);
+}
+
 /* ---- the loop ---- */
 
 typedef lur_status case_fn(held *h);
@@ -184,22 +260,26 @@ static long fail_each(const char *name, case_fn *fn, bool from_then_on) {
   return 0;
 }
 
-int main(void) {
+int main(int argc, char **argv) { /* the name of a case: only that one */
   static const struct {
     const char *name;
     case_fn *fn;
-  } cases[] = {{"tensors", tensors},
-               {"definition", definition},
-               {"training", training},
-               {"checkpoint", checkpoint},
-               {"archive", archive}};
+  } cases[] = {{"tensors", tensors},   {"definition", definition},
+               {"training", training}, {"checkpoint", checkpoint},
+               {"archive", archive},   {"weights", weights},
+               {"pictures", pictures}, {"datasets", datasets},
+               {"loader", loader},     {"threaded_loader", threaded_loader}};
   snprintf(file, sizeof file, "test_alloc_%ld.safetensors", (long)getpid());
+  snprintf(keras_file, sizeof keras_file, "test_alloc_%ld.h5", (long)getpid());
+  snprintf(folder, sizeof folder, "test_alloc_%ld", (long)getpid());
+  CHECK_OK(make_pictures());
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    if (argc > 1 && strcmp(argv[1], cases[i].name) != 0) continue;
     CHECK_OK(run_case(cases[i].fn)); /* libraries make what they keep for good now */
     long n = fail_each(cases[i].name, cases[i].fn, false);
     fail_each(cases[i].name, cases[i].fn, true);
     printf("%s: %ld allocations\n", cases[i].name, n);
   }
-  remove(file);
+  remove_files();
   return check_report("test_alloc");
 }
