@@ -23,6 +23,8 @@ void ops_concat(suite *s) {
   check(s, 1, 2, (lur_operand[]){F32(2, 2, 3, 4), F32(2, 5, 3, 4)});
   check(s, 2, 2, (lur_operand[]){F32(2, 3, 1, 4), F32(2, 3, 2, 4)});
   check(s, 0, 2, (lur_operand[]){F32(1, 2, 3), F32(2, 2, 3)});
+  check(s, 3, 2, (lur_operand[]){F32(2, 17, 16, 33), F32(2, 17, 16, 7)});
+  check(s, 0, 2, (lur_operand[]){F32(12000), F32(12581)});
   lur_operand many[LUR_MAX_OPERANDS];
   for (int i = 0; i < LUR_MAX_OPERANDS; i++) many[i] = F32(3, i % 3 + 1);
   check(s, 1, LUR_MAX_OPERANDS, many);

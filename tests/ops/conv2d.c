@@ -47,6 +47,9 @@ static const row rows[] = {
     {1, 19, 19, 100, 100, 1, 1, 1, 1, SAME, RESIDUAL},
     {1, 37, 37, 3, 8, 3, 3, 2, 2, VALID, 0},
     {1, 74, 9, 4, 3, 3, 3, 2, 2, SAME, 0},
+    {1, 33, 31, 5, 17, 3, 3, 1, 1, SAME, BIAS | RESIDUAL}, /* y is larger than a block of the cpu's loops */
+    {1, 33, 31, 5, 17, 1, 1, 1, 1, SAME, BIAS | RELU},
+    {2, 38, 37, 17, 33, 1, 1, 2, 2, SAME, BIAS},
 };
 
 /* TensorFlow's rule (keras.md section 1): same pads floor(total / 2) before, the rest after. */
@@ -94,6 +97,17 @@ static void golden(suite *s) {
   }
 }
 
+/* Fewer outputs than would fit: what lies behind the last window has no part in it. */
+static void fewer_outputs(suite *s) {
+  for (int k = 0; k < 2; k++) {
+    op_case c = case_of(&rows[k ? 3 : 5]);
+    snprintf(c.name, sizeof c.name, "fewer outputs, %dx%d", k ? 1 : 3, k ? 1 : 3);
+    c.desc.y.shape.dim[1] -= 1;
+    c.desc.y.shape.dim[2] -= 1;
+    suite_check(s, &c);
+  }
+}
+
 static void errors(suite *s) {
   const lur_op_desc good = case_of(&rows[4]).desc;
   lur_op_desc d = good;
@@ -137,6 +151,7 @@ void ops_conv2d(suite *s) {
     op_case c = case_of(&rows[i]);
     suite_check(s, &c);
   }
+  fewer_outputs(s);
   golden(s);
   errors(s);
 }

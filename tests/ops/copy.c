@@ -15,6 +15,7 @@ void ops_copy(suite *s) {
   check(s, F32(1), F32(1));
   check(s, F32(2, 3, 4, 5), F32(2, 60));
   check(s, F32(7, 33), F32(7, 3, 11));
+  check(s, F32(24581), F32(24581, 1));
   check(s, I32(5, 3), I32(15));
   check(s, (lur_operand){LUR_U8, SHAPE(5, 3)}, (lur_operand){LUR_U8, SHAPE(15)});
   lur_op_desc d = {.kind = LUR_OP_COPY, .nx = 1, .x = {F32(2, 3)}, .y = F32(7)};

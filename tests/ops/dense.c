@@ -11,6 +11,7 @@ static const row rows[] = {
     {1, 1, 1, 0},    {1, 1, 1, BIAS},          {1, 7, 3, BIAS},           {3, 7, 5, 0},          {2, 3, 70, BIAS},
     {5, 130, 1, 0},  {4, 16, 32, BIAS | RELU}, {3, 7, 5, RELU},           {3, 7, 5, RESIDUAL},   {3, 7, 5, BIAS | RESIDUAL | RELU},
     {9, 728, 100, BIAS}, {64, 33, 2, BIAS},    {2, 2048, 100, BIAS},      {1, 100, 728, 0},
+    {300, 17, 33, BIAS}, {300, 7, 33, RESIDUAL | RELU},
 };
 
 static op_case case_of(const row *r) {

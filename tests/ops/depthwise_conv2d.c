@@ -29,6 +29,15 @@ static const row rows[] = {
     {1, 9, 9, 728, 3, 3, 1, 1, 9, 9, 1, 1, RELU_IN},
     {2, 10, 10, 72, 3, 3, 1, 1, 10, 10, 1, 1, RELU_IN},
     {1, 37, 5, 3, 3, 3, 2, 2, 19, 3, 1, 1, 0},
+    {1, 3, 300, 5, 3, 3, 1, 1, 3, 300, 1, 1, RELU_IN}, /* wider and higher than the cpu's strips */
+    {1, 70, 6, 17, 3, 3, 1, 1, 70, 6, 1, 1, BIAS},
+    {1, 5, 300, 3, 3, 3, 2, 2, 3, 150, 1, 0, BIAS},
+    {1, 4, 5, 17, 3, 3, 1, 1, 6, 7, 2, 2, 0}, /* more outputs than inputs */
+    {1, 7, 9, 5, 3, 3, 1, 1, 4, 6, 0, 1, BIAS}, /* fewer outputs than would fit */
+    {1, 7, 9, 5, 3, 3, 2, 2, 2, 3, 0, 0, RELU_IN},
+    {1, 2, 1, 3, 3, 3, 1, 1, 2, 1, 1, 1, 0},
+    {3, 1, 2, 19, 3, 3, 1, 1, 1, 2, 1, 1, RELU_IN | BIAS},
+    {2, 17, 16, 33, 3, 3, 1, 1, 17, 16, 1, 1, RELU_IN | BIAS | RELU},
 };
 
 static op_case case_of(const row *r) {

@@ -57,6 +57,7 @@ void ops_dropout(suite *s) {
   check(s, 0.5, true, F32(3, 7));
   check(s, 0.9, true, F32(2, 5, 3, 33));
   check(s, 0, true, F32(9));
+  check(s, 0.3, true, F32(24581)); /* three blocks of the cpu's loops and a bit */
   check(s, 0.5, false, F32(3, 7));
   philox(s);
   mask(s);

@@ -50,6 +50,8 @@ void ops_gather(suite *s) {
   check(s, F32(6, 2, 3, 5), 4, 6);
   check(s, F32(2, 5), 7, 1); /* one row takes all gradients, the other none */
   check(s, F32(64, 128), 64, 64);
+  check(s, F32(5, 3, 700), 13, 5);
+  check(s, F32(400, 33), 700, 400);
   check(s, (lur_operand){LUR_I32, SHAPE(5, 3)}, 4, 3);
   golden(s);
   outside(s);

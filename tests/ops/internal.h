@@ -9,6 +9,7 @@ enum { MAX_DEVICES = 4 };
 struct suite {
   int ndevices;
   lur_device *devices[MAX_DEVICES]; /* devices[0] is ref */
+  bool compare_only; /* no finite differences */
   int cases, checks, failed, skipped; /* of the kind that runs now */
 };
 

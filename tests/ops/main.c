@@ -1,4 +1,6 @@
-/* main.c - test_ops [--device NAME]... [KIND]...: runs the op suite, all kinds and all devices by default.
+/* main.c - test_ops [--compare] [--device NAME]... [KIND]...: runs the op suite, all kinds and devices by default.
+ *
+ * --compare leaves out the finite differences of ref, which do not change with the device or its threads.
  *
  * Devices: ref and cpu, and cuda:0 where one is present. LURCHER_REQUIRE=cuda in the environment makes a missing one a
  * failure, so that a GPU run cannot pass empty. Exit code 0 when nothing failed, 1 when something did, 2 for a wrong call. */
@@ -74,7 +76,7 @@ static const kind *find(const char *name) {
 }
 
 static int usage(const char *what) {
-  fprintf(stderr, "test_ops: %s\nusage: test_ops [--device NAME]... [KIND]...\nkinds:", what);
+  fprintf(stderr, "test_ops: %s\nusage: test_ops [--compare] [--device NAME]... [KIND]...\nkinds:", what);
   for (int i = 0; i < KINDS; i++) fprintf(stderr, " %s", kinds[i].name);
   fprintf(stderr, "\n");
   return 2;
@@ -86,6 +88,10 @@ int main(int argc, char **argv) {
   const kind *chosen[KINDS];
   int n = 0, nkinds = 0;
   for (int i = 1; i < argc; i++) {
+    if (strcmp(argv[i], "--compare") == 0) {
+      s.compare_only = true;
+      continue;
+    }
     if (strcmp(argv[i], "--device") == 0) {
       if (++i == argc || n == MAX_DEVICES - 1) return usage("--device wants a name, three times at most");
       names[n++] = argv[i];

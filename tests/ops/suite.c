@@ -198,7 +198,7 @@ void suite_check(suite *s, const op_case *c) {
   s->cases++;
   inputs_new(c, &in);
   if (reference(s, c, &in, &expected)) {
-    if (!c->no_difference) difference_check(s, c, &in, &expected);
+    if (!s->compare_only) difference_check(s, c, &in, &expected);
     for (int k = 0; k < s->ndevices; k++)
       if (k == 0 || lur_device_kernel(s->devices[k], d->kind) != lur_device_kernel(s->devices[0], d->kind))
         check_device(s, s->devices[k], c, &in, &expected);

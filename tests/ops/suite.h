@@ -36,7 +36,6 @@ typedef struct op_case {
   double eps, atol;   /* of devices against ref: eps * (|ref| + rms(ref)) + atol; 0: suite's */
   double step;        /* of finite differences; 0: the suite's */
   double slope_atol;  /* of finite differences: added to 1e-3 * (|g| + rms(g)); 0: the suite's */
-  bool no_difference; /* discontinuous at the chosen point */
   bool optional;      /* a device may answer LUR_EUNSUPPORTED */
 } op_case;
 

@@ -7,7 +7,7 @@
 
 enum { SLOTS = 3, STEPS = 4 };
 
-static const int64_t counts[SLOTS] = {1, 37, 1003};
+static const int64_t counts[SLOTS] = {1, 37, 70003};
 
 /* A case: an update, and what differs from slot to slot. lr_scale and weight_decay of slot i are multiplied by i + 1. */
 typedef struct row {
