@@ -100,6 +100,8 @@ lur_status lur_tensor_uniform(lur_tensor *tensor, double low, double high);
 lur_status lur_tensor_normal(lur_tensor *tensor, double mean, double deviation);
 
 /* Arithmetic on host tensors; results are new f32 tensors (i32 where both are i32; comparisons give i32 0 or 1).
+   i32 results saturate, i32 division truncates. Means, exp, log, sqrt, sigmoid and tanh are f32 always; transpose,
+   select and concat keep the dtype.
    Shapes broadcast as in NumPy: trailing extents equal or 1. LUR_EDEVICE for tensors in device memory. */
 typedef enum lur_tensor_op2 { LUR_T_ADD, LUR_T_SUB, LUR_T_MUL, LUR_T_DIV, LUR_T_POW, LUR_T_MAXIMUM, LUR_T_MINIMUM,
                               LUR_T_EQ, LUR_T_LT, LUR_T_LE } lur_tensor_op2;

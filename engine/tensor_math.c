@@ -61,11 +61,11 @@ static void merge_dims(pairing *p) {
 
 /* ---- one run of n elements; strides are 0 or 1 ---- */
 
-#define RUN(expression)                 \
-  for (int64_t i = 0; i < n; i++) {     \
-    float u = a[i * sa], v = b[i * sb]; \
-    y[i] = expression;                  \
-  }                                     \
+#define RUN(expression)                                                                                                \
+  for (int64_t i = 0; i < n; i++) {                                                                                    \
+    float u = a[i * sa], v = b[i * sb];                                                                                \
+    y[i] = expression;                                                                                                 \
+  }                                                                                                                    \
   break
 
 static inline __attribute__((always_inline)) void run2_f32(lur_tensor_op2 op, int64_t n, const float *restrict a,
@@ -185,11 +185,11 @@ lur_status lur_tensor_binary(lur_tensor_op2 op, lur_tensor *a, lur_tensor *b, lu
 
 static float sigmoid(float x) { return x >= 0 ? 1 / (1 + expf(-x)) : expf(x) / (1 + expf(x)); }
 
-#define EACH(expression)                                                       \
-  _Pragma("omp parallel for if (n > 65536)") for (int64_t i = 0; i < n; i++) { \
-    float u = a[i];                                                            \
-    y[i] = expression;                                                         \
-  }                                                                            \
+#define EACH(expression)                                                                                               \
+  _Pragma("omp parallel for if (n > 65536)") for (int64_t i = 0; i < n; i++) {                                         \
+    float u = a[i];                                                                                                    \
+    y[i] = expression;                                                                                                 \
+  }                                                                                                                    \
   break
 
 static void unary_f32(lur_tensor_op1 op, int64_t n, const float *a, float *y) {

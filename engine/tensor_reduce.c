@@ -34,10 +34,10 @@ static bool beats(bool max, double value, double best) {
 }
 
 /* x: n values, `step` apart. Position of the first extreme. */
-#define FIRST_EXTREME(x, n, step, max, best)                                       \
-  int64_t best = 0;                                                                \
-  for (int64_t i = 1; i < (n); i++) {                                              \
-    if (beats(max, (double)(x)[i * (step)], (double)(x)[best * (step)])) best = i; \
+#define FIRST_EXTREME(x, n, step, max, best)                                                                           \
+  int64_t best = 0;                                                                                                    \
+  for (int64_t i = 1; i < (n); i++) {                                                                                  \
+    if (beats(max, (double)(x)[i * (step)], (double)(x)[best * (step)])) best = i;                                     \
   }
 
 static double fold_f32(lur_tensor_fold op, const float *x, int64_t n, int64_t step) {

@@ -12,14 +12,14 @@ static lur_status need_matrix(const char *what, const lur_tensor *a) {
 
 /* ---- transpose ---- */
 
-#define TRANSPOSE(type)                                                                                          \
-  for (int64_t i0 = 0; i0 < m; i0 += TILE) {                                                                     \
-    for (int64_t j0 = 0; j0 < n; j0 += TILE) {                                                                   \
-      for (int64_t i = i0; i < m && i < i0 + TILE; i++) {                                                        \
-        for (int64_t j = j0; j < n && j < j0 + TILE; j++) ((type *)y)[j * m + i] = ((const type *)x)[i * n + j]; \
-      }                                                                                                          \
-    }                                                                                                            \
-  }                                                                                                              \
+#define TRANSPOSE(type)                                                                                                \
+  for (int64_t i0 = 0; i0 < m; i0 += TILE) {                                                                           \
+    for (int64_t j0 = 0; j0 < n; j0 += TILE) {                                                                         \
+      for (int64_t i = i0; i < m && i < i0 + TILE; i++) {                                                              \
+        for (int64_t j = j0; j < n && j < j0 + TILE; j++) ((type *)y)[j * m + i] = ((const type *)x)[i * n + j];       \
+      }                                                                                                                \
+    }                                                                                                                  \
+  }                                                                                                                    \
   break
 
 static void transpose(const void *x, void *y, int64_t m, int64_t n, size_t size) {

@@ -64,8 +64,8 @@ static lur_status emit_named(const lur_layer *layer, lur_emitter *emitter, int n
   return lur_emit_activation(emitter, layer, function, x[0], y);
 }
 
-#define NAMED_KIND(kind, text)              \
-  const lur_layer_type lur_layer_##kind = { \
+#define NAMED_KIND(kind, text)                                                                                         \
+  const lur_layer_type lur_layer_##kind = {                                                                            \
       .name = #kind, .help = text, .min_inputs = 1, .max_inputs = 1, .emit = emit_named}
 NAMED_KIND(relu, "max(x, 0)");
 NAMED_KIND(sigmoid, "1 / (1 + exp(-x))");

@@ -26,41 +26,41 @@ lur_status lur_layer_window(const lur_layer *layer, const lur_shape *x, const in
 lur_conv_desc lur_layer_conv(const int64_t kernel[2], const int64_t stride[2], const lur_window_2d *window);
 
 /* Rows of option tables that several kinds have. `owner` is the kind's options struct. */
-#define LUR_ROW_KERNEL(owner)                                                            \
-  {                                                                                      \
-    .name = "kernel", .type = LUR_OPT_PAIR, .offset = offsetof(owner, kernel), .min = 1, \
-    .help = "height and width of the window"                                             \
+#define LUR_ROW_KERNEL(owner)                                                                                          \
+  {                                                                                                                    \
+    .name = "kernel", .type = LUR_OPT_PAIR, .offset = offsetof(owner, kernel), .min = 1,                               \
+    .help = "height and width of the window"                                                                           \
   }
-#define LUR_ROW_STRIDE(owner)                                                                        \
-  {                                                                                                  \
-    .name = "stride", .type = LUR_OPT_PAIR, .offset = offsetof(owner, stride), .def = "1", .min = 1, \
-    .help = "step of the window"                                                                     \
+#define LUR_ROW_STRIDE(owner)                                                                                          \
+  {                                                                                                                    \
+    .name = "stride", .type = LUR_OPT_PAIR, .offset = offsetof(owner, stride), .def = "1", .min = 1,                   \
+    .help = "step of the window"                                                                                       \
   }
-#define LUR_ROW_PADDING(owner)                                                                            \
-  {                                                                                                       \
-    .name = "padding", .type = LUR_OPT_CHOICE, .offset = offsetof(owner, padding), .def = "valid",        \
-    .choices = lur_padding_names, .help = "valid: the window stays inside; same: out = ceil(in / stride)" \
+#define LUR_ROW_PADDING(owner)                                                                                         \
+  {                                                                                                                    \
+    .name = "padding", .type = LUR_OPT_CHOICE, .offset = offsetof(owner, padding), .def = "valid",                     \
+    .choices = lur_padding_names, .help = "valid: the window stays inside; same: out = ceil(in / stride)"              \
   }
-#define LUR_ROW_BIAS(owner)                                                                       \
-  {                                                                                               \
-    .name = "use_bias", .type = LUR_OPT_BOOL, .offset = offsetof(owner, use_bias), .def = "true", \
-    .help = "adds a learned constant per channel"                                                 \
+#define LUR_ROW_BIAS(owner)                                                                                            \
+  {                                                                                                                    \
+    .name = "use_bias", .type = LUR_OPT_BOOL, .offset = offsetof(owner, use_bias), .def = "true",                      \
+    .help = "adds a learned constant per channel"                                                                      \
   }
-#define LUR_ROW_ACTIVATION(owner)                                                                         \
-  {                                                                                                       \
-    .name = "activation", .type = LUR_OPT_CHOICE, .offset = offsetof(owner, activation), .def = "linear", \
-    .choices = lur_activation_names, .help = "applied to the result"                                      \
+#define LUR_ROW_ACTIVATION(owner)                                                                                      \
+  {                                                                                                                    \
+    .name = "activation", .type = LUR_OPT_CHOICE, .offset = offsetof(owner, activation), .def = "linear",              \
+    .choices = lur_activation_names, .help = "applied to the result"                                                   \
   }
-#define LUR_ROWS_INIT(owner)                                                                                  \
-  {.name = "init",                                                                                            \
-   .type = LUR_OPT_CHOICE,                                                                                    \
-   .offset = offsetof(owner, init),                                                                           \
-   .def = "glorot_uniform",                                                                                   \
-   .choices = lur_init_names,                                                                                 \
-   .help = "first values of the kernel"},                                                                     \
-  {                                                                                                           \
-    .name = "init_deviation", .type = LUR_OPT_REAL, .offset = offsetof(owner, init_deviation), .def = "0.05", \
-    .min = 0, .max = 1e9, .help = "standard deviation of init = \"normal\""                                   \
+#define LUR_ROWS_INIT(owner)                                                                                           \
+  {.name = "init",                                                                                                     \
+   .type = LUR_OPT_CHOICE,                                                                                             \
+   .offset = offsetof(owner, init),                                                                                    \
+   .def = "glorot_uniform",                                                                                            \
+   .choices = lur_init_names,                                                                                          \
+   .help = "first values of the kernel"},                                                                              \
+  {                                                                                                                    \
+    .name = "init_deviation", .type = LUR_OPT_REAL, .offset = offsetof(owner, init_deviation), .def = "0.05",          \
+    .min = 0, .max = 1e9, .help = "standard deviation of init = \"normal\""                                            \
   }
 
 #endif

@@ -40,11 +40,11 @@ static lur_status emit_chain(const lur_layer *layer, lur_emitter *emitter, lur_b
   return LUR_OK;
 }
 
-#define MERGE_KIND(kind, op, most, keras, text)                                                              \
-  static lur_status emit_##kind(const lur_layer *layer, lur_emitter *emitter, int n, const int *x, int *y) { \
-    return emit_chain(layer, emitter, op, n, x, y);                                                          \
-  }                                                                                                          \
-  const lur_layer_type lur_layer_##kind = {                                                                  \
+#define MERGE_KIND(kind, op, most, keras, text)                                                                        \
+  static lur_status emit_##kind(const lur_layer *layer, lur_emitter *emitter, int n, const int *x, int *y) {           \
+    return emit_chain(layer, emitter, op, n, x, y);                                                                    \
+  }                                                                                                                    \
+  const lur_layer_type lur_layer_##kind = {                                                                            \
       .name = #kind, .auto_name = keras, .help = text, .min_inputs = 2, .max_inputs = most, .emit = emit_##kind}
 
 MERGE_KIND(add, LUR_ADD, -1, "add", "the sum of its inputs");

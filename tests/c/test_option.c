@@ -42,10 +42,10 @@ static lur_status with(lur_setting extra, sample *options) {
   return read(settings, 2, options);
 }
 
-#define SAYS(call, text)                        \
-  do {                                          \
-    CHECK_FAILS(call, LUR_EARG, text);          \
-    CHECK(strcmp(lur_last_error(), text) == 0); \
+#define SAYS(call, text)                                                                                               \
+  do {                                                                                                                 \
+    CHECK_FAILS(call, LUR_EARG, text);                                                                                 \
+    CHECK(strcmp(lur_last_error(), text) == 0);                                                                        \
   } while (0)
 
 static void test_defaults(void) {

@@ -1,4 +1,5 @@
-/* test_tensor.c - tensors: making, views and lifetimes, elements, casts, copies, draws. Arithmetic is test_tensor_math.c. */
+/* test_tensor.c - tensors: making, views and lifetimes, elements, casts, copies, draws. Arithmetic is
+ * test_tensor_math.c. */
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
