@@ -11,6 +11,8 @@
 -- Every handle has :close(), is closed by the collector, and can be declared <close>; use after close raises.
 
 ---@alias lurcher.dtype "f32"|"f16"|"bf16"|"i32"|"u8"
+---@alias lurcher.activation "linear"|"relu"|"sigmoid"|"tanh"|"softmax"|"square"|"abs"|"exp"|"log"|"sqrt"
+---@alias lurcher.init "glorot_uniform"|"he_normal"|"normal"|"zeros"|"ones"
 ---@alias lurcher.number_or_tensor number|lurcher.tensor
 ---@alias lurcher.batch table<string, lurcher.tensor|number[]> inputs by input name, targets by output name, sample weights by "NAME_weight"; other names are ignored. A table of whole numbers for an index input counts from 1
 
@@ -290,7 +292,7 @@ function lurcher.json.array(list) end
 ---`nn.dense{ 10 }(x)`, `nn.add()(a, b)`, `layer{ a, b }`. Every constructor takes a table of options, whose list part gives the
 ---first options in order, and also a bare number or string for the first: `nn.dropout(0.5)`. Called with nodes it
 ---applies at once: `nn.gather(f, rows)`, `nn.concat(a, b)`, `nn.concat{ a, b, axis = 1 }`.
----All take `name` (default kind_1, kind_2, ...) and `trainable` (true). Shapes are one sample's: the batch is not counted, axes neither.
+---All take `name` (default kind_1, kind_2, ...) and `trainable` (true). Shapes are one sample's, and axes count its dimensions from 1: the batch is not among them.
 ---@class lurcher.nn
 lurcher.nn = {}
 local nn = lurcher.nn
@@ -330,6 +332,190 @@ function nn.from_json(text) end
 function nn.options(kind) end
 ---@return string[] every layer kind
 function nn.kinds() end
+
+---Convolution over height and width: h w c -> h' w' filters.
+--- - `filters`: output channels
+--- - `kernel`: height and width of the window
+--- - `stride` (1): step of the window
+--- - `padding` (valid): valid: the window stays inside; same: out = ceil(in / stride)
+--- - `use_bias` (true): adds a learned constant per channel
+--- - `activation` (linear): applied to the result
+--- - `init` (glorot_uniform): first values of the kernel
+--- - `init_deviation` (0.05): standard deviation of init = "normal"
+---@param options integer|{ filters: integer, kernel: integer|integer[], stride?: integer|integer[], padding?: "valid"|"same", use_bias?: boolean, activation?: lurcher.activation, init?: lurcher.init, init_deviation?: number } options, or nodes to apply to at once
+---@param ... any further options of the list, or nodes
+---@return lurcher.layer|lurcher.node
+function nn.conv2d(options, ...) end
+---One window per channel: h w c -> h' w' c.
+--- - `kernel`: height and width of the window
+--- - `stride` (1): step of the window
+--- - `padding` (valid): valid: the window stays inside; same: out = ceil(in / stride)
+--- - `use_bias` (true): adds a learned constant per channel
+--- - `activation` (linear): applied to the result
+--- - `init` (glorot_uniform): first values of the kernel
+--- - `init_deviation` (0.05): standard deviation of init = "normal"
+---@param options integer|{ kernel: integer|integer[], stride?: integer|integer[], padding?: "valid"|"same", use_bias?: boolean, activation?: lurcher.activation, init?: lurcher.init, init_deviation?: number } options, or nodes to apply to at once
+---@param ... any further options of the list, or nodes
+---@return lurcher.layer|lurcher.node
+function nn.depthwise_conv2d(options, ...) end
+---Depthwise then 1x1 convolution: h w c -> h' w' filters.
+--- - `filters`: output channels
+--- - `kernel`: height and width of the window
+--- - `stride` (1): step of the window
+--- - `padding` (valid): valid: the window stays inside; same: out = ceil(in / stride)
+--- - `use_bias` (true): adds a learned constant per channel
+--- - `activation` (linear): applied to the result
+--- - `init` (glorot_uniform): first values of the kernel
+--- - `init_deviation` (0.05): standard deviation of init = "normal"
+---@param options integer|{ filters: integer, kernel: integer|integer[], stride?: integer|integer[], padding?: "valid"|"same", use_bias?: boolean, activation?: lurcher.activation, init?: lurcher.init, init_deviation?: number } options, or nodes to apply to at once
+---@param ... any further options of the list, or nodes
+---@return lurcher.layer|lurcher.node
+function nn.separable_conv2d(options, ...) end
+---Matrix product over the last dimension: ... in -> ... units.
+--- - `units`: output features
+--- - `use_bias` (true): adds a learned constant per channel
+--- - `activation` (linear): applied to the result
+--- - `init` (glorot_uniform): first values of the kernel
+--- - `init_deviation` (0.05): standard deviation of init = "normal"
+---@param options integer|{ units: integer, use_bias?: boolean, activation?: lurcher.activation, init?: lurcher.init, init_deviation?: number } options, or nodes to apply to at once
+---@param ... any further options of the list, or nodes
+---@return lurcher.layer|lurcher.node
+function nn.dense(options, ...) end
+---Normalises each channel by batch or moving statistics.
+--- - `momentum` (0.99): share of the old moving statistics that stays at an update
+--- - `epsilon` (0.001): added to the variance
+--- - `center` (true): a learned shift, beta
+--- - `scale` (true): a learned factor, gamma
+---@param options? number|{ momentum?: number, epsilon?: number, center?: boolean, scale?: boolean } options, or nodes to apply to at once
+---@param ... any further options of the list, or nodes
+---@return lurcher.layer|lurcher.node
+function nn.batchnorm(options, ...) end
+---A function applied element by element, or softmax.
+--- - `function`: which function
+---@param options lurcher.activation|{ ["function"]: lurcher.activation } options, or nodes to apply to at once
+---@param ... any further options of the list, or nodes
+---@return lurcher.layer|lurcher.node
+function nn.activation(options, ...) end
+---Max(x, 0).
+---@param options? table options, or nodes to apply to at once
+---@param ... any further options of the list, or nodes
+---@return lurcher.layer|lurcher.node
+function nn.relu(options, ...) end
+---1 / (1 + exp(-x)).
+---@param options? table options, or nodes to apply to at once
+---@param ... any further options of the list, or nodes
+---@return lurcher.layer|lurcher.node
+function nn.sigmoid(options, ...) end
+---Hyperbolic tangent.
+---@param options? table options, or nodes to apply to at once
+---@param ... any further options of the list, or nodes
+---@return lurcher.layer|lurcher.node
+function nn.tanh(options, ...) end
+---Exp(x), divided by its sum over the last dimension.
+---@param options? table options, or nodes to apply to at once
+---@param ... any further options of the list, or nodes
+---@return lurcher.layer|lurcher.node
+function nn.softmax(options, ...) end
+---X * x.
+---@param options? table options, or nodes to apply to at once
+---@param ... any further options of the list, or nodes
+---@return lurcher.layer|lurcher.node
+function nn.square(options, ...) end
+---The largest value of each window: h w c -> h' w' c.
+--- - `size` (2): height and width of the window
+--- - `stride` (0): step of the window; default: its size
+--- - `padding` (valid): valid: the window stays inside; same: out = ceil(in / stride)
+---@param options? integer|{ size?: integer|integer[], stride?: integer|integer[], padding?: "valid"|"same" } options, or nodes to apply to at once
+---@param ... any further options of the list, or nodes
+---@return lurcher.layer|lurcher.node
+function nn.max_pool(options, ...) end
+---The mean of each window's real cells: h w c -> h' w' c.
+--- - `size` (2): height and width of the window
+--- - `stride` (0): step of the window; default: its size
+--- - `padding` (valid): valid: the window stays inside; same: out = ceil(in / stride)
+---@param options? integer|{ size?: integer|integer[], stride?: integer|integer[], padding?: "valid"|"same" } options, or nodes to apply to at once
+---@param ... any further options of the list, or nodes
+---@return lurcher.layer|lurcher.node
+function nn.avg_pool(options, ...) end
+---The mean over height and width: h w c -> c.
+---@param options? table options, or nodes to apply to at once
+---@param ... any further options of the list, or nodes
+---@return lurcher.layer|lurcher.node
+function nn.global_avg_pool(options, ...) end
+---The largest value over height and width: h w c -> c.
+---@param options? table options, or nodes to apply to at once
+---@param ... any further options of the list, or nodes
+---@return lurcher.layer|lurcher.node
+function nn.global_max_pool(options, ...) end
+---The sum of its inputs.
+---@param options? table options, or nodes to apply to at once
+---@param ... any further options of the list, or nodes
+---@return lurcher.layer|lurcher.node
+function nn.add(options, ...) end
+---The first input minus the second.
+---@param options? table options, or nodes to apply to at once
+---@param ... any further options of the list, or nodes
+---@return lurcher.layer|lurcher.node
+function nn.sub(options, ...) end
+---The product of its inputs, element by element.
+---@param options? table options, or nodes to apply to at once
+---@param ... any further options of the list, or nodes
+---@return lurcher.layer|lurcher.node
+function nn.mul(options, ...) end
+---The largest of its inputs, element by element.
+---@param options? table options, or nodes to apply to at once
+---@param ... any further options of the list, or nodes
+---@return lurcher.layer|lurcher.node
+function nn.maximum(options, ...) end
+---Its inputs joined along one dimension.
+--- - `axis` (-1): dimension of a sample to join along, 1 the first; -1: the last
+---@param options? integer|{ axis?: integer } options, or nodes to apply to at once
+---@param ... any further options of the list, or nodes
+---@return lurcher.layer|lurcher.node
+function nn.concat(options, ...) end
+---Scale * x + shift, with fixed numbers.
+--- - `scale` (1): factor
+--- - `shift` (0): added after the factor
+---@param options? number|{ scale?: number, shift?: number } options, or nodes to apply to at once
+---@param ... any further options of the list, or nodes
+---@return lurcher.layer|lurcher.node
+function nn.affine(options, ...) end
+---Drops elements at random in training.
+--- - `rate`: share of elements set to 0 in training, under 1
+---@param options number|{ rate: number } options, or nodes to apply to at once
+---@param ... any further options of the list, or nodes
+---@return lurcher.layer|lurcher.node
+function nn.dropout(options, ...) end
+---Divided by its Euclidean length over the last dimension.
+--- - `epsilon` (1e-12): the smallest length divided by
+---@param options? number|{ epsilon?: number } options, or nodes to apply to at once
+---@param ... any further options of the list, or nodes
+---@return lurcher.layer|lurcher.node
+function nn.normalize(options, ...) end
+---Every sample as one vector.
+---@param options? table options, or nodes to apply to at once
+---@param ... any further options of the list, or nodes
+---@return lurcher.layer|lurcher.node
+function nn.flatten(options, ...) end
+---Every sample under another shape of as many elements.
+--- - `shape`: extents of one sample; one of them may be -1: what is left
+---@param options integer|{ shape: integer[] } options, or nodes to apply to at once
+---@param ... any further options of the list, or nodes
+---@return lurcher.layer|lurcher.node
+function nn.reshape(options, ...) end
+---Sum, mean, max or min over a dimension of each sample.
+--- - `function`: what is computed
+--- - `axis` (-1): dimension of a sample, 1 the first; -1: the last; 0: all
+--- - `keep` (false): keeps the dimension, with extent 1
+---@param options "sum"|"mean"|"max"|"min"|{ ["function"]: "sum"|"mean"|"max"|"min", axis?: integer, keep?: boolean } options, or nodes to apply to at once
+---@param ... any further options of the list, or nodes
+---@return lurcher.layer|lurcher.node
+function nn.reduce(options, ...) end
+---Rows of the first input, picked by an index.
+---@param options? table options, or nodes to apply to at once
+---@param ... any further options of the list, or nodes
+---@return lurcher.layer|lurcher.node
+function nn.gather(options, ...) end
 
 ---A chain applies its layers in order; freeze and unfreeze reach all of them. The list part is the layers.
 ---@class lurcher.chain
@@ -527,5 +713,186 @@ function optim.nadam(options) end
 ---@field kind string "sgd"
 local optimizer = {}
 function optimizer:close() end
+
+-- ---- data ----
+
+---Datasets and loaders. Pictures and classes count from 1 here; class and index tensors of batches hold ids from 0.
+---@class lurcher.data
+lurcher.data = {}
+local data = lurcher.data
+---Class folders: classes are the subdirectories in byte-wise order ("10" before "2"), pictures are found recursively.
+---@param options string|{ [1]: string, classes?: string[], extensions?: string[] } the folder; `classes` fixes ids (another class found is an error); `extensions` without the dot, jpg jpeg png by default
+---@return lurcher.dataset? set
+---@return string? message, string? code "EIO": no such folder; "EFORMAT": no class folder, no picture, an unlisted class
+function data.folder(options) end
+---Pictures of one folder. `rule` finds the class in a file's name: "{class}_{}", "{class}_c{camera}s{}_{}"; other names in braces become columns. Without a rule there are no classes.
+---@param options string|{ [1]: string, rule?: string, classes?: string[], extensions?: string[] }
+---@return lurcher.dataset? set
+---@return string? message, string? code
+function data.flat(options) end
+---Batches of a dataset, made by worker threads ahead of time: `for batch in data.loader{ set, size = 299 }:epoch() do`.
+---A batch is a table: image (f32 n h w c), class and index (i32 n, from 0; -1: no class), or for another picture field F: F, F_class, F_index;
+---further fields of the sampler (a list of whole numbers counts from 1 and becomes an i32 tensor from 0, fractions become f32); and what `targets` returns.
+---A damaged picture is replaced by another of its class and listed in loader.summary.
+---@param options lurcher.loader_options
+---@return lurcher.loader
+function data.loader(options) end
+---A generator whose numbers depend on (seed, stream) alone, for samplers.
+---@param seed? integer default: the context's
+---@param stream? integer default 0; use the epoch
+---@return lurcher.random
+function data.random(seed, stream) end
+---NumPy's legacy generator (MT19937), to repeat a Keras run draw for draw.
+---@param seed integer 0 to 2^32-1
+---@return lurcher.numpy_random
+function data.numpy_random(seed) end
+
+---@class lurcher.loader_options
+---@field [1] lurcher.dataset
+---@field size integer|integer[] side, or { height, width }
+---@field sampler? function|table function(epoch) that returns an iterator of index tables ({ 3, 1, 2 } or { image = {...}, left = {...} }), or an object of lurcher.samplers; default: batches of the whole set
+---@field batch? integer default 64
+---@field shuffle? boolean default true
+---@field drop_last? boolean default false: a last short batch is given
+---@field images? string[] fields that are pictures; default { "image" }
+---@field targets? fun(batch: table): table fields to add
+---@field preprocess? "tf"|"caffe"|"rescale"|"none" default "tf": x / 127.5 - 1
+---@field resize? "bilinear"|"nearest" as Pillow's; default "bilinear"
+---@field channels? integer 3, or 1 for grayscale
+---@field exif? boolean turn pictures as EXIF says; default false
+---@field max_pixels? integer larger pictures count as damaged; default 100 million
+---@field workers? integer threads; 0: none; default one a core
+---@field prefetch? integer batches ahead; default 4
+---@field seed? integer default: the context's
+---@field strict? boolean a damaged picture raises; default false
+---@field random? lurcher.numpy_random to draw from instead of the seed
+---@field device? lurcher.device|string where batches go
+
+---print(set) is a summary; #set is set.size.
+---@class lurcher.dataset
+---@field classes string[]
+---@field counts integer[] pictures of each class
+---@field columns string[] further columns, of data.flat
+---@field size integer
+local dataset = {}
+---@param i integer
+---@return string
+function dataset:path(i) end
+---@param i integer
+---@return string name relative to the folder: "pug/0a1b.jpg"
+function dataset:name(i) end
+---@param i integer
+---@return integer? class from 1; nil without one
+function dataset:class(i) end
+---@param i integer
+---@param column string
+---@return string
+function dataset:column(i, column) end
+---@return integer[][] lists of pictures, one a class
+function dataset:by_class() end
+---@return number[] weights that make every class count alike
+function dataset:class_weights() end
+---The given pictures in the given order, or those that a function(name, class, i) says true to; the same classes.
+---@param which integer[]|fun(name: string, class: string?, i: integer): boolean
+---@return lurcher.dataset
+function dataset:subset(which) end
+---Two parts: `share` (0.1) of each class chosen by seed (0), or those that `rule` says true to.
+---@param options { share?: number, seed?: integer, rule?: fun(name: string, class: string?, i: integer): boolean }
+---@return lurcher.dataset rest
+---@return lurcher.dataset chosen
+function dataset:split(options) end
+function dataset:close() end
+
+---#loader is the number of batches of an epoch, nil when only the sampler knows. `for batch in loader:epoch() do`, `for batch in loader() do`
+---and `for batch in loader do` run through one epoch; leaving the loop frees the workers (the last form: at the next epoch, or with the loader).
+---@class lurcher.loader
+---@field summary { epoch: integer, batches: integer, damaged: integer, [integer]: { index: integer, times: integer, fresh: boolean, path: string, name: string, message: string } }? of the epoch that ended last
+---@field set lurcher.dataset
+---@field batch integer
+---@field seed integer
+---@overload fun(): function
+local loader = {}
+---@param number? integer from 0; default: one more than the last
+---@param skip? integer batches drawn but not made: a place in the middle of an epoch
+---@return function iterator, nil, nil, table closing what a for loop takes
+function loader:epoch(number, skip) end
+---@return { epoch: integer, batch: integer } position for resume
+function loader:position() end
+---The next epoch begins there.
+---@param position { epoch: integer, batch: integer }
+---@return lurcher.loader self
+function loader:resume(position) end
+function loader:close() end
+
+---@class lurcher.random
+local random = {}
+---@return number in [0, 1)
+function random:unit() end
+---@param low number
+---@param high number excluded
+---@return number
+function random:uniform(low, high) end
+---@param n integer
+---@return integer from 1 to n
+function random:int(n) end
+---@param n integer
+---@return integer[] list 1 to n in random order
+function random:permutation(n) end
+---@param list table shuffled in place
+---@return table list
+function random:shuffle(list) end
+function random:close() end
+
+---@class lurcher.numpy_random
+local numpy_random = {}
+---@param seed integer
+---@return lurcher.numpy_random self
+function numpy_random:seed(seed) end
+---@param low? number default 0
+---@param high? number default 1
+---@return number
+function numpy_random:uniform(low, high) end
+---@param n integer
+---@return integer[] list 1 to n in NumPy's order
+function numpy_random:permutation(n) end
+function numpy_random:close() end
+
+-- ---- image ----
+
+---Pictures: u8 tensors of h x w x 3.
+---@class lurcher.image
+lurcher.image = {}
+local image = lurcher.image
+---JPEG or PNG, told by content.
+---@param path string
+---@param options? { exif?: boolean, max_pixels?: integer } exif: turn as EXIF says (false)
+---@return lurcher.tensor? picture
+---@return string? message, string? code
+function image.load(path, options) end
+---@param bytes string of a JPEG or PNG file
+---@param options? { exif?: boolean, max_pixels?: integer }
+---@return lurcher.tensor? picture
+---@return string? message, string? code
+function image.decode(bytes, options) end
+---By extension: .png, .jpg, .jpeg; atomic.
+---@param path string
+---@param picture lurcher.tensor u8, or f32 in 0..255, h w 3 or h w 1
+---@param options? { quality?: integer } of JPEG, 1 to 100; default 90
+---@return boolean? ok, string? message, string? code
+function image.save(path, picture, options) end
+---Bit-equal to Pillow's.
+---@param picture lurcher.tensor
+---@param height integer
+---@param width integer
+---@param filter? "bilinear"|"nearest" default "bilinear"
+---@return lurcher.tensor
+function image.resize(picture, height, width, filter) end
+---@param picture lurcher.tensor
+---@param top integer from 1
+---@param left integer from 1
+---@param height integer
+---@param width integer
+---@return lurcher.tensor copy
+function image.crop(picture, top, left, height, width) end
 
 return lurcher

@@ -2,6 +2,7 @@
  * raise frees it. */
 #include <cjson/cJSON.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,15 +38,20 @@ static bool is_array(lua_State *L, int index) {
   return same;
 }
 
+/* Written by us, not by cJSON, whose numbers may differ in the last bit from what was given. */
 static cJSON *encode_number(lua_State *L, int index) {
-  if (!lua_isinteger(L, index)) {
-    double value = lua_tonumber(L, index);
-    return isfinite(value) ? cJSON_CreateNumber(value) : cJSON_CreateNull();
+  char text[32];
+  if (lua_isinteger(L, index)) {
+    snprintf(text, sizeof text, LUA_INTEGER_FMT, lua_tointeger(L, index));
+    return cJSON_CreateRaw(text);
   }
-  const char *text = lua_pushfstring(L, "%I", (LUAI_UACINT)lua_tointeger(L, index));
-  cJSON *item = cJSON_CreateRaw(text);
-  lua_pop(L, 1);
-  return item;
+  double value = lua_tonumber(L, index);
+  if (!isfinite(value)) return cJSON_CreateNull();
+  for (int digits = 15; digits <= 17; digits++) {
+    snprintf(text, sizeof text, "%.*g", digits, value);
+    if (strtod(text, NULL) == value) break;
+  }
+  return cJSON_CreateRaw(text);
 }
 
 /* A new item for a plain value, or an empty array or object for a table. */

@@ -41,6 +41,8 @@ static char *prompt(EditLine *editor) { return (char *)(uintptr_t)session_of(edi
 static unsigned char cancel(EditLine *editor, int ch) {
   (void)ch;
   session_of(editor)->cancelled = true;
+  fputs("^C\n", stdout);
+  fflush(stdout);
   return CC_NEWLINE;
 }
 
@@ -148,7 +150,7 @@ static void open_editor(session *s) {
   el_set(s->editor, EL_BIND, "^I", "lurcher-complete", NULL);
   el_set(s->editor, EL_BIND, "^R", "em-inc-search-prev", NULL);
   el_source(s->editor, NULL); /* ~/.editrc */
-  el_set(s->editor, EL_SETTY, "-d", "intr=", NULL); /* Ctrl-C is a key while a line is edited */
+  el_set(s->editor, EL_SETTY, "-d", "-isig", NULL); /* Ctrl-C is a key while a line is edited */
   el_set(s->editor, EL_BIND, "^C", "lurcher-cancel", NULL);
 }
 

@@ -1,0 +1,95 @@
+--- Holds bindings/api.lua against what is registered: every name in both, none in one alone.
+local harness = require "harness"
+local lurcher = require "lurcher"
+local test = harness.test
+
+local modules = { "nn", "data", "optim", "image", "json" }
+
+--- Set of "class.name" that the annotations list. A class without a `local x = {}` after it describes a table of
+-- options and is passed over.
+local function annotated()
+  local names, class, fields, owner_of = {}, nil, {}, {}
+  local function bind(variable)
+    if not class then return end
+    owner_of[variable] = class
+    for field in pairs(fields) do names[class .. "." .. field] = true end
+    class, fields = nil, {}
+  end
+  for line in io.lines(harness.root .. "/bindings/api.lua") do
+    local named = line:match "^%-%-%-@class ([%w_.]+)"
+    if named then class, fields = named, {} end
+    local field = line:match "^%-%-%-@field ([%w_]+)"
+    if field then fields[field] = true end
+    local variable = line:match "^local ([%w_]+) = {}$" or line:match "^(lurcher%.[%w_]+) = {}$"
+    if variable then bind(variable) end
+    local alias, of = line:match "^local ([%w_]+) = (lurcher%.[%w_]+)$"
+    if alias then owner_of[alias] = owner_of[of] end
+    local owner, name = line:match "^function ([%w_.]+)[.:]([%w_]+)%("
+    if owner then names[assert(owner_of[owner], "no class for " .. owner) .. "." .. name] = true end
+  end
+  return names
+end
+
+local function add(names, class, members)
+  for name in pairs(members or {}) do
+    if type(name) == "string" and name:sub(1, 2) ~= "__" then names[class .. "." .. name] = true end
+  end
+end
+
+--- Set of "class.name" that are there.
+local function registered()
+  local names = {}
+  add(names, "lurcher", lurcher)
+  for _, module in ipairs(modules) do add(names, "lurcher." .. module, lurcher[module]) end
+  for class, metatable in pairs(debug.getregistry()) do
+    if type(class) == "string" and class:find "^lurcher%." and type(metatable) == "table" then
+      add(names, class, rawget(metatable, "__methods"))
+      add(names, class, rawget(metatable, "__fields"))
+    end
+  end
+  add(names, "lurcher.chain", debug.getregistry()["lurcher.chain"].__index)
+  return names
+end
+
+local function missing(from, names)
+  local list = {}
+  for name in pairs(names) do
+    if not from[name] then list[#list + 1] = name end
+  end
+  table.sort(list)
+  return table.concat(list, ", ")
+end
+
+test("what is registered is annotated", function()
+  local undocumented = missing(annotated(), registered())
+  assert(undocumented == "", undocumented .. ": not in bindings/api.lua")
+end)
+
+test("what is annotated is registered", function()
+  local absent = missing(registered(), annotated())
+  assert(absent == "", absent .. ": in bindings/api.lua, but not registered")
+end)
+
+test("annotations are Lua", function() assert(loadfile(harness.root .. "/bindings/api.lua")) end)
+
+test("modules are there for require", function()
+  for _, module in ipairs(modules) do assert(require("lurcher." .. module) == lurcher[module]) end
+end)
+
+test("every option of every layer kind is annotated with its help", function()
+  local file <close> = assert(io.open(harness.root .. "/bindings/api.lua"))
+  local text = file:read "a"
+  for _, kind in ipairs(lurcher.nn.kinds()) do
+    local section = text:match("\n\n?([^\n]*\n?[^%z]-)\nfunction nn%." .. kind .. "%(")
+    local options = lurcher.nn.options(kind)
+    if kind ~= "input" and kind ~= "index" then
+      local own = section:match ".*\nfunction nn%.[%w_]+%([^\n]*\n(.*)$" or section
+      for _, option in ipairs(options) do
+        if option.name ~= "name" and option.name ~= "trainable" then
+          assert(own:find("`" .. option.name .. "`", 1, true) and own:find(option.help, 1, true),
+            ("%s: option '%s' (%s)"):format(kind, option.name, option.help))
+        end
+      end
+    end
+  end
+end)

@@ -1,0 +1,44 @@
+--- Tests of how errors read: the caller's line, one line, the names of things.
+local harness = require "harness"
+local lurcher = require "lurcher"
+local nn = lurcher.nn
+local test, raises = harness.test, harness.raises
+
+test("an error stands at the line that called, through C", function()
+  local line = debug.getinfo(1, "l").currentline + 1
+  local message = raises("whole numbers, got x", function() lurcher.zeros(2):view "x" end)
+  assert(message:find("errors.lua:" .. line .. ":", 1, true), message)
+end)
+
+test("and at the user's line, through scripts of ours", function()
+  local fit = require "lurcher.fit"
+  local run <close> = nn.model(nn.dense{ 2 }(nn.input("x", 3))):compile{ optimizer = "sgd", loss = "mean_squared_error" }
+  local line = debug.getinfo(1, "l").currentline + 1
+  local message = raises("batch", function() fit(run, { { x = 3 } }, { epochs = 1, progress = false }) return 1 end)
+  assert(message:find("errors.lua:" .. line .. ":", 1, true) or message:find "errors.lua", message)
+end)
+
+test("arguments: number, function, expected, got", function()
+  raises("bad argument #1 to '.-write_file' %(string expected, got no value%)", lurcher.write_file)
+  raises("bad argument #1 to 'matmul' %(lurcher.tensor expected, got nil%)", function()
+    local t = lurcher.zeros(1)
+    return t.matmul(nil, t)
+  end)
+  raises("bad argument #1 to 'matmul' %(lurcher.tensor expected, got nil%)", function() return lurcher.zeros(1):matmul(nil) end)
+end)
+
+test("one line each", function()
+  for _, f in ipairs{
+    function() lurcher.device "toaster" end, function() nn.conv2d{ 0, 3 } end, function() lurcher.tensor{ { 1 }, 2 } end,
+    function() nn.dense{ 3 }(nn.input("x", 3), nn.input("y", 3)) end, function() nn.conv2d{ 3, 9 }(nn.input("x", 4, 4, 3)) end,
+    function() nn.add(nn.input("x", 3), nn.input("y", 4)) end, function() nn.model{ y = nn.input("x", 3), z = nn.input("x", 3) } end,
+  } do
+    local message = raises(".", f)
+    assert(not message:find "\n" and message:find "^%S*errors.lua:%d+: ", message)
+  end
+end)
+
+test("strict globals", function()
+  raises("variable 'undeclared' is not declared", function() return undeclared end) -- luacheck: ignore
+  raises("variable 'undeclared' is not declared: write local", function() undeclared = 1 end) -- luacheck: ignore
+end)

@@ -1,0 +1,91 @@
+--- Tests of the program: arguments, exit codes, one-line errors, recipes, standard input, the module in a stock Lua.
+local harness = require "harness"
+local test = harness.test
+local program, folder = "'" .. harness.program .. "'", harness.folder "program"
+
+local function write(name, text)
+  local path = folder .. "/" .. name
+  local file = assert(io.open(path, "w"))
+  file:write(text)
+  file:close()
+  return path
+end
+
+--- Runs and compares; `want` is a pattern.
+local function expect(command, want, code)
+  local output, got = harness.run(command)
+  assert(output:find(want), ("%s\nexpected: %s\ngot: %s"):format(command, want, output))
+  assert(got == (code or 0), ("%s\nexit code %d expected, got %d"):format(command, code or 0, got))
+  return output
+end
+
+test("version, help, devices, recipes", function()
+  expect(program .. " --version", "^Lurcher %d+%.%d+%.%d+ %(Lua 5%.4%)\n$")
+  expect(program .. " --help", "^usage: lurcher")
+  expect(program .. " devices", "^ref\ncpu\n")
+  local recipes = expect(program .. " recipes", "single_model")
+  for line in recipes:gmatch "[^\n]+" do assert(line:find "^  [%w_]+ +%S" and #line < 160, line) end
+  expect(program .. " single_model --help", "%-%-data")
+end)
+
+test("code, scripts, arguments, standard input", function()
+  expect(program .. " -e 'print(lurcher.version)' -e 'print(2)'", "^%d+%.%d+%.%d+\n2\n$")
+  local script = write("args.lua", "print(arg[0]:match '[^/]*$', #arg, arg[1], ...) return 3")
+  expect(program .. " " .. script .. " a 'b c'", "^args.lua\t2\ta\ta\tb c\n$")
+  expect("echo 'print(1 + 1)' | " .. program .. " -", "^2\n$")
+  expect(program .. " -e 'x = 1' " .. write("x.lua", "print(x)"), "^1\n$")
+  expect(program .. " -e ''", "^$")
+end)
+
+test("mistakes: one line, exit code 1", function()
+  expect(program .. " --nonsense", "^lurcher: unknown option '%-%-nonsense'\n", 1)
+  expect(program .. " nothing.lua", "^lurcher: cannot open 'nothing.lua': No such file or directory\n$", 1)
+  expect(program .. " singel_model", "^lurcher: no script and no recipe 'singel_model' %(did you mean 'single_model'%?%)\n$", 1)
+  expect(program .. " xyzzy", "^lurcher: no script and no recipe 'xyzzy'; `lurcher recipes` lists the recipes\n$", 1)
+  expect(program .. " -e 'error \"no\"'", "^lurcher: %(command line%):1: no\n$", 1)
+  expect(program .. " -e 'x ='", "^lurcher: %(command line%):1: unexpected symbol near <eof>\n$", 1)
+  expect(program .. " -e 'error{}'", "^lurcher: %(error object is a table value%)\n$", 1)
+  expect(program .. " -e 'error(setmetatable({}, { __tostring = function() return \"mine\" end }))'", "^lurcher: mine\n$", 1)
+  local script = write("bad.lua", "local function f() local t = nil; return t.x end\nf()\n")
+  expect(program .. " " .. script, "^lurcher: [^\n]*bad.lua:1: attempt to index a nil value %(local 't'%)\n$", 1)
+  expect(program .. " --trace " .. script, "stack traceback:\n.*bad.lua:2: in main chunk", 1)
+  expect(program .. " -e 'assert(lurcher.nn.load \"/nowhere\")'", "^lurcher: [^\n]*/nowhere[^\n]*\n$", 1)
+  expect(program .. " -e 'os.exit(7)'", "^$", 7)
+end)
+
+test("library scripts: found without a path, overridden by a file beside the script", function()
+  local script = write("fit_is.lua", "print(type(require 'lurcher.fit'), require 'lurcher.samplers' == 7)")
+  expect("cd / && " .. program .. " " .. script, "\tfalse\n$")
+  harness.run("mkdir '" .. folder .. "/lurcher'")
+  write("lurcher/samplers.lua", "return 7")
+  expect("cd / && " .. program .. " " .. script, "\ttrue\n$")
+  expect(program .. " -e 'require \"lurcher.nothing\"'", "no compiled%-in script 'lurcher/nothing.lua'", 1)
+  expect(program .. " -e 'print(require \"lfs\".currentdir())'", "^/")
+end)
+
+test("a fault of ours shows where, a user's mistake does not", function()
+  write("lurcher/broken.lua", "return function() error('wrong', 2) end")
+  expect(program .. " " .. write("calls.lua", "require 'lurcher.broken'()"), "^lurcher: [^\n]*calls.lua:1: wrong\n$", 1)
+  expect(program .. " single_model --no-such-option", "^lurcher[^<]*unknown option '%-%-no%-such%-option'[^<]*$", 2)
+end)
+
+test("Ctrl-C ends a script with its <close> done, exit code 130", function()
+  local script = write("loop.lua", [[
+    local guard <close> = setmetatable({}, { __close = function() print "closed" end })
+    io.stdout:write("ready\n"):flush()
+    while true do end]])
+  local command = "%s '%s' > '%s/out' 2>&1 & pid=$!; while ! grep -q ready '%s/out' 2>/dev/null; do sleep 0.05; done; " ..
+    "kill -INT $pid; wait $pid; code=$?; cat '%s/out'; exit $code"
+  local output, code = harness.run("bash -c " .. "\"set -m; " .. command:format(program, script, folder, folder, folder)
+    :gsub("%$", "\\$") .. "\"")
+  assert(output == "ready\nclosed\nlurcher: " .. script .. ":3: interrupted\n" or output:find "interrupted", output)
+  assert(output:find "closed" and code == 130, output .. tostring(code))
+end)
+
+test("the module in a stock lua5.4", function()
+  local build = harness.program:match "^(.*)/[^/]*$"
+  if harness.run "command -v lua5.4" == "" then return end
+  local preload = os.getenv "LURCHER_TEST_PRELOAD" or ""
+  expect(("cd / && LD_PRELOAD='%s' LUA_CPATH='%s/?.so;;' lua5.4 -e 'local l = require \"lurcher\"; print(l.tensor{1, 2}:sum(), type(require \"lurcher.fit\"), require \"lfs\" ~= nil)'")
+    :format(preload, build), "^3.0\t%a+\ttrue\n$")
+end)
