@@ -35,6 +35,9 @@ lur_status lur_file_open(const char *path, int *fd, uint64_t *size);
 /* Reads exactly count bytes at offset; an early end is LUR_EFORMAT. */
 lur_status lur_file_read_at(int fd, const char *path, uint64_t offset, void *bytes, size_t count);
 
+/* One uncompressed member of a zip archive, its checksum compared: zip.c. free() the bytes. */
+lur_status lur_zip_read(const char *path, const char *name, void **bytes, size_t *count);
+
 /* ---- growing text: text.c ---- */
 
 typedef struct lur_lines { /* zero-initialised; bytes is NUL-terminated once something was added */
@@ -149,8 +152,9 @@ lur_status lur_weights_apply(lur_model *model, lur_weight_file *file, lur_load_m
 
 /* ---- the formats: each fills an empty lur_weight_file whose path is set ---- */
 
-/* keras_read.c: .h5 of Keras 1, 2 and 3 (legacy). keras3_read.c: .weights.h5, which needs the model for its names. */
-lur_status lur_keras_open(lur_weight_file *file, const lur_model *model);
+/* keras_read.c: .h5 of Keras 1, 2 and 3 (legacy). keras3_read.c: .weights.h5, which needs the model for its names.
+   zipped: a .keras archive, which has a .weights.h5 inside. */
+lur_status lur_keras_open(lur_weight_file *file, const lur_model *model, bool zipped);
 /* keras_write.c: the same layout, atomically. */
 lur_status lur_keras_save(const lur_model *model, const char *path);
 /* safetensors_weights.c: "LAYER/WEIGHT" names, or PyTorch's for networks that torch_names.c knows. */

@@ -43,16 +43,28 @@ lur_status lur_h5_open(const char *path, lur_h5 *h5) {
   return status;
 }
 
+lur_status lur_h5_open_image(const char *path, void *bytes, size_t count, lur_h5 *h5) {
+  char name[80]; /* libhdf5 refuses the name of a file that exists, and keeps files of one name apart from each other */
+  snprintf(name, sizeof name, "(HDF5 in memory, %p)", bytes);
+  silence(h5, path);
+  hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+  if (access >= 0 && H5Pset_fapl_core(access, (size_t)1 << 16, false) >= 0 && H5Pset_file_image(access, bytes, count) >= 0)
+    h5->file = H5Fopen(name, H5F_ACC_RDONLY, access);
+  lur_status status = h5->file >= 0 ? LUR_OK : lur_h5_fail(h5, "cannot open as", "HDF5");
+  if (access >= 0) H5Pclose(access); /* after the message: every call of HDF5 forgets the last error */
+  if (status != LUR_OK) lur_h5_close(h5);
+  return status;
+}
+
 lur_status lur_h5_create(const char *path, lur_h5 *h5) {
   silence(h5, path);
   hid_t access = H5Pcreate(H5P_FILE_ACCESS);
   /* No backing store: bytes reach the disk through our own atomic writer. */
   if (access >= 0 && H5Pset_fapl_core(access, (size_t)1 << 20, false) >= 0)
     h5->file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access);
+  lur_status status = h5->file >= 0 ? LUR_OK : lur_h5_fail(h5, "cannot make", "HDF5 in memory");
   if (access >= 0) H5Pclose(access);
-  if (h5->file >= 0) return LUR_OK;
-  lur_status status = lur_h5_fail(h5, "cannot make", "HDF5 in memory");
-  lur_h5_close(h5);
+  if (status != LUR_OK) lur_h5_close(h5);
   return status;
 }
 

@@ -21,6 +21,8 @@ typedef struct lur_h5 { /* an open file; HDF5's own printing of errors is off wh
 } lur_h5;
 
 lur_status lur_h5_open(const char *path, lur_h5 *h5);
+/* A file whose bytes are in memory; they are copied. */
+lur_status lur_h5_open_image(const char *path, void *bytes, size_t count, lur_h5 *h5);
 /* A new file in memory; lur_h5_image gives its bytes. */
 lur_status lur_h5_create(const char *path, lur_h5 *h5);
 void lur_h5_close(lur_h5 *h5);

@@ -5,8 +5,9 @@
  *   LAYER                    attribute weight_names: paths of datasets inside this group, in order
  *   LAYER/LAYER/kernel:0     float32
  *
- * A model used as a layer is one group with all its arrays flat, trainable ones first: an order that says nothing about
- * layers, so they are told apart by the name before the array's. Values are read when they are asked for. */
+ * A model used as a layer is one group with all its arrays flat, trainable ones first: an order that depends on what was
+ * frozen when it was saved, so its layers are told apart by the name before the array's and never matched by order.
+ * Values are read when they are asked for. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -96,6 +97,7 @@ static lur_status add_group(lur_weight_file *file, const char *name) {
   lur_status status = lur_h5_strings(&keras->h5, group, name, "weight_names", &weights);
   int from = file->nlayers;
   bool nested = is_nested(&weights);
+  file->unordered = file->unordered || nested;
   for (int i = 0; i < weights.n && status == LUR_OK; i++) status = add_array(file, from, name, weights.items[i], nested);
   lur_strings_free(&weights);
   H5Gclose(group);
@@ -169,12 +171,22 @@ lur_status lur_keras_add_array(lur_weight_file *file, int from, const char *laye
   return lur_weight_file_add(file, from, layer, array, &shape, source);
 }
 
-lur_status lur_keras_open(lur_weight_file *file, const lur_model *model) {
+/* The .weights.h5 inside a .keras archive. */
+static lur_status open_zipped(const char *path, lur_h5 *h5) {
+  void *bytes = NULL;
+  size_t count = 0;
+  LUR_TRY(lur_zip_read(path, "model.weights.h5", &bytes, &count));
+  lur_status status = lur_h5_open_image(path, bytes, count, h5);
+  free(bytes);
+  return status;
+}
+
+lur_status lur_keras_open(lur_weight_file *file, const lur_model *model, bool zipped) {
   keras_file *keras = NULL;
   bool keras3 = false;
   LUR_TRY(lur_alloc_items(1, sizeof *keras, &keras));
   keras->group = H5I_INVALID_HID;
-  lur_status status = lur_h5_open(file->path, &keras->h5);
+  lur_status status = zipped ? open_zipped(file->path, &keras->h5) : lur_h5_open(file->path, &keras->h5);
   if (status != LUR_OK) {
     free(keras);
     return status;

@@ -50,12 +50,10 @@ static lur_status open_weights(lur_model *model, const char *path, lur_weight_fi
   LUR_TRY(recognise(path, &found, head));
   LUR_TRY(lur_text_copy(path, &file->path));
   switch (found) {
-    case FORMAT_HDF5: return lur_keras_open(file, model);
+    case FORMAT_HDF5: return lur_keras_open(file, model, false);
     case FORMAT_SAFETENSORS: return lur_safetensors_open_weights(lur_model_context(model), file);
     case FORMAT_EMPTY: return lur_fail(LUR_EFORMAT, "'%s' is no weight file: it is empty", path);
-    case FORMAT_ZIP:
-      return lur_fail(LUR_EUNSUPPORTED, "'%s' is a zip archive (a .keras or PyTorch file): HDF5 or safetensors was expected; of a .keras"
-                      " file unzip model.weights.h5", path);
+    case FORMAT_ZIP: return lur_keras_open(file, model, true);
     case FORMAT_UNKNOWN: break;
   }
   return refuse(path, head);

@@ -286,6 +286,7 @@ static void test_nested(void) {
   CHECK(weight_at(model, "sep_bn", 0, 0) == 0 && weight_at(model, "sep_bn", 2, 0) == 4 && weight_at(model, "sep", 1, 0) == 3);
   CHECK(weight_at(model, "predictions", 1, 0) == 7);
   lur_load_report_free(&report);
+  CHECK_FAILS(lur_model_load_weights(model, in_folder("e.h5"), LUR_LOAD_BY_ORDER, false, NULL), LUR_EUNSUPPORTED, "only be matched by name");
   lur_model_release(model);
 }
 
@@ -367,6 +368,106 @@ static char *slurp(const char *path, size_t *count) {
   return bytes;
 }
 
+/* ---- Keras 3: paths of classes and counters, alone and inside a .keras archive ---- */
+
+/* vars: the arrays by number; names: whether vars carry their layer's own name, as from 3.10 on. */
+static const char *write_keras3(const char *name, bool names) {
+  static const struct {
+    const char *path, *layer;
+    array arrays[4];
+  } vars[] = {{"batch_normalization", "batch_normalization", {{"0", 1, {4}}, {"1", 1, {4}}, {"2", 1, {4}}, {"3", 1, {4}}}},
+              {"batch_normalization_1", "sep_bn", {{"0", 1, {6}}, {"1", 1, {6}}, {"2", 1, {6}}, {"3", 1, {6}}}},
+              {"batch_normalization_2", "batch_normalization_1", {{"0", 1, {5}}, {"1", 1, {5}}, {"2", 1, {5}}, {"3", 1, {5}}}},
+              {"conv2d", "conv2d", {{"0", 4, {3, 3, 3, 4}}}},
+              {"conv2d_1", "conv2d_1", {{"0", 4, {3, 3, 6, 5}}}},
+              {"dense", "predictions", {{"0", 2, {5, 7}}, {"1", 1, {7}}}},
+              {"separable_conv2d", "sep", {{"0", 4, {3, 3, 4, 1}}, {"1", 4, {1, 1, 4, 6}}}}};
+  const char *path = in_folder(name);
+  hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT), layers = H5Gcreate2(file, "layers", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+  for (size_t i = 0, k = 0; i < sizeof vars / sizeof *vars; i++) {
+    hid_t outside = H5Gcreate2(layers, vars[i].path, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    hid_t inside = H5Gcreate2(outside, "vars", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    for (int m = 0; m < 4 && vars[i].arrays[m].name != NULL; m++) put_values(inside, &vars[i].arrays[m], (int)k++);
+    if (names) put_list(inside, "name", 1, &vars[i].layer, VARIABLE);
+    H5Gclose(inside);
+    H5Gclose(outside);
+  }
+  H5Gclose(layers);
+  H5Fclose(file);
+  return path;
+}
+
+static void put32(unsigned char *at, uint32_t value) {
+  for (int i = 0; i < 4; i++) at[i] = (unsigned char)(value >> 8 * i);
+}
+
+/* A stored zip archive of one member. Returns its bytes. */
+static unsigned char *zip(const char *member, const char *bytes, size_t count, size_t *total) {
+  size_t length = strlen(member), directory = 30 + length + count;
+  *total = directory + 46 + length + 22;
+  unsigned char *to = calloc(1, *total);
+  uint32_t crc = 0xffffffffu;
+  for (size_t i = 0; i < count; i++) {
+    crc ^= (unsigned char)bytes[i];
+    for (int bit = 0; bit < 8; bit++) crc = crc & 1 ? crc >> 1 ^ 0xedb88320u : crc >> 1;
+  }
+  put32(to, 0x04034b50);
+  put32(to + directory, 0x02014b50);
+  for (int i = 0; i < 2; i++) {
+    unsigned char *at = i ? to + directory + 16 : to + 14;
+    put32(at, ~crc);
+    put32(at + 4, (uint32_t)count);
+    put32(at + 8, (uint32_t)count);
+    put32(at + 12, (uint32_t)length);
+    memcpy(i ? to + directory + 46 : to + 30, member, length);
+  }
+  memcpy(to + 30 + length, bytes, count);
+  unsigned char *end = to + directory + 46 + length;
+  put32(end, 0x06054b50);
+  put32(end + 12, (uint32_t)(46 + length));
+  put32(end + 16, (uint32_t)directory);
+  return to;
+}
+
+static void check_keras3(lur_model *model, const char *path) {
+  fill_model(model, -7);
+  CHECK_OK(lur_model_load_weights(model, path, LUR_LOAD_AUTO, true, NULL));
+  CHECK(weight_at(model, "batch_normalization_1", 3, 1) == 3 + 1. / 1024 && weight_at(model, "sep_bn", 0, 0) == 4);
+  CHECK(weight_at(model, "batch_normalization_2", 2, 0) == 10 && weight_at(model, "conv2d_1", 0, 0) == 12);
+  CHECK(weight_at(model, "conv2d_2", 0, 0) == 13 && weight_at(model, "predictions", 1, 0) == 15 && weight_at(model, "sep", 1, 0) == 17);
+}
+
+static void test_keras3(lur_model *model) {
+  size_t count, total;
+  check_keras3(model, write_keras3("k.weights.h5", true));
+  check_keras3(model, write_keras3("k.weights.h5", false));
+  CHECK_FAILS(lur_model_load_weights(model, in_folder("k.weights.h5"), LUR_LOAD_BY_ORDER, true, NULL), LUR_EUNSUPPORTED, "by name");
+  char *bytes = slurp(in_folder("k.weights.h5"), &count);
+  unsigned char *archive = zip("model.weights.h5", bytes, count, &total);
+  spill(in_folder("k.keras"), archive, total);
+  check_keras3(model, in_folder("k.keras"));
+  fill_model(model, -7);
+  for (size_t i = 1; i < count; i += count / 50) { /* inside the member: its checksum */
+    archive[46 + i] ^= 16;
+    spill(in_folder("k.keras"), archive, total);
+    CHECK_FAILS(lur_model_load_weights(model, in_folder("k.keras"), LUR_LOAD_AUTO, true, NULL), LUR_EFORMAT, "checksum of 'model.weights.h5'");
+    archive[46 + i] ^= 16;
+  }
+  for (size_t length = 4; length < total; length += 1 + total / 100) {
+    spill(in_folder("k.keras"), archive, length);
+    CHECK(lur_model_load_weights(model, in_folder("k.keras"), LUR_LOAD_AUTO, true, NULL) == LUR_EFORMAT);
+  }
+  CHECK(all_are(model, -7));
+  for (size_t i = total - 84; i < total; i++) { /* the directory: an error, or fields that do not matter */
+    archive[i] ^= 0xff;
+    spill(in_folder("k.keras"), archive, total);
+    if (lur_model_load_weights(model, in_folder("k.keras"), LUR_LOAD_AUTO, true, NULL) == LUR_OK) check_keras3(model, in_folder("k.keras"));
+    archive[i] ^= 0xff;
+  }
+  free(archive);
+  free(bytes);
+}
+
 static void test_strangers(lur_model *model) {
   static const struct {
     const char *bytes;
@@ -376,13 +477,14 @@ static void test_strangers(lur_model *model) {
                {"<!DOCTYPE html><html>", 21, "it begins with \"<!DOCTYPE html><\""},
                {"\x89HDF\r\n\x1a\n", 8, "cannot open as 'HDF5'"},
                {"\x89HDF\r\n\x1a\nand then nothing that HDF5 knows", 40, "cannot open as 'HDF5'"},
-               {"PK\3\4............", 16, "zip archive"},
+               {"PK\3\4............", 16, "directory was expected at its end"},
+               {"PK\3\4PK\5\6\0\0\0\0\0\0\0\0\xff\0\0\0\0\0\0\0\0\0", 26, "255 bytes were expected at byte 0"},
+               {"PK\3\4PK\5\6\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 26, "zip archive without 'model.weights.h5'"},
                {"\xff\0\0\0\0\0\0\0{", 9, "announce a header of 255"},
                {"\x02\0\0\0\0\0\0\0{}", 10, "no tensor"}};
   for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
     spill(in_folder("x.h5"), files[i].bytes, files[i].count);
-    lur_status status = files[i].bytes[0] == 'P' ? LUR_EUNSUPPORTED : LUR_EFORMAT;
-    CHECK_FAILS(lur_model_load_weights(model, in_folder("x.h5"), LUR_LOAD_AUTO, false, NULL), status, files[i].part);
+    CHECK_FAILS(lur_model_load_weights(model, in_folder("x.h5"), LUR_LOAD_AUTO, false, NULL), LUR_EFORMAT, files[i].part);
     CHECK(strstr(lur_last_error(), "x.h5") != NULL && strchr(lur_last_error(), '\n') == NULL);
   }
   CHECK_FAILS(lur_model_load_weights(model, in_folder("absent.h5"), LUR_LOAD_AUTO, false, NULL), LUR_EIO, "absent.h5': No such file");
@@ -478,11 +580,12 @@ int main(void) {
   test_torch();
   lur_model *model = make_chain(plain);
   test_strangers(model);
+  test_keras3(model);
   test_cut(model);
   test_noise(model);
   lur_model_release(model);
   lur_context_release(context);
-  static const char *const made[] = {"a.h5", "b.h5", "c.h5", "d.h5", "e.h5", "f.h5", "f.safetensors", "f.HDF5", "t.safetensors", "x.h5", "y.h5", "z.h5", "n.h5"};
+  static const char *const made[] = {"a.h5", "b.h5", "c.h5", "d.h5", "e.h5", "f.h5", "f.safetensors", "f.HDF5", "t.safetensors", "x.h5", "y.h5", "z.h5", "n.h5", "k.weights.h5", "k.keras"};
   for (size_t i = 0; i < sizeof made / sizeof *made; i++) unlink(in_folder(made[i]));
   CHECK(rmdir(folder) == 0);
   return check_report("weights");
