@@ -39,6 +39,20 @@ int rename(const char *from, const char *to) {
   return fails_now() ? -1 : (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0);
 }
 
+/* Memory that runs out: the allocation at which it does, counted down; 0 is never. Not under AddressSanitizer, whose
+   own functions these would replace. */
+static long allocations_left;
+static bool out_of_memory(void) { return allocations_left > 0 && --allocations_left == 0; }
+
+#if !defined(__SANITIZE_ADDRESS__)
+void *__libc_malloc(size_t size);
+void *__libc_calloc(size_t n, size_t size);
+void *__libc_realloc(void *old, size_t size);
+void *malloc(size_t size) { return out_of_memory() ? NULL : __libc_malloc(size); }
+void *calloc(size_t n, size_t size) { return out_of_memory() ? NULL : __libc_calloc(n, size); }
+void *realloc(void *old, size_t size) { return out_of_memory() ? NULL : __libc_realloc(old, size); }
+#endif
+
 /* ---- helpers ---- */
 
 static char folder[] = "/tmp/lurcher_files_XXXXXX";
@@ -377,6 +391,38 @@ static void test_full_disk(void) {
   empty_folder();
 }
 
+/* Saves and reads with every allocation failing in turn: an error that says so, and the old file as it was. */
+static void test_memory(void) {
+  const char *path = in_folder("m.safetensors");
+  CHECK_OK(save_sample(path));
+  lur_status status = LUR_ENOMEM;
+  long k = 1;
+  for (; status != LUR_OK && k < 100000; k++) {
+    allocations_left = k;
+    status = save_sample(path);
+    allocations_left = 0;
+    CHECK(status == LUR_OK || (status == LUR_ENOMEM && lur_last_error()[0] != '\0'));
+    if (k % 10 == 0) check_sample(path);
+  }
+  CHECK(status == LUR_OK && files_in_folder() == 1);
+  for (status = LUR_ENOMEM, k = 1; status != LUR_OK && k < 100000; k++) {
+    lur_archive *archive = NULL;
+    lur_tensor *read = NULL;
+    allocations_left = k;
+    status = lur_archive_open(context, path, &archive);
+    if (status == LUR_OK) status = lur_archive_read(archive, 1, &read);
+    allocations_left = 0;
+    /* cJSON does not say whether a text was wrong or memory short. */
+    CHECK(status == LUR_OK || status == LUR_ENOMEM || status == LUR_EFORMAT);
+    CHECK(status == LUR_OK || read == NULL);
+    lur_tensor_release(read);
+    lur_archive_close(archive);
+  }
+  CHECK(status == LUR_OK);
+  check_sample(path);
+  empty_folder();
+}
+
 int main(void) {
   if (mkdtemp(folder) == NULL) return 1;
   CHECK_OK(lur_context_new(1, 1, &context));
@@ -394,6 +440,7 @@ int main(void) {
   test_lies();
   test_foreign();
   test_full_disk();
+  test_memory();
   for (int i = 0; i < COUNT; i++) lur_tensor_release(tensors[i]);
   lur_context_release(context);
   rmdir(folder);
