@@ -304,8 +304,9 @@ typedef struct lur_load_report {
 void lur_load_report_free(lur_load_report *report);
 
 typedef enum lur_load_match { LUR_LOAD_AUTO = 0, LUR_LOAD_BY_NAME, LUR_LOAD_BY_ORDER } lur_load_match;
-/* Reads weights: Keras .h5 (weights or full model, nested models too), Lurcher or PyTorch-named .safetensors.
-   AUTO: by name; where no name fits, by order. strict: anything missing or mismatched is LUR_ESHAPE or LUR_EFORMAT
+/* Reads weights, whatever the file is called: Keras .h5 (weights or full model, nested models too), .weights.h5 and
+   .keras, Lurcher or PyTorch-named .safetensors, a checkpoint's weights. AUTO: by name, automatic names (conv2d_4) by
+   order within their kind; where nothing fits, all by order. Nothing that fits at all: LUR_ESHAPE. strict: anything missing or mismatched is LUR_ESHAPE or LUR_EFORMAT
    and no weight is changed. report may be NULL. */
 lur_status lur_model_load_weights(lur_model *model, const char *path, lur_load_match match, bool strict, lur_load_report *report);
 /* .h5: Keras layout that Keras loads; .safetensors: weights only. Atomic. */
