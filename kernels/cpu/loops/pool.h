@@ -94,35 +94,59 @@ static void max_pool(const lur_window_shape *s, const float *x, float *y, uint8_
     }
 }
 
-/* Gathers into input cell (iy, ix), channels at..at+n. winner NULL: an average. */
-INLINE void pool_cell_back(const lur_window_shape *s, const float *dy, const uint8_t *winner, float *dx, bool add, int64_t iy,
-                           int64_t ix, int64_t at, int n) {
-  vec sum = vset(0);
-  for (int ky = (int)((iy + s->pt) % s->sh); ky < s->kh; ky += s->sh) {
-    int64_t oy = (iy + s->pt - ky) / s->sh;
-    if (iy + s->pt < ky || oy >= s->oh) continue;
-    for (int kx = (int)((ix + s->pl) % s->sw); kx < s->kw; kx += s->sw) {
-      int64_t ox = (ix + s->pl - kx) / s->sw;
-      if (ix + s->pl < kx || ox >= s->ow) continue;
-      const int64_t from = (oy * s->ow + ox) * s->c + at;
-      vec g = vload(dy + from, n);
-      if (winner) {
-        sum += vwon(winner + from, ky * s->kw + kx, g, n);
-      } else {
-        const taps k = taps_of(s, oy, ox);
-        sum = vfma(g, vset(1.0f / (float)((k.ky1 - k.ky0) * (k.kx1 - k.kx0))), sum);
-      }
+enum { MOST_WINDOWS = 256 }; /* as many as taps, which pool.c limits */
+
+/* The windows that cover one input cell: where their results lie, the tap by which each sees the cell, and an
+   average's share. */
+typedef struct cover {
+  int count, tap[MOST_WINDOWS];
+  int64_t at[MOST_WINDOWS];
+  float share[MOST_WINDOWS];
+} cover;
+
+static void cover_of(const lur_window_shape *s, int64_t iy, int64_t ix, cover *k) {
+  const int64_t y = iy + s->pt, x = ix + s->pl;
+  k->count = 0;
+  for (int ky = (int)(y % s->sh); ky < s->kh && ky <= y; ky += s->sh) {
+    const int64_t oy = (y - ky) / s->sh;
+    if (oy >= s->oh) continue;
+    for (int kx = (int)(x % s->sw); kx < s->kw && kx <= x; kx += s->sw) {
+      const int64_t ox = (x - kx) / s->sw;
+      if (ox >= s->ow) continue;
+      const taps t = taps_of(s, oy, ox);
+      k->share[k->count] = 1.0f / (float)((t.ky1 - t.ky0) * (t.kx1 - t.kx0));
+      k->tap[k->count] = ky * s->kw + kx;
+      k->at[k->count++] = (oy * s->ow + ox) * s->c;
     }
   }
-  put(dx + (iy * s->iw + ix) * s->c + at, sum, add, n);
+}
+
+/* Channels at..at+n of one input cell. winner NULL: an average. */
+INLINE void gather_cell(const cover *k, const float *dy, const uint8_t *winner, float *dx, bool add, int64_t at, int n) {
+  vec sum = vset(0);
+  for (int i = 0; i < k->count; i++) {
+    vec g = vload(dy + k->at[i] + at, n);
+    sum += winner ? vwon(winner + k->at[i] + at, k->tap[i], g, n) : g * vset(k->share[i]);
+  }
+  put(dx + at, sum, add, n);
+}
+
+INLINE void gather_rows(const lur_window_shape *s, const float *dy, const uint8_t *winner, float *dx, bool add, int64_t y0,
+                        int64_t y1) {
+  cover k;
+  for (int64_t iy = y0; iy < y1; iy++)
+    for (int64_t ix = 0; ix < s->iw; ix++) {
+      float *to = dx + (iy * s->iw + ix) * s->c;
+      cover_of(s, iy, ix, &k);
+#define GATHER_AT(at, n) gather_cell(&k, dy, winner, to, add, at, n)
+      FOR_LANES(at, s->c, GATHER_AT);
+#undef GATHER_AT
+    }
 }
 
 static void max_pool_back(const lur_window_shape *s, const float *dy, const uint8_t *winner, float *dx, bool add, int64_t y0,
                           int64_t y1) {
-#define POOL_BACK_AT(at, n) pool_cell_back(s, dy, winner, dx, add, iy, ix, at, n)
-  for (int64_t iy = y0; iy < y1; iy++)
-    for (int64_t ix = 0; ix < s->iw; ix++) FOR_LANES(at, s->c, POOL_BACK_AT);
-#undef POOL_BACK_AT
+  gather_rows(s, dy, winner, dx, add, y0, y1);
 }
 
 INLINE void avg_cell(const lur_window_shape *s, const float *x, taps k, float *y, int64_t at, int n) {
@@ -145,8 +169,5 @@ static void avg_pool(const lur_window_shape *s, const float *x, float *y, int64_
 }
 
 static void avg_pool_back(const lur_window_shape *s, const float *dy, float *dx, bool add, int64_t y0, int64_t y1) {
-#define AVG_BACK_AT(at, n) pool_cell_back(s, dy, NULL, dx, add, iy, ix, at, n)
-  for (int64_t iy = y0; iy < y1; iy++)
-    for (int64_t ix = 0; ix < s->iw; ix++) FOR_LANES(at, s->c, AVG_BACK_AT);
-#undef AVG_BACK_AT
+  gather_rows(s, dy, NULL, dx, add, y0, y1);
 }
