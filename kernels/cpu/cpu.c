@@ -1,11 +1,30 @@
 /* cpu.c - the table of the cpu backend: ref with rows replaced by oneDNN and by our own vectorised loops.
  *
- * Memory and every row that is not named here are ref's (kernels/backend.c asks the parent). A row lives in the file
+ * Whatever is not named here is ref's (kernels/backend.c asks the parent). A row lives in the file
  * of its op; to add one, write kernels/cpu/OP.c, declare its kernel in cpu.h and name it below. */
 #include "kernels/cpu/cpu.h"
 
 #include <stdlib.h>
 #include <string.h>
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+enum { CACHE_LINE = 64, HUGE_PAGE = 2 << 20 };
+
+/* Large blocks ask for huge pages: rows of a wide picture lie a page or more apart, and with 4 KB pages each column of a
+   depthwise window misses the translation cache. */
+static lur_status cpu_alloc(lur_device *device, size_t bytes, void **memory) {
+  const size_t align = bytes >= HUGE_PAGE ? HUGE_PAGE : CACHE_LINE;
+  const size_t rounded = bytes ? (bytes + align - 1) / align * align : align;
+  void *made = rounded >= bytes ? aligned_alloc(align, rounded) : NULL;
+  if (!made) return lur_fail(LUR_ENOMEM, "%s: no memory for %zu bytes", device->name, bytes);
+#if defined(MADV_HUGEPAGE)
+  if (align == HUGE_PAGE) (void)madvise(made, rounded, MADV_HUGEPAGE); /* advice: nothing depends on it */
+#endif
+  *memory = made;
+  return LUR_OK;
+}
 
 static lur_status cpu_open(lur_device *device) {
   lur_cpu *cpu = calloc(1, sizeof *cpu);
@@ -102,6 +121,7 @@ const lur_backend lur_cpu_backend = {
     .host_memory = true,
     .open = cpu_open,
     .close = cpu_close,
+    .alloc = cpu_alloc, /* ref's free serves it */
     .update = lur_cpu_update,
     .gradient_norm = lur_cpu_gradient_norm,
     .kernels = {

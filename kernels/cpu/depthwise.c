@@ -27,7 +27,7 @@ static void plan_backward(lur_op *op, depthwise *p) {
   op->backward_x = d->want_dw & 1u || mask ? 1u : 0;
   op->backward_y = d->u.conv.relu;
   if (d->u.conv.relu) p->masked_bytes = (sizeof(float) * (size_t)lur_shape_count(&d->y.shape) + 63) / 64 * 64;
-  size_t rest = d->want_dw & 1u ? sizeof(double) * (size_t)p->parts * sums_count(&p->s) : 0;
+  size_t rest = d->want_dw & 1u ? (sizeof(double) + sizeof(float)) * (size_t)p->parts * sums_count(&p->s) : 0;
   size_t columns = d->want_dw & 2u ? lur_cpu_columns_scratch(p->column_parts, p->s.c) : 0;
   op->backward_scratch = p->masked_bytes + (rest > columns ? rest : columns);
 }
@@ -100,12 +100,13 @@ static void backward_main(lur_op *op, const lur_args *args, const float *dy, dou
     const int64_t end = cpu_part_start(rows, p->parts, part + 1);
     int64_t picture, y0, y1;
     double *own = sums ? sums + part * count : NULL;
+    float *work = sums ? (float *)(sums + p->parts * count) + part * count : NULL;
     if (own) memset(own, 0, sizeof *own * (size_t)count);
     for (int64_t r = cpu_part_start(rows, p->parts, part); r < end;) {
       r = rows_of_picture(r, end, s->ih, &picture, &y0, &y1);
       const int64_t at = picture * s->ih * s->iw * s->c;
-      loops->depthwise_back(s, x ? x + at : NULL, relu_in, w, dy + picture * s->oh * s->ow * s->c, dx ? dx + at : NULL, add, own,
-                            y0, y1);
+      loops->depthwise_back(s, x ? x + at : NULL, relu_in, w, dy + picture * s->oh * s->ow * s->c, dx ? dx + at : NULL, add, work,
+                            own, y0, y1);
     }
   }
 }

@@ -55,10 +55,10 @@ typedef struct lur_loops {
   /* ---- depthwise convolution of one picture; rows y0..y1 of the result ---- */
   void (*depthwise)(const lur_window_shape *s, const float *x, bool relu_in, const float *w, const float *bias, bool relu, float *y,
                     int64_t y0, int64_t y1);
-  /* Rows y0..y1 of the input: dx (NULL: not wanted) = or +=, sums[kh kw c] += x * dy (NULL: not wanted).
-     x may be NULL when neither dw nor relu_in asks for it. */
+  /* Rows y0..y1 of the input: dx (NULL: not wanted) = or +=, sums[kh kw c] += x * dy (NULL: not wanted);
+     work: as many floats. x may be NULL when neither dw nor relu_in asks for it. */
   void (*depthwise_back)(const lur_window_shape *s, const float *x, bool relu_in, const float *w, const float *dy, float *dx,
-                         bool add, double *sums, int64_t y0, int64_t y1);
+                         bool add, float *work, double *sums, int64_t y0, int64_t y1);
 
   /* ---- pooling of one picture ---- */
   void (*max_pool)(const lur_window_shape *s, const float *x, float *y, uint8_t *winner, int64_t y0, int64_t y1); /* winner: NULL */

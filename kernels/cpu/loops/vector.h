@@ -29,6 +29,9 @@ enum { LANES = 4 };
 typedef float vec __attribute__((vector_size(4 * LANES_)));
 typedef int32_t ivec __attribute__((vector_size(4 * LANES_)));
 
+/* Before a loop with a constant bound over an array of vectors: only unrolled does the array live in registers. */
+#define UNROLL _Pragma("GCC unroll 16")
+
 #define INLINE static inline __attribute__((always_inline))
 
 INLINE vec vset(float value) {
