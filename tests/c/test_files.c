@@ -42,9 +42,10 @@ int rename(const char *from, const char *to) {
 /* Memory that runs out: the allocation at which it does, counted down; 0 is never. Not under AddressSanitizer, whose
    own functions these would replace. */
 static long allocations_left;
-static bool out_of_memory(void) { return allocations_left > 0 && --allocations_left == 0; }
 
 #if !defined(__SANITIZE_ADDRESS__)
+static bool out_of_memory(void) { return allocations_left > 0 && --allocations_left == 0; }
+
 void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t n, size_t size);
 void *__libc_realloc(void *old, size_t size);
