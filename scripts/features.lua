@@ -1,5 +1,6 @@
---- features: what a layer of Xception says about pictures: one JSON object a picture on standard output, or for a whole
--- folder one .safetensors file with the pooled matrix and the names.
+--- features.lua - prints what a layer of Xception says about pictures
+-- One JSON object a picture on standard output, or for a whole folder one .safetensors file with the pooled matrix and
+-- the names.
 
 local lfs = require "lfs"
 local lurcher = require "lurcher"

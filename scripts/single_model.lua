@@ -1,4 +1,5 @@
---- single_model: trains an Xception softmax classifier on class folders, DIR/train and DIR/valid.
+--- single_model.lua - trains an Xception softmax classifier on class folders
+-- DIR/train/CLASS/*.jpg and DIR/valid/CLASS/*.jpg.
 -- With pretrained weights the trunk is frozen by default and only the head learns. Where the frozen part is the same
 -- for a picture in every epoch (no augmentation), its output is computed once and kept in memory.
 -- Leaves a run folder with the best epoch's model, and everything needed to repeat or resume the training.

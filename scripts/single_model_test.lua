@@ -1,5 +1,6 @@
---- single_model_test: what a trained classifier says about pictures: a line `class TAB picture name` for each, and,
--- where the folder has the model's classes as subfolders, how often and how surely it is right.
+--- single_model_test.lua - predicts pictures with a trained classifier, and scores it
+-- It writes a line `class TAB picture name` for each picture, and where the folder has the model's classes as
+-- subfolders, says how often and how surely it is right.
 
 local lfs = require "lfs"
 local lurcher = require "lurcher"
