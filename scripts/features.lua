@@ -6,7 +6,7 @@ local lfs = require "lfs"
 local lurcher = require "lurcher"
 local options = require "lurcher.options"
 local xception = require "lurcher.models.xception"
-local data = lurcher.data
+local data, image = lurcher.data, lurcher.image
 
 local spec = {
   name = "features",
@@ -19,24 +19,24 @@ local spec = {
   { "middle", "integer", default = 8, min = 0, max = 64, help = "the network's blocks in the middle" },
   { "batch", "integer", default = 8, min = 1, help = "pictures a step" },
   { "device", "string", default = "auto", help = "where to compute: auto, cpu, ref, cuda:0" },
-  { "workers", "integer", default = 2, min = 1, max = 256, help = "threads that read pictures" },
   { "out", "path", value = "FILE.safetensors",
     help = "write `features` (pictures x channels), `class` and the names instead of printing" },
   arguments = { name = "IMAGE", min = 1, help = "pictures, or one folder of them" },
 }
 
---- The pictures named on the command line, or those of a folder (with classes where it has folders).
-local function open_set(words)
-  if lfs.attributes(words[1], "mode") ~= "directory" then
-    return assert(data.items(words))
-  end
+--- Paths and names of the pictures on the command line or in a folder, and its set where it has a folder a class.
+local function open_pictures(words)
+  if lfs.attributes(words[1], "mode") ~= "directory" then return words, words end
   if #words > 1 then error("one folder, or pictures: '" .. words[2] .. "' is too much", 0) end
+  local open = data.flat
   for name in lfs.dir(words[1]) do
     if name ~= "." and name ~= ".." and lfs.attributes(words[1] .. "/" .. name, "mode") == "directory" then
-      return assert(data.folder{ words[1] })
+      open = data.folder
     end
   end
-  return assert(data.flat{ words[1] })
+  local set, paths, names = assert(open{ words[1] }), {}, {}
+  for i = 1, #set do paths[i], names[i] = set:path(i), set:name(i) end
+  return paths, names, set
 end
 
 local function open_trunk(o)
@@ -48,51 +48,52 @@ local function open_trunk(o)
   return trunk
 end
 
---- One picture's activation h x w x c (or c) as the numbers to report.
-local function summary(activation, name, layer)
-  local shape = activation.shape
-  local channels = shape[#shape]
-  return { image = name, layer = layer, shape = shape, mean = activation:mean(),
-    l2 = math.sqrt(activation:square():sum()), pooled = activation:view(-1, channels):mean(1):totable() }
+--- A picture as the network sees it: 1 x size x size x 3, from -1 to 1.
+local function read(path, size)
+  local picture = image.resize(assert(image.load(path)), size, size, "bilinear")
+  return (picture:cast "f32" / 127.5 - 1):view(1, size, size, 3)
 end
 
---- Calls visit(index, activation) for every picture in order. Raises for a picture that cannot be read.
-local function each(trunk, set, o, visit)
+--- Calls visit(i, activation) for every picture in order. Raises for a picture that cannot be read.
+local function each(trunk, paths, o, visit)
   local run <close> = trunk:compile{ device = o.device }
-  local loader <close> = data.loader{ set, size = o.size, shuffle = false, strict = true, batch = o.batch,
-    workers = o.workers }
-  local done = 0
-  for batch in loader:epoch(0) do
-    local activations = run:predict{ image = batch.image }[trunk.outputs[1]]
-    for i = 1, #activations do
-      done = done + 1
-      visit(done, activations[i])
-    end
-    if lurcher.interrupted() then error("interrupted", 0) end
+  for first = 1, #paths, o.batch do
+    local pictures = {}
+    for i = first, math.min(first + o.batch - 1, #paths) do pictures[#pictures + 1] = read(paths[i], o.size) end
+    local activations = run:predict{ image = lurcher.concat(pictures) }[trunk.outputs[1]]
+    for i = 1, #activations do visit(first + i - 1, activations[i]) end
   end
 end
 
-local function write_matrix(trunk, set, o)
-  local rows, names, classes = {}, {}, { dtype = "i32" }
-  each(trunk, set, o, function(i, activation)
-    local channels = activation.shape[#activation.shape]
-    rows[i] = activation:view(-1, channels):mean(1):view(1, channels)
-    names[i], classes[i] = set:name(i), (set:class(i) or 0) - 1
+--- The mean over height and width of one activation, h x w x c or c: a tensor of c.
+local function pool(activation)
+  return activation:view(-1, activation.shape[#activation.shape]):mean(1)
+end
+
+local function print_objects(trunk, paths, o)
+  each(trunk, paths, o, function(i, activation)
+    print(lurcher.json.encode{ image = paths[i], layer = o.layer, shape = activation.shape, mean = activation:mean(),
+      l2 = math.sqrt(activation:square():sum()), pooled = pool(activation):totable() })
   end)
-  local metadata = { names = lurcher.json.encode(lurcher.json.array(names)), layer = o.layer,
-    classes = lurcher.json.encode(lurcher.json.array(set.classes or {})) }
-  local matrix = lurcher.concat(rows)
-  assert(lurcher.save_tensors(o.out, { features = matrix, class = lurcher.tensor(classes) }, metadata))
+end
+
+local function write_matrix(trunk, paths, names, set, o)
+  local rows, class = {}, { dtype = "i32" }
+  each(trunk, paths, o, function(i, activation)
+    rows[i] = pool(activation):view(1, -1)
+    class[i] = (set and set:class(i) or 0) - 1
+  end)
+  local matrix, array = lurcher.concat(rows), lurcher.json.array
+  local metadata = { names = lurcher.json.encode(array(names)), layer = o.layer,
+    classes = lurcher.json.encode(array(set and set.classes or {})) }
+  assert(lurcher.save_tensors(o.out, { features = matrix, class = lurcher.tensor(class) }, metadata))
   print(("%s: %d pictures x %d channels of %s"):format(o.out, #names, matrix.shape[2], o.layer))
 end
 
 local function main(o)
-  local set = open_set(o.arguments)
+  local paths, names, set = open_pictures(o.arguments)
   local trunk <close> = open_trunk(o)
-  if o.out then return write_matrix(trunk, set, o) end
-  each(trunk, set, o, function(i, activation)
-    print(lurcher.json.encode(summary(activation, set:path(i), o.layer)))
-  end)
+  if o.out then write_matrix(trunk, paths, names, set, o) else print_objects(trunk, paths, o) end
 end
 
 options.main(spec, arg, main)
