@@ -38,9 +38,12 @@ local fit = {}
 local means = {}
 means.__index = means
 
+--- New sums, or those of a checkpoint, where JSON has null for what was no finite number.
 local function new_means(saved)
   saved = saved or { samples = 0, sums = {}, weights = {} }
-  return setmetatable({ samples = saved.samples, sums = saved.sums, weights = saved.weights }, means)
+  local sums = {}
+  for name, sum in pairs(saved.sums) do sums[name] = type(sum) == "number" and sum or 0 / 0 end
+  return setmetatable({ samples = saved.samples, sums = sums, weights = saved.weights }, means)
 end
 
 function means:add(results)

@@ -15,11 +15,13 @@ local nn, data = lurcher.nn, lurcher.data
 local prefix = {}
 prefix.__index = prefix
 
+local function learns(layer) return layer.trainable and next(layer:weights()) ~= nil end
+
 --- Whether a node's value is a function of the picture alone that training leaves as it is.
 local function is_fixed(node, layer, definition, fixed, input)
   if definition.kind == "input" then return definition.name == input end
   if definition.kind == "index" or definition.kind == "dropout" then return false end
-  if layer.trainable and next(layer:weights()) then return false end
+  if learns(layer) then return false end
   for _, i in ipairs(node.inputs) do
     if not fixed[i + 1] then return false end
   end
@@ -49,11 +51,14 @@ local function is_bottleneck(nodes, k, before)
   return true
 end
 
-local function holds_weights(model, nodes, before)
-  for i in pairs(before) do
-    if next(model.layers[nodes[i].layer + 1]:weights()) then return true end
+--- Whether there is work to save before the cut, and something to train after it.
+local function is_worth_it(model, nodes, before)
+  local saves, trains = false, false
+  for i, node in ipairs(nodes) do
+    local layer = model.layers[node.layer + 1]
+    if before[i] then saves = saves or next(layer:weights()) ~= nil else trains = trains or learns(layer) end
   end
-  return false
+  return saves and trains
 end
 
 --- The last node to cut at, and what comes before it; or nil.
@@ -68,7 +73,7 @@ local function find_cut(model, definition, input)
   for k = #nodes, 1, -1 do
     if fixed[k] and uses[nodes[k].layer] == 1 and not is_output[k] then
       local before = ancestors(nodes, k)
-      if is_bottleneck(nodes, k, before) and holds_weights(model, nodes, before) then return k, before end
+      if is_bottleneck(nodes, k, before) and is_worth_it(model, nodes, before) then return k, before end
     end
   end
 end
@@ -93,7 +98,7 @@ end
 function prefix.split(model, input)
   local definition = lurcher.json.decode(model:json())
   local k, before = find_cut(model, definition, input)
-  if not k then return nil, "no frozen part that everything else builds on" end
+  if not k then return nil, "no frozen part that all that learns builds on" end
   local name = definition.layers[definition.nodes[k].layer + 1].name
   local node = model:node(name)
   local features = nn.input{ name = "features", shape = node.shape }
