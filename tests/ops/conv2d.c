@@ -50,6 +50,8 @@ static const row rows[] = {
     {1, 33, 31, 5, 17, 3, 3, 1, 1, SAME, BIAS | RESIDUAL}, /* y is larger than a block of the cpu's loops */
     {1, 33, 31, 5, 17, 1, 1, 1, 1, SAME, BIAS | RELU},
     {2, 38, 37, 17, 33, 1, 1, 2, 2, SAME, BIAS},
+    {2, 7, 6, 3, 5, 1, 1, 2, 1, SAME, 0},
+    {2, 7, 8, 3, 5, 1, 1, 1, 3, SAME, BIAS},
 };
 
 /* TensorFlow's rule (keras.md section 1): same pads floor(total / 2) before, the rest after. */
