@@ -22,7 +22,8 @@ static lur_status plugin_path(char *path, size_t capacity) {
   const char *slash = strrchr(info.dli_fname, '/');
   int folder = slash ? (int)(slash - info.dli_fname + 1) : 0;
   int used = snprintf(path, capacity, "%.*slurcher_cuda.so", folder, info.dli_fname);
-  if (used < 0 || (size_t)used >= capacity) return lur_fail(LUR_EUNSUPPORTED, "no CUDA device: the path of liblurcher is too long");
+  if (used < 0 || (size_t)used >= capacity)
+    return lur_fail(LUR_EUNSUPPORTED, "no CUDA device: the path of liblurcher is too long");
   return LUR_OK;
 }
 
@@ -59,10 +60,8 @@ static lur_status open_on(const lur_backend *backend, int index, lur_device **de
   if (!made) return lur_fail(LUR_ENOMEM, "no memory for a device");
   made->backend = backend;
   made->index = index;
-  if (strcmp(backend->name, "cuda") == 0)
-    snprintf(made->name, sizeof made->name, "cuda:%d", index);
-  else
-    snprintf(made->name, sizeof made->name, "%s", backend->name);
+  if (strcmp(backend->name, "cuda") == 0) snprintf(made->name, sizeof made->name, "cuda:%d", index);
+  else snprintf(made->name, sizeof made->name, "%s", backend->name);
   const lur_backend *opener = backend;
   while (opener && !opener->open) opener = opener->parent;
   lur_status status = opener ? opener->open(made) : LUR_OK;
@@ -95,8 +94,7 @@ static int cuda_index(const char *name) {
 }
 
 lur_status lur_device_open(const char *name, lur_device **device) {
-  if (strcmp(name, "auto") == 0)
-    return open_cuda(0, device) == LUR_OK ? LUR_OK : open_on(&lur_cpu_backend, 0, device);
+  if (strcmp(name, "auto") == 0) return open_cuda(0, device) == LUR_OK ? LUR_OK : open_on(&lur_cpu_backend, 0, device);
   int index = cuda_index(name);
   if (index >= 0) return open_cuda(index, device);
   const lur_backend *backend;
@@ -129,7 +127,8 @@ lur_status lur_op_plan(lur_device *device, const lur_op_desc *desc, lur_op *op) 
   if (!kernel)
     return lur_fail(LUR_EUNSUPPORTED, "op '%s' has no %s kernel", lur_op_kind_name(desc->kind), device->backend->name);
   if (!kernel->backward && (desc->want_dx || desc->want_dw))
-    return lur_fail(LUR_EUNSUPPORTED, "op '%s' has no gradient on %s", lur_op_kind_name(desc->kind), device->backend->name);
+    return lur_fail(LUR_EUNSUPPORTED, "op '%s' has no gradient on %s", lur_op_kind_name(desc->kind),
+                    device->backend->name);
   op->kernel = kernel;
   op->device = device;
   op->desc = *desc;
@@ -148,9 +147,9 @@ void lur_op_release(lur_op *op) {
 
 /* ---- memory and updates: the nearest function up the parents ---- */
 
-#define NEAREST(device, field)                      \
-  const lur_backend *b = (device)->backend;         \
-  while (b && !b->field) b = b->parent;             \
+#define NEAREST(device, field)                                                                                         \
+  const lur_backend *b = (device)->backend;                                                                            \
+  while (b && !b->field) b = b->parent;                                                                                \
   if (!b) return lur_fail(LUR_EUNSUPPORTED, "%s has no " #field, (device)->name)
 
 lur_status lur_device_alloc(lur_device *device, size_t bytes, void **memory) {

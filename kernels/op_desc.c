@@ -46,13 +46,15 @@ static lur_status counts(const lur_op_desc *d, int min_x, int max_x, int min_w, 
 static lur_status ndim(const char *role, const lur_shape *s, int expected) {
   char text[LUR_SHAPE_TEXT];
   if (s->ndim == expected) return LUR_OK;
-  return lur_fail(LUR_ESHAPE, "%s has %d dimensions (%s), %d expected", role, s->ndim, lur_shape_format(s, text), expected);
+  return lur_fail(LUR_ESHAPE, "%s has %d dimensions (%s), %d expected", role, s->ndim, lur_shape_format(s, text),
+                  expected);
 }
 
 static lur_status equal(const char *role, const lur_shape *s, const char *model, const lur_shape *expected) {
   char a[LUR_SHAPE_TEXT], b[LUR_SHAPE_TEXT];
   if (lur_shape_equal(s, expected)) return LUR_OK;
-  return lur_fail(LUR_ESHAPE, "%s is %s, expected %s like %s", role, lur_shape_format(s, a), lur_shape_format(expected, b), model);
+  return lur_fail(LUR_ESHAPE, "%s is %s, expected %s like %s", role, lur_shape_format(s, a),
+                  lur_shape_format(expected, b), model);
 }
 
 static lur_status vector(const char *role, const lur_shape *s, int64_t expected) {
@@ -66,8 +68,8 @@ static lur_status floats(const lur_op_desc *d, unsigned skip_x) {
   for (int i = 0; i < d->nx; i++) {
     if (skip_x >> i & 1u) continue;
     if (!floating(d->x[i].dtype) || d->x[i].dtype != d->x[0].dtype)
-      return lur_fail(LUR_ETYPE, "x[%d] is %s, x[0] is %s: one floating point type expected", i, lur_dtype_name(d->x[i].dtype),
-                      lur_dtype_name(d->x[0].dtype));
+      return lur_fail(LUR_ETYPE, "x[%d] is %s, x[0] is %s: one floating point type expected", i,
+                      lur_dtype_name(d->x[i].dtype), lur_dtype_name(d->x[0].dtype));
   }
   for (int i = 0; i < d->nw; i++)
     if (!weight_absent(d, i) && !floating(d->w[i].dtype))
@@ -90,7 +92,8 @@ static lur_status elementwise(const lur_op_desc *d, int nx) {
 
 /* One direction of a window: the last window must begin inside the picture, or before it by less than the kernel. */
 static lur_status window(const char *way, int64_t in, int64_t out, int kernel, int stride, int pad) {
-  if (kernel < 1 || stride < 1) return lur_fail(LUR_EARG, "%s: kernel %d and stride %d must be positive", way, kernel, stride);
+  if (kernel < 1 || stride < 1)
+    return lur_fail(LUR_EARG, "%s: kernel %d and stride %d must be positive", way, kernel, stride);
   if (pad < 0 || pad >= kernel) return lur_fail(LUR_EARG, "%s: padding %d must be in 0..%d", way, pad, kernel - 1);
   if (out - 1 > (in + pad - 1) / stride)
     return lur_fail(LUR_ESHAPE, "%s: %lld outputs of kernel %d, stride %d, padding %d do not fit into %lld cells", way,
@@ -98,7 +101,8 @@ static lur_status window(const char *way, int64_t in, int64_t out, int kernel, i
   return LUR_OK;
 }
 
-static lur_status picture(const lur_op_desc *d, int kernel_h, int kernel_w, int stride_h, int stride_w, int top, int left) {
+static lur_status picture(const lur_op_desc *d, int kernel_h, int kernel_w, int stride_h, int stride_w, int top,
+                          int left) {
   const lur_shape *x = &d->x[0].shape, *y = &d->y.shape;
   LUR_TRY(ndim("x[0]", x, 4));
   LUR_TRY(ndim("y", y, 4));
@@ -119,10 +123,11 @@ static lur_status check_conv(const lur_op_desc *d) {
   LUR_TRY(picture(d, u->kernel_h, u->kernel_w, u->stride_h, u->stride_w, u->pad_top, u->pad_left));
   LUR_TRY(ndim("w[0]", w, 4));
   if (w->dim[0] != u->kernel_h || w->dim[1] != u->kernel_w)
-    return lur_fail(LUR_ESHAPE, "weights are %lldx%lld, the kernel is %dx%d", (long long)w->dim[0], (long long)w->dim[1],
-                    u->kernel_h, u->kernel_w);
+    return lur_fail(LUR_ESHAPE, "weights are %lldx%lld, the kernel is %dx%d", (long long)w->dim[0],
+                    (long long)w->dim[1], u->kernel_h, u->kernel_w);
   if (w->dim[2] != x->dim[3])
-    return lur_fail(LUR_ESHAPE, "input has %lld channels, weights expect %lld", (long long)x->dim[3], (long long)w->dim[2]);
+    return lur_fail(LUR_ESHAPE, "input has %lld channels, weights expect %lld", (long long)x->dim[3],
+                    (long long)w->dim[2]);
   if (depthwise && w->dim[3] != 1)
     return lur_fail(LUR_ESHAPE, "weights have multiplier %lld, only 1 is served", (long long)w->dim[3]);
   int64_t co = depthwise ? w->dim[2] : w->dim[3];
@@ -139,7 +144,8 @@ static lur_status check_dense(const lur_op_desc *d) {
   LUR_TRY(same_type(d));
   LUR_TRY(ndim("w[0]", w, 2));
   if (x->ndim < 1 || last(x) != w->dim[0])
-    return lur_fail(LUR_ESHAPE, "input has %lld features, weights expect %lld", (long long)last(x), (long long)w->dim[0]);
+    return lur_fail(LUR_ESHAPE, "input has %lld features, weights expect %lld", (long long)last(x),
+                    (long long)w->dim[0]);
   lur_shape expected = *x;
   expected.dim[x->ndim - 1] = w->dim[1];
   LUR_TRY(equal("y", y, "input and weights", &expected));
@@ -172,7 +178,8 @@ static lur_status check_pool(const lur_op_desc *d) {
   if ((unsigned)u->mode > LUR_POOL_AVG) return lur_fail(LUR_EARG, "unknown pool mode %d", (int)u->mode);
   LUR_TRY(picture(d, u->kernel_h, u->kernel_w, u->stride_h, u->stride_w, u->pad_top, u->pad_left));
   if (d->x[0].shape.dim[3] == d->y.shape.dim[3]) return LUR_OK;
-  return lur_fail(LUR_ESHAPE, "y has %lld channels, x[0] has %lld", (long long)d->y.shape.dim[3], (long long)d->x[0].shape.dim[3]);
+  return lur_fail(LUR_ESHAPE, "y has %lld channels, x[0] has %lld", (long long)d->y.shape.dim[3],
+                  (long long)d->x[0].shape.dim[3]);
 }
 
 static lur_status check_global_pool(const lur_op_desc *d) {
@@ -210,7 +217,8 @@ static lur_status check_concat(const lur_op_desc *d) {
 static lur_status check_gather(const lur_op_desc *d) {
   LUR_TRY(counts(d, 2, 2, 0, 0));
   if (d->x[1].dtype != LUR_I32) return lur_fail(LUR_ETYPE, "rows are %s, i32 expected", lur_dtype_name(d->x[1].dtype));
-  if (d->want_dx && !floating(d->x[0].dtype)) return lur_fail(LUR_ETYPE, "%s has no gradient", lur_dtype_name(d->x[0].dtype));
+  if (d->want_dx && !floating(d->x[0].dtype))
+    return lur_fail(LUR_ETYPE, "%s has no gradient", lur_dtype_name(d->x[0].dtype));
   LUR_TRY(same_type(d));
   LUR_TRY(ndim("rows", &d->x[1].shape, 1));
   if (d->x[0].shape.ndim < 1) return lur_fail(LUR_ESHAPE, "x[0] is a scalar: it has no rows");
@@ -225,7 +233,8 @@ static lur_status check_copy(const lur_op_desc *d) {
   char a[LUR_SHAPE_TEXT], b[LUR_SHAPE_TEXT];
   LUR_TRY(counts(d, 1, 1, 0, 0));
   LUR_TRY(same_type(d));
-  if (d->want_dx && !floating(d->x[0].dtype)) return lur_fail(LUR_ETYPE, "%s has no gradient", lur_dtype_name(d->x[0].dtype));
+  if (d->want_dx && !floating(d->x[0].dtype))
+    return lur_fail(LUR_ETYPE, "%s has no gradient", lur_dtype_name(d->x[0].dtype));
   if (lur_shape_count(&d->x[0].shape) == lur_shape_count(&d->y.shape)) return LUR_OK;
   return lur_fail(LUR_ESHAPE, "y is %s, x[0] is %s: as many elements are expected", lur_shape_format(&d->y.shape, a),
                   lur_shape_format(&d->x[0].shape, b));
@@ -251,7 +260,8 @@ static lur_status check_reduce(const lur_op_desc *d) {
   LUR_TRY(same_type(d));
   if ((unsigned)u->function > LUR_MIN) return lur_fail(LUR_EARG, "unknown reduction %d", (int)u->function);
   if (u->axes >> d->x[0].shape.ndim)
-    return lur_fail(LUR_EARG, "axes 0x%x name dimensions that %s has not", u->axes, lur_shape_format(&d->x[0].shape, a));
+    return lur_fail(LUR_EARG, "axes 0x%x name dimensions that %s has not", u->axes,
+                    lur_shape_format(&d->x[0].shape, a));
   if (reduces_to(&d->x[0].shape, u->axes, &d->y.shape)) return LUR_OK;
   return lur_fail(LUR_ESHAPE, "y is %s, not %s reduced over axes 0x%x", lur_shape_format(&d->y.shape, a),
                   lur_shape_format(&d->x[0].shape, b), u->axes);
@@ -283,7 +293,8 @@ static lur_status check_loss(const lur_op_desc *d) {
     return lur_fail(LUR_ESHAPE, "sample weights are %s %s, expected %lld f32", lur_shape_format(&d->x[2].shape, text),
                     lur_dtype_name(d->x[2].dtype), (long long)rows);
   if (d->y.dtype != LUR_F32 || lur_shape_count(&d->y.shape) != 1)
-    return lur_fail(LUR_ESHAPE, "y is %s %s, expected one f32", lur_shape_format(&d->y.shape, text), lur_dtype_name(d->y.dtype));
+    return lur_fail(LUR_ESHAPE, "y is %s %s, expected one f32", lur_shape_format(&d->y.shape, text),
+                    lur_dtype_name(d->y.dtype));
   if (d->want_dx & ~1u) return lur_fail(LUR_EARG, "only predictions have a gradient");
   if (!(u->label_smoothing >= 0 && u->label_smoothing <= 1))
     return lur_fail(LUR_EARG, "label smoothing %g must be in 0..1", u->label_smoothing);
@@ -294,51 +305,52 @@ static lur_status check_loss(const lur_op_desc *d) {
 
 static lur_status check_kind(const lur_op_desc *d) {
   switch (d->kind) {
-    case LUR_OP_CONV2D:
-    case LUR_OP_DEPTHWISE: return check_conv(d);
-    case LUR_OP_DENSE: return check_dense(d);
-    case LUR_OP_BATCHNORM: return check_batchnorm(d);
-    case LUR_OP_ACTIVATION:
-      if ((unsigned)d->u.activation.function > LUR_SQRT)
-        return lur_fail(LUR_EARG, "unknown activation %d", (int)d->u.activation.function);
-      return elementwise(d, 1);
-    case LUR_OP_SOFTMAX:
-    case LUR_OP_NORMALIZE:
-      if (d->nx > 0 && d->x[0].shape.ndim < 1) return lur_fail(LUR_ESHAPE, "x[0] is a scalar, a vector is expected");
-      if (d->kind == LUR_OP_NORMALIZE && !(d->u.normalize.epsilon > 0))
-        return lur_fail(LUR_EARG, "epsilon %g must be positive", d->u.normalize.epsilon);
-      return elementwise(d, 1);
-    case LUR_OP_POOL: return check_pool(d);
-    case LUR_OP_GLOBAL_POOL: return check_global_pool(d);
-    case LUR_OP_BINARY:
-      if ((unsigned)d->u.binary.function > LUR_MAXIMUM)
-        return lur_fail(LUR_EARG, "unknown binary function %d", (int)d->u.binary.function);
-      return elementwise(d, 2);
-    case LUR_OP_AFFINE: return elementwise(d, 1);
-    case LUR_OP_CONCAT: return check_concat(d);
-    case LUR_OP_GATHER: return check_gather(d);
-    case LUR_OP_DROPOUT:
-      if (!(d->u.dropout.rate >= 0 && d->u.dropout.rate < 1))
-        return lur_fail(LUR_EARG, "rate %g must be at least 0 and below 1", d->u.dropout.rate);
-      return elementwise(d, 1);
-    case LUR_OP_COPY: return check_copy(d);
-    case LUR_OP_REDUCE: return check_reduce(d);
-    case LUR_OP_LOSS: return check_loss(d);
-    case LUR_OP_COUNT: break;
+  case LUR_OP_CONV2D:
+  case LUR_OP_DEPTHWISE: return check_conv(d);
+  case LUR_OP_DENSE: return check_dense(d);
+  case LUR_OP_BATCHNORM: return check_batchnorm(d);
+  case LUR_OP_ACTIVATION:
+    if ((unsigned)d->u.activation.function > LUR_SQRT)
+      return lur_fail(LUR_EARG, "unknown activation %d", (int)d->u.activation.function);
+    return elementwise(d, 1);
+  case LUR_OP_SOFTMAX:
+  case LUR_OP_NORMALIZE:
+    if (d->nx > 0 && d->x[0].shape.ndim < 1) return lur_fail(LUR_ESHAPE, "x[0] is a scalar, a vector is expected");
+    if (d->kind == LUR_OP_NORMALIZE && !(d->u.normalize.epsilon > 0))
+      return lur_fail(LUR_EARG, "epsilon %g must be positive", d->u.normalize.epsilon);
+    return elementwise(d, 1);
+  case LUR_OP_POOL: return check_pool(d);
+  case LUR_OP_GLOBAL_POOL: return check_global_pool(d);
+  case LUR_OP_BINARY:
+    if ((unsigned)d->u.binary.function > LUR_MAXIMUM)
+      return lur_fail(LUR_EARG, "unknown binary function %d", (int)d->u.binary.function);
+    return elementwise(d, 2);
+  case LUR_OP_AFFINE: return elementwise(d, 1);
+  case LUR_OP_CONCAT: return check_concat(d);
+  case LUR_OP_GATHER: return check_gather(d);
+  case LUR_OP_DROPOUT:
+    if (!(d->u.dropout.rate >= 0 && d->u.dropout.rate < 1))
+      return lur_fail(LUR_EARG, "rate %g must be at least 0 and below 1", d->u.dropout.rate);
+    return elementwise(d, 1);
+  case LUR_OP_COPY: return check_copy(d);
+  case LUR_OP_REDUCE: return check_reduce(d);
+  case LUR_OP_LOSS: return check_loss(d);
+  case LUR_OP_COUNT: break;
   }
   return lur_fail(LUR_EARG, "no such op");
 }
 
 static lur_status check(const lur_op_desc *d) {
   if (d->nx < 1 || d->nx > LUR_MAX_OPERANDS || d->nw < 0 || d->nw > LUR_MAX_WEIGHTS)
-    return lur_fail(LUR_EARG, "%d inputs and %d weights: 1..%d and 0..%d expected", d->nx, d->nw, LUR_MAX_OPERANDS, LUR_MAX_WEIGHTS);
+    return lur_fail(LUR_EARG, "%d inputs and %d weights: 1..%d and 0..%d expected", d->nx, d->nw, LUR_MAX_OPERANDS,
+                    LUR_MAX_WEIGHTS);
   for (int i = 0; i < d->nx; i++) LUR_TRY(extents("x", i, &d->x[i]));
   for (int i = 0; i < d->nw; i++)
     if (!weight_absent(d, i)) LUR_TRY(extents("w", i, &d->w[i]));
   LUR_TRY(extents("y", 0, &d->y));
   if (d->want_dx >> d->nx || d->want_dw >> d->nw)
-    return lur_fail(LUR_EARG, "gradients 0x%x of inputs and 0x%x of weights are wanted, there are %d and %d", d->want_dx,
-                    d->want_dw, d->nx, d->nw);
+    return lur_fail(LUR_EARG, "gradients 0x%x of inputs and 0x%x of weights are wanted, there are %d and %d",
+                    d->want_dx, d->want_dw, d->nx, d->nw);
   return check_kind(d);
 }
 
@@ -351,10 +363,10 @@ lur_status lur_op_check(const lur_op_desc *desc) {
 double lur_op_flops(const lur_op_desc *d) {
   double y = (double)lur_shape_count(&d->y.shape);
   switch (d->kind) {
-    case LUR_OP_CONV2D:
-      return 2.0 * y * (double)d->u.conv.kernel_h * (double)d->u.conv.kernel_w * (double)last(&d->x[0].shape);
-    case LUR_OP_DEPTHWISE: return 2.0 * y * (double)d->u.conv.kernel_h * (double)d->u.conv.kernel_w;
-    case LUR_OP_DENSE: return 2.0 * y * (double)last(&d->x[0].shape);
-    default: return 0;
+  case LUR_OP_CONV2D:
+    return 2.0 * y * (double)d->u.conv.kernel_h * (double)d->u.conv.kernel_w * (double)last(&d->x[0].shape);
+  case LUR_OP_DEPTHWISE: return 2.0 * y * (double)d->u.conv.kernel_h * (double)d->u.conv.kernel_w;
+  case LUR_OP_DENSE: return 2.0 * y * (double)last(&d->x[0].shape);
+  default: return 0;
   }
 }

@@ -21,14 +21,14 @@ static lur_status plan(lur_op *op) {
 
 static double value(lur_activation f, double x) {
   switch (f) {
-    case LUR_RELU: return ref_relu(x);
-    case LUR_SIGMOID: return 1 / (1 + exp(-x));
-    case LUR_TANH: return tanh(x);
-    case LUR_SQUARE: return x * x;
-    case LUR_ABS: return fabs(x);
-    case LUR_EXP: return exp(x);
-    case LUR_LOG: return log(x);
-    case LUR_SQRT: return sqrt(x);
+  case LUR_RELU: return ref_relu(x);
+  case LUR_SIGMOID: return 1 / (1 + exp(-x));
+  case LUR_TANH: return tanh(x);
+  case LUR_SQUARE: return x * x;
+  case LUR_ABS: return fabs(x);
+  case LUR_EXP: return exp(x);
+  case LUR_LOG: return log(x);
+  case LUR_SQRT: return sqrt(x);
   }
   return x;
 }
@@ -36,14 +36,14 @@ static double value(lur_activation f, double x) {
 /* dy/dx from y, or from x for the functions of needs_x. */
 static double slope(lur_activation f, double v) {
   switch (f) {
-    case LUR_RELU: return v > 0 ? 1 : 0;
-    case LUR_SIGMOID: return v * (1 - v);
-    case LUR_TANH: return 1 - v * v;
-    case LUR_SQUARE: return 2 * v;
-    case LUR_ABS: return v > 0 ? 1 : v < 0 ? -1 : 0;
-    case LUR_EXP: return v;
-    case LUR_LOG: return 1 / v;
-    case LUR_SQRT: return 0.5 / v;
+  case LUR_RELU: return v > 0 ? 1 : 0;
+  case LUR_SIGMOID: return v * (1 - v);
+  case LUR_TANH: return 1 - v * v;
+  case LUR_SQUARE: return 2 * v;
+  case LUR_ABS: return v > 0 ? 1 : v < 0 ? -1 : 0;
+  case LUR_EXP: return v;
+  case LUR_LOG: return 1 / v;
+  case LUR_SQRT: return 0.5 / v;
   }
   return 1;
 }
@@ -62,7 +62,8 @@ static lur_status backward(lur_op *op, const lur_args *args) {
   int64_t count = lur_shape_count(&op->desc.y.shape);
   const float *v = needs_x(f) ? args->x[0] : args->y, *dy = args->dy;
 #pragma omp parallel for
-  for (int64_t i = 0; i < count; i++) ref_put(args->dx[0], i, (double)dy[i] * slope(f, (double)v[i]), args->dx_add & 1u);
+  for (int64_t i = 0; i < count; i++)
+    ref_put(args->dx[0], i, (double)dy[i] * slope(f, (double)v[i]), args->dx_add & 1u);
   return LUR_OK;
 }
 

@@ -66,7 +66,8 @@ static lur_status forward(lur_op *op, const lur_args *args) {
 }
 
 /* sums[2i] = sum of dy, sums[2i+1] = sum of dy * (x - mean) / deviation: the gradients of beta and gamma. */
-static void channel_sums(const float *x, const float *dy, const double *statistics, int64_t rows, int64_t c, double *sums) {
+static void channel_sums(const float *x, const float *dy, const double *statistics, int64_t rows, int64_t c,
+                         double *sums) {
 #pragma omp parallel for
   for (int64_t i = 0; i < c; i++) {
     double plain = 0, scaled = 0;
@@ -80,7 +81,8 @@ static void channel_sums(const float *x, const float *dy, const double *statisti
 }
 
 /* Batch statistics depend on x: dx = gamma/deviation * (dy - mean(dy) - xhat * mean(dy * xhat)). */
-static void backward_input(const lur_op *op, const lur_args *args, const float *dy, const double *sums, int64_t rows, int64_t c) {
+static void backward_input(const lur_op *op, const lur_args *args, const float *dy, const double *sums, int64_t rows,
+                           int64_t c) {
   const lur_batchnorm_desc *u = &op->desc.u.batchnorm;
   const float *x = args->x[0], *gamma = u->has_gamma ? args->w[0] : NULL;
   const double *statistics = args->saved;
@@ -88,8 +90,7 @@ static void backward_input(const lur_op *op, const lur_args *args, const float *
   for (int64_t k = 0; k < rows * c; k++) {
     int64_t i = k % c;
     double value = (double)dy[k], r = statistics[2 * i + 1];
-    if (u->batch)
-      value -= (sums[2 * i] + ((double)x[k] - statistics[2 * i]) * r * sums[2 * i + 1]) / (double)rows;
+    if (u->batch) value -= (sums[2 * i] + ((double)x[k] - statistics[2 * i]) * r * sums[2 * i + 1]) / (double)rows;
     ref_put(args->dx[0], k, value * r * (gamma ? (double)gamma[i] : 1), args->dx_add & 1u);
   }
 }

@@ -12,7 +12,8 @@ typedef struct sizes {
 static sizes sizes_of(const lur_op_desc *d) {
   const int64_t *x = d->x[0].shape.dim, *y = d->y.shape.dim;
   const lur_conv_desc *u = &d->u.conv;
-  return (sizes){x[0], x[1], x[2], x[3], y[1], y[2], y[3], u->kernel_h, u->kernel_w, u->stride_h, u->stride_w, u->pad_top, u->pad_left};
+  return (sizes){x[0],        x[1],        x[2],        x[3],        y[1],       y[2],       y[3],
+                 u->kernel_h, u->kernel_w, u->stride_h, u->stride_w, u->pad_top, u->pad_left};
 }
 
 static lur_status plan(lur_op *op) {
@@ -24,7 +25,8 @@ static lur_status plan(lur_op *op) {
 }
 
 /* Adds the products of one output cell, channels from..from+many, to sum. */
-static void cell(const sizes *s, const float *x, const float *w, int64_t oy, int64_t ox, int64_t from, int64_t many, double *sum) {
+static void cell(const sizes *s, const float *x, const float *w, int64_t oy, int64_t ox, int64_t from, int64_t many,
+                 double *sum) {
   for (int64_t ky = 0; ky < s->kh; ky++) {
     int64_t iy = oy * s->sh - s->top + ky;
     if (iy < 0 || iy >= s->h) continue;
@@ -51,7 +53,8 @@ static lur_status forward(lur_op *op, const lur_args *args) {
       for (int64_t from = 0; from < s.co; from += REF_BLOCK) {
         double sum[REF_BLOCK];
         int64_t many = ref_min(REF_BLOCK, s.co - from), at = (row * s.ow + ox) * s.co + from;
-        for (int64_t o = 0; o < many; o++) sum[o] = (b ? (double)b[from + o] : 0) + (residual ? (double)residual[at + o] : 0);
+        for (int64_t o = 0; o < many; o++)
+          sum[o] = (b ? (double)b[from + o] : 0) + (residual ? (double)residual[at + o] : 0);
         cell(&s, picture, w, row % s.oh, ox, from, many, sum);
         for (int64_t o = 0; o < many; o++) y[at + o] = (float)(relu ? ref_relu(sum[o]) : sum[o]);
       }
@@ -85,8 +88,8 @@ static void backward_input(const sizes *s, const float *dy, const float *w, floa
 }
 
 /* Gradient of w[ky,kx,i, from..from+many], added to sum. */
-static void weight_elements(const sizes *s, const float *x, const float *dy, int64_t ky, int64_t kx, int64_t i, int64_t from,
-                            int64_t many, double *sum) {
+static void weight_elements(const sizes *s, const float *x, const float *dy, int64_t ky, int64_t kx, int64_t i,
+                            int64_t from, int64_t many, double *sum) {
   for (int64_t row = 0; row < s->n * s->oh; row++) {
     int64_t iy = row % s->oh * s->sh - s->top + ky;
     if (iy < 0 || iy >= s->h) continue;

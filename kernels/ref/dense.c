@@ -1,4 +1,5 @@
-/* dense.c - dense: y[r,o] = [relu](b[o] + sum_i x[r,i] * w[i,o] [+ residual]), rows r over every dimension but the last. */
+/* dense.c - dense: y[r,o] = [relu](b[o] + sum_i x[r,i] * w[i,o] [+ residual]), rows r over every dimension but the
+ * last. */
 #include "ref.h"
 
 static lur_status plan(lur_op *op) {
@@ -19,8 +20,10 @@ static lur_status forward(lur_op *op, const lur_args *args) {
 #pragma omp parallel for
   for (int64_t task = 0; task < rows * blocks; task++) {
     double sum[REF_BLOCK];
-    int64_t r = task / blocks, from = task % blocks * REF_BLOCK, many = ref_min(REF_BLOCK, out - from), at = r * out + from;
-    for (int64_t o = 0; o < many; o++) sum[o] = (b ? (double)b[from + o] : 0) + (residual ? (double)residual[at + o] : 0);
+    int64_t r = task / blocks, from = task % blocks * REF_BLOCK, many = ref_min(REF_BLOCK, out - from),
+            at = r * out + from;
+    for (int64_t o = 0; o < many; o++)
+      sum[o] = (b ? (double)b[from + o] : 0) + (residual ? (double)residual[at + o] : 0);
     for (int64_t i = 0; i < in; i++)
       for (int64_t o = 0; o < many; o++) sum[o] += (double)x[r * in + i] * (double)w[i * out + from + o];
     for (int64_t o = 0; o < many; o++) y[at + o] = (float)(relu ? ref_relu(sum[o]) : sum[o]);
@@ -28,7 +31,8 @@ static lur_status forward(lur_op *op, const lur_args *args) {
   return LUR_OK;
 }
 
-static void backward_input(const float *dy, const float *w, int64_t rows, int64_t in, int64_t out, float *dx, bool add) {
+static void backward_input(const float *dy, const float *w, int64_t rows, int64_t in, int64_t out, float *dx,
+                           bool add) {
 #pragma omp parallel for
   for (int64_t at = 0; at < rows * in; at++) {
     double sum = 0;

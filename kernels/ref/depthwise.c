@@ -98,7 +98,8 @@ static void backward_weights(const sizes *s, const float *x, const float *dy, fl
       for (int64_t ox = 0; ox < s->ow; ox++) {
         int64_t ix = ox * s->sw - s->left + kx;
         if (ix < 0 || ix >= s->w) continue;
-        sum += read(s, x, ((row / s->oh * s->h + iy) * s->w + ix) * s->c + c) * (double)dy[(row * s->ow + ox) * s->c + c];
+        sum +=
+            read(s, x, ((row / s->oh * s->h + iy) * s->w + ix) * s->c + c) * (double)dy[(row * s->ow + ox) * s->c + c];
       }
     }
     ref_put(dw, at, sum, true);

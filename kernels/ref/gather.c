@@ -15,8 +15,8 @@ static lur_status forward(lur_op *op, const lur_args *args) {
   const int32_t *rows = args->x[1];
   for (int64_t k = 0; k < m; k++)
     if (rows[k] < 0 || rows[k] >= n)
-      return lur_fail(LUR_EARG, "gather '%s': row %d at place %lld, x has %lld rows", op->desc.name ? op->desc.name : "", rows[k],
-                      (long long)k, (long long)n);
+      return lur_fail(LUR_EARG, "gather '%s': row %d at place %lld, x has %lld rows",
+                      op->desc.name ? op->desc.name : "", rows[k], (long long)k, (long long)n);
 #pragma omp parallel for
   for (int64_t k = 0; k < m; k++)
     memcpy((char *)args->y + (size_t)k * bytes, (const char *)args->x[0] + (size_t)rows[k] * bytes, bytes);

@@ -27,10 +27,8 @@ static lur_status plan(lur_op *op) {
 static row row_of(const lur_op *op, const lur_args *args, int64_t r) {
   int64_t c = ref_last(&op->desc.x[0].shape);
   row w = {&op->desc.u.loss, c, (const float *)args->x[0] + r * c, NULL, 0};
-  if (op->desc.x[1].dtype == LUR_I32)
-    w.id = ((const int32_t *)args->x[1])[r];
-  else
-    w.numbers = (const float *)args->x[1] + r * c;
+  if (op->desc.x[1].dtype == LUR_I32) w.id = ((const int32_t *)args->x[1])[r];
+  else w.numbers = (const float *)args->x[1] + r * c;
   return w;
 }
 
@@ -85,9 +83,9 @@ static double squared(const row *w) {
 
 static double row_loss(const row *w) {
   switch (w->u->kind) {
-    case LUR_CATEGORICAL_CROSSENTROPY: return categorical(w);
-    case LUR_BINARY_CROSSENTROPY: return binary(w);
-    case LUR_MEAN_SQUARED_ERROR: return squared(w);
+  case LUR_CATEGORICAL_CROSSENTROPY: return categorical(w);
+  case LUR_BINARY_CROSSENTROPY: return binary(w);
+  case LUR_MEAN_SQUARED_ERROR: return squared(w);
   }
   return 0;
 }
@@ -99,8 +97,8 @@ static lur_status check_ids(const lur_op *op, const lur_args *args, int64_t n) {
   const int32_t *ids = args->x[1];
   for (int64_t r = 0; r < n; r++)
     if (ids[r] < 0 || ids[r] >= classes)
-      return lur_fail(LUR_EARG, "loss '%s': target %d in row %lld, there are %lld classes", op->desc.name ? op->desc.name : "",
-                      ids[r], (long long)r, (long long)classes);
+      return lur_fail(LUR_EARG, "loss '%s': target %d in row %lld, there are %lld classes",
+                      op->desc.name ? op->desc.name : "", ids[r], (long long)r, (long long)classes);
   return LUR_OK;
 }
 
@@ -125,32 +123,27 @@ static void categorical_gradient(const row *w, double scale, float *dx, bool add
     if (logits || !clipped((double)w->x[i] / sum)) total += target(w, i);
   for (int64_t i = 0; i < w->c; i++) {
     double t = target(w, i), x = (double)w->x[i];
-    if (logits)
-      ref_put(dx, i, scale * (exp(x - sum) * total - t), add);
-    else
-      ref_put(dx, i, scale * (total - (clipped(x / sum) ? 0 : t / (x / sum))) / sum, add);
+    if (logits) ref_put(dx, i, scale * (exp(x - sum) * total - t), add);
+    else ref_put(dx, i, scale * (total - (clipped(x / sum) ? 0 : t / (x / sum))) / sum, add);
   }
 }
 
 static void binary_gradient(const row *w, double scale, float *dx, bool add) {
   for (int64_t i = 0; i < w->c; i++) {
     double t = target(w, i), x = (double)w->x[i], slope = 0;
-    if (w->u->from_logits)
-      slope = 1 / (1 + exp(-x)) - t;
-    else if (!clipped(x))
-      slope = (x - t) / (x * (1 - x));
+    if (w->u->from_logits) slope = 1 / (1 + exp(-x)) - t;
+    else if (!clipped(x)) slope = (x - t) / (x * (1 - x));
     ref_put(dx, i, scale * slope / (double)w->c, add);
   }
 }
 
 static void row_gradient(const row *w, double scale, float *dx, bool add) {
   switch (w->u->kind) {
-    case LUR_CATEGORICAL_CROSSENTROPY: categorical_gradient(w, scale, dx, add); break;
-    case LUR_BINARY_CROSSENTROPY: binary_gradient(w, scale, dx, add); break;
-    case LUR_MEAN_SQUARED_ERROR:
-      for (int64_t i = 0; i < w->c; i++)
-        ref_put(dx, i, scale * 2 * ((double)w->x[i] - target(w, i)) / (double)w->c, add);
-      break;
+  case LUR_CATEGORICAL_CROSSENTROPY: categorical_gradient(w, scale, dx, add); break;
+  case LUR_BINARY_CROSSENTROPY: binary_gradient(w, scale, dx, add); break;
+  case LUR_MEAN_SQUARED_ERROR:
+    for (int64_t i = 0; i < w->c; i++) ref_put(dx, i, scale * 2 * ((double)w->x[i] - target(w, i)) / (double)w->c, add);
+    break;
   }
 }
 

@@ -19,10 +19,10 @@ static lur_status binary_plan(lur_op *op) {
 
 static double binary_value(lur_binary f, double a, double b) {
   switch (f) {
-    case LUR_ADD: return a + b;
-    case LUR_SUB: return a - b;
-    case LUR_MUL: return a * b;
-    case LUR_MAXIMUM: return b > a ? b : a;
+  case LUR_ADD: return a + b;
+  case LUR_SUB: return a - b;
+  case LUR_MUL: return a * b;
+  case LUR_MAXIMUM: return b > a ? b : a;
   }
   return a;
 }
@@ -93,7 +93,8 @@ static lur_status affine_backward(lur_op *op, const lur_args *args) {
   int64_t count = lur_shape_count(&op->desc.y.shape);
   const float *dy = args->dy;
 #pragma omp parallel for
-  for (int64_t i = 0; i < count; i++) ref_put(args->dx[0], i, op->desc.u.affine.scale * (double)dy[i], args->dx_add & 1u);
+  for (int64_t i = 0; i < count; i++)
+    ref_put(args->dx[0], i, op->desc.u.affine.scale * (double)dy[i], args->dx_add & 1u);
   return LUR_OK;
 }
 

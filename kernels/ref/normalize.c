@@ -39,7 +39,8 @@ static lur_status backward(lur_op *op, const lur_args *args) {
     bool small = length < epsilon;
     double along = small ? 0 : dot(x, dy, c) / (length * length);
     for (int64_t i = 0; i < c; i++)
-      ref_put((float *)args->dx[0] + r * c, i, ((double)dy[i] - (double)x[i] * along) / (small ? epsilon : length), args->dx_add & 1u);
+      ref_put((float *)args->dx[0] + r * c, i, ((double)dy[i] - (double)x[i] * along) / (small ? epsilon : length),
+              args->dx_add & 1u);
   }
   return LUR_OK;
 }

@@ -11,7 +11,8 @@ typedef struct sizes {
 static sizes sizes_of(const lur_op_desc *d) {
   const int64_t *x = d->x[0].shape.dim, *y = d->y.shape.dim;
   const lur_pool_desc *u = &d->u.pool;
-  return (sizes){x[0], x[1], x[2], x[3], y[1], y[2], u->kernel_h, u->kernel_w, u->stride_h, u->stride_w, u->pad_top, u->pad_left};
+  return (sizes){x[0],        x[1],        x[2],        x[3],        y[1],       y[2],
+                 u->kernel_h, u->kernel_w, u->stride_h, u->stride_w, u->pad_top, u->pad_left};
 }
 
 /* The cells of a window that lie in the picture: rows y0..y1, columns x0..x1. */
@@ -68,7 +69,8 @@ static lur_status forward(lur_op *op, const lur_args *args) {
 }
 
 /* Gradient of one input element: its share of every window that covers it. dy, winners: of this picture. */
-static double input_element(const sizes *s, const float *dy, const int64_t *winners, int64_t iy, int64_t ix, int64_t c) {
+static double input_element(const sizes *s, const float *dy, const int64_t *winners, int64_t iy, int64_t ix,
+                            int64_t c) {
   double sum = 0;
   for (int64_t ky = 0; ky < s->kh; ky++) {
     int64_t ty = iy + s->top - ky, oy = ty / s->sh;
@@ -78,10 +80,8 @@ static double input_element(const sizes *s, const float *dy, const int64_t *winn
       if (tx < 0 || tx % s->sw || ox >= s->ow) continue;
       int64_t at = (oy * s->ow + ox) * s->c + c;
       cells k = cells_of(s, oy, ox);
-      if (!winners)
-        sum += (double)dy[at] / (double)((k.y1 - k.y0) * (k.x1 - k.x0));
-      else if (winners[at] == iy * s->w + ix)
-        sum += (double)dy[at];
+      if (!winners) sum += (double)dy[at] / (double)((k.y1 - k.y0) * (k.x1 - k.x0));
+      else if (winners[at] == iy * s->w + ix) sum += (double)dy[at];
     }
   }
   return sum;
@@ -98,7 +98,8 @@ static lur_status backward(lur_op *op, const lur_args *args) {
     for (int64_t ix = 0; ix < s.w; ix++)
       for (int64_t c = 0; c < s.c; c++)
         ref_put(dx, (row * s.w + ix) * s.c + c,
-                input_element(&s, dy + picture, winners ? winners + picture : NULL, row % s.h, ix, c), args->dx_add & 1u);
+                input_element(&s, dy + picture, winners ? winners + picture : NULL, row % s.h, ix, c),
+                args->dx_add & 1u);
   }
   return LUR_OK;
 }

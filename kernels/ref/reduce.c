@@ -2,7 +2,8 @@
  * winner in row-major order: forward notes its position in saved. */
 #include "ref.h"
 
-/* Steps through the reduced elements of one output. A kept dimension has extent 1 in `inner`, a reduced one in `outer`. */
+/* Steps through the reduced elements of one output. A kept dimension has extent 1 in `inner`, a reduced one in `outer`.
+ */
 typedef struct walk {
   int ndim;
   int64_t outer[LUR_MAX_DIMS], inner[LUR_MAX_DIMS], stride[LUR_MAX_DIMS];

@@ -52,10 +52,12 @@ lur_status lur_ref_want_f32(const lur_op *op, unsigned skip_x) {
   const lur_op_desc *d = &op->desc;
   for (int i = 0; i < d->nx; i++)
     if (!(skip_x >> i & 1u) && d->x[i].dtype != LUR_F32)
-      return lur_fail(LUR_ETYPE, "x[%d] is %s, %s computes in f32 only", i, lur_dtype_name(d->x[i].dtype), op->device->name);
+      return lur_fail(LUR_ETYPE, "x[%d] is %s, %s computes in f32 only", i, lur_dtype_name(d->x[i].dtype),
+                      op->device->name);
   for (int i = 0; i < d->nw; i++) /* an absent gamma or beta has no dimensions */
     if (d->w[i].shape.ndim > 0 && d->w[i].dtype != LUR_F32)
-      return lur_fail(LUR_ETYPE, "w[%d] is %s, %s computes in f32 only", i, lur_dtype_name(d->w[i].dtype), op->device->name);
+      return lur_fail(LUR_ETYPE, "w[%d] is %s, %s computes in f32 only", i, lur_dtype_name(d->w[i].dtype),
+                      op->device->name);
   return LUR_OK;
 }
 
@@ -81,35 +83,34 @@ void lur_ref_add_columns(const float *dy, int64_t rows, int64_t c, float *db) {
   }
 }
 
-const lur_backend lur_ref_backend = {
-    .name = "ref",
-    .host_memory = true,
-    .count = ref_count,
-    .open = ref_open,
-    .close = ref_close,
-    .alloc = ref_alloc,
-    .free = ref_free,
-    .copy = ref_copy,
-    .fill = ref_fill,
-    .sync = ref_sync,
-    .update = lur_ref_update,
-    .gradient_norm = lur_ref_gradient_norm,
-    .kernels = {
-        [LUR_OP_CONV2D] = &lur_ref_conv2d,
-        [LUR_OP_DEPTHWISE] = &lur_ref_depthwise,
-        [LUR_OP_DENSE] = &lur_ref_dense,
-        [LUR_OP_BATCHNORM] = &lur_ref_batchnorm,
-        [LUR_OP_ACTIVATION] = &lur_ref_activation,
-        [LUR_OP_SOFTMAX] = &lur_ref_softmax,
-        [LUR_OP_POOL] = &lur_ref_pool,
-        [LUR_OP_GLOBAL_POOL] = &lur_ref_global_pool,
-        [LUR_OP_BINARY] = &lur_ref_binary,
-        [LUR_OP_AFFINE] = &lur_ref_affine,
-        [LUR_OP_CONCAT] = &lur_ref_concat,
-        [LUR_OP_GATHER] = &lur_ref_gather,
-        [LUR_OP_DROPOUT] = &lur_ref_dropout,
-        [LUR_OP_COPY] = &lur_ref_copy,
-        [LUR_OP_NORMALIZE] = &lur_ref_normalize,
-        [LUR_OP_REDUCE] = &lur_ref_reduce,
-        [LUR_OP_LOSS] = &lur_ref_loss,
-    }};
+const lur_backend lur_ref_backend = {.name = "ref",
+                                     .host_memory = true,
+                                     .count = ref_count,
+                                     .open = ref_open,
+                                     .close = ref_close,
+                                     .alloc = ref_alloc,
+                                     .free = ref_free,
+                                     .copy = ref_copy,
+                                     .fill = ref_fill,
+                                     .sync = ref_sync,
+                                     .update = lur_ref_update,
+                                     .gradient_norm = lur_ref_gradient_norm,
+                                     .kernels = {
+                                         [LUR_OP_CONV2D] = &lur_ref_conv2d,
+                                         [LUR_OP_DEPTHWISE] = &lur_ref_depthwise,
+                                         [LUR_OP_DENSE] = &lur_ref_dense,
+                                         [LUR_OP_BATCHNORM] = &lur_ref_batchnorm,
+                                         [LUR_OP_ACTIVATION] = &lur_ref_activation,
+                                         [LUR_OP_SOFTMAX] = &lur_ref_softmax,
+                                         [LUR_OP_POOL] = &lur_ref_pool,
+                                         [LUR_OP_GLOBAL_POOL] = &lur_ref_global_pool,
+                                         [LUR_OP_BINARY] = &lur_ref_binary,
+                                         [LUR_OP_AFFINE] = &lur_ref_affine,
+                                         [LUR_OP_CONCAT] = &lur_ref_concat,
+                                         [LUR_OP_GATHER] = &lur_ref_gather,
+                                         [LUR_OP_DROPOUT] = &lur_ref_dropout,
+                                         [LUR_OP_COPY] = &lur_ref_copy,
+                                         [LUR_OP_NORMALIZE] = &lur_ref_normalize,
+                                         [LUR_OP_REDUCE] = &lur_ref_reduce,
+                                         [LUR_OP_LOSS] = &lur_ref_loss,
+                                     }};

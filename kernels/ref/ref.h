@@ -8,9 +8,9 @@
 
 #include "kernels/backend.h"
 
-extern const lur_kernel lur_ref_conv2d, lur_ref_depthwise, lur_ref_dense, lur_ref_batchnorm, lur_ref_activation, lur_ref_softmax,
-    lur_ref_pool, lur_ref_global_pool, lur_ref_binary, lur_ref_affine, lur_ref_concat, lur_ref_gather, lur_ref_dropout,
-    lur_ref_copy, lur_ref_normalize, lur_ref_reduce, lur_ref_loss;
+extern const lur_kernel lur_ref_conv2d, lur_ref_depthwise, lur_ref_dense, lur_ref_batchnorm, lur_ref_activation,
+    lur_ref_softmax, lur_ref_pool, lur_ref_global_pool, lur_ref_binary, lur_ref_affine, lur_ref_concat, lur_ref_gather,
+    lur_ref_dropout, lur_ref_copy, lur_ref_normalize, lur_ref_reduce, lur_ref_loss;
 
 lur_status lur_ref_update(lur_device *device, const lur_update *update, const lur_slot *slots, int n);
 lur_status lur_ref_gradient_norm(lur_device *device, const lur_slot *slots, int n, double *sum);
@@ -32,7 +32,9 @@ enum { REF_BLOCK = 64 }; /* output channels whose sums are kept on the stack at 
 static inline double ref_relu(double v) { return v < 0 ? 0 : v; }
 
 /* An input gradient is overwritten, or added to. */
-static inline void ref_put(float *dx, int64_t i, double value, bool add) { dx[i] = (float)(add ? (double)dx[i] + value : value); }
+static inline void ref_put(float *dx, int64_t i, double value, bool add) {
+  dx[i] = (float)(add ? (double)dx[i] + value : value);
+}
 
 static inline bool ref_wants(const lur_op *op) { return op->desc.want_dx || op->desc.want_dw; }
 static inline int64_t ref_last(const lur_shape *s) { return s->ndim > 0 ? s->dim[s->ndim - 1] : 1; }

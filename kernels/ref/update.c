@@ -4,9 +4,9 @@
  *   sgd    v = momentum * v - a * g;  p += v, or with nesterov p += momentum * v - a * g
  *   adam   m = b1*m + (1-b1)*g;  v = b2*v + (1-b2)*g^2;  p -= a * m / (sqrt(v) + epsilon); the caller puts
  *          sqrt(1 - b2^t) / (1 - b1^t) into lr
- *   adamw  as adam, and before it p -= a * weight_decay * p: decoupled decay (Loshchilov and Hutter 2019); g is left alone
- *   nadam  m, v as adam;  p -= a * (g_scale * g + m_scale * m) / (sqrt(v * v_scale) + epsilon)
- * State is float, each step computes in double. A new rule: a function of one element, and its call in lur_ref_update. */
+ *   adamw  as adam, and before it p -= a * weight_decay * p: decoupled decay (Loshchilov and Hutter 2019); g is left
+ * alone nadam  m, v as adam;  p -= a * (g_scale * g + m_scale * m) / (sqrt(v * v_scale) + epsilon) State is float, each
+ * step computes in double. A new rule: a function of one element, and its call in lur_ref_update. */
 #include "ref.h"
 
 #include <math.h>
@@ -45,10 +45,8 @@ lur_status lur_ref_update(lur_device *device, const lur_update *update, const lu
 #pragma omp parallel for
     for (int64_t i = 0; i < s->count; i++) {
       double g = gradient(update, s, i);
-      if (update->rule == LUR_SGD)
-        sgd(update, s, i, a, g);
-      else
-        adam(update, s, i, a, g);
+      if (update->rule == LUR_SGD) sgd(update, s, i, a, g);
+      else adam(update, s, i, a, g);
     }
   }
   return LUR_OK;

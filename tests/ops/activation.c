@@ -9,10 +9,11 @@ typedef struct row {
   fill x;
 } row;
 
-static const row rows[] = {{"relu", LUR_RELU, FILL_AWAY},     {"relu with zeros", LUR_RELU, FILL_TIES}, {"sigmoid", LUR_SIGMOID, FILL_WIDE},
-                           {"tanh", LUR_TANH, FILL_WIDE},     {"square", LUR_SQUARE, FILL_UNIFORM},     {"abs", LUR_ABS, FILL_AWAY},
-                           {"abs with zeros", LUR_ABS, FILL_TIES}, {"exp", LUR_EXP, FILL_UNIFORM},      {"log", LUR_LOG, FILL_POSITIVE},
-                           {"sqrt", LUR_SQRT, FILL_POSITIVE}};
+static const row rows[] = {{"relu", LUR_RELU, FILL_AWAY},          {"relu with zeros", LUR_RELU, FILL_TIES},
+                           {"sigmoid", LUR_SIGMOID, FILL_WIDE},    {"tanh", LUR_TANH, FILL_WIDE},
+                           {"square", LUR_SQUARE, FILL_UNIFORM},   {"abs", LUR_ABS, FILL_AWAY},
+                           {"abs with zeros", LUR_ABS, FILL_TIES}, {"exp", LUR_EXP, FILL_UNIFORM},
+                           {"log", LUR_LOG, FILL_POSITIVE},        {"sqrt", LUR_SQRT, FILL_POSITIVE}};
 
 static void check(suite *s, const row *r, lur_operand x) {
   char text[LUR_SHAPE_TEXT];
@@ -29,7 +30,10 @@ static void golden(suite *s) {
   static const float x[] = {-200, -1, 0, 1, 200};
   static const double sigmoid[] = {0, 0.2689414213699951, 0.5, 0.7310585786300049, 1}, relu[] = {0, 0, 0, 1, 200},
                       tanhs[] = {-1, -0.7615941559557649, 0, 0.7615941559557649, 1};
-  const struct { lur_activation f; const double *y; } expected[] = {{LUR_SIGMOID, sigmoid}, {LUR_RELU, relu}, {LUR_TANH, tanhs}};
+  const struct {
+    lur_activation f;
+    const double *y;
+  } expected[] = {{LUR_SIGMOID, sigmoid}, {LUR_RELU, relu}, {LUR_TANH, tanhs}};
   for (int k = 0; k < suite_devices(s); k++)
     for (int i = 0; i < 3; i++) {
       float y[5];
@@ -46,7 +50,8 @@ static void nan_passes(suite *s) {
   for (int k = 0; k < suite_devices(s); k++) {
     float y[3];
     if (suite_run(s, suite_device(s, k), &d, &(plain_args){.x = {x}, .y = y}))
-      suite_expect(s, y[0] == 1 && isnan(y[1]) && y[2] == 0, "relu on %s: NaN became %g", suite_device(s, k)->name, (double)y[1]);
+      suite_expect(s, y[0] == 1 && isnan(y[1]) && y[2] == 0, "relu on %s: NaN became %g", suite_device(s, k)->name,
+                   (double)y[1]);
   }
 }
 

@@ -6,16 +6,18 @@ enum { BATCH = 1, NO_GAMMA = 2, NO_BETA = 4, RESIDUAL = 8, RELU = 16 };
 static op_case case_of(lur_operand x, int flags) {
   char text[LUR_SHAPE_TEXT];
   int64_t c = x.shape.dim[x.shape.ndim - 1];
-  op_case k = suite_case(LUR_OP_BATCHNORM, "%s %s%s%s%s%s", lur_shape_format(&x.shape, text), flags & BATCH ? "batch" : "moving",
-                         flags & NO_GAMMA ? " no gamma" : "", flags & NO_BETA ? " no beta" : "", flags & RESIDUAL ? " residual" : "",
-                         flags & RELU ? " relu" : "");
+  op_case k =
+      suite_case(LUR_OP_BATCHNORM, "%s %s%s%s%s%s", lur_shape_format(&x.shape, text),
+                 flags & BATCH ? "batch" : "moving", flags & NO_GAMMA ? " no gamma" : "",
+                 flags & NO_BETA ? " no beta" : "", flags & RESIDUAL ? " residual" : "", flags & RELU ? " relu" : "");
   k.desc.nx = flags & RESIDUAL ? 2 : 1;
   k.desc.nw = 4;
   k.desc.x[0] = k.desc.x[1] = k.desc.y = x;
   for (int i = 0; i < 4; i++) k.desc.w[i] = F32(c);
   if (flags & NO_GAMMA) k.desc.w[0] = (lur_operand){0};
   if (flags & NO_BETA) k.desc.w[1] = (lur_operand){0};
-  k.desc.u.batchnorm = (lur_batchnorm_desc){1e-3, 0.99, flags & BATCH, !(flags & NO_GAMMA), !(flags & NO_BETA), flags & RELU};
+  k.desc.u.batchnorm =
+      (lur_batchnorm_desc){1e-3, 0.99, flags & BATCH, !(flags & NO_GAMMA), !(flags & NO_BETA), flags & RELU};
   k.w[0] = k.w[3] = FILL_POSITIVE;
   k.w[1] = k.w[2] = FILL_UNIFORM;
   k.atol = 1e-5; /* one row: dx is the difference of equal numbers times 1 / sqrt(epsilon) */
@@ -28,7 +30,12 @@ static op_case case_of(lur_operand x, int flags) {
 static void golden(suite *s) {
   static const float x[] = {1, 2, 3, 6};
   static const double y[] = {-2.5, -2, 3.5, 4}, mean[] = {9.2, 18.4}, variance[] = {9.1, 18.4};
-  lur_op_desc d = {.kind = LUR_OP_BATCHNORM, .nx = 1, .nw = 4, .x = {F32(2, 2)}, .w = {F32(2), F32(2), F32(2), F32(2)}, .y = F32(2, 2),
+  lur_op_desc d = {.kind = LUR_OP_BATCHNORM,
+                   .nx = 1,
+                   .nw = 4,
+                   .x = {F32(2, 2)},
+                   .w = {F32(2), F32(2), F32(2), F32(2)},
+                   .y = F32(2, 2),
                    .u.batchnorm = {1e-12, 0.9, true, true, true, false}};
   for (int k = 0; k < suite_devices(s); k++) {
     lur_device *device = suite_device(s, k);
@@ -49,7 +56,12 @@ static void far_mean(suite *s) {
     x[i] = 1000 + (i % 2 ? 0.125f : -0.125f);
     expected[i] = i % 2 ? 1 : -1;
   }
-  lur_op_desc d = {.kind = LUR_OP_BATCHNORM, .nx = 1, .nw = 4, .x = {F32(ROWS, 1)}, .w = {F32(1), F32(1), F32(1), F32(1)}, .y = F32(ROWS, 1),
+  lur_op_desc d = {.kind = LUR_OP_BATCHNORM,
+                   .nx = 1,
+                   .nw = 4,
+                   .x = {F32(ROWS, 1)},
+                   .w = {F32(1), F32(1), F32(1), F32(1)},
+                   .y = F32(ROWS, 1),
                    .u.batchnorm = {1e-9, 0.99, true, true, true, false}};
   for (int k = 0; k < suite_devices(s); k++) {
     float gamma[] = {1}, beta[] = {0}, m[] = {0}, v[] = {1};
@@ -76,8 +88,10 @@ static void errors(suite *s) {
 }
 
 void ops_batchnorm(suite *s) {
-  static const int flags[] = {0, NO_GAMMA, NO_BETA, NO_GAMMA | NO_BETA, RESIDUAL, RELU, RESIDUAL | RELU, NO_GAMMA | RELU};
-  const lur_operand shapes[] = {F32(1, 1), F32(1, 3), F32(7, 1), F32(5, 7), F32(2, 3, 5, 3), F32(2, 4, 3, 17), F32(2, 7, 5, 32)};
+  static const int flags[] = {0,        NO_GAMMA, NO_BETA,         NO_GAMMA | NO_BETA,
+                              RESIDUAL, RELU,     RESIDUAL | RELU, NO_GAMMA | RELU};
+  const lur_operand shapes[] = {F32(1, 1),       F32(1, 3),        F32(7, 1),       F32(5, 7),
+                                F32(2, 3, 5, 3), F32(2, 4, 3, 17), F32(2, 7, 5, 32)};
   for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
     for (size_t k = 0; k < 2 * sizeof flags / sizeof *flags; k++) {
       op_case c = case_of(shapes[i], flags[k / 2] | (k % 2 ? BATCH : 0));

@@ -30,7 +30,12 @@ static void check(suite *s, const row *r, lur_operand x) {
 static void golden(suite *s) {
   static const float a[] = {1, 3, 5}, b[] = {2, 3, 4}, dy[] = {10, 20, 30};
   static const double y[] = {2, 3, 5}, da[] = {0, 20, 30}, db[] = {10, 0, 0};
-  lur_op_desc d = {.kind = LUR_OP_BINARY, .nx = 2, .x = {F32(3), F32(3)}, .y = F32(3), .want_dx = 3, .u.binary = {LUR_MAXIMUM, false}};
+  lur_op_desc d = {.kind = LUR_OP_BINARY,
+                   .nx = 2,
+                   .x = {F32(3), F32(3)},
+                   .y = F32(3),
+                   .want_dx = 3,
+                   .u.binary = {LUR_MAXIMUM, false}};
   for (int k = 0; k < suite_devices(s); k++) {
     float gy[3], ga[3], gb[3];
     lur_device *device = suite_device(s, k);
@@ -49,7 +54,8 @@ void ops_binary(suite *s) {
     check(s, &rows[i], F32(24581)); /* three blocks of the cpu's loops and a bit */
   }
   golden(s);
-  lur_op_desc d = {.kind = LUR_OP_BINARY, .nx = 2, .x = {F32(3, 4), F32(4)}, .y = F32(3, 4), .u.binary = {LUR_ADD, false}};
+  lur_op_desc d = {
+      .kind = LUR_OP_BINARY, .nx = 2, .x = {F32(3, 4), F32(4)}, .y = F32(3, 4), .u.binary = {LUR_ADD, false}};
   suite_reject(s, "broadcasting", &d, LUR_ESHAPE, "x[1] is 4");
   d.x[1] = (lur_operand){LUR_BF16, SHAPE(3, 4)};
   suite_reject(s, "two types", &d, LUR_ETYPE, "bf16");

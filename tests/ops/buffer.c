@@ -1,5 +1,5 @@
-/* buffer.c - device buffers between guard zones. A guard is made of one rare NaN: written over, it is seen; read and used,
- * it spoils the result. */
+/* buffer.c - device buffers between guard zones. A guard is made of one rare NaN: written over, it is seen; read and
+ * used, it spoils the result. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,10 +16,8 @@ static lur_status upload(const buffer *b, const void *data) {
   size_t whole = b->bytes + 2 * GUARD;
   char *image = check_alloc(whole);
   nan_fill(image, GUARD);
-  if (data)
-    memcpy(image + GUARD, data, b->bytes);
-  else
-    nan_fill(image + GUARD, b->bytes);
+  if (data) memcpy(image + GUARD, data, b->bytes);
+  else nan_fill(image + GUARD, b->bytes);
   nan_fill(image + GUARD + b->bytes, GUARD);
   lur_status status = lur_device_copy(b->device, b->base, image, whole, LUR_COPY_TO_DEVICE);
   if (status == LUR_OK) status = lur_device_sync(b->device);

@@ -66,10 +66,12 @@ static int out_extent(int in, int kernel, int stride, padding p, int *before) {
 }
 
 static op_case case_of(const row *r) {
-  op_case c = suite_case(LUR_OP_CONV2D, "%dx%dx%dx%d to %d, %dx%d stride %dx%d %s%s%s%s", r->n, r->h, r->w, r->ci, r->co, r->kh, r->kw,
-                         r->sh, r->sw, r->padding == SAME ? "same" : "valid", r->flags & BIAS ? " bias" : "",
-                         r->flags & RESIDUAL ? " residual" : "", r->flags & RELU ? " relu" : "");
-  int top, left, oh = out_extent(r->h, r->kh, r->sh, r->padding, &top), ow = out_extent(r->w, r->kw, r->sw, r->padding, &left);
+  op_case c =
+      suite_case(LUR_OP_CONV2D, "%dx%dx%dx%d to %d, %dx%d stride %dx%d %s%s%s%s", r->n, r->h, r->w, r->ci, r->co, r->kh,
+                 r->kw, r->sh, r->sw, r->padding == SAME ? "same" : "valid", r->flags & BIAS ? " bias" : "",
+                 r->flags & RESIDUAL ? " residual" : "", r->flags & RELU ? " relu" : "");
+  int top, left, oh = out_extent(r->h, r->kh, r->sh, r->padding, &top),
+                 ow = out_extent(r->w, r->kw, r->sw, r->padding, &left);
   c.desc.nx = r->flags & RESIDUAL ? 2 : 1;
   c.desc.nw = r->flags & BIAS ? 2 : 1;
   c.desc.x[0] = F32(r->n, r->h, r->w, r->ci);
@@ -84,15 +86,23 @@ static op_case case_of(const row *r) {
 /* 1 2 3 / 4 5 6 / 7 8 9 under a 2x2 kernel 1 10 / 100 1000, padded by one on top and on the left. */
 static void golden(suite *s) {
   static const float x[] = {1, 2, 3, 4, 5, 6, 7, 8, 9}, w[] = {1, 10, 100, 1000}, dy[] = {1, 0, 0, 0, 0, 0, 0, 0, 1};
-  static const double y[] = {1000, 2100, 3200, 4010, 5421, 6532, 7040, 8754, 9865}, dx[] = {1000, 0, 0, 0, 1, 10, 0, 100, 1000},
-                      dw[] = {5, 6, 8, 10};
+  static const double y[] = {1000, 2100, 3200, 4010, 5421, 6532, 7040, 8754, 9865},
+                      dx[] = {1000, 0, 0, 0, 1, 10, 0, 100, 1000}, dw[] = {5, 6, 8, 10};
   float gw[4], gy[9], gdx[9], gdw[4];
-  lur_op_desc d = {.kind = LUR_OP_CONV2D, .nx = 1, .nw = 1, .x = {F32(1, 3, 3, 1)}, .w = {F32(2, 2, 1, 1)}, .y = F32(1, 3, 3, 1),
-                   .want_dx = 1, .want_dw = 1, .u.conv = {2, 2, 1, 1, 1, 1, false, false}};
+  lur_op_desc d = {.kind = LUR_OP_CONV2D,
+                   .nx = 1,
+                   .nw = 1,
+                   .x = {F32(1, 3, 3, 1)},
+                   .w = {F32(2, 2, 1, 1)},
+                   .y = F32(1, 3, 3, 1),
+                   .want_dx = 1,
+                   .want_dw = 1,
+                   .u.conv = {2, 2, 1, 1, 1, 1, false, false}};
   for (int k = 0; k < suite_devices(s); k++) {
     lur_device *device = suite_device(s, k);
     memcpy(gw, w, sizeof w);
-    if (!suite_run(s, device, &d, &(plain_args){.x = {x}, .w = {gw}, .y = gy, .dy = dy, .dx = {gdx}, .dw = {gdw}})) continue;
+    if (!suite_run(s, device, &d, &(plain_args){.x = {x}, .w = {gw}, .y = gy, .dy = dy, .dx = {gdx}, .dw = {gdw}}))
+      continue;
     suite_near(s, "conv2d by hand: y", device, gy, y, 9, 0, 1e-6);
     suite_near(s, "conv2d by hand: dx", device, gdx, dx, 9, 0, 1e-6);
     suite_near(s, "conv2d by hand: dw", device, gdw, dw, 4, 0, 1e-6);

@@ -3,7 +3,8 @@
 
 static void check(suite *s, lur_operand x, lur_operand y) {
   char a[LUR_SHAPE_TEXT], b[LUR_SHAPE_TEXT];
-  op_case c = suite_case(LUR_OP_COPY, "%s %s to %s", lur_dtype_name(x.dtype), lur_shape_format(&x.shape, a), lur_shape_format(&y.shape, b));
+  op_case c = suite_case(LUR_OP_COPY, "%s %s to %s", lur_dtype_name(x.dtype), lur_shape_format(&x.shape, a),
+                         lur_shape_format(&y.shape, b));
   c.desc.nx = 1;
   c.desc.x[0] = x;
   c.desc.y = y;

@@ -16,7 +16,9 @@ void *check_alloc(size_t bytes) {
 }
 
 int64_t operand_count(const lur_operand *operand) { return lur_shape_count(&operand->shape); }
-size_t operand_bytes(const lur_operand *operand) { return lur_dtype_size(operand->dtype) * (size_t)operand_count(operand); }
+size_t operand_bytes(const lur_operand *operand) {
+  return lur_dtype_size(operand->dtype) * (size_t)operand_count(operand);
+}
 
 bool weight_present(const lur_op_desc *desc, int index) {
   if (desc->kind != LUR_OP_BATCHNORM) return true;
@@ -30,19 +32,19 @@ double suite_uniform(uint64_t key, int64_t index) {
 static double number(fill f, uint64_t key, int64_t i) {
   double u = suite_uniform(key, i);
   switch (f) {
-    case FILL_UNIFORM: return 2 * u - 1;
-    case FILL_AWAY: return u < 0.5 ? -0.2 - 1.6 * u : 0.2 + 1.6 * (u - 0.5);
-    case FILL_POSITIVE: return 0.5 + u;
-    case FILL_WIDE: return 8 * u - 4;
-    case FILL_TIES: return floor(3 * u) - 1;
-    case FILL_UNIT: return 0.05 + 0.9 * u;
-    case FILL_ROWS_OF_ONE: return 0.1 + u;
-    case FILL_BITS: return u < 0.5 ? 0 : 1;
-    case FILL_SAMPLE: return i % 4 == 3 ? 0 : 2 * u;
-    case FILL_SMALL: return 0.02 * u - 0.01;
-    case FILL_DISTINCT:
-    case FILL_ONE_HOT:
-    case FILL_ZERO: break;
+  case FILL_UNIFORM: return 2 * u - 1;
+  case FILL_AWAY: return u < 0.5 ? -0.2 - 1.6 * u : 0.2 + 1.6 * (u - 0.5);
+  case FILL_POSITIVE: return 0.5 + u;
+  case FILL_WIDE: return 8 * u - 4;
+  case FILL_TIES: return floor(3 * u) - 1;
+  case FILL_UNIT: return 0.05 + 0.9 * u;
+  case FILL_ROWS_OF_ONE: return 0.1 + u;
+  case FILL_BITS: return u < 0.5 ? 0 : 1;
+  case FILL_SAMPLE: return i % 4 == 3 ? 0 : 2 * u;
+  case FILL_SMALL: return 0.02 * u - 0.01;
+  case FILL_DISTINCT:
+  case FILL_ONE_HOT:
+  case FILL_ZERO: break;
   }
   return 0;
 }
@@ -74,7 +76,8 @@ static void *filled(const lur_operand *operand, fill f, int32_t limit, uint64_t 
     return data;
   }
   if (operand->dtype != LUR_F32) { /* bytes of no meaning: for ops that only move them */
-    for (size_t i = 0; i < operand_bytes(operand); i++) ((unsigned char *)data)[i] = (unsigned char)(256 * suite_uniform(key, (int64_t)i));
+    for (size_t i = 0; i < operand_bytes(operand); i++)
+      ((unsigned char *)data)[i] = (unsigned char)(256 * suite_uniform(key, (int64_t)i));
     return data;
   }
   float *v = data;

@@ -8,15 +8,28 @@ typedef struct row {
 } row;
 
 static const row rows[] = {
-    {1, 1, 1, 0},    {1, 1, 1, BIAS},          {1, 7, 3, BIAS},           {3, 7, 5, 0},          {2, 3, 70, BIAS},
-    {5, 130, 1, 0},  {4, 16, 32, BIAS | RELU}, {3, 7, 5, RELU},           {3, 7, 5, RESIDUAL},   {3, 7, 5, BIAS | RESIDUAL | RELU},
-    {9, 728, 100, BIAS}, {64, 33, 2, BIAS},    {2, 2048, 100, BIAS},      {1, 100, 728, 0},
-    {300, 17, 33, BIAS}, {300, 7, 33, RESIDUAL | RELU},
+    {1, 1, 1, 0},
+    {1, 1, 1, BIAS},
+    {1, 7, 3, BIAS},
+    {3, 7, 5, 0},
+    {2, 3, 70, BIAS},
+    {5, 130, 1, 0},
+    {4, 16, 32, BIAS | RELU},
+    {3, 7, 5, RELU},
+    {3, 7, 5, RESIDUAL},
+    {3, 7, 5, BIAS | RESIDUAL | RELU},
+    {9, 728, 100, BIAS},
+    {64, 33, 2, BIAS},
+    {2, 2048, 100, BIAS},
+    {1, 100, 728, 0},
+    {300, 17, 33, BIAS},
+    {300, 7, 33, RESIDUAL | RELU},
 };
 
 static op_case case_of(const row *r) {
-  op_case c = suite_case(LUR_OP_DENSE, "%d rows, %d to %d%s%s%s", r->rows, r->in, r->out, r->flags & BIAS ? " bias" : "",
-                         r->flags & RESIDUAL ? " residual" : "", r->flags & RELU ? " relu" : "");
+  op_case c =
+      suite_case(LUR_OP_DENSE, "%d rows, %d to %d%s%s%s", r->rows, r->in, r->out, r->flags & BIAS ? " bias" : "",
+                 r->flags & RESIDUAL ? " residual" : "", r->flags & RELU ? " relu" : "");
   c.desc.nx = r->flags & RESIDUAL ? 2 : 1;
   c.desc.nw = r->flags & BIAS ? 2 : 1;
   c.desc.x[0] = F32(r->rows, r->in);

@@ -32,7 +32,7 @@ static const row rows[] = {
     {1, 3, 300, 5, 3, 3, 1, 1, 3, 300, 1, 1, RELU_IN}, /* wider and higher than the cpu's strips */
     {1, 70, 6, 17, 3, 3, 1, 1, 70, 6, 1, 1, BIAS},
     {1, 5, 300, 3, 3, 3, 2, 2, 3, 150, 1, 0, BIAS},
-    {1, 4, 5, 17, 3, 3, 1, 1, 6, 7, 2, 2, 0}, /* more outputs than inputs */
+    {1, 4, 5, 17, 3, 3, 1, 1, 6, 7, 2, 2, 0},   /* more outputs than inputs */
     {1, 7, 9, 5, 3, 3, 1, 1, 4, 6, 0, 1, BIAS}, /* fewer outputs than would fit */
     {1, 7, 9, 5, 3, 3, 2, 2, 2, 3, 0, 0, RELU_IN},
     {1, 3, 2, 5, 3, 3, 1, 1, 3, 1, 1, 2, 0},
@@ -42,9 +42,9 @@ static const row rows[] = {
 };
 
 static op_case case_of(const row *r) {
-  op_case c = suite_case(LUR_OP_DEPTHWISE, "%dx%dx%dx%d, %dx%d stride %dx%d to %dx%d%s%s%s", r->n, r->h, r->w, r->c, r->kh, r->kw, r->sh,
-                         r->sw, r->oh, r->ow, r->flags & BIAS ? " bias" : "", r->flags & RELU_IN ? " relu_in" : "",
-                         r->flags & RELU ? " relu" : "");
+  op_case c = suite_case(LUR_OP_DEPTHWISE, "%dx%dx%dx%d, %dx%d stride %dx%d to %dx%d%s%s%s", r->n, r->h, r->w, r->c,
+                         r->kh, r->kw, r->sh, r->sw, r->oh, r->ow, r->flags & BIAS ? " bias" : "",
+                         r->flags & RELU_IN ? " relu_in" : "", r->flags & RELU ? " relu" : "");
   c.desc.nx = 1;
   c.desc.nw = r->flags & BIAS ? 2 : 1;
   c.desc.x[0] = F32(r->n, r->h, r->w, r->c);

@@ -7,8 +7,8 @@
 static void refused(suite *s, const char *name, lur_status expected, const char *text) {
   lur_device *device = NULL;
   lur_status status = lur_device_open(name, &device);
-  suite_expect(s, status == expected && strstr(lur_last_error(), text), "device '%s': %s '%s', expected %s with '%s'", name,
-               lur_status_name(status), lur_last_error(), lur_status_name(expected), text);
+  suite_expect(s, status == expected && strstr(lur_last_error(), text), "device '%s': %s '%s', expected %s with '%s'",
+               name, lur_status_name(status), lur_last_error(), lur_status_name(expected), text);
   lur_device_close(device);
 }
 
@@ -33,9 +33,11 @@ static void memory(suite *s, lur_device *device) {
     unsigned char *out = check_alloc(bytes), *in = check_alloc(bytes);
     for (size_t k = 0; k < bytes; k++) in[k] = (unsigned char)(k * 7 + 1);
     bool ok = lur_device_alloc(device, bytes, &a) == LUR_OK && lur_device_alloc(device, bytes, &b) == LUR_OK;
-    suite_expect(s, ok && (uintptr_t)a % 64 == 0 && (uintptr_t)b % 64 == 0, "%s: %zu bytes are not aligned", device->name, bytes);
+    suite_expect(s, ok && (uintptr_t)a % 64 == 0 && (uintptr_t)b % 64 == 0, "%s: %zu bytes are not aligned",
+                 device->name, bytes);
     ok = ok && lur_device_copy(device, a, in, bytes, LUR_COPY_TO_DEVICE) == LUR_OK &&
-         lur_device_fill(device, b, 0x5A, bytes) == LUR_OK && lur_device_copy(device, b, a, bytes / 2, LUR_COPY_WITHIN) == LUR_OK &&
+         lur_device_fill(device, b, 0x5A, bytes) == LUR_OK &&
+         lur_device_copy(device, b, a, bytes / 2, LUR_COPY_WITHIN) == LUR_OK &&
          lur_device_copy(device, out, b, bytes, LUR_COPY_TO_HOST) == LUR_OK && lur_device_sync(device) == LUR_OK;
     bool same = true;
     for (size_t k = 0; ok && k < bytes; k++) same = same && out[k] == (k < bytes / 2 ? in[k] : 0x5A);
@@ -53,16 +55,26 @@ static void memory(suite *s, lur_device *device) {
 static void descriptions(suite *s) {
   static const double expected[] = {2.0 * 2 * 4 * 5 * 8 * 9 * 3, 2.0 * 2 * 4 * 5 * 3 * 9, 2.0 * 6 * 7 * 11, 0};
   const lur_op_desc ops[] = {
-      {.kind = LUR_OP_CONV2D, .nx = 1, .nw = 1, .x = {F32(2, 8, 10, 3)}, .w = {F32(3, 3, 3, 8)}, .y = F32(2, 4, 5, 8),
+      {.kind = LUR_OP_CONV2D,
+       .nx = 1,
+       .nw = 1,
+       .x = {F32(2, 8, 10, 3)},
+       .w = {F32(3, 3, 3, 8)},
+       .y = F32(2, 4, 5, 8),
        .u.conv = {3, 3, 2, 2, 0, 0, false, false}},
-      {.kind = LUR_OP_DEPTHWISE, .nx = 1, .nw = 1, .x = {F32(2, 8, 10, 3)}, .w = {F32(3, 3, 3, 1)}, .y = F32(2, 4, 5, 3),
+      {.kind = LUR_OP_DEPTHWISE,
+       .nx = 1,
+       .nw = 1,
+       .x = {F32(2, 8, 10, 3)},
+       .w = {F32(3, 3, 3, 1)},
+       .y = F32(2, 4, 5, 3),
        .u.conv = {3, 3, 2, 2, 0, 0, false, false}},
       {.kind = LUR_OP_DENSE, .nx = 1, .nw = 1, .x = {F32(6, 7)}, .w = {F32(7, 11)}, .y = F32(6, 11)},
       {.kind = LUR_OP_SOFTMAX, .nx = 1, .x = {F32(6, 7)}, .y = F32(6, 7)}};
   for (int i = 0; i < 4; i++) {
     suite_expect(s, lur_op_check(&ops[i]) == LUR_OK, "%s", lur_last_error());
-    suite_expect(s, lur_op_flops(&ops[i]) == expected[i], "%s: %.0f FLOPs, expected %.0f", lur_op_kind_name(ops[i].kind),
-                 lur_op_flops(&ops[i]), expected[i]);
+    suite_expect(s, lur_op_flops(&ops[i]) == expected[i], "%s: %.0f FLOPs, expected %.0f",
+                 lur_op_kind_name(ops[i].kind), lur_op_flops(&ops[i]), expected[i]);
   }
   lur_op_desc d = {.kind = (lur_op_kind)99, .nx = 1, .x = {F32(1)}, .y = F32(1)};
   suite_expect(s, lur_op_check(&d) == LUR_EARG && strcmp(lur_op_kind_name(d.kind), "unknown op") == 0, "op 99 passes");
@@ -79,8 +91,8 @@ static void descriptions(suite *s) {
 static void every_row(suite *s) {
   for (int k = 0; k < s->ndevices; k++)
     for (int i = 0; i < LUR_OP_COUNT; i++)
-      suite_expect(s, lur_device_kernel(s->devices[k], (lur_op_kind)i), "op '%s' has no %s kernel", lur_op_kind_name((lur_op_kind)i),
-                   s->devices[k]->name);
+      suite_expect(s, lur_device_kernel(s->devices[k], (lur_op_kind)i), "op '%s' has no %s kernel",
+                   lur_op_kind_name((lur_op_kind)i), s->devices[k]->name);
 }
 
 void ops_device(suite *s) {

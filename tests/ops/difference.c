@@ -1,8 +1,8 @@
 /* difference.c - ref's gradients against finite differences of L = sum(y * dy), one element of an input at a time.
  *
  * y is float, so only the elements of y that change count, summed in double. Where an element of y has a kink (ReLU,
- * maximum) its two one-sided slopes differ, and any slope between them is allowed. Where all elements would cost too much, evenly spread ones are
- * taken; every kind has small cases where it is all of them. */
+ * maximum) its two one-sided slopes differ, and any slope between them is allowed. Where all elements would cost too
+ * much, evenly spread ones are taken; every kind has small cases where it is all of them. */
 #include <math.h>
 #include <omp.h>
 #include <stdlib.h>
@@ -17,7 +17,7 @@ typedef struct probe {
   lur_op op;
   lur_args args;
   int64_t ny;
-  float *y[3];        /* at -h, 0, +h */
+  float *y[3];          /* at -h, 0, +h */
   float *statistics[2]; /* batch norm moves them: each pass gets them fresh */
 } probe;
 
@@ -25,12 +25,14 @@ static bool probe_new(suite *s, const op_case *c, const inputs *in, probe *p) {
   lur_op_desc desc = c->desc;
   desc.want_dx = desc.want_dw = 0;
   memset(p, 0, sizeof *p);
-  if (!suite_expect(s, lur_op_plan(s->devices[0], &desc, &p->op) == LUR_OK, "%s: %s", c->name, lur_last_error())) return false;
+  if (!suite_expect(s, lur_op_plan(s->devices[0], &desc, &p->op) == LUR_OK, "%s: %s", c->name, lur_last_error()))
+    return false;
   p->args.seed = 42;
   p->args.step = 7;
   for (int i = 0; i < desc.nx; i++) p->args.x[i] = in->x[i];
   for (int i = 0; i < desc.nw; i++) p->args.w[i] = in->w[i];
-  for (int i = 0; i < 2 && desc.kind == LUR_OP_BATCHNORM; i++) p->statistics[i] = p->args.w[2 + i] = check_alloc(operand_bytes(&desc.w[2 + i]));
+  for (int i = 0; i < 2 && desc.kind == LUR_OP_BATCHNORM; i++)
+    p->statistics[i] = p->args.w[2 + i] = check_alloc(operand_bytes(&desc.w[2 + i]));
   p->args.scratch = check_alloc(p->op.forward_scratch);
   p->ny = operand_count(&desc.y);
   for (int i = 0; i < 3; i++) p->y[i] = check_alloc(operand_bytes(&desc.y));
@@ -84,7 +86,8 @@ static slopes probe_element(probe *p, const inputs *in, float *v, int64_t e, dou
   return slopes_of(p, in->dy, (double)old - (double)low, (double)high - (double)old);
 }
 
-static void sweep(suite *s, const op_case *c, const inputs *in, probe *p, const char *role, int index, float *v, const float *g, int64_t count) {
+static void sweep(suite *s, const op_case *c, const inputs *in, probe *p, const char *role, int index, float *v,
+                  const float *g, int64_t count) {
   double cost = lur_op_flops(&c->desc) + (double)p->ny * 20 + (double)operand_count(&c->desc.x[0]);
   double afford = BUDGET / (2 * cost), scale = rms(g, count);
   int64_t stride = afford >= (double)count ? 1 : afford < 8 ? count / 8 + 1 : (int64_t)((double)count / afford) + 1;

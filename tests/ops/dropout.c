@@ -9,7 +9,8 @@
 
 static void check(suite *s, double rate, bool training, lur_operand x) {
   char text[LUR_SHAPE_TEXT];
-  op_case c = suite_case(LUR_OP_DROPOUT, "rate %g%s, %s", rate, training ? "" : " outside training", lur_shape_format(&x.shape, text));
+  op_case c = suite_case(LUR_OP_DROPOUT, "rate %g%s, %s", rate, training ? "" : " outside training",
+                         lur_shape_format(&x.shape, text));
   c.desc.nx = 1;
   c.desc.x[0] = c.desc.y = x;
   c.desc.u.dropout = (lur_dropout_desc){rate, 3, training};
@@ -18,10 +19,15 @@ static void check(suite *s, double rate, bool training, lur_operand x) {
 
 /* Known answers of Random123's kat_vectors, philox4x32-10. */
 static void philox(suite *s) {
-  static const struct { uint64_t key, high, low; uint32_t v[4]; } known[] = {
-      {0, 0, 0, {0x6627e8d5u, 0xe169c58du, 0xbc57ac4cu, 0x9b00dbd8u}},
-      {UINT64_MAX, UINT64_MAX, UINT64_MAX, {0x408f276du, 0x41c83b0eu, 0xa20bc7c6u, 0x6d5451fdu}},
-      {0x299f31d0a4093822u, 0x0370734413198a2eu, 0x85a308d3243f6a88u, {0xd16cfe09u, 0x94fdccebu, 0x5001e420u, 0x24126ea1u}}};
+  static const struct {
+    uint64_t key, high, low;
+    uint32_t v[4];
+  } known[] = {{0, 0, 0, {0x6627e8d5u, 0xe169c58du, 0xbc57ac4cu, 0x9b00dbd8u}},
+               {UINT64_MAX, UINT64_MAX, UINT64_MAX, {0x408f276du, 0x41c83b0eu, 0xa20bc7c6u, 0x6d5451fdu}},
+               {0x299f31d0a4093822u,
+                0x0370734413198a2eu,
+                0x85a308d3243f6a88u,
+                {0xd16cfe09u, 0x94fdccebu, 0x5001e420u, 0x24126ea1u}}};
   for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
     lur_random4 r = lur_philox(known[i].key, known[i].high, known[i].low);
     suite_expect(s, memcmp(r.v, known[i].v, sizeof r.v) == 0, "philox4x32-10: known answer %zu differs", i);
@@ -48,7 +54,8 @@ static void mask(suite *s) {
       }
       suite_expect(s, wrong == 0, "dropout's mask on %s: %d of %d differ", suite_device(s, k)->name, wrong, N);
       suite_expect(s, abs(kept - 3 * N / 4) < 140, "dropout at rate 0.25 keeps %d of %d", kept, N); /* 5 deviations */
-      suite_expect(s, turn == 0 || abs(like_first - N * 5 / 8) < 155, "masks %d and 0 agree in %d of %d", turn, like_first, N);
+      suite_expect(s, turn == 0 || abs(like_first - N * 5 / 8) < 155, "masks %d and 0 agree in %d of %d", turn,
+                   like_first, N);
     }
 }
 

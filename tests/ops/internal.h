@@ -8,8 +8,8 @@ enum { MAX_DEVICES = 4 };
 
 struct suite {
   int ndevices;
-  lur_device *devices[MAX_DEVICES]; /* devices[0] is ref */
-  bool compare_only; /* no finite differences */
+  lur_device *devices[MAX_DEVICES];   /* devices[0] is ref */
+  bool compare_only;                  /* no finite differences */
   int cases, checks, failed, skipped; /* of the kind that runs now */
 };
 
@@ -58,8 +58,8 @@ typedef struct variant {
   bool in_place, dx_in_place;
 } variant;
 
-/* Plans, runs forward and, where gradients are wanted, backward, with guards and poison everywhere. False when the suite
-   has counted a failure. */
+/* Plans, runs forward and, where gradients are wanted, backward, with guards and poison everywhere. False when the
+   suite has counted a failure. */
 bool variant_run(suite *s, lur_device *device, const op_case *c, const inputs *in, const variant *v, outputs *out);
 
 /* ---- finite differences (difference.c) ---- */

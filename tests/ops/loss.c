@@ -8,8 +8,9 @@ enum { IDS = 1, WEIGHTED = 2, SMOOTH = 4, LOGITS = 8, SOFT = 16 };
 static const char *const names[] = {"categorical", "binary", "squared"};
 
 static op_case case_of(lur_loss_kind kind, int n, int c, int flags) {
-  op_case k = suite_case(LUR_OP_LOSS, "%s %dx%d%s%s%s%s%s", names[kind], n, c, flags & LOGITS ? " logits" : "", flags & IDS ? " ids" : "",
-                         flags & SOFT ? " soft targets" : "", flags & WEIGHTED ? " weighted" : "", flags & SMOOTH ? " smooth" : "");
+  op_case k = suite_case(LUR_OP_LOSS, "%s %dx%d%s%s%s%s%s", names[kind], n, c, flags & LOGITS ? " logits" : "",
+                         flags & IDS ? " ids" : "", flags & SOFT ? " soft targets" : "",
+                         flags & WEIGHTED ? " weighted" : "", flags & SMOOTH ? " smooth" : "");
   bool logits = flags & LOGITS, categorical = kind == LUR_CATEGORICAL_CROSSENTROPY;
   k.desc.nx = flags & WEIGHTED ? 3 : 2;
   k.desc.x[0] = F32(n, c);
@@ -18,8 +19,10 @@ static op_case case_of(lur_loss_kind kind, int n, int c, int flags) {
   k.desc.y = F32(1);
   k.desc.u.loss = (lur_loss_desc){kind, logits, flags & SMOOTH ? 0.1 : 0};
   k.x[0] = kind == LUR_MEAN_SQUARED_ERROR ? FILL_UNIFORM : logits ? FILL_WIDE : FILL_UNIT;
-  k.x[1] = kind == LUR_MEAN_SQUARED_ERROR ? FILL_UNIFORM : categorical ? (flags & SOFT ? FILL_ROWS_OF_ONE : FILL_ONE_HOT)
-                                          : flags & SOFT ? FILL_UNIT : FILL_BITS;
+  k.x[1] = kind == LUR_MEAN_SQUARED_ERROR ? FILL_UNIFORM
+           : categorical                  ? (flags & SOFT ? FILL_ROWS_OF_ONE : FILL_ONE_HOT)
+           : flags & SOFT                 ? FILL_UNIT
+                                          : FILL_BITS;
   k.x[2] = FILL_SAMPLE;
   k.limit = categorical ? c : 2;
   k.step = logits ? 1.0 / 64 : 0; /* one number of magnitude 5 has few bits left for small slopes */
@@ -56,18 +59,48 @@ typedef struct golden {
 
 /* n = 2, c = 2. Keras 2.0.6: probabilities are divided by their sum, clipped at 1e-7, no gradient where clipped. */
 static const golden goldens[] = {
-    {"categorical, sums 1 and 2", {LUR_CATEGORICAL_CROSSENTROPY, false, 0}, {0.25f, 0.75f, 1.5f, 0.5f}, {0, 1, 1, 0},
-     0.28768207245178096, {0.5, -0.16666666666666666, -0.08333333333333333, 0.25}},
-    {"categorical, clipped", {LUR_CATEGORICAL_CROSSENTROPY, false, 0}, {0, 1, 1, 0}, {1, 0, 1, 0}, 8.05904782547916, {0, 0, 0, 0}},
-    {"categorical, logits ln 3 and 0", {LUR_CATEGORICAL_CROSSENTROPY, true, 0}, {1.0986122886681098f, 0, 0, 0}, {1, 0, 0, 1},
-     0.49041462650586315, {-0.125, 0.125, 0.25, -0.25}},
-    {"categorical, smoothed by 0.2", {LUR_CATEGORICAL_CROSSENTROPY, true, 0.2}, {1.0986122886681098f, 0, 0, 0}, {1, 0, 0, 1},
-     0.5453452409392686, {-0.075, 0.075, 0.2, -0.2}},
-    {"binary", {LUR_BINARY_CROSSENTROPY, false, 0}, {0.25f, 0.5f, 0.75f, 0.5f}, {0, 1, 1, 0}, 0.4904146265058631,
+    {"categorical, sums 1 and 2",
+     {LUR_CATEGORICAL_CROSSENTROPY, false, 0},
+     {0.25f, 0.75f, 1.5f, 0.5f},
+     {0, 1, 1, 0},
+     0.28768207245178096,
+     {0.5, -0.16666666666666666, -0.08333333333333333, 0.25}},
+    {"categorical, clipped",
+     {LUR_CATEGORICAL_CROSSENTROPY, false, 0},
+     {0, 1, 1, 0},
+     {1, 0, 1, 0},
+     8.05904782547916,
+     {0, 0, 0, 0}},
+    {"categorical, logits ln 3 and 0",
+     {LUR_CATEGORICAL_CROSSENTROPY, true, 0},
+     {1.0986122886681098f, 0, 0, 0},
+     {1, 0, 0, 1},
+     0.49041462650586315,
+     {-0.125, 0.125, 0.25, -0.25}},
+    {"categorical, smoothed by 0.2",
+     {LUR_CATEGORICAL_CROSSENTROPY, true, 0.2},
+     {1.0986122886681098f, 0, 0, 0},
+     {1, 0, 0, 1},
+     0.5453452409392686,
+     {-0.075, 0.075, 0.2, -0.2}},
+    {"binary",
+     {LUR_BINARY_CROSSENTROPY, false, 0},
+     {0.25f, 0.5f, 0.75f, 0.5f},
+     {0, 1, 1, 0},
+     0.4904146265058631,
      {0.3333333333333333, -0.5, -0.3333333333333333, 0.5}},
-    {"binary, clipped", {LUR_BINARY_CROSSENTROPY, false, 0}, {0, 1, 1, 0}, {1, 0, 1, 0}, 8.05904782547916, {0, 0, 0, 0}},
-    {"binary, logits", {LUR_BINARY_CROSSENTROPY, true, 0}, {0, 0, 1.0986122886681098f, -1.0986122886681098f}, {0, 1, 1, 0},
-     0.49041462650586315, {0.125, -0.125, -0.0625, 0.0625}},
+    {"binary, clipped",
+     {LUR_BINARY_CROSSENTROPY, false, 0},
+     {0, 1, 1, 0},
+     {1, 0, 1, 0},
+     8.05904782547916,
+     {0, 0, 0, 0}},
+    {"binary, logits",
+     {LUR_BINARY_CROSSENTROPY, true, 0},
+     {0, 0, 1.0986122886681098f, -1.0986122886681098f},
+     {0, 1, 1, 0},
+     0.49041462650586315,
+     {0.125, -0.125, -0.0625, 0.0625}},
     {"squared", {LUR_MEAN_SQUARED_ERROR, false, 0}, {1, 2, 3, 4}, {0, 2, 5, 4}, 1.25, {0.5, 0, -1, 0}},
 };
 
@@ -78,8 +111,10 @@ static void check_golden(suite *s) {
       const golden *g = &goldens[i];
       float y, dx[4];
       char what[96];
-      lur_op_desc d = {.kind = LUR_OP_LOSS, .nx = 2, .x = {F32(2, 2), F32(2, 2)}, .y = F32(1), .want_dx = 1, .u.loss = g->u};
-      if (!suite_run(s, suite_device(s, k), &d, &(plain_args){.x = {g->x, g->t}, .y = &y, .dy = one, .dx = {dx}})) continue;
+      lur_op_desc d = {
+          .kind = LUR_OP_LOSS, .nx = 2, .x = {F32(2, 2), F32(2, 2)}, .y = F32(1), .want_dx = 1, .u.loss = g->u};
+      if (!suite_run(s, suite_device(s, k), &d, &(plain_args){.x = {g->x, g->t}, .y = &y, .dy = one, .dx = {dx}}))
+        continue;
       snprintf(what, sizeof what, "loss by hand, %s: y", g->name);
       suite_near(s, what, suite_device(s, k), &y, &g->y, 1, 0, 2e-6);
       snprintf(what, sizeof what, "loss by hand, %s: dx", g->name);
@@ -91,15 +126,22 @@ static void check_golden(suite *s) {
 static void extremes(suite *s) {
   static const float x[] = {1000, -1000, -1000, 1000}, one[] = {1};
   static const float t[] = {0, 1, 0, 1};
-  static const double categorical_y = 1000, binary_y = 500, categorical_dx[] = {0.5, -0.5, 0, 0}, binary_dx[] = {0.25, -0.25, 0, 0};
+  static const double categorical_y = 1000, binary_y = 500, categorical_dx[] = {0.5, -0.5, 0, 0},
+                      binary_dx[] = {0.25, -0.25, 0, 0};
   for (int k = 0; k < 2 * suite_devices(s); k++) {
     bool binary = k % 2;
     float y, dx[4];
-    lur_op_desc d = {.kind = LUR_OP_LOSS, .nx = 2, .x = {F32(2, 2), F32(2, 2)}, .y = F32(1), .want_dx = 1,
+    lur_op_desc d = {.kind = LUR_OP_LOSS,
+                     .nx = 2,
+                     .x = {F32(2, 2), F32(2, 2)},
+                     .y = F32(1),
+                     .want_dx = 1,
                      .u.loss = {binary ? LUR_BINARY_CROSSENTROPY : LUR_CATEGORICAL_CROSSENTROPY, true, 0}};
     if (!suite_run(s, suite_device(s, k / 2), &d, &(plain_args){.x = {x, t}, .y = &y, .dy = one, .dx = {dx}})) continue;
-    suite_near(s, "loss of extreme logits: y", suite_device(s, k / 2), &y, binary ? &binary_y : &categorical_y, 1, 0, 1e-6);
-    suite_near(s, "loss of extreme logits: dx", suite_device(s, k / 2), dx, binary ? binary_dx : categorical_dx, 4, 1e-7, 1e-6);
+    suite_near(s, "loss of extreme logits: y", suite_device(s, k / 2), &y, binary ? &binary_y : &categorical_y, 1, 0,
+               1e-6);
+    suite_near(s, "loss of extreme logits: dx", suite_device(s, k / 2), dx, binary ? binary_dx : categorical_dx, 4,
+               1e-7, 1e-6);
   }
 }
 

@@ -3,7 +3,8 @@
  * --compare leaves out the finite differences of ref, which do not change with the device or its threads.
  *
  * Devices: ref and cpu, and cuda:0 where one is present. LURCHER_REQUIRE=cuda in the environment makes a missing one a
- * failure, so that a GPU run cannot pass empty. Exit code 0 when nothing failed, 1 when something did, 2 for a wrong call. */
+ * failure, so that a GPU run cannot pass empty. Exit code 0 when nothing failed, 1 when something did, 2 for a wrong
+ * call. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,12 +18,12 @@ typedef struct kind {
 } kind;
 
 static const kind kinds[] = {
-    {"device", ops_device},     {"conv2d", ops_conv2d},       {"depthwise_conv2d", ops_depthwise_conv2d},
-    {"dense", ops_dense},       {"batchnorm", ops_batchnorm}, {"activation", ops_activation},
-    {"softmax", ops_softmax},   {"pool", ops_pool},           {"global_pool", ops_global_pool},
-    {"binary", ops_binary},     {"affine", ops_affine},       {"concat", ops_concat},
-    {"gather", ops_gather},     {"dropout", ops_dropout},     {"copy", ops_copy},
-    {"normalize", ops_normalize}, {"reduce", ops_reduce},     {"loss", ops_loss},
+    {"device", ops_device},       {"conv2d", ops_conv2d},       {"depthwise_conv2d", ops_depthwise_conv2d},
+    {"dense", ops_dense},         {"batchnorm", ops_batchnorm}, {"activation", ops_activation},
+    {"softmax", ops_softmax},     {"pool", ops_pool},           {"global_pool", ops_global_pool},
+    {"binary", ops_binary},       {"affine", ops_affine},       {"concat", ops_concat},
+    {"gather", ops_gather},       {"dropout", ops_dropout},     {"copy", ops_copy},
+    {"normalize", ops_normalize}, {"reduce", ops_reduce},       {"loss", ops_loss},
     {"update", ops_update}};
 enum { KINDS = sizeof kinds / sizeof *kinds };
 

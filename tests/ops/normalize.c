@@ -3,7 +3,8 @@
 
 static void check(suite *s, lur_operand x, fill f, double epsilon) {
   char text[LUR_SHAPE_TEXT];
-  op_case c = suite_case(LUR_OP_NORMALIZE, "%s%s", lur_shape_format(&x.shape, text), f == FILL_SMALL ? " shorter than epsilon" : "");
+  op_case c = suite_case(LUR_OP_NORMALIZE, "%s%s", lur_shape_format(&x.shape, text),
+                         f == FILL_SMALL ? " shorter than epsilon" : "");
   c.desc.nx = 1;
   c.desc.x[0] = c.desc.y = x;
   c.desc.u.normalize.epsilon = epsilon;
@@ -15,7 +16,8 @@ static void check(suite *s, lur_operand x, fill f, double epsilon) {
 static void golden(suite *s) {
   static const float x[] = {3, 4, 0, 0}, dy[] = {1, 0, 1, 2};
   static const double y[] = {0.6, 0.8, 0, 0}, dx[] = {0.128, -0.096, 2, 4};
-  lur_op_desc d = {.kind = LUR_OP_NORMALIZE, .nx = 1, .x = {F32(2, 2)}, .y = F32(2, 2), .want_dx = 1, .u.normalize = {0.5}};
+  lur_op_desc d = {
+      .kind = LUR_OP_NORMALIZE, .nx = 1, .x = {F32(2, 2)}, .y = F32(2, 2), .want_dx = 1, .u.normalize = {0.5}};
   for (int k = 0; k < suite_devices(s); k++) {
     float gy[4], gx[4];
     lur_device *device = suite_device(s, k);

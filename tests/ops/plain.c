@@ -5,7 +5,8 @@
 
 typedef struct stage {
   lur_op op;
-  buffer x[LUR_MAX_OPERANDS], w[LUR_MAX_WEIGHTS], y, dy, dx[LUR_MAX_OPERANDS], dw[LUR_MAX_WEIGHTS], saved, forward, backward;
+  buffer x[LUR_MAX_OPERANDS], w[LUR_MAX_WEIGHTS], y, dy, dx[LUR_MAX_OPERANDS], dw[LUR_MAX_WEIGHTS], saved, forward,
+      backward;
 } stage;
 
 static void stage_free(stage *g) {
@@ -67,5 +68,6 @@ bool suite_run(suite *s, lur_device *device, const lur_op_desc *desc, const plai
   lur_status status = run(&g, device, desc, args);
   stage_free(&g);
   if (status == LUR_OK) return true;
-  return suite_expect(s, false, "%s on %s: %s: %s", lur_op_kind_name(desc->kind), device->name, lur_status_name(status), lur_last_error());
+  return suite_expect(s, false, "%s on %s: %s: %s", lur_op_kind_name(desc->kind), device->name, lur_status_name(status),
+                      lur_last_error());
 }

@@ -24,7 +24,8 @@ static void check(suite *s, const row *r, lur_reduction f, fill x) {
 static void golden(suite *s) {
   static const float x[] = {1, 7, 3, 7, 2, 0}, dy[] = {5};
   static const double y[] = {7}, dx[] = {0, 5, 0, 0, 0, 0};
-  lur_op_desc d = {.kind = LUR_OP_REDUCE, .nx = 1, .x = {F32(2, 3)}, .y = F32(1), .want_dx = 1, .u.reduce = {LUR_MAX, 3}};
+  lur_op_desc d = {
+      .kind = LUR_OP_REDUCE, .nx = 1, .x = {F32(2, 3)}, .y = F32(1), .want_dx = 1, .u.reduce = {LUR_MAX, 3}};
   for (int k = 0; k < suite_devices(s); k++) {
     float gy[1], gx[6];
     lur_device *device = suite_device(s, k);

@@ -27,11 +27,12 @@ bool suite_expect(suite *s, bool ok, const char *format, ...) {
   return false;
 }
 
-void suite_near(suite *s, const char *what, const lur_device *device, const float *got, const double *expected, int64_t count,
-                double atol, double eps) {
+void suite_near(suite *s, const char *what, const lur_device *device, const float *got, const double *expected,
+                int64_t count, double atol, double eps) {
   for (int64_t i = 0; i < count; i++)
     if (!(fabs((double)got[i] - expected[i]) <= atol + eps * fabs(expected[i]))) {
-      suite_expect(s, false, "%s on %s: element %lld is %.9g, expected %.9g", what, device->name, (long long)i, (double)got[i], expected[i]);
+      suite_expect(s, false, "%s on %s: element %lld is %.9g, expected %.9g", what, device->name, (long long)i,
+                   (double)got[i], expected[i]);
       return;
     }
   suite_expect(s, true, "%s", what);
@@ -55,8 +56,8 @@ typedef struct who { /* for messages */
 } who;
 
 /* got against expected (+ before, where an array is added to). */
-static void compare(suite *s, who w, const char *role, int index, const float *got, const float *expected, const float *before,
-                    const lur_operand *operand) {
+static void compare(suite *s, who w, const char *role, int index, const float *got, const float *expected,
+                    const float *before, const lur_operand *operand) {
   if (operand->dtype != LUR_F32) {
     suite_expect(s, memcmp(got, expected, operand_bytes(operand)) == 0, "%s '%s' on %s, %s: %s[%d] differs from ref",
                  lur_op_kind_name(w.c->desc.kind), w.c->name, w.device->name, w.variant, role, index);
@@ -66,20 +67,24 @@ static void compare(suite *s, who w, const char *role, int index, const float *g
   double eps = w.c->eps > 0 ? w.c->eps : EPS, scale = rms(expected, count), atol = w.c->atol > 0 ? w.c->atol : ATOL;
   for (int64_t i = 0; i < count; i++) {
     double want = (double)expected[i] + (before ? (double)before[i] : 0);
-    if (fabs((double)got[i] - want) <= eps * (fabs(want) + scale) + atol || (isinf(want) && (double)got[i] == want)) continue;
+    if (fabs((double)got[i] - want) <= eps * (fabs(want) + scale) + atol || (isinf(want) && (double)got[i] == want))
+      continue;
     if (bad++ == 0) first = i;
   }
   suite_expect(s, bad == 0, "%s '%s' on %s, %s: %s[%d] differs in %lld of %lld, first at %lld: %.9g, expected %.9g",
-               lur_op_kind_name(w.c->desc.kind), w.c->name, w.device->name, w.variant, role, index, (long long)bad, (long long)count,
-               (long long)first, (double)got[first], (double)expected[first] + (before ? (double)before[first] : 0));
+               lur_op_kind_name(w.c->desc.kind), w.c->name, w.device->name, w.variant, role, index, (long long)bad,
+               (long long)count, (long long)first, (double)got[first],
+               (double)expected[first] + (before ? (double)before[first] : 0));
 }
 
 /* expected: dx and dw before anything is added to them. */
-static void compare_all(suite *s, who w, const inputs *in, const variant *v, const outputs *got, const outputs *expected) {
+static void compare_all(suite *s, who w, const inputs *in, const variant *v, const outputs *got,
+                        const outputs *expected) {
   const lur_op_desc *d = &w.c->desc;
   compare(s, w, "y", 0, got->y, expected->y, NULL, &d->y);
   for (int i = 0; i < d->nx; i++)
-    if (got->dx[i]) compare(s, w, "dx", i, got->dx[i], expected->dx[i], v->dx_add >> i & 1u ? in->dx0[i] : NULL, &d->x[i]);
+    if (got->dx[i])
+      compare(s, w, "dx", i, got->dx[i], expected->dx[i], v->dx_add >> i & 1u ? in->dx0[i] : NULL, &d->x[i]);
   for (int i = 0; i < d->nw; i++) {
     if (got->w[i]) compare(s, w, "moved w", i, got->w[i], expected->w[i], NULL, &d->w[i]);
     if (got->dw[i]) compare(s, w, "dw", i, got->dw[i], expected->dw[i], in->dw0[i], &d->w[i]);
@@ -93,7 +98,8 @@ static bool same_bits(const void *a, const void *b, const lur_operand *operand) 
 static bool same_outputs(const lur_op_desc *d, const outputs *a, const outputs *b) {
   bool same = same_bits(a->y, b->y, &d->y);
   for (int i = 0; i < d->nx; i++) same = same && same_bits(a->dx[i], b->dx[i], &d->x[i]);
-  for (int i = 0; i < d->nw; i++) same = same && same_bits(a->dw[i], b->dw[i], &d->w[i]) && same_bits(a->w[i], b->w[i], &d->w[i]);
+  for (int i = 0; i < d->nw; i++)
+    same = same && same_bits(a->dw[i], b->dw[i], &d->w[i]) && same_bits(a->w[i], b->w[i], &d->w[i]);
   return same;
 }
 
@@ -147,11 +153,12 @@ static void check_in_place(suite *s, lur_device *device, const op_case *c, const
   if (backward && dx & 1u) try(s, device, c, in, expected, (variant){"dx in place", dx, dw, 0, false, true});
 }
 
-static void check_twice(suite *s, lur_device *device, const op_case *c, const inputs *in, const variant *v, const outputs *first) {
+static void check_twice(suite *s, lur_device *device, const op_case *c, const inputs *in, const variant *v,
+                        const outputs *first) {
   outputs again;
   if (!device->backend->host_memory || !variant_run(s, device, c, in, v, &again)) return;
-  suite_expect(s, same_outputs(&c->desc, first, &again), "%s '%s' on %s: other bits the second time", lur_op_kind_name(c->desc.kind),
-               c->name, device->name);
+  suite_expect(s, same_outputs(&c->desc, first, &again), "%s '%s' on %s: other bits the second time",
+               lur_op_kind_name(c->desc.kind), c->name, device->name);
   outputs_free(&again);
 }
 
@@ -212,8 +219,9 @@ void suite_reject(suite *s, const char *name, const lur_op_desc *desc, lur_statu
     lur_op op;
     lur_status got = lur_op_plan(s->devices[k], desc, &op);
     bool named = strstr(lur_last_error(), lur_op_kind_name(desc->kind)) && strstr(lur_last_error(), text);
-    suite_expect(s, got == status && named, "%s on %s: %s '%s', expected %s and a message with '%s'", name, s->devices[k]->name,
-                 lur_status_name(got), got == LUR_OK ? "" : lur_last_error(), lur_status_name(status), text);
+    suite_expect(s, got == status && named, "%s on %s: %s '%s', expected %s and a message with '%s'", name,
+                 s->devices[k]->name, lur_status_name(got), got == LUR_OK ? "" : lur_last_error(),
+                 lur_status_name(status), text);
     if (got == LUR_OK) lur_op_release(&op);
   }
 }

@@ -32,11 +32,11 @@ typedef struct op_case {
   char name[96];
   lur_op_desc desc;
   fill x[LUR_MAX_OPERANDS], w[LUR_MAX_WEIGHTS];
-  int32_t limit;      /* i32 operands: 0..limit-1 */
-  double eps, atol;   /* of devices against ref: eps * (|ref| + rms(ref)) + atol; 0: suite's */
-  double step;        /* of finite differences; 0: the suite's */
-  double slope_atol;  /* of finite differences: added to 1e-3 * (|g| + rms(g)); 0: the suite's */
-  bool optional;      /* a device may answer LUR_EUNSUPPORTED */
+  int32_t limit;     /* i32 operands: 0..limit-1 */
+  double eps, atol;  /* of devices against ref: eps * (|ref| + rms(ref)) + atol; 0: suite's */
+  double step;       /* of finite differences; 0: the suite's */
+  double slope_atol; /* of finite differences: added to 1e-3 * (|g| + rms(g)); 0: the suite's */
+  bool optional;     /* a device may answer LUR_EUNSUPPORTED */
 } op_case;
 
 typedef struct suite suite;
@@ -75,8 +75,8 @@ bool suite_run(suite *s, lur_device *device, const lur_op_desc *desc, const plai
 /* One check: counted, and printed when it failed. */
 bool suite_expect(suite *s, bool ok, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* |got - expected| <= atol + eps * |expected| for all. */
-void suite_near(suite *s, const char *what, const lur_device *device, const float *got, const double *expected, int64_t count,
-                double atol, double eps);
+void suite_near(suite *s, const char *what, const lur_device *device, const float *got, const double *expected,
+                int64_t count, double atol, double eps);
 
 /* Uniform numbers, the same on each run: a function of (key, index). */
 double suite_uniform(uint64_t key, int64_t index);

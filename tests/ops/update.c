@@ -9,7 +9,8 @@ enum { SLOTS = 3, STEPS = 4 };
 
 static const int64_t counts[SLOTS] = {1, 37, 70003};
 
-/* A case: an update, and what differs from slot to slot. lr_scale and weight_decay of slot i are multiplied by i + 1. */
+/* A case: an update, and what differs from slot to slot. lr_scale and weight_decay of slot i are multiplied by i + 1.
+ */
 typedef struct row {
   const char *name;
   lur_update u;
@@ -22,19 +23,59 @@ static const row rows[] = {
     {"sgd momentum", {.rule = LUR_SGD, .lr = 0.01, .momentum = 0.9, .gradient_scale = 1}, 1, 0},
     {"sgd nesterov", {.rule = LUR_SGD, .lr = 0.01, .momentum = 0.9, .nesterov = true, .gradient_scale = 1}, 1, 0},
     {"sgd everything",
-     {.rule = LUR_SGD, .lr = 0.01, .momentum = 0.9, .nesterov = true, .gradient_scale = 0.5f, .clip_value = 0.3f}, 0.25f, 0.02f},
+     {.rule = LUR_SGD, .lr = 0.01, .momentum = 0.9, .nesterov = true, .gradient_scale = 0.5f, .clip_value = 0.3f},
+     0.25f,
+     0.02f},
     {"adam", {.rule = LUR_ADAM, .lr = 1e-3, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .gradient_scale = 1}, 1, 0},
     {"adam everything",
-     {.rule = LUR_ADAM, .lr = 1e-3, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .gradient_scale = 3, .clip_value = 0.5f}, 0.5f, 0.01f},
-    {"adamw", {.rule = LUR_ADAMW, .lr = 1e-3, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .gradient_scale = 1}, 1, 0.01f},
+     {.rule = LUR_ADAM,
+      .lr = 1e-3,
+      .beta1 = 0.9,
+      .beta2 = 0.999,
+      .epsilon = 1e-8,
+      .gradient_scale = 3,
+      .clip_value = 0.5f},
+     0.5f,
+     0.01f},
+    {"adamw",
+     {.rule = LUR_ADAMW, .lr = 1e-3, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .gradient_scale = 1},
+     1,
+     0.01f},
     {"adamw everything",
-     {.rule = LUR_ADAMW, .lr = 1e-3, .beta1 = 0.8, .beta2 = 0.99, .epsilon = 1e-6, .gradient_scale = 0.1f, .clip_value = 0.05f}, 2, 0.1f},
+     {.rule = LUR_ADAMW,
+      .lr = 1e-3,
+      .beta1 = 0.8,
+      .beta2 = 0.99,
+      .epsilon = 1e-6,
+      .gradient_scale = 0.1f,
+      .clip_value = 0.05f},
+     2,
+     0.1f},
     {"nadam",
-     {.rule = LUR_NADAM, .lr = 2e-3, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .m_scale = 1.7, .g_scale = 0.6, .v_scale = 500,
-      .gradient_scale = 1}, 1, 0},
+     {.rule = LUR_NADAM,
+      .lr = 2e-3,
+      .beta1 = 0.9,
+      .beta2 = 0.999,
+      .epsilon = 1e-8,
+      .m_scale = 1.7,
+      .g_scale = 0.6,
+      .v_scale = 500,
+      .gradient_scale = 1},
+     1,
+     0},
     {"nadam everything",
-     {.rule = LUR_NADAM, .lr = 2e-3, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .m_scale = 1.7, .g_scale = 0.6, .v_scale = 500,
-      .gradient_scale = 2, .clip_value = 0.7f}, 0.5f, 0.03f},
+     {.rule = LUR_NADAM,
+      .lr = 2e-3,
+      .beta1 = 0.9,
+      .beta2 = 0.999,
+      .epsilon = 1e-8,
+      .m_scale = 1.7,
+      .g_scale = 0.6,
+      .v_scale = 500,
+      .gradient_scale = 2,
+      .clip_value = 0.7f},
+     0.5f,
+     0.03f},
 };
 
 /* One element in double: the expected values. */
@@ -55,10 +96,8 @@ static void step_element(const lur_update *u, double lr, double decay, bool mome
   e->m = u->beta1 * e->m + (1 - u->beta1) * g;
   e->v = u->beta2 * e->v + (1 - u->beta2) * g * g;
   if (u->rule == LUR_ADAMW) e->p *= 1 - lr * decay;
-  if (u->rule == LUR_NADAM)
-    e->p -= lr * (u->g_scale * g + u->m_scale * e->m) / (sqrt(u->v_scale * e->v) + u->epsilon);
-  else
-    e->p -= lr * e->m / (sqrt(e->v) + u->epsilon);
+  if (u->rule == LUR_NADAM) e->p -= lr * (u->g_scale * g + u->m_scale * e->m) / (sqrt(u->v_scale * e->v) + u->epsilon);
+  else e->p -= lr * e->m / (sqrt(e->v) + u->epsilon);
 }
 
 /* The device's side of one slot. */
@@ -88,8 +127,8 @@ static void arrays_free(arrays *a) {
   free(a->host);
 }
 
-static void compare(suite *s, lur_device *device, const char *name, const char *role, const buffer *b, arrays *a, int slot,
-                    const double *expected) {
+static void compare(suite *s, lur_device *device, const char *name, const char *role, const buffer *b, arrays *a,
+                    int slot, const double *expected) {
   char what[96];
   bool intact = false;
   snprintf(what, sizeof what, "%s, slot %d: %s", name, slot, role);
@@ -102,11 +141,13 @@ static void compare(suite *s, lur_device *device, const char *name, const char *
 static void check_slot(suite *s, lur_device *device, const row *r, int slot, arrays *a) {
   size_t n = (size_t)counts[slot];
   bool momentum = r->u.rule == LUR_SGD && r->u.momentum != 0, adaptive = r->u.rule != LUR_SGD;
-  double *p = check_alloc(n * sizeof(double)), *m = check_alloc(n * sizeof(double)), *v = check_alloc(n * sizeof(double));
+  double *p = check_alloc(n * sizeof(double)), *m = check_alloc(n * sizeof(double)),
+         *v = check_alloc(n * sizeof(double));
   double lr = r->u.lr * (double)r->lr_scale * (slot + 1), decay = (double)r->weight_decay * (slot + 1);
   for (size_t i = 0; i < n; i++) {
     element e = {(double)start_value(slot, (int64_t)i), 0, 0};
-    for (int t = 0; t < STEPS; t++) step_element(&r->u, lr, decay, momentum, (double)gradient_value(slot, (int64_t)i), &e);
+    for (int t = 0; t < STEPS; t++)
+      step_element(&r->u, lr, decay, momentum, (double)gradient_value(slot, (int64_t)i), &e);
     p[i] = e.p, m[i] = e.m, v[i] = e.v;
   }
   compare(s, device, r->name, "p", &a->p, a, slot, p);
@@ -125,8 +166,12 @@ static void check_row(suite *s, lur_device *device, const row *r) {
   for (int k = 0; k < SLOTS && status == LUR_OK; k++) {
     status = arrays_new(device, k, &a[k]);
     bool momentum = r->u.rule != LUR_SGD || r->u.momentum != 0;
-    slots[k] = (lur_slot){buffer_data(&a[k].p), buffer_data(&a[k].g), momentum ? buffer_data(&a[k].m) : NULL,
-                          r->u.rule != LUR_SGD ? buffer_data(&a[k].v) : NULL, counts[k], r->lr_scale * (float)(k + 1),
+    slots[k] = (lur_slot){buffer_data(&a[k].p),
+                          buffer_data(&a[k].g),
+                          momentum ? buffer_data(&a[k].m) : NULL,
+                          r->u.rule != LUR_SGD ? buffer_data(&a[k].v) : NULL,
+                          counts[k],
+                          r->lr_scale * (float)(k + 1),
                           r->weight_decay * (float)(k + 1)};
   }
   for (int t = 0; t < STEPS && status == LUR_OK; t++) status = lur_device_update(device, &r->u, slots, SLOTS);
@@ -149,8 +194,15 @@ static void nadam_golden(suite *s, lur_device *device) {
   for (int t = 1; t <= 3; t++) {
     double now = 0.9 * (1 - 0.5 * pow(0.96, 0.004 * t)), next = 0.9 * (1 - 0.5 * pow(0.96, 0.004 * (t + 1)));
     schedule *= now;
-    lur_update u = {.rule = LUR_NADAM, .lr = 0.002, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .m_scale = next / (1 - schedule * next),
-                    .g_scale = (1 - now) / (1 - schedule), .v_scale = 1 / (1 - pow(0.999, t)), .gradient_scale = 1};
+    lur_update u = {.rule = LUR_NADAM,
+                    .lr = 0.002,
+                    .beta1 = 0.9,
+                    .beta2 = 0.999,
+                    .epsilon = 1e-8,
+                    .m_scale = next / (1 - schedule * next),
+                    .g_scale = (1 - now) / (1 - schedule),
+                    .v_scale = 1 / (1 - pow(0.999, t)),
+                    .gradient_scale = 1};
     float got = 0;
     bool intact = false;
     ok = lur_device_update(device, &u, &slot, 1) == LUR_OK && buffer_read(&p, &got, &intact) == LUR_OK && intact;
@@ -174,9 +226,10 @@ static void check_norm(suite *s, lur_device *device) {
   }
   if (status == LUR_OK) status = lur_device_gradient_norm(device, slots, SLOTS, &sum);
   if (status == LUR_OK) status = lur_device_gradient_norm(device, slots, SLOTS, &again);
-  suite_expect(s, status == LUR_OK && fabs(sum - expected) <= 1e-6 * expected, "gradient_norm on %s: %.12g, expected %.12g", device->name,
-               sum, expected);
-  suite_expect(s, sum == again || !device->backend->host_memory, "gradient_norm on %s: other bits the second time", device->name);
+  suite_expect(s, status == LUR_OK && fabs(sum - expected) <= 1e-6 * expected,
+               "gradient_norm on %s: %.12g, expected %.12g", device->name, sum, expected);
+  suite_expect(s, sum == again || !device->backend->host_memory, "gradient_norm on %s: other bits the second time",
+               device->name);
   if (status == LUR_OK) status = lur_device_gradient_norm(device, slots, 0, &sum);
   suite_expect(s, status == LUR_OK && sum == 0, "gradient_norm on %s: %g over no slots", device->name, sum);
   for (int k = 0; k < SLOTS; k++) arrays_free(&a[k]);

@@ -1,5 +1,5 @@
-/* variant.c - runs one case in one way: everything a kernel may touch stands between guards, everything it must not read
- * is NaN, and everything it must not write is compared afterwards. */
+/* variant.c - runs one case in one way: everything a kernel may touch stands between guards, everything it must not
+ * read is NaN, and everything it must not write is compared afterwards. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,10 +24,8 @@ static lur_status take(const buffer *b, const char *role, int index, float **hos
   void *data = host ? check_alloc(b->bytes) : NULL;
   lur_status status = buffer_read(b, data, &intact);
   if (status == LUR_OK && !intact) status = lur_fail(LUR_EDEVICE, "wrote outside %s[%d]", role, index);
-  if (status != LUR_OK)
-    free(data);
-  else if (host)
-    *host = data;
+  if (status != LUR_OK) free(data);
+  else if (host) *host = data;
   return status;
 }
 
@@ -40,7 +38,9 @@ static lur_status unchanged(const buffer *b, const char *role, int index, const 
   return same ? LUR_OK : lur_fail(LUR_EDEVICE, "changed %s[%d], which it may only read", role, index);
 }
 
-static bool moves(const lur_op_desc *d, int weight) { return d->kind == LUR_OP_BATCHNORM && d->u.batchnorm.batch && weight >= 2; }
+static bool moves(const lur_op_desc *d, int weight) {
+  return d->kind == LUR_OP_BATCHNORM && d->u.batchnorm.batch && weight >= 2;
+}
 
 static lur_status forward(stage *g, const op_case *c, const inputs *in, const variant *v, outputs *out) {
   const lur_op_desc *d = &c->desc;
@@ -118,7 +118,8 @@ static lur_status backward(stage *g, const op_case *c, const inputs *in, const v
   return take(&g->scratch, "scratch", 0, NULL);
 }
 
-static lur_status run(stage *g, lur_device *device, const op_case *c, const inputs *in, const variant *v, outputs *out) {
+static lur_status run(stage *g, lur_device *device, const op_case *c, const inputs *in, const variant *v,
+                      outputs *out) {
   lur_op_desc desc = c->desc;
   desc.want_dx = v->want_dx;
   desc.want_dw = v->want_dw;
