@@ -42,8 +42,10 @@ static lur_status set_weights(const lur_run *run, const lur_plan_op *op, lur_arg
     LUR_TRY(lur_folded_refresh(op->folded, run->options.device));
     args->w[0] = lur_tensor_address(op->folded->kernel);
     args->w[1] = lur_tensor_address(op->folded->shift);
+    args->version = op->folded->versions;
     return LUR_OK;
   }
+  args->version = 1;
   for (int i = 0; i < op->desc.nw; i++) {
     if (op->weights[i] < 0) continue;
     lur_tensor *value = op->layer->weights[op->weights[i]].value;
@@ -53,6 +55,7 @@ static lur_status set_weights(const lur_run *run, const lur_plan_op *op, lur_arg
                       lur_device_name(run->options.device));
     }
     args->w[i] = lur_tensor_address(value);
+    args->version += op->layer->weights[op->weights[i]].version;
   }
   return LUR_OK;
 }

@@ -36,6 +36,7 @@ typedef struct lur_args {
   void *saved;                /* op->saved_bytes, written by forward, kept until backward is done */
   void *scratch;              /* op->forward_scratch or backward_scratch bytes; dead after the call */
   uint64_t seed, step;        /* dropout's counters */
+  uint64_t version;           /* grows when the values in w[] change; a kernel may keep what it made of them. 0: not known */
 } lur_args;
 
 /* A planned op. plan fills everything below `desc`; forward and backward never allocate. */

@@ -100,6 +100,7 @@ static lur_status plan(lur_op *op) {
   c->parts = cpu_parts(c->y_count / c->s.co);
   unsigned post = (d->nw == 2 ? LUR_DNN_BIAS : 0u) | (d->u.conv.relu && d->nx == 1 ? LUR_DNN_RELU : 0u);
   lur_status status = lur_dnn_conv_forward(cpu_dnn(op), &c->s, false, post, &c->forward);
+  if (status == LUR_OK && !(d->want_dw & 1u)) status = lur_dnn_keep_weights(c->forward);
   if (status == LUR_OK) op->forward_scratch = lur_dnn_scratch(c->forward);
   if (status == LUR_OK && cpu_wants(op)) status = plan_backward(op, c);
   if (status == LUR_OK) return LUR_OK;
@@ -123,7 +124,8 @@ static lur_status forward(lur_op *op, const lur_args *args) {
                             .weights = args->w[0],
                             .bias = op->desc.nw == 2 ? args->w[1] : NULL,
                             .dst = args->y,
-                            .scratch = args->scratch};
+                            .scratch = args->scratch,
+                            .version = args->version};
   LUR_TRY(lur_dnn_run(c->forward, &run));
   if (op->desc.nx == 2) add_residual(op, args->x[1], args->y);
   return LUR_OK;

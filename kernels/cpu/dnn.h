@@ -47,7 +47,12 @@ lur_status lur_dnn_matmul(lur_dnn *dnn, int64_t m, int64_t n, int64_t k, lur_dnn
 typedef struct lur_dnn_args {
   const void *src, *weights, *bias, *residual;
   void *dst, *scratch;
+  uint64_t version; /* of the weights; see lur_args */
 } lur_dnn_args;
+
+/* Weights that seldom change: the call keeps its packed copy of them, in memory of its own, and makes it anew only when
+   the version differs. Before the first run and before scratch is asked for. */
+lur_status lur_dnn_keep_weights(lur_dnn_call *call);
 
 size_t lur_dnn_scratch(const lur_dnn_call *call); /* bytes; 0 for NULL */
 /* The name oneDNN gives to the implementation it chose, "brgconv_1x1:avx512_core". */

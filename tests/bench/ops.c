@@ -197,6 +197,7 @@ static result measure(lur_device *device, const row *r, int batch, bool training
   out.bytes += (double)bytes_of(&d.y);
   args.scratch = owned[n++] = filled(device, op.forward_scratch > op.backward_scratch ? op.forward_scratch : op.backward_scratch);
   args.saved = owned[n++] = filled(device, op.saved_bytes);
+  args.version = training ? 0 : 1; /* weights stay the same at inference only */
   out.flops = lur_op_flops(&d);
   out.forward = best_time(device, &op, op.kernel->forward, &args);
   if (training) {
