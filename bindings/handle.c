@@ -51,6 +51,12 @@ lur_context *volatile *lur_state_context_slot(lua_State *L) { return &state_of(L
 
 int64_t lur_state_open_handles(lua_State *L) { return state_of(L)->open; }
 
+void lur_state_unhook(lua_State *L) {
+  lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);
+  lua_sethook(lua_tothread(L, -1), NULL, 0, 0);
+  lua_pop(L, 1);
+}
+
 void lur_state_charge(lua_State *L, size_t bytes) {
   size_t kb = bytes / 1024;
   if (kb > 0) lua_gc(L, LUA_GCSTEP, kb > INT_MAX / 2 ? INT_MAX / 2 : (int)kb);
@@ -262,7 +268,7 @@ int lur_raise(lua_State *L, const char *format, ...) {
 
 void lur_check(lua_State *L, lur_status status) {
   if (status == LUR_OK) return;
-  if (status == LUR_EINTERRUPTED) lua_sethook(L, NULL, 0, 0); /* the program's Ctrl-C hook would raise a second time */
+  if (status == LUR_EINTERRUPTED) lur_state_unhook(L); /* or it would raise a second time */
   const char *message = lur_last_error();
   lur_raise(L, "%s", message[0] != '\0' ? message : lur_status_name(status));
 }

@@ -54,6 +54,9 @@ lur_context *lur_state_context(lua_State *L);
 lur_context *volatile *lur_state_context_slot(lua_State *L);
 int64_t lur_state_open_handles(lua_State *L);
 
+/* Takes away the debug hook that the program's Ctrl-C sets: whoever takes an interrupt request back calls it. */
+void lur_state_unhook(lua_State *L);
+
 /* Tells the collector about memory it cannot see. The only place that does. */
 void lur_state_charge(lua_State *L, size_t bytes);
 

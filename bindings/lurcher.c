@@ -73,7 +73,9 @@ static int interrupt(lua_State *L) {
 }
 
 static int interrupted(lua_State *L) {
-  lua_pushboolean(L, lur_context_check_interrupt(lur_state_context(L)) == LUR_EINTERRUPTED);
+  bool asked = lur_context_check_interrupt(lur_state_context(L)) == LUR_EINTERRUPTED;
+  if (asked) lur_state_unhook(L);
+  lua_pushboolean(L, asked);
   return 1;
 }
 

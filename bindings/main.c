@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "modules.h"
@@ -20,26 +21,45 @@ static lua_State *volatile running; /* the state a Ctrl-C is for; NULL: nobody's
 static lur_context *volatile *context_slot;
 static pthread_t main_thread;
 static volatile sig_atomic_t interrupted;
+static volatile int64_t first_seen; /* ms, when the hook first met the request; 0: not yet */
 static bool trace;
 
 /* ---- Ctrl-C ---- */
 
+enum { GRACE_MS = 50 };
+
+static int64_t now_ms(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* Called at every instruction after a Ctrl-C, until somebody takes the request back: lurcher.interrupted(), as fit does
+   between steps, or a run that raises. Who runs Lua for GRACE_MS and does not ask is interrupted here. */
 static void stop(lua_State *L, lua_Debug *ar) {
   (void)ar;
+  if (first_seen == 0) first_seen = now_ms();
+  if (now_ms() - first_seen < GRACE_MS) return;
   lua_sethook(L, NULL, 0, 0);
-  if (*context_slot != NULL) lur_context_check_interrupt(*context_slot); /* taken back: it arrives here */
+  if (*context_slot != NULL) lur_context_check_interrupt(*context_slot);
   luaL_error(L, "interrupted");
 }
 
-/* A second Ctrl-C ends the process: what is written is written whole (temporary file and rename). */
+/* A second Ctrl-C while the first still waits ends the process: what is written is written whole (temporary file and
+   rename). */
 static void on_interrupt(int signal_number) {
   if (!pthread_equal(pthread_self(), main_thread)) { /* a worker got it */
     pthread_kill(main_thread, signal_number);
     return;
   }
-  signal(signal_number, SIG_DFL);
+  if (running != NULL && lua_gethook(running) == stop) {
+    signal(signal_number, SIG_DFL);
+    raise(signal_number);
+    return;
+  }
   interrupted = 1;
-  if (context_slot != NULL && *context_slot != NULL) lur_context_interrupt(*context_slot);
+  first_seen = 0;
+  if (*context_slot != NULL) lur_context_interrupt(*context_slot);
   if (running != NULL) lua_sethook(running, stop, LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1);
 }
 

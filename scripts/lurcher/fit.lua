@@ -85,12 +85,23 @@ local function batches(loader, n, skip)
   return loader:epoch(n, skip)
 end
 
+--- Calls run:train or run:evaluate; nil after a Ctrl-C, which the engine raises before a step or in the middle of an
+-- inference, never in the middle of a training step.
+local function ask(run, method, batch)
+  local good, results = pcall(run[method], run, batch)
+  if good then return results end
+  if tostring(results):find "interrupted$" then return nil end
+  error(results, 0)
+end
+
 --- Weighted means of run:evaluate over a loader, without a prefix: { loss = , acc = , ... } and the samples seen.
 -- `steps`: batches at most. Returns nil, "interrupted" after a Ctrl-C.
 function fit.evaluate(run, loader, steps)
   local total, step = new_means(), 0
   for batch in batches(loader, 0, 0) do
-    total:add(run:evaluate(batch))
+    local results = ask(run, "evaluate", batch)
+    if not results then return nil, "interrupted" end
+    total:add(results)
     step = step + 1
     if lurcher.interrupted() then return nil, "interrupted" end
     if step == steps then break end
@@ -198,7 +209,11 @@ local function train_epoch(state, callbacks, sums, options)
   local logs = {}
   if state.step ~= options.steps then
     for batch in batches(state.loader, state.epoch, state.step) do
-      logs.batch = state.run:train(batch)
+      logs.batch = ask(state.run, "train", batch)
+      if not logs.batch then
+        state.interrupted = true
+        return
+      end
       sums:add(logs.batch)
       state.step = state.step + 1
       state.seconds, state.samples = lurcher.time() - started, sums.samples - before

@@ -69,17 +69,42 @@ test("a fault of ours shows where, a user's mistake does not", function()
   expect(program .. " single_model --no-such-option", "^lurcher[^<]*unknown option '%-%-no%-such%-option'[^<]*$", 2)
 end)
 
+--- Runs a script that says "ready", sends it Ctrl-C, and returns what it wrote and its exit code.
+local function interrupted(name, text)
+  local script = write(name, text)
+  local runner = write("runner.sh", ([[
+    set -m
+    %s '%s' > '%s/out' 2>&1 &
+    while ! grep -q ready '%s/out' 2>/dev/null; do sleep 0.05; done
+    sleep 0.2
+    kill -INT $!
+    wait $!
+    code=$?
+    cat '%s/out'
+    exit $code]]):format(program, script, folder, folder, folder))
+  os.remove(folder .. "/out")
+  return harness.run("bash '" .. runner .. "'")
+end
+
 test("Ctrl-C ends a script with its <close> done, exit code 130", function()
-  local script = write("loop.lua", [[
+  local output, code = interrupted("loop.lua", [[
     local guard <close> = setmetatable({}, { __close = function() print "closed" end })
     io.stdout:write("ready\n"):flush()
     while true do end]])
-  local command = "%s '%s' > '%s/out' 2>&1 & pid=$!; while ! grep -q ready '%s/out' 2>/dev/null; do sleep 0.05; done; " ..
-    "kill -INT $pid; wait $pid; code=$?; cat '%s/out'; exit $code"
-  local output, code = harness.run("bash -c " .. "\"set -m; " .. command:format(program, script, folder, folder, folder)
-    :gsub("%$", "\\$") .. "\"")
-  assert(output == "ready\nclosed\nlurcher: " .. script .. ":3: interrupted\n" or output:find "interrupted", output)
-  assert(output:find "closed" and code == 130, output .. tostring(code))
+  assert(output:find "^ready\nclosed\nlurcher: interrupted\n$" and code == 130, output .. tostring(code))
+end)
+
+test("Ctrl-C lets fit end between steps, its callbacks called", function()
+  local output, code = interrupted("fit.lua", [[
+    local lurcher, fit = require "lurcher", require "lurcher.fit"
+    local nn = lurcher.nn
+    local run = nn.model(nn.dense{ 2, name = "y" }(nn.input("x", 3))):compile{ optimizer = "sgd", loss = "mean_squared_error" }
+    local batches = { { x = lurcher.ones(4, 3), y = lurcher.ones(4, 2) } }
+    local history = fit(run, batches, { epochs = 1e9, valid = batches, progress = false, {
+      on_epoch_end = function(_, epoch) if epoch == 5 then io.stdout:write("ready\n"):flush() end end,
+      on_train_end = function() print "end" end } })
+    print(history.interrupted, #history > 5)]])
+  assert(output == "ready\nend\ntrue\ttrue\n" and code == 0, output .. tostring(code))
 end)
 
 test("the module in a stock lua5.4", function()
