@@ -313,8 +313,10 @@ const lur_class lur_set_class = {.name = "lurcher.dataset", .release = release_s
 
 int lur_open_data(lua_State *L) {
   static const luaL_Reg functions[] = {{"folder", data_folder}, {"flat", data_flat}, {"loader", lur_data_loader},
+                                       {"augment", lur_data_augment}, {"augment_options", lur_data_augment_options},
                                        {"random", lur_data_random}, {"numpy_random", lur_data_numpy_random}, {NULL, NULL}};
   lur_class_register(L, &lur_set_class);
+  lur_class_register(L, &lur_augment_class);
   lur_register_random(L);
   lur_register_loader(L);
   luaL_newlib(L, functions);

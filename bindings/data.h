@@ -6,11 +6,15 @@
 #include "args.h"
 #include "handle.h"
 
-extern const lur_class lur_set_class, lur_loader_class, lur_random_class, lur_numpy_random_class;
+extern const lur_class lur_set_class, lur_loader_class, lur_random_class, lur_numpy_random_class, lur_augment_class;
 
 /* data.loader{...}; registers what it needs. */
 void lur_register_loader(lua_State *L);
 int lur_data_loader(lua_State *L);
+
+/* data.augment{...} and data.augment_options(). */
+int lur_data_augment(lua_State *L);
+int lur_data_augment_options(lua_State *L);
 
 /* data.random(seed, stream) and data.numpy_random(seed). */
 void lur_register_random(lua_State *L);

@@ -72,6 +72,7 @@ static void read_options(lua_State *L, lur_loader_options *o) {
   o->prefetch = (int)lur_args_int(L, 1, owner, "prefetch", 4, 1, 256);
   o->seed = (uint64_t)lur_args_int(L, 1, owner, "seed", (int64_t)lur_context_get_seed(lur_state_context(L)), INT64_MIN, INT64_MAX);
   o->strict = lur_args_bool(L, 1, owner, "strict", false);
+  o->augment = read_handle(L, "augment", &lur_augment_class);
   o->random = read_handle(L, "random", &lur_numpy_random_class);
   lua_getfield(L, 1, "device");
   o->device = lur_args_device(L, -1);
@@ -122,7 +123,7 @@ static void make_environment(lua_State *L, int handle, const lur_loader_options 
 }
 
 int lur_data_loader(lua_State *L) {
-  static const char *const known[] = {"sampler", "batch", "shuffle", "size", "preprocess", "resize", "workers", "prefetch",
+  static const char *const known[] = {"sampler", "batch", "shuffle", "size", "augment", "preprocess", "resize", "workers", "prefetch",
                                       "seed", "strict", "images", "targets", "drop_last", "channels", "exif", "max_pixels", "random",
                                       "device", NULL};
   lua_settop(L, 1);
@@ -498,9 +499,11 @@ static int loader_tostring(lua_State *L) {
     return 1;
   }
   push_environment(L, 1);
-  lua_getfield(L, -1, "set");
-  lua_getfield(L, -2, "batch");
-  lua_pushfstring(L, "lurcher.loader, batches of %I from %s", lua_tointeger(L, -1), luaL_tolstring(L, -2, NULL));
+  lua_getfield(L, -1, "batch");
+  lua_Integer batch = lua_tointeger(L, -1);
+  lua_getfield(L, -2, "set");
+  const char *set = luaL_tolstring(L, -1, NULL);
+  lua_pushfstring(L, "lurcher.loader, batches of %I from %s", (LUAI_UACINT)batch, set);
   return 1;
 }
 

@@ -326,7 +326,9 @@ int lur_dataset_format(const lur_dataset *d, char *text, size_t capacity) {
     if (lur_dataset_class_size(d, c) > lur_dataset_class_size(d, most)) most = c;
   }
   append(text, capacity, &length, "%s: %lld pictures", d->source, (long long)d->size);
-  if (d->nclasses)
+  if (d->nclasses && lur_dataset_class_size(d, least) == lur_dataset_class_size(d, most))
+    append(text, capacity, &length, ", %d classes of %lld", d->nclasses, (long long)lur_dataset_class_size(d, most));
+  else if (d->nclasses)
     append(text, capacity, &length, ", %d classes of %lld (%s) to %lld (%s)", d->nclasses, (long long)lur_dataset_class_size(d, least),
            d->classes[least], (long long)lur_dataset_class_size(d, most), d->classes[most]);
   if (bare) append(text, capacity, &length, ", %lld without a class", (long long)bare);

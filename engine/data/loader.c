@@ -34,13 +34,17 @@ typedef struct field {
   int32_t *actual;  /* the picture that is really there; a pool buffer, becomes the batch's indices */
   int32_t *classes; /* likewise */
   float *images;    /* likewise */
+  float *targets;   /* likewise; NULL without mixing */
+  lur_params *params; /* drawn when pushed, from NumPy's stream; NULL: the worker draws. Owned */
   row_notes *notes; /* owned */
 } field;
 
 typedef struct job {
   int nfields;
   field fields[LUR_MAX_LOAD_FIELDS];
-  int64_t rows, next, done; /* over all fields; behind the lock */
+  int64_t number;           /* of the batch in its epoch */
+  int64_t rows, next, made; /* over all fields; behind the lock */
+  bool done;                /* mixed too; behind the lock */
   lur_status status;        /* of the first row, in row order, that failed; behind the lock */
   int64_t failed_row;
   char message[512];
@@ -55,6 +59,9 @@ struct lur_loader {
   int64_t epoch;
   lur_pool *pool;
   uint32_t *draws; /* of each picture in this epoch; the owner's */
+  int64_t batches; /* pushed or skipped in this epoch; the owner's */
+  lur_augment *augment;     /* NULL: none */
+  lur_numpy_random *random; /* NULL: Philox */
 
   pthread_mutex_t lock;
   pthread_cond_t work, done;
@@ -102,13 +109,13 @@ static void note(row_notes *notes, int64_t index) {
 static bool is_damage(lur_status status) { return status == LUR_EIO || status == LUR_EFORMAT; }
 
 /* One attempt; known damage is not read again, so that each file is opened once. */
-static lur_status try_picture(lur_loader *l, lur_workspace *w, int64_t index, row_notes *notes, float *out) {
+static lur_status try_picture(lur_loader *l, lur_workspace *w, int64_t index, const lur_params *params, row_notes *notes, float *out) {
   char message[512] = "";
   if (known_bad(l, index, message, sizeof message)) {
     note(notes, index);
     return lur_fail(LUR_EFORMAT, "%s", message);
   }
-  lur_status status = lur_sample_make(w, &l->settings, l->dataset->items[index].path, out);
+  lur_status status = lur_sample_make(w, &l->settings, l->dataset->items[index].path, params, out);
   if (!is_damage(status)) return status;
   remember_bad(l, index, lur_last_error());
   note(notes, index);
@@ -117,12 +124,12 @@ static lur_status try_picture(lur_loader *l, lur_workspace *w, int64_t index, ro
 
 /* Tries the n candidates from a place that depends on the row alone. *found: the one that served. */
 static lur_status try_candidates(lur_loader *l, lur_workspace *w, const int64_t *list, int64_t n, uint64_t key, int64_t asked,
-                                 row_notes *notes, float *out, int64_t *found) {
+                                 const lur_params *params, row_notes *notes, float *out, int64_t *found) {
   lur_status status = LUR_EFORMAT;
   for (int64_t k = 0; k < n; k++) {
     int64_t at = (int64_t)((key + (uint64_t)k) % (uint64_t)n), index = list ? list[at] : at;
     if (index == asked) continue;
-    status = try_picture(l, w, index, notes, out);
+    status = try_picture(l, w, index, params, notes, out);
     if (!is_damage(status)) {
       *found = index;
       return status;
@@ -132,24 +139,41 @@ static lur_status try_candidates(lur_loader *l, lur_workspace *w, const int64_t 
 }
 
 /* Another picture of the class, or where that has none left, of the whole set. */
-static lur_status replace(lur_loader *l, lur_workspace *w, int64_t asked, int32_t draw, row_notes *notes, float *out, int64_t *found) {
+static lur_status replace(lur_loader *l, lur_workspace *w, int64_t asked, int32_t draw, const lur_params *params, row_notes *notes, float *out,
+                          int64_t *found) {
   const lur_dataset *d = l->dataset;
   int c = d->items[asked].class_id;
   uint64_t key = lur_random_mix(lur_random_mix(l->seed ^ (uint64_t)asked) + (uint64_t)l->epoch * 0x10001u + (uint64_t)draw) >> 1;
   lur_status status = LUR_EFORMAT;
   if (c >= 0)
-    status = try_candidates(l, w, d->class_items + d->class_start[c], lur_dataset_class_size(d, c), key, asked, notes, out, found);
-  if (is_damage(status)) status = try_candidates(l, w, NULL, d->size, key, asked, notes, out, found);
+    status = try_candidates(l, w, d->class_items + d->class_start[c], lur_dataset_class_size(d, c), key, asked, params, notes, out, found);
+  if (is_damage(status)) status = try_candidates(l, w, NULL, d->size, key, asked, params, notes, out, found);
   if (is_damage(status)) return lur_fail(LUR_EFORMAT, "%s: none of the %lld pictures can be read; the last: %s", d->source, (long long)d->size, lur_last_error());
   return status;
+}
+
+/* Numbers for this epoch: `high` is a picture's index, or a batch's field counted down from the top. */
+static lur_source source_at(const lur_loader *l, uint64_t high, uint64_t low) {
+  return (lur_source){.key = lur_random_mix(lur_random_mix(l->seed) ^ (uint64_t)l->epoch), .high = high, .low = low << 32};
+}
+
+/* What augmentation does to this row; NULL without one. own holds what is drawn here. */
+static const lur_params *row_params(const lur_loader *l, const field *f, int64_t row, lur_params *own) {
+  if (!l->augment) return NULL;
+  if (f->params) return &f->params[row];
+  lur_source source = source_at(l, (uint64_t)f->asked[row], (uint64_t)f->draw[row]);
+  lur_augment_draw(l->augment, &source, l->settings.height, l->settings.width, own);
+  return own;
 }
 
 static lur_status make_row(lur_loader *l, lur_workspace *w, field *f, int64_t row) {
   size_t size = (size_t)l->settings.height * (size_t)l->settings.width * (size_t)l->settings.channels;
   float *out = f->images + (size_t)row * size;
   int64_t index = f->asked[row];
-  lur_status status = try_picture(l, w, index, &f->notes[row], out);
-  if (is_damage(status) && !l->strict) status = replace(l, w, index, f->draw[row], &f->notes[row], out, &index);
+  lur_params own;
+  const lur_params *params = row_params(l, f, row, &own);
+  lur_status status = try_picture(l, w, index, params, &f->notes[row], out);
+  if (is_damage(status) && !l->strict) status = replace(l, w, index, f->draw[row], params, &f->notes[row], out, &index);
   f->actual[row] = (int32_t)index;
   f->classes[row] = (int32_t)l->dataset->items[index].class_id;
   return status;
@@ -174,6 +198,17 @@ static field *locate(job *j, int64_t *row) {
   return f;
 }
 
+/* What needs the whole batch: mixup, cutmix. Only the worker that made the last row calls it. */
+static void mix_job(lur_loader *l, job *j) {
+  for (int i = 0; i < j->nfields; i++) {
+    field *f = &j->fields[i];
+    if (!f->targets) continue;
+    lur_source source = source_at(l, UINT64_MAX - (uint64_t)i, (uint64_t)j->number);
+    lur_mix_batch(l->augment, &source, f->n, l->settings.height, l->settings.width, l->settings.channels, f->images, f->classes,
+                  l->dataset->nclasses, f->targets);
+  }
+}
+
 /* Makes row `row` of j. The lock is held on entry and on return, not in between. */
 static void serve(lur_loader *l, lur_workspace *w, job *j, int64_t row) {
   bool dropped = atomic_load(&l->stop);
@@ -189,7 +224,17 @@ static void serve(lur_loader *l, lur_workspace *w, job *j, int64_t row) {
     j->failed_row = row;
     snprintf(j->message, sizeof j->message, "%s", dropped ? "stopped" : lur_last_error());
   }
-  if (++j->done == j->rows || l->busy == 0) pthread_cond_broadcast(&l->done);
+  if (++j->made == j->rows) {
+    if (j->status == LUR_OK && j->fields[0].targets) {
+      l->busy++;
+      pthread_mutex_unlock(&l->lock);
+      mix_job(l, j);
+      pthread_mutex_lock(&l->lock);
+      l->busy--;
+    }
+    j->done = true;
+  }
+  if (j->done || l->busy == 0) pthread_cond_broadcast(&l->done);
 }
 
 typedef struct start { /* what a new thread is told */
@@ -219,6 +264,8 @@ static void job_free(job *j) {
     free(f->asked);
     free(f->draw);
     free(f->notes);
+    free(f->params);
+    lur_pool_give(f->targets, 0);
     lur_pool_give(f->actual, 0);
     lur_pool_give(f->classes, 0);
     lur_pool_give(f->images, 0);
@@ -261,6 +308,8 @@ static lur_status start_threads(lur_loader *l) {
   return status;
 }
 
+static bool mixes(const lur_augment *augment) { return augment && (augment->s.mixup > 0 || augment->s.cutmix > 0); }
+
 static lur_status check_options(const lur_dataset *d, const lur_loader_options *o) {
   if (d->size == 0) return lur_fail(LUR_EARG, "loader: the dataset (%s) is empty", d->source);
   if (o->height < 1 || o->width < 1 || o->height > MAX_SIDE || o->width > MAX_SIDE)
@@ -269,6 +318,8 @@ static lur_status check_options(const lur_dataset *d, const lur_loader_options *
     return lur_fail(LUR_EARG, "loader: channels 3 or 1 expected, got %d", o->channels);
   if (o->channels == 1 && o->preprocess == LUR_PREPROCESS_CAFFE)
     return lur_fail(LUR_EARG, "loader: preprocess 'caffe' needs 3 channels, got 1");
+  if (o->augment && mixes(o->augment) && d->nclasses == 0)
+    return lur_fail(LUR_EARG, "loader: mixup and cutmix need classes, and %s has none", d->source);
   if (o->workers > MAX_WORKERS) return lur_fail(LUR_EARG, "loader: at most %d workers, got %d", MAX_WORKERS, o->workers);
   if (o->prefetch < 0 || o->prefetch > MAX_PREFETCH) return lur_fail(LUR_EARG, "loader: prefetch 1 to %d expected, got %d", MAX_PREFETCH, o->prefetch);
   return LUR_OK;
@@ -287,7 +338,11 @@ static void adopt(lur_loader *l, lur_context *context, lur_dataset *dataset, con
   lur_context_retain(context);
   lur_dataset_retain(dataset);
   l->settings = (lur_sampler_settings){.height = o->height, .width = o->width, .channels = o->channels ? o->channels : 3,
-      .resize = o->resize, .preprocess = o->preprocess, .decode = o->decode, .stop = &l->stop};
+      .resize = o->resize, .preprocess = o->preprocess, .decode = o->decode, .augment = o->augment, .stop = &l->stop};
+  l->augment = o->augment;
+  l->random = o->random;
+  if (l->augment) lur_augment_retain(l->augment);
+  if (l->random) lur_numpy_random_retain(l->random);
   l->seed = o->seed;
   l->strict = o->strict;
   l->prefetch = o->prefetch ? o->prefetch : DEFAULT_PREFETCH;
@@ -344,6 +399,8 @@ void lur_loader_release(lur_loader *l) {
   free(l->bad);
   free(l->draws);
   free(l->damage);
+  lur_augment_release(l->augment);
+  lur_numpy_random_release(l->random);
   lur_dataset_release(l->dataset);
   lur_context_release(l->context);
   free(l);
@@ -352,6 +409,7 @@ void lur_loader_release(lur_loader *l) {
 lur_status lur_loader_begin(lur_loader *l, int64_t epoch) {
   drain(l);
   l->epoch = epoch;
+  l->batches = 0;
   memset(l->draws, 0, (size_t)l->dataset->size * sizeof *l->draws);
   for (int64_t i = 0; i < l->ndamage; i++) {
     l->damage[i].times = 0;
@@ -390,8 +448,16 @@ static lur_status field_fill(lur_loader *l, field *f, const lur_load_field *from
   LUR_TRY(lur_pool_take(l->pool, n * row * sizeof(float), (void **)&f->images));
   LUR_TRY(lur_pool_take(l->pool, n * sizeof *f->actual, (void **)&f->actual));
   LUR_TRY(lur_pool_take(l->pool, n * sizeof *f->classes, (void **)&f->classes));
+  if (mixes(l->augment)) LUR_TRY(lur_pool_take(l->pool, n * (size_t)l->dataset->nclasses * sizeof(float), (void **)&f->targets));
+  if (l->augment && l->random) LUR_TRY(lur_alloc_items(n, sizeof *f->params, &f->params));
   memcpy(f->asked, from->indices, n * sizeof *f->asked);
   return LUR_OK;
+}
+
+/* NumPy's stream is one sequence: it is drawn in push order. */
+static void draw_numpy(lur_loader *l, lur_params *params) {
+  lur_source source = {.numpy = l->random};
+  lur_augment_draw(l->augment, &source, l->settings.height, l->settings.width, params);
 }
 
 lur_status lur_loader_push(lur_loader *l, int nfields, const lur_load_field *fields) {
@@ -406,8 +472,12 @@ lur_status lur_loader_push(lur_loader *l, int nfields, const lur_load_field *fie
     }
     j.rows += fields[i].n;
   }
+  j.number = l->batches++;
   for (int i = 0; i < nfields; i++)
-    for (int64_t r = 0; r < fields[i].n; r++) j.fields[i].draw[r] = (int32_t)l->draws[fields[i].indices[r]]++;
+    for (int64_t r = 0; r < fields[i].n; r++) {
+      j.fields[i].draw[r] = (int32_t)l->draws[fields[i].indices[r]]++;
+      if (j.fields[i].params) draw_numpy(l, &j.fields[i].params[r]);
+    }
   pthread_mutex_lock(&l->lock);
   l->ring[(l->head + l->count) % l->prefetch] = j;
   l->count++;
@@ -418,8 +488,13 @@ lur_status lur_loader_push(lur_loader *l, int nfields, const lur_load_field *fie
 
 lur_status lur_loader_skip(lur_loader *l, int nfields, const lur_load_field *fields) {
   LUR_TRY(check_fields(l, nfields, fields));
+  lur_params unused;
+  l->batches++;
   for (int i = 0; i < nfields; i++)
-    for (int64_t r = 0; r < fields[i].n; r++) l->draws[fields[i].indices[r]]++;
+    for (int64_t r = 0; r < fields[i].n; r++) {
+      l->draws[fields[i].indices[r]]++;
+      if (l->augment && l->random) draw_numpy(l, &unused);
+    }
   return LUR_OK;
 }
 
@@ -429,7 +504,7 @@ lur_status lur_loader_skip(lur_loader *l, int nfields, const lur_load_field *fie
 static job *finish_oldest(lur_loader *l) {
   job *j = &l->ring[l->head];
   pthread_mutex_lock(&l->lock);
-  while (j->done < j->rows) {
+  while (!j->done) {
     int64_t row;
     job *mine = l->nworkers == 0 ? next_row(l, &row) : NULL;
     if (mine) serve(l, &l->workspaces[0], mine, row);
@@ -466,28 +541,23 @@ static lur_status count_job_damage(lur_loader *l, const job *j) {
   return LUR_OK;
 }
 
-/* Hands pool memory to a tensor; *memory is NULL afterwards, whatever happened. */
-static lur_status wrap(lur_loader *l, void **memory, lur_dtype dtype, const lur_shape *shape, lur_tensor **tensor) {
-  lur_status status = lur_tensor_wrap(l->context, *memory, dtype, shape, lur_pool_give, tensor);
-  if (status == LUR_OK) *memory = NULL; /* else the job still owns it */
-  return status;
+/* Hands pool memory to a tensor; the job forgets it only when that worked. */
+static lur_status wrap(lur_loader *l, void *slot, lur_dtype dtype, lur_shape shape, lur_tensor **tensor) {
+  void *memory;
+  memcpy(&memory, slot, sizeof memory);
+  LUR_TRY(lur_tensor_wrap(l->context, memory, dtype, &shape, lur_pool_give, tensor));
+  memset(slot, 0, sizeof memory);
+  return LUR_OK;
 }
 
 static lur_status field_out(lur_loader *l, field *f, lur_loaded_field *out) {
-  lur_shape images = {4, {f->n, l->settings.height, l->settings.width, l->settings.channels}}, ids = {1, {f->n}};
   snprintf(out->name, sizeof out->name, "%s", f->name);
-  void *memory = f->images;
-  lur_status status = wrap(l, &memory, LUR_F32, &images, &out->images);
-  f->images = memory;
-  if (status != LUR_OK) return status;
-  memory = f->classes;
-  status = wrap(l, &memory, LUR_I32, &ids, &out->classes);
-  f->classes = memory;
-  if (status != LUR_OK) return status;
-  memory = f->actual;
-  status = wrap(l, &memory, LUR_I32, &ids, &out->indices);
-  f->actual = memory;
-  return status;
+  lur_shape images = {4, {f->n, l->settings.height, l->settings.width, l->settings.channels}}, ids = {1, {f->n}};
+  LUR_TRY(wrap(l, &f->images, LUR_F32, images, &out->images));
+  LUR_TRY(wrap(l, &f->classes, LUR_I32, ids, &out->classes));
+  LUR_TRY(wrap(l, &f->actual, LUR_I32, ids, &out->indices));
+  if (f->targets) LUR_TRY(wrap(l, &f->targets, LUR_F32, (lur_shape){2, {f->n, l->dataset->nclasses}}, &out->targets));
+  return LUR_OK;
 }
 
 lur_status lur_loader_pop(lur_loader *l, lur_loaded *batch) {

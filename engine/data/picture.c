@@ -51,6 +51,22 @@ void lur_bytes_free(lur_bytes *bytes) {
   *bytes = (lur_bytes){0};
 }
 
+/* Averages 2 x 2 pixels; odd ones at the edge stand alone. Written behind what is read. */
+static void halve(lur_picture *picture) {
+  int w = picture->width, h = picture->height, hw = (w + 1) / 2, hh = (h + 1) / 2;
+  uint8_t *dst = picture->pixels;
+  for (int y = 0; y < hh; y++) {
+    int y1 = 2 * y + 1 < h ? 2 * y + 1 : 2 * y;
+    const uint8_t *a = picture->pixels + 8 * (size_t)w * (size_t)y, *b = picture->pixels + 4 * (size_t)w * (size_t)y1;
+    for (int x = 0; x < hw; x++) {
+      size_t left = 8 * (size_t)x, right = 2 * x + 1 < w ? left + 4 : left;
+      for (size_t c = 0; c < 4; c++) *dst++ = (uint8_t)((a[left + c] + a[right + c] + b[left + c] + b[right + c] + 2) >> 2);
+    }
+  }
+  picture->width = hw;
+  picture->height = hh;
+}
+
 /* ---- files ---- */
 
 static lur_status read_open_file(int file, lur_bytes *bytes) {
@@ -150,6 +166,8 @@ lur_status lur_picture_decode(const uint8_t *bytes, size_t count, const lur_deco
     case LUR_PICTURE_PNG:
       LUR_TRY(lur_png_decode(bytes, count, request, picture));
       width = picture->width, height = picture->height;
+      for (int scale = request->choose_scale ? request->choose_scale(width, height, request->user) : 1; scale > 1; scale /= 2)
+        halve(picture);
       break;
     default: return lur_fail(LUR_EFORMAT, "neither JPEG nor PNG");
   }

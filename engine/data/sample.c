@@ -1,8 +1,18 @@
-/* sample.c - one picture file to one row of a batch: read, decode, resize, normalise. */
+/* sample.c - one picture file to one row of a batch: read, decode, then either resize (Pillow's) or one affine resampling,
+ * then normalise.
+ *
+ * Keras resizes first and augments the resized picture. Here the two maps are composed and the decoded picture is
+ * sampled once. Where no resize is needed that is Keras's result; and with nearest resize and nearest sampling always,
+ * because indices compose. With bilinear sampling of a picture that also changes size, one bilinear step stands for two:
+ * sharper, and without the resize's antialiasing, so pictures that are far too large are halved first (`prescale`). */
 #include "sample.h"
+
+#include <stdlib.h>
 
 void lur_workspace_free(lur_workspace *workspace) {
   lur_bytes_free(&workspace->file);
+  lur_bytes_free(&workspace->positions);
+  lur_bytes_free(&workspace->tables);
   lur_picture_free(&workspace->decoded);
   lur_picture_free(&workspace->resized);
   lur_picture_free(&workspace->scratch);
@@ -10,9 +20,10 @@ void lur_workspace_free(lur_workspace *workspace) {
 
 /* ---- preprocessing ---- */
 
+static const float caffe_mean[3] = {123.68f, 116.779f, 103.939f}; /* of R, G, B */
+
 /* One value as Keras's preprocess_input has it (keras.md, sections 4 and 2): channel c counts in RGB order. */
 static float normal(lur_preprocess preprocess, int c, float value) {
-  static const float caffe_mean[3] = {123.68f, 116.779f, 103.939f};
   switch (preprocess) {
     case LUR_PREPROCESS_TF: return value / 127.5f - 1.0f;
     case LUR_PREPROCESS_CAFFE: return value - caffe_mean[c];
@@ -21,50 +32,186 @@ static float normal(lur_preprocess preprocess, int c, float value) {
   }
 }
 
+/* The same as value * scale + shift, which is what the fast loops do: equal to a last bit. */
+static void linear(lur_preprocess preprocess, int c, float *scale, float *shift) {
+  *scale = preprocess == LUR_PREPROCESS_TF ? 1.0f / 127.5f : preprocess == LUR_PREPROCESS_RESCALE ? 1.0f / 255.0f : 1.0f;
+  *shift = preprocess == LUR_PREPROCESS_TF ? -1.0f : preprocess == LUR_PREPROCESS_CAFFE ? -caffe_mean[c] : 0.0f;
+}
+
+/* Pillow's RGB to L, Convert.c, in place. */
+static void make_gray(lur_picture *picture) {
+  size_t n = (size_t)picture->width * (size_t)picture->height;
+  for (uint8_t *p = picture->pixels; n > 0; n--, p += 4)
+    p[0] = p[1] = p[2] = (uint8_t)((p[0] * 19595u + p[1] * 38470u + p[2] * 7471u + 0x8000u) >> 16);
+}
+
+/* ---- whole pictures: resize, flip, normalise ---- */
+
 typedef struct tables {
   float value[3][256];
 } tables;
 
-static void fill_tables(tables *t, lur_preprocess preprocess) {
-  for (int c = 0; c < 3; c++)
-    for (int v = 0; v < 256; v++) t->value[c][v] = normal(preprocess, c, (float)v);
-}
-
-/* Pillow's RGB to L, Convert.c. */
-static unsigned luma(const uint8_t *p) { return (p[0] * 19595u + p[1] * 38470u + p[2] * 7471u + 0x8000u) >> 16; }
-
-static void write_rgb(const lur_picture *picture, const tables *t, bool bgr, float *out) {
-  size_t n = (size_t)picture->width * (size_t)picture->height;
-  int r = bgr ? 2 : 0, b = 2 - r;
-  const uint8_t *p = picture->pixels;
-  for (size_t i = 0; i < n; i++, p += 4, out += 3) {
+static void write_row(const uint8_t *p, ptrdiff_t step, int n, const tables *t, int r, float *out) {
+  for (int i = 0; i < n; i++, p += step, out += 3) {
     out[r] = t->value[0][p[0]];
     out[1] = t->value[1][p[1]];
-    out[b] = t->value[2][p[2]];
+    out[2 - r] = t->value[2][p[2]];
   }
 }
 
-static void write_gray(const lur_picture *picture, const tables *t, float *out) {
-  size_t n = (size_t)picture->width * (size_t)picture->height;
-  for (size_t i = 0; i < n; i++) out[i] = t->value[1][luma(picture->pixels + 4 * i)];
+static void write_picture(const lur_picture *picture, const lur_sampler_settings *settings, const lur_params *params, float *out) {
+  tables t;
+  for (int c = 0; c < 3; c++)
+    for (int v = 0; v < 256; v++) t.value[c][v] = normal(settings->preprocess, c, (float)v);
+  bool hflip = params && params->hflip, vflip = params && params->vflip;
+  int w = picture->width, h = picture->height, r = settings->preprocess == LUR_PREPROCESS_CAFFE ? 2 : 0;
+  for (int y = 0; y < h; y++) {
+    const uint8_t *row = picture->pixels + 4 * (size_t)w * (size_t)(vflip ? h - 1 - y : y);
+    const uint8_t *first = hflip ? row + 4 * (size_t)(w - 1) : row;
+    if (settings->channels == 3) write_row(first, hflip ? -4 : 4, w, &t, r, out + 3 * (size_t)w * (size_t)y);
+    else
+      for (int x = 0; x < w; x++) out[(size_t)y * (size_t)w + (size_t)x] = t.value[1][row[4 * (hflip ? w - 1 - x : x)]];
+  }
 }
 
-/* ---- the row ---- */
-
-lur_status lur_sample_make(lur_workspace *w, const lur_sampler_settings *settings, const char *path, float *out) {
-  lur_decode_request request;
-  lur_decode_request_init(&request, &settings->decode);
-  request.stop = settings->stop;
-  LUR_TRY(lur_bytes_read(path, &w->file));
-  LUR_TRY(lur_picture_decode(w->file.data, w->file.count, &request, &w->decoded, NULL, NULL));
+static lur_status make_plain(lur_workspace *w, const lur_sampler_settings *settings, const lur_params *params, float *out) {
   const lur_picture *picture = &w->decoded;
   if (picture->width != settings->width || picture->height != settings->height) {
     LUR_TRY(lur_picture_resample(picture, settings->width, settings->height, settings->resize, &w->resized, &w->scratch));
     picture = &w->resized;
   }
-  tables t;
-  fill_tables(&t, settings->preprocess);
-  if (settings->channels == 1) write_gray(picture, &t, out);
-  else write_rgb(picture, &t, settings->preprocess == LUR_PREPROCESS_CAFFE, out);
+  write_picture(picture, settings, params, out);
   return LUR_OK;
+}
+
+/* ---- augmented pictures ---- */
+
+typedef struct geometry { /* what the decoder is told, and what comes of it */
+  const lur_sampler_settings *settings;
+  const lur_params *params;
+  lur_map augment; /* output to the resized grid */
+  int divided;     /* 1, 2 or 4: by how much the picture may be smaller */
+} geometry;
+
+static int choose_scale(int width, int height, void *user) {
+  geometry *g = user;
+  lur_map resize;
+  lur_params_resize_map(g->params, g->settings->height, g->settings->width, height, width, &resize);
+  lur_map whole = lur_map_compose(&resize, &g->augment);
+  double step = lur_map_least_step(&whole);
+  g->divided = step >= 4 ? 4 : step >= 2 ? 2 : 1;
+  return g->divided;
+}
+
+static bool may_prescale(const lur_sampler_settings *settings) {
+  return settings->augment->s.prescale && settings->resize == LUR_RESIZE_BILINEAR && !lur_augment_nearest(settings->augment);
+}
+
+/* source index of each place of the resized grid, as Pillow's NEAREST has it. */
+static void fill_table(int *table, int grid, int source) {
+  double step = (double)source / grid, at = step * 0.5;
+  for (int i = 0; i < grid; i++, at += step) table[i] = (int)at < source ? (int)at : source - 1;
+}
+
+static lur_status nearest_tables(lur_workspace *w, const lur_sampler_settings *settings, lur_warp *warp) {
+  warp->grid_height = settings->height;
+  warp->grid_width = settings->width;
+  if (w->decoded.height == settings->height && w->decoded.width == settings->width) return LUR_OK;
+  LUR_TRY(lur_bytes_reserve(&w->tables, (size_t)(settings->height + settings->width) * sizeof(int)));
+  int *rows = (int *)(void *)w->tables.data, *columns = rows + settings->height;
+  fill_table(rows, settings->height, w->decoded.height);
+  fill_table(columns, settings->width, w->decoded.width);
+  warp->row_table = rows;
+  warp->column_table = columns;
+  return LUR_OK;
+}
+
+/* From the output to the decoded pixels, which may be fewer than the picture has. */
+static void compose(lur_workspace *w, const geometry *g, int full_width, int full_height, lur_warp *warp) {
+  lur_map resize;
+  lur_params_resize_map(g->params, g->settings->height, g->settings->width, full_height, full_width, &resize);
+  warp->map = lur_map_compose(&resize, &g->augment);
+  if (full_width == w->decoded.width && full_height == w->decoded.height) return;
+  double share = 1.0 / g->divided;
+  lur_map divide = {{{share, 0}, {0, share}}, {0.5 * share - 0.5, 0.5 * share - 0.5}};
+  warp->map = lur_map_compose(&divide, &warp->map);
+}
+
+static void normalise(const lur_sampler_settings *settings, size_t n, float *rgb) {
+  float scale[3], shift[3];
+  for (int c = 0; c < 3; c++) linear(settings->preprocess, c, &scale[c], &shift[c]);
+  bool bgr = settings->preprocess == LUR_PREPROCESS_CAFFE;
+  for (size_t i = 0; i < n; i++, rgb += 3) {
+    float v[3];
+    for (int c = 0; c < 3; c++) v[c] = rgb[c] * scale[c] + shift[c];
+    rgb[0] = v[bgr ? 2 : 0];
+    rgb[1] = v[1];
+    rgb[2] = v[bgr ? 0 : 2];
+  }
+}
+
+/* Samples, recolours, normalises into out: height x width x 3. */
+static lur_status make_colour(lur_workspace *w, const geometry *g, int full_width, int full_height, float *out) {
+  const lur_sampler_settings *settings = g->settings;
+  const lur_augment *augment = settings->augment;
+  bool recolour = lur_params_recolour(g->params), bgr = settings->preprocess == LUR_PREPROCESS_CAFFE && !recolour;
+  lur_warp warp = {.nearest = lur_augment_nearest(augment), .fill = (lur_fill)augment->s.fill, .fill_value = augment->s.fill_value,
+                   .height = settings->height, .width = settings->width};
+  for (int k = 0; k < 3; k++) {
+    warp.channel[k] = bgr ? 2 - k : k;
+    warp.scale[k] = 1;
+    if (!recolour) linear(settings->preprocess, warp.channel[k], &warp.scale[k], &warp.shift[k]);
+  }
+  if (warp.nearest && !g->params->crops) {
+    warp.map = g->augment;
+    LUR_TRY(nearest_tables(w, settings, &warp));
+  } else {
+    compose(w, g, full_width, full_height, &warp);
+    warp.grid_height = w->decoded.height;
+    warp.grid_width = w->decoded.width;
+    LUR_TRY(lur_picture_widen(&w->decoded, &w->scratch));
+  }
+  LUR_TRY(lur_warp_picture(&warp, &w->decoded, &w->positions, out));
+  if (!recolour) return LUR_OK;
+  LUR_TRY(lur_colour_apply(augment, g->params, settings->height, settings->width, out));
+  normalise(settings, (size_t)settings->height * (size_t)settings->width, out);
+  return LUR_OK;
+}
+
+/* One channel: through three equal ones, because positions and colours work on pixels. */
+static lur_status make_gray_row(lur_workspace *w, const geometry *g, int full_width, int full_height, float *out) {
+  size_t n = (size_t)g->settings->height * (size_t)g->settings->width;
+  float *rgb = malloc(3 * n * sizeof *rgb);
+  if (!rgb) return lur_fail(LUR_ENOMEM, "out of memory for a picture");
+  make_gray(&w->decoded);
+  lur_status status = make_colour(w, g, full_width, full_height, rgb);
+  for (size_t i = 0; status == LUR_OK && i < n; i++) out[i] = rgb[3 * i + 1];
+  free(rgb);
+  return status;
+}
+
+/* Whether the row is the resized picture, at most flipped: then it is exactly what Pillow's resize gives. */
+static bool plain(const lur_params *params) { return !params || (lur_params_flip_only(params) && !lur_params_recolour(params)); }
+
+lur_status lur_sample_make(lur_workspace *w, const lur_sampler_settings *settings, const char *path, const lur_params *params,
+                           float *out) {
+  geometry g = {.settings = settings, .params = params, .divided = 1};
+  bool whole = plain(params);
+  lur_decode_request request;
+  lur_decode_request_init(&request, &settings->decode);
+  request.stop = settings->stop;
+  if (!whole) {
+    lur_augment_map(settings->augment, params, settings->height, settings->width, &g.augment);
+    request.user = &g;
+    if (may_prescale(settings)) request.choose_scale = choose_scale;
+  }
+  int full_width, full_height;
+  LUR_TRY(lur_bytes_read(path, &w->file));
+  LUR_TRY(lur_picture_decode(w->file.data, w->file.count, &request, &w->decoded, &full_width, &full_height));
+  if (whole) {
+    if (settings->channels == 1) make_gray(&w->decoded);
+    return make_plain(w, settings, params, out);
+  }
+  if (settings->channels == 1) return make_gray_row(w, &g, full_width, full_height, out);
+  return make_colour(w, &g, full_width, full_height, out);
 }

@@ -2,6 +2,7 @@
 #ifndef LUR_SAMPLE_H
 #define LUR_SAMPLE_H
 
+#include "augment.h"
 #include "picture.h"
 
 typedef struct lur_sampler_settings { /* the same for every row of a loader */
@@ -9,16 +10,19 @@ typedef struct lur_sampler_settings { /* the same for every row of a loader */
   lur_resize_filter resize;
   lur_preprocess preprocess;
   lur_decode_options decode;
-  const atomic_bool *stop; /* may be NULL */
+  const lur_augment *augment; /* NULL: none */
+  const atomic_bool *stop;    /* may be NULL */
 } lur_sampler_settings;
 
 typedef struct lur_workspace { /* one thread's memory, kept from row to row; zeroed is ready */
-  lur_bytes file;
+  lur_bytes file, positions, tables;
   lur_picture decoded, resized, scratch;
 } lur_workspace;
 void lur_workspace_free(lur_workspace *workspace);
 
-/* Reads the file and writes height * width * channels floats. On failure out is undefined. */
-lur_status lur_sample_make(lur_workspace *workspace, const lur_sampler_settings *settings, const char *path, float *out);
+/* Reads the file and writes height * width * channels floats. params: what was drawn for it, NULL without augmentation.
+   On failure out is undefined. */
+lur_status lur_sample_make(lur_workspace *workspace, const lur_sampler_settings *settings, const char *path, const lur_params *params,
+                           float *out);
 
 #endif
