@@ -51,25 +51,58 @@ static axis_line line_of(const lur_map *m, int row) {
   return (axis_line){m->b[0] + row * m->a[0][0], m->a[0][1], m->b[1] + row * m->a[1][0], m->a[1][1]};
 }
 
-/* Clamped coordinates: the usual fill, and the one that vectorises. */
-LUR_SIMD_BODY void clamp_body(const axis_line *a, int width, int h, int w, line out) {
+/* Columns from first on whose coordinate base + c * step lies in [0, last): narrows *from .. *to (exclusive), a column
+   inside what is true so that rounding cannot matter. */
+static void narrow(double base, double step, double last, int *from, int *to) {
+  double low = 0, high = *to;
+  if (step == 0) {
+    if (base < 0 || base >= last) *to = *from;
+    return;
+  }
+  double a = -base / step, b = (last - base) / step;
+  low = (a < b ? a : b) + 1;
+  high = (a < b ? b : a) - 1;
+  if (low > *from) *from = low > *to ? *to : (int)low + 1;
+  if (high < *to) *to = high < *from ? *from : (int)high;
+  if (*to < *from) *to = *from;
+}
+
+/* Clamped coordinates: the usual fill outside the picture. */
+static void clamp_columns(const axis_line *a, int from, int to, int h, int w, line out) {
   double last_y = h - 1, last_x = w - 1;
-  int top_y = h - 2, top_x = w - 2;
-  for (int c = 0; c < width; c++) {
+  for (int c = from; c < to; c++) {
     double y = a->base_y + c * a->step_y, x = a->base_x + c * a->step_x;
-    y = y < 0 ? 0 : y;
-    y = y > last_y ? last_y : y;
-    x = x < 0 ? 0 : x;
-    x = x > last_x ? last_x : x;
+    y = y < 0 ? 0 : y > last_y ? last_y : y;
+    x = x < 0 ? 0 : x > last_x ? last_x : x;
     int iy = (int)y, ix = (int)x;
-    iy = iy > top_y ? top_y : iy;
-    ix = ix > top_x ? top_x : ix;
+    iy = iy > h - 2 ? h - 2 : iy;
+    ix = ix > w - 2 ? w - 2 : ix;
     out.at[c] = iy * w + ix;
     out.fy[c] = (float)(y - iy);
     out.fx[c] = (float)(x - ix);
   }
 }
-LUR_SIMD_VARIANTS(clamp_line, (const axis_line *a, int width, int h, int w, line out), clamp_body(a, width, h, w, out))
+
+/* The same where nothing needs clamping. */
+LUR_SIMD_BODY void inside_body(const axis_line *a, int from, int to, int w, line out) {
+  for (int c = from; c < to; c++) {
+    double y = a->base_y + c * a->step_y, x = a->base_x + c * a->step_x;
+    int iy = (int)y, ix = (int)x;
+    out.at[c] = iy * w + ix;
+    out.fy[c] = (float)(y - iy);
+    out.fx[c] = (float)(x - ix);
+  }
+}
+LUR_SIMD_VARIANTS(inside_columns, (const axis_line *a, int from, int to, int w, line out), inside_body(a, from, to, w, out))
+
+static void clamp_line(const axis_line *a, int width, int h, int w, line out) {
+  int from = 0, to = width;
+  narrow(a->base_y, a->step_y, h - 1, &from, &to);
+  narrow(a->base_x, a->step_x, w - 1, &from, &to);
+  clamp_columns(a, 0, from, h, w, out);
+  LUR_SIMD_CALL(inside_columns, (a, from, to, w, out));
+  clamp_columns(a, to, width, h, w, out);
+}
 
 static void fold_line(const lur_warp *warp, const axis_line *a, int h, int w, line out) {
   for (int c = 0; c < warp->width; c++) {
@@ -232,25 +265,28 @@ static void pick_line(const lur_warp *warp, const uint8_t *pixels, const int32_t
     }
 }
 
+/* One row of the output into row. */
+static void warp_line(const lur_warp *warp, const lur_picture *picture, int r, line positions, float *row) {
+  int h = picture->height, w = picture->width;
+  axis_line a = line_of(&warp->map, r);
+  if (warp->nearest) {
+    nearest_line(warp, &a, w, positions.at);
+    pick_line(warp, picture->pixels, positions.at, row);
+    return;
+  }
+  if (warp->fill == LUR_FILL_NEAREST) clamp_line(&a, warp->width, h, w, positions);
+  else fold_line(warp, &a, h, w, positions);
+  sample_line(warp, picture->pixels, w, positions, row);
+}
+
 lur_status lur_warp_picture(const lur_warp *warp, const lur_picture *picture, lur_bytes *scratch, float *out) {
-  size_t row = ((size_t)warp->width + 15) / 16 * 16;
-  LUR_TRY(lur_bytes_reserve(scratch, 3 * row * sizeof(float) + 64));
+  size_t n = ((size_t)warp->width + 15) / 16 * 16;
+  LUR_TRY(lur_bytes_reserve(scratch, 3 * n * sizeof(float) + 64));
   line positions;
   positions.at = (int32_t *)(void *)(scratch->data + (64 - (uintptr_t)scratch->data % 64) % 64);
-  positions.fy = (float *)(void *)(positions.at + row);
-  positions.fx = positions.fy + row;
-  int h = picture->height, w = picture->width;
-  for (int r = 0; r < warp->height; r++, out += 3 * (size_t)warp->width) {
-    axis_line a = line_of(&warp->map, r);
-    if (warp->nearest) {
-      nearest_line(warp, &a, w, positions.at);
-      pick_line(warp, picture->pixels, positions.at, out);
-      continue;
-    }
-    if (warp->fill == LUR_FILL_NEAREST) LUR_SIMD_CALL(clamp_line, (&a, warp->width, h, w, positions));
-    else fold_line(warp, &a, h, w, positions);
-    sample_line(warp, picture->pixels, w, positions, out);
-  }
+  positions.fy = (float *)(void *)(positions.at + n);
+  positions.fx = positions.fy + n;
+  for (int r = 0; r < warp->height; r++) warp_line(warp, picture, r, positions, out + 3 * (size_t)warp->width * (size_t)r);
   return LUR_OK;
 }
 
