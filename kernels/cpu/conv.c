@@ -1,7 +1,7 @@
 /* conv.c - conv2d on oneDNN. Definition: kernels/ref/conv.c.
  *
  * Activations stay plain NHWC. The gradients of a 1x1 convolution are matrix products: dx is another 1x1 convolution,
- * of dy with the weights read as [co ci], and dw is x transposed times dy. Under a stride both work on the sampled
+ * of dy with the weights read as [co ci], and dw is mostly a product, x transposed times dy. Under a stride both work on the sampled
  * pixels only: dx is computed dense in scratch and scattered, x is packed. Other kernels use oneDNN's own gradients. */
 #include "kernels/cpu/cpu.h"
 
@@ -51,11 +51,17 @@ static lur_status plan_dx(lur_op *op, conv *c) {
   return LUR_OK;
 }
 
+/* Very many pixels of few channels: a convolution's gradient keeps the small dw in the caches and runs by pixels, where a
+   product packs both operands first. Elsewhere the product is faster (19x19x728, batch 8: 9.8 against 12.2 ms). */
+enum { MANY_PIXELS = 100000, FEW_WEIGHTS = 128 * 128 };
+
 static lur_status plan_dw(lur_op *op, conv *c) {
-  if (c->pointwise)
-    return lur_dnn_matmul(cpu_dnn(op), c->s.ci, c->s.co, c->s.n * c->s.oh * c->s.ow, LUR_DNN_TRANSPOSED, LUR_DNN_PLAIN,
-                          LUR_DNN_ACCUMULATE, &c->dw);
-  return lur_dnn_conv_backward_weights(cpu_dnn(op), &c->s, &c->dw);
+  const int64_t pixels = c->s.n * c->s.oh * c->s.ow;
+  if (c->pointwise && (pixels < MANY_PIXELS || c->s.ci * c->s.co > FEW_WEIGHTS))
+    return lur_dnn_product(c->s.ci, c->s.co, pixels, &c->dw);
+  lur_dnn_conv s = c->s;
+  if (c->pointwise) s = (lur_dnn_conv){s.n, s.oh, s.ow, s.ci, s.oh, s.ow, s.co, 1, 1, 1, 1, 0, 0};
+  return lur_dnn_conv_backward_weights(cpu_dnn(op), &s, &c->dw);
 }
 
 static lur_status plan_backward(lur_op *op, conv *c) {

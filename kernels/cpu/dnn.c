@@ -31,6 +31,8 @@ struct lur_dnn_call {
   size_t packed_bytes, scratchpad_bytes; /* packed_bytes: of scratch; 0 where `kept` serves */
   void *kept;                            /* packed weights from run to run, of kept_version */
   uint64_t kept_version;
+  bool product; /* sgemm: nothing but m, n, k below */
+  int64_t m, n, k;
 };
 
 static lur_status check(dnnl_status_t status, const char *what) {
@@ -426,6 +428,15 @@ done:
   return status;
 }
 
+lur_status lur_dnn_product(int64_t m, int64_t n, int64_t k, lur_dnn_call **out) {
+  lur_dnn_call *call;
+  LUR_TRY(call_new(&call));
+  call->product = true;
+  call->m = m, call->n = n, call->k = k;
+  *out = call;
+  return LUR_OK;
+}
+
 /* ---- running ---- */
 
 lur_status lur_dnn_keep_weights(lur_dnn_call *call) {
@@ -441,8 +452,8 @@ size_t lur_dnn_scratch(const lur_dnn_call *call) {
 }
 
 const char *lur_dnn_implementation(const lur_dnn_call *call) {
-  const char *name = "";
-  dnnl_primitive_desc_query(call->desc, dnnl_query_impl_info_str, 0, &name);
+  const char *name = "sgemm";
+  if (!call->product) dnnl_primitive_desc_query(call->desc, dnnl_query_impl_info_str, 0, &name);
   return name;
 }
 
@@ -456,7 +467,14 @@ static lur_status run_reorder(lur_dnn_call *call, int from, int to) {
   return check(dnnl_primitive_execute(call->reorder, call->stream, 2, args), "reorder");
 }
 
+static lur_status run_product(const lur_dnn_call *call, const lur_dnn_args *args) {
+  return check(dnnl_sgemm('T', 'N', call->m, call->n, call->k, 1.0f, args->src, call->m, args->weights, call->n, 1.0f, args->dst,
+                          call->n),
+               "product");
+}
+
 lur_status lur_dnn_run(lur_dnn_call *call, const lur_dnn_args *args) {
+  if (call->product) return run_product(call, args);
   lur_status status = LUR_OK;
   const bool before = call->reorder && !call->reorder_after, after = call->reorder_after;
   TRY(point(call, SRC, args->src), "operand");
