@@ -158,6 +158,7 @@ typedef struct lur_op_desc {
   lur_operand x[LUR_MAX_OPERANDS], w[LUR_MAX_WEIGHTS], y;
   unsigned want_dx; /* bit i set: backward will be asked for the gradient of x[i] */
   unsigned want_dw; /* bit i set: and of w[i]. Both zero: backward is never called, nothing need be saved */
+  bool tf32;        /* conv2d, dense: products may round their f32 factors to 10 bits; backends that cannot ignore it */
   union {
     lur_conv_desc conv; /* conv2d, depthwise_conv2d */
     lur_dense_desc dense;

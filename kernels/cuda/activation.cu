@@ -1,0 +1,126 @@
+/* activation.cu - functions of one element, and softmax over the last dimension: a warp a row.
+ *
+ * Gradients come from y wherever they can (see kernels/ref/activation.c). A new function: a case in `value` and one in
+ * `slope`, and in `needs_x` when its slope wants x. */
+#include "kernel.cuh"
+
+static bool needs_x(lur_activation f) { return f == LUR_SQUARE || f == LUR_ABS || f == LUR_LOG; }
+
+static lur_status plan(lur_op *op) {
+  bool x = needs_x(op->desc.u.activation.function);
+  op->in_place = true;
+  if (!lur_cuda_wants(op)) return LUR_OK;
+  op->backward_x = x ? 1u : 0;
+  op->backward_y = !x;
+  op->dx_in_place = true;
+  return LUR_OK;
+}
+
+struct value {
+  lur_activation f;
+  __device__ float operator()(const float (&v)[1]) const {
+    float x = v[0];
+    switch (f) {
+      case LUR_RELU: return relu_of(x);
+      case LUR_SIGMOID: return 1 / (1 + expf(-x));
+      case LUR_TANH: return tanhf(x);
+      case LUR_SQUARE: return x * x;
+      case LUR_ABS: return fabsf(x);
+      case LUR_EXP: return expf(x);
+      case LUR_LOG: return logf(x);
+      case LUR_SQRT: return sqrtf(x);
+    }
+    return x;
+  }
+};
+
+/* dy * dy/dx; v[1] is y, or x for the functions of needs_x. */
+struct slope {
+  lur_activation f;
+  __device__ float operator()(const float (&in)[2]) const {
+    float dy = in[0], v = in[1];
+    switch (f) {
+      case LUR_RELU: return v > 0 ? dy : 0;
+      case LUR_SIGMOID: return dy * (v * (1 - v));
+      case LUR_TANH: return dy * (1 - v * v);
+      case LUR_SQUARE: return dy * (2 * v);
+      case LUR_ABS: return v > 0 ? dy : v < 0 ? -dy : 0;
+      case LUR_EXP: return dy * v;
+      case LUR_LOG: return dy / v;
+      case LUR_SQRT: return dy * (0.5f / v);
+    }
+    return dy;
+  }
+};
+
+static lur_status forward(lur_op *op, const lur_args *args) {
+  const lur_op_desc *d = &op->desc;
+  return map<1>(op->device, d->y.dtype, lur_shape_count(&d->y.shape), {{args->x[0]}}, args->y, false, value{d->u.activation.function});
+}
+
+static lur_status backward(lur_op *op, const lur_args *args) {
+  const lur_op_desc *d = &op->desc;
+  lur_activation f = d->u.activation.function;
+  const void *v = needs_x(f) ? args->x[0] : args->y;
+  return map<2>(op->device, d->y.dtype, lur_shape_count(&d->y.shape), {{args->dy, v}}, args->dx[0], args->dx_add & 1u, slope{f});
+}
+
+const lur_kernel lur_cuda_activation = {plan, forward, backward, NULL};
+
+/* ---- softmax ---- */
+
+enum { ROWS = 4 }; /* rows, that is warps, a block */
+
+static lur_status softmax_plan(lur_op *op) {
+  op->in_place = true;
+  op->backward_y = op->dx_in_place = lur_cuda_wants(op);
+  return LUR_OK;
+}
+
+template <class T>
+__global__ void softmax_kernel(const T *x, T *y, int64_t rows, int64_t c) {
+  int64_t r = (int64_t)blockIdx.x * blockDim.y + threadIdx.y;
+  if (r >= rows) return; /* a whole warp */
+  x += r * c;
+  y += r * c;
+  float top = to_float(x[threadIdx.x < c ? threadIdx.x : 0]), sum = 0;
+  for (int64_t i = threadIdx.x; i < c; i += 32) top = fmaxf(top, to_float(x[i]));
+  top = warp_max(top);
+  for (int64_t i = threadIdx.x; i < c; i += 32) sum += expf(to_float(x[i]) - top);
+  sum = warp_sum(sum);
+  for (int64_t i = threadIdx.x; i < c; i += 32) from_float(expf(to_float(x[i]) - top) / sum, &y[i]);
+}
+
+/* dx = y * (dy - sum(dy * y)) */
+template <class T>
+__global__ void softmax_backward_kernel(const T *y, const T *dy, T *dx, int64_t rows, int64_t c, bool add) {
+  int64_t r = (int64_t)blockIdx.x * blockDim.y + threadIdx.y;
+  if (r >= rows) return;
+  float sum = 0;
+  for (int64_t i = r * c + threadIdx.x; i < (r + 1) * c; i += 32) sum += to_float(dy[i]) * to_float(y[i]);
+  sum = warp_sum(sum);
+  for (int64_t i = r * c + threadIdx.x; i < (r + 1) * c; i += 32) {
+    float v = to_float(y[i]) * (to_float(dy[i]) - sum);
+    from_float(add ? to_float(dx[i]) + v : v, &dx[i]);
+  }
+}
+
+static lur_status softmax_forward(lur_op *op, const lur_args *args) {
+  cudaStream_t stream = lur_cuda_enter(op->device);
+  int64_t c = lur_cuda_last(&op->desc.y.shape), rows = lur_shape_count(&op->desc.y.shape) / c;
+  LUR_WITH_TYPE(op->desc.y.dtype, LUR_LAUNCH(softmax_kernel<T>, (unsigned)divide_up(rows, ROWS), dim3(32, ROWS), stream,
+                                             static_cast<const T *>(args->x[0]), static_cast<T *>(args->y), rows, c));
+  return lur_cuda_launched(op->device);
+}
+
+static lur_status softmax_backward(lur_op *op, const lur_args *args) {
+  cudaStream_t stream = lur_cuda_enter(op->device);
+  int64_t c = lur_cuda_last(&op->desc.y.shape), rows = lur_shape_count(&op->desc.y.shape) / c;
+  LUR_WITH_TYPE(op->desc.y.dtype,
+                LUR_LAUNCH(softmax_backward_kernel<T>, (unsigned)divide_up(rows, ROWS), dim3(32, ROWS), stream,
+                           static_cast<const T *>(args->y), static_cast<const T *>(args->dy), static_cast<T *>(args->dx[0]), rows,
+                           c, (args->dx_add & 1u) != 0));
+  return lur_cuda_launched(op->device);
+}
+
+const lur_kernel lur_cuda_softmax = {softmax_plan, softmax_forward, softmax_backward, NULL};

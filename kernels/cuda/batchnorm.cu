@@ -1,0 +1,317 @@
+/* batchnorm.cu - y = [relu](gamma * (x - mean) / sqrt(variance + epsilon) + beta [+ residual]), per channel.
+ *
+ * As kernels/ref/batchnorm.c. Statistics of a batch: each thread sums x - k and (x - k)^2, where k is the first number
+ * it meets (no cancellation however large the mean is); threads, then parts are joined by Chan's formula (Chan, Golub,
+ * LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances", 1979), the parts in double.
+ * saved holds, per channel, the mean and the reciprocal deviation that forward used. */
+#include "kernel.cuh"
+
+enum { PARTS = 128 }; /* at most: what the last kernel of a sum walks over */
+
+struct norm_sizes {
+  int64_t rows, c, part;
+};
+
+struct norm_plan { /* of one op, made anew at each call: a few divisions */
+  norm_sizes s;
+  lur_tiling sums, apply;
+  bool even;
+};
+
+static norm_plan plan_of(const lur_op *op) {
+  norm_plan p;
+  int64_t c = lur_cuda_last(&op->desc.x[0].shape), rows = lur_shape_count(&op->desc.x[0].shape) / c;
+  p.even = c % 4 == 0;
+  int64_t groups = p.even ? c / 4 : c;
+  p.sums = tile_rows(op->device, groups, rows, 8, PARTS);
+  p.apply = tile_rows(op->device, groups, rows, 4, 65535);
+  p.s = {rows, c, p.sums.part};
+  return p;
+}
+
+static size_t statistics_bytes(int64_t c) { return lur_cuda_round(2 * sizeof(float) * (size_t)c); }
+static size_t partial_bytes(const norm_plan *p) { return sizeof(float) * 2 * (size_t)(p->sums.grid.y * p->s.c); }
+
+static lur_status plan(lur_op *op) {
+  const lur_op_desc *d = &op->desc;
+  LUR_TRY(lur_cuda_want_f32_weights(op));
+  norm_plan p = plan_of(op);
+  op->in_place = true;
+  op->forward_scratch = d->u.batchnorm.batch ? partial_bytes(&p) : 0;
+  if (!lur_cuda_wants(op)) {
+    op->forward_scratch += statistics_bytes(p.s.c);
+    return LUR_OK;
+  }
+  op->saved_bytes = statistics_bytes(p.s.c);
+  op->dx_in_place = true;
+  op->backward_x = d->want_dw & 1u || (d->u.batchnorm.batch && d->want_dx & 1u) ? 1u : 0;
+  op->backward_y = d->u.batchnorm.relu;
+  op->backward_scratch = statistics_bytes(p.s.c) + partial_bytes(&p);
+  return LUR_OK;
+}
+
+/* ---- statistics ---- */
+
+struct moments {
+  float count, mean, squares; /* squares: sum of (x - mean)^2 */
+};
+
+static __device__ inline moments join(moments a, moments b) {
+  if (b.count == 0) return a;
+  if (a.count == 0) return b;
+  float count = a.count + b.count, delta = b.mean - a.mean;
+  return {count, a.mean + delta * (b.count / count), a.squares + b.squares + delta * delta * (a.count * b.count / count)};
+}
+
+/* Joins each m[j] over threadIdx.y; the result lands in threads of threadIdx.y 0. */
+template <int V>
+static __device__ inline void join_down(moments (&m)[V], moments *shared) {
+  int t = (int)(threadIdx.y * blockDim.x + threadIdx.x);
+#pragma unroll
+  for (int j = 0; j < V; j++) shared[j * LUR_THREADS + t] = m[j];
+  for (unsigned half = blockDim.y / 2; half > 0; half /= 2) {
+    __syncthreads();
+    if (threadIdx.y >= half) continue;
+#pragma unroll
+    for (int j = 0; j < V; j++) {
+      moments *mine = &shared[j * LUR_THREADS + t];
+      *mine = join(*mine, mine[half * blockDim.x]);
+    }
+  }
+#pragma unroll
+  for (int j = 0; j < V; j++) m[j] = shared[j * LUR_THREADS + t]; /* what this thread wrote last */
+}
+
+/* partials: mean, then squares of each part's channels. */
+template <class T, int V>
+__global__ void moments_kernel(norm_sizes s, const T *x, float *partials) {
+  __shared__ moments shared[LUR_THREADS * V];
+  int64_t channel = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * V;
+  int64_t first = blockIdx.y * s.part, end = first + s.part < s.rows ? first + s.part : s.rows;
+  float k[V] = {}, v[V], sum[V] = {}, squares[V] = {}, many = 0;
+  for (int64_t r = first + threadIdx.y; r < end && channel < s.c; r += blockDim.y) {
+    load<V>(x + r * s.c + channel, v);
+#pragma unroll
+    for (int j = 0; j < V; j++) {
+      if (many == 0) k[j] = v[j];
+      sum[j] += v[j] - k[j];
+      squares[j] += (v[j] - k[j]) * (v[j] - k[j]);
+    }
+    many += 1;
+  }
+  moments m[V];
+#pragma unroll
+  for (int j = 0; j < V; j++) {
+    m[j] = {many, 0, 0};
+    if (many > 0) m[j].mean = k[j] + sum[j] / many, m[j].squares = fmaxf(squares[j] - sum[j] * (sum[j] / many), 0);
+  }
+  join_down<V>(m, shared);
+  for (int j = 0; j < V && threadIdx.y == 0 && channel < s.c; j++) {
+    partials[(2 * blockIdx.y) * s.c + channel + j] = m[j].mean;
+    partials[(2 * blockIdx.y + 1) * s.c + channel + j] = m[j].squares;
+  }
+}
+
+/* statistics: mean and reciprocal deviation, from the batch (whose moving statistics then move) or from the weights. */
+static __global__ void statistics_kernel(norm_sizes s, lur_batchnorm_desc u, const float *partials, int64_t parts, float *mean,
+                                  float *variance, float *statistics) {
+  int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
+  if (i >= s.c) return;
+  double m = (double)mean[i], v = (double)variance[i];
+  if (u.batch) {
+    double count = 0, squares = 0;
+    m = 0;
+    for (int64_t p = 0; p < parts; p++) {
+      double n = (double)(p * s.part + s.part < s.rows ? s.part : s.rows - p * s.part);
+      double delta = (double)partials[2 * p * s.c + i] - m;
+      squares += (double)partials[(2 * p + 1) * s.c + i] + delta * delta * count * n / (count + n);
+      m += delta * n / (count + n);
+      count += n;
+    }
+    v = squares / (double)s.rows;
+    mean[i] = (float)((double)mean[i] - ((double)mean[i] - m) * (1 - u.momentum));
+    variance[i] = (float)((double)variance[i] - ((double)variance[i] - v) * (1 - u.momentum));
+  }
+  statistics[i] = (float)m;
+  statistics[s.c + i] = (float)(1 / sqrt(v + u.epsilon));
+}
+
+/* ---- forward ---- */
+
+struct norm_weights {
+  const float *gamma, *beta; /* NULL counts as 1 and 0 */
+};
+
+template <class T, int V>
+__global__ void apply_kernel(norm_sizes s, const T *x, const T *residual, T *y, const float *statistics, norm_weights w, bool relu) {
+  int64_t channel = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * V;
+  if (channel >= s.c) return;
+  float mean[V], scale[V], shift[V] = {}, v[V], more[V] = {};
+  load<V>(statistics + channel, mean);
+  load<V>(statistics + s.c + channel, scale);
+  if (w.gamma) {
+    load<V>(w.gamma + channel, v);
+#pragma unroll
+    for (int j = 0; j < V; j++) scale[j] *= v[j];
+  }
+  if (w.beta) load<V>(w.beta + channel, shift);
+  int64_t first = blockIdx.y * s.part, end = first + s.part < s.rows ? first + s.part : s.rows;
+  for (int64_t r = first + threadIdx.y; r < end; r += blockDim.y) {
+    load<V>(x + r * s.c + channel, v);
+    if (residual) load<V>(residual + r * s.c + channel, more);
+#pragma unroll
+    for (int j = 0; j < V; j++) {
+      v[j] = (v[j] - mean[j]) * scale[j] + shift[j] + more[j];
+      if (relu) v[j] = relu_of(v[j]);
+    }
+    store<V>(y + r * s.c + channel, v);
+  }
+}
+
+static norm_weights weights_of(const lur_op *op, const lur_args *args) {
+  const lur_batchnorm_desc *u = &op->desc.u.batchnorm;
+  return {u->has_gamma ? static_cast<const float *>(args->w[0]) : NULL, u->has_beta ? static_cast<const float *>(args->w[1]) : NULL};
+}
+
+template <class T, int V>
+static lur_status run_forward(lur_op *op, const lur_args *args, norm_plan p) {
+  const lur_batchnorm_desc *u = &op->desc.u.batchnorm;
+  cudaStream_t stream = lur_cuda_enter(op->device);
+  const T *x = static_cast<const T *>(args->x[0]), *residual = op->desc.nx == 2 ? static_cast<const T *>(args->x[1]) : NULL;
+  float *partials = static_cast<float *>(args->scratch), *statistics = static_cast<float *>(args->saved);
+  if (!op->saved_bytes) statistics = partials, partials += statistics_bytes(p.s.c) / sizeof(float);
+  if (u->batch) {
+    LUR_LAUNCH((moments_kernel<T, V>), p.sums.grid, p.sums.block, stream, p.s, x, partials);
+    LUR_TRY(lur_cuda_launched(op->device));
+  }
+  LUR_LAUNCH(statistics_kernel, (unsigned)divide_up(p.s.c, LUR_THREADS), LUR_THREADS, stream, p.s, *u, partials,
+             (int64_t)p.sums.grid.y, static_cast<float *>(args->w[2]), static_cast<float *>(args->w[3]), statistics);
+  LUR_TRY(lur_cuda_launched(op->device));
+  p.s.part = p.apply.part;
+  LUR_LAUNCH((apply_kernel<T, V>), p.apply.grid, p.apply.block, stream, p.s, x, residual, static_cast<T *>(args->y), statistics,
+             weights_of(op, args), u->relu);
+  return lur_cuda_launched(op->device);
+}
+
+static lur_status forward(lur_op *op, const lur_args *args) {
+  norm_plan p = plan_of(op);
+  LUR_WITH_TYPE(op->desc.y.dtype, return p.even ? run_forward<T, 4>(op, args, p) : run_forward<T, 1>(op, args, p));
+  return LUR_OK;
+}
+
+/* ---- backward ---- */
+
+/* partials of each part: sum of dy, then sum of dy * xhat. x NULL: the latter is not asked for. y: mask of the ReLU. */
+template <class T, int V>
+__global__ void sums_kernel(norm_sizes s, const T *x, const T *y, const T *dy, const float *statistics, float *partials) {
+  __shared__ float shared[LUR_THREADS * V];
+  int64_t channel = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * V;
+  float mean[V] = {}, over[V] = {}, g[V], v[V], plain[V] = {}, scaled[V] = {};
+  int64_t first = blockIdx.y * s.part, end = first + s.part < s.rows ? first + s.part : s.rows;
+  if (channel < s.c) {
+    load<V>(statistics + channel, mean);
+    load<V>(statistics + s.c + channel, over);
+  }
+  for (int64_t r = first + threadIdx.y; r < end && channel < s.c; r += blockDim.y) {
+    load<V>(dy + r * s.c + channel, g);
+    if (y) {
+      load<V>(y + r * s.c + channel, v);
+#pragma unroll
+      for (int j = 0; j < V; j++) g[j] = v[j] > 0 ? g[j] : 0;
+    }
+    if (x) load<V>(x + r * s.c + channel, v);
+#pragma unroll
+    for (int j = 0; j < V; j++) {
+      plain[j] += g[j];
+      if (x) scaled[j] += g[j] * ((v[j] - mean[j]) * over[j]);
+    }
+  }
+  sum_down<V>(plain, shared);
+  sum_down<V>(scaled, shared);
+  if (threadIdx.y != 0 || channel >= s.c) return;
+  store<V>(partials + 2 * blockIdx.y * s.c + channel, plain);
+  store<V>(partials + (2 * blockIdx.y + 1) * s.c + channel, scaled);
+}
+
+/* sums: both, of all parts; dgamma and dbeta (NULL: not wanted) take their share. */
+static __global__ void gradients_kernel(int64_t c, const float *partials, int64_t parts, float *sums, float *dgamma, float *dbeta) {
+  int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
+  if (i >= c) return;
+  double plain = 0, scaled = 0;
+  for (int64_t p = 0; p < parts; p++) {
+    plain += (double)partials[2 * p * c + i];
+    scaled += (double)partials[(2 * p + 1) * c + i];
+  }
+  sums[i] = (float)plain;
+  sums[c + i] = (float)scaled;
+  if (dgamma) dgamma[i] = (float)((double)dgamma[i] + scaled);
+  if (dbeta) dbeta[i] = (float)((double)dbeta[i] + plain);
+}
+
+template <class T>
+struct norm_gradients {
+  const T *x, *y, *dy; /* x NULL: statistics do not depend on x */
+  T *dx, *dresidual;   /* NULL: not wanted */
+  bool add, add_residual;
+};
+
+/* dx = gamma/deviation * (dy - mean(dy) - xhat * mean(dy * xhat)), the means only where statistics are the batch's. */
+template <class T, int V>
+__global__ void dx_kernel(norm_sizes s, norm_gradients<T> g, const float *statistics, const float *sums, norm_weights w) {
+  int64_t channel = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * V;
+  if (channel >= s.c) return;
+  float mean[V], over[V], gamma[V], plain[V], scaled[V], v[V], d[V];
+  load<V>(statistics + channel, mean);
+  load<V>(statistics + s.c + channel, over);
+  load<V>(sums + channel, plain);
+  load<V>(sums + s.c + channel, scaled);
+  if (w.gamma) load<V>(w.gamma + channel, gamma);
+  int64_t first = blockIdx.y * s.part, end = first + s.part < s.rows ? first + s.part : s.rows;
+  for (int64_t r = first + threadIdx.y; r < end; r += blockDim.y) {
+    int64_t at = r * s.c + channel;
+    load<V>(g.dy + at, d);
+    if (g.y) {
+      load<V>(g.y + at, v);
+#pragma unroll
+      for (int j = 0; j < V; j++) d[j] = v[j] > 0 ? d[j] : 0;
+    }
+    if (g.dresidual) put<V>(g.dresidual + at, d, g.add_residual);
+    if (!g.dx) continue;
+    if (g.x) load<V>(g.x + at, v);
+#pragma unroll
+    for (int j = 0; j < V; j++) {
+      if (g.x) d[j] -= (plain[j] + (v[j] - mean[j]) * over[j] * scaled[j]) / (float)s.rows;
+      d[j] *= w.gamma ? over[j] * gamma[j] : over[j];
+    }
+    put<V>(g.dx + at, d, g.add);
+  }
+}
+
+template <class T, int V>
+static lur_status run_backward(lur_op *op, const lur_args *args, norm_plan p) {
+  const lur_op_desc *d = &op->desc;
+  cudaStream_t stream = lur_cuda_enter(op->device);
+  const T *x = op->backward_x ? static_cast<const T *>(args->x[0]) : NULL;
+  const T *y = op->backward_y ? static_cast<const T *>(args->y) : NULL, *dy = static_cast<const T *>(args->dy);
+  const float *statistics = static_cast<const float *>(args->saved);
+  float *sums = static_cast<float *>(args->scratch), *partials = sums + statistics_bytes(p.s.c) / sizeof(float);
+  LUR_LAUNCH((sums_kernel<T, V>), p.sums.grid, p.sums.block, stream, p.s, x, y, dy, statistics, partials);
+  LUR_TRY(lur_cuda_launched(op->device));
+  LUR_LAUNCH(gradients_kernel, (unsigned)divide_up(p.s.c, LUR_THREADS), LUR_THREADS, stream, p.s.c, partials, (int64_t)p.sums.grid.y,
+             sums, d->want_dw & 1u ? static_cast<float *>(args->dw[0]) : NULL, d->want_dw & 2u ? static_cast<float *>(args->dw[1]) : NULL);
+  LUR_TRY(lur_cuda_launched(op->device));
+  if (!d->want_dx) return LUR_OK;
+  norm_gradients<T> g = {d->u.batchnorm.batch ? x : NULL, y, dy, d->want_dx & 1u ? static_cast<T *>(args->dx[0]) : NULL,
+                         d->want_dx & 2u ? static_cast<T *>(args->dx[1]) : NULL, (args->dx_add & 1u) != 0, (args->dx_add & 2u) != 0};
+  p.s.part = p.apply.part;
+  LUR_LAUNCH((dx_kernel<T, V>), p.apply.grid, p.apply.block, stream, p.s, g, statistics, sums, weights_of(op, args));
+  return lur_cuda_launched(op->device);
+}
+
+static lur_status backward(lur_op *op, const lur_args *args) {
+  norm_plan p = plan_of(op);
+  LUR_WITH_TYPE(op->desc.y.dtype, return p.even ? run_backward<T, 4>(op, args, p) : run_backward<T, 1>(op, args, p));
+  return LUR_OK;
+}
+
+const lur_kernel lur_cuda_batchnorm = {plan, forward, backward, NULL};

@@ -1,0 +1,298 @@
+/* cuda.c - the table of the CUDA backend, its devices and their memory.
+ *
+ * Work runs on one stream in the order it was asked for; copies from pinned memory run on a second, between what was
+ * asked before and what is asked after, so that the host need not wait for them. Nothing here knows an op. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "host.h"
+
+#ifndef LUR_CUDA_ARCHITECTURES
+#define LUR_CUDA_ARCHITECTURES "the default architectures"
+#endif
+
+/* ---- errors ---- */
+
+static bool is_sticky(cudaError_t error) {
+  return error == cudaErrorIllegalAddress || error == cudaErrorLaunchFailure || error == cudaErrorMisalignedAddress ||
+         error == cudaErrorIllegalInstruction || error == cudaErrorHardwareStackError || error == cudaErrorAssert ||
+         error == cudaErrorECCUncorrectable;
+}
+
+lur_status lur_cuda_check(lur_device *device, cudaError_t error, const char *what) {
+  if (error == cudaSuccess) return LUR_OK;
+  (void)cudaGetLastError(); /* taken: it must not fail the next call too */
+  const char *hint = "";
+  if (is_sticky(error))
+    hint = lur_cuda_state_of(device) && lur_cuda_state_of(device)->sync
+               ? "; the device is lost to this program: start it again"
+               : "; the device is lost to this program: start it again, with LURCHER_SYNC=1 to learn which op it was";
+  return lur_fail(error == cudaErrorMemoryAllocation ? LUR_ENOMEM : LUR_EDEVICE, "%s: %.*s: %s (%s)%s", device->name,
+                  lur_cuda_name_length(what), what, cudaGetErrorString(error), cudaGetErrorName(error), hint);
+}
+
+cudaStream_t lur_cuda_enter(lur_device *device) {
+  (void)cudaSetDevice(device->index); /* current devices are per thread */
+  return lur_cuda_state_of(device)->compute;
+}
+
+int lur_cuda_sms(const lur_device *device) { return lur_cuda_state_of(device)->sms; }
+
+lur_status lur_cuda_launched(lur_device *device) {
+  lur_cuda_state *s = lur_cuda_state_of(device);
+  LUR_TRY(lur_cuda_check(device, cudaGetLastError(), "launch"));
+  return s->sync ? lur_cuda_check(device, cudaStreamSynchronize(s->compute), "kernel") : LUR_OK;
+}
+
+void lur_cuda_norms(lur_device *device, double **partials, double **host) {
+  *partials = lur_cuda_state_of(device)->norms;
+  *host = lur_cuda_state_of(device)->norm_host;
+}
+
+lur_status lur_cuda_want_f32_weights(const lur_op *op) {
+  const lur_op_desc *d = &op->desc;
+  for (int i = 0; i < d->nw; i++) /* an absent gamma or beta has no dimensions */
+    if (d->w[i].shape.ndim > 0 && d->w[i].dtype != LUR_F32)
+      return lur_fail(LUR_ETYPE, "w[%d] is %s, %s keeps weights in f32", i, lur_dtype_name(d->w[i].dtype), op->device->name);
+  return LUR_OK;
+}
+
+/* ---- devices ---- */
+
+static lur_status cuda_count(int *devices) {
+  int present = 0, driver = 0;
+  cudaError_t error = cudaGetDeviceCount(&present);
+  (void)cudaGetLastError();
+  if (error == cudaErrorNoDevice) present = 0, error = cudaSuccess;
+  if (error == cudaSuccess) {
+    *devices = present;
+    return LUR_OK;
+  }
+  if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0)
+    return lur_fail(LUR_EUNSUPPORTED, "no CUDA device: there is no NVIDIA driver on this machine");
+  if (error == cudaErrorInsufficientDriver)
+    return lur_fail(LUR_EUNSUPPORTED, "no CUDA device: the driver serves CUDA %d.%d, the plugin was built with %d.%d: update the driver",
+                    driver / 1000, driver % 1000 / 10, CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10);
+  return lur_fail(LUR_EUNSUPPORTED, "no CUDA device: %s (%s)", cudaGetErrorString(error), cudaGetErrorName(error));
+}
+
+/* The plugin holds code for some architectures only. */
+static lur_status check_architecture(lur_device *device) {
+  int major = 0, minor = 0;
+  cudaError_t error = lur_cuda_probe();
+  if (error == cudaSuccess) return LUR_OK;
+  (void)cudaGetLastError();
+  (void)cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device->index);
+  (void)cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device->index);
+  if (error != cudaErrorNoKernelImageForDevice && error != cudaErrorInvalidDeviceFunction)
+    return lur_cuda_check(device, error, "cudaFuncGetAttributes");
+  return lur_fail(LUR_EUNSUPPORTED,
+                  "no CUDA device: %s has compute capability %d.%d, the plugin was built for %s: configure with "
+                  "-DLURCHER_CUDA_ARCHITECTURES=%d%d and a toolkit that serves it", device->name, major, minor,
+                  LUR_CUDA_ARCHITECTURES, major, minor);
+}
+
+static lur_status set_up(lur_device *device, lur_cuda_state *s) {
+  const char *sync = getenv("LURCHER_SYNC");
+  s->sync = sync && strcmp(sync, "0") != 0 && *sync;
+  CUDA_TRY(device, cudaSetDevice(device->index));
+  LUR_TRY(check_architecture(device));
+  CUDA_TRY(device, cudaDeviceGetAttribute(&s->sms, cudaDevAttrMultiProcessorCount, device->index));
+  CUDA_TRY(device, cudaStreamCreateWithFlags(&s->compute, cudaStreamNonBlocking));
+  CUDA_TRY(device, cudaStreamCreateWithFlags(&s->upload, cudaStreamNonBlocking));
+  CUDA_TRY(device, cudaEventCreateWithFlags(&s->computed, cudaEventDisableTiming));
+  CUDA_TRY(device, cudaEventCreateWithFlags(&s->uploaded, cudaEventDisableTiming));
+  CUDA_TRY(device, cudaMalloc((void **)&s->norms, LUR_CUDA_NORMS * sizeof(double)));
+  CUDA_TRY(device, cudaHostAlloc((void **)&s->norm_host, sizeof(double), cudaHostAllocDefault));
+  CUBLAS_TRY(device, cublasLtCreate(&s->blas));
+  CUDNN_TRY(device, cudnnCreate(&s->dnn));
+  CUDNN_TRY(device, cudnnSetStream(s->dnn, s->compute));
+  return LUR_OK;
+}
+
+/* Everything that set_up made, or the part it got to. */
+static void tear_down(lur_cuda_state *s) {
+  if (s->compute) cudaStreamSynchronize(s->compute);
+  if (s->upload) cudaStreamSynchronize(s->upload);
+  if (s->dnn) cudnnDestroy(s->dnn);
+  if (s->blas) cublasLtDestroy(s->blas);
+  if (s->norm_host) cudaFreeHost(s->norm_host);
+  if (s->norms) cudaFree(s->norms);
+  if (s->uploaded) cudaEventDestroy(s->uploaded);
+  if (s->computed) cudaEventDestroy(s->computed);
+  if (s->upload) cudaStreamDestroy(s->upload);
+  if (s->compute) cudaStreamDestroy(s->compute);
+  (void)cudaGetLastError();
+  for (lur_cuda_choice *c = s->choices; c;) {
+    lur_cuda_choice *next = c->next;
+    free(c);
+    c = next;
+  }
+  for (lur_cuda_block *b = s->blocks; b;) { /* what nobody freed goes with the process */
+    lur_cuda_block *next = b->next;
+    free(b);
+    b = next;
+  }
+  pthread_mutex_destroy(&s->lock);
+  free(s);
+}
+
+static lur_status cuda_open(lur_device *device) {
+  lur_cuda_state *s = calloc(1, sizeof *s);
+  if (!s) return lur_fail(LUR_ENOMEM, "no memory for a device");
+  pthread_mutex_init(&s->lock, NULL);
+  device->state = s;
+  lur_status status = set_up(device, s);
+  if (status == LUR_OK) return LUR_OK;
+  device->state = NULL;
+  tear_down(s);
+  return status;
+}
+
+static void cuda_close(lur_device *device) {
+  if (!device->state) return;
+  (void)cudaSetDevice(device->index);
+  tear_down(device->state);
+  device->state = NULL;
+}
+
+/* ---- memory ---- */
+
+static lur_status out_of_memory(lur_device *device, size_t bytes) {
+  size_t free_bytes = 0, total = 0;
+  (void)cudaMemGetInfo(&free_bytes, &total);
+  const double mib = 1048576;
+  double held = (double)lur_cuda_state_of(device)->held / mib, others = ((double)total - (double)free_bytes) / mib - held;
+  return lur_fail(LUR_ENOMEM,
+                  "%s: no memory for %.1f MiB: %.1f of %.1f MiB are free, this program holds %.1f MiB in tensors and "
+                  "activations, libraries and other programs %.1f MiB; lower the batch size or end other programs",
+                  device->name, (double)bytes / mib, (double)free_bytes / mib, (double)total / mib, held, others > 0 ? others : 0);
+}
+
+static lur_status cuda_alloc(lur_device *device, size_t bytes, void **memory) {
+  lur_cuda_state *s = lur_cuda_state_of(device);
+  lur_cuda_block *block = malloc(sizeof *block);
+  if (!block) return lur_fail(LUR_ENOMEM, "%s: no memory on the host", device->name);
+  void *made = NULL;
+  (void)lur_cuda_enter(device);
+  cudaError_t error = cudaMalloc(&made, bytes ? bytes : 64);
+  if (error != cudaSuccess) {
+    (void)cudaGetLastError();
+    free(block);
+    return error == cudaErrorMemoryAllocation ? out_of_memory(device, bytes) : lur_cuda_check(device, error, "cudaMalloc");
+  }
+  pthread_mutex_lock(&s->lock);
+  *block = (lur_cuda_block){s->blocks, made, bytes};
+  s->blocks = block;
+  s->held += bytes;
+  pthread_mutex_unlock(&s->lock);
+  *memory = made;
+  return LUR_OK;
+}
+
+static void cuda_free(lur_device *device, void *memory) {
+  lur_cuda_state *s = lur_cuda_state_of(device);
+  (void)lur_cuda_enter(device);
+  pthread_mutex_lock(&s->lock);
+  for (lur_cuda_block **at = &s->blocks; *at; at = &(*at)->next) {
+    if ((*at)->memory != memory) continue;
+    lur_cuda_block *gone = *at;
+    *at = gone->next;
+    s->held -= gone->bytes;
+    free(gone);
+    break;
+  }
+  pthread_mutex_unlock(&s->lock);
+  (void)cudaFree(memory); /* waits for work that uses it */
+  (void)cudaGetLastError();
+}
+
+static lur_status cuda_alloc_host(lur_device *device, size_t bytes, void **memory) {
+  void *made = NULL;
+  (void)lur_cuda_enter(device);
+  CUDA_TRY(device, cudaHostAlloc(&made, bytes ? bytes : 64, cudaHostAllocDefault));
+  *memory = made;
+  return LUR_OK;
+}
+
+static void cuda_free_host(lur_device *device, void *memory) {
+  (void)lur_cuda_enter(device);
+  (void)cudaFreeHost(memory);
+  (void)cudaGetLastError();
+}
+
+static bool is_pinned(const void *memory) {
+  struct cudaPointerAttributes attributes;
+  bool known = cudaPointerGetAttributes(&attributes, memory) == cudaSuccess;
+  (void)cudaGetLastError();
+  return known && attributes.type == cudaMemoryTypeHost;
+}
+
+/* From pinned memory, which the caller leaves alone until the next sync: after what computes now, before what comes. */
+static lur_status upload(lur_device *device, lur_cuda_state *s, void *dst, const void *src, size_t bytes) {
+  CUDA_TRY(device, cudaEventRecord(s->computed, s->compute));
+  CUDA_TRY(device, cudaStreamWaitEvent(s->upload, s->computed, 0));
+  CUDA_TRY(device, cudaMemcpyAsync(dst, src, bytes, cudaMemcpyHostToDevice, s->upload));
+  CUDA_TRY(device, cudaEventRecord(s->uploaded, s->upload));
+  CUDA_TRY(device, cudaStreamWaitEvent(s->compute, s->uploaded, 0));
+  return LUR_OK;
+}
+
+static lur_status cuda_copy(lur_device *device, void *dst, const void *src, size_t bytes, lur_copy_kind kind) {
+  lur_cuda_state *s = lur_cuda_state_of(device);
+  cudaStream_t stream = lur_cuda_enter(device);
+  if (bytes == 0) return LUR_OK;
+  if (kind == LUR_COPY_TO_DEVICE && is_pinned(src)) return upload(device, s, dst, src, bytes);
+  enum cudaMemcpyKind way = kind == LUR_COPY_TO_DEVICE ? cudaMemcpyHostToDevice
+                            : kind == LUR_COPY_TO_HOST ? cudaMemcpyDeviceToHost : cudaMemcpyDeviceToDevice;
+  CUDA_TRY(device, cudaMemcpyAsync(dst, src, bytes, way, stream));
+  return s->sync ? lur_cuda_check(device, cudaStreamSynchronize(stream), "copy") : LUR_OK;
+}
+
+static lur_status cuda_fill(lur_device *device, void *memory, int byte, size_t bytes) {
+  cudaStream_t stream = lur_cuda_enter(device);
+  if (bytes == 0) return LUR_OK;
+  CUDA_TRY(device, cudaMemsetAsync(memory, byte, bytes, stream));
+  return LUR_OK;
+}
+
+static lur_status cuda_sync(lur_device *device) {
+  cudaStream_t stream = lur_cuda_enter(device);
+  CUDA_TRY(device, cudaStreamSynchronize(stream)); /* it waits for the upload stream's last event itself */
+  return LUR_OK;
+}
+
+const lur_backend lur_cuda_backend = {
+    .name = "cuda",
+    .count = cuda_count,
+    .open = cuda_open,
+    .close = cuda_close,
+    .alloc = cuda_alloc,
+    .free = cuda_free,
+    .alloc_host = cuda_alloc_host,
+    .free_host = cuda_free_host,
+    .copy = cuda_copy,
+    .fill = cuda_fill,
+    .sync = cuda_sync,
+    .update = lur_cuda_update,
+    .gradient_norm = lur_cuda_gradient_norm,
+    .kernels = {
+        [LUR_OP_CONV2D] = &lur_cuda_conv2d,
+        [LUR_OP_DEPTHWISE] = &lur_cuda_depthwise,
+        [LUR_OP_DENSE] = &lur_cuda_dense,
+        [LUR_OP_BATCHNORM] = &lur_cuda_batchnorm,
+        [LUR_OP_ACTIVATION] = &lur_cuda_activation,
+        [LUR_OP_SOFTMAX] = &lur_cuda_softmax,
+        [LUR_OP_POOL] = &lur_cuda_pool,
+        [LUR_OP_GLOBAL_POOL] = &lur_cuda_global_pool,
+        [LUR_OP_BINARY] = &lur_cuda_binary,
+        [LUR_OP_AFFINE] = &lur_cuda_affine,
+        [LUR_OP_CONCAT] = &lur_cuda_concat,
+        [LUR_OP_GATHER] = &lur_cuda_gather,
+        [LUR_OP_DROPOUT] = &lur_cuda_dropout,
+        [LUR_OP_COPY] = &lur_cuda_copy,
+        [LUR_OP_NORMALIZE] = &lur_cuda_normalize,
+        [LUR_OP_REDUCE] = &lur_cuda_reduce,
+        [LUR_OP_LOSS] = &lur_cuda_loss,
+    }};

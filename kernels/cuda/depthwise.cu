@@ -1,0 +1,337 @@
+/* depthwise.cu - depthwise_conv2d: one kernel a channel, NHWC, kernels kh kw C 1 (formula: kernels/ref/depthwise.c).
+ *
+ * 3x3 at stride 1 and 2, all there is in Xception, has kernels of its own: a thread keeps the nine weights of its V
+ * channels in registers and slides over TILE outputs of a row. The data gradient at stride 1 is that same kernel with
+ * the weights turned round. The weight gradient is summed by block over a part of the rows, then over parts in double.
+ * Every other size takes the plain kernels at the end of each section. */
+#include "kernel.cuh"
+
+enum { TILE = 4, PARTS = 128 };
+
+struct sizes { /* rows and columns of what is read (h w) and written (oh ow) */
+  int64_t n, h, w, c, oh, ow;
+  int kh, kw, sh, sw, top, left;
+};
+
+static sizes sizes_of(const lur_op_desc *d) {
+  const int64_t *x = d->x[0].shape.dim, *y = d->y.shape.dim;
+  const lur_conv_desc *u = &d->u.conv;
+  return {x[0], x[1], x[2], x[3], y[1], y[2], u->kernel_h, u->kernel_w, u->stride_h, u->stride_w, u->pad_top, u->pad_left};
+}
+
+static bool three(const sizes *s) { return s->kh == 3 && s->kw == 3 && s->sh == s->sw && s->sh <= 2; }
+
+static int vector_of(const sizes *s) { return s->c % 4 == 0 ? 4 : 1; }
+
+static lur_tiling weights_tiling(lur_device *device, const sizes *s) {
+  return tile_rows(device, s->c / vector_of(s), s->n * s->oh, 1, PARTS);
+}
+
+static lur_status plan(lur_op *op) {
+  const lur_op_desc *d = &op->desc;
+  LUR_TRY(lur_cuda_want_f32_weights(op));
+  sizes s = sizes_of(d);
+  bool mask = d->u.conv.relu_in && d->want_dx;
+  op->backward_x = d->want_dw & 1u || mask ? 1u : 0;
+  op->backward_y = d->u.conv.relu && lur_cuda_wants(op);
+  if (d->want_dw & 1u)
+    op->backward_scratch = sizeof(float) * (size_t)(weights_tiling(op->device, &s).grid.y * s.kh * s.kw * s.c);
+  if (d->want_dw & 2u) {
+    size_t columns = lur_cuda_columns_scratch(op->device, s.n * s.oh * s.ow, s.c);
+    op->backward_scratch = op->backward_scratch > columns ? op->backward_scratch : columns;
+  }
+  return LUR_OK;
+}
+
+/* ---- forward, and the data gradient at stride 1 ---- */
+
+/* What happens on the way in and out. mask_in: like what is read, counts only where > 0 (y, for dy). mask_out: like
+   what is written (x, for dx under relu_in). */
+template <class T>
+struct ways {
+  const float *w, *bias;
+  const T *mask_in, *mask_out;
+  bool relu_in, relu, turned, add;
+};
+
+template <class T, int V>
+static __device__ inline void read(const ways<T> *o, const T *x, int64_t at, float (&v)[V]) {
+  load<V>(x + at, v);
+  if (o->relu_in) {
+#pragma unroll
+    for (int j = 0; j < V; j++) v[j] = relu_of(v[j]);
+  }
+  if (o->mask_in) {
+    float m[V];
+    load<V>(o->mask_in + at, m);
+#pragma unroll
+    for (int j = 0; j < V; j++) v[j] = m[j] > 0 ? v[j] : 0;
+  }
+}
+
+template <class T, int V>
+static __device__ inline void write(const ways<T> *o, T *y, int64_t at, float (&v)[V]) {
+  if (o->mask_out) {
+    float m[V];
+    load<V>(o->mask_out + at, m);
+#pragma unroll
+    for (int j = 0; j < V; j++) v[j] = m[j] > 0 ? v[j] : 0;
+  }
+  if (o->relu) {
+#pragma unroll
+    for (int j = 0; j < V; j++) v[j] = relu_of(v[j]);
+  }
+  put<V>(y + at, v, o->add);
+}
+
+template <class T, int V, int S>
+__global__ void three_kernel(sizes s, ways<T> o, const T *x, T *y) {
+  constexpr int COLUMNS = (TILE - 1) * S + 3;
+  int64_t channel = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * V;
+  if (channel >= s.c) return;
+  float w[9][V], bias[V] = {};
+#pragma unroll
+  for (int k = 0; k < 9; k++) load<V>(o.w + (o.turned ? 8 - k : k) * s.c + channel, w[k]);
+  if (o.bias) load<V>(o.bias + channel, bias);
+  int64_t tiles = (s.ow + TILE - 1) / TILE, count = s.n * s.oh * tiles;
+  for (int64_t t = (int64_t)blockIdx.y * blockDim.y + threadIdx.y; t < count; t += (int64_t)gridDim.y * blockDim.y) {
+    int64_t ox = t % tiles * TILE, oy = t / tiles % s.oh, n = t / tiles / s.oh;
+    float sum[TILE][V], v[V];
+#pragma unroll
+    for (int k = 0; k < TILE; k++)
+#pragma unroll
+      for (int j = 0; j < V; j++) sum[k][j] = bias[j];
+#pragma unroll
+    for (int ky = 0; ky < 3; ky++) {
+      int64_t iy = oy * S - s.top + ky;
+      if (iy < 0 || iy >= s.h) continue;
+#pragma unroll
+      for (int column = 0; column < COLUMNS; column++) {
+        int64_t ix = ox * S - s.left + column;
+        if (ix < 0 || ix >= s.w) continue;
+        read<T, V>(&o, x, ((n * s.h + iy) * s.w + ix) * s.c + channel, v);
+#pragma unroll
+        for (int k = 0; k < TILE; k++) {
+          int kx = column - k * S;
+          if (kx < 0 || kx > 2) continue;
+#pragma unroll
+          for (int j = 0; j < V; j++) sum[k][j] = fmaf(v[j], w[ky * 3 + kx][j], sum[k][j]);
+        }
+      }
+    }
+#pragma unroll
+    for (int k = 0; k < TILE; k++)
+      if (ox + k < s.ow) write<T, V>(&o, y, ((n * s.oh + oy) * s.ow + ox + k) * s.c + channel, sum[k]);
+  }
+}
+
+template <class T, int V>
+__global__ void plain_kernel(sizes s, ways<T> o, const T *x, T *y) {
+  int64_t groups = s.c / V, count = s.n * s.oh * s.ow * groups, stride = (int64_t)gridDim.x * blockDim.x;
+  for (int64_t at = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; at < count; at += stride) {
+    int64_t channel = at % groups * V, cell = at / groups, ox = cell % s.ow, oy = cell / s.ow % s.oh, n = cell / s.ow / s.oh;
+    float sum[V] = {}, v[V], w[V];
+    if (o.bias) load<V>(o.bias + channel, sum);
+    for (int ky = 0; ky < s.kh; ky++) {
+      int64_t iy = oy * s.sh - s.top + ky;
+      if (iy < 0 || iy >= s.h) continue;
+      for (int kx = 0; kx < s.kw; kx++) {
+        int64_t ix = ox * s.sw - s.left + kx;
+        if (ix < 0 || ix >= s.w) continue;
+        read<T, V>(&o, x, ((n * s.h + iy) * s.w + ix) * s.c + channel, v);
+        load<V>(o.w + (ky * s.kw + kx) * s.c + channel, w);
+#pragma unroll
+        for (int j = 0; j < V; j++) sum[j] = fmaf(v[j], w[j], sum[j]);
+      }
+    }
+    write<T, V>(&o, y, at * V, sum);
+  }
+}
+
+/* Tiles of the wide kernel: channels across, strips of TILE outputs down. */
+static lur_tiling strips_tiling(lur_device *device, const sizes *s, int v) {
+  return tile_rows(device, s->c / v, s->n * s->oh * divide_up(s->ow, TILE), 2, 65535);
+}
+
+template <class T, int V>
+static lur_status convolve(lur_device *device, sizes s, ways<T> o, const T *x, T *y) {
+  cudaStream_t stream = lur_cuda_enter(device);
+  lur_tiling t = strips_tiling(device, &s, V);
+  if (three(&s) && s.sh == 1)
+    LUR_LAUNCH((three_kernel<T, V, 1>), t.grid, t.block, stream, s, o, x, y);
+  else if (three(&s))
+    LUR_LAUNCH((three_kernel<T, V, 2>), t.grid, t.block, stream, s, o, x, y);
+  else
+    LUR_LAUNCH((plain_kernel<T, V>), blocks_for(device, s.n * s.oh * s.ow * s.c / V), LUR_THREADS, stream, s, o, x, y);
+  return lur_cuda_launched(device);
+}
+
+template <class T>
+static lur_status run_forward(lur_op *op, const lur_args *args) {
+  const lur_conv_desc *u = &op->desc.u.conv;
+  sizes s = sizes_of(&op->desc);
+  ways<T> o = {static_cast<const float *>(args->w[0]), op->desc.nw == 2 ? static_cast<const float *>(args->w[1]) : NULL, NULL, NULL,
+               u->relu_in, u->relu, false, false};
+  const T *x = static_cast<const T *>(args->x[0]);
+  T *y = static_cast<T *>(args->y);
+  return vector_of(&s) == 4 ? convolve<T, 4>(op->device, s, o, x, y) : convolve<T, 1>(op->device, s, o, x, y);
+}
+
+static lur_status forward(lur_op *op, const lur_args *args) {
+  LUR_WITH_TYPE(op->desc.y.dtype, return run_forward<T>(op, args));
+  return LUR_OK;
+}
+
+/* ---- data gradient at other strides: every input cell asks the outputs that cover it ---- */
+
+template <class T, int V>
+__global__ void data_kernel(sizes s, ways<T> o, const T *dy, T *dx) {
+  int64_t groups = s.c / V, count = s.n * s.h * s.w * groups, stride = (int64_t)gridDim.x * blockDim.x;
+  for (int64_t at = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; at < count; at += stride) {
+    int64_t channel = at % groups * V, cell = at / groups, ix = cell % s.w, iy = cell / s.w % s.h, n = cell / s.w / s.h;
+    float sum[V] = {}, v[V], w[V];
+    for (int ky = 0; ky < s.kh; ky++) {
+      int64_t ty = iy + s.top - ky, oy = ty / s.sh;
+      if (ty < 0 || ty % s.sh || oy >= s.oh) continue;
+      for (int kx = 0; kx < s.kw; kx++) {
+        int64_t tx = ix + s.left - kx, ox = tx / s.sw;
+        if (tx < 0 || tx % s.sw || ox >= s.ow) continue;
+        read<T, V>(&o, dy, ((n * s.oh + oy) * s.ow + ox) * s.c + channel, v);
+        load<V>(o.w + (ky * s.kw + kx) * s.c + channel, w);
+#pragma unroll
+        for (int j = 0; j < V; j++) sum[j] = fmaf(v[j], w[j], sum[j]);
+      }
+    }
+    write<T, V>(&o, dx, at * V, sum);
+  }
+}
+
+template <class T, int V>
+static lur_status data_gradient(lur_device *device, sizes s, ways<T> o, const T *dy, T *dx) {
+  if (three(&s) && s.sh == 1) {
+    sizes back = s;
+    back.h = s.oh, back.w = s.ow, back.oh = s.h, back.ow = s.w;
+    back.top = 2 - s.top, back.left = 2 - s.left;
+    o.turned = true;
+    return convolve<T, V>(device, back, o, dy, dx);
+  }
+  cudaStream_t stream = lur_cuda_enter(device);
+  LUR_LAUNCH((data_kernel<T, V>), blocks_for(device, s.n * s.h * s.w * s.c / V), LUR_THREADS, stream, s, o, dy, dx);
+  return lur_cuda_launched(device);
+}
+
+/* ---- weight gradient ---- */
+
+/* partials of each part: 9 c. A thread walks along whole rows of outputs with a 3x3 window of inputs in registers. */
+template <class T, int V, int S>
+__global__ void three_weights_kernel(sizes s, ways<T> in, ways<T> out, int64_t part, const T *x, const T *dy, float *partials) {
+  __shared__ float shared[LUR_THREADS * V];
+  int64_t channel = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * V, rows = s.n * s.oh;
+  int64_t first = blockIdx.y * part, end = first + part < rows ? first + part : rows;
+  float sum[9][V] = {}, window[3][3][V], g[V];
+  for (int64_t row = first + threadIdx.y; row < end && channel < s.c; row += blockDim.y) {
+    int64_t n = row / s.oh, y0 = row % s.oh * S - s.top;
+    for (int64_t ox = 0; ox < s.ow; ox++) {
+      read<T, V>(&out, dy, (row * s.ow + ox) * s.c + channel, g);
+#pragma unroll
+      for (int ky = 0; ky < 3; ky++)
+#pragma unroll
+        for (int kx = 0; kx < 3; kx++) {
+          int64_t iy = y0 + ky, ix = ox * S - s.left + kx;
+          if (ox > 0 && kx + S < 3) {
+#pragma unroll
+            for (int j = 0; j < V; j++) window[ky][kx][j] = window[ky][kx + S < 3 ? kx + S : 2][j];
+          } else if (iy >= 0 && iy < s.h && ix >= 0 && ix < s.w) {
+            read<T, V>(&in, x, ((n * s.h + iy) * s.w + ix) * s.c + channel, window[ky][kx]);
+          } else {
+#pragma unroll
+            for (int j = 0; j < V; j++) window[ky][kx][j] = 0;
+          }
+#pragma unroll
+          for (int j = 0; j < V; j++) sum[ky * 3 + kx][j] = fmaf(window[ky][kx][j], g[j], sum[ky * 3 + kx][j]);
+        }
+    }
+  }
+#pragma unroll
+  for (int k = 0; k < 9; k++) {
+    sum_down<V>(sum[k], shared);
+    if (threadIdx.y == 0 && channel < s.c) store<V>(partials + (blockIdx.y * 9 + k) * s.c + channel, sum[k]);
+  }
+}
+
+/* One tap a blockIdx.z. */
+template <class T, int V>
+__global__ void plain_weights_kernel(sizes s, ways<T> in, ways<T> out, int64_t part, const T *x, const T *dy, float *partials) {
+  __shared__ float shared[LUR_THREADS * V];
+  int64_t channel = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * V, rows = s.n * s.oh;
+  int64_t first = blockIdx.y * part, end = first + part < rows ? first + part : rows;
+  int ky = (int)blockIdx.z / s.kw, kx = (int)blockIdx.z % s.kw;
+  float sum[V] = {}, v[V], g[V];
+  for (int64_t row = first + threadIdx.y; row < end && channel < s.c; row += blockDim.y) {
+    int64_t n = row / s.oh, iy = row % s.oh * s.sh - s.top + ky;
+    if (iy < 0 || iy >= s.h) continue;
+    for (int64_t ox = 0; ox < s.ow; ox++) {
+      int64_t ix = ox * s.sw - s.left + kx;
+      if (ix < 0 || ix >= s.w) continue;
+      read<T, V>(&out, dy, (row * s.ow + ox) * s.c + channel, g);
+      read<T, V>(&in, x, ((n * s.h + iy) * s.w + ix) * s.c + channel, v);
+#pragma unroll
+      for (int j = 0; j < V; j++) sum[j] = fmaf(v[j], g[j], sum[j]);
+    }
+  }
+  sum_down<V>(sum, shared);
+  if (threadIdx.y == 0 && channel < s.c) store<V>(partials + ((int64_t)blockIdx.y * gridDim.z + blockIdx.z) * s.c + channel, sum);
+}
+
+static __global__ void add_weights_kernel(const float *partials, int64_t parts, int64_t count, float *dw) {
+  int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
+  if (i >= count) return;
+  double sum = 0;
+  for (int64_t p = 0; p < parts; p++) sum += (double)partials[p * count + i];
+  dw[i] = (float)((double)dw[i] + sum);
+}
+
+template <class T, int V>
+static lur_status weight_gradient(lur_device *device, sizes s, ways<T> in, ways<T> out, const T *x, const T *dy, float *dw, float *partials) {
+  cudaStream_t stream = lur_cuda_enter(device);
+  lur_tiling t = weights_tiling(device, &s);
+  if (three(&s) && s.sh == 1) {
+    LUR_LAUNCH((three_weights_kernel<T, V, 1>), t.grid, t.block, stream, s, in, out, t.part, x, dy, partials);
+  } else if (three(&s)) {
+    LUR_LAUNCH((three_weights_kernel<T, V, 2>), t.grid, t.block, stream, s, in, out, t.part, x, dy, partials);
+  } else {
+    dim3 grid = t.grid;
+    grid.z = (unsigned)(s.kh * s.kw);
+    LUR_LAUNCH((plain_weights_kernel<T, V>), grid, t.block, stream, s, in, out, t.part, x, dy, partials);
+  }
+  LUR_TRY(lur_cuda_launched(device));
+  int64_t count = s.kh * s.kw * s.c;
+  LUR_LAUNCH(add_weights_kernel, (unsigned)divide_up(count, LUR_THREADS), LUR_THREADS, stream, partials, (int64_t)t.grid.y, count, dw);
+  return lur_cuda_launched(device);
+}
+
+/* ---- backward ---- */
+
+template <class T, int V>
+static lur_status run_backward(lur_op *op, const lur_args *args) {
+  const lur_op_desc *d = &op->desc;
+  sizes s = sizes_of(d);
+  const T *x = static_cast<const T *>(args->x[0]), *dy = static_cast<const T *>(args->dy);
+  const T *y = op->backward_y ? static_cast<const T *>(args->y) : NULL;
+  float *scratch = static_cast<float *>(args->scratch);
+  ways<T> in = {NULL, NULL, NULL, NULL, d->u.conv.relu_in, false, false, false}, out = {NULL, NULL, y, NULL, false, false, false, false};
+  if (d->want_dw & 1u) LUR_TRY((weight_gradient<T, V>(op->device, s, in, out, x, dy, static_cast<float *>(args->dw[0]), scratch)));
+  if (d->want_dw & 2u)
+    LUR_TRY(lur_cuda_columns(op->device, d->y.dtype, dy, y, s.n * s.oh * s.ow, s.c, static_cast<float *>(args->dw[1]), scratch));
+  if (!(d->want_dx & 1u)) return LUR_OK;
+  ways<T> o = {static_cast<const float *>(args->w[0]), NULL, y, d->u.conv.relu_in ? x : NULL, false, false, false, (args->dx_add & 1u) != 0};
+  return data_gradient<T, V>(op->device, s, o, dy, static_cast<T *>(args->dx[0]));
+}
+
+static lur_status backward(lur_op *op, const lur_args *args) {
+  sizes s = sizes_of(&op->desc);
+  LUR_WITH_TYPE(op->desc.y.dtype, return vector_of(&s) == 4 ? run_backward<T, 4>(op, args) : run_backward<T, 1>(op, args));
+  return LUR_OK;
+}
+
+const lur_kernel lur_cuda_depthwise = {plan, forward, backward, NULL};

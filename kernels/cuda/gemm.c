@@ -1,0 +1,102 @@
+/* gemm.c - products of row-major matrices on cuBLASLt, planned once and run without allocating.
+ *
+ * cuBLASLt counts column-major: d turned over is b turned over times a turned over, so b goes first and nothing moves.
+ * f32 is strict unless tf32 is asked for. Half types multiply as they are and sum in f32. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "host.h"
+
+enum { ALIGNMENT = 16 }; /* what pointers are promised to keep; the contract gives 64 */
+static const size_t MOST_WORKSPACE = (size_t)32 << 20;
+
+struct lur_gemm {
+  cublasLtMatmulDesc_t product;
+  cublasLtMatrixLayout_t a, b, d;
+  cublasLtMatmulAlgo_t algorithm;
+  size_t workspace;
+};
+
+static cudaDataType_t type_of(lur_dtype dtype) { return dtype == LUR_F16 ? CUDA_R_16F : dtype == LUR_BF16 ? CUDA_R_16BF : CUDA_R_32F; }
+
+#define SET(attribute, value) \
+  CUBLAS_TRY(device, cublasLtMatmulDescSetAttribute(g->product, attribute, &(value), sizeof(value)))
+
+static lur_status describe(lur_device *device, const lur_gemm_desc *d, lur_gemm *g) {
+  cublasComputeType_t compute = d->tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
+  CUBLAS_TRY(device, cublasLtMatmulDescCreate(&g->product, compute, CUDA_R_32F));
+  cublasOperation_t first = d->b_turned ? CUBLAS_OP_T : CUBLAS_OP_N, second = d->a_turned ? CUBLAS_OP_T : CUBLAS_OP_N;
+  SET(CUBLASLT_MATMUL_DESC_TRANSA, first);
+  SET(CUBLASLT_MATMUL_DESC_TRANSB, second);
+  cublasLtEpilogue_t epilogue = d->bias ? (d->relu ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_BIAS)
+                                        : (d->relu ? CUBLASLT_EPILOGUE_RELU : CUBLASLT_EPILOGUE_DEFAULT);
+  SET(CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue);
+  cudaDataType_t ab = type_of(d->ab), out = type_of(d->d);
+  uint64_t m = (uint64_t)d->m, n = (uint64_t)d->n, k = (uint64_t)d->k;
+  CUBLAS_TRY(device, cublasLtMatrixLayoutCreate(&g->b, ab, d->b_turned ? k : n, d->b_turned ? n : k, d->b_turned ? d->k : d->n));
+  CUBLAS_TRY(device, cublasLtMatrixLayoutCreate(&g->a, ab, d->a_turned ? m : k, d->a_turned ? k : m, d->a_turned ? d->m : d->k));
+  CUBLAS_TRY(device, cublasLtMatrixLayoutCreate(&g->d, out, n, m, d->n));
+  return LUR_OK;
+}
+
+static lur_status prefer(lur_device *device, cublasLtMatmulPreference_t preference) {
+  static const cublasLtMatmulPreferenceAttributes_t sides[] = {
+      CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+      CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES};
+  const uint64_t workspace = MOST_WORKSPACE;
+  const uint32_t alignment = ALIGNMENT;
+  CUBLAS_TRY(device, cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace, sizeof workspace));
+  for (int i = 0; i < 4; i++)
+    CUBLAS_TRY(device, cublasLtMatmulPreferenceSetAttribute(preference, sides[i], &alignment, sizeof alignment));
+  return LUR_OK;
+}
+
+static lur_status choose(lur_device *device, cublasLtMatmulPreference_t preference, lur_gemm *g) {
+  cublasLtMatmulHeuristicResult_t found;
+  int n = 0;
+  LUR_TRY(prefer(device, preference));
+  cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(lur_cuda_state_of(device)->blas, g->product, g->b, g->a, g->d, g->d, preference,
+                                                         1, &found, &n);
+  if (status == CUBLAS_STATUS_NOT_SUPPORTED || (status == CUBLAS_STATUS_SUCCESS && n == 0))
+    return lur_fail(LUR_EUNSUPPORTED, "%s: cuBLASLt has no algorithm for this product", device->name);
+  LUR_TRY(lur_cublas_check(device, status, "cublasLtMatmulAlgoGetHeuristic"));
+  g->algorithm = found.algo;
+  g->workspace = found.workspaceSize;
+  return LUR_OK;
+}
+
+lur_status lur_gemm_plan(lur_device *device, const lur_gemm_desc *desc, lur_gemm **gemm) {
+  cublasLtMatmulPreference_t preference = NULL;
+  lur_gemm *g = calloc(1, sizeof *g);
+  if (!g) return lur_fail(LUR_ENOMEM, "no memory for a planned product");
+  lur_status status = describe(device, desc, g);
+  if (status == LUR_OK) status = lur_cublas_check(device, cublasLtMatmulPreferenceCreate(&preference), "cublasLtMatmulPreferenceCreate");
+  if (status == LUR_OK) status = choose(device, preference, g);
+  if (preference) cublasLtMatmulPreferenceDestroy(preference);
+  if (status == LUR_OK)
+    *gemm = g;
+  else
+    lur_gemm_release(g);
+  return status;
+}
+
+size_t lur_gemm_workspace(const lur_gemm *gemm) { return gemm->workspace; }
+
+lur_status lur_gemm_run(lur_device *device, const lur_gemm *g, const void *a, const void *b, const void *c, const void *bias, void *d,
+                        void *workspace) {
+  cudaStream_t stream = lur_cuda_enter(device);
+  const float alpha = 1, beta = c ? 1 : 0;
+  if (bias) SET(CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
+  CUBLAS_TRY(device, cublasLtMatmul(lur_cuda_state_of(device)->blas, g->product, &alpha, b, g->b, a, g->a, &beta, c ? c : d, g->d, d, g->d,
+                                    &g->algorithm, workspace, g->workspace, stream));
+  return lur_cuda_launched(device);
+}
+
+void lur_gemm_release(lur_gemm *gemm) {
+  if (!gemm) return;
+  if (gemm->product) cublasLtMatmulDescDestroy(gemm->product);
+  if (gemm->a) cublasLtMatrixLayoutDestroy(gemm->a);
+  if (gemm->b) cublasLtMatrixLayoutDestroy(gemm->b);
+  if (gemm->d) cublasLtMatrixLayoutDestroy(gemm->d);
+  free(gemm);
+}

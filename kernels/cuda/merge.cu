@@ -1,0 +1,191 @@
+/* merge.cu - ops that join or pass on tensors: binary, affine, concat, copy. */
+#include "kernel.cuh"
+
+/* ---- binary ---- */
+
+static lur_status binary_plan(lur_op *op) {
+  const lur_op_desc *d = &op->desc;
+  op->in_place = true;
+  if (!lur_cuda_wants(op)) return LUR_OK;
+  op->dx_in_place = true;
+  op->backward_y = d->u.binary.relu;
+  if (d->u.binary.function == LUR_MUL) op->backward_x = (d->want_dx & 1u ? 2u : 0) | (d->want_dx & 2u ? 1u : 0);
+  if (d->u.binary.function == LUR_MAXIMUM) op->backward_x = 3u;
+  return LUR_OK;
+}
+
+struct binary_value {
+  lur_binary_desc u;
+  __device__ float operator()(const float (&v)[2]) const {
+    float a = v[0], b = v[1], y = a;
+    switch (u.function) {
+      case LUR_ADD: y = a + b; break;
+      case LUR_SUB: y = a - b; break;
+      case LUR_MUL: y = a * b; break;
+      case LUR_MAXIMUM: y = b > a ? b : a; break;
+    }
+    return u.relu ? relu_of(y) : y;
+  }
+};
+
+/* in: dy, y, a, b. second: the gradient of b instead of a's. On a tie the gradient of a maximum goes to a. */
+struct binary_slope {
+  lur_binary_desc u;
+  bool second;
+  __device__ float operator()(const float (&in)[4]) const {
+    float g = u.relu && !(in[1] > 0) ? 0 : in[0], a = in[2], b = in[3];
+    switch (u.function) {
+      case LUR_ADD: return g;
+      case LUR_SUB: return second ? -g : g;
+      case LUR_MUL: return second ? g * a : g * b;
+      case LUR_MAXIMUM: return (b > a) == second ? g : 0;
+    }
+    return g;
+  }
+};
+
+static lur_status binary_forward(lur_op *op, const lur_args *args) {
+  const lur_op_desc *d = &op->desc;
+  return map<2>(op->device, d->y.dtype, lur_shape_count(&d->y.shape), {{args->x[0], args->x[1]}}, args->y, false,
+                binary_value{d->u.binary});
+}
+
+static lur_status binary_backward(lur_op *op, const lur_args *args) {
+  const lur_op_desc *d = &op->desc;
+  int64_t count = lur_shape_count(&d->y.shape);
+  lur_arrays<4> in = {{args->dy, op->backward_y ? args->y : NULL, op->backward_x & 1u ? args->x[0] : NULL,
+                       op->backward_x & 2u ? args->x[1] : NULL}};
+  /* dx[1] first: dx[0] may be dy. */
+  if (d->want_dx & 2u)
+    LUR_TRY(map<4>(op->device, d->y.dtype, count, in, args->dx[1], (args->dx_add & 2u) != 0, binary_slope{d->u.binary, true}));
+  if (d->want_dx & 1u)
+    LUR_TRY(map<4>(op->device, d->y.dtype, count, in, args->dx[0], args->dx_add & 1u, binary_slope{d->u.binary, false}));
+  return LUR_OK;
+}
+
+const lur_kernel lur_cuda_binary = {binary_plan, binary_forward, binary_backward, NULL};
+
+/* ---- affine ---- */
+
+static lur_status affine_plan(lur_op *op) {
+  op->in_place = op->dx_in_place = true;
+  return LUR_OK;
+}
+
+struct affine_value {
+  float scale, shift;
+  __device__ float operator()(const float (&v)[1]) const { return fmaf(scale, v[0], shift); }
+};
+
+static lur_status affine_forward(lur_op *op, const lur_args *args) {
+  const lur_op_desc *d = &op->desc;
+  return map<1>(op->device, d->y.dtype, lur_shape_count(&d->y.shape), {{args->x[0]}}, args->y, false,
+                affine_value{(float)d->u.affine.scale, (float)d->u.affine.shift});
+}
+
+static lur_status affine_backward(lur_op *op, const lur_args *args) {
+  const lur_op_desc *d = &op->desc;
+  return map<1>(op->device, d->y.dtype, lur_shape_count(&d->y.shape), {{args->dy}}, args->dx[0], args->dx_add & 1u,
+                affine_value{(float)d->u.affine.scale, 0});
+}
+
+const lur_kernel lur_cuda_affine = {affine_plan, affine_forward, affine_backward, NULL};
+
+/* ---- concat: y is `outer` rows, each the inputs' runs one after another ---- */
+
+static lur_status concat_plan(lur_op *op) {
+  (void)op;
+  return LUR_OK;
+}
+
+/* One input's part of the joined rows: run of its elements at offset in rows of row elements. All in units of V. */
+struct part_sizes {
+  int64_t count, run, row, offset;
+};
+
+/* split: from the joined rows into the part, adding when add; else from the part into the rows. */
+template <class T, int V>
+__global__ void part_kernel(part_sizes s, const T *from, T *to, bool split, bool add) {
+  int64_t stride = (int64_t)gridDim.x * blockDim.x;
+  for (int64_t at = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; at < s.count; at += stride) {
+    int64_t joined = at / s.run * s.row + s.offset + at % s.run;
+    float v[V];
+    load<V>(from + (split ? joined : at) * V, v);
+    put<V>(to + (split ? at : joined) * V, v, add);
+  }
+}
+
+/* Elements of x[k] in one outer row: its extents from the axis on. */
+static int64_t run_length(const lur_op_desc *d, int k) {
+  int64_t length = 1;
+  for (int i = d->u.concat.axis; i < d->x[k].shape.ndim; i++) length *= d->x[k].shape.dim[i];
+  return length;
+}
+
+static lur_status move_part(lur_device *device, lur_dtype dtype, part_sizes s, const void *from, void *to, bool split, bool add) {
+  cudaStream_t stream = lur_cuda_enter(device);
+  bool even = s.run % 4 == 0 && s.row % 4 == 0 && s.offset % 4 == 0;
+  if (even) {
+    s.count /= 4, s.run /= 4, s.row /= 4, s.offset /= 4;
+    LUR_WITH_TYPE(dtype, LUR_LAUNCH((part_kernel<T, 4>), blocks_for(device, s.count), LUR_THREADS, stream, s,
+                                    static_cast<const T *>(from), static_cast<T *>(to), split, add));
+  } else {
+    LUR_WITH_TYPE(dtype, LUR_LAUNCH((part_kernel<T, 1>), blocks_for(device, s.count), LUR_THREADS, stream, s,
+                                    static_cast<const T *>(from), static_cast<T *>(to), split, add));
+  }
+  return lur_cuda_launched(device);
+}
+
+static int64_t row_length(const lur_op_desc *d) {
+  int64_t row = 0;
+  for (int k = 0; k < d->nx; k++) row += run_length(d, k);
+  return row;
+}
+
+static lur_status concat_forward(lur_op *op, const lur_args *args) {
+  const lur_op_desc *d = &op->desc;
+  int64_t row = row_length(d), offset = 0;
+  for (int k = 0; k < d->nx; k++) {
+    int64_t run = run_length(d, k);
+    part_sizes s = {lur_shape_count(&d->x[k].shape), run, row, offset};
+    LUR_TRY(move_part(op->device, d->y.dtype, s, args->x[k], args->y, false, false));
+    offset += run;
+  }
+  return LUR_OK;
+}
+
+static lur_status concat_backward(lur_op *op, const lur_args *args) {
+  const lur_op_desc *d = &op->desc;
+  int64_t row = row_length(d), offset = 0;
+  for (int k = 0; k < d->nx; k++) {
+    int64_t run = run_length(d, k);
+    part_sizes s = {lur_shape_count(&d->x[k].shape), run, row, offset};
+    if (d->want_dx >> k & 1u) LUR_TRY(move_part(op->device, d->y.dtype, s, args->dy, args->dx[k], true, args->dx_add >> k & 1u));
+    offset += run;
+  }
+  return LUR_OK;
+}
+
+const lur_kernel lur_cuda_concat = {concat_plan, concat_forward, concat_backward, NULL};
+
+/* ---- copy ---- */
+
+static lur_status copy_plan(lur_op *op) {
+  op->in_place = op->dx_in_place = true;
+  return LUR_OK;
+}
+
+static lur_status copy_forward(lur_op *op, const lur_args *args) {
+  cudaStream_t stream = lur_cuda_enter(op->device);
+  if (args->y == args->x[0]) return LUR_OK;
+  size_t bytes = lur_cuda_bytes(&op->desc.y);
+  return lur_cuda_check(op->device, cudaMemcpyAsync(args->y, args->x[0], bytes, cudaMemcpyDeviceToDevice, stream), "cudaMemcpyAsync");
+}
+
+static lur_status copy_backward(lur_op *op, const lur_args *args) {
+  if (args->dx[0] == args->dy) return LUR_OK;
+  return lur_cuda_put(op->device, op->desc.y.dtype, args->dx[0], args->dy, NULL, lur_shape_count(&op->desc.y.shape),
+                      args->dx_add & 1u);
+}
+
+const lur_kernel lur_cuda_copy = {copy_plan, copy_forward, copy_backward, NULL};

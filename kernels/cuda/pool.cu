@@ -1,0 +1,233 @@
+/* pool.cu - pool (maximum, average) and global_pool (mean over height and width).
+ *
+ * The gradient of a maximum goes to its first cell in row-major order: forward notes that cell's place in the window in
+ * saved, a byte where the window has at most 256 cells, else two. Backward gathers: every input cell asks the windows
+ * that cover it, so that nothing is added by two threads. */
+#include "kernel.cuh"
+
+struct pool_sizes {
+  int64_t n, h, w, c, oh, ow;
+  int kh, kw, sh, sw, top, left;
+};
+
+static pool_sizes sizes_of(const lur_op_desc *d) {
+  const int64_t *x = d->x[0].shape.dim, *y = d->y.shape.dim;
+  const lur_pool_desc *u = &d->u.pool;
+  return {x[0], x[1], x[2], x[3], y[1], y[2], u->kernel_h, u->kernel_w, u->stride_h, u->stride_w, u->pad_top, u->pad_left};
+}
+
+static int64_t window_cells(const lur_op_desc *d) { return (int64_t)d->u.pool.kernel_h * d->u.pool.kernel_w; }
+
+static lur_status plan(lur_op *op) {
+  const lur_op_desc *d = &op->desc;
+  if (d->u.pool.mode != LUR_POOL_MAX || !lur_cuda_wants(op)) return LUR_OK;
+  int64_t cells = window_cells(d);
+  if (cells > 65536)
+    return lur_fail(LUR_EUNSUPPORTED, "a window of %lld cells: at most 65536 have a gradient on cuda", (long long)cells);
+  op->saved_bytes = (cells > 256 ? 2u : 1u) * (size_t)lur_shape_count(&d->y.shape);
+  return LUR_OK;
+}
+
+/* The rows or columns of a window that lie in the picture. */
+struct span {
+  int64_t from, to;
+};
+static __device__ inline span span_of(int64_t out, int stride, int pad, int kernel, int64_t extent) {
+  int64_t first = out * stride - pad;
+  return {first < 0 ? 0 : first, first + kernel < extent ? first + kernel : extent};
+}
+
+/* I: what saved holds. */
+template <class T, class I, int V>
+__global__ void max_kernel(pool_sizes s, const T *x, T *y, I *saved) {
+  int64_t groups = s.c / V, count = s.n * s.oh * s.ow * groups, stride = (int64_t)gridDim.x * blockDim.x;
+  for (int64_t at = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; at < count; at += stride) {
+    int64_t cell = at / groups, ox = cell % s.ow, oy = cell / s.ow % s.oh, n = cell / s.ow / s.oh;
+    span rows = span_of(oy, s.sh, s.top, s.kh, s.h), columns = span_of(ox, s.sw, s.left, s.kw, s.w);
+    float best[V] = {}, v[V];
+    int winner[V] = {};
+    for (int64_t iy = rows.from; iy < rows.to; iy++)
+      for (int64_t ix = columns.from; ix < columns.to; ix++) {
+        bool first = iy == rows.from && ix == columns.from;
+        int place = (int)((iy - oy * s.sh + s.top) * s.kw + (ix - ox * s.sw + s.left));
+        load<V>(x + ((n * s.h + iy) * s.w + ix) * s.c + at % groups * V, v);
+#pragma unroll
+        for (int j = 0; j < V; j++)
+          if (first || v[j] > best[j]) best[j] = v[j], winner[j] = place;
+      }
+    store<V>(y + at * V, best);
+    if (!saved) continue;
+    pack<I, V> places;
+#pragma unroll
+    for (int j = 0; j < V; j++) places.v[j] = (I)winner[j];
+    *reinterpret_cast<pack<I, V> *>(saved + at * V) = places;
+  }
+}
+
+template <class T, int V>
+__global__ void average_kernel(pool_sizes s, const T *x, T *y) {
+  int64_t groups = s.c / V, count = s.n * s.oh * s.ow * groups, stride = (int64_t)gridDim.x * blockDim.x;
+  for (int64_t at = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; at < count; at += stride) {
+    int64_t cell = at / groups, ox = cell % s.ow, oy = cell / s.ow % s.oh, n = cell / s.ow / s.oh;
+    span rows = span_of(oy, s.sh, s.top, s.kh, s.h), columns = span_of(ox, s.sw, s.left, s.kw, s.w);
+    float sum[V] = {}, v[V];
+    for (int64_t iy = rows.from; iy < rows.to; iy++)
+      for (int64_t ix = columns.from; ix < columns.to; ix++) {
+        load<V>(x + ((n * s.h + iy) * s.w + ix) * s.c + at % groups * V, v);
+#pragma unroll
+        for (int j = 0; j < V; j++) sum[j] += v[j];
+      }
+    float many = (float)((rows.to - rows.from) * (columns.to - columns.from));
+#pragma unroll
+    for (int j = 0; j < V; j++) sum[j] /= many;
+    store<V>(y + at * V, sum);
+  }
+}
+
+/* saved NULL: average. */
+template <class T, class I, int V>
+__global__ void backward_kernel(pool_sizes s, const T *dy, const I *saved, T *dx, bool add) {
+  int64_t groups = s.c / V, count = s.n * s.h * s.w * groups, stride = (int64_t)gridDim.x * blockDim.x;
+  for (int64_t at = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; at < count; at += stride) {
+    int64_t cell = at / groups, ix = cell % s.w, iy = cell / s.w % s.h, n = cell / s.w / s.h;
+    float sum[V] = {}, v[V];
+    for (int ky = 0; ky < s.kh; ky++) {
+      int64_t ty = iy + s.top - ky, oy = ty / s.sh;
+      if (ty < 0 || ty % s.sh || oy >= s.oh) continue;
+      for (int kx = 0; kx < s.kw; kx++) {
+        int64_t tx = ix + s.left - kx, ox = tx / s.sw;
+        if (tx < 0 || tx % s.sw || ox >= s.ow) continue;
+        int64_t from = ((n * s.oh + oy) * s.ow + ox) * s.c + at % groups * V;
+        load<V>(dy + from, v);
+        if (saved) {
+          const pack<I, V> places = *reinterpret_cast<const pack<I, V> *>(saved + from);
+#pragma unroll
+          for (int j = 0; j < V; j++) sum[j] += places.v[j] == ky * s.kw + kx ? v[j] : 0;
+        } else {
+          span rows = span_of(oy, s.sh, s.top, s.kh, s.h), columns = span_of(ox, s.sw, s.left, s.kw, s.w);
+          float many = (float)((rows.to - rows.from) * (columns.to - columns.from));
+#pragma unroll
+          for (int j = 0; j < V; j++) sum[j] += v[j] / many;
+        }
+      }
+    }
+    put<V>(dx + at * V, sum, add);
+  }
+}
+
+template <class T, class I, int V>
+static lur_status run_forward(lur_op *op, const lur_args *args) {
+  cudaStream_t stream = lur_cuda_enter(op->device);
+  pool_sizes s = sizes_of(&op->desc);
+  unsigned blocks = blocks_for(op->device, s.n * s.oh * s.ow * s.c / V);
+  const T *x = static_cast<const T *>(args->x[0]);
+  T *y = static_cast<T *>(args->y);
+  I *saved = op->saved_bytes ? static_cast<I *>(args->saved) : NULL;
+  if (op->desc.u.pool.mode == LUR_POOL_MAX)
+    LUR_LAUNCH((max_kernel<T, I, V>), blocks, LUR_THREADS, stream, s, x, y, saved);
+  else
+    LUR_LAUNCH((average_kernel<T, V>), blocks, LUR_THREADS, stream, s, x, y);
+  return lur_cuda_launched(op->device);
+}
+
+template <class T, class I, int V>
+static lur_status run_backward(lur_op *op, const lur_args *args) {
+  cudaStream_t stream = lur_cuda_enter(op->device);
+  pool_sizes s = sizes_of(&op->desc);
+  const I *saved = op->saved_bytes ? static_cast<const I *>(args->saved) : NULL;
+  LUR_LAUNCH((backward_kernel<T, I, V>), blocks_for(op->device, s.n * s.h * s.w * s.c / V), LUR_THREADS, stream, s,
+             static_cast<const T *>(args->dy), saved, static_cast<T *>(args->dx[0]), (args->dx_add & 1u) != 0);
+  return lur_cuda_launched(op->device);
+}
+
+template <class T, class I>
+static lur_status run(lur_op *op, const lur_args *args, bool back) {
+  if (op->desc.x[0].shape.dim[3] % 4 == 0) return back ? run_backward<T, I, 4>(op, args) : run_forward<T, I, 4>(op, args);
+  return back ? run_backward<T, I, 1>(op, args) : run_forward<T, I, 1>(op, args);
+}
+
+static lur_status choose(lur_op *op, const lur_args *args, bool back) {
+  bool wide = window_cells(&op->desc) > 256;
+  LUR_WITH_TYPE(op->desc.y.dtype, return wide ? run<T, uint16_t>(op, args, back) : run<T, uint8_t>(op, args, back));
+  return LUR_OK;
+}
+
+static lur_status forward(lur_op *op, const lur_args *args) { return choose(op, args, false); }
+static lur_status backward(lur_op *op, const lur_args *args) { return choose(op, args, true); }
+
+const lur_kernel lur_cuda_pool = {plan, forward, backward, NULL};
+
+/* ---- global_pool: a block a picture and a tile of channels ---- */
+
+static lur_status global_plan(lur_op *op) {
+  (void)op;
+  return LUR_OK;
+}
+
+template <class T, int V>
+__global__ void global_kernel(const T *x, T *y, int64_t area, int64_t c) {
+  __shared__ float shared[LUR_THREADS * V];
+  int64_t channel = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * V;
+  x += blockIdx.y * area * c;
+  float sum[V] = {}, v[V];
+  for (int64_t k = threadIdx.y; k < area && channel < c; k += blockDim.y) {
+    load<V>(x + k * c + channel, v);
+#pragma unroll
+    for (int j = 0; j < V; j++) sum[j] += v[j];
+  }
+  sum_down<V>(sum, shared);
+  if (threadIdx.y != 0 || channel >= c) return;
+#pragma unroll
+  for (int j = 0; j < V; j++) sum[j] /= (float)area;
+  store<V>(y + blockIdx.y * c + channel, sum);
+}
+
+template <class T, int V>
+__global__ void global_backward_kernel(const T *dy, T *dx, int64_t count, int64_t area, int64_t c, bool add) {
+  int64_t groups = c / V, stride = (int64_t)gridDim.x * blockDim.x;
+  for (int64_t at = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; at < count / V; at += stride) {
+    float v[V];
+    load<V>(dy + (at / (groups * area) * groups + at % groups) * V, v);
+#pragma unroll
+    for (int j = 0; j < V; j++) v[j] /= (float)area;
+    put<V>(dx + at * V, v, add);
+  }
+}
+
+/* gridDim.y numbers pictures, and holds at most 65535 of them. */
+enum { MOST_PICTURES = 65535 };
+
+template <class T, int V>
+static lur_status run_global(lur_op *op, const lur_args *args) {
+  cudaStream_t stream = lur_cuda_enter(op->device);
+  const int64_t *d = op->desc.x[0].shape.dim, area = d[1] * d[2], c = d[3];
+  lur_tiling t = tile_rows(op->device, c / V, area, area, 1);
+  for (int64_t n = 0; n < d[0]; n += MOST_PICTURES) {
+    t.grid.y = (unsigned)lur_cuda_min(MOST_PICTURES, d[0] - n);
+    LUR_LAUNCH((global_kernel<T, V>), t.grid, t.block, stream, static_cast<const T *>(args->x[0]) + n * area * c,
+               static_cast<T *>(args->y) + n * c, area, c);
+    LUR_TRY(lur_cuda_launched(op->device));
+  }
+  return LUR_OK;
+}
+
+static lur_status global_forward(lur_op *op, const lur_args *args) {
+  bool even = op->desc.x[0].shape.dim[3] % 4 == 0;
+  LUR_WITH_TYPE(op->desc.y.dtype, return even ? run_global<T, 4>(op, args) : run_global<T, 1>(op, args));
+  return LUR_OK;
+}
+
+static lur_status global_backward(lur_op *op, const lur_args *args) {
+  cudaStream_t stream = lur_cuda_enter(op->device);
+  const int64_t *d = op->desc.x[0].shape.dim, area = d[1] * d[2], c = d[3], count = d[0] * area * c;
+  bool add = args->dx_add & 1u;
+  if (c % 4 == 0)
+    LUR_WITH_TYPE(op->desc.y.dtype, LUR_LAUNCH((global_backward_kernel<T, 4>), blocks_for(op->device, count / 4), LUR_THREADS, stream,
+                                               static_cast<const T *>(args->dy), static_cast<T *>(args->dx[0]), count, area, c, add));
+  else
+    LUR_WITH_TYPE(op->desc.y.dtype, LUR_LAUNCH((global_backward_kernel<T, 1>), blocks_for(op->device, count), LUR_THREADS, stream,
+                                               static_cast<const T *>(args->dy), static_cast<T *>(args->dx[0]), count, area, c, add));
+  return lur_cuda_launched(op->device);
+}
+
+const lur_kernel lur_cuda_global_pool = {global_plan, global_forward, global_backward, NULL};

@@ -1,0 +1,135 @@
+/* cublaslt.c - the emulated cuBLASLt: column-major products in double, rounded once, with the epilogues gemm.c asks for.
+ *
+ * It wants a workspace and spoils it, refuses pointers that are not aligned as promised, and has no epilogue where the
+ * first extent is 7, so that callers show their other way. */
+#include <cublasLt.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "numbers.h"
+
+enum { WORKSPACE = 1000 };
+
+struct cublasLtMatmulDescOpaque_t {
+  cublasOperation_t a, b;
+  cublasLtEpilogue_t epilogue;
+  const void *bias;
+};
+struct cublasLtMatrixLayoutOpaque_t {
+  int type;
+  int64_t rows, columns, ld;
+};
+struct cublasLtMatmulPreferenceOpaque_t {
+  uint64_t workspace;
+};
+
+const char *cublasLtGetStatusString(cublasStatus_t status) {
+  return status == CUBLAS_STATUS_SUCCESS ? "success" : status == CUBLAS_STATUS_NOT_SUPPORTED ? "not supported" : "invalid value";
+}
+
+static void *zeroed(size_t bytes) { return calloc(1, bytes); }
+#define CREATE(at) ((*(at) = zeroed(sizeof **(at))) ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_ALLOC_FAILED)
+
+cublasStatus_t cublasLtCreate(cublasLtHandle_t *handle) {
+  *handle = malloc(1);
+  return *handle ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_ALLOC_FAILED;
+}
+cublasStatus_t cublasLtDestroy(cublasLtHandle_t handle) {
+  free(handle);
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t *desc, cublasComputeType_t compute, cudaDataType_t scale) {
+  if ((compute != CUBLAS_COMPUTE_32F && compute != CUBLAS_COMPUTE_32F_FAST_TF32) || scale != CUDA_R_32F) return CUBLAS_STATUS_INVALID_VALUE;
+  return CREATE(desc);
+}
+cublasStatus_t cublasLtMatmulDescDestroy(cublasLtMatmulDesc_t desc) {
+  free(desc);
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t desc, cublasLtMatmulDescAttributes_t attribute, const void *value, size_t bytes) {
+  void *to = attribute == CUBLASLT_MATMUL_DESC_TRANSA ? (void *)&desc->a : attribute == CUBLASLT_MATMUL_DESC_TRANSB ? (void *)&desc->b
+             : attribute == CUBLASLT_MATMUL_DESC_EPILOGUE ? (void *)&desc->epilogue : (void *)&desc->bias;
+  if (bytes != (attribute == CUBLASLT_MATMUL_DESC_BIAS_POINTER ? sizeof(void *) : 4)) return CUBLAS_STATUS_INVALID_VALUE;
+  memcpy(to, value, bytes);
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t *layout, cudaDataType_t type, uint64_t rows, uint64_t columns, int64_t ld) {
+  if (ld < (int64_t)rows) return CUBLAS_STATUS_INVALID_VALUE;
+  if (CREATE(layout) != CUBLAS_STATUS_SUCCESS) return CUBLAS_STATUS_ALLOC_FAILED;
+  (*layout)->type = type == CUDA_R_16F ? 1 : type == CUDA_R_16BF ? 2 : 0;
+  (*layout)->rows = (int64_t)rows;
+  (*layout)->columns = (int64_t)columns;
+  (*layout)->ld = ld;
+  return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatrixLayoutDestroy(cublasLtMatrixLayout_t layout) {
+  free(layout);
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasLtMatmulPreferenceCreate(cublasLtMatmulPreference_t *preference) { return CREATE(preference); }
+cublasStatus_t cublasLtMatmulPreferenceDestroy(cublasLtMatmulPreference_t preference) {
+  free(preference);
+  return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t preference, cublasLtMatmulPreferenceAttributes_t attribute,
+                                                    const void *value, size_t bytes) {
+  if (bytes != (attribute == CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES ? 8 : 4)) return CUBLAS_STATUS_INVALID_VALUE;
+  if (bytes == 8) memcpy(&preference->workspace, value, bytes);
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+static int fits(cublasLtMatmulDesc_t p, cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t d) {
+  int64_t m = p->a ? a->columns : a->rows, k = p->a ? a->rows : a->columns, k2 = p->b ? b->columns : b->rows, n = p->b ? b->rows : b->columns;
+  return m == d->rows && n == d->columns && k == k2 && a->type == b->type && (d->type == a->type || d->type == 0);
+}
+
+cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc, cublasLtMatrixLayout_t a,
+                                              cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d,
+                                              cublasLtMatmulPreference_t preference, int wanted,
+                                              cublasLtMatmulHeuristicResult_t results[], int *found) {
+  *found = 0;
+  if (!handle || wanted < 1 || c != d || !fits(desc, a, b, d)) return CUBLAS_STATUS_INVALID_VALUE;
+  if (preference->workspace < WORKSPACE || (desc->epilogue != CUBLASLT_EPILOGUE_DEFAULT && d->rows == 7)) return CUBLAS_STATUS_NOT_SUPPORTED;
+  memset(results, 0, sizeof *results);
+  results->workspaceSize = WORKSPACE;
+  *found = 1;
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+/* sums[i] = column j of op(A) op(B). */
+static void product_column(cublasLtMatmulDesc_t p, const void *A, cublasLtMatrixLayout_t a, const void *B, cublasLtMatrixLayout_t b,
+                           int64_t m, int64_t k, int64_t j, double *sums) {
+  memset(sums, 0, sizeof *sums * (size_t)m);
+  for (int64_t l = 0; l < k; l++) {
+    double v = number_at(b->type, B, p->b ? l * b->ld + j : j * b->ld + l);
+    for (int64_t i = 0; i < m; i++) sums[i] += v * number_at(a->type, A, p->a ? i * a->ld + l : l * a->ld + i);
+  }
+}
+
+cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t p, const void *alpha, const void *A, cublasLtMatrixLayout_t a,
+                              const void *B, cublasLtMatrixLayout_t b, const void *beta, const void *C, cublasLtMatrixLayout_t c, void *D,
+                              cublasLtMatrixLayout_t d, const cublasLtMatmulAlgo_t *algorithm, void *workspace, size_t bytes,
+                              cudaStream_t stream) {
+  bool bias = p->epilogue & CUBLASLT_EPILOGUE_BIAS, relu = p->epilogue & CUBLASLT_EPILOGUE_RELU;
+  if (!handle || !stream || !algorithm || bytes < WORKSPACE || !fits(p, a, b, d) || (bias && !p->bias)) return CUBLAS_STATUS_INVALID_VALUE;
+  if (((uintptr_t)A | (uintptr_t)B | (uintptr_t)C | (uintptr_t)D | (uintptr_t)workspace) % 16) return CUBLAS_STATUS_INVALID_VALUE;
+  int64_t m = d->rows, n = d->columns, k = p->a ? a->rows : a->columns;
+  double *sums = malloc(sizeof *sums * (size_t)m), scale = (double)*(const float *)alpha, keep = (double)*(const float *)beta;
+  if (!sums) return CUBLAS_STATUS_ALLOC_FAILED;
+  memset(workspace, 0xFF, WORKSPACE);
+  for (int64_t j = 0; j < n; j++) {
+    product_column(p, A, a, B, b, m, k, j, sums);
+    for (int64_t i = 0; i < m; i++) {
+      double v = scale * sums[i];
+      if (keep != 0) v += keep * number_at(c->type, C, j * c->ld + i);
+      if (bias) v += number_at(d->type, p->bias, i);
+      number_put(d->type, D, j * d->ld + i, relu && v < 0 ? 0 : v);
+    }
+  }
+  free(sums);
+  return CUBLAS_STATUS_SUCCESS;
+}

@@ -1,0 +1,81 @@
+/* cuda_runtime.h of the emulator: what a .cu file needs to be plain C++. A launch runs its blocks one after another and
+ * a block's threads as coroutines (threads.cpp), so that barriers and shuffles mean what they mean on a GPU. */
+#ifndef EMULATED_CUDA_RUNTIME_H
+#define EMULATED_CUDA_RUNTIME_H
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "cuda_runtime_api.h"
+
+#define LUR_CUDA_EMULATED 1
+#define __global__
+#define __device__
+#define __host__
+#define __forceinline__ inline
+#define __restrict__
+#define __grid_constant__
+#define __launch_bounds__(...)
+#define __shared__ static /* one block runs at a time */
+
+struct uint3 {
+  unsigned x, y, z;
+};
+struct dim3 {
+  unsigned x, y, z;
+  dim3(unsigned a = 1, unsigned b = 1, unsigned c = 1) : x(a), y(b), z(c) {}
+};
+
+extern uint3 threadIdx, blockIdx;
+extern dim3 blockDim, gridDim;
+
+/* ---- threads.cpp ---- */
+
+void __syncthreads();
+/* Waits for the warp's lanes; every lane's value by its number. bytes <= 16. */
+void emulated_exchange(unsigned mask, const void *value, size_t bytes, int source, void *result);
+void emulated_launch(const char *kernel, dim3 grid, dim3 block, void (*thread)(const void *), const void *closure);
+void emulated_misaligned(const void *pointer, size_t bytes);
+
+static inline int emulated_lane() { return (int)((threadIdx.z * blockDim.y + threadIdx.y) * blockDim.x + threadIdx.x) % 32; }
+
+template <class T>
+static inline T __shfl_xor_sync(unsigned mask, T value, int lanes) {
+  T result;
+  emulated_exchange(mask, &value, sizeof value, emulated_lane() ^ lanes, &result);
+  return result;
+}
+
+template <class T>
+static inline T __shfl_sync(unsigned mask, T value, int lane) {
+  T result;
+  emulated_exchange(mask, &value, sizeof value, lane, &result);
+  return result;
+}
+
+static inline float __uint_as_float(uint32_t bits) {
+  float value;
+  memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+template <class F>
+static inline void emulated_call(const void *closure) {
+  (*static_cast<const F *>(closure))();
+}
+
+template <class F>
+static inline void emulated_run(const char *kernel, dim3 grid, dim3 block, const F &f) {
+  emulated_launch(kernel, grid, block, emulated_call<F>, &f);
+}
+
+#define LUR_LAUNCH(kernel, grid, block, stream, ...) \
+  ((void)(stream), emulated_run(#kernel, grid, block, [=] { kernel(__VA_ARGS__); }))
+
+#define LUR_CHECK_ALIGNED(pointer, bytes)                                        \
+  do {                                                                           \
+    if ((uintptr_t)(pointer) % (bytes)) emulated_misaligned((pointer), (bytes)); \
+  } while (0)
+
+#endif

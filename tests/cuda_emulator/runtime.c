@@ -1,0 +1,200 @@
+/* runtime.c - the emulated CUDA runtime: device memory is host memory in blocks of its own, streams run at once.
+ *
+ * The environment makes it fail as a machine would: EMULATED_CUDA_FAULT = no_driver, old_driver, no_device or architecture;
+ * EMULATED_CUDA_MEMORY = bytes of the device. Copies must name device memory as such: a host pointer is refused. */
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cuda_runtime_api.h"
+
+typedef struct block {
+  struct block *next;
+  char *memory;
+  size_t bytes;
+  enum cudaMemoryType type;
+} block;
+
+static block *blocks;
+static size_t used;
+static cudaError_t last;
+
+static cudaError_t give(cudaError_t error) {
+  if (error != cudaSuccess) last = error;
+  return error;
+}
+
+static bool fault(const char *name) {
+  const char *wanted = getenv("EMULATED_CUDA_FAULT");
+  return wanted && strcmp(wanted, name) == 0;
+}
+
+static size_t total_memory(void) {
+  const char *bytes = getenv("EMULATED_CUDA_MEMORY");
+  return bytes ? (size_t)strtoull(bytes, NULL, 10) : (size_t)4 << 30;
+}
+
+static block *holder(const void *memory) {
+  for (block *b = blocks; b; b = b->next)
+    if ((const char *)memory >= b->memory && (const char *)memory < b->memory + b->bytes) return b;
+  return NULL;
+}
+
+static bool inside(const void *memory, size_t bytes, enum cudaMemoryType type) {
+  const block *b = holder(memory);
+  return b && b->type == type && (size_t)((const char *)memory - b->memory) + bytes <= b->bytes;
+}
+
+/* ---- errors ---- */
+
+static const struct {
+  cudaError_t error;
+  const char *name, *words;
+} errors[] = {{cudaSuccess, "cudaSuccess", "no error"},
+              {cudaErrorInvalidValue, "cudaErrorInvalidValue", "invalid argument"},
+              {cudaErrorMemoryAllocation, "cudaErrorMemoryAllocation", "out of memory"},
+              {cudaErrorInsufficientDriver, "cudaErrorInsufficientDriver", "CUDA driver version is insufficient for CUDA runtime version"},
+              {cudaErrorNoDevice, "cudaErrorNoDevice", "no CUDA-capable device is detected"},
+              {cudaErrorInvalidDevice, "cudaErrorInvalidDevice", "invalid device ordinal"},
+              {cudaErrorNoKernelImageForDevice, "cudaErrorNoKernelImageForDevice", "no kernel image is available for execution on the device"}};
+
+static size_t error_row(cudaError_t error) {
+  for (size_t i = 0; i < sizeof errors / sizeof *errors; i++)
+    if (errors[i].error == error) return i;
+  return 1;
+}
+
+const char *cudaGetErrorName(cudaError_t error) { return errors[error_row(error)].name; }
+const char *cudaGetErrorString(cudaError_t error) { return errors[error_row(error)].words; }
+
+cudaError_t cudaGetLastError(void) {
+  cudaError_t error = last;
+  last = cudaSuccess;
+  return error;
+}
+
+/* ---- devices ---- */
+
+cudaError_t cudaGetDeviceCount(int *count) {
+  *count = 0;
+  if (fault("no_driver") || fault("old_driver")) return give(cudaErrorInsufficientDriver);
+  if (fault("no_device")) return give(cudaErrorNoDevice);
+  *count = 1;
+  return cudaSuccess;
+}
+
+cudaError_t cudaDriverGetVersion(int *version) {
+  *version = fault("no_driver") ? 0 : fault("old_driver") ? 12040 : 13000;
+  return cudaSuccess;
+}
+
+cudaError_t cudaSetDevice(int device) { return device == 0 ? cudaSuccess : give(cudaErrorInvalidDevice); }
+
+/* Three multiprocessors: grids stay small, and yet have several parts. */
+cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attribute, int device) {
+  if (device != 0) return give(cudaErrorInvalidDevice);
+  *value = attribute == cudaDevAttrMultiProcessorCount ? 3 : attribute == cudaDevAttrComputeCapabilityMajor ? 6 : 1;
+  return cudaSuccess;
+}
+
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes *attributes, const void *function) {
+  if (!function) return give(cudaErrorInvalidValue);
+  if (fault("architecture")) return give(cudaErrorNoKernelImageForDevice);
+  attributes->maxThreadsPerBlock = 1024;
+  return cudaSuccess;
+}
+
+/* ---- memory ---- */
+
+cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total) {
+  *total = total_memory();
+  *free_bytes = *total > used ? *total - used : 0;
+  return cudaSuccess;
+}
+
+static cudaError_t allocate(void **memory, size_t bytes, enum cudaMemoryType type) {
+  if (bytes > total_memory() || (type == cudaMemoryTypeDevice && used + bytes > total_memory())) return give(cudaErrorMemoryAllocation);
+  block *b = malloc(sizeof *b);
+  char *made = aligned_alloc(256, (bytes + 255) & ~(size_t)255);
+  if (!b || !made) {
+    free(b), free(made);
+    return give(cudaErrorMemoryAllocation);
+  }
+  memset(made, 0xCD, bytes); /* new device memory holds anything */
+  *b = (block){blocks, made, bytes, type};
+  blocks = b;
+  if (type == cudaMemoryTypeDevice) used += bytes;
+  *memory = made;
+  return cudaSuccess;
+}
+
+static cudaError_t release(void *memory, enum cudaMemoryType type) {
+  if (!memory) return cudaSuccess;
+  for (block **at = &blocks; *at; at = &(*at)->next) {
+    block *b = *at;
+    if (b->memory != memory || b->type != type) continue;
+    *at = b->next;
+    if (type == cudaMemoryTypeDevice) used -= b->bytes;
+    free(b->memory);
+    free(b);
+    return cudaSuccess;
+  }
+  return give(cudaErrorInvalidValue);
+}
+
+cudaError_t cudaMalloc(void **memory, size_t bytes) { return allocate(memory, bytes, cudaMemoryTypeDevice); }
+cudaError_t cudaFree(void *memory) { return release(memory, cudaMemoryTypeDevice); }
+cudaError_t cudaHostAlloc(void **memory, size_t bytes, unsigned flags) {
+  (void)flags;
+  return allocate(memory, bytes, cudaMemoryTypeHost);
+}
+cudaError_t cudaFreeHost(void *memory) { return release(memory, cudaMemoryTypeHost); }
+
+cudaError_t cudaPointerGetAttributes(struct cudaPointerAttributes *attributes, const void *memory) {
+  const block *b = holder(memory);
+  attributes->type = b ? b->type : cudaMemoryTypeUnregistered;
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemcpyAsync(void *dst, const void *src, size_t bytes, enum cudaMemcpyKind kind, cudaStream_t stream) {
+  bool to = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
+  bool from = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
+  if (!stream || inside(dst, bytes, cudaMemoryTypeDevice) != to || inside(src, bytes, cudaMemoryTypeDevice) != from)
+    return give(cudaErrorInvalidValue);
+  memmove(dst, src, bytes);
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemsetAsync(void *memory, int byte, size_t bytes, cudaStream_t stream) {
+  if (!stream || !inside(memory, bytes, cudaMemoryTypeDevice)) return give(cudaErrorInvalidValue);
+  memset(memory, byte, bytes);
+  return cudaSuccess;
+}
+
+/* ---- streams and events: there is nothing to wait for ---- */
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags) {
+  (void)flags;
+  *stream = malloc(1);
+  return *stream ? cudaSuccess : give(cudaErrorMemoryAllocation);
+}
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  free(stream);
+  return cudaSuccess;
+}
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) { return stream ? cudaSuccess : give(cudaErrorInvalidValue); }
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags) {
+  return stream && event && flags == 0 ? cudaSuccess : give(cudaErrorInvalidValue);
+}
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned flags) {
+  (void)flags;
+  *event = malloc(1);
+  return *event ? cudaSuccess : give(cudaErrorMemoryAllocation);
+}
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  free(event);
+  return cudaSuccess;
+}
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) { return event && stream ? cudaSuccess : give(cudaErrorInvalidValue); }
