@@ -1,5 +1,6 @@
 /* files.c - whole files: atomic text, named tensors as safetensors. Checkpoints and weights are methods of run and
  * model. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "args.h"
@@ -13,6 +14,9 @@ static int write_file(lua_State *L) {
   lua_pushboolean(L, true);
   return 1;
 }
+
+/* Tables have no order; files are written by name, so that equal contents are equal bytes. */
+static int by_name(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
 
 /* Two strings an entry of the table at index; pushes the array. Returns the number of entries. */
 static int push_pairs(lua_State *L, int index, const char *const **pairs) {
@@ -30,6 +34,7 @@ static int push_pairs(lua_State *L, int index, const char *const **pairs) {
     list[at++] = lua_tostring(L, -2);
     list[at++] = lua_tostring(L, -1);
   }
+  qsort(list, n, 2 * sizeof *list, by_name);
   *pairs = list;
   return (int)n;
 }
@@ -50,7 +55,12 @@ static int save_tensors(lua_State *L) {
   lur_tensor **tensors = lua_newuserdatauv(L, ((size_t)n + 1) * sizeof(lur_tensor *), 0);
   for (lua_pushnil(L); lua_next(L, 2) != 0; lua_pop(L, 1), i++) {
     names[i] = lua_tostring(L, -2);
+  }
+  qsort(names, (size_t)n, sizeof *names, by_name);
+  for (i = 0; i < n; i++) {
+    lua_getfield(L, 2, names[i]);
     tensors[i] = lur_handle_test(L, -1, &lur_tensor_class);
+    lua_pop(L, 1);
   }
   lur_status status;
   LUR_RETRY(L, status, lur_tensors_save(path, n, names, tensors, npairs, pairs));

@@ -59,7 +59,7 @@ void lur_state_unhook(lua_State *L) {
 
 void lur_state_charge(lua_State *L, size_t bytes) {
   size_t kb = bytes / 1024;
-  if (kb > 0) lua_gc(L, LUA_GCSTEP, kb > INT_MAX / 2 ? INT_MAX / 2 : (int)kb);
+  if (kb > 0 && lua_gc(L, LUA_GCISRUNNING)) lua_gc(L, LUA_GCSTEP, kb > INT_MAX / 2 ? INT_MAX / 2 : (int)kb);
 }
 
 /* ---- classes ---- */

@@ -263,6 +263,7 @@ static void show_error(lua_State *L) {
 
 static void evaluate(lua_State *L) {
   int status = lur_program_call(L, 0, LUA_MULTRET), n = lua_gettop(L);
+  if (lur_program_interrupted() && isatty(STDOUT_FILENO)) putchar('\n'); /* behind the terminal's ^C */
   if (status == LUA_OK && n > 0) {
     lua_pushcfunction(L, show_values);
     lua_insert(L, 1);

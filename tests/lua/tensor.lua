@@ -177,6 +177,14 @@ test("named tensors in a file", function()
   near(tensors.a, { 1, 2 })
   near(tensors.b, { 0, 1, 2 })
   assert(tensors.b.dtype == "i32" and metadata.note == "hello")
+  local function bytes(...)
+    local list = {}
+    for _, name in ipairs{ ... } do list[name] = lurcher.range(3) end
+    assert(lurcher.save_tensors(path .. "2", list, { [...] = "1", z = "2" }))
+    local file <close> = assert(io.open(path .. "2", "rb"))
+    return file:read "a"
+  end
+  assert(bytes("a", "b", "c", "d") == bytes("a", "d", "c", "b"), "order of a table must not show")
   local nothing, message, code = lurcher.load_tensors(path .. ".missing")
   assert(nothing == nil and message:find "No such file" and code == "EIO")
   assert(lurcher.write_file(path, "no tensors at all"))
