@@ -15,7 +15,7 @@ local logits = nn.dense{ 1000, activation = "softmax", name = "predictions" }(tr
 local model = nn.model{ class = logits }
 if work == "tune" then model:freeze{ to = "block11_sepconv3_bn" } end
 
-local images = lurcher.uniform{ { batch, size, size, 3 }, low = -1, high = 1 }
+local images = lurcher.uniform{ batch, size, size, 3, low = -1, high = 1 }
 local ids = {}
 for i = 1, batch do ids[i] = i - 1 end
 local data = { image = images, class = lurcher.tensor(ids):cast("i32") }
