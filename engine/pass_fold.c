@@ -4,7 +4,8 @@
  *
  *   (conv(x, w) + b - mean) * s + beta  =  conv(x, w * s) + (b - mean) * s + beta,   s = gamma / sqrt(variance + epsilon)
  *
- * Folding needs an op that never goes backward; ReLU and residual may also join a batch norm in training. */
+ * Folding needs an op that never goes backward; ReLU and residual may also join a batch norm in training. What batch
+ * norm is left between a convolution and depthwise convolutions or pools becomes scale and shift that they apply. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -238,6 +239,49 @@ static bool add_joins_producer(lur_plan *plan, int at) {
   return true;
 }
 
+/* ---- batch norm that its readers work out ---- */
+
+static bool *affine_flag(lur_op_desc *desc) {
+  if (desc->kind == LUR_OP_DEPTHWISE) return &desc->u.conv.affine_in;
+  return desc->kind == LUR_OP_POOL ? &desc->u.pool.affine_in : NULL;
+}
+
+/* A batch norm read by depthwise convolutions and pools only: it gives them scale and shift, and they apply those as
+   they read. The normalised picture is never stored, and the sums that its backward needs come out of theirs. */
+static bool norm_joins_readers(lur_plan *plan, int at) {
+  lur_plan_op *norm = &plan->ops[at];
+  const int y = norm->y, x = norm->x[0];
+  lur_value *affine = &plan->values[y];
+  if (norm->desc.kind != LUR_OP_BATCHNORM || norm->desc.nx != 1 || norm->desc.u.batchnorm.relu || affine->wanted) return false;
+  if (norm->desc.u.batchnorm.affine_out || lur_plan_uses(plan, y) == 0) return false;
+  for (int i = 0; i < plan->nops; i++) {
+    for (int k = 0; k < plan->ops[i].desc.nx; k++) {
+      bool *flag = affine_flag(&plan->ops[i].desc);
+      if (plan->ops[i].x[k] == y && (!flag || *flag)) return false;
+    }
+  }
+  /* The picture's gradient comes from the readers; the batch norm adds what goes through the statistics. */
+  bool through_x = norm->desc.u.batchnorm.batch && norm->desc.want_dx;
+  affine->needs_grad = norm->desc.want_dw || through_x;
+  affine->operand = (lur_operand){LUR_F32, {2, {2, norm->desc.w[2].shape.dim[0]}}};
+  for (int i = 0; i < plan->nops; i++) {
+    lur_plan_op *reader = &plan->ops[i];
+    if (reader->x[0] != y) continue;
+    *affine_flag(&reader->desc) = true;
+    reader->x[0] = x;
+    reader->x[1] = y;
+    reader->desc.nx = 2;
+    reader->desc.x[1] = affine->operand;
+    if (!reader->backward) continue;
+    reader->desc.want_dx = (plan->values[x].needs_grad ? 1u : 0) | (affine->needs_grad ? 2u : 0);
+  }
+  norm->desc.u.batchnorm.affine_out = true;
+  norm->desc.y = affine->operand;
+  norm->desc.want_dx = through_x ? 1u : 0;
+  norm->backward = norm->backward && affine->needs_grad;
+  return true;
+}
+
 static bool apply_everywhere(lur_plan *plan, bool (*rule)(lur_plan *, int)) {
   bool any = false;
   for (int i = 0; i < plan->nops;) {
@@ -261,5 +305,6 @@ void lur_pass_fuse(lur_plan *plan) {
   apply_everywhere(plan, add_joins_producer);
   apply_everywhere(plan, relu_joins_linear); /* a ReLU after an add that has just joined */
   apply_everywhere(plan, relu_joins_readers);
+  apply_everywhere(plan, norm_joins_readers);
   apply_everywhere(plan, relu_joins_producer);
 }

@@ -112,13 +112,24 @@ static lur_status picture(const lur_op_desc *d, int kernel_h, int kernel_w, int 
   return window("width", x->dim[2], y->dim[2], kernel_w, stride_w, left);
 }
 
+/* affine_in comes with x[1] f32 2 c, and x[1] comes with nothing else. */
+static lur_status check_affine_in(const lur_op_desc *d, bool affine_in) {
+  LUR_TRY(counts(d, affine_in ? 2 : 1, affine_in ? 2 : 1, d->nw, d->nw));
+  if (!affine_in) return LUR_OK;
+  const lur_shape expected = {2, {2, last(&d->x[0].shape)}};
+  if (d->x[1].dtype != LUR_F32) return lur_fail(LUR_ETYPE, "affine is %s, f32 expected", lur_dtype_name(d->x[1].dtype));
+  return equal("affine", &d->x[1].shape, "2 x channels", &expected);
+}
+
 static lur_status check_conv(const lur_op_desc *d) {
   const lur_conv_desc *u = &d->u.conv;
   const lur_shape *x = &d->x[0].shape, *w = &d->w[0].shape, *y = &d->y.shape;
   bool depthwise = d->kind == LUR_OP_DEPTHWISE;
-  LUR_TRY(counts(d, 1, depthwise ? 1 : 2, 1, 2));
-  LUR_TRY(floats(d, 0));
+  LUR_TRY(counts(d, 1, 2, 1, 2));
+  LUR_TRY(floats(d, u->affine_in ? 2u : 0));
   LUR_TRY(same_type(d));
+  if (u->affine_in && !depthwise) return lur_fail(LUR_EARG, "affine_in is for depthwise_conv2d only");
+  if (depthwise) LUR_TRY(check_affine_in(d, u->affine_in));
   if (u->relu_in && !depthwise) return lur_fail(LUR_EARG, "relu_in is for depthwise_conv2d only");
   LUR_TRY(picture(d, u->kernel_h, u->kernel_w, u->stride_h, u->stride_w, u->pad_top, u->pad_left));
   LUR_TRY(ndim("w[0]", w, 4));
@@ -134,7 +145,7 @@ static lur_status check_conv(const lur_op_desc *d) {
   if (y->dim[3] != co)
     return lur_fail(LUR_ESHAPE, "y has %lld channels, weights give %lld", (long long)y->dim[3], (long long)co);
   if (d->nw == 2) LUR_TRY(vector("bias", &d->w[1].shape, co));
-  return d->nx == 2 ? equal("residual", &d->x[1].shape, "y", y) : LUR_OK;
+  return d->nx == 2 && !depthwise ? equal("residual", &d->x[1].shape, "y", y) : LUR_OK;
 }
 
 static lur_status check_dense(const lur_op_desc *d) {
@@ -157,9 +168,16 @@ static lur_status check_batchnorm(const lur_op_desc *d) {
   static const char *const names[] = {"gamma", "beta", "mean", "variance"};
   LUR_TRY(counts(d, 1, 2, 4, 4));
   LUR_TRY(floats(d, 0));
-  LUR_TRY(same_type(d));
-  LUR_TRY(equal("y", &d->y.shape, "x[0]", &d->x[0].shape));
   if (d->x[0].shape.ndim < 1) return lur_fail(LUR_ESHAPE, "x[0] is a scalar, a channel dimension is expected");
+  if (d->u.batchnorm.affine_out) {
+    const lur_shape expected = {2, {2, last(&d->x[0].shape)}};
+    if (d->nx != 1 || d->u.batchnorm.relu) return lur_fail(LUR_EARG, "affine_out goes with neither residual nor relu");
+    if (d->y.dtype != LUR_F32) return lur_fail(LUR_ETYPE, "y is %s, f32 expected", lur_dtype_name(d->y.dtype));
+    LUR_TRY(equal("y", &d->y.shape, "2 x channels", &expected));
+  } else {
+    LUR_TRY(same_type(d));
+    LUR_TRY(equal("y", &d->y.shape, "x[0]", &d->x[0].shape));
+  }
   if (d->nx == 2) LUR_TRY(equal("residual", &d->x[1].shape, "y", &d->y.shape));
   for (int i = 0; i < 4; i++)
     if (!weight_absent(d, i)) LUR_TRY(vector(names[i], &d->w[i].shape, last(&d->x[0].shape)));
@@ -172,8 +190,9 @@ static lur_status check_batchnorm(const lur_op_desc *d) {
 
 static lur_status check_pool(const lur_op_desc *d) {
   const lur_pool_desc *u = &d->u.pool;
-  LUR_TRY(counts(d, 1, 1, 0, 0));
-  LUR_TRY(floats(d, 0));
+  LUR_TRY(counts(d, 1, 2, 0, 0));
+  LUR_TRY(check_affine_in(d, u->affine_in));
+  LUR_TRY(floats(d, u->affine_in ? 2u : 0));
   LUR_TRY(same_type(d));
   if ((unsigned)u->mode > LUR_POOL_AVG) return lur_fail(LUR_EARG, "unknown pool mode %d", (int)u->mode);
   LUR_TRY(picture(d, u->kernel_h, u->kernel_w, u->stride_h, u->stride_w, u->pad_top, u->pad_left));

@@ -16,12 +16,13 @@ extern "C" {
 /* kind, name in messages. Shapes: n rows (batch), c channels (last dimension).
  *
  *  conv2d            x[0] n h w ci, w[0] kh kw ci co, [w[1] bias co], [x[1] residual like y] -> y n oh ow co
- *  depthwise_conv2d  x[0] n h w c,  w[0] kh kw c 1,   [w[1] bias c]  -> y n oh ow c
+ *  depthwise_conv2d  x[0] n h w c,  w[0] kh kw c 1,   [w[1] bias c], [x[1] affine 2 c] -> y n oh ow c
  *  dense             x[0] n i (or ..., i), w[0] i o,  [w[1] bias o], [x[1] residual]  -> y ..., o
- *  batchnorm         x[0] ..., c; w gamma beta mean variance, each c -> y like x[0]; [x[1] residual like y]
+ *  batchnorm         x[0] ..., c; w gamma beta mean variance, each c -> y like x[0]; [x[1] residual like y];
+ *                    or y 2 c: what to multiply x[0] with, and what to add, for ops that read it through affine_in
  *  activation        x[0] -> y, element by element
  *  softmax           x[0] ..., c -> y, over the last dimension
- *  pool              x[0] n h w c -> y n oh ow c
+ *  pool              x[0] n h w c, [x[1] affine 2 c] -> y n oh ow c
  *  global_pool       x[0] n h w c -> y n c (mean over h and w)
  *  binary            x[0], x[1] of equal shape -> y
  *  affine            x[0] -> y = scale * x + shift
@@ -72,8 +73,9 @@ typedef struct lur_operand {
    top/left padding fix the bottom/right padding, which may differ by one (the "same" rule of TensorFlow). */
 typedef struct lur_conv_desc {
   int kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left;
-  bool relu_in; /* the op reads max(x, 0); depthwise only */
-  bool relu;    /* y = max(., 0) after bias and residual; forward only unless no gradient is asked */
+  bool affine_in; /* the op reads x * x[1][0] + x[1][1], channel by channel, f32; depthwise only */
+  bool relu_in;   /* the op reads max(., 0) of that; depthwise only */
+  bool relu;      /* y = max(., 0) after bias and residual; forward only unless no gradient is asked */
 } lur_conv_desc;
 
 typedef struct lur_dense_desc {
@@ -83,10 +85,12 @@ typedef struct lur_dense_desc {
 /* y = [relu]((x - mean) / sqrt(variance + epsilon) * gamma + beta [+ residual]).
    batch: mean and biased variance over every row but the last dimension, and moving statistics move:
    s -= (s - batch) * (1 - momentum). Otherwise w[2] and w[3] are used and left alone.
-   has_gamma/has_beta false: w[0]/w[1] are NULL and count as 1/0. */
+   has_gamma/has_beta false: w[0]/w[1] are NULL and count as 1/0.
+   affine_out: y is f32 2 c, y[0] = gamma / sqrt(variance + epsilon) and y[1] = beta - mean * y[0]: the normalised picture
+   is never stored, its readers work it out (no relu, no residual then). */
 typedef struct lur_batchnorm_desc {
   double epsilon, momentum;
-  bool batch, has_gamma, has_beta, relu;
+  bool batch, has_gamma, has_beta, relu, affine_out;
 } lur_batchnorm_desc;
 
 typedef enum lur_activation { LUR_RELU = 0, LUR_SIGMOID, LUR_TANH, LUR_SQUARE, LUR_ABS, LUR_EXP, LUR_LOG, LUR_SQRT } lur_activation;
@@ -96,10 +100,11 @@ typedef struct lur_activation_desc {
 
 typedef enum lur_pool_mode { LUR_POOL_MAX = 0, LUR_POOL_AVG } lur_pool_mode;
 /* Cells outside the picture never win a maximum and are not counted in an average's divisor.
-   The gradient of a maximum goes to its first cell in row-major order. */
+   The gradient of a maximum goes to its first cell in row-major order. affine_in: as in lur_conv_desc. */
 typedef struct lur_pool_desc {
   lur_pool_mode mode;
   int kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left;
+  bool affine_in;
 } lur_pool_desc;
 
 typedef enum lur_binary { LUR_ADD = 0, LUR_SUB, LUR_MUL, LUR_MAXIMUM } lur_binary;

@@ -33,7 +33,7 @@ static size_t kept_bytes(const norm_plan *p) { return (sizeof(float) * KEPT * (s
 static lur_status plan(lur_op *op) {
   const lur_op_desc *d = &op->desc;
   const lur_batchnorm_desc *u = &d->u.batchnorm;
-  if (!lur_cpu_all_f32(op)) return lur_cpu_plan_parent(op);
+  if (!lur_cpu_all_f32(op) || op->desc.u.batchnorm.affine_out) return lur_cpu_plan_parent(op);
   norm_plan *p = calloc(1, sizeof *p);
   if (!p) return lur_fail(LUR_ENOMEM, "no memory for a plan");
   op->state = p;

@@ -34,7 +34,7 @@ static void plan_backward(lur_op *op, depthwise *p) {
 
 static lur_status plan(lur_op *op) {
   const lur_op_desc *d = &op->desc;
-  if (!lur_cpu_all_f32(op)) return lur_cpu_plan_parent(op);
+  if (!lur_cpu_all_f32(op) || d->u.conv.affine_in) return lur_cpu_plan_parent(op);
   depthwise *p = calloc(1, sizeof *p);
   if (!p) return lur_fail(LUR_ENOMEM, "no memory for a plan");
   op->state = p;

@@ -16,7 +16,7 @@ static lur_window_shape shape_of(const lur_op_desc *d) {
 
 static lur_status plan(lur_op *op) {
   const lur_pool_desc *u = &op->desc.u.pool;
-  if (!lur_cpu_all_f32(op) || (int64_t)u->kernel_h * u->kernel_w > MOST_TAPS) return lur_cpu_plan_parent(op);
+  if (!lur_cpu_all_f32(op) || u->affine_in || (int64_t)u->kernel_h * u->kernel_w > MOST_TAPS) return lur_cpu_plan_parent(op);
   if (u->mode == LUR_POOL_MAX && cpu_wants(op)) op->saved_bytes = (size_t)lur_shape_count(&op->desc.y.shape);
   return LUR_OK;
 }

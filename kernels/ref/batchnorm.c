@@ -2,7 +2,8 @@
  *
  * Ioffe and Szegedy, "Batch normalization" (2015), as in Keras 2.0.6 (normalization.py, tensorflow_backend.py): the
  * batch's variance is biased, in the moving statistics too; s -= (s - batch) * (1 - momentum).
- * saved holds, per channel, the mean and the reciprocal deviation that forward used (doubles). */
+ * saved holds, per channel, the mean and the reciprocal deviation that forward used (doubles).
+ * With affine_out the result is only what each channel is multiplied with and what is added to it. */
 #include "ref.h"
 
 #include <math.h>
@@ -11,14 +12,15 @@ static lur_status plan(lur_op *op) {
   const lur_op_desc *d = &op->desc;
   LUR_TRY(lur_ref_want_f32(op, 0));
   size_t statistics = 2 * sizeof(double) * (size_t)ref_last(&d->x[0].shape);
-  op->in_place = true;
+  bool affine_out = d->u.batchnorm.affine_out;
+  op->in_place = !affine_out;
   if (!ref_wants(op)) {
     op->forward_scratch = statistics;
     return LUR_OK;
   }
   op->saved_bytes = statistics;
-  op->dx_in_place = true;
-  op->backward_x = d->want_dw & 1u || (d->u.batchnorm.batch && d->want_dx & 1u) ? 1u : 0;
+  op->dx_in_place = !affine_out;
+  op->backward_x = (d->want_dw & 1u && !affine_out) || (d->u.batchnorm.batch && d->want_dx & 1u) ? 1u : 0;
   op->backward_y = d->u.batchnorm.relu;
   op->backward_scratch = statistics;
   if (op->backward_y) op->backward_scratch += sizeof(float) * (size_t)lur_shape_count(&d->y.shape);
@@ -56,6 +58,12 @@ static lur_status forward(lur_op *op, const lur_args *args) {
     double r = 1 / sqrt(v + u->epsilon);
     statistics[2 * i] = m;
     statistics[2 * i + 1] = r;
+    if (u->affine_out) {
+      double scale = r * (gamma ? (double)gamma[i] : 1);
+      y[i] = (float)scale;
+      y[c + i] = (float)((beta ? (double)beta[i] : 0) - m * scale);
+      continue;
+    }
     for (int64_t k = i; k < rows * c; k += c) {
       double value = ((double)x[k] - m) * r * (gamma ? (double)gamma[i] : 1) + (beta ? (double)beta[i] : 0);
       if (residual) value += (double)residual[k];
@@ -95,9 +103,33 @@ static void backward_input(const lur_op *op, const lur_args *args, const float *
   }
 }
 
+/* From the gradients ds and dt of scale = gamma * r and shift = beta - mean * scale, where r = 1 / sqrt(variance + epsilon):
+   dgamma = r * (ds - mean * dt), dbeta = dt, and, where mean and variance are x's own,
+   dx = -gamma * r / rows * (dt + (x - mean) * r^2 * (ds - mean * dt)). */
+static void backward_affine(const lur_op *op, const lur_args *args, int64_t rows, int64_t c) {
+  const lur_op_desc *d = &op->desc;
+  const float *x = args->x[0], *ds = args->dy, *dt = ds + c, *gamma = d->u.batchnorm.has_gamma ? args->w[0] : NULL;
+  const double *statistics = args->saved;
+#pragma omp parallel for
+  for (int64_t i = 0; i < c; i++) {
+    double m = statistics[2 * i], r = statistics[2 * i + 1], centred = (double)ds[i] - m * (double)dt[i];
+    double g = gamma ? (double)gamma[i] : 1;
+    if (d->want_dw & 1u) ref_put(args->dw[0], i, r * centred, true);
+    if (d->want_dw & 2u) ref_put(args->dw[1], i, (double)dt[i], true);
+    for (int64_t k = i; k < rows * c && d->want_dx & 1u; k += c) {
+      double value = d->u.batchnorm.batch ? -g * r / (double)rows * ((double)dt[i] + ((double)x[k] - m) * r * r * centred) : 0;
+      ref_put(args->dx[0], k, value, args->dx_add & 1u);
+    }
+  }
+}
+
 static lur_status backward(lur_op *op, const lur_args *args) {
   const lur_op_desc *d = &op->desc;
   int64_t c = ref_last(&d->x[0].shape), count = lur_shape_count(&d->x[0].shape), rows = count / c;
+  if (d->u.batchnorm.affine_out) {
+    backward_affine(op, args, rows, c);
+    return LUR_OK;
+  }
   double *sums = args->scratch;
   const float *dy = lur_ref_relu_dy(d->u.batchnorm.relu, args, (float *)(sums + 2 * c), count);
   channel_sums(op->backward_x ? args->x[0] : NULL, dy, args->saved, rows, c, sums);

@@ -2,32 +2,43 @@
  *
  *   y[n,oy,ox,c] = [relu](b[c] + sum_{ky,kx} f(x[n, oy*sh-top+ky, ox*sw-left+kx, c]) * w[ky,kx,c])
  *
- * where f is max(., 0) under relu_in: the ReLU that stands before each separable convolution of Xception. */
+ * where f(v) is v * scale[c] + shift[c] under affine_in (x[1]: a batch norm that is worked out here), then max(., 0) under
+ * relu_in: what stands before each separable convolution of Xception. */
 #include "ref.h"
 
 typedef struct sizes {
   int64_t n, h, w, c, oh, ow, kh, kw, sh, sw, top, left;
   bool relu_in;
+  const float *affine; /* scale, then shift; NULL: x as it is */
 } sizes;
 
-static sizes sizes_of(const lur_op_desc *d) {
+static sizes sizes_of(const lur_op_desc *d, const lur_args *args) {
   const int64_t *x = d->x[0].shape.dim, *y = d->y.shape.dim;
   const lur_conv_desc *u = &d->u.conv;
   return (sizes){x[0],        x[1],        x[2],        x[3],       y[1],        y[2],      u->kernel_h,
-                 u->kernel_w, u->stride_h, u->stride_w, u->pad_top, u->pad_left, u->relu_in};
+                 u->kernel_w, u->stride_h, u->stride_w, u->pad_top, u->pad_left, u->relu_in, u->affine_in ? args->x[1] : NULL};
 }
 
 static lur_status plan(lur_op *op) {
   LUR_TRY(lur_ref_want_f32(op, 0));
-  bool mask = op->desc.u.conv.relu_in && op->desc.want_dx;
-  op->backward_x = op->desc.want_dw & 1u || mask ? 1u : 0;
+  const lur_op_desc *d = &op->desc;
+  bool affine = d->u.conv.affine_in, mask = d->u.conv.relu_in && d->want_dx;
+  op->backward_x = d->want_dw & 1u || mask || d->want_dx & 2u ? 1u : 0;
+  if (affine && ref_wants(op)) op->backward_x |= 2u;
   op->backward_y = op->desc.u.conv.relu && ref_wants(op);
   if (op->backward_y) op->backward_scratch = sizeof(float) * (size_t)lur_shape_count(&op->desc.y.shape);
   return LUR_OK;
 }
 
+/* x after the affine, before the ReLU. */
+static double before_relu(const sizes *s, const float *x, int64_t at) {
+  int64_t c = at % s->c;
+  return s->affine ? (double)x[at] * (double)s->affine[c] + (double)s->affine[s->c + c] : (double)x[at];
+}
+
 static double read(const sizes *s, const float *x, int64_t at) {
-  return s->relu_in ? ref_relu((double)x[at]) : (double)x[at];
+  double v = before_relu(s, x, at);
+  return s->relu_in ? ref_relu(v) : v;
 }
 
 /* x: one picture. */
@@ -46,7 +57,7 @@ static double cell(const sizes *s, const float *x, const float *w, int64_t oy, i
 }
 
 static lur_status forward(lur_op *op, const lur_args *args) {
-  const sizes s = sizes_of(&op->desc);
+  const sizes s = sizes_of(&op->desc, args);
   const float *x = args->x[0], *w = args->w[0], *b = op->desc.nw == 2 ? args->w[1] : NULL;
   bool relu = op->desc.u.conv.relu;
   float *y = args->y;
@@ -75,16 +86,37 @@ static double input_element(const sizes *s, const float *dy, const float *w, int
   return sum;
 }
 
+/* Gradient of what f is given, at element `at` of x: cell row, ix of all pictures' rows. */
+static double inner_element(const sizes *s, const float *x, const float *dy, const float *w, int64_t row, int64_t ix, int64_t c) {
+  int64_t at = (row * s->w + ix) * s->c + c;
+  if (s->relu_in && !(before_relu(s, x, at) > 0)) return 0;
+  return input_element(s, dy + row / s->h * s->oh * s->ow * s->c, w, row % s->h, ix, c);
+}
+
 static void backward_input(const sizes *s, const float *x, const float *dy, const float *w, float *dx, bool add) {
 #pragma omp parallel for
   for (int64_t row = 0; row < s->n * s->h; row++)
     for (int64_t ix = 0; ix < s->w; ix++)
       for (int64_t c = 0; c < s->c; c++) {
-        int64_t at = (row * s->w + ix) * s->c + c;
-        bool dead = s->relu_in && !(x[at] > 0);
-        double sum = dead ? 0 : input_element(s, dy + row / s->h * s->oh * s->ow * s->c, w, row % s->h, ix, c);
-        ref_put(dx, at, sum, add);
+        double scale = s->affine ? (double)s->affine[c] : 1;
+        ref_put(dx, (row * s->w + ix) * s->c + c, scale * inner_element(s, x, dy, w, row, ix, c), add);
       }
+}
+
+/* dscale = sum of the inner gradient times x, dshift = its sum. */
+static void backward_affine(const sizes *s, const float *x, const float *dy, const float *w, float *dx, bool add) {
+#pragma omp parallel for
+  for (int64_t c = 0; c < s->c; c++) {
+    double scaled = 0, plain = 0;
+    for (int64_t row = 0; row < s->n * s->h; row++)
+      for (int64_t ix = 0; ix < s->w; ix++) {
+        double g = inner_element(s, x, dy, w, row, ix, c);
+        scaled += g * (double)x[(row * s->w + ix) * s->c + c];
+        plain += g;
+      }
+    ref_put(dx, c, scaled, add);
+    ref_put(dx, s->c + c, plain, add);
+  }
 }
 
 static void backward_weights(const sizes *s, const float *x, const float *dy, float *dw) {
@@ -107,12 +139,13 @@ static void backward_weights(const sizes *s, const float *x, const float *dy, fl
 }
 
 static lur_status backward(lur_op *op, const lur_args *args) {
-  const sizes s = sizes_of(&op->desc);
+  const sizes s = sizes_of(&op->desc, args);
   int64_t count = lur_shape_count(&op->desc.y.shape);
   const float *dy = lur_ref_relu_dy(op->desc.u.conv.relu, args, args->scratch, count);
   if (op->desc.want_dw & 1u) backward_weights(&s, args->x[0], dy, args->dw[0]);
   if (op->desc.want_dw & 2u) lur_ref_add_columns(dy, count / s.c, s.c, args->dw[1]);
   if (op->desc.want_dx & 1u) backward_input(&s, args->x[0], dy, args->w[0], args->dx[0], args->dx_add & 1u);
+  if (op->desc.want_dx & 2u) backward_affine(&s, args->x[0], dy, args->w[0], args->dx[1], args->dx_add & 2u);
   return LUR_OK;
 }
 

@@ -1,18 +1,20 @@
 /* pool.c - pool (maximum, average) and global_pool (mean over height and width).
  *
  * Cells outside the picture never win a maximum and are not counted in an average's divisor. The gradient of a
- * maximum goes to its first cell in row-major order: forward notes that cell (its number in the picture) in saved. */
+ * maximum goes to its first cell in row-major order: forward notes that cell (its number in the picture) in saved.
+ * affine_in: cells are read as x * scale[c] + shift[c], x[1] holding both. */
 #include "ref.h"
 
 typedef struct sizes {
   int64_t n, h, w, c, oh, ow, kh, kw, sh, sw, top, left;
+  const float *affine; /* scale, then shift; NULL: x as it is */
 } sizes;
 
-static sizes sizes_of(const lur_op_desc *d) {
+static sizes sizes_of(const lur_op_desc *d, const lur_args *args) {
   const int64_t *x = d->x[0].shape.dim, *y = d->y.shape.dim;
   const lur_pool_desc *u = &d->u.pool;
-  return (sizes){x[0],        x[1],        x[2],        x[3],        y[1],       y[2],
-                 u->kernel_h, u->kernel_w, u->stride_h, u->stride_w, u->pad_top, u->pad_left};
+  return (sizes){x[0], x[1], x[2], x[3], y[1], y[2], u->kernel_h, u->kernel_w, u->stride_h, u->stride_w, u->pad_top, u->pad_left,
+                 u->affine_in ? args->x[1] : NULL};
 }
 
 /* The cells of a window that lie in the picture: rows y0..y1, columns x0..x1. */
@@ -29,27 +31,33 @@ static lur_status plan(lur_op *op) {
   LUR_TRY(lur_ref_want_f32(op, 0));
   if (op->desc.u.pool.mode == LUR_POOL_MAX && ref_wants(op))
     op->saved_bytes = sizeof(int64_t) * (size_t)lur_shape_count(&op->desc.y.shape);
+  if (op->desc.u.pool.affine_in) op->backward_x = (op->desc.want_dx & 2u ? 1u : 0) | (op->desc.want_dx & 1u ? 2u : 0);
   return LUR_OK;
+}
+
+static double read(const sizes *s, const float *x, int64_t cell, int64_t c) {
+  double v = (double)x[cell * s->c + c];
+  return s->affine ? v * (double)s->affine[c] + (double)s->affine[s->c + c] : v;
 }
 
 static float maximum(const sizes *s, const float *x, cells k, int64_t c, int64_t *winner) {
   int64_t best = k.y0 * s->w + k.x0;
   for (int64_t iy = k.y0; iy < k.y1; iy++)
     for (int64_t ix = k.x0; ix < k.x1; ix++)
-      if (x[(iy * s->w + ix) * s->c + c] > x[best * s->c + c]) best = iy * s->w + ix;
+      if (read(s, x, iy * s->w + ix, c) > read(s, x, best, c)) best = iy * s->w + ix;
   *winner = best;
-  return x[best * s->c + c];
+  return (float)read(s, x, best, c);
 }
 
 static float average(const sizes *s, const float *x, cells k, int64_t c) {
   double sum = 0;
   for (int64_t iy = k.y0; iy < k.y1; iy++)
-    for (int64_t ix = k.x0; ix < k.x1; ix++) sum += (double)x[(iy * s->w + ix) * s->c + c];
+    for (int64_t ix = k.x0; ix < k.x1; ix++) sum += read(s, x, iy * s->w + ix, c);
   return (float)(sum / (double)((k.y1 - k.y0) * (k.x1 - k.x0)));
 }
 
 static lur_status forward(lur_op *op, const lur_args *args) {
-  const sizes s = sizes_of(&op->desc);
+  const sizes s = sizes_of(&op->desc, args);
   bool max = op->desc.u.pool.mode == LUR_POOL_MAX;
   const float *x = args->x[0];
   float *y = args->y;
@@ -87,20 +95,43 @@ static double input_element(const sizes *s, const float *dy, const int64_t *winn
   return sum;
 }
 
-static lur_status backward(lur_op *op, const lur_args *args) {
-  const sizes s = sizes_of(&op->desc);
-  const float *dy = args->dy;
-  const int64_t *winners = op->saved_bytes ? args->saved : NULL;
-  float *dx = args->dx[0];
+/* Gradient of what is read at cell row, ix of all pictures' rows. */
+static double inner_element(const sizes *s, const float *dy, const int64_t *winners, int64_t row, int64_t ix, int64_t c) {
+  int64_t picture = row / s->h * s->oh * s->ow * s->c;
+  return input_element(s, dy + picture, winners ? winners + picture : NULL, row % s->h, ix, c);
+}
+
+static void backward_input(const sizes *s, const float *dy, const int64_t *winners, float *dx, bool add) {
 #pragma omp parallel for
-  for (int64_t row = 0; row < s.n * s.h; row++) {
-    int64_t picture = row / s.h * s.oh * s.ow * s.c;
-    for (int64_t ix = 0; ix < s.w; ix++)
-      for (int64_t c = 0; c < s.c; c++)
-        ref_put(dx, (row * s.w + ix) * s.c + c,
-                input_element(&s, dy + picture, winners ? winners + picture : NULL, row % s.h, ix, c),
-                args->dx_add & 1u);
+  for (int64_t row = 0; row < s->n * s->h; row++)
+    for (int64_t ix = 0; ix < s->w; ix++)
+      for (int64_t c = 0; c < s->c; c++) {
+        double scale = s->affine ? (double)s->affine[c] : 1;
+        ref_put(dx, (row * s->w + ix) * s->c + c, scale * inner_element(s, dy, winners, row, ix, c), add);
+      }
+}
+
+/* dscale = sum of the inner gradient times x, dshift = its sum. */
+static void backward_affine(const sizes *s, const float *x, const float *dy, const int64_t *winners, float *dx, bool add) {
+#pragma omp parallel for
+  for (int64_t c = 0; c < s->c; c++) {
+    double scaled = 0, plain = 0;
+    for (int64_t row = 0; row < s->n * s->h; row++)
+      for (int64_t ix = 0; ix < s->w; ix++) {
+        double g = inner_element(s, dy, winners, row, ix, c);
+        scaled += g * (double)x[(row * s->w + ix) * s->c + c];
+        plain += g;
+      }
+    ref_put(dx, c, scaled, add);
+    ref_put(dx, s->c + c, plain, add);
   }
+}
+
+static lur_status backward(lur_op *op, const lur_args *args) {
+  const sizes s = sizes_of(&op->desc, args);
+  const int64_t *winners = op->saved_bytes ? args->saved : NULL;
+  if (op->desc.want_dx & 1u) backward_input(&s, args->dy, winners, args->dx[0], args->dx_add & 1u);
+  if (op->desc.want_dx & 2u) backward_affine(&s, args->x[0], args->dy, winners, args->dx[1], args->dx_add & 2u);
   return LUR_OK;
 }
 

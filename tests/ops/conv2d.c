@@ -78,7 +78,7 @@ static op_case case_of(const row *r) {
   c.desc.w[0] = F32(r->kh, r->kw, r->ci, r->co);
   c.desc.w[1] = F32(r->co);
   c.desc.y = c.desc.x[1] = F32(r->n, oh, ow, r->co);
-  c.desc.u.conv = (lur_conv_desc){r->kh, r->kw, r->sh, r->sw, top, left, false, r->flags & RELU};
+  c.desc.u.conv = (lur_conv_desc){r->kh, r->kw, r->sh, r->sw, top, left, false, false, r->flags & RELU};
   c.optional = r->flags & RELU; /* relu is promised for inference only */
   return c;
 }

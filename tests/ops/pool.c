@@ -1,6 +1,8 @@
 /* pool.c - cases of pool. */
 #include "suite.h"
 
+#include <string.h>
+
 typedef struct row {
   int n, h, w, c, kh, kw, sh, sw, oh, ow, top, left; /* padding written out: see the rule in conv2d.c */
 } row;
@@ -25,8 +27,20 @@ static op_case case_of(const row *r, lur_pool_mode mode, fill f) {
   c.desc.nx = 1;
   c.desc.x[0] = F32(r->n, r->h, r->w, r->c);
   c.desc.y = F32(r->n, r->oh, r->ow, r->c);
-  c.desc.u.pool = (lur_pool_desc){mode, r->kh, r->kw, r->sh, r->sw, r->top, r->left};
+  c.desc.u.pool = (lur_pool_desc){mode, r->kh, r->kw, r->sh, r->sw, r->top, r->left, false};
   c.x[0] = f;
+  return c;
+}
+
+/* The same, read through an affine whose scale may be negative. */
+static op_case affine_case_of(const row *r, lur_pool_mode mode) {
+  op_case c = case_of(r, mode, mode == LUR_POOL_MAX ? FILL_DISTINCT : FILL_UNIFORM);
+  snprintf(c.name + strlen(c.name), sizeof c.name - strlen(c.name), " affine_in");
+  c.desc.nx = 2;
+  c.desc.x[1] = F32(2, r->c);
+  c.desc.u.pool.affine_in = true;
+  c.x[1] = FILL_AWAY;
+  c.no_difference = r->c > 100; /* numbers so close that a step changes the winner */
   return c;
 }
 
@@ -58,6 +72,8 @@ static void errors(suite *s) {
   lur_op_desc d = good;
   d.y.shape.dim[3] = 2;
   suite_reject(s, "other channels", &d, LUR_ESHAPE, "2 channels");
+  d = good, d.u.pool.affine_in = true;
+  suite_reject(s, "no affine", &d, LUR_EARG, "inputs");
   d = good, d.u.pool.pad_left = 3;
   suite_reject(s, "a window of padding alone", &d, LUR_EARG, "padding 3");
   d = good, d.y.shape.dim[1] = 4;
@@ -71,8 +87,9 @@ static void errors(suite *s) {
 void ops_pool(suite *s) {
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
     op_case cases[] = {case_of(&rows[i], LUR_POOL_MAX, FILL_DISTINCT), case_of(&rows[i], LUR_POOL_MAX, FILL_TIES),
-                       case_of(&rows[i], LUR_POOL_AVG, FILL_UNIFORM)};
-    for (int k = 0; k < 3; k++) suite_check(s, &cases[k]);
+                       case_of(&rows[i], LUR_POOL_AVG, FILL_UNIFORM), affine_case_of(&rows[i], LUR_POOL_MAX),
+                       affine_case_of(&rows[i], LUR_POOL_AVG)};
+    for (int k = 0; k < 5; k++) suite_check(s, &cases[k]);
   }
   golden(s);
   errors(s);
