@@ -300,11 +300,11 @@ static bool relu_joins_linear(lur_plan *plan, int at) {
   return op && is_linear(op) && relu_joins_producer(plan, at);
 }
 
-void lur_pass_fuse(lur_plan *plan) {
+void lur_pass_fuse(const lur_run *run, lur_plan *plan) {
   apply_everywhere(plan, relu_joins_linear);
   apply_everywhere(plan, add_joins_producer);
   apply_everywhere(plan, relu_joins_linear); /* a ReLU after an add that has just joined */
   apply_everywhere(plan, relu_joins_readers);
-  apply_everywhere(plan, norm_joins_readers);
+  if (run->options.device->backend->affine) apply_everywhere(plan, norm_joins_readers);
   apply_everywhere(plan, relu_joins_producer);
 }

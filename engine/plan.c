@@ -210,7 +210,7 @@ static lur_status build(lur_run *run, lur_plan *plan) {
   if (!options->no_prune) lur_pass_prune(plan);
   if (!options->no_fold) {
     LUR_TRY(lur_pass_fold(run, plan));
-    lur_pass_fuse(plan);
+    lur_pass_fuse(run, plan);
   }
   if (!options->no_split) lur_pass_split(run, plan);
   mark_adds(plan);

@@ -113,7 +113,7 @@ void lur_plan_move_op(lur_plan *plan, int op, int after);
 void lur_pass_gradients(const struct lur_run *run, lur_plan *plan); /* not optional: who needs what */
 void lur_pass_prune(lur_plan *plan);
 lur_status lur_pass_fold(const struct lur_run *run, lur_plan *plan);
-void lur_pass_fuse(lur_plan *plan);
+void lur_pass_fuse(const struct lur_run *run, lur_plan *plan);
 void lur_pass_split(const struct lur_run *run, lur_plan *plan);
 /* Offsets for all buffers. share false: every buffer its own place. guard: bytes kept free round each. */
 lur_status lur_plan_arena(lur_plan *plan, bool share, bool split, size_t guard);

@@ -120,6 +120,12 @@ const lur_kernel *lur_device_kernel(const lur_device *device, lur_op_kind kind) 
   return NULL;
 }
 
+static bool uses_affine(const lur_op_desc *desc) {
+  if (desc->kind == LUR_OP_BATCHNORM) return desc->u.batchnorm.affine_out;
+  if (desc->kind == LUR_OP_DEPTHWISE) return desc->u.conv.affine_in;
+  return desc->kind == LUR_OP_POOL && desc->u.pool.affine_in;
+}
+
 lur_status lur_op_plan(lur_device *device, const lur_op_desc *desc, lur_op *op) {
   memset(op, 0, sizeof *op);
   LUR_TRY(lur_op_check(desc));
@@ -128,6 +134,9 @@ lur_status lur_op_plan(lur_device *device, const lur_op_desc *desc, lur_op *op) 
     return lur_fail(LUR_EUNSUPPORTED, "op '%s' has no %s kernel", lur_op_kind_name(desc->kind), device->backend->name);
   if (!kernel->backward && (desc->want_dx || desc->want_dw))
     return lur_fail(LUR_EUNSUPPORTED, "op '%s' has no gradient on %s", lur_op_kind_name(desc->kind),
+                    device->backend->name);
+  if (uses_affine(desc) && !device->backend->affine)
+    return lur_fail(LUR_EUNSUPPORTED, "op '%s' has no affine_in or affine_out on %s", lur_op_kind_name(desc->kind),
                     device->backend->name);
   op->kernel = kernel;
   op->device = device;

@@ -103,9 +103,9 @@ static void backward_input(const lur_op *op, const lur_args *args, const float *
   }
 }
 
-/* From the gradients ds and dt of scale = gamma * r and shift = beta - mean * scale, where r = 1 / sqrt(variance + epsilon):
-   dgamma = r * (ds - mean * dt), dbeta = dt, and, where mean and variance are x's own,
-   dx = -gamma * r / rows * (dt + (x - mean) * r^2 * (ds - mean * dt)). */
+/* From the gradients ds and dt of scale = gamma * r and shift = beta - mean * scale, where r = 1 / sqrt(variance +
+   epsilon): dgamma = r * (ds - mean * dt), dbeta = dt, and, where mean and variance are x's own, dx = -gamma * r / rows
+   * (dt + (x - mean) * r^2 * (ds - mean * dt)). */
 static void backward_affine(const lur_op *op, const lur_args *args, int64_t rows, int64_t c) {
   const lur_op_desc *d = &op->desc;
   const float *x = args->x[0], *ds = args->dy, *dt = ds + c, *gamma = d->u.batchnorm.has_gamma ? args->w[0] : NULL;
@@ -117,7 +117,8 @@ static void backward_affine(const lur_op *op, const lur_args *args, int64_t rows
     if (d->want_dw & 1u) ref_put(args->dw[0], i, r * centred, true);
     if (d->want_dw & 2u) ref_put(args->dw[1], i, (double)dt[i], true);
     for (int64_t k = i; k < rows * c && d->want_dx & 1u; k += c) {
-      double value = d->u.batchnorm.batch ? -g * r / (double)rows * ((double)dt[i] + ((double)x[k] - m) * r * r * centred) : 0;
+      double value =
+          d->u.batchnorm.batch ? -g * r / (double)rows * ((double)dt[i] + ((double)x[k] - m) * r * r * centred) : 0;
       ref_put(args->dx[0], k, value, args->dx_add & 1u);
     }
   }

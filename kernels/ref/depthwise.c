@@ -2,8 +2,8 @@
  *
  *   y[n,oy,ox,c] = [relu](b[c] + sum_{ky,kx} f(x[n, oy*sh-top+ky, ox*sw-left+kx, c]) * w[ky,kx,c])
  *
- * where f(v) is v * scale[c] + shift[c] under affine_in (x[1]: a batch norm that is worked out here), then max(., 0) under
- * relu_in: what stands before each separable convolution of Xception. */
+ * where f(v) is v * scale[c] + shift[c] under affine_in (x[1]: a batch norm that is worked out here), then max(., 0)
+ * under relu_in: what stands before each separable convolution of Xception. */
 #include "ref.h"
 
 typedef struct sizes {
@@ -15,8 +15,9 @@ typedef struct sizes {
 static sizes sizes_of(const lur_op_desc *d, const lur_args *args) {
   const int64_t *x = d->x[0].shape.dim, *y = d->y.shape.dim;
   const lur_conv_desc *u = &d->u.conv;
-  return (sizes){x[0],        x[1],        x[2],        x[3],       y[1],        y[2],      u->kernel_h,
-                 u->kernel_w, u->stride_h, u->stride_w, u->pad_top, u->pad_left, u->relu_in, u->affine_in ? args->x[1] : NULL};
+  return (sizes){
+      x[0],        x[1],        x[2],        x[3],       y[1],        y[2],       u->kernel_h,
+      u->kernel_w, u->stride_h, u->stride_w, u->pad_top, u->pad_left, u->relu_in, u->affine_in ? args->x[1] : NULL};
 }
 
 static lur_status plan(lur_op *op) {
@@ -87,7 +88,8 @@ static double input_element(const sizes *s, const float *dy, const float *w, int
 }
 
 /* Gradient of what f is given, at element `at` of x: cell row, ix of all pictures' rows. */
-static double inner_element(const sizes *s, const float *x, const float *dy, const float *w, int64_t row, int64_t ix, int64_t c) {
+static double inner_element(const sizes *s, const float *x, const float *dy, const float *w, int64_t row, int64_t ix,
+                            int64_t c) {
   int64_t at = (row * s->w + ix) * s->c + c;
   if (s->relu_in && !(before_relu(s, x, at) > 0)) return 0;
   return input_element(s, dy + row / s->h * s->oh * s->ow * s->c, w, row % s->h, ix, c);

@@ -13,7 +13,18 @@ typedef struct sizes {
 static sizes sizes_of(const lur_op_desc *d, const lur_args *args) {
   const int64_t *x = d->x[0].shape.dim, *y = d->y.shape.dim;
   const lur_pool_desc *u = &d->u.pool;
-  return (sizes){x[0], x[1], x[2], x[3], y[1], y[2], u->kernel_h, u->kernel_w, u->stride_h, u->stride_w, u->pad_top, u->pad_left,
+  return (sizes){x[0],
+                 x[1],
+                 x[2],
+                 x[3],
+                 y[1],
+                 y[2],
+                 u->kernel_h,
+                 u->kernel_w,
+                 u->stride_h,
+                 u->stride_w,
+                 u->pad_top,
+                 u->pad_left,
                  u->affine_in ? args->x[1] : NULL};
 }
 
@@ -96,7 +107,8 @@ static double input_element(const sizes *s, const float *dy, const int64_t *winn
 }
 
 /* Gradient of what is read at cell row, ix of all pictures' rows. */
-static double inner_element(const sizes *s, const float *dy, const int64_t *winners, int64_t row, int64_t ix, int64_t c) {
+static double inner_element(const sizes *s, const float *dy, const int64_t *winners, int64_t row, int64_t ix,
+                            int64_t c) {
   int64_t picture = row / s->h * s->oh * s->ow * s->c;
   return input_element(s, dy + picture, winners ? winners + picture : NULL, row % s->h, ix, c);
 }
@@ -112,7 +124,8 @@ static void backward_input(const sizes *s, const float *dy, const int64_t *winne
 }
 
 /* dscale = sum of the inner gradient times x, dshift = its sum. */
-static void backward_affine(const sizes *s, const float *x, const float *dy, const int64_t *winners, float *dx, bool add) {
+static void backward_affine(const sizes *s, const float *x, const float *dy, const int64_t *winners, float *dx,
+                            bool add) {
 #pragma omp parallel for
   for (int64_t c = 0; c < s->c; c++) {
     double scaled = 0, plain = 0;

@@ -6,8 +6,9 @@ enum { BATCH = 1, NO_GAMMA = 2, NO_BETA = 4, RESIDUAL = 8, RELU = 16, AFFINE_OUT
 static op_case case_of(lur_operand x, int flags) {
   char text[LUR_SHAPE_TEXT];
   int64_t c = x.shape.dim[x.shape.ndim - 1];
-  op_case k = suite_case(LUR_OP_BATCHNORM, "%s %s%s%s%s%s%s", lur_shape_format(&x.shape, text), flags & BATCH ? "batch" : "moving",
-                         flags & NO_GAMMA ? " no gamma" : "", flags & NO_BETA ? " no beta" : "", flags & RESIDUAL ? " residual" : "",
+  op_case k = suite_case(LUR_OP_BATCHNORM, "%s %s%s%s%s%s%s", lur_shape_format(&x.shape, text),
+                         flags & BATCH ? "batch" : "moving", flags & NO_GAMMA ? " no gamma" : "",
+                         flags & NO_BETA ? " no beta" : "", flags & RESIDUAL ? " residual" : "",
                          flags & RELU ? " relu" : "", flags & AFFINE_OUT ? " affine_out" : "");
   k.desc.nx = flags & RESIDUAL ? 2 : 1;
   k.desc.nw = 4;
@@ -15,8 +16,10 @@ static op_case case_of(lur_operand x, int flags) {
   for (int i = 0; i < 4; i++) k.desc.w[i] = F32(c);
   if (flags & NO_GAMMA) k.desc.w[0] = (lur_operand){0};
   if (flags & NO_BETA) k.desc.w[1] = (lur_operand){0};
-  k.desc.u.batchnorm = (lur_batchnorm_desc){1e-3, 0.99, flags & BATCH, !(flags & NO_GAMMA), !(flags & NO_BETA), flags & RELU, flags & AFFINE_OUT};
+  k.desc.u.batchnorm = (lur_batchnorm_desc){
+      1e-3, 0.99, flags & BATCH, !(flags & NO_GAMMA), !(flags & NO_BETA), flags & RELU, flags & AFFINE_OUT};
   if (flags & AFFINE_OUT) k.desc.y = F32(2, c);
+  k.optional = flags & AFFINE_OUT;
   k.w[0] = k.w[3] = FILL_POSITIVE;
   k.w[1] = k.w[2] = FILL_UNIFORM;
   k.atol = 1e-5; /* one row: dx is the difference of equal numbers times 1 / sqrt(epsilon) */
@@ -89,9 +92,19 @@ static void errors(suite *s) {
 }
 
 void ops_batchnorm(suite *s) {
-  static const int flags[] = {0, NO_GAMMA, NO_BETA, NO_GAMMA | NO_BETA, RESIDUAL, RELU, RESIDUAL | RELU, NO_GAMMA | RELU,
-                             AFFINE_OUT, AFFINE_OUT | NO_GAMMA, AFFINE_OUT | NO_BETA};
-  const lur_operand shapes[] = {F32(1, 1), F32(1, 3), F32(7, 1), F32(5, 7), F32(2, 3, 5, 3), F32(2, 4, 3, 17), F32(2, 7, 5, 32)};
+  static const int flags[] = {0,
+                              NO_GAMMA,
+                              NO_BETA,
+                              NO_GAMMA | NO_BETA,
+                              RESIDUAL,
+                              RELU,
+                              RESIDUAL | RELU,
+                              NO_GAMMA | RELU,
+                              AFFINE_OUT,
+                              AFFINE_OUT | NO_GAMMA,
+                              AFFINE_OUT | NO_BETA};
+  const lur_operand shapes[] = {F32(1, 1),       F32(1, 3),        F32(7, 1),       F32(5, 7),
+                                F32(2, 3, 5, 3), F32(2, 4, 3, 17), F32(2, 7, 5, 32)};
   for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
     for (size_t k = 0; k < 2 * sizeof flags / sizeof *flags; k++) {
       op_case c = case_of(shapes[i], flags[k / 2] | (k % 2 ? BATCH : 0));

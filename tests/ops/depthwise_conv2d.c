@@ -48,9 +48,10 @@ static const row rows[] = {
 };
 
 static op_case case_of(const row *r) {
-  op_case c = suite_case(LUR_OP_DEPTHWISE, "%dx%dx%dx%d, %dx%d stride %dx%d to %dx%d%s%s%s%s", r->n, r->h, r->w, r->c, r->kh, r->kw, r->sh,
-                         r->sw, r->oh, r->ow, r->flags & BIAS ? " bias" : "", r->flags & RELU_IN ? " relu_in" : "",
-                         r->flags & RELU ? " relu" : "", r->flags & AFFINE ? " affine_in" : "");
+  op_case c = suite_case(LUR_OP_DEPTHWISE, "%dx%dx%dx%d, %dx%d stride %dx%d to %dx%d%s%s%s%s", r->n, r->h, r->w, r->c,
+                         r->kh, r->kw, r->sh, r->sw, r->oh, r->ow, r->flags & BIAS ? " bias" : "",
+                         r->flags & RELU_IN ? " relu_in" : "", r->flags & RELU ? " relu" : "",
+                         r->flags & AFFINE ? " affine_in" : "");
   c.desc.nx = r->flags & AFFINE ? 2 : 1;
   c.desc.x[1] = F32(2, r->c);
   c.x[1] = FILL_AWAY;
@@ -59,9 +60,10 @@ static op_case case_of(const row *r) {
   c.desc.w[0] = F32(r->kh, r->kw, r->c, 1);
   c.desc.w[1] = F32(r->c);
   c.desc.y = F32(r->n, r->oh, r->ow, r->c);
-  c.desc.u.conv = (lur_conv_desc){r->kh, r->kw, r->sh, r->sw, r->top, r->left, r->flags & AFFINE, r->flags & RELU_IN, r->flags & RELU};
+  c.desc.u.conv = (lur_conv_desc){
+      r->kh, r->kw, r->sh, r->sw, r->top, r->left, r->flags & AFFINE, r->flags & RELU_IN, r->flags & RELU};
   c.x[0] = r->flags & RELU_IN ? FILL_AWAY : FILL_UNIFORM;
-  c.optional = r->flags & RELU; /* relu is promised for inference only */
+  c.optional = r->flags & (RELU | AFFINE); /* relu is promised for inference only, affine_in by some backends */
   return c;
 }
 

@@ -40,6 +40,7 @@ static op_case affine_case_of(const row *r, lur_pool_mode mode) {
   c.desc.x[1] = F32(2, r->c);
   c.desc.u.pool.affine_in = true;
   c.x[1] = FILL_AWAY;
+  c.optional = true;
   c.slope_atol = 5e-3; /* distinct numbers are large: a step's difference has few digits left */
   return c;
 }
