@@ -730,6 +730,25 @@ function data.folder(options) end
 ---@return lurcher.dataset? set
 ---@return string? message, string? code
 function data.flat(options) end
+---Pictures from a list or CSV file (a path first; `root` goes before relative paths, default the file's folder), or from a table: data.list{ { "a.jpg", "pug" }, "b.jpg" }.
+---@param options string|{ [1]: string, root?: string, separator?: string, header?: boolean, path_column?: string|integer, class_column?: string|integer, classes?: string[] } columns by name (with a header) or number; default 1 and, where there is one, 2
+---@return lurcher.dataset? set
+---@return string? message, string? code
+function data.list(options) end
+---Reads and decodes every picture: kinds "corrupt", "extension", "duplicate", "class-duplicate", "split-duplicate", "tiny", "imbalance".
+---@param options lurcher.dataset|{ [integer]: lurcher.dataset, tiny?: integer, imbalance?: number, workers?: integer } tiny: sides below 32; imbalance: a class 10 times smaller than the largest
+---@return { checked: integer, [integer]: { kind: string, text: string, set: integer, index: integer?, path: string?, name: string?, other_set: integer?, other: integer?, other_path: string? } } findings
+function data.audit(options) end
+---Changes of pictures, drawn anew each time a picture is loaded: one affine map and one resampling, then colours. tostring prints what differs from the defaults.
+---In Keras's order and meaning (era "2017": Keras 2.0.6's, else Keras 3's): rotate (degrees), height_shift, width_shift (shares), shear (degrees; radians in era "2017"), zoom
+---(or zoom_min and zoom_max), channel_shift (0..255), hflip, vflip, fill ("nearest", "constant", "reflect", "wrap"), fill_value, interpolation ("auto", "bilinear", "nearest").
+---Further: crop, crop_max, crop_ratio (random resized crop); brightness, contrast, saturation, hue; erase, erase_min, erase_max, erase_ratio, erase_value, erase_noise;
+---trivial (TrivialAugment); mixup, cutmix (alpha; the batch then has mixed targets: target, or F_target); prescale.
+---@param options table data.augment_options() lists them with defaults
+---@return lurcher.augment
+function data.augment(options) end
+---@return { name: string, type: string, default: string, help: string }[] options of data.augment
+function data.augment_options() end
 ---Batches of a dataset, made by worker threads ahead of time: `for batch in data.loader{ set, size = 299 }:epoch() do`.
 ---A batch is a table: image (f32 n h w c), class and index (i32 n, from 0; -1: no class), or for another picture field F: F, F_class, F_index;
 ---further fields of the sampler (a list of whole numbers counts from 1 and becomes an i32 tensor from 0, fractions become f32); and what `targets` returns.
@@ -750,7 +769,8 @@ function data.numpy_random(seed) end
 ---@class lurcher.loader_options
 ---@field [1] lurcher.dataset
 ---@field size integer|integer[] side, or { height, width }
----@field sampler? function|table function(epoch) that returns an iterator of index tables ({ 3, 1, 2 } or { image = {...}, left = {...} }), or an object of lurcher.samplers; default: batches of the whole set
+---@field augment? lurcher.augment default: none
+---@field sampler? function|table function(epoch, random) that returns an iterator of index tables ({ 3, 1, 2 } or { image = {...}, left = {...} }), or an object of lurcher.samplers; default: batches of the whole set
 ---@field batch? integer default 64
 ---@field shuffle? boolean default true
 ---@field drop_last? boolean default false: a last short batch is given
@@ -802,6 +822,10 @@ function dataset:subset(which) end
 ---@return lurcher.dataset chosen
 function dataset:split(options) end
 function dataset:close() end
+
+---@class lurcher.augment
+local augment = {}
+function augment:close() end
 
 ---#loader is the number of batches of an epoch, nil when only the sampler knows. `for batch in loader:epoch() do`, `for batch in loader() do`
 ---and `for batch in loader do` run through one epoch; leaving the loop frees the workers (the last form: at the next epoch, or with the loader).
@@ -894,5 +918,10 @@ function image.resize(picture, height, width, filter) end
 ---@param width integer
 ---@return lurcher.tensor copy
 function image.crop(picture, top, left, height, width) end
+---A batch as one picture. low and high: the values that are black and white, -1 and 1 by default ("tf"); u8 is taken as it is.
+---@param batch lurcher.tensor n h w 3 or n h w 1
+---@param options? { low?: number, high?: number, columns?: integer, labels?: string[] } columns: about as many as rows
+---@return lurcher.tensor picture
+function image.montage(batch, options) end
 
 return lurcher

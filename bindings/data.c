@@ -79,6 +79,67 @@ static int data_flat(lua_State *L) {
   return give_set(L, h, status, set);
 }
 
+/* The list part as { path, class } pairs or bare paths. */
+static int list_from_table(lua_State *L) {
+  int64_t n = (int64_t)lua_rawlen(L, 1);
+  const char **paths = lua_newuserdatauv(L, (size_t)n * sizeof *paths, 0), **classes = lua_newuserdatauv(L, (size_t)n * sizeof *classes, 0);
+  bool labelled = false;
+  for (int64_t i = 0; i < n; i++) {
+    lua_rawgeti(L, 1, i + 1);
+    bool pair = lua_istable(L, -1);
+    if (pair) lua_rawgeti(L, -1, 1);
+    if (lua_type(L, -1) != LUA_TSTRING) lur_raise(L, "'data.list': entry %I: a path or { path, class } expected", (LUAI_UACINT)(i + 1));
+    paths[i] = lua_tostring(L, -1); /* the table keeps it */
+    classes[i] = NULL;
+    if (pair && lua_rawgeti(L, -2, 2) != LUA_TNIL) {
+      if (lua_type(L, -1) != LUA_TSTRING) lur_raise(L, "'data.list': entry %I: the class must be a string", (LUAI_UACINT)(i + 1));
+      classes[i] = lua_tostring(L, -1);
+      labelled = true;
+    }
+    lua_settop(L, 3);
+  }
+  lur_dataset_options options;
+  set_options(L, 1, "data.list", &options);
+  lur_handle *h = lur_handle_new(L, &lur_set_class);
+  lur_dataset *set = NULL;
+  lur_status status;
+  LUR_RETRY(L, status, lur_dataset_items(n, paths, NULL, labelled ? classes : NULL, &options, &set));
+  return give_set(L, h, status, set);
+}
+
+/* A column's name or number as text; the stack keeps it. */
+static const char *column_option(lua_State *L, const char *name) {
+  int type = lua_getfield(L, 1, name);
+  if (type != LUA_TNIL && type != LUA_TSTRING && !lua_isinteger(L, -1))
+    lur_args_bad(L, "data.list", name, "a column's name or number expected, got %s", luaL_typename(L, -1));
+  return lua_tostring(L, -1); /* converts the number in its stack slot */
+}
+
+/* data.list{ "pictures.csv", ... } or data.list{ { "a.jpg", "pug" }, ... } */
+static int data_list(lua_State *L) {
+  static const char *const known[] = {"classes", "root", "separator", "header", "path_column", "class_column", NULL};
+  if (lua_istable(L, 1) && lua_rawgeti(L, 1, 1) == LUA_TTABLE) {
+    static const char *const few[] = {"classes", NULL};
+    lua_settop(L, 1);
+    lur_args_options(L, 1, "data.list", few);
+    return list_from_table(L);
+  }
+  const char *path = path_argument(L, "data.list", known);
+  const char *separator = lur_args_text(L, 1, "data.list", "separator", "");
+  if (strlen(separator) > 1) lur_args_bad(L, "data.list", "separator", "one character expected, got \"%s\"", separator);
+  lur_list_options list = {.root = lur_args_text(L, 1, "data.list", "root", NULL), .separator = separator[0],
+                           .header = lur_args_bool(L, 1, "data.list", "header", false)};
+  list.path_column = column_option(L, "path_column");
+  list.class_column = column_option(L, "class_column");
+  lur_dataset_options options;
+  set_options(L, 1, "data.list", &options);
+  lur_handle *h = lur_handle_new(L, &lur_set_class);
+  lur_dataset *set = NULL;
+  lur_status status;
+  LUR_RETRY(L, status, lur_dataset_list(path, &list, &options, &set));
+  return give_set(L, h, status, set);
+}
+
 /* ---- parts ---- */
 
 /* The 1-based list at arg as 0-based indices in a userdata left on the stack. */
@@ -312,7 +373,8 @@ const lur_class lur_set_class = {.name = "lurcher.dataset", .release = release_s
                                      .meta = set_meta};
 
 int lur_open_data(lua_State *L) {
-  static const luaL_Reg functions[] = {{"folder", data_folder}, {"flat", data_flat}, {"loader", lur_data_loader},
+  static const luaL_Reg functions[] = {{"folder", data_folder}, {"flat", data_flat}, {"list", data_list}, {"audit", lur_data_audit},
+                                       {"loader", lur_data_loader},
                                        {"augment", lur_data_augment}, {"augment_options", lur_data_augment_options},
                                        {"random", lur_data_random}, {"numpy_random", lur_data_numpy_random}, {NULL, NULL}};
   lur_class_register(L, &lur_set_class);

@@ -16,6 +16,9 @@ int lur_data_loader(lua_State *L);
 int lur_data_augment(lua_State *L);
 int lur_data_augment_options(lua_State *L);
 
+/* data.audit{ set, set, ... } */
+int lur_data_audit(lua_State *L);
+
 /* data.random(seed, stream) and data.numpy_random(seed). */
 void lur_register_random(lua_State *L);
 int lur_data_random(lua_State *L);

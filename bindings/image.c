@@ -76,9 +76,31 @@ static int image_crop(lua_State *L) {
   return give_image(L, h, LUR_OK, crop);
 }
 
+/* image.montage(batch{, low =, high =, columns =, labels =}): low and high are what is black and white. */
+static int image_montage(lua_State *L) {
+  static const char *const known[] = {"low", "high", "columns", "labels", NULL};
+  lur_tensor *batch = lur_check_tensor(L, 1), *image = NULL;
+  lua_settop(L, 2);
+  lur_args_options(L, 2, "image.montage", known);
+  double low = lur_args_real(L, 2, "image.montage", "low", -1), high = lur_args_real(L, 2, "image.montage", "high", 1);
+  int columns = (int)lur_args_int(L, 2, "image.montage", "columns", 0, 0, 1000);
+  const char **labels = NULL;
+  int64_t n = lur_args_list(L, 2, "image.montage", "labels"), count = lur_tensor_shape(batch)->dim[0];
+  if (n >= 0) {
+    labels = lua_newuserdatauv(L, (size_t)(count + 1) * sizeof *labels, 0);
+    for (int64_t i = 0; i < count; i++) {
+      labels[i] = lua_rawgeti(L, 3, i + 1) == LUA_TSTRING ? lua_tostring(L, -1) : NULL; /* the list keeps it */
+      lua_pop(L, 1);
+    }
+  }
+  lur_handle *h = lur_handle_new(L, &lur_tensor_class);
+  LUR_CALL(L, lur_image_montage(batch, low, high, columns, labels, &image));
+  return give_image(L, h, LUR_OK, image);
+}
+
 int lur_open_image(lua_State *L) {
   static const luaL_Reg functions[] = {{"load", image_load}, {"decode", image_decode}, {"save", image_save},
-                                       {"resize", image_resize}, {"crop", image_crop}, {NULL, NULL}};
+                                       {"resize", image_resize}, {"crop", image_crop}, {"montage", image_montage}, {NULL, NULL}};
   luaL_newlib(L, functions);
   return 1;
 }

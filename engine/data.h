@@ -90,7 +90,7 @@ int lur_dataset_format(const lur_dataset *dataset, char *text, size_t capacity);
 
 typedef enum lur_finding_kind {
   LUR_FINDING_CORRUPT = 0,      /* cannot be read or decoded whole */
-  LUR_FINDING_EXTENSION,        /* the name says one format, the bytes another */
+  LUR_FINDING_EXTENSION,        /* the name says one format (or none), the bytes another */
   LUR_FINDING_DUPLICATE,        /* equal bytes within a class */
   LUR_FINDING_CLASS_DUPLICATE,  /* equal bytes in two classes */
   LUR_FINDING_SPLIT_DUPLICATE,  /* equal bytes in two sets */
@@ -103,7 +103,7 @@ const char *lur_finding_name(lur_finding_kind kind); /* "corrupt" */
 typedef struct lur_finding {
   lur_finding_kind kind;
   int set;           /* which of the audited sets */
-  int64_t index;     /* the item; -1 for a class */
+  int64_t index;     /* the item; -1 for a class, or for a picture that the set does not take */
   int other_set;     /* of duplicates: the first of the group; else -1 */
   int64_t other;
   char *text;        /* what was found, one line */

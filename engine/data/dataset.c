@@ -196,6 +196,7 @@ void lur_dataset_release(lur_dataset *d) {
   free(d->classes);
   free(d->class_start);
   free(d->class_items);
+  lur_texts_free(&d->ignored);
   free(d->source);
   free(d);
 }
@@ -333,6 +334,6 @@ int lur_dataset_format(const lur_dataset *d, char *text, size_t capacity) {
            d->classes[least], (long long)lur_dataset_class_size(d, most), d->classes[most]);
   if (bare) append(text, capacity, &length, ", %lld without a class", (long long)bare);
   for (int c = 0; c < d->ncolumns; c++) append(text, capacity, &length, "%s%s", c ? ", " : ", columns ", d->columns[c]);
-  if (d->ignored) append(text, capacity, &length, ", %lld other files ignored", (long long)d->ignored);
+  if (d->ignored.n) append(text, capacity, &length, ", %lld other files ignored", (long long)d->ignored.n);
   return length;
 }

@@ -8,6 +8,15 @@
 
 enum { LUR_MAX_COLUMNS = 8, LUR_COLUMN_NAME = 32 };
 
+/* A list of texts that grows. */
+typedef struct lur_texts {
+  int64_t n, capacity;
+  char **at;
+} lur_texts;
+lur_status lur_texts_add(lur_texts *texts, const char *text);
+lur_status lur_texts_add_n(lur_texts *texts, const char *text, size_t count);
+void lur_texts_free(lur_texts *texts);
+
 typedef struct lur_item {
   char *path;
   char *name;     /* relative, as shown */
@@ -26,7 +35,7 @@ struct lur_dataset {
   int ncolumns;
   char columns[LUR_MAX_COLUMNS][LUR_COLUMN_NAME];
   char *source;        /* for messages and printing: "folder dogs/train" */
-  int64_t ignored;     /* files passed over because of their extension */
+  lur_texts ignored;   /* paths of files passed over because of their extension */
 };
 
 /* An empty set. source is copied. */
@@ -45,14 +54,5 @@ lur_status lur_dataset_finish(lur_dataset *dataset);
 
 /* True when the lower-cased name ends in a dot and one of the options' extensions. */
 bool lur_dataset_takes(const lur_dataset_options *options, const char *name);
-
-/* A list of texts that grows. */
-typedef struct lur_texts {
-  int64_t n, capacity;
-  char **at;
-} lur_texts;
-lur_status lur_texts_add(lur_texts *texts, const char *text);
-lur_status lur_texts_add_n(lur_texts *texts, const char *text, size_t count);
-void lur_texts_free(lur_texts *texts);
 
 #endif

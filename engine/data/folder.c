@@ -80,7 +80,7 @@ static lur_status add_files(scan *s, const char *root, const char *relative) {
     status = join(path, folder, names.at[i]);
     if (status != LUR_OK || kind_of(path, true) == FOLDER) continue;
     if (!lur_dataset_takes(s->options, names.at[i])) {
-      s->dataset->ignored++;
+      status = lur_texts_add(&s->dataset->ignored, path);
       continue;
     }
     status = join(name, relative, names.at[i]);
@@ -141,7 +141,7 @@ static lur_status scan_classes(scan *s, const char *root) {
     status = lur_fail(LUR_EFORMAT, "data folder '%s' has no class folders (one folder of pictures a class was expected)", root);
   if (status == LUR_OK && s->dataset->size == 0)
     status = lur_fail(LUR_EFORMAT, "data folder '%s': no picture in its %lld class folders (%lld other files)", root, (long long)folders,
-                      (long long)s->dataset->ignored);
+                      (long long)s->dataset->ignored.n);
   return status;
 }
 
@@ -256,7 +256,7 @@ lur_status lur_dataset_flat(const char *path, const char *name_rule, const lur_d
   LUR_TRY(new_scan(&s, "flat folder", path, options));
   lur_status status = add_tree(&s, path, "");
   if (status == LUR_OK && s.dataset->size == 0)
-    status = lur_fail(LUR_EFORMAT, "data folder '%s' has no picture (%lld other files)", path, (long long)s.dataset->ignored);
+    status = lur_fail(LUR_EFORMAT, "data folder '%s' has no picture (%lld other files)", path, (long long)s.dataset->ignored.n);
   if (status == LUR_OK && name_rule) status = name_classes(s.dataset, name_rule, options);
   if (status == LUR_OK) status = lur_dataset_finish(s.dataset);
   if (status == LUR_OK) *dataset = s.dataset;

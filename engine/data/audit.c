@@ -1,0 +1,248 @@
+/* audit.c - looks at every picture of some datasets before a network does: damage, wrong names, duplicates, imbalance.
+ *
+ * Threads read, hash and decode, each item into its own record; everything after that is one thread's and in order, so
+ * the findings do not depend on timing. A new finding is a kind in data.h, a name below and a function like the others. */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include <xxhash.h>
+
+#include "dataset.h"
+#include "picture.h"
+
+enum { DEFAULT_TINY = 32, MAX_WORKERS = 64 };
+
+typedef struct record { /* of one item */
+  int set;
+  int64_t index;
+  lur_picture_format format;
+  XXH128_hash_t hash;
+  bool read;
+  int width, height; /* 0: not decoded */
+  char *problem;     /* owned; NULL: none */
+} record;
+
+typedef struct hall { /* what the threads share */
+  lur_dataset *const *sets;
+  record *records;
+  int64_t n;
+  _Atomic int64_t next;
+} hall;
+
+const char *lur_finding_name(lur_finding_kind kind) {
+  static const char *const names[] = {"corrupt", "extension", "duplicate", "class-duplicate", "split-duplicate", "tiny", "imbalance"};
+  return kind >= 0 && kind < LUR_FINDING_KINDS ? names[kind] : "?";
+}
+
+/* ---- looking ---- */
+
+static void look(const hall *h, record *r, lur_bytes *bytes, lur_picture *picture) {
+  lur_decode_request request;
+  lur_decode_request_init(&request, NULL);
+  lur_status status = lur_bytes_read(lur_dataset_path(h->sets[r->set], r->index), bytes);
+  r->read = status == LUR_OK;
+  if (r->read) {
+    r->hash = XXH3_128bits(bytes->data, bytes->count);
+    r->format = lur_picture_sniff(bytes->data, bytes->count);
+    status = lur_picture_decode(bytes->data, bytes->count, &request, picture, &r->width, &r->height);
+  }
+  if (status == LUR_OK) return;
+  r->width = r->height = 0;
+  r->problem = strdup(lur_last_error());
+}
+
+static void *work(void *argument) {
+  hall *h = argument;
+  lur_bytes bytes = {0};
+  lur_picture picture = {0};
+  for (int64_t i; (i = atomic_fetch_add(&h->next, 1)) < h->n;) look(h, &h->records[i], &bytes, &picture);
+  lur_bytes_free(&bytes);
+  lur_picture_free(&picture);
+  return NULL;
+}
+
+static void look_at_all(hall *h, int workers) {
+  pthread_t threads[MAX_WORKERS];
+  int started = 0;
+  if (workers < 1) workers = (int)sysconf(_SC_NPROCESSORS_ONLN);
+  while (started < workers - 1 && started < MAX_WORKERS && pthread_create(&threads[started], NULL, work, h) == 0) started++;
+  work(h); /* this thread too: no thread is needed to get done */
+  for (int i = 0; i < started; i++) pthread_join(threads[i], NULL);
+}
+
+/* ---- findings ---- */
+
+typedef struct listing {
+  lur_audit *audit;
+  int64_t capacity;
+} listing;
+
+static lur_status add(listing *l, lur_finding finding) {
+  lur_audit *a = l->audit;
+  if (finding.text && a->nfindings == l->capacity) {
+    int64_t capacity = l->capacity ? 2 * l->capacity : 64;
+    lur_finding *more = realloc(a->findings, (size_t)capacity * sizeof *more);
+    if (more) a->findings = more, l->capacity = capacity;
+  }
+  if (!finding.text || a->nfindings == l->capacity) {
+    free(finding.text);
+    return lur_fail(LUR_ENOMEM, "out of memory for an audit");
+  }
+  a->findings[a->nfindings++] = finding;
+  return LUR_OK;
+}
+
+static const char *format_name(lur_picture_format format) { return format == LUR_PICTURE_JPEG ? "JPEG" : format == LUR_PICTURE_PNG ? "PNG" : "no picture"; }
+
+static lur_picture_format format_by_name(const char *path) {
+  const char *dot = strrchr(path, '.');
+  if (dot && strcasecmp(dot, ".png") == 0) return LUR_PICTURE_PNG;
+  return dot && (strcasecmp(dot, ".jpg") == 0 || strcasecmp(dot, ".jpeg") == 0) ? LUR_PICTURE_JPEG : LUR_PICTURE_UNKNOWN;
+}
+
+static lur_status find_in_item(listing *l, const hall *h, const record *r, int tiny) {
+  const char *path = lur_dataset_path(h->sets[r->set], r->index);
+  lur_finding f = {.set = r->set, .index = r->index, .other_set = -1, .other = -1};
+  char text[600];
+  if (r->problem) {
+    f.kind = LUR_FINDING_CORRUPT;
+    f.text = strdup(r->problem);
+    LUR_TRY(add(l, f));
+  }
+  if (r->format != LUR_PICTURE_UNKNOWN && r->format != format_by_name(path)) {
+    snprintf(text, sizeof text, "is a %s by its bytes", format_name(r->format));
+    f.kind = LUR_FINDING_EXTENSION;
+    f.text = strdup(text);
+    LUR_TRY(add(l, f));
+  }
+  if (r->width > 0 && (r->width < tiny || r->height < tiny)) {
+    snprintf(text, sizeof text, "only %dx%d pixels", r->width, r->height);
+    f.kind = LUR_FINDING_TINY;
+    f.text = strdup(text);
+    LUR_TRY(add(l, f));
+  }
+  return LUR_OK;
+}
+
+/* Files that the set passed over because of their names, and that are pictures. */
+static lur_status find_in_ignored(listing *l, const hall *h, int set) {
+  const lur_dataset *d = h->sets[set];
+  for (int64_t i = 0; i < d->ignored.n; i++) {
+    FILE *file = fopen(d->ignored.at[i], "rb");
+    uint8_t head[8];
+    size_t got = file ? fread(head, 1, sizeof head, file) : 0;
+    if (file) fclose(file);
+    lur_picture_format format = lur_picture_sniff(head, got);
+    if (format == LUR_PICTURE_UNKNOWN) continue;
+    char text[4300];
+    snprintf(text, sizeof text, "%s: left out because of its name, but a %s", d->ignored.at[i], format_name(format));
+    LUR_TRY(add(l, (lur_finding){LUR_FINDING_EXTENSION, set, -1, -1, -1, strdup(text)}));
+  }
+  return LUR_OK;
+}
+
+static lur_status find_imbalance(listing *l, const hall *h, int set, double factor) {
+  const lur_dataset *d = h->sets[set];
+  int64_t most = 0;
+  for (int c = 0; c < d->nclasses; c++)
+    if (lur_dataset_class_size(d, c) > most) most = lur_dataset_class_size(d, c);
+  for (int c = 0; c < d->nclasses; c++) {
+    int64_t n = lur_dataset_class_size(d, c);
+    if ((double)n * factor >= (double)most) continue;
+    char text[600];
+    snprintf(text, sizeof text, "class '%.300s' has %lld pictures, the largest class %lld", d->classes[c], (long long)n, (long long)most);
+    LUR_TRY(add(l, (lur_finding){LUR_FINDING_IMBALANCE, set, -1, -1, -1, strdup(text)}));
+  }
+  return LUR_OK;
+}
+
+/* ---- duplicates ---- */
+
+static int compare_hashes(const void *a, const void *b) {
+  const record *x = *(const record *const *)a, *y = *(const record *const *)b;
+  int order = XXH128_cmp(&x->hash, &y->hash);
+  if (order) return order;
+  if (x->set != y->set) return x->set < y->set ? -1 : 1;
+  return x->index < y->index ? -1 : x->index > y->index;
+}
+
+static lur_status add_duplicate(listing *l, const hall *h, const record *first, const record *again) {
+  const lur_dataset *a = h->sets[first->set], *b = h->sets[again->set];
+  const char *was = lur_dataset_class_name(a, lur_dataset_class(a, first->index)), *is = lur_dataset_class_name(b, lur_dataset_class(b, again->index));
+  bool classes = was && is && strcmp(was, is) != 0;
+  lur_finding f = {.set = again->set, .index = again->index, .other_set = first->set, .other = first->index};
+  f.kind = first->set != again->set ? LUR_FINDING_SPLIT_DUPLICATE : classes ? LUR_FINDING_CLASS_DUPLICATE : LUR_FINDING_DUPLICATE;
+  char text[4300];
+  snprintf(text, sizeof text, "the same bytes as %s%s", lur_dataset_path(a, first->index), classes ? ", which has another class" : "");
+  f.text = strdup(text);
+  return add(l, f);
+}
+
+static lur_status find_duplicates(listing *l, const hall *h) {
+  const record **order = malloc(((size_t)h->n + 1) * sizeof *order);
+  if (!order) return lur_fail(LUR_ENOMEM, "out of memory for an audit");
+  int64_t n = 0;
+  for (int64_t i = 0; i < h->n; i++)
+    if (h->records[i].read) order[n++] = &h->records[i];
+  qsort(order, (size_t)n, sizeof *order, compare_hashes);
+  lur_status status = LUR_OK;
+  for (int64_t i = 1, first = 0; status == LUR_OK && i < n; i++) {
+    if (XXH128_isEqual(order[i]->hash, order[first]->hash)) status = add_duplicate(l, h, order[first], order[i]);
+    else first = i;
+  }
+  free(order);
+  return status;
+}
+
+/* ---- all ---- */
+
+static int compare_findings(const void *a, const void *b) {
+  const lur_finding *x = a, *y = b;
+  if (x->kind != y->kind) return x->kind < y->kind ? -1 : 1;
+  if (x->set != y->set) return x->set < y->set ? -1 : 1;
+  if (x->index != y->index) return x->index < y->index ? -1 : 1;
+  return strcmp(x->text, y->text);
+}
+
+static lur_status find_all(const hall *h, int nsets, const lur_audit_options *o, lur_audit *audit) {
+  listing l = {.audit = audit};
+  int tiny = o && o->tiny > 0 ? o->tiny : DEFAULT_TINY;
+  double imbalance = o && o->imbalance > 0 ? o->imbalance : 10;
+  for (int64_t i = 0; i < h->n; i++) LUR_TRY(find_in_item(&l, h, &h->records[i], tiny));
+  for (int s = 0; s < nsets; s++) {
+    LUR_TRY(find_in_ignored(&l, h, s));
+    LUR_TRY(find_imbalance(&l, h, s, imbalance));
+  }
+  LUR_TRY(find_duplicates(&l, h));
+  if (audit->nfindings) qsort(audit->findings, (size_t)audit->nfindings, sizeof *audit->findings, compare_findings);
+  return LUR_OK;
+}
+
+lur_status lur_dataset_audit(int nsets, lur_dataset *const *sets, const lur_audit_options *options, lur_audit *audit) {
+  hall h = {.sets = sets};
+  for (int s = 0; s < nsets; s++) h.n += sets[s]->size;
+  h.records = calloc((size_t)h.n + 1, sizeof *h.records);
+  if (!h.records) return lur_fail(LUR_ENOMEM, "out of memory for an audit");
+  for (int64_t s = 0, at = 0; s < nsets; s++)
+    for (int64_t i = 0; i < sets[s]->size; i++) h.records[at++] = (record){.set = (int)s, .index = i};
+  atomic_init(&h.next, 0);
+  look_at_all(&h, options ? options->workers : 0);
+  lur_audit found = {.checked = h.n};
+  lur_status status = find_all(&h, nsets, options, &found);
+  for (int64_t i = 0; i < h.n; i++) free(h.records[i].problem);
+  free(h.records);
+  if (status == LUR_OK) *audit = found;
+  else lur_audit_free(&found);
+  return status;
+}
+
+void lur_audit_free(lur_audit *audit) {
+  for (int64_t i = 0; i < audit->nfindings; i++) free(audit->findings[i].text);
+  free(audit->findings);
+  *audit = (lur_audit){0};
+}

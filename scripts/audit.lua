@@ -1,0 +1,82 @@
+--- audit.lua - says what is wrong with a folder of pictures before a network sees it
+-- A table of findings, a line of sums, and exit code 1 where a picture is damaged, wrongly named or twice there.
+
+local lfs = require "lfs"
+local lurcher = require "lurcher"
+local options = require "lurcher.options"
+local data = lurcher.data
+
+local spec = {
+  name = "audit",
+  summary = "Reads every picture of DIR and reports what is damaged, wrongly named, twice there (across classes and\n"
+    .. "across DIR/train, DIR/valid, DIR/test), tiny, or a class of too few.",
+  { "tiny", "integer", default = 32, min = 1, help = "report pictures with a side below this" },
+  { "imbalance", "number", default = 10, min = 1, help = "report classes this many times smaller than the largest" },
+  { "workers", "integer", default = 0, min = 0, max = 64, help = "threads that read pictures; 0: one a core" },
+  { "limit", "integer", default = 50, min = 1, help = "findings of one kind to print" },
+  arguments = { name = "DIR", min = 1, max = 1, help = "class folders, a flat folder, or train/ valid/ test/ of either" },
+  notes = "Exit code 1 for findings of the kinds corrupt, extension, duplicate, class-duplicate, split-duplicate.",
+}
+
+local parts = { "train", "valid", "val", "test", "query", "gallery" }
+
+local function is_folder(path) return lfs.attributes(path, "mode") == "directory" end
+
+local function has_folders(path)
+  for name in lfs.dir(path) do
+    if name ~= "." and name ~= ".." and is_folder(path .. "/" .. name) then return true end
+  end
+  return false
+end
+
+--- A set of class folders, or of a flat folder.
+local function open_set(path)
+  if not is_folder(path) then error(("'%s' is no folder"):format(path), 0) end
+  return assert((has_folders(path) and data.folder or data.flat){ path })
+end
+
+--- The sets of DIR and their names: its parts where it has any, else itself.
+local function open_sets(path)
+  local sets, names = {}, {}
+  for _, part in ipairs(parts) do
+    if is_folder(path .. "/" .. part) then
+      sets[#sets + 1], names[#names + 1] = open_set(path .. "/" .. part), part
+    end
+  end
+  if #sets == 0 then sets[1], names[1] = open_set(path), path end
+  return sets, names
+end
+
+local function print_findings(findings, names, limit)
+  local counts, order = {}, {}
+  for _, finding in ipairs(findings) do
+    local kind = finding.kind
+    if not counts[kind] then counts[kind], order[#order + 1] = 0, kind end
+    counts[kind] = counts[kind] + 1
+    if counts[kind] <= limit then
+      local where = finding.name and names[finding.set] .. "/" .. finding.name or names[finding.set]
+      print(("%-16s %s: %s"):format(kind, where, finding.text))
+    elseif counts[kind] == limit + 1 then
+      print(("%-16s ... (see --limit)"):format(kind))
+    end
+  end
+  return counts, order
+end
+
+local harmless = { tiny = true, imbalance = true }
+
+options.main(spec, arg, function(o)
+  local sets, names = open_sets(o.arguments[1])
+  for i, set in ipairs(sets) do print(("%s: %s"):format(names[i], set)) end
+  local request = { tiny = o.tiny, imbalance = o.imbalance, workers = o.workers }
+  for i, set in ipairs(sets) do request[i] = set end
+  local findings = data.audit(request)
+  local counts, order = print_findings(findings, names, o.limit)
+  local sums, code = {}, 0
+  for _, kind in ipairs(order) do
+    sums[#sums + 1] = ("%d %s"):format(counts[kind], kind)
+    if not harmless[kind] then code = 1 end
+  end
+  print(("%d pictures checked: %s"):format(findings.checked, #sums > 0 and table.concat(sums, ", ") or "nothing found"))
+  return code
+end)

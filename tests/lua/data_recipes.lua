@@ -1,0 +1,50 @@
+--- The recipes audit and augment_preview, as a user starts them.
+local harness = require "harness"
+local lfs = require "lfs"
+local lurcher = require "lurcher"
+local image = lurcher.image
+local test = harness.test
+
+local work = harness.folder "data_recipes"
+
+local function sh(format, ...)
+  local output, code = harness.run(("cd '%s' && '%s' %s"):format(work, harness.program, format:format(...)))
+  return output, code
+end
+
+local function make()
+  for _, part in ipairs{ "", "/train", "/valid" } do lfs.mkdir(work .. "/dogs" .. part) end
+  for p, part in ipairs{ "train", "valid" } do
+    for c, class in ipairs{ "pug", "beagle" } do
+      local folder = ("%s/dogs/%s/%s"):format(work, part, class)
+      lfs.mkdir(folder)
+      for i = 1, 3 do
+        assert(image.save(("%s/%d.png"):format(folder, i), lurcher.tensor{ shape = { 40, 50, 3 }, fill = 40 * p + 10 * c + i }))
+      end
+    end
+  end
+end
+
+make()
+
+test("audit: a clean folder, then one with a duplicate across splits", function()
+  local output, code = sh "audit dogs"
+  assert(code == 0 and output:find "12 pictures checked: nothing found" and output:find "train: .*6 pictures", output)
+  assert(os.execute(("cp '%s/dogs/train/pug/1.png' '%s/dogs/valid/pug/again.png'"):format(work, work)))
+  output, code = sh "audit dogs"
+  assert(code == 1 and output:find "split%-duplicate  valid/pug/again.png: the same bytes as dogs/train/pug/1.png", output)
+  output, code = sh "audit nowhere"
+  assert(code == 1 and output:find "'nowhere' is no folder" and not output:find "traceback", output)
+  output, code = sh "audit dogs --tiny 45"
+  assert(output:find "only 50x40 pixels", output)
+  assert(select(2, sh "audit --help") == 0)
+end)
+
+test("augment_preview: one picture of many", function()
+  local output, code = sh "augment_preview --data dogs --pictures 2 --views 3 --size 32 --rotate 30 --hflip --out p.png"
+  assert(code == 0 and output:find "augment{ rotate = 30, hflip = true }", output)
+  local picture = assert(image.load(work .. "/p.png"))
+  assert(table.concat(picture.shape, "x") == "90x138x3", table.concat(picture.shape, "x"))
+  output, code = sh "augment_preview --data dogs --rotat 3"
+  assert(code == 2 and output:find "did you mean '%-%-rotate'", output)
+end)
