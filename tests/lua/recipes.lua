@@ -90,6 +90,20 @@ test("single_model: resumed after two of four epochs it ends with the same bits"
   complains(2, { "is no run folder" }, "single_model --resume nowhere")
 end)
 
+test("single_model: Ctrl-C leaves a checkpoint, in the middle of an epoch too, that goes on to the same bits", function()
+  local options = ("single_model --data pictures %s --epochs 6 --patience 0 --lr 0.002 --out"):format(small)
+  local started = lurcher.time()
+  succeeds("%s undisturbed", options)
+  local seconds = lurcher.time() - started
+  local output, code = harness.run(("cd '%s' && timeout --preserve-status -s INT %.2f '%s' %s stopped"):format(work,
+    seconds * 0.6, program, options))
+  assert(code == 130 or code == 0, output)
+  if code == 130 then succeeds "single_model --resume stopped" end
+  local whole = assert(lurcher.load_tensors(work .. "/undisturbed/model.safetensors"))
+  local parts = assert(lurcher.load_tensors(work .. "/stopped/model.safetensors"))
+  for name, tensor in pairs(whole) do assert((tensor - parts[name]):abs():max() == 0, name) end
+end)
+
 test("single_model: a frozen trunk's output is computed once, by the weights of another run", function()
   local output = succeeds("single_model --data pictures %s --weights first/model.safetensors --epochs 3 --out frozen",
     small)
