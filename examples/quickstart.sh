@@ -32,7 +32,7 @@ rm -rf "$work/pictures" "$work/run"
 
 say "4/5 training a small Xception from nothing"
 "$lurcher" single_model --data "$work/pictures" --size 96 --width 0.25 --middle 2 --batch 16 --epochs 12 \
-  --optimizer adam --lr 0.002 --dropout 0.2 --augment flip --patience 0 --out "$work/run"
+  --optimizer adam --lr 0.002 --dropout 0.2 --augment flip --bn-momentum 0.9 --patience 0 --out "$work/run"
 
 say "5/5 testing it on pictures it has never seen"
 "$lurcher" single_model_test --model "$work/run" --data "$work/pictures/test" --out "$work/run/predict.txt"

@@ -20,10 +20,12 @@ local spec = {
   { "size", "integer", default = 299, min = 32, max = 4096, help = "side of the pictures as the network sees them" },
   { "width", "number", default = 1, min = 0.01, max = 8, help = "multiplier of every layer's channels" },
   { "middle", "integer", default = 8, min = 0, max = 64, help = "blocks in the middle of the network" },
+  { "bn-momentum", "number", default = 0.99, min = 0, max = 1,
+    help = "of the batch norms' moving statistics; less for trainings of a few hundred steps" },
   { "batch", "integer", default = 32, min = 1, help = "pictures a step" },
-  { "epochs", "integer", default = 30, min = 1, help = "passes over the training pictures at most" },
+  { "epochs", "integer", default = 40, min = 1, help = "passes over the training pictures at most" },
   { "optimizer", "choice", default = "adam", choices = { "sgd", "adam", "adamw", "nadam" }, help = "update rule" },
-  { "lr", "number", min = 0, help = "learning rate (default: the optimizer's own)" },
+  { "lr", "number", min = 0, help = "learning rate (default: 0.003 for a frozen trunk, else the optimizer's own)" },
   { "momentum", "number", default = 0.9, min = 0, max = 1, help = "of sgd" },
   { "weight-decay", "number", default = 0, min = 0, help = "pull of the weights towards zero" },
   { "dropout", "number", default = 0.5, min = 0, max = 0.99, help = "share of features dropped before the softmax" },
@@ -31,7 +33,7 @@ local spec = {
   { "freeze", "string", value = "all|none|NAME",
     help = "what does not learn: the trunk, nothing, or layers up to NAME (default: all with --weights, else none)" },
   { "augment", "choice", default = "none", choices = { "none", "flip" }, help = "random changes of training pictures" },
-  { "patience", "integer", default = 5, min = 0, help = "epochs without gain before stopping; 0: never stop early" },
+  { "patience", "integer", default = 8, min = 0, help = "epochs without gain before stopping; 0: never stop early" },
   { "reduce-patience", "integer", default = 3, min = 0, help = "epochs without gain before lr is cut; 0: never" },
   { "reduce-factor", "number", default = 0.1, min = 0.001, max = 0.999, help = "what lr is then multiplied by" },
   { "seed", "integer", default = 1, min = 0, help = "fresh weights, dropout and order of pictures follow from it" },
@@ -53,14 +55,17 @@ local function open_sets(o)
   return train, valid
 end
 
+--- What --freeze says: "all", "none" or a layer's name.
+local function frozen_part(o) return o.freeze or (o.weights and "all" or "none") end
+
 --- Trunk and head. Returns the model and the text of the weights' load report, if any.
 local function build(o, classes)
   local trunk, report = xception{ size = o.size, width = o.width, middle = o.middle, top = false, pooling = "avg",
-    feature_layer = o.feature_layer, weights = o.weights, input = "image" }
+    momentum = o.bn_momentum, feature_layer = o.feature_layer, weights = o.weights, input = "image" }
   local x = trunk:node(trunk.outputs[1])
   if o.dropout > 0 then x = nn.dropout{ o.dropout, name = "dropout" }(x) end
   local model = nn.model(nn.dense{ classes, activation = "softmax", name = "predictions" }(x))
-  local freeze = o.freeze or (o.weights and "all" or "none")
+  local freeze = frozen_part(o)
   if freeze == "all" then trunk:freeze() elseif freeze ~= "none" then model:freeze{ to = freeze } end
   return model, report
 end
@@ -120,7 +125,9 @@ local function save_model(model, folder, o, classes)
 end
 
 local function optimizer_of(o)
-  return optim[o.optimizer]{ lr = o.lr, weight_decay = o.weight_decay > 0 and o.weight_decay or nil,
+  local lr = o.lr
+  if not lr and frozen_part(o) == "all" and o.optimizer ~= "sgd" then lr = 0.003 end
+  return optim[o.optimizer]{ lr = lr, weight_decay = o.weight_decay > 0 and o.weight_decay or nil,
     momentum = o.optimizer == "sgd" and o.momentum or nil }
 end
 

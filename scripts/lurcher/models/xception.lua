@@ -12,6 +12,7 @@
 --   channels       of the input                                                                (3)
 --   width          multiplier of every layer's channels, then rounded to multiples of 8        (1)
 --   middle         blocks of the middle flow                                                   (8)
+--   momentum       of the batch norms' moving statistics; less for short trainings          (0.99)
 --   top            end in avg_pool and a softmax of `classes`                               (true)
 --   classes        of the top                                                               (1000)
 --   feature_layer  cut after the layer of this name ("add_12"); no top then                  (nil)
@@ -26,10 +27,10 @@ local lurcher = require "lurcher"
 local options_of = require "lurcher.options"
 local nn = lurcher.nn
 
-local defaults = { size = 299, channels = 3, width = 1, middle = 8, top = true, classes = 1000, input = "input_1",
-  prefix = "" }
-local known = { "size", "channels", "width", "middle", "top", "classes", "feature_layer", "pooling", "input", "prefix",
-  "weights" }
+local defaults = { size = 299, channels = 3, width = 1, middle = 8, momentum = 0.99, top = true, classes = 1000,
+  input = "input_1", prefix = "" }
+local known = { "size", "channels", "width", "middle", "momentum", "top", "classes", "feature_layer", "pooling", "input",
+  "prefix", "weights" }
 
 local function settings(given)
   local o = {}
@@ -50,6 +51,7 @@ local function settings(given)
   end
   if type(o.width) ~= "number" or o.width <= 0 then bad("width", "positive number") end
   if not math.tointeger(o.middle) or o.middle < 0 then bad("middle", "integer of at least 0") end
+  if type(o.momentum) ~= "number" or o.momentum < 0 or o.momentum > 1 then bad("momentum", "number from 0 to 1") end
   if o.pooling and o.pooling ~= "avg" and o.pooling ~= "max" then bad("pooling", '"avg" or "max"') end
   if type(o.size) ~= "table" then o.size = { o.size, o.size } end
   return o
@@ -90,7 +92,7 @@ function builder:sepconv(name, x, filters)
 end
 
 function builder:norm(name, x)
-  return self:apply(name, nn.batchnorm{ momentum = 0.99, epsilon = 1e-3, name = self.prefix .. name }, x)
+  return self:apply(name, nn.batchnorm{ momentum = self.momentum, epsilon = 1e-3, name = self.prefix .. name }, x)
 end
 
 function builder:relu(name, x)
@@ -167,8 +169,8 @@ end
 --- Builds the model. See the top of the file.
 return function(given)
   local o = settings(given or {})
-  local b = setmetatable({ names = {}, counts = {}, width = o.width, prefix = o.prefix, cut = o.feature_layer },
-    builder)
+  local b = setmetatable({ names = {}, counts = {}, width = o.width, momentum = o.momentum, prefix = o.prefix,
+    cut = o.feature_layer }, builder)
   local y = b:entry(nn.input(o.input, o.size[1], o.size[2], o.channels))
   y = b:exit(b:middle(y, o.middle), 5 + o.middle)
   if o.top or b.cut then y = b:top(y, o.classes) end
