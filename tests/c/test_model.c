@@ -1,5 +1,5 @@
 /* test_model.c - graph, order of layers, definition, and what the passes promise: with any of them off a network
- * computes, learns and differentiates the same; check mode finds nothing. */
+ * computes, learns and differentiates the same; check mode finds nothing. test_model [DEVICE]: cpu by default. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -116,6 +116,8 @@ static lur_compile_options options_for(lur_context *context, const char *device,
 
 static const lur_loss both[2] = {{"class", "categorical_crossentropy", 1, 0.1}, {"same", "categorical_crossentropy", 0.5, 0}};
 
+static const char *tested = "cpu"; /* the device: the program's first word */
+
 enum { STEPS = 5 };
 
 /* Losses of some training steps and one evaluation, from fresh weights. freeze: layers before this index. */
@@ -177,11 +179,11 @@ static void test_curves(void) {
     double base[STEPS + 1], other[STEPS + 1];
     curve("ref", freezes[k], NULL, base);
     CHECK(base[STEPS - 1] < base[0]);
-    curve("cpu", freezes[k], NULL, other);
-    same_curves(base, other, 1e-3, "cpu");
+    curve(tested, freezes[k], NULL, other);
+    same_curves(base, other, 1e-3, tested);
     for (size_t i = 0; i < sizeof passes / sizeof *passes; i++) {
-      curve("cpu", freezes[k], NULL, base);
-      curve("cpu", freezes[k], passes[i].change, other);
+      curve(tested, freezes[k], NULL, base);
+      curve(tested, freezes[k], passes[i].change, other);
       same_curves(base, other, passes[i].tolerance, passes[i].what);
     }
   }
@@ -248,7 +250,7 @@ static void test_errors(void) {
   lur_model *model = make_model(context);
   make_batch(context, &f);
   lur_loss losses[2] = {{"clas", "categorical_crossentropy", 1, 0}, {"same", "categorical_crossentropy", 1, 0}};
-  lur_compile_options options = options_for(context, "cpu", NULL, losses);
+  lur_compile_options options = options_for(context, tested, NULL, losses);
   CHECK_FAILS(lur_model_compile(model, &options, &run), LUR_EARG, "did you mean 'class'");
   losses[0] = (lur_loss){"class", "hinge", 1, 0};
   CHECK_FAILS(lur_model_compile(model, &options, &run), LUR_EARG, "unknown loss 'hinge'");
@@ -312,7 +314,8 @@ static void test_input_gradient(void) {
   lur_context_release(context);
 }
 
-int main(void) {
+int main(int argc, char **argv) {
+  if (argc > 1) tested = argv[1];
   test_order();
   test_definition();
   test_errors();
