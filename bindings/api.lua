@@ -739,23 +739,51 @@ function data.list(options) end
 ---@param options lurcher.dataset|{ [integer]: lurcher.dataset, tiny?: integer, imbalance?: number, workers?: integer } tiny: sides below 32; imbalance: a class 10 times smaller than the largest
 ---@return { checked: integer, [integer]: { kind: string, text: string, set: integer, index: integer?, path: string?, name: string?, other_set: integer?, other: integer?, other_path: string? } } findings
 function data.audit(options) end
----Changes of pictures, drawn anew each time a picture is loaded: one affine map and one resampling, then colours. tostring prints what differs from the defaults.
----In Keras's order and meaning (era "2017": Keras 2.0.6's, else Keras 3's): rotate (degrees), height_shift, width_shift (shares), shear (degrees; radians in era "2017"), zoom
----(or zoom_min and zoom_max), channel_shift (0..255), hflip, vflip, fill ("nearest", "constant", "reflect", "wrap"), fill_value, interpolation ("auto", "bilinear", "nearest").
----Further: crop, crop_max, crop_ratio (random resized crop); brightness, contrast, saturation, hue; erase, erase_min, erase_max, erase_ratio, erase_value, erase_noise;
----trivial (TrivialAugment); mixup, cutmix (alpha; the batch then has mixed targets: target, or F_target); prescale.
----@param options table data.augment_options() lists them with defaults
----@return lurcher.augment
-function data.augment(options) end
----@return { name: string, type: string, default: string, help: string }[] options of data.augment
-function data.augment_options() end
 ---Batches of a dataset, made by worker threads ahead of time: `for batch in data.loader{ set, size = 299 }:epoch() do`.
----A batch is a table: image (f32 n h w c), class and index (i32 n, from 0; -1: no class), or for another picture field F: F, F_class, F_index;
+---A batch is a table: image (f32 n h w c), class and index (i32 n, from 0; -1: no class), or for another picture field F: F, F_class, F_index; with mixup or cutmix also target (f32 n classes), F_target;
 ---further fields of the sampler (a list of whole numbers counts from 1 and becomes an i32 tensor from 0, fractions become f32); and what `targets` returns.
 ---A damaged picture is replaced by another of its class and listed in loader.summary.
 ---@param options lurcher.loader_options
 ---@return lurcher.loader
 function data.loader(options) end
+---Changes of pictures, drawn anew each time a picture is loaded: one affine map and one resampling, then colours, in Keras's order and
+---meaning (era "2017": Keras 2.0.6's). With mixup or cutmix the batch has mixed targets. tostring prints what differs from the defaults. Options:
+--- - `rotate` (0): degrees either way
+--- - `height_shift` (0): share of the height either way
+--- - `width_shift` (0): share of the width either way
+--- - `shear` (0): degrees either way; radians in era 2017
+--- - `zoom` (0): rows and columns each by 1 - zoom to 1 + zoom
+--- - `zoom_min` (0): least zoom factor instead (0: by zoom)
+--- - `zoom_max` (0): largest zoom factor instead (0: by zoom)
+--- - `channel_shift` (0): added to channels, of 0..255, either way
+--- - `hflip` (false): mirror left and right, half of the time
+--- - `vflip` (false): mirror top and bottom, half of the time
+--- - `fill` (nearest): what lies outside the picture
+--- - `fill_value` (0): for fill = "constant"
+--- - `interpolation` (auto): auto: bilinear, nearest in era 2017
+--- - `era` (current): Keras 3's conventions, or Keras 2.0.6's
+--- - `crop` (0): random resized crop: least share of the area (0: none)
+--- - `crop_max` (1): its largest share
+--- - `crop_ratio` (1.3333333333333333): its aspect ratio, 1/r to r
+--- - `brightness` (0): factor 1 - b to 1 + b
+--- - `contrast` (0): factor 1 - c to 1 + c
+--- - `saturation` (0): factor 1 - s to 1 + s
+--- - `hue` (0): turns of the colour circle either way
+--- - `erase` (0): probability that a rectangle is erased
+--- - `erase_min` (0.02): its least share of the area
+--- - `erase_max` (0.33): its largest share
+--- - `erase_ratio` (3.3): its aspect ratio, 1/r to r
+--- - `erase_value` (127.5): what it is filled with
+--- - `erase_noise` (false): fill it with noise instead
+--- - `trivial` (false): TrivialAugment: one random change of fourteen
+--- - `mixup` (0): alpha of mixup over the batch (0: none)
+--- - `cutmix` (0): alpha of cutmix over the batch (0: none)
+--- - `prescale` (true): halve far too large pictures while decoding
+---@param options { rotate?: number, height_shift?: number, width_shift?: number, shear?: number, zoom?: number, zoom_min?: number, zoom_max?: number, channel_shift?: number, hflip?: boolean, vflip?: boolean, fill?: "nearest"|"constant"|"reflect"|"wrap", fill_value?: number, interpolation?: "auto"|"bilinear"|"nearest", era?: "current"|"2017", crop?: number, crop_max?: number, crop_ratio?: number, brightness?: number, contrast?: number, saturation?: number, hue?: number, erase?: number, erase_min?: number, erase_max?: number, erase_ratio?: number, erase_value?: number, erase_noise?: boolean, trivial?: boolean, mixup?: number, cutmix?: number, prescale?: boolean }
+---@return lurcher.augment
+function data.augment(options) end
+---@return { name: string, type: string, default: string, help: string }[] options of data.augment
+function data.augment_options() end
 ---A generator whose numbers depend on (seed, stream) alone, for samplers.
 ---@param seed? integer default: the context's
 ---@param stream? integer default 0; use the epoch
@@ -766,16 +794,20 @@ function data.random(seed, stream) end
 ---@return lurcher.numpy_random
 function data.numpy_random(seed) end
 
+---@class lurcher.augment
+local augment = {}
+function augment:close() end
+
 ---@class lurcher.loader_options
 ---@field [1] lurcher.dataset
 ---@field size integer|integer[] side, or { height, width }
----@field augment? lurcher.augment default: none
 ---@field sampler? function|table function(epoch, random) that returns an iterator of index tables ({ 3, 1, 2 } or { image = {...}, left = {...} }), or an object of lurcher.samplers; default: batches of the whole set
 ---@field batch? integer default 64
 ---@field shuffle? boolean default true
 ---@field drop_last? boolean default false: a last short batch is given
 ---@field images? string[] fields that are pictures; default { "image" }
 ---@field targets? fun(batch: table): table fields to add
+---@field augment? lurcher.augment
 ---@field preprocess? "tf"|"caffe"|"rescale"|"none" default "tf": x / 127.5 - 1
 ---@field resize? "bilinear"|"nearest" as Pillow's; default "bilinear"
 ---@field channels? integer 3, or 1 for grayscale
@@ -822,10 +854,6 @@ function dataset:subset(which) end
 ---@return lurcher.dataset chosen
 function dataset:split(options) end
 function dataset:close() end
-
----@class lurcher.augment
-local augment = {}
-function augment:close() end
 
 ---#loader is the number of batches of an epoch, nil when only the sampler knows. `for batch in loader:epoch() do`, `for batch in loader() do`
 ---and `for batch in loader do` run through one epoch; leaving the loop frees the workers (the last form: at the next epoch, or with the loader).

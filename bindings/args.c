@@ -29,7 +29,8 @@ static void read_ints(lua_State *L, int index, const char *owner, lur_setting *s
   const char *name = s->name != NULL ? s->name : lua_pushfstring(L, "%d", s->position);
   int table = lua_absindex(L, index);
   lua_Integer n = (lua_Integer)lua_rawlen(L, table);
-  if (n > LUR_MAX_DIMS) lur_args_bad(L, owner, name, "at most %d numbers expected, got %I", LUR_MAX_DIMS, (LUAI_UACINT)n);
+  if (n > LUR_MAX_DIMS)
+    lur_args_bad(L, owner, name, "at most %d numbers expected, got %I", LUR_MAX_DIMS, (LUAI_UACINT)n);
   if (n == 0 && lua_getmetatable(L, table)) bad_type(L, owner, name, "list of whole numbers", table);
   for (int i = 0; i < (int)n; i++) {
     int whole;
@@ -46,26 +47,24 @@ static void read_ints(lua_State *L, int index, const char *owner, lur_setting *s
 /* The value at index (absolute) into s, whose name or position is set. */
 static void read_setting(lua_State *L, int index, const char *owner, lur_setting *s) {
   switch (lua_type(L, index)) {
-    case LUA_TBOOLEAN:
-      s->type = LUR_BOOL;
-      s->boolean = lua_toboolean(L, index);
-      return;
-    case LUA_TNUMBER:
-      s->type = lua_isinteger(L, index) ? LUR_INT : LUR_REAL;
-      s->real = lua_tonumber(L, index);
-      if (s->type == LUR_INT) s->integer = lua_tointeger(L, index);
-      return;
-    case LUA_TSTRING:
-      s->type = LUR_STRING;
-      s->string = lua_tostring(L, index);
-      return;
-    case LUA_TTABLE:
-      read_ints(L, index, owner, s);
-      return;
-    default: {
-      const char *name = s->name != NULL ? s->name : lua_pushfstring(L, "%d", s->position);
-      lur_args_bad(L, owner, name, "number, string, boolean or list expected, got %s", luaL_typename(L, index));
-    }
+  case LUA_TBOOLEAN:
+    s->type = LUR_BOOL;
+    s->boolean = lua_toboolean(L, index);
+    return;
+  case LUA_TNUMBER:
+    s->type = lua_isinteger(L, index) ? LUR_INT : LUR_REAL;
+    s->real = lua_tonumber(L, index);
+    if (s->type == LUR_INT) s->integer = lua_tointeger(L, index);
+    return;
+  case LUA_TSTRING:
+    s->type = LUR_STRING;
+    s->string = lua_tostring(L, index);
+    return;
+  case LUA_TTABLE: read_ints(L, index, owner, s); return;
+  default: {
+    const char *name = s->name != NULL ? s->name : lua_pushfstring(L, "%d", s->position);
+    lur_args_bad(L, owner, name, "number, string, boolean or list expected, got %s", luaL_typename(L, index));
+  }
   }
 }
 
@@ -129,7 +128,8 @@ bool lur_args_bool(lua_State *L, int arg, const char *owner, const char *name, b
   return value;
 }
 
-int64_t lur_args_int(lua_State *L, int arg, const char *owner, const char *name, int64_t def, int64_t min, int64_t max) {
+int64_t lur_args_int(lua_State *L, int arg, const char *owner, const char *name, int64_t def, int64_t min,
+                     int64_t max) {
   if (!option_get(L, arg, name)) return def;
   int whole;
   lua_Integer value = lua_tointegerx(L, -1, &whole);
@@ -187,7 +187,8 @@ int64_t lur_args_list(lua_State *L, int arg, const char *owner, const char *name
 static int64_t read_extent(lua_State *L, int index, bool free_extent) {
   int whole;
   lua_Integer extent = lua_tointegerx(L, index, &whole);
-  if (!whole || lua_type(L, index) != LUA_TNUMBER) lur_raise(L, "a shape is made of whole numbers, got %s", luaL_tolstring(L, index, NULL));
+  if (!whole || lua_type(L, index) != LUA_TNUMBER)
+    lur_raise(L, "a shape is made of whole numbers, got %s", luaL_tolstring(L, index, NULL));
   if (extent < (free_extent ? -1 : 0)) lur_raise(L, "a shape cannot have the extent %I", (LUAI_UACINT)extent);
   return extent;
 }
@@ -243,7 +244,8 @@ int lur_args_axis(lua_State *L, int arg, int ndim) {
   lua_Integer axis = luaL_checkinteger(L, arg);
   if (axis == -1 && ndim > 0) return ndim - 1;
   if (axis < 1 || axis > ndim)
-    luaL_argerror(L, arg, lua_pushfstring(L, "axis %I of a tensor of %d dimensions; axes count from 1", (LUAI_UACINT)axis, ndim));
+    luaL_argerror(
+        L, arg, lua_pushfstring(L, "axis %I of a tensor of %d dimensions; axes count from 1", (LUAI_UACINT)axis, ndim));
   return (int)axis - 1;
 }
 
@@ -251,7 +253,8 @@ int lur_args_axis(lua_State *L, int arg, int ndim) {
 
 lur_dtype lur_args_dtype(lua_State *L, int index) {
   lur_dtype dtype = LUR_F32;
-  if (lua_type(L, index) != LUA_TSTRING) lur_raise(L, "dtype: a name like \"f32\" expected, got %s", luaL_typename(L, index));
+  if (lua_type(L, index) != LUA_TSTRING)
+    lur_raise(L, "dtype: a name like \"f32\" expected, got %s", luaL_typename(L, index));
   lur_check(L, lur_dtype_from_name(lua_tostring(L, index), &dtype));
   return dtype;
 }
@@ -260,7 +263,8 @@ lur_device *lur_args_device(lua_State *L, int index) {
   if (lua_isnoneornil(L, index)) return NULL;
   lur_device *device = lur_handle_test(L, index, &lur_device_class);
   if (device != NULL) return device;
-  if (lua_type(L, index) != LUA_TSTRING) lur_raise(L, "device: a device or a name expected, got %s", luaL_typename(L, index));
+  if (lua_type(L, index) != LUA_TSTRING)
+    lur_raise(L, "device: a device or a name expected, got %s", luaL_typename(L, index));
   lur_check(L, lur_context_device(lur_state_context(L), lua_tostring(L, index), &device));
   return device;
 }
@@ -286,7 +290,8 @@ lur_tensor *lur_push_tensor(lua_State *L, lur_dtype dtype, const lur_shape *shap
 static bool all_whole(lua_State *L, int index, int64_t n, const char *what) {
   bool whole = true;
   for (int64_t i = 1; i <= n; i++) {
-    if (lua_rawgeti(L, index, i) != LUA_TNUMBER) lur_raise(L, "%s[%I]: number expected, got %s", what, (LUAI_UACINT)i, luaL_typename(L, -1));
+    if (lua_rawgeti(L, index, i) != LUA_TNUMBER)
+      lur_raise(L, "%s[%I]: number expected, got %s", what, (LUAI_UACINT)i, luaL_typename(L, -1));
     int is_whole;
     lua_tointegerx(L, -1, &is_whole);
     if (!is_whole) whole = false;
@@ -308,8 +313,10 @@ lur_tensor *lur_push_list(lua_State *L, int index, const char *what, bool lower)
     lua_rawgeti(L, index, i + 1);
     if (whole) {
       lua_Integer v = lua_tointeger(L, -1) - (lower ? 1 : 0);
-      if (lower && v < 0) lur_raise(L, "%s[%I] is %I: tables count from 1", what, (LUAI_UACINT)(i + 1), (LUAI_UACINT)(v + 1));
-      if (v > INT32_MAX || v < INT32_MIN) lur_raise(L, "%s[%I]: %I does not fit in i32", what, (LUAI_UACINT)(i + 1), (LUAI_UACINT)v);
+      if (lower && v < 0)
+        lur_raise(L, "%s[%I] is %I: tables count from 1", what, (LUAI_UACINT)(i + 1), (LUAI_UACINT)(v + 1));
+      if (v > INT32_MAX || v < INT32_MIN)
+        lur_raise(L, "%s[%I]: %I does not fit in i32", what, (LUAI_UACINT)(i + 1), (LUAI_UACINT)v);
       ids[i] = (int32_t)v;
     } else {
       reals[i] = (float)lua_tonumber(L, -1);
@@ -342,10 +349,12 @@ static int64_t nested_fill(lua_State *L, lur_tensor *t, const lur_shape *shape, 
     else lur_check(L, lur_tensor_set(t, at, lua_tonumber(L, -1)));
     return at + 1;
   }
-  if (!lua_istable(L, -1)) lur_raise(L, "tensor: table of %I values expected, got %s", (LUAI_UACINT)shape->dim[depth], luaL_typename(L, -1));
+  if (!lua_istable(L, -1))
+    lur_raise(L, "tensor: table of %I values expected, got %s", (LUAI_UACINT)shape->dim[depth], luaL_typename(L, -1));
   int64_t n = (int64_t)lua_rawlen(L, -1);
   if (n != shape->dim[depth])
-    lur_raise(L, "tensor: nested tables must be of equal lengths, got %I and %I", (LUAI_UACINT)shape->dim[depth], (LUAI_UACINT)n);
+    lur_raise(L, "tensor: nested tables must be of equal lengths, got %I and %I", (LUAI_UACINT)shape->dim[depth],
+              (LUAI_UACINT)n);
   for (int64_t i = 1; i <= n; i++) {
     lua_rawgeti(L, -1, i);
     at = nested_fill(L, t, shape, depth + 1, at);

@@ -16,7 +16,8 @@ int lur_new_chain(lua_State *L) {
   for (lua_Integer i = 1; i <= n; i++) {
     lua_rawgeti(L, 1, i);
     if (!lua_isfunction(L, -1) && luaL_getmetafield(L, -1, "__call") == LUA_TNIL)
-      return lur_raise(L, "seq: layer, model or function expected at position %d, got %s", (int)i, luaL_typename(L, -1));
+      return lur_raise(L, "seq: layer, model or function expected at position %d, got %s", (int)i,
+                       luaL_typename(L, -1));
     lua_settop(L, 3);
     lua_rawseti(L, 2, i);
   }

@@ -94,7 +94,8 @@ static void check_outputs(lua_State *L, int options, const lur_model *model, con
   for (; n < lur_model_output_count(model) && n < 64; n++) names[n] = lur_model_output_name(model, n);
   if (lua_getfield(L, options, name) == LUA_TTABLE) {
     for (lua_pushnil(L); lua_next(L, -2) != 0; lua_pop(L, 1)) {
-      if (lua_type(L, -2) != LUA_TSTRING) lur_args_bad(L, owner, name, "values by output name expected, got a %s key", luaL_typename(L, -2));
+      if (lua_type(L, -2) != LUA_TSTRING)
+        lur_args_bad(L, owner, name, "values by output name expected, got a %s key", luaL_typename(L, -2));
       const char *key = lua_tostring(L, -2);
       if (has_output(model, key)) continue;
       const char *near = lur_nearest(key, names, n);
@@ -111,7 +112,8 @@ static const char *push_loss(lua_State *L, int options, const lur_model *model, 
   const char *kind = NULL;
   if (type == LUA_TSTRING) {
     if (lur_model_output_count(model) > 1)
-      lur_args_bad(L, owner, "loss", "a table by output expected: the model has %d outputs", lur_model_output_count(model));
+      lur_args_bad(L, owner, "loss", "a table by output expected: the model has %d outputs",
+                   lur_model_output_count(model));
     return lua_tostring(L, -1);
   }
   if (type == LUA_TTABLE) {
@@ -144,7 +146,8 @@ static void read_losses(lua_State *L, int options, const lur_model *model, lur_c
     const char *output = lur_model_output_name(model, i);
     const char *kind = push_loss(L, options, model, output);
     if (kind == NULL) continue;
-    losses[o->nlosses++] = (lur_loss){.output = output, .kind = kind,
+    losses[o->nlosses++] = (lur_loss){.output = output,
+                                      .kind = kind,
                                       .weight = per_output(L, options, "weight", output, 1),
                                       .label_smoothing = per_output(L, options, "label_smoothing", output, 0)};
   }
@@ -152,12 +155,14 @@ static void read_losses(lua_State *L, int options, const lur_model *model, lur_c
 
 /* ---- the rest ---- */
 
-static bool switched_off(lua_State *L, int passes, const char *name) { return !lur_args_bool(L, passes, "passes", name, true); }
+static bool switched_off(lua_State *L, int passes, const char *name) {
+  return !lur_args_bool(L, passes, "passes", name, true);
+}
 
 /* Leaves on the stack what the options point at. */
 static void read_options(lua_State *L, int options, const lur_model *model, lur_compile_options *o) {
-  static const char *const known[] = {"device", "optimizer", "loss", "weight", "label_smoothing", "batchnorm",
-                                      "input_gradients", "check", "passes", NULL};
+  static const char *const known[] = {"device",    "optimizer",       "loss",  "weight", "label_smoothing",
+                                      "batchnorm", "input_gradients", "check", "passes", NULL};
   static const char *const known_passes[] = {"prune", "fold", "split", "arena", NULL};
   static const char *const statistics[] = {"moving", "batch", NULL};
   *o = (lur_compile_options){0};

@@ -57,8 +57,9 @@ static void offer_value(lua_State *L, const search *s) {
 }
 
 static void offer_keywords(lua_State *L, const search *s) {
-  static const char *const keywords[] = {"and", "break", "do", "else", "elseif", "end", "false", "for", "function", "goto", "if",
-                                         "in", "local", "nil", "not", "or", "repeat", "return", "then", "true", "until", "while", NULL};
+  static const char *const keywords[] = {"and",      "break",  "do",   "else", "elseif", "end",   "false", "for",
+                                         "function", "goto",   "if",   "in",   "local",  "nil",   "not",   "or",
+                                         "repeat",   "return", "then", "true", "until",  "while", NULL};
   for (int i = 0; keywords[i] != NULL; i++) offer(L, s, keywords[i], false);
 }
 

@@ -46,9 +46,11 @@ static int save_tensors(lua_State *L) {
   const char *const *pairs;
   int npairs = push_pairs(L, 3, &pairs), n = 0, i = 0;
   for (lua_pushnil(L); lua_next(L, 2) != 0; lua_pop(L, 1)) {
-    if (lua_type(L, -2) != LUA_TSTRING) return lur_raise(L, "save_tensors: tensors are named by strings, got a %s key", luaL_typename(L, -2));
+    if (lua_type(L, -2) != LUA_TSTRING)
+      return lur_raise(L, "save_tensors: tensors are named by strings, got a %s key", luaL_typename(L, -2));
     if (lur_handle_test(L, -1, &lur_tensor_class) == NULL)
-      return lur_raise(L, "save_tensors: lurcher.tensor expected for '%s', got %s", lua_tostring(L, -2), luaL_typename(L, -1));
+      return lur_raise(L, "save_tensors: lurcher.tensor expected for '%s', got %s", lua_tostring(L, -2),
+                       luaL_typename(L, -1));
     n++;
   }
   const char **names = lua_newuserdatauv(L, ((size_t)n + 1) * sizeof *names, 0);

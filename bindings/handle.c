@@ -94,14 +94,16 @@ static int class_newindex(lua_State *L) {
     if (lua_rawget(L, lua_upvalueindex(1)) == LUA_TNIL) {
       lua_pushvalue(L, 2);
       bool readable = lua_rawget(L, lua_upvalueindex(2)) != LUA_TNIL;
-      return lur_raise(L, readable ? "field '%s' of a %s cannot be assigned" : "no field '%s' in a %s", lua_tostring(L, 2), name);
+      return lur_raise(L, readable ? "field '%s' of a %s cannot be assigned" : "no field '%s' in a %s",
+                       lua_tostring(L, 2), name);
     }
     lua_pushvalue(L, 1);
     lua_pushvalue(L, 3);
     lua_call(L, 2, 0);
     return 0;
   }
-  if (lua_isnil(L, lua_upvalueindex(3))) return lur_raise(L, "a %s cannot be indexed by a %s", name, luaL_typename(L, 2));
+  if (lua_isnil(L, lua_upvalueindex(3)))
+    return lur_raise(L, "a %s cannot be indexed by a %s", name, luaL_typename(L, 2));
   lua_pushvalue(L, lua_upvalueindex(3));
   lua_insert(L, 1);
   lua_call(L, 3, 0);
@@ -150,8 +152,11 @@ static void set_common(lua_State *L, int index, const luaL_Reg *functions, const
 }
 
 void lur_class_register(lua_State *L, const lur_class *type) {
-  static const luaL_Reg common[] = {{"__gc", handle_close}, {"__close", handle_close},
-                                    {"__tostring", handle_tostring}, {"__eq", handle_eq}, {NULL, NULL}};
+  static const luaL_Reg common[] = {{"__gc", handle_close},
+                                    {"__close", handle_close},
+                                    {"__tostring", handle_tostring},
+                                    {"__eq", handle_eq},
+                                    {NULL, NULL}};
   static const luaL_Reg close_method[] = {{"close", handle_close}, {NULL, NULL}};
   if (!luaL_newmetatable(L, type->name)) {
     lua_pop(L, 1);
@@ -195,7 +200,9 @@ void lur_handle_fill(lua_State *L, lur_handle *handle, void *object) {
   if (object != NULL) state_of(L)->open++;
 }
 
-bool lur_handle_is(lua_State *L, int index, const lur_class *type) { return luaL_testudata(L, index, type->name) != NULL; }
+bool lur_handle_is(lua_State *L, int index, const lur_class *type) {
+  return luaL_testudata(L, index, type->name) != NULL;
+}
 
 void *lur_handle_check(lua_State *L, int arg, const lur_class *type) {
   lur_handle *h = luaL_checkudata(L, arg, type->name);
@@ -275,12 +282,12 @@ void lur_check(lua_State *L, lur_status status) {
 
 bool lur_status_is_soft(lur_status status) {
   switch (status) {
-    case LUR_EIO:
-    case LUR_EFORMAT:
-    case LUR_ESHAPE:
-    case LUR_ETYPE:
-    case LUR_EUNSUPPORTED: return true;
-    default: return false;
+  case LUR_EIO:
+  case LUR_EFORMAT:
+  case LUR_ESHAPE:
+  case LUR_ETYPE:
+  case LUR_EUNSUPPORTED: return true;
+  default: return false;
   }
 }
 

@@ -25,7 +25,7 @@ typedef struct lur_class {
   const luaL_Reg *methods;       /* handle:name(...); close is added */
   const luaL_Reg *getters;       /* handle.name: called with the handle; one result. May be NULL */
   const luaL_Reg *setters;       /* handle.name = value: called with handle, value. May be NULL */
-  const luaL_Reg *meta;          /* operators; __index and __newindex here see only keys that are no names. May be NULL */
+  const luaL_Reg *meta; /* operators; __index and __newindex here see only keys that are no names. May be NULL */
 } lur_class;
 
 typedef struct lur_handle {
@@ -83,21 +83,21 @@ int lur_soft(lua_State *L, lur_status status);
 bool lur_status_is_soft(lur_status status);
 
 /* Runs an engine call; out of memory: collects garbage and tries once more. `result` gets the status. */
-#define LUR_RETRY(L, result, call)     \
-  do {                                 \
-    (result) = (call);                 \
-    if ((result) == LUR_ENOMEM) {      \
-      lua_gc((L), LUA_GCCOLLECT, 0);   \
-      (result) = (call);               \
-    }                                  \
+#define LUR_RETRY(L, result, call)                                                                                     \
+  do {                                                                                                                 \
+    (result) = (call);                                                                                                 \
+    if ((result) == LUR_ENOMEM) {                                                                                      \
+      lua_gc((L), LUA_GCCOLLECT, 0);                                                                                   \
+      (result) = (call);                                                                                               \
+    }                                                                                                                  \
   } while (0)
 
 /* The same, and raises what remains. */
-#define LUR_CALL(L, call)                    \
-  do {                                       \
-    lur_status lur_call_status_;             \
-    LUR_RETRY((L), lur_call_status_, call);  \
-    lur_check((L), lur_call_status_);        \
+#define LUR_CALL(L, call)                                                                                              \
+  do {                                                                                                                 \
+    lur_status lur_call_status_;                                                                                       \
+    LUR_RETRY((L), lur_call_status_, call);                                                                            \
+    lur_check((L), lur_call_status_);                                                                                  \
   } while (0)
 
 #endif

@@ -58,20 +58,20 @@ static cJSON *encode_number(lua_State *L, int index) {
 static cJSON *encode(lua_State *L, int index, int depth) {
   if (depth > MAX_DEPTH) lur_raise(L, "json: tables nested more than %d deep (does one hold itself?)", MAX_DEPTH);
   switch (lua_type(L, index)) {
-    case LUA_TNIL: return made(L, cJSON_CreateNull());
-    case LUA_TBOOLEAN: return made(L, cJSON_CreateBool(lua_toboolean(L, index)));
-    case LUA_TNUMBER: return made(L, encode_number(L, index));
-    case LUA_TSTRING: {
-      size_t length;
-      const char *text = lua_tolstring(L, index, &length);
-      if (strlen(text) != length) lur_raise(L, "json: a string with a zero byte cannot be written");
-      return made(L, cJSON_CreateString(text));
-    }
-    case LUA_TLIGHTUSERDATA:
-      if (lua_touserdata(L, index) == NULL) return made(L, cJSON_CreateNull());
-      break;
-    case LUA_TTABLE: return made(L, is_array(L, index) ? cJSON_CreateArray() : cJSON_CreateObject());
-    default: break;
+  case LUA_TNIL: return made(L, cJSON_CreateNull());
+  case LUA_TBOOLEAN: return made(L, cJSON_CreateBool(lua_toboolean(L, index)));
+  case LUA_TNUMBER: return made(L, encode_number(L, index));
+  case LUA_TSTRING: {
+    size_t length;
+    const char *text = lua_tolstring(L, index, &length);
+    if (strlen(text) != length) lur_raise(L, "json: a string with a zero byte cannot be written");
+    return made(L, cJSON_CreateString(text));
+  }
+  case LUA_TLIGHTUSERDATA:
+    if (lua_touserdata(L, index) == NULL) return made(L, cJSON_CreateNull());
+    break;
+  case LUA_TTABLE: return made(L, is_array(L, index) ? cJSON_CreateArray() : cJSON_CreateObject());
+  default: break;
   }
   lur_raise(L, "json: a %s cannot be written", luaL_typename(L, index));
   return NULL;
@@ -100,7 +100,8 @@ static void encode_array(lua_State *L, int index, cJSON *array, int depth) {
 static void encode_object(lua_State *L, int index, cJSON *object, int depth) {
   size_t n = 0, i = 0;
   for (lua_pushnil(L); lua_next(L, index) != 0; lua_pop(L, 1)) {
-    if (lua_type(L, -2) != LUA_TSTRING) lur_raise(L, "json: keys of an object are strings, got a %s", luaL_typename(L, -2));
+    if (lua_type(L, -2) != LUA_TSTRING)
+      lur_raise(L, "json: keys of an object are strings, got a %s", luaL_typename(L, -2));
     n++;
   }
   const char **keys = lua_newuserdatauv(L, (n + 1) * sizeof *keys, 0);
@@ -195,7 +196,8 @@ static int json_decode(lua_State *L) {
 }
 
 int lur_open_json(lua_State *L) {
-  static const luaL_Reg functions[] = {{"encode", json_encode}, {"decode", json_decode}, {"array", mark_array}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {
+      {"encode", json_encode}, {"decode", json_decode}, {"array", mark_array}, {NULL, NULL}};
   luaL_newmetatable(L, array_name);
   lua_pop(L, 1);
   luaL_newlib(L, functions);

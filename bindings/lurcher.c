@@ -125,9 +125,11 @@ static void add_submodule(lua_State *L, const char *name, lua_CFunction open) {
 }
 
 int luaopen_lurcher(lua_State *L) {
-  static const luaL_Reg functions[] = {
-      {"device", open_device}, {"devices", devices}, {"seed", seed}, {"threads", threads}, {"interrupt", interrupt},
-      {"interrupted", interrupted}, {"time", monotonic}, {"memory", memory}, {"handles", handles}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"device", open_device},  {"devices", devices},
+                                       {"seed", seed},           {"threads", threads},
+                                       {"interrupt", interrupt}, {"interrupted", interrupted},
+                                       {"time", monotonic},      {"memory", memory},
+                                       {"handles", handles},     {NULL, NULL}};
   lua_settop(L, 0);
   luaL_newlib(L, functions);
   lur_class_register(L, &lur_device_class);

@@ -190,7 +190,8 @@ static int load_script(lua_State *L, const char *name) {
     int why = errno;
     const char *near = strchr(name, '/') == NULL && strchr(name, '.') == NULL ? push_nearest_recipe(L, name) : NULL;
     if (near != NULL) lua_pushfstring(L, "no script and no recipe '%s' (did you mean '%s'?)", name, near);
-    else if (strchr(name, '.') != NULL || strchr(name, '/') != NULL) lua_pushfstring(L, "cannot open '%s': %s", name, strerror(why));
+    else if (strchr(name, '.') != NULL || strchr(name, '/') != NULL)
+      lua_pushfstring(L, "cannot open '%s': %s", name, strerror(why));
     else lua_pushfstring(L, "no script and no recipe '%s'; `lurcher recipes` lists the recipes", name);
     return LUA_ERRFILE;
   }
@@ -222,24 +223,24 @@ static bool run_script(lua_State *L, int argc, char **argv, int script) {
 }
 
 static bool run_code(lua_State *L, const char *code) {
-  if (luaL_loadbuffer(L, code, strlen(code), "=(command line)") == LUA_OK && lur_program_call(L, 0, 0) == LUA_OK) return true;
+  if (luaL_loadbuffer(L, code, strlen(code), "=(command line)") == LUA_OK && lur_program_call(L, 0, 0) == LUA_OK)
+    return true;
   lur_program_report(L);
   return false;
 }
 
 /* ---- arguments ---- */
 
-static const char usage[] =
-    "usage: lurcher [options] [script.lua | recipe | -] [arguments]\n"
-    "  -e CODE     run CODE (the global lurcher is there)\n"
-    "  -i          enter the session after the script or CODE\n"
-    "  -           run standard input as a script\n"
-    "  --trace     show where an error came from\n"
-    "  --version   show the version\n"
-    "  --help      show this\n"
-    "without script and CODE: the session (line editing, completion with Tab)\n"
-    "lurcher devices     lists the devices that can be used here\n"
-    "lurcher recipes     lists the recipes; lurcher RECIPE --help explains one\n";
+static const char usage[] = "usage: lurcher [options] [script.lua | recipe | -] [arguments]\n"
+                            "  -e CODE     run CODE (the global lurcher is there)\n"
+                            "  -i          enter the session after the script or CODE\n"
+                            "  -           run standard input as a script\n"
+                            "  --trace     show where an error came from\n"
+                            "  --version   show the version\n"
+                            "  --help      show this\n"
+                            "without script and CODE: the session (line editing, completion with Tab)\n"
+                            "lurcher devices     lists the devices that can be used here\n"
+                            "lurcher recipes     lists the recipes; lurcher RECIPE --help explains one\n";
 
 static void set_global_module(lua_State *L) {
   lua_getglobal(L, "require");

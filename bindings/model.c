@@ -24,7 +24,9 @@ typedef struct output {
   lur_node *node;
 } output;
 
-static int by_name(const void *a, const void *b) { return strcmp(((const output *)a)->name, ((const output *)b)->name); }
+static int by_name(const void *a, const void *b) {
+  return strcmp(((const output *)a)->name, ((const output *)b)->name);
+}
 
 static void add_output(lua_State *L, output *outputs, int *n, const char *name, int index) {
   lur_node *node = lur_handle_test(L, index, &lur_node_class);
@@ -181,7 +183,8 @@ static int range_end(lua_State *L, const lur_model *model, int index, bool last)
     if (!whole || i < 0 || i > n) lur_raise(L, "layer index from 0 to %d expected, got %s", n, lua_tostring(L, index));
     return (int)i;
   }
-  if (lua_type(L, index) != LUA_TSTRING) lur_raise(L, "a layer's name or index expected, got %s", luaL_typename(L, index));
+  if (lua_type(L, index) != LUA_TSTRING)
+    lur_raise(L, "a layer's name or index expected, got %s", luaL_typename(L, index));
   const char *name = lua_tostring(L, index);
   size_t length = strlen(name);
   if ((found = lur_model_find(model, name)) >= 0) return found;
@@ -199,7 +202,8 @@ static void set_range(lua_State *L, lur_model *model, bool trainable) {
   if (lua_getfield(L, 2, "from") != LUA_TNIL) from = range_end(L, model, lua_gettop(L), false);
   if (lua_getfield(L, 2, "to") != LUA_TNIL) to = range_end(L, model, lua_gettop(L), true) + 1;
   if (lua_getfield(L, 2, "below") != LUA_TNIL) to = range_end(L, model, lua_gettop(L), false);
-  for (int i = from; i < to && i < lur_model_layer_count(model); i++) lur_layer_set_trainable(lur_model_layer(model, i), trainable);
+  for (int i = from; i < to && i < lur_model_layer_count(model); i++)
+    lur_layer_set_trainable(lur_model_layer(model, i), trainable);
 }
 
 /* Names, or layers. All are found before any is changed. */
@@ -209,7 +213,8 @@ static void set_list(lua_State *L, lur_model *model, bool trainable) {
     for (int i = 1; i <= n; i++) {
       lua_rawgeti(L, 2, i);
       lur_layer *layer = lur_handle_test(L, -1, &lur_layer_class);
-      if (layer == NULL && lua_type(L, -1) != LUA_TSTRING) lur_raise(L, "names of layers expected, got %s", luaL_typename(L, -1));
+      if (layer == NULL && lua_type(L, -1) != LUA_TSTRING)
+        lur_raise(L, "names of layers expected, got %s", luaL_typename(L, -1));
       if (layer == NULL) layer = lur_model_layer(model, find_layer(L, model, lua_tostring(L, -1)));
       if (pass == 1) lur_layer_set_trainable(layer, trainable);
       lua_pop(L, 1);
@@ -232,7 +237,8 @@ static int set_trainable(lua_State *L, bool trainable) {
   lur_model *model = check_model(L, 1);
   lua_settop(L, 2);
   if (lua_isnil(L, 2)) {
-    for (int i = 0; i < lur_model_layer_count(model); i++) lur_layer_set_trainable(lur_model_layer(model, i), trainable);
+    for (int i = 0; i < lur_model_layer_count(model); i++)
+      lur_layer_set_trainable(lur_model_layer(model, i), trainable);
   } else if (lua_isfunction(L, 2)) {
     set_chosen(L, model, trainable);
   } else if (lua_type(L, 2) == LUA_TSTRING) {
@@ -347,17 +353,26 @@ static int get_outputs(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg methods[] = {
-    {"layer", model_layer}, {"node", model_node}, {"index", model_index}, {"freeze", model_freeze},
-    {"unfreeze", model_unfreeze}, {"parameters", model_parameters}, {"load", model_load}, {"save", model_save},
-    {"json", model_json}, {"compile", lur_model_compile_method}, {NULL, NULL}};
-static const luaL_Reg getters[] = {{"layers", get_layers}, {"inputs", get_inputs}, {"outputs", get_outputs}, {NULL, NULL}};
+static const luaL_Reg methods[] = {{"layer", model_layer},
+                                   {"node", model_node},
+                                   {"index", model_index},
+                                   {"freeze", model_freeze},
+                                   {"unfreeze", model_unfreeze},
+                                   {"parameters", model_parameters},
+                                   {"load", model_load},
+                                   {"save", model_save},
+                                   {"json", model_json},
+                                   {"compile", lur_model_compile_method},
+                                   {NULL, NULL}};
+static const luaL_Reg getters[] = {
+    {"layers", get_layers}, {"inputs", get_inputs}, {"outputs", get_outputs}, {NULL, NULL}};
 static const luaL_Reg meta[] = {{"__call", model_call}, {"__tostring", lur_model_tostring}, {NULL, NULL}};
 const lur_class lur_model_class = {
     .name = "lurcher.model", .release = release, .methods = methods, .getters = getters, .meta = meta};
 
 void lur_add_model(lua_State *L) {
-  static const luaL_Reg functions[] = {{"model", new_model}, {"load", load_model}, {"from_json", model_from_json}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {
+      {"model", new_model}, {"load", load_model}, {"from_json", model_from_json}, {NULL, NULL}};
   lur_class_register(L, &lur_model_class);
   luaL_setfuncs(L, functions, 0);
 }

@@ -7,7 +7,8 @@
 
 static int64_t layer_parameters(const lur_layer *layer) {
   int64_t n = 0;
-  for (int i = 0; i < lur_layer_weight_count(layer); i++) n += lur_shape_count(lur_tensor_shape(lur_layer_weight(layer, i)));
+  for (int i = 0; i < lur_layer_weight_count(layer); i++)
+    n += lur_shape_count(lur_tensor_shape(lur_layer_weight(layer, i)));
   return n;
 }
 
@@ -45,7 +46,11 @@ static void add_row(luaL_Buffer *out, const lur_model *model, int i, int width, 
   int64_t parameters = layer_parameters(layer);
   int n = snprintf(line, sizeof line, "\n%5d  %-*s  %-*s  %-16s %12s  %-9s  %s", i, width, lur_layer_name(layer), kinds,
                    lur_layer_kind(layer), lur_shape_format(lur_model_layer_shape(model, i), shape),
-                   with_commas(parameters, count), parameters == 0 ? "" : lur_layer_trainable(layer) ? "yes" : "frozen", inputs);
+                   with_commas(parameters, count),
+                   parameters == 0              ? ""
+                   : lur_layer_trainable(layer) ? "yes"
+                                                : "frozen",
+                   inputs);
   while (n > 0 && n < LINE && line[n - 1] == ' ') n--;
   luaL_addlstring(out, line, n < LINE ? (size_t)n : LINE - 1);
 }
@@ -59,18 +64,20 @@ int lur_model_tostring(lua_State *L) {
   }
   int n = lur_model_layer_count(model), width = 5, kinds = 4;
   for (int i = 0; i < n; i++) {
-    int length = (int)strlen(lur_layer_name(lur_model_layer(model, i))), kind = (int)strlen(lur_layer_kind(lur_model_layer(model, i)));
+    int length = (int)strlen(lur_layer_name(lur_model_layer(model, i))),
+        kind = (int)strlen(lur_layer_kind(lur_model_layer(model, i)));
     if (length > width) width = length < 96 ? length : 96;
     if (kind > kinds) kinds = kind;
   }
   char line[512], total[32], trainable[32];
   luaL_Buffer out;
   luaL_buffinit(L, &out);
-  snprintf(line, sizeof line, "%5s  %-*s  %-*s  %-16s %12s  %-9s  %s", "index", width, "layer", kinds, "kind", "output", "parameters",
-           "trainable", "inputs");
+  snprintf(line, sizeof line, "%5s  %-*s  %-*s  %-16s %12s  %-9s  %s", "index", width, "layer", kinds, "kind", "output",
+           "parameters", "trainable", "inputs");
   luaL_addstring(&out, line);
   for (int i = 0; i < n; i++) add_row(&out, model, i, width, kinds);
-  snprintf(line, sizeof line, "\n%d layers, %s parameters, %s trainable", n, with_commas(lur_model_parameters(model, false), total),
+  snprintf(line, sizeof line, "\n%d layers, %s parameters, %s trainable", n,
+           with_commas(lur_model_parameters(model, false), total),
            with_commas(lur_model_parameters(model, true), trainable));
   luaL_addstring(&out, line);
   for (int i = 0; i < lur_model_output_count(model); i++) {

@@ -73,7 +73,8 @@ static lur_layer *push_layer(lua_State *L, const char *kind, const lur_setting *
   return layer;
 }
 
-static void push_applied(lua_State *L, const char *kind, const lur_setting *settings, int nsettings, int n, lur_node *const *x) {
+static void push_applied(lua_State *L, const char *kind, const lur_setting *settings, int nsettings, int n,
+                         lur_node *const *x) {
   lur_layer *layer = push_layer(L, kind, settings, nsettings);
   apply(L, layer, n, x);
   lua_remove(L, -2);
@@ -168,7 +169,8 @@ static int input(lua_State *L) {
     lur_args_options(L, 1, "input", known);
     name = lur_args_text(L, 1, "input", "name", NULL);
     if (name == NULL) return lur_args_bad(L, "input", "name", "string expected, got nothing");
-    if (lur_args_list(L, 1, "input", "shape") < 0) return lur_args_bad(L, "input", "shape", "list of extents expected, got nothing");
+    if (lur_args_list(L, 1, "input", "shape") < 0)
+      return lur_args_bad(L, "input", "shape", "list of extents expected, got nothing");
     lur_args_table_shape(L, -1, false, &shape);
     if (lua_getfield(L, 1, "dtype") != LUA_TNIL) dtype = lur_args_dtype(L, -1);
   } else {
@@ -268,7 +270,9 @@ static int layer_set_weight(lua_State *L) {
     return 1;
   }
   const char *near = lur_nearest(name, names, n < 16 ? n : 16);
-  if (near != NULL) return lur_raise(L, "%s '%s' has no weight '%s' (did you mean '%s'?)", lur_layer_kind(layer), lur_layer_name(layer), name, near);
+  if (near != NULL)
+    return lur_raise(L, "%s '%s' has no weight '%s' (did you mean '%s'?)", lur_layer_kind(layer), lur_layer_name(layer),
+                     name, near);
   return lur_raise(L, "%s '%s' has no weight '%s'%s", lur_layer_kind(layer), lur_layer_name(layer), name,
                    n == 0 ? "; weights are made at the first application" : "");
 }
@@ -313,19 +317,25 @@ static int layer_tostring(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg layer_methods[] = {{"freeze", layer_freeze}, {"unfreeze", layer_unfreeze}, {"weights", layer_weights},
-                                         {"set_weight", layer_set_weight}, {"reset", layer_reset}, {NULL, NULL}};
+static const luaL_Reg layer_methods[] = {{"freeze", layer_freeze},   {"unfreeze", layer_unfreeze},
+                                         {"weights", layer_weights}, {"set_weight", layer_set_weight},
+                                         {"reset", layer_reset},     {NULL, NULL}};
 static const luaL_Reg layer_getters[] = {
     {"name", layer_get_name}, {"kind", layer_get_kind}, {"trainable", layer_get_trainable}, {NULL, NULL}};
 static const luaL_Reg layer_setters[] = {{"trainable", layer_set_trainable}, {NULL, NULL}};
 static const luaL_Reg layer_meta[] = {{"__call", layer_call}, {"__tostring", layer_tostring}, {NULL, NULL}};
-const lur_class lur_layer_class = {.name = "lurcher.layer", .release = release_layer, .methods = layer_methods,
-                                   .getters = layer_getters, .setters = layer_setters, .meta = layer_meta};
+const lur_class lur_layer_class = {.name = "lurcher.layer",
+                                   .release = release_layer,
+                                   .methods = layer_methods,
+                                   .getters = layer_getters,
+                                   .setters = layer_setters,
+                                   .meta = layer_meta};
 
 /* ---- nodes ---- */
 
 static int push_affine(lua_State *L, lur_node *x, double scale, double shift) {
-  lur_setting settings[2] = {{.name = "scale", .type = LUR_REAL, .real = scale}, {.name = "shift", .type = LUR_REAL, .real = shift}};
+  lur_setting settings[2] = {{.name = "scale", .type = LUR_REAL, .real = scale},
+                             {.name = "shift", .type = LUR_REAL, .real = shift}};
   push_applied(L, "affine", settings, 2, 1, &x);
   return 1;
 }
@@ -412,14 +422,17 @@ static int node_tostring(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg node_getters[] = {{"shape", node_get_shape}, {"name", node_get_name}, {"layer", node_get_layer}, {NULL, NULL}};
-static const luaL_Reg node_meta[] = {{"__add", node_add}, {"__sub", node_sub}, {"__mul", node_mul}, {"__div", node_div},
-                                     {"__pow", node_pow}, {"__unm", node_unm}, {"__tostring", node_tostring}, {NULL, NULL}};
-const lur_class lur_node_class = {.name = "lurcher.node", .release = release_node, .getters = node_getters, .meta = node_meta};
+static const luaL_Reg node_getters[] = {
+    {"shape", node_get_shape}, {"name", node_get_name}, {"layer", node_get_layer}, {NULL, NULL}};
+static const luaL_Reg node_meta[] = {{"__add", node_add},           {"__sub", node_sub}, {"__mul", node_mul},
+                                     {"__div", node_div},           {"__pow", node_pow}, {"__unm", node_unm},
+                                     {"__tostring", node_tostring}, {NULL, NULL}};
+const lur_class lur_node_class = {
+    .name = "lurcher.node", .release = release_node, .getters = node_getters, .meta = node_meta};
 
 int lur_open_nn(lua_State *L) {
   static const luaL_Reg functions[] = {{"input", input}, {"index", index_input}, {"seq", lur_new_chain},
-                                       {"kinds", kinds}, {"options", options}, {NULL, NULL}};
+                                       {"kinds", kinds}, {"options", options},   {NULL, NULL}};
   lur_class_register(L, &lur_layer_class);
   lur_class_register(L, &lur_node_class);
   lur_register_chain(L);

@@ -15,7 +15,8 @@ void lur_program_report(lua_State *L);
 
 /* Reads, evaluates and prints until the end of input. */
 void lur_repl(lua_State *L);
-/* completion.c: pushes a sorted list of what may follow the word (all that stands before the cursor), as whole words. */
+/* completion.c: pushes a sorted list of what may follow the word (all that stands before the cursor), as whole words.
+ */
 int lur_complete(lua_State *L);
 /* inspect.c: pushes a value's text as the REPL shows it. */
 void lur_push_inspected(lua_State *L, int index);

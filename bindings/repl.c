@@ -149,7 +149,7 @@ static void open_editor(session *s) {
   el_set(s->editor, EL_ADDFN, "lurcher-cancel", "drop the input", cancel);
   el_set(s->editor, EL_BIND, "^I", "lurcher-complete", NULL);
   el_set(s->editor, EL_BIND, "^R", "em-inc-search-prev", NULL);
-  el_source(s->editor, NULL); /* ~/.editrc */
+  el_source(s->editor, NULL);                       /* ~/.editrc */
   el_set(s->editor, EL_SETTY, "-d", "-isig", NULL); /* Ctrl-C is a key while a line is edited */
   el_set(s->editor, EL_BIND, "^C", "lurcher-cancel", NULL);
 }
@@ -197,7 +197,7 @@ static bool ends_early(lua_State *L, int status) {
 }
 
 /* Loads the text at the top, as an expression if it is one. Leaves the function, or a message, in its place.
-   *more: the text may be the beginning of something. */
+ *more: the text may be the beginning of something. */
 static int load_text(lua_State *L, bool *more) {
   const char *text = lua_tostring(L, -1);
   bool asked = text[0] == '=';
@@ -278,7 +278,8 @@ void lur_repl(lua_State *L) {
   bool terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
   if (terminal) {
     open_editor(&s);
-    printf("Lurcher " LURCHER_VERSION ", " LUA_VERSION ". The module is the global `lurcher`; Tab completes, Ctrl-D leaves.\n");
+    printf("Lurcher " LURCHER_VERSION ", " LUA_VERSION
+           ". The module is the global `lurcher`; Tab completes, Ctrl-D leaves.\n");
   }
   for (;;) {
     lua_settop(L, 0);

@@ -71,9 +71,12 @@ static int reduce(lua_State *L, lur_tensor_fold op) {
   return 1;
 }
 
-#define BINARY(name, op) static int tensor_##name(lua_State *L) { return binary(L, op); }
-#define UNARY(name, op) static int tensor_##name(lua_State *L) { return unary(L, op); }
-#define REDUCE(name, op) static int tensor_##name(lua_State *L) { return reduce(L, op); }
+#define BINARY(name, op)                                                                                               \
+  static int tensor_##name(lua_State *L) { return binary(L, op); }
+#define UNARY(name, op)                                                                                                \
+  static int tensor_##name(lua_State *L) { return unary(L, op); }
+#define REDUCE(name, op)                                                                                               \
+  static int tensor_##name(lua_State *L) { return reduce(L, op); }
 BINARY(add, LUR_T_ADD)
 BINARY(sub, LUR_T_SUB)
 BINARY(mul, LUR_T_MUL)
@@ -130,7 +133,8 @@ static lur_tensor *push_listed_rows(lua_State *L, const lur_tensor *a) {
   int64_t n = lur_shape_count(lur_tensor_shape(rows)), extent = shape->ndim > 0 ? shape->dim[0] : 0;
   for (int64_t i = 0; i < n; i++) {
     if (ids[i] < extent) continue;
-    lur_raise(L, "rows[%I] is %I: 1 to %I expected", (LUAI_UACINT)(i + 1), (LUAI_UACINT)ids[i] + 1, (LUAI_UACINT)extent);
+    lur_raise(L, "rows[%I] is %I: 1 to %I expected", (LUAI_UACINT)(i + 1), (LUAI_UACINT)ids[i] + 1,
+              (LUAI_UACINT)extent);
   }
   return rows;
 }
@@ -169,10 +173,12 @@ static int tensor_rows(lua_State *L) {
   lur_tensor *a = lur_check_tensor(L, 1), *y;
   const lur_shape *shape = lur_tensor_shape(a);
   if (shape->ndim == 0) return lur_raise(L, "a scalar tensor has no rows");
-  int64_t first = lur_args_index_at(L, 2, shape->dim[0] + 1, "first row"); /* one past the end may start an empty view */
+  int64_t first =
+      lur_args_index_at(L, 2, shape->dim[0] + 1, "first row"); /* one past the end may start an empty view */
   lua_Integer count = luaL_optinteger(L, 3, shape->dim[0] - first);
   if (count < 0 || count > shape->dim[0] - first)
-    return lur_raise(L, "%I rows from row %I expected of %I", (LUAI_UACINT)count, (LUAI_UACINT)(first + 1), (LUAI_UACINT)shape->dim[0]);
+    return lur_raise(L, "%I rows from row %I expected of %I", (LUAI_UACINT)count, (LUAI_UACINT)(first + 1),
+                     (LUAI_UACINT)shape->dim[0]);
   lur_handle *h = lur_handle_new(L, &lur_tensor_class);
   LUR_CALL(L, lur_tensor_view(a, first, count, &y));
   return push_view(L, h, y);
@@ -222,7 +228,8 @@ static int tensor_fill(lua_State *L) {
 static int64_t flat_index(lua_State *L, const lur_tensor *t, int first) {
   const lur_shape *shape = lur_tensor_shape(t);
   int n = lua_gettop(L) - first + 1;
-  if (n != shape->ndim) lur_raise(L, "a tensor of %d dimensions takes %d indices, got %d", shape->ndim, shape->ndim, n < 0 ? 0 : n);
+  if (n != shape->ndim)
+    lur_raise(L, "a tensor of %d dimensions takes %d indices, got %d", shape->ndim, shape->ndim, n < 0 ? 0 : n);
   int64_t flat = 0;
   for (int i = 0; i < shape->ndim; i++) flat = flat * shape->dim[i] + lur_args_index(L, first + i, shape->dim[i]);
   return flat;
@@ -245,7 +252,8 @@ static int tensor_item(lua_State *L) {
   lur_tensor *t = lur_check_tensor(L, 1);
   const lur_shape *shape = lur_tensor_shape(t);
   char text[LUR_SHAPE_TEXT];
-  if (lur_shape_count(shape) != 1) return lur_raise(L, "item: a tensor of one element expected, got %s", lur_shape_format(shape, text));
+  if (lur_shape_count(shape) != 1)
+    return lur_raise(L, "item: a tensor of one element expected, got %s", lur_shape_format(shape, text));
   return push_element(L, t, 0);
 }
 
@@ -310,7 +318,8 @@ static int tensor_newindex(lua_State *L) {
   int64_t i = lur_args_index_at(L, 2, shape->dim[0], "index");
   bool number = lua_type(L, 3) == LUA_TNUMBER;
   if (shape->ndim == 1) {
-    if (!number) return lur_raise(L, "number expected for element %I, got %s", (LUAI_UACINT)(i + 1), luaL_tolstring(L, 3, NULL));
+    if (!number)
+      return lur_raise(L, "number expected for element %I, got %s", (LUAI_UACINT)(i + 1), luaL_tolstring(L, 3, NULL));
     lur_check(L, lur_tensor_set(t, i, lua_tonumber(L, 3)));
     return 0;
   }
@@ -321,7 +330,9 @@ static int tensor_newindex(lua_State *L) {
   }
   if (lua_istable(L, 3)) source = lur_push_nested(L, 3, lur_tensor_dtype(t));
   else source = lur_handle_test(L, 3, &lur_tensor_class);
-  if (source == NULL) return lur_raise(L, "number, table or lurcher.tensor expected for row %I, got %s", (LUAI_UACINT)(i + 1), luaL_typename(L, 3));
+  if (source == NULL)
+    return lur_raise(L, "number, table or lurcher.tensor expected for row %I, got %s", (LUAI_UACINT)(i + 1),
+                     luaL_typename(L, 3));
   LUR_CALL(L, lur_tensor_copy(row, source));
   return 0;
 }
@@ -367,24 +378,32 @@ static int get_count(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg methods[] = {
-    {"get", tensor_get}, {"set", tensor_set}, {"item", tensor_item}, {"totable", tensor_totable},
-    {"view", tensor_view}, {"reshape", tensor_view}, {"rows", tensor_rows}, {"clone", tensor_clone},
-    {"to", tensor_to}, {"cast", tensor_cast}, {"copy", tensor_copy}, {"fill", tensor_fill},
-    {"eq", tensor_eq}, {"lt", tensor_lt}, {"le", tensor_le}, {"maximum", tensor_maximum}, {"minimum", tensor_minimum},
-    {"abs", tensor_abs}, {"exp", tensor_exp}, {"log", tensor_log}, {"sqrt", tensor_sqrt}, {"square", tensor_square},
-    {"relu", tensor_relu}, {"sigmoid", tensor_sigmoid}, {"tanh", tensor_tanh}, {"softmax", tensor_softmax},
-    {"sum", tensor_sum}, {"mean", tensor_mean}, {"max", tensor_max}, {"min", tensor_min},
-    {"argmax", tensor_argmax}, {"argmin", tensor_argmin},
-    {"matmul", tensor_matmul}, {"transpose", tensor_transpose}, {"select", tensor_select}, {NULL, NULL}};
+static const luaL_Reg methods[] = {{"get", tensor_get},         {"set", tensor_set},
+                                   {"item", tensor_item},       {"totable", tensor_totable},
+                                   {"view", tensor_view},       {"reshape", tensor_view},
+                                   {"rows", tensor_rows},       {"clone", tensor_clone},
+                                   {"to", tensor_to},           {"cast", tensor_cast},
+                                   {"copy", tensor_copy},       {"fill", tensor_fill},
+                                   {"eq", tensor_eq},           {"lt", tensor_lt},
+                                   {"le", tensor_le},           {"maximum", tensor_maximum},
+                                   {"minimum", tensor_minimum}, {"abs", tensor_abs},
+                                   {"exp", tensor_exp},         {"log", tensor_log},
+                                   {"sqrt", tensor_sqrt},       {"square", tensor_square},
+                                   {"relu", tensor_relu},       {"sigmoid", tensor_sigmoid},
+                                   {"tanh", tensor_tanh},       {"softmax", tensor_softmax},
+                                   {"sum", tensor_sum},         {"mean", tensor_mean},
+                                   {"max", tensor_max},         {"min", tensor_min},
+                                   {"argmax", tensor_argmax},   {"argmin", tensor_argmin},
+                                   {"matmul", tensor_matmul},   {"transpose", tensor_transpose},
+                                   {"select", tensor_select},   {NULL, NULL}};
 
 static const luaL_Reg getters[] = {{"shape", get_shape}, {"dtype", get_dtype}, {"device", get_device},
                                    {"bytes", get_bytes}, {"count", get_count}, {NULL, NULL}};
 
 static const luaL_Reg meta[] = {
-    {"__add", tensor_add}, {"__sub", tensor_sub}, {"__mul", tensor_mul}, {"__div", tensor_div}, {"__pow", tensor_pow},
-    {"__unm", tensor_unm}, {"__len", tensor_len}, {"__index", tensor_index}, {"__newindex", tensor_newindex},
-    {"__tostring", tensor_tostring}, {NULL, NULL}};
+    {"__add", tensor_add},           {"__sub", tensor_sub},           {"__mul", tensor_mul}, {"__div", tensor_div},
+    {"__pow", tensor_pow},           {"__unm", tensor_unm},           {"__len", tensor_len}, {"__index", tensor_index},
+    {"__newindex", tensor_newindex}, {"__tostring", tensor_tostring}, {NULL, NULL}};
 
 const lur_class lur_tensor_class = {
     .name = "lurcher.tensor", .release = release, .methods = methods, .getters = getters, .meta = meta};

@@ -136,7 +136,8 @@ static int concat(lua_State *L) {
   for (size_t i = 0; i < n; i++) {
     lua_rawgeti(L, 1, (lua_Integer)i + 1);
     list[i] = lur_handle_test(L, -1, &lur_tensor_class); /* the table keeps it */
-    if (list[i] == NULL) return lur_raise(L, "concat: lurcher.tensor expected at position %d, got %s", (int)i + 1, luaL_typename(L, -1));
+    if (list[i] == NULL)
+      return lur_raise(L, "concat: lurcher.tensor expected at position %d, got %s", (int)i + 1, luaL_typename(L, -1));
     lua_pop(L, 1);
   }
   int axis = 0;
@@ -181,9 +182,9 @@ static int confusion(lua_State *L) {
 }
 
 void lur_add_tensor(lua_State *L) {
-  static const luaL_Reg functions[] = {{"tensor", new_tensor}, {"zeros", new_zeros}, {"ones", new_ones},
-                                       {"full", new_full}, {"range", new_range}, {"uniform", new_uniform},
-                                       {"normal", new_normal}, {"concat", concat}, {"top_k", top_k},
+  static const luaL_Reg functions[] = {{"tensor", new_tensor}, {"zeros", new_zeros},     {"ones", new_ones},
+                                       {"full", new_full},     {"range", new_range},     {"uniform", new_uniform},
+                                       {"normal", new_normal}, {"concat", concat},       {"top_k", top_k},
                                        {"log_loss", log_loss}, {"confusion", confusion}, {NULL, NULL}};
   lur_class_register(L, &lur_tensor_class);
   luaL_setfuncs(L, functions, 0);

@@ -47,7 +47,8 @@ static void add_tensor(batch *b, const char *name, bool ids) {
   lur_tensor *tensor = lur_handle_test(L, -1, &lur_tensor_class);
   if (tensor == NULL && lua_istable(L, -1))
     tensor = ids && is_flat(L) ? lur_push_list(L, -1, name, true) : lur_push_nested(L, -1, LUR_F32);
-  if (tensor == NULL) lur_raise(L, "batch field '%s': lurcher.tensor or table of numbers expected, got %s", name, luaL_typename(L, -1));
+  if (tensor == NULL)
+    lur_raise(L, "batch field '%s': lurcher.tensor or table of numbers expected, got %s", name, luaL_typename(L, -1));
   if (b->n == MOST_TENSORS) lur_raise(L, "a batch has at most %d tensors", MOST_TENSORS);
   b->names[b->n] = name;
   b->tensors[b->n++] = tensor;
@@ -142,7 +143,8 @@ static int run_backward(lua_State *L) {
     gradients[i] = NULL;
     if (lua_getfield(L, 2, name) != LUA_TNIL) {
       gradients[i] = lur_handle_test(L, -1, &lur_tensor_class); /* the table keeps it */
-      if (gradients[i] == NULL) return lur_raise(L, "gradient of '%s': lurcher.tensor expected, got %s", name, luaL_typename(L, -1));
+      if (gradients[i] == NULL)
+        return lur_raise(L, "gradient of '%s': lurcher.tensor expected, got %s", name, luaL_typename(L, -1));
       found++;
     }
     lua_pop(L, 1);
@@ -310,16 +312,35 @@ static int run_tostring(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg methods[] = {
-    {"train", run_train}, {"evaluate", run_evaluate}, {"accumulate", run_accumulate}, {"predict", run_predict},
-    {"forward", run_forward}, {"backward", run_backward}, {"step", run_step}, {"zero_gradients", run_zero_gradients},
-    {"gradient", run_gradient}, {"scale", run_scale}, {"recompile", lur_run_recompile_method}, {"save", run_save},
-    {"restore", run_restore}, {"profile", run_profile}, {NULL, NULL}};
-static const luaL_Reg getters[] = {{"lr", get_lr}, {"iterations", get_iterations}, {"model", get_model}, {"device", get_device},
-                                   {"arena_bytes", get_arena_bytes}, {"state_bytes", get_state_bytes}, {NULL, NULL}};
+static const luaL_Reg methods[] = {{"train", run_train},
+                                   {"evaluate", run_evaluate},
+                                   {"accumulate", run_accumulate},
+                                   {"predict", run_predict},
+                                   {"forward", run_forward},
+                                   {"backward", run_backward},
+                                   {"step", run_step},
+                                   {"zero_gradients", run_zero_gradients},
+                                   {"gradient", run_gradient},
+                                   {"scale", run_scale},
+                                   {"recompile", lur_run_recompile_method},
+                                   {"save", run_save},
+                                   {"restore", run_restore},
+                                   {"profile", run_profile},
+                                   {NULL, NULL}};
+static const luaL_Reg getters[] = {{"lr", get_lr},
+                                   {"iterations", get_iterations},
+                                   {"model", get_model},
+                                   {"device", get_device},
+                                   {"arena_bytes", get_arena_bytes},
+                                   {"state_bytes", get_state_bytes},
+                                   {NULL, NULL}};
 static const luaL_Reg setters[] = {{"lr", set_lr}, {NULL, NULL}};
 static const luaL_Reg meta[] = {{"__tostring", run_tostring}, {NULL, NULL}};
-const lur_class lur_run_class = {.name = "lurcher.run", .release = release, .methods = methods, .getters = getters,
-                                 .setters = setters, .meta = meta};
+const lur_class lur_run_class = {.name = "lurcher.run",
+                                 .release = release,
+                                 .methods = methods,
+                                 .getters = getters,
+                                 .setters = setters,
+                                 .meta = meta};
 
 void lur_register_run(lua_State *L) { lur_class_register(L, &lur_run_class); }

@@ -20,6 +20,11 @@ struct lur_dnn {
 /* Slots of a call's memories. */
 enum { SRC, WEIGHTS, BIAS, RESIDUAL, DST, SCRATCH, PLAIN, SLOTS };
 
+typedef struct product { /* sgemm: the call uses nothing else */
+  bool is, transpose_src, transpose_weights, add;
+  int64_t m, n, k;
+} product;
+
 struct lur_dnn_call {
   dnnl_stream_t stream;
   dnnl_primitive_desc_t desc;
@@ -31,6 +36,7 @@ struct lur_dnn_call {
   size_t packed_bytes, scratchpad_bytes; /* packed_bytes: of scratch; 0 where `kept` serves */
   void *kept;                            /* packed weights from run to run, of kept_version */
   uint64_t kept_version;
+  product product;
 };
 
 static lur_status check(dnnl_status_t status, const char *what) {
@@ -426,6 +432,14 @@ done:
   return status;
 }
 
+lur_status lur_dnn_product(int64_t m, int64_t n, int64_t k, lur_dnn_order src, lur_dnn_order weights, bool add, lur_dnn_call **out) {
+  lur_dnn_call *call;
+  LUR_TRY(call_new(&call));
+  call->product = (product){true, src == LUR_DNN_TRANSPOSED, weights == LUR_DNN_TRANSPOSED, add, m, n, k};
+  *out = call;
+  return LUR_OK;
+}
+
 /* ---- running ---- */
 
 lur_status lur_dnn_keep_weights(lur_dnn_call *call) {
@@ -441,8 +455,8 @@ size_t lur_dnn_scratch(const lur_dnn_call *call) {
 }
 
 const char *lur_dnn_implementation(const lur_dnn_call *call) {
-  const char *name = "";
-  dnnl_primitive_desc_query(call->desc, dnnl_query_impl_info_str, 0, &name);
+  const char *name = "sgemm";
+  if (!call->product.is) dnnl_primitive_desc_query(call->desc, dnnl_query_impl_info_str, 0, &name);
   return name;
 }
 
@@ -456,7 +470,15 @@ static lur_status run_reorder(lur_dnn_call *call, int from, int to) {
   return check(dnnl_primitive_execute(call->reorder, call->stream, 2, args), "reorder");
 }
 
+static lur_status run_product(const product *p, const lur_dnn_args *args) {
+  return check(dnnl_sgemm(p->transpose_src ? 'T' : 'N', p->transpose_weights ? 'T' : 'N', p->m, p->n, p->k, 1.0f, args->src,
+                          p->transpose_src ? p->m : p->k, args->weights, p->transpose_weights ? p->k : p->n,
+                          p->add ? 1.0f : 0.0f, args->dst, p->n),
+               "product");
+}
+
 lur_status lur_dnn_run(lur_dnn_call *call, const lur_dnn_args *args) {
+  if (call->product.is) return run_product(&call->product, args);
   lur_status status = LUR_OK;
   const bool before = call->reorder && !call->reorder_after, after = call->reorder_after;
   TRY(point(call, SRC, args->src), "operand");

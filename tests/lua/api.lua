@@ -70,26 +70,37 @@ test("what is annotated is registered", function()
   assert(absent == "", absent .. ": in bindings/api.lua, but not registered")
 end)
 
+test("nothing is annotated twice", function()
+  local seen = {}
+  for line in io.lines(harness.root .. "/bindings/api.lua") do
+    local name = line:match "^function [^(]+" or line:match "^%-%-%-@class [%w_.]+"
+    assert(not (name and seen[name]), name)
+    if name then seen[name] = true end
+  end
+end)
+
 test("annotations are Lua", function() assert(loadfile(harness.root .. "/bindings/api.lua")) end)
 
 test("modules are there for require", function()
   for _, module in ipairs(modules) do assert(require("lurcher." .. module) == lurcher[module]) end
 end)
 
-test("every option of every layer kind is annotated with its help", function()
+--- Every option stands in the lines before `function NAME(` as "`option`", with its help.
+local function holds_options(text, name, options)
+  local before = text:sub(1, assert(text:find("\nfunction " .. name .. "(", 1, true), name))
+  local section = before:match "^.*\nfunction [^\n]*\n(.*)$"
+  for _, option in ipairs(options) do
+    local known = option.name == "name" or option.name == "trainable"
+    assert(known or section:find("`" .. option.name .. "`", 1, true) and section:find(option.help, 1, true),
+      ("%s: option '%s' (%s)"):format(name, option.name, option.help))
+  end
+end
+
+test("every option of layers and augmentation is annotated with its help", function()
   local file <close> = assert(io.open(harness.root .. "/bindings/api.lua"))
   local text = file:read "a"
   for _, kind in ipairs(lurcher.nn.kinds()) do
-    local section = text:match("\n\n?([^\n]*\n?[^%z]-)\nfunction nn%." .. kind .. "%(")
-    local options = lurcher.nn.options(kind)
-    if kind ~= "input" and kind ~= "index" then
-      local own = section:match ".*\nfunction nn%.[%w_]+%([^\n]*\n(.*)$" or section
-      for _, option in ipairs(options) do
-        if option.name ~= "name" and option.name ~= "trainable" then
-          assert(own:find("`" .. option.name .. "`", 1, true) and own:find(option.help, 1, true),
-            ("%s: option '%s' (%s)"):format(kind, option.name, option.help))
-        end
-      end
-    end
+    if kind ~= "input" and kind ~= "index" then holds_options(text, "nn." .. kind, (lurcher.nn.options(kind))) end
   end
+  holds_options(text, "data.augment", lurcher.data.augment_options())
 end)

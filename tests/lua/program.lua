@@ -75,7 +75,7 @@ local function interrupted(name, text)
   local runner = write("runner.sh", ([[
     set -m
     %s '%s' > '%s/out' 2>&1 &
-    while ! grep -q ready '%s/out' 2>/dev/null; do sleep 0.05; done
+    for i in $(seq 400); do grep -q ready '%s/out' 2>/dev/null && break; sleep 0.05; done
     sleep 0.2
     kill -INT $!
     wait $!
