@@ -102,5 +102,6 @@ void ops_reduce(suite *s);
 void ops_loss(suite *s);
 void ops_update(suite *s);
 void ops_device(suite *s);
+void ops_half(suite *s);
 
 #endif
