@@ -18,7 +18,8 @@ say "2/5 building in $build"
 log=$(mktemp)
 generator=
 [ -f "$build/CMakeCache.txt" ] || generator=-GNinja
-if ! { cmake -S "$root" -B "$build" $generator -DCMAKE_BUILD_TYPE=Release && cmake --build "$build"; } >"$log" 2>&1; then
+if ! { cmake -S "$root" -B "$build" $generator -DCMAKE_BUILD_TYPE=Release &&
+  cmake --build "$build" --target lurcher embed; } >"$log" 2>&1; then
   tail -n 30 "$log" >&2
   stop "the build failed; the whole of its output is in $log"
 fi

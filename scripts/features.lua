@@ -4,7 +4,7 @@
 
 local lfs = require "lfs"
 local lurcher = require "lurcher"
-local options = require "lurcher.options"
+local options, ticker = require "lurcher.options", require "lurcher.ticker"
 local xception = require "lurcher.models.xception"
 local data, image = lurcher.data, lurcher.image
 
@@ -79,15 +79,17 @@ end
 
 local function write_matrix(trunk, paths, names, set, o)
   local rows, class = {}, { dtype = "i32" }
+  local tick = ticker{ label = "reading " .. o.layer, total = #paths }
   each(trunk, paths, o, function(i, activation)
     rows[i] = pool(activation):view(1, -1)
     class[i] = (set and set:class(i) or 0) - 1
+    tick:count(i)
   end)
   local matrix, array = lurcher.concat(rows), lurcher.json.array
   local metadata = { names = lurcher.json.encode(array(names)), layer = o.layer,
     classes = lurcher.json.encode(array(set and set.classes or {})) }
   assert(lurcher.save_tensors(o.out, { features = matrix, class = lurcher.tensor(class) }, metadata))
-  print(("%s: %d pictures x %d channels of %s"):format(o.out, #names, matrix.shape[2], o.layer))
+  tick:finish(("%s: %d pictures x %d channels of %s"):format(o.out, #names, matrix.shape[2], o.layer))
 end
 
 local function main(o)

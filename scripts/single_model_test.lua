@@ -4,7 +4,7 @@
 
 local lfs = require "lfs"
 local lurcher = require "lurcher"
-local options = require "lurcher.options"
+local logs_of, options, ticker = require "lurcher.logs", require "lurcher.options", require "lurcher.ticker"
 local nn, data = lurcher.nn, lurcher.data
 
 local spec = {
@@ -47,6 +47,7 @@ local function predict(model, set, about, o)
   local loader <close> = data.loader{ set, size = about.size, preprocess = about.preprocess, shuffle = false,
     batch = o.batch, workers = o.workers }
   local scores, rows, expected = {}, {}, 0
+  local tick = ticker{ label = "predicting", total = #set }
   local input, output = model.inputs[1], model.outputs[1]
   for batch in loader:epoch(0) do
     local read = batch.index:totable()
@@ -60,8 +61,12 @@ local function predict(model, set, about, o)
     end
     local probabilities = run:predict{ [input] = batch.image }[output]
     if #good > 0 then scores[#scores + 1] = #good == #read and probabilities or probabilities:select(good) end
+    tick:count(expected)
     if lurcher.interrupted() then error("interrupted", 0) end
   end
+  local seconds = lurcher.time() - tick.started
+  tick:finish(("predicted %d pictures in %s, %s"):format(expected, logs_of.duration(seconds),
+    ticker.rate(expected, seconds)))
   if #rows == 0 then error("no picture could be read", 0) end
   return lurcher.concat(scores), rows
 end

@@ -10,6 +10,7 @@
 
 local lurcher = require "lurcher"
 local logs_of = require "lurcher.logs"
+local ticker = require "lurcher.ticker"
 local nn, data = lurcher.nn, lurcher.data
 
 local prefix = {}
@@ -128,18 +129,20 @@ function prefix:load(options)
   end
   local run <close> = self.trunk:compile{ device = options.device }
   local loader <close> = data.loader(o)
+  local tick = not options.quiet and ticker{ label = ("computing '%s' once"):format(self.layer), total = #set } or nil
   local features, class, done = lurcher.zeros{ #set, table.unpack(self.shape) }, lurcher.zeros{ #set, dtype = "i32" }, 0
   for batch in loader:epoch(0) do
     local y, count = run:predict{ [self.input] = batch.image }[self.trunk.outputs[1]], #batch.image
     features:rows(done + 1, count):copy(y)
     class:rows(done + 1, count):copy(batch.class)
     done = done + count
+    if tick then tick:count(done) end
     if lurcher.interrupted() then error("interrupted", 0) end
   end
-  if not options.quiet then
+  if tick then
     local seconds = lurcher.time() - started
-    print(("computed '%s' once for %d pictures: %.1f MB in %s, %.1f images/s"):format(self.layer, done,
-      self:bytes(done) / 2 ^ 20, logs_of.duration(seconds), done / seconds))
+    tick:finish(("computed '%s' once for %d pictures: %.1f MB in %s, %s"):format(self.layer, done,
+      self:bytes(done) / 2 ^ 20, logs_of.duration(seconds), ticker.rate(done, seconds)))
   end
   return setmetatable({ features = features, class = class, size = done }, loaded)
 end

@@ -1,16 +1,9 @@
---- lurcher.progress: the callback behind on.progress. On a terminal one line is redrawn in place; anywhere else (a
--- pipe, a log file) whole lines are written, one an epoch and one every `every` seconds of a long epoch.
---
--- Options: every (30 seconds between lines of one epoch, where the output is no terminal), out (io.stdout; any object
--- with write and flush), terminal (nil: found out).
+--- lurcher.progress: the callback behind on.progress: a line an epoch, and in between where it is, with rate and time
+-- left. How lines appear on a terminal and elsewhere, and the options for it, are lurcher.ticker's.
 
 local lurcher = require "lurcher"
 local logs_of = require "lurcher.logs"
-
---- Whether standard output is a terminal; Lua itself cannot tell.
-local function is_terminal()
-  return os.execute "test -t 1" == true
-end
+local ticker = require "lurcher.ticker"
 
 local function value_text(name, value)
   if name == "lr" then return ("lr %.3g"):format(value) end
@@ -24,12 +17,6 @@ local function logs_text(logs, outputs)
     if name ~= "epoch" and name ~= "seconds" then parts[#parts + 1] = value_text(name, logs[name]) end
   end
   return table.concat(parts, "  ")
-end
-
-local function rate_text(state)
-  if state.seconds <= 0 then return "" end
-  local rate = state.samples / state.seconds
-  return ("%s images/s"):format(rate < 10 and ("%.2g"):format(rate) or ("%.0f"):format(rate))
 end
 
 --- Batches of an epoch where the loader knows, else nil.
@@ -56,7 +43,7 @@ function progress:on_train_begin(state)
 end
 
 function progress:on_epoch_begin(_, _, state)
-  self.epoch_started, self.shown = lurcher.time(), lurcher.time()
+  self.epoch_started, self.ticker.shown = lurcher.time(), lurcher.time()
   self.first_step = state.step
 end
 
@@ -66,9 +53,9 @@ function progress:running(step, logs, state)
   local total = self.batches
   local parts = { self.head:format(state.epoch + 1, state.epochs) }
   parts[#parts + 1] = total and ("%d/%d"):format(step, total) or ("batch %d"):format(step)
-  if total and self.terminal then parts[#parts + 1] = bar(step, total) end
+  if total and self.ticker.terminal then parts[#parts + 1] = bar(step, total) end
   parts[#parts + 1] = logs_text(logs, state.model and state.model.outputs)
-  parts[#parts + 1] = rate_text(state)
+  parts[#parts + 1] = ticker.rate(state.samples, state.seconds)
   if total and step > self.first_step then
     local left = (now - self.epoch_started) / (step - self.first_step) * (total - step)
     parts[#parts + 1] = "ETA " .. logs_of.duration(left)
@@ -77,12 +64,7 @@ function progress:running(step, logs, state)
 end
 
 function progress:on_batch_end(step, logs, state)
-  local now = lurcher.time()
-  if now - self.shown < (self.terminal and 0.1 or self.every) then return end
-  self.shown = now
-  local line = self:running(step, logs, state)
-  if self.terminal then self.out:write("\r", line, "\27[K") else self.out:write(line, "\n") end
-  self.out:flush()
+  if self.ticker:is_due() then self.ticker:show(self:running(step, logs, state)) end
 end
 
 --- Names the pictures that could not be read, once each.
@@ -94,7 +76,7 @@ function progress:damaged(state)
     if type(entry) == "table" then text = ("%s: %s"):format(entry.path or "?", entry.message or "damaged") end
     if not self.named[text] then
       self.named[text] = true
-      self.out:write("  skipped ", text, "\n")
+      self.ticker:finish("  skipped " .. text)
     end
   end
 end
@@ -102,29 +84,24 @@ end
 function progress:on_epoch_done(epoch, logs, state)
   local now = lurcher.time()
   local line = { self.head:format(epoch + 1, state.epochs), logs_text(logs, state.model and state.model.outputs),
-    logs_of.duration(now - self.epoch_started), rate_text(state) }
+    logs_of.duration(now - self.epoch_started), ticker.rate(state.samples, state.seconds) }
   local left = state.epochs - epoch - 1
   if left > 0 and not state.stop then
     line[#line + 1] = "ETA " .. logs_of.duration((now - self.started) / (epoch + 1 - self.first) * left)
   end
-  self.out:write(self.terminal and "\r" or "", table.concat(line, "  "), self.terminal and "\27[K\n" or "\n")
+  self.ticker:finish(table.concat(line, "  "))
   self:damaged(state)
-  self.out:flush()
 end
 
 function progress:on_train_end(state)
   if state.interrupted then
-    self.out:write(self.terminal and "\n" or "", ("interrupted in epoch %d after %d batches\n"):format(state.epoch + 1,
-      state.step))
+    self.ticker:break_line()
+    self.ticker:finish(("interrupted in epoch %d after %d batches"):format(state.epoch + 1, state.step))
   elseif state.stop and state.epoch < state.epochs then
-    self.out:write(("stopped after epoch %d: no further improvement\n"):format(state.epoch))
+    self.ticker:finish(("stopped after epoch %d: no further improvement"):format(state.epoch))
   end
-  self.out:flush()
 end
 
 return function(given)
-  local o = setmetatable({ kind = "progress", every = given.every or 30, out = given.out or io.stdout, named = {} },
-    progress)
-  if given.terminal ~= nil then o.terminal = given.terminal else o.terminal = is_terminal() end
-  return o
+  return setmetatable({ kind = "progress", ticker = ticker(given), named = {} }, progress)
 end

@@ -29,8 +29,8 @@ local nn = lurcher.nn
 
 local defaults = { size = 299, channels = 3, width = 1, middle = 8, momentum = 0.99, top = true, classes = 1000,
   input = "input_1", prefix = "" }
-local known = { "size", "channels", "width", "middle", "momentum", "top", "classes", "feature_layer", "pooling", "input",
-  "prefix", "weights" }
+local known = { "size", "channels", "width", "middle", "momentum", "top", "classes", "feature_layer", "pooling",
+  "input", "prefix", "weights" }
 
 local function settings(given)
   local o = {}
