@@ -292,7 +292,9 @@ static void drain(lur_loader *l) {
 
 static lur_status start_threads(lur_loader *l) {
   sigset_t all, old; /* Ctrl-C is the main thread's */
+  pthread_mutex_lock(&l->lock);
   l->closing = false;
+  pthread_mutex_unlock(&l->lock);
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &old);
   lur_status status = LUR_OK;

@@ -119,6 +119,30 @@ static bool near_pixel(lur_tensor *t, int y, int x, int r, int g, int b) {
   return abs(p[0] - r) <= 4 && abs(p[1] - g) <= 4 && abs(p[2] - b) <= 4;
 }
 
+/* YCCK as Adobe's programs write it: libjpeg turns it into inverted CMYK. */
+static void write_ycck(const char *name, const uint8_t *pixels) {
+  struct jpeg_compress_struct c;
+  struct jpeg_error_mgr e;
+  FILE *f = fopen(in_root(name), "wb");
+  c.err = jpeg_std_error(&e);
+  jpeg_create_compress(&c);
+  jpeg_stdio_dest(&c, f);
+  c.image_width = c.image_height = 16;
+  c.input_components = 4;
+  c.in_color_space = JCS_CMYK;
+  jpeg_set_defaults(&c);
+  jpeg_set_colorspace(&c, JCS_YCCK);
+  jpeg_set_quality(&c, 100, TRUE);
+  jpeg_start_compress(&c, TRUE);
+  while (c.next_scanline < 16) {
+    JSAMPROW row = (JSAMPROW)(uintptr_t)(pixels + (size_t)c.next_scanline * 64);
+    jpeg_write_scanlines(&c, &row, 1);
+  }
+  jpeg_finish_compress(&c);
+  jpeg_destroy_compress(&c);
+  fclose(f);
+}
+
 static void test_colour_spaces(void) {
   uint8_t cmyk[16 * 16 * 4], gray[16 * 16];
   for (int i = 0; i < 256; i++) {
@@ -129,6 +153,10 @@ static void test_colour_spaces(void) {
   write_jpeg("cmyk.jpg", 16, 16, 4, JCS_CMYK, false, NULL, 0, cmyk);
   CHECK_OK(lur_image_load(context, in_root("cmyk.jpg"), NULL, &t));
   CHECK(near_pixel(t, 3, 3, 200, 100, 50));
+  lur_tensor_release(t);
+  write_ycck("ycck.jpg", cmyk);
+  CHECK_OK(lur_image_load(context, in_root("ycck.jpg"), NULL, &t));
+  CHECK(near_pixel(t, 9, 1, 200, 100, 50));
   lur_tensor_release(t);
   write_jpeg("gray.jpg", 16, 16, 1, JCS_GRAYSCALE, false, NULL, 0, gray);
   CHECK_OK(lur_image_load(context, in_root("gray.jpg"), NULL, &t));

@@ -1,4 +1,4 @@
-/* bench_loader.c - how fast pictures become batches, against libjpeg-turbo's bare decode of the same files. Not a test.
+/* loader.c - how fast pictures become batches, against libjpeg-turbo's bare decode of the same files. Not a test.
  *
  *   bench_loader FOLDER [seconds]     (a folder of pictures, as data.flat takes it)
  * Every figure is pictures a second. The parts take turns, and the best turn of each counts: other work on the machine
@@ -14,7 +14,7 @@
 
 #include "engine/lurcher.h"
 
-enum { SIDE = 299, BATCH = 64, TURNS = 5 };
+enum { SIDE = 299, BATCH = 16, WARM = 8, TURNS = 7 };
 
 static double now(void) {
   struct timespec t;
@@ -71,7 +71,7 @@ static double loader_rate(lur_context *context, lur_dataset *set, lur_augment *a
   if (lur_loader_new(context, set, &o, &l) != LUR_OK || lur_loader_begin(l, 0) != LUR_OK) die("loader");
   int64_t at = 0, n = 0;
   double start = 0;
-  for (int64_t batches = 0; batches < 2 || now() - start < seconds; batches++) { /* the first batch warms up */
+  for (int64_t batches = 0; batches <= WARM || now() - start < seconds; batches++) { /* the first go into fresh memory */
     while (lur_loader_room(l)) {
       int64_t indices[BATCH];
       for (int i = 0; i < BATCH; i++) indices[i] = at++ % lur_dataset_size(set);
@@ -81,8 +81,8 @@ static double loader_rate(lur_context *context, lur_dataset *set, lur_augment *a
     lur_loaded b;
     if (lur_loader_pop(l, &b) != LUR_OK) die("pop");
     lur_loaded_free(&b);
-    if (batches == 0) start = now();
-    else n += BATCH;
+    if (batches == WARM) start = now();
+    if (batches > WARM) n += BATCH;
   }
   double rate = (double)n / (now() - start);
   lur_loader_release(l);
