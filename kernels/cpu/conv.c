@@ -1,8 +1,9 @@
 /* conv.c - conv2d on oneDNN. Definition: kernels/ref/conv.c.
  *
  * Activations stay plain NHWC. The gradients of a 1x1 convolution are matrix products: dx is another 1x1 convolution,
- * of dy with the weights read as [co ci], and dw is mostly a product, x transposed times dy. Under a stride both work on the sampled
- * pixels only: dx is computed dense in scratch and scattered, x is packed. Other kernels use oneDNN's own gradients. */
+ * of dy with the weights read as [co ci], and dw is mostly a product, x transposed times dy. Under a stride both work
+ * on the sampled pixels only: dx is computed dense in scratch and scattered, x is packed. Other kernels use oneDNN's
+ * own gradients. */
 #include "kernels/cpu/cpu.h"
 
 #include <stdlib.h>
@@ -40,9 +41,9 @@ static lur_dnn_conv sizes_of(const lur_op_desc *d) {
 }
 
 /* Which form of a 1x1 convolution is faster, as measured on two cores with AVX-512.
-   Few pixels do not repay the packing of weights that have changed: a product of plain operands (19x19x728, batch 8, dx:
-   9.1 against 9.5 ms). Very many pixels of few channels: dw by oneDNN's gradient, which keeps the small dw in the caches and
-   runs by pixels, where a product packs both operands first; elsewhere the product (9.8 against 12.2 ms). */
+   Few pixels do not repay the packing of weights that have changed: a product of plain operands (19x19x728, batch 8,
+   dx: 9.1 against 9.5 ms). Very many pixels of few channels: dw by oneDNN's gradient, which keeps the small dw in the
+   caches and runs by pixels, where a product packs both operands first; elsewhere the product (9.8 against 12.2 ms). */
 enum { FEW_PIXELS = 8192, MANY_PIXELS = 100000, FEW_WEIGHTS = 128 * 128 };
 
 static int64_t pixels_of(const conv *c) { return c->s.n * c->s.oh * c->s.ow; }
@@ -52,7 +53,8 @@ static lur_status plan_dx(lur_op *op, conv *c) {
   const int64_t pixels = pixels_of(c);
   if (c->pointwise && pixels < FEW_PIXELS) {
     LUR_TRY(lur_dnn_product(pixels, c->s.ci, c->s.co, LUR_DNN_PLAIN, LUR_DNN_TRANSPOSED, false, &c->dx));
-    if (!c->strided) LUR_TRY(lur_dnn_product(pixels, c->s.ci, c->s.co, LUR_DNN_PLAIN, LUR_DNN_TRANSPOSED, true, &c->dx_add));
+    if (!c->strided)
+      LUR_TRY(lur_dnn_product(pixels, c->s.ci, c->s.co, LUR_DNN_PLAIN, LUR_DNN_TRANSPOSED, true, &c->dx_add));
   } else if (c->pointwise) {
     lur_dnn_conv back = {c->s.n, c->s.oh, c->s.ow, c->s.co, c->s.oh, c->s.ow, c->s.ci, 1, 1, 1, 1, 0, 0};
     LUR_TRY(lur_dnn_conv_forward(dnn, &back, true, 0, &c->dx));
@@ -182,7 +184,8 @@ static void scatter(const conv *c, const lur_loops *loops, const float *small, f
     const int64_t picture = r / c->s.ih, iy = r % c->s.ih, oy = iy / c->s.sh;
     float *to = dx + r * c->s.iw * c->s.ci;
     if (!add) memset(to, 0, sizeof(float) * (size_t)(c->s.iw * c->s.ci));
-    if (iy % c->s.sh == 0 && oy < c->s.oh) scatter_row(c, loops, small + (picture * c->s.oh + oy) * c->s.ow * c->s.ci, to, add);
+    if (iy % c->s.sh == 0 && oy < c->s.oh)
+      scatter_row(c, loops, small + (picture * c->s.oh + oy) * c->s.ow * c->s.ci, to, add);
   }
 }
 

@@ -30,7 +30,8 @@ static lur_status plan_backward(lur_op *op, dense *s) {
   lur_dnn *dnn = cpu_dnn(op);
   if (d->want_dx & 1u) {
     LUR_TRY(lur_dnn_matmul(dnn, s->rows, s->in, s->out, LUR_DNN_PLAIN, LUR_DNN_TRANSPOSED, 0, &s->dx));
-    LUR_TRY(lur_dnn_matmul(dnn, s->rows, s->in, s->out, LUR_DNN_PLAIN, LUR_DNN_TRANSPOSED, LUR_DNN_ACCUMULATE, &s->dx_add));
+    LUR_TRY(
+        lur_dnn_matmul(dnn, s->rows, s->in, s->out, LUR_DNN_PLAIN, LUR_DNN_TRANSPOSED, LUR_DNN_ACCUMULATE, &s->dx_add));
   }
   if (d->want_dw & 1u)
     LUR_TRY(lur_dnn_matmul(dnn, s->in, s->out, s->rows, LUR_DNN_TRANSPOSED, LUR_DNN_PLAIN, LUR_DNN_ACCUMULATE, &s->dw));
@@ -54,8 +55,10 @@ static lur_status plan(lur_op *op) {
   s->out = d->w[0].shape.dim[1];
   s->rows = lur_shape_count(&d->y.shape) / s->out;
   s->parts = cpu_parts(s->rows);
-  unsigned post = (d->nw == 2 ? LUR_DNN_BIAS : 0u) | (d->nx == 2 ? LUR_DNN_RESIDUAL : 0u) | (d->u.dense.relu ? LUR_DNN_RELU : 0u);
-  lur_status status = lur_dnn_matmul(cpu_dnn(op), s->rows, s->out, s->in, LUR_DNN_PLAIN, LUR_DNN_PLAIN, post, &s->forward);
+  unsigned post =
+      (d->nw == 2 ? LUR_DNN_BIAS : 0u) | (d->nx == 2 ? LUR_DNN_RESIDUAL : 0u) | (d->u.dense.relu ? LUR_DNN_RELU : 0u);
+  lur_status status =
+      lur_dnn_matmul(cpu_dnn(op), s->rows, s->out, s->in, LUR_DNN_PLAIN, LUR_DNN_PLAIN, post, &s->forward);
   if (status == LUR_OK) op->forward_scratch = lur_dnn_scratch(s->forward);
   if (status == LUR_OK && cpu_wants(op)) status = plan_backward(op, s);
   if (status != LUR_OK) release(op);

@@ -2,8 +2,8 @@
  *
  * The two APIs differ in how memory and operation descriptors are made; the section "two APIs" hides it, and the rest
  * reads the same for both. Weights are given to oneDNN in the format it asks for: where that is not the plain one a
- * reorder precedes (or, for dw, follows) the primitive: into scratch, or into memory of the call for weights that seldom
- * change. A reorder costs 5 % of a 19x19x728 convolution of eight pictures, mostly in cold caches. */
+ * reorder precedes (or, for dw, follows) the primitive: into scratch, or into memory of the call for weights that
+ * seldom change. A reorder costs 5 % of a 19x19x728 convolution of eight pictures, mostly in cold caches. */
 #include "kernels/cpu/dnn.h"
 
 #include <stdlib.h>
@@ -71,7 +71,9 @@ static void layout_free(layout *l) {
   if (*l) dnnl_memory_desc_destroy(*l);
 }
 
-static dnnl_status_t append_sum(dnnl_post_ops_t ops) { return dnnl_post_ops_append_sum(ops, 1.0f, 0, dnnl_data_type_undef); }
+static dnnl_status_t append_sum(dnnl_post_ops_t ops) {
+  return dnnl_post_ops_append_sum(ops, 1.0f, 0, dnnl_data_type_undef);
+}
 
 static dnnl_status_t append_relu(dnnl_post_ops_t ops) {
   return dnnl_post_ops_append_eltwise(ops, dnnl_eltwise_relu, 0.0f, 0.0f);
@@ -89,16 +91,17 @@ static dnnl_status_t conv_data_desc(dnnl_primitive_desc_t *pd, dnnl_engine_t e, 
                                     const layout *y, const dnnl_dims_t stride, const dnnl_dims_t before,
                                     const dnnl_dims_t after, dnnl_primitive_attr_t attr, dnnl_primitive_desc_t hint) {
   const dnnl_dims_t dilation = {0, 0};
-  return dnnl_convolution_backward_data_primitive_desc_create(pd, e, dnnl_convolution_direct, *x, *w, *y, stride, dilation,
-                                                              before, after, hint, attr);
+  return dnnl_convolution_backward_data_primitive_desc_create(pd, e, dnnl_convolution_direct, *x, *w, *y, stride,
+                                                              dilation, before, after, hint, attr);
 }
 
 static dnnl_status_t conv_weights_desc(dnnl_primitive_desc_t *pd, dnnl_engine_t e, const layout *x, const layout *w,
                                        const layout *y, const dnnl_dims_t stride, const dnnl_dims_t before,
-                                       const dnnl_dims_t after, dnnl_primitive_attr_t attr, dnnl_primitive_desc_t hint) {
+                                       const dnnl_dims_t after, dnnl_primitive_attr_t attr,
+                                       dnnl_primitive_desc_t hint) {
   const dnnl_dims_t dilation = {0, 0};
-  return dnnl_convolution_backward_weights_primitive_desc_create(pd, e, dnnl_convolution_direct, *x, *w, NULL, *y, stride,
-                                                                 dilation, before, after, hint, attr);
+  return dnnl_convolution_backward_weights_primitive_desc_create(pd, e, dnnl_convolution_direct, *x, *w, NULL, *y,
+                                                                 stride, dilation, before, after, hint, attr);
 }
 
 static dnnl_status_t matmul_desc(dnnl_primitive_desc_t *pd, dnnl_engine_t e, const layout *a, const layout *b,
@@ -145,7 +148,8 @@ static dnnl_status_t conv_data_desc(dnnl_primitive_desc_t *pd, dnnl_engine_t e, 
 
 static dnnl_status_t conv_weights_desc(dnnl_primitive_desc_t *pd, dnnl_engine_t e, const layout *x, const layout *w,
                                        const layout *y, const dnnl_dims_t stride, const dnnl_dims_t before,
-                                       const dnnl_dims_t after, dnnl_primitive_attr_t attr, dnnl_primitive_desc_t hint) {
+                                       const dnnl_dims_t after, dnnl_primitive_attr_t attr,
+                                       dnnl_primitive_desc_t hint) {
   dnnl_convolution_desc_t d;
   dnnl_status_t s =
       dnnl_convolution_backward_weights_desc_init(&d, dnnl_convolution_direct, x, w, NULL, y, stride, before, after);
@@ -223,7 +227,8 @@ static lur_status add_reorder(lur_dnn *dnn, lur_dnn_call *call, layout_ref from,
   LUR_TRY(attr_new(add ? LUR_DNN_ACCUMULATE : 0, NULL, &attr));
   TRY(dnnl_reorder_primitive_desc_create(&desc, from, dnn->engine, to, dnn->engine, attr), "reorder");
   size_t scratchpad = dnnl_memory_desc_get_size(dnnl_primitive_desc_query_md(desc, dnnl_query_scratchpad_md, 0));
-  if (scratchpad) status = lur_fail(LUR_EUNSUPPORTED, "oneDNN: reorder of weights needs %zu bytes of scratch", scratchpad);
+  if (scratchpad)
+    status = lur_fail(LUR_EUNSUPPORTED, "oneDNN: reorder of weights needs %zu bytes of scratch", scratchpad);
   if (status != LUR_OK) goto done;
   TRY(dnnl_primitive_create(&call->reorder, desc), "reorder");
 done:
@@ -308,7 +313,8 @@ static lur_status call_new(lur_dnn_call **call) {
   return *call ? LUR_OK : lur_fail(LUR_ENOMEM, "oneDNN: out of memory");
 }
 
-lur_status lur_dnn_conv_forward(lur_dnn *dnn, const lur_dnn_conv *conv, bool swapped, unsigned post, lur_dnn_call **out) {
+lur_status lur_dnn_conv_forward(lur_dnn *dnn, const lur_dnn_conv *conv, bool swapped, unsigned post,
+                                lur_dnn_call **out) {
   conv_layouts l;
   dnnl_primitive_attr_t attr = NULL;
   lur_dnn_call *call;
@@ -432,7 +438,8 @@ done:
   return status;
 }
 
-lur_status lur_dnn_product(int64_t m, int64_t n, int64_t k, lur_dnn_order src, lur_dnn_order weights, bool add, lur_dnn_call **out) {
+lur_status lur_dnn_product(int64_t m, int64_t n, int64_t k, lur_dnn_order src, lur_dnn_order weights, bool add,
+                           lur_dnn_call **out) {
   lur_dnn_call *call;
   LUR_TRY(call_new(&call));
   call->product = (product){true, src == LUR_DNN_TRANSPOSED, weights == LUR_DNN_TRANSPOSED, add, m, n, k};
@@ -462,7 +469,8 @@ const char *lur_dnn_implementation(const lur_dnn_call *call) {
 
 static dnnl_status_t point(lur_dnn_call *call, int slot, const void *address) {
   /* oneDNN's handles are not const; it only reads the inputs. */
-  return call->memory[slot] ? dnnl_memory_set_data_handle(call->memory[slot], (void *)(uintptr_t)address) : dnnl_success;
+  return call->memory[slot] ? dnnl_memory_set_data_handle(call->memory[slot], (void *)(uintptr_t)address)
+                            : dnnl_success;
 }
 
 static lur_status run_reorder(lur_dnn_call *call, int from, int to) {
@@ -471,8 +479,8 @@ static lur_status run_reorder(lur_dnn_call *call, int from, int to) {
 }
 
 static lur_status run_product(const product *p, const lur_dnn_args *args) {
-  return check(dnnl_sgemm(p->transpose_src ? 'T' : 'N', p->transpose_weights ? 'T' : 'N', p->m, p->n, p->k, 1.0f, args->src,
-                          p->transpose_src ? p->m : p->k, args->weights, p->transpose_weights ? p->k : p->n,
+  return check(dnnl_sgemm(p->transpose_src ? 'T' : 'N', p->transpose_weights ? 'T' : 'N', p->m, p->n, p->k, 1.0f,
+                          args->src, p->transpose_src ? p->m : p->k, args->weights, p->transpose_weights ? p->k : p->n,
                           p->add ? 1.0f : 0.0f, args->dst, p->n),
                "product");
 }

@@ -32,7 +32,8 @@ typedef struct lur_dnn_conv {
    wrong numbers (gemm, nhwc) and the fastest cannot be had.
    dst[n oh ow co] = conv(src[n ih iw ci], weights[kh kw ci co]). With `swapped` (1x1 only) the weights in memory are
    [co ci]: the gradient of a 1x1 convolution with respect to its input is such a convolution of dy. */
-lur_status lur_dnn_conv_forward(lur_dnn *dnn, const lur_dnn_conv *conv, bool swapped, unsigned post, lur_dnn_call **call);
+lur_status lur_dnn_conv_forward(lur_dnn *dnn, const lur_dnn_conv *conv, bool swapped, unsigned post,
+                                lur_dnn_call **call);
 /* dst = dx[n ih iw ci] from src = dy and weights. */
 lur_status lur_dnn_conv_backward_data(lur_dnn *dnn, const lur_dnn_conv *conv, lur_dnn_call **call);
 /* dst = dw[kh kw ci co] += from src = x and weights = dy. */
@@ -44,10 +45,11 @@ typedef enum lur_dnn_order { LUR_DNN_PLAIN = 0, LUR_DNN_TRANSPOSED } lur_dnn_ord
 lur_status lur_dnn_matmul(lur_dnn *dnn, int64_t m, int64_t n, int64_t k, lur_dnn_order src, lur_dnn_order weights,
                           unsigned post, lur_dnn_call **call);
 
-/* dst[m n] = or += src * weights, by oneDNN's sgemm, orders as in lur_dnn_matmul: some percent faster than its primitive
-   where both operands are long, and than a convolution that must pack its weights for few pixels. It takes its
-   work space from the heap while it runs. */
-lur_status lur_dnn_product(int64_t m, int64_t n, int64_t k, lur_dnn_order src, lur_dnn_order weights, bool add, lur_dnn_call **call);
+/* dst[m n] = or += src * weights, by oneDNN's sgemm, orders as in lur_dnn_matmul: some percent faster than its
+   primitive where both operands are long, and than a convolution that must pack its weights for few pixels. It takes
+   its work space from the heap while it runs. */
+lur_status lur_dnn_product(int64_t m, int64_t n, int64_t k, lur_dnn_order src, lur_dnn_order weights, bool add,
+                           lur_dnn_call **call);
 
 typedef struct lur_dnn_args {
   const void *src, *weights, *bias, *residual;

@@ -1,6 +1,7 @@
 /* dropout.c - dropout four elements a draw. Definition: kernels/ref/dropout.c and kernels/random.h.
  *
- * One Philox block decides four neighbours, so that each is drawn once here, where the definition draws it four times. */
+ * One Philox block decides four neighbours, so that each is drawn once here, where the definition draws it four times.
+ */
 #include "kernels/cpu/cpu.h"
 
 #include "kernels/random.h"

@@ -1,5 +1,5 @@
-/* merge.c - ops that join or pass on tensors: binary, affine, concat, copy, gather. Definitions: kernels/ref/merge.c and
- * gather.c. All of them are memory traffic; they are cut into blocks that fit the nearest cache. */
+/* merge.c - ops that join or pass on tensors: binary, affine, concat, copy, gather. Definitions: kernels/ref/merge.c
+ * and gather.c. All of them are memory traffic; they are cut into blocks that fit the nearest cache. */
 #include "kernels/cpu/cpu.h"
 
 #include <string.h>
@@ -25,7 +25,8 @@ static lur_status binary_forward(lur_op *op, const lur_args *args) {
   float *y = args->y;
 #pragma omp parallel for schedule(static) if (blocks > 1)
   for (int64_t k = 0; k < blocks; k++)
-    loops->binary(&op->desc.u.binary, a + k * CPU_BLOCK, b + k * CPU_BLOCK, y + k * CPU_BLOCK, cpu_block_size(count, k));
+    loops->binary(&op->desc.u.binary, a + k * CPU_BLOCK, b + k * CPU_BLOCK, y + k * CPU_BLOCK,
+                  cpu_block_size(count, k));
   return LUR_OK;
 }
 
@@ -166,7 +167,8 @@ static lur_status gather_forward(lur_op *op, const lur_args *args) {
 /* Cut along the width: each thread walks the index for its own columns, so that no two write one cell. */
 static lur_status gather_backward(lur_op *op, const lur_args *args) {
   const lur_loops *loops = cpu_loops(op);
-  const int64_t n = op->desc.x[0].shape.dim[0], m = op->desc.y.shape.dim[0], width = lur_shape_count(&op->desc.y.shape) / m;
+  const int64_t n = op->desc.x[0].shape.dim[0], m = op->desc.y.shape.dim[0],
+                width = lur_shape_count(&op->desc.y.shape) / m;
   const int32_t *rows = args->x[1];
   const float *dy = args->dy;
   float *dx = args->dx[0];
@@ -176,7 +178,8 @@ static lur_status gather_backward(lur_op *op, const lur_args *args) {
     const int64_t begin = cpu_part_start(width, parts, p), count = cpu_part_start(width, parts, p + 1) - begin;
     if (!(args->dx_add & 1u))
       for (int64_t r = 0; r < n; r++) memset(dx + r * width + begin, 0, sizeof(float) * (size_t)count);
-    for (int64_t k = 0; k < m; k++) loops->affine(1, 0, dy + k * width + begin, dx + rows[k] * width + begin, true, count);
+    for (int64_t k = 0; k < m; k++)
+      loops->affine(1, 0, dy + k * width + begin, dx + rows[k] * width + begin, true, count);
   }
   return LUR_OK;
 }

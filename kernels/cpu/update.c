@@ -64,7 +64,8 @@ lur_status lur_cpu_gradient_norm(lur_device *device, const lur_slot *slots, int 
 #pragma omp parallel for schedule(static) if (total > UPDATE_GRAIN)
   for (int p = 0; p < NORM_PARTS; p++) {
     squaring s = {loops, 0};
-    visit_range(slots, n, cpu_part_start(total, NORM_PARTS, p), cpu_part_start(total, NORM_PARTS, p + 1), square_piece, &s);
+    visit_range(slots, n, cpu_part_start(total, NORM_PARTS, p), cpu_part_start(total, NORM_PARTS, p + 1), square_piece,
+                &s);
     sums[p] = s.sum;
   }
   double all = 0;

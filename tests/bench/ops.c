@@ -1,4 +1,5 @@
-/* ops.c - times every op of Xception at its real shapes, through the backend contract: bench_ops [batch] [device] [kind].
+/* ops.c - times every op of Xception at its real shapes, through the backend contract: bench_ops [batch] [device]
+ * [kind].
  *
  * Prints, for each row: how often the network has it, the best of several forward and backward times, GFLOP/s of the
  * forward pass (a backward pass has twice the work) and GB/s counting each operand once. Sums at the end: what an
@@ -99,9 +100,20 @@ static void describe_window(const row *r, int batch, lur_op_desc *d) {
   d->x[0] = picture(batch, r->extent, r->ci);
   d->y = picture(batch, out, r->co);
   if (r->kind == LUR_OP_POOL)
-    d->u.pool = (lur_pool_desc){LUR_POOL_MAX, r->kernel, r->kernel, r->stride, r->stride, pad, pad};
+    d->u.pool = (lur_pool_desc){.mode = LUR_POOL_MAX,
+                                .kernel_h = r->kernel,
+                                .kernel_w = r->kernel,
+                                .stride_h = r->stride,
+                                .stride_w = r->stride,
+                                .pad_top = pad,
+                                .pad_left = pad};
   else
-    d->u.conv = (lur_conv_desc){r->kernel, r->kernel, r->stride, r->stride, pad, pad, false, false};
+    d->u.conv = (lur_conv_desc){.kernel_h = r->kernel,
+                                .kernel_w = r->kernel,
+                                .stride_h = r->stride,
+                                .stride_w = r->stride,
+                                .pad_top = pad,
+                                .pad_left = pad};
 }
 
 static void describe(const row *r, int batch, bool training, lur_op_desc *d) {
@@ -124,7 +136,8 @@ static void describe(const row *r, int batch, bool training, lur_op_desc *d) {
       d->w[d->nw++] = (lur_operand){LUR_F32, {4, {r->kernel, r->kernel, r->ci, 1}}};
       break;
     case LUR_OP_BATCHNORM:
-      d->u.batchnorm = (lur_batchnorm_desc){1e-3, 0.99, true, true, true, (r->flags & RELU) != 0};
+      d->u.batchnorm = (lur_batchnorm_desc){.epsilon = 1e-3, .momentum = 0.99, .batch = true, .has_gamma = true,
+                                            .has_beta = true, .relu = (r->flags & RELU) != 0};
       for (d->nw = 0; d->nw < 4; d->nw++) d->w[d->nw] = vector(r->ci);
       break;
     case LUR_OP_POOL: describe_window(r, batch, d); break;
@@ -150,7 +163,8 @@ static float *filled(lur_device *device, size_t bytes) {
   if (lur_device_alloc(device, bytes + 64, &memory) != LUR_OK) stop("alloc");
   float *host = malloc(bytes + 64);
   if (!host) stop("malloc");
-  for (size_t i = 0; i < (bytes + 64) / sizeof *host; i++) host[i] = (float)((i * 2654435761u >> 16) % 1000) * 0.002f - 0.9f;
+  for (size_t i = 0; i < (bytes + 64) / sizeof *host; i++)
+    host[i] = (float)((i * 2654435761u >> 16) % 1000) * 0.002f - 0.9f;
   if (lur_device_copy(device, memory, host, bytes + 64, LUR_COPY_TO_DEVICE) != LUR_OK) stop("copy");
   free(host);
   return memory;
@@ -195,7 +209,8 @@ static result measure(lur_device *device, const row *r, int batch, bool training
   }
   args.y = owned[n++] = filled(device, bytes_of(&d.y));
   out.bytes += (double)bytes_of(&d.y);
-  args.scratch = owned[n++] = filled(device, op.forward_scratch > op.backward_scratch ? op.forward_scratch : op.backward_scratch);
+  args.scratch = owned[n++] =
+      filled(device, op.forward_scratch > op.backward_scratch ? op.forward_scratch : op.backward_scratch);
   args.saved = owned[n++] = filled(device, op.saved_bytes);
   args.version = training ? 0 : 1; /* weights stay the same at inference only */
   out.flops = lur_op_flops(&d);
@@ -211,8 +226,9 @@ static result measure(lur_device *device, const row *r, int batch, bool training
 }
 
 static void print_row(const row *r, const result *m, bool training) {
-  printf("%-17s %4d %4d>%-4d k%d s%d%s%s x%-2d %-9s %8.3f", lur_op_kind_name(r->kind), r->extent, r->ci, r->co, r->kernel, r->stride,
-         r->flags & RELU ? " relu" : "     ", r->flags & RESIDUAL ? " res" : "    ", r->count, training ? "training" : "inference", m->forward * 1e3);
+  printf("%-17s %4d %4d>%-4d k%d s%d%s%s x%-2d %-9s %8.3f", lur_op_kind_name(r->kind), r->extent, r->ci, r->co,
+         r->kernel, r->stride, r->flags & RELU ? " relu" : "     ", r->flags & RESIDUAL ? " res" : "    ", r->count,
+         training ? "training" : "inference", m->forward * 1e3);
   if (training) printf(" %8.3f", m->backward * 1e3);
   else printf("         ");
   if (m->flops > 0) printf("  %6.1f GFLOP/s", m->flops / m->forward * 1e-9);
@@ -249,7 +265,8 @@ int main(int argc, char **argv) {
   printf("\n%-17s %10s %10s %10s   ms of a batch of %d\n", "", "inference", "forward", "backward", batch);
   for (int k = 0; k < LUR_OP_COUNT; k++)
     if (by_kind[k][1] > 0)
-      printf("%-17s %10.1f %10.1f %10.1f\n", lur_op_kind_name((lur_op_kind)k), by_kind[k][0] * 1e3, by_kind[k][1] * 1e3, by_kind[k][2] * 1e3);
+      printf("%-17s %10.1f %10.1f %10.1f\n", lur_op_kind_name((lur_op_kind)k), by_kind[k][0] * 1e3, by_kind[k][1] * 1e3,
+             by_kind[k][2] * 1e3);
   printf("%-17s %10.1f %10.1f %10.1f\n", "all", inference * 1e3, forward * 1e3, backward * 1e3);
   printf("inference %.2f images/s, training %.2f images/s\n", batch / inference, batch / (forward + backward));
   lur_device_close(device);

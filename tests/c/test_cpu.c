@@ -31,7 +31,8 @@ static lur_op_desc conv_desc(int kernel, bool gradients) {
   d.x[0] = operand(PICTURES, EXTENT, EXTENT, IN);
   d.w[0] = operand(kernel, kernel, IN, OUT);
   d.y = operand(PICTURES, EXTENT, EXTENT, OUT);
-  d.u.conv = (lur_conv_desc){kernel, kernel, 1, 1, pad, pad, false, false};
+  d.u.conv = (lur_conv_desc){
+      .kernel_h = kernel, .kernel_w = kernel, .stride_h = 1, .stride_w = 1, .pad_top = pad, .pad_left = pad};
   d.want_dx = d.want_dw = gradients ? 1u : 0;
   return d;
 }
@@ -115,7 +116,8 @@ static lur_op_desc batchnorm_desc(void) {
   lur_op_desc d = {.kind = LUR_OP_BATCHNORM, .name = "norm", .nx = 1, .nw = 4, .want_dx = 1, .want_dw = 3};
   d.x[0] = d.y = operand(PICTURES, EXTENT, EXTENT, IN);
   for (int i = 0; i < 4; i++) d.w[i] = (lur_operand){LUR_F32, {1, {IN}}};
-  d.u.batchnorm = (lur_batchnorm_desc){1e-3, 0.99, true, true, true, true};
+  d.u.batchnorm = (lur_batchnorm_desc){
+      .epsilon = 1e-3, .momentum = 0.99, .batch = true, .has_gamma = true, .has_beta = true, .relu = true};
   return d;
 }
 
@@ -123,7 +125,8 @@ int main(void) {
   if (!CHECK_OK(lur_device_open("cpu", &device))) return 1;
   follow_version(1);
   follow_version(3);
-  lur_op_desc pointwise = conv_desc(1, true), conv = conv_desc(3, true), depthwise = depthwise_desc(), norm = batchnorm_desc();
+  lur_op_desc pointwise = conv_desc(1, true), conv = conv_desc(3, true), depthwise = depthwise_desc(),
+              norm = batchnorm_desc();
   equal_bits(&pointwise);
   equal_bits(&conv);
   equal_bits(&depthwise);

@@ -1,6 +1,7 @@
 /* elementwise.h - bodies of the loops over single elements and over rows of them. Compiled by loops_*.c only.
  *
- * `in` and `out` may be the same buffer in every loop here (but for the sums): each element is read before it is written. */
+ * `in` and `out` may be the same buffer in every loop here (but for the sums): each element is read before it is
+ * written. */
 #include <math.h>
 
 /* ---- activations ---- */
@@ -41,7 +42,8 @@ static void activate(lur_activation function, const float *x, float *y, int64_t 
   } while (0)
 
 /* Slopes come from y, but for square, abs and log, whose v is x. */
-static void activate_back(lur_activation function, const float *v, const float *dy, float *dx, bool add, int64_t count) {
+static void activate_back(lur_activation function, const float *v, const float *dy, float *dx, bool add,
+                          int64_t count) {
 #define SLOPE(expression)                                                                   \
   for (int64_t i = 0; i < count; i++) dx[i] = (add ? dx[i] : 0.0f) + dy[i] * (expression);  \
   break
