@@ -55,7 +55,7 @@ static lur_status set_weights(const lur_run *run, const lur_plan_op *op, lur_arg
                       lur_device_name(run->options.device));
     }
     args->w[i] = lur_tensor_address(value);
-    args->version += op->layer->weights[op->weights[i]].version;
+    args->version += lur_weight_version(&op->layer->weights[op->weights[i]]);
   }
   return LUR_OK;
 }

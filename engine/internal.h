@@ -38,6 +38,7 @@ typedef struct lur_storage {
   void *memory;
   size_t bytes;
   void (*free_memory)(void *memory, size_t bytes); /* NULL: the device's */
+  uint64_t writes; /* calls that wrote through a tensor: set, fill, copy, draws */
 } lur_storage;
 
 struct lur_tensor {
@@ -66,7 +67,7 @@ typedef struct lur_weight {
   bool decays;       /* weight decay applies: kernels yes, biases and batch norm no */
   lur_init init;
   double fan_in, fan_out, scale; /* scale: deviation of LUR_INIT_NORMAL */
-  uint64_t version;  /* grows with every change of value; folded copies compare it */
+  uint64_t version;  /* grows with every change of value by the engine; see lur_weight_version */
 } lur_weight;
 
 struct lur_layer {
@@ -111,6 +112,9 @@ lur_status lur_layer_add_weight(lur_layer *layer, int index, const char *name, c
 extern const char *const lur_init_names[]; /* of lur_init, in its order, NULL-terminated */
 /* init.c: draws the value for (context seed, layer name, weight name), on the device where it is; makes it when there is none. */
 lur_status lur_weight_draw(const lur_layer *layer, lur_weight *weight);
+/* Grows with every change of the weight's value, by training or by writing into its tensor: what was made of the weight
+   (folded, packed) is stale when it has moved. Writes through lur_tensor_data are not seen. */
+uint64_t lur_weight_version(const lur_weight *weight);
 /* Moves a weight to a device (a no-op when it is there). */
 lur_status lur_weight_to(lur_weight *weight, lur_device *device);
 /* One setting per option of the layer, for saving; returns the number. */

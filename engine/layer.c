@@ -245,9 +245,12 @@ lur_status lur_layer_reset(lur_layer *layer) {
   return LUR_OK;
 }
 
+uint64_t lur_weight_version(const lur_weight *weight) { return weight->version + weight->value->storage->writes; }
+
 lur_status lur_weight_to(lur_weight *weight, lur_device *device) {
   lur_tensor *there;
   LUR_TRY(lur_tensor_to(weight->value, device, &there));
+  if (there != weight->value) weight->version += weight->value->storage->writes; /* the new tensor counts from 0 */
   lur_tensor_release(weight->value);
   weight->value = there;
   return LUR_OK;

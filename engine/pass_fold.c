@@ -23,8 +23,8 @@ void lur_folded_free(lur_folded *folded) {
 
 static uint64_t source_versions(const lur_folded *folded) {
   uint64_t sum = 1;
-  for (int i = 0; i < folded->conv->nweights; i++) sum += folded->conv->weights[i].version;
-  for (int i = 0; i < folded->norm->nweights; i++) sum += folded->norm->weights[i].version;
+  for (int i = 0; i < folded->conv->nweights; i++) sum += lur_weight_version(&folded->conv->weights[i]);
+  for (int i = 0; i < folded->norm->nweights; i++) sum += lur_weight_version(&folded->norm->weights[i]);
   return sum;
 }
 

@@ -116,6 +116,7 @@ lur_status lur_tensor_copy(lur_tensor *dst, lur_tensor *src) {
     return lur_fail(LUR_ETYPE, "copy: %s into %s (equal dtypes expected; cast first)", lur_dtype_name(src->dtype),
                     lur_dtype_name(dst->dtype));
   }
+  dst->storage->writes++;
   return lur_memory_copy(dst->storage->device, lur_tensor_address(dst), src->storage->device, lur_tensor_address(src),
                          lur_tensor_bytes(src));
 }
@@ -208,6 +209,7 @@ lur_status lur_tensor_set(lur_tensor *tensor, int64_t index, double value) {
   double bits = 0;
   LUR_TRY(element(tensor, index, &address, &host));
   store_block(&bits, &value, tensor->dtype, 0, 1);
+  tensor->storage->writes++;
   return lur_memory_copy(tensor->storage->device, address, host, &bits, lur_dtype_size(tensor->dtype));
 }
 
@@ -219,6 +221,7 @@ lur_status lur_tensor_fill(lur_tensor *tensor, double value) {
   store_block(stored, block, tensor->dtype, 0, BLOCK);
   lur_device *host;
   LUR_TRY(lur_context_device(tensor->storage->context, "cpu", &host));
+  tensor->storage->writes++;
   for (int64_t first = 0; first < count; first += BLOCK) {
     size_t n = count - first < BLOCK ? (size_t)(count - first) : BLOCK;
     LUR_TRY(lur_memory_copy(tensor->storage->device, (char *)lur_tensor_address(tensor) + (size_t)first * size, host,

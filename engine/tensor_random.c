@@ -52,6 +52,7 @@ static lur_status draw(const char *what, draw_fn *fn, lur_tensor *tensor, double
   lur_status status = host == tensor ? LUR_OK : lur_tensor_copy(tensor, host);
   if (host != tensor) lur_tensor_release(host);
   if (status == LUR_OK) context->draws++;
+  tensor->storage->writes++;
   return status;
 }
 

@@ -277,6 +277,36 @@ static void test_errors(void) {
   lur_context_release(context);
 }
 
+/* Weights that are folded or packed follow what is written into their tensors. */
+static void test_written_weights(void) {
+  lur_context *context = NULL;
+  lur_run *run = NULL;
+  fixture f;
+  lur_results before = {0}, after = {0}, again = {0};
+  CHECK_OK(lur_context_new(5, 1, &context));
+  lur_model *model = make_model(context);
+  lur_compile_options options = options_for(context, "cpu", NULL, both);
+  CHECK_OK(lur_model_compile(model, &options, &run));
+  make_batch(context, &f);
+  static const char *const layers[] = {"entry", "sep1_bn", "sep3"};
+  for (int i = 0; i < 3; i++) {
+    lur_tensor *weight = lur_layer_weight(lur_model_layer(model, lur_model_find(model, layers[i])), i == 2);
+    double old = 0;
+    CHECK_OK(lur_run_evaluate(run, &f.batch, &before));
+    CHECK_OK(lur_tensor_get(weight, 3, &old));
+    CHECK_OK(lur_tensor_set(weight, 3, old + 2));
+    CHECK_OK(lur_run_evaluate(run, &f.batch, &after));
+    CHECK(after.values[0] != before.values[0]);
+    CHECK_OK(lur_tensor_set(weight, 3, old));
+    CHECK_OK(lur_run_evaluate(run, &f.batch, &again));
+    CHECK(again.values[0] == before.values[0]);
+  }
+  drop_batch(&f);
+  lur_run_release(run);
+  lur_model_release(model);
+  lur_context_release(context);
+}
+
 /* Gradient of sum(outputs) for the image against central differences on ref. */
 static void test_input_gradient(void) {
   lur_context *context = NULL;
@@ -320,6 +350,7 @@ int main(int argc, char **argv) {
   test_definition();
   test_errors();
   test_curves();
+  test_written_weights();
   test_input_gradient();
   return check_report("test_model");
 }
