@@ -71,6 +71,22 @@ function logs_of.csv(history, outputs)
   return table.concat(lines, "\n") .. "\n"
 end
 
+--- A line for each picture that a loader could not read in its last epoch, and that is not in the set `named` yet;
+-- they are put into it. Loaders that are no data.loader have none.
+function logs_of.damage(loader, named)
+  local lines = {}
+  local ok, summary = pcall(function() return loader.summary end)
+  if not ok or type(summary) ~= "table" then return lines end
+  for _, entry in ipairs(summary) do
+    if not named[entry.path] then
+      named[entry.path] = true
+      lines[#lines + 1] = ("  could not be read, another of its class stands in: %s: %s"):format(entry.path,
+        entry.message)
+    end
+  end
+  return lines
+end
+
 --- Seconds as a person reads them: "8 s", "2:05", "1:02:03".
 function logs_of.duration(seconds)
   local s = math.floor(seconds + 0.5)

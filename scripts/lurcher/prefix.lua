@@ -143,6 +143,7 @@ function prefix:load(options)
     local seconds = lurcher.time() - started
     tick:finish(("computed '%s' once for %d pictures: %.1f MB in %s, %s"):format(self.layer, done,
       self:bytes(done) / 2 ^ 20, logs_of.duration(seconds), ticker.rate(done, seconds)))
+    for _, line in ipairs(logs_of.damage(loader, {})) do tick:finish(line) end
   end
   return setmetatable({ features = features, class = class, size = done }, loaded)
 end

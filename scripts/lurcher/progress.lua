@@ -67,20 +67,6 @@ function progress:on_batch_end(step, logs, state)
   if self.ticker:is_due() then self.ticker:show(self:running(step, logs, state)) end
 end
 
---- Names the pictures that could not be read, once each.
-function progress:damaged(state)
-  local ok, summary = pcall(function() return state.loader.summary end)
-  if not ok or type(summary) ~= "table" then return end
-  for _, entry in ipairs(summary) do
-    local text = tostring(entry)
-    if type(entry) == "table" then text = ("%s: %s"):format(entry.path or "?", entry.message or "damaged") end
-    if not self.named[text] then
-      self.named[text] = true
-      self.ticker:finish("  skipped " .. text)
-    end
-  end
-end
-
 function progress:on_epoch_done(epoch, logs, state)
   local now = lurcher.time()
   local line = { self.head:format(epoch + 1, state.epochs), logs_text(logs, state.model and state.model.outputs),
@@ -90,7 +76,7 @@ function progress:on_epoch_done(epoch, logs, state)
     line[#line + 1] = "ETA " .. logs_of.duration((now - self.started) / (epoch + 1 - self.first) * left)
   end
   self.ticker:finish(table.concat(line, "  "))
-  self:damaged(state)
+  for _, line_of_damage in ipairs(logs_of.damage(state.loader, self.named)) do self.ticker:finish(line_of_damage) end
 end
 
 function progress:on_train_end(state)

@@ -90,7 +90,7 @@ test("single_model: resumed after two of four epochs it ends with the same bits"
   complains(2, { "is no run folder" }, "single_model --resume nowhere")
 end)
 
-test("single_model: Ctrl-C leaves a checkpoint, in the middle of an epoch too, that goes on to the same bits", function()
+test("single_model: Ctrl-C leaves a checkpoint that goes on to the same bits, mid-epoch too", function()
   local options = ("single_model --data pictures %s --epochs 6 --patience 0 --lr 0.002 --out"):format(small)
   local started = lurcher.time()
   succeeds("%s undisturbed", options)
@@ -138,6 +138,18 @@ test("single_model_test: a damaged picture is named and left out", function()
   assert(lurcher.write_file(broken .. "/001.jpg", whole:sub(1, #whole // 2)))
   local output = succeeds "single_model_test --model first --data broken --out broken.txt"
   assert(output:find("broken/drop_broad/001.jpg", 1, true) and output:find("(11 pictures)", 1, true), output)
+end)
+
+test("single_model: a truncated picture is named once and training goes on", function()
+  local path = pictures .. "/train/drop_broad/001.jpg"
+  local whole = read(path)
+  assert(lurcher.write_file(path, whole:sub(1, #whole // 2)))
+  for run, more in pairs{ cut_whole = "", cut_frozen = "--weights first/model.safetensors" } do
+    local output = succeeds("single_model --data pictures %s %s --epochs 2 --out %s", small, more, run)
+    local _, times = output:gsub("another of its class stands in: pictures/train/drop_broad/001.jpg", "")
+    assert(times == 1, output)
+  end
+  assert(lurcher.write_file(path, whole))
 end)
 
 test("features: one JSON object a picture, or a matrix of a folder", function()
