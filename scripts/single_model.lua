@@ -58,6 +58,17 @@ end
 --- What --freeze says: "all", "none" or a layer's name.
 local function frozen_part(o) return o.freeze or (o.weights and "all" or "none") end
 
+--- Raises where a frozen layer did not get its weights: it would never learn any.
+local function check_frozen(model, report, o)
+  for line in report.text:gmatch "[^\n]+" do
+    local name, trouble = line:match "^([^:]+): (.*)$"
+    if name and model:index(name) and not model:layer(name).trainable then
+      error(("layer '%s' is frozen, but '%s' does not give its weights (%s): cut before it with --feature-layer, "
+        .. "or let it learn with --freeze"):format(name, o.weights, trouble), 0)
+    end
+  end
+end
+
 --- Trunk and head. Returns the model and the text of the weights' load report, if any.
 local function build(o, classes)
   local trunk, report = xception{ size = o.size, width = o.width, middle = o.middle, top = false, pooling = "avg",
@@ -67,6 +78,7 @@ local function build(o, classes)
   local model = nn.model(nn.dense{ classes, activation = "softmax", name = "predictions" }(x))
   local freeze = frozen_part(o)
   if freeze == "all" then trunk:freeze() elseif freeze ~= "none" then model:freeze{ to = freeze } end
+  if report then check_frozen(model, report, o) end
   return model, report
 end
 
