@@ -10,7 +10,7 @@
  *   return 1;
  *
  * No C memory may be held across a call that can raise unless a userdata holds it.
- * To add a class: a static const lur_class, lur_class_register in its module's open function, a section in api.lua. */
+ * To add a class: a static const lur_class, lur_class_register in its module's open function, a section in api/ */
 #ifndef LUR_HANDLE_H
 #define LUR_HANDLE_H
 

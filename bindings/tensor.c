@@ -1,6 +1,6 @@
 /* tensor.c - lurcher.tensor: arithmetic, reductions, indexing. How tensors are made stands in tensor_new.c, how they
  * look in tensor_print.c. Nothing is computed here: to add an operation, add it to the engine and a row here and in
- * api.lua. */
+ * api/. */
 #include <math.h>
 #include <string.h>
 

@@ -1,9 +1,22 @@
---- Holds bindings/api.lua against what is registered: every name in both, none in one alone.
+--- Holds bindings/api/ against what is registered: every name in both, none in one alone.
 local harness = require "harness"
 local lurcher = require "lurcher"
 local test = harness.test
 
 local modules = { "nn", "data", "optim", "image", "json" }
+local files = { "lurcher", "nn", "data" } -- in bindings/api/
+
+local function path_of(name) return ("%s/bindings/api/%s.lua"):format(harness.root, name) end
+
+--- The text of all annotations.
+local function annotations()
+  local texts = {}
+  for i, name in ipairs(files) do
+    local file <close> = assert(io.open(path_of(name)))
+    texts[i] = file:read "a"
+  end
+  return table.concat(texts)
+end
 
 --- Set of "class.name" that the annotations list. A class without a `local x = {}` after it describes a table of
 -- options and is passed over.
@@ -15,7 +28,7 @@ local function annotated()
     for field in pairs(fields) do names[class .. "." .. field] = true end
     class, fields = nil, {}
   end
-  for line in io.lines(harness.root .. "/bindings/api.lua") do
+  for line in annotations():gmatch "[^\n]+" do
     local named = line:match "^%-%-%-@class ([%w_.]+)"
     if named then class, fields = named, {} end
     local field = line:match "^%-%-%-@field ([%w_]+)"
@@ -62,24 +75,26 @@ end
 
 test("what is registered is annotated", function()
   local undocumented = missing(annotated(), registered())
-  assert(undocumented == "", undocumented .. ": not in bindings/api.lua")
+  assert(undocumented == "", undocumented .. ": not in bindings/api")
 end)
 
 test("what is annotated is registered", function()
   local absent = missing(registered(), annotated())
-  assert(absent == "", absent .. ": in bindings/api.lua, but not registered")
+  assert(absent == "", absent .. ": in bindings/api, but not registered")
 end)
 
 test("nothing is annotated twice", function()
   local seen = {}
-  for line in io.lines(harness.root .. "/bindings/api.lua") do
+  for line in annotations():gmatch "[^\n]+" do
     local name = line:match "^function [^(]+" or line:match "^%-%-%-@class [%w_.]+"
     assert(not (name and seen[name]), name)
     if name then seen[name] = true end
   end
 end)
 
-test("annotations are Lua", function() assert(loadfile(harness.root .. "/bindings/api.lua")) end)
+test("annotations are Lua", function()
+  for _, name in ipairs(files) do assert(loadfile(path_of(name))) end
+end)
 
 test("modules are there for require", function()
   for _, module in ipairs(modules) do assert(require("lurcher." .. module) == lurcher[module]) end
@@ -97,8 +112,7 @@ local function holds_options(text, name, options)
 end
 
 test("every option of layers and augmentation is annotated with its help", function()
-  local file <close> = assert(io.open(harness.root .. "/bindings/api.lua"))
-  local text = file:read "a"
+  local text = annotations()
   for _, kind in ipairs(lurcher.nn.kinds()) do
     if kind ~= "input" and kind ~= "index" then holds_options(text, "nn." .. kind, (lurcher.nn.options(kind))) end
   end

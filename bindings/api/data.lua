@@ -1,0 +1,243 @@
+---@meta
+-- data.lua - annotations of datasets, loaders, augmentation and pictures; see lurcher.lua.
+
+---@type lurcher
+local lurcher = require "lurcher"
+
+-- ---- data ----
+
+---Datasets and loaders. Pictures and classes count from 1 here; class and index tensors of batches hold ids from 0.
+---@class lurcher.data
+lurcher.data = {}
+local data = lurcher.data
+---Class folders: classes are the subdirectories in byte-wise order ("10" before "2"), pictures are found recursively.
+---@param options string|{ [1]: string, classes?: string[], extensions?: string[] } the folder; `classes` fixes ids (another class found is an error); `extensions` without the dot, jpg jpeg png by default
+---@return lurcher.dataset? set
+---@return string? message, string? code "EIO": no such folder; "EFORMAT": no class folder, no picture, an unlisted class
+function data.folder(options) end
+---Pictures of one folder. `rule` finds the class in a file's name: "{class}_{}", "{class}_c{camera}s{}_{}"; other names in braces become columns. Without a rule there are no classes.
+---@param options string|{ [1]: string, rule?: string, classes?: string[], extensions?: string[] }
+---@return lurcher.dataset? set
+---@return string? message, string? code
+function data.flat(options) end
+---Pictures from a list or CSV file (a path first; `root` goes before relative paths, default the file's folder), or from a table: data.list{ { "a.jpg", "pug" }, "b.jpg" }.
+---@param options string|{ [1]: string, root?: string, separator?: string, header?: boolean, path_column?: string|integer, class_column?: string|integer, classes?: string[] } columns by name (with a header) or number; default 1 and, where there is one, 2
+---@return lurcher.dataset? set
+---@return string? message, string? code
+function data.list(options) end
+---Reads and decodes every picture: kinds "corrupt", "extension", "duplicate", "class-duplicate", "split-duplicate", "tiny", "imbalance".
+---@param options lurcher.dataset|{ [integer]: lurcher.dataset, tiny?: integer, imbalance?: number, workers?: integer } tiny: sides below 32; imbalance: a class 10 times smaller than the largest
+---@return { checked: integer, [integer]: { kind: string, text: string, set: integer, index: integer?, path: string?, name: string?, other_set: integer?, other: integer?, other_path: string? } } findings
+function data.audit(options) end
+---Batches of a dataset, made by worker threads ahead of time: `for batch in data.loader{ set, size = 299 }:epoch() do`.
+---A batch is a table: image (f32 n h w c), class and index (i32 n, from 0; -1: no class), or for another picture field F: F, F_class, F_index; with mixup or cutmix also target (f32 n classes), F_target;
+---further fields of the sampler (a list of whole numbers counts from 1 and becomes an i32 tensor from 0, fractions become f32); and what `targets` returns.
+---A damaged picture is replaced by another of its class and listed in loader.summary.
+---@param options lurcher.loader_options
+---@return lurcher.loader
+function data.loader(options) end
+---Changes of pictures, drawn anew each time a picture is loaded: one affine map and one resampling, then colours, in Keras's order and
+---meaning (era "2017": Keras 2.0.6's). With mixup or cutmix the batch has mixed targets. tostring prints what differs from the defaults. Options:
+--- - `rotate` (0): degrees either way
+--- - `height_shift` (0): share of the height either way
+--- - `width_shift` (0): share of the width either way
+--- - `shear` (0): degrees either way; radians in era 2017
+--- - `zoom` (0): rows and columns each by 1 - zoom to 1 + zoom
+--- - `zoom_min` (0): least zoom factor instead (0: by zoom)
+--- - `zoom_max` (0): largest zoom factor instead (0: by zoom)
+--- - `channel_shift` (0): added to channels, of 0..255, either way
+--- - `hflip` (false): mirror left and right, half of the time
+--- - `vflip` (false): mirror top and bottom, half of the time
+--- - `fill` (nearest): what lies outside the picture
+--- - `fill_value` (0): for fill = "constant"
+--- - `interpolation` (auto): auto: bilinear, nearest in era 2017
+--- - `era` (current): Keras 3's conventions, or Keras 2.0.6's
+--- - `crop` (0): random resized crop: least share of the area (0: none)
+--- - `crop_max` (1): its largest share
+--- - `crop_ratio` (1.3333333333333333): its aspect ratio, 1/r to r
+--- - `brightness` (0): factor 1 - b to 1 + b
+--- - `contrast` (0): factor 1 - c to 1 + c
+--- - `saturation` (0): factor 1 - s to 1 + s
+--- - `hue` (0): turns of the colour circle either way
+--- - `erase` (0): probability that a rectangle is erased
+--- - `erase_min` (0.02): its least share of the area
+--- - `erase_max` (0.33): its largest share
+--- - `erase_ratio` (3.3): its aspect ratio, 1/r to r
+--- - `erase_value` (127.5): what it is filled with
+--- - `erase_noise` (false): fill it with noise instead
+--- - `trivial` (false): TrivialAugment: one random change of fourteen
+--- - `mixup` (0): alpha of mixup over the batch (0: none)
+--- - `cutmix` (0): alpha of cutmix over the batch (0: none)
+--- - `prescale` (true): halve far too large pictures while decoding
+---@param options { rotate?: number, height_shift?: number, width_shift?: number, shear?: number, zoom?: number, zoom_min?: number, zoom_max?: number, channel_shift?: number, hflip?: boolean, vflip?: boolean, fill?: "nearest"|"constant"|"reflect"|"wrap", fill_value?: number, interpolation?: "auto"|"bilinear"|"nearest", era?: "current"|"2017", crop?: number, crop_max?: number, crop_ratio?: number, brightness?: number, contrast?: number, saturation?: number, hue?: number, erase?: number, erase_min?: number, erase_max?: number, erase_ratio?: number, erase_value?: number, erase_noise?: boolean, trivial?: boolean, mixup?: number, cutmix?: number, prescale?: boolean }
+---@return lurcher.augment
+function data.augment(options) end
+---@return { name: string, type: string, default: string, help: string }[] options of data.augment
+function data.augment_options() end
+---A generator whose numbers depend on (seed, stream) alone, for samplers.
+---@param seed? integer default: the context's
+---@param stream? integer default 0; use the epoch
+---@return lurcher.random
+function data.random(seed, stream) end
+---NumPy's legacy generator (MT19937), to repeat a Keras run draw for draw.
+---@param seed integer 0 to 2^32-1
+---@return lurcher.numpy_random
+function data.numpy_random(seed) end
+
+---@class lurcher.augment
+local augment = {}
+function augment:close() end
+
+---@class lurcher.loader_options
+---@field [1] lurcher.dataset
+---@field size integer|integer[] side, or { height, width }
+---@field sampler? function|table function(epoch, random) that returns an iterator of index tables ({ 3, 1, 2 } or { image = {...}, left = {...} }), or an object of lurcher.samplers; default: batches of the whole set
+---@field batch? integer default 64
+---@field shuffle? boolean default true
+---@field drop_last? boolean default false: a last short batch is given
+---@field images? string[] fields that are pictures; default { "image" }
+---@field targets? fun(batch: table): table fields to add
+---@field augment? lurcher.augment
+---@field preprocess? "tf"|"caffe"|"rescale"|"none" default "tf": x / 127.5 - 1
+---@field resize? "bilinear"|"nearest" as Pillow's; default "bilinear"
+---@field channels? integer 3, or 1 for grayscale
+---@field exif? boolean turn pictures as EXIF says; default false
+---@field max_pixels? integer larger pictures count as damaged; default 100 million
+---@field workers? integer threads; 0: none; default one a core
+---@field prefetch? integer batches ahead; default 4
+---@field seed? integer default: the context's
+---@field strict? boolean a damaged picture raises; default false
+---@field random? lurcher.numpy_random to draw from instead of the seed
+---@field device? lurcher.device|string where batches go
+
+---print(set) is a summary; #set is set.size.
+---@class lurcher.dataset
+---@field classes string[]
+---@field counts integer[] pictures of each class
+---@field columns string[] further columns, of data.flat
+---@field size integer
+local dataset = {}
+---@param i integer
+---@return string
+function dataset:path(i) end
+---@param i integer
+---@return string name relative to the folder: "pug/0a1b.jpg"
+function dataset:name(i) end
+---@param i integer
+---@return integer? class from 1; nil without one
+function dataset:class(i) end
+---@param i integer
+---@param column string
+---@return string
+function dataset:column(i, column) end
+---@return integer[][] lists of pictures, one a class
+function dataset:by_class() end
+---@return number[] weights that make every class count alike
+function dataset:class_weights() end
+---The given pictures in the given order, or those that a function(name, class, i) says true to; the same classes.
+---@param which integer[]|fun(name: string, class: string?, i: integer): boolean
+---@return lurcher.dataset
+function dataset:subset(which) end
+---Two parts: `share` (0.1) of each class chosen by seed (0), or those that `rule` says true to.
+---@param options { share?: number, seed?: integer, rule?: fun(name: string, class: string?, i: integer): boolean }
+---@return lurcher.dataset rest
+---@return lurcher.dataset chosen
+function dataset:split(options) end
+function dataset:close() end
+
+---#loader is the number of batches of an epoch, nil when only the sampler knows. `for batch in loader:epoch() do`, `for batch in loader() do`
+---and `for batch in loader do` run through one epoch; leaving the loop frees the workers (the last form: at the next epoch, or with the loader).
+---@class lurcher.loader
+---@field summary { epoch: integer, batches: integer, damaged: integer, [integer]: { index: integer, times: integer, fresh: boolean, path: string, name: string, message: string } }? of the epoch that ended last
+---@field set lurcher.dataset
+---@field batch integer
+---@field seed integer
+---@overload fun(): function
+local loader = {}
+---@param number? integer from 0; default: one more than the last
+---@param skip? integer batches drawn but not made: a place in the middle of an epoch
+---@return function iterator, nil, nil, table closing what a for loop takes
+function loader:epoch(number, skip) end
+---@return { epoch: integer, batch: integer } position for resume
+function loader:position() end
+---The next epoch begins there.
+---@param position { epoch: integer, batch: integer }
+---@return lurcher.loader self
+function loader:resume(position) end
+function loader:close() end
+
+---@class lurcher.random
+local random = {}
+---@return number in [0, 1)
+function random:unit() end
+---@param low number
+---@param high number excluded
+---@return number
+function random:uniform(low, high) end
+---@param n integer
+---@return integer from 1 to n
+function random:int(n) end
+---@param n integer
+---@return integer[] list 1 to n in random order
+function random:permutation(n) end
+---@param list table shuffled in place
+---@return table list
+function random:shuffle(list) end
+function random:close() end
+
+---@class lurcher.numpy_random
+local numpy_random = {}
+---@param seed integer
+---@return lurcher.numpy_random self
+function numpy_random:seed(seed) end
+---@param low? number default 0
+---@param high? number default 1
+---@return number
+function numpy_random:uniform(low, high) end
+---@param n integer
+---@return integer[] list 1 to n in NumPy's order
+function numpy_random:permutation(n) end
+function numpy_random:close() end
+
+-- ---- image ----
+
+---Pictures: u8 tensors of h x w x 3.
+---@class lurcher.image
+lurcher.image = {}
+local image = lurcher.image
+---JPEG or PNG, told by content.
+---@param path string
+---@param options? { exif?: boolean, max_pixels?: integer } exif: turn as EXIF says (false)
+---@return lurcher.tensor? picture
+---@return string? message, string? code
+function image.load(path, options) end
+---@param bytes string of a JPEG or PNG file
+---@param options? { exif?: boolean, max_pixels?: integer }
+---@return lurcher.tensor? picture
+---@return string? message, string? code
+function image.decode(bytes, options) end
+---By extension: .png, .jpg, .jpeg; atomic.
+---@param path string
+---@param picture lurcher.tensor u8, or f32 in 0..255, h w 3 or h w 1
+---@param options? { quality?: integer } of JPEG, 1 to 100; default 90
+---@return boolean? ok, string? message, string? code
+function image.save(path, picture, options) end
+---Bit-equal to Pillow's.
+---@param picture lurcher.tensor
+---@param height integer
+---@param width integer
+---@param filter? "bilinear"|"nearest" default "bilinear"
+---@return lurcher.tensor
+function image.resize(picture, height, width, filter) end
+---@param picture lurcher.tensor
+---@param top integer from 1
+---@param left integer from 1
+---@param height integer
+---@param width integer
+---@return lurcher.tensor copy
+function image.crop(picture, top, left, height, width) end
+---A batch as one picture. low and high: the values that are black and white, -1 and 1 by default ("tf"); u8 is taken as it is.
+---@param batch lurcher.tensor n h w 3 or n h w 1
+---@param options? { low?: number, high?: number, columns?: integer, labels?: string[] } columns: about as many as rows
+---@return lurcher.tensor picture
+function image.montage(batch, options) end
