@@ -41,15 +41,19 @@ static size_t operand_bytes(const lur_operand *operand) {
   return (size_t)lur_shape_count(&operand->shape) * lur_dtype_size(operand->dtype);
 }
 
-/* What was fused into the op: "+bn +relu". */
+/* What was fused into the op, before it and after it: "batchnorm+ relu+ +residual +relu". */
 static void put_fused(text *t, const lur_plan_op *op) {
   const lur_op_desc *d = &op->desc;
   bool conv = d->kind == LUR_OP_CONV2D || d->kind == LUR_OP_DEPTHWISE;
   bool relu = conv ? d->u.conv.relu : d->kind == LUR_OP_DENSE ? d->u.dense.relu : d->kind == LUR_OP_BATCHNORM ? d->u.batchnorm.relu
                    : d->kind == LUR_OP_BINARY && d->u.binary.relu;
+  const bool affine_in =
+      (d->kind == LUR_OP_DEPTHWISE && d->u.conv.affine_in) || (d->kind == LUR_OP_POOL && d->u.pool.affine_in);
+  if (affine_in) put(t, " batchnorm+");
   if (conv && d->u.conv.relu_in) put(t, " relu+");
   if (op->folded) put(t, " +batchnorm");
-  if (d->nx == 2 && (conv || d->kind == LUR_OP_DENSE || d->kind == LUR_OP_BATCHNORM)) put(t, " +residual");
+  if (d->nx == 2 && !affine_in && (conv || d->kind == LUR_OP_DENSE || d->kind == LUR_OP_BATCHNORM))
+    put(t, " +residual");
   if (relu) put(t, " +relu");
 }
 

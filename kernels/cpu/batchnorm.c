@@ -2,8 +2,9 @@
  *
  * Forward in training: one pass for the statistics, one that normalises, adds the residual and applies the ReLU.
  * Backward: one pass for the two sums of each channel, one for dx. The ReLU's mask is not kept: without a residual it
- * is worked out again from x, which backward reads anyway. saved: per channel mean, scale, shift and, scale without gamma,
- * the reciprocal deviation (floats). */
+ * is worked out again from x, which backward reads anyway. With affine_out only the first pass forward is left, and
+ * backward's sums come as dy, so that only dx is left there. saved: per channel mean, scale, shift and, scale without
+ * gamma, the reciprocal deviation (floats). */
 #include "kernels/cpu/cpu.h"
 
 #include <math.h>
@@ -30,28 +31,35 @@ static size_t sums_bytes(const norm_plan *p) {
 
 static size_t kept_bytes(const norm_plan *p) { return (sizeof(float) * KEPT * (size_t)p->c + 63) / 64 * 64; }
 
+static size_t k_bytes(const norm_plan *p) { return sizeof(float) * 3 * (size_t)p->c; }
+
 static lur_status plan(lur_op *op) {
   const lur_op_desc *d = &op->desc;
   const lur_batchnorm_desc *u = &d->u.batchnorm;
-  if (!lur_cpu_all_f32(op) || op->desc.u.batchnorm.affine_out) return lur_cpu_plan_parent(op);
+  if (!lur_cpu_all_f32(op)) return lur_cpu_plan_parent(op);
   norm_plan *p = calloc(1, sizeof *p);
   if (!p) return lur_fail(LUR_ENOMEM, "no memory for a plan");
   op->state = p;
   p->c = cpu_last(&d->x[0].shape);
   p->rows = lur_shape_count(&d->x[0].shape) / p->c;
   p->parts = cpu_parts(p->rows);
-  op->in_place = true;
+  op->in_place = !u->affine_out;
   op->forward_scratch = u->batch ? sums_bytes(p) : 0;
   if (!cpu_wants(op)) {
     op->forward_scratch += kept_bytes(p);
     return LUR_OK;
   }
   op->saved_bytes = kept_bytes(p);
+  if (u->affine_out) {
+    op->backward_x = u->batch && d->want_dx & 1u ? 1u : 0;
+    op->backward_scratch = k_bytes(p);
+    return LUR_OK;
+  }
   op->dx_in_place = true;
   op->backward_x = d->want_dw & 1u || (u->batch && d->want_dx & 1u) ? 1u : 0;
   p->gate_norm = u->relu && op->backward_x && d->nx == 1;
   op->backward_y = u->relu && !p->gate_norm;
-  op->backward_scratch = sums_bytes(p) + sizeof(float) * 3 * (size_t)p->c;
+  op->backward_scratch = sums_bytes(p) + k_bytes(p);
   return LUR_OK;
 }
 
@@ -97,7 +105,8 @@ static void prepare(lur_op *op, const lur_args *args, const double *sums, float 
       move(&moving_mean[i], mean, u->momentum);
       move(&moving_variance[i], variance, u->momentum);
     }
-    const double reciprocal = 1 / sqrt(variance + u->epsilon), scale = gamma ? (double)gamma[i] * reciprocal : reciprocal;
+    const double reciprocal = 1 / sqrt(variance + u->epsilon),
+                 scale = gamma ? (double)gamma[i] * reciprocal : reciprocal;
     const float rounded = (float)mean;
     kept[MEAN * c + i] = rounded;
     kept[SCALE * c + i] = (float)scale;
@@ -111,6 +120,17 @@ static lur_norm norm_of(const norm_plan *p, const float *kept) {
   return (lur_norm){kept + MEAN * p->c, kept + SCALE * p->c, kept + SHIFT * p->c};
 }
 
+/* y: scale, then shift. With the rounded scale: x * scale + shift is beta at the mean. */
+static void put_affine(const lur_op *op, const lur_args *args, const float *kept) {
+  const norm_plan *p = op->state;
+  float *y = args->y;
+  for (int64_t i = 0; i < p->c; i++) {
+    const double scale = (double)kept[SCALE * p->c + i];
+    y[i] = (float)scale;
+    y[p->c + i] = (float)((double)kept[SHIFT * p->c + i] - (double)kept[MEAN * p->c + i] * scale);
+  }
+}
+
 static lur_status forward(lur_op *op, const lur_args *args) {
   const norm_plan *p = op->state;
   const lur_batchnorm_desc *u = &op->desc.u.batchnorm;
@@ -120,12 +140,17 @@ static lur_status forward(lur_op *op, const lur_args *args) {
   double *sums = (double *)((char *)args->scratch + (op->saved_bytes ? 0 : kept_bytes(p)));
   if (u->batch) batch_sums(op, x, sums);
   prepare(op, args, sums, kept);
+  if (u->affine_out) {
+    put_affine(op, args, kept);
+    return LUR_OK;
+  }
   const lur_norm norm = norm_of(p, kept);
 #pragma omp parallel for schedule(static, 1)
   for (int part = 0; part < p->parts; part++) {
     const int64_t begin = cpu_part_start(p->rows, p->parts, part), end = cpu_part_start(p->rows, p->parts, part + 1);
     const int64_t at = begin * p->c;
-    loops->norm_forward(&norm, x + at, residual ? residual + at : NULL, u->relu, (float *)args->y + at, end - begin, p->c);
+    loops->norm_forward(&norm, x + at, residual ? residual + at : NULL, u->relu, (float *)args->y + at, end - begin,
+                        p->c);
   }
   return LUR_OK;
 }
@@ -146,6 +171,22 @@ static void gradient_sums(lur_op *op, const lur_args *args, const lur_norm *norm
   }
 }
 
+/* The two sums of channel i: of g, and of g * (x - mean). */
+typedef struct channel_sums {
+  double plain, scaled;
+} channel_sums;
+
+/* sums: of all parts; NULL: not worked out. */
+static channel_sums sums_of(const lur_op *op, const lur_args *args, const double *sums, const float *kept, int64_t i) {
+  const norm_plan *p = op->state;
+  if (op->desc.u.batchnorm.affine_out) {
+    const float *dscale = args->dy, *dshift = dscale + p->c; /* sums of g * x and of g */
+    const double plain = (double)dshift[i];
+    return (channel_sums){plain, (double)dscale[i] - (double)kept[MEAN * p->c + i] * plain};
+  }
+  return sums ? (channel_sums){total(p, sums, i), total(p, sums, p->c + i)} : (channel_sums){0, 0};
+}
+
 /* Adds dgamma and dbeta, and fills k: dx = g * k0 + (x - mean) * k1 + k2. */
 static void channel_gradients(lur_op *op, const lur_args *args, const double *sums, const float *kept, float *k) {
   const norm_plan *p = op->state;
@@ -153,14 +194,14 @@ static void channel_gradients(lur_op *op, const lur_args *args, const double *su
   float *dgamma = d->want_dw & 1u ? args->dw[0] : NULL, *dbeta = d->want_dw & 2u ? args->dw[1] : NULL;
   const int64_t c = p->c;
   for (int64_t i = 0; i < c; i++) {
-    const double plain = sums ? total(p, sums, i) : 0, scaled = sums ? total(p, sums, c + i) : 0;
+    const channel_sums g = sums_of(op, args, sums, kept, i);
     const double r = (double)kept[RECIPROCAL * c + i], scale = (double)kept[SCALE * c + i];
-    if (dgamma) dgamma[i] = (float)((double)dgamma[i] + scaled * r);
-    if (dbeta) dbeta[i] = (float)((double)dbeta[i] + plain);
+    if (dgamma) dgamma[i] = (float)((double)dgamma[i] + g.scaled * r);
+    if (dbeta) dbeta[i] = (float)((double)dbeta[i] + g.plain);
     const bool batch = d->u.batchnorm.batch;
     k[i] = (float)scale;
-    k[c + i] = batch ? (float)(-scale * r * r * scaled / (double)p->rows) : 0.0f;
-    k[2 * c + i] = batch ? (float)(-scale * plain / (double)p->rows) : 0.0f;
+    k[c + i] = batch ? (float)(-scale * r * r * g.scaled / (double)p->rows) : 0.0f;
+    k[2 * c + i] = batch ? (float)(-scale * g.plain / (double)p->rows) : 0.0f;
   }
 }
 
@@ -180,10 +221,32 @@ static void input_gradients(lur_op *op, const lur_args *args, const lur_norm *no
   }
 }
 
+/* What goes to x through mean and variance; the readers of the affine gave the rest. */
+static void statistics_gradients(lur_op *op, const lur_args *args, const float *kept, const float *k) {
+  const norm_plan *p = op->state;
+  const lur_loops *loops = cpu_loops(op);
+  const bool batch = op->desc.u.batchnorm.batch, add = args->dx_add & 1u;
+  float *dx = args->dx[0];
+  if (!batch && !add) memset(dx, 0, sizeof *dx * (size_t)(p->rows * p->c));
+  if (!batch) return;
+  const float *x = args->x[0];
+#pragma omp parallel for schedule(static, 1)
+  for (int part = 0; part < p->parts; part++) {
+    const int64_t begin = cpu_part_start(p->rows, p->parts, part), end = cpu_part_start(p->rows, p->parts, part + 1);
+    const int64_t at = begin * p->c;
+    loops->norm_back_statistics(kept + MEAN * p->c, k, x + at, dx + at, add, end - begin, p->c);
+  }
+}
+
 static lur_status backward(lur_op *op, const lur_args *args) {
   const norm_plan *p = op->state;
   const lur_op_desc *d = &op->desc;
   const float *kept = args->saved;
+  if (d->u.batchnorm.affine_out) {
+    channel_gradients(op, args, NULL, kept, args->scratch);
+    if (d->want_dx & 1u) statistics_gradients(op, args, kept, args->scratch);
+    return LUR_OK;
+  }
   const lur_norm norm = norm_of(p, kept);
   double *sums = args->scratch;
   float *k = (float *)((char *)args->scratch + sums_bytes(p));

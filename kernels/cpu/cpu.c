@@ -94,6 +94,14 @@ void lur_cpu_mask(const lur_loops *loops, const float *y, const float *dy, float
     loops->mask(y + b * CPU_BLOCK, dy + b * CPU_BLOCK, out + b * CPU_BLOCK, cpu_block_size(count, b));
 }
 
+void lur_cpu_put_sums(const double *sums, int parts, int64_t width, float *to, int64_t count, bool add) {
+  for (int64_t i = 0; i < count; i++) {
+    double sum = 0;
+    for (int part = 0; part < parts; part++) sum += sums[part * width + i];
+    to[i] = (float)(add ? (double)to[i] + sum : sum);
+  }
+}
+
 size_t lur_cpu_columns_scratch(int parts, int64_t c) {
   return (size_t)parts * (size_t)c * (sizeof(double) + sizeof(float));
 }
@@ -108,17 +116,14 @@ void lur_cpu_columns(const lur_loops *loops, int parts, const float *dy, int64_t
     memset(sums + p * c, 0, sizeof *sums * (size_t)c);
     loops->column_sums(dy + begin * c, end - begin, c, work + p * c, sums + p * c);
   }
-  for (int64_t i = 0; i < c; i++) {
-    double sum = 0;
-    for (int p = 0; p < parts; p++) sum += sums[p * c + i];
-    db[i] = (float)((double)db[i] + sum);
-  }
+  lur_cpu_put_sums(sums, parts, c, db, c, true);
 }
 
 const lur_backend lur_cpu_backend = {
     .name = "cpu",
     .parent = &lur_ref_backend,
     .host_memory = true,
+    .affine = true,
     .open = cpu_open,
     .close = cpu_close,
     .alloc = cpu_alloc, /* ref's free serves it */

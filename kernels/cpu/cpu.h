@@ -46,6 +46,16 @@ static inline int cpu_parts(int64_t items) {
 /* Where part `i` of `parts` starts among `items`. */
 static inline int64_t cpu_part_start(int64_t items, int parts, int i) { return items * i / parts; }
 
+/* Rows begin..end of all pictures' rows, cut where a picture ends: *picture, and rows *y0..*y1 of it. Gives the next
+ * begin. */
+static inline int64_t cpu_rows_of_picture(int64_t begin, int64_t end, int64_t height, int64_t *picture, int64_t *y0,
+                                          int64_t *y1) {
+  *picture = begin / height;
+  *y0 = begin % height;
+  *y1 = cpu_min(height, *y0 + end - begin);
+  return begin + *y1 - *y0;
+}
+
 /* Number of CPU_BLOCK pieces of count elements: loops over them are `omp parallel for`. */
 static inline int64_t cpu_blocks(int64_t count) { return (count + CPU_BLOCK - 1) / CPU_BLOCK; }
 static inline int64_t cpu_block_size(int64_t count, int64_t block) { return cpu_min(CPU_BLOCK, count - block * CPU_BLOCK); }
@@ -54,6 +64,9 @@ static inline int64_t cpu_block_size(int64_t count, int64_t block) { return cpu_
 void lur_cpu_put(const lur_loops *loops, float *dst, const float *src, int64_t count, bool add);
 /* out = dy where y > 0, else 0. */
 void lur_cpu_mask(const lur_loops *loops, const float *y, const float *dy, float *out, int64_t count);
+
+/* to[i] = or += the sum of sums[part * width + i] over the parts, for i < count. */
+void lur_cpu_put_sums(const double *sums, int parts, int64_t width, float *to, int64_t count, bool add);
 
 /* db[i] += sum over rows of dy[r, i], with lur_cpu_columns_scratch(parts, c) bytes of scratch. */
 size_t lur_cpu_columns_scratch(int parts, int64_t c);

@@ -1,7 +1,7 @@
 /* depthwise.c - depthwise_conv2d on our own loops (kernels/cpu/loops/depthwise.h). Definition: kernels/ref/depthwise.c.
  *
  * It works in memory order: rows of all pictures are cut into as many parts as there are threads, and one walk gives
- * both gradients. Each part sums dw for itself in double; the parts are added in order. */
+ * all gradients. Each part sums dw and the affine's gradients for itself in double; the parts are added in order. */
 #include "kernels/cpu/cpu.h"
 
 #include <stdlib.h>
@@ -19,22 +19,31 @@ static void release(lur_op *op) {
   op->state = NULL;
 }
 
-static size_t sums_count(const lur_window_shape *s) { return (size_t)(s->kh * s->kw) * (size_t)s->c; }
+static int64_t taps_count(const lur_window_shape *s) { return (int64_t)s->kh * s->kw * s->c; }
+
+/* Sums of one part: dw, then under affine_in the gradients of scale and shift. */
+static int64_t sums_count(const lur_op *op) {
+  const depthwise *p = op->state;
+  return taps_count(&p->s) + (op->desc.u.conv.affine_in ? 2 * p->s.c : 0);
+}
+
+static bool wants_sums(const lur_op_desc *d) { return d->want_dw & 1u || d->want_dx & 2u; }
 
 static void plan_backward(lur_op *op, depthwise *p) {
   const lur_op_desc *d = &op->desc;
-  const bool mask = d->u.conv.relu_in && d->want_dx & 1u;
-  op->backward_x = d->want_dw & 1u || mask ? 1u : 0;
+  const bool gate = d->u.conv.relu_in && d->want_dx;
+  op->backward_x = wants_sums(d) || gate ? 1u : 0;
+  if (d->u.conv.affine_in && (d->want_dx || wants_sums(d))) op->backward_x |= 2u;
   op->backward_y = d->u.conv.relu;
   if (d->u.conv.relu) p->masked_bytes = (sizeof(float) * (size_t)lur_shape_count(&d->y.shape) + 63) / 64 * 64;
-  size_t rest = d->want_dw & 1u ? (sizeof(double) + sizeof(float)) * (size_t)p->parts * sums_count(&p->s) : 0;
+  size_t rest = wants_sums(d) ? (sizeof(double) + sizeof(float)) * (size_t)p->parts * (size_t)sums_count(op) : 0;
   size_t columns = d->want_dw & 2u ? lur_cpu_columns_scratch(p->column_parts, p->s.c) : 0;
   op->backward_scratch = p->masked_bytes + (rest > columns ? rest : columns);
 }
 
 static lur_status plan(lur_op *op) {
   const lur_op_desc *d = &op->desc;
-  if (!lur_cpu_all_f32(op) || d->u.conv.affine_in) return lur_cpu_plan_parent(op);
+  if (!lur_cpu_all_f32(op)) return lur_cpu_plan_parent(op);
   depthwise *p = calloc(1, sizeof *p);
   if (!p) return lur_fail(LUR_ENOMEM, "no memory for a plan");
   op->state = p;
@@ -49,20 +58,13 @@ static lur_status plan(lur_op *op) {
   return LUR_OK;
 }
 
-/* Rows begin..end of all pictures' rows, cut where a picture ends: *picture, and rows *y0..*y1 of it. Gives the next begin. */
-static int64_t rows_of_picture(int64_t begin, int64_t end, int64_t height, int64_t *picture, int64_t *y0, int64_t *y1) {
-  *picture = begin / height;
-  *y0 = begin % height;
-  *y1 = cpu_min(height, *y0 + end - begin);
-  return begin + *y1 - *y0;
-}
-
 static lur_status forward(lur_op *op, const lur_args *args) {
   const depthwise *p = op->state;
   const lur_loops *loops = cpu_loops(op);
   const lur_window_shape *s = &p->s;
   const bool relu_in = op->desc.u.conv.relu_in, relu = op->desc.u.conv.relu;
   const float *x = args->x[0], *w = args->w[0], *bias = op->desc.nw == 2 ? args->w[1] : NULL;
+  const float *affine = op->desc.u.conv.affine_in ? args->x[1] : NULL;
   float *y = args->y;
   const int64_t rows = p->n * s->oh;
   const int parts = cpu_parts(rows);
@@ -71,42 +73,43 @@ static lur_status forward(lur_op *op, const lur_args *args) {
     const int64_t end = cpu_part_start(rows, parts, part + 1);
     int64_t picture, y0, y1;
     for (int64_t r = cpu_part_start(rows, parts, part); r < end;) {
-      r = rows_of_picture(r, end, s->oh, &picture, &y0, &y1);
-      loops->depthwise(s, x + picture * s->ih * s->iw * s->c, relu_in, w, bias, relu, y + picture * s->oh * s->ow * s->c, y0, y1);
+      r = cpu_rows_of_picture(r, end, s->oh, &picture, &y0, &y1);
+      loops->depthwise(s, x + picture * s->ih * s->iw * s->c, affine, relu_in, w, bias, relu,
+                       y + picture * s->oh * s->ow * s->c, y0, y1);
     }
   }
   return LUR_OK;
 }
 
-static void add_sums(const depthwise *p, const double *sums, float *dw) {
-  const int64_t count = (int64_t)sums_count(&p->s);
-  for (int64_t i = 0; i < count; i++) {
-    double sum = 0;
-    for (int part = 0; part < p->parts; part++) sum += sums[part * count + i];
-    dw[i] = (float)((double)dw[i] + sum);
-  }
+/* What all parts share; a part sets x, dy and dx to its picture, and sums and work to its own. */
+static lur_depthwise_grads grads_of(const lur_op *op, const lur_args *args) {
+  const lur_conv_desc *u = &op->desc.u.conv;
+  return (lur_depthwise_grads){
+      .affine = u->affine_in ? args->x[1] : NULL, .w = args->w[0], .relu_in = u->relu_in, .add = args->dx_add & 1u};
 }
 
 static void backward_main(lur_op *op, const lur_args *args, const float *dy, double *sums) {
   const depthwise *p = op->state;
   const lur_loops *loops = cpu_loops(op);
   const lur_window_shape *s = &p->s;
-  const bool relu_in = op->desc.u.conv.relu_in, add = args->dx_add & 1u;
-  const float *x = op->backward_x ? args->x[0] : NULL, *w = args->w[0];
+  const float *x = op->backward_x & 1u ? args->x[0] : NULL;
   float *dx = op->desc.want_dx & 1u ? args->dx[0] : NULL;
-  const int64_t rows = p->n * s->ih, count = (int64_t)sums_count(s);
+  const int64_t rows = p->n * s->ih, count = sums_count(op);
 #pragma omp parallel for schedule(static, 1)
   for (int part = 0; part < p->parts; part++) {
     const int64_t end = cpu_part_start(rows, p->parts, part + 1);
     int64_t picture, y0, y1;
-    double *own = sums ? sums + part * count : NULL;
-    float *work = sums ? (float *)(sums + p->parts * count) + part * count : NULL;
-    if (own) memset(own, 0, sizeof *own * (size_t)count);
+    lur_depthwise_grads g = grads_of(op, args);
+    g.sums = sums ? sums + part * count : NULL;
+    g.work = sums ? (float *)(sums + p->parts * count) + part * count : NULL;
+    if (sums) memset(g.sums, 0, sizeof *g.sums * (size_t)count);
     for (int64_t r = cpu_part_start(rows, p->parts, part); r < end;) {
-      r = rows_of_picture(r, end, s->ih, &picture, &y0, &y1);
+      r = cpu_rows_of_picture(r, end, s->ih, &picture, &y0, &y1);
       const int64_t at = picture * s->ih * s->iw * s->c;
-      loops->depthwise_back(s, x ? x + at : NULL, relu_in, w, dy + picture * s->oh * s->ow * s->c, dx ? dx + at : NULL, add, work,
-                            own, y0, y1);
+      g.x = x ? x + at : NULL;
+      g.dy = dy + picture * s->oh * s->ow * s->c;
+      g.dx = dx ? dx + at : NULL;
+      loops->depthwise_back(s, &g, y0, y1);
     }
   }
 }
@@ -122,8 +125,11 @@ static lur_status backward(lur_op *op, const lur_args *args) {
     dy = args->scratch;
   }
   if (d->want_dw & 2u) lur_cpu_columns(loops, p->column_parts, dy, p->n * p->s.oh * p->s.ow, p->s.c, rest, args->dw[1]);
-  if (d->want_dx & 1u || d->want_dw & 1u) backward_main(op, args, dy, d->want_dw & 1u ? rest : NULL);
-  if (d->want_dw & 1u) add_sums(p, rest, args->dw[0]);
+  if (d->want_dx || wants_sums(d)) backward_main(op, args, dy, wants_sums(d) ? rest : NULL);
+  const double *sums = rest;
+  const int64_t width = sums_count(op), taps = taps_count(&p->s);
+  if (d->want_dw & 1u) lur_cpu_put_sums(sums, p->parts, width, args->dw[0], taps, true);
+  if (d->want_dx & 2u) lur_cpu_put_sums(sums + taps, p->parts, width, args->dx[1], 2 * p->s.c, args->dx_add & 2u);
   return LUR_OK;
 }
 

@@ -36,6 +36,8 @@ static const row rows[] = {
     {1, 9, 9, 728, 3, 3, 1, 1, 9, 9, 1, 1, AFFINE | RELU_IN},
     {2, 12, 13, 32, 3, 3, 1, 1, 10, 11, 0, 0, AFFINE | RELU_IN | RELU},
     {1, 3, 300, 5, 3, 3, 1, 1, 3, 300, 1, 1, RELU_IN}, /* wider and higher than the cpu's strips */
+    {1, 3, 300, 5, 3, 3, 1, 1, 3, 300, 1, 1, AFFINE | RELU_IN},
+    {1, 70, 6, 17, 3, 3, 1, 1, 70, 6, 1, 1, AFFINE},
     {1, 70, 6, 17, 3, 3, 1, 1, 70, 6, 1, 1, BIAS},
     {1, 5, 300, 3, 3, 3, 2, 2, 3, 150, 1, 0, BIAS},
     {1, 4, 5, 17, 3, 3, 1, 1, 6, 7, 2, 2, 0},   /* more outputs than inputs */

@@ -2,8 +2,10 @@
  * Compiled by loops_*.c only.
  *
  * Tiles are a few columns of one or two rows; the walk over channels is innermost, so that memory is read and written
- * in order and the processor's prefetching keeps up. A row outside the picture is read from `zeros` with step 0, so that
- * no loop asks where it is; only tiles at the sides ask for columns. */
+ * in order and the processor's prefetching keeps up. A row outside the picture is read from `zeros` with step 0, so
+ * that no loop asks where it is; only tiles at the sides ask for columns.
+ *
+ * An affine (a batch norm that is worked out here) changes cells of the picture only: those outside stay 0. */
 
 static const float zeros[LANES];
 
@@ -21,6 +23,11 @@ INLINE vec row_load(const row *r, int64_t column, int64_t at, int n) {
   return vload(r->p + column * r->step + (r->step ? at : 0), n);
 }
 
+/* shift of channels at..at+n, for cells of that row. */
+INLINE vec row_shift(const row *r, const float *shift, int64_t at, int n) {
+  return vload(r->step ? shift + at : zeros, n);
+}
+
 INLINE bool is_tiled(const lur_window_shape *s) {
   return s->kh == 3 && s->kw == 3 && s->sh == 1 && s->sw == 1 && s->pl >= 0 && s->pl <= 2;
 }
@@ -30,54 +37,70 @@ INLINE bool is_tiled(const lur_window_shape *s) {
 enum { TILE = 5, TILE_ROWS = LANES == 16 ? 2 : 1 }; /* so many sums and nine taps fit the registers */
 
 /* `many` rows of y from out, columns ox..ox+TILE, channels at..at+n; in: the many + 2 rows of x they read. */
-INLINE void tile(const lur_window_shape *s, const row *in, bool relu_in, const float *w, const float *bias, bool relu, float *out,
-                 int64_t ox, int many, bool side, int64_t at, int n) {
-  vec k[9], sum[2][TILE], b = bias ? vload(bias + at, n) : vset(0);
+INLINE void tile(const lur_window_shape *s, const row *in, const float *affine, bool relu_in, const float *w,
+                 const float *bias, bool relu, float *out, int64_t ox, int many, bool side, int64_t at, int n) {
+  vec k[9], sum[2][TILE], b = bias ? vload(bias + at, n) : vset(0), scale = affine ? vload(affine + at, n) : vset(1);
   UNROLL for (int t = 0; t < 9; t++) k[t] = vload(w + t * s->c + at, n);
-  UNROLL for (int q = 0; q < many; q++)
+  UNROLL for (int q = 0; q < many; q++) {
     UNROLL for (int i = 0; i < TILE; i++) sum[q][i] = b;
-  UNROLL for (int r = 0; r < many + 2; r++)
+  }
+  UNROLL for (int r = 0; r < many + 2; r++) {
+    const vec shift = affine ? row_shift(&in[r], affine + s->c, at, n) : vset(0);
     UNROLL for (int j = 0; j < TILE + 2; j++) {
       const int64_t column = ox - s->pl + j;
-      vec v = side && (column < 0 || column >= s->iw) ? vset(0) : row_load(&in[r], column, at, n);
+      const bool outside = side && (column < 0 || column >= s->iw);
+      vec v = outside ? vset(0) : row_load(&in[r], column, at, n);
+      if (affine && !outside) v = vfma(v, scale, shift);
       if (relu_in) v = vrelu(v);
-      UNROLL for (int q = 0; q < many; q++)
-        UNROLL for (int kx = 0; kx < 3; kx++)
-          if (r >= q && r <= q + 2 && j >= kx && j - kx < TILE) sum[q][j - kx] = vfma(v, k[(r - q) * 3 + kx], sum[q][j - kx]);
+      UNROLL for (int q = 0; q < many; q++) {
+        UNROLL for (int kx = 0; kx < 3; kx++) {
+          const int i = j - kx;
+          if (r >= q && r <= q + 2 && i >= 0 && i < TILE) sum[q][i] = vfma(v, k[(r - q) * 3 + kx], sum[q][i]);
+        }
+      }
     }
-  UNROLL for (int q = 0; q < many; q++)
-    UNROLL for (int i = 0; i < TILE; i++)
-      if (!side || ox + i < s->ow) vstore(out + (q * s->ow + ox + i) * s->c + at, relu ? vrelu(sum[q][i]) : sum[q][i], n);
+  }
+  UNROLL for (int q = 0; q < many; q++) {
+    UNROLL for (int i = 0; i < TILE; i++) {
+      if (side && ox + i >= s->ow) continue;
+      vstore(out + (q * s->ow + ox + i) * s->c + at, relu ? vrelu(sum[q][i]) : sum[q][i], n);
+    }
+  }
 }
 
-INLINE void tile_rows(const lur_window_shape *s, const float *x, bool relu_in, const float *w, const float *bias, bool relu,
-                      float *y, int64_t oy, int many) {
+INLINE void tile_rows(const lur_window_shape *s, const float *x, const float *affine, bool relu_in, const float *w,
+                      const float *bias, bool relu, float *y, int64_t oy, int many) {
   row in[4];
   float *out = y + oy * s->ow * s->c;
   for (int r = 0; r < many + 2; r++) in[r] = row_at(x, oy - s->pt + r, s->ih, s->iw, s->c);
   for (int64_t ox = 0; ox < s->ow; ox += TILE) {
     const bool side = ox < s->pl || ox - s->pl + TILE + 2 > s->iw || ox + TILE > s->ow;
-#define SIDE_AT(at, n) tile(s, in, relu_in, w, bias, relu, out, ox, many, true, at, n)
-#define TILE_AT(at, n) tile(s, in, relu_in, w, bias, relu, out, ox, many, false, at, n)
-    if (side)
-      FOR_LANES(at, s->c, SIDE_AT);
-    else
-      FOR_LANES(at, s->c, TILE_AT);
+#define SIDE_AT(at, n) tile(s, in, affine, relu_in, w, bias, relu, out, ox, many, true, at, n)
+#define TILE_AT(at, n) tile(s, in, affine, relu_in, w, bias, relu, out, ox, many, false, at, n)
+    if (side) FOR_LANES(at, s->c, SIDE_AT);
+    else FOR_LANES(at, s->c, TILE_AT);
 #undef SIDE_AT
 #undef TILE_AT
   }
 }
 
-INLINE void tiled(const lur_window_shape *s, const float *x, bool relu_in, const float *w, const float *bias, bool relu, float *y,
-                  int64_t y0, int64_t y1) {
+INLINE void tiled(const lur_window_shape *s, const float *x, const float *affine, bool relu_in, const float *w,
+                  const float *bias, bool relu, float *y, int64_t y0, int64_t y1) {
   int64_t oy = y0;
   if (TILE_ROWS == 2)
-    for (; oy + 2 <= y1; oy += 2) tile_rows(s, x, relu_in, w, bias, relu, y, oy, 2);
-  for (; oy < y1; oy++) tile_rows(s, x, relu_in, w, bias, relu, y, oy, 1);
+    for (; oy + 2 <= y1; oy += 2) tile_rows(s, x, affine, relu_in, w, bias, relu, y, oy, 2);
+  for (; oy < y1; oy++) tile_rows(s, x, affine, relu_in, w, bias, relu, y, oy, 1);
 }
 
-INLINE void cell(const lur_window_shape *s, const float *x, bool relu_in, const float *w, const float *bias, bool relu, float *y,
-                 int64_t oy, int64_t ox, int64_t at, int n) {
+/* Channels at..at+n of one cell, as the taps see it. */
+INLINE vec seen(const float *x, const float *affine, bool relu_in, int64_t c, int64_t at, int n) {
+  vec v = vload(x + at, n);
+  if (affine) v = vfma(v, vload(affine + at, n), vload(affine + c + at, n));
+  return relu_in ? vrelu(v) : v;
+}
+
+INLINE void cell(const lur_window_shape *s, const float *x, const float *affine, bool relu_in, const float *w,
+                 const float *bias, bool relu, float *y, int64_t oy, int64_t ox, int64_t at, int n) {
   vec sum = bias ? vload(bias + at, n) : vset(0);
   for (int ky = 0; ky < s->kh; ky++) {
     int64_t iy = oy * s->sh - s->pt + ky;
@@ -85,59 +108,71 @@ INLINE void cell(const lur_window_shape *s, const float *x, bool relu_in, const 
     for (int kx = 0; kx < s->kw; kx++) {
       int64_t ix = ox * s->sw - s->pl + kx;
       if (ix < 0 || ix >= s->iw) continue;
-      vec v = vload(x + (iy * s->iw + ix) * s->c + at, n);
-      sum = vfma(relu_in ? vrelu(v) : v, vload(w + (ky * s->kw + kx) * s->c + at, n), sum);
+      vec v = seen(x + (iy * s->iw + ix) * s->c, affine, relu_in, s->c, at, n);
+      sum = vfma(v, vload(w + (ky * s->kw + kx) * s->c + at, n), sum);
     }
   }
   vstore(y + (oy * s->ow + ox) * s->c + at, relu ? vrelu(sum) : sum, n);
 }
 
-static void depthwise(const lur_window_shape *s, const float *x, bool relu_in, const float *w, const float *bias, bool relu,
-                      float *y, int64_t y0, int64_t y1) {
+static void depthwise(const lur_window_shape *s, const float *x, const float *affine, bool relu_in, const float *w,
+                      const float *bias, bool relu, float *y, int64_t y0, int64_t y1) {
   if (is_tiled(s)) {
-    if (relu_in)
-      tiled(s, x, true, w, bias, relu, y, y0, y1);
-    else
-      tiled(s, x, false, w, bias, relu, y, y0, y1);
+    if (affine && relu_in) tiled(s, x, affine, true, w, bias, relu, y, y0, y1);
+    else if (affine) tiled(s, x, affine, false, w, bias, relu, y, y0, y1);
+    else if (relu_in) tiled(s, x, NULL, true, w, bias, relu, y, y0, y1);
+    else tiled(s, x, NULL, false, w, bias, relu, y, y0, y1);
     return;
   }
   for (int64_t oy = y0; oy < y1; oy++)
     for (int64_t ox = 0; ox < s->ow; ox++) {
-#define CELL_AT(at, n) cell(s, x, relu_in, w, bias, relu, y, oy, ox, at, n)
+#define CELL_AT(at, n) cell(s, x, affine, relu_in, w, bias, relu, y, oy, ox, at, n)
       FOR_LANES(at, s->c, CELL_AT);
 #undef CELL_AT
     }
 }
 
-/* ---- backward ---- */
-
-typedef struct depthwise_grads {
-  const float *x, *w, *dy;
-  float *dx;
-  float *work; /* as long as sums: float sums of the last columns */
-  double *sums;
-  bool relu_in, add;
-} depthwise_grads;
+/* ---- backward ----
+ * inner: the gradient of what the affine gives. Without an affine it is dx. */
 
 enum { FLUSH_COLUMNS = 256 }; /* about as many columns are summed in float before the sums move to double */
 
-/* Columns ix..ix+TILE of input row y, channels at..at+n: one walk over dy's three rows in[ky] gives both gradients.
-   Sums of dw go to g->work, [tap][c]. */
-INLINE void tile_back(const lur_window_shape *s, const depthwise_grads *g, const row *in, bool want_dx, bool want_dw, bool side,
-                      int64_t here, int64_t ix, int64_t at, int n) {
-  vec x[TILE], gate[TILE], dx[TILE];
+/* Floats of work and sums. */
+INLINE int64_t sums_width(const lur_window_shape *s, const lur_depthwise_grads *g) {
+  return ((int64_t)s->kh * s->kw + (g->affine ? 2 : 0)) * s->c;
+}
+
+/* dx from inner and, for the affine, its sums: inner times x and inner, to the two rows of c at `work` (NULL: not
+ * wanted). */
+INLINE void give_inner(const lur_depthwise_grads *g, bool affine, float *work, int64_t c, int64_t here, vec inner,
+                       int64_t at, int n) {
+  if (affine && work) {
+    vstore(work + at, vfma(inner, vload(g->x + here, n), vload(work + at, n)), n);
+    vstore(work + c + at, inner + vload(work + c + at, n), n);
+  }
+  if (g->dx) put(g->dx + here, affine ? inner * vload(g->affine + at, n) : inner, g->add, n);
+}
+
+/* Columns ix..ix+TILE of input row y, channels at..at+n: one walk over dy's three rows in[ky] gives all gradients.
+   Sums go to g->work: dw, [tap][c], then the affine's. */
+INLINE void tile_back(const lur_window_shape *s, const lur_depthwise_grads *g, const row *in, bool affine, bool want_dx,
+                      bool want_sums, bool side, int64_t here, int64_t ix, int64_t at, int n) {
+  vec x[TILE], inner[TILE];
+  const vec scale = affine ? vload(g->affine + at, n) : vset(1),
+            shift = affine ? vload(g->affine + s->c + at, n) : vset(0);
   UNROLL for (int i = 0; i < TILE; i++) {
     const bool beyond = side && ix + i >= s->iw;
-    gate[i] = g->x && !beyond ? vload(g->x + here + i * s->c + at, n) : vset(0);
-    x[i] = g->relu_in ? vrelu(gate[i]) : gate[i];
-    dx[i] = vset(0);
+    vec v = g->x && !beyond ? vload(g->x + here + i * s->c + at, n) : vset(0);
+    if (affine && !beyond) v = vfma(v, scale, shift);
+    x[i] = g->relu_in ? vrelu(v) : v;
+    inner[i] = vset(0);
   }
   UNROLL for (int ky = 0; ky < 3; ky++) {
     vec k[3], dw[3];
     UNROLL for (int kx = 0; kx < 3; kx++) {
       const int64_t tap = (ky * 3 + kx) * s->c + at;
       k[kx] = vload(g->w + tap, n);
-      dw[kx] = want_dw ? vload(g->work + tap, n) : vset(0);
+      dw[kx] = want_sums ? vload(g->work + tap, n) : vset(0);
     }
     /* Column j of the window is met by x[i] at tap kx = i + 2 - j. */
     UNROLL for (int j = 0; j < TILE + 2; j++) {
@@ -146,23 +181,22 @@ INLINE void tile_back(const lur_window_shape *s, const depthwise_grads *g, const
       UNROLL for (int kx = 0; kx < 3; kx++) {
         const int i = j + kx - 2;
         if (i < 0 || i >= TILE) continue;
-        if (want_dx) dx[i] = vfma(v, k[kx], dx[i]);
-        if (want_dw) dw[kx] = vfma(v, x[i], dw[kx]);
+        if (want_dx) inner[i] = vfma(v, k[kx], inner[i]);
+        if (want_sums) dw[kx] = vfma(v, x[i], dw[kx]);
       }
     }
-    if (want_dw)
-      UNROLL for (int kx = 0; kx < 3; kx++) vstore(g->work + (ky * 3 + kx) * s->c + at, dw[kx], n);
+    if (want_sums) UNROLL for (int kx = 0; kx < 3; kx++) vstore(g->work + (ky * 3 + kx) * s->c + at, dw[kx], n);
   }
   if (!want_dx) return;
   UNROLL for (int i = 0; i < TILE; i++) {
     if (side && ix + i >= s->iw) continue;
-    float *to = g->dx + here + i * s->c + at;
-    vec sum = g->relu_in ? vgate(gate[i], dx[i]) : dx[i];
-    vstore(to, g->add ? sum + vload(to, n) : sum, n);
+    give_inner(g, affine, want_sums ? g->work + 9 * s->c : NULL, s->c, here + i * s->c + at,
+               g->relu_in ? vgate(x[i], inner[i]) : inner[i], at, n);
   }
 }
 
-INLINE void tiled_back(const lur_window_shape *s, const depthwise_grads *g, bool want_dx, bool want_dw, int64_t y0, int64_t y1) {
+INLINE void tiled_back(const lur_window_shape *s, const lur_depthwise_grads *g, bool affine, bool want_dx,
+                       bool want_sums, int64_t y0, int64_t y1) {
   int64_t waiting = 0;
   for (int64_t y = y0; y < y1; y++) {
     row in[3];
@@ -170,25 +204,24 @@ INLINE void tiled_back(const lur_window_shape *s, const depthwise_grads *g, bool
     for (int64_t ix = 0; ix < s->iw; ix += TILE) {
       const int64_t here = (y * s->iw + ix) * s->c;
       const bool side = ix + s->pl < 2 || ix + s->pl + TILE > s->ow || ix + TILE > s->iw;
-#define SIDE_AT(at, n) tile_back(s, g, in, want_dx, want_dw, true, here, ix, at, n)
-#define TILE_AT(at, n) tile_back(s, g, in, want_dx, want_dw, false, here, ix, at, n)
-      if (side)
-        FOR_LANES(at, s->c, SIDE_AT);
-      else
-        FOR_LANES(at, s->c, TILE_AT);
+#define SIDE_AT(at, n) tile_back(s, g, in, affine, want_dx, want_sums, true, here, ix, at, n)
+#define TILE_AT(at, n) tile_back(s, g, in, affine, want_dx, want_sums, false, here, ix, at, n)
+      if (side) FOR_LANES(at, s->c, SIDE_AT);
+      else FOR_LANES(at, s->c, TILE_AT);
 #undef SIDE_AT
 #undef TILE_AT
     }
     waiting += s->iw;
-    if (want_dw && (waiting >= FLUSH_COLUMNS || y + 1 == y1)) {
-      flush_work(g->work, 9 * s->c, g->sums);
+    if (want_sums && (waiting >= FLUSH_COLUMNS || y + 1 == y1)) {
+      flush_work(g->work, sums_width(s, g), g->sums);
       waiting = 0;
     }
   }
 }
 
-/* The gradient of x[iy, ix, at..at+n] from every window that covers it. */
-INLINE void cell_back(const lur_window_shape *s, const depthwise_grads *g, int64_t iy, int64_t ix, int64_t at, int n) {
+/* The gradients of x[iy, ix, at..at+n] from every window that covers it. */
+INLINE void cell_back(const lur_window_shape *s, const lur_depthwise_grads *g, int64_t iy, int64_t ix, int64_t at,
+                      int n) {
   vec sum = vset(0);
   for (int ky = 0; ky < s->kh; ky++) {
     int64_t ty = iy + s->pt - ky, oy = ty / s->sh;
@@ -199,27 +232,27 @@ INLINE void cell_back(const lur_window_shape *s, const depthwise_grads *g, int64
       sum = vfma(vload(g->dy + (oy * s->ow + ox) * s->c + at, n), vload(g->w + (ky * s->kw + kx) * s->c + at, n), sum);
     }
   }
-  const int64_t here = (iy * s->iw + ix) * s->c + at;
-  if (g->relu_in) sum = vgate(vload(g->x + here, n), sum);
-  vstore(g->dx + here, g->add ? sum + vload(g->dx + here, n) : sum, n);
+  const int64_t here = (iy * s->iw + ix) * s->c;
+  if (g->relu_in) sum = vgate(seen(g->x + here, g->affine, false, s->c, at, n), sum);
+  give_inner(g, g->affine, g->sums ? g->work + s->kh * s->kw * s->c : NULL, s->c, here + at, sum, at, n);
 }
 
-/* One tap's share of input row iy in dw: sums[at..] += sum over columns of x * dy. */
-INLINE void tap_back(const lur_window_shape *s, const depthwise_grads *g, int64_t iy, int64_t oy, int kx, double *sums, int64_t at,
-                     int n) {
-  vec sum = vset(0);
+/* One tap's share of input row iy in dw: work[at..] += sum over columns of x * dy. */
+INLINE void tap_back(const lur_window_shape *s, const lur_depthwise_grads *g, int64_t iy, int64_t oy, int kx,
+                     float *work, int64_t at, int n) {
+  vec sum = vload(work + at, n);
   for (int64_t ox = 0; ox < s->ow; ox++) {
     int64_t ix = ox * s->sw - s->pl + kx;
     if (ix < 0 || ix >= s->iw) continue;
-    vec v = vload(g->x + (iy * s->iw + ix) * s->c + at, n);
-    sum = vfma(g->relu_in ? vrelu(v) : v, vload(g->dy + (oy * s->ow + ox) * s->c + at, n), sum);
+    vec v = seen(g->x + (iy * s->iw + ix) * s->c, g->affine, g->relu_in, s->c, at, n);
+    sum = vfma(v, vload(g->dy + (oy * s->ow + ox) * s->c + at, n), sum);
   }
-  vflush(sums + at, sum, n);
+  vstore(work + at, sum, n);
 }
 
-static void plain_back_row(const lur_window_shape *s, const depthwise_grads *g, int64_t iy) {
+static void plain_back_row(const lur_window_shape *s, const lur_depthwise_grads *g, int64_t iy) {
 #define CELL_BACK_AT(at, n) cell_back(s, g, iy, ix, at, n)
-  if (g->dx)
+  if (g->dx || (g->affine && g->sums))
     for (int64_t ix = 0; ix < s->iw; ix++) FOR_LANES(at, s->c, CELL_BACK_AT);
 #undef CELL_BACK_AT
   if (!g->sums) return;
@@ -227,27 +260,24 @@ static void plain_back_row(const lur_window_shape *s, const depthwise_grads *g, 
     int64_t ty = iy + s->pt - ky, oy = ty / s->sh;
     if (ty < 0 || ty % s->sh || oy >= s->oh) continue;
     for (int kx = 0; kx < s->kw; kx++) {
-      double *sums = g->sums + (ky * s->kw + kx) * s->c;
-#define TAP_BACK_AT(at, n) tap_back(s, g, iy, oy, kx, sums, at, n)
+      float *work = g->work + (ky * s->kw + kx) * s->c;
+#define TAP_BACK_AT(at, n) tap_back(s, g, iy, oy, kx, work, at, n)
       FOR_LANES(at, s->c, TAP_BACK_AT);
 #undef TAP_BACK_AT
     }
   }
+  flush_work(g->work, sums_width(s, g), g->sums);
 }
 
-static void depthwise_back(const lur_window_shape *s, const float *x, bool relu_in, const float *w, const float *dy, float *dx,
-                           bool add, float *work, double *sums, int64_t y0, int64_t y1) {
-  const depthwise_grads g = {x, w, dy, dx, work, sums, relu_in, add};
+static void depthwise_back(const lur_window_shape *s, const lur_depthwise_grads *g, int64_t y0, int64_t y1) {
+  if (g->sums) memset(g->work, 0, sizeof *g->work * (size_t)sums_width(s, g));
   if (!is_tiled(s)) {
-    for (int64_t iy = y0; iy < y1; iy++) plain_back_row(s, &g, iy);
+    for (int64_t iy = y0; iy < y1; iy++) plain_back_row(s, g, iy);
     return;
   }
-  if (sums)
-    for (int64_t i = 0; i < 9 * s->c; i++) work[i] = 0;
-  if (dx && sums)
-    tiled_back(s, &g, true, true, y0, y1);
-  else if (dx)
-    tiled_back(s, &g, true, false, y0, y1);
-  else
-    tiled_back(s, &g, false, true, y0, y1);
+  if (g->affine && g->sums) tiled_back(s, g, true, true, true, y0, y1);
+  else if (g->affine) tiled_back(s, g, true, true, false, y0, y1);
+  else if (g->dx && g->sums) tiled_back(s, g, false, true, true, y0, y1);
+  else if (g->dx) tiled_back(s, g, false, true, false, y0, y1);
+  else tiled_back(s, g, false, false, true, y0, y1);
 }

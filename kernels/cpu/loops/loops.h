@@ -2,7 +2,8 @@
  * one thread and touch nothing outside their range.
  *
  * The bodies stand in elementwise.h, batchnorm.h, depthwise.h, pool.h and update.h, written once over vector.h, and are
- * compiled by loops_portable.c, loops_avx2.c and loops_avx512.c. A new loop: a field here, a body there, a line in table.h. */
+ * compiled by loops_portable.c, loops_avx2.c and loops_avx512.c. A new loop: a field here, a body there, a line in
+ * table.h. */
 #ifndef LUR_CPU_LOOPS_H
 #define LUR_CPU_LOOPS_H
 
@@ -25,6 +26,28 @@ typedef struct lur_binary_grads {
   bool add_a, add_b;
 } lur_binary_grads;
 
+/* What the gradients of a depthwise convolution are worked out from, and where they go. */
+typedef struct lur_depthwise_grads {
+  const float *x;      /* NULL where neither sums nor relu_in ask for it */
+  const float *affine; /* as in the op: scale, then shift; NULL: x is read as it is */
+  const float *w, *dy;
+  float *dx; /* = or +=; NULL: not wanted */
+  double
+      *sums; /* += kh kw c of dw; under affine, two rows of c more: inner dx times x, and inner dx; NULL: not wanted */
+  float *work; /* as long as sums */
+  bool relu_in, add;
+} lur_depthwise_grads;
+
+typedef struct lur_pool_grads {
+  const float *dy;
+  const uint8_t *winner;   /* NULL: an average */
+  const float *x, *affine; /* affine NULL: x is read as it is. x: NULL without sums */
+  float *dx;               /* = or +=; NULL: not wanted */
+  double *sums;            /* += two rows of c: inner dx times x, and inner dx; NULL: not wanted, as without affine */
+  float *work;             /* as long as sums */
+  bool add;
+} lur_pool_grads;
+
 typedef struct lur_loops {
   const char *name;
 
@@ -37,34 +60,37 @@ typedef struct lur_loops {
   void (*mask)(const float *y, const float *dy, float *out, int64_t n);                    /* dy where y > 0 */
 
   /* ---- rows x c ---- */
-  void (*column_sums)(const float *x, int64_t rows, int64_t c, float *work, double *sums); /* sums[c] +=; work: c floats */
+  void (*column_sums)(const float *x, int64_t rows, int64_t c, float *work,
+                      double *sums); /* sums[c] +=; work: c floats */
   void (*softmax)(const float *x, float *y, int64_t rows, int64_t c);
   void (*softmax_back)(const float *y, const float *dy, float *dx, bool add, int64_t rows, int64_t c);
 
   /* sums[c] += sum (x - pivot), sums[c..2c] += sum (x - pivot)^2; work: 2c floats. */
   void (*norm_stats)(const float *x, const float *pivot, int64_t rows, int64_t c, float *work, double *sums);
-  void (*norm_forward)(const lur_norm *norm, const float *x, const float *residual, bool relu, float *y, int64_t rows, int64_t c);
+  void (*norm_forward)(const lur_norm *norm, const float *x, const float *residual, bool relu, float *y, int64_t rows,
+                       int64_t c);
   /* g = dy, where the gate lets it through. gate_y: y > 0; else gate_norm: norm of x > 0; else all.
      sums[c] += sum g, sums[c..2c] += sum g * (x - mean), or nothing with x NULL; work: 2c floats. */
-  void (*norm_sums)(const lur_norm *norm, const float *x, const float *gate_y, bool gate_norm, const float *dy, int64_t rows,
-                    int64_t c, float *work, double *sums);
+  void (*norm_sums)(const lur_norm *norm, const float *x, const float *gate_y, bool gate_norm, const float *dy,
+                    int64_t rows, int64_t c, float *work, double *sums);
   /* dx = g * k[0..c] + (x - mean) * k[c..2c] + k[2c..3c]; with x NULL the first product alone. residual: dx1 = g. */
-  void (*norm_back)(const lur_norm *norm, const float *k, const float *x, const float *gate_y, bool gate_norm, const float *dy,
-                    float *dx, bool add, float *dx1, bool add1, int64_t rows, int64_t c);
+  void (*norm_back)(const lur_norm *norm, const float *k, const float *x, const float *gate_y, bool gate_norm,
+                    const float *dy, float *dx, bool add, float *dx1, bool add1, int64_t rows, int64_t c);
+  /* dx = or += (x - mean) * k[c..2c] + k[2c..3c]: what goes through the statistics alone. */
+  void (*norm_back_statistics)(const float *mean, const float *k, const float *x, float *dx, bool add, int64_t rows,
+                               int64_t c);
 
   /* ---- depthwise convolution of one picture; rows y0..y1 of the result ---- */
-  void (*depthwise)(const lur_window_shape *s, const float *x, bool relu_in, const float *w, const float *bias, bool relu, float *y,
-                    int64_t y0, int64_t y1);
-  /* Rows y0..y1 of the input: dx (NULL: not wanted) = or +=, sums[kh kw c] += x * dy (NULL: not wanted);
-     work: as many floats. x may be NULL when neither dw nor relu_in asks for it. */
-  void (*depthwise_back)(const lur_window_shape *s, const float *x, bool relu_in, const float *w, const float *dy, float *dx,
-                         bool add, float *work, double *sums, int64_t y0, int64_t y1);
+  void (*depthwise)(const lur_window_shape *s, const float *x, const float *affine, bool relu_in, const float *w,
+                    const float *bias, bool relu, float *y, int64_t y0, int64_t y1); /* affine, bias: NULL for none */
+  void (*depthwise_back)(const lur_window_shape *s, const lur_depthwise_grads *g, int64_t y0,
+                         int64_t y1); /* rows of the input */
 
   /* ---- pooling of one picture ---- */
-  void (*max_pool)(const lur_window_shape *s, const float *x, float *y, uint8_t *winner, int64_t y0, int64_t y1); /* winner: NULL */
-  void (*max_pool_back)(const lur_window_shape *s, const float *dy, const uint8_t *winner, float *dx, bool add, int64_t y0, int64_t y1);
-  void (*avg_pool)(const lur_window_shape *s, const float *x, float *y, int64_t y0, int64_t y1);
-  void (*avg_pool_back)(const lur_window_shape *s, const float *dy, float *dx, bool add, int64_t y0, int64_t y1);
+  void (*max_pool)(const lur_window_shape *s, const float *x, const float *affine, float *y, uint8_t *winner,
+                   int64_t y0, int64_t y1); /* affine, winner: NULL for none */
+  void (*avg_pool)(const lur_window_shape *s, const float *x, const float *affine, float *y, int64_t y0, int64_t y1);
+  void (*pool_back)(const lur_window_shape *s, const lur_pool_grads *g, int64_t y0, int64_t y1); /* rows of the input */
 
   /* ---- optimizers: elements begin..end of one slot ---- */
   void (*update)(const lur_update *u, const lur_slot *slot, int64_t begin, int64_t end);

@@ -50,24 +50,38 @@ INLINE taps taps_of(const lur_window_shape *s, int64_t oy, int64_t ox) {
   return (taps){tap_first(y), tap_end(y, s->kh, s->ih), tap_first(x), tap_end(x, s->kw, s->iw)};
 }
 
-INLINE void max_cell(const lur_window_shape *s, const float *x, taps k, float *y, uint8_t *winner, int64_t at, int n) {
+/* One channel block's affine: cells are read as x * scale + shift, or as they are. */
+typedef struct lens {
+  bool affine;
+  vec scale, shift;
+} lens;
+
+INLINE lens lens_of(const float *affine, int64_t c, int64_t at, int n) {
+  return affine ? (lens){true, vload(affine + at, n), vload(affine + c + at, n)} : (lens){false, vset(1), vset(0)};
+}
+
+INLINE vec through(lens l, vec v) { return l.affine ? vfma(v, l.scale, l.shift) : v; }
+
+/* The maximum is that of the affine's results: a negative scale makes the least cell win. */
+INLINE void max_cell(const lur_window_shape *s, const float *x, const float *affine, taps k, float *y, uint8_t *winner,
+                     int64_t at, int n) {
+  const lens l = lens_of(affine, s->c, at, n);
   const int first = k.ky0 * s->kw + k.kx0;
-  vec best = vload(x + (k.ky0 * s->iw + k.kx0) * s->c + at, n);
+  vec best = through(l, vload(x + (k.ky0 * s->iw + k.kx0) * s->c + at, n));
   ivec who = (ivec){0} + first;
   for (int ky = k.ky0; ky < k.ky1; ky++)
     for (int kx = k.kx0; kx < k.kx1; kx++) {
-      vec v = vload(x + (ky * s->iw + kx) * s->c + at, n);
-      if (winner)
-        vbest(&best, &who, v, ky * s->kw + kx);
-      else
-        best = vmax(best, v);
+      vec v = through(l, vload(x + (ky * s->iw + kx) * s->c + at, n));
+      if (winner) vbest(&best, &who, v, ky * s->kw + kx);
+      else best = vmax(best, v);
     }
   vstore(y + at, best, n);
   if (winner) vstore_bytes(winner + at, who, n);
 }
 
-INLINE void max_cell_all(const lur_window_shape *s, const float *x, taps k, float *y, uint8_t *winner) {
-#define MAX_AT(at, n) max_cell(s, x, k, y, winner, at, n)
+INLINE void max_cell_all(const lur_window_shape *s, const float *x, const float *affine, taps k, float *y,
+                         uint8_t *winner) {
+#define MAX_AT(at, n) max_cell(s, x, affine, k, y, winner, at, n)
   FOR_LANES(at, s->c, MAX_AT);
 #undef MAX_AT
 }
@@ -77,7 +91,8 @@ INLINE int64_t window_origin(const lur_window_shape *s, int64_t oy, int64_t ox) 
   return ((oy * s->sh - s->pt) * s->iw + ox * s->sw - s->pl) * s->c;
 }
 
-static void max_pool(const lur_window_shape *s, const float *x, float *y, uint8_t *winner, int64_t y0, int64_t y1) {
+INLINE void max_rows(const lur_window_shape *s, const float *x, const float *affine, float *y, uint8_t *winner,
+                     int64_t y0, int64_t y1) {
   for (int64_t oy = y0; oy < y1; oy++)
     for (int64_t ox = 0; ox < s->ow; ox++) {
       const taps k = taps_of(s, oy, ox);
@@ -85,13 +100,16 @@ static void max_pool(const lur_window_shape *s, const float *x, float *y, uint8_
       const lur_window_shape three = {s->ih, s->iw, s->oh, s->ow, s->c, 3, 3, s->sh, s->sw, s->pt, s->pl};
       const bool whole = s->kh == 3 && s->kw == 3 && k.ky0 == 0 && k.kx0 == 0 && k.ky1 == 3 && k.kx1 == 3;
       const float *from = (const float *)((uintptr_t)x + (uintptr_t)(origin * 4));
-      if (whole && winner)
-        max_cell_all(&three, from, (taps){0, 3, 0, 3}, y + to, winner + to);
-      else if (whole)
-        max_cell_all(&three, from, (taps){0, 3, 0, 3}, y + to, NULL);
-      else
-        max_cell_all(s, from, k, y + to, winner ? winner + to : NULL);
+      if (whole && winner) max_cell_all(&three, from, affine, (taps){0, 3, 0, 3}, y + to, winner + to);
+      else if (whole) max_cell_all(&three, from, affine, (taps){0, 3, 0, 3}, y + to, NULL);
+      else max_cell_all(s, from, affine, k, y + to, winner ? winner + to : NULL);
     }
+}
+
+static void max_pool(const lur_window_shape *s, const float *x, const float *affine, float *y, uint8_t *winner,
+                     int64_t y0, int64_t y1) {
+  if (affine) max_rows(s, x, affine, y, winner, y0, y1);
+  else max_rows(s, x, NULL, y, winner, y0, y1);
 }
 
 enum { MOST_WINDOWS = 256 }; /* as many as taps, which pool.c limits */
@@ -121,53 +139,62 @@ static void cover_of(const lur_window_shape *s, int64_t iy, int64_t ix, cover *k
   }
 }
 
-/* Channels at..at+n of one input cell. winner NULL: an average. */
-INLINE void gather_cell(const cover *k, const float *dy, const uint8_t *winner, float *dx, bool add, int64_t at, int n) {
-  vec sum = vset(0);
+/* Channels at..at+n of one input cell, whose x and dx start at `here`. winner, affine: constants where the caller
+ * knows. */
+INLINE void gather_cell(const cover *k, const lur_pool_grads *g, const uint8_t *winner, bool affine, int64_t c,
+                        int64_t here, int64_t at, int n) {
+  vec inner = vset(0);
   for (int i = 0; i < k->count; i++) {
-    vec g = vload(dy + k->at[i] + at, n);
-    sum += winner ? vwon(winner + k->at[i] + at, k->tap[i], g, n) : g * vset(k->share[i]);
+    vec dy = vload(g->dy + k->at[i] + at, n);
+    inner += winner ? vwon(winner + k->at[i] + at, k->tap[i], dy, n) : dy * vset(k->share[i]);
   }
-  put(dx + at, sum, add, n);
+  if (affine && g->sums) {
+    vstore(g->work + at, vfma(inner, vload(g->x + here + at, n), vload(g->work + at, n)), n);
+    vstore(g->work + c + at, inner + vload(g->work + c + at, n), n);
+  }
+  if (g->dx) put(g->dx + here + at, affine ? inner * vload(g->affine + at, n) : inner, g->add, n);
 }
 
-INLINE void gather_rows(const lur_window_shape *s, const float *dy, const uint8_t *winner, float *dx, bool add, int64_t y0,
-                        int64_t y1) {
+INLINE void gather_rows(const lur_window_shape *s, const lur_pool_grads *g, const uint8_t *winner, bool affine,
+                        int64_t y0, int64_t y1) {
   cover k;
-  for (int64_t iy = y0; iy < y1; iy++)
+  for (int64_t iy = y0; iy < y1; iy++) {
     for (int64_t ix = 0; ix < s->iw; ix++) {
-      float *to = dx + (iy * s->iw + ix) * s->c;
+      const int64_t here = (iy * s->iw + ix) * s->c;
       cover_of(s, iy, ix, &k);
-#define GATHER_AT(at, n) gather_cell(&k, dy, winner, to, add, at, n)
+#define GATHER_AT(at, n) gather_cell(&k, g, winner, affine, s->c, here, at, n)
       FOR_LANES(at, s->c, GATHER_AT);
 #undef GATHER_AT
     }
+    if (affine && g->sums) flush_work(g->work, 2 * s->c, g->sums);
+  }
 }
 
-static void max_pool_back(const lur_window_shape *s, const float *dy, const uint8_t *winner, float *dx, bool add, int64_t y0,
-                          int64_t y1) {
-  gather_rows(s, dy, winner, dx, add, y0, y1);
+static void pool_back(const lur_window_shape *s, const lur_pool_grads *g, int64_t y0, int64_t y1) {
+  if (g->sums) memset(g->work, 0, sizeof *g->work * 2 * (size_t)s->c);
+  if (g->winner && g->affine) gather_rows(s, g, g->winner, true, y0, y1);
+  else if (g->winner) gather_rows(s, g, g->winner, false, y0, y1);
+  else gather_rows(s, g, NULL, g->affine, y0, y1);
 }
 
-INLINE void avg_cell(const lur_window_shape *s, const float *x, taps k, float *y, int64_t at, int n) {
+/* The affine of a mean is the mean of the affine. */
+INLINE void avg_cell(const lur_window_shape *s, const float *x, const float *affine, taps k, float *y, int64_t at,
+                     int n) {
   vec sum = vset(0);
   for (int ky = k.ky0; ky < k.ky1; ky++)
     for (int kx = k.kx0; kx < k.kx1; kx++) sum += vload(x + (ky * s->iw + kx) * s->c + at, n);
-  vstore(y + at, sum * vset(1.0f / (float)((k.ky1 - k.ky0) * (k.kx1 - k.kx0))), n);
+  sum *= vset(1.0f / (float)((k.ky1 - k.ky0) * (k.kx1 - k.kx0)));
+  vstore(y + at, through(lens_of(affine, s->c, at, n), sum), n);
 }
 
-static void avg_pool(const lur_window_shape *s, const float *x, float *y, int64_t y0, int64_t y1) {
+static void avg_pool(const lur_window_shape *s, const float *x, const float *affine, float *y, int64_t y0, int64_t y1) {
   for (int64_t oy = y0; oy < y1; oy++)
     for (int64_t ox = 0; ox < s->ow; ox++) {
       const taps k = taps_of(s, oy, ox);
       const float *from = (const float *)((uintptr_t)x + (uintptr_t)(window_origin(s, oy, ox) * 4));
       float *to = y + (oy * s->ow + ox) * s->c;
-#define AVG_AT(at, n) avg_cell(s, from, k, to, at, n)
+#define AVG_AT(at, n) avg_cell(s, from, affine, k, to, at, n)
       FOR_LANES(at, s->c, AVG_AT);
 #undef AVG_AT
     }
-}
-
-static void avg_pool_back(const lur_window_shape *s, const float *dy, float *dx, bool add, int64_t y0, int64_t y1) {
-  gather_rows(s, dy, NULL, dx, add, y0, y1);
 }
