@@ -162,9 +162,10 @@ static bool switched_off(lua_State *L, int passes, const char *name) {
 /* Leaves on the stack what the options point at. */
 static void read_options(lua_State *L, int options, const lur_model *model, lur_compile_options *o) {
   static const char *const known[] = {"device",    "optimizer",       "loss",  "weight", "label_smoothing",
-                                      "batchnorm", "input_gradients", "check", "passes", NULL};
+                                      "batchnorm", "precision", "input_gradients", "check", "passes", NULL};
   static const char *const known_passes[] = {"prune", "fold", "split", "arena", NULL};
   static const char *const statistics[] = {"moving", "batch", NULL};
+  static const char *const precisions[] = {"f32", "tf32", "bf16", "f16", NULL}; /* in the order of lur_precision */
   *o = (lur_compile_options){0};
   lur_args_options(L, options, owner, known);
   if (lua_getfield(L, options, "device") == LUA_TNIL) lua_pushliteral(L, "auto");
@@ -174,6 +175,7 @@ static void read_options(lua_State *L, int options, const lur_model *model, lur_
   if (o->optimizer == NULL && !lua_isnil(L, -1))
     lur_args_bad(L, owner, "optimizer", "lurcher.optimizer or a name expected, got %s", luaL_typename(L, -1));
   o->batchnorm_batch = lur_args_choice(L, options, owner, "batchnorm", statistics, 0) == 1;
+  o->precision = (lur_precision)lur_args_choice(L, options, owner, "precision", precisions, 0);
   o->input_gradients = lur_args_bool(L, options, owner, "input_gradients", false);
   o->check = lur_args_bool(L, options, owner, "check", false);
   lua_getfield(L, options, "passes");

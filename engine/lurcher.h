@@ -221,12 +221,19 @@ typedef struct lur_loss {
   double label_smoothing;
 } lur_loss;
 
+/* What pictures are computed in. Weights, heads (everything without a height and width) and losses are f32 in all of them.
+   tf32: f32 whose products round their factors to 10 bits. bf16, f16: activations and their gradients, with sums in f32;
+   f16 scales the loss up, and down again where a gradient overflows: that step is left out. Where a device has no tf32 it
+   computes in f32; bf16 and f16 are LUR_EUNSUPPORTED where it has not got them. */
+typedef enum lur_precision { LUR_PRECISION_F32 = 0, LUR_PRECISION_TF32, LUR_PRECISION_BF16, LUR_PRECISION_F16 } lur_precision;
+
 typedef struct lur_compile_options {
   lur_device *device;
   int nlosses;
   const lur_loss *losses;    /* none: inference only */
   lur_optimizer *optimizer;  /* NULL: no lur_run_step */
   bool batchnorm_batch;      /* frozen batch norms use and move batch statistics in training, as Keras 2.0.6 did */
+  lur_precision precision;
   bool input_gradients;      /* lur_run_gradient serves inputs too */
   bool check;                /* guard zones round every buffer, outputs filled with NaN first: slow, for tests */
   bool no_prune, no_fold, no_split, no_arena; /* switch one pass off, for tests */

@@ -147,15 +147,30 @@ static void fill_slots(lur_run *run, double decay, lur_slot *slots) {
   }
 }
 
-static lur_status clip(lur_run *run, const lur_optimizer_options *o, const lur_slot *slots, lur_update *update) {
-  update->gradient_scale = 1;
+/* *overflow: a gradient in f16 is no number, so that this step must be left out. */
+static lur_status clip(lur_run *run, const lur_optimizer_options *o, const lur_slot *slots, lur_update *update, bool *overflow) {
+  double unscale = run->scaled ? 1 / run->loss_scale : 1, sum = 0;
+  update->gradient_scale = (float)unscale;
   update->clip_value = (float)o->clip_value;
-  if (o->clip_norm <= 0) return LUR_OK;
-  double sum = 0;
+  *overflow = false;
+  if (o->clip_norm <= 0 && !run->scaled) return LUR_OK;
   LUR_TRY(lur_device_gradient_norm(run->options.device, slots, run->nlearned, &sum));
-  double norm = sqrt(sum);
-  if (norm > o->clip_norm) update->gradient_scale = (float)(o->clip_norm / norm);
+  *overflow = run->scaled && !isfinite(sum);
+  double norm = sqrt(sum) * unscale;
+  if (o->clip_norm > 0 && norm > o->clip_norm) update->gradient_scale = (float)(unscale * o->clip_norm / norm);
   return LUR_OK;
+}
+
+/* Micikevicius et al., "Mixed precision training" (2018), section 3.2: halved where a gradient overflowed, doubled after
+   2000 steps without. */
+static lur_status adapt_scale(lur_run *run, bool overflow) {
+  enum { PATIENCE = 2000 };
+  if (!run->scaled || (!overflow && ++run->good_steps < PATIENCE)) return LUR_OK;
+  double scale = overflow ? run->loss_scale / 2 : run->loss_scale * 2;
+  run->good_steps = 0;
+  if (scale < 1 || scale > 16777216) return LUR_OK;
+  run->loss_scale = scale;
+  return lur_run_set_loss_weights(run);
 }
 
 lur_status lur_run_update(lur_run *run) {
@@ -169,7 +184,12 @@ lur_status lur_run_update(lur_run *run) {
   /* AdamW's kernel multiplies decay by lr, which carries the correction: taken out again here. */
   double decay = update.rule == LUR_ADAMW && update.lr > 0 ? o->weight_decay * plain / update.lr : o->weight_decay;
   fill_slots(run, decay, run->slots);
-  lur_status status = clip(run, o, run->slots, &update);
+  bool overflow = false;
+  lur_status status = clip(run, o, run->slots, &update, &overflow);
+  if (status == LUR_OK && overflow) {
+    run->m_schedule = m_schedule;
+    return adapt_scale(run, true);
+  }
   if (status == LUR_OK) status = lur_device_update(run->options.device, &update, run->slots, run->nlearned);
   if (status != LUR_OK) {
     run->m_schedule = m_schedule;
@@ -177,5 +197,5 @@ lur_status lur_run_update(lur_run *run) {
   }
   for (int i = 0; i < run->nlearned; i++) run->learned[i].layer->weights[run->learned[i].weight].version++;
   run->iterations++;
-  return LUR_OK;
+  return adapt_scale(run, false);
 }

@@ -205,6 +205,7 @@ static lur_status build(lur_run *run, lur_plan *plan) {
   LUR_TRY(emit_model(run, plan, training));
   plan->nlosses = losses ? options->nlosses : 0;
   for (int i = 0; i < plan->nlosses; i++) LUR_TRY(emit_loss(run, plan, i));
+  LUR_TRY(lur_pass_precision(run, plan));
   mark_wanted(plan, run->model->noutputs);
   if (training) lur_pass_gradients(run, plan);
   if (!options->no_prune) lur_pass_prune(plan);

@@ -110,6 +110,8 @@ void lur_plan_remove_op(lur_plan *plan, int op);
 void lur_plan_move_op(lur_plan *plan, int op, int after);
 
 /* ---- passes: each may be left out and results stay the same within rounding ---- */
+/* not optional: gives values and ops the types that options.precision asks for */
+lur_status lur_pass_precision(const struct lur_run *run, lur_plan *plan);
 void lur_pass_gradients(const struct lur_run *run, lur_plan *plan); /* not optional: who needs what */
 void lur_pass_prune(lur_plan *plan);
 lur_status lur_pass_fold(const struct lur_run *run, lur_plan *plan);

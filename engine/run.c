@@ -49,6 +49,10 @@ static lur_status take_options(lur_run *run, const lur_compile_options *options)
   run->options.losses = run->losses;
   if (!options->device) LUR_TRY(lur_context_device(run->model->context, "cpu", &run->options.device));
   run->options.optimizer = NULL; /* until it is retained */
+  if (options->precision >= LUR_PRECISION_BF16 && !run->options.device->backend->half) {
+    return lur_fail(LUR_EUNSUPPORTED, "compile: precision '%s' is not served by %s (device cuda, or f32 expected)",
+                    options->precision == LUR_PRECISION_BF16 ? "bf16" : "f16", lur_device_name(run->options.device));
+  }
   run->options.nlosses = 0;
   if (options->nlosses > LUR_MAX_OUTPUTS) return lur_fail(LUR_EARG, "compile: more than %d losses", LUR_MAX_OUTPUTS);
   for (int i = 0; i < options->nlosses; i++) {
@@ -91,12 +95,12 @@ static lur_status move_weights(lur_run *run) {
   return LUR_OK;
 }
 
-static lur_status set_loss_weights(lur_run *run) {
+lur_status lur_run_set_loss_weights(lur_run *run) {
   lur_tensor *host = NULL;
   lur_shape shape = {.ndim = 1, .dim = {LUR_MAX_OUTPUTS}};
   LUR_TRY(lur_tensor_new(run->model->context, NULL, LUR_F32, &shape, &host));
-  for (int i = 0; i < run->options.nlosses; i++) ((float *)lur_tensor_data(host))[i] = (float)run->losses[i].weight;
-  lur_status status = lur_tensor_to(host, run->options.device, &run->loss_weights);
+  for (int i = 0; i < run->options.nlosses; i++) ((float *)lur_tensor_data(host))[i] = (float)(run->losses[i].weight * run->loss_scale);
+  lur_status status = run->loss_weights ? lur_tensor_copy(run->loss_weights, host) : lur_tensor_to(host, run->options.device, &run->loss_weights);
   lur_tensor_release(host);
   return status;
 }
@@ -132,7 +136,8 @@ static lur_status set_up(lur_run *run, const lur_compile_options *options) {
   LUR_TRY(list_learned(run));
   LUR_TRY(lur_plan_check_kernels(run));
   LUR_TRY(move_weights(run));
-  LUR_TRY(set_loss_weights(run));
+  run->loss_scale = run->options.precision == LUR_PRECISION_F16 ? 65536 : 1;
+  LUR_TRY(lur_run_set_loss_weights(run));
   run->iterations = 0;
   run->step = 0;
   run->m_schedule = 1;
@@ -262,6 +267,7 @@ lur_status lur_run_accumulate(lur_run *run, const lur_batch *batch, lur_results 
   LUR_TRY(need_losses(run, "train"));
   LUR_TRY(forward(run, batch, LUR_MODE_TRAIN, &plan));
   lur_status status = lur_plan_backward(run, plan);
+  run->scaled = run->loss_scale != 1;
   if (status == LUR_OK) status = lur_run_results(run, plan, &found);
   if (status != LUR_OK) {
     lur_run_zero_gradients(run);
@@ -287,6 +293,7 @@ lur_status lur_run_step(lur_run *run) {
 }
 
 void lur_run_zero_gradients(lur_run *run) {
+  run->scaled = false;
   if (!run->gradients) return;
   (void)lur_device_fill(run->options.device, lur_tensor_address(run->gradients), 0, lur_tensor_bytes(run->gradients));
 }
@@ -354,6 +361,7 @@ lur_status lur_run_backward(lur_run *run, lur_tensor *const *output_gradients) {
   if (!run->forward_done || !run->last) {
     return lur_fail(LUR_ESTATE, "backward: no forward in training form before it (run:forward(batch, { training = true }))");
   }
+  if (run->scaled) return lur_fail(LUR_ESTATE, "backward: gradients of accumulate wait in f16, whose scale these have not: step first");
   lur_plan *plan = run->last;
   for (int i = 0; i < run->model->noutputs; i++) LUR_TRY(seed_gradient(run, plan, i, output_gradients[i]));
   run->forward_done = false; /* in-place backward may have used activations up */
@@ -365,6 +373,10 @@ static lur_status copy_floats(lur_run *run, const void *address, const lur_shape
   LUR_TRY(lur_tensor_new(run->model->context, NULL, LUR_F32, shape, &made));
   lur_status status = lur_device_copy(run->options.device, lur_tensor_data(made), address, lur_tensor_bytes(made), LUR_COPY_TO_HOST);
   if (status == LUR_OK) status = lur_device_sync(run->options.device);
+  if (status == LUR_OK && run->scaled) {
+    float *v = lur_tensor_data(made);
+    for (int64_t i = 0, n = lur_shape_count(shape); i < n; i++) v[i] = (float)((double)v[i] / run->loss_scale);
+  }
   if (status == LUR_OK) *tensor = made;
   else lur_tensor_release(made);
   return status;

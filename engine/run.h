@@ -44,6 +44,9 @@ struct lur_run {
   int64_t iterations;
   uint64_t step, seed;
   double lr, m_schedule;
+  double loss_scale; /* f16: multiplies every loss's gradient, 1 otherwise */
+  int good_steps;    /* since the scale last changed */
+  bool scaled;       /* gradients carry the scale */
   bool profile;
 };
 
@@ -73,6 +76,9 @@ void *lur_plan_address(const lur_run *run, const lur_plan *plan, int value);
 void *lur_plan_gradient_address(const lur_run *run, const lur_plan *plan, int value);
 /* A host copy of a value. */
 lur_status lur_plan_read(lur_run *run, const lur_plan *plan, int value, lur_tensor **tensor);
+
+/* run.c: loss_weights from the losses' weights and loss_scale. */
+lur_status lur_run_set_loss_weights(lur_run *run);
 
 /* optimizer.c */
 struct lur_optimizer {

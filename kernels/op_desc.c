@@ -251,7 +251,7 @@ static lur_status check_gather(const lur_op_desc *d) {
 static lur_status check_copy(const lur_op_desc *d) {
   char a[LUR_SHAPE_TEXT], b[LUR_SHAPE_TEXT];
   LUR_TRY(counts(d, 1, 1, 0, 0));
-  LUR_TRY(same_type(d));
+  if (!floating(d->x[0].dtype) || !floating(d->y.dtype)) LUR_TRY(same_type(d));
   if (d->want_dx && !floating(d->x[0].dtype))
     return lur_fail(LUR_ETYPE, "%s has no gradient", lur_dtype_name(d->x[0].dtype));
   if (lur_shape_count(&d->x[0].shape) == lur_shape_count(&d->y.shape)) return LUR_OK;

@@ -29,7 +29,7 @@ extern "C" {
  *  concat            x[0..nx-1], joined along dimension `axis`
  *  gather            x[0] n ..., x[1] i32 rows m (0-based, checked by the caller) -> y m ...
  *  dropout           x[0] -> y
- *  copy              x[0] -> y of as many elements (reshape)
+ *  copy              x[0] -> y of as many elements (reshape); between f32, f16 and bf16 it converts, where a backend has half
  *  normalize         x[0] ..., c -> y = x / max(|x|2, epsilon) over the last dimension
  *  reduce            x[0] -> y, over the dimensions in `axes` (kept as extent 1 or dropped: y's shape tells)
  *  loss              x[0] predictions n c, x[1] target, [x[2] sample weights f32 n] -> y f32 {1} */

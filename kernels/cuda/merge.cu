@@ -168,24 +168,52 @@ static lur_status concat_backward(lur_op *op, const lur_args *args) {
 
 const lur_kernel lur_cuda_concat = {concat_plan, concat_forward, concat_backward, NULL};
 
-/* ---- copy ---- */
+/* ---- copy: as it is, or converted ---- */
 
 static lur_status copy_plan(lur_op *op) {
-  op->in_place = op->dx_in_place = true;
+  op->in_place = op->dx_in_place = op->desc.x[0].dtype == op->desc.y.dtype;
   return LUR_OK;
 }
 
+template <class A, class B>
+__global__ void convert_kernel(int64_t count, const A *from, B *to, bool add) {
+  int64_t stride = (int64_t)gridDim.x * blockDim.x;
+  for (int64_t at = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * 4; at < count; at += stride * 4) {
+    if (count - at >= 4) {
+      float v[4];
+      load<4>(from + at, v);
+      put<4>(to + at, v, add);
+    } else {
+      for (int64_t i = at; i < count; i++) from_float(add ? to_float(to[i]) + to_float(from[i]) : to_float(from[i]), &to[i]);
+    }
+  }
+}
+
+template <class A>
+static lur_status convert(lur_device *device, lur_dtype to_type, int64_t count, const A *from, void *to, bool add) {
+  cudaStream_t stream = lur_cuda_enter(device);
+  LUR_WITH_TYPE(to_type, LUR_LAUNCH((convert_kernel<A, T>), blocks_for(device, divide_up(count, 4)), LUR_THREADS, stream, count, from,
+                                    static_cast<T *>(to), add));
+  return lur_cuda_launched(device);
+}
+
 static lur_status copy_forward(lur_op *op, const lur_args *args) {
+  const lur_op_desc *d = &op->desc;
   cudaStream_t stream = lur_cuda_enter(op->device);
+  if (d->x[0].dtype != d->y.dtype)
+    LUR_WITH_TYPE(d->x[0].dtype, return convert(op->device, d->y.dtype, lur_shape_count(&d->y.shape), static_cast<const T *>(args->x[0]),
+                                                args->y, false));
   if (args->y == args->x[0]) return LUR_OK;
-  size_t bytes = lur_cuda_bytes(&op->desc.y);
-  return lur_cuda_check(op->device, cudaMemcpyAsync(args->y, args->x[0], bytes, cudaMemcpyDeviceToDevice, stream), "cudaMemcpyAsync");
+  return lur_cuda_check(op->device, cudaMemcpyAsync(args->y, args->x[0], lur_cuda_bytes(&d->y), cudaMemcpyDeviceToDevice, stream),
+                        "cudaMemcpyAsync");
 }
 
 static lur_status copy_backward(lur_op *op, const lur_args *args) {
+  const lur_op_desc *d = &op->desc;
   if (args->dx[0] == args->dy) return LUR_OK;
-  return lur_cuda_put(op->device, op->desc.y.dtype, args->dx[0], args->dy, NULL, lur_shape_count(&op->desc.y.shape),
-                      args->dx_add & 1u);
+  LUR_WITH_TYPE(d->y.dtype, return convert(op->device, d->x[0].dtype, lur_shape_count(&d->y.shape), static_cast<const T *>(args->dy),
+                                           args->dx[0], (args->dx_add & 1u) != 0));
+  return LUR_OK;
 }
 
 const lur_kernel lur_cuda_copy = {copy_plan, copy_forward, copy_backward, NULL};

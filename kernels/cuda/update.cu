@@ -3,6 +3,8 @@
  * Formulas: kernels/ref/update.c, in float. Slots travel as kernel arguments: nothing is copied, nothing is kept. A new rule: a case in step_element. */
 #include "kernel.cuh"
 
+#include <string.h>
+
 enum { SLOTS = 48, CHUNK = 8192 }; /* a block's elements; arguments stay below 4096 bytes */
 
 struct slot_list {
@@ -74,8 +76,9 @@ static __global__ void update_kernel(const __grid_constant__ rates u, const __gr
 }
 
 lur_status lur_cuda_update(lur_device *device, const lur_update *update, const lur_slot *slots, int n) {
-  if ((unsigned)update->rule >= LUR_UPDATE_RULE_COUNT)
-    return lur_fail(LUR_EARG, "%s: unknown update rule %d", device->name, (int)update->rule);
+  unsigned rule; /* C++ may assume that an enum holds one of its values: looked at as a number first */
+  memcpy(&rule, &update->rule, sizeof rule);
+  if (rule >= LUR_UPDATE_RULE_COUNT) return lur_fail(LUR_EARG, "%s: unknown update rule %d", device->name, (int)rule);
   cudaStream_t stream = lur_cuda_enter(device);
   slot_list list;
   for (int from = 0; from < n;) {

@@ -149,6 +149,9 @@ const lur_kernel lur_ref_concat = {concat_plan, concat_forward, concat_backward,
 /* ---- copy: the same elements under another shape, of any type ---- */
 
 static lur_status copy_plan(lur_op *op) {
+  if (op->desc.y.dtype != op->desc.x[0].dtype)
+    return lur_fail(LUR_ETYPE, "from %s to %s: %s does not convert", lur_dtype_name(op->desc.x[0].dtype), lur_dtype_name(op->desc.y.dtype),
+                    op->device->name);
   if (ref_wants(op)) LUR_TRY(lur_ref_want_f32(op, 0));
   op->in_place = op->dx_in_place = true;
   return LUR_OK;

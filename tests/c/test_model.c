@@ -189,6 +189,70 @@ static void test_curves(void) {
   }
 }
 
+static void tf32(lur_compile_options *o) { o->precision = LUR_PRECISION_TF32; }
+static void bf16(lur_compile_options *o) { o->precision = LUR_PRECISION_BF16; }
+static void f16(lur_compile_options *o) { o->precision = LUR_PRECISION_F16; }
+static void f16_checked(lur_compile_options *o) { o->precision = LUR_PRECISION_F16, o->check = true; }
+
+/* With losses this heavy every gradient overflows in f16: steps are left out, and the scale is halved. */
+static void test_overflow(void) {
+  static const lur_loss heavy[2] = {{"class", "categorical_crossentropy", 1e9, 0}, {"same", "categorical_crossentropy", 1, 0}};
+  lur_context *context = NULL;
+  CHECK_OK(lur_context_new(7, 2, &context));
+  lur_model *model = make_model(context);
+  lur_optimizer *optimizer = NULL;
+  lur_run *run = NULL;
+  fixture f;
+  lur_results first = {0}, second = {0};
+  CHECK_OK(lur_optimizer_new(context, "sgd", NULL, 0, &optimizer));
+  lur_compile_options options = options_for(context, tested, optimizer, heavy);
+  options.precision = LUR_PRECISION_F16;
+  CHECK_OK(lur_model_compile(model, &options, &run));
+  make_batch(context, &f);
+  CHECK_OK(lur_run_train(run, &f.batch, &first));
+  CHECK_OK(lur_run_train(run, &f.batch, &second));
+  CHECK(lur_run_iterations(run) == 0 && isfinite(second.values[0])); /* and so the weights were left alone */
+  for (int i = 0; i < 60 && lur_run_iterations(run) == 0; i++) CHECK_OK(lur_run_train(run, &f.batch, &second));
+  CHECK(lur_run_iterations(run) == 1);
+  drop_batch(&f);
+  lur_run_release(run);
+  lur_optimizer_release(optimizer);
+  lur_model_release(model);
+  lur_context_release(context);
+}
+
+/* Half follows f32 as far as its digits go; a device without it says so. */
+static void test_precision(void) {
+  static const struct {
+    const char *what;
+    void (*change)(lur_compile_options *);
+    double tolerance;
+  } modes[] = {{"tf32", tf32, 5e-3}, {"bf16", bf16, 5e-2}, {"f16", f16, 1e-2}, {"f16 checked", f16_checked, 1e-2}};
+  const int freezes[] = {0, 10};
+  bool half = strncmp(tested, "cuda", 4) == 0;
+  for (int k = 0; k < 2; k++) {
+    double base[STEPS + 1], other[STEPS + 1];
+    curve(tested, freezes[k], NULL, base);
+    for (int i = 0; i < (half ? 4 : 1); i++) {
+      curve(tested, freezes[k], modes[i].change, other);
+      same_curves(base, other, modes[i].tolerance, modes[i].what);
+    }
+  }
+  if (half) {
+    test_overflow();
+    return;
+  }
+  lur_context *context = NULL;
+  CHECK_OK(lur_context_new(7, 2, &context));
+  lur_model *model = make_model(context);
+  lur_run *run = NULL;
+  lur_compile_options options = options_for(context, tested, NULL, both);
+  options.precision = LUR_PRECISION_BF16;
+  CHECK_FAILS(lur_model_compile(model, &options, &run), LUR_EUNSUPPORTED, "precision 'bf16' is not served by");
+  lur_model_release(model);
+  lur_context_release(context);
+}
+
 static void test_order(void) {
   lur_context *context = NULL;
   CHECK_OK(lur_context_new(1, 1, &context));
@@ -351,6 +415,7 @@ int main(int argc, char **argv) {
   test_errors();
   test_curves();
   test_written_weights();
+  test_precision();
   test_input_gradient();
   return check_report("test_model");
 }

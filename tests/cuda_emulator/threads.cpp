@@ -76,7 +76,14 @@ struct coroutine {
   int thread; /* that runs or waits on it; -1 none */
 };
 
-std::vector<coroutine *> coroutines;
+struct all_coroutines : std::vector<coroutine *> {
+  ~all_coroutines() {
+    for (coroutine *c : *this) {
+      free(c->stack);
+      delete c;
+    }
+  }
+} coroutines;
 std::vector<int> idle;
 #ifdef FAST_SWITCH
 void *scheduler_sp;
