@@ -332,6 +332,7 @@ function model:close() end
 ---@field weight? number|table<string, number> default 1; 0: reported, no backward
 ---@field label_smoothing? number|table<string, number> default 0
 ---@field batchnorm? "moving"|"batch" frozen batch norms in training: "moving" (default), or batch statistics as Keras 2.0.6 used
+---@field precision? "f32"|"tf32"|"bf16"|"f16" what pictures are computed in (default f32); bf16 and f16 on cuda only
 ---@field input_gradients? boolean run:gradient serves inputs too
 ---@field check? boolean guard zones round every buffer and NaN-filled outputs: slow, for tests
 ---@field passes? { prune?: boolean, fold?: boolean, split?: boolean, arena?: boolean } false switches a pass off, for tests
