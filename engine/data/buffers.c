@@ -3,10 +3,11 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "kernels/backend.h"
 
-enum { HEADER = 64, MAX_KEEP = 32 };
+enum { HEADER = 64, MAX_KEEP = 32, HUGE_PAGE = 2 << 20 };
 
 typedef struct header {
   lur_pool *pool;
@@ -77,8 +78,10 @@ static header *find_idle(lur_pool *pool, size_t bytes) {
 static lur_status new_buffer(lur_pool *pool, size_t bytes, header **h) {
   void *memory = NULL;
   if (pinned(pool)) LUR_TRY(pool->device->backend->alloc_host(pool->device, bytes + HEADER, &memory));
-  else if (posix_memalign(&memory, HEADER, bytes + HEADER) != 0)
+  else if (posix_memalign(&memory, bytes < 2 * HUGE_PAGE ? HEADER : HUGE_PAGE, bytes + HEADER) != 0)
     return lur_fail(LUR_ENOMEM, "out of memory for a batch of %zu bytes", bytes);
+  else if (bytes >= 2 * HUGE_PAGE)
+    madvise(memory, bytes + HEADER, MADV_HUGEPAGE); /* a wish: an eighth of the time to write a row goes to small pages */
   *h = memory;
   (*h)->pool = pool;
   (*h)->bytes = bytes;

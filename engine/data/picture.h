@@ -13,8 +13,9 @@ enum { LUR_PICTURE_PAD = 64 }; /* readable bytes after the last pixel: wide load
 
 typedef struct lur_picture {
   int width, height;
-  uint8_t *pixels; /* row y begins at pixels + 4 * width * y */
-  size_t capacity;
+  uint8_t *pixels; /* row y begins at pixels + 4 * width * y; one pixel behind `memory`, see lur_picture_resize_buffer */
+  void *memory;
+  size_t capacity; /* of memory */
 } lur_picture;
 
 /* Makes room for width x height pixels and sets both; what was there is lost. */

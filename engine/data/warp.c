@@ -68,12 +68,14 @@ static void narrow(double base, double step, double last, int *from, int *to) {
 }
 
 /* Clamped coordinates: the usual fill outside the picture. */
-static void clamp_columns(const axis_line *a, int from, int to, int h, int w, line out) {
+LUR_SIMD_BODY void clamp_body(const axis_line *a, int from, int to, int h, int w, line out) {
   double last_y = h - 1, last_x = w - 1;
   for (int c = from; c < to; c++) {
     double y = a->base_y + c * a->step_y, x = a->base_x + c * a->step_x;
-    y = y < 0 ? 0 : y > last_y ? last_y : y;
-    x = x < 0 ? 0 : x > last_x ? last_x : x;
+    y = y < 0 ? 0 : y;
+    y = y > last_y ? last_y : y;
+    x = x < 0 ? 0 : x;
+    x = x > last_x ? last_x : x;
     int iy = (int)y, ix = (int)x;
     iy = iy > h - 2 ? h - 2 : iy;
     ix = ix > w - 2 ? w - 2 : ix;
@@ -82,6 +84,8 @@ static void clamp_columns(const axis_line *a, int from, int to, int h, int w, li
     out.fx[c] = (float)(x - ix);
   }
 }
+
+LUR_SIMD_VARIANTS(clamp_columns, (const axis_line *a, int from, int to, int h, int w, line out), clamp_body(a, from, to, h, w, out))
 
 /* The same where nothing needs clamping. */
 LUR_SIMD_BODY void inside_body(const axis_line *a, int from, int to, int w, line out) {
@@ -99,9 +103,9 @@ static void clamp_line(const axis_line *a, int width, int h, int w, line out) {
   int from = 0, to = width;
   narrow(a->base_y, a->step_y, h - 1, &from, &to);
   narrow(a->base_x, a->step_x, w - 1, &from, &to);
-  clamp_columns(a, 0, from, h, w, out);
+  LUR_SIMD_CALL(clamp_columns, (a, 0, from, h, w, out));
   LUR_SIMD_CALL(inside_columns, (a, from, to, w, out));
-  clamp_columns(a, to, width, h, w, out);
+  LUR_SIMD_CALL(clamp_columns, (a, to, width, h, w, out));
 }
 
 static void fold_line(const lur_warp *warp, const axis_line *a, int h, int w, line out) {
@@ -142,8 +146,8 @@ static void nearest_line(const lur_warp *warp, const axis_line *a, int w, int32_
 
 static float lerp(float a, float b, float f) { return a + (b - a) * f; }
 
-static void sample_plain(const lur_warp *warp, const uint8_t *pixels, int w, line in, int from, float *out) {
-  for (int c = from; c < warp->width; c++) {
+static void sample_plain(const lur_warp *warp, const uint8_t *pixels, int w, line in, float *out) {
+  for (int c = 0; c < warp->width; c++) {
     for (int k = 0; k < 3; k++) {
       float v = (float)warp->fill_value;
       if (in.at[c] >= 0) {
@@ -187,8 +191,8 @@ ZMM void store_512(float *out, __m512 r, __m512 g, __m512 b) {
   _mm512_storeu_ps(out + 32, _mm512_permutex2var_ps(_mm512_permutex2var_ps(r, rg2, g), b2, b));
 }
 
-/* Columns 0..n-1, n a multiple of 16; none outside. */
-LUR_TARGET_AVX512 static void sample_512(const lur_warp *warp, const uint8_t *pixels, int w, line in, int n, float *out) {
+/* All columns, at least 16; none outside. The last block reaches back over columns already done. */
+LUR_TARGET_AVX512 static void sample_512(const lur_warp *warp, const uint8_t *pixels, int w, line in, float *out) {
   __m128i shift[3];
   __m512 scale[3], add[3];
   for (int k = 0; k < 3; k++) {
@@ -197,7 +201,8 @@ LUR_TARGET_AVX512 static void sample_512(const lur_warp *warp, const uint8_t *pi
     add[k] = _mm512_set1_ps(warp->shift[k]);
   }
   const uint8_t *below = pixels + 4 * (size_t)w;
-  for (int c = 0; c < n; c += 16) {
+  for (int block = 0; block < warp->width; block += 16) {
+    int c = block + 16 <= warp->width ? block : warp->width - 16;
     __m512i at = _mm512_loadu_si512(in.at + c), p, q, r, s;
     __m512 fx = _mm512_loadu_ps(in.fx + c), fy = _mm512_loadu_ps(in.fy + c), v[3];
     pairs_512(pixels, at, &p, &q);
@@ -219,10 +224,11 @@ YMM __m256 channel_256(__m256i pixel, __m128i shift) {
 
 YMM __m256 lerp_256(__m256 a, __m256 b, __m256 f) { return _mm256_add_ps(a, _mm256_mul_ps(_mm256_sub_ps(b, a), f)); }
 
-LUR_TARGET_AVX2 static void sample_256(const lur_warp *warp, const uint8_t *pixels, int w, line in, int n, float *out) {
+LUR_TARGET_AVX2 static void sample_256(const lur_warp *warp, const uint8_t *pixels, int w, line in, float *out) {
   const int *base = (const int *)(const void *)pixels;
   float v[3][8];
-  for (int c = 0; c < n; c += 8) {
+  for (int block = 0; block < warp->width; block += 8) {
+    int c = block + 8 <= warp->width ? block : warp->width - 8;
     __m256i at = _mm256_loadu_si256((const __m256i *)(const void *)(in.at + c));
     __m256 fx = _mm256_loadu_ps(in.fx + c), fy = _mm256_loadu_ps(in.fy + c);
     __m256i p = _mm256_i32gather_epi32(base, at, 4), q = _mm256_i32gather_epi32(base + 1, at, 4);
@@ -241,20 +247,13 @@ LUR_TARGET_AVX2 static void sample_256(const lur_warp *warp, const uint8_t *pixe
 #endif
 
 static void sample_line(const lur_warp *warp, const uint8_t *pixels, int w, line in, float *out) {
-  int done = 0;
 #ifdef LUR_SIMD_X86
-  if (warp->fill != LUR_FILL_CONSTANT) {
-    lur_simd level = lur_simd_level();
-    if (level == LUR_SIMD_AVX512) {
-      done = warp->width & ~15;
-      sample_512(warp, pixels, w, in, done, out);
-    } else if (level == LUR_SIMD_AVX2) {
-      done = warp->width & ~7;
-      sample_256(warp, pixels, w, in, done, out);
-    }
-  }
+  lur_simd level = warp->fill == LUR_FILL_CONSTANT ? LUR_SIMD_BASE : lur_simd_level();
+  if (level == LUR_SIMD_AVX512 && warp->width >= 16) sample_512(warp, pixels, w, in, out);
+  else if (level >= LUR_SIMD_AVX2 && warp->width >= 8) sample_256(warp, pixels, w, in, out);
+  else
 #endif
-  sample_plain(warp, pixels, w, in, done, out);
+    sample_plain(warp, pixels, w, in, out);
 }
 
 static void pick_line(const lur_warp *warp, const uint8_t *pixels, const int32_t *at, float *out) {
