@@ -69,6 +69,20 @@ local function check_frozen(model, report, o)
   end
 end
 
+--- Draws anew the first layer that the file has no weights for, and every layer after it: batch norms there may have
+-- been loaded, but with statistics of other features. Returns that layer's name, or nil where nothing is missing.
+local function start_afresh(trunk, report)
+  local first
+  for name in report.text:gmatch "([^\n:]+): missing in the file" do
+    local index = trunk:index(name)
+    if index and (not first or index < first) then first = index end
+  end
+  for i = (first or #trunk.layers) + 1, #trunk.layers do
+    if next(trunk.layers[i]:weights()) then trunk.layers[i]:reset() end
+  end
+  return first and trunk.layers[first + 1].name
+end
+
 --- Trunk and head. Returns the model and the text of the weights' load report, if any.
 local function build(o, classes)
   local trunk, report = xception{ size = o.size, width = o.width, middle = o.middle, top = false, pooling = "avg",
@@ -78,7 +92,10 @@ local function build(o, classes)
   local model = nn.model(nn.dense{ classes, activation = "softmax", name = "predictions" }(x))
   local freeze = frozen_part(o)
   if freeze == "all" then trunk:freeze() elseif freeze ~= "none" then model:freeze{ to = freeze } end
-  if report then check_frozen(model, report, o) end
+  if report then
+    check_frozen(model, report, o)
+    report.fresh = start_afresh(trunk, report)
+  end
   return model, report
 end
 
@@ -88,6 +105,7 @@ local function describe(model, report, o)
   if report then
     print(("weights: %d layers loaded, %d missing, %d unused, %d of another shape (%s)"):format(report.loaded,
       report.missing, report.unused, report.mismatched, o.weights))
+    if report.fresh then print(("  '%s' and what comes after it start afresh"):format(report.fresh)) end
     if report.missing + report.mismatched > 0 then print("  see load_report.txt in the run folder") end
   end
 end

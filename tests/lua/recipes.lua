@@ -116,6 +116,17 @@ test("single_model: a frozen trunk's output is computed once, by the weights of 
   assert(not output:find("once", 1, true), output)
 end)
 
+test("single_model: what comes after the first layer that a weight file lacks starts afresh", function()
+  local xception = require "lurcher.models.xception"
+  local trunk <close> = xception{ size = 48, width = 0.125, middle = 1, feature_layer = "add_3" }
+  assert(trunk:save(work .. "/cut.safetensors"))
+  local output = succeeds("single_model --data pictures %s --weights cut.safetensors --freeze add_3 --epochs 1 "
+    .. "--out cut", small)
+  assert(output:find("'block5_sepconv1' and what comes after it start afresh", 1, true), output)
+  complains(1, { "layer 'block5_sepconv1' is frozen, but 'cut.safetensors' does not give its weights" },
+    "single_model --data pictures %s --weights cut.safetensors --out cut2", small)
+end)
+
 test("single_model_test: predictions, figures, confusion table; a folder without classes", function()
   local output = succeeds "single_model_test --model first --data pictures/test"
   for _, figure in ipairs{ "top%-1 %d%.%d%d%d%d\n", "top%-5 %d%.%d%d%d%d\n", "log%-loss %d+%.%d%d%d%d\n" } do
