@@ -102,12 +102,14 @@ enum { GROUP = 4, HALF = 11, MAX_PAIR_TAPS = 64 }; /* more taps could overflow t
 
 /* Weights in halves of 11 bits, so that 16-bit multiply-adds of pixel pairs are exact: for each output and each group of
    four taps 16 low halves, then 16 high ones, in the order (tap 0, tap 1) x 4 channels, (tap 2, tap 3) x 4 channels. */
-static void pack_halves(filter *f, int out) {
+static lur_status pack_halves(filter *f, int out) {
   int groups = (f->taps + GROUP - 1) / GROUP;
-  if (f->taps > MAX_PAIR_TAPS || posix_memalign((void **)&f->halves, 64, (size_t)out * (size_t)groups * 64) != 0) {
-    f->halves = NULL;
-    return;
+  void *memory = NULL;
+  if (f->taps > MAX_PAIR_TAPS) return LUR_OK;
+  if (posix_memalign(&memory, 64, (size_t)out * (size_t)groups * 64) != 0) {
+    return lur_fail(LUR_ENOMEM, "out of memory for a resize to %d", out);
   }
+  f->halves = memory;
   for (int i = 0; i < out; i++)
     for (int k = 0; k < groups * GROUP; k++) {
       int32_t w = k < f->count[i] ? f->weights[(size_t)i * (size_t)f->taps + (size_t)k] : 0;
@@ -117,6 +119,7 @@ static void pack_halves(filter *f, int out) {
         at[2 * c + 16] = (int16_t)(w >> HALF);
       }
     }
+  return LUR_OK;
 }
 
 /* One row; src has LUR_PICTURE_PAD readable bytes after its end, for the four pixels of a last group. */
@@ -153,7 +156,7 @@ static lur_status bilinear_columns(const lur_picture *src, int width, lur_pictur
   LUR_TRY(filter_make(&f, src->width, width));
   lur_status status = lur_picture_resize_buffer(dst, width, src->height);
 #ifdef LUR_SIMD_X86
-  if (lur_simd_level() >= LUR_SIMD_AVX2) pack_halves(&f, width);
+  if (status == LUR_OK && lur_simd_level() >= LUR_SIMD_AVX2) status = pack_halves(&f, width);
 #endif
   for (int y = 0; status == LUR_OK && y < src->height; y++) {
     const uint8_t *from = src->pixels + 4 * (size_t)src->width * (size_t)y;
