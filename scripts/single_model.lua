@@ -52,6 +52,10 @@ local function open_sets(o)
   local train = assert(data.folder{ o.data .. "/train" })
   local valid = assert(data.folder{ o.data .. "/valid", classes = train.classes })
   print(("%d training and %d validation pictures of %d classes"):format(#train, #valid, #train.classes))
+  if o.batch > #train then
+    error(("--batch %d: more than the %d pictures of '%s/train' (at most as many expected: lower --batch)"):format(o.batch,
+      #train, o.data), 0)
+  end
   return train, valid
 end
 

@@ -188,6 +188,7 @@ test("recipes: what is wrong is said in one line, with the exit code for it", fu
   complains(1, { "did you mean 'add_" }, "single_model --data pictures %s --feature-layer add_99", small)
   complains(1, { "is frozen, but 'first/model.safetensors' does not give", "--feature-layer" },
     "single_model --data pictures %s --middle 2 --weights first/model.safetensors", small)
+  complains(1, { "--batch 49: more than the 48 pictures" }, "single_model --data pictures %s --batch 49", small)
   complains(1, { "nowhere" }, "single_model_test --model nowhere --data pictures/test")
   complains(1, { "nowhere" }, "features --weights first/model.safetensors --layer add_2 --size 48 --width 0.125 "
     .. "--middle 1 nowhere.jpg")
