@@ -10,6 +10,7 @@
 
 local lurcher = require "lurcher"
 local logs_of = require "lurcher.logs"
+local samplers = require "lurcher.samplers"
 local ticker = require "lurcher.ticker"
 local nn, data = lurcher.nn, lurcher.data
 
@@ -148,24 +149,51 @@ function prefix:load(options)
   return setmetatable({ features = features, class = class, size = done }, loaded)
 end
 
---- A loader for fit over what was computed, in the order in which data.loader gives the pictures for the same seed,
--- batch and epoch. Options: output (name of the model output whose targets are the classes), batch (64), shuffle
--- (true), seed (the one in force).
+--- A further field of a sampler's batch as a tensor, as data.loader makes it: whole numbers are places counted from 1
+-- and become an i32 tensor from 0, numbers of which any has a fraction f32.
+local function field_of(list)
+  local whole, values = true, {}
+  for i, value in ipairs(list) do
+    whole = whole and math.tointeger(value) ~= nil
+    values[i] = value
+  end
+  if not whole then return lurcher.tensor(values) end
+  values.dtype = "i32"
+  for i, value in ipairs(list) do values[i] = math.tointeger(value) - 1 end
+  return lurcher.tensor(values)
+end
+
+--- What fit gets for a batch that a sampler drew: a list of pictures, or a table with the list `image` and more fields.
+function loaded:batch(drawn, options)
+  local picks = drawn.image or drawn
+  local batch = { features = self.features:select(picks), class = self.class:select(picks) }
+  for name, list in pairs(drawn) do
+    if type(name) == "string" and name ~= "image" then batch[name] = field_of(list) end
+  end
+  if options.output then batch[options.output] = batch.class end
+  for name, value in pairs(options.targets and options.targets(batch) or {}) do batch[name] = value end
+  return batch
+end
+
+--- A loader for fit over what was computed: the batches that data.loader gives for the same sampler, or for the same
+-- batch, shuffle and seed, with `features` in place of the pictures. Options: sampler, targets (both as in
+-- data.loader), output (name of the model output whose targets are the classes), batch (64), shuffle (true), seed (the
+-- one in force).
 function loaded:loader(options)
-  local batch, seed, next_epoch = options.batch or 64, options.seed or lurcher.seed(), 0
-  local loader = setmetatable({}, { __len = function() return (self.size + batch - 1) // batch end })
+  local next_epoch, seed = 0, options.seed or lurcher.seed()
+  local sampler = options.sampler or samplers[options.shuffle == false and "sequential" or "shuffled"]{ self.size,
+    batch = options.batch or 64, seed = seed }
+  local count = type(sampler) == "table" and sampler.batches or 0
+  local loader = setmetatable({}, { __len = function() return count end })
 
   function loader.epoch(_, n, skip)
     n = n or next_epoch
     next_epoch = n + 1
-    local order = options.shuffle ~= false and data.random(seed, n):permutation(self.size)
-    local first = (skip or 0) * batch + 1
+    local draw = sampler(n, data.random(seed, n))
+    for _ = 1, skip or 0 do draw() end
     return function()
-      if first > self.size then return nil end
-      local picks = {}
-      for i = first, math.min(first + batch - 1, self.size) do picks[#picks + 1] = order and order[i] or i end
-      first = first + batch
-      return { features = self.features:select(picks), [options.output] = self.class:select(picks) }
+      local drawn = draw()
+      return drawn and self:batch(drawn, options)
     end
   end
 

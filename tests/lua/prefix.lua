@@ -70,7 +70,8 @@ test("prefix: training the head gives the losses and weights of training the who
   near((whole_kernel - parts_kernel):abs():max(), 0, 1e-4)
 end)
 
-test("prefix: its loader gives the pictures in data.loader's order, and can skip", function()
+--- Ten small pictures of two classes, each of one colour.
+local function draw_set()
   local folder = harness.folder "prefix"
   local run_folder = require "lurcher.run_folder"
   for class = 1, 2 do
@@ -80,7 +81,11 @@ test("prefix: its loader gives the pictures in data.loader's order, and can skip
       assert(lurcher.image.save(("%s/class%d/%d.png"):format(folder, class, i), picture))
     end
   end
-  local set = assert(lurcher.data.folder{ folder })
+  return assert(lurcher.data.folder{ folder })
+end
+
+test("prefix: its loader gives the pictures in data.loader's order, and can skip", function()
+  local set = draw_set()
   local model = build()
   model:freeze{ to = "add_2" }
   local part = prefix.split(model, "image")
@@ -101,4 +106,25 @@ test("prefix: its loader gives the pictures in data.loader's order, and can skip
   whole()
   whole()
   assert((skipped().features - whole().features):abs():max() == 0)
+end)
+
+test("prefix: with a sampler of pairs its batches are data.loader's, features in place of pictures", function()
+  local set = draw_set()
+  local part = prefix.split(build():freeze{ to = "add_2" }, "image")
+  local loaded = part:load{ set, size = 48, batch = 4, workers = 1, quiet = true }
+  local run = part.trunk:compile{ device = "cpu" }
+  local samplers = require "lurcher.samplers"
+  local function targets(batch) return { twice = batch.left * 2 } end
+  local function sampler() return samplers.batch_swap{ set, batch = 4, seed = 9, steps = 3 } end
+  local next_batch = loaded:loader{ sampler = sampler(), targets = targets }:epoch(0)
+  local count = 0
+  for theirs in lurcher.data.loader{ set, size = 48, workers = 1, sampler = sampler(), targets = targets }:epoch(0) do
+    local batch = next_batch()
+    count = count + 1
+    for _, name in ipairs{ "left", "right", "class", "twice" } do
+      assert((batch[name] - theirs[name]):abs():max() == 0, name)
+    end
+    near((batch.features - run:predict{ image = theirs.image }.add_2):abs():max(), 0, 1e-5)
+  end
+  assert(count == 3 and next_batch() == nil)
 end)
