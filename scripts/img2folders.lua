@@ -1,0 +1,154 @@
+--- img2folders.lua - sorts a flat folder of pictures, typeid_randhash.jpg, into train/ and valid/ with a folder a class
+-- Nothing is ever overwritten or moved. Everything is checked before the first file is written, and what is there
+-- already counts as done: the same command goes on where it was stopped.
+
+local lfs = require "lfs"
+local lurcher = require "lurcher"
+local options, run_folder, ticker = require "lurcher.options", require "lurcher.run_folder", require "lurcher.ticker"
+local data = lurcher.data
+
+local spec = {
+  name = "img2folders",
+  summary = "Sorts the pictures of a flat folder into OUT/train/CLASS/ and OUT/valid/CLASS/: each tenth of a class is for\n"
+    .. "validation.",
+  { "data", "path", required = true, value = "DIR", help = "folder of pictures whose names hold their class" },
+  { "out", "path", required = true, value = "OUT", help = "folder that gets train/ and valid/" },
+  { "rule", "string", default = "{class}_{}", help = "where a name, without its extension, holds the class" },
+  { "every", "integer", default = 10, min = 2, help = "each of how many pictures of a class is for validation" },
+  { "link", "flag", help = "hard links instead of copies" },
+  { "dry-run", "flag", help = "say what would be done, and do nothing" },
+  { "era", "choice", default = "current", choices = { "current", "2017" },
+    help = "2017: count over everything in DIR instead of each class's pictures, as the founding script did" },
+  notes = "A class of fewer pictures than --every gives its last one to validation, but never its only one.",
+}
+
+local function base_name(path) return path:match "[^/]*$" end
+
+--- Part of each picture, counted class by class: pictures `every`, 2 * `every`, ... are for validation.
+local function parts_by_class(set, every)
+  local parts = {}
+  for _, pictures in ipairs(set:by_class()) do
+    local count = #pictures
+    for k, picture in ipairs(pictures) do
+      local chosen = k % every == 0 or (count < every and k == count and count > 1)
+      parts[picture] = chosen and "valid" or "train"
+    end
+  end
+  return parts
+end
+
+--- Part of each picture by the founding script (keras.md section 10, img2keras.py): the 1st, 11th, 21st entry of the
+-- folder are for validation, whatever the entries are. There the order was the file system's; here it is by name.
+local function parts_by_entry(set, every, folder)
+  local names, index, parts = {}, {}, {}
+  for name in lfs.dir(folder) do
+    if name ~= "." and name ~= ".." then names[#names + 1] = name end
+  end
+  table.sort(names)
+  for i, name in ipairs(names) do index[name] = i - 1 end
+  for i = 1, #set do parts[i] = index[set:name(i):match "^[^/]+"] % every == 0 and "valid" or "train" end
+  return parts
+end
+
+--- The bytes of a file, or an error.
+local function read(path)
+  local file, message = io.open(path, "rb")
+  local text = file and file:read "a"
+  if file then file:close() end
+  return text or error(("cannot read '%s': %s"):format(path, message or "an error while reading"), 0)
+end
+
+--- Whether two files are one, or hold the same bytes.
+local function is_same(a, b)
+  local of_a, of_b = lfs.attributes(a), lfs.attributes(b)
+  if of_a.dev == of_b.dev and of_a.ino == of_b.ino then return true end
+  return of_a.size == of_b.size and read(a) == read(b)
+end
+
+local function refuse(path, target, why)
+  error(("'%s' cannot become '%s': %s"):format(path, target, why), 0)
+end
+
+--- What is to be done: a list of { from, to, class, part, done }. Raises where a picture's place is taken.
+local function plan_of(set, parts, out)
+  local plan, taken = {}, {}
+  for i = 1, #set do
+    local from, class, part = set:path(i), set.classes[set:class(i)], parts[i]
+    local name = class .. "/" .. base_name(from)
+    local to, other = out .. "/" .. part .. "/" .. name,
+      out .. "/" .. (part == "train" and "valid" or "train") .. "/" .. name
+    if class == "." or class == ".." then refuse(from, to, ("'%s' is no name for a class's folder"):format(class)) end
+    if taken[name] then refuse(from, to, ("'%s' goes there"):format(taken[name])) end
+    if lfs.symlinkattributes(other) then
+      refuse(from, to, ("'%s' is there, from other pictures or another --every (remove it, or use another --out)")
+        :format(other))
+    end
+    local is_there = lfs.symlinkattributes(to) ~= nil
+    if is_there and (lfs.attributes(to, "mode") ~= "file" or not is_same(from, to)) then
+      refuse(from, to, "another file of that name is there already")
+    end
+    taken[name] = from
+    plan[i] = { from = from, to = to, class = class, part = part, done = is_there }
+  end
+  return plan
+end
+
+local function link(from, to)
+  local ok, message = lfs.link(from, to)
+  if not ok then refuse(from, to, message .. " (hard links stay on one file system: leave out --link to copy)") end
+end
+
+local function copy(from, to)
+  local ok, message = lurcher.write_file(to, read(from))
+  if not ok then error(message, 0) end
+end
+
+--- Carries out the plan. Returns how many files were made, and whether that was all.
+local function carry_out(plan, how)
+  local made, is_made, tick = 0, {}, ticker{ label = "sorting", total = #plan }
+  for i, step in ipairs(plan) do
+    if not step.done then
+      local folder = step.to:match "^(.*)/[^/]*$"
+      if not is_made[folder] then is_made[folder] = assert(run_folder.make_folders(folder)) end
+      how(step.from, step.to)
+      made = made + 1
+    end
+    tick:count(i)
+    if lurcher.interrupted() then return made, false end
+  end
+  tick:break_line()
+  return made, true
+end
+
+local function print_table(plan, classes)
+  local counts, width = { total = { train = 0, valid = 0 } }, #"total"
+  for _, class in ipairs(classes) do
+    counts[class] = { train = 0, valid = 0 }
+    width = math.max(width, #class)
+  end
+  for _, step in ipairs(plan) do
+    for _, row in ipairs{ step.class, "total" } do counts[row][step.part] = counts[row][step.part] + 1 end
+  end
+  local function row(...) print(("%-" .. width .. "s  %6s %6s"):format(...)) end
+  row("class", "train", "valid")
+  for _, class in ipairs(classes) do row(class, counts[class].train, counts[class].valid) end
+  row("total", counts.total.train, counts.total.valid)
+end
+
+options.main(spec, arg, function(o)
+  local set = assert(data.flat{ o.data, rule = o.rule })
+  local parts = o.era == "2017" and parts_by_entry(set, o.every, o.data) or parts_by_class(set, o.every)
+  local plan, there = plan_of(set, parts, o.out), 0
+  for _, step in ipairs(plan) do there = there + (step.done and 1 or 0) end
+  print_table(plan, set.classes)
+  if o.dry_run then
+    print(("would %s %d pictures to %s; %d are there already"):format(o.link and "link" or "copy", #plan - there, o.out,
+      there))
+    return
+  end
+  local made, complete = carry_out(plan, o.link and link or copy)
+  print(("%s %d pictures to %s; %d were there already"):format(o.link and "linked" or "copied", made, o.out, there))
+  if complete then return end
+  print(("interrupted with %d left: the same command goes on"):format(#plan - there - made))
+  return 130
+end)

@@ -1,0 +1,130 @@
+--- The recipe img2folders, as a user starts it: which picture goes where, that nothing is overwritten, and that a second
+-- start does what is left.
+local harness = require "harness"
+local lfs = require "lfs"
+local test = harness.test
+
+local work = harness.folder "img2folders"
+
+local function sh(format, ...)
+  return harness.run(("cd '%s' && '%s' img2folders %s"):format(work, harness.program, format:format(...)))
+end
+
+local function succeeds(...)
+  local output, code = sh(...)
+  assert(code == 0, output)
+  return output
+end
+
+local function complains(texts, ...)
+  local output, code = sh(...)
+  assert(code == 1 and not output:find("traceback", 1, true), output)
+  for _, text in ipairs(texts) do assert(output:find(text, 1, true), ("'%s' expected in: %s"):format(text, output)) end
+end
+
+local function write(path, text)
+  local file = assert(io.open(work .. "/" .. path, "wb"))
+  file:write(text)
+  file:close()
+end
+
+local function read(path)
+  local file <close> = assert(io.open(work .. "/" .. path, "rb"))
+  return file:read "a"
+end
+
+--- "CLASS/NAME CLASS/NAME ..." of what lies in a part, sorted.
+local function listing(part)
+  local names = {}
+  for class in lfs.dir(work .. "/" .. part) do
+    if class:sub(1, 1) ~= "." then
+      for name in lfs.dir(work .. "/" .. part .. "/" .. class) do
+        if name:sub(1, 1) ~= "." then names[#names + 1] = class .. "/" .. name end
+      end
+    end
+  end
+  table.sort(names)
+  return table.concat(names, " ")
+end
+
+local function count(part) return select(2, listing(part):gsub("%S+", "")) end
+
+-- 23 pugs, 4 beagles, one akita; the contents are the recipe's to carry, not to look at.
+lfs.mkdir(work .. "/flat")
+for i = 1, 23 do write(("flat/pug_%02d.jpg"):format(i), ("pug %d"):format(i)) end
+for i = 1, 4 do write(("flat/beagle_%d.jpg"):format(i), ("beagle %d"):format(i)) end
+write("flat/akita_1.jpg", "akita 1")
+write("flat/Readme.txt", "no picture")
+
+test("img2folders: a dry run says what would be, and makes nothing", function()
+  local output = succeeds "--data flat --out dry --dry-run"
+  assert(output:find "akita +1 +0\nbeagle +3 +1\npug +21 +2\ntotal +25 +3\n", output)
+  assert(output:find("would copy 28 pictures to dry; 0 are there already", 1, true), output)
+  assert(not lfs.attributes(work .. "/dry"))
+end)
+
+test("img2folders: each tenth of a class for validation, the last of a small one, never the only one", function()
+  local output = succeeds "--data flat --out out"
+  assert(output:find("copied 28 pictures to out; 0 were there already", 1, true), output)
+  assert(listing "out/valid" == "beagle/beagle_4.jpg pug/pug_10.jpg pug/pug_20.jpg", listing "out/valid")
+  assert(count "out/train" == 25 and read "out/train/pug/pug_11.jpg" == "pug 11")
+  assert(lfs.attributes(work .. "/flat/pug_11.jpg", "nlink") == 1 and count "out/valid" == 3)
+  succeeds "--data flat --out fifth --every 5"
+  assert(listing "fifth/valid" == "beagle/beagle_4.jpg pug/pug_05.jpg pug/pug_10.jpg pug/pug_15.jpg pug/pug_20.jpg")
+end)
+
+test("img2folders: a second start does what is left and leaves the rest alone", function()
+  os.remove(work .. "/out/train/pug/pug_11.jpg")
+  local before = lfs.attributes(work .. "/out/train/pug/pug_12.jpg", "ino")
+  local output = succeeds "--data flat --out out"
+  assert(output:find("copied 1 pictures to out; 27 were there already", 1, true), output)
+  assert(read "out/train/pug/pug_11.jpg" == "pug 11")
+  assert(lfs.attributes(work .. "/out/train/pug/pug_12.jpg", "ino") == before)
+end)
+
+test("img2folders: hard links", function()
+  succeeds "--data flat --out linked --link"
+  assert(lfs.attributes(work .. "/flat/pug_01.jpg", "ino") == lfs.attributes(work .. "/linked/train/pug/pug_01.jpg", "ino"))
+  assert(succeeds("--data flat --out linked --link"):find("linked 0 pictures to linked; 28 were there already", 1, true))
+end)
+
+test("img2folders: another file in a picture's place is an error that names both, before anything is done", function()
+  os.remove(work .. "/out/train/akita/akita_1.jpg")
+  for _, other in ipairs{ "pug X", "longer than it was" } do
+    write("out/train/pug/pug_05.jpg", other)
+    complains({ "'flat/pug_05.jpg' cannot become 'out/train/pug/pug_05.jpg'", "another file of that name" },
+      "--data flat --out out")
+    assert(read "out/train/pug/pug_05.jpg" == other)
+  end
+  assert(not lfs.attributes(work .. "/out/train/akita/akita_1.jpg"))
+  os.remove(work .. "/out/train/pug/pug_05.jpg")
+  succeeds "--data flat --out out"
+end)
+
+test("img2folders: no picture ends up in both parts", function()
+  complains({ "'flat/pug_05.jpg' cannot become 'out/valid/pug/pug_05.jpg'", "'out/train/pug/pug_05.jpg' is there" },
+    "--data flat --out out --every 5")
+end)
+
+test("img2folders: era 2017 counts every entry of the folder", function()
+  succeeds "--data flat --out era --era 2017" -- Readme.txt, akita_1, beagle_1..4, pug_01..23: entries 0, 10, 20
+  assert(listing "era/valid" == "pug/pug_05.jpg pug/pug_15.jpg", listing "era/valid")
+  assert(count "era/train" == 26)
+end)
+
+test("img2folders: names that hold no class, or none a folder can have", function()
+  lfs.mkdir(work .. "/odd")
+  write("odd/nameless.jpg", "x")
+  complains({ "nameless.jpg' does not fit the rule '{class}_{}'" }, "--data odd --out odd_out")
+  os.rename(work .. "/odd/nameless.jpg", work .. "/odd/.._x.jpg")
+  complains({ "'odd/.._x.jpg'", "'..' is no name for a class's folder" }, "--data odd --out odd_out")
+  os.remove(work .. "/odd/.._x.jpg")
+  for _, folder in ipairs{ "a", "b" } do
+    lfs.mkdir(work .. "/odd/" .. folder)
+    write(("odd/%s/pug_1.jpg"):format(folder), folder)
+  end
+  complains({ "'odd/b/pug_1.jpg' cannot become", "'odd/a/pug_1.jpg' goes there" }, "--data odd --out odd_out")
+  complains({ "nowhere" }, "--data nowhere --out odd_out")
+  assert(not lfs.attributes(work .. "/odd_out"))
+  assert(select(2, sh "--help") == 0)
+end)
