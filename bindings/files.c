@@ -39,31 +39,33 @@ static int push_pairs(lua_State *L, int index, const char *const **pairs) {
   return (int)n;
 }
 
-static int save_tensors(lua_State *L) {
-  const char *path = luaL_checkstring(L, 1);
-  luaL_checktype(L, 2, LUA_TTABLE);
-  lua_settop(L, 3);
-  const char *const *pairs;
-  int npairs = push_pairs(L, 3, &pairs), n = 0, i = 0;
-  for (lua_pushnil(L); lua_next(L, 2) != 0; lua_pop(L, 1)) {
+int lur_push_tensors(lua_State *L, int index, const char *owner, const char ***names, lur_tensor ***tensors) {
+  int n = 0, i = 0;
+  luaL_checktype(L, index, LUA_TTABLE);
+  for (lua_pushnil(L); lua_next(L, index) != 0; lua_pop(L, 1)) {
     if (lua_type(L, -2) != LUA_TSTRING)
-      return lur_raise(L, "save_tensors: tensors are named by strings, got a %s key", luaL_typename(L, -2));
+      lur_raise(L, "%s: tensors are named by strings, got a %s key", owner, luaL_typename(L, -2));
     if (lur_handle_test(L, -1, &lur_tensor_class) == NULL)
-      return lur_raise(L, "save_tensors: lurcher.tensor expected for '%s', got %s", lua_tostring(L, -2),
-                       luaL_typename(L, -1));
+      lur_raise(L, "%s: lurcher.tensor expected for '%s', got %s", owner, lua_tostring(L, -2), luaL_typename(L, -1));
     n++;
   }
-  const char **names = lua_newuserdatauv(L, ((size_t)n + 1) * sizeof *names, 0);
-  lur_tensor **tensors = lua_newuserdatauv(L, ((size_t)n + 1) * sizeof(lur_tensor *), 0);
-  for (lua_pushnil(L); lua_next(L, 2) != 0; lua_pop(L, 1), i++) {
-    names[i] = lua_tostring(L, -2);
-  }
-  qsort(names, (size_t)n, sizeof *names, by_name);
+  *names = lua_newuserdatauv(L, ((size_t)n + 1) * sizeof **names, 0);
+  *tensors = lua_newuserdatauv(L, ((size_t)n + 1) * sizeof **tensors, 0);
+  for (lua_pushnil(L); lua_next(L, index) != 0; lua_pop(L, 1), i++) (*names)[i] = lua_tostring(L, -2);
+  qsort(*names, (size_t)n, sizeof **names, by_name);
   for (i = 0; i < n; i++) {
-    lua_getfield(L, 2, names[i]);
-    tensors[i] = lur_handle_test(L, -1, &lur_tensor_class);
+    lua_getfield(L, index, (*names)[i]);
+    (*tensors)[i] = lur_handle_test(L, -1, &lur_tensor_class);
     lua_pop(L, 1);
   }
+  return n;
+}
+
+static int save_tensors(lua_State *L) {
+  const char *path = luaL_checkstring(L, 1), *const *pairs, **names;
+  lur_tensor **tensors;
+  lua_settop(L, 3);
+  int n = lur_push_tensors(L, 2, "save_tensors", &names, &tensors), npairs = push_pairs(L, 3, &pairs);
   lur_status status;
   LUR_RETRY(L, status, lur_tensors_save(path, n, names, tensors, npairs, pairs));
   if (status != LUR_OK) return lur_soft(L, status);

@@ -20,6 +20,8 @@ void lur_register_run(lua_State *L);
 
 extern const lur_class lur_layer_class, lur_node_class, lur_model_class, lur_run_class, lur_optimizer_class;
 
+/* files.c: the tensors of the table at index, by name, which the table keeps; pushes the two arrays, returns their length. */
+int lur_push_tensors(lua_State *L, int index, const char *owner, const char ***names, lur_tensor ***tensors);
 /* tensor_print.c: pushes the text of a host or device tensor. */
 void lur_push_tensor_text(lua_State *L, lur_tensor *tensor);
 

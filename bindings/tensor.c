@@ -216,6 +216,13 @@ static int tensor_copy(lua_State *L) {
   return 1;
 }
 
+static int tensor_lerp(lua_State *L) {
+  lur_tensor *dst = lur_check_tensor(L, 1), *src = lur_check_tensor(L, 2);
+  LUR_CALL(L, lur_tensor_lerp(dst, src, luaL_checknumber(L, 3)));
+  lua_settop(L, 1);
+  return 1;
+}
+
 static int tensor_fill(lua_State *L) {
   LUR_CALL(L, lur_tensor_fill(lur_check_tensor(L, 1), luaL_checknumber(L, 2)));
   lua_settop(L, 1);
@@ -395,7 +402,8 @@ static const luaL_Reg methods[] = {{"get", tensor_get},         {"set", tensor_s
                                    {"max", tensor_max},         {"min", tensor_min},
                                    {"argmax", tensor_argmax},   {"argmin", tensor_argmin},
                                    {"matmul", tensor_matmul},   {"transpose", tensor_transpose},
-                                   {"select", tensor_select},   {NULL, NULL}};
+                                   {"select", tensor_select},   {"lerp", tensor_lerp},
+                                   {NULL, NULL}};
 
 static const luaL_Reg getters[] = {{"shape", get_shape}, {"dtype", get_dtype}, {"device", get_device},
                                    {"bytes", get_bytes}, {"count", get_count}, {NULL, NULL}};

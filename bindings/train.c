@@ -193,9 +193,11 @@ static void free_text(void *text) { lur_text_free(text); }
 
 static int run_save(lua_State *L) {
   lur_run *run = check_run(L, 1);
-  const char *path = luaL_checkstring(L, 2), *extra = luaL_optstring(L, 3, "");
+  const char *path = luaL_checkstring(L, 2), *extra = luaL_optstring(L, 3, ""), **names = NULL;
+  lur_tensor **tensors = NULL;
+  int n = lua_isnoneornil(L, 4) ? 0 : lur_push_tensors(L, 4, "save", &names, &tensors);
   lur_status status;
-  LUR_RETRY(L, status, lur_run_save(run, path, extra));
+  LUR_RETRY(L, status, lur_run_save_with(run, path, extra, n, names, tensors));
   if (status != LUR_OK) return lur_soft(L, status);
   lua_pushboolean(L, true);
   return 1;

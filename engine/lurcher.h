@@ -91,6 +91,8 @@ lur_status lur_tensor_to(lur_tensor *tensor, lur_device *device, lur_tensor **co
 lur_status lur_tensor_cast(lur_tensor *tensor, lur_dtype dtype, lur_tensor **copy);  /* i32, u8: truncates, saturates */
 /* Copies elements between equal shapes and dtypes, any devices. */
 lur_status lur_tensor_copy(lur_tensor *dst, lur_tensor *src);
+/* dst += share * (src - dst), in place; host tensors, equal shapes, f32. */
+lur_status lur_tensor_lerp(lur_tensor *dst, lur_tensor *src, double share);
 /* One element by flat index, as double, on any device. LUR_EARG out of range. */
 lur_status lur_tensor_get(const lur_tensor *tensor, int64_t index, double *value);
 lur_status lur_tensor_set(lur_tensor *tensor, int64_t index, double value);
@@ -322,6 +324,10 @@ lur_status lur_model_save_weights(lur_model *model, const char *path);
 /* A checkpoint: definition, weights, optimizer state, counters, and the caller's own text (JSON, or any).
    Written beside the target, synced, renamed: a failure leaves the old file. Checksummed. */
 lur_status lur_run_save(lur_run *run, const char *path, const char *extra);
+/* The same with n named f32 host tensors of the caller's, such as averaged weights. Restoring passes over them:
+   lur_archive_* reads them, under "lurcher.extra/NAME". */
+lur_status lur_run_save_with(lur_run *run, const char *path, const char *extra, int n, const char *const *names,
+                             lur_tensor *const *tensors);
 /* Restores weights, optimizer state and counters into a run of an equal model. *extra as saved, freed by the caller. */
 lur_status lur_run_restore(lur_run *run, const char *path, char **extra);
 /* The model of a checkpoint, with its weights; extra (may be NULL) as saved. */

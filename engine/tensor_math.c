@@ -235,3 +235,25 @@ lur_status lur_tensor_unary(lur_tensor_op1 op, lur_tensor *a, lur_tensor **y) {
   lur_tensor_release(x);
   return status;
 }
+
+/* ---- in place ---- */
+
+lur_status lur_tensor_lerp(lur_tensor *dst, lur_tensor *src, double share) {
+  if (!lur_shape_equal(&dst->shape, &src->shape)) {
+    char to[LUR_SHAPE_TEXT], from[LUR_SHAPE_TEXT];
+    return lur_fail(LUR_ESHAPE, "lerp: %s towards %s (equal shapes expected)", lur_shape_format(&dst->shape, to),
+                    lur_shape_format(&src->shape, from));
+  }
+  if (dst->dtype != LUR_F32 || src->dtype != LUR_F32) {
+    return lur_fail(LUR_ETYPE, "lerp: %s towards %s (f32 expected)", lur_dtype_name(dst->dtype), lur_dtype_name(src->dtype));
+  }
+  LUR_TRY(lur_tensor_need_host("lerp", dst));
+  LUR_TRY(lur_tensor_need_host("lerp", src));
+  dst->storage->writes++;
+  float *y = lur_tensor_data(dst), t = (float)share;
+  const float *x = lur_tensor_data(src);
+  int64_t n = lur_shape_count(&dst->shape);
+#pragma omp parallel for if (n > 65536)
+  for (int64_t i = 0; i < n; i++) y[i] += t * (x[i] - y[i]);
+  return LUR_OK;
+}

@@ -205,6 +205,11 @@ function tensor:copy(src) end
 ---@param value number
 ---@return lurcher.tensor self
 function tensor:fill(value) end
+---Moves every element towards other's, in place: self + share * (other - self). Host tensors in f32.
+---@param other lurcher.tensor of equal shape
+---@param share number
+---@return lurcher.tensor self
+function tensor:lerp(other, share) end
 ---@param other lurcher.number_or_tensor
 ---@return lurcher.tensor i32, 1 where equal
 function tensor:eq(other) end

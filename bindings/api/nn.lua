@@ -396,8 +396,9 @@ function run:recompile(options) end
 ---Writes a checkpoint: definition, weights, optimizer state, counters and the caller's text; atomic, checksummed.
 ---@param path string
 ---@param extra? string
+---@param tensors? table<string, lurcher.tensor> host tensors to keep beside them; lurcher.load_tensors gives them as "lurcher.extra/NAME"
 ---@return boolean? ok, string? message, string? code
-function run:save(path, extra) end
+function run:save(path, extra, tensors) end
 ---Restores weights, optimizer state and counters into a run of an equal model.
 ---@param path string
 ---@return string? extra text saved with the checkpoint

@@ -4,6 +4,7 @@
  *
  *   LAYER/WEIGHT             weights
  *   optimizer/m/LAYER/WEIGHT the arrays of lur_run_export behind "optimizer/"
+ *   lurcher.extra/NAME       tensors of the caller's, that no restore reads
  *   lurcher.model            the definition, of lur_model_to_json
  *   lurcher.state            counters, as JSON texts: JSON numbers would lose the low bits of 64-bit ones
  *   lurcher.extra            the caller's text, absent when there was none
@@ -43,7 +44,8 @@ static lur_status state_text(const lur_run *run, const lur_run_state *state, cha
   return lur_lines_take(&buffer, text);
 }
 
-lur_status lur_run_save(lur_run *run, const char *path, const char *extra) {
+lur_status lur_run_save_with(lur_run *run, const char *path, const char *extra, int n, const char *const *names,
+                             lur_tensor *const *tensors) {
   lur_run_state state = {0};
   lur_named named = {0};
   char *model = NULL, *counters = NULL;
@@ -53,6 +55,7 @@ lur_status lur_run_save(lur_run *run, const char *path, const char *extra) {
   if (status == LUR_OK) status = lur_named_add_weights(&named, lur_run_model(run));
   for (int i = 0; status == LUR_OK && i < state.n; i++)
     status = lur_named_add(&named, state.tensors[i], LUR_OPTIMIZER_PREFIX "%s", state.names[i]);
+  for (int i = 0; status == LUR_OK && i < n; i++) status = lur_named_add(&named, tensors[i], LUR_EXTRA_PREFIX "%s", names[i]);
   if (status == LUR_OK) {
     const char *metadata[] = {LUR_KIND_KEY, LUR_KIND_CHECKPOINT, MODEL_KEY, model, STATE_KEY, counters, EXTRA_KEY, extra};
     status = lur_safetensors_write(path, named.n, (const char *const *)named.names, named.tensors, extra == NULL ? 3 : 4, metadata);
@@ -62,6 +65,10 @@ lur_status lur_run_save(lur_run *run, const char *path, const char *extra) {
   free(counters);
   lur_text_free(model);
   return status;
+}
+
+lur_status lur_run_save(lur_run *run, const char *path, const char *extra) {
+  return lur_run_save_with(run, path, extra, 0, NULL, NULL);
 }
 
 /* ---- what a checkpoint must hold ---- */
@@ -86,6 +93,10 @@ static lur_status open_checkpoint(lur_context *context, const char *path, lur_ar
 
 static bool is_optimizer_array(const char *name) { return strncmp(name, LUR_OPTIMIZER_PREFIX, strlen(LUR_OPTIMIZER_PREFIX)) == 0; }
 
+bool lur_checkpoint_beside_weights(const char *name) {
+  return is_optimizer_array(name) || strncmp(name, LUR_EXTRA_PREFIX, strlen(LUR_EXTRA_PREFIX)) == 0;
+}
+
 /* Every weight of the model is in the file with its shape. */
 static lur_status compare_weights(const lur_archive *archive, const char *path, const lur_named *named) {
   char here[LUR_SHAPE_TEXT], there[LUR_SHAPE_TEXT];
@@ -106,7 +117,7 @@ static lur_status compare_count(const lur_archive *archive, const char *path, co
   int weights = 0;
   for (int i = 0; i < lur_archive_count(archive); i++) {
     const char *name = lur_archive_name(archive, i);
-    if (is_optimizer_array(name)) continue;
+    if (lur_checkpoint_beside_weights(name)) continue;
     weights++;
     bool known = false;
     for (int k = 0; weights > named->n && k < named->n && !known; k++) known = strcmp(named->names[k], name) == 0;

@@ -82,6 +82,9 @@ enum { LUR_CHECKSUM_DIGITS = 32 };
 #define LUR_KIND_WEIGHTS "weights"
 /* Optimizer arrays of a checkpoint stand behind this; all else is "LAYER/WEIGHT". */
 #define LUR_OPTIMIZER_PREFIX "optimizer/"
+#define LUR_EXTRA_PREFIX "lurcher.extra/"
+/* Whether a tensor of a checkpoint is no weight: an optimizer array, or one of the caller's. */
+bool lur_checkpoint_beside_weights(const char *name);
 
 /* Position of a tensor by name, or -1. */
 int lur_archive_find(const lur_archive *archive, const char *name);

@@ -1,5 +1,5 @@
 /* safetensors_weights.c - a safetensors file as a list of layers: our own names LAYER/WEIGHT, of weight files and of
- * checkpoints (whose optimizer arrays are passed over), or PyTorch's where torch_names.c knows the network. */
+ * checkpoints (whose other arrays are passed over), or PyTorch's where torch_names.c knows the network. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,7 +28,7 @@ static lur_status add_ours(lur_weight_file *file, const lur_archive *archive) {
   bool checkpoint = kind != NULL && strcmp(kind, LUR_KIND_CHECKPOINT) == 0;
   for (int i = 0; i < lur_archive_count(archive); i++) {
     const char *name = lur_archive_name(archive, i), *slash = strrchr(name, '/');
-    if (slash == NULL || (checkpoint && strncmp(name, LUR_OPTIMIZER_PREFIX, strlen(LUR_OPTIMIZER_PREFIX)) == 0)) continue;
+    if (slash == NULL || (checkpoint && lur_checkpoint_beside_weights(name))) continue;
     char *layer = strndup(name, (size_t)(slash - name));
     if (layer == NULL) return lur_fail(LUR_ENOMEM, "no memory for the name '%.100s'", name);
     lur_status status = lur_weight_file_add(file, 0, layer, slash + 1, lur_archive_shape(archive, i), pack(i, LUR_TORCH_SAME));

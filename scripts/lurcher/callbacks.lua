@@ -10,52 +10,10 @@
 
 local lurcher = require "lurcher"
 local logs_of = require "lurcher.logs"
-local nearest = require "lurcher.options".nearest
+local common = require "lurcher.callbacks.common"
+local settings, monitored, improved = common.settings, common.monitored, common.improved
 
 local on = {}
-
---- Defaults under `given`, which may also be a bare value for the first positional option. Raises at the caller's
--- caller for options the callback has not.
-local function settings(kind, given, defaults)
-  if type(given) ~= "table" then given = { given } end
-  local names = { "era" }
-  for name in pairs(defaults) do names[#names + 1] = name end
-  local o = {}
-  for name, value in pairs(defaults) do o[name] = value end
-  for name, value in pairs(given) do
-    if name ~= 1 and name ~= "era" and defaults[name] == nil then
-      local near = nearest(tostring(name), names)
-      error(("unknown option '%s' to 'on.%s'%s"):format(tostring(name), kind,
-        near and " (did you mean '" .. near .. "'?)" or ""), 3)
-    end
-    o[name] = value
-  end
-  if o.era ~= nil and o.era ~= "2017" then
-    error(("bad option 'era' to 'on.%s' (\"2017\" or nothing expected, got %s)"):format(kind, tostring(o.era)), 3)
-  end
-  return o
-end
-
---- The monitored value, or an error that names what there is.
-local function monitored(kind, name, logs)
-  local value = logs[name]
-  if type(value) ~= "number" then
-    error(("on.%s: no log named '%s' to monitor (there are: %s)"):format(kind, name,
-      table.concat(logs_of.names(logs), ", ")), 0)
-  end
-  return value
-end
-
---- Larger is better for accuracies only, as in Keras's "auto" mode.
-local function larger_is_better(name) return name:find("acc", 1, true) ~= nil end
-
---- Whether `value` beats `best` (nil: yes) by more than `margin`. NaN never does.
-local function improved(name, value, best, margin)
-  if value ~= value then return false end
-  if best == nil then return true end
-  if larger_is_better(name) then return value - margin > best end
-  return value + margin < best
-end
 
 --- The best weights so far: in memory, or in a file that outlives the process.
 local function remember(o, state)
@@ -115,6 +73,25 @@ function on.early_stop(given)
   return callback
 end
 
+--- Puts the best epoch's weights back at the end, and stops nothing.
+-- Options: monitor ("val_loss"), min_delta (0), path (nil: kept in memory; a path: in a checkpoint there, which a
+-- resumed training still knows).
+function on.best(given)
+  local o = settings("best", given or {}, { monitor = "val_loss", min_delta = 0, path = false })
+  local callback = on.early_stop{ monitor = o.monitor, min_delta = o.min_delta, patience = math.huge,
+    restore_best = o.path or true }
+  callback.kind = "best"
+  return callback
+end
+
+--- Averages the weights of all steps, later ones more: what is validated, kept as the best and left in the model at the
+-- end are the averages (lurcher.callbacks.ema has the formula). Resumes to the same bits.
+-- Options: decay (0.999), the share of the average that stays at each step; warmup (10): it is (1 + t) / (warmup + t)
+-- after step t while that is less, so that the first steps are soon forgotten; 0: never less.
+function on.ema(given)
+  return require "lurcher.callbacks.ema"(given)
+end
+
 --- Multiplies the learning rate by `factor` after `patience` epochs without improvement.
 -- Options: monitor ("val_loss"), factor (0.1), patience (10), min_delta (1e-4), cooldown (0), min_lr (0), era.
 -- Keras 2.0.6 cuts first after patience+1 bad epochs and then every patience; 2.1.6 and later every patience.
@@ -154,6 +131,7 @@ end
 -- Options: every (1: after each epoch; 2: after the 2nd, 4th, ...), steps (0; n: also after every n batches),
 -- best_only (false), monitor ("val_loss", for best_only), interrupted (true: also when Ctrl-C stops training, unless
 -- best_only), era ("2017": epochs in the file name count from 0, else from 1).
+-- With on.ema, best_only writes the averaged weights that were validated; every other checkpoint has both kinds.
 function on.checkpoint(given)
   local o = settings("checkpoint", given, { every = 1, steps = 0, best_only = false, monitor = "val_loss",
     interrupted = true })
@@ -165,8 +143,9 @@ function on.checkpoint(given)
     local path = logs_of.fill(o[1], values, logs)
     local extra = {}
     for key, value in pairs(state.extra) do extra[key] = value end
-    extra.fit = state.snapshot()
-    local ok, message = state.run:save(path, lurcher.json.encode(extra))
+    local tensors
+    extra.fit, tensors = state.snapshot()
+    local ok, message = state.run:save(path, lurcher.json.encode(extra), tensors)
     if not ok then error(("on.checkpoint: cannot write: %s"):format(message), 0) end
     self.last_path = path
   end
@@ -183,6 +162,7 @@ function on.checkpoint(given)
       local value = monitored(self.kind, o.monitor, logs)
       if not improved(o.monitor, value, self.best, 0) then return end
       self.best = value
+      return state.in_use(function() write(self, logs, state) end)
     end
     write(self, logs, state)
   end

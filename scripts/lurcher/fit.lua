@@ -18,17 +18,24 @@
 -- `skip`, a function n -> iterator, or a list of batches.
 --
 -- Returns the history: a list of logs, one table an epoch: `epoch` (from 0), the means of every result over the
--- epoch's samples, the same with val_ before it, `lr` and `seconds`; history.interrupted after a Ctrl-C.
+-- epoch's samples, the same with val_ before it, `lr`, and times: `seconds` in training, of them `wait_seconds` waiting
+-- for the loader, and `check_seconds` in validation. history.interrupted is true after a Ctrl-C; history.failed is the
+-- reason where a callback found that training has gone bad.
 -- Training means are taken while weights change, weighted by batch size (keras.md section 5; Keras 2.0.6 BaseLogger).
 --
 -- Callbacks are tables with any of these methods; logs are the same table for all of them, so that one may add:
 --   on_train_begin(self, state)             on_epoch_begin(self, epoch, logs, state)
 --   on_batch_end(self, step, logs, state)   on_epoch_end(self, epoch, logs, state)   in list order
 --   on_epoch_done(self, epoch, logs, state) after every on_epoch_end: what writes files or lines
---   on_train_end(self, state)               save(self) -> table and load(self, table): state that a resume needs
--- state: run, model, loader, valid, epochs, epoch, step (batches done in the epoch), history, stop (set it to end),
--- interrupted, done (the epoch is in the history), seconds and samples (trained in this epoch by this call), extra,
--- snapshot() -> what a checkpoint holds.
+--   on_use_begin(self, state)               the model is about to be looked at rather than to learn: before validation,
+--   on_use_end(self, state)                 after on_epoch_end; the first also before the end of a whole training
+--   on_train_end(self, state)
+--   save(self) -> table, load(self, table)  state that a resume needs; with tensors(self) -> tensors by name, load gets
+--                                           those as well, or nil where the resume was given a text
+-- state: run, model, loader, valid, epochs, epoch, step (batches done in the epoch), batch (the last one), history, stop
+-- (set it to end after this epoch), failed (set it to a reason to end at once: the epoch then counts for nothing),
+-- interrupted, done (the epoch is in the history), seconds, wait_seconds and samples (of this epoch in this call), extra,
+-- snapshot() -> what a checkpoint holds, and tensors by name; in_use(f) calls f between on_use_begin and on_use_end.
 
 local lurcher = require "lurcher"
 
@@ -153,35 +160,56 @@ local function callbacks_of(options)
   return list
 end
 
---- What a checkpoint holds beside the run's own state, as a table fit for JSON.
+--- "2/conv/kernel": what a tensor of the second callback is called in a checkpoint.
+local function tensor_name(i, name) return ("%d/%s"):format(i, name) end
+
+--- What a checkpoint holds beside the run's own state: a table fit for JSON, and tensors by name.
 local function snapshot(state, callbacks, sums)
-  local saved = {}
+  local saved, tensors = {}, {}
   for i, callback in ipairs(callbacks) do
     saved[i] = { kind = callback.kind or "callback", state = callback.save and callback:save() or nil }
+    for name, tensor in pairs(callback.tensors and callback:tensors() or {}) do
+      tensors[tensor_name(i, name)] = tensor
+    end
   end
   local history = {}
   for i, logs in ipairs(state.history) do history[i] = logs end
   return { epoch = state.done and state.epoch + 1 or state.epoch, step = state.done and 0 or state.step,
     sums = not state.done and { samples = sums.samples, sums = sums.sums, weights = sums.weights } or nil,
-    lr = state.run.lr, stop = state.stop, callbacks = lurcher.json.array(saved), history = lurcher.json.array(history) }
+    lr = state.run.lr, stop = state.stop, callbacks = lurcher.json.array(saved),
+    history = lurcher.json.array(history) }, tensors
+end
+
+--- The tensors that the i-th callback of a checkpoint saved, or nil where only its text is there.
+local function tensors_of(path, i)
+  if not path then return nil end
+  local all, message = lurcher.load_tensors(path)
+  if not all then error("fit: cannot resume: " .. message, 0) end
+  local mine, head = {}, "lurcher.extra/" .. tensor_name(i, "")
+  for name, tensor in pairs(all) do
+    if name:sub(1, #head) == head then mine[name:sub(#head + 1)] = tensor end
+  end
+  return mine
 end
 
 --- Gives each callback the state saved for the k-th callback of its kind.
-local function restore_callbacks(callbacks, saved)
+local function restore_callbacks(callbacks, saved, path)
   local used = {}
   for _, callback in ipairs(callbacks) do
     for i, entry in ipairs(saved) do
       if not used[i] and entry.kind == (callback.kind or "callback") then
         used[i] = true
-        if entry.state and callback.load then callback:load(entry.state) end
+        if entry.state and callback.load then
+          callback:load(entry.state, callback.tensors and tensors_of(path, i) or nil)
+        end
         break
       end
     end
   end
 end
 
---- Puts a checkpoint's text into effect; returns the sums of the epoch it was written in.
-local function resume(state, callbacks, text)
+--- Puts a checkpoint's text into effect; returns the sums of the epoch it was written in. path: its file, or nil.
+local function resume(state, callbacks, text, path)
   local ok, extra = pcall(lurcher.json.decode, text)
   if not ok or type(extra) ~= "table" or type(extra.fit) ~= "table" then
     error("fit: this checkpoint was not written by fit: it has weights but no epoch to resume from", 3)
@@ -191,7 +219,7 @@ local function resume(state, callbacks, text)
   state.stop = saved.stop or false
   for i, logs in ipairs(saved.history) do state.history[i] = logs end
   if saved.lr then state.run.lr = saved.lr end
-  restore_callbacks(callbacks, saved.callbacks)
+  restore_callbacks(callbacks, saved.callbacks, path)
   return new_means(saved.sums)
 end
 
@@ -199,45 +227,64 @@ local function begin(run, loader, options)
   local callbacks = callbacks_of(options)
   local state = { run = run, model = run.model, loader = loader, valid = options.valid, epochs = options.epochs or 1,
     epoch = options.initial_epoch or 0, step = 0, history = {}, stop = false, interrupted = false,
-    extra = options.extra or {}, done = false, seconds = 0, samples = 0 }
+    extra = options.extra or {}, done = false, seconds = 0, wait_seconds = 0, samples = 0 }
   return state, callbacks
 end
 
---- Trains on what is left of the epoch. Sets state.seconds and state.samples, what this took and saw.
+--- One training step, its results into the sums, and what callbacks do after it. Returns whether to go on.
+local function train_step(state, callbacks, sums, logs, batch)
+  state.batch = batch
+  logs.batch = ask(state.run, "train", batch)
+  if not logs.batch then
+    state.interrupted = true
+    return false
+  end
+  sums:add(logs.batch)
+  state.step, state.samples = state.step + 1, state.samples + logs.batch.samples
+  state.seconds = lurcher.time() - state.started
+  call(callbacks, "on_batch_end", state.step, sums:into(logs, ""), state)
+  if lurcher.interrupted() then state.interrupted = true end
+  return not (state.stop or state.failed or state.interrupted)
+end
+
+--- Trains on what is left of the epoch. Sets state.seconds, wait_seconds and samples: what this took, and saw.
 local function train_epoch(state, callbacks, sums, options)
-  local started, before = lurcher.time(), sums.samples
   local logs = {}
+  state.started, state.seconds, state.wait_seconds, state.samples = lurcher.time(), 0, 0, 0
   if state.step ~= options.steps then
+    local waiting_since = state.started
     for batch in batches(state.loader, state.epoch, state.step) do
-      logs.batch = ask(state.run, "train", batch)
-      if not logs.batch then
-        state.interrupted = true
-        return
-      end
-      sums:add(logs.batch)
-      state.step = state.step + 1
-      state.seconds, state.samples = lurcher.time() - started, sums.samples - before
-      call(callbacks, "on_batch_end", state.step, sums:into(logs, ""), state)
-      if lurcher.interrupted() then state.interrupted = true end
-      if state.stop or state.interrupted or state.step == options.steps then break end
+      state.wait_seconds = state.wait_seconds + lurcher.time() - waiting_since
+      if not train_step(state, callbacks, sums, logs, batch) or state.step == options.steps then break end
+      waiting_since = lurcher.time()
     end
   end
-  if sums.samples == 0 then error(("fit: the loader gave no batch in epoch %d"):format(state.epoch), 0) end
+  if sums.samples == 0 and not state.interrupted then
+    error(("fit: the loader gave no batch in epoch %d"):format(state.epoch), 0)
+  end
+end
+
+--- Puts validation's results into the logs. Returns false after a Ctrl-C.
+local function validate(state, logs, options)
+  if not state.valid then return true end
+  local started = lurcher.time()
+  local results = fit.evaluate(state.run, state.valid, options.valid_steps)
+  if not results then return false end
+  for name, value in pairs(results) do logs["val_" .. name] = value end
+  logs.check_seconds = lurcher.time() - started
+  return true
 end
 
 --- Validation, callbacks and history of an epoch that has been trained through. An interrupted validation leaves the
 -- epoch open, with every batch done: a resume validates again.
 local function finish_epoch(state, callbacks, sums, options)
-  local logs = sums:into({ epoch = state.epoch, seconds = state.seconds, lr = state.run.lr }, "")
-  if state.valid then
-    local results = fit.evaluate(state.run, state.valid, options.valid_steps)
-    if not results then
-      state.interrupted = true
-      return
-    end
-    for name, value in pairs(results) do logs["val_" .. name] = value end
-  end
-  call(callbacks, "on_epoch_end", state.epoch, logs, state)
+  local logs = sums:into({ epoch = state.epoch, seconds = state.seconds, wait_seconds = state.wait_seconds,
+    lr = state.run.lr }, "")
+  call(callbacks, "on_use_begin", state)
+  state.interrupted = not validate(state, logs, options)
+  if not state.interrupted then call(callbacks, "on_epoch_end", state.epoch, logs, state) end
+  call(callbacks, "on_use_end", state)
+  if state.interrupted or state.failed then return end
   state.history[#state.history + 1] = logs
   state.done = true
   call(callbacks, "on_epoch_done", state.epoch, logs, state)
@@ -245,17 +292,15 @@ end
 
 local function train(state, callbacks, options)
   while state.epoch < state.epochs and not state.stop do
-    state.seconds, state.samples = 0, 0
     call(callbacks, "on_epoch_begin", state.epoch, {}, state)
     train_epoch(state, callbacks, state.sums, options)
-    if state.interrupted then break end
+    if state.interrupted or state.failed then break end
     finish_epoch(state, callbacks, state.sums, options)
-    if state.interrupted or lurcher.interrupted() then
-      state.interrupted = true
-      break
-    end
+    if lurcher.interrupted() then state.interrupted = true end
+    if state.interrupted or state.failed then break end
     state.epoch, state.step, state.done, state.sums = state.epoch + 1, 0, false, new_means()
   end
+  if not state.interrupted and not state.failed then call(callbacks, "on_use_begin", state) end
 end
 
 setmetatable(fit, { __call = function(_, run, loader, options)
@@ -264,16 +309,24 @@ setmetatable(fit, { __call = function(_, run, loader, options)
   local state, callbacks = begin(run, loader, options)
   state.sums = new_means()
   if options.resume then
-    local text, message = options.resume, nil
-    if not text:find("^%s*{") then text, message = run:restore(text) end
+    local text, path, message = options.resume, nil, nil
+    if not text:find("^%s*{") then
+      path = text
+      text, message = run:restore(path)
+    end
     if not text then error("fit: cannot resume: " .. tostring(message), 2) end
-    state.sums = resume(state, callbacks, text)
+    state.sums = resume(state, callbacks, text, path)
   end
   state.snapshot = function() return snapshot(state, callbacks, state.sums) end
+  state.in_use = function(f)
+    call(callbacks, "on_use_begin", state)
+    f()
+    call(callbacks, "on_use_end", state)
+  end
   call(callbacks, "on_train_begin", state)
   train(state, callbacks, options)
   call(callbacks, "on_train_end", state)
-  state.history.interrupted = state.interrupted or nil
+  state.history.interrupted, state.history.failed = state.interrupted or nil, state.failed
   return state.history
 end })
 

@@ -2,9 +2,10 @@
 
 local logs_of = {}
 
-local first = { epoch = 1, loss = 2, acc = 3, val_loss = 4, val_acc = 5, lr = 8, seconds = 9 }
+local first = { epoch = 1, loss = 2, acc = 3, val_loss = 4, val_acc = 5, lr = 8, seconds = 9,
+  wait_seconds = 10, check_seconds = 11 }
 
---- Place of a log name: losses before accuracies, training before validation, then lr and seconds.
+--- Place of a log name: losses before accuracies, training before validation, then lr and times.
 local function rank(name)
   if first[name] then return first[name] end
   local group = name:find("^val_") and 4.5 or 2.5

@@ -14,7 +14,7 @@ end
 local function logs_text(logs, outputs)
   local parts = {}
   for _, name in ipairs(logs_of.names(logs, outputs)) do
-    if name ~= "epoch" and name ~= "seconds" then parts[#parts + 1] = value_text(name, logs[name]) end
+    if name ~= "epoch" and not name:find "seconds$" then parts[#parts + 1] = value_text(name, logs[name]) end
   end
   return table.concat(parts, "  ")
 end

@@ -145,7 +145,7 @@ static lur_status checkpoint(held *h) {
   LUR_TRY(compile(h));
   LUR_TRY(batch(h, &b));
   LUR_TRY(lur_run_train(h->run, &b, &results));
-  LUR_TRY(lur_run_save(h->run, file, "{}"));
+  LUR_TRY(lur_run_save_with(h->run, file, "{}", 1, (const char *[]){"kept/x"}, h->tensors));
   LUR_TRY(lur_run_restore(h->run, file, &h->text));
   lur_text_free(h->text);
   h->text = NULL;

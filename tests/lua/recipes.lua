@@ -72,7 +72,7 @@ end)
 test("single_model: the same seed gives the same history, another one another", function()
   succeeds("single_model --data pictures %s --epochs 2 --lr 0.002 --out second", small)
   succeeds("single_model --data pictures %s --epochs 2 --lr 0.002 --out third --seed 2", small)
-  local function losses(run) return (read(run .. "/history.csv"):gsub(",[^,\n]*\n", "\n")) end
+  local function losses(run) return (read(run .. "/history.csv"):gsub(",[^,\n]*,[^,\n]*,[^,\n]*\n", "\n")) end
   assert(losses "first" == losses "second" and losses "first" ~= losses "third")
 end)
 

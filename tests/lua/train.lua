@@ -129,6 +129,74 @@ test("learning rate, scales", function()
   raises("nowhere", run.scale, run, "nowhere", 1)
 end)
 
+--- Weights of both layers as one list of numbers, and their gradients of one batch.
+local function flat(model, run)
+  local weights, gradients = {}, {}
+  for _, layer in ipairs{ "hidden", "head" } do
+    for _, name in ipairs{ "kernel", "bias" } do
+      local w, g = model:layer(layer):weights()[name], run:gradient(layer, name)
+      for _, value in ipairs(w:view(w.count):totable()) do weights[#weights + 1] = value end
+      for _, value in ipairs(g:view(g.count):totable()) do gradients[#gradients + 1] = value end
+    end
+  end
+  return weights, gradients
+end
+
+--- A plain step of rate 1 with an optimizer's clipping: gradients before it, and what was taken off each weight.
+local function clipped_step(options)
+  local model = classifier()
+  options.lr = 1
+  local run <close> = model:compile{ optimizer = optim.sgd(options), loss = loss }
+  run:accumulate(data())
+  local before, gradients = flat(model, run)
+  run:step()
+  local taken = flat(model, run)
+  for i, value in ipairs(taken) do taken[i] = before[i] - value end
+  return gradients, taken
+end
+
+local function norm(list)
+  local sum = 0
+  for _, value in ipairs(list) do sum = sum + value * value end
+  return math.sqrt(sum)
+end
+
+test("clip_norm scales all gradients by one factor, down to the norm of all of them together", function()
+  local gradients, taken = clipped_step{ clip_norm = 0.05 }
+  local length = norm(gradients)
+  assert(length > 0.1)
+  near(norm(taken), 0.05, 1e-6)
+  for i, gradient in ipairs(gradients) do near(taken[i], gradient * 0.05 / length, 1e-6) end
+  gradients, taken = clipped_step{ clip_norm = length * 1.01 }
+  near(taken, gradients, 1e-6)
+end)
+
+test("clip_value clips each gradient by itself, after clip_norm", function()
+  local gradients, taken = clipped_step{ clip_value = 0.01 }
+  local clipped = 0
+  for i, gradient in ipairs(gradients) do
+    near(taken[i], math.max(-0.01, math.min(0.01, gradient)), 1e-6)
+    if math.abs(gradient) > 0.01 then clipped = clipped + 1 end
+  end
+  assert(clipped > 0 and clipped < #gradients)
+  gradients, taken = clipped_step{ clip_norm = 0.05, clip_value = 0.01 }
+  local scale = 0.05 / norm(gradients)
+  for i, gradient in ipairs(gradients) do near(taken[i], math.max(-0.01, math.min(0.01, gradient * scale)), 1e-6) end
+end)
+
+test("clipping: gradients of several batches are clipped as their sum", function()
+  local model = classifier()
+  local run <close> = model:compile{ optimizer = optim.sgd{ lr = 1, clip_norm = 0.05 }, loss = loss }
+  run:accumulate(data())
+  run:accumulate(data())
+  local before = flat(model, run)
+  run:step()
+  local taken = flat(model, run)
+  for i, value in ipairs(taken) do taken[i] = before[i] - value end
+  near(norm(taken), 0.05, 1e-6)
+  raises("clip_norm", optim.sgd, { clip_norm = -1 })
+end)
+
 test("recompile keeps what it is not told", function()
   local model = classifier()
   local run <close> = model:compile{ optimizer = optim.sgd{ lr = 0.1 }, loss = loss }

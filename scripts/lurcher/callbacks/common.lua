@@ -1,0 +1,72 @@
+--- lurcher.callbacks.common: what the callbacks share: their options, the log they watch, the weights that learning
+-- changes. It calls nothing by itself.
+
+local logs_of = require "lurcher.logs"
+local nearest = require "lurcher.options".nearest
+
+local common = {}
+
+--- Defaults under `given`, which may also be a bare value for the first positional option. Raises at the caller's
+-- caller for options the callback has not.
+function common.settings(kind, given, defaults)
+  if type(given) ~= "table" then given = { given } end
+  local names = { "era" }
+  for name in pairs(defaults) do names[#names + 1] = name end
+  local o = {}
+  for name, value in pairs(defaults) do o[name] = value end
+  for name, value in pairs(given) do
+    if name ~= 1 and name ~= "era" and defaults[name] == nil then
+      local near = nearest(tostring(name), names)
+      error(("unknown option '%s' to 'on.%s'%s"):format(tostring(name), kind,
+        near and " (did you mean '" .. near .. "'?)" or ""), 3)
+    end
+    o[name] = value
+  end
+  if o.era ~= nil and o.era ~= "2017" then
+    error(("bad option 'era' to 'on.%s' (\"2017\" or nothing expected, got %s)"):format(kind, tostring(o.era)), 3)
+  end
+  return o
+end
+
+--- The monitored value, or an error that names what there is.
+function common.monitored(kind, name, logs)
+  local value = logs[name]
+  if type(value) ~= "number" then
+    error(("on.%s: no log named '%s' to monitor (there are: %s)"):format(kind, name,
+      table.concat(logs_of.names(logs), ", ")), 0)
+  end
+  return value
+end
+
+--- Larger is better for accuracies only, as in Keras's "auto" mode.
+local function larger_is_better(name) return name:find("acc", 1, true) ~= nil end
+
+--- Whether `value` beats `best` (nil: yes) by more than `margin`. NaN never does.
+function common.improved(name, value, best, margin)
+  if value ~= value then return false end
+  if best == nil then return true end
+  if larger_is_better(name) then return value - margin > best end
+  return value + margin < best
+end
+
+--- The weights that training changes, as a list of { layer =, name =, value = tensor }; each value shares the layer's
+-- memory. Those of layers that learn, and every batch norm's: frozen ones move too with batchnorm = "batch".
+function common.learned(model)
+  local list = {}
+  for _, layer in ipairs(model.layers) do
+    if layer.trainable or layer.kind == "batchnorm" then
+      for name, value in pairs(layer:weights()) do
+        list[#list + 1] = { layer = layer, name = name, value = value, key = layer.name .. "/" .. name }
+      end
+    end
+  end
+  table.sort(list, function(a, b) return a.key < b.key end)
+  return list
+end
+
+--- A tensor in host memory: itself, or a copy of a device's.
+function common.on_host(tensor)
+  return tensor.device == "cpu" and tensor or tensor:to "cpu"
+end
+
+return common
