@@ -92,6 +92,16 @@ function on.ema(given)
   return require "lurcher.callbacks.ema"(given)
 end
 
+--- Ends training at the first loss or weight that is no finite number, with the layer that went bad first; the reason
+-- is in history.failed and on the error stream. The epoch counts for nothing, so that no checkpoint is written over.
+-- Options: restore (nil: the weights of before the bad step come back; a path: the checkpoint there does, optimizer and
+-- all, if it can be read), every (1: steps between two looks at the weights, which take about as long as copying them
+-- twice; the loss is looked at in each), out (io.stderr; any object with write).
+-- Put it before on.checkpoint{ steps = }, and before whatever else must not see bad weights.
+function on.nan_guard(given)
+  return require "lurcher.callbacks.nan_guard"(given)
+end
+
 --- Multiplies the learning rate by `factor` after `patience` epochs without improvement.
 -- Options: monitor ("val_loss"), factor (0.1), patience (10), min_delta (1e-4), cooldown (0), min_lr (0), era.
 -- Keras 2.0.6 cuts first after patience+1 bad epochs and then every patience; 2.1.6 and later every patience.
