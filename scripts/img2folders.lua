@@ -9,8 +9,8 @@ local data = lurcher.data
 
 local spec = {
   name = "img2folders",
-  summary = "Sorts the pictures of a flat folder into OUT/train/CLASS/ and OUT/valid/CLASS/: each tenth of a class is for\n"
-    .. "validation.",
+  summary = "Sorts the pictures of a flat folder into OUT/train/CLASS/ and OUT/valid/CLASS/: each tenth of a class\n"
+    .. "is for validation.",
   { "data", "path", required = true, value = "DIR", help = "folder of pictures whose names hold their class" },
   { "out", "path", required = true, value = "OUT", help = "folder that gets train/ and valid/" },
   { "rule", "string", default = "{class}_{}", help = "where a name, without its extension, holds the class" },

@@ -27,8 +27,8 @@ local augmentations = {}
 augmentations.names = { "none", "flip", "light", "strong", "modern" }
 
 --- What they are, for an option's help.
-augmentations.help = "random changes of training pictures: flip mirrors; light turns by 45, shears by 11, zooms by 0.2, "
-  .. "mirrors; strong shifts by 0.4, turns by 90, zooms by 0.7, mirrors both ways; modern crops, mirrors, changes "
+augmentations.help = "random changes of training pictures: flip mirrors; light turns by 45, shears by 11, zooms by "
+  .. "0.2, mirrors; strong shifts by 0.4, turns by 90, zooms by 0.7, mirrors both ways; modern crops, mirrors, changes "
   .. "colours, erases"
 
 --- The data.augment of that name, or nil for "none". `era`: nil or "current", or "2017" for Keras 2.0.6's conventions.

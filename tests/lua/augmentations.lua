@@ -16,7 +16,8 @@ end)
 test("augmentations: light and strong are the founding Aug A and Aug B", function()
   local function options(name, era) return tostring(augmentations.of(name, era)) end
   local light, strong = options "light", options "strong" -- shear: 0.2 radians in degrees
-  assert(light:gsub("(11.45915)%d*", "%1") == "augment{ rotate = 45, shear = 11.45915, zoom = 0.2, hflip = true }", light)
+  assert(light:gsub("(11.45915)%d*", "%1") == "augment{ rotate = 45, shear = 11.45915, zoom = 0.2, hflip = true }",
+    light)
   assert(strong:gsub("(11.45915)%d*", "%1") == "augment{ rotate = 90, height_shift = 0.4, width_shift = 0.4, "
     .. "shear = 11.45915, zoom = 0.7, hflip = true, vflip = true }", strong)
   assert(options("light", "2017") == "augment{ rotate = 45, shear = 0.2, zoom = 0.2, hflip = true, era = \"2017\" }",

@@ -1,5 +1,5 @@
---- The recipe img2folders, as a user starts it: which picture goes where, that nothing is overwritten, and that a second
--- start does what is left.
+--- The recipe img2folders, as a user starts it: which picture goes where, that nothing is overwritten, and that a
+-- second start does what is left.
 local harness = require "harness"
 local lfs = require "lfs"
 local test = harness.test
@@ -84,8 +84,10 @@ end)
 
 test("img2folders: hard links", function()
   succeeds "--data flat --out linked --link"
-  assert(lfs.attributes(work .. "/flat/pug_01.jpg", "ino") == lfs.attributes(work .. "/linked/train/pug/pug_01.jpg", "ino"))
-  assert(succeeds("--data flat --out linked --link"):find("linked 0 pictures to linked; 28 were there already", 1, true))
+  local from, to = work .. "/flat/pug_01.jpg", work .. "/linked/train/pug/pug_01.jpg"
+  assert(lfs.attributes(from, "ino") == lfs.attributes(to, "ino"))
+  local output = succeeds "--data flat --out linked --link"
+  assert(output:find("linked 0 pictures to linked; 28 were there already", 1, true), output)
 end)
 
 test("img2folders: another file in a picture's place is an error that names both, before anything is done", function()

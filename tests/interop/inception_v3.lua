@@ -1,0 +1,38 @@
+--- inception_v3.lua FOLDER - compares InceptionV3 with what inception_v3.py beside it had Keras write to FOLDER.
+
+local lurcher = require "lurcher"
+local inception_v3 = require "lurcher.models.inception_v3"
+local nn = lurcher.nn
+
+local tolerance = 1e-4
+local folder = assert(arg[1], "folder expected: start inception_v3.py")
+local expected = assert(lurcher.load_tensors(folder .. "/expected.safetensors"))
+local pictures = expected.pictures
+expected.pictures = nil
+
+--- Largest difference over largest value, and the same in the Euclidean norm.
+local function differences(a, b)
+  local d = a - b
+  return d:abs():max() / b:abs():max(), math.sqrt(d:square():sum() / b:square():sum())
+end
+
+local failed = false
+for _, file in ipairs{ "legacy.h5", "new.weights.h5" } do
+  local network, report = inception_v3{ weights = folder .. "/" .. file }
+  print(("%s: %d layers loaded, %d missing, %d unused, %d mismatched"):format(file, report.loaded, report.missing,
+    report.unused, report.mismatched))
+  local outputs, names = {}, {}
+  for name in pairs(expected) do
+    outputs[name], names[#names + 1] = network:node(name), name
+  end
+  table.sort(names)
+  local run <close> = nn.model(outputs):compile{ device = "cpu" }
+  local actual = run:predict{ input_1 = pictures }
+  for _, name in ipairs(names) do
+    local largest, whole = differences(actual[name], expected[name])
+    print(("  %-12s largest %.1e  norm %.1e"):format(name, largest, whole))
+    failed = failed or not (largest <= tolerance and whole <= tolerance) or report.loaded ~= 189
+  end
+end
+print(failed and "NOT the same" or ("all within %g"):format(tolerance))
+os.exit(not failed, true)
