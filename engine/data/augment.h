@@ -89,10 +89,8 @@ typedef struct lur_warp {
   int channel[3];                      /* picture channel of each output channel: {0, 1, 2}, or {2, 1, 0} for BGR */
 } lur_warp;
 
-/* Resamples picture into out, height x width x 3. Needs at least 2 x 2 pixels for bilinear (lur_picture_widen sees to it).
-   scratch holds one row's positions. */
+/* Resamples picture into out, height x width x 3. scratch holds one row's positions. */
 lur_status lur_warp_picture(const lur_warp *warp, const lur_picture *picture, lur_bytes *scratch, float *out);
-lur_status lur_picture_widen(lur_picture *picture, lur_picture *scratch);
 
 /* ---- colour, on floats 0..255 of n pixels x 3 in RGB ---- */
 

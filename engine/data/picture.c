@@ -20,18 +20,18 @@ static const size_t max_file = (size_t)1 << 30;
 enum { OFFSET = 4 };
 
 lur_status lur_picture_resize_buffer(lur_picture *picture, int width, int height) {
-  size_t need = 4 * (size_t)width * (size_t)height + LUR_PICTURE_PAD + OFFSET;
+  size_t row = 4 * (size_t)width, need = row * (size_t)height + row + LUR_PICTURE_PAD + OFFSET;
   if (need > picture->capacity) {
     lur_picture_free(picture);
     void *memory = NULL;
     if (posix_memalign(&memory, 64, need) != 0) return lur_fail(LUR_ENOMEM, "out of memory for a picture of %dx%d", width, height);
-    memset((uint8_t *)memory + need - LUR_PICTURE_PAD, 0, LUR_PICTURE_PAD);
     picture->memory = memory;
     picture->pixels = (uint8_t *)memory + OFFSET;
     picture->capacity = need;
   }
   picture->width = width;
   picture->height = height;
+  memset(picture->pixels + row * (size_t)height, 0, row + LUR_PICTURE_PAD);
   return LUR_OK;
 }
 

@@ -9,7 +9,7 @@
 
 #include "../lurcher.h"
 
-enum { LUR_PICTURE_PAD = 64 }; /* readable bytes after the last pixel: wide loads need not stop short */
+enum { LUR_PICTURE_PAD = 64 }; /* readable bytes after one row more than there are: neighbours and wide loads need not stop short */
 
 typedef struct lur_picture {
   int width, height;

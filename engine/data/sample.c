@@ -169,7 +169,6 @@ static lur_status make_colour(lur_workspace *w, const geometry *g, int full_widt
     compose(w, g, full_width, full_height, &warp);
     warp.grid_height = w->decoded.height;
     warp.grid_width = w->decoded.width;
-    LUR_TRY(lur_picture_widen(&w->decoded, &w->scratch));
   }
   LUR_TRY(lur_warp_picture(&warp, &w->decoded, &w->positions, out));
   if (!recolour) return LUR_OK;

@@ -15,10 +15,10 @@ static inline lur_simd lur_simd_level(void) {
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
       __builtin_cpu_supports("avx512dq"))
     return LUR_SIMD_AVX512;
-  return __builtin_cpu_supports("avx2") ? LUR_SIMD_AVX2 : LUR_SIMD_BASE;
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? LUR_SIMD_AVX2 : LUR_SIMD_BASE;
 }
 #define LUR_TARGET_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,prefer-vector-width=512")))
-#define LUR_TARGET_AVX2 __attribute__((target("avx2")))
+#define LUR_TARGET_AVX2 __attribute__((target("avx2,fma")))
 #define LUR_SIMD_VARIANTS(name, parameters, body)             \
   LUR_TARGET_AVX512 static void name##_avx512 parameters { body; } \
   LUR_TARGET_AVX2 static void name##_avx2 parameters { body; }     \

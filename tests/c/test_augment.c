@@ -78,27 +78,56 @@ static void test_sampling(void) {
   lur_picture_free(&p);
 }
 
-/* Wide rows take the vector loops, a narrow one the plain loop: column by column the same bits. */
-static void test_loops_agree(void) {
+/* Rows of 16 and more take AVX-512's loop, of 8 and more AVX2's, narrower ones the plain one: column by column the same
+   bits. The map's numbers are dyadic, so that moving its start by a column rounds nothing. */
+static void test_loops_agree(lur_fill fill) {
   enum { W = 83, H = 40 };
   lur_picture p = number_picture(61, 57);
   lur_bytes scratch = {0};
-  float wide[3 * W * H], narrow[3 * H];
-  lur_warp w = {.map = {{{0.83, 0.41}, {-0.37, 0.66}}, {-3.2, 9.7}}, .height = H, .width = W, .scale = {0.01f, 0.02f, 0.03f}, .shift = {1, 2, 3},
+  static float wide[3 * W * H], narrow[3 * W * H];
+  lur_warp w = {.map = {{{0.8125, 0.40625}, {-0.375, 0.65625}}, {-3.1875, 9.71875}},
+                .fill = fill,
+                .fill_value = 7,
+                .height = H,
+                .width = W,
+                .scale = {0.01f, 0.02f, 0.03f},
+                .shift = {1, 2, 3},
                 .channel = {2, 1, 0}};
   CHECK_OK(lur_warp_picture(&w, &p, &scratch, wide));
-  int wrong = 0;
-  for (int c = 0; c < W; c++) {
-    lur_warp one = w;
-    one.width = 1;
-    for (int i = 0; i < 2; i++) one.map.b[i] = w.map.b[i] + c * w.map.a[i][1];
-    CHECK_OK(lur_warp_picture(&one, &p, &scratch, narrow));
+  static const int widths[] = {1, 9, 16, 31};
+  for (int i = 0; i < 4; i++) {
+    int wrong = 0, first = 70 - 20 * i;
+    lur_warp part = w;
+    part.width = first + widths[i] <= W ? widths[i] : W - first;
+    for (int k = 0; k < 2; k++) part.map.b[k] = w.map.b[k] + first * w.map.a[k][1];
+    CHECK_OK(lur_warp_picture(&part, &p, &scratch, narrow));
     for (int r = 0; r < H; r++)
-      for (int k = 0; k < 3; k++) wrong += !near(wide[3 * (r * W + c) + k], narrow[3 * r + k], 1e-5);
+      wrong += memcmp(wide + 3 * (r * W + first), narrow + 3 * r * part.width, 3 * sizeof(float) * (size_t)part.width) != 0;
+    CHECK(wrong == 0);
   }
-  CHECK(wrong == 0);
   lur_bytes_free(&scratch);
   lur_picture_free(&p);
+}
+
+/* One pixel wide, high, or both: there is no neighbour to the right or below, and none is needed. */
+static void test_thin_pictures(void) {
+  static const int sizes[3][2] = {{1, 1}, {1, 6}, {6, 1}};
+  static float out[3 * 20 * 20];
+  lur_bytes scratch = {0};
+  for (int i = 0; i < 3; i++) {
+    lur_picture p = number_picture(sizes[i][0], sizes[i][1]);
+    lur_warp w = {.map = {{{0.25, 0}, {0, 0.25}}, {0, 0}}, .height = 20, .width = 20, .scale = {1, 1, 1}, .channel = {0, 1, 2}};
+    CHECK_OK(lur_warp_picture(&w, &p, &scratch, out));
+    int wrong = 0;
+    for (int y = 0; y < 20; y++)
+      for (int x = 0; x < 20; x++) {
+        double along = i == 0 ? 0 : i == 1 ? x / 4.0 : y / 4.0;
+        wrong += out[3 * (20 * y + x)] != fmin(along, 5);
+      }
+    CHECK(wrong == 0);
+    lur_picture_free(&p);
+  }
+  lur_bytes_free(&scratch);
 }
 
 /* ---- draws ---- */
@@ -352,7 +381,10 @@ int main(void) {
   pictures_begin();
   test_matrix();
   test_sampling();
-  test_loops_agree();
+  test_loops_agree(LUR_FILL_NEAREST);
+  test_loops_agree(LUR_FILL_CONSTANT);
+  test_loops_agree(LUR_FILL_REFLECT);
+  test_thin_pictures();
   test_numpy();
   test_draw_order();
   test_options();
