@@ -1,4 +1,4 @@
-/* audit.c - data.audit: what is wrong with datasets, as a list of tables. What is looked for is in engine/data/audit.c. */
+/* audit.c - data.audit: what is wrong with datasets, as a list of tables. What is looked for: engine/data/audit.c. */
 #include <string.h>
 
 #include "data.h"
@@ -57,7 +57,8 @@ int lur_data_audit(lua_State *L) {
     lua_replace(L, 1);
   }
   lua_settop(L, 1);
-  if (!lur_args_options(L, 1, "data.audit", known) || lua_rawlen(L, 1) == 0) lur_raise(L, "'data.audit' expects datasets: data.audit{ train, valid }");
+  if (!lur_args_options(L, 1, "data.audit", known) || lua_rawlen(L, 1) == 0)
+    lur_raise(L, "'data.audit' expects datasets: data.audit{ train, valid }");
   lur_audit_options options = {.tiny = (int)lur_args_int(L, 1, "data.audit", "tiny", 32, 1, 1 << 20),
                                .imbalance = lur_args_real(L, 1, "data.audit", "imbalance", 10),
                                .workers = (int)lur_args_int(L, 1, "data.audit", "workers", 0, 0, 64)};
@@ -66,7 +67,9 @@ int lur_data_audit(lua_State *L) {
   for (int i = 0; i < n; i++) {
     lua_rawgeti(L, 1, i + 1);
     sets[i] = lur_handle_test(L, -1, &lur_set_class);
-    if (sets[i] == NULL) lur_args_bad(L, "data.audit", lua_pushfstring(L, "%d", i + 1), "a dataset expected, got %s", luaL_typename(L, -2));
+    if (sets[i] == NULL)
+      lur_args_bad(L, "data.audit", lua_pushfstring(L, "%d", i + 1), "a dataset expected, got %s",
+                   luaL_typename(L, -2));
     lua_pop(L, 1);
   }
   lur_audit *audit = push_audit(L);

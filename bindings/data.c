@@ -82,17 +82,20 @@ static int data_flat(lua_State *L) {
 /* The list part as { path, class } pairs or bare paths. */
 static int list_from_table(lua_State *L) {
   int64_t n = (int64_t)lua_rawlen(L, 1);
-  const char **paths = lua_newuserdatauv(L, (size_t)n * sizeof *paths, 0), **classes = lua_newuserdatauv(L, (size_t)n * sizeof *classes, 0);
+  const char **paths = lua_newuserdatauv(L, (size_t)n * sizeof *paths, 0),
+             **classes = lua_newuserdatauv(L, (size_t)n * sizeof *classes, 0);
   bool labelled = false;
   for (int64_t i = 0; i < n; i++) {
     lua_rawgeti(L, 1, i + 1);
     bool pair = lua_istable(L, -1);
     if (pair) lua_rawgeti(L, -1, 1);
-    if (lua_type(L, -1) != LUA_TSTRING) lur_raise(L, "'data.list': entry %I: a path or { path, class } expected", (LUAI_UACINT)(i + 1));
+    if (lua_type(L, -1) != LUA_TSTRING)
+      lur_raise(L, "'data.list': entry %I: a path or { path, class } expected", (LUAI_UACINT)(i + 1));
     paths[i] = lua_tostring(L, -1); /* the table keeps it */
     classes[i] = NULL;
     if (pair && lua_rawgeti(L, -2, 2) != LUA_TNIL) {
-      if (lua_type(L, -1) != LUA_TSTRING) lur_raise(L, "'data.list': entry %I: the class must be a string", (LUAI_UACINT)(i + 1));
+      if (lua_type(L, -1) != LUA_TSTRING)
+        lur_raise(L, "'data.list': entry %I: the class must be a string", (LUAI_UACINT)(i + 1));
       classes[i] = lua_tostring(L, -1);
       labelled = true;
     }
@@ -127,7 +130,8 @@ static int data_list(lua_State *L) {
   const char *path = path_argument(L, "data.list", known);
   const char *separator = lur_args_text(L, 1, "data.list", "separator", "");
   if (strlen(separator) > 1) lur_args_bad(L, "data.list", "separator", "one character expected, got \"%s\"", separator);
-  lur_list_options list = {.root = lur_args_text(L, 1, "data.list", "root", NULL), .separator = separator[0],
+  lur_list_options list = {.root = lur_args_text(L, 1, "data.list", "root", NULL),
+                           .separator = separator[0],
                            .header = lur_args_bool(L, 1, "data.list", "header", false)};
   list.path_column = column_option(L, "path_column");
   list.class_column = column_option(L, "class_column");
@@ -363,20 +367,33 @@ static int set_tostring(lua_State *L) {
 
 static void release_set(void *object) { lur_dataset_release(object); }
 
-static const luaL_Reg set_methods[] = {{"path", set_path}, {"name", set_name}, {"class", set_class}, {"column", set_column},
-                                       {"by_class", set_by_class}, {"class_weights", set_class_weights}, {"subset", set_subset},
-                                       {"split", set_split}, {NULL, NULL}};
-static const luaL_Reg set_getters[] = {{"classes", set_get_classes}, {"counts", set_get_counts}, {"columns", set_get_columns},
-                                       {"size", set_size}, {NULL, NULL}};
+static const luaL_Reg set_methods[] = {
+    {"path", set_path},     {"name", set_name},         {"class", set_class},
+    {"column", set_column}, {"by_class", set_by_class}, {"class_weights", set_class_weights},
+    {"subset", set_subset}, {"split", set_split},       {NULL, NULL}};
+static const luaL_Reg set_getters[] = {{"classes", set_get_classes},
+                                       {"counts", set_get_counts},
+                                       {"columns", set_get_columns},
+                                       {"size", set_size},
+                                       {NULL, NULL}};
 static const luaL_Reg set_meta[] = {{"__len", set_size}, {"__tostring", set_tostring}, {NULL, NULL}};
-const lur_class lur_set_class = {.name = "lurcher.dataset", .release = release_set, .methods = set_methods, .getters = set_getters,
-                                     .meta = set_meta};
+const lur_class lur_set_class = {.name = "lurcher.dataset",
+                                 .release = release_set,
+                                 .methods = set_methods,
+                                 .getters = set_getters,
+                                 .meta = set_meta};
 
 int lur_open_data(lua_State *L) {
-  static const luaL_Reg functions[] = {{"folder", data_folder}, {"flat", data_flat}, {"list", data_list}, {"audit", lur_data_audit},
+  static const luaL_Reg functions[] = {{"folder", data_folder},
+                                       {"flat", data_flat},
+                                       {"list", data_list},
+                                       {"audit", lur_data_audit},
                                        {"loader", lur_data_loader},
-                                       {"augment", lur_data_augment}, {"augment_options", lur_data_augment_options},
-                                       {"random", lur_data_random}, {"numpy_random", lur_data_numpy_random}, {NULL, NULL}};
+                                       {"augment", lur_data_augment},
+                                       {"augment_options", lur_data_augment_options},
+                                       {"random", lur_data_random},
+                                       {"numpy_random", lur_data_numpy_random},
+                                       {NULL, NULL}};
   lur_class_register(L, &lur_set_class);
   lur_class_register(L, &lur_augment_class);
   lur_register_random(L);

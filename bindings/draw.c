@@ -1,8 +1,8 @@
-/* draw.c - one batch's indices from a sampler, whatever a sampler is: nothing (order or shuffle), a function called once
- * an epoch, an object with a method epoch (lurcher.samplers), an iterator function, or a coroutine.
+/* draw.c - one batch's indices from a sampler, whatever a sampler is: nothing (order or shuffle), a function called
+ * once an epoch, an object with a method epoch (lurcher.samplers), an iterator function, or a coroutine.
  *
  * A sampler yields a list of pictures, { 3, 1, 2 }, or named fields, { image = {...}, left = {...} }. Fields that the
- * loader's `images` lists are pictures (not given: "image" and what begins with image or img); the rest become tensors. */
+ * loader's `images` lists are pictures (not given: what begins with image or img); the rest become tensors. */
 #include "draw.h"
 
 #include <stdlib.h>
@@ -105,7 +105,8 @@ static void keep_results(lua_State *L, int environment, int epoch, int sampler) 
     lua_pushvalue(L, sampler);
     lua_setfield(L, epoch, "iterator");
   } else {
-    blame_sampler(L, environment, epoch, "sampler: an iterator or a batch of picture numbers expected, got %s", luaL_typename(L, result));
+    blame_sampler(L, environment, epoch, "sampler: an iterator or a batch of picture numbers expected, got %s",
+                  luaL_typename(L, result));
   }
 }
 
@@ -125,7 +126,8 @@ void lur_draw_begin(lua_State *L, int environment, int epoch, int64_t number) {
     lua_call(L, push_arguments(L, environment, number), 2);
     keep_results(L, environment, epoch, sampler);
   } else {
-    lur_raise(L, "bad option 'sampler' to 'data.loader' (function, sampler or coroutine expected, got %s)", luaL_typename(L, sampler));
+    lur_raise(L, "bad option 'sampler' to 'data.loader' (function, sampler or coroutine expected, got %s)",
+              luaL_typename(L, sampler));
   }
   lua_settop(L, top);
 }
@@ -213,14 +215,16 @@ static void take_pictures(lua_State *L, int environment, int epoch, const char *
   lua_getfield(L, environment, "set");
   int64_t size = lur_dataset_size(lur_handle_check(L, -1, &lur_set_class));
   if (n == 0) blame_sampler(L, environment, epoch, "sampler: field '%s' is an empty list", name);
-  if (drawn->nfields == LUR_MAX_LOAD_FIELDS) blame_sampler(L, environment, epoch, "sampler: more than %d picture fields", LUR_MAX_LOAD_FIELDS);
+  if (drawn->nfields == LUR_MAX_LOAD_FIELDS)
+    blame_sampler(L, environment, epoch, "sampler: more than %d picture fields", LUR_MAX_LOAD_FIELDS);
   int64_t *indices = lua_newuserdatauv(L, (size_t)n * sizeof *indices, 0);
   for (int64_t i = 0; i < n; i++) {
     int whole;
     lua_rawgeti(L, list, i + 1);
     lua_Integer index = lua_tointegerx(L, -1, &whole);
     if (!whole || index < 1 || index > size)
-      blame_sampler(L, environment, epoch, "sampler: picture %s at place %I of field '%s'; whole numbers of 1 to %I expected",
+      blame_sampler(L, environment, epoch,
+                    "sampler: picture %s at place %I of field '%s'; whole numbers of 1 to %I expected",
                     luaL_tolstring(L, -1, NULL), (LUAI_UACINT)(i + 1), name, (LUAI_UACINT)size);
     indices[i] = index - 1;
     lua_pop(L, 1);
@@ -228,9 +232,13 @@ static void take_pictures(lua_State *L, int environment, int epoch, const char *
   drawn->fields[drawn->nfields++] = (lur_load_field){name, n, indices};
 }
 
-static bool looks_like_picture(const char *name) { return strncmp(name, "image", 5) == 0 || strncmp(name, "img", 3) == 0; }
+static bool looks_like_picture(const char *name) {
+  return strncmp(name, "image", 5) == 0 || strncmp(name, "img", 3) == 0;
+}
 
-static int compare_names(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
+static int compare_names(const void *a, const void *b) {
+  return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
 
 /* Names of the batch's picture fields, in an order that does not depend on the table's. Returns their number. */
 static int picture_names(lua_State *L, int environment, int batch, const char *names[LUR_MAX_LOAD_FIELDS]) {
@@ -245,7 +253,8 @@ static int picture_names(lua_State *L, int environment, int batch, const char *n
     }
   } else {
     for (lua_pushnil(L); lua_next(L, batch) != 0; lua_pop(L, 1))
-      if (lua_type(L, -2) == LUA_TSTRING && looks_like_picture(lua_tostring(L, -2)) && lua_istable(L, -1) && n < LUR_MAX_LOAD_FIELDS)
+      if (lua_type(L, -2) == LUA_TSTRING && looks_like_picture(lua_tostring(L, -2)) && lua_istable(L, -1) &&
+          n < LUR_MAX_LOAD_FIELDS)
         names[n++] = lua_tostring(L, -2);
     qsort(names, (size_t)n, sizeof *names, compare_names);
   }
@@ -259,20 +268,23 @@ static bool among(const char *name, const char *const *names, int n) {
   return false;
 }
 
-/* Everything else becomes a tensor: lists of numbers (whole ones are ids and are lowered by one), nested lists, tensors. */
+/* Everything else becomes a tensor: lists of numbers (whole ones are ids and are lowered by one), nested lists. */
 static void take_extra(lua_State *L, int environment, int epoch, const char *name) {
   if (lur_handle_is(L, -1, &lur_tensor_class)) {
     lua_pushvalue(L, -1);
     return;
   }
-  if (!lua_istable(L, -1)) blame_sampler(L, environment, epoch, "sampler: field '%s' is a %s; a list or a tensor expected", name, luaL_typename(L, -1));
+  if (!lua_istable(L, -1))
+    blame_sampler(L, environment, epoch, "sampler: field '%s' is a %s; a list or a tensor expected", name,
+                  luaL_typename(L, -1));
   bool nested = lua_rawgeti(L, -1, 1) == LUA_TTABLE;
   lua_pop(L, 1);
   if (nested) lur_push_nested(L, -1, LUR_F32);
   else lur_push_list(L, -1, name, true);
 }
 
-static void take_extras(lua_State *L, int environment, int epoch, int batch, const char *const *names, int n, int extras) {
+static void take_extras(lua_State *L, int environment, int epoch, int batch, const char *const *names, int n,
+                        int extras) {
   for (lua_pushnil(L); lua_next(L, batch) != 0; lua_pop(L, 1)) {
     if (lua_type(L, -2) != LUA_TSTRING || among(lua_tostring(L, -2), names, n)) continue;
     const char *name = lua_tostring(L, -2);
@@ -289,7 +301,8 @@ bool lur_draw(lua_State *L, int environment, int epoch, lur_drawn *drawn) {
   if (own) return draw_from_order(L, environment, epoch, drawn);
   ask_sampler(L, epoch);
   if (lua_isnil(L, -1)) return false;
-  if (!lua_istable(L, -1)) blame_sampler(L, environment, epoch, "sampler: a table of picture numbers expected, got %s", luaL_typename(L, -1));
+  if (!lua_istable(L, -1))
+    blame_sampler(L, environment, epoch, "sampler: a table of picture numbers expected, got %s", luaL_typename(L, -1));
   int batch = lua_gettop(L);
   lua_newtable(L);
   drawn->extras = lua_gettop(L);
@@ -305,7 +318,8 @@ bool lur_draw(lua_State *L, int environment, int epoch, lur_drawn *drawn) {
     take_pictures(L, environment, epoch, names[i], drawn);
   }
   take_extras(L, environment, epoch, batch, names, n, drawn->extras);
-  if (drawn->nfields == 0) blame_sampler(L, environment, epoch, "sampler: the batch has no pictures (fields listed in the loader's `images`)");
+  if (drawn->nfields == 0)
+    blame_sampler(L, environment, epoch, "sampler: the batch has no pictures (fields listed in the loader's `images`)");
   return true;
 }
 

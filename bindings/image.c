@@ -1,4 +1,4 @@
-/* image.c - lurcher.image: pictures as u8 tensors of h x w x 3. Files that cannot be read or written give nil, message, code. */
+/* image.c - lurcher.image: pictures as u8 tensors of h x w x 3. Trouble with files gives nil, message, code. */
 #include "args.h"
 #include "modules.h"
 
@@ -99,8 +99,9 @@ static int image_montage(lua_State *L) {
 }
 
 int lur_open_image(lua_State *L) {
-  static const luaL_Reg functions[] = {{"load", image_load}, {"decode", image_decode}, {"save", image_save},
-                                       {"resize", image_resize}, {"crop", image_crop}, {"montage", image_montage}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {
+      {"load", image_load}, {"decode", image_decode},   {"save", image_save}, {"resize", image_resize},
+      {"crop", image_crop}, {"montage", image_montage}, {NULL, NULL}};
   luaL_newlib(L, functions);
   return 1;
 }

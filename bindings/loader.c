@@ -1,15 +1,16 @@
 /* loader.c - data.loader: the sampler's Lua on one side, the engine's workers on the other.
  *
  * Samplers run here, on the main thread, as many batches ahead as the queue has room for; workers never see Lua.
- * A loader's Lua values (set, sampler, targets...) lie in an environment table, found by the handle in an ephemeron table:
- * cycles through them are collected. An epoch is a table too, and the for loop's closing value: leaving the loop ends
- * the workers. How a batch is drawn from a sampler is in draw.c. */
+ * A loader's Lua values (set, sampler, targets...) lie in an environment table, found by the handle in an ephemeron
+ * table: cycles through them are collected. An epoch is a table too, and the for loop's closing value: leaving the loop
+ * ends the workers. How a batch is drawn from a sampler is in draw.c. */
 #include <string.h>
 
 #include "data.h"
 #include "draw.h"
 
-static const char environments[] = "lurcher.loader.environments", epoch_type[] = "lurcher.epoch", loaded_type[] = "lurcher.loaded";
+static const char environments[] = "lurcher.loader.environments", epoch_type[] = "lurcher.epoch",
+                  loaded_type[] = "lurcher.loaded";
 
 static lur_loader *check_loader(lua_State *L, int arg) { return lur_handle_check(L, arg, &lur_loader_class); }
 
@@ -32,7 +33,8 @@ static int side(lua_State *L, int list, int i) {
   lua_rawgeti(L, list, i);
   int whole;
   lua_Integer value = lua_tointegerx(L, -1, &whole);
-  if (!whole || value < 1 || value > 16384) lur_args_bad(L, owner, "size", "a side of 1 to 16384 or { height, width } expected");
+  if (!whole || value < 1 || value > 16384)
+    lur_args_bad(L, owner, "size", "a side of 1 to 16384 or { height, width } expected");
   lua_pop(L, 1);
   return (int)value;
 }
@@ -70,7 +72,8 @@ static void read_options(lua_State *L, lur_loader_options *o) {
   int64_t workers = lur_args_int(L, 1, owner, "workers", -1, 0, 256);
   o->workers = workers == 0 ? -1 : workers < 0 ? 0 : (int)workers; /* 0 in Lua: none; absent: one a core */
   o->prefetch = (int)lur_args_int(L, 1, owner, "prefetch", 4, 1, 256);
-  o->seed = (uint64_t)lur_args_int(L, 1, owner, "seed", (int64_t)lur_context_get_seed(lur_state_context(L)), INT64_MIN, INT64_MAX);
+  o->seed = (uint64_t)lur_args_int(L, 1, owner, "seed", (int64_t)lur_context_get_seed(lur_state_context(L)), INT64_MIN,
+                                   INT64_MAX);
   o->strict = lur_args_bool(L, 1, owner, "strict", false);
   o->augment = read_handle(L, "augment", &lur_augment_class);
   o->random = read_handle(L, "random", &lur_numpy_random_class);
@@ -81,14 +84,16 @@ static void read_options(lua_State *L, lur_loader_options *o) {
 
 static void check_function(lua_State *L, const char *name) {
   int type = lua_getfield(L, 1, name);
-  if (type != LUA_TNIL && type != LUA_TFUNCTION) lur_args_bad(L, owner, name, "function expected, got %s", luaL_typename(L, -1));
+  if (type != LUA_TNIL && type != LUA_TFUNCTION)
+    lur_args_bad(L, owner, name, "function expected, got %s", luaL_typename(L, -1));
   lua_pop(L, 1);
 }
 
 static void check_images(lua_State *L) {
   int64_t n = lur_args_list(L, 1, owner, "images");
   if (n < 0) return;
-  if (n == 0 || n > LUR_MAX_LOAD_FIELDS) lur_args_bad(L, owner, "images", "a list of 1 to %d names expected", LUR_MAX_LOAD_FIELDS);
+  if (n == 0 || n > LUR_MAX_LOAD_FIELDS)
+    lur_args_bad(L, owner, "images", "a list of 1 to %d names expected", LUR_MAX_LOAD_FIELDS);
   for (int64_t i = 1; i <= n; i++) {
     if (lua_rawgeti(L, -1, i) != LUA_TSTRING) lur_args_bad(L, owner, "images", "a list of names expected");
     lua_pop(L, 1);
@@ -123,11 +128,13 @@ static void make_environment(lua_State *L, int handle, const lur_loader_options 
 }
 
 int lur_data_loader(lua_State *L) {
-  static const char *const known[] = {"sampler", "batch", "shuffle", "size", "augment", "preprocess", "resize", "workers", "prefetch",
-                                      "seed", "strict", "images", "targets", "drop_last", "channels", "exif", "max_pixels", "random",
-                                      "device", NULL};
+  static const char *const known[] = {"sampler",    "batch",      "shuffle", "size",      "augment",
+                                      "preprocess", "resize",     "workers", "prefetch",  "seed",
+                                      "strict",     "images",     "targets", "drop_last", "channels",
+                                      "exif",       "max_pixels", "random",  "device",    NULL};
   lua_settop(L, 1);
-  if (!lur_args_options(L, 1, owner, known)) lur_raise(L, "'data.loader' expects a table: data.loader{ set, size = 299 }");
+  if (!lur_args_options(L, 1, owner, known))
+    lur_raise(L, "'data.loader' expects a table: data.loader{ set, size = 299 }");
   lua_rawgeti(L, 1, 1);
   lur_dataset *set = lur_handle_test(L, 2, &lur_set_class);
   if (set == NULL) lur_args_bad(L, owner, "1", "a dataset expected, got %s", luaL_typename(L, 2));
@@ -167,7 +174,7 @@ static void push_damage(lua_State *L, lur_dataset *set, const lur_damage *d) {
   set_field_text(L, "message", strlen(d->text) > skip ? d->text + skip : "damaged");
 }
 
-/* summary = { epoch =, batches =, damaged (rows replaced) =, and a list: one table a damaged picture of this epoch }. */
+/* summary = { epoch =, batches =, damaged (rows replaced) =, and a list: a table for each damaged picture }. */
 static void store_summary(lua_State *L, int environment, lur_loader *loader, int epoch) {
   lua_getfield(L, environment, "set");
   lur_dataset *set = lur_handle_check(L, -1, &lur_set_class);
@@ -259,7 +266,7 @@ static void give_tensor(lua_State *L, lur_tensor **tensor, const char *name, con
   lua_rawset(L, -3);
 }
 
-/* Adds field i to the batch at the top of the stack: F, F_class, F_index, F_target; "image" has class, index, target. */
+/* Adds field i to the batch on top of the stack: F, F_class, F_index, F_target; "image" has class, index, target. */
 static void give_field(lua_State *L, lur_loaded_field *f) {
   bool plain = strcmp(f->name, "image") == 0;
   const char *name = plain ? "" : f->name;
@@ -276,7 +283,8 @@ static void add_targets(lua_State *L, int environment) {
   }
   lua_pushvalue(L, -2);
   lua_call(L, 1, 1);
-  if (!lua_istable(L, -1)) lur_raise(L, "data.loader: targets must return a table of fields, got %s", luaL_typename(L, -1));
+  if (!lua_istable(L, -1))
+    lur_raise(L, "data.loader: targets must return a table of fields, got %s", luaL_typename(L, -1));
   for (lua_pushnil(L); lua_next(L, -2) != 0;) {
     lua_pushvalue(L, -2);
     lua_insert(L, -2);
@@ -460,7 +468,8 @@ static int loader_resume(lua_State *L) {
   static const char *const known[] = {"epoch", "batch", NULL};
   check_loader(L, 1);
   if (!lur_args_options(L, 2, "loader:resume", known)) lur_raise(L, "loader:resume expects what loader:position gave");
-  int64_t epoch = lur_args_int(L, 2, "loader:resume", "epoch", 0, 0, INT64_MAX), batch = lur_args_int(L, 2, "loader:resume", "batch", 0, 0, INT64_MAX);
+  int64_t epoch = lur_args_int(L, 2, "loader:resume", "epoch", 0, 0, INT64_MAX),
+          batch = lur_args_int(L, 2, "loader:resume", "batch", 0, 0, INT64_MAX);
   push_environment(L, 1);
   lua_pushinteger(L, epoch);
   lua_setfield(L, -2, "next_epoch");
@@ -509,15 +518,24 @@ static int loader_tostring(lua_State *L) {
 
 static void release_loader(void *object) { lur_loader_release(object); }
 
-static const luaL_Reg loader_methods[] = {{"epoch", loader_epoch}, {"position", loader_position}, {"resume", loader_resume}, {NULL, NULL}};
-static const luaL_Reg loader_getters[] = {{"summary", loader_get_summary}, {"set", loader_get_set}, {"batch", loader_get_batch},
-                                          {"seed", loader_get_seed}, {NULL, NULL}};
-static const luaL_Reg loader_meta[] = {{"__call", loader_call}, {"__len", loader_len}, {"__tostring", loader_tostring}, {NULL, NULL}};
-const lur_class lur_loader_class = {.name = "lurcher.loader", .release = release_loader, .methods = loader_methods, .getters = loader_getters,
+static const luaL_Reg loader_methods[] = {
+    {"epoch", loader_epoch}, {"position", loader_position}, {"resume", loader_resume}, {NULL, NULL}};
+static const luaL_Reg loader_getters[] = {{"summary", loader_get_summary},
+                                          {"set", loader_get_set},
+                                          {"batch", loader_get_batch},
+                                          {"seed", loader_get_seed},
+                                          {NULL, NULL}};
+static const luaL_Reg loader_meta[] = {
+    {"__call", loader_call}, {"__len", loader_len}, {"__tostring", loader_tostring}, {NULL, NULL}};
+const lur_class lur_loader_class = {.name = "lurcher.loader",
+                                    .release = release_loader,
+                                    .methods = loader_methods,
+                                    .getters = loader_getters,
                                     .meta = loader_meta};
 
 void lur_register_loader(lua_State *L) {
-  static const luaL_Reg epoch_meta[] = {{"__close", epoch_close}, {NULL, NULL}}, loaded_meta[] = {{"__gc", loaded_gc}, {NULL, NULL}};
+  static const luaL_Reg epoch_meta[] = {{"__close", epoch_close}, {NULL, NULL}},
+                        loaded_meta[] = {{"__gc", loaded_gc}, {NULL, NULL}};
   lur_class_register(L, &lur_loader_class);
   luaL_newmetatable(L, epoch_type);
   luaL_setfuncs(L, epoch_meta, 0);

@@ -75,8 +75,9 @@ static int random_shuffle(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg random_methods[] = {{"unit", random_unit}, {"uniform", random_uniform}, {"int", random_int},
-                                          {"permutation", random_permutation}, {"shuffle", random_shuffle}, {NULL, NULL}};
+static const luaL_Reg random_methods[] = {{"unit", random_unit},       {"uniform", random_uniform},
+                                          {"int", random_int},         {"permutation", random_permutation},
+                                          {"shuffle", random_shuffle}, {NULL, NULL}};
 const lur_class lur_random_class = {.name = "lurcher.random", .release = release_random, .methods = random_methods};
 
 /* ---- NumPy ---- */
@@ -85,7 +86,8 @@ static void release_numpy(void *object) { lur_numpy_random_release(object); }
 
 static uint32_t check_seed(lua_State *L, int arg) {
   lua_Integer seed = luaL_checkinteger(L, arg);
-  luaL_argcheck(L, seed >= 0 && seed <= (lua_Integer)UINT32_MAX, arg, "a seed of 0 to 2^32-1 expected, as NumPy takes it");
+  luaL_argcheck(L, seed >= 0 && seed <= (lua_Integer)UINT32_MAX, arg,
+                "a seed of 0 to 2^32-1 expected, as NumPy takes it");
   return (uint32_t)seed;
 }
 
@@ -111,8 +113,10 @@ static int numpy_uniform(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg numpy_methods[] = {{"seed", numpy_seed}, {"uniform", numpy_uniform}, {"permutation", random_permutation}, {NULL, NULL}};
-const lur_class lur_numpy_random_class = {.name = "lurcher.numpy_random", .release = release_numpy, .methods = numpy_methods};
+static const luaL_Reg numpy_methods[] = {
+    {"seed", numpy_seed}, {"uniform", numpy_uniform}, {"permutation", random_permutation}, {NULL, NULL}};
+const lur_class lur_numpy_random_class = {
+    .name = "lurcher.numpy_random", .release = release_numpy, .methods = numpy_methods};
 
 void lur_register_random(lua_State *L) {
   lur_class_register(L, &lur_random_class);

@@ -1,7 +1,7 @@
 /* audit.c - looks at every picture of some datasets before a network does: damage, wrong names, duplicates, imbalance.
  *
  * Threads read, hash and decode, each item into its own record; everything after that is one thread's and in order, so
- * the findings do not depend on timing. A new finding is a kind in data.h, a name below and a function like the others. */
+ * findings do not depend on timing. A new finding is a kind in data.h, a name below and a function like the others. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -35,7 +35,8 @@ typedef struct hall { /* what the threads share */
 } hall;
 
 const char *lur_finding_name(lur_finding_kind kind) {
-  static const char *const names[] = {"corrupt", "extension", "duplicate", "class-duplicate", "split-duplicate", "tiny", "imbalance"};
+  static const char *const names[] = {"corrupt",         "extension", "duplicate", "class-duplicate",
+                                      "split-duplicate", "tiny",      "imbalance"};
   return kind >= 0 && kind < LUR_FINDING_KINDS ? names[kind] : "?";
 }
 
@@ -70,7 +71,8 @@ static void look_at_all(hall *h, int workers) {
   pthread_t threads[MAX_WORKERS];
   int started = 0;
   if (workers < 1) workers = (int)sysconf(_SC_NPROCESSORS_ONLN);
-  while (started < workers - 1 && started < MAX_WORKERS && pthread_create(&threads[started], NULL, work, h) == 0) started++;
+  while (started < workers - 1 && started < MAX_WORKERS && pthread_create(&threads[started], NULL, work, h) == 0)
+    started++;
   work(h); /* this thread too: no thread is needed to get done */
   for (int i = 0; i < started; i++) pthread_join(threads[i], NULL);
 }
@@ -97,12 +99,15 @@ static lur_status add(listing *l, lur_finding finding) {
   return LUR_OK;
 }
 
-static const char *format_name(lur_picture_format format) { return format == LUR_PICTURE_JPEG ? "JPEG" : format == LUR_PICTURE_PNG ? "PNG" : "no picture"; }
+static const char *format_name(lur_picture_format format) {
+  return format == LUR_PICTURE_JPEG ? "JPEG" : format == LUR_PICTURE_PNG ? "PNG" : "no picture";
+}
 
 static lur_picture_format format_by_name(const char *path) {
   const char *dot = strrchr(path, '.');
   if (dot && strcasecmp(dot, ".png") == 0) return LUR_PICTURE_PNG;
-  return dot && (strcasecmp(dot, ".jpg") == 0 || strcasecmp(dot, ".jpeg") == 0) ? LUR_PICTURE_JPEG : LUR_PICTURE_UNKNOWN;
+  return dot && (strcasecmp(dot, ".jpg") == 0 || strcasecmp(dot, ".jpeg") == 0) ? LUR_PICTURE_JPEG
+                                                                                : LUR_PICTURE_UNKNOWN;
 }
 
 static lur_status find_in_item(listing *l, const hall *h, const record *r, int tiny) {
@@ -155,7 +160,8 @@ static lur_status find_imbalance(listing *l, const hall *h, int set, double fact
     int64_t n = lur_dataset_class_size(d, c);
     if ((double)n * factor >= (double)most) continue;
     char text[600];
-    snprintf(text, sizeof text, "class '%.300s' has %lld pictures, the largest class %lld", d->classes[c], (long long)n, (long long)most);
+    snprintf(text, sizeof text, "class '%.300s' has %lld pictures, the largest class %lld", d->classes[c], (long long)n,
+             (long long)most);
     LUR_TRY(add(l, (lur_finding){LUR_FINDING_IMBALANCE, set, -1, -1, -1, strdup(text)}));
   }
   return LUR_OK;
@@ -173,12 +179,16 @@ static int compare_hashes(const void *a, const void *b) {
 
 static lur_status add_duplicate(listing *l, const hall *h, const record *first, const record *again) {
   const lur_dataset *a = h->sets[first->set], *b = h->sets[again->set];
-  const char *was = lur_dataset_class_name(a, lur_dataset_class(a, first->index)), *is = lur_dataset_class_name(b, lur_dataset_class(b, again->index));
+  const char *was = lur_dataset_class_name(a, lur_dataset_class(a, first->index)),
+             *is = lur_dataset_class_name(b, lur_dataset_class(b, again->index));
   bool classes = was && is && strcmp(was, is) != 0;
   lur_finding f = {.set = again->set, .index = again->index, .other_set = first->set, .other = first->index};
-  f.kind = first->set != again->set ? LUR_FINDING_SPLIT_DUPLICATE : classes ? LUR_FINDING_CLASS_DUPLICATE : LUR_FINDING_DUPLICATE;
+  f.kind = first->set != again->set ? LUR_FINDING_SPLIT_DUPLICATE
+           : classes                ? LUR_FINDING_CLASS_DUPLICATE
+                                    : LUR_FINDING_DUPLICATE;
   char text[4300];
-  snprintf(text, sizeof text, "the same bytes as %s%s", lur_dataset_path(a, first->index), classes ? ", which has another class" : "");
+  snprintf(text, sizeof text, "the same bytes as %s%s", lur_dataset_path(a, first->index),
+           classes ? ", which has another class" : "");
   f.text = strdup(text);
   return add(l, f);
 }

@@ -26,12 +26,14 @@ static const lur_option options[] = {
     {"zoom", LUR_OPT_REAL, FIELD(zoom), "0", 0, 1, NULL, "rows and columns each by 1 - zoom to 1 + zoom"},
     {"zoom_min", LUR_OPT_REAL, FIELD(zoom_min), "0", 0, 10, NULL, "least zoom factor instead (0: by zoom)"},
     {"zoom_max", LUR_OPT_REAL, FIELD(zoom_max), "0", 0, 10, NULL, "largest zoom factor instead (0: by zoom)"},
-    {"channel_shift", LUR_OPT_REAL, FIELD(channel_shift), "0", 0, 255, NULL, "added to channels, of 0..255, either way"},
+    {"channel_shift", LUR_OPT_REAL, FIELD(channel_shift), "0", 0, 255, NULL,
+     "added to channels, of 0..255, either way"},
     {"hflip", LUR_OPT_BOOL, FIELD(hflip), "false", 0, 0, NULL, "mirror left and right, half of the time"},
     {"vflip", LUR_OPT_BOOL, FIELD(vflip), "false", 0, 0, NULL, "mirror top and bottom, half of the time"},
     {"fill", LUR_OPT_CHOICE, FIELD(fill), "nearest", 0, 0, fills, "what lies outside the picture"},
     {"fill_value", LUR_OPT_REAL, FIELD(fill_value), "0", 0, 255, NULL, "for fill = \"constant\""},
-    {"interpolation", LUR_OPT_CHOICE, FIELD(interpolation), "auto", 0, 0, interpolations, "auto: bilinear, nearest in era 2017"},
+    {"interpolation", LUR_OPT_CHOICE, FIELD(interpolation), "auto", 0, 0, interpolations,
+     "auto: bilinear, nearest in era 2017"},
     {"era", LUR_OPT_CHOICE, FIELD(era), "current", 0, 0, eras, "Keras 3's conventions, or Keras 2.0.6's"},
     {"crop", LUR_OPT_REAL, FIELD(crop), "0", 0, 1, NULL, "random resized crop: least share of the area (0: none)"},
     {"crop_max", LUR_OPT_REAL, FIELD(crop_max), "1", 0, 1, NULL, "its largest share"},
@@ -56,10 +58,12 @@ static const lur_option options[] = {
 
 static lur_status check(const lur_augment_settings *s) {
   if ((s->zoom_min > 0) != (s->zoom_max > 0)) return lur_fail(LUR_EARG, "augment: zoom_min and zoom_max go together");
-  if (s->zoom_min > s->zoom_max) return lur_fail(LUR_EARG, "augment: zoom_min %g is above zoom_max %g", s->zoom_min, s->zoom_max);
+  if (s->zoom_min > s->zoom_max)
+    return lur_fail(LUR_EARG, "augment: zoom_min %g is above zoom_max %g", s->zoom_min, s->zoom_max);
   if (s->zoom >= 1 && s->zoom_max == 0) return lur_fail(LUR_EARG, "augment: zoom must be below 1, got %g", s->zoom);
   if (s->crop > s->crop_max) return lur_fail(LUR_EARG, "augment: crop %g is above crop_max %g", s->crop, s->crop_max);
-  if (s->erase_min > s->erase_max) return lur_fail(LUR_EARG, "augment: erase_min %g is above erase_max %g", s->erase_min, s->erase_max);
+  if (s->erase_min > s->erase_max)
+    return lur_fail(LUR_EARG, "augment: erase_min %g is above erase_max %g", s->erase_min, s->erase_max);
   return LUR_OK;
 }
 
@@ -130,20 +134,24 @@ static void draw_keras(const lur_augment_settings *s, lur_source *source, int he
   }
   if (s->channel_shift > 0)
     for (int c = 0; c < 3; c++)
-      p->channel_shift[c] = c == 0 || era ? lur_source_uniform(source, -s->channel_shift, s->channel_shift) : p->channel_shift[0];
+      p->channel_shift[c] =
+          c == 0 || era ? lur_source_uniform(source, -s->channel_shift, s->channel_shift) : p->channel_shift[0];
   if (era && s->hflip) p->hflip = coin(source);
   if (era && s->vflip) p->vflip = coin(source);
 }
 
 /* Torchvision's RandomResizedCrop and RandomErasing draw area, then log ratio, then the place. */
-static void draw_box(lur_source *source, double low, double high, double ratio, double *area, double *log_ratio, double *y, double *x) {
+static void draw_box(lur_source *source, double low, double high, double ratio, double *area, double *log_ratio,
+                     double *y, double *x) {
   *area = lur_source_uniform(source, low, high);
   *log_ratio = lur_source_uniform(source, -log(ratio), log(ratio));
   *y = lur_source_uniform(source, 0, 1);
   *x = lur_source_uniform(source, 0, 1);
 }
 
-static double draw_factor(lur_source *source, double range) { return range > 0 ? lur_source_uniform(source, 1 - range, 1 + range) : 1; }
+static double draw_factor(lur_source *source, double range) {
+  return range > 0 ? lur_source_uniform(source, 1 - range, 1 + range) : 1;
+}
 
 static void draw_trivial(lur_source *source, int height, int width, lur_params *p) {
   static const double most[LUR_TRIVIAL_COUNT] = {0, 0.99, 0.99, 32, 32, 135, 0.99, 0.99, 0.99, 0.99, 6, 255, 0, 0};
@@ -161,16 +169,19 @@ void lur_augment_draw(const lur_augment *augment, lur_source *source, int height
   *p = (lur_params){.brightness = 1, .contrast = 1, .saturation = 1};
   draw_keras(s, source, height, width, p);
   p->crops = s->crop > 0;
-  if (p->crops) draw_box(source, s->crop, s->crop_max, s->crop_ratio, &p->crop_area, &p->crop_log_ratio, &p->crop_y, &p->crop_x);
+  if (p->crops)
+    draw_box(source, s->crop, s->crop_max, s->crop_ratio, &p->crop_area, &p->crop_log_ratio, &p->crop_y, &p->crop_x);
   p->brightness = draw_factor(source, s->brightness);
   p->contrast = draw_factor(source, s->contrast);
   p->saturation = draw_factor(source, s->saturation);
   if (s->hue > 0) p->hue = lur_source_uniform(source, -s->hue, s->hue);
-  if (s->brightness > 0 || s->contrast > 0 || s->saturation > 0 || s->hue > 0) p->jitter_order = (int)lur_source_uniform(source, 0, 24);
+  if (s->brightness > 0 || s->contrast > 0 || s->saturation > 0 || s->hue > 0)
+    p->jitter_order = (int)lur_source_uniform(source, 0, 24);
   if (s->trivial) draw_trivial(source, height, width, p);
   if (s->erase > 0 && lur_source_uniform(source, 0, 1) < s->erase) {
     p->erases = true;
-    draw_box(source, s->erase_min, s->erase_max, s->erase_ratio, &p->erase_area, &p->erase_log_ratio, &p->erase_y, &p->erase_x);
+    draw_box(source, s->erase_min, s->erase_max, s->erase_ratio, &p->erase_area, &p->erase_log_ratio, &p->erase_y,
+             &p->erase_x);
     if (s->erase_noise) p->noise = (uint64_t)lur_source_uniform(source, 0, 9007199254740992.0);
   }
 }
@@ -212,20 +223,21 @@ static lur_map keras_matrix(const lur_params *p) {
   return m;
 }
 
-/* The five geometric ones as maps from output to input, about the picture's centre (shears: about its corner, as in torchvision). */
+/* The five geometric ones as maps from output to input, about the picture's centre (shears: about its corner, as in
+ * torchvision). */
 static lur_map trivial_map(const lur_params *p, int height, int width) {
   lur_map m = {{{1, 0}, {0, 1}}, {0, 0}};
   double a = p->magnitude * degree;
   switch (p->trivial) {
-    case LUR_TRIVIAL_SHEAR_X: m.a[1][0] = -p->magnitude; break;
-    case LUR_TRIVIAL_SHEAR_Y: m.a[0][1] = -p->magnitude; break;
-    case LUR_TRIVIAL_TRANSLATE_X: m.b[1] = -p->magnitude; break;
-    case LUR_TRIVIAL_TRANSLATE_Y: m.b[0] = -p->magnitude; break;
-    case LUR_TRIVIAL_ROTATE:
-      m = (lur_map){{{cos(a), -sin(a)}, {sin(a), cos(a)}}, {0, 0}};
-      about(&m, (height - 1) / 2.0, (width - 1) / 2.0);
-      break;
-    default: break;
+  case LUR_TRIVIAL_SHEAR_X: m.a[1][0] = -p->magnitude; break;
+  case LUR_TRIVIAL_SHEAR_Y: m.a[0][1] = -p->magnitude; break;
+  case LUR_TRIVIAL_TRANSLATE_X: m.b[1] = -p->magnitude; break;
+  case LUR_TRIVIAL_TRANSLATE_Y: m.b[0] = -p->magnitude; break;
+  case LUR_TRIVIAL_ROTATE:
+    m = (lur_map){{{cos(a), -sin(a)}, {sin(a), cos(a)}}, {0, 0}};
+    about(&m, (height - 1) / 2.0, (width - 1) / 2.0);
+    break;
+  default: break;
   }
   return m;
 }
@@ -235,7 +247,8 @@ void lur_augment_map(const lur_augment *augment, const lur_params *p, int height
   double off = augment->s.era == LUR_ERA_2017 ? 0.5 : -0.5;
   bool identity = p->theta == 0 && p->tx == 0 && p->ty == 0 && p->shear == 0 && p->zx == 1 && p->zy == 1;
   if (!identity) about(&m, height / 2.0 + off, width / 2.0 + off);
-  lur_map flip = {{{p->vflip ? -1 : 1, 0}, {0, p->hflip ? -1 : 1}}, {p->vflip ? height - 1 : 0, p->hflip ? width - 1 : 0}};
+  lur_map flip = {{{p->vflip ? -1 : 1, 0}, {0, p->hflip ? -1 : 1}},
+                  {p->vflip ? height - 1 : 0, p->hflip ? width - 1 : 0}};
   if (p->vflip || p->hflip) m = lur_map_compose(&m, &flip);
   if (p->trivial >= LUR_TRIVIAL_SHEAR_X && p->trivial <= LUR_TRIVIAL_ROTATE) {
     lur_map t = trivial_map(p, height, width);
@@ -246,7 +259,8 @@ void lur_augment_map(const lur_augment *augment, const lur_params *p, int height
 
 bool lur_params_flip_only(const lur_params *p) {
   bool trivial = p->trivial >= LUR_TRIVIAL_SHEAR_X && p->trivial <= LUR_TRIVIAL_ROTATE && p->magnitude != 0;
-  return p->theta == 0 && p->tx == 0 && p->ty == 0 && p->shear == 0 && p->zx == 1 && p->zy == 1 && !p->crops && !trivial;
+  return p->theta == 0 && p->tx == 0 && p->ty == 0 && p->shear == 0 && p->zx == 1 && p->zy == 1 && !p->crops &&
+         !trivial;
 }
 
 /* The crop's box in the picture. One that does not fit is made to, keeping its centre's odds. */
@@ -258,7 +272,8 @@ static void crop_box(const lur_params *p, int height, int width, double *top, do
   *left = p->crop_x * (width - *w);
 }
 
-void lur_params_resize_map(const lur_params *p, int height, int width, int source_height, int source_width, lur_map *map) {
+void lur_params_resize_map(const lur_params *p, int height, int width, int source_height, int source_width,
+                           lur_map *map) {
   double top = 0, left = 0, h = source_height, w = source_width;
   if (p->crops) crop_box(p, source_height, source_width, &top, &left, &h, &w);
   double sy = h / height, sx = w / width; /* pixel centres at +0.5 on both grids */

@@ -8,7 +8,11 @@
 
 typedef enum lur_era { LUR_ERA_CURRENT = 0, LUR_ERA_2017 } lur_era;
 typedef enum lur_fill { LUR_FILL_NEAREST = 0, LUR_FILL_CONSTANT, LUR_FILL_REFLECT, LUR_FILL_WRAP } lur_fill;
-typedef enum lur_interpolation { LUR_INTERPOLATION_AUTO = 0, LUR_INTERPOLATION_BILINEAR, LUR_INTERPOLATION_NEAREST } lur_interpolation;
+typedef enum lur_interpolation {
+  LUR_INTERPOLATION_AUTO = 0,
+  LUR_INTERPOLATION_BILINEAR,
+  LUR_INTERPOLATION_NEAREST
+} lur_interpolation;
 
 typedef struct lur_augment_settings { /* the option table's fields */
   double rotate, height_shift, width_shift, shear, zoom, zoom_min, zoom_max, channel_shift;
@@ -38,11 +42,25 @@ typedef struct lur_source {
 double lur_source_uniform(lur_source *source, double low, double high);
 
 /* TrivialAugment's fourteen (Mueller and Hutter 2021, "wide" space; torchvision 0.15). */
-typedef enum lur_trivial { LUR_TRIVIAL_IDENTITY = 0, LUR_TRIVIAL_SHEAR_X, LUR_TRIVIAL_SHEAR_Y, LUR_TRIVIAL_TRANSLATE_X, LUR_TRIVIAL_TRANSLATE_Y,
-                           LUR_TRIVIAL_ROTATE, LUR_TRIVIAL_BRIGHTNESS, LUR_TRIVIAL_COLOR, LUR_TRIVIAL_CONTRAST, LUR_TRIVIAL_SHARPNESS,
-                           LUR_TRIVIAL_POSTERIZE, LUR_TRIVIAL_SOLARIZE, LUR_TRIVIAL_AUTOCONTRAST, LUR_TRIVIAL_EQUALIZE, LUR_TRIVIAL_COUNT } lur_trivial;
+typedef enum lur_trivial {
+  LUR_TRIVIAL_IDENTITY = 0,
+  LUR_TRIVIAL_SHEAR_X,
+  LUR_TRIVIAL_SHEAR_Y,
+  LUR_TRIVIAL_TRANSLATE_X,
+  LUR_TRIVIAL_TRANSLATE_Y,
+  LUR_TRIVIAL_ROTATE,
+  LUR_TRIVIAL_BRIGHTNESS,
+  LUR_TRIVIAL_COLOR,
+  LUR_TRIVIAL_CONTRAST,
+  LUR_TRIVIAL_SHARPNESS,
+  LUR_TRIVIAL_POSTERIZE,
+  LUR_TRIVIAL_SOLARIZE,
+  LUR_TRIVIAL_AUTOCONTRAST,
+  LUR_TRIVIAL_EQUALIZE,
+  LUR_TRIVIAL_COUNT
+} lur_trivial;
 
-typedef struct lur_params { /* what was drawn for one picture */
+typedef struct lur_params {            /* what was drawn for one picture */
   double theta, tx, ty, shear, zx, zy; /* radians; pixels of the output; radians */
   bool hflip, vflip;
   double channel_shift[3];
@@ -57,7 +75,7 @@ typedef struct lur_params { /* what was drawn for one picture */
   uint64_t noise;   /* key of random pixels */
 } lur_params;
 
-/* Draws for a picture that becomes height x width. Keras's order for Keras's part (keras.md section 4), then the rest. */
+/* Draws for a picture that becomes height x width: Keras's part in its order (keras.md section 4), then the rest. */
 void lur_augment_draw(const lur_augment *augment, lur_source *source, int height, int width, lur_params *params);
 
 /* ---- geometry ---- */
@@ -74,8 +92,10 @@ lur_map lur_map_compose(const lur_map *outer, const lur_map *inner);
 double lur_map_least_step(const lur_map *map);
 /* True when the map does nothing but flip. */
 bool lur_params_flip_only(const lur_params *params);
-/* From the output's resized grid to the picture of source_height x source_width, through the drawn crop where there is one. */
-void lur_params_resize_map(const lur_params *params, int height, int width, int source_height, int source_width, lur_map *map);
+/* From the output's resized grid to the picture of source_height x source_width, through the drawn crop where there is
+ * one. */
+void lur_params_resize_map(const lur_params *params, int height, int width, int source_height, int source_width,
+                           lur_map *map);
 
 typedef struct lur_warp {
   lur_map map;
@@ -101,7 +121,7 @@ lur_status lur_colour_apply(const lur_augment *augment, const lur_params *params
 
 /* Mixes rows of size floats pair by pair, in place, with targets n x classes likewise (one-hot from ids).
    Where no mixing is asked only the targets are written. */
-void lur_mix_batch(const lur_augment *augment, lur_source *source, int64_t n, int height, int width, int channels, float *images,
-                   const int32_t *ids, int classes, float *targets);
+void lur_mix_batch(const lur_augment *augment, lur_source *source, int64_t n, int height, int width, int channels,
+                   float *images, const int32_t *ids, int classes, float *targets);
 
 #endif

@@ -81,7 +81,8 @@ static lur_status new_buffer(lur_pool *pool, size_t bytes, header **h) {
   else if (posix_memalign(&memory, bytes < 2 * HUGE_PAGE ? HEADER : HUGE_PAGE, bytes + HEADER) != 0)
     return lur_fail(LUR_ENOMEM, "out of memory for a batch of %zu bytes", bytes);
   else if (bytes >= 2 * HUGE_PAGE)
-    madvise(memory, bytes + HEADER, MADV_HUGEPAGE); /* a wish: an eighth of the time to write a row goes to small pages */
+    madvise(memory, bytes + HEADER,
+            MADV_HUGEPAGE); /* a wish: an eighth of the time to write a row goes to small pages */
   *h = memory;
   (*h)->pool = pool;
   (*h)->bytes = bytes;
@@ -109,7 +110,8 @@ void lur_pool_give(void *memory, size_t bytes) {
   header *h = (header *)(void *)((char *)memory - HEADER);
   lur_pool *pool = h->pool;
   pthread_mutex_lock(&pool->lock);
-  if (!pool->closed && pool->nidle == pool->keep && pool->nidle > 0) free_buffer(pool, pool->idle[--pool->nidle]); /* the newest size stays */
+  if (!pool->closed && pool->nidle == pool->keep && pool->nidle > 0)
+    free_buffer(pool, pool->idle[--pool->nidle]); /* the newest size stays */
   if (!pool->closed && pool->nidle < pool->keep) pool->idle[pool->nidle++] = h;
   else free_buffer(pool, h);
   drop_reference(pool);

@@ -1,8 +1,8 @@
 /* colour.c - what augmentation does to pixels after they are in place, on floats 0..255 in RGB: channel shift, colour
  * jitter, TrivialAugment's colour changes, random erasing.
  *
- * Formulas: torchvision 0.15 transforms/_functional_tensor.py (jitter, TrivialAugment), Keras 2.0.6 preprocessing/image.py
- * (channel shift). Geometry is augment.c's and warp.c's. */
+ * Formulas: torchvision 0.15 transforms/_functional_tensor.py (jitter, TrivialAugment), Keras 2.0.6
+ * preprocessing/image.py (channel shift). Geometry is augment.c's and warp.c's. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,7 +46,7 @@ static void saturate(float factor, size_t n, float *rgb) {
   }
 }
 
-/* Value of one channel for hue h in sixths, chroma c and value v: the usual HSV formula, f(n) = v - c max(0, min(k, 4-k, 1)). */
+/* One channel's value for hue h in sixths, chroma c and value v: HSV's f(n) = v - c max(0, min(k, 4 - k, 1)). */
 static float from_hue(float n, float h, float c, float v) {
   float k = fmodf(n + h, 6.0f);
   float t = fminf(fminf(k, 4.0f - k), 1.0f);
@@ -120,7 +120,8 @@ static void autocontrast(size_t n, float *rgb) {
       most = fmaxf(most, rgb[3 * i + (size_t)c]);
     }
     if (most <= least) continue;
-    for (size_t i = 0; i < n; i++) rgb[3 * i + (size_t)c] = clip((rgb[3 * i + (size_t)c] - least) * (255.0f / (most - least)));
+    for (size_t i = 0; i < n; i++)
+      rgb[3 * i + (size_t)c] = clip((rgb[3 * i + (size_t)c] - least) * (255.0f / (most - least)));
   }
 }
 
@@ -147,15 +148,15 @@ static lur_status trivial(const lur_params *p, int height, int width, float *rgb
   size_t n = (size_t)height * (size_t)width;
   float factor = (float)(1 + p->magnitude);
   switch (p->trivial) {
-    case LUR_TRIVIAL_BRIGHTNESS: brighten(factor, n, rgb); break;
-    case LUR_TRIVIAL_COLOR: saturate(factor, n, rgb); break;
-    case LUR_TRIVIAL_CONTRAST: contrast(factor, n, rgb); break;
-    case LUR_TRIVIAL_SHARPNESS: return sharpen(factor, height, width, rgb);
-    case LUR_TRIVIAL_POSTERIZE: posterize((int)p->magnitude, n, rgb); break;
-    case LUR_TRIVIAL_SOLARIZE: solarize((float)p->magnitude, n, rgb); break;
-    case LUR_TRIVIAL_AUTOCONTRAST: autocontrast(n, rgb); break;
-    case LUR_TRIVIAL_EQUALIZE: equalize(n, rgb); break;
-    default: break; /* identity, and the geometric ones, which are in the map */
+  case LUR_TRIVIAL_BRIGHTNESS: brighten(factor, n, rgb); break;
+  case LUR_TRIVIAL_COLOR: saturate(factor, n, rgb); break;
+  case LUR_TRIVIAL_CONTRAST: contrast(factor, n, rgb); break;
+  case LUR_TRIVIAL_SHARPNESS: return sharpen(factor, height, width, rgb);
+  case LUR_TRIVIAL_POSTERIZE: posterize((int)p->magnitude, n, rgb); break;
+  case LUR_TRIVIAL_SOLARIZE: solarize((float)p->magnitude, n, rgb); break;
+  case LUR_TRIVIAL_AUTOCONTRAST: autocontrast(n, rgb); break;
+  case LUR_TRIVIAL_EQUALIZE: equalize(n, rgb); break;
+  default: break; /* identity, and the geometric ones, which are in the map */
   }
   return LUR_OK;
 }
@@ -175,10 +176,13 @@ static void erase(const lur_augment *augment, const lur_params *p, int height, i
     }
 }
 
-static bool shifts(const lur_params *p) { return p->channel_shift[0] != 0 || p->channel_shift[1] != 0 || p->channel_shift[2] != 0; }
+static bool shifts(const lur_params *p) {
+  return p->channel_shift[0] != 0 || p->channel_shift[1] != 0 || p->channel_shift[2] != 0;
+}
 
 bool lur_params_recolour(const lur_params *p) {
-  return shifts(p) || p->brightness != 1 || p->contrast != 1 || p->saturation != 1 || p->hue != 0 || p->trivial > LUR_TRIVIAL_ROTATE || p->erases;
+  return shifts(p) || p->brightness != 1 || p->contrast != 1 || p->saturation != 1 || p->hue != 0 ||
+         p->trivial > LUR_TRIVIAL_ROTATE || p->erases;
 }
 
 lur_status lur_colour_apply(const lur_augment *augment, const lur_params *p, int height, int width, float *rgb) {

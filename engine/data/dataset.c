@@ -62,7 +62,8 @@ static void free_item(lur_item *item, int ncolumns) {
   free(item->columns);
 }
 
-lur_status lur_dataset_add(lur_dataset *d, const char *path, const char *name, int class_id, const char *const *columns) {
+lur_status lur_dataset_add(lur_dataset *d, const char *path, const char *name, int class_id,
+                           const char *const *columns) {
   if (d->size == INT32_MAX) return lur_fail(LUR_EFORMAT, "a dataset holds at most %d pictures", INT32_MAX);
   if (d->size == d->capacity) {
     int64_t capacity = d->capacity ? 2 * d->capacity : 256;
@@ -76,7 +77,8 @@ lur_status lur_dataset_add(lur_dataset *d, const char *path, const char *name, i
   if (columns && d->ncolumns) {
     item.columns = calloc((size_t)d->ncolumns, sizeof *item.columns);
     good = good && item.columns;
-    for (int c = 0; good && c < d->ncolumns; c++) good = (item.columns[c] = strdup(columns[c] ? columns[c] : "")) != NULL;
+    for (int c = 0; good && c < d->ncolumns; c++)
+      good = (item.columns[c] = strdup(columns[c] ? columns[c] : "")) != NULL;
   }
   if (!good) {
     free_item(&item, d->ncolumns);
@@ -127,8 +129,7 @@ lur_status lur_dataset_classify(lur_dataset *d, const char *const *texts, const 
   bool given = options && options->nclasses > 0;
   if (given)
     for (int i = 0; i < options->nclasses; i++) LUR_TRY(lur_dataset_add_class(d, options->classes[i]));
-  else
-    LUR_TRY(classes_found(d, texts));
+  else LUR_TRY(classes_found(d, texts));
   for (int64_t i = 0; i < d->size; i++) {
     const char *text = texts[i];
     if (!text) continue;
@@ -137,8 +138,9 @@ lur_status lur_dataset_classify(lur_dataset *d, const char *const *texts, const 
     else if ((hit = bsearch(&text, d->classes, (size_t)d->nclasses, sizeof *d->classes, compare_texts)) != NULL)
       d->items[i].class_id = (int)(hit - d->classes);
     if (d->items[i].class_id < 0)
-      return lur_fail(LUR_EFORMAT, "%s: class '%s' of '%s' is none of the %d classes given (the training set's, as a rule)", d->source, text,
-                      d->items[i].name, d->nclasses);
+      return lur_fail(LUR_EFORMAT,
+                      "%s: class '%s' of '%s' is none of the %d classes given (the training set's, as a rule)",
+                      d->source, text, d->items[i].name, d->nclasses);
   }
   return LUR_OK;
 }
@@ -170,8 +172,9 @@ bool lur_dataset_takes(const lur_dataset_options *options, const char *name) {
   return false;
 }
 
-lur_status lur_dataset_items(int64_t n, const char *const *paths, const char *const *names, const char *const *class_names,
-                             const lur_dataset_options *options, lur_dataset **dataset) {
+lur_status lur_dataset_items(int64_t n, const char *const *paths, const char *const *names,
+                             const char *const *class_names, const lur_dataset_options *options,
+                             lur_dataset **dataset) {
   lur_dataset *d = NULL;
   LUR_TRY(lur_dataset_new("list", &d));
   lur_status status = LUR_OK;
@@ -206,11 +209,17 @@ static const lur_item *item_at(const lur_dataset *d, int64_t index) {
 }
 
 int64_t lur_dataset_size(const lur_dataset *d) { return d->size; }
-const char *lur_dataset_path(const lur_dataset *d, int64_t index) { return item_at(d, index) ? d->items[index].path : NULL; }
-const char *lur_dataset_name(const lur_dataset *d, int64_t index) { return item_at(d, index) ? d->items[index].name : NULL; }
+const char *lur_dataset_path(const lur_dataset *d, int64_t index) {
+  return item_at(d, index) ? d->items[index].path : NULL;
+}
+const char *lur_dataset_name(const lur_dataset *d, int64_t index) {
+  return item_at(d, index) ? d->items[index].name : NULL;
+}
 int lur_dataset_class(const lur_dataset *d, int64_t index) { return item_at(d, index) ? d->items[index].class_id : -1; }
 int lur_dataset_class_count(const lur_dataset *d) { return d->nclasses; }
-const char *lur_dataset_class_name(const lur_dataset *d, int id) { return id >= 0 && id < d->nclasses ? d->classes[id] : NULL; }
+const char *lur_dataset_class_name(const lur_dataset *d, int id) {
+  return id >= 0 && id < d->nclasses ? d->classes[id] : NULL;
+}
 int64_t lur_dataset_class_size(const lur_dataset *d, int id) {
   return id >= 0 && id < d->nclasses ? d->class_start[id + 1] - d->class_start[id] : 0;
 }
@@ -249,7 +258,9 @@ lur_status lur_dataset_subset(lur_dataset *d, int64_t n, const int64_t *indices,
   lur_status status = LUR_OK;
   for (int64_t i = 0; status == LUR_OK && i < n; i++) {
     if (item_at(d, indices[i])) status = add_from(part, d, indices[i]);
-    else status = lur_fail(LUR_EARG, "subset: index %lld is outside a set of %lld", (long long)indices[i], (long long)d->size);
+    else
+      status =
+          lur_fail(LUR_EARG, "subset: index %lld is outside a set of %lld", (long long)indices[i], (long long)d->size);
   }
   if (status == LUR_OK) status = lur_dataset_finish(part);
   if (status == LUR_OK) *subset = part;
@@ -330,8 +341,9 @@ int lur_dataset_format(const lur_dataset *d, char *text, size_t capacity) {
   if (d->nclasses && lur_dataset_class_size(d, least) == lur_dataset_class_size(d, most))
     append(text, capacity, &length, ", %d classes of %lld", d->nclasses, (long long)lur_dataset_class_size(d, most));
   else if (d->nclasses)
-    append(text, capacity, &length, ", %d classes of %lld (%s) to %lld (%s)", d->nclasses, (long long)lur_dataset_class_size(d, least),
-           d->classes[least], (long long)lur_dataset_class_size(d, most), d->classes[most]);
+    append(text, capacity, &length, ", %d classes of %lld (%s) to %lld (%s)", d->nclasses,
+           (long long)lur_dataset_class_size(d, least), d->classes[least], (long long)lur_dataset_class_size(d, most),
+           d->classes[most]);
   if (bare) append(text, capacity, &length, ", %lld without a class", (long long)bare);
   for (int c = 0; c < d->ncolumns; c++) append(text, capacity, &length, "%s%s", c ? ", " : ", columns ", d->columns[c]);
   if (d->ignored.n) append(text, capacity, &length, ", %lld other files ignored", (long long)d->ignored.n);

@@ -34,14 +34,15 @@ struct lur_dataset {
   int64_t *class_items;
   int ncolumns;
   char columns[LUR_MAX_COLUMNS][LUR_COLUMN_NAME];
-  char *source;        /* for messages and printing: "folder dogs/train" */
-  lur_texts ignored;   /* paths of files passed over because of their extension */
+  char *source;      /* for messages and printing: "folder dogs/train" */
+  lur_texts ignored; /* paths of files passed over because of their extension */
 };
 
 /* An empty set. source is copied. */
 lur_status lur_dataset_new(const char *source, lur_dataset **dataset);
 /* Appends a copy. columns: ncolumns texts or NULL. */
-lur_status lur_dataset_add(lur_dataset *dataset, const char *path, const char *name, int class_id, const char *const *columns);
+lur_status lur_dataset_add(lur_dataset *dataset, const char *path, const char *name, int class_id,
+                           const char *const *columns);
 /* Appends a class name, whatever is there. */
 lur_status lur_dataset_add_class(lur_dataset *dataset, const char *name);
 /* Position of a class by name, or -1. */

@@ -30,7 +30,8 @@ static lur_status list_folder(const char *path, lur_texts *names) {
   lur_status status = LUR_OK;
   errno = 0;
   for (struct dirent *entry; status == LUR_OK && (entry = readdir(dir)) != NULL;)
-    if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) status = lur_texts_add(names, entry->d_name);
+    if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+      status = lur_texts_add(names, entry->d_name);
   if (status == LUR_OK && errno != 0) status = lur_fail(LUR_EIO, "cannot read folder '%s': %s", path, strerror(errno));
   closedir(dir);
   if (names->n) qsort(names->at, (size_t)names->n, sizeof *names->at, compare_texts);
@@ -114,8 +115,8 @@ static lur_status new_scan(scan *s, const char *what, const char *path, const lu
 static lur_status add_class_folder(scan *s, const char *root, const char *name, bool given) {
   s->class_id = lur_dataset_find_class(s->dataset, name);
   if (s->class_id < 0 && given)
-    return lur_fail(LUR_EFORMAT, "%s: class '%s' is none of the %d classes given (the training set's, as a rule)", s->dataset->source, name,
-                    s->dataset->nclasses);
+    return lur_fail(LUR_EFORMAT, "%s: class '%s' is none of the %d classes given (the training set's, as a rule)",
+                    s->dataset->source, name, s->dataset->nclasses);
   if (s->class_id < 0) {
     LUR_TRY(lur_dataset_add_class(s->dataset, name));
     s->class_id = s->dataset->nclasses - 1;
@@ -125,7 +126,8 @@ static lur_status add_class_folder(scan *s, const char *root, const char *name, 
 
 static lur_status scan_classes(scan *s, const char *root) {
   bool given = s->options && s->options->nclasses > 0;
-  for (int i = 0; given && i < s->options->nclasses; i++) LUR_TRY(lur_dataset_add_class(s->dataset, s->options->classes[i]));
+  for (int i = 0; given && i < s->options->nclasses; i++)
+    LUR_TRY(lur_dataset_add_class(s->dataset, s->options->classes[i]));
   lur_texts names = {0};
   char path[PATH_ROOM];
   int64_t folders = 0;
@@ -138,10 +140,11 @@ static lur_status scan_classes(scan *s, const char *root) {
   }
   lur_texts_free(&names);
   if (status == LUR_OK && folders == 0)
-    status = lur_fail(LUR_EFORMAT, "data folder '%s' has no class folders (one folder of pictures a class was expected)", root);
+    status = lur_fail(LUR_EFORMAT,
+                      "data folder '%s' has no class folders (one folder of pictures a class was expected)", root);
   if (status == LUR_OK && s->dataset->size == 0)
-    status = lur_fail(LUR_EFORMAT, "data folder '%s': no picture in its %lld class folders (%lld other files)", root, (long long)folders,
-                      (long long)s->dataset->ignored.n);
+    status = lur_fail(LUR_EFORMAT, "data folder '%s': no picture in its %lld class folders (%lld other files)", root,
+                      (long long)folders, (long long)s->dataset->ignored.n);
   return status;
 }
 
@@ -164,12 +167,14 @@ typedef struct rule { /* "{class}_c{camera}s{}": literals before, between and af
 } rule;
 
 static lur_status rule_capture(rule *r, lur_dataset *d, const char *text, const char *name, size_t n) {
-  if (n >= LUR_COLUMN_NAME) return lur_fail(LUR_EARG, "naming rule '%s': a name in {} is longer than %d", text, LUR_COLUMN_NAME - 1);
+  if (n >= LUR_COLUMN_NAME)
+    return lur_fail(LUR_EARG, "naming rule '%s': a name in {} is longer than %d", text, LUR_COLUMN_NAME - 1);
   if (r->n > LUR_MAX_COLUMNS) return lur_fail(LUR_EARG, "naming rule '%s': more than %d {}", text, LUR_MAX_COLUMNS + 1);
   int column = -1;
   if (n == 5 && memcmp(name, "class", 5) == 0) column = -2;
   else if (n) {
-    if (d->ncolumns == LUR_MAX_COLUMNS) return lur_fail(LUR_EARG, "naming rule '%s': more than %d columns", text, LUR_MAX_COLUMNS);
+    if (d->ncolumns == LUR_MAX_COLUMNS)
+      return lur_fail(LUR_EARG, "naming rule '%s': more than %d columns", text, LUR_MAX_COLUMNS);
     column = d->ncolumns++;
     memcpy(d->columns[column], name, n);
     d->columns[column][n] = 0;
@@ -185,12 +190,14 @@ static lur_status rule_parse(rule *r, lur_dataset *d, const char *text) {
     if (*p == '{') {
       const char *end = strchr(p, '}');
       if (!end) return lur_fail(LUR_EARG, "naming rule '%s': a { without its }", text);
-      if (r->n && literal == 0) return lur_fail(LUR_EARG, "naming rule '%s': two {} need a character between them", text);
+      if (r->n && literal == 0)
+        return lur_fail(LUR_EARG, "naming rule '%s': two {} need a character between them", text);
       LUR_TRY(rule_capture(r, d, text, p + 1, (size_t)(end - p - 1)));
       p = end;
       literal = 0;
     } else {
-      if (literal + 1 >= LUR_COLUMN_NAME) return lur_fail(LUR_EARG, "naming rule '%s': more than %d characters between {}", text, LUR_COLUMN_NAME - 1);
+      if (literal + 1 >= LUR_COLUMN_NAME)
+        return lur_fail(LUR_EARG, "naming rule '%s': more than %d characters between {}", text, LUR_COLUMN_NAME - 1);
       r->literal[r->n][literal++] = *p;
     }
   }
@@ -251,12 +258,14 @@ static lur_status name_classes(lur_dataset *d, const char *text, const lur_datas
   return status;
 }
 
-lur_status lur_dataset_flat(const char *path, const char *name_rule, const lur_dataset_options *options, lur_dataset **dataset) {
+lur_status lur_dataset_flat(const char *path, const char *name_rule, const lur_dataset_options *options,
+                            lur_dataset **dataset) {
   scan s;
   LUR_TRY(new_scan(&s, "flat folder", path, options));
   lur_status status = add_tree(&s, path, "");
   if (status == LUR_OK && s.dataset->size == 0)
-    status = lur_fail(LUR_EFORMAT, "data folder '%s' has no picture (%lld other files)", path, (long long)s.dataset->ignored.n);
+    status = lur_fail(LUR_EFORMAT, "data folder '%s' has no picture (%lld other files)", path,
+                      (long long)s.dataset->ignored.n);
   if (status == LUR_OK && name_rule) status = name_classes(s.dataset, name_rule, options);
   if (status == LUR_OK) status = lur_dataset_finish(s.dataset);
   if (status == LUR_OK) *dataset = s.dataset;

@@ -33,7 +33,8 @@ static lur_status check_image(lur_tensor *image, const char *what, bool gray_too
   bool fits = s->ndim == 3 && (s->dim[2] == 3 || (gray_too && s->dim[2] == 1));
   if (!fits || s->dim[0] < 1 || s->dim[1] < 1 || s->dim[0] > 1 << 20 || s->dim[1] > 1 << 20)
     return lur_fail(LUR_ESHAPE, "%s: a picture (h x w x 3) expected, got %s", what, lur_shape_format(s, text));
-  if (!lur_tensor_data(image)) return lur_fail(LUR_EDEVICE, "%s: the picture is in device memory; bring it to the host first", what);
+  if (!lur_tensor_data(image))
+    return lur_fail(LUR_EDEVICE, "%s: the picture is in device memory; bring it to the host first", what);
   return LUR_OK;
 }
 
@@ -46,7 +47,8 @@ static lur_status check_bytes(lur_tensor *image, const char *what) {
 
 /* ---- in ---- */
 
-lur_status lur_image_decode(lur_context *context, const void *bytes, size_t count, const lur_decode_options *options, lur_tensor **image) {
+lur_status lur_image_decode(lur_context *context, const void *bytes, size_t count, const lur_decode_options *options,
+                            lur_tensor **image) {
   lur_decode_request request;
   lur_decode_request_init(&request, options);
   lur_picture picture = {0};
@@ -56,7 +58,8 @@ lur_status lur_image_decode(lur_context *context, const void *bytes, size_t coun
   return status;
 }
 
-lur_status lur_image_load(lur_context *context, const char *path, const lur_decode_options *options, lur_tensor **image) {
+lur_status lur_image_load(lur_context *context, const char *path, const lur_decode_options *options,
+                          lur_tensor **image) {
   lur_bytes bytes = {0};
   lur_status status = lur_bytes_read(path, &bytes);
   if (status == LUR_OK) status = lur_image_decode(context, bytes.data, bytes.count, options, image);
@@ -76,7 +79,8 @@ static lur_status as_bytes(lur_tensor *image, const uint8_t **bytes, uint8_t **m
     return LUR_OK;
   }
   if (lur_tensor_dtype(image) != LUR_F32)
-    return lur_fail(LUR_ETYPE, "image save: u8 or f32 (0..255) expected, got %s", lur_dtype_name(lur_tensor_dtype(image)));
+    return lur_fail(LUR_ETYPE, "image save: u8 or f32 (0..255) expected, got %s",
+                    lur_dtype_name(lur_tensor_dtype(image)));
   size_t n = (size_t)lur_shape_count(lur_tensor_shape(image));
   *made = malloc(n);
   if (!*made) return lur_fail(LUR_ENOMEM, "out of memory for a picture of %zu bytes", n);
@@ -88,17 +92,20 @@ static lur_status as_bytes(lur_tensor *image, const uint8_t **bytes, uint8_t **m
 
 lur_status lur_image_save(const char *path, lur_tensor *image, int quality) {
   const char *dot = strrchr(path, '.');
-  bool png = dot && strcasecmp(dot, ".png") == 0, jpeg = dot && (strcasecmp(dot, ".jpg") == 0 || strcasecmp(dot, ".jpeg") == 0);
+  bool png = dot && strcasecmp(dot, ".png") == 0,
+       jpeg = dot && (strcasecmp(dot, ".jpg") == 0 || strcasecmp(dot, ".jpeg") == 0);
   if (!png && !jpeg) return lur_fail(LUR_EARG, "image save '%s': a name ending in .png, .jpg or .jpeg expected", path);
-  if (quality < 0 || quality > 100) return lur_fail(LUR_EARG, "image save '%s': quality 1 to 100 expected, got %d", path, quality);
+  if (quality < 0 || quality > 100)
+    return lur_fail(LUR_EARG, "image save '%s': quality 1 to 100 expected, got %d", path, quality);
   LUR_TRY(check_image(image, "image save", true));
   const lur_shape *s = lur_tensor_shape(image);
   const uint8_t *pixels = NULL;
   uint8_t *made;
   LUR_TRY(as_bytes(image, &pixels, &made));
   lur_bytes bytes = {0};
-  lur_status status = png ? lur_png_encode(pixels, (int)s->dim[1], (int)s->dim[0], (int)s->dim[2], &bytes)
-                          : lur_jpeg_encode(pixels, (int)s->dim[1], (int)s->dim[0], (int)s->dim[2], quality ? quality : 90, &bytes);
+  lur_status status =
+      png ? lur_png_encode(pixels, (int)s->dim[1], (int)s->dim[0], (int)s->dim[2], &bytes)
+          : lur_jpeg_encode(pixels, (int)s->dim[1], (int)s->dim[0], (int)s->dim[2], quality ? quality : 90, &bytes);
   if (status == LUR_OK) status = lur_file_write(path, bytes.data, bytes.count);
   lur_bytes_free(&bytes);
   free(made);
@@ -107,10 +114,12 @@ lur_status lur_image_save(const char *path, lur_tensor *image, int quality) {
 
 /* ---- between ---- */
 
-lur_status lur_image_resize(lur_tensor *image, int64_t height, int64_t width, lur_resize_filter filter, lur_tensor **resized) {
+lur_status lur_image_resize(lur_tensor *image, int64_t height, int64_t width, lur_resize_filter filter,
+                            lur_tensor **resized) {
   LUR_TRY(check_bytes(image, "image resize"));
   if (height < 1 || width < 1 || height > 1 << 16 || width > 1 << 16)
-    return lur_fail(LUR_EARG, "image resize: %lldx%lld; each side must be 1 to %d", (long long)height, (long long)width, 1 << 16);
+    return lur_fail(LUR_EARG, "image resize: %lldx%lld; each side must be 1 to %d", (long long)height, (long long)width,
+                    1 << 16);
   const lur_shape *s = lur_tensor_shape(image);
   lur_picture src = {0}, dst = {0}, scratch = {0};
   lur_status status = lur_picture_resize_buffer(&src, (int)s->dim[1], (int)s->dim[0]);
@@ -128,17 +137,21 @@ lur_status lur_image_resize(lur_tensor *image, int64_t height, int64_t width, lu
   return status;
 }
 
-lur_status lur_image_crop(lur_tensor *image, int64_t top, int64_t left, int64_t height, int64_t width, lur_tensor **crop) {
+lur_status lur_image_crop(lur_tensor *image, int64_t top, int64_t left, int64_t height, int64_t width,
+                          lur_tensor **crop) {
   LUR_TRY(check_bytes(image, "image crop"));
   const lur_shape *s = lur_tensor_shape(image);
-  if (top < 0 || left < 0 || height < 1 || width < 1 || height > s->dim[0] || top > s->dim[0] - height || width > s->dim[1] ||
-      left > s->dim[1] - width)
-    return lur_fail(LUR_EARG, "image crop: %lldx%lld from row %lld, column %lld lies outside a picture of %lldx%lld", (long long)height,
-                    (long long)width, (long long)top, (long long)left, (long long)s->dim[0], (long long)s->dim[1]);
+  if (top < 0 || left < 0 || height < 1 || width < 1 || height > s->dim[0] || top > s->dim[0] - height ||
+      width > s->dim[1] || left > s->dim[1] - width)
+    return lur_fail(LUR_EARG, "image crop: %lldx%lld from row %lld, column %lld lies outside a picture of %lldx%lld",
+                    (long long)height, (long long)width, (long long)top, (long long)left, (long long)s->dim[0],
+                    (long long)s->dim[1]);
   uint8_t *rgb = malloc(3 * (size_t)height * (size_t)width);
-  if (!rgb) return lur_fail(LUR_ENOMEM, "out of memory for a picture of %lldx%lld", (long long)width, (long long)height);
+  if (!rgb)
+    return lur_fail(LUR_ENOMEM, "out of memory for a picture of %lldx%lld", (long long)width, (long long)height);
   const uint8_t *from = lur_tensor_data(image);
   size_t row = 3 * (size_t)width, stride = 3 * (size_t)s->dim[1];
-  for (size_t y = 0; y < (size_t)height; y++) memcpy(rgb + y * row, from + (y + (size_t)top) * stride + 3 * (size_t)left, row);
+  for (size_t y = 0; y < (size_t)height; y++)
+    memcpy(rgb + y * row, from + (y + (size_t)top) * stride + 3 * (size_t)left, row);
   return own(lur_tensor_context(image), rgb, height, width, crop);
 }

@@ -57,9 +57,12 @@ static struct jpeg_error_mgr *failure_init(failure *f) {
 
 /* ---- EXIF ---- */
 
-static unsigned exif_16(const uint8_t *p, bool little) { return little ? (unsigned)(p[0] | p[1] << 8) : (unsigned)(p[1] | p[0] << 8); }
+static unsigned exif_16(const uint8_t *p, bool little) {
+  return little ? (unsigned)(p[0] | p[1] << 8) : (unsigned)(p[1] | p[0] << 8);
+}
 static uint32_t exif_32(const uint8_t *p, bool little) {
-  return little ? exif_16(p, true) | (uint32_t)exif_16(p + 2, true) << 16 : (uint32_t)exif_16(p, false) << 16 | exif_16(p + 2, false);
+  return little ? exif_16(p, true) | (uint32_t)exif_16(p + 2, true) << 16
+                : (uint32_t)exif_16(p, false) << 16 | exif_16(p + 2, false);
 }
 
 /* Tag 0x0112 of the first directory of an APP1 segment; 1 for anything that is not exactly that. */
@@ -112,7 +115,8 @@ typedef struct decoder { /* everything that must outlive a longjmp */
   lur_status status; /* a failure of ours rather than libjpeg's */
 } decoder;
 
-static bool begin(decoder *d, const lur_decode_request *request, lur_picture *picture, int *width, int *height, int *orientation) {
+static bool begin(decoder *d, const lur_decode_request *request, lur_picture *picture, int *width, int *height,
+                  int *orientation) {
   j_decompress_ptr info = &d->info;
   *width = (int)info->image_width, *height = (int)info->image_height;
   *orientation = request->exif ? find_orientation(info) : 1;
@@ -122,7 +126,8 @@ static bool begin(decoder *d, const lur_decode_request *request, lur_picture *pi
   if (request->choose_scale) {
     bool swap = *orientation >= 5;
     info->scale_num = 1;
-    info->scale_denom = (unsigned)request->choose_scale(swap ? *height : *width, swap ? *width : *height, request->user);
+    info->scale_denom =
+        (unsigned)request->choose_scale(swap ? *height : *width, swap ? *width : *height, request->user);
   }
   jpeg_start_decompress(info);
   d->status = lur_picture_resize_buffer(picture, (int)info->output_width, (int)info->output_height);

@@ -1,5 +1,5 @@
 /* list.c - datasets from a list or CSV file: a picture a line, fields by number or by the header's names.
- * Quoting is RFC 4180's: "a ""quoted"" field, with a comma". A file that is no such list is LUR_EFORMAT with its line. */
+ * Quoting is RFC 4180's: "a ""quoted"" field, with a comma". What is no such list is LUR_EFORMAT with its line. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +22,8 @@ typedef struct reader {
 /* Reads one quoted field into buffer, from behind the opening quote to behind the closing one. */
 static lur_status quoted_field(reader *r, lur_bytes *buffer) {
   for (;;) {
-    if (r->at == r->end) return lur_fail(LUR_EFORMAT, "%s: line %lld: a quoted field does not end", r->path, (long long)r->line);
+    if (r->at == r->end)
+      return lur_fail(LUR_EFORMAT, "%s: line %lld: a quoted field does not end", r->path, (long long)r->line);
     char c = *r->at++;
     if (c == '"' && (r->at == r->end || *r->at != '"')) return LUR_OK;
     if (c == '"') r->at++;
@@ -33,7 +34,8 @@ static lur_status quoted_field(reader *r, lur_bytes *buffer) {
 }
 
 static lur_status read_field(reader *r, lur_bytes *buffer) {
-  if (r->fields.n == MAX_FIELDS) return lur_fail(LUR_EFORMAT, "%s: line %lld has more than %d fields", r->path, (long long)r->line, MAX_FIELDS);
+  if (r->fields.n == MAX_FIELDS)
+    return lur_fail(LUR_EFORMAT, "%s: line %lld has more than %d fields", r->path, (long long)r->line, MAX_FIELDS);
   buffer->count = 0;
   if (r->at < r->end && *r->at == '"') {
     r->at++;
@@ -81,7 +83,9 @@ static lur_status find_column(const reader *r, const char *column, bool header, 
       *position = (int)i;
       return LUR_OK;
     }
-  if (!header) return lur_fail(LUR_EARG, "%s: column '%s' is no number, and the list has no header to find it in", r->path, column);
+  if (!header)
+    return lur_fail(LUR_EARG, "%s: column '%s' is no number, and the list has no header to find it in", r->path,
+                    column);
   return lur_fail(LUR_EFORMAT, "%s: the header has no column '%s'", r->path, column);
 }
 
@@ -99,17 +103,21 @@ static lur_status find_columns(const reader *r, const lur_list_options *o, colum
 static lur_status add_record(lur_dataset *d, const reader *r, const columns *c, const char *root, lur_texts *classes) {
   int need = c->path > c->class_id ? c->path : c->class_id;
   if (r->fields.n <= need)
-    return lur_fail(LUR_EFORMAT, "%s: line %lld has %lld fields, at least %d expected", r->path, (long long)r->line, (long long)r->fields.n, need + 1);
+    return lur_fail(LUR_EFORMAT, "%s: line %lld has %lld fields, at least %d expected", r->path, (long long)r->line,
+                    (long long)r->fields.n, need + 1);
   const char *name = r->fields.at[c->path];
   if (!*name) return lur_fail(LUR_EFORMAT, "%s: line %lld has no picture", r->path, (long long)r->line);
   char path[4096];
-  int n = name[0] == '/' || !*root ? snprintf(path, sizeof path, "%s", name) : snprintf(path, sizeof path, "%s/%s", root, name);
-  if (n < 0 || n >= (int)sizeof path) return lur_fail(LUR_EFORMAT, "%s: line %lld: path too long", r->path, (long long)r->line);
+  int n = name[0] == '/' || !*root ? snprintf(path, sizeof path, "%s", name)
+                                   : snprintf(path, sizeof path, "%s/%s", root, name);
+  if (n < 0 || n >= (int)sizeof path)
+    return lur_fail(LUR_EFORMAT, "%s: line %lld: path too long", r->path, (long long)r->line);
   LUR_TRY(lur_dataset_add(d, path, name, -1, NULL));
   return c->class_id < 0 ? LUR_OK : lur_texts_add(classes, r->fields.at[c->class_id]);
 }
 
-static lur_status read_list(reader *r, const lur_list_options *o, const char *root, lur_bytes *buffer, lur_dataset *d, lur_texts *classes) {
+static lur_status read_list(reader *r, const lur_list_options *o, const char *root, lur_bytes *buffer, lur_dataset *d,
+                            lur_texts *classes) {
   columns c = {0, -1};
   bool more, first = true;
   LUR_TRY(read_record(r, buffer, &more));
@@ -133,7 +141,8 @@ static void folder_of(const char *path, char *root, size_t room) {
   snprintf(root, room, "%.*s", slash ? (int)(slash - path) + (slash == path) : 0, path);
 }
 
-lur_status lur_dataset_list(const char *path, const lur_list_options *list, const lur_dataset_options *options, lur_dataset **dataset) {
+lur_status lur_dataset_list(const char *path, const lur_list_options *list, const lur_dataset_options *options,
+                            lur_dataset **dataset) {
   lur_list_options o = list ? *list : (lur_list_options){0};
   lur_bytes text = {0}, buffer = {0};
   lur_texts classes = {0};

@@ -39,8 +39,8 @@ typedef struct box {
 /* A box of share 1 - lambda about a random centre, cut off at the borders; *lambda becomes the share that is left. */
 static box draw_box(lur_source *s, int height, int width, double *lambda) {
   double side = sqrt(1 - *lambda), cy = lur_source_uniform(s, 0, height), cx = lur_source_uniform(s, 0, width);
-  box b = {(int)fmax(cy - side * height / 2, 0), (int)fmax(cx - side * width / 2, 0), (int)fmin(cy + side * height / 2, height),
-           (int)fmin(cx + side * width / 2, width)};
+  box b = {(int)fmax(cy - side * height / 2, 0), (int)fmax(cx - side * width / 2, 0),
+           (int)fmin(cy + side * height / 2, height), (int)fmin(cx + side * width / 2, width)};
   *lambda = 1 - (double)(b.bottom - b.top) * (b.right - b.left) / ((double)height * width);
   return b;
 }
@@ -57,7 +57,8 @@ static void blend(double lambda, size_t n, float *a, float *b) {
 static void swap_box(box part, int width, int channels, float *a, float *b) {
   size_t from = (size_t)part.left * (size_t)channels, count = (size_t)(part.right - part.left) * (size_t)channels;
   for (int y = part.top; y < part.bottom; y++) {
-    float *p = a + (size_t)y * (size_t)width * (size_t)channels + from, *q = b + (size_t)y * (size_t)width * (size_t)channels + from;
+    float *p = a + (size_t)y * (size_t)width * (size_t)channels + from,
+          *q = b + (size_t)y * (size_t)width * (size_t)channels + from;
     for (size_t i = 0; i < count; i++) {
       float t = p[i];
       p[i] = q[i];
@@ -82,8 +83,8 @@ static int64_t take_row(lur_source *s, int64_t n, uint64_t *used) {
 
 enum { MAX_MIXED = 4096 }; /* rows of a batch that take part: a bound for the stack */
 
-void lur_mix_batch(const lur_augment *augment, lur_source *source, int64_t n, int height, int width, int channels, float *images,
-                   const int32_t *ids, int classes, float *targets) {
+void lur_mix_batch(const lur_augment *augment, lur_source *source, int64_t n, int height, int width, int channels,
+                   float *images, const int32_t *ids, int classes, float *targets) {
   double up = augment->s.mixup, cut = augment->s.cutmix;
   size_t size = (size_t)height * (size_t)width * (size_t)channels;
   uint64_t used[MAX_MIXED / 64] = {0};

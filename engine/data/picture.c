@@ -24,7 +24,8 @@ lur_status lur_picture_resize_buffer(lur_picture *picture, int width, int height
   if (need > picture->capacity) {
     lur_picture_free(picture);
     void *memory = NULL;
-    if (posix_memalign(&memory, 64, need) != 0) return lur_fail(LUR_ENOMEM, "out of memory for a picture of %dx%d", width, height);
+    if (posix_memalign(&memory, 64, need) != 0)
+      return lur_fail(LUR_ENOMEM, "out of memory for a picture of %dx%d", width, height);
     picture->memory = memory;
     picture->pixels = (uint8_t *)memory + OFFSET;
     picture->capacity = need;
@@ -63,7 +64,8 @@ static void halve(lur_picture *picture) {
     const uint8_t *a = picture->pixels + 8 * (size_t)w * (size_t)y, *b = picture->pixels + 4 * (size_t)w * (size_t)y1;
     for (int x = 0; x < hw; x++) {
       size_t left = 8 * (size_t)x, right = 2 * x + 1 < w ? left + 4 : left;
-      for (size_t c = 0; c < 4; c++) *dst++ = (uint8_t)((a[left + c] + a[right + c] + b[left + c] + b[right + c] + 2) >> 2);
+      for (size_t c = 0; c < 4; c++)
+        *dst++ = (uint8_t)((a[left + c] + a[right + c] + b[left + c] + b[right + c] + 2) >> 2);
     }
   }
   picture->width = hw;
@@ -78,7 +80,8 @@ static lur_status read_open_file(int file, lur_bytes *bytes) {
   if (S_ISDIR(info.st_mode)) return lur_fail(LUR_EIO, "is a folder, not a picture");
   if (!S_ISREG(info.st_mode)) return lur_fail(LUR_EIO, "is no regular file");
   if (info.st_size == 0) return lur_fail(LUR_EFORMAT, "empty file");
-  if ((uint64_t)info.st_size > max_file) return lur_fail(LUR_EFORMAT, "file of %lld bytes is too large for a picture", (long long)info.st_size);
+  if ((uint64_t)info.st_size > max_file)
+    return lur_fail(LUR_EFORMAT, "file of %lld bytes is too large for a picture", (long long)info.st_size);
   size_t size = (size_t)info.st_size;
   LUR_TRY(lur_bytes_reserve(bytes, size));
   bytes->count = 0;
@@ -120,8 +123,8 @@ lur_status lur_decode_check_size(const lur_decode_request *request, int64_t widt
   if (width < 1 || height < 1 || width > MAX_SIDE || height > MAX_SIDE)
     return lur_fail(LUR_EFORMAT, "impossible size %lldx%lld", (long long)width, (long long)height);
   if (width * height > request->max_pixels)
-    return lur_fail(LUR_EFORMAT, "%lldx%lld is more than the %lld pixels allowed (max_pixels)", (long long)width, (long long)height,
-                    (long long)request->max_pixels);
+    return lur_fail(LUR_EFORMAT, "%lldx%lld is more than the %lld pixels allowed (max_pixels)", (long long)width,
+                    (long long)height, (long long)request->max_pixels);
   return LUR_OK;
 }
 
@@ -130,14 +133,14 @@ lur_status lur_decode_check_size(const lur_decode_request *request, int64_t widt
 /* Where output pixel (x, y) of the turned picture comes from, in an unturned one of w x h. EXIF 2.3, tag 0x0112. */
 static void orientation_source(int orientation, int w, int h, int x, int y, int *sx, int *sy) {
   switch (orientation) {
-    case 2: *sx = w - 1 - x, *sy = y; break;
-    case 3: *sx = w - 1 - x, *sy = h - 1 - y; break;
-    case 4: *sx = x, *sy = h - 1 - y; break;
-    case 5: *sx = y, *sy = x; break;
-    case 6: *sx = y, *sy = h - 1 - x; break;
-    case 7: *sx = w - 1 - y, *sy = h - 1 - x; break;
-    case 8: *sx = w - 1 - y, *sy = x; break;
-    default: *sx = x, *sy = y; break;
+  case 2: *sx = w - 1 - x, *sy = y; break;
+  case 3: *sx = w - 1 - x, *sy = h - 1 - y; break;
+  case 4: *sx = x, *sy = h - 1 - y; break;
+  case 5: *sx = y, *sy = x; break;
+  case 6: *sx = y, *sy = h - 1 - x; break;
+  case 7: *sx = w - 1 - y, *sy = h - 1 - x; break;
+  case 8: *sx = w - 1 - y, *sy = x; break;
+  default: *sx = x, *sy = y; break;
   }
 }
 
@@ -159,20 +162,19 @@ static lur_status orient(lur_picture *picture, int orientation) {
   return LUR_OK;
 }
 
-lur_status lur_picture_decode(const uint8_t *bytes, size_t count, const lur_decode_request *request, lur_picture *picture,
-                              int *full_width, int *full_height) {
+lur_status lur_picture_decode(const uint8_t *bytes, size_t count, const lur_decode_request *request,
+                              lur_picture *picture, int *full_width, int *full_height) {
   int width = 0, height = 0, orientation = 1;
   switch (lur_picture_sniff(bytes, count)) {
-    case LUR_PICTURE_JPEG:
-      LUR_TRY(lur_jpeg_decode(bytes, count, request, picture, &width, &height, &orientation));
-      break;
-    case LUR_PICTURE_PNG:
-      LUR_TRY(lur_png_decode(bytes, count, request, picture));
-      width = picture->width, height = picture->height;
-      for (int scale = request->choose_scale ? request->choose_scale(width, height, request->user) : 1; scale > 1; scale /= 2)
-        halve(picture);
-      break;
-    default: return lur_fail(LUR_EFORMAT, "neither JPEG nor PNG");
+  case LUR_PICTURE_JPEG: LUR_TRY(lur_jpeg_decode(bytes, count, request, picture, &width, &height, &orientation)); break;
+  case LUR_PICTURE_PNG:
+    LUR_TRY(lur_png_decode(bytes, count, request, picture));
+    width = picture->width, height = picture->height;
+    for (int scale = request->choose_scale ? request->choose_scale(width, height, request->user) : 1; scale > 1;
+         scale /= 2)
+      halve(picture);
+    break;
+  default: return lur_fail(LUR_EFORMAT, "neither JPEG nor PNG");
   }
   if (orientation > 1) LUR_TRY(orient(picture, orientation));
   bool swap = orientation >= 5;

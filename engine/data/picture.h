@@ -9,11 +9,14 @@
 
 #include "../lurcher.h"
 
-enum { LUR_PICTURE_PAD = 64 }; /* readable bytes after one row more than there are: neighbours and wide loads need not stop short */
+enum {
+  LUR_PICTURE_PAD = 64
+}; /* readable bytes after one row more than there are: neighbours and wide loads need not stop short */
 
 typedef struct lur_picture {
   int width, height;
-  uint8_t *pixels; /* row y begins at pixels + 4 * width * y; one pixel behind `memory`, see lur_picture_resize_buffer */
+  uint8_t
+      *pixels; /* row y begins at pixels + 4 * width * y; one pixel behind `memory`, see lur_picture_resize_buffer */
   void *memory;
   size_t capacity; /* of memory */
 } lur_picture;
@@ -49,8 +52,8 @@ void lur_decode_request_init(lur_decode_request *request, const lur_decode_optio
 lur_status lur_decode_check_size(const lur_decode_request *request, int64_t width, int64_t height);
 
 /* Any format. full_width and full_height (may be NULL): the size before scaling, turned as the picture is. */
-lur_status lur_picture_decode(const uint8_t *bytes, size_t count, const lur_decode_request *request, lur_picture *picture,
-                              int *full_width, int *full_height);
+lur_status lur_picture_decode(const uint8_t *bytes, size_t count, const lur_decode_request *request,
+                              lur_picture *picture, int *full_width, int *full_height);
 /* *orientation: EXIF's 1..8, 1 where there is none or the request does not ask. */
 lur_status lur_jpeg_decode(const uint8_t *bytes, size_t count, const lur_decode_request *request, lur_picture *picture,
                            int *full_width, int *full_height, int *orientation);
@@ -60,7 +63,7 @@ lur_status lur_jpeg_encode(const uint8_t *pixels, int width, int height, int cha
 lur_status lur_png_encode(const uint8_t *pixels, int width, int height, int channels, lur_bytes *bytes);
 
 /* Pillow's Image.resize, bit for bit, of RGBX pictures. scratch holds the picture between the two passes. */
-lur_status lur_picture_resample(const lur_picture *src, int width, int height, lur_resize_filter filter, lur_picture *dst,
-                                lur_picture *scratch);
+lur_status lur_picture_resample(const lur_picture *src, int width, int height, lur_resize_filter filter,
+                                lur_picture *dst, lur_picture *scratch);
 
 #endif

@@ -106,7 +106,8 @@ typedef struct encoder {
 static void write_bytes(png_structp png, png_bytep data, png_size_t count) {
   lur_bytes *bytes = png_get_io_ptr(png);
   size_t need = bytes->count + count;
-  if (need > bytes->capacity && lur_bytes_reserve(bytes, need + need / 2 + 4096) != LUR_OK) png_error(png, "out of memory");
+  if (need > bytes->capacity && lur_bytes_reserve(bytes, need + need / 2 + 4096) != LUR_OK)
+    png_error(png, "out of memory");
   memcpy(bytes->data + bytes->count, data, count);
   bytes->count = need;
 }
@@ -114,10 +115,12 @@ static void write_bytes(png_structp png, png_bytep data, png_size_t count) {
 static void flush_nothing(png_structp png) { (void)png; }
 
 static lur_status encode(encoder *e, const uint8_t *pixels, int width, int height, int channels) {
-  if (setjmp(png_jmpbuf(e->png))) return lur_fail(LUR_EARG, "cannot write a PNG of %dx%d: %s", width, height, e->trouble.message);
+  if (setjmp(png_jmpbuf(e->png)))
+    return lur_fail(LUR_EARG, "cannot write a PNG of %dx%d: %s", width, height, e->trouble.message);
   png_set_write_fn(e->png, e->bytes, write_bytes, flush_nothing);
-  png_set_IHDR(e->png, e->info, (png_uint_32)width, (png_uint_32)height, 8, channels == 1 ? PNG_COLOR_TYPE_GRAY : PNG_COLOR_TYPE_RGB,
-               PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+  png_set_IHDR(e->png, e->info, (png_uint_32)width, (png_uint_32)height, 8,
+               channels == 1 ? PNG_COLOR_TYPE_GRAY : PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE,
+               PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
   png_write_info(e->png, e->info);
   for (int y = 0; y < height; y++) png_write_row(e->png, pixels + (size_t)y * (size_t)width * (size_t)channels);
   png_write_end(e->png, e->info);
@@ -129,7 +132,8 @@ lur_status lur_png_encode(const uint8_t *pixels, int width, int height, int chan
   bytes->count = 0;
   e.png = png_create_write_struct(PNG_LIBPNG_VER_STRING, &e.trouble, on_error, on_warning);
   e.info = e.png ? png_create_info_struct(e.png) : NULL;
-  lur_status status = e.info ? encode(&e, pixels, width, height, channels) : lur_fail(LUR_ENOMEM, "out of memory for a PNG encoder");
+  lur_status status =
+      e.info ? encode(&e, pixels, width, height, channels) : lur_fail(LUR_ENOMEM, "out of memory for a PNG encoder");
   png_destroy_write_struct(&e.png, &e.info);
   return status;
 }

@@ -25,11 +25,14 @@ lur_status lur_random_new(uint64_t seed, uint64_t stream, lur_random **random) {
 void lur_random_release(lur_random *random) { free(random); }
 
 static uint32_t next_word(lur_random *r) {
-  if ((r->count & 3) == 0) r->words = lur_philox(r->key, 0x5A4D504Cu, r->count >> 2); /* a counter no other use of the key has */
+  if ((r->count & 3) == 0)
+    r->words = lur_philox(r->key, 0x5A4D504Cu, r->count >> 2); /* a counter no other use of the key has */
   return r->words.v[r->count++ & 3];
 }
 
-static double make_unit(uint32_t a, uint32_t b) { return ((double)(a >> 5) * 67108864.0 + (double)(b >> 6)) / 9007199254740992.0; }
+static double make_unit(uint32_t a, uint32_t b) {
+  return ((double)(a >> 5) * 67108864.0 + (double)(b >> 6)) / 9007199254740992.0;
+}
 
 double lur_random_next(lur_random *r) {
   uint32_t a = next_word(r), b = next_word(r);
@@ -54,7 +57,8 @@ void lur_random_permutation(lur_random *r, int64_t n, int64_t *order) {
   }
 }
 
-/* ---- NumPy's RandomState: MT19937 (Matsumoto and Nishimura 1998), seeded and used as numpy.random's legacy functions do ---- */
+/* ---- NumPy's RandomState: MT19937 (Matsumoto and Nishimura 1998), seeded and used as numpy.random's legacy functions
+ * do ---- */
 
 enum { MT_N = 624, MT_M = 397 };
 

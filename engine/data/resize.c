@@ -1,9 +1,10 @@
 /* resize.c - Pillow's Image.resize, bit for bit: NEAREST, and BILINEAR as its antialiased triangle filter.
  *
  * Source: Pillow 10, libImaging/Resample.c and Geometry.c. Two passes, columns first, each rounded to 8 bits, with
- * coefficients in fixed point of 22 bits; a pass that changes no extent is left out. (Pillow 13 takes rows first for some
- * sizes, which moves some values by one.) The loops are written for the compiler's vectoriser and stand three times, for
- * AVX-512, AVX2 and the baseline; the columns of everyday pictures have one by hand. Integers: the same bits from each. */
+ * coefficients in fixed point of 22 bits; a pass that changes no extent is left out. (Pillow 13 takes rows first for
+ * some sizes, which moves some values by one.) The loops are written for the compiler's vectoriser and stand three
+ * times, for AVX-512, AVX2 and the baseline; the columns of everyday pictures have one by hand. Integers: the same bits
+ * from each. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,7 +82,8 @@ LUR_SIMD_BODY void columns_body(const uint8_t *restrict src, uint8_t *restrict d
   }
 }
 
-LUR_SIMD_BODY void rows_body(const uint8_t *restrict src, uint8_t *restrict dst, size_t stride, const int32_t *restrict w, int count) {
+LUR_SIMD_BODY void rows_body(const uint8_t *restrict src, uint8_t *restrict dst, size_t stride,
+                             const int32_t *restrict w, int count) {
   for (size_t x = 0; x < stride; x++) {
     int32_t sum = 1 << (PRECISION - 1);
     for (int k = 0; k < count; k++) sum += src[x + (size_t)k * stride] * w[k];
@@ -90,7 +92,8 @@ LUR_SIMD_BODY void rows_body(const uint8_t *restrict src, uint8_t *restrict dst,
 }
 
 /* The usual tap counts of an enlargement or a mild reduction get loops the compiler can unroll. */
-LUR_SIMD_BODY void rows_few(const uint8_t *restrict src, uint8_t *restrict dst, size_t stride, const int32_t *restrict w, int count) {
+LUR_SIMD_BODY void rows_few(const uint8_t *restrict src, uint8_t *restrict dst, size_t stride,
+                            const int32_t *restrict w, int count) {
   if (count == 2) rows_body(src, dst, stride, w, 2);
   else if (count == 3) rows_body(src, dst, stride, w, 3);
   else if (count == 4) rows_body(src, dst, stride, w, 4);
@@ -100,8 +103,8 @@ LUR_SIMD_BODY void rows_few(const uint8_t *restrict src, uint8_t *restrict dst, 
 #ifdef LUR_SIMD_X86
 enum { GROUP = 4, HALF = 11, MAX_PAIR_TAPS = 64 }; /* more taps could overflow the sum of low halves */
 
-/* Weights in halves of 11 bits, so that 16-bit multiply-adds of pixel pairs are exact: for each output and each group of
-   four taps 16 low halves, then 16 high ones, in the order (tap 0, tap 1) x 4 channels, (tap 2, tap 3) x 4 channels. */
+/* Weights in halves of 11 bits, so that 16-bit multiply-adds of pixel pairs are exact: for each output and each group
+   of four taps 16 low halves, then 16 high ones, in the order (tap 0, tap 1) x 4 channels, (tap 2, tap 3) x 4. */
 static lur_status pack_halves(filter *f, int out) {
   int groups = (f->taps + GROUP - 1) / GROUP;
   void *memory = NULL;
@@ -124,9 +127,10 @@ static lur_status pack_halves(filter *f, int out) {
 
 /* One row; src has LUR_PICTURE_PAD readable bytes after its end, for the four pixels of a last group. */
 LUR_TARGET_AVX2 static void columns_pairs(const uint8_t *src, uint8_t *dst, int width, const filter *f) {
-  const __m256i spread = _mm256_setr_epi8(0, -1, 4, -1, 1, -1, 5, -1, 2, -1, 6, -1, 3, -1, 7, -1,
-                                          8, -1, 12, -1, 9, -1, 13, -1, 10, -1, 14, -1, 11, -1, 15, -1);
-  const __m128i pack = _mm_setr_epi8(0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1), round = _mm_set1_epi32(1 << (PRECISION - 1));
+  const __m256i spread = _mm256_setr_epi8(0, -1, 4, -1, 1, -1, 5, -1, 2, -1, 6, -1, 3, -1, 7, -1, 8, -1, 12, -1, 9, -1,
+                                          13, -1, 10, -1, 14, -1, 11, -1, 15, -1);
+  const __m128i pack = _mm_setr_epi8(0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1),
+                round = _mm_set1_epi32(1 << (PRECISION - 1));
   int groups = (f->taps + GROUP - 1) / GROUP;
   const int16_t *w = f->halves;
   for (int x = 0; x < width; x++, w += 32 * groups) {
@@ -136,8 +140,10 @@ LUR_TARGET_AVX2 static void columns_pairs(const uint8_t *src, uint8_t *dst, int 
     for (int g = 0; g < used; g++) {
       __m256i four = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)(s + 16 * g)));
       __m256i pairs = _mm256_shuffle_epi8(four, spread);
-      low = _mm256_add_epi32(low, _mm256_madd_epi16(pairs, _mm256_load_si256((const __m256i *)(const void *)(w + 32 * g))));
-      high = _mm256_add_epi32(high, _mm256_madd_epi16(pairs, _mm256_load_si256((const __m256i *)(const void *)(w + 32 * g + 16))));
+      low = _mm256_add_epi32(low,
+                             _mm256_madd_epi16(pairs, _mm256_load_si256((const __m256i *)(const void *)(w + 32 * g))));
+      high = _mm256_add_epi32(
+          high, _mm256_madd_epi16(pairs, _mm256_load_si256((const __m256i *)(const void *)(w + 32 * g + 16))));
     }
     __m256i sum = _mm256_add_epi32(low, _mm256_slli_epi32(high, HALF));
     __m128i v = _mm_add_epi32(_mm_add_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256(sum, 1)), round);
@@ -147,7 +153,8 @@ LUR_TARGET_AVX2 static void columns_pairs(const uint8_t *src, uint8_t *dst, int 
 }
 #endif
 
-LUR_SIMD_VARIANTS(columns, (const uint8_t *src, uint8_t *dst, int width, const filter *f), columns_body(src, dst, width, f))
+LUR_SIMD_VARIANTS(columns, (const uint8_t *src, uint8_t *dst, int width, const filter *f),
+                  columns_body(src, dst, width, f))
 LUR_SIMD_VARIANTS(rows, (const uint8_t *src, uint8_t *dst, size_t stride, const int32_t *w, int count),
                   rows_few(src, dst, stride, w, count))
 
@@ -192,7 +199,7 @@ static lur_status copy(const lur_picture *src, lur_picture *dst) {
   return LUR_OK;
 }
 
-/* Source index floor((i + 0.5) * in / out), as Pillow's affine nearest: it adds `scale` up from 0.5 * scale in double. */
+/* Source index floor((i + 0.5) * in / out), as Pillow's affine nearest: it adds `scale` up from 0.5 * scale. */
 static lur_status nearest(const lur_picture *src, int width, int height, lur_picture *dst) {
   LUR_TRY(lur_picture_resize_buffer(dst, width, height));
   double sx = (double)src->width / width, sy = (double)src->height / height, y0 = sy * 0.5;
@@ -206,8 +213,8 @@ static lur_status nearest(const lur_picture *src, int width, int height, lur_pic
   return LUR_OK;
 }
 
-lur_status lur_picture_resample(const lur_picture *src, int width, int height, lur_resize_filter filter_kind, lur_picture *dst,
-                                lur_picture *scratch) {
+lur_status lur_picture_resample(const lur_picture *src, int width, int height, lur_resize_filter filter_kind,
+                                lur_picture *dst, lur_picture *scratch) {
   if (width < 1 || height < 1) return lur_fail(LUR_EARG, "resize: %dx%d is no size for a picture", width, height);
   bool wide = width != src->width, high = height != src->height;
   if (!wide && !high) return copy(src, dst);

@@ -1,10 +1,11 @@
-/* sample.c - one picture file to one row of a batch: read, decode, then either resize (Pillow's) or one affine resampling,
- * then normalise.
+/* sample.c - one picture file to one row of a batch: read, decode, then either resize (Pillow's) or one affine
+ * resampling, then normalise.
  *
  * Keras resizes first and augments the resized picture. Here the two maps are composed and the decoded picture is
  * sampled once. Where no resize is needed that is Keras's result; and with nearest resize and nearest sampling always,
- * because indices compose. With bilinear sampling of a picture that also changes size, one bilinear step stands for two:
- * sharper, and without the resize's antialiasing, so pictures that are far too large are halved first (`prescale`). */
+ * because indices compose. With bilinear sampling of a picture that also changes size, one bilinear step stands for
+ * two: sharper, and without the resize's antialiasing, so pictures that are far too large are halved first
+ * (`prescale`). */
 #include "sample.h"
 
 #include <stdlib.h>
@@ -25,16 +26,18 @@ static const float caffe_mean[3] = {123.68f, 116.779f, 103.939f}; /* of R, G, B 
 /* One value as Keras's preprocess_input has it (keras.md, sections 4 and 2): channel c counts in RGB order. */
 static float normal(lur_preprocess preprocess, int c, float value) {
   switch (preprocess) {
-    case LUR_PREPROCESS_TF: return value / 127.5f - 1.0f;
-    case LUR_PREPROCESS_CAFFE: return value - caffe_mean[c];
-    case LUR_PREPROCESS_RESCALE: return value / 255.0f;
-    default: return value;
+  case LUR_PREPROCESS_TF: return value / 127.5f - 1.0f;
+  case LUR_PREPROCESS_CAFFE: return value - caffe_mean[c];
+  case LUR_PREPROCESS_RESCALE: return value / 255.0f;
+  default: return value;
   }
 }
 
 /* The same as value * scale + shift, which is what the fast loops do: equal to a last bit. */
 static void linear(lur_preprocess preprocess, int c, float *scale, float *shift) {
-  *scale = preprocess == LUR_PREPROCESS_TF ? 1.0f / 127.5f : preprocess == LUR_PREPROCESS_RESCALE ? 1.0f / 255.0f : 1.0f;
+  *scale = preprocess == LUR_PREPROCESS_TF        ? 1.0f / 127.5f
+           : preprocess == LUR_PREPROCESS_RESCALE ? 1.0f / 255.0f
+                                                  : 1.0f;
   *shift = preprocess == LUR_PREPROCESS_TF ? -1.0f : preprocess == LUR_PREPROCESS_CAFFE ? -caffe_mean[c] : 0.0f;
 }
 
@@ -59,7 +62,8 @@ static void write_row(const uint8_t *p, ptrdiff_t step, int n, const tables *t, 
   }
 }
 
-static void write_picture(const lur_picture *picture, const lur_sampler_settings *settings, const lur_params *params, float *out) {
+static void write_picture(const lur_picture *picture, const lur_sampler_settings *settings, const lur_params *params,
+                          float *out) {
   tables t;
   for (int c = 0; c < 3; c++)
     for (int v = 0; v < 256; v++) t.value[c][v] = normal(settings->preprocess, c, (float)v);
@@ -74,10 +78,12 @@ static void write_picture(const lur_picture *picture, const lur_sampler_settings
   }
 }
 
-static lur_status make_plain(lur_workspace *w, const lur_sampler_settings *settings, const lur_params *params, float *out) {
+static lur_status make_plain(lur_workspace *w, const lur_sampler_settings *settings, const lur_params *params,
+                             float *out) {
   const lur_picture *picture = &w->decoded;
   if (picture->width != settings->width || picture->height != settings->height) {
-    LUR_TRY(lur_picture_resample(picture, settings->width, settings->height, settings->resize, &w->resized, &w->scratch));
+    LUR_TRY(
+        lur_picture_resample(picture, settings->width, settings->height, settings->resize, &w->resized, &w->scratch));
     picture = &w->resized;
   }
   write_picture(picture, settings, params, out);
@@ -104,7 +110,8 @@ static int choose_scale(int width, int height, void *user) {
 }
 
 static bool may_prescale(const lur_sampler_settings *settings) {
-  return settings->augment->s.prescale && settings->resize == LUR_RESIZE_BILINEAR && !lur_augment_nearest(settings->augment);
+  return settings->augment->s.prescale && settings->resize == LUR_RESIZE_BILINEAR &&
+         !lur_augment_nearest(settings->augment);
 }
 
 /* source index of each place of the resized grid, as Pillow's NEAREST has it. */
@@ -155,8 +162,11 @@ static lur_status make_colour(lur_workspace *w, const geometry *g, int full_widt
   const lur_sampler_settings *settings = g->settings;
   const lur_augment *augment = settings->augment;
   bool recolour = lur_params_recolour(g->params), bgr = settings->preprocess == LUR_PREPROCESS_CAFFE && !recolour;
-  lur_warp warp = {.nearest = lur_augment_nearest(augment), .fill = (lur_fill)augment->s.fill, .fill_value = augment->s.fill_value,
-                   .height = settings->height, .width = settings->width};
+  lur_warp warp = {.nearest = lur_augment_nearest(augment),
+                   .fill = (lur_fill)augment->s.fill,
+                   .fill_value = augment->s.fill_value,
+                   .height = settings->height,
+                   .width = settings->width};
   for (int k = 0; k < 3; k++) {
     warp.channel[k] = bgr ? 2 - k : k;
     warp.scale[k] = 1;
@@ -190,10 +200,12 @@ static lur_status make_gray_row(lur_workspace *w, const geometry *g, int full_wi
 }
 
 /* Whether the row is the resized picture, at most flipped: then it is exactly what Pillow's resize gives. */
-static bool plain(const lur_params *params) { return !params || (lur_params_flip_only(params) && !lur_params_recolour(params)); }
+static bool plain(const lur_params *params) {
+  return !params || (lur_params_flip_only(params) && !lur_params_recolour(params));
+}
 
-lur_status lur_sample_make(lur_workspace *w, const lur_sampler_settings *settings, const char *path, const lur_params *params,
-                           float *out) {
+lur_status lur_sample_make(lur_workspace *w, const lur_sampler_settings *settings, const char *path,
+                           const lur_params *params, float *out) {
   geometry g = {.settings = settings, .params = params, .divided = 1};
   bool whole = plain(params);
   lur_decode_request request;

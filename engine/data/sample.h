@@ -1,4 +1,4 @@
-/* sample.h - one picture file to one row of a batch: what a loader's worker does, again and again, in its own memory. */
+/* sample.h - one picture file to one row of a batch: what a loader's worker does again and again in its own memory. */
 #ifndef LUR_SAMPLE_H
 #define LUR_SAMPLE_H
 
@@ -22,7 +22,7 @@ void lur_workspace_free(lur_workspace *workspace);
 
 /* Reads the file and writes height * width * channels floats. params: what was drawn for it, NULL without augmentation.
    On failure out is undefined. */
-lur_status lur_sample_make(lur_workspace *workspace, const lur_sampler_settings *settings, const char *path, const lur_params *params,
-                           float *out);
+lur_status lur_sample_make(lur_workspace *workspace, const lur_sampler_settings *settings, const char *path,
+                           const lur_params *params, float *out);
 
 #endif

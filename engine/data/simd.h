@@ -1,7 +1,8 @@
 /* simd.h - one loop, compiled for AVX-512, AVX2 and the baseline, chosen at run time.
  *
  * Only for loops whose result does not depend on the width: integers, or floating point element by element (the project
- * is compiled without contraction of a * b + c). Use: a LUR_SIMD_BODY function, LUR_SIMD_VARIANTS once, LUR_SIMD_CALL. */
+ * is compiled without contraction of a * b + c).
+ * Use: a LUR_SIMD_BODY function, LUR_SIMD_VARIANTS once, LUR_SIMD_CALL. */
 #ifndef LUR_SIMD_H
 #define LUR_SIMD_H
 
@@ -19,20 +20,20 @@ static inline lur_simd lur_simd_level(void) {
 }
 #define LUR_TARGET_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,prefer-vector-width=512")))
 #define LUR_TARGET_AVX2 __attribute__((target("avx2,fma")))
-#define LUR_SIMD_VARIANTS(name, parameters, body)             \
-  LUR_TARGET_AVX512 static void name##_avx512 parameters { body; } \
-  LUR_TARGET_AVX2 static void name##_avx2 parameters { body; }     \
+#define LUR_SIMD_VARIANTS(name, parameters, body)                                                                      \
+  LUR_TARGET_AVX512 static void name##_avx512 parameters { body; }                                                     \
+  LUR_TARGET_AVX2 static void name##_avx2 parameters { body; }                                                         \
   static void name##_base parameters { body; }
-#define LUR_SIMD_CALL(name, arguments)                         \
-  do {                                                         \
-    lur_simd lur_simd_level_ = lur_simd_level();               \
-    if (lur_simd_level_ == LUR_SIMD_AVX512) name##_avx512 arguments; \
-    else if (lur_simd_level_ == LUR_SIMD_AVX2) name##_avx2 arguments; \
-    else name##_base arguments;                                \
+#define LUR_SIMD_CALL(name, arguments)                                                                                 \
+  do {                                                                                                                 \
+    lur_simd lur_simd_level_ = lur_simd_level();                                                                       \
+    if (lur_simd_level_ == LUR_SIMD_AVX512) name##_avx512 arguments;                                                   \
+    else if (lur_simd_level_ == LUR_SIMD_AVX2) name##_avx2 arguments;                                                  \
+    else name##_base arguments;                                                                                        \
   } while (0)
 #else
 static inline lur_simd lur_simd_level(void) { return LUR_SIMD_BASE; }
-#define LUR_SIMD_VARIANTS(name, parameters, body) \
+#define LUR_SIMD_VARIANTS(name, parameters, body)                                                                      \
   static void name##_base parameters { body; }
 #define LUR_SIMD_CALL(name, arguments) name##_base arguments
 #endif

@@ -1,5 +1,5 @@
-/* test_augment.c - augmentation: Keras's matrices and draws, SciPy's sampling in every fill mode, colour, mixing, and the
- * loader's rows with it. Golden values: keras.md section 4; SciPy 1.17 affine_transform where said. */
+/* test_augment.c - augmentation: Keras's matrices and draws, SciPy's sampling in every fill mode, colour, mixing, and
+ * the loader's rows with it. Golden values: keras.md section 4; SciPy 1.17 affine_transform where said. */
 #include <math.h>
 
 #include "engine/data/augment.h"
@@ -15,9 +15,13 @@ static lur_augment *make(int n, const lur_setting *settings) {
   return a;
 }
 
-static lur_setting real(const char *name, double value) { return (lur_setting){.name = name, .type = LUR_REAL, .real = value}; }
+static lur_setting real(const char *name, double value) {
+  return (lur_setting){.name = name, .type = LUR_REAL, .real = value};
+}
 static lur_setting yes(const char *name) { return (lur_setting){.name = name, .type = LUR_BOOL, .boolean = true}; }
-static lur_setting text(const char *name, const char *value) { return (lur_setting){.name = name, .type = LUR_STRING, .string = value}; }
+static lur_setting text(const char *name, const char *value) {
+  return (lur_setting){.name = name, .type = LUR_STRING, .string = value};
+}
 
 /* ---- keras.md section 4 ---- */
 
@@ -37,24 +41,29 @@ static void test_matrix(void) {
   CHECK(near(m.a[1][0], 0.4, 5e-9) && near(m.a[1][1], 0.89931347, 5e-9) && near(m.b[1], -0.8309531, 5e-8));
 }
 
-static const float sampled[4][2][25] = { /* SciPy, by fill mode and order; constant 9 */
-    {{20, 20, 16, 12, 8, 20, 20, 21, 17, 13, 20, 21, 22, 18, 19, 20, 21, 22, 23, 19, 21, 22, 23, 23, 24},
-     {20, 18.2012f, 15.128f, 12.0548f, 8.98161f, 20, 20.4684f, 18.9921f, 15.9189f, 12.8457f, 20, 20.8684f, 21.7677f, 19.783f, 16.7098f,
-      20.369f, 21.2684f, 22.1677f, 23.067f, 20.5739f, 20.769f, 21.6684f, 22.5677f, 23.467f, 24}},
-    {{9, 20, 16, 12, 8, 9, 9, 21, 17, 13, 9, 9, 9, 18, 19, 9, 9, 9, 9, 19, 9, 9, 9, 9, 9},
-     {9, 18.2012f, 15.128f, 12.0548f, 8.98161f, 9, 9, 18.9921f, 15.9189f, 12.8457f, 9, 9, 9, 19.783f, 16.7098f, 9, 9, 9, 9, 20.5739f,
-      9, 9, 9, 9, 9}},
-    {{20, 20, 16, 12, 8, 20, 20, 21, 17, 13, 15, 21, 22, 18, 19, 15, 16, 22, 23, 19, 11, 17, 18, 23, 24},
-     {20, 18.2012f, 15.128f, 12.0548f, 8.98161f, 19.4305f, 20.4684f, 18.9921f, 15.9189f, 12.8457f, 15.9664f, 20.8073f, 21.7677f, 19.783f,
-      16.7098f, 12.8714f, 17.7432f, 22.1677f, 23.067f, 20.5739f, 9.80727f, 14.6791f, 19.5509f, 23.467f, 24}},
-    {{3, 20, 16, 12, 8, 9, 0, 21, 17, 13, 14, 6, 2, 18, 19, 10, 11, 7, 3, 19, 16, 12, 13, 8, 0},
-     {5.27442f, 18.2012f, 15.128f, 12.0548f, 8.98161f, 9.13852f, 2.06532f, 18.9921f, 15.9189f, 12.8457f, 13.0026f, 5.92942f, 2.85622f,
-      19.783f, 16.7098f, 12.8667f, 9.79352f, 6.72032f, 3.64711f, 20.5739f, 16.7308f, 13.6576f, 10.5844f, 7.51122f, 0.438014f}}};
+static const float sampled[4][2][25] =
+    {/* SciPy, by fill mode and order; constant 9 */
+     {{20, 20, 16, 12, 8, 20, 20, 21, 17, 13, 20, 21, 22, 18, 19, 20, 21, 22, 23, 19, 21, 22, 23, 23, 24},
+      {20,       18.2012f, 15.128f,  12.0548f, 8.98161f, 20,       20.4684f, 18.9921f, 15.9189f,
+       12.8457f, 20,       20.8684f, 21.7677f, 19.783f,  16.7098f, 20.369f,  21.2684f, 22.1677f,
+       23.067f,  20.5739f, 20.769f,  21.6684f, 22.5677f, 23.467f,  24}},
+     {{9, 20, 16, 12, 8, 9, 9, 21, 17, 13, 9, 9, 9, 18, 19, 9, 9, 9, 9, 19, 9, 9, 9, 9, 9},
+      {9,       18.2012f, 15.128f, 12.0548f, 8.98161f, 9, 9,        18.9921f, 15.9189f, 12.8457f, 9, 9, 9,
+       19.783f, 16.7098f, 9,       9,        9,        9, 20.5739f, 9,        9,        9,        9, 9}},
+     {{20, 20, 16, 12, 8, 20, 20, 21, 17, 13, 15, 21, 22, 18, 19, 15, 16, 22, 23, 19, 11, 17, 18, 23, 24},
+      {20,       18.2012f, 15.128f,  12.0548f, 8.98161f, 19.4305f, 20.4684f, 18.9921f, 15.9189f,
+       12.8457f, 15.9664f, 20.8073f, 21.7677f, 19.783f,  16.7098f, 12.8714f, 17.7432f, 22.1677f,
+       23.067f,  20.5739f, 9.80727f, 14.6791f, 19.5509f, 23.467f,  24}},
+     {{3, 20, 16, 12, 8, 9, 0, 21, 17, 13, 14, 6, 2, 18, 19, 10, 11, 7, 3, 19, 16, 12, 13, 8, 0},
+      {5.27442f, 18.2012f, 15.128f,  12.0548f, 8.98161f, 9.13852f, 2.06532f, 18.9921f, 15.9189f,
+       12.8457f, 13.0026f, 5.92942f, 2.85622f, 19.783f,  16.7098f, 12.8667f, 9.79352f, 6.72032f,
+       3.64711f, 20.5739f, 16.7308f, 13.6576f, 10.5844f, 7.51122f, 0.438014f}}};
 
 static lur_picture number_picture(int height, int width) {
   lur_picture p = {0};
   CHECK_OK(lur_picture_resize_buffer(&p, width, height));
-  for (int i = 0; i < width * height; i++) memcpy(p.pixels + 4 * i, (uint8_t[]){(uint8_t)i, (uint8_t)(2 * i), (uint8_t)(255 - i), 99}, 4);
+  for (int i = 0; i < width * height; i++)
+    memcpy(p.pixels + 4 * i, (uint8_t[]){(uint8_t)i, (uint8_t)(2 * i), (uint8_t)(255 - i), 99}, 4);
   return p;
 }
 
@@ -64,8 +73,17 @@ static void test_sampling(void) {
   float out[75];
   for (int fill = 0; fill < 4; fill++)
     for (int order = 0; order < 2; order++) {
-      lur_warp w = {.map = golden_map(), .nearest = order == 0, .fill = (lur_fill)fill, .fill_value = 9, .grid_height = 5, .grid_width = 5,
-                    .height = 5, .width = 5, .scale = {1, 2, 1}, .shift = {0, 1, 0}, .channel = {0, 0, 1}};
+      lur_warp w = {.map = golden_map(),
+                    .nearest = order == 0,
+                    .fill = (lur_fill)fill,
+                    .fill_value = 9,
+                    .grid_height = 5,
+                    .grid_width = 5,
+                    .height = 5,
+                    .width = 5,
+                    .scale = {1, 2, 1},
+                    .shift = {0, 1, 0},
+                    .channel = {0, 0, 1}};
       CHECK_OK(lur_warp_picture(&w, &p, &scratch, out));
       int wrong = 0;
       for (int i = 0; i < 25; i++) {
@@ -102,7 +120,8 @@ static void test_loops_agree(lur_fill fill) {
     for (int k = 0; k < 2; k++) part.map.b[k] = w.map.b[k] + first * w.map.a[k][1];
     CHECK_OK(lur_warp_picture(&part, &p, &scratch, narrow));
     for (int r = 0; r < H; r++)
-      wrong += memcmp(wide + 3 * (r * W + first), narrow + 3 * r * part.width, 3 * sizeof(float) * (size_t)part.width) != 0;
+      wrong +=
+          memcmp(wide + 3 * (r * W + first), narrow + 3 * r * part.width, 3 * sizeof(float) * (size_t)part.width) != 0;
     CHECK(wrong == 0);
   }
   lur_bytes_free(&scratch);
@@ -116,7 +135,8 @@ static void test_thin_pictures(void) {
   lur_bytes scratch = {0};
   for (int i = 0; i < 3; i++) {
     lur_picture p = number_picture(sizes[i][0], sizes[i][1]);
-    lur_warp w = {.map = {{{0.25, 0}, {0, 0.25}}, {0, 0}}, .height = 20, .width = 20, .scale = {1, 1, 1}, .channel = {0, 1, 2}};
+    lur_warp w = {
+        .map = {{{0.25, 0}, {0, 0.25}}, {0, 0}}, .height = 20, .width = 20, .scale = {1, 1, 1}, .channel = {0, 1, 2}};
     CHECK_OK(lur_warp_picture(&w, &p, &scratch, out));
     int wrong = 0;
     for (int y = 0; y < 20; y++)
@@ -140,11 +160,13 @@ static void test_numpy(void) {
   lur_numpy_random_permutation(r, 8, order);
   CHECK(memcmp(order, expected, sizeof order) == 0);
   lur_numpy_random_seed(r, 7);
-  lur_augment *a = make(5, (lur_setting[]){text("era", "2017"), real("rotate", 45), real("shear", 0.2), real("zoom", 0.2), yes("hflip")});
+  lur_augment *a = make(
+      5, (lur_setting[]){text("era", "2017"), real("rotate", 45), real("shear", 0.2), real("zoom", 0.2), yes("hflip")});
   lur_source source = {.numpy = r};
   lur_params p;
   lur_augment_draw(a, &source, 299, 299, &p);
-  CHECK(near(p.theta, -38.13225395634385 * 3.14159265358979323846 / 180, 1e-15) && near(p.shear, 0.11196751689604584, 1e-16));
+  CHECK(near(p.theta, -38.13225395634385 * 3.14159265358979323846 / 180, 1e-15) &&
+        near(p.shear, 0.11196751689604584, 1e-16));
   CHECK(near(p.zx, 0.97536369, 5e-9) && near(p.zy, 1.08938607, 5e-9));
   lur_augment_release(a);
   lur_numpy_random_release(r);
@@ -160,13 +182,16 @@ static void test_draw_order(void) {
   lur_augment_draw(now, &source, 9, 9, &p);
   lur_numpy_random_seed(r, 3);
   for (int i = 0; i < 4; i++) lur_numpy_random_uniform(r, 0, 1);
-  CHECK(p.channel_shift[0] == lur_numpy_random_uniform(r, -10, 10) && p.channel_shift[1] == p.channel_shift[0] && !p.hflip && !p.vflip);
+  CHECK(p.channel_shift[0] == lur_numpy_random_uniform(r, -10, 10) && p.channel_shift[1] == p.channel_shift[0] &&
+        !p.hflip && !p.vflip);
   lur_numpy_random_seed(r, 3);
-  lur_augment *then = make(4, (lur_setting[]){text("era", "2017"), real("zoom", 0.1), real("channel_shift", 10), yes("vflip")});
+  lur_augment *then =
+      make(4, (lur_setting[]){text("era", "2017"), real("zoom", 0.1), real("channel_shift", 10), yes("vflip")});
   lur_augment_draw(then, &source, 9, 9, &p);
   lur_numpy_random_seed(r, 3);
   for (int i = 0; i < 2; i++) lur_numpy_random_uniform(r, 0, 1);
-  CHECK(p.channel_shift[0] == lur_numpy_random_uniform(r, -10, 10) && p.channel_shift[1] == lur_numpy_random_uniform(r, -10, 10));
+  CHECK(p.channel_shift[0] == lur_numpy_random_uniform(r, -10, 10) &&
+        p.channel_shift[1] == lur_numpy_random_uniform(r, -10, 10));
   lur_numpy_random_uniform(r, 0, 1);
   CHECK(p.vflip == (lur_numpy_random_uniform(r, 0, 1) < 0.5));
   lur_augment_release(now);
@@ -198,7 +223,9 @@ static void recolour(const lur_augment *a, lur_params p, float *rgb) {
   CHECK_OK(lur_colour_apply(a, &p, 2, 2, rgb));
 }
 
-static bool rgb_is(const float *p, double r, double g, double b) { return near(p[0], r, 0.01) && near(p[1], g, 0.01) && near(p[2], b, 0.01); }
+static bool rgb_is(const float *p, double r, double g, double b) {
+  return near(p[0], r, 0.01) && near(p[1], g, 0.01) && near(p[2], b, 0.01);
+}
 
 static void test_colour(void) {
   lur_augment *a = make(1, (lur_setting[]){real("erase", 0.5)});
@@ -238,7 +265,8 @@ static void test_mix(const char *kind) {
     for (int i = 0; i < N; i++) { /* the picture's mean is its class's number, so it must be the target's mean class */
       double mean = 0, sum = 0, expected = 0;
       for (int k = 0; k < SIZE; k++) mean += images[i * SIZE + k] / SIZE;
-      for (int c = 0; c < CLASSES; c++) sum += targets[i * CLASSES + c], expected += (double)c * targets[i * CLASSES + c];
+      for (int c = 0; c < CLASSES; c++)
+        sum += targets[i * CLASSES + c], expected += (double)c * targets[i * CLASSES + c];
       CHECK(near(sum, 1, 1e-5) && near(mean, expected, 1e-4));
       mixed += targets[i * CLASSES + ids[i]] < 0.999f;
     }
@@ -251,8 +279,15 @@ static void test_mix(const char *kind) {
 
 static lur_dataset *set;
 
-static lur_status load(lur_augment *augment, int workers, int skipped, lur_loaded *b, lur_preprocess preprocess, int channels) {
-  lur_loader_options o = {.height = 33, .width = 47, .workers = workers, .seed = 4, .augment = augment, .preprocess = preprocess, .channels = channels};
+static lur_status load(lur_augment *augment, int workers, int skipped, lur_loaded *b, lur_preprocess preprocess,
+                       int channels) {
+  lur_loader_options o = {.height = 33,
+                          .width = 47,
+                          .workers = workers,
+                          .seed = 4,
+                          .augment = augment,
+                          .preprocess = preprocess,
+                          .channels = channels};
   lur_loader *l = NULL;
   LUR_TRY(lur_loader_new(context, set, &o, &l));
   CHECK_OK(lur_loader_begin(l, 2));
@@ -269,7 +304,9 @@ static lur_status load(lur_augment *augment, int workers, int skipped, lur_loade
   return status;
 }
 
-static bool same(lur_tensor *a, lur_tensor *b) { return memcmp(lur_tensor_data(a), lur_tensor_data(b), lur_tensor_bytes(a)) == 0; }
+static bool same(lur_tensor *a, lur_tensor *b) {
+  return memcmp(lur_tensor_data(a), lur_tensor_data(b), lur_tensor_bytes(a)) == 0;
+}
 
 static void test_rows(int n, const lur_setting *settings, lur_preprocess preprocess, int channels) {
   static const int workers[] = {-1, 1, 2, 8};
@@ -286,7 +323,8 @@ static void test_rows(int n, const lur_setting *settings, lur_preprocess preproc
     for (int skipped = 0; skipped < 3; skipped++) {
       CHECK_OK(load(a, workers[i], skipped, &b, preprocess, channels));
       CHECK(same(first.fields[0].images, b.fields[0].images));
-      CHECK(!b.fields[0].targets == !first.fields[0].targets && (!b.fields[0].targets || same(b.fields[0].targets, first.fields[0].targets)));
+      CHECK(!b.fields[0].targets == !first.fields[0].targets &&
+            (!b.fields[0].targets || same(b.fields[0].targets, first.fields[0].targets)));
       lur_loaded_free(&b);
     }
   lur_loaded_free(&first);
@@ -327,13 +365,17 @@ static void test_loader_rows(void) {
     save_picture(context, name, i == 5 ? 1 : 40 + 60 * i, i == 4 ? 400 : 50 + 10 * i, i);
   }
   CHECK_OK(lur_dataset_folder(in_root("set"), NULL, &set));
-  lur_setting all[] = {real("rotate", 40), real("shear", 10), real("zoom", 0.3), real("width_shift", 0.2), yes("hflip"), yes("vflip")};
+  lur_setting all[] = {real("rotate", 40),       real("shear", 10), real("zoom", 0.3),
+                       real("width_shift", 0.2), yes("hflip"),      yes("vflip")};
   test_rows(6, all, LUR_PREPROCESS_TF, 3);
   test_rows(6, all, LUR_PREPROCESS_CAFFE, 3);
   test_rows(6, all, LUR_PREPROCESS_RESCALE, 1);
   test_rows(2, (lur_setting[]){real("rotate", 20), text("era", "2017")}, LUR_PREPROCESS_TF, 3);
-  test_rows(3, (lur_setting[]){real("rotate", 20), text("fill", "wrap"), real("channel_shift", 30)}, LUR_PREPROCESS_NONE, 3);
-  test_rows(5, (lur_setting[]){real("crop", 0.1), real("brightness", 0.4), real("contrast", 0.4), real("saturation", 0.4), real("hue", 0.1)},
+  test_rows(3, (lur_setting[]){real("rotate", 20), text("fill", "wrap"), real("channel_shift", 30)},
+            LUR_PREPROCESS_NONE, 3);
+  test_rows(5,
+            (lur_setting[]){real("crop", 0.1), real("brightness", 0.4), real("contrast", 0.4), real("saturation", 0.4),
+                            real("hue", 0.1)},
             LUR_PREPROCESS_NONE, 3);
   test_rows(3, (lur_setting[]){real("erase", 0.9), yes("erase_noise"), yes("trivial")}, LUR_PREPROCESS_TF, 3);
   test_rows(3, (lur_setting[]){real("zoom", 0.1), real("mixup", 0.4), real("cutmix", 1)}, LUR_PREPROCESS_TF, 3);

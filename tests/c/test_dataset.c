@@ -50,7 +50,8 @@ static void test_given_classes(void) {
     lur_dataset_release(d);
   }
   options.nclasses = 3;
-  CHECK_FAILS(lur_dataset_folder(in_root("set"), &options, &d), LUR_EFORMAT, "class '10' is none of the 3 classes given");
+  CHECK_FAILS(lur_dataset_folder(in_root("set"), &options, &d), LUR_EFORMAT,
+              "class '10' is none of the 3 classes given");
   static const char *const png[] = {"png"};
   options = (lur_dataset_options){.nextensions = 1, .extensions = png};
   if (CHECK_OK(lur_dataset_folder(in_root("set"), &options, &d))) {
@@ -79,14 +80,16 @@ static void test_flat(void) {
     CHECK(lur_dataset_size(d) == 3 && lur_dataset_class_count(d) == 2 && is(lur_dataset_class_name(d, 0), "-1"));
     CHECK(lur_dataset_class(d, 0) == 0 && lur_dataset_class(d, 1) == 1);
     CHECK(lur_dataset_column_count(d) == 2 && is(lur_dataset_column_name(d, 0), "camera"));
-    CHECK(is(lur_dataset_column(d, 0, 1), "1") && is(lur_dataset_column(d, 0, 2), "3") && is(lur_dataset_column(d, 1, 0), "3"));
+    CHECK(is(lur_dataset_column(d, 0, 1), "1") && is(lur_dataset_column(d, 0, 2), "3") &&
+          is(lur_dataset_column(d, 1, 0), "3"));
     lur_dataset_release(d);
   }
   if (CHECK_OK(lur_dataset_flat(in_root("flat"), NULL, NULL, &d))) {
     CHECK(lur_dataset_class(d, 0) == -1 && lur_dataset_class_count(d) == 0);
     lur_dataset_release(d);
   }
-  CHECK_FAILS(lur_dataset_flat(in_root("flat"), "{class}-{}", NULL, &d), LUR_EFORMAT, "does not fit the rule '{class}-{}'");
+  CHECK_FAILS(lur_dataset_flat(in_root("flat"), "{class}-{}", NULL, &d), LUR_EFORMAT,
+              "does not fit the rule '{class}-{}'");
   CHECK_FAILS(lur_dataset_flat(in_root("flat"), "{class", NULL, &d), LUR_EARG, "a { without its }");
   CHECK_FAILS(lur_dataset_flat(in_root("flat"), "{a}{b}", NULL, &d), LUR_EARG, "need a character between");
 }

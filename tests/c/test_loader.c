@@ -1,4 +1,4 @@
-/* test_loader.c - the loader: order, the same bits for any number of workers, damage, stopping, memory that goes round. */
+/* test_loader.c - the loader: order, the same bits for any number of workers, damage, stopping, memory reused. */
 #include "tests/c/pictures.h"
 
 static lur_context *context;
@@ -21,7 +21,8 @@ static void make_set(void) {
 }
 
 static lur_loader *new_loader(int workers, bool strict) {
-  lur_loader_options o = {.height = SIDE, .width = SIDE, .workers = workers, .prefetch = 3, .seed = 9, .strict = strict};
+  lur_loader_options o = {
+      .height = SIDE, .width = SIDE, .workers = workers, .prefetch = 3, .seed = 9, .strict = strict};
   lur_loader *l = NULL;
   CHECK_OK(lur_loader_new(context, set, &o, &l));
   return l;
@@ -154,7 +155,8 @@ static void test_damage(void) {
     if (i == 0) first = h;
     CHECK(h == first);
     CHECK(lur_loader_damage_count(l) == 4);
-    static const char *const names[] = {"a/1.jpg: empty file", "a/2.jpg: neither JPEG nor PNG", "b/4.jpg: damaged JPEG", "c/7.jpg: cannot open"};
+    static const char *const names[] = {"a/1.jpg: empty file", "a/2.jpg: neither JPEG nor PNG", "b/4.jpg: damaged JPEG",
+                                        "c/7.jpg: cannot open"};
     for (int k = 0; k < 4; k++) {
       lur_damage d = lur_loader_damage(l, k);
       CHECK(d.times >= 1 && !d.fresh && strstr(d.text, names[k]) != NULL);

@@ -1,4 +1,4 @@
-/* test_picture.c - decoding, writing and resizing pictures: formats, damage, limits, orientation, equality with Pillow. */
+/* test_picture.c - decoding, writing, resizing pictures: formats, damage, limits, orientation, equality with Pillow. */
 #include <stdio.h>
 
 #include <jpeglib.h>
@@ -24,18 +24,21 @@ typedef struct golden { /* Pillow 11.3 (the same from 4 to 12), of the 6 x 5 pic
 } golden;
 
 static const golden resized[] = {
-    {LUR_RESIZE_BILINEAR, 8, 3, {59, 88, 117, 75, 104, 133, 101, 123, 152, 146, 100, 129, 157, 111, 140, 135, 157, 186,
-        153, 120, 149, 169, 88, 117, 176, 109, 138, 137, 112, 127, 92, 119, 112, 136, 143, 96, 151, 158, 111, 136, 163, 156,
-        120, 149, 164, 110, 139, 168, 136, 129, 158, 131, 139, 120, 125, 154, 78, 140, 169, 139, 144, 173, 143, 136, 165, 89,
-        149, 117, 98, 160, 79, 108}},
-    {LUR_RESIZE_NEAREST, 8, 3, {83, 112, 141, 83, 112, 141, 161, 190, 219, 239, 12, 41, 239, 12, 41, 61, 90, 119, 139, 168,
-        197, 139, 168, 197, 249, 22, 51, 249, 22, 51, 105, 134, 163, 217, 246, 19, 217, 246, 19, 73, 102, 131, 185, 214, 243,
-        185, 214, 243, 159, 188, 217, 159, 188, 217, 49, 78, 107, 195, 224, 253, 195, 224, 253, 85, 114, 143, 231, 4, 33, 231,
-        4, 33}},
-    {LUR_RESIZE_BILINEAR, 3, 9, {26, 55, 84, 122, 151, 180, 218, 101, 130, 71, 100, 129, 152, 110, 139, 162, 118, 147, 113,
-        142, 171, 168, 79, 108, 105, 134, 163, 100, 129, 158, 114, 119, 148, 104, 133, 162, 142, 98, 127, 130, 159, 117, 120,
-        149, 178, 178, 85, 96, 156, 185, 77, 136, 165, 176, 140, 145, 83, 139, 168, 78, 135, 164, 102, 122, 151, 125, 137,
-        166, 138, 151, 107, 82, 112, 141, 170, 138, 167, 196, 168, 51, 80}},
+    {LUR_RESIZE_BILINEAR, 8, 3, {59,  88,  117, 75,  104, 133, 101, 123, 152, 146, 100, 129, 157, 111, 140,
+                                 135, 157, 186, 153, 120, 149, 169, 88,  117, 176, 109, 138, 137, 112, 127,
+                                 92,  119, 112, 136, 143, 96,  151, 158, 111, 136, 163, 156, 120, 149, 164,
+                                 110, 139, 168, 136, 129, 158, 131, 139, 120, 125, 154, 78,  140, 169, 139,
+                                 144, 173, 143, 136, 165, 89,  149, 117, 98,  160, 79,  108}},
+    {LUR_RESIZE_NEAREST, 8, 3, {83,  112, 141, 83,  112, 141, 161, 190, 219, 239, 12,  41,  239, 12,  41,
+                                61,  90,  119, 139, 168, 197, 139, 168, 197, 249, 22,  51,  249, 22,  51,
+                                105, 134, 163, 217, 246, 19,  217, 246, 19,  73,  102, 131, 185, 214, 243,
+                                185, 214, 243, 159, 188, 217, 159, 188, 217, 49,  78,  107, 195, 224, 253,
+                                195, 224, 253, 85,  114, 143, 231, 4,   33,  231, 4,   33}},
+    {LUR_RESIZE_BILINEAR, 3, 9, {26,  55,  84,  122, 151, 180, 218, 101, 130, 71,  100, 129, 152, 110, 139, 162, 118,
+                                 147, 113, 142, 171, 168, 79,  108, 105, 134, 163, 100, 129, 158, 114, 119, 148, 104,
+                                 133, 162, 142, 98,  127, 130, 159, 117, 120, 149, 178, 178, 85,  96,  156, 185, 77,
+                                 136, 165, 176, 140, 145, 83,  139, 168, 78,  135, 164, 102, 122, 151, 125, 137, 166,
+                                 138, 151, 107, 82,  112, 141, 170, 138, 167, 196, 168, 51,  80}},
     {LUR_RESIZE_BILINEAR, 2, 2, {115, 112, 133, 141, 128, 150, 135, 143, 114, 140, 149, 120}},
     {LUR_RESIZE_NEAREST, 2, 2, {161, 190, 219, 61, 90, 119, 205, 234, 7, 207, 236, 9}}};
 
@@ -88,8 +91,8 @@ static void test_jpeg(void) {
 
 /* ---- libjpeg by hand: colour spaces, progressive, EXIF ---- */
 
-static void write_jpeg(const char *name, int width, int height, int components, J_COLOR_SPACE space, bool progressive, const uint8_t *exif,
-                       unsigned exif_count, const uint8_t *pixels) {
+static void write_jpeg(const char *name, int width, int height, int components, J_COLOR_SPACE space, bool progressive,
+                       const uint8_t *exif, unsigned exif_count, const uint8_t *pixels) {
   struct jpeg_compress_struct c;
   struct jpeg_error_mgr e;
   FILE *f = fopen(in_root(name), "wb");
@@ -167,13 +170,15 @@ static void test_colour_spaces(void) {
 /* A 32 x 16 picture, red on the left, blue on the right. */
 static void two_halves(uint8_t *rgb) {
   for (int y = 0; y < 16; y++)
-    for (int x = 0; x < 32; x++) memcpy(rgb + 3 * (y * 32 + x), x < 16 ? (uint8_t[]){255, 0, 0} : (uint8_t[]){0, 0, 255}, 3);
+    for (int x = 0; x < 32; x++)
+      memcpy(rgb + 3 * (y * 32 + x), x < 16 ? (uint8_t[]){255, 0, 0} : (uint8_t[]){0, 0, 255}, 3);
 }
 
 static void test_exif(void) {
   uint8_t rgb[32 * 16 * 3];
   two_halves(rgb);
-  uint8_t exif[] = {'E', 'x', 'i', 'f', 0, 0, 'I', 'I', 42, 0, 8, 0, 0, 0, 1, 0, 0x12, 0x01, 3, 0, 1, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0};
+  uint8_t exif[] = {'E',  'x',  'i', 'f', 0, 0, 'I', 'I', 42, 0, 8, 0, 0, 0, 1, 0,
+                    0x12, 0x01, 3,   0,   1, 0, 0,   0,   6,  0, 0, 0, 0, 0, 0, 0};
   lur_tensor *t = NULL;
   write_jpeg("turned.jpg", 32, 16, 3, JCS_RGB, true, exif, sizeof exif, rgb);
   CHECK_OK(lur_image_load(context, in_root("turned.jpg"), NULL, &t));
@@ -245,7 +250,8 @@ static void test_bomb(void) {
   expect_damage("bomb.jpg", bytes, count, "is more than the 100000000 pixels allowed");
   free(bytes);
   lur_decode_options options = {.max_pixels = 4799};
-  CHECK_FAILS(lur_image_load(context, in_root("whole.png"), &options, &t), LUR_EFORMAT, "80x60 is more than the 4799 pixels allowed");
+  CHECK_FAILS(lur_image_load(context, in_root("whole.png"), &options, &t), LUR_EFORMAT,
+              "80x60 is more than the 4799 pixels allowed");
 }
 
 int main(void) {

@@ -1,0 +1,262 @@
+/* loader_work.c - the workers' side of a loader: rows are made, damaged pictures replaced, jobs finished.
+ *
+ * What a row looks like depends on (seed, epoch, index, draw number), so it does not matter who makes it: this file
+ * must never let a worker's timing choose anything. Pixels are sample.c's. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/random.h"
+#include "loader.h"
+
+/* ---- one row ---- */
+
+static bool known_bad(lur_loader *l, int64_t index, char *message, size_t room) {
+  pthread_mutex_lock(&l->lock);
+  bool bad = l->bad[index] != NULL;
+  if (bad) snprintf(message, room, "%s", l->bad[index]);
+  pthread_mutex_unlock(&l->lock);
+  return bad;
+}
+
+static void remember_bad(lur_loader *l, int64_t index, const char *why) {
+  char text[1024];
+  snprintf(text, sizeof text, "%s: %s", l->dataset->items[index].path, why);
+  pthread_mutex_lock(&l->lock);
+  if (!l->bad[index]) l->bad[index] = strdup(text);
+  if (!l->bad[index]) l->bad[index] = l->dataset->items[index].path; /* no memory for more than the name */
+  pthread_mutex_unlock(&l->lock);
+}
+
+static void note(lur_row_notes *notes, int64_t index) {
+  int64_t *more = realloc(notes->damaged, ((size_t)notes->n + 1) * sizeof *more);
+  if (!more) return; /* the summary loses a line; the row is right */
+  notes->damaged = more;
+  notes->damaged[notes->n++] = index;
+}
+
+/* Damage is the picture's fault; anything else (no memory, stopped) is ours and ends the batch. */
+static bool is_damage(lur_status status) { return status == LUR_EIO || status == LUR_EFORMAT; }
+
+/* One attempt; known damage is not read again, so that each file is opened once. */
+static lur_status try_picture(lur_loader *l, lur_workspace *w, int64_t index, const lur_params *params,
+                              lur_row_notes *notes, float *out) {
+  char message[512] = "";
+  if (known_bad(l, index, message, sizeof message)) {
+    note(notes, index);
+    return lur_fail(LUR_EFORMAT, "%s", message);
+  }
+  lur_status status = lur_sample_make(w, &l->settings, l->dataset->items[index].path, params, out);
+  if (!is_damage(status)) return status;
+  remember_bad(l, index, lur_last_error());
+  note(notes, index);
+  return lur_blame(status, "%s", l->dataset->items[index].path);
+}
+
+/* Tries the n candidates from a place that depends on the row alone. *found: the one that served. */
+static lur_status try_candidates(lur_loader *l, lur_workspace *w, const int64_t *list, int64_t n, uint64_t key,
+                                 int64_t asked, const lur_params *params, lur_row_notes *notes, float *out,
+                                 int64_t *found) {
+  lur_status status = LUR_EFORMAT;
+  for (int64_t k = 0; k < n; k++) {
+    int64_t at = (int64_t)((key + (uint64_t)k) % (uint64_t)n), index = list ? list[at] : at;
+    if (index == asked) continue;
+    status = try_picture(l, w, index, params, notes, out);
+    if (!is_damage(status)) {
+      *found = index;
+      return status;
+    }
+  }
+  return status;
+}
+
+/* Another picture of the class, or where that has none left, of the whole set. */
+static lur_status replace(lur_loader *l, lur_workspace *w, int64_t asked, int32_t draw, const lur_params *params,
+                          lur_row_notes *notes, float *out, int64_t *found) {
+  const lur_dataset *d = l->dataset;
+  int c = d->items[asked].class_id;
+  uint64_t key =
+      lur_random_mix(lur_random_mix(l->seed ^ (uint64_t)asked) + (uint64_t)l->epoch * 0x10001u + (uint64_t)draw) >> 1;
+  lur_status status = LUR_EFORMAT;
+  if (c >= 0)
+    status = try_candidates(l, w, d->class_items + d->class_start[c], lur_dataset_class_size(d, c), key, asked, params,
+                            notes, out, found);
+  if (is_damage(status)) status = try_candidates(l, w, NULL, d->size, key, asked, params, notes, out, found);
+  if (is_damage(status))
+    return lur_fail(LUR_EFORMAT, "%s: none of the %lld pictures can be read; the last: %s", d->source,
+                    (long long)d->size, lur_last_error());
+  return status;
+}
+
+/* Numbers for this epoch: `high` is a picture's index, or a batch's field counted down from the top. */
+static lur_source source_at(const lur_loader *l, uint64_t high, uint64_t low) {
+  return (lur_source){
+      .key = lur_random_mix(lur_random_mix(l->seed) ^ (uint64_t)l->epoch), .high = high, .low = low << 32};
+}
+
+/* What augmentation does to this row; NULL without one. own holds what is drawn here. */
+static const lur_params *row_params(const lur_loader *l, const lur_job_field *f, int64_t row, lur_params *own) {
+  if (!l->augment) return NULL;
+  if (f->params) return &f->params[row];
+  lur_source source = source_at(l, (uint64_t)f->asked[row], (uint64_t)f->draw[row]);
+  lur_augment_draw(l->augment, &source, l->settings.height, l->settings.width, own);
+  return own;
+}
+
+static lur_status make_row(lur_loader *l, lur_workspace *w, lur_job_field *f, int64_t row) {
+  size_t size = (size_t)l->settings.height * (size_t)l->settings.width * (size_t)l->settings.channels;
+  float *out = f->images + (size_t)row * size;
+  int64_t index = f->asked[row];
+  lur_params own;
+  const lur_params *params = row_params(l, f, row, &own);
+  lur_status status = try_picture(l, w, index, params, &f->notes[row], out);
+  if (is_damage(status) && !l->strict) status = replace(l, w, index, f->draw[row], params, &f->notes[row], out, &index);
+  f->actual[row] = (int32_t)index;
+  f->classes[row] = (int32_t)l->dataset->items[index].class_id;
+  return status;
+}
+
+/* ---- the queue ---- */
+
+/* The next row to make, or NULL. Behind the lock. */
+static lur_job *next_row(lur_loader *l, int64_t *row) {
+  for (int i = 0; i < l->count; i++) {
+    lur_job *j = &l->ring[(l->head + i) % l->prefetch];
+    if (j->next >= j->rows) continue;
+    *row = j->next++;
+    return j;
+  }
+  return NULL;
+}
+
+static lur_job_field *locate(lur_job *j, int64_t *row) {
+  lur_job_field *f = j->fields;
+  while (*row >= f->n) *row -= (f++)->n;
+  return f;
+}
+
+/* What needs the whole batch: mixup, cutmix. Only the worker that made the last row calls it. */
+static void mix_job(lur_loader *l, lur_job *j) {
+  for (int i = 0; i < j->nfields; i++) {
+    lur_job_field *f = &j->fields[i];
+    if (!f->targets) continue;
+    lur_source source = source_at(l, UINT64_MAX - (uint64_t)i, (uint64_t)j->number);
+    lur_mix_batch(l->augment, &source, f->n, l->settings.height, l->settings.width, l->settings.channels, f->images,
+                  f->classes, l->dataset->nclasses, f->targets);
+  }
+}
+
+/* Makes row `row` of j. The lock is held on entry and on return, not in between. */
+static void serve(lur_loader *l, lur_workspace *w, lur_job *j, int64_t row) {
+  bool dropped = atomic_load(&l->stop);
+  l->busy++;
+  pthread_mutex_unlock(&l->lock);
+  int64_t at = row;
+  lur_job_field *f = locate(j, &at);
+  lur_status status = dropped ? LUR_EINTERRUPTED : make_row(l, w, f, at);
+  pthread_mutex_lock(&l->lock);
+  l->busy--;
+  if (status != LUR_OK &&
+      (j->status == LUR_OK || row < j->failed_row)) { /* the first in row order, whoever is faster */
+    j->status = status;
+    j->failed_row = row;
+    snprintf(j->message, sizeof j->message, "%s", dropped ? "stopped" : lur_last_error());
+  }
+  if (++j->made == j->rows) {
+    if (j->status == LUR_OK && j->fields[0].targets) {
+      l->busy++;
+      pthread_mutex_unlock(&l->lock);
+      mix_job(l, j);
+      pthread_mutex_lock(&l->lock);
+      l->busy--;
+    }
+    j->done = true;
+  }
+  if (j->done || l->busy == 0) pthread_cond_broadcast(&l->done);
+}
+
+typedef struct start { /* what a new thread is told */
+  lur_loader *loader;
+  lur_workspace *workspace;
+} start;
+
+static void *work(void *argument) {
+  start s = *(start *)argument;
+  free(argument);
+  lur_loader *l = s.loader;
+  pthread_mutex_lock(&l->lock);
+  while (!l->closing) {
+    int64_t row;
+    lur_job *j = next_row(l, &row);
+    if (j) serve(l, s.workspace, j, row);
+    else pthread_cond_wait(&l->work, &l->lock);
+  }
+  pthread_mutex_unlock(&l->lock);
+  return NULL;
+}
+
+lur_status lur_loader_start(lur_loader *l) {
+  sigset_t all, old; /* Ctrl-C is the main thread's */
+  pthread_mutex_lock(&l->lock);
+  l->closing = false;
+  pthread_mutex_unlock(&l->lock);
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &old);
+  lur_status status = LUR_OK;
+  for (; l->nworkers < l->want_workers; l->nworkers++) {
+    start *s = malloc(sizeof *s);
+    if (s) *s = (start){l, &l->workspaces[l->nworkers]};
+    if (s && pthread_create(&l->threads[l->nworkers], NULL, work, s) == 0) continue;
+    free(s);
+    status = lur_fail(LUR_ENOMEM, "loader: cannot start worker thread %d of %d", l->nworkers + 1, l->want_workers);
+    break;
+  }
+  pthread_sigmask(SIG_SETMASK, &old, NULL);
+  return status;
+}
+
+/* ---- what the owner asks of it ---- */
+
+void lur_job_free(lur_job *j) {
+  for (int i = 0; i < j->nfields; i++) {
+    lur_job_field *f = &j->fields[i];
+    for (int64_t r = 0; f->notes && r < f->n; r++) free(f->notes[r].damaged);
+    free(f->asked);
+    free(f->draw);
+    free(f->notes);
+    free(f->params);
+    lur_pool_give(f->targets, 0);
+    lur_pool_give(f->actual, 0);
+    lur_pool_give(f->classes, 0);
+    lur_pool_give(f->images, 0);
+  }
+  *j = (lur_job){0};
+}
+
+void lur_loader_drain(lur_loader *l) {
+  pthread_mutex_lock(&l->lock);
+  atomic_store(&l->stop, true);
+  for (int i = 0; i < l->count; i++) {
+    lur_job *j = &l->ring[(l->head + i) % l->prefetch];
+    j->next = j->rows;
+  }
+  while (l->busy) pthread_cond_wait(&l->done, &l->lock);
+  for (int i = 0; i < l->count; i++) lur_job_free(&l->ring[(l->head + i) % l->prefetch]);
+  l->count = 0;
+  atomic_store(&l->stop, false);
+  pthread_mutex_unlock(&l->lock);
+}
+
+lur_job *lur_loader_finish_oldest(lur_loader *l) {
+  lur_job *j = &l->ring[l->head];
+  pthread_mutex_lock(&l->lock);
+  while (!j->done) {
+    int64_t row;
+    lur_job *mine = l->nworkers == 0 ? next_row(l, &row) : NULL;
+    if (mine) serve(l, &l->workspaces[0], mine, row);
+    else pthread_cond_wait(&l->done, &l->lock);
+  }
+  pthread_mutex_unlock(&l->lock);
+  return j;
+}
