@@ -44,6 +44,15 @@ function options.nearest(word, candidates)
   return best
 end
 
+--- A declaration made of parts: `head` (name, summary, ...) with the options of every list after it, in order. For
+-- options that several recipes share.
+function options.join(head, ...)
+  for _, list in ipairs{ ... } do
+    for _, option in ipairs(list) do head[#head + 1] = option end
+  end
+  return head
+end
+
 local function in_range(value, option)
   return (not option.min or value >= option.min) and (not option.max or value <= option.max)
 end

@@ -1,0 +1,108 @@
+--- froze_fine_tune.lua - the founding recipe: categories and pairs on one Xception, in two stages
+-- Pictures are DIR/train/CLASS/*.jpg and DIR/valid/CLASS/*.jpg. A batch is a batch of pairs: each picture has its class
+-- to tell, and the pair whether both are of one class. One step in four pairs the pictures of one batch among themselves,
+-- so that most of its pairs are of one class (samplers.batch_swap).
+--   frozen   the trunk stays as it is, the heads learn their categories (Nadam; weights of the losses 1, 1, 0)
+--   tuned    layers[105:] and the heads learn, pairs count too (SGD, momentum 0.9; weights 1, 1, 0.5)
+-- Defaults are the founding values (keras.md section 10). Then: lurcher trick_tune --run RUN, lurcher baidu_dog_test.
+
+local lurcher = require "lurcher"
+local augmentations = require "lurcher.augmentations"
+local on = require "lurcher.callbacks"
+local options, run_folder = require "lurcher.options", require "lurcher.run_folder"
+local pretrained, siamese, stage = require "lurcher.pretrained", require "lurcher.siamese", require "lurcher.stage"
+local pair_data = require "lurcher.pair_data"
+local optim = lurcher.optim
+
+local spec = options.join({
+  name = "froze_fine_tune",
+  summary = "Trains the multi-loss model of pairs on DIR/train/CLASS/, validated on DIR/valid/CLASS/: first its heads on a\n"
+    .. "frozen trunk, then the trunk's last layers too.",
+}, pair_data.options, pretrained.options, {
+  { "dropout", "number", default = 0.5, min = 0, max = 0.99, help = "share of features dropped before the softmaxes" },
+  { "towers", "flag", help = "two towers, as in the founding code: the same results, more work" },
+  { "pairs", "choice", default = "swap", choices = siamese.pairings,
+    help = "how pairs are drawn: swap within every fourth batch, random, balanced (half of one class), all of a batch" },
+  { "frozen-augment", "choice", default = "light", choices = augmentations.names, help = "of stage one; see single_model" },
+  { "frozen-views", "integer", default = 0, min = 0, max = 1000,
+    help = "stage one draws from this many augmented views of a picture, computed once; 0: a new view each time" },
+  { "frozen-epochs", "integer", default = 30, min = 0, help = "of stage one at most" },
+  { "frozen-lr", "number", default = 0.002, min = 0, help = "of stage one, Nadam" },
+  { "frozen-pair-weight", "number", default = 0, min = 0, help = "of the loss of pairs in stage one" },
+  { "patience", "integer", default = 3, min = 0, help = "epochs without gain before stage one stops; 0: never" },
+  { "tune-from", "integer", default = 105, min = 0, help = "first layer of the trunk to learn in stage two, from 0" },
+  { "augment", "choice", default = "none", choices = augmentations.names, help = "of stage two" },
+  { "views", "integer", default = 0, min = 0, max = 1000, help = "as --frozen-views, of stage two" },
+  { "epochs", "integer", default = 30, min = 0, help = "of stage two" },
+  { "lr", "number", default = 1e-4, min = 0, help = "of stage two, SGD" },
+  { "momentum", "number", default = 0.9, min = 0, max = 1, help = "of stage two's SGD" },
+  { "pair-weight", "number", default = 0.5, min = 0, help = "of the loss of pairs in stage two" },
+  { "reduce-patience", "integer", default = 3, min = 0, help = "epochs without gain before lr is cut; 0: never" },
+  { "reduce-factor", "number", default = 0.1, min = 0.001, max = 0.999, help = "what lr is then multiplied by" },
+  { "out", "path", value = "RUN", help = "run folder to make (default: runs/froze_fine_tune-NNN)" },
+  { "resume", "path", value = "RUN", help = "go on with this run, with its settings" },
+})
+
+local may_change = { device = true, workers = true, memory = true, cache = true }
+
+function spec.adjust(values, given) return run_folder.resumed(spec, values, given, may_change) end
+
+local function build(o, classes)
+  local trunk, report = pretrained.trunk(o)
+  trunk:freeze()
+  if report and o.frozen_epochs > 0 then pretrained.check_frozen(trunk, report, o.weights) end
+  return siamese.model(trunk, { classes = classes, dropout = o.dropout, towers = o.towers }), report
+end
+
+local function losses(pair_weight)
+  return { ctg_out_1 = "categorical_crossentropy", ctg_out_2 = "categorical_crossentropy",
+    bin_out = "categorical_crossentropy" }, { bin_out = pair_weight }
+end
+
+--- What both stages share: sets in, stage.train's options out. `s`: augment, views, pair_weight, optimizer, epochs,
+-- patience, number.
+local function stage_of(model, sets, o, about, s)
+  local loss, weight = losses(s.pair_weight)
+  local learner, train, valid = pair_data.open(model, sets, o, s)
+  return { number = s.number, learner = learner, loader = train, valid = valid, epochs = s.epochs,
+    patience = s.patience, era = o.era, about = about, restore_best = o.era ~= "2017",
+    callbacks = o.reduce_patience > 0 and { on.reduce_lr{ patience = o.reduce_patience, factor = o.reduce_factor,
+      era = o.era == "2017" and "2017" or nil } } or nil,
+    compile = { device = o.device, optimizer = s.optimizer, loss = loss, weight = weight,
+      batchnorm = o.era == "2017" and "batch" or nil } }
+end
+
+local function main(o)
+  lurcher.seed(o.seed)
+  local sets = pair_data.sets(o)
+  local model, report = build(o, #sets.train.classes)
+  local folder = o.resume and assert(run_folder.open(o.resume, spec.name)) or run_folder.create(spec, o)
+  folder:write("model.txt", tostring(model) .. "\n")
+  if report then
+    pretrained.describe(report, o.weights)
+    folder:write("load_report.txt", report.text .. "\n")
+  end
+  print("run folder: " .. folder.path)
+  local about = { recipe = spec.name, classes = sets.train.classes, size = { o.size, o.size }, preprocess = "tf",
+    settings = folder.settings }
+
+  local frozen = o.frozen_epochs == 0 or stage.train(model, folder.path, "frozen", function()
+    return stage_of(model, sets, o, about, { number = 1, augment = o.frozen_augment, views = o.frozen_views,
+      pair_weight = o.frozen_pair_weight, epochs = o.frozen_epochs, optimizer = optim.nadam{ lr = o.frozen_lr },
+      patience = o.patience > 0 and o.patience or nil })
+  end)
+  siamese.tune_from(model, o.tune_from)
+  local tuned = frozen and (o.epochs == 0 or stage.train(model, folder.path, "tuned", function()
+    return stage_of(model, sets, o, about, { number = 2, augment = o.augment, views = o.views,
+      pair_weight = o.pair_weight, epochs = o.epochs, optimizer = optim.sgd{ lr = o.lr, momentum = o.momentum } })
+  end))
+  if not tuned then
+    print("continue with: lurcher froze_fine_tune --resume " .. folder.path)
+    return 130
+  end
+  print("model: " .. folder:file "model.safetensors")
+  print(("next: lurcher trick_tune --run %s; lurcher baidu_dog_test --run %s --data DIR"):format(folder.path,
+    folder.path))
+end
+
+options.main(spec, arg, main)

@@ -1,0 +1,80 @@
+--- lurcher.pair_data: pictures of class folders as batches of pairs, for the recipes of the multi-loss model.
+-- Where part of the model is frozen and pictures look the same every time (or have a few fixed views), that part's
+-- output is computed once for each picture and the rest trains on it; else batches come from data.loader.
+
+local lurcher = require "lurcher"
+local augmentations = require "lurcher.augmentations"
+local siamese = require "lurcher.siamese"
+local data = lurcher.data
+
+local pair_data = {}
+
+--- Command-line options of recipes that train on pairs, for options.join.
+pair_data.options = {
+  { "data", "path", required = true, value = "DIR", help = "folder with train/ and valid/, a folder a class in each" },
+  { "batch", "integer", default = 64, min = 2, help = "pairs a step" },
+  { "steps", "integer", min = 1, help = "steps an epoch (default: training pictures / batch)" },
+  { "era", "choice", default = "current", choices = { "current", "2017" },
+    help = "2017: augmentation, batch norms of a frozen trunk, callbacks and validation as they were then" },
+  { "seed", "integer", default = 1, min = 0, help = "fresh weights, dropout, pairs and augmentation follow from it" },
+  { "device", "string", default = "auto", help = "where to compute: auto, cpu, ref, cuda:0" },
+  { "workers", "integer", default = 2, min = 1, max = 256, help = "threads that read pictures" },
+  { "memory", "integer", default = 8192, min = 0, value = "MB",
+    help = "most that the outputs of the frozen part may take" },
+}
+
+--- The training and validation pictures of o.data.
+function pair_data.sets(o)
+  local train = assert(data.folder{ o.data .. "/train" })
+  local valid = assert(data.folder{ o.data .. "/valid", classes = train.classes })
+  print(("%d training and %d validation pictures of %d classes"):format(#train, #valid, #train.classes))
+  if o.batch > #train or o.batch > #valid and o.era == "2017" then
+    error(("--batch %d: more than the %d pictures of '%s/%s' (at most as many expected: lower --batch)"):format(o.batch,
+      math.min(#train, #valid), o.data, o.batch > #train and "train" or "valid"), 0)
+  end
+  return { train = train, valid = valid }
+end
+
+--- How pairs are drawn for training and for validation. Validation pairs every picture once with a partner, half of
+-- them of its class, the same in every epoch; in 2017 random batches.
+local function samplers_of(sets, o)
+  local train = siamese.sampler(sets.train, { pairs = o.pairs or "swap", batch = o.batch, seed = o.seed, steps = o.steps,
+    towers = o.towers })
+  local valid = siamese.sampler(sets.valid, { pairs = o.era == "2017" and "random" or "balanced", batch = o.batch,
+    seed = o.seed, towers = o.towers })
+  return train, valid
+end
+
+--- Loaders over pictures.
+local function picture_loaders(sets, o, augment)
+  local train, valid = samplers_of(sets, o)
+  local function loader(set, sampler, changes)
+    return data.loader{ set, sampler = sampler, size = o.size, augment = changes, workers = o.workers, seed = o.seed,
+      images = o.towers and { "img_1", "img_2" } or nil, targets = siamese.targets, device = o.device,
+      resize = o.era == "2017" and "nearest" or nil }
+  end
+  return loader(sets.train, train, augment), loader(sets.valid, valid)
+end
+
+--- Loaders over what the frozen part says about each picture.
+local function feature_loaders(part, sets, o)
+  local train, valid = samplers_of(sets, o)
+  local function loaded(set)
+    return part:load{ set, size = o.size, batch = 32, workers = o.workers, seed = o.seed,
+      device = lurcher.device(o.device) }
+  end
+  return loaded(sets.train):loader{ sampler = train, targets = siamese.targets, seed = o.seed },
+    loaded(sets.valid):loader{ sampler = valid, targets = siamese.targets, seed = o.seed }
+end
+
+--- What learns and loaders that feed it: the model on pictures, or its unfrozen rest on the frozen part's outputs.
+-- `s`: augment (name), views (0: a new one each time).
+function pair_data.open(model, sets, o, s)
+  local part = s.augment == "none" and o.era ~= "2017" and siamese.split(model)
+  if part and part:bytes(#sets.train + #sets.valid) <= o.memory * 2 ^ 20 then
+    return part.head, feature_loaders(part, sets, o)
+  end
+  return model, picture_loaders(sets, o, augmentations.of(s.augment, o.era))
+end
+
+return pair_data

@@ -1,0 +1,67 @@
+--- lurcher.pretrained: an Xception trunk with weights from a file, for recipes that build their heads on it.
+-- It decides what a partial weight file means: layers it lacks start afresh, and with them everything after them, whose
+-- batch norms would else hold statistics of features that no longer exist.
+--
+--     local trunk, report = pretrained.trunk{ size = 299, feature_layer = "add_12", weights = "xception.h5" }
+--     trunk:freeze()
+--     pretrained.check_frozen(trunk, report, "xception.h5")
+
+local xception = require "lurcher.models.xception"
+
+local pretrained = {}
+
+--- Command-line options of recipes that build a trunk, for options.join.
+pretrained.options = {
+  { "weights", "path", value = "FILE", help = "weights to start from: Keras .h5, or .safetensors" },
+  { "feature-layer", "string", value = "NAME", help = "cut the trunk after this layer, e.g. add_12" },
+  { "size", "integer", default = 299, min = 32, max = 4096, help = "side of the pictures as the network sees them" },
+  { "width", "number", default = 1, min = 0.01, max = 8, help = "multiplier of every layer's channels" },
+  { "middle", "integer", default = 8, min = 0, max = 64, help = "blocks in the middle of the network" },
+  { "bn-momentum", "number", default = 0.99, min = 0, max = 1,
+    help = "of the batch norms' moving statistics; less for trainings of a few hundred steps" },
+}
+
+--- Draws anew the first layer that the file has no weights for, and every layer after it. Returns that layer's name, or
+-- nil where nothing is missing.
+local function start_afresh(trunk, report)
+  local first
+  for name in report.text:gmatch "([^\n:]+): missing in the file" do
+    local index = trunk:index(name)
+    if index and (not first or index < first) then first = index end
+  end
+  for i = (first or #trunk.layers) + 1, #trunk.layers do
+    if next(trunk.layers[i]:weights()) then trunk.layers[i]:reset() end
+  end
+  return first and trunk.layers[first + 1].name
+end
+
+--- Xception without its top, averaged over height and width. Options: those of pretrained.options, with "_" for "-",
+-- and `input` ("image"). Returns the model and, with weights, the load report; report.fresh is the name of the first
+-- layer that starts afresh.
+function pretrained.trunk(o)
+  local trunk, report = xception{ size = o.size, width = o.width, middle = o.middle, top = false, pooling = "avg",
+    momentum = o.bn_momentum, feature_layer = o.feature_layer, weights = o.weights, input = o.input or "image" }
+  if report then report.fresh = start_afresh(trunk, report) end
+  return trunk, report
+end
+
+--- Raises where a frozen layer of `model` did not get its weights from `file`: it would never learn any.
+function pretrained.check_frozen(model, report, file)
+  for line in report.text:gmatch "[^\n]+" do
+    local name, trouble = line:match "^([^:]+): (.*)$"
+    if name and model:index(name) and not model:layer(name).trainable then
+      error(("layer '%s' is frozen, but '%s' does not give its weights (%s): cut before it with --feature-layer")
+        :format(name, file, trouble), 0)
+    end
+  end
+end
+
+--- Prints what was loaded, in a line or two.
+function pretrained.describe(report, file)
+  print(("weights: %d layers loaded, %d missing, %d unused, %d of another shape (%s)"):format(report.loaded,
+    report.missing, report.unused, report.mismatched, file))
+  if report.fresh then print(("  '%s' and what comes after it start afresh"):format(report.fresh)) end
+  if report.missing + report.mismatched > 0 then print("  see load_report.txt in the run folder") end
+end
+
+return pretrained

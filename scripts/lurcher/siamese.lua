@@ -1,0 +1,154 @@
+--- lurcher.siamese: the founding multi-loss model. Two pictures go through one trunk; each has its class to tell
+-- (ctg_out_1, ctg_out_2), and the pair whether both are of one class (bin_out), from the squared difference of their
+-- features (keras.md section 10; the idea is from person re-identification, Zheng, Zheng and Yang, 2016).
+-- The trunk runs once per distinct picture of a batch; `left` and `right` are rows of what it gives:
+--
+--     image (n h w c) -> trunk -> features (n d) -> rows left, right -> l, r (b d)
+--     ctg_out_1 = softmax(dense(dropout(l)))    ctg_out_2 = softmax(dense(dropout(r)))
+--     bin_out = softmax(dense((l - r)^2)): index 0 different, 1 same
+--
+-- With towers the trunk is applied to two inputs, img_1 and img_2, as in the founding code: the same results on the same
+-- pairs, at the cost of seeing a picture as often as it occurs.
+-- It builds models and feeds them; how long they train on what is the recipes'.
+
+local lurcher = require "lurcher"
+local prefix = require "lurcher.prefix"
+local samplers = require "lurcher.samplers"
+local nn, data = lurcher.nn, lurcher.data
+
+local siamese = {}
+
+siamese.outputs = { "ctg_out_1", "ctg_out_2", "bin_out" }
+
+--- The model of pairs on a trunk that ends in a vector (d). Options: classes, dropout (0.5), towers (false).
+function siamese.model(trunk, options)
+  local rate = options.dropout or 0.5
+  local left, right
+  if options.towers then
+    local shape = trunk:node(trunk.inputs[1]).shape
+    left, right = trunk(nn.input{ name = "img_1", shape = shape }), trunk(nn.input{ name = "img_2", shape = shape })
+  else
+    local features = trunk:node(trunk.outputs[1])
+    left, right = nn.gather(features, nn.index "left"), nn.gather(features, nn.index "right")
+  end
+  local function category(x, k)
+    local dropped = nn.dropout{ rate, name = "dropout_" .. k }(x)
+    return nn.dense{ options.classes, activation = "softmax", name = "ctg_out_" .. k }(dropped)
+  end
+  local difference = nn.square{ name = "square" }(left - right)
+  return nn.model{ ctg_out_1 = category(left, 1), ctg_out_2 = category(right, 2),
+    bin_out = nn.dense{ 2, activation = "softmax", name = "bin_out" }(difference) }
+end
+
+--- The layer whose output is the trunk's features: what the first category head drops from.
+local function features_of(model)
+  local definition = lurcher.json.decode(model:json())
+  local function input_of(node) return definition.nodes[node.inputs[1] + 1] end
+  for _, node in ipairs(definition.nodes) do
+    local layer = definition.layers[node.layer + 1]
+    if layer.name == "dropout_1" then
+      local from = input_of(node)
+      if definition.layers[from.layer + 1].kind == "gather" then from = input_of(from) end
+      return definition.layers[from.layer + 1].name
+    end
+  end
+  error("a model of pairs expected: there is no layer 'dropout_1' in this one", 0)
+end
+
+--- The trunk of a model of pairs, sharing its layers.
+function siamese.trunk(model) return nn.model(model:node(features_of(model))) end
+
+--- The classifier inside a model of pairs, one picture in, class probabilities out: what a test needs.
+function siamese.classifier(model)
+  local x = model:layer "dropout_1"(model:node(features_of(model)))
+  return nn.model{ ctg_out_1 = model:layer "ctg_out_1"(x) }
+end
+
+--- Freezes the trunk's layers below Keras's index `from` and lets the others and the heads learn.
+function siamese.tune_from(model, from)
+  model:unfreeze()
+  for i, layer in ipairs(siamese.trunk(model).layers) do layer.trainable = i > from end
+end
+
+--- Targets of a batch of pairs, for loaders.
+function siamese.targets(batch)
+  local left, right
+  if batch.img_1 then
+    left, right = batch.img_1_class, batch.img_2_class
+  else
+    left, right = batch.class:select(batch.left), batch.class:select(batch.right)
+  end
+  return { ctg_out_1 = left, ctg_out_2 = right, bin_out = left:eq(right):cast "i32" }
+end
+
+--- A sampler of pairs for towers: the pictures on the left as img_1, those on the right as img_2.
+local function towered(sampler)
+  local object = { batches = sampler.batches, kind = sampler.kind }
+  return setmetatable(object, { __call = function(_, ...)
+    local draw = sampler(...)
+    return function()
+      local drawn = draw()
+      if not drawn then return nil end
+      local batch = { img_1 = {}, img_2 = {} }
+      for i, row in ipairs(drawn.left) do
+        batch.img_1[i], batch.img_2[i] = drawn.image[row], drawn.image[drawn.right[i]]
+      end
+      return batch
+    end
+  end })
+end
+
+--- Every pair of one class within a batch of P classes x K pictures, in both orders, and as many random pairs of two
+-- classes: a trunk that has seen P * K pictures gives P * K * (K - 1) positive pairs for nothing.
+local function all_pairs(set, options)
+  local base = samplers.pk{ set, classes = options.classes, images = options.images, seed = options.seed }
+  return setmetatable({ batches = base.batches, kind = "all_pairs" }, { __call = function(_, epoch)
+    local draw, random = base(epoch), data.random(options.seed ~ 0x70616972, epoch)
+    return function()
+      local picks = draw()
+      if not picks then return nil end
+      local left, right, k, count = {}, {}, options.images, #picks
+      for i = 1, count do
+        local first = (i - 1) // k * k
+        for j = first + 1, first + k do
+          if i ~= j then
+            local stranger = (first + k + random:int(count - k) - 1) % count + 1
+            table.move({ i, i }, 1, 2, #left + 1, left)
+            table.move({ j, stranger }, 1, 2, #right + 1, right)
+          end
+        end
+      end
+      return { image = picks, left = left, right = right }
+    end
+  end })
+end
+
+--- How the pairs of a batch are drawn, for --pairs.
+siamese.pairings = { "swap", "random", "balanced", "all" }
+
+--- A sampler of pairs. Options: pairs ("swap": the founding generator, samplers.batch_swap; "random": the same without
+-- swapped batches; "balanced": every picture on the left once an epoch, half of the pairs of one class; "all": of
+-- batch / 4 classes x 4 pictures every pair of one class and as many others), batch (64), seed, steps (batches an
+-- epoch, of swap and random), towers (false).
+function siamese.sampler(set, options)
+  local sampler
+  if options.pairs == "all" then
+    local classes = math.min(#set.classes, math.max(2, options.batch // 4))
+    sampler = all_pairs(set, { classes = classes, images = 4, seed = options.seed })
+  elseif options.pairs == "balanced" then
+    sampler = samplers.pairs{ set, batch = options.batch, positive = 0.5, seed = options.seed }
+  else
+    sampler = samplers.batch_swap{ set, batch = options.batch, seed = options.seed, steps = options.steps,
+      swap = options.pairs ~= "random" }
+  end
+  return options.towers and towered(sampler) or sampler
+end
+
+--- The frozen part of a model of pairs and what is left to train, for its outputs to be computed once a picture; nil
+-- where there is none, or for towers.
+function siamese.split(model)
+  if model.inputs[1] == "img_1" then return nil, "two towers see every picture as often as it occurs" end
+  return prefix.split(model, "image")
+end
+
+return siamese
