@@ -8,10 +8,9 @@
 
 local lurcher = require "lurcher"
 local augmentations = require "lurcher.augmentations"
-local on = require "lurcher.callbacks"
 local options, run_folder = require "lurcher.options", require "lurcher.run_folder"
-local pretrained, siamese, stage = require "lurcher.pretrained", require "lurcher.siamese", require "lurcher.stage"
-local pair_data = require "lurcher.pair_data"
+local pair_data, pair_stage = require "lurcher.pair_data", require "lurcher.pair_stage"
+local pretrained, siamese = require "lurcher.pretrained", require "lurcher.siamese"
 local optim = lurcher.optim
 
 local spec = options.join({
@@ -26,14 +25,14 @@ local spec = options.join({
   { "frozen-augment", "choice", default = "light", choices = augmentations.names, help = "of stage one; see single_model" },
   { "frozen-views", "integer", default = 0, min = 0, max = 1000,
     help = "stage one draws from this many augmented views of a picture, computed once; 0: a new view each time" },
-  { "frozen-epochs", "integer", default = 30, min = 0, help = "of stage one at most" },
+  { "frozen-epochs", "integer", default = 30, min = 1, help = "of stage one at most" },
   { "frozen-lr", "number", default = 0.002, min = 0, help = "of stage one, Nadam" },
   { "frozen-pair-weight", "number", default = 0, min = 0, help = "of the loss of pairs in stage one" },
   { "patience", "integer", default = 3, min = 0, help = "epochs without gain before stage one stops; 0: never" },
   { "tune-from", "integer", default = 105, min = 0, help = "first layer of the trunk to learn in stage two, from 0" },
   { "augment", "choice", default = "none", choices = augmentations.names, help = "of stage two" },
   { "views", "integer", default = 0, min = 0, max = 1000, help = "as --frozen-views, of stage two" },
-  { "epochs", "integer", default = 30, min = 0, help = "of stage two" },
+  { "epochs", "integer", default = 30, min = 1, help = "of stage two" },
   { "lr", "number", default = 1e-4, min = 0, help = "of stage two, SGD" },
   { "momentum", "number", default = 0.9, min = 0, max = 1, help = "of stage two's SGD" },
   { "pair-weight", "number", default = 0.5, min = 0, help = "of the loss of pairs in stage two" },
@@ -43,33 +42,13 @@ local spec = options.join({
   { "resume", "path", value = "RUN", help = "go on with this run, with its settings" },
 })
 
-local may_change = { device = true, workers = true, memory = true, cache = true }
-
-function spec.adjust(values, given) return run_folder.resumed(spec, values, given, may_change) end
+function spec.adjust(values, given) return run_folder.resumed(spec, values, given, pair_stage.may_change) end
 
 local function build(o, classes)
   local trunk, report = pretrained.trunk(o)
   trunk:freeze()
-  if report and o.frozen_epochs > 0 then pretrained.check_frozen(trunk, report, o.weights) end
+  if report then pretrained.check_frozen(trunk, report, o.weights) end
   return siamese.model(trunk, { classes = classes, dropout = o.dropout, towers = o.towers }), report
-end
-
-local function losses(pair_weight)
-  return { ctg_out_1 = "categorical_crossentropy", ctg_out_2 = "categorical_crossentropy",
-    bin_out = "categorical_crossentropy" }, { bin_out = pair_weight }
-end
-
---- What both stages share: sets in, stage.train's options out. `s`: augment, views, pair_weight, optimizer, epochs,
--- patience, number.
-local function stage_of(model, sets, o, about, s)
-  local loss, weight = losses(s.pair_weight)
-  local learner, train, valid = pair_data.open(model, sets, o, s)
-  return { number = s.number, learner = learner, loader = train, valid = valid, epochs = s.epochs,
-    patience = s.patience, era = o.era, about = about, restore_best = o.era ~= "2017",
-    callbacks = o.reduce_patience > 0 and { on.reduce_lr{ patience = o.reduce_patience, factor = o.reduce_factor,
-      era = o.era == "2017" and "2017" or nil } } or nil,
-    compile = { device = o.device, optimizer = s.optimizer, loss = loss, weight = weight,
-      batchnorm = o.era == "2017" and "batch" or nil } }
 end
 
 local function main(o)
@@ -83,20 +62,17 @@ local function main(o)
     folder:write("load_report.txt", report.text .. "\n")
   end
   print("run folder: " .. folder.path)
-  local about = { recipe = spec.name, classes = sets.train.classes, size = { o.size, o.size }, preprocess = "tf",
-    settings = folder.settings }
+  local run = { path = folder.path, about = { recipe = spec.name, classes = sets.train.classes,
+    size = { o.size, o.size }, preprocess = "tf", settings = folder.settings } }
 
-  local frozen = o.frozen_epochs == 0 or stage.train(model, folder.path, "frozen", function()
-    return stage_of(model, sets, o, about, { number = 1, augment = o.frozen_augment, views = o.frozen_views,
-      pair_weight = o.frozen_pair_weight, epochs = o.frozen_epochs, optimizer = optim.nadam{ lr = o.frozen_lr },
-      patience = o.patience > 0 and o.patience or nil })
-  end)
+  local done = pair_stage.train(model, sets, o, run, { name = "frozen", augment = o.frozen_augment,
+    views = o.frozen_views, epochs = o.frozen_epochs, patience = o.patience, pair_weight = o.frozen_pair_weight,
+    optimizer = optim.nadam{ lr = o.frozen_lr } })
   siamese.tune_from(model, o.tune_from)
-  local tuned = frozen and (o.epochs == 0 or stage.train(model, folder.path, "tuned", function()
-    return stage_of(model, sets, o, about, { number = 2, augment = o.augment, views = o.views,
-      pair_weight = o.pair_weight, epochs = o.epochs, optimizer = optim.sgd{ lr = o.lr, momentum = o.momentum } })
-  end))
-  if not tuned then
+  done = done and pair_stage.train(model, sets, o, run, { name = "tuned", augment = o.augment, views = o.views,
+    epochs = o.epochs, pair_weight = o.pair_weight, optimizer = optim.sgd{ lr = o.lr, momentum = o.momentum } })
+
+  if not done then
     print("continue with: lurcher froze_fine_tune --resume " .. folder.path)
     return 130
   end

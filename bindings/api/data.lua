@@ -48,6 +48,7 @@ function data.loader(options) end
 --- - `channel_shift` (0): added to channels, of 0..255, either way
 --- - `hflip` (false): mirror left and right, half of the time
 --- - `vflip` (false): mirror top and bottom, half of the time
+--- - `mirror` (false): mirror every picture left and right: a view for testing
 --- - `fill` (nearest): what lies outside the picture
 --- - `fill_value` (0): for fill = "constant"
 --- - `interpolation` (auto): auto: bilinear, nearest in era 2017
@@ -69,7 +70,7 @@ function data.loader(options) end
 --- - `mixup` (0): alpha of mixup over the batch (0: none)
 --- - `cutmix` (0): alpha of cutmix over the batch (0: none)
 --- - `prescale` (true): halve far too large pictures while decoding
----@param options { rotate?: number, height_shift?: number, width_shift?: number, shear?: number, zoom?: number, zoom_min?: number, zoom_max?: number, channel_shift?: number, hflip?: boolean, vflip?: boolean, fill?: "nearest"|"constant"|"reflect"|"wrap", fill_value?: number, interpolation?: "auto"|"bilinear"|"nearest", era?: "current"|"2017", crop?: number, crop_max?: number, crop_ratio?: number, brightness?: number, contrast?: number, saturation?: number, hue?: number, erase?: number, erase_min?: number, erase_max?: number, erase_ratio?: number, erase_value?: number, erase_noise?: boolean, trivial?: boolean, mixup?: number, cutmix?: number, prescale?: boolean }
+---@param options { rotate?: number, height_shift?: number, width_shift?: number, shear?: number, zoom?: number, zoom_min?: number, zoom_max?: number, channel_shift?: number, hflip?: boolean, vflip?: boolean, mirror?: boolean, fill?: "nearest"|"constant"|"reflect"|"wrap", fill_value?: number, interpolation?: "auto"|"bilinear"|"nearest", era?: "current"|"2017", crop?: number, crop_max?: number, crop_ratio?: number, brightness?: number, contrast?: number, saturation?: number, hue?: number, erase?: number, erase_min?: number, erase_max?: number, erase_ratio?: number, erase_value?: number, erase_noise?: boolean, trivial?: boolean, mixup?: number, cutmix?: number, prescale?: boolean }
 ---@return lurcher.augment
 function data.augment(options) end
 ---@return { name: string, type: string, default: string, help: string }[] options of data.augment

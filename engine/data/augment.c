@@ -30,6 +30,7 @@ static const lur_option options[] = {
      "added to channels, of 0..255, either way"},
     {"hflip", LUR_OPT_BOOL, FIELD(hflip), "false", 0, 0, NULL, "mirror left and right, half of the time"},
     {"vflip", LUR_OPT_BOOL, FIELD(vflip), "false", 0, 0, NULL, "mirror top and bottom, half of the time"},
+    {"mirror", LUR_OPT_BOOL, FIELD(mirror), "false", 0, 0, NULL, "mirror every picture left and right: a view for testing"},
     {"fill", LUR_OPT_CHOICE, FIELD(fill), "nearest", 0, 0, fills, "what lies outside the picture"},
     {"fill_value", LUR_OPT_REAL, FIELD(fill_value), "0", 0, 255, NULL, "for fill = \"constant\""},
     {"interpolation", LUR_OPT_CHOICE, FIELD(interpolation), "auto", 0, 0, interpolations,
@@ -138,6 +139,7 @@ static void draw_keras(const lur_augment_settings *s, lur_source *source, int he
           c == 0 || era ? lur_source_uniform(source, -s->channel_shift, s->channel_shift) : p->channel_shift[0];
   if (era && s->hflip) p->hflip = coin(source);
   if (era && s->vflip) p->vflip = coin(source);
+  if (s->mirror) p->hflip = !p->hflip;
 }
 
 /* Torchvision's RandomResizedCrop and RandomErasing draw area, then log ratio, then the place. */

@@ -16,7 +16,7 @@ typedef enum lur_interpolation {
 
 typedef struct lur_augment_settings { /* the option table's fields */
   double rotate, height_shift, width_shift, shear, zoom, zoom_min, zoom_max, channel_shift;
-  bool hflip, vflip;
+  bool hflip, vflip, mirror;
   int fill, interpolation, era;
   double fill_value;
   double crop, crop_max, crop_ratio;

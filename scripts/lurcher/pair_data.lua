@@ -23,9 +23,9 @@ pair_data.options = {
     help = "most that the outputs of the frozen part may take" },
 }
 
---- The training and validation pictures of o.data.
-function pair_data.sets(o)
-  local train = assert(data.folder{ o.data .. "/train" })
+--- The training and validation pictures of o.data. `classes`: the model's, where it has been trained before.
+function pair_data.sets(o, classes)
+  local train = assert(data.folder{ o.data .. "/train", classes = classes })
   local valid = assert(data.folder{ o.data .. "/valid", classes = train.classes })
   print(("%d training and %d validation pictures of %d classes"):format(#train, #valid, #train.classes))
   if o.batch > #train or o.batch > #valid and o.era == "2017" then
@@ -67,14 +67,29 @@ local function feature_loaders(part, sets, o)
     loaded(sets.valid):loader{ sampler = valid, targets = siamese.targets, seed = o.seed }
 end
 
+--- Validation as trick_tune.py and retrain.py had it, by mistake: every fourth batch (1, 5, 9, ...) is one of swapped
+-- pairs of training pictures (keras.md section 10).
+local function with_training_pairs(valid, train)
+  return { epoch = function(_, n)
+    local next_valid, next_train, step = valid:epoch(n), train:epoch(n), 0
+    return function()
+      local batch, other = next_valid(), next_train()
+      step = step + 1
+      return batch and (step % 4 == 2 and other or batch)
+    end
+  end }
+end
+
 --- What learns and loaders that feed it: the model on pictures, or its unfrozen rest on the frozen part's outputs.
--- `s`: augment (name), views (0: a new one each time).
+-- `s`: augment (name), views (0: a new one each time), leaky (true: in era 2017 training pictures are among those of
+-- validation).
 function pair_data.open(model, sets, o, s)
   local part = s.augment == "none" and o.era ~= "2017" and siamese.split(model)
   if part and part:bytes(#sets.train + #sets.valid) <= o.memory * 2 ^ 20 then
     return part.head, feature_loaders(part, sets, o)
   end
-  return model, picture_loaders(sets, o, augmentations.of(s.augment, o.era))
+  local train, valid = picture_loaders(sets, o, augmentations.of(s.augment, o.era))
+  return model, train, s.leaky and o.era == "2017" and with_training_pairs(valid, train) or valid
 end
 
 return pair_data

@@ -55,9 +55,12 @@ function schedules.cosine(options)
   end
 end
 
---- The founding recipe's last stage (trick_tune.py): ten epochs at 1e-4 falling to 1e-6 with one rise.
-function schedules.trick()
-  return schedules.list{ 1e-4, 1e-4, 1e-5, 1e-6, 1e-6, 1e-5, 1e-6, 1e-6, 1e-6, 1e-6 }
+--- The founding recipe's last stage (trick_tune.py): ten epochs, two at `lr` (1e-4), falling to a hundredth of it with
+-- one rise.
+function schedules.trick(lr)
+  local rates = {}
+  for i, factor in ipairs{ 1, 1, 0.1, 0.01, 0.01, 0.1, 0.01, 0.01, 0.01, 0.01 } do rates[i] = (lr or 1e-4) * factor end
+  return schedules.list(rates)
 end
 
 return schedules

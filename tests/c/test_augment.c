@@ -350,6 +350,16 @@ static void test_flip_only(void) {
     equal += e == 33 * 47;
   }
   CHECK(mirrored + equal == 8 && mirrored > 0 && equal > 0);
+  lur_loaded_free(&flipped);
+  lur_augment_release(a);
+
+  a = make(1, (lur_setting[]){yes("mirror")}); /* all of them */
+  CHECK_OK(load(a, 1, 0, &flipped, LUR_PREPROCESS_TF, 3));
+  p = lur_tensor_data(plain.fields[0].images), f = lur_tensor_data(flipped.fields[0].images);
+  int differ = 0;
+  for (int i = 0; i < 8 * 33; i++)
+    for (int x = 0; x < 47; x++) differ += memcmp(p + 3 * (i * 47 + x), f + 3 * (i * 47 + 46 - x), 12) != 0;
+  CHECK(differ == 0);
   lur_loaded_free(&plain);
   lur_loaded_free(&flipped);
   lur_augment_release(a);

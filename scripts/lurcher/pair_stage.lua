@@ -1,0 +1,155 @@
+--- lurcher.pair_stage: one stage of the recipes that train the multi-loss model in several: a folder of its own, trained
+-- once, resumed where it was stopped, and left with a model that the next stage and the tests start from.
+-- A stage's folder holds history.csv, checkpoints/{last,best}.safetensors and, once it is done, model.safetensors (the
+-- classifier), pairs.safetensors (the whole model of pairs) and stage.json (epochs, seconds, validation). The run's
+-- folder gets the newest stage's two models, and a history.csv of all its stages.
+-- What a stage trains, for how long and by which rule, is the recipe's.
+
+local lfs = require "lfs"
+local lurcher = require "lurcher"
+local fit, on = require "lurcher.fit", require "lurcher.callbacks"
+local logs_of, run_folder = require "lurcher.logs", require "lurcher.run_folder"
+local pair_data, siamese = require "lurcher.pair_data", require "lurcher.siamese"
+
+local pair_stage = {}
+
+local function read_json(path)
+  local file = io.open(path, "rb")
+  if not file then return nil end
+  local value, message = lurcher.json.decode(file:read "a")
+  file:close()
+  if value == nil then error(("'%s' is damaged: %s"):format(path, message), 0) end
+  return value
+end
+
+--- The stages that a run has finished, in order: { name, number, path, epochs, seconds, validation, history }.
+function pair_stage.list(path)
+  local found = {}
+  for name in lfs.dir(path) do
+    local record = name:sub(1, 1) ~= "." and read_json(path .. "/" .. name .. "/stage.json")
+    if record then
+      record.path = path .. "/" .. name
+      found[#found + 1] = record
+    end
+  end
+  table.sort(found, function(a, b) return a.number < b.number end)
+  return found
+end
+
+--- A run's model of pairs and what was saved with it. Raises where there is none.
+function pair_stage.open_model(path)
+  local file = lfs.attributes(path, "mode") == "directory" and path .. "/pairs.safetensors" or path
+  local model, extra = lurcher.nn.load(file)
+  if not model then error(("%s (a run of froze_fine_tune with a finished stage expected)"):format(extra), 0) end
+  local about = lurcher.json.decode(extra)
+  if type(about) ~= "table" or type(about.classes) ~= "table" then
+    error(("'%s' has weights but no classes: expected the pairs.safetensors of a run"):format(file), 0)
+  end
+  return model, about
+end
+
+--- Options that a resumed run may change: no result depends on them.
+pair_stage.may_change = { device = true, workers = true, memory = true, cache = true }
+
+--- For options.main's `adjust`, of a recipe that continues a run (--run): its pictures and its folder follow from that
+-- run where they are not given. Returns values, or nil and a message.
+function pair_stage.adjusted(spec, values, given)
+  local adjusted, message = run_folder.resumed(spec, values, given, pair_stage.may_change)
+  if not adjusted or values.resume then return adjusted, message end
+  if not values.run then return nil, "option --run RUN is missing: the run folder to continue from" end
+  local settings = read_json(values.run .. "/settings.json")
+  if not settings then return nil, ("'%s' is no run folder: it has no settings.json"):format(values.run) end
+  values.data = values.data or settings.options.data
+  values.out = values.out or values.run .. "/" .. spec.name
+  return values
+end
+
+--- Writes the run's history.csv: those of its stages one after the other, epochs counted through, with a column
+-- `stage`, their number.
+local function join_histories(whole)
+  local history = {}
+  for _, record in ipairs(pair_stage.list(whole.path)) do
+    for _, logs in ipairs(record.history) do
+      local row = { stage = record.number }
+      for name, value in pairs(logs) do row[name] = value end
+      row.epoch = #history
+      history[#history + 1] = row
+    end
+  end
+  whole:write("history.csv", logs_of.csv(history, siamese.outputs))
+end
+
+local function save_models(model, folder, about, device)
+  local extra = lurcher.json.encode(about)
+  for name, part in pairs{ pairs = model, model = siamese.classifier(model) } do
+    local run <close> = part:compile{ device = device }
+    assert(run:save(folder:file(name .. ".safetensors"), extra))
+  end
+end
+
+local function put_back(model, folder, name)
+  local report, message = model:load(folder:file "pairs.safetensors")
+  if not report then error(message, 0) end
+  print(("stage '%s' is done already: %s"):format(name, folder:file "pairs.safetensors"))
+  return read_json(folder:file "stage.json")
+end
+
+local function callbacks_of(o, s, folder)
+  local era = o.era == "2017" and "2017" or nil
+  local list = { on.checkpoint{ folder:file "checkpoints/last.safetensors" }, on.csv(folder:file "history.csv") }
+  if s.schedule then list[#list + 1] = on.schedule(s.schedule) end
+  if not s.schedule and o.reduce_patience > 0 then
+    list[#list + 1] = on.reduce_lr{ patience = o.reduce_patience, factor = o.reduce_factor, era = era }
+  end
+  list[#list + 1] = on.early_stop{ patience = s.patience and s.patience > 0 and s.patience or math.huge, era = era,
+    restore_best = o.era ~= "2017" and folder:file "checkpoints/best.safetensors" }
+  return list
+end
+
+local function compiled(learner, o, s)
+  local category = s.loss or "categorical_crossentropy"
+  return learner:compile{ device = o.device, optimizer = s.optimizer, batchnorm = o.era == "2017" and "batch" or nil,
+    loss = { ctg_out_1 = category, ctg_out_2 = category, bin_out = "categorical_crossentropy" },
+    weight = { ctg_out_1 = 1, ctg_out_2 = 1, bin_out = s.pair_weight } }
+end
+
+--- Trains what is trainable of a model of pairs in the folder run.path/s.name, or puts back what was trained there.
+-- sets: of pair_data.sets. o: the recipe's options (those of pair_data.options, and reduce_patience, reduce_factor where
+-- there is no schedule). run: { path, about }, about being saved with the models: recipe, classes, size, preprocess,
+-- settings. s, the stage:
+--   name           its folder
+--   augment, views see pair_data.open
+--   epochs         at most
+--   optimizer
+--   pair_weight    of bin_out's loss; the categories' weigh 1 each
+--   patience       epochs without gain of val_loss before it stops                                (never early)
+--   schedule       learning rate by epoch; without one it is cut on a plateau
+--   folder         its run folder, where it is not run.path/s.name
+-- The result is the epoch of the least val_loss; in era 2017 the last one. Returns the stage's record, nil after Ctrl-C.
+function pair_stage.train(model, sets, o, run, s)
+  local whole = setmetatable({ path = run.path }, run_folder)
+  local folder = setmetatable({ path = s.folder or run.path .. "/" .. s.name }, run_folder)
+  assert(run_folder.make_folders(folder:file "checkpoints"))
+  if folder:existing "stage.json" then return put_back(model, folder, s.name) end
+  local started = lurcher.time()
+  local learner, train, valid = pair_data.open(model, sets, o, s)
+  local learning <close> = compiled(learner, o, s)
+  local options = callbacks_of(o, s, folder)
+  options.epochs, options.valid = s.epochs, valid
+  options.resume = folder:existing "checkpoints/last.safetensors"
+  local history = fit(learning, train, options)
+  if history.interrupted then return nil end
+
+  local results = fit.evaluate(learning, valid)
+  local record = { name = s.name, number = #pair_stage.list(run.path) + 1, epochs = #history, validation = results,
+    seconds = lurcher.time() - started, history = lurcher.json.array(history) }
+  save_models(model, folder, run.about, o.device)
+  save_models(model, whole, run.about, o.device)
+  folder:write("stage.json", lurcher.json.encode(record, true) .. "\n")
+  join_histories(whole)
+  print(("stage '%s': %d epochs in %s; validation: loss %.4f, ctg_out_1_acc %.4f"):format(s.name, #history,
+    logs_of.duration(record.seconds), results.loss, results.ctg_out_1_acc))
+  return record
+end
+
+return pair_stage

@@ -1,0 +1,94 @@
+--- retrain.lua - trains a model of pairs further on test pictures that it is sure of, as if its answers were true
+-- Pseudo-labels (Lee, 2013), as the founding retrain.py used them by hand: predictions of `baidu_dog_test` above a
+-- confidence become training pictures, alone or beside DIR/train. Its folder is RUN/retrain; RUN gets its model as the
+-- newest. The founding script stopped at its first step, with a target of the wrong shape; this one has the right shape
+-- in every era.
+
+local lurcher = require "lurcher"
+local augmentations = require "lurcher.augmentations"
+local options, run_folder = require "lurcher.options", require "lurcher.run_folder"
+local pair_data, pair_stage = require "lurcher.pair_data", require "lurcher.pair_stage"
+local prediction, siamese = require "lurcher.prediction", require "lurcher.siamese"
+local data = lurcher.data
+
+local spec = options.join({
+  name = "retrain",
+  summary = "Trains the model of a run further on test pictures, by its own confident predictions.",
+  { "run", "path", value = "RUN", help = "run folder of froze_fine_tune to continue from" },
+  { "test", "path", required = true, value = "DIR", help = "folder of the pictures to learn from" },
+  { "confidence", "number", default = 0.9, min = 0, max = 1, help = "least probability that makes an answer a label" },
+  { "pictures", "choice", default = "pseudo", choices = { "pseudo", "both" },
+    help = "train on the newly labelled pictures alone, or on them and DIR/train" },
+}, pair_data.options, {
+  { "pairs", "choice", default = "swap", choices = siamese.pairings, help = "how pairs are drawn; see froze_fine_tune" },
+  { "tune-from", "integer", default = 105, min = 0, help = "first layer of the trunk to learn, from 0" },
+  { "augment", "choice", default = "light", choices = augmentations.names, help = "random changes of training pictures" },
+  { "views", "integer", default = 0, min = 0, max = 1000,
+    help = "draw from this many augmented views of a picture, computed once; 0: a new view each time" },
+  { "epochs", "integer", default = 30, min = 1, help = "passes over the training pictures" },
+  { "lr", "number", default = 1e-4, min = 0, help = "of SGD" },
+  { "momentum", "number", default = 0.9, min = 0, max = 1, help = "of SGD" },
+  { "pair-weight", "number", default = 1, min = 0, help = "of the loss of pairs" },
+  { "reduce-patience", "integer", default = 3, min = 0, help = "epochs without gain before lr is cut; 0: never" },
+  { "reduce-factor", "number", default = 0.1, min = 0.001, max = 0.999, help = "what lr is then multiplied by" },
+  { "out", "path", value = "DIR", help = "folder of this stage (default: RUN/retrain)" },
+  { "resume", "path", value = "DIR", help = "go on with the stage in this folder, with its settings" },
+})
+for _, option in ipairs(spec) do -- the founding batch of this stage
+  if option[1] == "batch" then option.default = 40 end
+end
+
+function spec.adjust(values, given) return pair_stage.adjusted(spec, values, given) end
+
+--- The test pictures the model is sure of, as lines of a list file: path, TAB, class. They are kept in the stage's
+-- folder: a resumed stage must train on the same.
+local function label(model, about, o, folder)
+  local set = assert(data.flat{ o.test })
+  local scores, rows = prediction.predict(siamese.classifier(model), set, about, o)
+  local lines, best, sure = {}, scores:argmax(2):totable(), scores:max(2):totable()
+  for i, row in ipairs(rows) do
+    if sure[i] >= o.confidence then
+      lines[#lines + 1] = ("%s\t%s\n"):format(set:path(row), about.classes[best[i] + 1])
+    end
+  end
+  print(("%d of %d pictures of '%s' have a probability of at least %g"):format(#lines, #set, o.test, o.confidence))
+  if #lines < o.batch then
+    error(("fewer than the %d pairs of a step: lower --confidence or --batch"):format(o.batch), 0)
+  end
+  folder:write("pseudo_labels.txt", table.concat(lines))
+end
+
+--- The pictures of pseudo_labels.txt, after those of `train` where it is given.
+local function labelled(folder, classes, train)
+  local list = { classes = classes }
+  for i = 1, train and #train or 0 do list[i] = { train:path(i), classes[train:class(i)] } end
+  for line in io.lines(folder:file "pseudo_labels.txt") do
+    list[#list + 1] = { line:match "^(.*)\t([^\t]*)$" }
+  end
+  return assert(data.list(list))
+end
+
+local function main(o)
+  lurcher.seed(o.seed)
+  local model, about = pair_stage.open_model(o.run)
+  local folder = o.resume and assert(run_folder.open(o.resume, spec.name)) or run_folder.create(spec, o)
+  about.recipe, about.settings, o.size = spec.name, folder.settings, math.tointeger(about.size[1])
+  print("run folder: " .. folder.path)
+  local sets = pair_data.sets(o, about.classes)
+  if not folder:existing "pseudo_labels.txt" then label(model, about, o, folder) end
+  sets.train = labelled(folder, about.classes, o.pictures == "both" and sets.train or nil)
+  siamese.tune_from(model, o.tune_from)
+
+  local done = pair_stage.train(model, sets, o, { path = o.run, about = about }, { name = spec.name,
+    folder = folder.path, augment = o.augment, views = o.views, leaky = true, epochs = o.epochs,
+    pair_weight = o.pair_weight, optimizer = lurcher.optim.sgd{ lr = o.lr, momentum = o.momentum } })
+
+  if not done then
+    print("continue with: lurcher retrain --resume " .. folder.path)
+    return 130
+  end
+  print("model: " .. folder:file "model.safetensors")
+  print(("next: lurcher baidu_dog_test --run %s --data DIR"):format(o.run))
+end
+
+options.main(spec, arg, main)
