@@ -56,14 +56,42 @@ local function picture_loaders(sets, o, augment)
   return loader(sets.train, train, augment), loader(sets.valid, valid)
 end
 
+--- A draw from Beta(alpha, alpha), alpha at most 1, by Joehnk's rule (1964).
+local function beta(alpha, random)
+  while true do
+    local x, y = random:unit() ^ (1 / alpha), random:unit() ^ (1 / alpha)
+    if x + y > 0 and x + y <= 1 then return x / (x + y) end
+  end
+end
+
+--- Manifold mixup (Verma et al., 2019) of a batch at the frozen part's output: row i becomes a * row i + (1 - a) * row
+-- q(i), a from Beta(alpha, alpha), q a permutation; its classes likewise, in `target`.
+local function mix(batch, alpha, classes, random)
+  local a, count = beta(alpha, random), #batch.class
+  local partner = random:permutation(count)
+  local told = batch.class:view(count, 1):eq(lurcher.range(classes):view(1, classes)):cast "f32"
+  batch.features = batch.features * a + batch.features:select(partner) * (1 - a)
+  batch.target = told * a + told:select(partner) * (1 - a)
+end
+
+--- What mixes training batches, for a loader's `change`; nil for none.
+local function mixing(alpha, classes, seed)
+  if not alpha or alpha == 0 then return nil end
+  return function(batch, epoch, step)
+    local random <close> = data.random(seed ~ 0x6d6978, epoch << 24 | step)
+    mix(batch, alpha, classes, random)
+  end
+end
+
 --- Loaders over what the frozen part says about each picture.
-local function feature_loaders(part, sets, o)
+local function feature_loaders(part, sets, o, alpha)
   local train, valid = samplers_of(sets, o)
   local function loaded(set)
     return part:load{ set, size = o.size, batch = 32, workers = o.workers, seed = o.seed,
       device = lurcher.device(o.device) }
   end
-  return loaded(sets.train):loader{ sampler = train, targets = siamese.targets, seed = o.seed },
+  return loaded(sets.train):loader{ sampler = train, targets = siamese.targets, seed = o.seed,
+      change = mixing(alpha, #sets.train.classes, o.seed) },
     loaded(sets.valid):loader{ sampler = valid, targets = siamese.targets, seed = o.seed }
 end
 
@@ -86,7 +114,7 @@ end
 function pair_data.open(model, sets, o, s)
   local part = s.augment == "none" and o.era ~= "2017" and siamese.split(model)
   if part and part:bytes(#sets.train + #sets.valid) <= o.memory * 2 ^ 20 then
-    return part.head, feature_loaders(part, sets, o)
+    return part.head, feature_loaders(part, sets, o, s.mixup)
   end
   local train, valid = picture_loaders(sets, o, augmentations.of(s.augment, o.era))
   return model, train, s.leaky and o.era == "2017" and with_training_pairs(valid, train) or valid

@@ -2,7 +2,7 @@
 -- once, resumed where it was stopped, and left with a model that the next stage and the tests start from.
 -- A stage's folder holds history.csv, checkpoints/{last,best}.safetensors and, once it is done, model.safetensors (the
 -- classifier), pairs.safetensors (the whole model of pairs) and stage.json (epochs, seconds, validation). The run's
--- folder gets the newest stage's two models, and a history.csv of all its stages.
+-- folder gets the newest stage's two models, and a history.csv of all its stages, unless the stage lies elsewhere.
 -- What a stage trains, for how long and by which rule, is the recipe's.
 
 local lfs = require "lfs"
@@ -87,6 +87,9 @@ local function save_models(model, folder, about, device)
   end
 end
 
+--- Whether a stage's folder lies in its run's: one that was put elsewhere by --out leaves the run as it is.
+local function is_within(folder, whole) return folder.path:match "^(.*)/[^/]*$" == whole.path end
+
 local function put_back(model, folder, name)
   local report, message = model:load(folder:file "pairs.safetensors")
   if not report then error(message, 0) end
@@ -96,7 +99,9 @@ end
 
 local function callbacks_of(o, s, folder)
   local era = o.era == "2017" and "2017" or nil
-  local list = { on.checkpoint{ folder:file "checkpoints/last.safetensors" }, on.csv(folder:file "history.csv") }
+  local list = { on.checkpoint{ folder:file "checkpoints/last.safetensors" }, on.csv(folder:file "history.csv"),
+    on.nan_guard{} }
+  if s.ema and s.ema > 0 then table.insert(list, 1, on.ema{ decay = s.ema }) end
   if s.schedule then list[#list + 1] = on.schedule(s.schedule) end
   if not s.schedule and o.reduce_patience > 0 then
     list[#list + 1] = on.reduce_lr{ patience = o.reduce_patience, factor = o.reduce_factor, era = era }
@@ -107,10 +112,11 @@ local function callbacks_of(o, s, folder)
 end
 
 local function compiled(learner, o, s)
-  local category = s.loss or "categorical_crossentropy"
+  local loss = "categorical_crossentropy"
   return learner:compile{ device = o.device, optimizer = s.optimizer, batchnorm = o.era == "2017" and "batch" or nil,
-    loss = { ctg_out_1 = category, ctg_out_2 = category, bin_out = "categorical_crossentropy" },
-    weight = { ctg_out_1 = 1, ctg_out_2 = 1, bin_out = s.pair_weight } }
+    loss = { ctg_out_1 = loss, ctg_out_2 = loss, bin_out = loss },
+    weight = { ctg_out_1 = 1, ctg_out_2 = 1, bin_out = s.pair_weight },
+    label_smoothing = { ctg_out_1 = s.label_smoothing or 0, ctg_out_2 = s.label_smoothing or 0 } }
 end
 
 --- Trains what is trainable of a model of pairs in the folder run.path/s.name, or puts back what was trained there.
@@ -124,6 +130,10 @@ end
 --   pair_weight    of bin_out's loss; the categories' weigh 1 each
 --   patience       epochs without gain of val_loss before it stops                                (never early)
 --   schedule       learning rate by epoch; without one it is cut on a plateau
+--   ema            decay of the averaged weights that are validated and kept                     (0: none)
+--   label_smoothing of the categories' losses                                                   (0)
+--   mixup          alpha of manifold mixup, where the trunk's frozen part is computed once       (0: none)
+--   prepare        function(run, model) before training: layers' own learning rates
 --   folder         its run folder, where it is not run.path/s.name
 -- The result is the epoch of the least val_loss; in era 2017 the last one. Returns the stage's record, nil after Ctrl-C.
 function pair_stage.train(model, sets, o, run, s)
@@ -134,6 +144,7 @@ function pair_stage.train(model, sets, o, run, s)
   local started = lurcher.time()
   local learner, train, valid = pair_data.open(model, sets, o, s)
   local learning <close> = compiled(learner, o, s)
+  if s.prepare then s.prepare(learning, learner) end
   local options = callbacks_of(o, s, folder)
   options.epochs, options.valid = s.epochs, valid
   options.resume = folder:existing "checkpoints/last.safetensors"
@@ -144,9 +155,9 @@ function pair_stage.train(model, sets, o, run, s)
   local record = { name = s.name, number = #pair_stage.list(run.path) + 1, epochs = #history, validation = results,
     seconds = lurcher.time() - started, history = lurcher.json.array(history) }
   save_models(model, folder, run.about, o.device)
-  save_models(model, whole, run.about, o.device)
+  if is_within(folder, whole) then save_models(model, whole, run.about, o.device) end
   folder:write("stage.json", lurcher.json.encode(record, true) .. "\n")
-  join_histories(whole)
+  if is_within(folder, whole) then join_histories(whole) end
   print(("stage '%s': %d epochs in %s; validation: loss %.4f, ctg_out_1_acc %.4f"):format(s.name, #history,
     logs_of.duration(record.seconds), results.loss, results.ctg_out_1_acc))
   return record

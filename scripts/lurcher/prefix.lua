@@ -164,12 +164,13 @@ local function field_of(list)
 end
 
 --- What fit gets for a batch that a sampler drew: a list of pictures, or a table with the list `image` and more fields.
-function loaded:batch(drawn, options)
+function loaded:batch(drawn, options, epoch, step)
   local picks = drawn.image or drawn
   local batch = { features = self.features:select(picks), class = self.class:select(picks) }
   for name, list in pairs(drawn) do
     if type(name) == "string" and name ~= "image" then batch[name] = field_of(list) end
   end
+  if options.change then options.change(batch, epoch, step) end
   if options.output then batch[options.output] = batch.class end
   for name, value in pairs(options.targets and options.targets(batch) or {}) do batch[name] = value end
   return batch
@@ -177,8 +178,8 @@ end
 
 --- A loader for fit over what was computed: the batches that data.loader gives for the same sampler, or for the same
 -- batch, shuffle and seed, with `features` in place of the pictures. Options: sampler, targets (both as in
--- data.loader), output (name of the model output whose targets are the classes), batch (64), shuffle (true), seed (the
--- one in force).
+-- data.loader), change (function(batch, epoch, step) that alters a batch before its targets are made, step from 1),
+-- output (name of the model output whose targets are the classes), batch (64), shuffle (true), seed (the one in force).
 function loaded:loader(options)
   local next_epoch, seed = 0, options.seed or lurcher.seed()
   local sampler = options.sampler or samplers[options.shuffle == false and "sequential" or "shuffled"]{ self.size,
@@ -190,10 +191,12 @@ function loaded:loader(options)
     n = n or next_epoch
     next_epoch = n + 1
     local draw = sampler(n, data.random(seed, n))
-    for _ = 1, skip or 0 do draw() end
+    local step = skip or 0
+    for _ = 1, step do draw() end
     return function()
       local drawn = draw()
-      return drawn and self:batch(drawn, options)
+      step = step + 1
+      return drawn and self:batch(drawn, options, n, step)
     end
   end
 

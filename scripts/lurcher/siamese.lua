@@ -70,15 +70,25 @@ function siamese.tune_from(model, from)
   for i, layer in ipairs(siamese.trunk(model).layers) do layer.trainable = i > from end
 end
 
---- Targets of a batch of pairs, for loaders.
+--- Whether the rows of two class tensors agree: ids from 0 (index 0 different, 1 same) of ids; for mixed classes
+-- (b x classes, rows that sum to 1) the probability that draws from both agree, as b x 2.
+local function agreement(left, right)
+  if #left.shape == 1 then return left:eq(right):cast "i32" end
+  local count = left.shape[1]
+  local same = (left * right):sum(2):view(1, count)
+  return lurcher.concat{ 1 - same, same }:transpose()
+end
+
+--- Targets of a batch of pairs, for loaders. Where pictures were mixed (batch.target, n x classes) so are they.
 function siamese.targets(batch)
   local left, right
   if batch.img_1 then
-    left, right = batch.img_1_class, batch.img_2_class
+    left, right = batch.img_1_target or batch.img_1_class, batch.img_2_target or batch.img_2_class
   else
-    left, right = batch.class:select(batch.left), batch.class:select(batch.right)
+    local told = batch.target or batch.class
+    left, right = told:select(batch.left), told:select(batch.right)
   end
-  return { ctg_out_1 = left, ctg_out_2 = right, bin_out = left:eq(right):cast "i32" }
+  return { ctg_out_1 = left, ctg_out_2 = right, bin_out = agreement(left, right) }
 end
 
 --- A sampler of pairs for towers: the pictures on the left as img_1, those on the right as img_2.

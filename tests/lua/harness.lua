@@ -7,6 +7,7 @@
 --   folder(name)              a new empty folder for the test file, removed at the end
 --   shared(path)              a file of the shared folder, or nil
 --   run(command)              output (both streams) and exit code of a shell command
+--   commands(folder)          succeeds, complains and read, for the program's commands run in a folder (see below)
 --   program, root             absolute paths of the program and of the source tree
 --
 -- With LURCHER_GC=eager the collector runs at every step: what is collected too early shows.
@@ -139,6 +140,38 @@ function harness.finish()
   if harness.failed > 0 then io.write(("# %d of %d failed\n"):format(harness.failed, harness.count)) end
   io.flush()
   os.exit(harness.failed == 0 and harness.count > 0, true)
+end
+
+--- For tests of recipes, run as a user starts them, in `folder`:
+--   succeeds(format, ...)                 runs `lurcher <words>`, which must end with 0; returns its output
+--   complains(code, texts, format, ...)   must end with the code and say every text, without a stack traceback
+--   read(path)                            a file of the folder, whole
+function harness.commands(folder)
+  local function sh(format, ...)
+    return harness.run(("cd '%s' && '%s' %s"):format(folder, harness.program, format:format(...)))
+  end
+
+  local function succeeds(...)
+    local output, code = sh(...)
+    assert(code == 0, output)
+    return output
+  end
+
+  local function complains(code, texts, ...)
+    local output, actual = sh(...)
+    assert(actual == code, ("exit code %d expected, got %d: %s"):format(code, actual, output))
+    for _, text in ipairs(texts) do assert(output:find(text, 1, true), ("'%s' expected in: %s"):format(text, output)) end
+    assert(not output:find("stack traceback", 1, true), output)
+  end
+
+  local function read(path)
+    local file = assert(io.open(path:sub(1, 1) == "/" and path or folder .. "/" .. path, "rb"))
+    local text = file:read "a"
+    file:close()
+    return text
+  end
+
+  return succeeds, complains, read
 end
 
 return harness

@@ -1,0 +1,189 @@
+--- The recipes of the multi-loss model end to end, as a user starts them, on small drawn pictures: the founding chain
+-- froze_fine_tune, trick_tune, retrain, baidu_dog_test, and modern_tune.
+local harness = require "harness"
+local lfs = require "lfs"
+local lurcher = require "lurcher"
+local pair_stage = require "lurcher.pair_stage"
+local test, near = harness.test, harness.near
+
+local work = harness.folder "pair_recipes"
+local succeeds, complains, read = harness.commands(work)
+
+local model = "--size 48 --width 0.125 --middle 1 --batch 16"
+local small = "--data pictures " .. model .. " --frozen-augment none --frozen-epochs 2 --epochs 2 --lr 0.01 --tune-from 20"
+
+local function equal_weights(a, b)
+  local first, second = assert(lurcher.load_tensors(work .. "/" .. a)), assert(lurcher.load_tensors(work .. "/" .. b))
+  for name, tensor in pairs(first) do
+    if (tensor - second[name]):abs():max() ~= 0 then return false, name end
+  end
+  return true
+end
+
+test("froze_fine_tune: two stages, each with its record, and the newest model in the run's folder", function()
+  succeeds("%s/examples/draw_pictures.lua --train 12 --valid 6 --test 4 --size 48 --out pictures", harness.root)
+  local output = succeeds("froze_fine_tune %s --out run", small)
+  assert(output:find("72 training and 36 validation pictures of 6 classes", 1, true), output)
+  assert(output:find("computed 'avg_pool' once", 1, true) and output:find("computed 'add_1' once", 1, true), output)
+  local stages = pair_stage.list(work .. "/run")
+  assert(#stages == 2 and stages[1].name == "frozen" and stages[2].name == "tuned" and stages[2].number == 2)
+  assert(stages[2].epochs == 2 and stages[2].validation.ctg_out_1_acc >= 0)
+  assert(equal_weights("run/model.safetensors", "run/tuned/model.safetensors"))
+  assert(not equal_weights("run/model.safetensors", "run/frozen/model.safetensors"))
+  local history = read "run/history.csv"
+  assert(select(2, history:gsub("\n", "")) == 5 and history:find("stage", 1, true), history)
+end)
+
+test("froze_fine_tune: the trunk's layers below --tune-from stay as they were, those above learn", function()
+  local before = assert(lurcher.load_tensors(work .. "/run/frozen/pairs.safetensors"))
+  local after = assert(lurcher.load_tensors(work .. "/run/tuned/pairs.safetensors"))
+  local trunk <close> = require "lurcher.models.xception" { size = 48, width = 0.125, middle = 1, top = false }
+  local changed = { [true] = 0, [false] = 0 }
+  for i, layer in ipairs(trunk.layers) do
+    for name in pairs(layer:weights()) do
+      local key = layer.name .. "/" .. name
+      local same = (before[key] - after[key]):abs():max() == 0
+      if not same then changed[i > 20] = changed[i > 20] + 1 end
+    end
+  end
+  assert(changed[false] == 0 and changed[true] > 20, changed[true])
+end)
+
+test("froze_fine_tune: stopped by Ctrl-C in either stage it goes on to the same bits", function()
+  local options = ("froze_fine_tune %s --frozen-augment light --frozen-epochs 3 --epochs 4"):format(small)
+  local started = lurcher.time()
+  succeeds("%s --out whole", options)
+  local seconds = lurcher.time() - started
+  for i, share in ipairs{ 0.35, 0.8 } do
+    local out = "stopped" .. i
+    local output, code = harness.run(("cd '%s' && timeout --preserve-status -s INT %.2f '%s' %s --out %s"):format(work,
+      seconds * share, harness.program, options, out))
+    assert(code == 130 or code == 0, output)
+    if code == 130 then succeeds("froze_fine_tune --resume %s", out) end
+    assert(equal_weights("whole/pairs.safetensors", out .. "/pairs.safetensors"))
+  end
+end)
+
+test("froze_fine_tune: the swapped and the random pairs of a batch are those of two towers", function()
+  local siamese = require "lurcher.siamese"
+  local set = assert(lurcher.data.folder{ work .. "/pictures/train" })
+  local one, two = assert(lurcher.nn.load(work .. "/run/pairs.safetensors")), nil
+  lurcher.seed(1)
+  local trunk = require "lurcher.models.xception" { size = 48, width = 0.125, middle = 1, top = false, pooling = "avg",
+    input = "image" }
+  two = siamese.model(trunk, { classes = 6, towers = true })
+  assert(two:load(work .. "/run/pairs.safetensors"))
+  assert(two.inputs[1] == "img_1" and two.inputs[2] == "img_2")
+  local function results(whole, towers)
+    local loss = "categorical_crossentropy"
+    local run = whole:compile{ device = "cpu", loss = { ctg_out_1 = loss, ctg_out_2 = loss, bin_out = loss } }
+    local list = {}
+    for batch in lurcher.data.loader{ set, size = 48, workers = 1, targets = siamese.targets,
+      images = towers and { "img_1", "img_2" } or nil,
+      sampler = siamese.sampler(set, { pairs = "swap", batch = 8, seed = 3, steps = 4, towers = towers }) }:epoch(0) do
+      local values = run:evaluate(batch)
+      for _, name in ipairs{ "loss", "ctg_out_1_loss", "ctg_out_2_loss", "bin_out_loss", "bin_out_acc" } do
+        list[#list + 1] = values[name]
+      end
+    end
+    return list
+  end
+  local gathered, towered = results(one, false), results(two, true)
+  assert(#gathered == 20)
+  for i, value in ipairs(gathered) do near(towered[i], value, 1e-5) end
+  assert(siamese.split(two) == nil)
+end)
+
+test("siamese.sampler: all pairs of a batch of classes, as many of one class as not; targets say which", function()
+  local siamese = require "lurcher.siamese"
+  local set = assert(lurcher.data.folder{ work .. "/pictures/train" })
+  for drawn in siamese.sampler(set, { pairs = "all", batch = 16, seed = 1 })(0) do
+    assert(#drawn.image == 16 and #drawn.left == 96)
+    local same = 0
+    for i, row in ipairs(drawn.left) do
+      assert(row ~= drawn.right[i])
+      if set:class(drawn.image[row]) == set:class(drawn.image[drawn.right[i]]) then same = same + 1 end
+    end
+    assert(same == 48, same)
+  end
+  local ids = lurcher.tensor{ 0, 1, 1, dtype = "i32" }
+  local left, right = lurcher.tensor{ 0, 1, dtype = "i32" }, lurcher.tensor{ 1, 2, dtype = "i32" }
+  near(siamese.targets{ class = ids, left = left, right = right }.bin_out, { 0, 1 })
+  local mixed = lurcher.tensor{ { 1, 0 }, { 0.3, 0.7 }, { 0, 1 } }
+  near(siamese.targets{ class = ids, target = mixed, left = left, right = right }.bin_out, { { 0.7, 0.3 }, { 0.3, 0.7 } })
+end)
+
+test("trick_tune continues a run, and can be resumed; its model is the run's newest", function()
+  local output = succeeds "trick_tune --run run --batch 16 --epochs 3 --tune-from 20"
+  assert(output:find("epoch 3/3", 1, true) and output:find("lr 1e-05", 1, true), output)
+  assert(equal_weights("run/model.safetensors", "run/trick_tune/model.safetensors"))
+  assert(#pair_stage.list(work .. "/run") == 3)
+  complains(1, { "holds a run already", "--resume" }, "trick_tune --run run")
+  assert(succeeds("trick_tune --resume run/trick_tune"):find("is done already", 1, true))
+  complains(2, { "option --run RUN is missing" }, "trick_tune")
+  complains(2, { "is no run folder" }, "trick_tune --run pictures")
+end)
+
+test("retrain: sure predictions become training pictures", function()
+  complains(1, { "of 24 pictures of 'pictures/test' have a probability of at least 1", "lower --confidence" },
+    "retrain --run run --test pictures/test --confidence 1 --out none")
+  local output = succeeds "retrain --run run --test pictures/test --confidence 0 --batch 8 --epochs 1 --tune-from 20"
+  assert(output:find("24 of 24 pictures", 1, true) and output:find("stage 'retrain'", 1, true), output)
+  assert(select(2, read "run/retrain/pseudo_labels.txt":gsub("\n", "")) == 24)
+  output = succeeds("retrain --run run --test pictures/test --confidence 0 --batch 8 --epochs 1 --pictures both "
+    .. "--augment none --tune-from 20 --out both")
+  assert(output:find("for 96 pictures", 1, true), output)
+end)
+
+test("baidu_dog_test: predictions and probabilities, of views and of several models averaged", function()
+  local output = succeeds "baidu_dog_test --run run --data pictures/test"
+  assert(output:find "top%-1 %d%.%d+" and output:find("confusion (rows: truth", 1, true), output)
+  local _, lines = read "predict.txt":gsub("%l+_%l+\t%d%d%d\n", "")
+  assert(lines == 24)
+  local function rows(path)
+    local list = {}
+    for line in read(path):gmatch "[^\n]+" do
+      local row = {}
+      for cell in line:gmatch ",([^,]+)" do row[#row + 1] = tonumber(cell) or cell end
+      list[#list + 1] = row
+    end
+    return list
+  end
+  succeeds "baidu_dog_test --run run --stage frozen --data pictures/test --out frozen.txt"
+  succeeds "baidu_dog_test --run run/frozen run/retrain --data pictures/test --out both.txt"
+  succeeds "baidu_dog_test --run run --data pictures/test --tta 6 --out views.txt"
+  local newest, frozen, both, views = rows "predict.csv", rows "frozen.csv", rows "both.csv", rows "views.csv"
+  assert(#newest == 25 and newest[1][1] == "button_broad" and #newest[2] == 6)
+  local moved = 0
+  for i = 2, 25 do
+    for j = 1, 6 do
+      near(both[i][j], (newest[i][j] + frozen[i][j]) / 2, 1e-5)
+      moved = math.max(moved, math.abs(views[i][j] - newest[i][j]))
+    end
+  end
+  assert(moved > 1e-6, "six views say the same as one")
+  assert(lurcher.json.decode(read "views.json").tta == 6)
+  output = succeeds "baidu_dog_test --run run --data pictures/test/drop_broad --era 2017 --out flat.txt"
+  assert(not output:find("top-1", 1, true) and read "flat.txt":find "^%l+_%l+\t1\n")
+  complains(1, { "name a run folder with --run" }, "baidu_dog_test --data pictures/test")
+end)
+
+test("froze_fine_tune --era 2017: batch norms of the frozen trunk on batches, nothing computed once", function()
+  local output = succeeds("froze_fine_tune %s --era 2017 --frozen-epochs 1 --epochs 1 --out then", small)
+  assert(not output:find("once", 1, true), output)
+  succeeds "trick_tune --run then --batch 16 --epochs 1 --tune-from 20 --era 2017"
+  assert(equal_weights("then/model.safetensors", "then/trick_tune/model.safetensors"))
+end)
+
+test("modern_tune: heads, then the last layers, with everything switched on; resumes to the same bits", function()
+  local options = "modern_tune --data pictures " .. model .. " --head-epochs 1 --epochs 3 --tune-from 20 --augment none"
+  local started = lurcher.time()
+  succeeds("%s --out modern", options)
+  local seconds = lurcher.time() - started
+  assert(lfs.attributes(work .. "/modern/heads/stage.json") and lfs.attributes(work .. "/modern/model.safetensors"))
+  local output, code = harness.run(("cd '%s' && timeout --preserve-status -s INT %.2f '%s' %s --out again"):format(work,
+    seconds * 0.7, harness.program, options))
+  assert(code == 130 or code == 0, output)
+  if code == 130 then succeeds "modern_tune --resume again" end
+  assert(equal_weights("modern/pairs.safetensors", "again/pairs.safetensors"))
+end)
