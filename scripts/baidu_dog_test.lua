@@ -1,16 +1,17 @@
 --- baidu_dog_test.lua - predicts pictures with the category head of one or several trained models, and scores them
--- It writes predict.txt, a line `class TAB picture name` a picture (the competition's submission), and the probabilities
--- as CSV. Each picture may be seen in several views (--tta); several models' probabilities are averaged.
+-- It writes predict.txt, a line `class TAB picture name` a picture (the competition's submission), and the
+-- probabilities as CSV. Each picture may be seen in several views (--tta); several models' probabilities are averaged.
 
 local lurcher = require "lurcher"
 local options, prediction = require "lurcher.options", require "lurcher.prediction"
 
 local spec = {
   name = "baidu_dog_test",
-  summary = "Predicts the pictures of a folder with the newest model of a run, or of several runs together; with a folder\n"
-    .. "a class in it, also scores the predictions.",
+  summary = "Predicts the pictures of a folder with the newest model of a run, or of several runs together; with a\n"
+    .. "folder a class in it, also scores the predictions.",
   { "run", "path", value = "RUN", help = "run folder, or a model.safetensors" },
-  { "stage", "string", value = "NAME", help = "take this stage's model of each run (frozen, tuned, ...), not the newest" },
+  { "stage", "string", value = "NAME",
+    help = "take this stage's model of each run (frozen, tuned, ...), not the newest" },
   { "data", "path", required = true, value = "DIR", help = "folder of pictures, or of a folder a class" },
   { "out", "path", default = "predict.txt", value = "FILE", help = "where the predictions go" },
   { "probabilities", "path", value = "FILE", help = "where the probabilities go (default: --out with .csv)" },

@@ -1,7 +1,7 @@
 --- froze_fine_tune.lua - the founding recipe: categories and pairs on one Xception, in two stages
--- Pictures are DIR/train/CLASS/*.jpg and DIR/valid/CLASS/*.jpg. A batch is a batch of pairs: each picture has its class
--- to tell, and the pair whether both are of one class. One step in four pairs the pictures of one batch among themselves,
--- so that most of its pairs are of one class (samplers.batch_swap).
+-- Pictures are DIR/train/CLASS/*.jpg and DIR/valid/CLASS/*.jpg. A batch is a batch of pairs: each picture has its
+-- class to tell, and the pair whether both are of one class. One step in four pairs the pictures of one batch among
+-- themselves, so that most of its pairs are of one class (samplers.batch_swap).
 --   frozen   the trunk stays as it is, the heads learn their categories (Nadam; weights of the losses 1, 1, 0)
 --   tuned    layers[105:] and the heads learn, pairs count too (SGD, momentum 0.9; weights 1, 1, 0.5)
 -- Defaults are the founding values (keras.md section 10). Then: lurcher trick_tune --run RUN, lurcher baidu_dog_test.
@@ -15,14 +15,16 @@ local optim = lurcher.optim
 
 local spec = options.join({
   name = "froze_fine_tune",
-  summary = "Trains the multi-loss model of pairs on DIR/train/CLASS/, validated on DIR/valid/CLASS/: first its heads on a\n"
-    .. "frozen trunk, then the trunk's last layers too.",
+  summary = "Trains the multi-loss model of pairs on DIR/train/CLASS/, validated on DIR/valid/CLASS/: first its heads\n"
+    .. "on a frozen trunk, then the trunk's last layers too.",
 }, pair_data.options, pretrained.options, {
   { "dropout", "number", default = 0.5, min = 0, max = 0.99, help = "share of features dropped before the softmaxes" },
   { "towers", "flag", help = "two towers, as in the founding code: the same results, more work" },
   { "pairs", "choice", default = "swap", choices = siamese.pairings,
-    help = "how pairs are drawn: swap within every fourth batch, random, balanced (half of one class), all of a batch" },
-  { "frozen-augment", "choice", default = "light", choices = augmentations.names, help = "of stage one; see single_model" },
+    help = "how pairs are drawn: swap within every fourth batch, random, balanced (half of one class), or all of a "
+      .. "batch of batch / 4 classes x 4 pictures" },
+  { "frozen-augment", "choice", default = "light", choices = augmentations.names,
+    help = "of stage one; " .. augmentations.help },
   { "frozen-views", "integer", default = 0, min = 0, max = 1000,
     help = "stage one draws from this many augmented views of a picture, computed once; 0: a new view each time" },
   { "frozen-epochs", "integer", default = 30, min = 1, help = "of stage one at most" },
@@ -72,13 +74,8 @@ local function main(o)
   done = done and pair_stage.train(model, sets, o, run, { name = "tuned", augment = o.augment, views = o.views,
     epochs = o.epochs, pair_weight = o.pair_weight, optimizer = optim.sgd{ lr = o.lr, momentum = o.momentum } })
 
-  if not done then
-    print("continue with: lurcher froze_fine_tune --resume " .. folder.path)
-    return 130
-  end
-  print("model: " .. folder:file "model.safetensors")
-  print(("next: lurcher trick_tune --run %s; lurcher baidu_dog_test --run %s --data DIR"):format(folder.path,
-    folder.path))
+  if done then print("next: lurcher trick_tune --run " .. folder.path) end
+  return pair_stage.close(spec, folder, done)
 end
 
 options.main(spec, arg, main)

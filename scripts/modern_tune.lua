@@ -3,8 +3,8 @@
 --   heads   on the frozen trunk: AdamW (Loshchilov and Hutter, 2019)
 --   tuned   layers[105:] and the heads: SGD whose rate rises over the first steps, then follows half a cosine (2017);
 --           deeper blocks learn slower (layer-wise rates, as in ELECTRA and BEiT); weight decay on kernels alone;
---           smoothed labels (Szegedy et al., 2016); averaged weights (Polyak; Tarvainen and Valpola, 2017); mixup at the
---           frozen part's output (Verma et al., 2019); every pair of a batch of P classes x K pictures beside the
+--           smoothed labels (Szegedy et al., 2016); averaged weights (Polyak; Tarvainen and Valpola, 2017); mixup at
+--           the frozen part's output (Verma et al., 2019); every pair of a batch of P classes x K pictures beside the
 --           categories, in place of the swapped batches
 -- Where a picture has a few fixed views, the frozen part runs once for each of them.
 
@@ -17,8 +17,8 @@ local optim = lurcher.optim
 
 local spec = options.join({
   name = "modern_tune",
-  summary = "Trains the multi-loss model of pairs on DIR/train/CLASS/ as one would today: heads on a frozen trunk, then the\n"
-    .. "trunk's last layers too.",
+  summary = "Trains the multi-loss model of pairs on DIR/train/CLASS/ as one would today: heads on a frozen trunk,\n"
+    .. "then the trunk's last layers too.",
 }, pair_data.options, pretrained.options, {
   { "dropout", "number", default = 0.5, min = 0, max = 0.99, help = "share of features dropped before the softmaxes" },
   { "pairs", "choice", default = "all", choices = siamese.pairings,
@@ -26,18 +26,20 @@ local spec = options.join({
   { "pair-weight", "number", default = 0.5, min = 0, help = "of the loss of pairs" },
   { "label-smoothing", "number", default = 0.1, min = 0, max = 0.99, help = "of the categories' losses" },
   { "mixup", "number", default = 0.2, min = 0, max = 1, help = "alpha of mixup at the frozen part's output; 0: none" },
-  { "augment", "choice", default = "modern", choices = augmentations.names, help = "random changes of training pictures" },
+  { "augment", "choice", default = "modern", choices = augmentations.names, help = augmentations.help },
   { "views", "integer", default = 4, min = 0, max = 1000,
     help = "draw from this many augmented views of a picture, computed once; 0: a new view each time" },
   { "head-epochs", "integer", default = 10, min = 1, help = "of the heads' stage" },
   { "head-lr", "number", default = 0.003, min = 0, help = "of the heads' stage, AdamW" },
-  { "tune-from", "integer", default = 105, min = 0, help = "first layer of the trunk to learn in the second stage, from 0" },
+  { "tune-from", "integer", default = 105, min = 0, help = "first layer of the trunk to learn, from 0" },
   { "epochs", "integer", default = 12, min = 1, help = "of the second stage" },
   { "warmup", "integer", default = 1, min = 0, help = "epochs over which the learning rate rises" },
   { "lr", "number", default = 5e-3, min = 0, help = "largest learning rate of the second stage, SGD" },
   { "momentum", "number", default = 0.9, min = 0, max = 1, help = "of SGD" },
-  { "weight-decay", "number", default = 1e-4, min = 0, help = "pull of kernels towards zero; biases and batch norms have none" },
-  { "layer-decay", "number", default = 0.7, min = 0.01, max = 1, help = "learning rate of each block over that of the next" },
+  { "weight-decay", "number", default = 1e-4, min = 0,
+    help = "pull of kernels towards zero; biases and batch norms have none" },
+  { "layer-decay", "number", default = 0.7, min = 0.01, max = 1,
+    help = "learning rate of each block over that of the next" },
   { "ema", "number", default = 0.99, min = 0, max = 0.9999, help = "decay of the averaged weights; 0: none" },
   { "out", "path", value = "RUN", help = "run folder to make (default: runs/modern_tune-NNN)" },
   { "resume", "path", value = "RUN", help = "go on with this run, with its settings" },
@@ -91,12 +93,7 @@ local function main(o)
     optimizer = optim.sgd{ lr = o.lr, momentum = o.momentum, weight_decay = o.weight_decay },
     prepare = function(learning, learner) scale_layers(learning, learner, o.layer_decay) end }
 
-  if not done then
-    print("continue with: lurcher modern_tune --resume " .. folder.path)
-    return 130
-  end
-  print("model: " .. folder:file "model.safetensors")
-  print(("next: lurcher baidu_dog_test --run %s --data DIR --tta 2"):format(folder.path))
+  return pair_stage.close(spec, folder, done)
 end
 
 options.main(spec, arg, main)

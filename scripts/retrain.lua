@@ -5,8 +5,7 @@
 -- in every era.
 
 local lurcher = require "lurcher"
-local augmentations = require "lurcher.augmentations"
-local options, run_folder = require "lurcher.options", require "lurcher.run_folder"
+local options = require "lurcher.options"
 local pair_data, pair_stage = require "lurcher.pair_data", require "lurcher.pair_stage"
 local prediction, siamese = require "lurcher.prediction", require "lurcher.siamese"
 local data = lurcher.data
@@ -20,20 +19,9 @@ local spec = options.join({
   { "pictures", "choice", default = "pseudo", choices = { "pseudo", "both" },
     help = "train on the newly labelled pictures alone, or on them and DIR/train" },
 }, pair_data.options, {
-  { "pairs", "choice", default = "swap", choices = siamese.pairings, help = "how pairs are drawn; see froze_fine_tune" },
-  { "tune-from", "integer", default = 105, min = 0, help = "first layer of the trunk to learn, from 0" },
-  { "augment", "choice", default = "light", choices = augmentations.names, help = "random changes of training pictures" },
-  { "views", "integer", default = 0, min = 0, max = 1000,
-    help = "draw from this many augmented views of a picture, computed once; 0: a new view each time" },
-  { "epochs", "integer", default = 30, min = 1, help = "passes over the training pictures" },
-  { "lr", "number", default = 1e-4, min = 0, help = "of SGD" },
-  { "momentum", "number", default = 0.9, min = 0, max = 1, help = "of SGD" },
-  { "pair-weight", "number", default = 1, min = 0, help = "of the loss of pairs" },
   { "reduce-patience", "integer", default = 3, min = 0, help = "epochs without gain before lr is cut; 0: never" },
   { "reduce-factor", "number", default = 0.1, min = 0.001, max = 0.999, help = "what lr is then multiplied by" },
-  { "out", "path", value = "DIR", help = "folder of this stage (default: RUN/retrain)" },
-  { "resume", "path", value = "DIR", help = "go on with the stage in this folder, with its settings" },
-})
+}, pair_stage.options{ augment = "light", epochs = 30, pair_weight = 1, lr = 1e-4 })
 for _, option in ipairs(spec) do -- the founding batch of this stage
   if option[1] == "batch" then option.default = 40 end
 end
@@ -69,26 +57,13 @@ local function labelled(folder, classes, train)
 end
 
 local function main(o)
-  lurcher.seed(o.seed)
-  local model, about = pair_stage.open_model(o.run)
-  local folder = o.resume and assert(run_folder.open(o.resume, spec.name)) or run_folder.create(spec, o)
-  about.recipe, about.settings, o.size = spec.name, folder.settings, math.tointeger(about.size[1])
-  print("run folder: " .. folder.path)
-  local sets = pair_data.sets(o, about.classes)
+  local model, about, folder, sets = pair_stage.open(spec, o)
   if not folder:existing "pseudo_labels.txt" then label(model, about, o, folder) end
   sets.train = labelled(folder, about.classes, o.pictures == "both" and sets.train or nil)
-  siamese.tune_from(model, o.tune_from)
-
   local done = pair_stage.train(model, sets, o, { path = o.run, about = about }, { name = spec.name,
     folder = folder.path, augment = o.augment, views = o.views, leaky = true, epochs = o.epochs,
     pair_weight = o.pair_weight, optimizer = lurcher.optim.sgd{ lr = o.lr, momentum = o.momentum } })
-
-  if not done then
-    print("continue with: lurcher retrain --resume " .. folder.path)
-    return 130
-  end
-  print("model: " .. folder:file "model.safetensors")
-  print(("next: lurcher baidu_dog_test --run %s --data DIR"):format(o.run))
+  return pair_stage.close(spec, folder, done, o.run)
 end
 
 options.main(spec, arg, main)

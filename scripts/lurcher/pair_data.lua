@@ -38,8 +38,8 @@ end
 --- How pairs are drawn for training and for validation. Validation pairs every picture once with a partner, half of
 -- them of its class, the same in every epoch; in 2017 random batches.
 local function samplers_of(sets, o)
-  local train = siamese.sampler(sets.train, { pairs = o.pairs or "swap", batch = o.batch, seed = o.seed, steps = o.steps,
-    towers = o.towers })
+  local train = siamese.sampler(sets.train, { pairs = o.pairs or "swap", batch = o.batch, seed = o.seed,
+    steps = o.steps, towers = o.towers })
   local valid = siamese.sampler(sets.valid, { pairs = o.era == "2017" and "random" or "balanced", batch = o.batch,
     seed = o.seed, towers = o.towers })
   return train, valid

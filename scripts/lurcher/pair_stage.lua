@@ -1,5 +1,5 @@
---- lurcher.pair_stage: one stage of the recipes that train the multi-loss model in several: a folder of its own, trained
--- once, resumed where it was stopped, and left with a model that the next stage and the tests start from.
+--- lurcher.pair_stage: one stage of the recipes that train the multi-loss model in several: a folder of its own,
+-- trained once, resumed where it was stopped, and left with a model that the next stage and the tests start from.
 -- A stage's folder holds history.csv, checkpoints/{last,best}.safetensors and, once it is done, model.safetensors (the
 -- classifier), pairs.safetensors (the whole model of pairs) and stage.json (epochs, seconds, validation). The run's
 -- folder gets the newest stage's two models, and a history.csv of all its stages, unless the stage lies elsewhere.
@@ -7,6 +7,7 @@
 
 local lfs = require "lfs"
 local lurcher = require "lurcher"
+local augmentations = require "lurcher.augmentations"
 local fit, on = require "lurcher.fit", require "lurcher.callbacks"
 local logs_of, run_folder = require "lurcher.logs", require "lurcher.run_folder"
 local pair_data, siamese = require "lurcher.pair_data", require "lurcher.siamese"
@@ -120,9 +121,9 @@ local function compiled(learner, o, s)
 end
 
 --- Trains what is trainable of a model of pairs in the folder run.path/s.name, or puts back what was trained there.
--- sets: of pair_data.sets. o: the recipe's options (those of pair_data.options, and reduce_patience, reduce_factor where
--- there is no schedule). run: { path, about }, about being saved with the models: recipe, classes, size, preprocess,
--- settings. s, the stage:
+-- sets: of pair_data.sets. o: the recipe's options (those of pair_data.options, and reduce_patience, reduce_factor
+-- where there is no schedule). run: { path, about }, about being saved with the models: recipe, classes, size,
+-- preprocess, settings. s, the stage:
 --   name           its folder
 --   augment, views see pair_data.open
 --   epochs         at most
@@ -135,7 +136,8 @@ end
 --   mixup          alpha of manifold mixup, where the trunk's frozen part is computed once       (0: none)
 --   prepare        function(run, model) before training: layers' own learning rates
 --   folder         its run folder, where it is not run.path/s.name
--- The result is the epoch of the least val_loss; in era 2017 the last one. Returns the stage's record, nil after Ctrl-C.
+-- The result is the epoch of the least val_loss; in era 2017 the last one. Returns the stage's record; nil after
+-- Ctrl-C.
 function pair_stage.train(model, sets, o, run, s)
   local whole = setmetatable({ path = run.path }, run_folder)
   local folder = setmetatable({ path = s.folder or run.path .. "/" .. s.name }, run_folder)
@@ -161,6 +163,47 @@ function pair_stage.train(model, sets, o, run, s)
   print(("stage '%s': %d epochs in %s; validation: loss %.4f, ctg_out_1_acc %.4f"):format(s.name, #history,
     logs_of.duration(record.seconds), results.loss, results.ctg_out_1_acc))
   return record
+end
+
+--- Command-line options of a recipe that is one more stage of a run, for options.join. given: the defaults of augment,
+-- epochs, lr and pair_weight, and the help of lr.
+function pair_stage.options(given)
+  return {
+    { "pairs", "choice", default = "swap", choices = siamese.pairings,
+      help = "how pairs are drawn; see froze_fine_tune" },
+    { "tune-from", "integer", default = 105, min = 0, help = "first layer of the trunk to learn, from 0" },
+    { "augment", "choice", default = given.augment, choices = augmentations.names, help = augmentations.help },
+    { "views", "integer", default = 0, min = 0, max = 1000,
+      help = "draw from this many augmented views of a picture, computed once; 0: a new view each time" },
+    { "epochs", "integer", default = given.epochs, min = 1, help = "passes over the training pictures" },
+    { "lr", "number", default = given.lr, min = 0, help = given.lr_help or "of SGD" },
+    { "momentum", "number", default = 0.9, min = 0, max = 1, help = "of SGD" },
+    { "pair-weight", "number", default = given.pair_weight, min = 0, help = "of the loss of pairs" },
+    { "out", "path", value = "DIR", help = "folder of this stage (default: a folder of its name in RUN)" },
+    { "resume", "path", value = "DIR", help = "go on with the stage in this folder, with its settings" },
+  }
+end
+
+--- Opens what a recipe with pair_stage.options continues: the model of o.run, ready to learn from layer o.tune_from,
+-- what is saved with it, the stage's folder, and the pictures.
+function pair_stage.open(spec, o)
+  lurcher.seed(o.seed)
+  local model, about = pair_stage.open_model(o.run)
+  local folder = o.resume and assert(run_folder.open(o.resume, spec.name)) or run_folder.create(spec, o)
+  print("run folder: " .. folder.path)
+  about.recipe, about.settings, o.size = spec.name, folder.settings, math.tointeger(about.size[1])
+  siamese.tune_from(model, o.tune_from)
+  return model, about, folder, pair_data.sets(o, about.classes)
+end
+
+--- Says how to go on after a recipe's last stage, or after Ctrl-C (done: nil); returns the exit code.
+function pair_stage.close(spec, folder, done, run_path)
+  if not done then
+    print(("continue with: lurcher %s --resume %s"):format(spec.name, folder.path))
+    return 130
+  end
+  print("model: " .. folder:file "model.safetensors")
+  print(("next: lurcher baidu_dog_test --run %s --data DIR"):format(run_path or folder.path))
 end
 
 return pair_stage

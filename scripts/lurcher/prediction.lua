@@ -68,9 +68,9 @@ local function one_view(run, set, about, o, view, tick)
   return lurcher.concat(scores), rows
 end
 
---- Class probabilities (n x classes) of every picture that can be read, the mean over `tta` views (1), and the pictures'
--- numbers in the same order. about: of open_model. Options: tta, batch, workers, device, output (name; default: the
--- model's first).
+--- Class probabilities (n x classes) of every picture that can be read, the mean over `tta` views (1), and the
+-- pictures' numbers in the same order. about: of open_model. Options: tta, batch, workers, device, output (name;
+-- default: the model's first).
 function prediction.predict(model, set, about, o)
   local run <close> = model:compile{ device = o.device }
   local count = o.tta or 1
@@ -151,7 +151,8 @@ local function print_confusion(counts, classes)
   end
 end
 
---- Prints how often and how surely a labelled set was told right. Returns { top_1, top_5 (more than 5 classes), log_loss }.
+--- Prints how often and how surely a labelled set was told right. Returns { top_1, top_5, log_loss }; top_5 only of
+-- more than 5 classes.
 function prediction.score(scores, rows, set, classes)
   local ids = { dtype = "i32" }
   for i, row in ipairs(rows) do ids[i] = set:class(row) - 1 end

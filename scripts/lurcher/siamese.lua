@@ -7,8 +7,8 @@
 --     ctg_out_1 = softmax(dense(dropout(l)))    ctg_out_2 = softmax(dense(dropout(r)))
 --     bin_out = softmax(dense((l - r)^2)): index 0 different, 1 same
 --
--- With towers the trunk is applied to two inputs, img_1 and img_2, as in the founding code: the same results on the same
--- pairs, at the cost of seeing a picture as often as it occurs.
+-- With towers the trunk is applied to two inputs, img_1 and img_2, as in the founding code: the same results on the
+-- same pairs, at the cost of seeing a picture as often as it occurs.
 -- It builds models and feeds them; how long they train on what is the recipes'.
 
 local lurcher = require "lurcher"

@@ -10,7 +10,8 @@ local work = harness.folder "pair_recipes"
 local succeeds, complains, read = harness.commands(work)
 
 local model = "--size 48 --width 0.125 --middle 1 --batch 16"
-local small = "--data pictures " .. model .. " --frozen-augment none --frozen-epochs 2 --epochs 2 --lr 0.01 --tune-from 20"
+local small = "--data pictures " .. model .. " --frozen-augment none --frozen-epochs 2 --epochs 2 --lr 0.01 "
+  .. "--tune-from 20"
 
 local function equal_weights(a, b)
   local first, second = assert(lurcher.load_tensors(work .. "/" .. a)), assert(lurcher.load_tensors(work .. "/" .. b))
@@ -110,7 +111,8 @@ test("siamese.sampler: all pairs of a batch of classes, as many of one class as 
   local left, right = lurcher.tensor{ 0, 1, dtype = "i32" }, lurcher.tensor{ 1, 2, dtype = "i32" }
   near(siamese.targets{ class = ids, left = left, right = right }.bin_out, { 0, 1 })
   local mixed = lurcher.tensor{ { 1, 0 }, { 0.3, 0.7 }, { 0, 1 } }
-  near(siamese.targets{ class = ids, target = mixed, left = left, right = right }.bin_out, { { 0.7, 0.3 }, { 0.3, 0.7 } })
+  local batch = { class = ids, target = mixed, left = left, right = right }
+  near(siamese.targets(batch).bin_out, { { 0.7, 0.3 }, { 0.3, 0.7 } })
 end)
 
 test("trick_tune continues a run, and can be resumed; its model is the run's newest", function()
