@@ -57,6 +57,25 @@ static int image_save(lua_State *L) {
   return 1;
 }
 
+static void free_bytes(void *bytes) { lur_text_free(bytes); }
+
+static int image_encode(lua_State *L) {
+  static const char *const known[] = {"format", "quality", NULL}, *const formats[] = {"jpeg", "png", NULL};
+  lur_tensor *image = lur_check_tensor(L, 1);
+  lua_settop(L, 2);
+  lur_args_options(L, 2, "image.encode", known);
+  int quality = (int)lur_args_int(L, 2, "image.encode", "quality", 90, 1, 100);
+  lur_image_format format = (lur_image_format)lur_args_choice(L, 2, "image.encode", "format", formats, LUR_IMAGE_JPEG);
+  lur_guard *guard = lur_guard_new(L, free_bytes);
+  void *bytes;
+  size_t count;
+  LUR_CALL(L, lur_image_encode(image, format, quality, &bytes, &count));
+  guard->pointer = bytes;
+  lua_pushlstring(L, bytes, count);
+  lur_guard_clear(guard);
+  return 1;
+}
+
 static int image_resize(lua_State *L) {
   lur_tensor *image = lur_check_tensor(L, 1), *resized = NULL;
   lua_Integer height = luaL_checkinteger(L, 2), width = luaL_checkinteger(L, 3);
@@ -100,8 +119,8 @@ static int image_montage(lua_State *L) {
 
 int lur_open_image(lua_State *L) {
   static const luaL_Reg functions[] = {
-      {"load", image_load}, {"decode", image_decode},   {"save", image_save}, {"resize", image_resize},
-      {"crop", image_crop}, {"montage", image_montage}, {NULL, NULL}};
+      {"load", image_load},     {"decode", image_decode}, {"save", image_save},       {"encode", image_encode},
+      {"resize", image_resize}, {"crop", image_crop},     {"montage", image_montage}, {NULL, NULL}};
   luaL_newlib(L, functions);
   return 1;
 }

@@ -23,6 +23,9 @@ lur_status lur_image_decode(lur_context *context, const void *bytes, size_t coun
 /* By extension .png, .jpg or .jpeg (quality 1..100, 0: 90). image: u8, or f32 in 0..255 (rounded), h w 3 or h w 1.
    Atomic. LUR_EARG for another extension. */
 lur_status lur_image_save(const char *path, lur_tensor *image, int quality);
+typedef enum lur_image_format { LUR_IMAGE_JPEG = 0, LUR_IMAGE_PNG } lur_image_format;
+/* The file's bytes in memory; lur_text_free frees *data. */
+lur_status lur_image_encode(lur_tensor *image, lur_image_format format, int quality, void **data, size_t *count);
 /* Bit-equal to Pillow's Image.resize: NEAREST, or BILINEAR (its antialiased triangle filter). image: u8 h w 3. */
 lur_status lur_image_resize(lur_tensor *image, int64_t height, int64_t width, lur_resize_filter filter, lur_tensor **resized);
 /* Rows top .. top+height-1 and columns left .. left+width-1; LUR_EARG outside the picture. Copies. */

@@ -7,7 +7,7 @@
 local lurcher = require "lurcher"
 local fit, on = require "lurcher.fit", require "lurcher.callbacks"
 local options, run_folder = require "lurcher.options", require "lurcher.run_folder"
-local prefix = require "lurcher.prefix"
+local prefix, report = require "lurcher.prefix", require "lurcher.report"
 local xception = require "lurcher.models.xception"
 local nn, data, optim = lurcher.nn, lurcher.data, lurcher.optim
 
@@ -40,11 +40,12 @@ local spec = {
   { "device", "string", default = "auto", help = "where to compute: auto, cpu, ref, cuda:0" },
   { "workers", "integer", default = 2, min = 1, max = 256, help = "threads that read pictures" },
   { "memory", "integer", default = 2048, min = 0, value = "MB", help = "most that the frozen part's outputs may take" },
+  { "report", "flag", default = true, help = "end with report.html in the run folder; --no-report: do not" },
   { "out", "path", value = "RUN", help = "run folder to make (default: runs/single_model-NNN)" },
   { "resume", "path", value = "RUN", help = "go on with the training of this run folder, with its settings" },
 }
 
-local may_change = { epochs = true, device = true, workers = true, memory = true, patience = true }
+local may_change = { epochs = true, device = true, workers = true, memory = true, patience = true, report = true }
 
 function spec.adjust(values, given) return run_folder.resumed(spec, values, given, may_change) end
 
@@ -138,6 +139,7 @@ end
 
 local function callbacks_of(o, folder)
   local list = {
+    on.nan_guard{ restore = folder:file "checkpoints/last.safetensors" },
     on.early_stop{ patience = o.patience > 0 and o.patience or math.huge,
       restore_best = folder:file "checkpoints/best.safetensors" },
     on.checkpoint{ folder:file "checkpoints/last.safetensors" },
@@ -168,12 +170,12 @@ end
 local function main(o)
   lurcher.seed(o.seed)
   local train, valid = open_sets(o)
-  local model, report = build(o, #train.classes)
+  local model, load_report = build(o, #train.classes)
   local folder = o.resume and assert(run_folder.open(o.resume, spec.name)) or run_folder.create(spec, o)
-  describe(model, report, o)
+  describe(model, load_report, o)
   folder:write("model.txt", tostring(model) .. "\n")
   folder:write("model.json", model:json() .. "\n")
-  if report then folder:write("load_report.txt", report.text .. "\n") end
+  if load_report then folder:write("load_report.txt", load_report.text .. "\n") end
   print("run folder: " .. folder.path)
 
   local learner, batches, checks = training(model, train, valid, o)
@@ -183,12 +185,16 @@ local function main(o)
   fit_options.epochs, fit_options.valid = o.epochs, checks
   fit_options.resume = o.resume and folder:existing "checkpoints/last.safetensors"
   local history = fit(run, batches, fit_options)
+  if history.failed then return 1 end
   if history.interrupted then
     print("continue with: lurcher single_model --resume " .. folder.path)
     return 130
   end
   local results = fit.evaluate(run, checks)
   local path = save_model(model, folder, o, train.classes)
+  if o.report then
+    print("report: " .. report.write(folder, { set = valid, scores = report.scores(run, checks), device = o.device }))
+  end
   print(("best epoch on the validation pictures: loss %.4f, accuracy %.4f"):format(results.loss, results.acc))
   print("model: " .. path)
   print(("next: lurcher single_model_test --model %s --data DIR"):format(path))

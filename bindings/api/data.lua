@@ -223,6 +223,11 @@ function image.decode(bytes, options) end
 ---@param options? { quality?: integer } of JPEG, 1 to 100; default 90
 ---@return boolean? ok, string? message, string? code
 function image.save(path, picture, options) end
+---The bytes of a JPEG or PNG file.
+---@param picture lurcher.tensor u8, or f32 in 0..255, h w 3 or h w 1
+---@param options? { format?: "jpeg"|"png", quality?: integer } "jpeg" of quality 90 by default
+---@return string bytes
+function image.encode(picture, options) end
 ---Bit-equal to Pillow's.
 ---@param picture lurcher.tensor
 ---@param height integer

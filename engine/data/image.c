@@ -72,14 +72,14 @@ lur_status lur_image_load(lur_context *context, const char *path, const lur_deco
 static uint8_t to_byte(float v) { return v >= 255.0f ? 255 : v > 0.0f ? (uint8_t)(v + 0.5f) : 0; } /* NaN: 0 */
 
 /* The tensor's own bytes, or rounded ones in *made (the caller's to free). */
-static lur_status as_bytes(lur_tensor *image, const uint8_t **bytes, uint8_t **made) {
+static lur_status as_bytes(const char *what, lur_tensor *image, const uint8_t **bytes, uint8_t **made) {
   *made = NULL;
   if (lur_tensor_dtype(image) == LUR_U8) {
     *bytes = lur_tensor_data(image);
     return LUR_OK;
   }
   if (lur_tensor_dtype(image) != LUR_F32)
-    return lur_fail(LUR_ETYPE, "image save: u8 or f32 (0..255) expected, got %s",
+    return lur_fail(LUR_ETYPE, "%s: u8 or f32 (0..255) expected, got %s", what,
                     lur_dtype_name(lur_tensor_dtype(image)));
   size_t n = (size_t)lur_shape_count(lur_tensor_shape(image));
   *made = malloc(n);
@@ -90,25 +90,39 @@ static lur_status as_bytes(lur_tensor *image, const uint8_t **bytes, uint8_t **m
   return LUR_OK;
 }
 
+/* quality 0: 90. */
+static lur_status encode(const char *what, lur_tensor *image, lur_image_format format, int quality, lur_bytes *bytes) {
+  if (quality < 0 || quality > 100) return lur_fail(LUR_EARG, "%s: quality 1 to 100 expected, got %d", what, quality);
+  LUR_TRY(check_image(image, what, true));
+  const lur_shape *s = lur_tensor_shape(image);
+  const uint8_t *pixels = NULL;
+  uint8_t *made;
+  LUR_TRY(as_bytes(what, image, &pixels, &made));
+  int width = (int)s->dim[1], height = (int)s->dim[0], channels = (int)s->dim[2];
+  lur_status status = format == LUR_IMAGE_PNG
+                          ? lur_png_encode(pixels, width, height, channels, bytes)
+                          : lur_jpeg_encode(pixels, width, height, channels, quality ? quality : 90, bytes);
+  free(made);
+  return status;
+}
+
+lur_status lur_image_encode(lur_tensor *image, lur_image_format format, int quality, void **data, size_t *count) {
+  lur_bytes bytes = {0};
+  LUR_TRY(encode("image encode", image, format, quality, &bytes));
+  *data = bytes.data; /* malloc's, as text is */
+  *count = bytes.count;
+  return LUR_OK;
+}
+
 lur_status lur_image_save(const char *path, lur_tensor *image, int quality) {
   const char *dot = strrchr(path, '.');
   bool png = dot && strcasecmp(dot, ".png") == 0,
        jpeg = dot && (strcasecmp(dot, ".jpg") == 0 || strcasecmp(dot, ".jpeg") == 0);
   if (!png && !jpeg) return lur_fail(LUR_EARG, "image save '%s': a name ending in .png, .jpg or .jpeg expected", path);
-  if (quality < 0 || quality > 100)
-    return lur_fail(LUR_EARG, "image save '%s': quality 1 to 100 expected, got %d", path, quality);
-  LUR_TRY(check_image(image, "image save", true));
-  const lur_shape *s = lur_tensor_shape(image);
-  const uint8_t *pixels = NULL;
-  uint8_t *made;
-  LUR_TRY(as_bytes(image, &pixels, &made));
   lur_bytes bytes = {0};
-  lur_status status =
-      png ? lur_png_encode(pixels, (int)s->dim[1], (int)s->dim[0], (int)s->dim[2], &bytes)
-          : lur_jpeg_encode(pixels, (int)s->dim[1], (int)s->dim[0], (int)s->dim[2], quality ? quality : 90, &bytes);
+  lur_status status = encode("image save", image, png ? LUR_IMAGE_PNG : LUR_IMAGE_JPEG, quality, &bytes);
   if (status == LUR_OK) status = lur_file_write(path, bytes.data, bytes.count);
   lur_bytes_free(&bytes);
-  free(made);
   return status;
 }
 

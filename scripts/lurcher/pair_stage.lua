@@ -152,6 +152,7 @@ function pair_stage.train(model, sets, o, run, s)
   options.resume = folder:existing "checkpoints/last.safetensors"
   local history = fit(learning, train, options)
   if history.interrupted then return nil end
+  if history.failed then error(("stage '%s' is not done: its training went bad"):format(s.name), 0) end
 
   local results = fit.evaluate(learning, valid)
   local record = { name = s.name, number = #pair_stage.list(run.path) + 1, epochs = #history, validation = results,

@@ -34,6 +34,30 @@ function prediction.open_set(path, classes)
   return assert(data.flat{ path }), false
 end
 
+--- Length of an output that is a vector of each sample, or nil.
+local function length_of(model, definition, output)
+  for _, entry in ipairs(definition.outputs) do
+    if entry.name == output then
+      local shape = model:node(definition.layers[definition.nodes[entry.node + 1].layer + 1].name).shape
+      return #shape == 1 and shape[1] or nil
+    end
+  end
+end
+
+--- The output that tells classes: `name` where it is given, else ctg_out_1 or the first with a number for each class.
+function prediction.output(model, classes, name)
+  local definition, fits = lurcher.json.decode(model:json()), {}
+  for _, output in ipairs(model.outputs) do
+    if length_of(model, definition, output) == #classes then
+      fits[#fits + 1], fits[output] = output, output
+    end
+  end
+  local found = name and fits[name] or not name and (fits.ctg_out_1 or fits[1])
+  if found then return found end
+  error(("the model has no output %s (there are: %s)"):format(name and ("'%s' of %d numbers, one a class"):format(name,
+    #classes) or ("of %d numbers, one a class"):format(#classes), table.concat(model.outputs, ", ")), 0)
+end
+
 --- Views of a picture for --tta, the first n of these: as it is, mirrored, both again 1.15 times as large, both 0.87
 -- times as large. data.augment options; zoom factors are of what the picture is divided by.
 local views = {

@@ -45,7 +45,7 @@ local function command_of(spec, values)
   for _, option in ipairs(spec) do
     local value = values[(option[1]:gsub("-", "_"))]
     if option[2] == "flag" then
-      if value then words[#words + 1] = "--" .. option[1] end
+      if value ~= (option.default or false) then words[#words + 1] = (value and "--" or "--no-") .. option[1] end
     elseif value ~= nil and value ~= option.default then
       words[#words + 1] = "--" .. option[1] .. " " .. quoted(("%s"):format(value))
     end

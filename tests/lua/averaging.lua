@@ -155,7 +155,8 @@ test("ema: weights of a checkpoint that holds averages load as those of any othe
 end)
 
 test("ema: misspelt and impossible options", function()
-  raises("averaging.lua.*unknown option 'decoy' to 'on.ema' %(did you mean 'decay'%?%)", function() on.ema{ decoy = 1 } end)
+  raises("averaging.lua.*unknown option 'decoy' to 'on.ema' %(did you mean 'decay'%?%)",
+    function() on.ema{ decoy = 1 } end)
   raises("bad option 'decay' to 'on.ema' %(number of at least 0 and under 1 expected, got 1%)", on.ema, { decay = 1 })
   raises("bad option 'warmup'", on.ema, { warmup = -1 })
 end)
@@ -164,10 +165,11 @@ test("best: the best epoch's weights come back at the end, and nothing is stoppe
   for _, path in ipairs{ false, folder .. "/brought.safetensors" } do
     local run <close> = compiled()
     local best, seen = math.huge, nil
-    local history = train(run, { epochs = 6, valid = batches(), on.best{ path = path }, { on_epoch_end = function(_, epoch, logs, state)
+    local watch = { on_epoch_end = function(_, epoch, logs, state)
       state.run.lr = epoch < 2 and 0.3 or 3
       if logs.val_loss < best then best, seen = logs.val_loss, weights_of(state.model) end
-    end } })
+    end }
+    local history = train(run, { epochs = 6, valid = batches(), on.best{ path = path }, watch })
     assert(#history == 6 and history[6].val_loss > best, tostring(history[6].val_loss))
     assert(same(seen, weights_of(run.model)))
     near(fit.evaluate(run, batches()).loss, best, 0)

@@ -61,7 +61,7 @@ test("single_model: trains and leaves everything needed to repeat it", function(
   local settings = lurcher.json.decode(read "first/settings.json")
   assert(settings.options.lr == 0.002 and settings.options.seed == 1 and settings.recipe == "single_model")
   assert(read "first/command.txt":find("lurcher single_model --data pictures --size 48", 1, true))
-  for _, name in ipairs{ "model.txt", "model.json", "model.safetensors", "checkpoints/last.safetensors",
+  for _, name in ipairs{ "model.txt", "model.json", "model.safetensors", "report.html", "figures.json", "checkpoints/last.safetensors",
     "checkpoints/best.safetensors" } do
     assert(lfs.attributes(work .. "/first/" .. name, "size") > 0, name)
   end
@@ -205,7 +205,7 @@ test("recipes: a class in valid that train lacks; an empty folder", function()
 end)
 
 test("recipes: every one has --help with all its options", function()
-  for _, name in ipairs{ "single_model", "single_model_test", "features" } do
+  for _, name in ipairs{ "single_model", "single_model_test", "features", "report" } do
     local output = succeeds("%s --help", name)
     assert(output:find("usage: lurcher " .. name, 1, true) and output:find("--device", 1, true), output)
   end

@@ -13,7 +13,7 @@ local common = require "lurcher.callbacks.common"
 local function check_range(name, value, low, high)
   if type(value) ~= "number" or not (value >= low and value < high) then
     error(("bad option '%s' to 'on.ema' (number of at least %g%s expected, got %s)"):format(name, low,
-      high < math.huge and (" and under %g"):format(high) or "", tostring(value)), 4)
+      high < math.huge and (" and under %g"):format(high) or "", tostring(value)), 3)
   end
 end
 

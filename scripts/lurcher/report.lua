@@ -1,0 +1,222 @@
+--- lurcher.report: one self-contained HTML page about a run: settings, curves, confusion matrix, classes, worst
+-- mistakes with their pictures, classes most confused, and where in the picture the network looked.
+--
+--     local report = require "lurcher.report"
+--     print(report.write(run_folder, { set = valid, scores = report.scores(run, loader, "predictions") }))
+--
+-- What the page holds is put together here; each part is a file of lurcher/report/. A new section is a function of the
+-- page's data that returns elements, and a line in `sections`.
+
+local lfs = require "lfs"
+local lurcher = require "lurcher"
+local logs_of, prediction = require "lurcher.logs", require "lurcher.prediction"
+local activation, curves = require "lurcher.report.activation", require "lurcher.report.curves"
+local figures, html = require "lurcher.report.figures", require "lurcher.report.html"
+local matrix, pictures = require "lurcher.report.matrix", require "lurcher.report.pictures"
+local record_of = require "lurcher.report.record"
+local e = html.element
+
+local report = {}
+
+-- ---- sections: each a function of the page's data; false: nothing to say ----
+
+local function percent(share) return share and ("%.1f %%"):format(100 * share) end
+
+local function tile(value, what) return value and e.div{ class = "tile", e.b{ value }, e.span{ what } } or false end
+
+--- "12:30, 2 % of it waiting for data, 14 % validating": of epochs only, not of what is computed before the first.
+local function time_tile(record)
+  local training = record_of.total(record.history, "seconds")
+  local waiting, knows_waiting = record_of.total(record.history, "wait_seconds")
+  local checking, knows_checking = record_of.total(record.history, "check_seconds")
+  if training + checking == 0 then return false end
+  local parts = { "in epochs" }
+  local whole = training + checking
+  if knows_waiting then parts[2] = ("%.0f %% of it waiting for data"):format(100 * waiting / whole) end
+  if knows_checking then parts[#parts + 1] = ("%.0f %% validating"):format(100 * checking / whole) end
+  return tile(logs_of.duration(whole), table.concat(parts, ", "))
+end
+
+local function summary(page)
+  local found, record = page.found, page.record
+  local best = record.best
+  return e.div{ class = "tiles", found and { tile(percent(found.top_1), ("right, of %d pictures"):format(found.count)),
+      tile(percent(found.top_5), "right among the first five"), tile(("%.3f"):format(found.log_loss), "log-loss"),
+      tile(tostring(#found.mistakes), "mistakes") } or false,
+    best and tile(("%g of %d"):format(best.epoch, #record.history.rows), "best epoch") or false, time_tile(record) }
+end
+
+local function curves_section(page)
+  if not page.record.history or #page.record.history.rows == 0 then return false end
+  return { e.h2{ id = "curves", "Curves" }, e.p{ class = "soft", "Training values are means over an epoch, taken ",
+    "while the weights change and with dropout and augmentation, so that they may lie above validation's. Point at a ",
+    "dot for its value." }, e.div{ class = "charts", curves.of(page.record) } }
+end
+
+local function mistakes_section(page)
+  local found = page.found
+  if not found then return false end
+  local shown = math.min(page.mistakes, #found.mistakes)
+  if shown == 0 then return { e.h2{ id = "mistakes", "Mistakes" }, e.p{ "None." } } end
+  return { e.h2{ id = "mistakes", "Worst mistakes" },
+    e.p{ class = "soft", ("%d of %d, those first whose true class was given the least probability."):format(shown,
+      #found.mistakes) }, pictures.mistakes(page.set, found, page.classes, shown) }
+end
+
+local function confused_section(page)
+  local found = page.found
+  if not found or #found.pairs == 0 then return false end
+  return { e.h2{ id = "confused", "Classes most confused" }, pictures.confused(page.set, found, page.classes, 6) }
+end
+
+local function matrix_section(page)
+  local found = page.found
+  if not found then return false end
+  return { e.h2{ id = "matrix", "Confusion" }, e.p{ class = "soft", "Rows are the truth, columns what was said; ",
+    "a cell's strength is its share of the row." }, matrix.heat_map(found.matrix, page.classes) }
+end
+
+local function classes_section(page)
+  local found = page.found
+  if not found then return false end
+  return { e.h2{ id = "classes", "Classes" }, e.p{ class = "soft", "Worst first. Precision: of the pictures said to ",
+    "be of the class, those that are; recall: of those that are, those said to be; F1: their harmonic mean." },
+    matrix.class_table(found.classes, page.classes) }
+end
+
+--- Worst mistakes, then pictures that are right, of classes that have not been shown, the least sure first.
+local function looked_at(found, most)
+  local list, seen = {}, {}
+  for i = 1, math.min(most // 2, #found.mistakes) do
+    list[i] = found.mistakes[i]
+    seen[list[i].truth] = true
+  end
+  local right = {}
+  for _, entry in ipairs(found.said) do if entry.said == entry.truth then right[#right + 1] = entry end end
+  table.sort(right, function(a, b)
+    if a.p_said ~= b.p_said then return a.p_said < b.p_said end
+    return a.row < b.row
+  end)
+  for _, entry in ipairs(right) do
+    if #list >= most then break end
+    if not seen[entry.truth] then list[#list + 1], seen[entry.truth] = entry, true end
+  end
+  return list
+end
+
+local function activation_section(page)
+  if not page.found or page.maps == 0 then return false end
+  local head = e.h2{ id = "looked", "Where it looked" }
+  local maps, reason = activation.of(page.model, page.about, page.output, page.device)
+  if not maps then return { head, e.p{ class = "soft", "No class-activation maps: ", reason, "." } } end
+  return { head, e.p{ class = "soft", "Class-activation maps: what in the picture spoke for the class that was said, ",
+    "and, for a mistake, what spoke for the true one." },
+    activation.figures(maps, page.set, looked_at(page.found, page.maps), page.classes) }
+end
+
+local function value_text(value)
+  if type(value) == "number" then return math.type(value) == "float" and ("%g"):format(value) or tostring(value) end
+  if type(value) == "table" then return lurcher.json.encode(value) end
+  return tostring(value)
+end
+
+local function settings_section(page)
+  local settings, list, names = page.record.settings, {}, {}
+  local function add(name, value)
+    if value ~= nil then list[#list + 1] = e.div{ e.dt{ name }, e.dd{ value_text(value) } } end
+  end
+  for name in pairs(settings.options) do names[#names + 1] = name end
+  table.sort(names)
+  for _, name in ipairs(names) do add((name:gsub("_", "-")), settings.options[name]) end
+  for _, name in ipairs{ "recipe", "version", "threads", "started" } do add(name, settings[name]) end
+  return { e.h2{ id = "settings", "Settings" }, page.record.command ~= "" and e.p{ e.code{ page.record.command } },
+    e.div{ class = "card", e.dl{ class = "settings", style = "margin:0", list } } }
+end
+
+local sections <const> = { curves_section, mistakes_section, confused_section, activation_section, matrix_section,
+  classes_section, settings_section }
+
+local links <const> = { { "curves", "curves" }, { "mistakes", "mistakes" }, { "confused", "confused classes" },
+  { "looked", "where it looked" }, { "matrix", "confusion" }, { "classes", "classes" }, { "settings", "settings" } }
+
+local function header(page)
+  local list = {}
+  for i, link in ipairs(links) do list[i] = e.a{ href = "#" .. link[1], link[2] } end
+  local settings = page.record.settings
+  local started = settings.started and " \u{00b7} " .. settings.started:gsub("T", " "):gsub("Z$", " UTC")
+  return { e.h1{ page.record.name }, e.p{ class = "soft", settings.recipe or "a run",
+    page.set and { " \u{00b7} judged on ", e.code{ page.data } } or " \u{00b7} training only: there is no model yet",
+    started or false },
+    e.nav(list) }
+end
+
+-- ---- what the page is about ----
+
+--- Probabilities that a compiled run gives for a whole loader that does not shuffle: a tensor for `scores`. output:
+-- name of the output that tells classes; default the only one.
+function report.scores(run, loader, output)
+  local parts = {}
+  for batch in loader:epoch(0) do parts[#parts + 1] = run:predict(batch)[output or run.model.outputs[1]]:to "cpu" end
+  return lurcher.concat(parts)
+end
+
+--- "valid" of ".../valid/".
+local function base_name(path) return path:gsub("/+$", ""):match "[^/]+$" or path end
+
+--- Fills in the set, the model, probabilities and figures. A run without a model has none of them.
+local function judge(page, o)
+  if not lfs.attributes(page.record.path .. "/model.safetensors") then
+    if o.data then error(("'%s' has no model.safetensors: its training has not ended"):format(page.record.path), 0) end
+    return
+  end
+  page.model, page.about = prediction.open_model(page.record.path)
+  page.classes = page.about.classes
+  if not page.record.settings.recipe and type(page.about.settings) == "table" then
+    page.record.settings = page.about.settings
+  end
+  page.output = prediction.output(page.model, page.classes, o.output)
+  local trained_on = page.record.settings.options.data
+  page.data = o.data or trained_on and trained_on .. "/valid"
+  if not page.data then error(("the run in '%s' does not say what it was validated on: give --data DIR"):format(
+    page.record.path), 0) end
+  local labelled = true
+  if o.set then page.set = o.set else page.set, labelled = prediction.open_set(page.data, page.classes) end
+  if not labelled then error(("'%s' has no folder with the name of a class"):format(page.data), 0) end
+  local scores, rows = o.scores, {}
+  if scores then
+    for i = 1, #scores do rows[i] = i end
+  else
+    scores, rows = prediction.predict(page.model, page.set, page.about, { device = o.device, batch = o.batch,
+      workers = o.workers, output = page.output })
+  end
+  local ids = {}
+  for i, row in ipairs(rows) do ids[i] = page.set:class(row) end
+  page.found = figures.of(scores, ids, rows, page.classes)
+  record_of.add_figures(page.record.path, base_name(page.data), { data = page.data, pictures = page.found.count,
+    top_1 = page.found.top_1, top_5 = page.found.top_5, log_loss = page.found.log_loss })
+end
+
+--- Writes the page. `folder`: a run folder, as a path or an object. Options:
+--   out                page to write     (report.html in the folder; with data, report-NAME.html, NAME its last folder)
+--   data               folder of class folders to judge by            (the run's own DIR/valid)
+--   set, scores        those pictures and their probabilities where they are known already, row by row
+--   output             which output tells classes, of a model with several            (ctg_out_1, or the first)
+--   mistakes           mistakes to show                                                                     (24)
+--   maps               pictures to show class-activation maps of; 0: none                                    (8)
+--   device, batch, workers   for predictions
+-- The figures go into figures.json, by the last folder's name of `data`, for lurcher compare. Returns the page's path.
+-- Raises where the folder is no run or the pictures are missing.
+function report.write(folder, o)
+  o = o or {}
+  local path = type(folder) == "table" and folder.path or folder
+  local page = { record = record_of.read(path), mistakes = o.mistakes or 24, maps = o.maps or 8, device = o.device }
+  judge(page, o)
+  local content = { header(page), summary(page) }
+  for _, section in ipairs(sections) do content[#content + 1] = section(page) end
+  local out = o.out or page.record.path .. (o.data and ("/report-%s.html"):format(base_name(o.data)) or "/report.html")
+  local ok, message = lurcher.write_file(out, html.page(page.record.name, content))
+  if not ok then error(message, 0) end
+  return out
+end
+
+return report

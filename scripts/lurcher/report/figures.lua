@@ -1,0 +1,74 @@
+--- lurcher.report.figures: what probabilities and true classes come to: rates, a row for each class, the worst
+-- mistakes, the pairs of classes most confused. Numbers in, tables out; nothing is shown here.
+
+local lurcher = require "lurcher"
+
+local figures = {}
+
+--- One row a class from a confusion matrix (rows truth, columns prediction): name, count, right, precision, recall, f1
+-- (nil where nothing was predicted or there is nothing of the class), taken (the class it is taken for most, or nil)
+-- and taken_count.
+local function class_rows(matrix, classes)
+  local rows, predicted = {}, {}
+  for j = 1, #classes do
+    predicted[j] = 0
+    for i = 1, #classes do predicted[j] = predicted[j] + matrix[i][j] end
+  end
+  for i, name in ipairs(classes) do
+    local row = { class = i, name = name, count = 0, right = matrix[i][i], taken_count = 0 }
+    for j, count in ipairs(matrix[i]) do
+      row.count = row.count + count
+      if i ~= j and count > row.taken_count then row.taken, row.taken_count = j, count end
+    end
+    if predicted[i] > 0 then row.precision = row.right / predicted[i] end
+    if row.count > 0 then row.recall = row.right / row.count end
+    if row.count + predicted[i] > 0 then row.f1 = 2 * row.right / (row.count + predicted[i]) end
+    rows[i] = row
+  end
+  return rows
+end
+
+--- Every pair of classes with mistakes between them, most first: { a, b, count, a_as_b, b_as_a }.
+local function confused_pairs(matrix)
+  local pairs_found = {}
+  for a = 1, #matrix do
+    for b = a + 1, #matrix do
+      local count = matrix[a][b] + matrix[b][a]
+      if count > 0 then
+        pairs_found[#pairs_found + 1] = { a = a, b = b, count = count, a_as_b = matrix[a][b], b_as_a = matrix[b][a] }
+      end
+    end
+  end
+  table.sort(pairs_found, function(p, q)
+    if p.count ~= q.count then return p.count > q.count end
+    if p.a ~= q.a then return p.a < q.a end
+    return p.b < q.b
+  end)
+  return pairs_found
+end
+
+--- scores: n x classes; ids: the true classes from 1; rows: what each row of scores is, a picture's number in its set.
+-- Returns { count, top_1, top_5 (nil for fewer than 6 classes), log_loss, matrix, classes = rows of classes, pairs,
+-- said = per row { row, truth, said, p_said, p_truth }, mistakes = those that are wrong, worst first }.
+function figures.of(scores, ids, rows, classes)
+  local best, values, zero_based = scores:argmax(2):totable(), scores:totable(), { dtype = "i32" }
+  for i, id in ipairs(ids) do zero_based[i] = id - 1 end
+  local truth = lurcher.tensor(zero_based)
+  local matrix = lurcher.confusion(scores, truth):totable()
+  local found = { count = #ids, matrix = matrix, said = {}, mistakes = {}, top_1 = lurcher.top_k(scores, truth, 1),
+    top_5 = #classes > 5 and lurcher.top_k(scores, truth, 5) or nil, log_loss = lurcher.log_loss(scores, truth),
+    classes = class_rows(matrix, classes), pairs = confused_pairs(matrix) }
+  for i, id in ipairs(ids) do
+    local said = best[i] + 1
+    local entry = { row = rows[i], truth = id, said = said, p_said = values[i][said], p_truth = values[i][id] }
+    found.said[i] = entry
+    if said ~= id then found.mistakes[#found.mistakes + 1] = entry end
+  end
+  table.sort(found.mistakes, function(a, b)
+    if a.p_truth ~= b.p_truth then return a.p_truth < b.p_truth end
+    return a.row < b.row
+  end)
+  return found
+end
+
+return figures

@@ -1,0 +1,109 @@
+--- lurcher.report.record: what a run folder says about its training: settings, history, figures. It reads what is there
+-- and is content with less: a run that was stopped has no model, one of another recipe other columns.
+
+local lfs = require "lfs"
+local lurcher = require "lurcher"
+
+local record = {}
+
+local function read(path)
+  local file = io.open(path, "rb")
+  if not file then return nil end
+  local text = file:read "a"
+  file:close()
+  return text
+end
+
+local function read_json(path)
+  local text = read(path)
+  if not text then return nil end
+  local value, message = lurcher.json.decode(text)
+  if type(value) ~= "table" then error(("'%s' is damaged%s"):format(path, message and ": " .. message or ""), 0) end
+  return value
+end
+
+--- The words between commas, empty ones too.
+local function fields(line)
+  local list = {}
+  for word in (line .. ","):gmatch "([^,]*)," do list[#list + 1] = word end
+  return list
+end
+
+--- history.csv as { names = { column, ... }, rows = { { column = number }, ... } }; nil where there is none. What is no
+-- number (an empty field) is left out of its row.
+local function read_history(path)
+  local text = read(path)
+  if not text then return nil end
+  local names, rows
+  for line in text:gmatch "[^\r\n]+" do
+    if not names then
+      names = fields(line)
+    else
+      local row = {}
+      for i, word in ipairs(fields(line)) do
+        if names[i] then row[names[i]] = word:find "nan" and 0 / 0 or tonumber(word) end
+      end
+      row.epoch = row.epoch or #(rows or {}) + 1
+      rows = rows or {}
+      rows[#rows + 1] = row
+    end
+  end
+  return { names = names or {}, rows = rows or {} }
+end
+
+--- The row of least val_loss, or of greatest validation accuracy where there is no loss; nil without validation.
+local function best_row(history)
+  local best
+  for _, row in ipairs(history and history.rows or {}) do
+    local value = row.val_loss or row.val_acc and -row.val_acc
+    if value and value == value and (not best or value < best.value) then best = { value = value, row = row } end
+  end
+  return best and best.row
+end
+
+--- Sum of a column over the history, and whether any epoch has it.
+function record.total(history, name)
+  local sum, found = 0, false
+  for _, row in ipairs(history and history.rows or {}) do
+    if row[name] then sum, found = sum + row[name], true end
+  end
+  return sum, found
+end
+
+--- What tests wrote into the folder, in the form of figures.json: by the file's name.
+local function tests_of(path)
+  local found = {}
+  for name in lfs.dir(path) do
+    local base = name:match "^(.+)%.json$"
+    local results = base and base ~= "figures" and read_json(path .. "/" .. name)
+    if results and type(results.top_1) == "number" and type(results.log_loss) == "number" then found[base] = results end
+  end
+  return found
+end
+
+--- Everything about the run in a folder: { path, name, settings (recipe, version, options, threads, started), command,
+-- history, best (row), figures (by set: top_1, log_loss, ...; {} where none were written: those of figures.json, and
+-- of tests whose predictions were written here) }. Raises for no run folder.
+function record.read(path)
+  path = path:gsub("(.)/+$", "%1")
+  local settings = read_json(path .. "/settings.json")
+  if not settings and not lfs.attributes(path .. "/history.csv") then
+    error(("'%s' is no run folder: it has neither settings.json nor history.csv"):format(path), 0)
+  end
+  settings = settings or {} -- a stage of a run: its model knows them
+  if type(settings.options) ~= "table" then settings.options = {} end
+  local history, figures = read_history(path .. "/history.csv"), tests_of(path)
+  for name, found in pairs(read_json(path .. "/figures.json") or {}) do figures[name] = found end
+  return { path = path, name = path:match "[^/]+$" or path, settings = settings, history = history,
+    command = (read(path .. "/command.txt") or ""):gsub("%s+$", ""), best = best_row(history),
+    figures = figures }
+end
+
+--- Adds the figures of a set to the folder's figures.json.
+function record.add_figures(path, set_name, found)
+  local all = read_json(path .. "/figures.json") or {}
+  all[set_name] = found
+  assert(lurcher.write_file(path .. "/figures.json", lurcher.json.encode(all, true) .. "\n"))
+end
+
+return record

@@ -1,0 +1,292 @@
+--- Tests of lurcher report and lurcher compare: figures against hand-made ones, pages that hold everything they need
+-- and escape what they are given, every kind of run folder.
+local harness = require "harness"
+local lfs = require "lfs"
+local lurcher = require "lurcher"
+local activation, chart = require "lurcher.report.activation", require "lurcher.report.chart"
+local figures, html = require "lurcher.report.figures", require "lurcher.report.html"
+local prediction = require "lurcher.prediction"
+local nn = lurcher.nn
+local test, near, raises = harness.test, harness.near, harness.raises
+
+local work = harness.folder "report"
+local e = html.element
+
+local function sh(format, ...)
+  return harness.run(("cd '%s' && '%s' %s"):format(work, harness.program, format:format(...)))
+end
+
+local function succeeds(...)
+  local output, code = sh(...)
+  assert(code == 0, output)
+  return output
+end
+
+local function complains(text, ...)
+  local output, code = sh(...)
+  assert(code ~= 0 and output:find(text, 1, true) and not output:find("stack traceback", 1, true), output)
+end
+
+local function read(name)
+  local file = assert(io.open(work .. "/" .. name, "rb"))
+  local text = file:read "a"
+  file:close()
+  return text
+end
+
+local function count(text, part)
+  local n, at = 0, 1
+  while true do
+    local first, last = text:find(part, at, true)
+    if not first then return n end
+    n, at = n + 1, last + 1
+  end
+end
+
+--- Opened and closed tags agree, and nothing is fetched or run.
+local function is_sound(page)
+  local open = {}
+  for closing, tag, attributes in page:gmatch "<(/?)(%a%w*)([^>]*)>" do
+    if closing == "/" then
+      assert(table.remove(open) == tag, "</" .. tag .. "> closes something else")
+    elseif not ({ meta = true, img = true, br = true, hr = true })[tag] then
+      open[#open + 1] = tag
+    end
+    assert(tag ~= "script" and tag ~= "link" and tag ~= "iframe" and not attributes:find "%son%a+=", tag)
+    assert(not attributes:find "src=\"[^d]" and not attributes:find "href=\"[^#]", attributes)
+  end
+  assert(#open == 0, "open: " .. table.concat(open, " "))
+  assert(not page:find("@import", 1, true) and not page:find("url(", 1, true))
+  assert(page:find("default-src &#39;none&#39;", 1, true))
+end
+
+-- ---- the pieces ----
+
+test("html: everything is escaped that is no element", function()
+  assert(html.text(e.p{ class = 'a"b', "x < y & z", e.b{ "bold" }, false, { 1, e.br{} } })
+    == '<p class="a&quot;b">x &lt; y &amp; z<b>bold</b>1<br></p>')
+  assert(html.escape "<script>alert('1')</script>" == "&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;")
+  assert(html.escape "a\0b\nc" == "a b c")
+  assert(utf8.len(html.escape "dog\xff.jpg") == 8 and html.escape "d\u{f6}g" == "d\u{f6}g")
+  raises("a string, number, element or list expected, got boolean", e.p, { true })
+end)
+
+test("html: base64 as in RFC 4648, and of all bytes", function()
+  for text, coded in pairs{ [""] = "", f = "Zg==", fo = "Zm8=", foo = "Zm9v", foob = "Zm9vYg==", fooba = "Zm9vYmE=",
+    foobar = "Zm9vYmFy", ["\xff\xef\xbe"] = "/+++", ["\0\0\0\0"] = "AAAAAA==" } do
+    assert(html.base64(text) == coded, text)
+  end
+end)
+
+test("image.encode: the bytes that image.save writes", function()
+  lurcher.seed(1)
+  local picture = lurcher.uniform{ 9, 7, 3, low = 0, high = 255 }
+  for _, format in ipairs{ "jpeg", "png" } do
+    local path = work .. "/saved." .. (format == "jpeg" and "jpg" or format)
+    assert(lurcher.image.save(path, picture, { quality = 70 }))
+    local file = assert(io.open(path, "rb"))
+    assert(lurcher.image.encode(picture, { format = format, quality = 70 }) == file:read "a")
+    file:close()
+  end
+  assert(lurcher.image.encode(picture) == lurcher.image.encode(picture, { format = "jpeg", quality = 90 }))
+  assert(#lurcher.image.encode(picture, { quality = 5 }) < #lurcher.image.encode(picture, { quality = 95 }))
+  local decoded = lurcher.image.decode(lurcher.image.encode(picture, { format = "png" }))
+  near(decoded:cast "f32", (picture + 0.5):cast "i32":cast "f32")
+  raises("h x w x 3", lurcher.image.encode, lurcher.zeros(3, 3))
+  raises("gif", lurcher.image.encode, picture, { format = "gif" })
+  raises("quality", lurcher.image.encode, picture, { quality = 101 })
+  raises("unknown option 'qualty'", lurcher.image.encode, picture, { qualty = 9 })
+end)
+
+test("figures: rates, classes, mistakes and pairs of a small case worked by hand", function()
+  local scores = lurcher.tensor{ { 0.7, 0.2, 0.1 }, { 0.1, 0.6, 0.3 }, { 0.3, 0.5, 0.2 }, { 0.05, 0.05, 0.9 },
+    { 0.9, 0.08, 0.02 } }
+  local found = figures.of(scores, { 1, 2, 1, 3, 3 }, { 11, 12, 13, 14, 15 }, { "a", "b", "c" })
+  assert(found.count == 5 and #found.mistakes == 2 and not found.top_5)
+  near(found.top_1, 0.6)
+  near(found.log_loss, -(math.log(0.7) + math.log(0.6) + math.log(0.3) + math.log(0.9) + math.log(0.02)) / 5, 1e-5)
+  near(found.matrix, { { 1, 1, 0 }, { 0, 1, 0 }, { 1, 0, 1 } })
+  local a, b, c = table.unpack(found.classes)
+  near({ a.precision, a.recall, a.f1 }, { 0.5, 0.5, 0.5 })
+  near({ b.precision, b.recall, b.f1 }, { 0.5, 1, 2 / 3 })
+  near({ c.precision, c.recall, c.f1 }, { 1, 0.5, 2 / 3 })
+  assert(a.taken == 2 and a.taken_count == 1 and not b.taken and c.taken == 1)
+  local worst = found.mistakes[1]
+  assert(worst.row == 15 and worst.truth == 3 and worst.said == 1)
+  near({ worst.p_said, worst.p_truth }, { 0.9, 0.02 })
+  assert(found.mistakes[2].row == 13)
+  assert(#found.pairs == 2 and found.pairs[1].a == 1 and found.pairs[1].b == 2 and found.pairs[1].a_as_b == 1
+    and found.pairs[2].b == 3 and found.pairs[2].b_as_a == 1)
+end)
+
+test("figures: a class without pictures, and one that is never said", function()
+  local found = figures.of(lurcher.tensor{ { 0.9, 0.1, 0 }, { 0.8, 0.2, 0 } }, { 1, 2 }, { 1, 2 }, { "a", "b", "c" })
+  local _, b, c = table.unpack(found.classes)
+  assert(not b.precision and b.recall == 0 and b.f1 == 0)
+  assert(not c.precision and not c.recall and not c.f1 and c.count == 0)
+end)
+
+test("chart: one point, gaps, logarithms, nothing at all", function()
+  local function drawn(points, more)
+    local spec = { title = "t", series = { { name = "s", colour = 1, points = points } } }
+    for key, value in pairs(more or {}) do spec[key] = value end
+    local made = chart(spec)
+    local text = made and html.text(made)
+    assert(not text or not text:find "nan" and not text:find "inf", text)
+    return text
+  end
+  assert(count(drawn{ { 1, 0.5 } }, "<circle") == 1)
+  assert(count(drawn{ { 1, 0 }, { 2, 0 } }, "<circle") == 2)
+  local gap = drawn{ { 1, 1 }, { 2, 0 / 0 }, { 3, 2 }, { 4, 1 / 0 }, { 5, 3 } }
+  assert(count(gap, "<circle") == 3 and count(gap:match 'class="curve" d="([^"]*)"', "M") == 3)
+  local log = drawn({ { 1, 100 }, { 2, 10 }, { 3, 0 }, { 4, 1 } }, { log = true })
+  assert(count(log, "<circle") == 3 and log:find "log scale")
+  local ys = {}
+  for y in log:gmatch '<circle cx="[%d.]+" cy="([%d.]+)"' do ys[#ys + 1] = tonumber(y) end
+  near(ys[2] - ys[1], ys[3] - ys[2], 0.11)
+  assert(drawn({ { 1, 0.5 }, { 2, 0.75 } }, { share = true }):find("75 %", 1, true))
+  assert(drawn{} == false and drawn{ { 1, 0 / 0 } } == false)
+end)
+
+test("activation: the map's mean is the class's score; the heat is its positive part", function()
+  lurcher.seed(5)
+  local x = nn.conv2d{ 6, 3, name = "conv" }(nn.input("image", 9, 9, 3))
+  local features = nn.dropout(0.3)(nn.global_avg_pool{ name = "pool" }(x))
+  local model = nn.model{ y = nn.dense{ 4, name = "head" }(features) }
+  local maps = activation.of(model, { size = { 9, 9 } }, "y", "cpu")
+  local pictures = lurcher.uniform{ 2, 9, 9, 3 }
+  local run <close> = model:compile{ device = "cpu" }
+  local scores, map = run:predict{ image = pictures }.y, maps.run:predict{ image = pictures }.map
+  local spread = map:clone():view(2 * 49, 6):matmul(maps.kernel):view(2, 49, 4):mean(2)
+  near(spread, scores, 1e-5) -- the fresh bias is 0
+  local kernel = lurcher.tensor{ { 0, 1 }, { 0, -2 } }
+  local heat = activation.heat(lurcher.tensor{ { { 1, 0 }, { 0, 1 } }, { { 2, 2 }, { 4, 0 } } }, kernel, 2)
+  near(heat, { { { 0.25 }, { 0 } }, { { 0 }, { 1 } } })
+  maps.run:close()
+  local flat = nn.model{ y = nn.dense{ 4 }(nn.flatten(nn.input("image", 3, 3, 1))) }
+  local nothing, reason = activation.of(flat, {}, "y", "cpu")
+  assert(nothing == nil and reason:find "global average pool")
+end)
+
+-- ---- whole pages ----
+
+local small = "--size 48 --width 0.125 --middle 1 --batch 8 --workers 2"
+local odd <const> = "<b>&\"odd'"
+
+test("report: a recipe ends with its page; a class of any name", function()
+  succeeds("%s/examples/draw_pictures.lua --train 8 --valid 4 --test 4 --size 48 --out pictures", harness.root)
+  for _, set in ipairs{ "train", "valid", "test" } do
+    assert(os.rename(work .. "/pictures/" .. set .. "/drop_broad", work .. "/pictures/" .. set .. "/" .. odd))
+  end
+  local output = succeeds("single_model --data pictures %s --epochs 2 --lr 0.002 --out first", small)
+  assert(output:find("report: first/report.html", 1, true), output)
+  local page = read "first/report.html"
+  is_sound(page)
+  assert(not page:find(odd, 1, true) and page:find("&lt;b&gt;&amp;&quot;odd&#39;", 1, true))
+  for _, id in ipairs{ "curves", "mistakes", "confused", "looked", "matrix", "classes", "settings" } do
+    assert(page:find('<h2 id="' .. id .. '"', 1, true), id)
+  end
+  for _, title in ipairs{ "loss", "accuracy", "learning rate" } do
+    assert(page:find(title .. "</h3>", 1, true) or page:find(title .. "<span", 1, true), title)
+  end
+  assert(page:find("--size 48 --width 0.125", 1, true))
+end)
+
+test("report: again from the folder alone, with the same figures; judged by a test folder", function()
+  local before, page = lurcher.json.decode(read "first/figures.json"), read "first/report.html"
+  assert(os.remove(work .. "/first/report.html"))
+  succeeds "report first"
+  local after = lurcher.json.decode(read "first/figures.json")
+  near(after.valid.top_1, before.valid.top_1, 0)
+  near(after.valid.log_loss, before.valid.log_loss, 1e-5)
+  assert(after.valid.pictures == 24 and count(read "first/report.html", "<img") == count(page, "<img"))
+  local output = succeeds "report first/ --data pictures/test/ --mistakes 2 --maps 0"
+  assert(output:find("report: first/report-test.html", 1, true), output)
+  local tested = read "first/report-test.html"
+  is_sound(tested)
+  assert(not tested:find("Where it looked", 1, true) and tested:find("2 of %d+, those first"))
+  after = lurcher.json.decode(read "first/figures.json")
+  local scored = succeeds "single_model_test --model first --data pictures/test"
+  assert(after.valid and after.test and scored:find(("top-1 %.4f"):format(after.test.top_1), 1, true), scored)
+  assert(scored:find(("log-loss %.4f"):format(after.test.log_loss), 1, true), scored)
+end)
+
+test("report: mistakes shown are mistakes, with what was said and what is true", function()
+  local model, about = prediction.open_model(work .. "/first")
+  local set = prediction.open_set(work .. "/pictures/valid", about.classes)
+  local scores, rows = prediction.predict(model, set, about, { device = "cpu" })
+  local wrong, best = 0, scores:argmax(2):totable()
+  local page = read "first/report.html"
+  local section = page:match '<h2 id="mistakes".-<h2 id="confused"'
+  for i, row in ipairs(rows) do
+    local shown = section:find(html.escape(set:name(row)), 1, true) ~= nil
+    local mistake = best[i] + 1 ~= set:class(row)
+    assert(shown == mistake, set:name(row))
+    if mistake then wrong = wrong + 1 end
+  end
+  assert(wrong > 0 and count(section, "data:image/jpeg;base64,/9j/") == wrong)
+end)
+
+test("report: --no-report; a run that has not ended; a damaged picture", function()
+  local output = succeeds("single_model --data pictures %s --epochs 1 --no-report --out none", small)
+  assert(not output:find("report", 1, true) and not lfs.attributes(work .. "/none/report.html"))
+  assert(read "none/command.txt":find("--no-report", 1, true) and not read "first/command.txt":find("report", 1, true))
+  os.remove(work .. "/none/model.safetensors")
+  succeeds "report none"
+  local page = read "none/report.html"
+  is_sound(page)
+  assert(page:find("there is no model yet", 1, true) and page:find("Curves", 1, true))
+  assert(not page:find("<img", 1, true))
+  complains("has no model.safetensors", "report none --data pictures/test")
+  local path = work .. "/pictures/test/button_broad/001.jpg"
+  local whole = read "pictures/test/button_broad/001.jpg"
+  assert(lurcher.write_file(path, whole:sub(1, #whole // 2)))
+  succeeds "report first --data pictures/test"
+  assert(lurcher.write_file(path, whole))
+  assert(lurcher.json.decode(read "first/figures.json").test.pictures == 23)
+  complains("is no run folder", "report pictures")
+  complains("has no folder with the name of a class", "report first --data pictures/test/button_broad")
+  complains("RUN is missing", "report")
+end)
+
+test("report: a model of several outputs, by the one that is asked for", function()
+  lurcher.seed(7)
+  local x = nn.global_avg_pool{}(nn.conv2d{ 6, 3, name = "conv" }(nn.input("image", 24, 24, 3)))
+  local classes = select(2, prediction.open_model(work .. "/first")).classes
+  local model = nn.model{ ctg_out_1 = nn.dense{ 6, activation = "softmax", name = "one" }(x),
+    other = nn.dense{ 6, activation = "softmax", name = "two" }(x), bin_out = nn.dense{ 2, name = "pair" }(x) }
+  local run <close> = model:compile{}
+  assert(lfs.mkdir(work .. "/several"))
+  assert(run:save(work .. "/several/model.safetensors", lurcher.json.encode{ classes = classes, size = { 24, 24 },
+    preprocess = "tf" }))
+  assert(lurcher.write_file(work .. "/several/settings.json", lurcher.json.encode{ recipe = "mine",
+    options = { data = work .. "/pictures" } }))
+  assert(lurcher.write_file(work .. "/several/history.csv", "epoch,loss,ctg_out_1_loss,val_loss,lr,stage\n"
+    .. "1,2.5,1.5,2.6,0.1,1\n2,nan,1.4,2.4,0.1,1\n3,2,1.2,,0.01,2\n"))
+  succeeds "report several"
+  local first = lurcher.json.decode(read "several/figures.json").valid.log_loss
+  local page = read "several/report.html"
+  is_sound(page)
+  assert(page:find("ctg_out_1: loss", 1, true) and page:find("stage 2", 1, true) and page:find("2 of 3", 1, true))
+  succeeds "report several --output other"
+  assert(lurcher.json.decode(read "several/figures.json").valid.log_loss ~= first)
+  complains("no output 'bin_out' of 6 numbers", "report several --output bin_out")
+end)
+
+test("compare: what differs, where each was best, and the curves", function()
+  succeeds("single_model --data pictures %s --epochs 3 --lr 0.001 --out second", small)
+  assert(lurcher.write_file(work .. "/second/predict.json", '{ "top_1": 0.875, "log_loss": 0.5, "models": 3 }'))
+  local output = succeeds "compare first second none --html side.html"
+  assert(output:find "\n  predict top%-1 +87.50 %%\n" and output:find "\n  predict log%-loss +0.5000\n", output)
+  assert(output:find "\n  lr +0.002 +0.001\n" and output:find "\n  epochs +2 +3 +1\n", output)
+  assert(not output:find("width", 1, true) and output:find "\n  best epoch +%d of 2 +%d of 3 +1 of 1\n", output)
+  local top_1 = lurcher.json.decode(read "second/figures.json").valid.top_1
+  assert(output:find(("\n  valid top%%-1 +[%%d.]+ %%%% +%.2f %%%%\n"):format(100 * top_1)), output)
+  local page = read "side.html"
+  is_sound(page)
+  for _, part in ipairs{ "first", "second", "none", "learning rate", "accuracy" } do
+    assert(page:find(part, 1, true), part)
+  end
+  complains("'nowhere' is no run folder", "compare first nowhere")
+  complains("RUN is missing", "compare")
+end)
