@@ -27,6 +27,7 @@ static void push_environment(lua_State *L, int arg) {
 
 static const char *const preprocess_names[] = {"tf", "caffe", "rescale", "none", NULL};
 static const char *const resize_names[] = {"bilinear", "nearest", NULL};
+static const char *const era_names[] = {"current", "2017", NULL};
 static const char owner[] = "data.loader";
 
 static int side(lua_State *L, int list, int i) {
@@ -62,10 +63,17 @@ static void *read_handle(lua_State *L, const char *name, const lur_class *type) 
   return object;
 }
 
+/* `resize`, or else what pictures were resized with in the era: the loader's, or else its augmentation's. */
+static lur_resize_filter read_resize(lua_State *L, const lur_augment *augment) {
+  static const lur_resize_filter of_era[] = {LUR_RESIZE_BILINEAR, LUR_RESIZE_NEAREST};
+  int era = lur_args_choice(L, 1, owner, "era", era_names, -1);
+  lur_resize_filter usual = era < 0 ? lur_augment_resize(augment) : of_era[era];
+  return (lur_resize_filter)lur_args_choice(L, 1, owner, "resize", resize_names, (int)usual);
+}
+
 static void read_options(lua_State *L, lur_loader_options *o) {
   read_size(L, o);
   o->channels = (int)lur_args_int(L, 1, owner, "channels", 3, 1, 3);
-  o->resize = (lur_resize_filter)lur_args_choice(L, 1, owner, "resize", resize_names, 0);
   o->preprocess = (lur_preprocess)lur_args_choice(L, 1, owner, "preprocess", preprocess_names, 0);
   o->decode.exif = lur_args_bool(L, 1, owner, "exif", false);
   o->decode.max_pixels = lur_args_int(L, 1, owner, "max_pixels", 0, 1, INT64_MAX);
@@ -76,6 +84,7 @@ static void read_options(lua_State *L, lur_loader_options *o) {
                                    INT64_MAX);
   o->strict = lur_args_bool(L, 1, owner, "strict", false);
   o->augment = read_handle(L, "augment", &lur_augment_class);
+  o->resize = read_resize(L, o->augment);
   o->random = read_handle(L, "random", &lur_numpy_random_class);
   lua_getfield(L, 1, "device");
   o->device = lur_args_device(L, -1);
@@ -128,10 +137,10 @@ static void make_environment(lua_State *L, int handle, const lur_loader_options 
 }
 
 int lur_data_loader(lua_State *L) {
-  static const char *const known[] = {"sampler",    "batch",      "shuffle", "size",      "augment",
-                                      "preprocess", "resize",     "workers", "prefetch",  "seed",
-                                      "strict",     "images",     "targets", "drop_last", "channels",
-                                      "exif",       "max_pixels", "random",  "device",    NULL};
+  static const char *const known[] = {"sampler", "batch",     "shuffle",  "size", "augment",    "preprocess",
+                                      "resize",  "workers",   "prefetch", "seed", "strict",     "images",
+                                      "targets", "drop_last", "channels", "exif", "max_pixels", "random",
+                                      "device",  "era",       NULL};
   lua_settop(L, 1);
   if (!lur_args_options(L, 1, owner, known))
     lur_raise(L, "'data.loader' expects a table: data.loader{ set, size = 299 }");

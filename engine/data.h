@@ -18,8 +18,10 @@ typedef enum lur_resize_filter { LUR_RESIZE_BILINEAR = 0, LUR_RESIZE_NEAREST } l
 
 /* JPEG or PNG, told by content, never by name. *image is new: u8 h w 3. options may be NULL. Truncated and corrupt
    pictures are LUR_EFORMAT, as is anything that libjpeg or libpng only warns about but cannot show whole. */
-lur_status lur_image_load(lur_context *context, const char *path, const lur_decode_options *options, lur_tensor **image);
-lur_status lur_image_decode(lur_context *context, const void *bytes, size_t count, const lur_decode_options *options, lur_tensor **image);
+lur_status lur_image_load(lur_context *context, const char *path, const lur_decode_options *options,
+                          lur_tensor **image);
+lur_status lur_image_decode(lur_context *context, const void *bytes, size_t count, const lur_decode_options *options,
+                            lur_tensor **image);
 /* By extension .png, .jpg or .jpeg (quality 1..100, 0: 90). image: u8, or f32 in 0..255 (rounded), h w 3 or h w 1.
    Atomic. LUR_EARG for another extension. */
 lur_status lur_image_save(const char *path, lur_tensor *image, int quality);
@@ -27,12 +29,15 @@ typedef enum lur_image_format { LUR_IMAGE_JPEG = 0, LUR_IMAGE_PNG } lur_image_fo
 /* The file's bytes in memory; lur_text_free frees *data. */
 lur_status lur_image_encode(lur_tensor *image, lur_image_format format, int quality, void **data, size_t *count);
 /* Bit-equal to Pillow's Image.resize: NEAREST, or BILINEAR (its antialiased triangle filter). image: u8 h w 3. */
-lur_status lur_image_resize(lur_tensor *image, int64_t height, int64_t width, lur_resize_filter filter, lur_tensor **resized);
+lur_status lur_image_resize(lur_tensor *image, int64_t height, int64_t width, lur_resize_filter filter,
+                            lur_tensor **resized);
 /* Rows top .. top+height-1 and columns left .. left+width-1; LUR_EARG outside the picture. Copies. */
-lur_status lur_image_crop(lur_tensor *image, int64_t top, int64_t left, int64_t height, int64_t width, lur_tensor **crop);
+lur_status lur_image_crop(lur_tensor *image, int64_t top, int64_t left, int64_t height, int64_t width,
+                          lur_tensor **crop);
 /* One picture of a batch n h w 3: u8, or f32 that is scaled from [low, high] to 0..255. columns 0: about square.
    labels: n short texts drawn under the pictures (ASCII), or NULL. */
-lur_status lur_image_montage(lur_tensor *batch, double low, double high, int columns, const char *const *labels, lur_tensor **image);
+lur_status lur_image_montage(lur_tensor *batch, double low, double high, int columns, const char *const *labels,
+                             lur_tensor **image);
 
 /* ---- datasets ----------------------------------------------------------------------------------------------- */
 
@@ -40,20 +45,21 @@ lur_status lur_image_montage(lur_tensor *batch, double low, double high, int col
 typedef struct lur_dataset lur_dataset;
 
 typedef struct lur_dataset_options {
-  int nclasses;                   /* 0: what is found, in byte-wise order */
-  const char *const *classes;     /* given: ids by position in this list; any other class found is LUR_EFORMAT */
-  int nextensions;                /* 0: jpg jpeg png */
-  const char *const *extensions;  /* without the dot, any case */
+  int nclasses;                  /* 0: what is found, in byte-wise order */
+  const char *const *classes;    /* given: ids by position in this list; any other class found is LUR_EFORMAT */
+  int nextensions;               /* 0: jpg jpeg png */
+  const char *const *extensions; /* without the dot, any case */
 } lur_dataset_options;
 
 /* Class folders: classes are the immediate subdirectories in byte-wise order ("10" before "2"), files are found
-   recursively, in byte-wise order of folder, then name (Keras 2.0.9 and later). options may be NULL. LUR_EIO: no such folder; LUR_EFORMAT: no class
-   folder, no picture, or a class that options do not list. */
+   recursively, in byte-wise order of folder, then name (Keras 2.0.9 and later). options may be NULL. LUR_EIO: no such
+   folder; LUR_EFORMAT: no class folder, no picture, or a class that options do not list. */
 lur_status lur_dataset_folder(const char *path, const lur_dataset_options *options, lur_dataset **dataset);
 /* Files of one folder (recursively), in the same order. rule names the class in the file's name: literal characters,
    {class}, {identity}, {camera} and so on for a column of that name, {} for what is passed over: "{class}_{}",
    "{class}_c{camera}s{sequence}_{}". NULL: no classes. A name that does not fit is LUR_EFORMAT. */
-lur_status lur_dataset_flat(const char *path, const char *rule, const lur_dataset_options *options, lur_dataset **dataset);
+lur_status lur_dataset_flat(const char *path, const char *rule, const lur_dataset_options *options,
+                            lur_dataset **dataset);
 
 typedef struct lur_list_options {
   const char *root;         /* before relative paths; NULL: the list file's folder */
@@ -64,14 +70,16 @@ typedef struct lur_list_options {
 } lur_list_options;
 
 /* A list or CSV file, a picture a line; fields may be quoted as in RFC 4180. Either options may be NULL. */
-lur_status lur_dataset_list(const char *path, const lur_list_options *list, const lur_dataset_options *options, lur_dataset **dataset);
-/* From memory. names[i]: shown name, or NULL for the path; class_names[i] NULL: no class. names, class_names may be NULL. */
-lur_status lur_dataset_items(int64_t n, const char *const *paths, const char *const *names, const char *const *class_names,
-                             const lur_dataset_options *options, lur_dataset **dataset);
+lur_status lur_dataset_list(const char *path, const lur_list_options *list, const lur_dataset_options *options,
+                            lur_dataset **dataset);
+/* From memory. names[i]: shown name, or NULL for the path; class_names[i] NULL: no class. Both lists may be NULL. */
+lur_status lur_dataset_items(int64_t n, const char *const *paths, const char *const *names,
+                             const char *const *class_names, const lur_dataset_options *options, lur_dataset **dataset);
 /* The given items in the given order (repeats allowed), the same classes. */
 lur_status lur_dataset_subset(lur_dataset *dataset, int64_t n, const int64_t *indices, lur_dataset **subset);
-/* Two parts, class by class: round(share * count) of each class go to *second, chosen by (seed, name). Order is kept. */
-lur_status lur_dataset_split(lur_dataset *dataset, double share, uint64_t seed, lur_dataset **first, lur_dataset **second);
+/* Two parts, class by class: round(share * count) of each class go to *second, chosen by (seed, name), in order. */
+lur_status lur_dataset_split(lur_dataset *dataset, double share, uint64_t seed, lur_dataset **first,
+                             lur_dataset **second);
 
 void lur_dataset_retain(lur_dataset *dataset);
 void lur_dataset_release(lur_dataset *dataset);
@@ -92,24 +100,24 @@ int lur_dataset_format(const lur_dataset *dataset, char *text, size_t capacity);
 /* ---- audit -------------------------------------------------------------------------------------------------- */
 
 typedef enum lur_finding_kind {
-  LUR_FINDING_CORRUPT = 0,      /* cannot be read or decoded whole */
-  LUR_FINDING_EXTENSION,        /* the name says one format (or none), the bytes another */
-  LUR_FINDING_DUPLICATE,        /* equal bytes within a class */
-  LUR_FINDING_CLASS_DUPLICATE,  /* equal bytes in two classes */
-  LUR_FINDING_SPLIT_DUPLICATE,  /* equal bytes in two sets */
-  LUR_FINDING_TINY,             /* a side below the limit */
-  LUR_FINDING_IMBALANCE,        /* a class far smaller than the largest */
+  LUR_FINDING_CORRUPT = 0,     /* cannot be read or decoded whole */
+  LUR_FINDING_EXTENSION,       /* the name says one format (or none), the bytes another */
+  LUR_FINDING_DUPLICATE,       /* equal bytes within a class */
+  LUR_FINDING_CLASS_DUPLICATE, /* equal bytes in two classes */
+  LUR_FINDING_SPLIT_DUPLICATE, /* equal bytes in two sets */
+  LUR_FINDING_TINY,            /* a side below the limit */
+  LUR_FINDING_IMBALANCE,       /* a class far smaller than the largest */
   LUR_FINDING_KINDS
 } lur_finding_kind;
 const char *lur_finding_name(lur_finding_kind kind); /* "corrupt" */
 
 typedef struct lur_finding {
   lur_finding_kind kind;
-  int set;           /* which of the audited sets */
-  int64_t index;     /* the item; -1 for a class, or for a picture that the set does not take */
-  int other_set;     /* of duplicates: the first of the group; else -1 */
+  int set;       /* which of the audited sets */
+  int64_t index; /* the item; -1 for a class, or for a picture that the set does not take */
+  int other_set; /* of duplicates: the first of the group; else -1 */
   int64_t other;
-  char *text;        /* what was found, one line */
+  char *text; /* what was found, one line */
 } lur_finding;
 
 typedef struct lur_audit {
@@ -138,13 +146,15 @@ void lur_augment_release(lur_augment *augment);
 int lur_augment_options(lur_option_info *info, int capacity);
 /* Writes "augment{ rotate = 45, hflip = true }" into text (truncates); returns the length it needs. */
 int lur_augment_format(const lur_augment *augment, char *text, size_t capacity);
+/* What pictures are resized with in its era: 2017 LUR_RESIZE_NEAREST, now LUR_RESIZE_BILINEAR. NULL: now. */
+lur_resize_filter lur_augment_resize(const lur_augment *augment);
 
 /* Numbers that depend on (seed, stream) alone, for samplers: stream is an epoch, as a rule. Philox 4x32-10. */
 typedef struct lur_random lur_random;
 lur_status lur_random_new(uint64_t seed, uint64_t stream, lur_random **random);
 void lur_random_release(lur_random *random);
-double lur_random_next(lur_random *random);                   /* [0, 1), 53 bits */
-int64_t lur_random_below(lur_random *random, int64_t n);      /* 0..n-1, each as likely; n >= 1 */
+double lur_random_next(lur_random *random);              /* [0, 1), 53 bits */
+int64_t lur_random_below(lur_random *random, int64_t n); /* 0..n-1, each as likely; n >= 1 */
 void lur_random_permutation(lur_random *random, int64_t n, int64_t *order);
 
 /* NumPy's legacy generator (RandomState: MT19937), to repeat a Keras run draw for draw. */
@@ -166,24 +176,25 @@ typedef enum lur_preprocess {
 } lur_preprocess;
 
 typedef struct lur_loader_options { /* zeroed: the defaults */
-  int height, width;          /* required */
-  int channels;               /* 3 (0), or 1: grayscale as Pillow's "L" */
+  int height, width;                /* required */
+  int channels;                     /* 3 (0), or 1: grayscale as Pillow's "L" */
   lur_resize_filter resize;
   lur_preprocess preprocess;
   lur_decode_options decode;
-  lur_augment *augment;       /* NULL: none */
-  lur_numpy_random *random;   /* given: augmentation draws from it, in push order; else from seed */
-  lur_device *device;         /* batches go in memory that it copies fastest from; NULL: plain */
-  int workers;                /* threads; negative: pictures are made inside lur_loader_pop; 0: one a core, at most 16 */
-  int prefetch;               /* batches in work or waiting, at most; 0: 4 */
+  lur_augment *augment;     /* NULL: none */
+  lur_numpy_random *random; /* given: augmentation draws from it, in push order; else from seed */
+  lur_device *device;       /* batches go in memory that it copies fastest from; NULL: plain */
+  int workers;              /* threads; negative: pictures are made inside lur_loader_pop; 0: one a core, at most 16 */
+  int prefetch;             /* batches in work or waiting, at most; 0: 4 */
   uint64_t seed;
-  bool strict;                /* a damaged picture is an error of lur_loader_pop, not a replacement */
+  bool strict; /* a damaged picture is an error of lur_loader_pop, not a replacement */
 } lur_loader_options;
 
 typedef struct lur_loader lur_loader;
 
 /* The loader is one thread's. Its workers run from lur_loader_begin to lur_loader_rest or lur_loader_release. */
-lur_status lur_loader_new(lur_context *context, lur_dataset *dataset, const lur_loader_options *options, lur_loader **loader);
+lur_status lur_loader_new(lur_context *context, lur_dataset *dataset, const lur_loader_options *options,
+                          lur_loader **loader);
 void lur_loader_release(lur_loader *loader);
 
 /* Drops what is in work, and starts epoch `epoch`: draw numbers and the summary begin anew. */
@@ -193,7 +204,7 @@ void lur_loader_rest(lur_loader *loader);
 
 enum { LUR_MAX_LOAD_FIELDS = 8 };
 typedef struct lur_load_field {
-  const char *name;       /* "image" */
+  const char *name; /* "image" */
   int64_t n;
   const int64_t *indices; /* of the dataset; LUR_EARG outside */
 } lur_load_field;
@@ -208,10 +219,10 @@ lur_status lur_loader_skip(lur_loader *loader, int nfields, const lur_load_field
 
 typedef struct lur_loaded_field {
   char name[64];
-  lur_tensor *images;   /* f32 n h w c */
-  lur_tensor *classes;  /* i32 n, -1: none. Of the pictures that are really there */
-  lur_tensor *indices;  /* i32 n: likewise: a damaged picture's row has its replacement's */
-  lur_tensor *targets;  /* f32 n classes: mixed one-hot rows, with mixup or cutmix; else NULL */
+  lur_tensor *images;  /* f32 n h w c */
+  lur_tensor *classes; /* i32 n, -1: none. Of the pictures that are really there */
+  lur_tensor *indices; /* i32 n: likewise: a damaged picture's row has its replacement's */
+  lur_tensor *targets; /* f32 n classes: mixed one-hot rows, with mixup or cutmix; else NULL */
 } lur_loaded_field;
 
 typedef struct lur_loaded { /* one batch; the tensors are the caller's */
@@ -219,16 +230,17 @@ typedef struct lur_loaded { /* one batch; the tensors are the caller's */
   lur_loaded_field fields[LUR_MAX_LOAD_FIELDS];
 } lur_loaded;
 
-/* Waits for the oldest batch. LUR_ESTATE when none was pushed; with strict LUR_EFORMAT or LUR_EIO for a damaged picture. */
+/* Waits for the oldest batch. LUR_ESTATE when none was pushed; with strict LUR_EFORMAT or LUR_EIO for a damaged
+ * picture. */
 lur_status lur_loader_pop(lur_loader *loader, lur_loaded *batch);
 void lur_loaded_free(lur_loaded *batch);
 
 /* Damaged pictures met so far in this loader's life, in the order of first meeting as the batches were popped. */
 typedef struct lur_damage {
-  int64_t index;     /* of the dataset */
-  int64_t times;     /* in this epoch */
-  bool fresh;        /* first met in this epoch */
-  const char *text;  /* "pug/x.jpg: truncated JPEG"; the loader's */
+  int64_t index;    /* of the dataset */
+  int64_t times;    /* in this epoch */
+  bool fresh;       /* first met in this epoch */
+  const char *text; /* "pug/x.jpg: truncated JPEG"; the loader's */
 } lur_damage;
 int64_t lur_loader_damage_count(const lur_loader *loader);
 lur_damage lur_loader_damage(const lur_loader *loader, int64_t position);

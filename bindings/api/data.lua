@@ -11,66 +11,108 @@ local lurcher = require "lurcher"
 lurcher.data = {}
 local data = lurcher.data
 ---Class folders: classes are the subdirectories in byte-wise order ("10" before "2"), pictures are found recursively.
----@param options string|{ [1]: string, classes?: string[], extensions?: string[] } the folder; `classes` fixes ids (another class found is an error); `extensions` without the dot, jpg jpeg png by default
+---@param options string|lurcher.folder_options the folder, or a table with it
 ---@return lurcher.dataset? set
----@return string? message, string? code "EIO": no such folder; "EFORMAT": no class folder, no picture, an unlisted class
+---@return string? message
+---@return string? code "EIO": no such folder; "EFORMAT": no class folder, no picture, an unlisted class
 function data.folder(options) end
----Pictures of one folder. `rule` finds the class in a file's name: "{class}_{}", "{class}_c{camera}s{}_{}"; other names in braces become columns. Without a rule there are no classes.
----@param options string|{ [1]: string, rule?: string, classes?: string[], extensions?: string[] }
+
+---@class lurcher.folder_options
+---@field [1] string the folder
+---@field classes? string[] fixes ids; another class found is an error
+---@field extensions? string[] without the dot; default jpg jpeg png
+---@field rule? string of data.flat: where the class stands in a file's name
+
+---Pictures of one folder. `rule` finds the class in a file's name: "{class}_{}", "{class}_c{camera}s{}_{}"; other names
+---in braces become columns. Without a rule there are no classes.
+---@param options string|lurcher.folder_options
 ---@return lurcher.dataset? set
 ---@return string? message, string? code
 function data.flat(options) end
----Pictures from a list or CSV file (a path first; `root` goes before relative paths, default the file's folder), or from a table: data.list{ { "a.jpg", "pug" }, "b.jpg" }.
----@param options string|{ [1]: string, root?: string, separator?: string, header?: boolean, path_column?: string|integer, class_column?: string|integer, classes?: string[] } columns by name (with a header) or number; default 1 and, where there is one, 2
+
+---@class lurcher.list_options
+---@field [1] string the list or CSV file
+---@field root? string before relative paths; default: the file's folder
+---@field separator? string default ","
+---@field header? boolean the first line names columns; default false
+---@field path_column? string|integer by name (with a header) or number; default 1
+---@field class_column? string|integer default 2 where there is one
+---@field classes? string[] fixes ids; another class found is an error
+
+---Pictures from a list or CSV file, or from a table: data.list{ { "a.jpg", "pug" }, "b.jpg" }.
+---@param options string|lurcher.list_options|(string|string[])[]
 ---@return lurcher.dataset? set
 ---@return string? message, string? code
 function data.list(options) end
----Reads and decodes every picture: kinds "corrupt", "extension", "duplicate", "class-duplicate", "split-duplicate", "tiny", "imbalance".
----@param options lurcher.dataset|{ [integer]: lurcher.dataset, tiny?: integer, imbalance?: number, workers?: integer } tiny: sides below 32; imbalance: a class 10 times smaller than the largest
----@return { checked: integer, [integer]: { kind: string, text: string, set: integer, index: integer?, path: string?, name: string?, other_set: integer?, other: integer?, other_path: string? } } findings
+
+---@class lurcher.audit_options
+---@field [integer] lurcher.dataset
+---@field tiny? integer reports sides below this; default 32
+---@field imbalance? number reports classes this many times smaller than the largest; default 10
+---@field workers? integer threads; default one a core
+
+---@class lurcher.finding
+---@field kind "corrupt"|"extension"|"duplicate"|"class-duplicate"|"split-duplicate"|"tiny"|"imbalance"
+---@field text string one line
+---@field set integer which of the audited sets
+---@field index? integer the picture; nil for a class, and for a file that the set leaves out
+---@field path? string
+---@field name? string
+---@field other_set? integer of duplicates: the first of the group
+---@field other? integer
+---@field other_path? string
+
+---Reads and decodes every picture; the result's `checked` is their number, its list what was found.
+---@param options lurcher.dataset|lurcher.audit_options
+---@return { checked: integer, [integer]: lurcher.finding } findings
 function data.audit(options) end
 ---Batches of a dataset, made by worker threads ahead of time: `for batch in data.loader{ set, size = 299 }:epoch() do`.
----A batch is a table: image (f32 n h w c), class and index (i32 n, from 0; -1: no class), or for another picture field F: F, F_class, F_index; with mixup or cutmix also target (f32 n classes), F_target;
----further fields of the sampler (a list of whole numbers counts from 1 and becomes an i32 tensor from 0, fractions become f32); and what `targets` returns.
+---A batch is a table: image (f32 n h w c), class and index (i32 n, from 0; -1: no class), or for another picture field
+---F: F, F_class, F_index; with mixup or cutmix also target (f32 n classes), F_target; further fields of the sampler (a
+---list of whole numbers counts from 1 and becomes an i32 tensor from 0, fractions f32); and what `targets` returns.
 ---A damaged picture is replaced by another of its class and listed in loader.summary.
 ---@param options lurcher.loader_options
 ---@return lurcher.loader
 function data.loader(options) end
----Changes of pictures, drawn anew each time a picture is loaded: one affine map and one resampling, then colours, in Keras's order and
----meaning (era "2017": Keras 2.0.6's). With mixup or cutmix the batch has mixed targets. tostring prints what differs from the defaults. Options:
---- - `rotate` (0): degrees either way
---- - `height_shift` (0): share of the height either way
---- - `width_shift` (0): share of the width either way
---- - `shear` (0): degrees either way; radians in era 2017
---- - `zoom` (0): rows and columns each by 1 - zoom to 1 + zoom
---- - `zoom_min` (0): least zoom factor instead (0: by zoom)
---- - `zoom_max` (0): largest zoom factor instead (0: by zoom)
---- - `channel_shift` (0): added to channels, of 0..255, either way
---- - `hflip` (false): mirror left and right, half of the time
---- - `vflip` (false): mirror top and bottom, half of the time
---- - `mirror` (false): mirror every picture left and right: a view for testing
---- - `fill` (nearest): what lies outside the picture
---- - `fill_value` (0): for fill = "constant"
---- - `interpolation` (auto): auto: bilinear, nearest in era 2017
---- - `era` (current): Keras 3's conventions, or Keras 2.0.6's
---- - `crop` (0): random resized crop: least share of the area (0: none)
---- - `crop_max` (1): its largest share
---- - `crop_ratio` (1.3333333333333333): its aspect ratio, 1/r to r
---- - `brightness` (0): factor 1 - b to 1 + b
---- - `contrast` (0): factor 1 - c to 1 + c
---- - `saturation` (0): factor 1 - s to 1 + s
---- - `hue` (0): turns of the colour circle either way
---- - `erase` (0): probability that a rectangle is erased
---- - `erase_min` (0.02): its least share of the area
---- - `erase_max` (0.33): its largest share
---- - `erase_ratio` (3.3): its aspect ratio, 1/r to r
---- - `erase_value` (127.5): what it is filled with
---- - `erase_noise` (false): fill it with noise instead
---- - `trivial` (false): TrivialAugment: one random change of fourteen
---- - `mixup` (0): alpha of mixup over the batch (0: none)
---- - `cutmix` (0): alpha of cutmix over the batch (0: none)
---- - `prescale` (true): halve far too large pictures while decoding
----@param options { rotate?: number, height_shift?: number, width_shift?: number, shear?: number, zoom?: number, zoom_min?: number, zoom_max?: number, channel_shift?: number, hflip?: boolean, vflip?: boolean, mirror?: boolean, fill?: "nearest"|"constant"|"reflect"|"wrap", fill_value?: number, interpolation?: "auto"|"bilinear"|"nearest", era?: "current"|"2017", crop?: number, crop_max?: number, crop_ratio?: number, brightness?: number, contrast?: number, saturation?: number, hue?: number, erase?: number, erase_min?: number, erase_max?: number, erase_ratio?: number, erase_value?: number, erase_noise?: boolean, trivial?: boolean, mixup?: number, cutmix?: number, prescale?: boolean }
+
+---@class lurcher.augment_options
+---@field rotate? number default 0: degrees either way
+---@field height_shift? number default 0: share of the height either way
+---@field width_shift? number default 0: share of the width either way
+---@field shear? number default 0: degrees either way; radians in era 2017
+---@field zoom? number default 0: rows and columns each by 1 - zoom to 1 + zoom
+---@field zoom_min? number default 0: least zoom factor instead (0: by zoom)
+---@field zoom_max? number default 0: largest zoom factor instead (0: by zoom)
+---@field channel_shift? number default 0: added to channels, of 0..255, either way
+---@field hflip? boolean default false: mirror left and right, half of the time
+---@field vflip? boolean default false: mirror top and bottom, half of the time
+---@field mirror? boolean default false: mirror every picture left and right: a view for testing
+---@field fill? "nearest"|"constant"|"reflect"|"wrap" default "nearest": what lies outside the picture
+---@field fill_value? number default 0: for fill = "constant"
+---@field interpolation? "auto"|"bilinear"|"nearest" default "auto": auto: bilinear, nearest in era 2017
+---@field era? "current"|"2017" default "current": Keras 3's conventions, or Keras 2.0.6's
+---@field crop? number default 0: random resized crop: least share of the area (0: none)
+---@field crop_max? number default 1: its largest share
+---@field crop_ratio? number default 1.3333333333333333: its aspect ratio, 1/r to r
+---@field brightness? number default 0: factor 1 - b to 1 + b
+---@field contrast? number default 0: factor 1 - c to 1 + c
+---@field saturation? number default 0: factor 1 - s to 1 + s
+---@field hue? number default 0: turns of the colour circle either way
+---@field erase? number default 0: probability that a rectangle is erased
+---@field erase_min? number default 0.02: its least share of the area
+---@field erase_max? number default 0.33: its largest share
+---@field erase_ratio? number default 3.3: its aspect ratio, 1/r to r
+---@field erase_value? number default 127.5: what it is filled with
+---@field erase_noise? boolean default false: fill it with noise instead
+---@field trivial? boolean default false: TrivialAugment: one random change of fourteen
+---@field mixup? number default 0: alpha of mixup over the batch (0: none)
+---@field cutmix? number default 0: alpha of cutmix over the batch (0: none)
+---@field prescale? boolean default true: halve far too large pictures while decoding
+
+---Changes of pictures, drawn anew each time a picture is loaded: one affine map and one resampling, then colours, in
+---Keras's order and meaning (era "2017": Keras 2.0.6's, resizing included). With mixup or cutmix the batch has mixed
+---targets. tostring prints what differs from the defaults.
+---@param options lurcher.augment_options
 ---@return lurcher.augment
 function data.augment(options) end
 ---@return { name: string, type: string, default: string, help: string }[] options of data.augment
@@ -92,7 +134,8 @@ function augment:close() end
 ---@class lurcher.loader_options
 ---@field [1] lurcher.dataset
 ---@field size integer|integer[] side, or { height, width }
----@field sampler? function|table function(epoch, random) that returns an iterator of index tables ({ 3, 1, 2 } or { image = {...}, left = {...} }), or an object of lurcher.samplers; default: batches of the whole set
+---@field sampler? function|table an object of lurcher.samplers, or function(epoch, random) that returns an iterator of
+--- index tables ({ 3, 1, 2 } or { image = {...}, left = {...} }); default: batches of the whole set
 ---@field batch? integer default 64
 ---@field shuffle? boolean default true
 ---@field drop_last? boolean default false: a last short batch is given
@@ -100,7 +143,8 @@ function augment:close() end
 ---@field targets? fun(batch: table): table fields to add
 ---@field augment? lurcher.augment
 ---@field preprocess? "tf"|"caffe"|"rescale"|"none" default "tf": x / 127.5 - 1
----@field resize? "bilinear"|"nearest" as Pillow's; default "bilinear"
+---@field resize? "bilinear"|"nearest" as Pillow's; default "bilinear", in era "2017" "nearest"
+---@field era? "current"|"2017" what `resize` defaults to, without augmentation too; default: that of `augment`
 ---@field channels? integer 3, or 1 for grayscale
 ---@field exif? boolean turn pictures as EXIF says; default false
 ---@field max_pixels? integer larger pictures count as damaged; default 100 million
@@ -146,10 +190,19 @@ function dataset:subset(which) end
 function dataset:split(options) end
 function dataset:close() end
 
----#loader is the number of batches of an epoch, nil when only the sampler knows. `for batch in loader:epoch() do`, `for batch in loader() do`
----and `for batch in loader do` run through one epoch; leaving the loop frees the workers (the last form: at the next epoch, or with the loader).
+---@class lurcher.damage a picture that could not be read
+---@field index integer
+---@field times integer rows it was asked for in
+---@field fresh boolean not damaged in an earlier epoch
+---@field path string
+---@field name string
+---@field message string
+
+---#loader is the number of batches of an epoch, nil when only the sampler knows. `for batch in loader:epoch() do`,
+---`for batch in loader() do` and `for batch in loader do` run through one epoch; leaving the loop frees the workers
+---(with the last form at the next epoch, or with the loader).
 ---@class lurcher.loader
----@field summary { epoch: integer, batches: integer, damaged: integer, [integer]: { index: integer, times: integer, fresh: boolean, path: string, name: string, message: string } }? of the epoch that ended last
+---@field summary? { epoch: integer, batches: integer, damaged: integer, [integer]: lurcher.damage } of the last epoch
 ---@field set lurcher.dataset
 ---@field batch integer
 ---@field seed integer
@@ -242,7 +295,8 @@ function image.resize(picture, height, width, filter) end
 ---@param width integer
 ---@return lurcher.tensor copy
 function image.crop(picture, top, left, height, width) end
----A batch as one picture. low and high: the values that are black and white, -1 and 1 by default ("tf"); u8 is taken as it is.
+---A batch as one picture. low and high: the values that are black and white, -1 and 1 by default ("tf"); u8 is taken as
+---it is.
 ---@param batch lurcher.tensor n h w 3 or n h w 1
 ---@param options? { low?: number, high?: number, columns?: integer, labels?: string[] } columns: about as many as rows
 ---@return lurcher.tensor picture

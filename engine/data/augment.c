@@ -99,6 +99,10 @@ bool lur_augment_nearest(const lur_augment *a) {
   return a->s.interpolation == LUR_INTERPOLATION_NEAREST;
 }
 
+lur_resize_filter lur_augment_resize(const lur_augment *a) {
+  return a && a->s.era == LUR_ERA_2017 ? LUR_RESIZE_NEAREST : LUR_RESIZE_BILINEAR;
+}
+
 /* ---- drawing ---- */
 
 double lur_source_uniform(lur_source *s, double low, double high) {

@@ -100,13 +100,15 @@ test("modules are there for require", function()
   for _, module in ipairs(modules) do assert(require("lurcher." .. module) == lurcher[module]) end
 end)
 
---- Every option stands in the lines before `function NAME(` as "`option`", with its help.
+--- Every option stands in the lines before `function NAME(` as "`option`" or as a field, with its help.
 local function holds_options(text, name, options)
   local before = text:sub(1, assert(text:find("\nfunction " .. name .. "(", 1, true), name))
   local section = before:match "^.*\nfunction [^\n]*\n(.*)$"
   for _, option in ipairs(options) do
     local known = option.name == "name" or option.name == "trainable"
-    assert(known or section:find("`" .. option.name .. "`", 1, true) and section:find(option.help, 1, true),
+    local named = section:find("`" .. option.name .. "`", 1, true)
+      or section:find("@field " .. option.name .. "? ", 1, true)
+    assert(known or named and section:find(option.help, 1, true),
       ("%s: option '%s' (%s)"):format(name, option.name, option.help))
   end
 end
