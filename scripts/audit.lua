@@ -14,7 +14,8 @@ local spec = {
   { "imbalance", "number", default = 10, min = 1, help = "report classes this many times smaller than the largest" },
   { "workers", "integer", default = 0, min = 0, max = 64, help = "threads that read pictures; 0: one a core" },
   { "limit", "integer", default = 50, min = 1, help = "findings of one kind to print" },
-  arguments = { name = "DIR", min = 1, max = 1, help = "class folders, a flat folder, or train/ valid/ test/ of either" },
+  arguments = { name = "DIR", min = 1, max = 1,
+    help = "class folders, a flat folder, or train/ valid/ test/ of either" },
   notes = "Exit code 1 for findings of the kinds corrupt, extension, duplicate, class-duplicate, split-duplicate.",
 }
 

@@ -19,7 +19,8 @@ local function make()
       local folder = ("%s/dogs/%s/%s"):format(work, part, class)
       lfs.mkdir(folder)
       for i = 1, 3 do
-        assert(image.save(("%s/%d.png"):format(folder, i), lurcher.tensor{ shape = { 40, 50, 3 }, fill = 40 * p + 10 * c + i }))
+        local picture = lurcher.tensor{ shape = { 40, 50, 3 }, fill = 40 * p + 10 * c + i }
+        assert(image.save(("%s/%d.png"):format(folder, i), picture))
       end
     end
   end
@@ -32,7 +33,8 @@ test("audit: a clean folder, then one with a duplicate across splits", function(
   assert(code == 0 and output:find "12 pictures checked: nothing found" and output:find "train: .*6 pictures", output)
   assert(os.execute(("cp '%s/dogs/train/pug/1.png' '%s/dogs/valid/pug/again.png'"):format(work, work)))
   output, code = sh "audit dogs"
-  assert(code == 1 and output:find "split%-duplicate  valid/pug/again.png: the same bytes as dogs/train/pug/1.png", output)
+  assert(code == 1, output)
+  assert(output:find "split%-duplicate  valid/pug/again.png: the same bytes as dogs/train/pug/1.png", output)
   output, code = sh "audit nowhere"
   assert(code == 1 and output:find "'nowhere' is no folder" and not output:find "traceback", output)
   output, code = sh "audit dogs --tiny 45"

@@ -104,7 +104,7 @@ test("partners: the founding rule", function()
   assert(table.concat(samplers.partners{ 5, 5, 5, 5 }, " ") == "2 1 4 3")
 end)
 
-test("batch_swap: one batch in four among itself, about 43 % of it positive at 64 of 100 classes, 31 % at 40", function()
+test("batch_swap: one batch in four among itself, 43 % of it positive at 64 of 100 classes, 31 % at 40", function()
   local set = names(100, 40)
   for _, case in ipairs{ { 64, 41.5, 46 }, { 40, 29, 33 } } do
     local sampler, n = samplers.batch_swap{ set, batch = case[1] }, 0
@@ -160,7 +160,8 @@ test("hard_negatives: the most alike of another class", function()
     local angle = math.min(i, 25 - i)
     rows[i] = { 3 * math.cos(angle), 3 * math.sin(angle) }
   end
-  local sampler = samplers.hard_negatives{ set, batch = 8, positive = 0.5, pool = 400, embeddings = lurcher.tensor(rows) }
+  local sampler = samplers.hard_negatives{ set, batch = 8, positive = 0.5, pool = 400,
+    embeddings = lurcher.tensor(rows) }
   local hard, negatives = 0, 0
   for batch in sampler(1) do
     for i = 1, #batch.left do
