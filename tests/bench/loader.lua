@@ -1,88 +1,162 @@
---- loader.lua - the loader from Lua: pictures a second against a Python pipeline with the same steps, what samplers cost,
--- and memory over many pictures. Not a test. The bare decode's rate is bench_loader's, beside the program.
+--- loader.lua - every figure of the data pipeline in one run of about 90 seconds: rates beside libjpeg-turbo's bare
+-- decode, a second worker, a Python pipeline with the same steps, what samplers cost, memory over many pictures.
+-- Not a test.
 --
---     lurcher tests/bench/loader.lua FOLDER [pictures of the memory run, 50000]
--- Loader and peer take turns, and the best turn of each counts: other work on the machine slows both.
+--     ninja -C build lurcher bench_loader && LURCHER_THREADS=1 build/lurcher tests/bench/loader.lua [FOLDER] [PICTURES]
+--
+-- FOLDER: photographs; default: photos and dogs24/train of LURCHER_SHARED or ../shared, and dogs24 for the memory run
+-- of PICTURES (50000). Everything takes turns, ratios are taken within a turn: their median, and in brackets their
+-- spread. A ratio by processor time says on a busy machine what the clock would say on a quiet one: two workers that
+-- make as many pictures a CPU second as one make twice as many by the clock where two processors are free.
+-- LURCHER_THREADS=1: compute threads that wait would count. The peer wants python3-pil, python3-scipy, python3-numpy.
 
+local lfs = require "lfs"
 local lurcher = require "lurcher"
 local samplers = require "lurcher.samplers"
 local data = lurcher.data
 
-local folder, many = assert(arg[1], "a folder of pictures expected"), tonumber(arg[2] or 50000)
+local TURNS = 5
 local here = arg[0]:match "^(.*)/[^/]*$" or "."
-local python = os.getenv "PYTHON" or "python3"
-local set = assert(data.flat(folder))
+local shared = (os.getenv "LURCHER_SHARED" or here .. "/../../../shared") .. "/data"
+local folder = arg[1] or shared .. "/photos"
+local many_folder, many = arg[1] or shared .. "/dogs24/train", tonumber(arg[2] or 50000)
+local python = os.getenv "PYTHON" or (lfs.attributes "/usr/bin/python3" and "/usr/bin/python3" or "python3") -- Debian's
+
+local function is_folder(path) return lfs.attributes(path, "mode") == "directory" end
+
+local function open_set(path)
+  for name in lfs.dir(path) do
+    if name:sub(1, 1) ~= "." and is_folder(path .. "/" .. name) then return assert(data.folder(path)) end
+  end
+  return assert(data.flat(path))
+end
+
+if not is_folder(folder) then error(("no folder '%s': name one, or set LURCHER_SHARED"):format(folder), 0) end
+
+-- ---- beside bare decode ----
+
+local program = (arg[-1] or "build/lurcher"):match "^(.*)/[^/]*$" or "."
+for _, path in ipairs(arg[1] and { arg[1] } or { folder, many_folder }) do
+  print(("== %s, to 299x299 f32; bars: one worker 0.80 of bare decode, two workers 1.85 of one"):format(path))
+  local pipe = io.popen(("'%s/bench_loader' '%s' 2>&1"):format(program, path))
+  print((pipe:read "a":gsub("%s+$", "")))
+  if not pipe:close() then print "no bench_loader beside the program: ninja -C build bench_loader" end
+end
+
+-- ---- beside Python ----
+
+local set = open_set(folder)
 local full = data.augment{ rotate = 45, shear = 10, zoom = 0.2, width_shift = 0.1, height_shift = 0.1, hflip = true }
 
---- Pictures a second over `seconds`, once the queue runs.
-local function rate(options, seconds)
-  options[1], options.size, options.sampler = set, 299, function(_, random)
+--- A sampler of `left` random batches.
+local function random_batches(of, batch, left)
+  return function(_, random)
     return function()
+      left = left - 1
+      if left < 0 then return nil end
       local picks = {}
-      for i = 1, 16 do picks[i] = random:int(#set) end
+      for i = 1, batch do picks[i] = random:int(#of) end
       return picks
     end
   end
+end
+
+--- Pictures a second and a processor second, once the queue runs.
+local function rate(options, seconds)
+  options[1], options.size, options.sampler = set, 299, random_batches(set, 16, math.huge)
   local loader <close> = data.loader(options)
-  local n, start = -8, nil
+  local n, start, used = -8, nil, nil
   for batch in loader() do
     batch.image:close()
     n = n + 1
-    if n == 0 then start = lurcher.time() end
+    if n == 0 then start, used = lurcher.time(), os.clock() end
     if start and lurcher.time() - start > seconds then break end
   end
-  return 16 * n / (lurcher.time() - start)
+  return { wall = 16 * n / (lurcher.time() - start), cpu = 16 * n / (os.clock() - used) }
 end
 
+--- The same of the Python pipeline; nil where its packages are missing.
 local function peer(seconds)
   local pipe = io.popen(("%s '%s/peers/pillow_scipy.py' '%s' %g 2>/dev/null"):format(python, here, folder, seconds))
-  local value = pipe:read "n"
+  local wall, cpu = pipe:read("n", "n")
   pipe:close()
-  return value
+  return wall and cpu and { wall = wall, cpu = cpu }
 end
 
-local best = { one = 0, two = 0, peer = 0 }
-for _ = 1, 3 do
-  best.one = math.max(best.one, rate({ augment = full, workers = 1 }, 2))
-  best.peer = math.max(best.peer, peer(3) or 0)
-  best.two = math.max(best.two, rate({ augment = full, workers = 2 }, 2))
+local function median(list)
+  table.sort(list)
+  return list[#list // 2 + 1]
 end
-print(("%d pictures of %s, decode + affine augmentation + normalisation to 299x299"):format(#set, folder))
-print(("one worker  %8.1f pictures/s"):format(best.one))
-print(("two workers %8.1f pictures/s, %.2f of one"):format(best.two, best.two / best.one))
-if best.peer > 0 then print(("Pillow and SciPy, one thread %.1f pictures/s: one worker is %.1f times it"):format(best.peer, best.one / best.peer))
-else print "Pillow and SciPy: not installed (python3-pil, python3-scipy)" end
+
+--- "median (least to most)" of a over b, turn by turn.
+local function ratio(turns, a, b, key)
+  local list = {}
+  for i, turn in ipairs(turns) do list[i] = turn[a][key] / turn[b][key] end
+  local middle = median(list)
+  return ("%.2f (%.2f to %.2f)"):format(middle, list[1], list[#list])
+end
+
+local function rates(turns, part, key)
+  local list = {}
+  for i, turn in ipairs(turns) do list[i] = turn[part][key] end
+  return median(list)
+end
+
+local turns = {}
+for i = 1, TURNS do
+  turns[i] = { one = rate({ augment = full, workers = 1 }, 2), peer = peer(2) }
+end
+local one = rates(turns, "one", "cpu")
+print(("\n== %s beside Pillow and SciPy, one thread each, %d turns; bar: 6 times"):format(folder, TURNS))
+print(("one worker, from Lua %8.1f pictures/s, %.1f a CPU second"):format(rates(turns, "one", "wall"), one))
+if turns[1].peer then
+  print(("Pillow and SciPy     %8.1f pictures/s, %.1f a CPU second"):format(rates(turns, "peer", "wall"),
+    rates(turns, "peer", "cpu")))
+  print(("times by clock %s, by CPU time %s"):format(ratio(turns, "one", "peer", "wall"),
+    ratio(turns, "one", "peer", "cpu")))
+else
+  print "Pillow and SciPy: not installed (python3-pil, python3-scipy)"
+end
 
 -- ---- samplers: milliseconds a batch of 64, beside what making it takes ----
 
 local names = {}
 for i = 1, 16500 do names[i] = { i .. ".jpg", "class" .. i % 100 } end
-local many_names = data.list(names)
-local making = 64 / best.one * 1e3
-for _, kind in ipairs{ "sequential", "shuffled", "class_balanced", "batch_swap", "pairs" } do
-  local sampler = samplers[kind]{ many_names, batch = 64 }
-  local start, n = lurcher.time(), 0
-  for _ in sampler(0) do n = n + 1 end
-  local cost = (lurcher.time() - start) / n * 1e3
-  print(("samplers.%-15s %.4f ms a batch, %.3f %% of one worker's time"):format(kind, cost, 100 * cost / making))
+local many_names, weights = data.list(names), {}
+for i = 1, #names do weights[i] = i % 7 + 1 end
+local kinds = {
+  { "sequential" }, { "shuffled" }, { "class_balanced" }, { "weighted", weights = weights }, { "batch_swap" },
+  { "pairs" }, { "pk", classes = 16, images = 4 },
+  -- beside its Lua a matrix product of 64 x 512 x the embeddings' width
+  { "hard_negatives", embeddings = lurcher.normal{ #names, 64 } },
+}
+
+local making = 64 / one * 1e3
+print(("\n== samplers over 16500 pictures, batches of 64, beside one worker's %.1f ms a batch; bar: 1 %%")
+  :format(making))
+for _, options in ipairs(kinds) do
+  local kind = table.remove(options, 1)
+  options[1] = many_names
+  if kind ~= "pk" then options.batch = 64 end
+  local sampler, costs = samplers[kind](options), {}
+  for epoch = 0, 4 do
+    local start, n = os.clock(), 0
+    for _ in sampler(epoch) do n = n + 1 end
+    costs[#costs + 1] = (os.clock() - start) / n * 1e3
+  end
+  local middle = median(costs)
+  print(("samplers.%-15s %.4f ms (%.4f to %.4f), %.2f %%"):format(kind, middle, costs[1], costs[#costs],
+    100 * middle / making))
 end
 
 -- ---- memory ----
 
-local loader <close> = data.loader{ set, size = 96, batch = 64, augment = full, sampler = function(_, random)
-  local left = many // 64
-  return function()
-    left = left - 1
-    if left < 0 then return nil end
-    local picks = {}
-    for i = 1, 64 do picks[i] = random:int(#set) end
-    return picks
-  end
-end }
-local n, early = 0, nil
+local many_set = open_set(many_folder)
+local loader <close> = data.loader{ many_set, size = 96, batch = 64, augment = full,
+  sampler = random_batches(many_set, 64, many // 64) }
+print(("\n== memory over %d pictures of %s; bar: flat"):format(many // 64 * 64, many_folder))
+local n, tenth = 0, many // 640 * 64
 for _ in loader() do
   n = n + 64
-  if n == many // 640 * 64 then early = lurcher.memory().rss end
+  if n % tenth == 0 then print(("after %6d pictures %.1f MB"):format(n, lurcher.memory().rss / 1e6)) end
 end
-local late = lurcher.memory().rss
-print(("memory after %d pictures %.0f MB, after %d %.0f MB"):format(many // 640 * 64, early / 1e6, n, late / 1e6))

@@ -182,8 +182,8 @@ end
 
 --- Pairs whose negatives are hard:
 -- hard_negatives{ set, embeddings = tensor, batch = 32, positive = 0.5, pool = 512, seed = 0 }. As pairs, but a
--- negative is the most alike, by cosine of `embeddings` (n x d, a row a picture, of the last epoch), of `pool` random pictures.
--- Set sampler.embeddings anew after each epoch (features of the set in order); nil: negatives are random.
+-- negative is the most alike of `pool` random pictures, by cosine of `embeddings` (n x d, a row a picture, of the last
+-- epoch). Set sampler.embeddings anew after each epoch (features of the set in order); nil: negatives are random.
 function samplers.hard_negatives(options)
   local c = classed(options, "hard_negatives", "embeddings positive pool")
   local pool_size = math.min(integer(options, "pool", "hard_negatives", 512), c.size)

@@ -1,6 +1,6 @@
 """What the loader replaces: Pillow decode and resize, SciPy's affine transform a channel, normalisation, one thread.
 
-    python3 pillow_scipy.py FOLDER SECONDS      prints pictures per second
+    python3 pillow_scipy.py FOLDER SECONDS      prints pictures per second, and per CPU second
 Packages: python3-pil, python3-scipy of Debian 12. The same steps as tests/bench/loader.lua.
 """
 import os
@@ -43,11 +43,11 @@ def main(folder, seconds):
                    if name.lower().endswith((".jpg", ".jpeg", ".png")))
     rng, n = np.random.RandomState(1), 0
     sample(paths[0], rng)
-    start = time.perf_counter()
+    start, used = time.perf_counter(), time.process_time()
     while time.perf_counter() - start < seconds:
         sample(paths[n % len(paths)], rng)
         n += 1
-    print("%.1f" % (n / (time.perf_counter() - start)))
+    print("%.2f %.2f" % (n / (time.perf_counter() - start), n / (time.process_time() - used)))
 
 
 main(sys.argv[1], float(sys.argv[2]))
