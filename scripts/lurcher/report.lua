@@ -171,9 +171,6 @@ local function judge(page, o)
   end
   page.model, page.about = prediction.open_model(page.record.path)
   page.classes = page.about.classes
-  if not page.record.settings.recipe and type(page.about.settings) == "table" then
-    page.record.settings = page.about.settings
-  end
   page.output = prediction.output(page.model, page.classes, o.output)
   local trained_on = page.record.settings.options.data
   page.data = o.data or trained_on and trained_on .. "/valid"

@@ -17,8 +17,9 @@ local function network()
   return nn.model{ y = nn.dense{ 3, activation = "softmax", name = "head" }(nn.dropout{ 0.2, name = "dropout" }(h)) }
 end
 
-local function compiled()
-  return network():compile{ optimizer = optim.sgd{ lr = 0.3, momentum = 0.9 }, loss = "categorical_crossentropy" }
+local function compiled(model, batchnorm)
+  return (model or network()):compile{ optimizer = optim.sgd{ lr = 0.3, momentum = 0.9 },
+    loss = "categorical_crossentropy", batchnorm = batchnorm }
 end
 
 local function batches()
@@ -77,6 +78,19 @@ test("ema: the average is the formula's, batch norm's statistics included, froze
   assert(not same(after, live) and after["norm/moving_mean"])
   near(after["first/kernel"], before["first/kernel"], 0)
   assert((after["norm/moving_mean"] - live["norm/moving_mean"]):abs():max() > 0)
+end)
+
+test("ema: statistics of a frozen batch norm that move as in 2017 are averaged too", function()
+  local model = network()
+  model:layer "norm":freeze()
+  local run <close> = compiled(model, "batch")
+  local wanted, live = weights_of(model)["norm/moving_mean"], nil
+  train(run, { on.ema{ decay = 0.9, warmup = 0 }, { on_batch_end = function(_, _, _, state)
+    live = weights_of(state.model)["norm/moving_mean"]
+    wanted = wanted * 0.9 + live * 0.1
+  end } })
+  near(weights_of(model)["norm/moving_mean"], wanted, 1e-5)
+  assert((wanted - live):abs():max() > 0.01)
 end)
 
 test("ema: validation sees averages, training live weights, and so do checkpoints and the best", function()

@@ -262,12 +262,18 @@ test("report: a model of several outputs, by the one that is asked for", functio
   assert(lurcher.write_file(work .. "/several/settings.json", lurcher.json.encode{ recipe = "mine",
     options = { data = work .. "/pictures" } }))
   assert(lurcher.write_file(work .. "/several/history.csv", "epoch,loss,ctg_out_1_loss,val_loss,lr,stage\n"
-    .. "1,2.5,1.5,2.6,0.1,1\n2,nan,1.4,2.4,0.1,1\n3,2,1.2,,0.01,2\n"))
+    .. "1,2.5,1.5,2.6,0.1,1\n2,nan,1.4,2.4,0.1,1\n3,2,1.2,,0.01,2\n4,1.9,1.1,2.8,0.01,2\n5,1.8,1,2.9,0.01,2\n"))
+  assert(lfs.mkdir(work .. "/several/tuned"))
+  assert(lurcher.write_file(work .. "/several/tuned/history.csv", "epoch,loss,val_loss\n1,2,2.9\n2,1.5,2.7\n"))
+  assert(lurcher.write_file(work .. "/several/notes.json", "no json"))
   succeeds "report several"
   local first = lurcher.json.decode(read "several/figures.json").valid.log_loss
   local page = read "several/report.html"
   is_sound(page)
-  assert(page:find("ctg_out_1: loss", 1, true) and page:find("stage 2", 1, true) and page:find("2 of 3", 1, true))
+  assert(page:find("ctg_out_1: loss", 1, true) and page:find("stage 2", 1, true) and page:find("<b>4 of 5</b>", 1, true))
+  local output = succeeds "compare several several/tuned"
+  assert(output:find "^ +several +several/tuned\n" and output:find "\n  recipe +mine +mine\n"
+    and output:find "\n  best epoch +4 of 5 +2 of 2\n", output)
   succeeds "report several --output other"
   assert(lurcher.json.decode(read "several/figures.json").valid.log_loss ~= first)
   complains("no output 'bin_out' of 6 numbers", "report several --output bin_out")

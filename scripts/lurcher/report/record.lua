@@ -51,12 +51,15 @@ local function read_history(path)
   return { names = names or {}, rows = rows or {} }
 end
 
---- The row of least val_loss, or of greatest validation accuracy where there is no loss; nil without validation.
+--- The row of least val_loss, or of greatest validation accuracy where there is no loss; nil without validation. Of a
+-- run in stages the last stage's, whose model the run has: losses of stages differ in what they weigh.
 local function best_row(history)
   local best
-  for _, row in ipairs(history and history.rows or {}) do
+  local rows = history and history.rows or {}
+  local stage = #rows > 0 and rows[#rows].stage or nil
+  for _, row in ipairs(rows) do
     local value = row.val_loss or row.val_acc and -row.val_acc
-    if value and value == value and (not best or value < best.value) then best = { value = value, row = row } end
+    if value and row.stage == stage and value == value and (not best or value < best.value) then best = { value = value, row = row } end
   end
   return best and best.row
 end
@@ -75,8 +78,10 @@ local function tests_of(path)
   local found = {}
   for name in lfs.dir(path) do
     local base = name:match "^(.+)%.json$"
-    local results = base and base ~= "figures" and read_json(path .. "/" .. name)
-    if results and type(results.top_1) == "number" and type(results.log_loss) == "number" then found[base] = results end
+    local results = base and base ~= "figures" and lurcher.json.decode(read(path .. "/" .. name) or "")
+    if type(results) == "table" and type(results.top_1) == "number" and type(results.log_loss) == "number" then
+      found[base] = results
+    end
   end
   return found
 end
@@ -90,11 +95,14 @@ function record.read(path)
   if not settings and not lfs.attributes(path .. "/history.csv") then
     error(("'%s' is no run folder: it has neither settings.json nor history.csv"):format(path), 0)
   end
-  settings = settings or {} -- a stage of a run: its model knows them
+  local name = path:match "[^/]+$" or path
+  if not settings then -- a stage of a run
+    settings, name = read_json(path .. "/../settings.json") or {}, path:match "[^/]+/[^/]+$" or name
+  end
   if type(settings.options) ~= "table" then settings.options = {} end
   local history, figures = read_history(path .. "/history.csv"), tests_of(path)
-  for name, found in pairs(read_json(path .. "/figures.json") or {}) do figures[name] = found end
-  return { path = path, name = path:match "[^/]+$" or path, settings = settings, history = history,
+  for set_name, found in pairs(read_json(path .. "/figures.json") or {}) do figures[set_name] = found end
+  return { path = path, name = name, settings = settings, history = history,
     command = (read(path .. "/command.txt") or ""):gsub("%s+$", ""), best = best_row(history),
     figures = figures }
 end
