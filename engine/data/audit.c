@@ -160,8 +160,8 @@ static lur_status find_imbalance(listing *l, const hall *h, int set, double fact
     int64_t n = lur_dataset_class_size(d, c);
     if ((double)n * factor >= (double)most) continue;
     char text[600];
-    snprintf(text, sizeof text, "class '%.300s' has %lld pictures, the largest class %lld", d->classes[c], (long long)n,
-             (long long)most);
+    snprintf(text, sizeof text, "class '%.300s' has %lld picture%s, the largest class %lld", d->classes[c],
+             (long long)n, n == 1 ? "" : "s", (long long)most);
     LUR_TRY(add(l, (lur_finding){LUR_FINDING_IMBALANCE, set, -1, -1, -1, strdup(text)}));
   }
   return LUR_OK;

@@ -337,7 +337,7 @@ int lur_dataset_format(const lur_dataset *d, char *text, size_t capacity) {
     if (lur_dataset_class_size(d, c) < lur_dataset_class_size(d, least)) least = c;
     if (lur_dataset_class_size(d, c) > lur_dataset_class_size(d, most)) most = c;
   }
-  append(text, capacity, &length, "%s: %lld pictures", d->source, (long long)d->size);
+  append(text, capacity, &length, "%s: %lld picture%s", d->source, (long long)d->size, d->size == 1 ? "" : "s");
   if (d->nclasses && lur_dataset_class_size(d, least) == lur_dataset_class_size(d, most))
     append(text, capacity, &length, ", %d classes of %lld", d->nclasses, (long long)lur_dataset_class_size(d, most));
   else if (d->nclasses)
@@ -346,6 +346,8 @@ int lur_dataset_format(const lur_dataset *d, char *text, size_t capacity) {
            d->classes[most]);
   if (bare) append(text, capacity, &length, ", %lld without a class", (long long)bare);
   for (int c = 0; c < d->ncolumns; c++) append(text, capacity, &length, "%s%s", c ? ", " : ", columns ", d->columns[c]);
-  if (d->ignored.n) append(text, capacity, &length, ", %lld other files ignored", (long long)d->ignored.n);
+  if (d->ignored.n)
+    append(text, capacity, &length, ", %lld other file%s ignored", (long long)d->ignored.n,
+           d->ignored.n == 1 ? "" : "s");
   return length;
 }

@@ -73,7 +73,7 @@ function logs_of.csv(history, outputs)
 end
 
 --- A line for each picture that a loader could not read in its last epoch, and that is not in the set `named` yet;
--- they are put into it. Loaders that are no data.loader have none.
+-- they are put into it. Then one that sums up, where there was any. Loaders that are no data.loader have none.
 function logs_of.damage(loader, named)
   local lines = {}
   local ok, summary = pcall(function() return loader.summary end)
@@ -84,6 +84,10 @@ function logs_of.damage(loader, named)
       lines[#lines + 1] = ("  could not be read, another of its class stands in: %s: %s"):format(entry.path,
         entry.message)
     end
+  end
+  if #summary > 0 then
+    lines[#lines + 1] = ("  %d picture%s could not be read; others stood in for them in %d rows of the epoch"):format(
+      #summary, #summary == 1 and "" or "s", summary.damaged)
   end
   return lines
 end

@@ -36,7 +36,7 @@ static void test_folder(void) {
   CHECK(lur_dataset_class_size(d, 2) == 3 && lur_dataset_class_size(d, 3) == 0 && lur_dataset_name(d, 6) == NULL);
   char text[512];
   lur_dataset_format(d, text, sizeof text);
-  CHECK(strstr(text, "6 pictures, 4 classes of 0 (empty) to 3 (b)") && strstr(text, "1 other files ignored"));
+  CHECK(strstr(text, "6 pictures, 4 classes of 0 (empty) to 3 (b)") && strstr(text, "1 other file ignored"));
   CHECK(lur_dataset_format(d, text, 10) > 40 && strlen(text) == 9);
   lur_dataset_release(d);
 }

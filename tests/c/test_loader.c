@@ -165,6 +165,22 @@ static void test_damage(void) {
   }
 }
 
+/* A file without read permission. Root may read anything, so that root becomes somebody else for it. */
+static void test_permission(void) {
+  bool root = geteuid() == 0;
+  CHECK(chmod(in_root("set/c/2.jpg"), 0) == 0 && chmod(pictures_root, 0755) == 0);
+  if (root) CHECK(seteuid(65534) == 0);
+  if (access(in_root("set"), X_OK) == 0) {
+    lur_loader *l = new_loader(2, false);
+    run_epoch(l, 0);
+    CHECK(lur_loader_damage_count(l) == 1);
+    CHECK(strstr(lur_loader_damage(l, 0).text, "c/2.jpg: cannot open: Permission denied") != NULL);
+    lur_loader_release(l);
+  }
+  if (root) CHECK(seteuid(0) == 0);
+  CHECK(chmod(in_root("set/c/2.jpg"), 0644) == 0);
+}
+
 static void test_replacement(void) {
   lur_loader *l = new_loader(2, false);
   lur_loaded b;
@@ -216,6 +232,7 @@ int main(void) {
   test_values();
   test_misuse();
   test_lifetime();
+  test_permission();
   damage_set();
   test_damage();
   test_replacement();

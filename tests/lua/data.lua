@@ -1,6 +1,7 @@
 --- Tests of lurcher.data: datasets, the loader and its samplers, augmentation, damage, audit, montage.
 local harness = require "harness"
 local lfs = require "lfs"
+local logs_of = require "lurcher.logs"
 local lurcher = require "lurcher"
 local data, image = lurcher.data, lurcher.image
 local test, raises = harness.test, harness.raises
@@ -370,6 +371,11 @@ local function damaged_set()
   local png = read(folder .. "/a/01.png")
   bad("flipped.png", png:sub(1, 60) .. string.char(png:byte(61) ~ 0x10) .. png:sub(62))
   write(folder .. "/a/really_png.jpg", png) -- the bytes decide: no damage
+  for at = 1, #whole, #whole // 40 do -- a flipped byte may spare the picture: what the decoder refuses is damage
+    local bytes = whole:sub(1, at - 1) .. string.char(whole:byte(at) ~ 0xFF) .. whole:sub(at + 1)
+    if image.decode(bytes) then write(("%s/a/harmless%04d.jpg"):format(folder, at), bytes)
+    else bad(("flipped%04d.jpg"):format(at), bytes) end
+  end
   draw(folder .. "/a/vanishing.png", 1)
   n = n + 1
   return folder, n
@@ -403,19 +409,26 @@ test("damage: an epoch completes, names each file once, replaces by class, sums 
     assert(names["a/empty.jpg"] == "empty file" and names["a/text.jpg"] == "neither JPEG nor PNG")
     assert(names["a/huge.jpg"]:find "pixels allowed" and names["a/vanishing.png"]:find "No such file")
     assert(names["a/cut50.jpg"]:find "damaged JPEG" and names["a/flipped.png"]:find "damaged PNG")
-    assert(not names["a/really_png.jpg"])
+    for name in pairs(names) do assert(not name:find "really_png" and not name:find "harmless") end
+    local said = {}
+    local told = logs_of.damage(loader, said)
+    assert(#told == n + 1 and told[1]:find "could not be read.*damaged/a/", told[1])
+    assert(told[n + 1] == ("  %d pictures could not be read; others stood in for them in %d rows of the epoch")
+      :format(n, summary.damaged), told[n + 1])
     for _ in loader() do end
     assert(#loader.summary == n and not loader.summary[1].fresh)
+    assert(#logs_of.damage(loader, said) == 1) -- each is named once, the sum is of every epoch
   end
   local loader <close> = data.loader{ set, size = 16, strict = true }
   raises("damaged/a/.*", function() for _ in loader() do end end)
 end)
 
-test("damage: a file that may not be read", function()
+-- A file without permission is tests/c/test_loader.c's: root, who may read anything, must become somebody else.
+test("damage: a folder in a picture's place", function()
   local folder = make_set("locked", 2)
   local set = assert(data.folder(folder))
   os.remove(folder .. "/b/01.png")
-  lfs.mkdir(folder .. "/b/01.png") -- root may read anything: a folder in its place is refused to everybody
+  lfs.mkdir(folder .. "/b/01.png")
   local loader <close> = data.loader{ set, size = 8 }
   for _ in loader() do end
   assert(#loader.summary == 1 and loader.summary[1].message:find "is a folder")
