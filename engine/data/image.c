@@ -108,7 +108,11 @@ static lur_status encode(const char *what, lur_tensor *image, lur_image_format f
 
 lur_status lur_image_encode(lur_tensor *image, lur_image_format format, int quality, void **data, size_t *count) {
   lur_bytes bytes = {0};
-  LUR_TRY(encode("image encode", image, format, quality, &bytes));
+  lur_status status = encode("image encode", image, format, quality, &bytes);
+  if (status != LUR_OK) {
+    lur_bytes_free(&bytes); /* a part of a PNG may be there */
+    return status;
+  }
   *data = bytes.data; /* malloc's, as text is */
   *count = bytes.count;
   return LUR_OK;

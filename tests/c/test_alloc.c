@@ -176,6 +176,17 @@ static lur_status pictures(held *h) {
   return lur_image_crop(h->tensors[0], 1, 1, 4, 4, &h->tensors[3]);
 }
 
+static lur_status encoding(held *h) {
+  LUR_TRY(lur_tensor_new(h->context, NULL, LUR_F32, &(lur_shape){3, {9, 11, 3}}, &h->tensors[0]));
+  for (int format = LUR_IMAGE_JPEG; format <= LUR_IMAGE_PNG; format++) {
+    void *data = NULL;
+    size_t count = 0;
+    LUR_TRY(lur_image_encode(h->tensors[0], (lur_image_format)format, 80, &data, &count));
+    free(data);
+  }
+  return LUR_OK;
+}
+
 static lur_status datasets(held *h) {
   LUR_TRY(lur_dataset_folder(folder, NULL, &h->datasets[0]));
   return lur_dataset_split(h->datasets[0], 0.3, 1, &h->datasets[1], &h->datasets[2]);
@@ -267,7 +278,7 @@ int main(int argc, char **argv) { /* the name of a case: only that one */
   } cases[] = {{"tensors", tensors},   {"definition", definition},
                {"training", training}, {"checkpoint", checkpoint},
                {"archive", archive},   {"weights", weights},
-               {"pictures", pictures}, {"datasets", datasets},
+               {"pictures", pictures}, {"encoding", encoding}, {"datasets", datasets},
                {"loader", loader},     {"threaded_loader", threaded_loader}};
   snprintf(file, sizeof file, "test_alloc_%ld.safetensors", (long)getpid());
   snprintf(keras_file, sizeof keras_file, "test_alloc_%ld.h5", (long)getpid());
