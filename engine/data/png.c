@@ -100,13 +100,15 @@ typedef struct encoder {
   png_structp png;
   png_infop info;
   lur_bytes *bytes;
+  lur_status status; /* what a failure is, where it is not libpng's */
   trouble trouble;
 } encoder;
 
 static void write_bytes(png_structp png, png_bytep data, png_size_t count) {
-  lur_bytes *bytes = png_get_io_ptr(png);
+  encoder *e = png_get_io_ptr(png);
+  lur_bytes *bytes = e->bytes;
   size_t need = bytes->count + count;
-  if (need > bytes->capacity && lur_bytes_reserve(bytes, need + need / 2 + 4096) != LUR_OK)
+  if (need > bytes->capacity && (e->status = lur_bytes_reserve(bytes, need + need / 2 + 4096)) != LUR_OK)
     png_error(png, "out of memory");
   memcpy(bytes->data + bytes->count, data, count);
   bytes->count = need;
@@ -115,9 +117,11 @@ static void write_bytes(png_structp png, png_bytep data, png_size_t count) {
 static void flush_nothing(png_structp png) { (void)png; }
 
 static lur_status encode(encoder *e, const uint8_t *pixels, int width, int height, int channels) {
-  if (setjmp(png_jmpbuf(e->png)))
-    return lur_fail(LUR_EARG, "cannot write a PNG of %dx%d: %s", width, height, e->trouble.message);
-  png_set_write_fn(e->png, e->bytes, write_bytes, flush_nothing);
+  if (setjmp(png_jmpbuf(e->png))) {
+    return lur_fail(e->status != LUR_OK ? e->status : LUR_EARG, "cannot write a PNG of %dx%d: %s", width, height,
+                    e->trouble.message);
+  }
+  png_set_write_fn(e->png, e, write_bytes, flush_nothing);
   png_set_IHDR(e->png, e->info, (png_uint_32)width, (png_uint_32)height, 8,
                channels == 1 ? PNG_COLOR_TYPE_GRAY : PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE,
                PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
