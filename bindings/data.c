@@ -389,6 +389,7 @@ int lur_open_data(lua_State *L) {
                                        {"list", data_list},
                                        {"audit", lur_data_audit},
                                        {"loader", lur_data_loader},
+                                       {"cache", lur_data_cache},
                                        {"augment", lur_data_augment},
                                        {"augment_options", lur_data_augment_options},
                                        {"random", lur_data_random},
@@ -396,6 +397,7 @@ int lur_open_data(lua_State *L) {
                                        {NULL, NULL}};
   lur_class_register(L, &lur_set_class);
   lur_class_register(L, &lur_augment_class);
+  lur_class_register(L, &lur_cache_class);
   lur_register_random(L);
   lur_register_loader(L);
   luaL_newlib(L, functions);

@@ -16,6 +16,10 @@ int lur_data_loader(lua_State *L);
 int lur_data_augment(lua_State *L);
 int lur_data_augment_options(lua_State *L);
 
+/* data.cache{...} */
+extern const lur_class lur_cache_class;
+int lur_data_cache(lua_State *L);
+
 /* data.audit{ set, set, ... } */
 int lur_data_audit(lua_State *L);
 

@@ -105,6 +105,20 @@ static int memory(lua_State *L) {
   return 1;
 }
 
+/* Of a string, or of a tensor's dtype, shape and elements. */
+static int hash(lua_State *L) {
+  char text[LUR_HASH_TEXT];
+  size_t count;
+  if (lua_type(L, 1) == LUA_TSTRING) {
+    const char *bytes = lua_tolstring(L, 1, &count);
+    lur_bytes_hash(bytes, count, text);
+  } else {
+    LUR_CALL(L, lur_tensor_hash(lur_check_tensor(L, 1), text));
+  }
+  lua_pushstring(L, text);
+  return 1;
+}
+
 static int handles(lua_State *L) {
   lua_pushinteger(L, lur_state_open_handles(L));
   return 1;
@@ -129,7 +143,8 @@ int luaopen_lurcher(lua_State *L) {
                                        {"seed", seed},           {"threads", threads},
                                        {"interrupt", interrupt}, {"interrupted", interrupted},
                                        {"time", monotonic},      {"memory", memory},
-                                       {"handles", handles},     {NULL, NULL}};
+                                       {"handles", handles},     {"hash", hash},
+                                       {NULL, NULL}};
   lua_settop(L, 0);
   luaL_newlib(L, functions);
   lur_class_register(L, &lur_device_class);

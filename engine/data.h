@@ -94,6 +94,8 @@ int64_t lur_dataset_class_size(const lur_dataset *dataset, int class_id);
 int lur_dataset_column_count(const lur_dataset *dataset);
 const char *lur_dataset_column_name(const lur_dataset *dataset, int column);
 const char *lur_dataset_column(const lur_dataset *dataset, int column, int64_t index);
+/* One number a picture, of its file's contents (0: it cannot be read); prints has room for all. In parallel. */
+lur_status lur_dataset_fingerprints(const lur_dataset *dataset, uint64_t *prints);
 /* Writes a readable summary into text (truncates); returns the length it needs. */
 int lur_dataset_format(const lur_dataset *dataset, char *text, size_t capacity);
 

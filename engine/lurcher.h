@@ -358,6 +358,7 @@ lur_status lur_log_loss(lur_tensor *probabilities, lur_tensor *ids, double *loss
 /* counts i32 c x c, rows truth, columns prediction, added to. */
 lur_status lur_confusion(lur_tensor *scores, lur_tensor *ids, lur_tensor *counts);
 
+#include "engine/cache.h"
 #include "engine/data.h"
 
 #ifdef __cplusplus

@@ -75,6 +75,22 @@ function data.audit(options) end
 ---@return lurcher.loader
 function data.loader(options) end
 
+---@class lurcher.cache_options
+---@field path string
+---@field key string a text of all that rows depend on besides the pictures' contents
+---@field set lurcher.dataset
+---@field shape integer[] of one row
+---@field store? "f32"|"f16" default "f32"
+---@field views? integer default 1
+
+---A file of features of a dataset's pictures, computed once: row (v - 1) * #set + i is view v of picture i. It is never
+---trusted: rows that are damaged, or whose pictures have changed, count as missing; a file of another key does as a
+---whole. It is filled as PATH.part, under a lock, and renamed when every row is there; what a killed process left is
+---taken over.
+---@param options lurcher.cache_options
+---@return lurcher.cache
+function data.cache(options) end
+
 ---@class lurcher.augment_options
 ---@field rotate? number default 0: degrees either way
 ---@field height_shift? number default 0: share of the height either way
@@ -126,6 +142,39 @@ function data.random(seed, stream) end
 ---@param seed integer 0 to 2^32-1
 ---@return lurcher.numpy_random
 function data.numpy_random(seed) end
+
+---@class lurcher.cache
+---@field path string
+---@field bytes integer of the whole file
+---@field size integer rows
+---@field note string why a file that was there could not be used as it was; "" where it could, or none was there
+---@field seconds number what the computation took, as finish was told; 0: not known
+local cache = {}
+---Finds out what there is, verifies it, and reserves the disk for what is missing.
+---@param wait? number seconds to wait while another process fills the file; default 0
+---@return "ready"|"filling"|"busy"? state filling: rows are missing, and yours to put; nil: the file cannot be made
+---@return string? message, string? code
+function cache:open(wait) end
+---@param first? integer default 1
+---@param last? integer default the last row
+---@return integer[] rows that are not there
+function cache:missing(first, last) end
+---While filling: features (f32, a row each) of the rows.
+---@param rows lurcher.tensor|integer[]
+---@param index lurcher.tensor|integer[] the pictures that really are in them, as a batch has it
+---@param features lurcher.tensor
+---@return boolean? ok, string? message, string? code
+function cache:put(rows, index, features) end
+---With no row missing: gives the file its name. From then on it is ready.
+---@param seconds? number what the computation took; omitted: as it was known before
+---@return boolean? ok, string? message, string? code
+function cache:finish(seconds) end
+---@param rows lurcher.tensor|integer[]
+---@return lurcher.tensor features f32
+function cache:select(rows) end
+---@return lurcher.tensor index i32: the picture that really is in each row, from 0; -1: missing
+function cache:index() end
+function cache:close() end
 
 ---@class lurcher.augment
 local augment = {}

@@ -60,6 +60,11 @@ function lurcher.memory() end
 ---@return integer count of handles that are open: what a leak test compares
 function lurcher.handles() end
 
+---XXH3-128 of a string, or of a tensor's dtype, shape and elements.
+---@param value string|lurcher.tensor
+---@return string digits 32 hexadecimal ones
+function lurcher.hash(value) end
+
 ---Replaces a file atomically: written beside it, synced, renamed.
 ---@param path string
 ---@param text string

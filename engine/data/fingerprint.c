@@ -1,0 +1,30 @@
+/* fingerprint.c - what a dataset's pictures hold, as one number each: XXH3-64 of the file's bytes.
+ *
+ * Contents and not size and time of change: a copy, a checkout or a touch changes times and no picture, and a picture
+ * can change and keep both. Reading costs what the first step of decoding costs, far below what a network costs. */
+#include <xxhash.h>
+
+#include "dataset.h"
+#include "picture.h"
+
+/* A file that cannot be read has the number 0: it counts as changed once it can. */
+static lur_status fingerprint(const char *path, lur_bytes *bytes, uint64_t *print) {
+  lur_status status = lur_bytes_read(path, bytes);
+  if (status == LUR_ENOMEM) return status;
+  *print = status == LUR_OK ? XXH3_64bits(bytes->data, bytes->count) : 0;
+  return LUR_OK;
+}
+
+lur_status lur_dataset_fingerprints(const lur_dataset *dataset, uint64_t *prints) {
+  atomic_bool failed = false;
+#pragma omp parallel
+  {
+    lur_bytes bytes = {0};
+#pragma omp for schedule(dynamic, 8)
+    for (int64_t i = 0; i < dataset->size; i++) {
+      if (!failed && fingerprint(dataset->items[i].path, &bytes, &prints[i]) != LUR_OK) failed = true;
+    }
+    lur_bytes_free(&bytes);
+  }
+  return failed ? lur_fail(LUR_ENOMEM, "no memory to read the pictures of a set of %lld", (long long)dataset->size) : LUR_OK;
+}

@@ -1,0 +1,326 @@
+/* cache.c - the file of a feature cache: which one is there, whose it is, how it gets its name. Its rows are
+ * cache_rows.c's, its layout is in cache_file.h.
+ *
+ * Safe against a second process: the part is filled under flock, which ends with its holder, and a finished file is
+ * never written again; mending one fills a new part from its good rows. On file systems without locks two processes may
+ * fill the same part; the rows' checksums still hold what is read to what was computed. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <xxhash.h>
+
+#include "cache_file.h"
+
+static const char magic[16] = "lurcher cache\n";
+
+_Static_assert(sizeof(lur_cache_header) <= LUR_CACHE_PAGE, "the header fits its page");
+
+/* ---- making ---- */
+
+static lur_status check_options(const lur_cache_options *o) {
+  lur_shape all = {.ndim = o->row.ndim + 1, .dim = {0}};
+  if (!o->path || !o->path[0] || !o->key) return lur_fail(LUR_EARG, "cache: a path and a key expected");
+  if (o->store != LUR_F32 && o->store != LUR_F16)
+    return lur_fail(LUR_EARG, "cache '%s': store is %s (f32 or f16 expected)", o->path, lur_dtype_name(o->store));
+  if (o->pictures < 1 || o->views < 1 || o->pictures > INT32_MAX / o->views) {
+    return lur_fail(LUR_EARG, "cache '%s': %lld pictures in %d views (1 to 2^31 rows expected)", o->path,
+                    (long long)o->pictures, o->views);
+  }
+  all.dim[0] = o->pictures * o->views;
+  for (int i = 0; i < o->row.ndim && i + 1 < LUR_MAX_DIMS; i++) all.dim[i + 1] = o->row.dim[i];
+  if (lur_shape_check(&all) != LUR_OK) return lur_blame(LUR_ESHAPE, "cache '%s'", o->path);
+  if (lur_shape_count(&o->row) < 1) return lur_fail(LUR_ESHAPE, "cache '%s': rows of no elements", o->path);
+  return LUR_OK;
+}
+
+/* Where things lie in the file; check_options keeps all of it within 2^43. */
+static void lay_out(lur_cache *cache, const lur_cache_options *o) {
+  lur_cache_header *h = &cache->header;
+  XXH128_hash_t key = XXH3_128bits(o->key, strlen(o->key));
+  memcpy(h->magic, magic, sizeof magic);
+  h->version = LUR_CACHE_VERSION;
+  h->store = (uint32_t)o->store;
+  h->key[0] = key.low64;
+  h->key[1] = key.high64;
+  h->pictures = o->pictures;
+  h->views = o->views;
+  h->ndim = o->row.ndim;
+  for (int i = 0; i < o->row.ndim; i++) h->dim[i] = o->row.dim[i];
+  cache->row = o->row;
+  cache->rows = cache->missing = o->pictures * o->views;
+  cache->row_bytes = (size_t)lur_shape_count(&o->row) * lur_dtype_size(o->store);
+  size_t table = (size_t)cache->rows * sizeof(lur_cache_entry), page = LUR_CACHE_PAGE;
+  cache->data_at = page + (table + page - 1) / page * page;
+  cache->bytes = cache->data_at + (size_t)cache->rows * cache->row_bytes;
+}
+
+static lur_status take_options(lur_cache *cache, const lur_cache_options *o) {
+  LUR_TRY(check_options(o));
+  lay_out(cache, o);
+  LUR_TRY(lur_text_copy(o->path, &cache->path));
+  lur_lines part = {0};
+  lur_lines_add(&part, "%s.part", o->path);
+  LUR_TRY(lur_lines_take(&part, &cache->part));
+  LUR_TRY(lur_alloc_items((size_t)o->pictures, sizeof *cache->fingerprints, &cache->fingerprints));
+  memcpy(cache->fingerprints, o->fingerprints, (size_t)o->pictures * sizeof *cache->fingerprints);
+  return lur_alloc_items((size_t)cache->rows, sizeof *cache->entries, &cache->entries);
+}
+
+lur_status lur_cache_new(lur_context *context, const lur_cache_options *options, lur_cache **cache) {
+  lur_cache *made = NULL;
+  LUR_TRY(lur_alloc_items(1, sizeof *made, &made));
+  made->context = context;
+  made->fd = -1;
+  lur_context_retain(context);
+  lur_status status = take_options(made, options);
+  if (status == LUR_OK) *cache = made;
+  else lur_cache_release(made);
+  return status;
+}
+
+/* Forgets the file; the lock goes with the descriptor. */
+static void close_file(lur_cache *cache) {
+  if (cache->map) munmap((void *)(uintptr_t)cache->map, cache->bytes);
+  if (cache->fd >= 0) close(cache->fd);
+  cache->map = NULL;
+  cache->fd = -1;
+  cache->state = LUR_CACHE_CLOSED;
+  cache->missing = cache->rows;
+  memset(cache->entries, 0, (size_t)cache->rows * sizeof *cache->entries);
+}
+
+void lur_cache_release(lur_cache *cache) {
+  if (!cache) return;
+  if (cache->entries) close_file(cache);
+  free(cache->entries);
+  free(cache->fingerprints);
+  free(cache->part);
+  free(cache->path);
+  lur_context_release(cache->context);
+  free(cache);
+}
+
+/* ---- looking at a file ---- */
+
+static lur_status map_file(const lur_cache *cache, int fd, const char *path, const char **map) {
+  void *at = mmap(NULL, cache->bytes, PROT_READ, MAP_SHARED, fd, 0);
+  if (at == MAP_FAILED) return lur_fail(LUR_EIO, "cannot map '%s' (%.1f MB): %s", path, (double)cache->bytes / 1e6, strerror(errno));
+  *map = at;
+  return LUR_OK;
+}
+
+/* Whether the file is this cache, whole; takes over its seconds. The reason why not goes to note. */
+static bool is_ours(lur_cache *cache, int fd, const char *path, uint64_t size) {
+  lur_cache_header there;
+  const size_t same = offsetof(lur_cache_header, seconds);
+  if (size < LUR_CACHE_PAGE || lur_file_read_at(fd, path, 0, &there, sizeof there) != LUR_OK ||
+      memcmp(there.magic, magic, sizeof magic) != 0) {
+    snprintf(cache->note, sizeof cache->note, "it is no cache");
+  } else if (memcmp(&there, &cache->header, same) != 0) {
+    snprintf(cache->note, sizeof cache->note, "it was made for something else, or by another version");
+  } else if (size != cache->bytes) {
+    snprintf(cache->note, sizeof cache->note, "it has %llu bytes, %zu expected", (unsigned long long)size, cache->bytes);
+  } else {
+    if (there.seconds > 0 && there.seconds < 1e9) cache->header.seconds = there.seconds;
+    return true;
+  }
+  return false;
+}
+
+/* Maps and verifies the finished file, if there is one that fits; ready when no row is missing. */
+static lur_status open_finished(lur_cache *cache) {
+  uint64_t size = 0;
+  close_file(cache);
+  if (access(cache->path, F_OK) != 0) return LUR_OK;
+  LUR_TRY(lur_file_open(cache->path, &cache->fd, &size));
+  if (!is_ours(cache, cache->fd, cache->path, size)) {
+    close_file(cache);
+    return LUR_OK;
+  }
+  LUR_TRY(map_file(cache, cache->fd, cache->path, &cache->map));
+  lur_cache_verify(cache, cache->map);
+  if (cache->missing == 0) {
+    cache->state = LUR_CACHE_READY;
+  } else {
+    snprintf(cache->note, sizeof cache->note, "%lld of %lld rows are damaged, or their pictures have changed",
+             (long long)cache->missing, (long long)cache->rows);
+  }
+  return LUR_OK;
+}
+
+/* ---- the part ---- */
+
+/* Opens and locks the part; *fd stays -1 while another process has it. */
+static lur_status claim_part(const lur_cache *cache, int *fd) {
+  int file;
+  do file = open(cache->part, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
+  while (file < 0 && errno == EINTR);
+  if (file < 0) return lur_fail(LUR_EIO, "cannot write '%s': %s", cache->part, strerror(errno));
+  struct stat mine, there;
+  bool busy = flock(file, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+  /* Between our open and our lock its holder may have renamed or removed it: then it is a part no more. */
+  busy = busy || fstat(file, &mine) != 0 || lstat(cache->part, &there) != 0 || mine.st_ino != there.st_ino ||
+         mine.st_dev != there.st_dev || !S_ISREG(mine.st_mode);
+  if (busy) close(file);
+  else *fd = file;
+  return LUR_OK;
+}
+
+/* Gives the part its room at once, so that a full disk is known before hours of work. */
+static lur_status reserve(const lur_cache *cache, int fd) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < cache->bytes) {
+    return lur_fail(LUR_EIO, "no room for '%s': it takes %.1f MB, files here may have %.1f MB", cache->part,
+                    (double)cache->bytes / 1e6, (double)limit.rlim_cur / 1e6);
+  }
+  int failed;
+  do failed = fallocate(fd, 0, 0, (off_t)cache->bytes);
+  while (failed != 0 && errno == EINTR);
+  if (failed != 0 && (errno == EOPNOTSUPP || errno == ENOSYS)) failed = ftruncate(fd, (off_t)cache->bytes);
+  if (failed == 0) return LUR_OK;
+  int reason = errno;
+  struct statvfs disk;
+  double room = fstatvfs(fd, &disk) == 0 ? (double)disk.f_bavail * (double)disk.f_frsize : 0;
+  return lur_fail(LUR_EIO, "no room for '%s': it takes %.1f MB, %.1f MB are free (%s)", cache->part, (double)cache->bytes / 1e6,
+                  room / 1e6, strerror(reason));
+}
+
+static lur_status write_header(const lur_cache *cache, int fd) {
+  ssize_t done;
+  do done = pwrite(fd, &cache->header, sizeof cache->header, 0);
+  while (done < 0 && errno == EINTR);
+  if (done == (ssize_t)sizeof cache->header) return LUR_OK;
+  return lur_fail(LUR_EIO, "cannot write '%s': %s", cache->part, strerror(done < 0 ? errno : ENOSPC));
+}
+
+/* The locked part becomes the open file, with the rows of a killed process where it has any. */
+static lur_status begin_part(lur_cache *cache, int fd) {
+  char note[sizeof cache->note];
+  struct stat info;
+  memcpy(note, cache->note, sizeof note); /* of the finished file: the part's troubles are of no interest */
+  bool resumed = fstat(fd, &info) == 0 && is_ours(cache, fd, cache->part, (uint64_t)info.st_size);
+  memcpy(cache->note, note, sizeof note);
+  close_file(cache);
+  cache->fd = fd;
+  if (!resumed) {
+    if (ftruncate(fd, 0) != 0) return lur_fail(LUR_EIO, "cannot write '%s': %s", cache->part, strerror(errno));
+    LUR_TRY(reserve(cache, fd));
+    LUR_TRY(write_header(cache, fd));
+  }
+  LUR_TRY(map_file(cache, fd, cache->part, &cache->map));
+  if (resumed) lur_cache_verify(cache, cache->map);
+  cache->state = LUR_CACHE_FILLING;
+  return LUR_OK;
+}
+
+/* Good rows of the finished file that the part lacks. */
+static lur_status copy_rows(lur_cache *cache, const lur_cache_entry *entries, const char *map) {
+  for (int64_t row = 0; row < cache->rows; row++) {
+    if (entries[row].picture == 0 || cache->entries[row].picture != 0) continue;
+    LUR_TRY(lur_cache_write(cache, row, entries[row].picture - 1, map + cache->data_at + (size_t)row * cache->row_bytes));
+  }
+  lur_cache_forget(cache, map);
+  return LUR_OK;
+}
+
+/* Begins the part, which fd has locked, and brings over what the finished file (open in cache, or not) has. */
+static lur_status fill_part(lur_cache *cache, int fd) {
+  lur_cache_entry *entries = NULL;
+  const char *map = cache->map;
+  lur_status status = lur_alloc_items((size_t)cache->rows, sizeof *entries, &entries);
+  if (status != LUR_OK) {
+    close(fd);
+    return status;
+  }
+  memcpy(entries, cache->entries, (size_t)cache->rows * sizeof *entries);
+  cache->map = NULL; /* kept over begin_part, which closes the finished file */
+  status = begin_part(cache, fd);
+  if (status == LUR_OK && map) status = copy_rows(cache, entries, map);
+  if (map) munmap((void *)(uintptr_t)map, cache->bytes);
+  free(entries);
+  if (status != LUR_OK) {
+    if (status == LUR_EIO) unlink(cache->part); /* a full disk is not left full */
+    close_file(cache);
+  }
+  return status;
+}
+
+/* ---- opening ---- */
+
+static double now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* The finished file, or the part if it is to be had; else the state stays closed. */
+static lur_status try_open(lur_cache *cache) {
+  int fd = -1;
+  LUR_TRY(open_finished(cache));
+  if (cache->state == LUR_CACHE_READY) return LUR_OK;
+  LUR_TRY(claim_part(cache, &fd));
+  if (fd < 0) return LUR_OK;
+  lur_status status = open_finished(cache); /* another process may have finished before we had the lock */
+  if (status == LUR_OK && cache->state != LUR_CACHE_READY) return fill_part(cache, fd);
+  unlink(cache->part);
+  close(fd);
+  return status;
+}
+
+lur_status lur_cache_open(lur_cache *cache, double wait, lur_cache_state *state) {
+  const double until = now() + wait;
+  const struct timespec pause = {.tv_nsec = 50000000};
+  cache->note[0] = '\0';
+  for (;;) {
+    lur_status status = try_open(cache);
+    if (status != LUR_OK) {
+      close_file(cache);
+      return status;
+    }
+    if (cache->state != LUR_CACHE_CLOSED || now() >= until) break;
+    close_file(cache);
+    nanosleep(&pause, NULL);
+  }
+  if (cache->state == LUR_CACHE_CLOSED) {
+    close_file(cache);
+    cache->state = LUR_CACHE_BUSY;
+  }
+  *state = cache->state;
+  return LUR_OK;
+}
+
+lur_status lur_cache_finish(lur_cache *cache, double seconds) {
+  if (cache->state != LUR_CACHE_FILLING) return lur_fail(LUR_ESTATE, "cache '%s': it is not being filled", cache->path);
+  if (cache->missing > 0) {
+    return lur_fail(LUR_ESTATE, "cache '%s': %lld rows are missing yet", cache->path, (long long)cache->missing);
+  }
+  if (seconds > 0) cache->header.seconds = seconds;
+  LUR_TRY(write_header(cache, cache->fd));
+  int failed;
+  while ((failed = fdatasync(cache->fd)) != 0 && errno == EINTR) {}
+  if ((failed != 0 && errno != EINVAL) || rename(cache->part, cache->path) != 0)
+    return lur_fail(LUR_EIO, "cannot write '%s': %s", cache->path, strerror(errno));
+  (void)flock(cache->fd, LOCK_UN);
+  cache->state = LUR_CACHE_READY;
+  return LUR_OK;
+}
+
+/* ---- asking ---- */
+
+const char *lur_cache_note(const lur_cache *cache) { return cache->note; }
+const char *lur_cache_path(const lur_cache *cache) { return cache->path; }
+int64_t lur_cache_rows(const lur_cache *cache) { return cache->rows; }
+int64_t lur_cache_missing(const lur_cache *cache) { return cache->missing; }
+bool lur_cache_has(const lur_cache *cache, int64_t row) { return row >= 0 && row < cache->rows && cache->entries[row].picture != 0; }
+size_t lur_cache_bytes(const lur_cache *cache) { return cache->bytes; }
+double lur_cache_seconds(const lur_cache *cache) { return cache->header.seconds; }

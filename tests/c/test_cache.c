@@ -1,0 +1,311 @@
+/* test_cache.c - the feature cache's file: filled, found again, and never trusted: damage, truncation, other keys and
+ * pictures, full disks, killed and competing processes. */
+#include <math.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+#include "tests/c/pictures.h"
+
+enum { PICTURES = 5, VIEWS = 2, ROWS = PICTURES * VIEWS, WIDTH = 7, HEAD = 8192 }; /* HEAD: where the rows begin */
+
+static lur_context *context;
+static uint64_t prints[PICTURES] = {11, 22, 33, 44, 55};
+
+static lur_cache *make(const char *key, lur_dtype store) {
+  lur_cache_options o = {.path = in_root("features"), .key = key, .store = store, .row = {1, {WIDTH}}, .pictures = PICTURES,
+                         .views = VIEWS, .fingerprints = prints};
+  lur_cache *cache = NULL;
+  CHECK_OK(lur_cache_new(context, &o, &cache));
+  return cache;
+}
+
+static lur_cache_state state_of(lur_cache *cache) {
+  lur_cache_state state = LUR_CACHE_CLOSED;
+  CHECK_OK(lur_cache_open(cache, 0, &state));
+  return state;
+}
+
+static float value_at(int64_t row, int64_t column) { return (float)(row * 10 + column) + 0.25f; }
+
+static lur_tensor *numbers(int n, const int32_t *values) {
+  lur_tensor *t = NULL;
+  CHECK_OK(lur_tensor_new(context, NULL, LUR_I32, &(lur_shape){1, {n}}, &t));
+  memcpy(lur_tensor_data(t), values, (size_t)n * sizeof *values);
+  return t;
+}
+
+static lur_status put(lur_cache *cache, int32_t row, int32_t picture) {
+  lur_tensor *rows = numbers(1, &row), *index = numbers(1, &picture), *features = NULL;
+  CHECK_OK(lur_tensor_new(context, NULL, LUR_F32, &(lur_shape){2, {1, WIDTH}}, &features));
+  for (int i = 0; i < WIDTH; i++) ((float *)lur_tensor_data(features))[i] = value_at(row, i);
+  lur_status status = lur_cache_put(cache, rows, index, features);
+  lur_tensor_release(features);
+  lur_tensor_release(index);
+  lur_tensor_release(rows);
+  return status;
+}
+
+/* Puts what is missing; returns how many rows that were. */
+static int complete(lur_cache *cache) {
+  int n = 0;
+  for (int32_t row = 0; row < ROWS; row++) {
+    if (lur_cache_has(cache, row)) continue;
+    CHECK_OK(put(cache, row, row % PICTURES));
+    n++;
+  }
+  CHECK_OK(lur_cache_finish(cache, 2.5));
+  return n;
+}
+
+static bool reads_right(lur_cache *cache) {
+  const int32_t order[] = {9, 0, 3, 3, 7};
+  lur_tensor *rows = numbers(5, order), *features = NULL;
+  bool right = CHECK_OK(lur_cache_select(cache, rows, &features));
+  for (int i = 0; right && i < 5 * WIDTH; i++)
+    right = ((float *)lur_tensor_data(features))[i] == value_at(order[i / WIDTH], i % WIDTH);
+  lur_tensor_release(features);
+  lur_tensor_release(rows);
+  return right;
+}
+
+/* A finished file; returns how many rows had to be put for it. */
+static int finished(const char *key, lur_dtype store) {
+  lur_cache *cache = make(key, store);
+  int n = state_of(cache) == LUR_CACHE_FILLING ? complete(cache) : 0;
+  CHECK(state_of(cache) == LUR_CACHE_READY);
+  CHECK(lur_cache_missing(cache) == 0);
+  CHECK(reads_right(cache));
+  lur_cache_release(cache);
+  return n;
+}
+
+static void change_byte(long at) {
+  FILE *f = fopen(in_root("features"), "r+b");
+  if (!CHECK(f != NULL)) return;
+  fseek(f, at, SEEK_SET);
+  int byte = fgetc(f);
+  fseek(f, at, SEEK_SET);
+  fputc(byte ^ 0x10, f);
+  fclose(f);
+}
+
+static bool is_there(const char *name) { return access(in_root(name), F_OK) == 0; }
+
+static void test_life(void) {
+  unlink(in_root("features"));
+  lur_cache *cache = make("k", LUR_F32);
+  CHECK(state_of(cache) == LUR_CACHE_FILLING && lur_cache_missing(cache) == ROWS && !lur_cache_note(cache)[0]);
+  CHECK(lur_cache_bytes(cache) == HEAD + ROWS * WIDTH * sizeof(float));
+  CHECK_FAILS(lur_cache_finish(cache, 1), LUR_ESTATE, "10 rows are missing");
+  CHECK_FAILS(put(cache, ROWS, 0), LUR_EARG, "row 10 (0 to 9 expected)");
+  CHECK_FAILS(put(cache, 0, PICTURES), LUR_EARG, "picture 5 (0 to 4 expected)");
+  CHECK_OK(put(cache, 1, 4)); /* another picture stands in */
+  CHECK(complete(cache) == ROWS - 1 && reads_right(cache) && !is_there("features.part"));
+  CHECK_FAILS(put(cache, 0, 0), LUR_ESTATE, "not being filled");
+  lur_cache_release(cache);
+  cache = make("k", LUR_F32);
+  lur_tensor *index = NULL;
+  CHECK(state_of(cache) == LUR_CACHE_READY && lur_cache_seconds(cache) == 2.5);
+  CHECK_OK(lur_cache_index(cache, &index));
+  CHECK(((int32_t *)lur_tensor_data(index))[1] == 4 && ((int32_t *)lur_tensor_data(index))[6] == 1);
+  lur_tensor_release(index);
+  lur_cache_release(cache);
+}
+
+static void test_damage(void) {
+  finished("k", LUR_F32);
+  for (int row = 0; row < ROWS; row++) { /* a byte of each row, and of each entry */
+    change_byte(HEAD + row * (long)(WIDTH * sizeof(float)) + row);
+    CHECK(finished("k", LUR_F32) == 1);
+    change_byte(4096 + row * 16 + row);
+    CHECK(finished("k", LUR_F32) == 1);
+  }
+  for (long at = 0; at < 112; at += 3) { /* of the header: seconds, behind it, are of no consequence */
+    change_byte(at);
+    CHECK(finished("k", LUR_F32) == ROWS);
+  }
+  CHECK(truncate(in_root("features"), HEAD + 20) == 0 && finished("k", LUR_F32) == ROWS);
+  CHECK(truncate(in_root("features"), 3) == 0 && finished("k", LUR_F32) == ROWS);
+  CHECK(finished("k", LUR_F32) == 0);
+}
+
+static void test_stale(void) {
+  finished("k", LUR_F32);
+  CHECK(finished("other", LUR_F32) == ROWS && finished("other", LUR_F16) == ROWS && finished("k", LUR_F32) == ROWS);
+  prints[2] = 1; /* its rows in both views */
+  lur_cache *cache = make("k", LUR_F32);
+  CHECK(state_of(cache) == LUR_CACHE_FILLING && lur_cache_missing(cache) == VIEWS);
+  CHECK(strstr(lur_cache_note(cache), "2 of 10 rows are damaged, or their pictures have changed") != NULL);
+  CHECK(!lur_cache_has(cache, 2) && !lur_cache_has(cache, 7) && complete(cache) == VIEWS && reads_right(cache));
+  lur_cache_release(cache);
+  prints[2] = 33;
+  CHECK(finished("k", LUR_F32) == VIEWS);
+}
+
+/* A row is also stale when the picture that stands in for a damaged one has changed. */
+static void test_stand_in(void) {
+  lur_cache *cache = make("stand-in", LUR_F32);
+  CHECK(state_of(cache) == LUR_CACHE_FILLING);
+  CHECK_OK(put(cache, 0, 3));
+  complete(cache);
+  lur_cache_release(cache);
+  prints[3] = 2;
+  CHECK(finished("stand-in", LUR_F32) == VIEWS + 1);
+  prints[3] = 44;
+}
+
+static void test_resume(void) {
+  lur_cache *cache = make("resumed", LUR_F32);
+  CHECK(state_of(cache) == LUR_CACHE_FILLING);
+  for (int32_t row = 0; row < 6; row++) CHECK_OK(put(cache, row, row % PICTURES));
+  lur_cache_release(cache);
+  CHECK(is_there("features.part") && finished("resumed", LUR_F32) == ROWS - 6);
+}
+
+static void test_f16(void) {
+  unlink(in_root("features"));
+  CHECK(finished("half", LUR_F16) == ROWS); /* its values are exact in f16 */
+  lur_cache *cache = make("half2", LUR_F16);
+  lur_tensor *rows = numbers(1, (int32_t[]){0}), *features = NULL;
+  CHECK(state_of(cache) == LUR_CACHE_FILLING);
+  CHECK_OK(lur_tensor_new(context, NULL, LUR_F32, &(lur_shape){2, {1, WIDTH}}, &features));
+  for (int at = 0; at < 9; at += 4) { /* in the vector loop's part and in the rest, where it has one */
+    if (at >= WIDTH) break;
+    CHECK_OK(lur_tensor_set(features, at, 65520));
+    CHECK_FAILS(lur_cache_put(cache, rows, rows, features), LUR_EARG, "which f16 cannot hold");
+    CHECK_OK(lur_tensor_set(features, at, -INFINITY));
+    CHECK_OK(lur_cache_put(cache, rows, rows, features));
+    CHECK_OK(lur_tensor_set(features, at, 65519));
+    CHECK_OK(lur_cache_put(cache, rows, rows, features));
+  }
+  lur_tensor_release(features);
+  lur_tensor_release(rows);
+  lur_cache_release(cache);
+}
+
+static void test_busy(void) {
+  unlink(in_root("features"));
+  lur_cache *first = make("busy", LUR_F32), *second = make("busy", LUR_F32);
+  CHECK(state_of(first) == LUR_CACHE_FILLING && state_of(second) == LUR_CACHE_BUSY);
+  CHECK_FAILS(put(second, 0, 0), LUR_ESTATE, "not being filled");
+  complete(first);
+  CHECK(state_of(second) == LUR_CACHE_READY && reads_right(second) && !is_there("features.part"));
+  lur_cache_release(second);
+  lur_cache_release(first);
+}
+
+/* Another process dies while it fills; then several fill at once, and one of them does all the work. */
+static void test_processes(void) {
+  unlink(in_root("features"));
+  pid_t child = fork();
+  if (child == 0) {
+    lur_cache *cache = make("processes", LUR_F32);
+    if (state_of(cache) == LUR_CACHE_FILLING && put(cache, 3, 3) == LUR_OK) raise(SIGKILL);
+    _exit(1);
+  }
+  int status;
+  CHECK(waitpid(child, &status, 0) == child && WIFSIGNALED(status));
+  for (int i = 0; i < 4; i++) {
+    if (fork() != 0) continue;
+    lur_cache *cache = make("processes", LUR_F32);
+    lur_cache_state state;
+    CHECK_OK(lur_cache_open(cache, 20, &state));
+    int put_rows = state == LUR_CACHE_FILLING ? complete(cache) : 0;
+    CHECK((put_rows == 0 || put_rows == ROWS - 1) && reads_right(cache));
+    lur_cache_release(cache);
+    lur_context_release(context);
+    _exit(check_failures > 0 ? 100 : put_rows);
+  }
+  int total = 0;
+  while (waitpid(-1, &status, 0) > 0) total += WIFEXITED(status) ? WEXITSTATUS(status) : 100;
+  CHECK(total == ROWS - 1 && finished("processes", LUR_F32) == 0);
+}
+
+static void test_no_room(void) {
+  unlink(in_root("features"));
+  struct rlimit before, small = {.rlim_cur = 6000};
+  getrlimit(RLIMIT_FSIZE, &before);
+  small.rlim_max = before.rlim_max;
+  lur_cache *cache = make("no room", LUR_F32);
+  lur_cache_state state;
+  setrlimit(RLIMIT_FSIZE, &small);
+  CHECK_FAILS(lur_cache_open(cache, 0, &state), LUR_EIO, "no room for");
+  setrlimit(RLIMIT_FSIZE, &before);
+  CHECK(!is_there("features.part") && state_of(cache) == LUR_CACHE_FILLING);
+  lur_cache_release(cache);
+  lur_cache_options o = {.path = in_root("no such folder/features"), .key = "", .row = {1, {WIDTH}}, .pictures = PICTURES, .views = 1,
+                         .fingerprints = prints};
+  CHECK_OK(lur_cache_new(context, &o, &cache));
+  CHECK_FAILS(lur_cache_open(cache, 0, &state), LUR_EIO, "No such file");
+  lur_cache_release(cache);
+}
+
+static void test_cut_short_in_use(void) {
+  unlink(in_root("features"));
+  finished("k", LUR_F32);
+  lur_cache *cache = make("k", LUR_F32);
+  lur_tensor *rows = numbers(1, (int32_t[]){0}), *features = NULL;
+  CHECK(state_of(cache) == LUR_CACHE_READY && truncate(in_root("features"), 4096) == 0);
+  CHECK_FAILS(lur_cache_select(cache, rows, &features), LUR_EIO, "cut short while it was in use");
+  lur_tensor_release(rows);
+  lur_cache_release(cache);
+}
+
+static void test_options(void) {
+  lur_cache *cache = NULL;
+  const lur_cache_options good = {.path = in_root("features"), .key = "", .row = {1, {WIDTH}}, .pictures = PICTURES, .views = 1,
+                                  .fingerprints = prints};
+  lur_cache_options o = good;
+  o.store = LUR_U8;
+  CHECK_FAILS(lur_cache_new(context, &o, &cache), LUR_EARG, "store is u8");
+  o = good;
+  o.pictures = INT64_MAX;
+  CHECK_FAILS(lur_cache_new(context, &o, &cache), LUR_EARG, "rows expected");
+  o = good;
+  o.row = (lur_shape){2, {INT64_MAX / 2, 3}};
+  CHECK_FAILS(lur_cache_new(context, &o, &cache), LUR_ESHAPE, "2^40");
+  o.row = (lur_shape){1, {0}};
+  CHECK_FAILS(lur_cache_new(context, &o, &cache), LUR_ESHAPE, "no elements");
+  o.row.ndim = LUR_MAX_DIMS;
+  CHECK_FAILS(lur_cache_new(context, &o, &cache), LUR_ESHAPE, "dimensions");
+}
+
+/* Contents, not names or times. */
+static void test_fingerprints(void) {
+  make_folder("set");
+  write_bytes_to("set/a.jpg", "one", 3);
+  write_bytes_to("set/b.jpg", "two", 3);
+  write_bytes_to("set/c.jpg", "one", 3);
+  lur_dataset *set = NULL;
+  uint64_t first[3], second[3];
+  if (!CHECK_OK(lur_dataset_flat(in_root("set"), NULL, NULL, &set))) return;
+  CHECK_OK(lur_dataset_fingerprints(set, first));
+  CHECK(first[0] == first[2] && first[0] != first[1] && first[0] != 0);
+  write_bytes_to("set/b.jpg", "twO", 3);
+  unlink(in_root("set/c.jpg"));
+  CHECK_OK(lur_dataset_fingerprints(set, second));
+  CHECK(second[0] == first[0] && second[1] != first[1] && second[2] == 0);
+  lur_dataset_release(set);
+}
+
+int main(void) {
+  pictures_begin();
+  if (CHECK_OK(lur_context_new(1, 1, &context))) {
+    test_processes(); /* first: forks want no threads */
+    test_life();
+    test_damage();
+    test_stale();
+    test_stand_in();
+    test_resume();
+    test_f16();
+    test_busy();
+    test_no_room();
+    test_cut_short_in_use();
+    test_options();
+    test_fingerprints();
+    lur_context_release(context);
+  }
+  pictures_end();
+  return check_report("test_cache");
+}
