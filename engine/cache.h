@@ -32,7 +32,8 @@ typedef enum lur_cache_state {
 lur_status lur_cache_new(lur_context *context, const lur_cache_options *options, lur_cache **cache);
 void lur_cache_release(lur_cache *cache); /* what is not finished stays as PATH.part, for the next one */
 
-/* Finds out what there is, and verifies it. Waits up to `wait` seconds while another process fills the file.
+/* Finds out what there is, and verifies it. Waits up to `wait` seconds while another process fills the file;
+   LUR_EINTERRUPTED when it was asked to stop meanwhile.
    LUR_EIO where the file cannot be made: a missing folder, a full disk (its room is reserved here). */
 lur_status lur_cache_open(lur_cache *cache, double wait, lur_cache_state *state);
 /* Why a file that was there was not ready as it was; "" where none was there, or it was. The cache's. */

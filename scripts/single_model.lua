@@ -1,17 +1,19 @@
 --- single_model.lua - trains an Xception softmax classifier on class folders
 -- DIR/train/CLASS/*.jpg and DIR/valid/CLASS/*.jpg.
 -- With pretrained weights the trunk is frozen by default and only the head learns. Where the frozen part is the same
--- for a picture in every epoch (no augmentation), its output is computed once and kept in memory.
+-- for a picture in every epoch (no augmentation, or a few fixed views), its output is computed once, and kept for the
+-- runs to come.
 -- Leaves a run folder with the best epoch's model, and everything needed to repeat or resume the training.
 
 local lurcher = require "lurcher"
 local fit, on = require "lurcher.fit", require "lurcher.callbacks"
+local fixed_features, prefix = require "lurcher.fixed_features", require "lurcher.prefix"
 local options, run_folder = require "lurcher.options", require "lurcher.run_folder"
-local prefix, report = require "lurcher.prefix", require "lurcher.report"
+local report = require "lurcher.report"
 local xception = require "lurcher.models.xception"
 local nn, data, optim = lurcher.nn, lurcher.data, lurcher.optim
 
-local spec = {
+local spec = options.join({
   name = "single_model",
   summary = "Trains an Xception softmax classifier on the pictures in DIR/train/CLASS/, validated on DIR/valid/CLASS/.",
   { "data", "path", required = true, value = "DIR", help = "folder with train/ and valid/, a folder a class in each" },
@@ -33,19 +35,23 @@ local spec = {
   { "freeze", "string", value = "all|none|NAME",
     help = "what does not learn: the trunk, nothing, or layers up to NAME (default: all with --weights, else none)" },
   { "augment", "choice", default = "none", choices = { "none", "flip" }, help = "random changes of training pictures" },
+  { "views", "integer", default = 0, min = 0, max = 1000,
+    help = "draw from this many augmented views of a picture, computed once; 0: a new view each time" },
   { "patience", "integer", default = 8, min = 0, help = "epochs without gain before stopping; 0: never stop early" },
   { "reduce-patience", "integer", default = 3, min = 0, help = "epochs without gain before lr is cut; 0: never" },
   { "reduce-factor", "number", default = 0.1, min = 0.001, max = 0.999, help = "what lr is then multiplied by" },
   { "seed", "integer", default = 1, min = 0, help = "fresh weights, dropout and order of pictures follow from it" },
   { "device", "string", default = "auto", help = "where to compute: auto, cpu, ref, cuda:0" },
   { "workers", "integer", default = 2, min = 1, max = 256, help = "threads that read pictures" },
-  { "memory", "integer", default = 2048, min = 0, value = "MB", help = "most that the frozen part's outputs may take" },
+  { "memory", "integer", default = 2048, min = 0, value = "MB",
+    help = "most that the frozen part's outputs may take where they are not cached" },
   { "report", "flag", default = true, help = "end with report.html in the run folder; --no-report: do not" },
   { "out", "path", value = "RUN", help = "run folder to make (default: runs/single_model-NNN)" },
   { "resume", "path", value = "RUN", help = "go on with the training of this run folder, with its settings" },
-}
+}, fixed_features.options)
 
-local may_change = { epochs = true, device = true, workers = true, memory = true, patience = true, report = true }
+local may_change = { epochs = true, device = true, workers = true, memory = true, patience = true, report = true,
+  cache = true, cache_limit = true }
 
 function spec.adjust(values, given) return run_folder.resumed(spec, values, given, may_change) end
 
@@ -124,15 +130,14 @@ local function training(model, train, valid, o)
     return more
   end
   local targets = function(batch) return { predictions = batch.class } end
-  local part = o.augment == "none" and prefix.split(model, "image")
-  if part and part:bytes(#train + #valid) <= o.memory * 2 ^ 20 then
-    local device = lurcher.device(o.device)
-    local learn = part:load(with{ train, device = device })
-    local check = part:load(with{ valid, device = device })
-    return part.head, learn:loader{ batch = o.batch, seed = o.seed, output = "predictions" },
-      check:loader{ batch = o.batch, shuffle = false, output = "predictions" }
-  end
   local augment = o.augment == "flip" and data.augment{ hflip = true } or nil
+  local part = (not augment or o.views > 0) and prefix.split(model, "image")
+  local fixed = part and fixed_features.load_sets(part, { { train, augment = augment, views = augment and o.views },
+    { valid } }, with{ device = lurcher.device(o.device) }, o)
+  if fixed then
+    return part.head, fixed[1]:loader{ batch = o.batch, seed = o.seed, output = "predictions" },
+      fixed[2]:loader{ batch = o.batch, shuffle = false, output = "predictions" }
+  end
   return model, data.loader(with{ train, augment = augment, targets = targets }),
     data.loader(with{ valid, shuffle = false, targets = targets })
 end

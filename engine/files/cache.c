@@ -263,40 +263,39 @@ static double now(void) {
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* The finished file, or the part if it is to be had; else the state stays closed. */
-static lur_status try_open(lur_cache *cache) {
-  int fd = -1;
-  LUR_TRY(open_finished(cache));
-  if (cache->state == LUR_CACHE_READY) return LUR_OK;
-  LUR_TRY(claim_part(cache, &fd));
-  if (fd < 0) return LUR_OK;
-  lur_status status = open_finished(cache); /* another process may have finished before we had the lock */
+/* With the part locked: the finished file, should another process have made it meanwhile, or the part. */
+static lur_status take_part(lur_cache *cache, int fd) {
+  lur_status status = open_finished(cache);
   if (status == LUR_OK && cache->state != LUR_CACHE_READY) return fill_part(cache, fd);
   unlink(cache->part);
   close(fd);
   return status;
 }
 
-lur_status lur_cache_open(lur_cache *cache, double wait, lur_cache_state *state) {
-  const double until = now() + wait;
+/* The finished file, or the part; where it cannot be had until then the state is busy. */
+static lur_status open_any(lur_cache *cache, double until) {
   const struct timespec pause = {.tv_nsec = 50000000};
-  cache->note[0] = '\0';
+  LUR_TRY(open_finished(cache));
+  if (cache->state == LUR_CACHE_READY) return LUR_OK;
   for (;;) {
-    lur_status status = try_open(cache);
-    if (status != LUR_OK) {
-      close_file(cache);
-      return status;
-    }
-    if (cache->state != LUR_CACHE_CLOSED || now() >= until) break;
-    close_file(cache);
+    int fd = -1;
+    LUR_TRY(claim_part(cache, &fd));
+    if (fd >= 0) return take_part(cache, fd);
+    LUR_TRY(lur_context_check_interrupt(cache->context));
+    if (now() >= until) break;
     nanosleep(&pause, NULL);
   }
-  if (cache->state == LUR_CACHE_CLOSED) {
-    close_file(cache);
-    cache->state = LUR_CACHE_BUSY;
-  }
-  *state = cache->state;
+  close_file(cache);
+  cache->state = LUR_CACHE_BUSY;
   return LUR_OK;
+}
+
+lur_status lur_cache_open(lur_cache *cache, double wait, lur_cache_state *state) {
+  cache->note[0] = '\0';
+  lur_status status = open_any(cache, now() + wait);
+  if (status == LUR_OK) *state = cache->state;
+  else close_file(cache);
+  return status;
 }
 
 lur_status lur_cache_finish(lur_cache *cache, double seconds) {

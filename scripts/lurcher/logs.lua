@@ -100,4 +100,11 @@ function logs_of.duration(seconds)
   return ("%d:%02d:%02d"):format(s // 3600, s // 60 % 60, s % 60)
 end
 
+--- Bytes as a person reads them: "8.2 kB", "105.3 MB", "1.7 GB".
+function logs_of.size(bytes)
+  if bytes < 1e6 then return ("%.1f kB"):format(bytes / 1e3) end
+  if bytes < 1e9 then return ("%.1f MB"):format(bytes / 1e6) end
+  return ("%.1f GB"):format(bytes / 1e9)
+end
+
 return logs_of

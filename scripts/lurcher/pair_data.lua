@@ -4,13 +4,15 @@
 
 local lurcher = require "lurcher"
 local augmentations = require "lurcher.augmentations"
+local fixed_features = require "lurcher.fixed_features"
+local options = require "lurcher.options"
 local siamese = require "lurcher.siamese"
 local data = lurcher.data
 
 local pair_data = {}
 
 --- Command-line options of recipes that train on pairs, for options.join.
-pair_data.options = {
+pair_data.options = options.join({
   { "data", "path", required = true, value = "DIR", help = "folder with train/ and valid/, a folder a class in each" },
   { "batch", "integer", default = 64, min = 2, help = "pairs a step" },
   { "steps", "integer", min = 1, help = "steps an epoch (default: training pictures / batch)" },
@@ -20,8 +22,8 @@ pair_data.options = {
   { "device", "string", default = "auto", help = "where to compute: auto, cpu, ref, cuda:0" },
   { "workers", "integer", default = 2, min = 1, max = 256, help = "threads that read pictures" },
   { "memory", "integer", default = 8192, min = 0, value = "MB",
-    help = "most that the outputs of the frozen part may take" },
-}
+    help = "most that the outputs of the frozen part may take where they are not cached" },
+}, fixed_features.options)
 
 --- The training and validation pictures of o.data. `classes`: the model's, where it has been trained before.
 function pair_data.sets(o, classes)
@@ -83,16 +85,15 @@ local function mixing(alpha, classes, seed)
   end
 end
 
---- Loaders over what the frozen part says about each picture.
-local function feature_loaders(part, sets, o, alpha)
+--- Loaders over what the frozen part says about each picture; nil where there is no room for that.
+local function feature_loaders(part, sets, o, s, augment)
+  local fixed = fixed_features.load_sets(part, { { sets.train, augment = augment, views = augment and s.views },
+    { sets.valid } }, { size = o.size, workers = o.workers, seed = o.seed, device = lurcher.device(o.device) }, o)
+  if not fixed then return nil end
   local train, valid = samplers_of(sets, o)
-  local function loaded(set)
-    return part:load{ set, size = o.size, batch = 32, workers = o.workers, seed = o.seed,
-      device = lurcher.device(o.device) }
-  end
-  return loaded(sets.train):loader{ sampler = train, targets = siamese.targets, seed = o.seed,
-      change = mixing(alpha, #sets.train.classes, o.seed) },
-    loaded(sets.valid):loader{ sampler = valid, targets = siamese.targets, seed = o.seed }
+  return fixed[1]:loader{ sampler = train, targets = siamese.targets, seed = o.seed,
+      change = mixing(s.mixup, #sets.train.classes, o.seed) },
+    fixed[2]:loader{ sampler = valid, targets = siamese.targets, seed = o.seed }
 end
 
 --- Validation as trick_tune.py and retrain.py had it, by mistake: every fourth batch (1, 5, 9, ...) is one of swapped
@@ -112,11 +113,13 @@ end
 -- `s`: augment (name), views (0: a new one each time), leaky (true: in era 2017 training pictures are among those of
 -- validation).
 function pair_data.open(model, sets, o, s)
-  local part = s.augment == "none" and o.era ~= "2017" and siamese.split(model)
-  if part and part:bytes(#sets.train + #sets.valid) <= o.memory * 2 ^ 20 then
-    return part.head, feature_loaders(part, sets, o, s.mixup)
+  local augment = augmentations.of(s.augment, o.era)
+  local part = (not augment or (s.views or 0) > 0) and o.era ~= "2017" and siamese.split(model)
+  if part then
+    local train, valid = feature_loaders(part, sets, o, s, augment)
+    if train then return part.head, train, valid end
   end
-  local train, valid = picture_loaders(sets, o, augmentations.of(s.augment, o.era))
+  local train, valid = picture_loaders(sets, o, augment)
   return model, train, s.leaky and o.era == "2017" and with_training_pairs(valid, train) or valid
 end
 

@@ -50,7 +50,7 @@ function pair_stage.open_model(path)
 end
 
 --- Options that a resumed run may change: no result depends on them.
-pair_stage.may_change = { device = true, workers = true, memory = true, cache = true }
+pair_stage.may_change = { device = true, workers = true, memory = true, cache = true, cache_limit = true }
 
 --- For options.main's `adjust`, of a recipe that continues a run (--run): its pictures and its folder follow from that
 -- run where they are not given. Returns values, or nil and a message.

@@ -1,0 +1,117 @@
+--- lurcher.feature_store: where features stay once they are computed, a row for each view of each picture: in memory, or
+-- in a file that the next run finds again (data.cache). It knows no model; lurcher.prefix fills and reads it.
+--
+-- A store has bytes, and
+--   missing(view)                       list of the pictures whose rows are not there
+--   put(view, pictures, index, y)       their rows; index: the pictures that really are in them. true, or nil, message
+--   finish(seconds)                     every row is there; true, or nil, message
+--   select(view, pictures)              f32 tensor of their rows
+--   index(view)                         i32 tensor: the picture that really is in each row, from 0
+
+local lfs = require "lfs"
+local lurcher = require "lurcher"
+local run_folder = require "lurcher.run_folder"
+local data = lurcher.data
+
+local feature_store = {}
+
+local memory = {}
+memory.__index = memory
+
+--- In memory. Options: size (number of pictures), shape (of a row), store ("f32" or "f16"), views.
+function feature_store.memory(o)
+  local rows = o.size * o.views
+  local features = lurcher.zeros{ rows, dtype = o.store, table.unpack(o.shape) }
+  return setmetatable({ size = o.size, features = features, there = {}, bytes = features.bytes,
+    pictures = lurcher.zeros{ rows, dtype = "i32" } }, memory)
+end
+
+function memory:missing(view)
+  local list = {}
+  for i = (self.there[view] or 0) + 1, self.size do list[#list + 1] = i end
+  return list
+end
+
+--- The pictures are those that missing listed first.
+function memory:put(view, pictures, index, y)
+  local first = (view - 1) * self.size + pictures[1]
+  self.features:rows(first, #pictures):copy(y:cast(self.features.dtype))
+  self.pictures:rows(first, #pictures):copy(index)
+  self.there[view] = pictures[#pictures]
+  return true
+end
+
+function memory.finish(_) return true end
+
+function memory:select(view, pictures)
+  local rows = self.features:rows((view - 1) * self.size + 1, self.size):select(pictures)
+  return rows.dtype == "f32" and rows or rows:cast "f32"
+end
+
+function memory:index(view) return self.pictures:rows((view - 1) * self.size + 1, self.size) end
+
+local file = {}
+file.__index = file
+
+--- The path from the root.
+local function absolute(path) return path:sub(1, 1) == "/" and path or lfs.currentdir() .. "/" .. path end
+
+--- "train-add_11-0123456789abcdef.features": the folder of the set and the layer to read, and a hash of the key and of
+-- the pictures' places. Their contents are not in it: a picture that changes costs a row, and leaves no second file.
+local function file_name(o)
+  local places = { o.key }
+  for i = 1, #o.set do places[i + 1] = absolute(o.set:path(i)) end
+  local folder = places[2]:sub(1, #places[2] - #o.set:name(1)):match "([^/]+)/*$" or "set"
+  return ("%s-%s-%s.features"):format(folder:gsub("[^%w_.-]", "_"), o.layer:gsub("[^%w_.-]", "_"),
+    lurcher.hash(table.concat(places, "\n")):sub(1, 16))
+end
+
+--- In a file of the folder, made where it is missing. Options: those of memory, and set, folder, layer (for the name),
+-- key (a text of all that a row depends on besides its picture), say (a function that shows a line). Where another
+-- process computes the same, it is waited for. Returns the store, or nil and why there can be none.
+function feature_store.file(o)
+  local made, trouble = run_folder.make_folders(o.folder)
+  if not made then return nil, trouble end
+  local path = o.folder .. "/" .. file_name(o)
+  local cache = data.cache{ path = path, key = o.key, set = o.set, shape = o.shape, store = o.store, views = o.views }
+  local state, message = cache:open()
+  if state == "busy" then
+    o.say(("waiting for another process that computes '%s'"):format(path))
+    state, message = cache:open(math.huge)
+  end
+  if not state then
+    cache:close()
+    return nil, message
+  end
+  if cache.note ~= "" then o.say(("cache '%s' is computed anew where it must: %s"):format(path, cache.note)) end
+  return setmetatable({ size = #o.set, cache = cache, path = path, bytes = cache.bytes, seconds = cache.seconds }, file)
+end
+
+--- The numbers of the pictures' rows in that view.
+function file:rows_of(view, pictures)
+  if view == 1 then return pictures end
+  local rows = {}
+  for i, picture in ipairs(pictures) do rows[i] = (view - 1) * self.size + picture end
+  return rows
+end
+
+function file:missing(view)
+  local list, before = self.cache:missing((view - 1) * self.size + 1, view * self.size), (view - 1) * self.size
+  for i, row in ipairs(list) do list[i] = row - before end
+  return list
+end
+
+function file:put(view, pictures, index, y) return self.cache:put(self:rows_of(view, pictures), index, y) end
+
+function file:finish(seconds)
+  self.seconds = seconds or self.seconds
+  return self.cache:finish(seconds)
+end
+
+function file:select(view, pictures) return self.cache:select(self:rows_of(view, pictures)) end
+function file:index(view) return self.cache:index():rows((view - 1) * self.size + 1, self.size) end
+
+function file:close() self.cache:close() end
+function memory.close(_) end
+
+return feature_store

@@ -1,0 +1,269 @@
+--- lurcher.fixed_features: what the fixed part of a model (lurcher.prefix) says about every picture of a set: found in a
+-- cache folder, or computed once, and given in the batches of any sampler. Where rows stay is feature_store's.
+
+local lurcher = require "lurcher"
+local feature_store = require "lurcher.feature_store"
+local logs_of = require "lurcher.logs"
+local samplers = require "lurcher.samplers"
+local ticker = require "lurcher.ticker"
+local data = lurcher.data
+
+local fixed_features = {}
+
+--- Command-line options of recipes that train on fixed features, for options.join; a resumed run may change them.
+fixed_features.options = {
+  { "cache", "string", default = "runs/cache", value = "DIR",
+    help = "folder that keeps what the frozen part says about pictures, for later runs to find; none: nothing is kept" },
+  { "cache-store", "choice", default = "f32", choices = { "f32", "f16" }, help = "numbers it keeps: f16 takes half the room" },
+  { "cache-limit", "integer", default = 20000, min = 0, value = "MB", help = "most that one of its files may take" },
+}
+
+--- Fixed features of several sets, as these options and o.memory (MB) say. `sets`: a list of options for load; those
+-- of `common` are for all of them. Returns a list, or nil where there is no room, which it says.
+function fixed_features.load_sets(part, sets, common, o)
+  local bytes, all = 0, {}
+  for _, set in ipairs(sets) do bytes = bytes + part:bytes(#set[1] * (set.views or 1), o.cache_store) end
+  for i, set in ipairs(sets) do
+    local given = { cache = o.cache ~= "none" and o.cache or nil, store = o.cache_store,
+      limit = o.cache_limit and o.cache_limit * 1e6, memory = bytes <= o.memory * 2 ^ 20 and bytes or 0 }
+    for _, more in ipairs{ common, set } do for key, value in pairs(more) do given[key] = value end end
+    local why
+    all[i], why = part:load(given)
+    if not all[i] then
+      print(("the frozen part is computed in every epoch: %s"):format(why))
+      return nil
+    end
+  end
+  return all
+end
+
+--- What decides how a picture is read, with data.loader's defaults.
+local reading = { size = false, channels = 3, resize = "bilinear", preprocess = "tf", exif = false, max_pixels = 0 }
+
+--- A text of all that a row depends on besides its picture: the trunk's definition and weights, the device that computes
+-- it, and how a picture is read, augmented views included.
+local function key_of(part, o)
+  local definition, parts = lurcher.json.decode(part.trunk:json()), {}
+  for _, layer in ipairs(definition.layers) do layer.trainable = nil end
+  for _, layer in ipairs(part.trunk.layers) do
+    for name, weight in pairs(layer:weights()) do
+      parts[#parts + 1] = ("%s/%s %s"):format(layer.name, name, lurcher.hash(weight))
+    end
+  end
+  table.sort(parts)
+  local how = { views = o.views, store = o.store, device = o.device.name:match "^%a+" }
+  for name, default in pairs(reading) do how[name] = o[name] == nil and default or o[name] end
+  if o.augment then how.augment, how.seed = tostring(o.augment), o.seed end
+  parts[#parts + 1] = lurcher.json.encode(how)
+  parts[#parts + 1] = lurcher.json.encode(definition)
+  return table.concat(parts, "\n")
+end
+
+local loaded = {}
+loaded.__index = loaded
+
+--- The options of load, complete. Raises for those that do not go together.
+local function checked(options)
+  local o = {}
+  for key, value in pairs(options) do o[key] = value end
+  o.store, o.seed = o.store or "f32", o.seed or lurcher.seed()
+  if o.store ~= "f32" and o.store ~= "f16" then
+    error(("fixed_features: store is '%s' ('f32' or 'f16' expected)"):format(o.store), 3)
+  end
+  if o.augment and not o.views then
+    error("fixed_features: augment needs views, the number of fixed views of a picture", 3)
+  end
+  if o.views and o.views > 1 and not o.augment then error("fixed_features: views without augment are all the same", 3) end
+  if o.random then error("fixed_features: pictures that draw from a common generator have no fixed views", 3) end
+  o.views = o.views or 1
+  if type(o.device) ~= "userdata" then o.device = lurcher.device(o.device) end
+  return o
+end
+
+local own = { device = true, quiet = true, cache = true, store = true, views = true, memory = true, limit = true,
+  batch = true }
+
+--- A loader of the listed pictures, in that order.
+local function reader(o, list)
+  local given, batch = {}, o.batch or 32
+  for key, value in pairs(o) do if not own[key] then given[key] = value end end
+  function given.sampler()
+    local first = 1
+    return function()
+      if first > #list then return nil end
+      local picks = table.move(list, first, math.min(first + batch - 1, #list), 1, {})
+      first = first + batch
+      return picks
+    end
+  end
+  return data.loader(given)
+end
+
+--- Computes the rows that a store lacks in one view. `work` has the run, the ticker if any, and what was done. Returns
+-- true, or nil and why the store cannot take them.
+local function fill_view(part, store, view, o, work)
+  local list = store:missing(view)
+  if #list == 0 then return true end
+  local loader <close>, at = reader(o, list), 0
+  for batch in loader:epoch(view - 1) do
+    if batch.target then error("fixed_features: mixup and cutmix have no fixed views", 0) end
+    local y = work.run:predict{ [part.input] = batch.image }[part.trunk.outputs[1]]
+    local ok, message = store:put(view, table.move(list, at + 1, at + #y, 1, {}), batch.index, y)
+    if not ok then return nil, message end
+    at, work.done = at + #y, work.done + #y
+    if work.tick then work.tick:count(work.done) end
+    if lurcher.interrupted() then error("interrupted", 0) end
+  end
+  for _, line in ipairs(logs_of.damage(loader, work.named)) do work.say(line) end
+  return true
+end
+
+--- Computes all that a store lacks, and says so. Returns true, or nil and why the store cannot take it.
+local function fill(part, store, o, work)
+  local started, total, missing = lurcher.time(), #o[1] * o.views, 0
+  for view = 1, o.views do missing = missing + #store:missing(view) end
+  if missing == 0 then return true end
+  local run <close> = part.trunk:compile{ device = o.device }
+  work.run, work.done = run, 0
+  work.tick = not o.quiet and ticker{ label = ("computing '%s' once"):format(part.layer), total = missing } or nil
+  for view = 1, o.views do
+    local ok, message = fill_view(part, store, view, o, work)
+    if not ok then return nil, message end
+  end
+  local seconds = lurcher.time() - started
+  work.say(("computed '%s' once for %d pictures%s: %s in %s, %s"):format(part.layer, #o[1],
+    o.views > 1 and (" in %d views"):format(o.views) or "", logs_of.size(part:bytes(missing, o.store)),
+    logs_of.duration(seconds), ticker.rate(missing, seconds)))
+  local telling = missing > total / 2 or not store.seconds or store.seconds == 0 -- a few rows do not tell the time of all
+  return store:finish(telling and seconds * total / missing or nil)
+end
+
+--- The file of the cache folder, filled; or nil, and why there is none.
+local function filled_file(part, o, work)
+  if not o.cache then return nil end
+  local bytes = part:bytes(#o[1] * o.views, o.store)
+  if bytes > (o.limit or math.huge) then
+    return nil, ("the cache would take %s, above the limit of %s"):format(logs_of.size(bytes), logs_of.size(o.limit))
+  end
+  local store, message = feature_store.file{ folder = o.cache, layer = part.layer, key = key_of(part, o), set = o[1],
+    shape = part.shape, store = o.store, views = o.views, say = work.say }
+  if not store then return nil, message end
+  local left <close> = setmetatable({}, { __close = function(unless) if not unless.kept then store:close() end end })
+  local ok, trouble = fill(part, store, o, work)
+  if not ok then return nil, trouble end
+  left.kept = true -- an interrupt or an error must leave the file to others, and to the next try
+  work.say(("layer '%s' of %d pictures from cache %s: %s, saves about %s an epoch"):format(part.layer, #o[1], store.path,
+    logs_of.size(store.bytes), logs_of.duration(store.seconds / o.views)))
+  return store
+end
+
+--- The pictures that are really in a view's rows, those that could not be read named unless they were; and their classes.
+local function classes_of(set, store, view, work)
+  local index = store:index(view)
+  for i, picture in ipairs(index:totable()) do
+    local path = set:path(i)
+    if picture ~= i - 1 and not work.named[path] then
+      work.named[path] = true
+      work.say("  could not be read, another of its class stands in: " .. path)
+    end
+  end
+  local class = { dtype = "i32" }
+  for i = 1, #set do class[i] = (set:class(i) or 0) - 1 end
+  return lurcher.tensor(class):select(index), index
+end
+
+--- The trunk's output for every picture of a set: from the cache, or computed now. Options: those of data.loader that
+-- say how a picture is read (the set first, size, preprocess, seed, workers, ...), and
+--   batch (32)      pictures a step. The last bits of a row may depend on it, as on the number of threads
+--   device          where to compute
+--   cache           folder of cache files (nil: in memory only). A file that cannot be made is said, and done without
+--   limit           most bytes of one cache file
+--   memory          most bytes in memory, where there is no cache file; above it load returns nil and a message
+--   store ("f32")   "f16" takes half the room, in files and in memory
+--   augment, views  k fixed views of each picture: view v looks as pictures do in epoch v - 1 of data.loader with this
+--                   augmentation and seed, and epoch n of training sees view n % k + 1
+--   quiet (false)   says nothing
+-- A picture that cannot be read has the features and the class of the one that the loader puts in its place. Returns an
+-- object with size, views, and loader.
+function fixed_features.load(part, options)
+  local o = checked(options)
+  local line = ticker{ label = "" }
+  local work = { named = {}, say = function(text) if not o.quiet then line:finish(text) end end }
+  local store, why = filled_file(part, o, work)
+  if not store then
+    local bytes = part:bytes(#o[1] * o.views, o.store)
+    if bytes > (o.memory or math.huge) then
+      return nil, why or ("%s of features, above the limit of %s in memory"):format(logs_of.size(bytes),
+        logs_of.size(o.memory))
+    end
+    if why then work.say(("no cache: %s; features stay in memory"):format(why)) end
+    store = feature_store.memory{ size = #o[1], shape = part.shape, store = o.store, views = o.views }
+    assert(fill(part, store, o, work))
+  end
+  local learn = setmetatable({ store = store, size = #o[1], views = o.views, classes = {}, indices = {} }, loaded)
+  for view = 1, o.views do learn.classes[view], learn.indices[view] = classes_of(o[1], store, view, work) end
+  return learn
+end
+
+--- Features (f32), classes and pictures (both i32, from 0) of a list of pictures, in view 1 or the given one. The
+-- pictures are those that really are there, as in a batch of data.loader.
+function loaded:select(pictures, view)
+  view = view or 1
+  return self.store:select(view, pictures), self.classes[view]:select(pictures), self.indices[view]:select(pictures)
+end
+
+--- A further field of a sampler's batch as a tensor, as data.loader makes it: whole numbers are places counted from 1
+-- and become an i32 tensor from 0, numbers of which any has a fraction f32.
+local function field_of(list)
+  local whole, values = true, {}
+  for i, value in ipairs(list) do
+    whole = whole and math.tointeger(value) ~= nil
+    values[i] = value
+  end
+  if not whole then return lurcher.tensor(values) end
+  values.dtype = "i32"
+  for i, value in ipairs(list) do values[i] = math.tointeger(value) - 1 end
+  return lurcher.tensor(values)
+end
+
+--- What fit gets for a batch that a sampler drew: a list of pictures, or a table with the list `image` and more fields.
+function loaded:batch(drawn, options, epoch, step)
+  local batch = {}
+  batch.features, batch.class, batch.index = self:select(drawn.image or drawn, epoch % self.views + 1)
+  for name, list in pairs(drawn) do
+    if type(name) == "string" and name ~= "image" then batch[name] = field_of(list) end
+  end
+  if options.change then options.change(batch, epoch, step) end
+  if options.output then batch[options.output] = batch.class end
+  for name, value in pairs(options.targets and options.targets(batch) or {}) do batch[name] = value end
+  return batch
+end
+
+--- A loader for fit over what was computed: the batches that data.loader gives for the same sampler, or for the same
+-- batch, shuffle and seed, with `features` in place of the pictures. Options: sampler, targets (both as in
+-- data.loader), change (function(batch, epoch, step) that alters a batch before its targets are made, step from 1),
+-- output (name of the model output whose targets are the classes), batch (64), shuffle (true), seed (the one in force).
+function loaded:loader(options)
+  local next_epoch, seed = 0, options.seed or lurcher.seed()
+  local sampler = options.sampler or samplers[options.shuffle == false and "sequential" or "shuffled"]{ self.size,
+    batch = options.batch or 64, seed = seed }
+  local count = type(sampler) == "table" and sampler.batches or 0
+  local loader = setmetatable({}, { __len = function() return count end })
+
+  function loader.epoch(_, n, skip)
+    n = n or next_epoch
+    next_epoch = n + 1
+    local draw = sampler(n, data.random(seed, n))
+    local step = skip or 0
+    for _ = 1, step do draw() end
+    return function()
+      local drawn = draw()
+      step = step + 1
+      return drawn and self:batch(drawn, options, n, step)
+    end
+  end
+
+  return loader
+end
+
+return fixed_features
