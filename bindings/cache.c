@@ -1,4 +1,5 @@
-/* cache.c - data.cache: a file of features, a row a picture. Rows and pictures are lists from 1 or i32 tensors from 0. */
+/* cache.c - data.cache: a file of features, a row a picture. Rows and pictures are lists from 1 or i32 tensors from 0.
+ */
 #include "data.h"
 
 #include "modules.h"
@@ -33,7 +34,8 @@ int lur_data_cache(lua_State *L) {
   static const char *const stores[] = {"f32", "f16", NULL};
   lua_settop(L, 1);
   if (!lur_args_options(L, 1, owner, known)) lur_raise(L, "'data.cache' expects a table of options");
-  lur_cache_options o = {.path = lur_args_text(L, 1, owner, "path", NULL), .key = lur_args_text(L, 1, owner, "key", NULL)};
+  lur_cache_options o = {.path = lur_args_text(L, 1, owner, "path", NULL),
+                         .key = lur_args_text(L, 1, owner, "key", NULL)};
   if (o.path == NULL) lur_args_bad(L, owner, "path", "required: where the file goes");
   if (o.key == NULL) lur_args_bad(L, owner, "key", "required: a text of all that rows depend on");
   o.store = lur_args_choice(L, 1, owner, "store", stores, 0) == 0 ? LUR_F32 : LUR_F16;
@@ -146,9 +148,11 @@ static int get_seconds(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg methods[] = {{"open", cache_open},     {"missing", cache_missing}, {"put", cache_put}, {"finish", cache_finish},
-                                   {"select", cache_select}, {"index", cache_index},     {NULL, NULL}};
-static const luaL_Reg getters[] = {{"path", get_path}, {"bytes", get_bytes}, {"size", get_size}, {"note", get_note},
-                                   {"seconds", get_seconds}, {NULL, NULL}};
+static const luaL_Reg methods[] = {
+    {"open", cache_open},     {"missing", cache_missing}, {"put", cache_put}, {"finish", cache_finish},
+    {"select", cache_select}, {"index", cache_index},     {NULL, NULL}};
+static const luaL_Reg getters[] = {{"path", get_path}, {"bytes", get_bytes},     {"size", get_size},
+                                   {"note", get_note}, {"seconds", get_seconds}, {NULL, NULL}};
 static const luaL_Reg meta[] = {{"__len", get_size}, {NULL, NULL}};
-const lur_class lur_cache_class = {.name = "lurcher.cache", .release = release, .methods = methods, .getters = getters, .meta = meta};
+const lur_class lur_cache_class = {
+    .name = "lurcher.cache", .release = release, .methods = methods, .getters = getters, .meta = meta};

@@ -49,7 +49,7 @@ double lur_cache_seconds(const lur_cache *cache); /* as lur_cache_finish was tol
 /* While filling: rows (i32 n), the pictures that really are in them (i32 n: a damaged picture's row has another's), and
    what they hold (f32 n x row, in host memory). LUR_EARG for a value that f16 cannot hold. */
 lur_status lur_cache_put(lur_cache *cache, lur_tensor *rows, lur_tensor *index, lur_tensor *features);
-/* With no row missing: renames, and is ready. seconds: what the computation took, for lur_cache_seconds; 0: as it was. */
+/* With no row missing: renames, and is ready. seconds: what the computation took; 0: as it was. */
 lur_status lur_cache_finish(lur_cache *cache, double seconds);
 
 /* rows: i32 n, present ones. *features: f32 n x row, the caller's. */

@@ -26,5 +26,6 @@ lur_status lur_dataset_fingerprints(const lur_dataset *dataset, uint64_t *prints
     }
     lur_bytes_free(&bytes);
   }
-  return failed ? lur_fail(LUR_ENOMEM, "no memory to read the pictures of a set of %lld", (long long)dataset->size) : LUR_OK;
+  return failed ? lur_fail(LUR_ENOMEM, "no memory to read the pictures of a set of %lld", (long long)dataset->size)
+                : LUR_OK;
 }

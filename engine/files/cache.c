@@ -114,7 +114,8 @@ void lur_cache_release(lur_cache *cache) {
 
 static lur_status map_file(const lur_cache *cache, int fd, const char *path, const char **map) {
   void *at = mmap(NULL, cache->bytes, PROT_READ, MAP_SHARED, fd, 0);
-  if (at == MAP_FAILED) return lur_fail(LUR_EIO, "cannot map '%s' (%.1f MB): %s", path, (double)cache->bytes / 1e6, strerror(errno));
+  if (at == MAP_FAILED)
+    return lur_fail(LUR_EIO, "cannot map '%s' (%.1f MB): %s", path, (double)cache->bytes / 1e6, strerror(errno));
   *map = at;
   return LUR_OK;
 }
@@ -129,7 +130,8 @@ static bool is_ours(lur_cache *cache, int fd, const char *path, uint64_t size) {
   } else if (memcmp(&there, &cache->header, same) != 0) {
     snprintf(cache->note, sizeof cache->note, "it was made for something else, or by another version");
   } else if (size != cache->bytes) {
-    snprintf(cache->note, sizeof cache->note, "it has %llu bytes, %zu expected", (unsigned long long)size, cache->bytes);
+    snprintf(cache->note, sizeof cache->note, "it has %llu bytes, %zu expected", (unsigned long long)size,
+             cache->bytes);
   } else {
     if (there.seconds > 0 && there.seconds < 1e9) cache->header.seconds = there.seconds;
     return true;
@@ -191,8 +193,8 @@ static lur_status reserve(const lur_cache *cache, int fd) {
   int reason = errno;
   struct statvfs disk;
   double room = fstatvfs(fd, &disk) == 0 ? (double)disk.f_bavail * (double)disk.f_frsize : 0;
-  return lur_fail(LUR_EIO, "no room for '%s': it takes %.1f MB, %.1f MB are free (%s)", cache->part, (double)cache->bytes / 1e6,
-                  room / 1e6, strerror(reason));
+  return lur_fail(LUR_EIO, "no room for '%s': it takes %.1f MB, %.1f MB are free (%s)", cache->part,
+                  (double)cache->bytes / 1e6, room / 1e6, strerror(reason));
 }
 
 static lur_status write_header(const lur_cache *cache, int fd) {
@@ -227,7 +229,8 @@ static lur_status begin_part(lur_cache *cache, int fd) {
 static lur_status copy_rows(lur_cache *cache, const lur_cache_entry *entries, const char *map) {
   for (int64_t row = 0; row < cache->rows; row++) {
     if (entries[row].picture == 0 || cache->entries[row].picture != 0) continue;
-    LUR_TRY(lur_cache_write(cache, row, entries[row].picture - 1, map + cache->data_at + (size_t)row * cache->row_bytes));
+    LUR_TRY(
+        lur_cache_write(cache, row, entries[row].picture - 1, map + cache->data_at + (size_t)row * cache->row_bytes));
   }
   lur_cache_forget(cache, map);
   return LUR_OK;
@@ -306,7 +309,8 @@ lur_status lur_cache_finish(lur_cache *cache, double seconds) {
   if (seconds > 0) cache->header.seconds = seconds;
   LUR_TRY(write_header(cache, cache->fd));
   int failed;
-  while ((failed = fdatasync(cache->fd)) != 0 && errno == EINTR) {}
+  while ((failed = fdatasync(cache->fd)) != 0 && errno == EINTR) {
+  }
   if ((failed != 0 && errno != EINVAL) || rename(cache->part, cache->path) != 0)
     return lur_fail(LUR_EIO, "cannot write '%s': %s", cache->path, strerror(errno));
   (void)flock(cache->fd, LOCK_UN);
@@ -320,6 +324,8 @@ const char *lur_cache_note(const lur_cache *cache) { return cache->note; }
 const char *lur_cache_path(const lur_cache *cache) { return cache->path; }
 int64_t lur_cache_rows(const lur_cache *cache) { return cache->rows; }
 int64_t lur_cache_missing(const lur_cache *cache) { return cache->missing; }
-bool lur_cache_has(const lur_cache *cache, int64_t row) { return row >= 0 && row < cache->rows && cache->entries[row].picture != 0; }
+bool lur_cache_has(const lur_cache *cache, int64_t row) {
+  return row >= 0 && row < cache->rows && cache->entries[row].picture != 0;
+}
 size_t lur_cache_bytes(const lur_cache *cache) { return cache->bytes; }
 double lur_cache_seconds(const lur_cache *cache) { return cache->header.seconds; }

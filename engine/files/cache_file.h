@@ -1,5 +1,5 @@
-/* cache_file.h - the inside of a feature cache, and the layout of its file: a header of 4096 bytes, a table of one entry
- * a row, rounded up to 4096 bytes, then the rows back to back. Numbers are the machine's own: a file from a machine of
+/* cache_file.h - the inside of a feature cache, and the layout of its file: a header of 4096 bytes, a table of an entry a
+ * row, rounded up to 4096 bytes, then the rows back to back. Numbers are the machine's own: a file from a machine of
  * another byte order has no version that fits. */
 #ifndef LUR_CACHE_FILE_H
 #define LUR_CACHE_FILE_H

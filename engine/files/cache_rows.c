@@ -1,5 +1,5 @@
-/* cache_rows.c - the rows of a feature cache: checking, writing and reading them. Where the file comes from and whose it
- * is are cache.c's. */
+/* cache_rows.c - the rows of a feature cache: checking, writing and reading them. Where the file comes from and whose
+ * it is are cache.c's. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -90,7 +90,8 @@ static lur_status check_numbers(const lur_cache *cache, const char *what, const 
   const int32_t *n = lur_tensor_data(numbers);
   for (int64_t i = 0; i < shape->dim[0]; i++) {
     if (n[i] < 0 || n[i] >= limit) {
-      return lur_fail(LUR_EARG, "cache '%s': %s %d (0 to %lld expected)", cache->path, what, n[i], (long long)limit - 1);
+      return lur_fail(LUR_EARG, "cache '%s': %s %d (0 to %lld expected)", cache->path, what, n[i],
+                      (long long)limit - 1);
     }
   }
   return LUR_OK;
@@ -102,17 +103,19 @@ static lur_shape batch_shape(const lur_cache *cache, int64_t n) {
   return shape;
 }
 
-static lur_status check_put(const lur_cache *cache, const lur_tensor *rows, const lur_tensor *index, const lur_tensor *features) {
+static lur_status check_put(const lur_cache *cache, const lur_tensor *rows, const lur_tensor *index,
+                            const lur_tensor *features) {
   char want[LUR_SHAPE_TEXT], came[LUR_SHAPE_TEXT];
   if (cache->state != LUR_CACHE_FILLING) return lur_fail(LUR_ESTATE, "cache '%s': it is not being filled", cache->path);
   LUR_TRY(check_numbers(cache, "row", rows, cache->rows));
   LUR_TRY(check_numbers(cache, "picture", index, cache->header.pictures));
   LUR_TRY(lur_tensor_need_host("cache", features));
   lur_shape shape = batch_shape(cache, rows->shape.dim[0]);
-  if (features->dtype == LUR_F32 && lur_shape_equal(&features->shape, &shape) && index->shape.dim[0] == shape.dim[0]) return LUR_OK;
-  return lur_fail(LUR_ESHAPE, "cache '%s': %lld pictures and features of %s %s for %lld rows (f32 %s expected)", cache->path,
-                  (long long)index->shape.dim[0], lur_dtype_name(features->dtype), lur_shape_format(&features->shape, came),
-                  (long long)shape.dim[0], lur_shape_format(&shape, want));
+  if (features->dtype == LUR_F32 && lur_shape_equal(&features->shape, &shape) && index->shape.dim[0] == shape.dim[0])
+    return LUR_OK;
+  return lur_fail(LUR_ESHAPE, "cache '%s': %lld pictures and features of %s %s for %lld rows (f32 %s expected)",
+                  cache->path, (long long)index->shape.dim[0], lur_dtype_name(features->dtype),
+                  lur_shape_format(&features->shape, came), (long long)shape.dim[0], lur_shape_format(&shape, want));
 }
 
 lur_status lur_cache_put(lur_cache *cache, lur_tensor *rows, lur_tensor *index, lur_tensor *features) {
@@ -125,8 +128,9 @@ lur_status lur_cache_put(lur_cache *cache, lur_tensor *rows, lur_tensor *index, 
   lur_status status = LUR_OK;
   for (int64_t i = 0; status == LUR_OK && i < rows->shape.dim[0]; i++, from += count) {
     if (half && !lur_half_narrow(from, half, count)) {
-      status = lur_fail(LUR_EARG, "cache '%s': row %d has values above 65504, which f16 cannot hold (store f32 instead)",
-                        cache->path, row[i]);
+      status =
+          lur_fail(LUR_EARG, "cache '%s': row %d has values above 65504, which f16 cannot hold (store f32 instead)",
+                   cache->path, row[i]);
     } else {
       status = lur_cache_write(cache, row[i], picture[i], half ? (const void *)half : from);
     }
@@ -145,7 +149,8 @@ static lur_status check_readable(const lur_cache *cache, const lur_tensor *rows)
   LUR_TRY(check_numbers(cache, "row", rows, cache->rows));
   const int32_t *row = lur_tensor_data(rows);
   for (int64_t i = 0; i < rows->shape.dim[0]; i++) {
-    if (cache->entries[row[i]].picture == 0) return lur_fail(LUR_ESTATE, "cache '%s': row %d is missing", cache->path, row[i]);
+    if (cache->entries[row[i]].picture == 0)
+      return lur_fail(LUR_ESTATE, "cache '%s': row %d is missing", cache->path, row[i]);
   }
   if (fstat(cache->fd, &info) == 0 && (size_t)info.st_size >= cache->bytes) return LUR_OK;
   return lur_fail(LUR_EIO, "cache '%s' was cut short while it was in use", cache->path);
@@ -186,7 +191,9 @@ static void format_hash(XXH128_hash_t hash, char text[LUR_HASH_TEXT]) {
   snprintf(text, LUR_HASH_TEXT, "%016llx%016llx", (unsigned long long)hash.high64, (unsigned long long)hash.low64);
 }
 
-void lur_bytes_hash(const void *bytes, size_t count, char text[LUR_HASH_TEXT]) { format_hash(XXH3_128bits(bytes, count), text); }
+void lur_bytes_hash(const void *bytes, size_t count, char text[LUR_HASH_TEXT]) {
+  format_hash(XXH3_128bits(bytes, count), text);
+}
 
 lur_status lur_tensor_hash(lur_tensor *tensor, char text[LUR_HASH_TEXT]) {
   lur_device *host = NULL;
@@ -195,7 +202,8 @@ lur_status lur_tensor_hash(lur_tensor *tensor, char text[LUR_HASH_TEXT]) {
   memcpy(form + 2, tensor->shape.dim, (size_t)tensor->shape.ndim * sizeof *form);
   LUR_TRY(lur_context_device(lur_tensor_context(tensor), "cpu", &host));
   LUR_TRY(lur_tensor_to(tensor, host, &copy));
-  format_hash(XXH3_128bits_withSeed(lur_tensor_data(copy), lur_tensor_bytes(copy), XXH3_64bits(form, sizeof form)), text);
+  format_hash(XXH3_128bits_withSeed(lur_tensor_data(copy), lur_tensor_bytes(copy), XXH3_64bits(form, sizeof form)),
+              text);
   lur_tensor_release(copy);
   return LUR_OK;
 }

@@ -1,5 +1,5 @@
-/* half.c - arrays of f16 to f32 and back, by the processor's own instructions where it has them. Both ways give the bits
- * of lur_f16_to_f32 and lur_f32_to_f16, NaN payloads aside. It knows no tensor. */
+/* half.c - arrays of f16 to f32 and back, by the processor's own instructions where it has them. Both ways give the
+ * bits of lur_f16_to_f32 and lur_f32_to_f16, NaN payloads aside. It knows no tensor. */
 #include <math.h>
 
 #include "cache_file.h"
@@ -36,13 +36,15 @@ __attribute__((target("avx2,f16c"))) static int64_t widen_f16c(const uint16_t *x
 }
 
 /* 65520 and up is infinity in f16, and only infinity may become that. */
-__attribute__((target("avx2,f16c"))) static int64_t narrow_f16c(const float *x, uint16_t *y, int64_t count, bool *fits) {
+__attribute__((target("avx2,f16c"))) static int64_t narrow_f16c(const float *x, uint16_t *y, int64_t count,
+                                                                bool *fits) {
   const __m256 sign = _mm256_set1_ps(-0.0f), limit = _mm256_set1_ps(65520.0f), infinite = _mm256_set1_ps(INFINITY);
   __m256 lost = _mm256_setzero_ps();
   int64_t i = 0;
   for (; i + 8 <= count; i += 8) {
     __m256 v = _mm256_loadu_ps(x + i), size = _mm256_andnot_ps(sign, v);
-    lost = _mm256_or_ps(lost, _mm256_and_ps(_mm256_cmp_ps(size, limit, _CMP_GE_OQ), _mm256_cmp_ps(size, infinite, _CMP_LT_OQ)));
+    lost = _mm256_or_ps(
+        lost, _mm256_and_ps(_mm256_cmp_ps(size, limit, _CMP_GE_OQ), _mm256_cmp_ps(size, infinite, _CMP_LT_OQ)));
     _mm_storeu_si128((__m128i *)(void *)(y + i), _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
   }
   *fits = _mm256_movemask_ps(lost) == 0;

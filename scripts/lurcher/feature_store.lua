@@ -1,5 +1,5 @@
---- lurcher.feature_store: where features stay once they are computed, a row for each view of each picture: in memory, or
--- in a file that the next run finds again (data.cache). It knows no model; lurcher.prefix fills and reads it.
+--- lurcher.feature_store: where features stay once they are computed, a row for each view of each picture: in memory,
+-- or in a file that the next run finds again (data.cache). It knows no model; fixed_features fills and reads it.
 --
 -- A store has bytes, and
 --   missing(view)                       list of the pictures whose rows are not there
@@ -56,19 +56,20 @@ file.__index = file
 --- The path from the root.
 local function absolute(path) return path:sub(1, 1) == "/" and path or lfs.currentdir() .. "/" .. path end
 
---- "train-add_11-0123456789abcdef.features": the folder of the set and the layer to read, and a hash of the key and of
--- the pictures' places. Their contents are not in it: a picture that changes costs a row, and leaves no second file.
+--- "train-10x10x1024-0123456789abcdef.features": the folder of the set and the shape of a row, for people to read, and
+-- a hash of the key and of the pictures' places. Their contents are not in it: a picture that changes costs a row, and
+-- leaves no second file.
 local function file_name(o)
   local places = { o.key }
   for i = 1, #o.set do places[i + 1] = absolute(o.set:path(i)) end
   local folder = places[2]:sub(1, #places[2] - #o.set:name(1)):match "([^/]+)/*$" or "set"
-  return ("%s-%s-%s.features"):format(folder:gsub("[^%w_.-]", "_"), o.layer:gsub("[^%w_.-]", "_"),
+  return ("%s-%s-%s.features"):format(folder:gsub("[^%w_.-]", "_"), table.concat(o.shape, "x"),
     lurcher.hash(table.concat(places, "\n")):sub(1, 16))
 end
 
---- In a file of the folder, made where it is missing. Options: those of memory, and set, folder, layer (for the name),
--- key (a text of all that a row depends on besides its picture), say (a function that shows a line). Where another
--- process computes the same, it is waited for. Returns the store, or nil and why there can be none.
+--- In a file of the folder, made where it is missing. Options: set, shape, store and views as in memory, folder, key (a
+-- text of all that a row depends on besides its picture), say (a function that shows a line). Where another process
+-- computes the same, it is waited for. Returns the store, or nil and why there can be none.
 function feature_store.file(o)
   local made, trouble = run_folder.make_folders(o.folder)
   if not made then return nil, trouble end

@@ -1,5 +1,5 @@
---- lurcher.fixed_features: what the fixed part of a model (lurcher.prefix) says about every picture of a set: found in a
--- cache folder, or computed once, and given in the batches of any sampler. Where rows stay is feature_store's.
+--- lurcher.fixed_features: what the fixed part of a model (lurcher.prefix) says about every picture of a set: found in
+-- a cache folder, or computed once, and given in the batches of any sampler. Where rows stay is feature_store's.
 
 local lurcher = require "lurcher"
 local feature_store = require "lurcher.feature_store"
@@ -13,8 +13,9 @@ local fixed_features = {}
 --- Command-line options of recipes that train on fixed features, for options.join; a resumed run may change them.
 fixed_features.options = {
   { "cache", "string", default = "runs/cache", value = "DIR",
-    help = "folder that keeps what the frozen part says about pictures, for later runs to find; none: nothing is kept" },
-  { "cache-store", "choice", default = "f32", choices = { "f32", "f16" }, help = "numbers it keeps: f16 takes half the room" },
+    help = "folder that keeps the frozen part's outputs for later runs to find; none: nothing is kept" },
+  { "cache-store", "choice", default = "f32", choices = { "f32", "f16" },
+    help = "numbers it keeps: f16 takes half the room" },
   { "cache-limit", "integer", default = 20000, min = 0, value = "MB", help = "most that one of its files may take" },
 }
 
@@ -40,15 +41,17 @@ end
 --- What decides how a picture is read, with data.loader's defaults.
 local reading = { size = false, channels = 3, resize = "bilinear", preprocess = "tf", exif = false, max_pixels = 0 }
 
---- A text of all that a row depends on besides its picture: the trunk's definition and weights, the device that computes
--- it, and how a picture is read, augmented views included.
+--- A text of all that a row depends on besides its picture: the trunk's definition and weights, the device that
+-- computes it, and how a picture is read, augmented views included. Layers' names are left out: those that were given
+-- by counting differ from one making of a model to the next.
 local function key_of(part, o)
   local definition, parts = lurcher.json.decode(part.trunk:json()), {}
-  for _, layer in ipairs(definition.layers) do layer.trainable = nil end
-  for _, layer in ipairs(part.trunk.layers) do
-    for name, weight in pairs(layer:weights()) do
-      parts[#parts + 1] = ("%s/%s %s"):format(layer.name, name, lurcher.hash(weight))
+  for _, output in ipairs(definition.outputs) do output.name = nil end
+  for i, layer in ipairs(definition.layers) do
+    for name, weight in pairs(part.trunk.layers[i]:weights()) do
+      parts[#parts + 1] = ("%d/%s %s"):format(i, name, lurcher.hash(weight))
     end
+    layer.name, layer.trainable = nil, nil
   end
   table.sort(parts)
   local how = { views = o.views, store = o.store, device = o.device.name:match "^%a+" }
@@ -73,7 +76,9 @@ local function checked(options)
   if o.augment and not o.views then
     error("fixed_features: augment needs views, the number of fixed views of a picture", 3)
   end
-  if o.views and o.views > 1 and not o.augment then error("fixed_features: views without augment are all the same", 3) end
+  if o.views and o.views > 1 and not o.augment then
+    error("fixed_features: views without augment are all the same", 3)
+  end
   if o.random then error("fixed_features: pictures that draw from a common generator have no fixed views", 3) end
   o.views = o.views or 1
   if type(o.device) ~= "userdata" then o.device = lurcher.device(o.device) end
@@ -131,10 +136,11 @@ local function fill(part, store, o, work)
     if not ok then return nil, message end
   end
   local seconds = lurcher.time() - started
-  work.say(("computed '%s' once for %d pictures%s: %s in %s, %s"):format(part.layer, #o[1],
+  work.say(("computed '%s' once for %d pictures%s: %s in %s, %s"):format(part.layer, math.ceil(missing / o.views),
     o.views > 1 and (" in %d views"):format(o.views) or "", logs_of.size(part:bytes(missing, o.store)),
     logs_of.duration(seconds), ticker.rate(missing, seconds)))
-  local telling = missing > total / 2 or not store.seconds or store.seconds == 0 -- a few rows do not tell the time of all
+  -- A few rows do not tell the time of all.
+  local telling = missing > total / 2 or not store.seconds or store.seconds == 0
   return store:finish(telling and seconds * total / missing or nil)
 end
 
@@ -145,19 +151,21 @@ local function filled_file(part, o, work)
   if bytes > (o.limit or math.huge) then
     return nil, ("the cache would take %s, above the limit of %s"):format(logs_of.size(bytes), logs_of.size(o.limit))
   end
-  local store, message = feature_store.file{ folder = o.cache, layer = part.layer, key = key_of(part, o), set = o[1],
-    shape = part.shape, store = o.store, views = o.views, say = work.say }
+  local store, message = feature_store.file{ folder = o.cache, key = key_of(part, o), set = o[1], shape = part.shape,
+    store = o.store, views = o.views, say = work.say }
   if not store then return nil, message end
   local left <close> = setmetatable({}, { __close = function(unless) if not unless.kept then store:close() end end })
   local ok, trouble = fill(part, store, o, work)
   if not ok then return nil, trouble end
   left.kept = true -- an interrupt or an error must leave the file to others, and to the next try
-  work.say(("layer '%s' of %d pictures from cache %s: %s, saves about %s an epoch"):format(part.layer, #o[1], store.path,
-    logs_of.size(store.bytes), logs_of.duration(store.seconds / o.views)))
+  local saved = store.seconds / o.views
+  work.say(("layer '%s' of %d pictures from cache %s: %s, saves %s an epoch"):format(part.layer, #o[1], store.path,
+    logs_of.size(store.bytes), saved < 1 and "less than 1 s" or "about " .. logs_of.duration(saved)))
   return store
 end
 
---- The pictures that are really in a view's rows, those that could not be read named unless they were; and their classes.
+--- Classes of a view's rows, and the pictures that are really in them; those that could not be read are named, unless
+-- they were.
 local function classes_of(set, store, view, work)
   local index = store:index(view)
   for i, picture in ipairs(index:totable()) do

@@ -13,8 +13,13 @@ static lur_context *context;
 static uint64_t prints[PICTURES] = {11, 22, 33, 44, 55};
 
 static lur_cache *make(const char *key, lur_dtype store) {
-  lur_cache_options o = {.path = in_root("features"), .key = key, .store = store, .row = {1, {WIDTH}}, .pictures = PICTURES,
-                         .views = VIEWS, .fingerprints = prints};
+  lur_cache_options o = {.path = in_root("features"),
+                         .key = key,
+                         .store = store,
+                         .row = {1, {WIDTH}},
+                         .pictures = PICTURES,
+                         .views = VIEWS,
+                         .fingerprints = prints};
   lur_cache *cache = NULL;
   CHECK_OK(lur_cache_new(context, &o, &cache));
   return cache;
@@ -234,7 +239,11 @@ static void test_no_room(void) {
   setrlimit(RLIMIT_FSIZE, &before);
   CHECK(!is_there("features.part") && state_of(cache) == LUR_CACHE_FILLING);
   lur_cache_release(cache);
-  lur_cache_options o = {.path = in_root("no such folder/features"), .key = "", .row = {1, {WIDTH}}, .pictures = PICTURES, .views = 1,
+  lur_cache_options o = {.path = in_root("no such folder/features"),
+                         .key = "",
+                         .row = {1, {WIDTH}},
+                         .pictures = PICTURES,
+                         .views = 1,
                          .fingerprints = prints};
   CHECK_OK(lur_cache_new(context, &o, &cache));
   CHECK_FAILS(lur_cache_open(cache, 0, &state), LUR_EIO, "No such file");
@@ -254,7 +263,11 @@ static void test_cut_short_in_use(void) {
 
 static void test_options(void) {
   lur_cache *cache = NULL;
-  const lur_cache_options good = {.path = in_root("features"), .key = "", .row = {1, {WIDTH}}, .pictures = PICTURES, .views = 1,
+  const lur_cache_options good = {.path = in_root("features"),
+                                  .key = "",
+                                  .row = {1, {WIDTH}},
+                                  .pictures = PICTURES,
+                                  .views = 1,
                                   .fingerprints = prints};
   lur_cache_options o = good;
   o.store = LUR_U8;

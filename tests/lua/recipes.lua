@@ -108,6 +108,24 @@ test("single_model: a frozen trunk's output is computed once, by the weights of 
   local output = succeeds("single_model --data pictures %s --weights first/model.safetensors --epochs 3 --out frozen",
     small)
   assert(output:find("computed 'avg_pool' once for 48 pictures", 1, true), output)
+  output = succeeds("single_model --data pictures %s --weights first/model.safetensors --epochs 3 --out again", small)
+  assert(not output:find "computed", output)
+  assert(output:find("layer 'avg_pool' of 48 pictures from cache runs/cache/train", 1, true), output)
+  local function history(run) -- losses and accuracies; times follow lr
+    local rows = {}
+    for line in read(run .. "/history.csv"):gmatch "[^\n]+" do
+      rows[#rows + 1] = line:match "^([^,]*,[^,]*,[^,]*,[^,]*,[^,]*,)"
+    end
+    return table.concat(rows, "\n")
+  end
+  assert(history "again" == history "frozen")
+  output = succeeds("single_model --data pictures %s --weights first/model.safetensors --epochs 3 --augment flip "
+    .. "--views 2 --cache elsewhere --cache-store f16 --out views", small)
+  assert(output:find("computed 'avg_pool' once for 48 pictures in 2 views", 1, true), output)
+  output = succeeds("single_model --data pictures %s --weights first/model.safetensors --epochs 3 --cache none "
+    .. "--out uncached", small)
+  assert(output:find("computed 'avg_pool' once", 1, true) and not output:find("from cache", 1, true), output)
+  assert(history "uncached" == history "frozen")
   output = succeeds("single_model --data pictures %s --weights first/model.safetensors --freeze add_3 --epochs 1 "
     .. "--out partly", small)
   assert(output:find("computed 'add_3' once", 1, true), output)
@@ -192,7 +210,9 @@ test("recipes: what is wrong is said in one line, with the exit code for it", fu
   complains(1, { "nowhere" }, "single_model_test --model nowhere --data pictures/test")
   complains(1, { "nowhere" }, "features --weights first/model.safetensors --layer add_2 --size 48 --width 0.125 "
     .. "--middle 1 nowhere.jpg")
-  assert(lfs.attributes(work .. "/runs") == nil, "a failed start left a run folder")
+  for name in lfs.dir(work .. "/runs") do
+    assert(name:find "^%.+$" or name == "cache", "a failed start left a run folder")
+  end
 end)
 
 test("recipes: a class in valid that train lacks; an empty folder", function()

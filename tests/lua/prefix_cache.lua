@@ -1,0 +1,308 @@
+--- Tests of the prefix cache: what comes from a cache file is what would have been computed, whatever has happened to
+-- the file, the pictures, the weights, the disk, or in another process meanwhile.
+local harness = require "harness"
+local lfs = require "lfs"
+local lurcher = require "lurcher"
+local prefix, samplers = require "lurcher.prefix", require "lurcher.samplers"
+local data, nn = lurcher.data, lurcher.nn
+local test, near, raises = harness.test, harness.near, harness.raises
+
+local work = harness.folder "prefix_cache"
+local pictures = work .. "/pictures/train"
+local count = 10
+
+local function path_of(class, i) return ("%s/class%d/%d.png"):format(pictures, class, i) end
+
+--- Draws picture i of a class; `shade` changes it.
+local function draw(class, i, shade)
+  local picture = lurcher.uniform{ 40, 40, 3, low = 0, high = 120 }
+  picture[1 + i]:fill(250)
+  assert(lurcher.image.save(path_of(class, i), (picture + (shade or 0) + 40 * class):cast "u8"))
+end
+
+assert(require "lurcher.run_folder".make_folders(pictures .. "/class1"))
+assert(require "lurcher.run_folder".make_folders(pictures .. "/class2"))
+for class = 1, 2 do
+  for i = 1, count // 2 do draw(class, i) end
+end
+
+--- A small model, frozen up to a layer; other weights with another seed.
+local function part_of(seed)
+  lurcher.seed(seed or 3)
+  local x = nn.input{ name = "image", shape = { 32, 32, 3 } }
+  x = nn.conv2d{ 6, 3, stride = 2, activation = "relu", name = "conv" }(x)
+  x = nn.max_pool{ 4, name = "pool" }(nn.batchnorm{ name = "norm" }(x))
+  local model = nn.model{ said = nn.dense{ 2, activation = "softmax", name = "said" }(nn.flatten(x)) }
+  model:freeze{ to = "pool" }
+  return assert(prefix.split(model, "image"))
+end
+
+--- Options of load, `more` among them.
+local function load(part, more)
+  local o = { assert(data.folder{ pictures }), size = 32, batch = 3, workers = 1, device = "cpu", seed = 5,
+    quiet = true }
+  for key, value in pairs(more or {}) do o[key] = value end
+  return part:load(o)
+end
+
+--- All features of a view, 1 by default.
+local function all(loaded, view)
+  local list = {}
+  for i = 1, count do list[i] = i end
+  return (loaded:select(list, view))
+end
+
+local function same(a, b) return (a - b):abs():max() == 0 end
+
+--- The part with a trunk that must not be computed again.
+local function without_computing(part)
+  local trunk = part.trunk
+  local idle = { layers = trunk.layers, outputs = trunk.outputs, json = function() return trunk:json() end,
+    compile = function() error "computed again" end }
+  local other = {}
+  for key, value in pairs(part) do other[key] = value end
+  other.trunk = idle
+  return setmetatable(other, getmetatable(part))
+end
+
+--- The names in a folder.
+local function names_in(folder)
+  local names = {}
+  for name in lfs.dir(folder) do if name:sub(1, 1) ~= "." then names[#names + 1] = name end end
+  table.sort(names)
+  return names
+end
+
+--- The one cache file of a folder.
+local function only_file(folder)
+  local names = names_in(folder)
+  assert(#names == 1, table.concat(names, " "))
+  return folder .. "/" .. names[1]
+end
+
+local function change_byte(path, at)
+  local file = assert(io.open(path, "r+b"))
+  file:seek(table.unpack(at < 0 and { "end", at } or { "set", at }))
+  local byte = file:read(1):byte()
+  file:seek("cur", -1)
+  file:write(string.char(byte ~ 1))
+  file:close()
+end
+
+test("cache: with and without it, and from it, the features are the same bits; in f16 nearly", function()
+  local part = part_of()
+  local memory, folder = all(load(part)), work .. "/agree"
+  assert(same(all(load(part, { cache = folder })), memory))
+  assert(only_file(folder):find "/train%-54%-%x+%.features$", only_file(folder))
+  assert(same(all(load(without_computing(part), { cache = folder, batch = 4 })), memory))
+  raises("computed again", load, without_computing(part), { cache = work .. "/none" })
+  local half = all(load(part, { cache = folder, store = "f16" }))
+  assert(not same(half, memory) and #names_in(folder) == 2)
+  near(((half - memory):abs() / (memory:abs() + 1e-3)):max(), 0, 2 ^ -10)
+  assert(same(all(load(without_computing(part), { cache = folder, store = "f16" })), half))
+  assert(same(all(load(part, { store = "f16" })), half))
+end)
+
+test("cache: whatever byte is damaged, the features stay right; so when it is cut short", function()
+  local part, folder = part_of(), work .. "/damage"
+  local memory = all(load(part))
+  assert(same(all(load(part, { cache = folder })), memory))
+  local path = only_file(folder)
+  local size = lfs.attributes(path, "size")
+  for at = 0, size - 1, size // 97 do
+    change_byte(path, at)
+    assert(same(all(load(part, { cache = folder })), memory), at)
+  end
+  change_byte(path, -1)
+  raises("computed again", load, without_computing(part), { cache = folder })
+  assert(same(all(load(part, { cache = folder })), memory))
+  local file = assert(io.open(path, "rb"))
+  local bytes = file:read "a"
+  file:close()
+  for _, length in ipairs{ 0, 5, 4096, 9000, size - 1 } do
+    assert(lurcher.write_file(path, bytes:sub(1, length)))
+    assert(same(all(load(part, { cache = folder })), memory), length)
+  end
+end)
+
+test("cache: other weights, another size of pictures, another preprocessing are other features", function()
+  local folder = work .. "/stale"
+  for _, o in ipairs{ {}, { preprocess = "rescale" }, { resize = "nearest" }, { seed = 9 } } do
+    for seed = 3, 4 do
+      local memory = all(load(part_of(seed), o))
+      o.cache = folder
+      assert(same(all(load(part_of(seed), o)), memory) and same(all(load(without_computing(part_of(seed)), o)), memory))
+      o.cache = nil
+    end
+  end
+  assert(#names_in(folder) == 6, "the seed decides nothing where nothing is drawn")
+end)
+
+test("cache: a picture that changes costs its own row, whatever its date says", function()
+  local part, folder = part_of(), work .. "/changed"
+  local before = all(load(part, { cache = folder }))
+  local times = lfs.attributes(path_of(1, 2))
+  draw(1, 2, 30)
+  assert(lfs.touch(path_of(1, 2), times.access, times.modification))
+  local memory, after = all(load(part)), all(load(part, { cache = folder }))
+  assert(same(after, memory))
+  for i = 1, count do assert(same(after[i], before[i]) == (i ~= 2), i) end
+  assert(lfs.touch(path_of(1, 3)))
+  assert(same(all(load(without_computing(part), { cache = folder })), memory))
+end)
+
+test("cache: k fixed views are what data.loader shows in its first k epochs, and take turns", function()
+  local part, folder = part_of(), work .. "/views"
+  local augment = data.augment{ hflip = true, rotate = 30, brightness = 0.2 }
+  local o = { augment = augment, views = 3 }
+  local memory = load(part, o)
+  o.cache = folder
+  local learn, run = load(part, o), part.trunk:compile{ device = "cpu" }
+  local plain = data.loader{ assert(data.folder{ pictures }), size = 32, batch = count, shuffle = false,
+    augment = augment, workers = 1, seed = 5 }
+  for view = 1, 3 do
+    assert(same(all(learn, view), all(memory, view)))
+    for batch in plain:epoch(view - 1) do
+      near((run:predict{ image = batch.image }[part.layer] - all(learn, view)):abs():max(), 0, 1e-6)
+    end
+    assert(view == 1 or not same(all(learn, view), all(learn, 1)))
+  end
+  local loader = load(without_computing(part), o):loader{ batch = count, shuffle = false, output = "said" }
+  for epoch = 0, 6 do
+    for batch in loader:epoch(epoch) do assert(same(batch.features, all(memory, epoch % 3 + 1))) end
+  end
+  o.seed = 6
+  raises("computed again", load, without_computing(part), o)
+  raises("views", load, part, { augment = augment })
+  raises("all the same", load, part, { views = 2 })
+  raises("no fixed views", load, part, { augment = data.augment{ mixup = 0.2 }, views = 2 })
+end)
+
+test("cache: pairs of a siamese head come in the same batches as from memory", function()
+  local part, folder = part_of(), work .. "/pairs"
+  local o = { sampler = samplers.pairs{ assert(data.folder{ pictures }), batch = 4, seed = 2 },
+    targets = function(batch) return { same = batch.class:select(batch.left):eq(batch.class:select(batch.right)) } end }
+  load(part, { cache = folder })
+  local from_memory, from_file = load(part):loader(o), load(without_computing(part), { cache = folder }):loader(o)
+  for epoch = 0, 1 do
+    local next_batch, batches = from_memory:epoch(epoch), 0
+    for batch in from_file:epoch(epoch) do
+      local expected = next_batch()
+      for name, tensor in pairs(expected) do assert(same(batch[name], tensor), name) end
+      batches = batches + 1
+    end
+    assert(batches == #from_file and batches > 1)
+  end
+end)
+
+--- A script that loads the features of the pictures with the given options, and prints their hash.
+local script = work .. "/load.lua"
+assert(lurcher.write_file(script, ([[
+local lurcher = require "lurcher"
+local prefix = require "lurcher.prefix"
+local nn, data = lurcher.nn, lurcher.data
+lurcher.seed(3)
+local x = nn.input{ name = "image", shape = { 64, 64, 3 } }
+local deep = nn.conv2d{ 32, 3, name = "conv" }(x)
+for i = 1, tonumber(arg[2]) do
+  deep = nn.conv2d{ 32, 3, padding = "same", activation = "relu", name = "conv" .. i }(deep)
+end
+local model = nn.model{ said = nn.dense{ 2, activation = "softmax", name = "said" }(nn.flatten(deep)) }
+model:freeze{ to = "conv" .. arg[2] }
+local loaded = prefix.split(model, "image"):load{ assert(data.folder{ %q }), size = 64, batch = 1, workers = 1,
+  device = "cpu", cache = arg[1] }
+print("hash " .. lurcher.hash((loaded:select{ 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 })))
+]]):format(pictures)))
+
+local function command(folder) return ("'%s' '%s' '%s' 8"):format(harness.program, script, folder) end
+
+test("cache: two processes at once: one computes, the other waits and reads", function()
+  local folder = work .. "/both"
+  local output, code = harness.run(("%s & %s; wait"):format(command(folder), command(folder)))
+  assert(code == 0, output)
+  local hashes = {}
+  for hash in output:gmatch "hash (%x+)" do hashes[#hashes + 1] = hash end
+  assert(#hashes == 2 and hashes[1] == hashes[2], output)
+  local _, computed = output:gsub("computed 'flatten_1' once", "")
+  local _, reused = output:gsub("from cache", "")
+  assert(computed == 1 and reused == 2 and output:find("waiting for another process", 1, true), output)
+  only_file(folder)
+end)
+
+test("cache: a killed process leaves rows that the next one goes on from", function()
+  local folder = work .. "/killed"
+  local first_row = [[ [ -n "$(od -An -tx8 -j4096 -N8 %s/*.part 2>/dev/null | tr -d ' 0\n')" ] ]] -- its checksum
+  local kill = "%s & pid=$!; until" .. first_row .. "; do sleep 0.02; done; kill -9 $pid; ls %s"
+  local output = harness.run(kill:format(command(folder), folder, folder))
+  assert(output:find("%.features%.part"), output)
+  local again, code = harness.run(command(folder))
+  local rest = tonumber(again:match "computed 'flatten_1' once for (%d+) pictures")
+  assert(code == 0 and rest > 0 and rest < 10, again)
+  local fresh = harness.run(command(work .. "/both"))
+  assert(again:match "hash (%x+)" == fresh:match "hash (%x+)", again)
+  only_file(folder)
+end)
+
+test("cache: on a full disk the features stay in memory, and that is said", function()
+  local folder = work .. "/full"
+  local output, code = harness.run(("ulimit -f 100; %s"):format(command(folder)))
+  assert(code == 0, output)
+  assert(output:find("no cache: no room for ", 1, true) and output:find("stay in memory", 1, true), output)
+  assert(output:match "hash (%x+)" == harness.run(command(work .. "/both")):match "hash (%x+)", output)
+  assert(#names_in(folder) == 0)
+  output, code = harness.run(command(script .. "/folder"))
+  assert(code == 0 and output:find("no cache: cannot make the folder", 1, true), output)
+end)
+
+test("cache: limits of a file and of memory", function()
+  local part = part_of()
+  local none, why = load(part, { cache = work .. "/limits", limit = 100, memory = 100 })
+  assert(none == nil and why:find "limit of 0%.1 kB", why)
+  none, why = load(part, { memory = 100 })
+  assert(none == nil and why:find "in memory", why)
+  assert(load(part, { cache = work .. "/limits", limit = 100 }) and not lfs.attributes(work .. "/limits"))
+  raises("store is 'u8'", load, part, { store = "u8" })
+end)
+
+test("cache: an interrupted computation leaves the file to the next", function()
+  local part, folder = part_of(), work .. "/interrupted"
+  lurcher.interrupt()
+  raises("interrupted", load, part, { cache = folder })
+  assert(only_file(folder):find "%.part$")
+  assert(same(all(load(part, { cache = folder })), all(load(part))))
+end)
+
+test("cache: a picture that cannot be read has another's row, and is named from the cache, too", function()
+  local file = assert(io.open(path_of(2, 4), "rb"))
+  local whole = file:read "a"
+  file:close()
+  assert(lurcher.write_file(path_of(2, 4), whole:sub(1, #whole // 2)))
+  local folder = work .. "/unreadable"
+  for _, expected in ipairs{ "4.png: .*[^\n]+", "4.png\n" } do
+    local output = harness.run(command(folder))
+    assert(output:find("another of its class stands in: " .. pictures .. "/class2/" .. expected), output)
+  end
+  local _, class, index = load(part_of(), { cache = folder }):select{ 9 }
+  assert(class:totable()[1] == 1 and index:totable()[1] ~= 8)
+  assert(lurcher.write_file(path_of(2, 4), whole))
+  assert(not harness.run(command(folder)):find "stands in")
+end)
+
+test("data.cache: options and states are checked", function()
+  local set = assert(data.folder{ pictures })
+  raises("path", data.cache, { key = "k", set = set, shape = { 2 } })
+  raises("key", data.cache, { path = work .. "/x", set = set, shape = { 2 } })
+  raises("set", data.cache, { path = work .. "/x", key = "k", shape = { 2 } })
+  raises("store", data.cache, { path = work .. "/x", key = "k", set = set, shape = { 2 }, store = "u8" })
+  local cache <close> = data.cache{ path = work .. "/x", key = "k", set = set, shape = { 2 } }
+  raises("not open", cache.select, cache, { 1 })
+  raises("not being filled", cache.finish, cache)
+  assert(cache:open() == "filling" and #cache == count and #cache:missing(3, 5) == 3 and cache.note == "")
+  raises("missing", cache.select, cache, { 1 })
+  raises("row 10", cache.put, cache, { 11 }, { 1 }, lurcher.zeros{ 1, 2 })
+  local ok, message = cache:put({ 1 }, { 1 }, lurcher.zeros{ 1, 3 })
+  assert(not ok and message:find "f32 1x2 expected", message)
+  local other <close> = data.cache{ path = work .. "/x", key = "k", set = set, shape = { 2 } }
+  assert(other:open() == "busy")
+end)
+
