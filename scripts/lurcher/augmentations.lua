@@ -2,7 +2,7 @@
 -- `light` and `strong` are the founding recipes' (keras.md section 10, Aug A and Aug B): drawn on the pictures as they
 -- were in Keras 2.0.6, where shear was in radians, so that their .2 is 11.5 degrees; `era = "2017"` also brings back
 -- its nearest-neighbour sampling and its centre half a pixel off. `modern` is what the field has settled on since.
--- It mixes no pictures: mixup and cutmix change targets and are the recipe's business.
+-- None of them mixes pictures: mixup changes targets and is the recipe's business (`more`).
 -- To add one: a row in `all`, in the terms of data.augment but for shear, in radians.
 --
 --     local augmentations = require "lurcher.augmentations"
@@ -32,8 +32,9 @@ augmentations.help = "random changes of training pictures: flip mirrors; light t
   .. "colours, erases"
 
 --- The data.augment of that name, or nil for "none". `era`: nil or "current", or "2017" for Keras 2.0.6's conventions.
--- Raises at the caller's line for a name or an era there is not.
-function augmentations.of(name, era)
+-- `more`: further options of data.augment, { mixup = 0.2 }; with any there is always one. Raises at the caller's line
+-- for a name or an era there is not.
+function augmentations.of(name, era, more)
   local chosen = all[name]
   if not chosen then
     local near = nearest(tostring(name), augmentations.names)
@@ -43,8 +44,9 @@ function augmentations.of(name, era)
   if era ~= nil and era ~= "current" and era ~= "2017" then
     error(("bad era '%s' (current or 2017 expected)"):format(tostring(era)), 2)
   end
-  if name == "none" then return nil end
+  if name == "none" and not more then return nil end
   local given = { era = era }
+  for key, value in pairs(more or {}) do given[key] = value end
   for key, value in pairs(chosen) do given[key] = value end
   if era ~= "2017" and given.shear then given.shear = math.deg(given.shear) end
   return lurcher.data.augment(given)

@@ -85,10 +85,11 @@ local function mixing(alpha, classes, seed)
   end
 end
 
---- Loaders over what the frozen part says about each picture; nil where there is no room for that.
+--- Loaders over what the frozen part says about each picture; nil where there is no room for that. Fixed views are
+-- drawn from seed 0 whatever the recipe's is: the next run finds them in the cache.
 local function feature_loaders(part, sets, o, s, augment)
-  local fixed = fixed_features.load_sets(part, { { sets.train, augment = augment, views = augment and s.views },
-    { sets.valid } }, { size = o.size, workers = o.workers, seed = o.seed, device = lurcher.device(o.device) }, o)
+  local fixed = fixed_features.load_sets(part, { { sets.train, augment = augment, views = augment and s.views,
+    seed = augment and 0 or nil }, { sets.valid } }, { size = o.size, workers = o.workers, seed = o.seed, device = lurcher.device(o.device) }, o)
   if not fixed then return nil end
   local train, valid = samplers_of(sets, o)
   return fixed[1]:loader{ sampler = train, targets = siamese.targets, seed = o.seed,
@@ -110,8 +111,8 @@ local function with_training_pairs(valid, train)
 end
 
 --- What learns and loaders that feed it: the model on pictures, or its unfrozen rest on the frozen part's outputs.
--- `s`: augment (name), views (0: a new one each time), leaky (true: in era 2017 training pictures are among those of
--- validation).
+-- `s`: augment (name), views (0: a new one each time), mixup (alpha; of features where they are computed once, else of
+-- pictures), leaky (true: in era 2017 training pictures are among those of validation).
 function pair_data.open(model, sets, o, s)
   local augment = augmentations.of(s.augment, o.era)
   local part = (not augment or (s.views or 0) > 0) and o.era ~= "2017" and siamese.split(model)
@@ -119,6 +120,7 @@ function pair_data.open(model, sets, o, s)
     local train, valid = feature_loaders(part, sets, o, s, augment)
     if train then return part.head, train, valid end
   end
+  if s.mixup and s.mixup > 0 then augment = augmentations.of(s.augment, o.era, { mixup = s.mixup }) end
   local train, valid = picture_loaders(sets, o, augment)
   return model, train, s.leaky and o.era == "2017" and with_training_pairs(valid, train) or valid
 end

@@ -133,7 +133,7 @@ end
 --   schedule       learning rate by epoch; without one it is cut on a plateau
 --   ema            decay of the averaged weights that are validated and kept                     (0: none)
 --   label_smoothing of the categories' losses                                                   (0)
---   mixup          alpha of manifold mixup, where the trunk's frozen part is computed once       (0: none)
+--   mixup          alpha of mixup; of features where the trunk's frozen part is computed once     (0: none)
 --   prepare        function(run, model) before training: layers' own learning rates
 --   folder         its run folder, where it is not run.path/s.name
 -- The result is the epoch of the least val_loss; in era 2017 the last one. Returns the stage's record; nil after

@@ -189,3 +189,9 @@ test("modern_tune: heads, then the last layers, with everything switched on; res
   if code == 130 then succeeds "modern_tune --resume again" end
   assert(equal_weights("modern/pairs.safetensors", "again/pairs.safetensors"))
 end)
+
+test("modern_tune: on pictures, augmented and mixed anew each time", function()
+  local output = succeeds("modern_tune --data pictures %s --head-epochs 1 --epochs 2 --warmup 0 --tune-from 20 --views 0 "
+    .. "--mixup 0.4 --out anew", model)
+  assert(not output:find("once", 1, true) and output:find("stage 'tuned'", 1, true), output)
+end)
