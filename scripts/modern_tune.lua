@@ -71,10 +71,7 @@ local function main(o)
   if report then pretrained.check_frozen(model, report, o.weights) end
   local folder = o.resume and assert(run_folder.open(o.resume, spec.name)) or run_folder.create(spec, o)
   folder:write("model.txt", tostring(model) .. "\n")
-  if report then
-    pretrained.describe(report, o.weights)
-    folder:write("load_report.txt", report.text .. "\n")
-  end
+  pretrained.describe(report, o.weights, folder)
   print("run folder: " .. folder.path)
   local run = { path = folder.path, about = { recipe = spec.name, classes = sets.train.classes,
     size = { o.size, o.size }, preprocess = "tf", settings = folder.settings } }

@@ -56,8 +56,13 @@ function pretrained.check_frozen(model, report, file)
   end
 end
 
---- Prints what was loaded, in a line or two.
-function pretrained.describe(report, file)
+--- Prints what was loaded, in a line or two, and writes load_report.txt into the run folder.
+function pretrained.describe(report, file, folder)
+  if not report then
+    print "no --weights: the trunk starts from random weights, and what of it is frozen stays so"
+    return
+  end
+  folder:write("load_report.txt", report.text .. "\n")
   print(("weights: %d layers loaded, %d missing, %d unused, %d of another shape (%s)"):format(report.loaded,
     report.missing, report.unused, report.mismatched, file))
   if report.fresh then print(("  '%s' and what comes after it start afresh"):format(report.fresh)) end
