@@ -72,7 +72,7 @@ local function main(o)
     epochs = o.epochs, pair_weight = o.pair_weight, optimizer = optim.sgd{ lr = o.lr, momentum = o.momentum } })
 
   if done then print("next: lurcher trick_tune --run " .. folder.path) end
-  return pair_stage.close(spec, folder, done)
+  return pair_stage.close(spec, o, folder, done)
 end
 
 options.main(spec, arg, main)

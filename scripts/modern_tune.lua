@@ -90,7 +90,7 @@ local function main(o)
     optimizer = optim.sgd{ lr = o.lr, momentum = o.momentum, weight_decay = o.weight_decay },
     prepare = function(learning, learner) scale_layers(learning, learner, o.layer_decay) end }
 
-  return pair_stage.close(spec, folder, done)
+  return pair_stage.close(spec, o, folder, done)
 end
 
 options.main(spec, arg, main)

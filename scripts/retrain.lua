@@ -63,7 +63,7 @@ local function main(o)
   local done = pair_stage.train(model, sets, o, { path = o.run, about = about }, { name = spec.name,
     folder = folder.path, augment = o.augment, views = o.views, leaky = true, epochs = o.epochs,
     pair_weight = o.pair_weight, optimizer = lurcher.optim.sgd{ lr = o.lr, momentum = o.momentum } })
-  return pair_stage.close(spec, folder, done, o.run)
+  return pair_stage.close(spec, o, folder, done)
 end
 
 options.main(spec, arg, main)

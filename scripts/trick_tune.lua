@@ -21,7 +21,7 @@ local function main(o)
     folder = folder.path, augment = o.augment, views = o.views, leaky = true, epochs = o.epochs,
     schedule = schedules.trick(o.lr), pair_weight = o.pair_weight,
     optimizer = lurcher.optim.sgd{ lr = o.lr, momentum = o.momentum } })
-  return pair_stage.close(spec, folder, done, o.run)
+  return pair_stage.close(spec, o, folder, done)
 end
 
 options.main(spec, arg, main)

@@ -23,6 +23,7 @@ pair_data.options = options.join({
   { "workers", "integer", default = 2, min = 1, max = 256, help = "threads that read pictures" },
   { "memory", "integer", default = 8192, min = 0, value = "MB",
     help = "most that the outputs of the frozen part may take where they are not cached" },
+  { "report", "flag", default = true, help = "end with report.html on the validation pictures; --no-report: do not" },
 }, fixed_features.options)
 
 --- The training and validation pictures of o.data. `classes`: the model's, where it has been trained before.
@@ -89,7 +90,8 @@ end
 -- drawn from seed 0 whatever the recipe's is: the next run finds them in the cache.
 local function feature_loaders(part, sets, o, s, augment)
   local fixed = fixed_features.load_sets(part, { { sets.train, augment = augment, views = augment and s.views,
-    seed = augment and 0 or nil }, { sets.valid } }, { size = o.size, workers = o.workers, seed = o.seed, device = lurcher.device(o.device) }, o)
+    seed = augment and 0 or nil }, { sets.valid } },
+    { size = o.size, workers = o.workers, seed = o.seed, device = lurcher.device(o.device) }, o)
   if not fixed then return nil end
   local train, valid = samplers_of(sets, o)
   return fixed[1]:loader{ sampler = train, targets = siamese.targets, seed = o.seed,

@@ -10,6 +10,7 @@ local lurcher = require "lurcher"
 local augmentations = require "lurcher.augmentations"
 local fit, on = require "lurcher.fit", require "lurcher.callbacks"
 local logs_of, run_folder = require "lurcher.logs", require "lurcher.run_folder"
+local report = require "lurcher.report"
 local pair_data, siamese = require "lurcher.pair_data", require "lurcher.siamese"
 
 local pair_stage = {}
@@ -197,14 +198,16 @@ function pair_stage.open(spec, o)
   return model, about, folder, pair_data.sets(o, about.classes)
 end
 
---- Says how to go on after a recipe's last stage, or after Ctrl-C (done: nil); returns the exit code.
-function pair_stage.close(spec, folder, done, run_path)
+--- Reports a recipe's last stage and says how to go on, or after Ctrl-C (done: nil) how to resume; returns the exit
+-- code.
+function pair_stage.close(spec, o, folder, done)
   if not done then
     print(("continue with: lurcher %s --resume %s"):format(spec.name, folder.path))
     return 130
   end
   print("model: " .. folder:file "model.safetensors")
-  print(("next: lurcher baidu_dog_test --run %s --data DIR"):format(run_path or folder.path))
+  if o.report then report.write(folder, { device = o.device, workers = o.workers }) end
+  print(("next: lurcher baidu_dog_test --run %s --data DIR"):format(o.run or folder.path))
 end
 
 return pair_stage

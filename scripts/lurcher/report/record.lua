@@ -59,7 +59,8 @@ local function best_row(history)
   local stage = #rows > 0 and rows[#rows].stage or nil
   for _, row in ipairs(rows) do
     local value = row.val_loss or row.val_acc and -row.val_acc
-    if value and row.stage == stage and value == value and (not best or value < best.value) then best = { value = value, row = row } end
+    local is_number = value and value == value
+    if is_number and row.stage == stage and (not best or value < best.value) then best = { value = value, row = row } end
   end
   return best and best.row
 end
