@@ -9,18 +9,22 @@ local spec = {
   summary = "Predicts the pictures of a folder; with a folder a class in it, also scores the predictions.",
   { "model", "path", required = true, value = "FILE", help = "model.safetensors of a run, or the run folder" },
   { "data", "path", required = true, value = "DIR", help = "folder of pictures, or of a folder a class" },
+  { "output", "string", value = "NAME",
+    help = "output of the model to read (default: ctg_out, ctg_out_1, or the only one)" },
   { "out", "path", default = "predict.txt", value = "FILE", help = "where the predictions go" },
+  { "tta", "integer", default = 1, min = 1, max = prediction.most_views,
+    help = "views of each picture to average: as it is, mirrored, both larger, both smaller" },
   { "batch", "integer", default = 32, min = 1, help = "pictures a step" },
   { "device", "string", default = "auto", help = "where to compute: auto, cpu, ref, cuda:0" },
   { "workers", "integer", default = 2, min = 1, max = 256, help = "threads that read pictures" },
 }
 
-local function main(o)
+options.main(spec, arg, function(o)
   local model, about = prediction.open_model(o.model)
   local set, labelled = prediction.open_set(o.data, about.classes)
+  o.output = prediction.output(model, about.classes, o.output)
   local scores, rows = prediction.predict(model, set, about, o)
+  scores = scores / scores:sum(2):view(-1, 1) -- maximum_1 adds up to more than 1
   prediction.write(o.out, scores, rows, set, about.classes)
   if labelled then prediction.score(scores, rows, set, about.classes) end
-end
-
-options.main(spec, arg, main)
+end)

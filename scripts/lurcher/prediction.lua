@@ -44,7 +44,8 @@ local function length_of(model, definition, output)
   end
 end
 
---- The output that tells classes: `name` where it is given, else ctg_out_1 or the first with a number for each class.
+--- The output that tells classes: `name` where it is given, else ctg_out (of two trunks together), ctg_out_1, or the
+-- first with a number for each class.
 function prediction.output(model, classes, name)
   local definition, fits = lurcher.json.decode(model:json()), {}
   for _, output in ipairs(model.outputs) do
@@ -52,7 +53,7 @@ function prediction.output(model, classes, name)
       fits[#fits + 1], fits[output] = output, output
     end
   end
-  local found = name and fits[name] or not name and (fits.ctg_out_1 or fits[1])
+  local found = name and fits[name] or not name and (fits.ctg_out or fits.ctg_out_1 or fits[1])
   if found then return found end
   error(("the model has no output %s (there are: %s)"):format(name and ("'%s' of %d numbers, one a class"):format(name,
     #classes) or ("of %d numbers, one a class"):format(#classes), table.concat(model.outputs, ", ")), 0)

@@ -1,4 +1,4 @@
---- lurcher.pretrained: an Xception trunk with weights from a file, for recipes that build their heads on it.
+--- lurcher.pretrained: trunks with weights from a file, Xception or InceptionV3, for recipes that build heads on them.
 -- It decides what a partial weight file means: layers it lacks start afresh, and with them everything after them, whose
 -- batch norms would else hold statistics of features that no longer exist.
 --
@@ -6,7 +6,7 @@
 --     trunk:freeze()
 --     pretrained.check_frozen(trunk, report, "xception.h5")
 
-local xception = require "lurcher.models.xception"
+local inception_v3, xception = require "lurcher.models.inception_v3", require "lurcher.models.xception"
 
 local pretrained = {}
 
@@ -19,6 +19,13 @@ pretrained.options = {
   { "middle", "integer", default = 8, min = 0, max = 64, help = "blocks in the middle of the network" },
   { "bn-momentum", "number", default = 0.99, min = 0, max = 1,
     help = "of the batch norms' moving statistics; less for trainings of a few hundred steps" },
+}
+
+--- Command-line options of recipes that may build an InceptionV3 beside or instead of it: those above say size, width
+-- and momentum.
+pretrained.inception_options = {
+  { "inception-weights", "path", value = "FILE", help = "weights of an InceptionV3 to start from" },
+  { "inception-feature-layer", "string", value = "NAME", help = "cut the InceptionV3 after this layer, e.g. mixed7" },
 }
 
 --- Draws anew the first layer that the file has no weights for, and every layer after it. Returns that layer's name, or
@@ -45,13 +52,25 @@ function pretrained.trunk(o)
   return trunk, report
 end
 
---- Raises where a frozen layer of `model` did not get its weights from `file`: it would never learn any.
-function pretrained.check_frozen(model, report, file)
+--- The same of InceptionV3. Options: those of pretrained.options and inception_options, `input` ("image"), and
+-- beside_xception (true: for a model that has both trunks; its layers are numbered on from Xception's, and it ends
+-- before avg_pool, a name that is taken).
+function pretrained.inception_trunk(o)
+  local trunk, report = inception_v3{ size = o.size, width = o.width, top = false, momentum = o.bn_momentum,
+    pooling = not o.beside_xception and "avg" or nil, first = o.beside_xception and 5 or 1,
+    feature_layer = o.inception_feature_layer, weights = o.inception_weights, input = o.input or "image" }
+  if report then report.fresh = start_afresh(trunk, report) end
+  return trunk, report
+end
+
+--- Raises where a frozen layer of `model` did not get its weights from `file`: it would never learn any. `option`: the
+-- one that cuts this trunk ("--feature-layer").
+function pretrained.check_frozen(model, report, file, option)
   for line in report.text:gmatch "[^\n]+" do
     local name, trouble = line:match "^([^:]+): (.*)$"
     if name and model:index(name) and not model:layer(name).trainable then
-      error(("layer '%s' is frozen, but '%s' does not give its weights (%s): cut before it with --feature-layer")
-        :format(name, file, trouble), 0)
+      error(("layer '%s' is frozen, but '%s' does not give its weights (%s): cut before it with %s"):format(name, file,
+        trouble, option or "--feature-layer"), 0)
     end
   end
 end

@@ -197,7 +197,7 @@ end
 --   out                page to write     (report.html in the folder; with data, report-NAME.html, NAME its last folder)
 --   data               folder of class folders to judge by            (the run's own DIR/valid)
 --   set, scores        those pictures and their probabilities where they are known already, row by row
---   output             which output tells classes, of a model with several            (ctg_out_1, or the first)
+--   output             which output tells classes, of a model with several   (ctg_out, ctg_out_1, or the first)
 --   mistakes           mistakes to show                                                                     (24)
 --   maps               pictures to show class-activation maps of; 0: none                                    (8)
 --   device, batch, workers   for predictions

@@ -1,0 +1,92 @@
+--- single_model_tune.lua - trains a single_model further: the last layers of its trunks, too, at a small rate
+-- Loads the model of a run, lets layers[105:] of an Xception, layers[262:] of an InceptionV3 and the softmaxes learn,
+-- by SGD with momentum and without augmentation. Defaults are the founding values (single_model_tune.py; keras.md
+-- section 10): batches of 96, and ten epochs whose learning rate falls, rises once and falls again. The second phase of
+-- single_model.py is `--schedule plateau --epochs 30 --batch 36`.
+-- Leaves a run folder of its own. Then: lurcher single_model_test --model RUN.
+
+local lurcher = require "lurcher"
+local options, prediction = require "lurcher.options", require "lurcher.prediction"
+local run_folder, schedules = require "lurcher.run_folder", require "lurcher.schedules"
+local single = require "lurcher.single"
+
+local spec = options.join({
+  name = "single_model_tune",
+  summary = "Trains the model of a single_model run further: the last layers of its trunks and its softmaxes.",
+  { "run", "path", value = "RUN", help = "run folder of single_model, or of this recipe, to continue from" },
+  { "model", "path", value = "FILE", help = "a model.safetensors to continue from, instead of --run" },
+  { "data", "path", value = "DIR", help = "folder with train/ and valid/ (default: that of the run)" },
+  { "tune-from", "integer", default = 105, min = 0, help = "first layer of an Xception to learn, from 0" },
+  { "inception-tune-from", "integer", default = 262, min = 0, help = "first layer of an InceptionV3 to learn, from 0" },
+  { "output", "string", value = "NAME",
+    help = "the only output whose loss counts (default: all count; in era 2017 ctg_out_1, if there is one)" },
+  { "batch", "integer", default = 96, min = 1, help = "pictures a step" },
+  { "epochs", "integer", default = 10, min = 1, help = "passes over the training pictures" },
+  { "schedule", "choice", default = "trick", choices = { "trick", "plateau" },
+    help = "trick: --lr in epochs 1 and 2, then x 0.1, 0.01, 0.01, 0.1, and 0.01 four times; plateau: --lr, cut where "
+      .. "there is no gain" },
+  { "lr", "number", default = 1e-4, min = 0, help = "learning rate" },
+  { "patience", "integer", default = 0, min = 0, help = "epochs without gain before stopping; 0: never stop early" },
+}, single.options, {
+  { "out", "path", value = "RUN", help = "run folder to make (default: runs/single_model_tune-NNN)" },
+  { "resume", "path", value = "RUN", help = "go on with the training of this run folder, with its settings" },
+})
+
+function spec.adjust(values, given)
+  if values.resume then return run_folder.resumed(spec, values, given, single.may_change) end
+  if (values.run == nil) == (values.model == nil) then return nil, "one of --run and --model is expected" end
+  return values
+end
+
+--- The folder with the pictures: --data, or the one that the model was trained on.
+local function data_of(o, about)
+  local before = type(about.settings) == "table" and about.settings.options
+  local path = o.data or (before and before.data)
+  return path or error("option --data is missing: the model does not say what it was trained on", 0)
+end
+
+--- Freezes the layers of a trunk below number `from`, all of them where there are no more.
+local function freeze_below(trunk, from, name)
+  if from < #trunk.layers then return trunk:freeze{ below = from } end
+  print(("the %s has %d layers: none of them learns (--%stune-from %d)"):format(name, #trunk.layers,
+    name == "InceptionV3" and "inception-" or "", from))
+  trunk:freeze()
+end
+
+--- Lets learn what --tune-from and --inception-tune-from say, and every layer that is of no trunk.
+local function unfreeze(model, o)
+  local trunks = single.trunks(model)
+  if not next(trunks) then error("the model has no trunk of Xception or InceptionV3: nothing to tune", 0) end
+  model:unfreeze()
+  if trunks.xception then freeze_below(trunks.xception, o.tune_from, "Xception") end
+  if trunks.inception_v3 then freeze_below(trunks.inception_v3, o.inception_tune_from, "InceptionV3") end
+  local total, trainable = model:parameters()
+  print(("%d layers, %d parameters, %d of them trainable"):format(#model.layers, total, trainable))
+end
+
+--- The name of the only output whose loss counts, or nil where all do.
+local function counting_output(model, o, classes)
+  if o.output then return prediction.output(model, classes, o.output) end
+  return o.era == "2017" and #model.outputs > 1 and prediction.output(model, classes, "ctg_out_1") or nil
+end
+
+local function main(o)
+  lurcher.seed(o.seed)
+  local model, about = prediction.open_model(o.run or o.model)
+  o.size, o.preprocess, o.data = math.tointeger(about.size[1]), about.preprocess, data_of(o, about)
+  local sets = single.open_sets(o, about.classes)
+  unfreeze(model, o)
+  local only = counting_output(model, o, about.classes)
+  local folder = o.resume and assert(run_folder.open(o.resume, spec.name)) or run_folder.create(spec, o)
+  folder:write("model.txt", tostring(model) .. "\n")
+  folder:write("model.json", model:json() .. "\n")
+  print("run folder: " .. folder.path)
+
+  local results, rest = single.train(model, sets, o, folder, { only = only,
+    optimizer = lurcher.optim.sgd{ lr = o.lr, momentum = o.momentum,
+      weight_decay = o.weight_decay > 0 and o.weight_decay or nil },
+    schedule = o.schedule == "trick" and schedules.trick(o.lr) or nil })
+  return single.finish(results, rest, model, sets, folder, o)
+end
+
+options.main(spec, arg, main)

@@ -1,0 +1,152 @@
+--- single_model on InceptionV3 and on two trunks, single_model_tune, single_model_test on several outputs: end to end
+-- on small drawn pictures. tests/lua/recipes.lua has what they share with every recipe.
+local harness = require "harness"
+local lurcher = require "lurcher"
+local inception_v3 = require "lurcher.models.inception_v3"
+local single = require "lurcher.single"
+local test = harness.test
+
+local work = harness.folder "single_recipes"
+local succeeds, complains, read = harness.commands(work)
+
+local small = "--size 75 --width 0.125 --middle 1 --workers 2"
+local trunks = "--weights xception.h5 --inception-weights inception.h5"
+
+test("single_model: both trunks from fresh weights; they stand in for published ones below", function()
+  succeeds("%s/examples/draw_pictures.lua --train 4 --valid 2 --test 2 --size 75 --out pictures", harness.root)
+  succeeds("single_model --backbone both --data pictures %s --bn-momentum 0.5 --batch 8 --epochs 2 --augment none "
+    .. "--lr 0.001 --out fresh", small)
+  local model <close> = assert(lurcher.nn.load(work .. "/fresh/model.safetensors"))
+  assert(select(2, model:parameters()) > 500000)
+  local learnt = single.trunks(model)
+  assert(learnt.xception:save(work .. "/xception.h5") and learnt.inception_v3:save(work .. "/inception.h5"))
+  assert(learnt.xception:index "add_4" == 45 and learnt.inception_v3:index "average_pooling2d_8" == 262)
+  local cut <close> = inception_v3{ size = 75, width = 0.125, feature_layer = "mixed7" }
+  assert(cut:save(work .. "/cut.h5"))
+end)
+
+local function weights(path) return assert(lurcher.load_tensors(work .. "/" .. path .. "/model.safetensors")) end
+
+--- Whether a layer's kernel differs between two models.
+local function has_changed(a, b, layer)
+  local name = layer .. (a[layer .. "/kernel"] and "/kernel" or "/pointwise_kernel")
+  return (a[name] - b[name]):abs():max() > 0
+end
+
+test("single_model: two trunks, four outputs, the founding values where nothing else is said", function()
+  local output = succeeds("single_model --backbone both --data pictures %s %s --batch 8 --epochs 1 --out both", small,
+    trunks)
+  assert(select(2, output:gsub("weights: %d+ layers loaded, 0 missing, 0 unused, 0 of another shape", "")) == 2, output)
+  assert(output:find("accuracy ctg_out 0.%d+, ctg_out_1 0.%d+, ctg_out_2 0.%d+, maximum_1 0.%d+"), output)
+  local o = lurcher.json.decode(read "both/settings.json").options
+  assert(o.optimizer == "nadam" and o.lr == 0.002 and o.augment == "strong" and o.patience == 3 and o.batch == 8)
+  local header = "," .. read "both/history.csv":match "^[^\n]+" .. ","
+  for _, name in ipairs{ "loss", "ctg_out_1_loss", "ctg_out_2_loss", "ctg_out_loss", "maximum_1_loss",
+    "val_ctg_out_acc" } do
+    assert(header:find("," .. name .. ",", 1, true), name)
+  end
+end)
+
+test("single_model: the four outputs are what they are called", function()
+  local model <close> = assert(lurcher.nn.load(work .. "/both/model.safetensors"))
+  local run <close> = model:compile{}
+  lurcher.seed(5)
+  local y = run:predict{ image = lurcher.uniform{ 3, 75, 75, 3, low = -1, high = 1 } }
+  assert((y.maximum_1 - y.ctg_out_1:maximum(y.ctg_out_2)):abs():max() == 0)
+  assert((y.ctg_out_1 - y.ctg_out_2):abs():max() > 0 and #y.ctg_out.shape == 2)
+  assert(model:layer("ctg_out"):weights().kernel.shape[1] == 256 + 256)
+end)
+
+test("single_model_test: one of several outputs, ctg_out if none is named", function()
+  local function loss(more)
+    local output = succeeds("single_model_test --model both --data pictures/test %s", more)
+    return assert(output:match "log%-loss (%d.%d+)")
+  end
+  local default = loss ""
+  assert(default == loss "--output ctg_out" and default ~= loss "--output maximum_1")
+  complains(1, { "no output 'ctg'", "ctg_out, ctg_out_1, ctg_out_2, maximum_1" },
+    "single_model_test --model both --data pictures/test --output ctg")
+end)
+
+--- A column of a run's history, as texts.
+local function column(run, name)
+  local rows, place = {}, nil
+  for line in read(run .. "/history.csv"):gmatch "[^\n]+" do
+    local fields = {}
+    for field in line:gmatch "[^,]+" do
+      fields[#fields + 1] = field
+      if field == name then place = #fields end
+    end
+    rows[#rows + 1] = fields[place]
+  end
+  return table.concat(rows, " ", 2)
+end
+
+test("single_model_tune: the last layers of both trunks and the heads learn, the rest stays", function()
+  local output = succeeds "single_model_tune --run both --tune-from 45 --batch 8 --epochs 4 --lr 0.001 --out tuned"
+  assert(output:find("next: lurcher single_model_test --model tuned", 1, true), output)
+  local before, after = weights "both", weights "tuned"
+  for layer, expected in pairs{ block1_conv1 = false, block5_sepconv3 = false, block7_sepconv2 = true, conv2d_5 = false,
+    conv2d_82 = false, conv2d_81 = true, conv2d_98 = true, ctg_out_1 = true, ctg_out_2 = true, ctg_out = true } do
+    assert(has_changed(before, after, layer) == expected, layer)
+  end
+  assert(column("tuned", "lr") == "0.001 0.001 0.0001 1e-05", column("tuned", "lr"))
+  succeeds "single_model_test --model tuned --data pictures/test --out tuned.txt"
+end)
+
+test("single_model_tune: --output leaves the other outputs' heads alone", function()
+  local output = succeeds "single_model_tune --run both --output ctg_out_1 --batch 8 --epochs 1 --out only"
+  assert(output:find("the Xception has 63 layers: none of them learns (--tune-from 105)", 1, true), output)
+  local before, after = weights "both", weights "only"
+  assert(has_changed(before, after, "ctg_out_1"))
+  assert(not has_changed(before, after, "ctg_out_2") and not has_changed(before, after, "ctg_out"))
+end)
+
+test("single_model_tune: resumed after two of four epochs it ends with the same bits", function()
+  local tune = "single_model_tune --run both --tune-from 45 --batch 8 --epochs %d --augment light --out %s"
+  succeeds(tune, 4, "whole")
+  succeeds(tune, 2, "parts")
+  local output = succeeds "single_model_tune --resume parts --epochs 4"
+  assert(output:find("epoch 3/4", 1, true) and not output:find("epoch 2/4", 1, true), output)
+  local whole, parts = weights "whole", weights "parts"
+  for name, tensor in pairs(whole) do assert((tensor - parts[name]):abs():max() == 0, name) end
+  complains(2, { "--lr cannot change in a resumed run" }, "single_model_tune --resume parts --lr 1")
+end)
+
+test("single_model: an InceptionV3 alone, its frozen output computed once, then tuned from a file", function()
+  local output = succeeds("single_model --backbone inception_v3 --inception-weights inception.h5 --data pictures %s "
+    .. "--batch 8 --epochs 2 --out inception", small)
+  assert(output:find("computed 'avg_pool' once", 1, true), output)
+  output = succeeds("single_model_tune --model inception/model.safetensors --data pictures --inception-tune-from 280 "
+    .. "--batch 8 --epochs 1 --schedule plateau --out inception_tuned")
+  assert(output:find("computed 'mixed9' once", 1, true), output)
+  local before, after = weights "inception", weights "inception_tuned"
+  assert(not has_changed(before, after, "conv2d_85") and has_changed(before, after, "conv2d_86"))
+end)
+
+test("single_model: era 2017 says what its pictures were, and what comes after takes them so", function()
+  succeeds("single_model --data pictures %s --weights xception.h5 --era 2017 --augment light --batch 8 --epochs 1 "
+    .. "--out then", small)
+  succeeds "single_model_tune --run then --batch 8 --epochs 1 --out then_tuned"
+  for _, run in ipairs{ "then", "then_tuned" } do
+    local model <close>, extra = assert(lurcher.nn.load(work .. "/" .. run .. "/model.safetensors"))
+    assert(lurcher.json.decode(extra).preprocess == "rescale", run)
+  end
+  local before, after = assert(lurcher.load_tensors(work .. "/then/model.safetensors")), weights "then_tuned"
+  assert(not has_changed(before, after, "block1_conv1"))
+end)
+
+test("single recipes: what is wrong is said in one line", function()
+  complains(2, { "--weights: there is no such trunk with --backbone inception_v3" },
+    "single_model --data pictures --backbone inception_v3 --weights xception.h5")
+  complains(2, { "--inception-weights: there is no such trunk" },
+    "single_model --data pictures --inception-weights inception.h5")
+  complains(2, { "all or none expected with --backbone both" },
+    "single_model --data pictures --backbone both --freeze add_3")
+  complains(1, { "is frozen, but 'cut.h5' does not give its weights", "--inception-feature-layer" },
+    "single_model --data pictures --backbone inception_v3 --inception-weights cut.h5 --batch 8 %s", small)
+  complains(2, { "one of --run and --model is expected" }, "single_model_tune --data pictures")
+  complains(1, { "no output 'ctg'" }, "single_model_tune --run both --batch 8 --output ctg")
+  complains(1, { "nowhere" }, "single_model_tune --run nowhere")
+  assert(succeeds("single_model_tune --help"):find("usage: lurcher single_model_tune", 1, true))
+end)
