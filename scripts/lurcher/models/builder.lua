@@ -1,5 +1,6 @@
 --- lurcher.models.builder: what the network files beside it share: options and their checks, layers under Keras's
--- names, the cut after any named layer, weights. A network is a walk over layers; it knows no task, and neither does this.
+-- names, the cut after any named layer, weights. A network is a walk over layers; it knows no task, and neither does
+-- this.
 -- To add a network: a file that returns builder.network(KIND, OWN, WALK), and opens with its options.
 --
 --     return builder.network("tiny", { blocks = { 3, is_count, "integer of at least 0" } }, function(b, x, o)
