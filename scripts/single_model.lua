@@ -112,16 +112,13 @@ end
 local function describe(model, trunks, folder)
   local total, trainable = model:parameters()
   print(("%d layers, %d parameters, %d of them trainable"):format(#model.layers, total, trainable))
-  local reports = {}
-  for _, trunk in ipairs(trunks) do
+  for i, trunk in ipairs(trunks) do
     if trunk.report then
-      pretrained.describe(trunk.report, trunk.weights)
-      reports[#reports + 1] = trunk.report.text .. "\n"
+      pretrained.describe(trunk.report, trunk.weights, folder, i == 2 and "load_report_inception_v3.txt" or nil)
     end
   end
   folder:write("model.txt", tostring(model) .. "\n")
   folder:write("model.json", model:json() .. "\n")
-  if #reports > 0 then folder:write("load_report.txt", table.concat(reports)) end
   print("run folder: " .. folder.path)
 end
 

@@ -75,17 +75,19 @@ function pretrained.check_frozen(model, report, file, option)
   end
 end
 
---- Prints what was loaded, in a line or two, and writes load_report.txt into the run folder.
-function pretrained.describe(report, file, folder)
+--- Prints what was loaded, in a line or two, and writes it into the run folder; name: of the file there
+-- ("load_report.txt").
+function pretrained.describe(report, file, folder, name)
+  name = name or "load_report.txt"
   if not report then
     print "no --weights: the trunk starts from random weights, and what of it is frozen stays so"
     return
   end
-  folder:write("load_report.txt", report.text .. "\n")
+  folder:write(name, report.text .. "\n")
   print(("weights: %d layers loaded, %d missing, %d unused, %d of another shape (%s)"):format(report.loaded,
     report.missing, report.unused, report.mismatched, file))
   if report.fresh then print(("  '%s' and what comes after it start afresh"):format(report.fresh)) end
-  if report.missing + report.mismatched > 0 then print("  see load_report.txt in the run folder") end
+  if report.missing + report.mismatched > 0 then print(("  see %s in the run folder"):format(name)) end
 end
 
 return pretrained
