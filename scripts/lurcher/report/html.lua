@@ -144,15 +144,15 @@ code{font:13px/1.5 ui-monospace,"DejaVu Sans Mono",monospace;overflow-wrap:anywh
 .pictures{grid-template-columns:repeat(auto-fill,minmax(136px,1fr))}}
 ]]
 
---- A whole page, which needs nothing but itself, and says so to the browser.
-function html.page(title, content)
+--- A whole page, which needs nothing but itself, and says so to the browser. more: further CSS, or nil.
+function html.page(title, content, more)
   local e = html.element
   return "<!DOCTYPE html>\n" .. html.text(e.html{ lang = "en",
     e.head{ e.meta{ charset = "utf-8" }, e.title{ title },
       e.meta{ name = "viewport", content = "width=device-width, initial-scale=1" },
       e.meta{ ["http-equiv"] = "Content-Security-Policy",
         content = "default-src 'none'; style-src 'unsafe-inline'; img-src data:" },
-      setmetatable({ "<style>" .. style .. "</style>" }, markup) },
+      setmetatable({ "<style>" .. style .. (more or "") .. "</style>" }, markup) },
     e.body{ e.main(content) } }) .. "\n"
 end
 

@@ -1,0 +1,76 @@
+--- profile.lua - shows where the time of a network's steps goes
+-- Xception with fresh weights, or the model of a run: the slowest ops as a table, all of them as a page of nested bars.
+
+local lfs = require "lfs"
+local lurcher = require "lurcher"
+local options, profile = require "lurcher.options", require "lurcher.profile"
+local xception = require "lurcher.models.xception"
+local nn, optim = lurcher.nn, lurcher.optim
+
+local spec = {
+  name = "profile",
+  summary = "Times every op of some steps of Xception, or of a trained model, on random pictures.",
+  { "mode", "choice", default = "predict", choices = { "predict", "train" }, help = "what a step is" },
+  { "model", "path", value = "FILE", help = "model.safetensors of a run, or the run folder, instead of Xception" },
+  { "size", "integer", default = 299, min = 32, max = 4096, help = "side of the pictures" },
+  { "width", "number", default = 1, min = 0.01, max = 8, help = "multiplier of every layer's channels" },
+  { "middle", "integer", default = 8, min = 0, max = 64, help = "blocks in the middle of the network" },
+  { "batch", "integer", default = 8, min = 1, help = "pictures a step" },
+  { "freeze", "string", default = "none", value = "none|NAME", help = "layers up to NAME do not learn" },
+  { "steps", "integer", default = 5, min = 1, help = "steps that are timed, after two that are not" },
+  { "top", "integer", default = 20, min = 0, help = "ops to print" },
+  { "device", "string", default = "auto", help = "where to compute: auto, cpu, ref, cuda:0" },
+  { "html", "path", default = "profile.html", value = "FILE", help = "page to write" },
+}
+
+--- The network, and what to call it.
+local function open(o)
+  if not o.model then
+    local network = xception{ size = o.size, width = o.width, middle = o.middle, input = "image" }
+    return network, ("Xception %d"):format(o.size)
+  end
+  local path = lfs.attributes(o.model, "mode") == "directory" and o.model .. "/model.safetensors" or o.model
+  local model, message = nn.load(path)
+  if not model then error(message, 0) end
+  return model, path
+end
+
+--- A batch of noise for a model of one picture in and one vector of class probabilities out.
+local function noise(model, batch)
+  local input, output = model.inputs[1], model.outputs[1]
+  if #model.inputs > 1 or #model.outputs > 1 then
+    error(("a model with one input and one output expected, this one has %d and %d"):format(#model.inputs,
+      #model.outputs), 0)
+  end
+  local shape = model:node(input).shape
+  return { [input] = lurcher.uniform{ batch, low = -1, high = 1, table.unpack(shape) },
+    [output] = lurcher.zeros{ batch, dtype = "i32" } }
+end
+
+local function main(o)
+  local model, name = open(o)
+  if o.freeze ~= "none" then model:freeze{ to = o.freeze } end
+  local run <close> = model:compile{ device = o.device, loss = "categorical_crossentropy",
+    optimizer = optim.sgd{ lr = 0 } }
+  local batch = noise(model, o.batch)
+  local function steps(count)
+    local started = lurcher.time()
+    for _ = 1, count do
+      if o.mode == "train" then run:train(batch) else run:predict(batch) end
+      if lurcher.interrupted() then error("interrupted", 0) end
+    end
+    return (lurcher.time() - started) / count
+  end
+  steps(2)
+  run:profile(true)
+  local seconds = steps(o.steps)
+  print(profile.text(run, o.top))
+  print(("%.1f ms a step of %d pictures, %.2f images/s, all that is no op included"):format(1e3 * seconds, o.batch,
+    o.batch / seconds))
+  local title = ("%s, %s, batch %d on %s"):format(name, o.mode == "train" and "training step" or "inference", o.batch,
+    run.device)
+  assert(profile.write(run, o.html, title))
+  print("page: " .. o.html)
+end
+
+options.main(spec, arg, main)
