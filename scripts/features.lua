@@ -4,11 +4,12 @@
 
 local lfs = require "lfs"
 local lurcher = require "lurcher"
+local fixed_features, prefix = require "lurcher.fixed_features", require "lurcher.prefix"
 local options, ticker = require "lurcher.options", require "lurcher.ticker"
 local xception = require "lurcher.models.xception"
 local data, image = lurcher.data, lurcher.image
 
-local spec = {
+local spec = options.join({
   name = "features",
   summary = "Prints a layer's output for each picture as JSON: image, layer, shape, mean, l2, pooled (the mean over\n"
     .. "height and width, every channel). With --out, writes the pooled matrix instead.",
@@ -22,7 +23,7 @@ local spec = {
   { "out", "path", value = "FILE.safetensors",
     help = "write `features` (pictures x channels), `class` and the names instead of printing" },
   arguments = { name = "IMAGE", min = 1, help = "pictures, or one folder of them" },
-}
+}, fixed_features.options)
 
 --- Paths and names of the pictures on the command line or in a folder, and its set where it has a folder a class.
 local function open_pictures(words)
@@ -65,6 +66,23 @@ local function each(trunk, paths, o, visit)
   end
 end
 
+--- The same for the pictures of a set, from the cache; false where there is none.
+local function each_cached(trunk, set, o, visit)
+  if o.cache == "none" then return false end
+  local loaded = prefix.whole(trunk, "image"):load(fixed_features.settings(o, { set, size = o.size, batch = o.batch,
+    device = o.device, memory = 0 }))
+  for first = 1, loaded and #set or 0, o.batch do
+    local list = {}
+    for i = first, math.min(first + o.batch - 1, #set) do list[#list + 1] = i end
+    local activations, _, index = loaded:select(list)
+    for i, picture in ipairs(index:totable()) do
+      if picture + 1 ~= list[i] then error(("'%s' cannot be read"):format(set:path(list[i])), 0) end
+      visit(list[i], activations[i])
+    end
+  end
+  return loaded ~= nil
+end
+
 --- The mean over height and width of one activation, h x w x c or c: a tensor of c.
 local function pool(activation)
   return activation:view(-1, activation.shape[#activation.shape]):mean(1)
@@ -80,11 +98,12 @@ end
 local function write_matrix(trunk, paths, names, set, o)
   local rows, class = {}, { dtype = "i32" }
   local tick = ticker{ label = "reading " .. o.layer, total = #paths }
-  each(trunk, paths, o, function(i, activation)
+  local function visit(i, activation)
     rows[i] = pool(activation):view(1, -1)
     class[i] = (set and set:class(i) or 0) - 1
     tick:count(i)
-  end)
+  end
+  if not (set and each_cached(trunk, set, o, visit)) then each(trunk, paths, o, visit) end
   local matrix, array = lurcher.concat(rows), lurcher.json.array
   local metadata = { names = lurcher.json.encode(array(names)), layer = o.layer,
     classes = lurcher.json.encode(array(set and set.classes or {})) }

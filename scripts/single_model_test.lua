@@ -2,9 +2,10 @@
 -- It writes a line `class TAB picture name` for each picture, and where the folder has the model's classes as
 -- subfolders, says how often and how surely it is right.
 
+local fixed_features = require "lurcher.fixed_features"
 local options, prediction = require "lurcher.options", require "lurcher.prediction"
 
-local spec = {
+local spec = options.join({
   name = "single_model_test",
   summary = "Predicts the pictures of a folder; with a folder a class in it, also scores the predictions.",
   { "model", "path", required = true, value = "FILE", help = "model.safetensors of a run, or the run folder" },
@@ -17,7 +18,7 @@ local spec = {
   { "batch", "integer", default = 32, min = 1, help = "pictures a step" },
   { "device", "string", default = "auto", help = "where to compute: auto, cpu, ref, cuda:0" },
   { "workers", "integer", default = 2, min = 1, max = 256, help = "threads that read pictures" },
-}
+}, fixed_features.options)
 
 options.main(spec, arg, function(o)
   local model, about = prediction.open_model(o.model)

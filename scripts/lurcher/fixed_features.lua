@@ -19,14 +19,21 @@ fixed_features.options = {
   { "cache-limit", "integer", default = 20000, min = 0, value = "MB", help = "most that one of its files may take" },
 }
 
+--- What these options say, for load, with what `more` says.
+function fixed_features.settings(o, more)
+  local settings = { cache = o.cache ~= "none" and o.cache or nil, store = o.cache_store,
+    limit = o.cache_limit and o.cache_limit * 1e6 }
+  for key, value in pairs(more) do settings[key] = value end
+  return settings
+end
+
 --- Fixed features of several sets, as these options and o.memory (MB) say. `sets`: a list of options for load; those
 -- of `common` are for all of them. Returns a list, or nil where there is no room, which it says.
 function fixed_features.load_sets(part, sets, common, o)
   local bytes, all = 0, {}
   for _, set in ipairs(sets) do bytes = bytes + part:bytes(#set[1] * (set.views or 1), o.cache_store) end
   for i, set in ipairs(sets) do
-    local given = { cache = o.cache ~= "none" and o.cache or nil, store = o.cache_store,
-      limit = o.cache_limit and o.cache_limit * 1e6, memory = bytes <= o.memory * 2 ^ 20 and bytes or 0 }
+    local given = fixed_features.settings(o, { memory = bytes <= o.memory * 2 ^ 20 and bytes or 0 })
     for _, more in ipairs{ common, set } do for key, value in pairs(more) do given[key] = value end end
     local why
     all[i], why = part:load(given)

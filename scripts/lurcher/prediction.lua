@@ -4,6 +4,7 @@
 
 local lfs = require "lfs"
 local lurcher = require "lurcher"
+local fixed_features, prefix = require "lurcher.fixed_features", require "lurcher.prefix"
 local logs_of, ticker = require "lurcher.logs", require "lurcher.ticker"
 local nn, data = lurcher.nn, lurcher.data
 
@@ -68,11 +69,30 @@ local views = {
 }
 prediction.most_views = #views
 
+--- Loaders of the first `count` views, and the model that they feed: the frozen part's outputs from the cache where
+-- there is one for it (o.cache), else pictures.
+local function sources(model, set, about, o, count)
+  local part = o.cache and o.cache ~= "none" and prefix.split(model, model.inputs[1])
+  local common = { size = about.size, preprocess = about.preprocess, batch = o.batch or 32, workers = o.workers }
+  local function options(k, more)
+    for key, value in pairs(common) do more[key] = value end
+    more[1], more.augment = set, next(views[k]) and data.augment(views[k]) or nil
+    return more
+  end
+  local loaders = {}
+  for k = 1, part and count or 0 do
+    local fixed = part:load(options(k, fixed_features.settings(o, { device = o.device, views = 1, memory = 0 })))
+    if not fixed then break end -- no room: pictures it is
+    loaders[k] = fixed:loader{ batch = common.batch, shuffle = false }
+  end
+  if part and #loaders == count then return loaders, part.head end
+  for k = 1, count do loaders[k] = data.loader(options(k, { shuffle = false })) end
+  return loaders, model
+end
+
 --- Probabilities (n x classes) of every picture that can be read, in one view, and the pictures' numbers in order.
-local function one_view(run, set, about, o, view, tick)
-  local loader <close> = data.loader{ set, size = about.size, preprocess = about.preprocess, shuffle = false,
-    batch = o.batch or 32, workers = o.workers, augment = next(view) and data.augment(view) or nil }
-  local input, output = run.model.inputs[1], o.output or run.model.outputs[1]
+local function one_view(run, loader, output, tick)
+  local input = run.model.inputs[1]
   local scores, rows, expected = {}, {}, 0
   for batch in loader:epoch(0) do
     local read, good = batch.index:totable(), {}
@@ -83,7 +103,7 @@ local function one_view(run, set, about, o, view, tick)
         rows[#rows + 1] = expected
       end
     end
-    local probabilities = run:predict{ [input] = batch.image }[output]
+    local probabilities = run:predict{ [input] = batch[input] or batch.image }[output]
     if #good > 0 then scores[#scores + 1] = #good == #read and probabilities or probabilities:select(good) end
     tick:count(tick.before + expected)
     if lurcher.interrupted() then error("interrupted", 0) end
@@ -95,15 +115,16 @@ end
 
 --- Class probabilities (n x classes) of every picture that can be read, the mean over `tta` views (1), and the
 -- pictures' numbers in the same order. about: of open_model. Options: tta, batch, workers, device, output (name;
--- default: the model's first).
+-- default: the model's first), cache, cache_store and cache_limit (see fixed_features.options; nil: nothing is kept).
 function prediction.predict(model, set, about, o)
-  local run <close> = model:compile{ device = o.device }
-  local count = o.tta or 1
+  local count, output = o.tta or 1, o.output or model.outputs[1]
+  local loaders, learner = sources(model, set, about, o, count)
+  local run <close> = learner:compile{ device = o.device }
   local tick = ticker{ label = "predicting", total = count * #set }
   tick.before = 0
   local sum, rows
   for k = 1, count do
-    local scores, read = one_view(run, set, about, o, views[k], tick)
+    local scores, read = one_view(run, loaders[k], output, tick)
     sum, rows = sum and sum + scores or scores, read
   end
   local seconds = lurcher.time() - tick.started

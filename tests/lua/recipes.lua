@@ -159,6 +159,17 @@ test("single_model_test: predictions, figures, confusion table; a folder without
   assert(select(2, read "flat.txt":gsub("\n", "")) == 4)
 end)
 
+test("single_model_test: the frozen part's outputs are found again, with the same predictions", function()
+  local outputs = {}
+  for i, cache in ipairs{ "none", "tested", "tested" } do
+    outputs[i] = succeeds("single_model_test --model frozen --data pictures/test --cache %s --out p%d.txt", cache, i)
+    outputs["text" .. i] = read(("p%d.txt"):format(i))
+  end
+  assert(outputs.text1 == outputs.text2 and outputs.text1 == outputs.text3)
+  assert(not outputs[1]:find "cache" and outputs[2]:find "computed 'avg_pool' once for 24" and
+    outputs[3]:find "from cache tested/test" and not outputs[3]:find "computed", outputs[3])
+end)
+
 test("single_model_test: a damaged picture is named and left out", function()
   local broken = work .. "/broken/drop_broad"
   succeeds("%s/examples/draw_pictures.lua --train 0 --valid 0 --test 2 --size 48 --out damaged", root)
@@ -193,6 +204,14 @@ test("features: one JSON object a picture, or a matrix of a folder", function()
   assert(#tensors.features == 24 and tensors.features.shape[2] == one.shape[3])
   local names = lurcher.json.decode(metadata.names)
   assert(#names == 24 and names[1] == "button_broad/001.jpg")
+  for _, expected in ipairs{ "from cache", "computed" } do -- from the cache, and without one
+    local more = expected == "computed" and "--cache none " or ""
+    output = succeeds("features %s %s--out other.safetensors pictures/test", common, more)
+    assert((output:find("from cache", 1, true) ~= nil) == (expected == "from cache"), output)
+    assert(not output:find "computed", output)
+    local other = assert(lurcher.load_tensors(work .. "/other.safetensors"))
+    assert((other.features - tensors.features):abs():max() < 1e-5)
+  end
 end)
 
 test("recipes: what is wrong is said in one line, with the exit code for it", function()
