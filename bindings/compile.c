@@ -162,7 +162,7 @@ static bool switched_off(lua_State *L, int passes, const char *name) {
 /* Leaves on the stack what the options point at. */
 static void read_options(lua_State *L, int options, const lur_model *model, lur_compile_options *o) {
   static const char *const known[] = {"device",    "optimizer",       "loss",  "weight", "label_smoothing",
-                                      "batchnorm", "precision", "input_gradients", "check", "passes", NULL};
+                                      "batchnorm", "precision",       "input_gradients", "check", "graph", "passes", NULL};
   static const char *const known_passes[] = {"prune", "fold", "split", "arena", NULL};
   static const char *const statistics[] = {"moving", "batch", NULL};
   static const char *const precisions[] = {"f32", "tf32", "bf16", "f16", NULL}; /* in the order of lur_precision */
@@ -178,6 +178,7 @@ static void read_options(lua_State *L, int options, const lur_model *model, lur_
   o->precision = (lur_precision)lur_args_choice(L, options, owner, "precision", precisions, 0);
   o->input_gradients = lur_args_bool(L, options, owner, "input_gradients", false);
   o->check = lur_args_bool(L, options, owner, "check", false);
+  o->no_graph = !lur_args_bool(L, options, owner, "graph", true);
   lua_getfield(L, options, "passes");
   int passes = lua_gettop(L);
   lur_args_options(L, passes, "passes", known_passes);

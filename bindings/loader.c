@@ -488,6 +488,22 @@ static int loader_resume(lua_State *L) {
   return 1;
 }
 
+/* loader:peek() -> the images of the coming batch by name, or nil while they are made */
+static int loader_peek(lua_State *L) {
+  lur_loader *loader = check_loader(L, 1);
+  lur_loaded *loaded = lua_newuserdatauv(L, sizeof *loaded, 0);
+  *loaded = (lur_loaded){0};
+  luaL_setmetatable(L, loaded_type);
+  lur_check(L, lur_loader_peek(loader, loaded));
+  if (loaded->nfields == 0) {
+    luaL_pushfail(L);
+    return 1;
+  }
+  lua_createtable(L, 0, loaded->nfields);
+  for (int i = 0; i < loaded->nfields; i++) give_tensor(L, &loaded->fields[i].images, loaded->fields[i].name, "");
+  return 1;
+}
+
 /* ---- queries ---- */
 
 static int get_from_environment(lua_State *L, const char *name) {
@@ -528,7 +544,8 @@ static int loader_tostring(lua_State *L) {
 static void release_loader(void *object) { lur_loader_release(object); }
 
 static const luaL_Reg loader_methods[] = {
-    {"epoch", loader_epoch}, {"position", loader_position}, {"resume", loader_resume}, {NULL, NULL}};
+    {"epoch", loader_epoch}, {"position", loader_position}, {"resume", loader_resume},
+    {"peek", loader_peek},   {NULL, NULL}};
 static const luaL_Reg loader_getters[] = {{"summary", loader_get_summary},
                                           {"set", loader_get_set},
                                           {"batch", loader_get_batch},

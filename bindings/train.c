@@ -103,6 +103,27 @@ static int run_train(lua_State *L) { return with_results(L, lur_run_train); }
 static int run_evaluate(lua_State *L) { return with_results(L, lur_run_evaluate); }
 static int run_accumulate(lua_State *L) { return with_results(L, lur_run_accumulate); }
 
+/* Inputs that are there; nothing is converted, so that the tensors are those of the next train. */
+static int run_prefetch(lua_State *L) {
+  lur_run *run = check_run(L, 1);
+  const char *names[MOST_TENSORS];
+  lur_tensor *tensors[MOST_TENSORS];
+  lur_batch given = {0, names, tensors};
+  luaL_argexpected(L, lua_istable(L, 2), 2, "batch (a table of tensors by name)");
+  lua_settop(L, 2);
+  const lur_model *model = lur_run_model(run);
+  for (int i = 0; i < lur_model_input_count(model) && given.n < MOST_TENSORS; i++) {
+    names[given.n] = lur_model_input_name(model, i);
+    lua_getfield(L, 2, names[given.n]);
+    tensors[given.n] = lur_handle_test(L, -1, &lur_tensor_class); /* the table keeps it */
+    lua_pop(L, 1);
+    if (tensors[given.n]) given.n++;
+  }
+  LUR_CALL(L, lur_run_prefetch(run, &given));
+  lua_settop(L, 1);
+  return 1;
+}
+
 /* mode: -1 predict, 0 or 1 forward in training form or not. */
 static int with_outputs(lua_State *L, int mode) {
   lur_run *run = check_run(L, 1);
@@ -299,6 +320,12 @@ static int get_state_bytes(lua_State *L) {
   return 1;
 }
 
+static int get_graph(lua_State *L) {
+  const char *reason = lur_run_plain_reason(check_run(L, 1));
+  lua_pushstring(L, reason != NULL ? reason : "recorded");
+  return 1;
+}
+
 static int run_tostring(lua_State *L) {
   const lur_handle *h = luaL_checkudata(L, 1, lur_run_class.name);
   if (h->object == NULL) {
@@ -317,6 +344,7 @@ static int run_tostring(lua_State *L) {
 static const luaL_Reg methods[] = {{"train", run_train},
                                    {"evaluate", run_evaluate},
                                    {"accumulate", run_accumulate},
+                                   {"prefetch", run_prefetch},
                                    {"predict", run_predict},
                                    {"forward", run_forward},
                                    {"backward", run_backward},
@@ -335,6 +363,7 @@ static const luaL_Reg getters[] = {{"lr", get_lr},
                                    {"device", get_device},
                                    {"arena_bytes", get_arena_bytes},
                                    {"state_bytes", get_state_bytes},
+                                   {"graph", get_graph},
                                    {NULL, NULL}};
 static const luaL_Reg setters[] = {{"lr", set_lr}, {NULL, NULL}};
 static const luaL_Reg meta[] = {{"__tostring", run_tostring}, {NULL, NULL}};

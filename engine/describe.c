@@ -108,6 +108,8 @@ lur_status lur_run_describe(lur_run *run, char **result) {
     put(&t, "run on %s, plan for %s, %lld rows: %d steps, %.2f GFLOP forward\n", lur_device_name(run->options.device),
         modes[plan->key.mode], (long long)rows, plan->nops, flops * 1e-9);
     put_ops(&t, plan);
+    const char *plain = lur_run_plain_reason(run);
+    if (run->options.device->backend->record_begin) put(&t, "steps are %s%s\n", plain ? "launched op by op: " : "recorded and replayed", plain ? plain : "");
     put(&t, "arena %.1f MiB (scratch %.1f), weights, gradients and optimizer state %.1f MiB\n", mib(plan->arena_bytes),
         mib(plan->scratch_bytes), mib(lur_run_state_bytes(run)));
     put_holders(&t, plan);

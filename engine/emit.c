@@ -72,6 +72,10 @@ void lur_plan_free(lur_plan *plan) {
   free(plan->ops);
   free(plan->values);
   free(plan->buffers);
+  if (plan->device) {
+    lur_recording_free(plan->device, &plan->recording);
+    lur_device_free_host(plan->device, plan->host);
+  }
   free(plan);
 }
 

@@ -1,4 +1,7 @@
-/* execute.c - runs a plan: fills in addresses, calls kernels, in check mode watches what they write. */
+/* execute.c - runs a plan: fills in addresses, calls kernels, in check mode watches what they write.
+ *
+ * Launching has no effect on the host, so that record.c may record it; what follows from it on the host (a weight has
+ * moved) is noted after. */
 #include <string.h>
 #include <time.h>
 
@@ -11,21 +14,20 @@ static char *buffer_address(const lur_run *run, const lur_plan *plan, int buffer
 }
 
 /* Values fed from outside lie in run->fed, in the order of feed.c: inputs, then target and weight of each loss. */
-static lur_tensor *fed_tensor(const lur_run *run, const lur_plan *plan, int value) {
+static void *fed_address(const lur_run *run, const lur_plan *plan, int value) {
   for (int i = 0; i < run->model->ninputs; i++) {
-    if (plan->inputs[i] == value) return run->fed[i];
+    if (plan->inputs[i] == value) return run->fed[i].address;
   }
   for (int i = 0; i < plan->nlosses; i++) {
-    if (plan->losses[i].target == value) return run->fed[LUR_MAX_INPUTS + 2 * i];
-    if (plan->losses[i].sample_weight == value) return run->fed[LUR_MAX_INPUTS + 2 * i + 1];
+    if (plan->losses[i].target == value) return run->fed[LUR_MAX_INPUTS + 2 * i].address;
+    if (plan->losses[i].sample_weight == value) return run->fed[LUR_MAX_INPUTS + 2 * i + 1].address;
   }
   return NULL;
 }
 
 void *lur_plan_address(const lur_run *run, const lur_plan *plan, int value) {
   if (plan->values[value].buffer >= 0) return buffer_address(run, plan, plan->values[value].buffer);
-  lur_tensor *tensor = fed_tensor(run, plan, value);
-  return tensor ? lur_tensor_address(tensor) : NULL;
+  return fed_address(run, plan, value);
 }
 
 void *lur_plan_gradient_address(const lur_run *run, const lur_plan *plan, int value) {
@@ -37,27 +39,32 @@ void *lur_plan_gradient_address(const lur_run *run, const lur_plan *plan, int va
 
 /* ---- one op ---- */
 
-static lur_status set_weights(const lur_run *run, const lur_plan_op *op, lur_args *args) {
+/* An op's weights are where they are expected, and folded copies are up to date. */
+static lur_status ready_weights(const lur_run *run, const lur_plan_op *op) {
+  if (op->folded) return lur_folded_refresh(op->folded, run->options.device);
+  for (int i = 0; i < op->desc.nw; i++) {
+    if (op->weights[i] < 0) continue;
+    const lur_device *there = lur_tensor_device(op->layer->weights[op->weights[i]].value);
+    if (there == run->options.device) continue;
+    return lur_fail(LUR_ESTATE, "%s '%s': its weights were moved to %s by another compile (this run is on %s): recompile",
+                    op->layer->kind->name, op->layer->name, lur_device_name(there), lur_device_name(run->options.device));
+  }
+  return LUR_OK;
+}
+
+static void set_weights(const lur_plan_op *op, lur_args *args) {
   if (op->folded) {
-    LUR_TRY(lur_folded_refresh(op->folded, run->options.device));
     args->w[0] = lur_tensor_address(op->folded->kernel);
     args->w[1] = lur_tensor_address(op->folded->shift);
     args->version = op->folded->versions;
-    return LUR_OK;
+    return;
   }
   args->version = 1;
   for (int i = 0; i < op->desc.nw; i++) {
     if (op->weights[i] < 0) continue;
-    lur_tensor *value = op->layer->weights[op->weights[i]].value;
-    if (lur_tensor_device(value) != run->options.device) {
-      return lur_fail(LUR_ESTATE, "%s '%s': its weights were moved to %s by another compile (this run is on %s): recompile",
-                      op->layer->kind->name, op->layer->name, lur_device_name(lur_tensor_device(value)),
-                      lur_device_name(run->options.device));
-    }
-    args->w[i] = lur_tensor_address(value);
+    args->w[i] = lur_tensor_address(op->layer->weights[op->weights[i]].value);
     args->version += lur_weight_version(&op->layer->weights[op->weights[i]]);
   }
-  return LUR_OK;
 }
 
 static lur_status fill_args(const lur_run *run, const lur_plan *plan, const lur_plan_op *op, bool backward, lur_args *args) {
@@ -66,12 +73,13 @@ static lur_status fill_args(const lur_run *run, const lur_plan *plan, const lur_
     args->x[i] = lur_plan_address(run, plan, op->x[i]);
     if (!args->x[i]) return lur_fail(LUR_ESTATE, "%s '%s': input %d was not fed", lur_op_kind_name(op->desc.kind), op->desc.name, i + 1);
   }
-  LUR_TRY(set_weights(run, op, args));
+  set_weights(op, args);
   args->y = lur_plan_address(run, plan, op->y);
   args->saved = buffer_address(run, plan, op->saved);
   args->scratch = plan->scratch_bytes ? (char *)run->arena + plan->scratch_offset : NULL;
   args->seed = run->seed;
   args->step = run->step;
+  args->moving = lur_run_moving(run);
   if (!backward) return LUR_OK;
   args->dy = lur_plan_gradient_address(run, plan, op->y);
   args->dx_add = op->dx_add;
@@ -164,18 +172,46 @@ static lur_status call(lur_run *run, lur_plan *plan, int at, bool backward) {
     op->seconds[backward] += now() - start;
     op->calls[backward]++;
   }
-  if (!backward) note_moved_weights(op);
   return run->options.check ? each_written(run, plan, op, backward, true) : LUR_OK;
 }
 
-lur_status lur_plan_forward(lur_run *run, lur_plan *plan) {
+static lur_status launch_forward(lur_run *run, lur_plan *plan) {
   /* Inference changes nothing, so it may stop anywhere; a training step is not left half done. */
-  bool stoppable = plan->key.mode == LUR_MODE_PREDICT || plan->key.mode == LUR_MODE_EVALUATE;
+  bool stoppable = (plan->key.mode == LUR_MODE_PREDICT || plan->key.mode == LUR_MODE_EVALUATE) && !run->recording;
   lur_denormals_off();
   for (int i = 0; i < plan->nops; i++) {
     if (stoppable) LUR_TRY(lur_context_check_interrupt(run->model->context));
     LUR_TRY(call(run, plan, i, false));
   }
+  return LUR_OK;
+}
+
+/* Forward, and in training with losses backward. */
+static lur_status launch(lur_run *run, void *context) {
+  lur_plan *plan = context;
+  LUR_TRY(launch_forward(run, plan));
+  return plan->key.mode == LUR_MODE_TRAIN ? lur_plan_backward(run, plan) : LUR_OK;
+}
+
+/* Of everything a recorded plan has in it that may lie elsewhere the next time. */
+static uint64_t addresses(const lur_run *run, const lur_plan *plan) {
+  uint64_t key = lur_key_add(1, run->arena);
+  key = lur_key_add(key, run->gradients ? lur_tensor_address(run->gradients) : NULL);
+  key = lur_key_add(key, run->loss_weights ? lur_tensor_address(run->loss_weights) : NULL);
+  for (int i = 0; i < LUR_MAX_FED; i++) key = lur_key_add(key, run->fed[i].address);
+  for (int i = 0; i < plan->nops; i++) {
+    const lur_plan_op *op = &plan->ops[i];
+    for (int k = 0; k < op->desc.nw && !op->folded; k++) {
+      if (op->weights[k] >= 0) key = lur_key_add(key, lur_tensor_address(op->layer->weights[op->weights[k]].value));
+    }
+  }
+  return key;
+}
+
+lur_status lur_plan_run(lur_run *run, lur_plan *plan) {
+  for (int i = 0; i < plan->nops; i++) LUR_TRY(ready_weights(run, &plan->ops[i]));
+  LUR_TRY(lur_run_recorded(run, &plan->recording, addresses(run, plan), launch, plan));
+  for (int i = 0; i < plan->nops; i++) note_moved_weights(&plan->ops[i]);
   return LUR_OK;
 }
 
@@ -191,10 +227,8 @@ lur_status lur_plan_read(lur_run *run, const lur_plan *plan, int value, lur_tens
   const lur_operand *operand = &plan->values[value].operand;
   lur_tensor *made = NULL;
   LUR_TRY(lur_tensor_new(run->model->context, NULL, operand->dtype, &operand->shape, &made));
-  lur_device *device = run->options.device;
-  lur_status status = lur_device_copy(device, lur_tensor_data(made), lur_plan_address(run, plan, value),
+  lur_status status = lur_device_copy(run->options.device, lur_tensor_data(made), lur_plan_address(run, plan, value),
                                       lur_tensor_bytes(made), LUR_COPY_TO_HOST);
-  if (status == LUR_OK) status = lur_device_sync(device);
   if (status == LUR_OK) *tensor = made;
   else lur_tensor_release(made);
   return status;

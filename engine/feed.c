@@ -1,8 +1,12 @@
 /* feed.c - takes a batch of named tensors to the device: finds each by name, checks it, and works out the key of the
- * plan it needs. Nothing here trusts an id or a row number: kernels do not check them. */
+ * plan it needs. Nothing here trusts an id or a row number: kernels do not check them.
+ *
+ * Copies are asked for, not waited for: whoever feeds waits before the batch's owner has it back. A batch announced with
+ * lur_run_prefetch is on its way while the one before it is computed on. */
 #include <stdio.h>
 #include <string.h>
 
+#include "engine/tensor_host.h"
 #include "run.h"
 
 static lur_tensor *find(const lur_batch *batch, const char *name) {
@@ -31,39 +35,95 @@ static void copy_operand(const lur_tensor *tensor, lur_operand *operand) {
   for (int i = 0; i < shape->ndim; i++) operand->shape.dim[i] = shape->dim[i];
 }
 
-/* Into run->fed[slot]: as it is where the device can read it in place, else copied into a tensor that is kept. */
-static lur_status put(lur_run *run, int slot, lur_tensor *tensor) {
-  lur_device *device = run->options.device;
-  lur_tensor *made = NULL, *old = run->fed[slot];
-  bool aligned = ((uintptr_t)lur_tensor_address(tensor) & 63u) == 0;
-  if (lur_tensor_device(tensor) == device && aligned) {
-    lur_tensor_retain(tensor);
-    made = tensor;
-  } else if (device->backend->host_memory && lur_tensor_data(tensor) && aligned) {
-    lur_tensor_retain(tensor);
-    made = tensor;
-  } else if (old && lur_tensor_device(old) == device && lur_tensor_dtype(old) == lur_tensor_dtype(tensor) &&
-             lur_shape_equal(lur_tensor_shape(old), lur_tensor_shape(tensor)) && run->fed_ours[slot]) {
-    return lur_tensor_copy(old, tensor);
-  } else {
-    LUR_TRY(lur_tensor_new(run->model->context, device, lur_tensor_dtype(tensor), lur_tensor_shape(tensor), &made));
-    lur_status status = lur_tensor_copy(made, tensor);
-    if (status != LUR_OK) {
-      lur_tensor_release(made);
-      return status;
-    }
-  }
-  run->fed_ours[slot] = made != tensor;
-  lur_tensor_release(old);
-  run->fed[slot] = made;
+/* Room on the device for bytes, at the same address as long as it is enough. */
+static lur_status need_room(lur_device *device, size_t bytes, void **memory, size_t *room) {
+  if (*memory && bytes <= *room) return LUR_OK;
+  void *made = NULL;
+  lur_device_free(device, *memory);
+  *memory = NULL;
+  LUR_TRY(lur_device_alloc(device, bytes, &made));
+  *memory = made;
+  *room = bytes;
   return LUR_OK;
 }
 
-void lur_run_drop_fed(lur_run *run) {
-  for (int i = 0; i < LUR_MAX_FED; i++) {
-    lur_tensor_release(run->fed[i]);
-    run->fed[i] = NULL;
+/* Whether ops can read tensor where it lies. What is recorded reads one address, whatever the batch. */
+static bool reads_in_place(const lur_device *device, const lur_tensor *tensor) {
+  if (((uintptr_t)lur_tensor_address(tensor) & 63u) != 0) return false;
+  if (lur_tensor_device(tensor) == device) return !device->backend->record_begin;
+  return device->backend->host_memory && lur_tensor_data(tensor);
+}
+
+static void drop_coming(lur_fed *fed) {
+  lur_tensor_release(fed->coming);
+  fed->coming = NULL;
+}
+
+static lur_status copy_in(lur_device *device, lur_fed *fed, lur_tensor *tensor) {
+  size_t bytes = lur_tensor_bytes(tensor);
+  LUR_TRY(need_room(device, bytes, &fed->memory, &fed->bytes));
+  fed->address = fed->memory;
+  if (fed->coming == tensor && fed->writes == tensor->storage->writes) return device->backend->land(device, fed->memory, fed->staged, bytes);
+  if (lur_tensor_device(tensor) == device)
+    return lur_device_copy(device, fed->memory, lur_tensor_address(tensor), bytes, LUR_COPY_WITHIN);
+  if (lur_tensor_data(tensor)) return lur_device_copy(device, fed->memory, lur_tensor_data(tensor), bytes, LUR_COPY_TO_DEVICE);
+  return lur_memory_copy(device, fed->memory, lur_tensor_device(tensor), lur_tensor_address(tensor), bytes);
+}
+
+/* Into run->fed[slot]: as it is where the device can read it in place, else copied into memory that is kept. */
+static lur_status put(lur_run *run, int slot, lur_tensor *tensor) {
+  lur_fed *fed = &run->fed[slot];
+  lur_tensor *old = fed->tensor;
+  fed->tensor = NULL;
+  fed->address = NULL;
+  lur_status status = LUR_OK;
+  if (reads_in_place(run->options.device, tensor)) {
+    lur_tensor_retain(tensor);
+    fed->tensor = tensor;
+    fed->address = lur_tensor_address(tensor);
+  } else {
+    status = copy_in(run->options.device, fed, tensor);
   }
+  if (fed->coming == tensor) drop_coming(fed);
+  lur_tensor_release(old);
+  return status;
+}
+
+void lur_run_drop_fed(lur_run *run) {
+  lur_device *device = run->options.device;
+  for (int i = 0; i < LUR_MAX_FED; i++) {
+    lur_fed *fed = &run->fed[i];
+    if (fed->coming) (void)lur_device_sync(device); /* it may be under way still */
+    drop_coming(fed);
+    lur_tensor_release(fed->tensor);
+    if (device) lur_device_free(device, fed->memory);
+    if (device) lur_device_free(device, fed->staged);
+    memset(fed, 0, sizeof *fed);
+  }
+}
+
+/* ---- the next batch ---- */
+
+static lur_status send_ahead(lur_device *device, lur_fed *fed, lur_tensor *tensor) {
+  if (fed->coming == tensor && fed->writes == tensor->storage->writes) return LUR_OK;
+  if (fed->coming) LUR_TRY(lur_device_sync(device)); /* another batch was announced and never came */
+  drop_coming(fed);
+  LUR_TRY(need_room(device, lur_tensor_bytes(tensor), &fed->staged, &fed->staged_bytes));
+  LUR_TRY(device->backend->upload(device, fed->staged, lur_tensor_data(tensor), lur_tensor_bytes(tensor)));
+  lur_tensor_retain(tensor);
+  fed->coming = tensor;
+  fed->writes = tensor->storage->writes;
+  return LUR_OK;
+}
+
+lur_status lur_run_prefetch(lur_run *run, const lur_batch *batch) {
+  lur_device *device = run->options.device;
+  if (!device->backend->upload) return LUR_OK;
+  for (int i = 0; i < run->model->ninputs; i++) {
+    lur_tensor *tensor = find(batch, run->model->inputs[i]->layer->name);
+    if (tensor && lur_tensor_data(tensor)) LUR_TRY(send_ahead(device, &run->fed[i], tensor));
+  }
+  return LUR_OK;
 }
 
 /* ---- inputs ---- */
@@ -161,13 +221,14 @@ lur_status lur_run_feed(lur_run *run, const lur_batch *batch, lur_plan_mode mode
   return LUR_OK;
 }
 
-lur_status lur_run_check_rows(lur_run *run, const lur_plan *plan) {
+lur_status lur_run_check_rows(lur_run *run, const lur_plan *plan, const lur_batch *batch) {
   for (int i = 0; i < plan->nops; i++) {
     const lur_plan_op *op = &plan->ops[i];
     if (op->desc.kind != LUR_OP_GATHER) continue;
     for (int k = 0; k < run->model->ninputs; k++) {
       if (plan->inputs[k] != op->x[1]) continue;
-      LUR_TRY(check_range(run->fed[k], op->desc.x[0].shape.dim[0], "row numbers", run->model->inputs[k]->layer->name));
+      const char *name = run->model->inputs[k]->layer->name;
+      LUR_TRY(check_range(find(batch, name), op->desc.x[0].shape.dim[0], "row numbers", name));
     }
   }
   return LUR_OK;

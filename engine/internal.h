@@ -180,6 +180,8 @@ typedef struct lur_run_state {
   uint64_t step;        /* training forwards: dropout's counter */
   uint64_t seed;        /* dropout's key */
   double lr, m_schedule;
+  double loss_scale;    /* f16's; 0: the run is not in f16, or the file does not say */
+  int64_t good_steps;   /* since it last changed */
   int n;                /* optimizer arrays, host tensors, owned */
   char (*names)[2 * LUR_NAME + 48]; /* "m/block1_conv1/kernel" */
   lur_tensor **tensors;

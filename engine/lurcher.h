@@ -238,6 +238,7 @@ typedef struct lur_compile_options {
   lur_precision precision;
   bool input_gradients;      /* lur_run_gradient serves inputs too */
   bool check;                /* guard zones round every buffer, outputs filled with NaN first: slow, for tests */
+  bool no_graph;             /* steps are launched op by op although the device could record and replay them; same bits */
   bool no_prune, no_fold, no_split, no_arena; /* switch one pass off, for tests */
 } lur_compile_options;
 
@@ -265,7 +266,13 @@ typedef struct lur_results { /* of one batch; Keras's names: loss, NAME_loss, NA
   double values[LUR_MAX_RESULTS];
 } lur_results;
 
-/* Forward in training form, backward, optimizer step. */
+/* Sends the inputs of a batch to the device while it computes: call it with the next batch's tensors before training on
+   the present one, and give the same tensors to the next call. Memory of a loader made for the device (pinned) really
+   overlaps. A batch that never comes, or is written to after, costs time and nothing else. */
+lur_status lur_run_prefetch(lur_run *run, const lur_batch *batch);
+/* NULL: steps are recorded at their second use and replayed from then on. Else why not. */
+const char *lur_run_plain_reason(const lur_run *run);
+/* Forward in training form, backward, optimizer step. Like every call that takes a batch, it returns when the device is done. */
 lur_status lur_run_train(lur_run *run, const lur_batch *batch, lur_results *results);
 /* The same without the step; gradients are added to those already there. */
 lur_status lur_run_accumulate(lur_run *run, const lur_batch *batch, lur_results *results);

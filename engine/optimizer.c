@@ -106,13 +106,12 @@ int lur_optimizer_format(const lur_optimizer *optimizer, char *text, size_t capa
 
 /* ---- one update ---- */
 
-/* The numbers of this step. `plain` is the learning rate before Adam's bias correction. */
-static void schedule(lur_run *run, const lur_optimizer_options *o, lur_update *update, double *plain) {
+/* What moves from step to step. */
+static void schedule(lur_run *run, const lur_optimizer_options *o, lur_update *update) {
   double t = (double)run->iterations + 1;
-  *plain = run->lr / (1 + o->decay * (double)run->iterations);
-  update->lr = *plain;
+  update->lr = update->decay_lr = run->lr / (1 + o->decay * (double)run->iterations);
   if (update->rule == LUR_ADAM || update->rule == LUR_ADAMW) {
-    update->lr = *plain * sqrt(1 - pow(o->beta_2, t)) / (1 - pow(o->beta_1, t));
+    update->lr *= sqrt(1 - pow(o->beta_2, t)) / (1 - pow(o->beta_1, t));
   }
   if (update->rule != LUR_NADAM) return;
   double u = o->beta_1 * (1 - 0.5 * pow(0.96, t * o->schedule_decay));
@@ -147,25 +146,11 @@ static void fill_slots(lur_run *run, double decay, lur_slot *slots) {
   }
 }
 
-/* *overflow: a gradient in f16 is no number, so that this step must be left out. */
-static lur_status clip(lur_run *run, const lur_optimizer_options *o, const lur_slot *slots, lur_update *update, bool *overflow) {
-  double unscale = run->scaled ? 1 / run->loss_scale : 1, sum = 0;
-  update->gradient_scale = (float)unscale;
-  update->clip_value = (float)o->clip_value;
-  *overflow = false;
-  if (o->clip_norm <= 0 && !run->scaled) return LUR_OK;
-  LUR_TRY(lur_device_gradient_norm(run->options.device, slots, run->nlearned, &sum));
-  *overflow = run->scaled && !isfinite(sum);
-  double norm = sqrt(sum) * unscale;
-  if (o->clip_norm > 0 && norm > o->clip_norm) update->gradient_scale = (float)(unscale * o->clip_norm / norm);
-  return LUR_OK;
-}
-
 /* Micikevicius et al., "Mixed precision training" (2018), section 3.2: halved where a gradient overflowed, doubled after
    2000 steps without. */
 static lur_status adapt_scale(lur_run *run, bool overflow) {
   enum { PATIENCE = 2000 };
-  if (!run->scaled || (!overflow && ++run->good_steps < PATIENCE)) return LUR_OK;
+  if (!overflow && ++run->good_steps < PATIENCE) return LUR_OK;
   double scale = overflow ? run->loss_scale / 2 : run->loss_scale * 2;
   run->good_steps = 0;
   if (scale < 1 || scale > 16777216) return LUR_OK;
@@ -173,29 +158,58 @@ static lur_status adapt_scale(lur_run *run, bool overflow) {
   return lur_run_set_loss_weights(run);
 }
 
+/* What the device is asked for; the host looks at none of it. */
+static lur_status launch(lur_run *run, void *context) {
+  const lur_update *update = context;
+  lur_device *device = run->options.device;
+  if (update->squares) LUR_TRY(lur_device_gradient_norm(device, run->slots, run->nlearned, &run->on_device->squares));
+  LUR_TRY(lur_device_update(device, update, run->slots, run->nlearned));
+  return lur_device_fill(device, lur_tensor_address(run->gradients), 0, lur_tensor_bytes(run->gradients));
+}
+
+/* Of all that does not move from step to step: the optimizer's own numbers change with a recompile only. */
+static uint64_t recording_key(const lur_run *run, const lur_update *update) {
+  uint64_t key = lur_key_add_bytes(1, run->slots, (size_t)run->nlearned * sizeof *run->slots);
+  return lur_key_add_bytes(key, (const bool[]){update->squares != NULL, update->skip_overflow}, 2 * sizeof(bool));
+}
+
+/* The numbers of this step, and what clips; the run's schedule moves. */
+static lur_update make_update(lur_run *run, const lur_optimizer_options *o) {
+  lur_update update = {.rule = run->options.optimizer->rule, .momentum = o->momentum, .nesterov = o->nesterov,
+                       .beta1 = o->beta_1, .beta2 = o->beta_2, .epsilon = o->epsilon,
+                       .gradient_scale = (float)(run->scaled ? 1 / run->loss_scale : 1), .clip_value = (float)o->clip_value,
+                       .clip_norm = o->clip_norm, .skip_overflow = run->scaled, .moving = lur_run_moving(run)};
+  if (o->clip_norm > 0 || run->scaled) update.squares = &run->on_device->squares;
+  schedule(run, o, &update);
+  return update;
+}
+
+/* Whether a gradient in f16 was no number, so that this step was left out. Waits. */
+static lur_status find_overflow(lur_run *run, bool *overflow) {
+  double squares = 0;
+  LUR_TRY(lur_device_copy(run->options.device, &squares, &run->on_device->squares, sizeof squares, LUR_COPY_TO_HOST));
+  LUR_TRY(lur_device_sync(run->options.device));
+  *overflow = !isfinite(squares);
+  return LUR_OK;
+}
+
 lur_status lur_run_update(lur_run *run) {
   const lur_optimizer_options *o = run->options.optimizer->options;
-  lur_update update = {.rule = run->options.optimizer->rule, .momentum = o->momentum, .nesterov = o->nesterov,
-                       .beta1 = o->beta_1, .beta2 = o->beta_2, .epsilon = o->epsilon};
-  LUR_TRY(need_state(run, o, update.rule));
+  LUR_TRY(need_state(run, o, run->options.optimizer->rule));
   if (!run->slots) LUR_TRY(lur_alloc_items((size_t)run->nlearned, sizeof *run->slots, &run->slots));
-  double plain = run->lr, m_schedule = run->m_schedule;
-  schedule(run, o, &update, &plain);
-  /* AdamW's kernel multiplies decay by lr, which carries the correction: taken out again here. */
-  double decay = update.rule == LUR_ADAMW && update.lr > 0 ? o->weight_decay * plain / update.lr : o->weight_decay;
-  fill_slots(run, decay, run->slots);
-  bool overflow = false;
-  lur_status status = clip(run, o, run->slots, &update, &overflow);
-  if (status == LUR_OK && overflow) {
-    run->m_schedule = m_schedule;
-    return adapt_scale(run, true);
+  fill_slots(run, o->weight_decay, run->slots);
+  double m_schedule = run->m_schedule;
+  lur_update update = make_update(run, o);
+  bool scaled = run->scaled, overflow = false;
+  lur_status status = lur_run_move(run, &update);
+  if (status == LUR_OK) status = lur_run_recorded(run, &run->step_recording, recording_key(run, &update), launch, &update);
+  if (status == LUR_OK && scaled) status = find_overflow(run, &overflow);
+  if (status != LUR_OK || overflow) run->m_schedule = m_schedule;
+  if (status != LUR_OK) return status;
+  run->scaled = false;
+  if (!overflow) {
+    for (int i = 0; i < run->nlearned; i++) run->learned[i].layer->weights[run->learned[i].weight].version++;
+    run->iterations++;
   }
-  if (status == LUR_OK) status = lur_device_update(run->options.device, &update, run->slots, run->nlearned);
-  if (status != LUR_OK) {
-    run->m_schedule = m_schedule;
-    return status;
-  }
-  for (int i = 0; i < run->nlearned; i++) run->learned[i].layer->weights[run->learned[i].weight].version++;
-  run->iterations++;
-  return adapt_scale(run, false);
+  return scaled ? adapt_scale(run, overflow) : LUR_OK;
 }

@@ -216,6 +216,7 @@ static lur_status build(lur_run *run, lur_plan *plan) {
   if (!options->no_split) lur_pass_split(run, plan);
   mark_adds(plan);
   LUR_TRY(plan_ops(run, plan));
+  LUR_TRY(lur_plan_alloc_host(run, plan));
   return lur_plan_arena(plan, !options->no_arena, !options->no_split, options->check ? LUR_GUARD : 0);
 }
 

@@ -8,6 +8,12 @@
 
 #include "internal.h"
 
+/* Work of a device's recorded once, to be replayed (record.c). */
+typedef struct lur_recording {
+  void *record; /* the backend's; NULL: none yet */
+  uint64_t key; /* of every address and number that the record has in it; 0: not run yet */
+} lur_recording;
+
 /* One tensor of the plan. Shapes carry the batch as dimension 0. */
 typedef struct lur_value {
   lur_operand operand;
@@ -87,6 +93,10 @@ typedef struct lur_plan {
   int ndropouts; /* emitted so far */
   size_t arena_bytes, scratch_bytes, scratch_offset; /* scratch lies at the arena's end; arena_bytes counts it */
   int64_t used; /* run's clock at the last use */
+  lur_device *device;      /* of the next three; NULL until there are any */
+  lur_recording recording; /* of forward, and in training of backward after it */
+  void *host;              /* where losses, and what accuracies are counted on, come to (results.c); NULL: read in place */
+  size_t host_bytes;
 } lur_plan;
 
 /* The plan under construction, as the layers' emit functions see it. */

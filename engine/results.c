@@ -15,7 +15,7 @@ static void add_result(lur_results *results, const char *output, const char *wha
   results->values[results->n++] = value;
 }
 
-/* First maximum of a row. */
+/* Targets below: ids, or rows of numbers. First maximum of a row. */
 static int64_t argmax(const float *row, int64_t n) {
   int64_t best = 0;
   for (int64_t i = 1; i < n; i++) {
@@ -24,9 +24,7 @@ static int64_t argmax(const float *row, int64_t n) {
   return best;
 }
 
-static double categorical_accuracy(const float *predictions, const lur_tensor *target, int64_t rows, int64_t classes) {
-  const void *data = lur_tensor_data(target);
-  bool ids = lur_tensor_dtype(target) == LUR_I32;
+static double categorical_accuracy(const float *predictions, const void *data, bool ids, int64_t rows, int64_t classes) {
   int64_t right = 0;
   for (int64_t r = 0; r < rows; r++) {
     int64_t truth = ids ? ((const int32_t *)data)[r] : argmax((const float *)data + r * classes, classes);
@@ -36,9 +34,7 @@ static double categorical_accuracy(const float *predictions, const lur_tensor *t
 }
 
 /* Mean of (target == round(p)), half to even; of logits, p > 0.5 is logit > 0. */
-static double binary_accuracy(const float *predictions, bool logits, const lur_tensor *target, int64_t count) {
-  const void *data = lur_tensor_data(target);
-  bool ids = lur_tensor_dtype(target) == LUR_I32;
+static double binary_accuracy(const float *predictions, bool logits, const void *data, bool ids, int64_t count) {
   int64_t right = 0;
   for (int64_t i = 0; i < count; i++) {
     double said = logits ? (predictions[i] > 0 ? 1 : 0) : nearbyint((double)predictions[i]);
@@ -52,34 +48,71 @@ static bool from_logits(const lur_plan *plan, int loss) {
   return plan->ops[plan->values[plan->losses[loss].y].producer].desc.u.loss.from_logits;
 }
 
-/* NaN where the loss has no accuracy. */
-static lur_status accuracy(lur_run *run, const lur_plan *plan, int i, double *value) {
-  *value = NAN;
-  if (run->loss_kinds[i] == LUR_MEAN_SQUARED_ERROR) return LUR_OK;
-  lur_tensor *predictions = NULL, *target = NULL;
-  LUR_TRY(lur_plan_read(run, plan, plan->losses[i].predictions, &predictions));
-  lur_status status = lur_plan_read(run, plan, plan->losses[i].target, &target);
-  if (status == LUR_OK) {
-    const lur_shape *shape = lur_tensor_shape(predictions);
-    const float *p = lur_tensor_data(predictions);
-    bool binary = run->loss_kinds[i] == LUR_BINARY_CROSSENTROPY || shape->dim[1] == 1;
-    *value = binary ? binary_accuracy(p, from_logits(plan, i), target, lur_shape_count(shape))
-                    : categorical_accuracy(p, target, shape->dim[0], shape->dim[1]);
+/* ---- from the device ---- */
+
+enum { LOSS, PREDICTIONS, TARGET, READ };
+
+/* What is read of one loss; -1: its kind has no accuracy. */
+static void values_read(const lur_run *run, const lur_plan *plan, int i, int values[READ]) {
+  bool counted = run->loss_kinds[i] != LUR_MEAN_SQUARED_ERROR;
+  values[LOSS] = plan->losses[i].y;
+  values[PREDICTIONS] = counted ? plan->losses[i].predictions : -1;
+  values[TARGET] = counted ? plan->losses[i].target : -1;
+}
+
+static size_t value_bytes(const lur_plan *plan, int value) {
+  const lur_operand *operand = &plan->values[value].operand;
+  return lur_dtype_size(operand->dtype) * (size_t)lur_shape_count(&operand->shape);
+}
+
+lur_status lur_plan_alloc_host(lur_run *run, lur_plan *plan) {
+  plan->device = run->options.device;
+  if (plan->device->backend->host_memory) return LUR_OK;
+  for (int i = 0; i < plan->nlosses; i++) {
+    int values[READ];
+    values_read(run, plan, i, values);
+    for (int k = 0; k < READ; k++) plan->host_bytes += values[k] < 0 ? 0 : (value_bytes(plan, values[k]) + 63) & ~(size_t)63;
   }
-  lur_tensor_release(predictions);
-  lur_tensor_release(target);
-  return status;
+  return plan->host_bytes ? lur_device_alloc_host(plan->device, plan->host_bytes, &plan->host) : LUR_OK;
+}
+
+/* Where the host can read them: in place, or copied; the one wait of a step. */
+static lur_status read_values(lur_run *run, lur_plan *plan, const void *(*found)[READ]) {
+  char *to = plan->host;
+  for (int i = 0; i < plan->nlosses; i++) {
+    int values[READ];
+    values_read(run, plan, i, values);
+    for (int k = 0; k < READ; k++) {
+      found[i][k] = values[k] < 0 ? NULL : lur_plan_address(run, plan, values[k]);
+      if (!found[i][k] || !to) continue;
+      size_t bytes = value_bytes(plan, values[k]);
+      LUR_TRY(lur_device_copy(plan->device, to, found[i][k], bytes, LUR_COPY_TO_HOST));
+      found[i][k] = to;
+      to += (bytes + 63) & ~(size_t)63;
+    }
+  }
+  return lur_device_sync(plan->device);
+}
+
+/* ---- results ---- */
+
+/* NaN where the loss has no accuracy. */
+static double accuracy(const lur_run *run, const lur_plan *plan, int i, const void *const *found) {
+  if (!found[PREDICTIONS]) return NAN;
+  const lur_shape *shape = &plan->values[plan->losses[i].predictions].operand.shape;
+  bool ids = plan->values[plan->losses[i].target].operand.dtype == LUR_I32;
+  bool binary = run->loss_kinds[i] == LUR_BINARY_CROSSENTROPY || shape->dim[1] == 1;
+  if (binary) return binary_accuracy(found[PREDICTIONS], from_logits(plan, i), found[TARGET], ids, lur_shape_count(shape));
+  return categorical_accuracy(found[PREDICTIONS], found[TARGET], ids, shape->dim[0], shape->dim[1]);
 }
 
 lur_status lur_run_results(lur_run *run, lur_plan *plan, lur_results *results) {
   bool several = run->model->noutputs > 1;
-  double losses[LUR_MAX_OUTPUTS], accuracies[LUR_MAX_OUTPUTS], total = 0;
+  double losses[LUR_MAX_OUTPUTS], total = 0;
+  const void *found[LUR_MAX_OUTPUTS][READ];
+  LUR_TRY(read_values(run, plan, found));
   for (int i = 0; i < plan->nlosses; i++) {
-    lur_tensor *loss = NULL;
-    LUR_TRY(lur_plan_read(run, plan, plan->losses[i].y, &loss));
-    losses[i] = (double)*(const float *)lur_tensor_data(loss);
-    lur_tensor_release(loss);
-    LUR_TRY(accuracy(run, plan, i, &accuracies[i]));
+    losses[i] = (double)*(const float *)found[i][LOSS];
     if (run->losses[i].weight != 0) total += run->losses[i].weight * losses[i];
   }
   memset(results, 0, sizeof *results);
@@ -87,7 +120,8 @@ lur_status lur_run_results(lur_run *run, lur_plan *plan, lur_results *results) {
   add_result(results, NULL, "loss", total);
   for (int i = 0; i < plan->nlosses && several; i++) add_result(results, run->losses[i].output, "loss", losses[i]);
   for (int i = 0; i < plan->nlosses; i++) {
-    if (!isnan(accuracies[i])) add_result(results, several ? run->losses[i].output : NULL, "acc", accuracies[i]);
+    double value = accuracy(run, plan, i, found[i]);
+    if (!isnan(value)) add_result(results, several ? run->losses[i].output : NULL, "acc", value);
   }
   return LUR_OK;
 }

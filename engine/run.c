@@ -107,7 +107,12 @@ lur_status lur_run_set_loss_weights(lur_run *run) {
 
 /* What hangs on the options: everything but the model. */
 static void clear(lur_run *run) {
-  lur_run_drop_fed(run);
+  if (run->options.device) {
+    lur_run_drop_fed(run);
+    lur_recording_free(run->options.device, &run->step_recording);
+    lur_device_free(run->options.device, run->on_device);
+    run->on_device = NULL;
+  }
   for (int i = 0; i < run->nplans; i++) lur_plan_free(run->plans[i]);
   run->nplans = 0;
   run->last = NULL;
@@ -136,6 +141,9 @@ static lur_status set_up(lur_run *run, const lur_compile_options *options) {
   LUR_TRY(list_learned(run));
   LUR_TRY(lur_plan_check_kernels(run));
   LUR_TRY(move_weights(run));
+  void *memory = NULL;
+  LUR_TRY(lur_device_alloc(run->options.device, sizeof *run->on_device, &memory));
+  run->on_device = memory;
   run->loss_scale = run->options.precision == LUR_PRECISION_F16 ? 65536 : 1;
   LUR_TRY(lur_run_set_loss_weights(run));
   run->iterations = 0;
@@ -199,8 +207,8 @@ static lur_status grow_arena(lur_run *run, size_t bytes) {
   run->arena_bytes = 0;
   lur_status status = lur_device_alloc(device, bytes, &run->arena);
   if (status != LUR_OK) {
-    return lur_fail(status, "no memory on %s for %.1f MiB of activations (lower the batch size, or freeze more layers)",
-                    lur_device_name(device), (double)bytes / 1048576);
+    return lur_blame(status, "%.1f MiB of activations on %s (a smaller batch or more frozen layers need less)",
+                     (double)bytes / 1048576, lur_device_name(device));
   }
   run->arena_bytes = bytes;
   return LUR_OK;
@@ -239,19 +247,30 @@ static lur_status need_gradients(lur_run *run) {
   return lur_tensor_new(run->model->context, run->options.device, LUR_F32, &shape, &run->gradients);
 }
 
-/* Feeds, finds the plan, runs forward. */
-static lur_status forward(lur_run *run, const lur_batch *batch, lur_plan_mode mode, lur_plan **plan) {
+static lur_status feed_and_run(lur_run *run, const lur_batch *batch, lur_plan_mode mode, lur_plan **plan) {
   lur_plan_key key;
-  run->forward_done = false;
-  LUR_TRY(lur_context_check_interrupt(run->model->context));
   LUR_TRY(lur_run_feed(run, batch, mode, &key));
   LUR_TRY(find_plan(run, &key, plan));
-  LUR_TRY(lur_run_check_rows(run, *plan));
+  LUR_TRY(lur_run_check_rows(run, *plan, batch));
   if (mode == LUR_MODE_TRAIN || mode == LUR_MODE_FREE) {
     LUR_TRY(need_gradients(run));
     run->step++;
+    LUR_TRY(lur_run_move(run, NULL));
   }
-  return lur_plan_forward(run, *plan);
+  return lur_plan_run(run, *plan);
+}
+
+/* Feeds, finds the plan, asks the device for forward and, in training with losses, backward. The caller waits before
+   the batch goes back to its owner: copies of it may be under way. */
+static lur_status start(lur_run *run, const lur_batch *batch, lur_plan_mode mode, lur_plan **plan) {
+  run->forward_done = false;
+  LUR_TRY(lur_context_check_interrupt(run->model->context));
+  lur_status status = feed_and_run(run, batch, mode, plan);
+  if (status == LUR_OK) return LUR_OK;
+  char why[512];
+  snprintf(why, sizeof why, "%s", lur_last_error());
+  (void)lur_device_sync(run->options.device);
+  return lur_fail(status, "%s", why);
 }
 
 /* ---- training ---- */
@@ -261,35 +280,56 @@ static lur_status need_losses(const lur_run *run, const char *verb) {
   return lur_fail(LUR_ESTATE, "%s: the run was compiled without a loss", verb);
 }
 
+/* Gradients of a batch whose step failed are worth nothing. */
+static lur_status forget_gradients(lur_run *run, lur_status status) {
+  char why[512];
+  snprintf(why, sizeof why, "%s", lur_last_error());
+  lur_run_zero_gradients(run);
+  return lur_fail(status, "%s", why);
+}
+
+/* Asks for forward and backward; results are not there yet. */
+static lur_status start_training(lur_run *run, const lur_batch *batch, lur_plan **plan) {
+  LUR_TRY(need_losses(run, "train"));
+  lur_status status = start(run, batch, LUR_MODE_TRAIN, plan);
+  if (status != LUR_OK) return status == LUR_EINTERRUPTED ? status : forget_gradients(run, status);
+  run->scaled = run->loss_scale != 1;
+  return LUR_OK;
+}
+
 lur_status lur_run_accumulate(lur_run *run, const lur_batch *batch, lur_results *results) {
   lur_plan *plan = NULL;
   lur_results found;
-  LUR_TRY(need_losses(run, "train"));
-  LUR_TRY(forward(run, batch, LUR_MODE_TRAIN, &plan));
-  lur_status status = lur_plan_backward(run, plan);
-  run->scaled = run->loss_scale != 1;
-  if (status == LUR_OK) status = lur_run_results(run, plan, &found);
-  if (status != LUR_OK) {
-    lur_run_zero_gradients(run);
-    return status;
-  }
+  LUR_TRY(start_training(run, batch, &plan));
+  lur_status status = lur_run_results(run, plan, &found);
+  if (status != LUR_OK) return forget_gradients(run, status);
   if (results) *results = found;
   return LUR_OK;
 }
 
+static lur_status need_step(const lur_run *run, const char *verb) {
+  if (!run->options.optimizer) return lur_fail(LUR_ESTATE, "%s: the run was compiled without an optimizer", verb);
+  if (run->nlearned == 0) return lur_fail(LUR_ESTATE, "%s: nothing to learn: every layer of the model is frozen", verb);
+  return LUR_OK;
+}
+
+/* The whole step is asked for before the host waits, once, for what came out. */
 lur_status lur_run_train(lur_run *run, const lur_batch *batch, lur_results *results) {
-  if (!run->options.optimizer) return lur_fail(LUR_ESTATE, "train: the run was compiled without an optimizer");
-  LUR_TRY(lur_run_accumulate(run, batch, results));
-  return lur_run_step(run);
+  lur_plan *plan = NULL;
+  lur_results found;
+  LUR_TRY(need_step(run, "train"));
+  LUR_TRY(start_training(run, batch, &plan));
+  lur_status status = lur_run_update(run);
+  if (status == LUR_OK) status = lur_run_results(run, plan, &found);
+  if (status != LUR_OK) return forget_gradients(run, status);
+  if (results) *results = found;
+  return LUR_OK;
 }
 
 lur_status lur_run_step(lur_run *run) {
-  if (!run->options.optimizer) return lur_fail(LUR_ESTATE, "step: the run was compiled without an optimizer");
-  if (run->nlearned == 0) return lur_fail(LUR_ESTATE, "step: nothing to learn: every layer of the model is frozen");
+  LUR_TRY(need_step(run, "step"));
   LUR_TRY(need_gradients(run));
-  LUR_TRY(lur_run_update(run));
-  lur_run_zero_gradients(run);
-  return LUR_OK;
+  return lur_run_update(run);
 }
 
 void lur_run_zero_gradients(lur_run *run) {
@@ -304,7 +344,7 @@ lur_status lur_run_evaluate(lur_run *run, const lur_batch *batch, lur_results *r
   lur_plan *plan = NULL;
   lur_results found;
   LUR_TRY(need_losses(run, "evaluate"));
-  LUR_TRY(forward(run, batch, LUR_MODE_EVALUATE, &plan));
+  LUR_TRY(start(run, batch, LUR_MODE_EVALUATE, &plan));
   LUR_TRY(lur_run_results(run, plan, &found));
   *results = found;
   return LUR_OK;
@@ -313,19 +353,18 @@ lur_status lur_run_evaluate(lur_run *run, const lur_batch *batch, lur_results *r
 static lur_status read_outputs(lur_run *run, const lur_plan *plan, lur_tensor **outputs) {
   int n = run->model->noutputs;
   lur_tensor *read[LUR_MAX_OUTPUTS] = {NULL};
-  for (int i = 0; i < n; i++) {
-    lur_status status = lur_plan_read(run, plan, plan->outputs[i], &read[i]);
-    if (status == LUR_OK) continue;
-    while (i > 0) lur_tensor_release(read[--i]);
-    return status;
-  }
-  memcpy(outputs, read, (size_t)n * sizeof *outputs);
-  return LUR_OK;
+  lur_status status = LUR_OK;
+  for (int i = 0; i < n && status == LUR_OK; i++) status = lur_plan_read(run, plan, plan->outputs[i], &read[i]);
+  lur_status waited = lur_device_sync(run->options.device); /* after a failure too */
+  if (status == LUR_OK) status = waited;
+  for (int i = 0; i < n && status != LUR_OK; i++) lur_tensor_release(read[i]);
+  if (status == LUR_OK) memcpy(outputs, read, (size_t)n * sizeof *outputs);
+  return status;
 }
 
 lur_status lur_run_predict(lur_run *run, const lur_batch *batch, lur_tensor **outputs) {
   lur_plan *plan = NULL;
-  LUR_TRY(forward(run, batch, LUR_MODE_PREDICT, &plan));
+  LUR_TRY(start(run, batch, LUR_MODE_PREDICT, &plan));
   return read_outputs(run, plan, outputs);
 }
 
@@ -333,7 +372,7 @@ lur_status lur_run_predict(lur_run *run, const lur_batch *batch, lur_tensor **ou
 
 lur_status lur_run_forward(lur_run *run, const lur_batch *batch, bool training, lur_tensor **outputs) {
   lur_plan *plan = NULL;
-  LUR_TRY(forward(run, batch, training ? LUR_MODE_FREE : LUR_MODE_PREDICT, &plan));
+  LUR_TRY(start(run, batch, training ? LUR_MODE_FREE : LUR_MODE_PREDICT, &plan));
   LUR_TRY(read_outputs(run, plan, outputs));
   run->forward_done = training;
   return LUR_OK;

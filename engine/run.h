@@ -14,6 +14,24 @@ typedef struct lur_learned {
 
 enum { LUR_MAX_PLANS = 8, LUR_MAX_FED = LUR_MAX_INPUTS + 2 * LUR_MAX_OUTPUTS };
 
+/* One tensor of the present batch, as plans read it. */
+typedef struct lur_fed {
+  void *address;      /* NULL: not fed */
+  lur_tensor *tensor; /* read in place, retained; NULL: copied into memory */
+  void *memory;       /* ours on the device, large enough for every batch so far: smaller ones lie at the same address */
+  size_t bytes;
+  lur_tensor *coming; /* the next batch's, retained, on its way to staged beside the computing; NULL: none */
+  uint64_t writes;    /* of coming's storage when it set out */
+  void *staged;
+  size_t staged_bytes;
+} lur_fed;
+
+/* What a run keeps in device memory beside tensors. */
+typedef struct lur_on_device {
+  lur_moving moving;
+  double squares; /* of all gradients, of the last step that asked */
+} lur_on_device;
+
 struct lur_run {
   atomic_int refs;
   lur_model *model;
@@ -39,8 +57,11 @@ struct lur_run {
   bool forward_done; /* activations of `last` wait for a backward */
   int64_t clock;
 
-  lur_tensor *fed[LUR_MAX_FED]; /* the present batch, on the device: inputs, targets, sample weights */
-  bool fed_ours[LUR_MAX_FED];  /* our copy, to be used again; else the caller's tensor, retained */
+  lur_fed fed[LUR_MAX_FED];     /* the present batch: inputs, targets, sample weights */
+  lur_on_device *on_device;     /* device memory */
+  lur_recording step_recording; /* of the optimizer's part of a step */
+  bool recording;               /* what is launched now is recorded */
+  char plain_reason[256];       /* why steps are not recorded any more; empty: they are */
   int64_t iterations;
   uint64_t step, seed;
   double lr, m_schedule;
@@ -62,20 +83,35 @@ int lur_run_learned(const lur_run *run, const lur_layer *layer, int weight);
 lur_status lur_plan_check_kernels(lur_run *run);
 lur_status lur_plan_build(lur_run *run, const lur_plan_key *key, lur_plan **plan);
 
-/* feed.c: finds the batch's tensors, checks them, puts them on the device (run->fed), writes the key. */
+/* feed.c: finds the batch's tensors, checks them, asks for copies on the device (run->fed), writes the key. Wait before
+   the batch is given back, on failure too. */
 lur_status lur_run_feed(lur_run *run, const lur_batch *batch, lur_plan_mode mode, lur_plan_key *key);
 void lur_run_drop_fed(lur_run *run);
 /* Row numbers fed to gathers lie inside what they gather from. */
-lur_status lur_run_check_rows(lur_run *run, const lur_plan *plan);
+lur_status lur_run_check_rows(lur_run *run, const lur_plan *plan, const lur_batch *batch);
 
 /* execute.c: runs ops of the plan. fed tensors and the arena are in place. */
-lur_status lur_plan_forward(lur_run *run, lur_plan *plan);
+/* Forward, and with losses in training backward too: recorded where the device can. */
+lur_status lur_plan_run(lur_run *run, lur_plan *plan);
 lur_status lur_plan_backward(lur_run *run, lur_plan *plan);
 /* Device address of a value; NULL when it has no memory. */
 void *lur_plan_address(const lur_run *run, const lur_plan *plan, int value);
 void *lur_plan_gradient_address(const lur_run *run, const lur_plan *plan, int value);
-/* A host copy of a value. */
+/* A host copy of a value; there after the next sync. */
 lur_status lur_plan_read(lur_run *run, const lur_plan *plan, int value, lur_tensor **tensor);
+
+/* record.c: work that is asked at every step, recorded and replayed. */
+/* Does what launch asks: by launching, at its first use; then by a recording, as long as key stays the same. */
+lur_status lur_run_recorded(lur_run *run, lur_recording *recording, uint64_t key, lur_status (*launch)(lur_run *run, void *context),
+                            void *context);
+void lur_recording_free(lur_device *device, lur_recording *recording);
+/* Takes value into a key. */
+uint64_t lur_key_add(uint64_t key, const void *address);
+uint64_t lur_key_add_bytes(uint64_t key, const void *bytes, size_t count);
+/* Device memory that holds what moves from step to step; NULL where the device does not record. */
+const lur_moving *lur_run_moving(const lur_run *run);
+/* Writes it: dropout's counters from run, the rest from update (NULL: left at 0). */
+lur_status lur_run_move(lur_run *run, const lur_update *update);
 
 /* run.c: loss_weights from the losses' weights and loss_scale. */
 lur_status lur_run_set_loss_weights(lur_run *run);
@@ -87,11 +123,12 @@ struct lur_optimizer {
   lur_update_rule rule;
   void *options; /* lur_optimizer_options */
 };
-/* One update of all learned weights from run->gradients; moves iterations. */
+/* One update of all learned weights from run->gradients, which are zeroed; moves iterations. */
 lur_status lur_run_update(lur_run *run);
 double lur_optimizer_lr(const lur_optimizer *optimizer);
 
-/* results.c: losses and accuracies of the plan just run. */
+/* results.c: losses and accuracies of the plan just run. Waits for the device. */
+lur_status lur_plan_alloc_host(lur_run *run, lur_plan *plan); /* once, before the plan runs */
 lur_status lur_run_results(lur_run *run, lur_plan *plan, lur_results *results);
 
 enum { LUR_GUARD = 64 }; /* bytes of guard zone in check mode */

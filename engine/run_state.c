@@ -31,6 +31,7 @@ static lur_status read_slot(lur_run *run, lur_tensor *flat, const lur_learned *l
 lur_status lur_run_export(lur_run *run, lur_run_state *state) {
   lur_run_state made = {.iterations = run->iterations, .step = run->step, .seed = run->seed, .lr = run->lr,
                         .m_schedule = run->m_schedule};
+  if (run->options.precision == LUR_PRECISION_F16) made.loss_scale = run->loss_scale, made.good_steps = run->good_steps;
   lur_tensor *const flats[2] = {run->m, run->v};
   size_t most = 2 * (size_t)run->nlearned + 1;
   lur_status status = lur_alloc_items(most, sizeof *made.names, &made.names);
@@ -76,6 +77,17 @@ static lur_status check_state(const lur_run *run, const lur_run_state *state) {
   return LUR_OK;
 }
 
+/* The scale of an f16 run goes on where it was; other runs have none. */
+static lur_status take_loss_scale(lur_run *run, const lur_run_state *state) {
+  if (run->options.precision != LUR_PRECISION_F16 || state->loss_scale <= 0) return LUR_OK;
+  double before = run->loss_scale;
+  run->loss_scale = state->loss_scale;
+  lur_status status = lur_run_set_loss_weights(run);
+  if (status == LUR_OK) run->good_steps = (int)state->good_steps;
+  else run->loss_scale = before;
+  return status;
+}
+
 lur_status lur_run_import(lur_run *run, const lur_run_state *state) {
   LUR_TRY(check_state(run, state));
   lur_shape shape = {.ndim = 1, .dim = {run->gradient_count}};
@@ -90,6 +102,7 @@ lur_status lur_run_import(lur_run *run, const lur_run_state *state) {
                              LUR_COPY_TO_DEVICE);
   }
   if (status == LUR_OK) status = lur_device_sync(run->options.device);
+  if (status == LUR_OK) status = take_loss_scale(run, state);
   if (status != LUR_OK) {
     lur_tensor_release(fresh[0]);
     lur_tensor_release(fresh[1]);

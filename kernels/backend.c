@@ -172,6 +172,18 @@ void lur_device_free(lur_device *device, void *memory) {
   if (b && memory) b->free(device, memory);
 }
 
+lur_status lur_device_alloc_host(lur_device *device, size_t bytes, void **memory) {
+  if (device->backend->alloc_host) return device->backend->alloc_host(device, bytes, memory);
+  *memory = malloc(bytes ? bytes : 1);
+  return *memory ? LUR_OK : lur_fail(LUR_ENOMEM, "no memory for %zu bytes on the host", bytes);
+}
+
+void lur_device_free_host(lur_device *device, void *memory) {
+  if (!memory) return;
+  if (device->backend->free_host) device->backend->free_host(device, memory);
+  else free(memory);
+}
+
 lur_status lur_device_copy(lur_device *device, void *dst, const void *src, size_t bytes, lur_copy_kind kind) {
   NEAREST(device, copy);
   return b->copy(device, dst, src, bytes, kind);
@@ -189,7 +201,11 @@ lur_status lur_device_sync(lur_device *device) {
 
 lur_status lur_device_update(lur_device *device, const lur_update *update, const lur_slot *slots, int n) {
   NEAREST(device, update);
-  return b->update(device, update, slots, n);
+  if (!update->squares || !device->backend->host_memory) return b->update(device, update, slots, n);
+  if (update->skip_overflow && !isfinite(*update->squares)) return LUR_OK;
+  lur_update known = *update; /* the host can look at the sum itself */
+  known.gradient_scale = lur_update_scale((double)update->gradient_scale, update->clip_norm, *update->squares);
+  return b->update(device, &known, slots, n);
 }
 
 lur_status lur_device_gradient_norm(lur_device *device, const lur_slot *slots, int n, double *sum) {

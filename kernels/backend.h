@@ -6,7 +6,15 @@
 #ifndef LUR_BACKEND_H
 #define LUR_BACKEND_H
 
+#include <math.h>
+
 #include "op_desc.h"
+
+#ifdef __CUDACC__
+#define LUR_DEVICE_FN static __host__ __device__ inline
+#else
+#define LUR_DEVICE_FN static inline
+#endif
 
 #ifdef __cplusplus
 extern "C" {
@@ -23,6 +31,13 @@ struct lur_device {
   char name[32]; /* "cpu", "ref", "cuda:0" */
 };
 
+/* What moves from step to step. A backend that records (below) is given it in device memory and reads it there, so that
+   one recorded step serves them all; the engine writes it before each. */
+typedef struct lur_moving {
+  uint64_t seed, step;                                          /* dropout's counters */
+  double lr, decay_lr, m_scale, g_scale, v_scale, gradient_scale; /* of lur_update */
+} lur_moving;
+
 /* What one call works on. Pointers are device memory, at least 64-byte aligned.
    Outputs are overwritten; weight gradients are added; input gradients are overwritten, or added where dx_add says. */
 typedef struct lur_args {
@@ -36,6 +51,7 @@ typedef struct lur_args {
   void *saved;                /* op->saved_bytes, written by forward, kept until backward is done */
   void *scratch;              /* op->forward_scratch or backward_scratch bytes; dead after the call */
   uint64_t seed, step;        /* dropout's counters */
+  const lur_moving *moving;   /* device memory that holds them too; NULL where the backend does not record */
   uint64_t version;           /* grows when the values in w[] change; a kernel may keep what it made of them. 0: not known */
 } lur_args;
 
@@ -69,20 +85,31 @@ typedef struct lur_slot { /* one parameter: count elements each */
   float *m, *v;        /* sgd: m is the velocity (NULL at momentum 0), v unused */
   int64_t count;
   float lr_scale;      /* multiplies lr */
-  float weight_decay;  /* sgd, adam, nadam: added to g as weight_decay * p; adamw: p -= lr * weight_decay * p */
+  float weight_decay;  /* sgd, adam, nadam: added to g as weight_decay * p; adamw: p -= decay_lr * weight_decay * p */
 } lur_slot;
 
 typedef struct lur_update {
   lur_update_rule rule;
-  double lr;               /* of this step, after decay */
+  double lr;               /* of this step, after decay; adam, adamw: with the bias correction */
+  double decay_lr;         /* adamw: lr without the correction, which weight decay is multiplied with */
   double momentum;         /* sgd */
   bool nesterov;           /* sgd */
   double beta1, beta2, epsilon;
   double m_scale, g_scale; /* nadam: step = g_scale * g + m_scale * m; the caller owns the schedule */
   double v_scale;          /* nadam: 1 / (1 - beta2^t), applied to v under the root. adam, adamw: lr holds all correction */
-  float gradient_scale;    /* multiplies g first: clipping by norm, loss scaling */
+  float gradient_scale;    /* multiplies g first: takes the loss scale out */
   float clip_value;        /* > 0: then clips each g to [-clip_value, clip_value] */
+  const double *squares;   /* device memory: what gradient_norm found; NULL: neither of the next two */
+  double clip_norm;        /* > 0: gradient_scale is lowered so that the norm of all g stays below */
+  bool skip_overflow;      /* nothing is updated where the sum is no finite number */
+  const lur_moving *moving; /* device memory that holds what moves; NULL: the numbers above */
 } lur_update;
+
+/* What each g is multiplied with, given the sum of squares. */
+LUR_DEVICE_FN float lur_update_scale(double gradient_scale, double clip_norm, double squares) {
+  double norm = sqrt(squares) * gradient_scale;
+  return (float)(clip_norm > 0 && norm > clip_norm ? gradient_scale * clip_norm / norm : gradient_scale);
+}
 
 typedef enum lur_copy_kind { LUR_COPY_TO_DEVICE, LUR_COPY_TO_HOST, LUR_COPY_WITHIN } lur_copy_kind;
 
@@ -104,8 +131,21 @@ struct lur_backend {
   lur_status (*fill)(lur_device *device, void *memory, int byte, size_t bytes);
   lur_status (*sync)(lur_device *device); /* waits; reports faults of earlier work */
   lur_status (*update)(lur_device *device, const lur_update *update, const lur_slot *slots, int n);
-  /* *sum = sum of squares over all slots' g, in double; for clipping by global norm. */
+  /* *sum, in device memory, = sum of squares over all slots' g, in double; for clipping by global norm. */
   lur_status (*gradient_norm)(lur_device *device, const lur_slot *slots, int n, double *sum);
+
+  /* Recording: what is asked between begin and end (kernels, update, gradient_norm, fill) is not done but recorded, and
+     done by each replay, on what the memory it names holds by then. begin or end fails where this cannot be, with the
+     reason; nothing is left behind then. All four NULL: the backend does not record. */
+  lur_status (*record_begin)(lur_device *device);
+  lur_status (*record_end)(lur_device *device, bool keep, void **record); /* keep false: throws it away, always LUR_OK */
+  lur_status (*replay)(lur_device *device, void *record);
+  void (*record_free)(lur_device *device, void *record);
+
+  /* Copies beside the computing: upload fills `staged` from memory of alloc_host, which stays as it is until land or
+     sync; land, in the order of everything else, takes it to dst. Both NULL: the backend has no such way. */
+  lur_status (*upload)(lur_device *device, void *staged, const void *src, size_t bytes);
+  lur_status (*land)(lur_device *device, void *dst, const void *staged, size_t bytes);
   const lur_kernel *kernels[LUR_OP_COUNT];
 };
 
@@ -130,6 +170,9 @@ void lur_op_release(lur_op *op); /* zeroed ops are fine */
 /* The backend's own function or the nearest ancestor's. */
 lur_status lur_device_alloc(lur_device *device, size_t bytes, void **memory);
 void lur_device_free(lur_device *device, void *memory);
+/* Host memory: of alloc_host where the backend has it, else ordinary. */
+lur_status lur_device_alloc_host(lur_device *device, size_t bytes, void **memory);
+void lur_device_free_host(lur_device *device, void *memory);
 lur_status lur_device_copy(lur_device *device, void *dst, const void *src, size_t bytes, lur_copy_kind kind);
 lur_status lur_device_fill(lur_device *device, void *memory, int byte, size_t bytes);
 lur_status lur_device_sync(lur_device *device);

@@ -263,6 +263,9 @@ local loader = {}
 function loader:epoch(number, skip) end
 ---@return { epoch: integer, batch: integer } position for resume
 function loader:position() end
+---The images of the batch that comes next, without taking it; nil while they are made. For run:prefetch.
+---@return table<string, lurcher.tensor>?
+function loader:peek() end
 ---The next epoch begins there.
 ---@param position { epoch: integer, batch: integer }
 ---@return lurcher.loader self

@@ -334,6 +334,7 @@ function model:close() end
 ---@field batchnorm? "moving"|"batch" frozen batch norms in training: "moving" (default), or batch statistics as Keras 2.0.6 used
 ---@field precision? "f32"|"tf32"|"bf16"|"f16" what pictures are computed in (default f32); bf16 and f16 on cuda only
 ---@field input_gradients? boolean run:gradient serves inputs too
+---@field graph? boolean false: on a GPU every kernel is launched by itself at every step, instead of all at once from a recording
 ---@field check? boolean guard zones round every buffer and NaN-filled outputs: slow, for tests
 ---@field passes? { prune?: boolean, fold?: boolean, split?: boolean, arena?: boolean } false switches a pass off, for tests
 
@@ -348,7 +349,13 @@ function model:close() end
 ---@field device string
 ---@field arena_bytes integer of the plan last used
 ---@field state_bytes integer of weights, gradients and optimizer state
+---@field graph string "recorded": steps are recorded at their second use and replayed from then on; else why they are not
 local run = {}
+---Sends the inputs of the next batch to the device while it computes the present one: call it before train, and give the
+---same tensors to the train after. fit does it. Needs a loader made for the device to gain anything; does nothing on the CPU.
+---@param batch lurcher.batch what is missing is sent when its turn comes
+---@return lurcher.run self
+function run:prefetch(batch) end
 ---Forward in training form, backward, optimizer step.
 ---@param batch lurcher.batch
 ---@return table<string, number> results

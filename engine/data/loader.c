@@ -255,10 +255,17 @@ static lur_status wrap(lur_loader *l, void *slot, lur_dtype dtype, lur_shape sha
   return LUR_OK;
 }
 
+static lur_status show_images(lur_loader *l, lur_job_field *f) {
+  lur_shape shape = {4, {f->n, l->settings.height, l->settings.width, l->settings.channels}};
+  return f->shown ? LUR_OK : wrap(l, &f->images, LUR_F32, shape, &f->shown);
+}
+
 static lur_status field_out(lur_loader *l, lur_job_field *f, lur_loaded_field *out) {
   snprintf(out->name, sizeof out->name, "%s", f->name);
-  lur_shape images = {4, {f->n, l->settings.height, l->settings.width, l->settings.channels}}, ids = {1, {f->n}};
-  LUR_TRY(wrap(l, &f->images, LUR_F32, images, &out->images));
+  lur_shape ids = {1, {f->n}};
+  LUR_TRY(show_images(l, f));
+  out->images = f->shown;
+  f->shown = NULL;
   LUR_TRY(wrap(l, &f->classes, LUR_I32, ids, &out->classes));
   LUR_TRY(wrap(l, &f->actual, LUR_I32, ids, &out->indices));
   if (f->targets) LUR_TRY(wrap(l, &f->targets, LUR_F32, (lur_shape){2, {f->n, l->dataset->nclasses}}, &out->targets));
@@ -282,6 +289,23 @@ lur_status lur_loader_pop(lur_loader *l, lur_loaded *batch) {
   if (status == LUR_OK) *batch = out;
   else lur_loaded_free(&out);
   return status;
+}
+
+lur_status lur_loader_peek(lur_loader *l, lur_loaded *batch) {
+  lur_job *oldest = &l->ring[l->head];
+  *batch = (lur_loaded){0};
+  pthread_mutex_lock(&l->lock);
+  bool ready = l->count > 0 && oldest->done && oldest->status == LUR_OK;
+  pthread_mutex_unlock(&l->lock);
+  if (!ready) return LUR_OK;
+  for (int i = 0; i < oldest->nfields; i++) LUR_TRY(show_images(l, &oldest->fields[i])); /* done: no worker looks at it */
+  batch->nfields = oldest->nfields;
+  for (int i = 0; i < oldest->nfields; i++) {
+    snprintf(batch->fields[i].name, sizeof batch->fields[i].name, "%s", oldest->fields[i].name);
+    lur_tensor_retain(oldest->fields[i].shown);
+    batch->fields[i].images = oldest->fields[i].shown;
+  }
+  return LUR_OK;
 }
 
 void lur_loaded_free(lur_loaded *batch) {

@@ -27,6 +27,7 @@ typedef struct lur_job_field {
   int32_t *actual;      /* the picture that is really there; a pool buffer, becomes the batch's indices */
   int32_t *classes;     /* likewise */
   float *images;        /* likewise */
+  lur_tensor *shown;    /* the images as lur_loader_peek showed them, which own the buffer then; NULL: not yet */
   float *targets;       /* likewise; NULL without mixing */
   lur_params *params;   /* drawn when pushed, from NumPy's stream; NULL: the worker draws. Owned */
   lur_row_notes *notes; /* owned */

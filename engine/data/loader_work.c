@@ -230,6 +230,7 @@ void lur_job_free(lur_job *j) {
     lur_pool_give(f->actual, 0);
     lur_pool_give(f->classes, 0);
     lur_pool_give(f->images, 0);
+    lur_tensor_release(f->shown);
   }
   *j = (lur_job){0};
 }

@@ -36,9 +36,12 @@ static lur_status state_text(const lur_run *run, const lur_run_state *state, cha
   /* Doubles as their bits in hexadecimal: exact, whatever the locale's decimal point. */
   lur_lines_add(&buffer, "{\"iterations\":\"%" PRId64 "\",\"step\":\"%" PRIu64 "\",\"seed\":\"%" PRIu64 "\"", state->iterations,
                  state->step, state->seed);
-  uint64_t lr, m_schedule;
+  uint64_t lr, m_schedule, loss_scale;
   memcpy(&lr, &state->lr, 8);
   memcpy(&m_schedule, &state->m_schedule, 8);
+  memcpy(&loss_scale, &state->loss_scale, 8);
+  if (state->loss_scale > 0)
+    lur_lines_add(&buffer, ",\"loss_scale\":\"%016" PRIx64 "\",\"good_steps\":\"%" PRId64 "\"", loss_scale, state->good_steps);
   lur_lines_add(&buffer, ",\"lr\":\"%016" PRIx64 "\",\"m_schedule\":\"%016" PRIx64 "\",\"optimizer\":\"%s\"}", lr, m_schedule,
                  optimizer_of(run));
   return lur_lines_take(&buffer, text);
@@ -204,6 +207,16 @@ static bool read_number(const cJSON *json, const char *key, int base, uint64_t *
   return errno == 0 && *end == '\0';
 }
 
+/* Absent from files of runs that were not in f16, and from older ones. */
+static bool read_loss_scale(const cJSON *json, lur_run_state *state) {
+  uint64_t scale = 0, steps = 0;
+  if (!cJSON_HasObjectItem(json, "loss_scale")) return true;
+  if (!read_number(json, "loss_scale", 16, &scale) || !read_number(json, "good_steps", 10, &steps)) return false;
+  memcpy(&state->loss_scale, &scale, 8);
+  state->good_steps = (int64_t)steps;
+  return state->loss_scale >= 1 && state->loss_scale <= 16777216 && steps < 1000000;
+}
+
 /* Arrays of one optimizer mean nothing to another. A run without one takes weights and counters. */
 static lur_status check_optimizer(const char *path, const cJSON *json, const lur_run *run) {
   const char *there = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "optimizer")), *here = optimizer_of(run);
@@ -218,7 +231,7 @@ static lur_status read_counters(const char *path, const char *text, const lur_ru
   uint64_t iterations = 0, lr = 0, m_schedule = 0;
   bool good = read_number(json, "iterations", 10, &iterations) && read_number(json, "step", 10, &state->step) &&
               read_number(json, "seed", 10, &state->seed) && read_number(json, "lr", 16, &lr) &&
-              read_number(json, "m_schedule", 16, &m_schedule) && iterations <= INT64_MAX;
+              read_number(json, "m_schedule", 16, &m_schedule) && iterations <= INT64_MAX && read_loss_scale(json, state);
   lur_status status = good ? check_optimizer(path, json, run) : LUR_OK;
   cJSON_Delete(json);
   if (status != LUR_OK) return status;

@@ -1,7 +1,7 @@
 /* cuda.c - the table of the CUDA backend, its devices and their memory.
  *
- * Work runs on one stream in the order it was asked for; copies from pinned memory run on a second, between what was
- * asked before and what is asked after, so that the host need not wait for them. Nothing here knows an op. */
+ * Work runs on one stream in the order it was asked for. Nothing here knows an op; recorded steps and the second stream
+ * are record.c's. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,10 +45,7 @@ lur_status lur_cuda_launched(lur_device *device) {
   return s->sync ? lur_cuda_check(device, cudaStreamSynchronize(s->compute), "kernel") : LUR_OK;
 }
 
-void lur_cuda_norms(lur_device *device, double **partials, double **host) {
-  *partials = lur_cuda_state_of(device)->norms;
-  *host = lur_cuda_state_of(device)->norm_host;
-}
+double *lur_cuda_partials(lur_device *device) { return lur_cuda_state_of(device)->partials; }
 
 lur_status lur_cuda_want_f32_weights(const lur_op *op) {
   const lur_op_desc *d = &op->desc;
@@ -101,10 +98,9 @@ static lur_status set_up(lur_device *device, lur_cuda_state *s) {
   CUDA_TRY(device, cudaDeviceGetAttribute(&s->sms, cudaDevAttrMultiProcessorCount, device->index));
   CUDA_TRY(device, cudaStreamCreateWithFlags(&s->compute, cudaStreamNonBlocking));
   CUDA_TRY(device, cudaStreamCreateWithFlags(&s->upload, cudaStreamNonBlocking));
-  CUDA_TRY(device, cudaEventCreateWithFlags(&s->computed, cudaEventDisableTiming));
   CUDA_TRY(device, cudaEventCreateWithFlags(&s->uploaded, cudaEventDisableTiming));
-  CUDA_TRY(device, cudaMalloc((void **)&s->norms, LUR_CUDA_NORMS * sizeof(double)));
-  CUDA_TRY(device, cudaHostAlloc((void **)&s->norm_host, sizeof(double), cudaHostAllocDefault));
+  CUDA_TRY(device, cudaEventCreateWithFlags(&s->landed, cudaEventDisableTiming));
+  CUDA_TRY(device, cudaMalloc((void **)&s->partials, LUR_CUDA_PARTIALS * sizeof(double)));
   CUBLAS_TRY(device, cublasLtCreate(&s->blas));
   CUDNN_TRY(device, cudnnCreate(&s->dnn));
   CUDNN_TRY(device, cudnnSetStream(s->dnn, s->compute));
@@ -117,10 +113,9 @@ static void tear_down(lur_cuda_state *s) {
   if (s->upload) cudaStreamSynchronize(s->upload);
   if (s->dnn) cudnnDestroy(s->dnn);
   if (s->blas) cublasLtDestroy(s->blas);
-  if (s->norm_host) cudaFreeHost(s->norm_host);
-  if (s->norms) cudaFree(s->norms);
+  if (s->partials) cudaFree(s->partials);
   if (s->uploaded) cudaEventDestroy(s->uploaded);
-  if (s->computed) cudaEventDestroy(s->computed);
+  if (s->landed) cudaEventDestroy(s->landed);
   if (s->upload) cudaStreamDestroy(s->upload);
   if (s->compute) cudaStreamDestroy(s->compute);
   (void)cudaGetLastError();
@@ -222,28 +217,10 @@ static void cuda_free_host(lur_device *device, void *memory) {
   (void)cudaGetLastError();
 }
 
-static bool is_pinned(const void *memory) {
-  struct cudaPointerAttributes attributes;
-  bool known = cudaPointerGetAttributes(&attributes, memory) == cudaSuccess;
-  (void)cudaGetLastError();
-  return known && attributes.type == cudaMemoryTypeHost;
-}
-
-/* From pinned memory, which the caller leaves alone until the next sync: after what computes now, before what comes. */
-static lur_status upload(lur_device *device, lur_cuda_state *s, void *dst, const void *src, size_t bytes) {
-  CUDA_TRY(device, cudaEventRecord(s->computed, s->compute));
-  CUDA_TRY(device, cudaStreamWaitEvent(s->upload, s->computed, 0));
-  CUDA_TRY(device, cudaMemcpyAsync(dst, src, bytes, cudaMemcpyHostToDevice, s->upload));
-  CUDA_TRY(device, cudaEventRecord(s->uploaded, s->upload));
-  CUDA_TRY(device, cudaStreamWaitEvent(s->compute, s->uploaded, 0));
-  return LUR_OK;
-}
-
 static lur_status cuda_copy(lur_device *device, void *dst, const void *src, size_t bytes, lur_copy_kind kind) {
   lur_cuda_state *s = lur_cuda_state_of(device);
   cudaStream_t stream = lur_cuda_enter(device);
   if (bytes == 0) return LUR_OK;
-  if (kind == LUR_COPY_TO_DEVICE && is_pinned(src)) return upload(device, s, dst, src, bytes);
   enum cudaMemcpyKind way = kind == LUR_COPY_TO_DEVICE ? cudaMemcpyHostToDevice
                             : kind == LUR_COPY_TO_HOST ? cudaMemcpyDeviceToHost : cudaMemcpyDeviceToDevice;
   CUDA_TRY(device, cudaMemcpyAsync(dst, src, bytes, way, stream));
@@ -259,7 +236,8 @@ static lur_status cuda_fill(lur_device *device, void *memory, int byte, size_t b
 
 static lur_status cuda_sync(lur_device *device) {
   cudaStream_t stream = lur_cuda_enter(device);
-  CUDA_TRY(device, cudaStreamSynchronize(stream)); /* it waits for the upload stream's last event itself */
+  CUDA_TRY(device, cudaStreamSynchronize(lur_cuda_state_of(device)->upload));
+  CUDA_TRY(device, cudaStreamSynchronize(stream));
   return LUR_OK;
 }
 
@@ -278,6 +256,12 @@ const lur_backend lur_cuda_backend = {
     .sync = cuda_sync,
     .update = lur_cuda_update,
     .gradient_norm = lur_cuda_gradient_norm,
+    .record_begin = lur_cuda_record_begin,
+    .record_end = lur_cuda_record_end,
+    .replay = lur_cuda_replay,
+    .record_free = lur_cuda_record_free,
+    .upload = lur_cuda_upload,
+    .land = lur_cuda_land,
     .kernels = {
         [LUR_OP_CONV2D] = &lur_cuda_conv2d,
         [LUR_OP_DEPTHWISE] = &lur_cuda_depthwise,

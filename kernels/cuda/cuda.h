@@ -4,7 +4,8 @@
  * (conv.c, gemm.c, dense.c) and include host.h too. Activations are f32, f16 or bf16 and always NHWC; weights and
  * everything a weight's gradient touches are f32; sums run in float or double, in an order that depends on shapes and
  * on the device's multiprocessors only: no atomics, so the same device gives the same bits.
- * forward, backward and update launch on one stream and neither allocate nor wait. A new op: a row below and a file. */
+ * forward, backward and update launch on one stream and neither allocate nor wait nor copy, so that a step can be
+ * recorded (record.c); what moves from step to step they read from device memory (lur_moving). A new op: a row below and a file. */
 #ifndef LUR_CUDA_H
 #define LUR_CUDA_H
 
@@ -34,9 +35,9 @@ int lur_cuda_sms(const lur_device *device); /* multiprocessors */
 lur_status lur_cuda_launched(lur_device *device);
 /* LUR_OK, or the message of a failed runtime call: what was tried, CUDA's name and words for it. */
 lur_status lur_cuda_check(lur_device *device, cudaError_t error, const char *what);
-/* Room for LUR_CUDA_NORMS doubles on the device, and one in pinned host memory. */
-enum { LUR_CUDA_NORMS = 1024 };
-void lur_cuda_norms(lur_device *device, double **partials, double **host);
+/* Room for LUR_CUDA_PARTIALS doubles on the device. */
+enum { LUR_CUDA_PARTIALS = 1024 };
+double *lur_cuda_partials(lur_device *device);
 
 /* LUR_ETYPE unless weights are f32: activations may be any of f32, f16, bf16 (op_desc.c has checked). */
 lur_status lur_cuda_want_f32_weights(const lur_op *op);

@@ -1,7 +1,8 @@
 /* dropout.cu - keeps an element with probability 1-rate and divides it by 1-rate; identity outside training.
  *
  * The mask is that of every backend, a pure function of (seed, stream, step, element): kernels/random.h. One draw of the
- * generator serves four neighbours. Backward draws it again, nothing is saved. */
+ * generator serves four neighbours. Backward draws it again, nothing is saved. Seed and step are read from device memory
+ * where the caller keeps them there: a recorded launch draws another mask at each step. */
 #include "kernel.cuh"
 
 #include "kernels/random.h"
@@ -12,7 +13,8 @@ static lur_status plan(lur_op *op) {
 }
 
 struct mask {
-  uint64_t key, step;
+  uint64_t seed, step, stream;
+  const lur_moving *found; /* NULL: seed and step as above */
   float rate, scale;
   bool on;
 };
@@ -20,6 +22,7 @@ struct mask {
 template <class T>
 __global__ void dropout_kernel(int64_t count, mask m, const T *from, T *to, bool add) {
   int64_t stride = (int64_t)gridDim.x * blockDim.x;
+  const uint64_t key = (m.found ? m.found->seed : m.seed) ^ m.stream, step = m.found ? m.found->step : m.step;
   for (int64_t at = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * 4; at < count; at += stride * 4) {
     int many = count - at < 4 ? (int)(count - at) : 4;
     float v[4] = {};
@@ -28,7 +31,7 @@ __global__ void dropout_kernel(int64_t count, mask m, const T *from, T *to, bool
     else
       for (int j = 0; j < many; j++) v[j] = to_float(from[at + j]);
     if (m.on) {
-      lur_random4 draw = lur_philox(m.key, m.step, (uint64_t)at >> 2);
+      lur_random4 draw = lur_philox(key, step, (uint64_t)at >> 2);
 #pragma unroll
       for (int j = 0; j < 4; j++) v[j] = lur_random_unit(draw.v[j]) >= m.rate ? v[j] * m.scale : 0;
     }
@@ -43,7 +46,7 @@ static lur_status run(lur_op *op, const lur_args *args, const void *from, void *
   const lur_dropout_desc *u = &op->desc.u.dropout;
   cudaStream_t stream = lur_cuda_enter(op->device);
   int64_t count = lur_shape_count(&op->desc.y.shape);
-  mask m = {args->seed ^ ((uint64_t)u->stream << 32), args->step, (float)u->rate, (float)(1 / (1 - u->rate)), u->training && u->rate > 0};
+  mask m = {args->seed, args->step, (uint64_t)u->stream << 32, args->moving, (float)u->rate, (float)(1 / (1 - u->rate)), u->training && u->rate > 0};
   LUR_WITH_TYPE(op->desc.y.dtype, LUR_LAUNCH(dropout_kernel<T>, blocks_for(op->device, divide_up(count, 4)), LUR_THREADS, stream, count,
                                              m, static_cast<const T *>(from), static_cast<T *>(to), add));
   return lur_cuda_launched(op->device);

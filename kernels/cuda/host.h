@@ -21,13 +21,13 @@ typedef struct lur_cuda_block { /* memory in use, for the message when it runs o
 } lur_cuda_block;
 
 typedef struct lur_cuda_state {
-  cudaStream_t compute, upload; /* upload: copies from pinned memory */
-  cudaEvent_t computed, uploaded;
+  cudaStream_t compute, upload; /* upload: copies that overlap compute (record.c) */
+  cudaEvent_t uploaded, landed; /* the last upload is there; what it brought has been taken */
   cublasLtHandle_t blas;
   cudnnHandle_t dnn;
   int sms;
   bool sync; /* LURCHER_SYNC=1 */
-  double *norms, *norm_host;
+  double *partials;
   lur_cuda_choice *choices;
   pthread_mutex_t lock; /* of the two below: loader threads allocate too */
   lur_cuda_block *blocks;
@@ -35,6 +35,15 @@ typedef struct lur_cuda_state {
 } lur_cuda_state;
 
 static inline lur_cuda_state *lur_cuda_state_of(const lur_device *device) { return device->state; }
+
+/* ---- recorded steps, uploads (record.c) ---- */
+
+lur_status lur_cuda_record_begin(lur_device *device);
+lur_status lur_cuda_record_end(lur_device *device, bool keep, void **record);
+lur_status lur_cuda_replay(lur_device *device, void *record);
+void lur_cuda_record_free(lur_device *device, void *record);
+lur_status lur_cuda_upload(lur_device *device, void *staged, const void *src, size_t bytes);
+lur_status lur_cuda_land(lur_device *device, void *dst, const void *staged, size_t bytes);
 
 /* ---- products of matrices (gemm.c) ---- */
 

@@ -1,6 +1,8 @@
 /* update.cu - one launch updates up to SLOTS parameters, and the sum of squares for clipping by the global norm.
  *
- * Formulas: kernels/ref/update.c, in float. Slots travel as kernel arguments: nothing is copied, nothing is kept. A new rule: a case in step_element. */
+ * Formulas: kernels/ref/update.c, in float. Slots travel as kernel arguments: nothing is copied, nothing is kept. What
+ * moves from step to step is read from device memory where the caller put it there, so that a recorded launch stays
+ * true, and the sum of squares never travels to the host. A new rule: a case in step_element. */
 #include "kernel.cuh"
 
 #include <string.h>
@@ -38,17 +40,42 @@ static __device__ inline int slot_of(const slot_list *list, int block) {
 struct rates {
   lur_update_rule rule;
   bool nesterov;
-  float lr, momentum, beta1, rest1, beta2, rest2, epsilon, m_scale, g_scale, v_scale, gradient_scale, clip;
+  float momentum, beta1, rest1, beta2, rest2, epsilon, clip;
 };
 
 static rates rates_of(const lur_update *u) {
-  return {u->rule, u->nesterov, (float)u->lr, (float)u->momentum, (float)u->beta1, (float)(1 - u->beta1), (float)u->beta2,
-          (float)(1 - u->beta2), (float)u->epsilon, (float)u->m_scale, (float)u->g_scale, (float)u->v_scale, u->gradient_scale,
-          u->clip_value};
+  return {u->rule, u->nesterov, (float)u->momentum, (float)u->beta1, (float)(1 - u->beta1), (float)u->beta2, (float)(1 - u->beta2),
+          (float)u->epsilon, u->clip_value};
 }
 
-static __device__ inline void step_element(const rates *u, const lur_slot *s, int64_t i) {
-  float a = u->lr * s->lr_scale, p = s->p[i], g = s->g[i] * u->gradient_scale;
+/* Where those come from that move: `told`, or what lies at `found`; and what is made of the sum of squares. */
+struct source {
+  lur_moving told;
+  const lur_moving *found;
+  const double *squares;
+  double clip_norm;
+  bool skip_overflow;
+};
+
+static source source_of(const lur_update *u) {
+  return {{0, 0, u->lr, u->decay_lr, u->m_scale, u->g_scale, u->v_scale, (double)u->gradient_scale}, u->moving, u->squares, u->clip_norm,
+          u->skip_overflow};
+}
+
+struct moving {
+  float lr, decay_lr, m_scale, g_scale, v_scale, gradient_scale;
+  bool skip;
+};
+
+static __device__ moving moving_of(const source *from) {
+  const lur_moving m = from->found ? *from->found : from->told;
+  double squares = from->squares ? *from->squares : 0;
+  return {(float)m.lr, (float)m.decay_lr, (float)m.m_scale, (float)m.g_scale, (float)m.v_scale,
+          lur_update_scale(m.gradient_scale, from->squares ? from->clip_norm : 0, squares), from->skip_overflow && !isfinite(squares)};
+}
+
+static __device__ inline void step_element(const rates *u, const moving *now, const lur_slot *s, int64_t i) {
+  float a = now->lr * s->lr_scale, p = s->p[i], g = s->g[i] * now->gradient_scale;
   if (u->clip > 0) g = g > u->clip ? u->clip : g < -u->clip ? -u->clip : g;
   if (u->rule != LUR_ADAMW) g = fmaf(s->weight_decay, p, g);
   if (u->rule == LUR_SGD) {
@@ -58,21 +85,26 @@ static __device__ inline void step_element(const rates *u, const lur_slot *s, in
     return;
   }
   float m = u->beta1 * s->m[i] + u->rest1 * g, v = u->beta2 * s->v[i] + u->rest2 * g * g, step = m, root = v;
-  if (u->rule == LUR_ADAMW) p -= a * s->weight_decay * p;
+  if (u->rule == LUR_ADAMW) p -= now->decay_lr * s->lr_scale * s->weight_decay * p;
   if (u->rule == LUR_NADAM) {
-    step = u->g_scale * g + u->m_scale * m;
-    root = v * u->v_scale;
+    step = now->g_scale * g + now->m_scale * m;
+    root = v * now->v_scale;
   }
   s->m[i] = m;
   s->v[i] = v;
   s->p[i] = p - a * step / (sqrtf(root) + u->epsilon);
 }
 
-static __global__ void update_kernel(const __grid_constant__ rates u, const __grid_constant__ slot_list list) {
+static __global__ void update_kernel(const __grid_constant__ rates u, const __grid_constant__ source from,
+                                     const __grid_constant__ slot_list list) {
+  __shared__ moving now; /* doubles are slow: one thread looks at them */
+  if (threadIdx.x == 0) now = moving_of(&from);
+  __syncthreads();
+  if (now.skip) return;
   int k = slot_of(&list, (int)blockIdx.x);
   const lur_slot *s = &list.slot[k];
   int64_t first = (int64_t)((int)blockIdx.x - list.first[k]) * CHUNK, end = first + CHUNK < s->count ? first + CHUNK : s->count;
-  for (int64_t i = first + threadIdx.x; i < end; i += blockDim.x) step_element(&u, s, i);
+  for (int64_t i = first + threadIdx.x; i < end; i += blockDim.x) step_element(&u, &now, s, i);
 }
 
 lur_status lur_cuda_update(lur_device *device, const lur_update *update, const lur_slot *slots, int n) {
@@ -84,7 +116,7 @@ lur_status lur_cuda_update(lur_device *device, const lur_update *update, const l
   for (int from = 0; from < n;) {
     from = list_slots(slots, from, n, INT32_MAX / 2, &list);
     if (list.first[list.n] == 0) continue;
-    LUR_LAUNCH(update_kernel, (unsigned)list.first[list.n], LUR_THREADS, stream, rates_of(update), list);
+    LUR_LAUNCH(update_kernel, (unsigned)list.first[list.n], LUR_THREADS, stream, rates_of(update), source_of(update), list);
     LUR_TRY(lur_cuda_launched(device));
   }
   return LUR_OK;
@@ -112,35 +144,31 @@ static __global__ void squares_kernel(const __grid_constant__ slot_list list, do
     for (int64_t i = first + threadIdx.x; i < end; i += LUR_THREADS) sum += (double)s->g[i] * (double)s->g[i];
   }
   sum = block_sum(sum, shared);
-  if (threadIdx.x == 0) partials[1 + blockIdx.x] = sum;
+  if (threadIdx.x == 0) partials[blockIdx.x] = sum;
 }
 
-/* partials[0] grows by all the others. */
-static __global__ void total_kernel(double *partials, int n) {
+/* *total grows by all of partials. */
+static __global__ void total_kernel(const double *partials, int n, double *total) {
   __shared__ double shared[LUR_THREADS];
   double sum = 0;
-  for (int i = (int)threadIdx.x; i < n; i += LUR_THREADS) sum += partials[1 + i];
+  for (int i = (int)threadIdx.x; i < n; i += LUR_THREADS) sum += partials[i];
   sum = block_sum(sum, shared);
-  if (threadIdx.x == 0) partials[0] += sum;
+  if (threadIdx.x == 0) *total += sum;
 }
 
 lur_status lur_cuda_gradient_norm(lur_device *device, const lur_slot *slots, int n, double *sum) {
   cudaStream_t stream = lur_cuda_enter(device);
-  double *partials, *host;
-  lur_cuda_norms(device, &partials, &host);
-  LUR_TRY(lur_cuda_check(device, cudaMemsetAsync(partials, 0, sizeof(double), stream), "cudaMemsetAsync"));
+  double *partials = lur_cuda_partials(device);
+  LUR_TRY(lur_cuda_check(device, cudaMemsetAsync(sum, 0, sizeof *sum, stream), "cudaMemsetAsync"));
   slot_list list;
   for (int from = 0; from < n;) {
     from = list_slots(slots, from, n, INT32_MAX / 2, &list);
-    int blocks = (int)lur_cuda_min(list.first[list.n], LUR_CUDA_NORMS - 1);
+    int blocks = (int)lur_cuda_min(list.first[list.n], LUR_CUDA_PARTIALS);
     if (blocks == 0) continue;
     LUR_LAUNCH(squares_kernel, (unsigned)blocks, LUR_THREADS, stream, list, partials);
     LUR_TRY(lur_cuda_launched(device));
-    LUR_LAUNCH(total_kernel, 1, LUR_THREADS, stream, partials, blocks);
+    LUR_LAUNCH(total_kernel, 1, LUR_THREADS, stream, partials, blocks, sum);
     LUR_TRY(lur_cuda_launched(device));
   }
-  LUR_TRY(lur_cuda_check(device, cudaMemcpyAsync(host, partials, sizeof(double), cudaMemcpyDeviceToHost, stream), "cudaMemcpyAsync"));
-  LUR_TRY(lur_cuda_check(device, cudaStreamSynchronize(stream), "cudaStreamSynchronize"));
-  *sum = *host;
   return LUR_OK;
 }

@@ -4,9 +4,10 @@
  *   sgd    v = momentum * v - a * g;  p += v, or with nesterov p += momentum * v - a * g
  *   adam   m = b1*m + (1-b1)*g;  v = b2*v + (1-b2)*g^2;  p -= a * m / (sqrt(v) + epsilon); the caller puts
  *          sqrt(1 - b2^t) / (1 - b1^t) into lr
- *   adamw  as adam, and before it p -= a * weight_decay * p: decoupled decay (Loshchilov and Hutter 2019); g is left
- * alone nadam  m, v as adam;  p -= a * (g_scale * g + m_scale * m) / (sqrt(v * v_scale) + epsilon) State is float, each
- * step computes in double. A new rule: a function of one element, and its call in lur_ref_update. */
+ *   adamw  as adam, and before it p -= decay_lr * lr_scale * weight_decay * p: decoupled decay (Loshchilov and Hutter
+ *          2019), without Adam's correction; g is left alone
+ *   nadam  m, v as adam;  p -= a * (g_scale * g + m_scale * m) / (sqrt(v * v_scale) + epsilon)
+ * State is float, each step computes in double. A new rule: a function of one element, and its call in lur_ref_update. */
 #include "ref.h"
 
 #include <math.h>
@@ -26,7 +27,7 @@ static void sgd(const lur_update *u, const lur_slot *s, int64_t i, double a, dou
 static void adam(const lur_update *u, const lur_slot *s, int64_t i, double a, double g) {
   double m = u->beta1 * (double)s->m[i] + (1 - u->beta1) * g, v = u->beta2 * (double)s->v[i] + (1 - u->beta2) * g * g;
   double p = (double)s->p[i], step = m, root = sqrt(v);
-  if (u->rule == LUR_ADAMW) p -= a * (double)s->weight_decay * p;
+  if (u->rule == LUR_ADAMW) p -= u->decay_lr * (double)s->lr_scale * (double)s->weight_decay * p;
   if (u->rule == LUR_NADAM) {
     step = u->g_scale * g + u->m_scale * m;
     root = sqrt(v * u->v_scale);

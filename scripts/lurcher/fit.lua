@@ -231,9 +231,17 @@ local function begin(run, loader, options)
   return state, callbacks
 end
 
+--- Sends the next batch's pictures to a GPU while it computes, where they are made already.
+local function send_ahead(run, loader)
+  if type(loader) == "function" or not loader.peek or not run.device:find "^cuda" then return end
+  local coming = loader:peek()
+  if coming then run:prefetch(coming) end
+end
+
 --- One training step, its results into the sums, and what callbacks do after it. Returns whether to go on.
 local function train_step(state, callbacks, sums, logs, batch)
   state.batch = batch
+  send_ahead(state.run, state.loader)
   logs.batch = ask(state.run, "train", batch)
   if not logs.batch then
     state.interrupted = true

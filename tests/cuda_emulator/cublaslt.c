@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "numbers.h"
+#include "streams.h"
 
 enum { WORKSPACE = 1000 };
 
@@ -110,26 +111,42 @@ static void product_column(cublasLtMatmulDesc_t p, const void *A, cublasLtMatrix
   }
 }
 
+/* A product asked for: descriptors as they are now, the callers may change them. */
+typedef struct matmul {
+  struct cublasLtMatmulDescOpaque_t p;
+  struct cublasLtMatrixLayoutOpaque_t a, b, c, d;
+  const void *A, *B, *C;
+  void *D, *workspace;
+  double scale, keep;
+} matmul;
+
+static void multiply(const void *closure) {
+  matmul w = *(const matmul *)closure;
+  int64_t m = w.d.rows, n = w.d.columns, k = w.p.a ? w.a.rows : w.a.columns;
+  bool bias = w.p.epilogue & CUBLASLT_EPILOGUE_BIAS, relu = w.p.epilogue & CUBLASLT_EPILOGUE_RELU;
+  double *sums = malloc(sizeof *sums * (size_t)m);
+  if (!sums) abort();
+  memset(w.workspace, 0xFF, WORKSPACE);
+  for (int64_t j = 0; j < n; j++) {
+    product_column(&w.p, w.A, &w.a, w.B, &w.b, m, k, j, sums);
+    for (int64_t i = 0; i < m; i++) {
+      double v = w.scale * sums[i];
+      if (w.keep != 0) v += w.keep * number_at(w.c.type, w.C, j * w.c.ld + i);
+      if (bias) v += number_at(w.d.type, w.p.bias, i);
+      number_put(w.d.type, w.D, j * w.d.ld + i, relu && v < 0 ? 0 : v);
+    }
+  }
+  free(sums);
+}
+
 cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t p, const void *alpha, const void *A, cublasLtMatrixLayout_t a,
                               const void *B, cublasLtMatrixLayout_t b, const void *beta, const void *C, cublasLtMatrixLayout_t c, void *D,
                               cublasLtMatrixLayout_t d, const cublasLtMatmulAlgo_t *algorithm, void *workspace, size_t bytes,
                               cudaStream_t stream) {
-  bool bias = p->epilogue & CUBLASLT_EPILOGUE_BIAS, relu = p->epilogue & CUBLASLT_EPILOGUE_RELU;
+  bool bias = p->epilogue & CUBLASLT_EPILOGUE_BIAS;
   if (!handle || !stream || !algorithm || bytes < WORKSPACE || !fits(p, a, b, d) || (bias && !p->bias)) return CUBLAS_STATUS_INVALID_VALUE;
   if (((uintptr_t)A | (uintptr_t)B | (uintptr_t)C | (uintptr_t)D | (uintptr_t)workspace) % 16) return CUBLAS_STATUS_INVALID_VALUE;
-  int64_t m = d->rows, n = d->columns, k = p->a ? a->rows : a->columns;
-  double *sums = malloc(sizeof *sums * (size_t)m), scale = (double)*(const float *)alpha, keep = (double)*(const float *)beta;
-  if (!sums) return CUBLAS_STATUS_ALLOC_FAILED;
-  memset(workspace, 0xFF, WORKSPACE);
-  for (int64_t j = 0; j < n; j++) {
-    product_column(p, A, a, B, b, m, k, j, sums);
-    for (int64_t i = 0; i < m; i++) {
-      double v = scale * sums[i];
-      if (keep != 0) v += keep * number_at(c->type, C, j * c->ld + i);
-      if (bias) v += number_at(d->type, p->bias, i);
-      number_put(d->type, D, j * d->ld + i, relu && v < 0 ? 0 : v);
-    }
-  }
-  free(sums);
+  matmul w = {*p, *a, *b, *c, *d, A, B, C, D, workspace, (double)*(const float *)alpha, (double)*(const float *)beta};
+  (void)emulated_enqueue(stream, multiply, &w, sizeof w);
   return CUBLAS_STATUS_SUCCESS;
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "numbers.h"
+#include "streams.h"
 
 enum { TAKEN = 1, WORKSPACE = 3000 };
 
@@ -28,12 +29,17 @@ const char *cudnnGetErrorString(cudnnStatus_t status) { return status == CUDNN_S
 #define CREATE(at) ((*(at) = calloc(1, sizeof **(at))) ? CUDNN_STATUS_SUCCESS : CUDNN_STATUS_ALLOC_FAILED)
 #define DESTROY(what) (free(what), CUDNN_STATUS_SUCCESS)
 
-cudnnStatus_t cudnnCreate(cudnnHandle_t *handle) {
-  *handle = malloc(1);
-  return *handle ? CUDNN_STATUS_SUCCESS : CUDNN_STATUS_ALLOC_FAILED;
-}
+struct cudnnContext {
+  cudaStream_t stream;
+};
+
+cudnnStatus_t cudnnCreate(cudnnHandle_t *handle) { return CREATE(handle); }
 cudnnStatus_t cudnnDestroy(cudnnHandle_t handle) { return DESTROY(handle); }
-cudnnStatus_t cudnnSetStream(cudnnHandle_t handle, cudaStream_t stream) { return handle && stream ? CUDNN_STATUS_SUCCESS : CUDNN_STATUS_BAD_PARAM; }
+cudnnStatus_t cudnnSetStream(cudnnHandle_t handle, cudaStream_t stream) {
+  if (!handle || !stream) return CUDNN_STATUS_BAD_PARAM;
+  handle->stream = stream;
+  return CUDNN_STATUS_SUCCESS;
+}
 cudnnStatus_t cudnnCreateTensorDescriptor(cudnnTensorDescriptor_t *desc) { return CREATE(desc); }
 cudnnStatus_t cudnnDestroyTensorDescriptor(cudnnTensorDescriptor_t desc) { return DESTROY(desc); }
 cudnnStatus_t cudnnCreateFilterDescriptor(cudnnFilterDescriptor_t *desc) { return CREATE(desc); }
@@ -154,15 +160,36 @@ static void convolve(shape s, way to, arrays a) {
         }
 }
 
-static cudnnStatus_t run(shape s, way to, arrays a, int algo, void *workspace, size_t bytes, double alpha, double beta, int type,
-                         int64_t count, void *out) {
-  if (!fits(s) || algo != TAKEN || bytes < WORKSPACE || !workspace) return CUDNN_STATUS_BAD_PARAM;
-  memset(workspace, 0xFF, bytes);
-  a.sum = calloc((size_t)count, sizeof *a.sum);
-  if (!a.sum) return CUDNN_STATUS_ALLOC_FAILED;
-  convolve(s, to, a);
-  for (int64_t i = 0; i < count; i++) number_put(type, out, i, alpha * a.sum[i] + (beta != 0 ? beta * number_at(type, out, i) : 0));
-  free(a.sum);
+/* A convolution asked for: descriptors as they are now, the callers may destroy them. */
+typedef struct asked {
+  struct cudnnTensorStruct x, y;
+  struct cudnnFilterStruct w;
+  struct cudnnConvolutionStruct conv;
+  way to;
+  arrays a;
+  void *workspace, *out;
+  size_t bytes;
+  double alpha, beta;
+  int type;
+  int64_t count;
+} asked;
+
+static void do_convolve(const void *closure) {
+  asked k = *(const asked *)closure;
+  memset(k.workspace, 0xFF, k.bytes);
+  k.a.sum = calloc((size_t)k.count, sizeof *k.a.sum);
+  if (!k.a.sum) abort();
+  convolve((shape){&k.x, &k.y, &k.w, &k.conv}, k.to, k.a);
+  for (int64_t i = 0; i < k.count; i++)
+    number_put(k.type, k.out, i, k.alpha * k.a.sum[i] + (k.beta != 0 ? k.beta * number_at(k.type, k.out, i) : 0));
+  free(k.a.sum);
+}
+
+static cudnnStatus_t run(cudnnHandle_t handle, shape s, way to, arrays a, int algo, void *workspace, size_t bytes, double alpha, double beta,
+                         int type, int64_t count, void *out) {
+  if (!handle || !fits(s) || algo != TAKEN || bytes < WORKSPACE || !workspace) return CUDNN_STATUS_BAD_PARAM;
+  asked k = {*s.x, *s.y, *s.w, *s.conv, to, a, workspace, out, bytes, alpha, beta, type, count};
+  (void)emulated_enqueue(handle->stream, do_convolve, &k, sizeof k);
   return CUDNN_STATUS_SUCCESS;
 }
 
@@ -172,8 +199,7 @@ cudnnStatus_t cudnnConvolutionForward(cudnnHandle_t handle, const void *alpha, c
                                       const cudnnFilterDescriptor_t wd, const void *w, const cudnnConvolutionDescriptor_t conv,
                                       cudnnConvolutionFwdAlgo_t algo, void *workspace, size_t bytes, const void *beta,
                                       const cudnnTensorDescriptor_t yd, void *y) {
-  if (!handle) return CUDNN_STATUS_BAD_PARAM;
-  return run((shape){xd, yd, wd, conv}, FORWARD, (arrays){.x = x, .w = w}, (int)algo, workspace, bytes, scalar(alpha), scalar(beta), yd->type,
+  return run(handle, (shape){xd, yd, wd, conv}, FORWARD, (arrays){.x = x, .w = w}, (int)algo, workspace, bytes, scalar(alpha), scalar(beta), yd->type,
              yd->n * yd->h * yd->w * yd->c, y);
 }
 
@@ -181,8 +207,7 @@ cudnnStatus_t cudnnConvolutionBackwardData(cudnnHandle_t handle, const void *alp
                                            const cudnnTensorDescriptor_t dyd, const void *dy, const cudnnConvolutionDescriptor_t conv,
                                            cudnnConvolutionBwdDataAlgo_t algo, void *workspace, size_t bytes, const void *beta,
                                            const cudnnTensorDescriptor_t dxd, void *dx) {
-  if (!handle) return CUDNN_STATUS_BAD_PARAM;
-  return run((shape){dxd, dyd, wd, conv}, DATA, (arrays){.w = w, .y = dy}, (int)algo, workspace, bytes, scalar(alpha), scalar(beta), dxd->type,
+  return run(handle, (shape){dxd, dyd, wd, conv}, DATA, (arrays){.w = w, .y = dy}, (int)algo, workspace, bytes, scalar(alpha), scalar(beta), dxd->type,
              dxd->n * dxd->h * dxd->w * dxd->c, dx);
 }
 
@@ -190,7 +215,6 @@ cudnnStatus_t cudnnConvolutionBackwardFilter(cudnnHandle_t handle, const void *a
                                              const cudnnTensorDescriptor_t dyd, const void *dy, const cudnnConvolutionDescriptor_t conv,
                                              cudnnConvolutionBwdFilterAlgo_t algo, void *workspace, size_t bytes, const void *beta,
                                              const cudnnFilterDescriptor_t dwd, void *dw) {
-  if (!handle) return CUDNN_STATUS_BAD_PARAM;
-  return run((shape){xd, dyd, dwd, conv}, WEIGHTS, (arrays){.x = x, .y = dy}, (int)algo, workspace, bytes, scalar(alpha), scalar(beta),
+  return run(handle, (shape){xd, dyd, dwd, conv}, WEIGHTS, (arrays){.x = x, .y = dy}, (int)algo, workspace, bytes, scalar(alpha), scalar(beta),
              dwd->type, dwd->k * dwd->h * dwd->w * dwd->c, dw);
 }

@@ -1,6 +1,7 @@
-/* runtime.c - the emulated CUDA runtime: device memory is host memory in blocks of its own, streams run at once.
+/* runtime.c - the emulated CUDA runtime: device memory is host memory in blocks of its own; streams are streams.c's.
  *
- * The environment makes it fail as a machine would: EMULATED_CUDA_FAULT = no_driver, old_driver, no_device or architecture;
+ * The environment makes it fail as a machine would: EMULATED_CUDA_FAULT = no_driver, old_driver, no_device, architecture,
+ * capture (no recording comes to an end) or lost (after some launches nothing works any more);
  * EMULATED_CUDA_MEMORY = bytes of the device. Copies must name device memory as such: a host pointer is refused. */
 #include <stdbool.h>
 #include <stdint.h>
@@ -9,6 +10,7 @@
 #include <string.h>
 
 #include "cuda_runtime_api.h"
+#include "streams.h"
 
 typedef struct block {
   struct block *next;
@@ -26,10 +28,7 @@ static cudaError_t give(cudaError_t error) {
   return error;
 }
 
-static bool fault(const char *name) {
-  const char *wanted = getenv("EMULATED_CUDA_FAULT");
-  return wanted && strcmp(wanted, name) == 0;
-}
+static bool fault(const char *name) { return emulated_fault(name); }
 
 static size_t total_memory(void) {
   const char *bytes = getenv("EMULATED_CUDA_MEMORY");
@@ -43,8 +42,11 @@ static block *holder(const void *memory) {
 }
 
 static bool inside(const void *memory, size_t bytes, enum cudaMemoryType type) {
+  emulated_lock(); /* a loader's threads allocate meanwhile */
   const block *b = holder(memory);
-  return b && b->type == type && (size_t)((const char *)memory - b->memory) + bytes <= b->bytes;
+  bool is = b && b->type == type && (size_t)((const char *)memory - b->memory) + bytes <= b->bytes;
+  emulated_unlock();
+  return is;
 }
 
 /* ---- errors ---- */
@@ -58,6 +60,9 @@ static const struct {
               {cudaErrorInsufficientDriver, "cudaErrorInsufficientDriver", "CUDA driver version is insufficient for CUDA runtime version"},
               {cudaErrorNoDevice, "cudaErrorNoDevice", "no CUDA-capable device is detected"},
               {cudaErrorInvalidDevice, "cudaErrorInvalidDevice", "invalid device ordinal"},
+              {cudaErrorIllegalAddress, "cudaErrorIllegalAddress", "an illegal memory access was encountered"},
+              {cudaErrorStreamCaptureUnsupported, "cudaErrorStreamCaptureUnsupported", "operation not permitted when stream is capturing"},
+              {cudaErrorStreamCaptureInvalidated, "cudaErrorStreamCaptureInvalidated", "operation failed due to a previous error during capture"},
               {cudaErrorNoKernelImageForDevice, "cudaErrorNoKernelImageForDevice", "no kernel image is available for execution on the device"}};
 
 static size_t error_row(cudaError_t error) {
@@ -70,7 +75,7 @@ const char *cudaGetErrorName(cudaError_t error) { return errors[error_row(error)
 const char *cudaGetErrorString(cudaError_t error) { return errors[error_row(error)].words; }
 
 cudaError_t cudaGetLastError(void) {
-  cudaError_t error = last;
+  cudaError_t error = emulated_lost() ? cudaErrorIllegalAddress : last;
   last = cudaSuccess;
   return error;
 }
@@ -115,6 +120,8 @@ cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total) {
 }
 
 static cudaError_t allocate(void **memory, size_t bytes, enum cudaMemoryType type) {
+  if (emulated_forbidden()) return give(cudaErrorStreamCaptureUnsupported);
+  if (emulated_lost()) return cudaErrorIllegalAddress;
   if (bytes > total_memory() || (type == cudaMemoryTypeDevice && used + bytes > total_memory())) return give(cudaErrorMemoryAllocation);
   block *b = malloc(sizeof *b);
   char *made = aligned_alloc(256, (bytes + 255) & ~(size_t)255);
@@ -123,25 +130,30 @@ static cudaError_t allocate(void **memory, size_t bytes, enum cudaMemoryType typ
     return give(cudaErrorMemoryAllocation);
   }
   memset(made, 0xCD, bytes); /* new device memory holds anything */
+  emulated_lock();
   *b = (block){blocks, made, bytes, type};
   blocks = b;
   if (type == cudaMemoryTypeDevice) used += bytes;
+  emulated_unlock();
   *memory = made;
   return cudaSuccess;
 }
 
 static cudaError_t release(void *memory, enum cudaMemoryType type) {
   if (!memory) return cudaSuccess;
-  for (block **at = &blocks; *at; at = &(*at)->next) {
-    block *b = *at;
-    if (b->memory != memory || b->type != type) continue;
-    *at = b->next;
-    if (type == cudaMemoryTypeDevice) used -= b->bytes;
-    free(b->memory);
-    free(b);
-    return cudaSuccess;
-  }
-  return give(cudaErrorInvalidValue);
+  if (emulated_forbidden()) return give(cudaErrorStreamCaptureUnsupported);
+  emulated_drain(NULL); /* freeing waits for work that may use it */
+  emulated_lock();
+  block **at = &blocks;
+  while (*at && ((*at)->memory != memory || (*at)->type != type)) at = &(*at)->next;
+  block *b = *at;
+  if (b) *at = b->next;
+  if (b && type == cudaMemoryTypeDevice) used -= b->bytes;
+  emulated_unlock();
+  if (!b) return give(cudaErrorInvalidValue);
+  free(b->memory);
+  free(b);
+  return cudaSuccess;
 }
 
 cudaError_t cudaMalloc(void **memory, size_t bytes) { return allocate(memory, bytes, cudaMemoryTypeDevice); }
@@ -152,49 +164,41 @@ cudaError_t cudaHostAlloc(void **memory, size_t bytes, unsigned flags) {
 }
 cudaError_t cudaFreeHost(void *memory) { return release(memory, cudaMemoryTypeHost); }
 
-cudaError_t cudaPointerGetAttributes(struct cudaPointerAttributes *attributes, const void *memory) {
-  const block *b = holder(memory);
-  attributes->type = b ? b->type : cudaMemoryTypeUnregistered;
-  return cudaSuccess;
+/* ---- copies ---- */
+
+typedef struct copy {
+  void *dst;
+  const void *src; /* NULL: the bytes lie behind */
+  size_t bytes;
+  int byte; /* of a fill */
+} copy;
+
+static void do_copy(const void *closure) {
+  const copy *c = closure;
+  memmove(c->dst, c->src ? c->src : c + 1, c->bytes);
 }
 
+static void do_fill(const void *closure) {
+  const copy *c = closure;
+  memset(c->dst, c->byte, c->bytes);
+}
+
+/* Ordinary host memory is read at once, and written before the call returns; pinned memory when the stream comes to it. */
 cudaError_t cudaMemcpyAsync(void *dst, const void *src, size_t bytes, enum cudaMemcpyKind kind, cudaStream_t stream) {
   bool to = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
   bool from = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
   if (!stream || inside(dst, bytes, cudaMemoryTypeDevice) != to || inside(src, bytes, cudaMemoryTypeDevice) != from)
     return give(cudaErrorInvalidValue);
-  memmove(dst, src, bytes);
-  return cudaSuccess;
+  bool ordinary = (!to && !inside(dst, bytes, cudaMemoryTypeHost)) || (!from && !inside(src, bytes, cudaMemoryTypeHost));
+  if (ordinary && emulated_forbidden()) return give(cudaErrorStreamCaptureUnsupported);
+  copy c = {dst, !from && ordinary ? NULL : src, bytes, 0};
+  cudaError_t error = emulated_enqueue_with(stream, do_copy, &c, sizeof c, src, c.src ? 0 : bytes);
+  if (!to && ordinary) emulated_drain(stream);
+  return give(error);
 }
 
 cudaError_t cudaMemsetAsync(void *memory, int byte, size_t bytes, cudaStream_t stream) {
   if (!stream || !inside(memory, bytes, cudaMemoryTypeDevice)) return give(cudaErrorInvalidValue);
-  memset(memory, byte, bytes);
-  return cudaSuccess;
+  copy c = {memory, NULL, bytes, byte};
+  return give(emulated_enqueue(stream, do_fill, &c, sizeof c));
 }
-
-/* ---- streams and events: there is nothing to wait for ---- */
-
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags) {
-  (void)flags;
-  *stream = malloc(1);
-  return *stream ? cudaSuccess : give(cudaErrorMemoryAllocation);
-}
-cudaError_t cudaStreamDestroy(cudaStream_t stream) {
-  free(stream);
-  return cudaSuccess;
-}
-cudaError_t cudaStreamSynchronize(cudaStream_t stream) { return stream ? cudaSuccess : give(cudaErrorInvalidValue); }
-cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags) {
-  return stream && event && flags == 0 ? cudaSuccess : give(cudaErrorInvalidValue);
-}
-cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned flags) {
-  (void)flags;
-  *event = malloc(1);
-  return *event ? cudaSuccess : give(cudaErrorMemoryAllocation);
-}
-cudaError_t cudaEventDestroy(cudaEvent_t event) {
-  free(event);
-  return cudaSuccess;
-}
-cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) { return event && stream ? cudaSuccess : give(cudaErrorInvalidValue); }

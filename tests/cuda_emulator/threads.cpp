@@ -6,6 +6,7 @@
  * on a GPU ends the program with the kernel's name: a barrier that some threads never reach, a shuffle without all of
  * its lanes, a misaligned vector access. */
 #include "cuda_runtime.h"
+#include "streams.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -285,13 +286,24 @@ void emulated_misaligned(const void *pointer, size_t bytes) {
   die(text);
 }
 
-void emulated_launch(const char *kernel, dim3 grid, dim3 block_size, void (*call)(const void *), const void *closure) {
-  block.kernel = kernel;
-  block.call = call;
-  block.closure = closure;
-  block.count = (int)(block_size.x * block_size.y * block_size.z);
+namespace {
+
+struct alignas(64) launch {
+  const char *kernel;
+  dim3 grid, block;
+  void (*call)(const void *);
+};
+
+/* The closure lies behind the launch. */
+void run_launch(const void *work) {
+  const launch *l = static_cast<const launch *>(work);
+  const dim3 grid = l->grid;
+  block.kernel = l->kernel;
+  block.call = l->call;
+  block.closure = l + 1;
+  block.count = (int)(l->block.x * l->block.y * l->block.z);
   gridDim = grid;
-  blockDim = block_size;
+  blockDim = l->block;
   threadIdx = {0, 0, 0};
   blockIdx = {0, 0, 0};
   uint64_t blocks = (uint64_t)grid.x * grid.y * grid.z;
@@ -304,4 +316,12 @@ void emulated_launch(const char *kernel, dim3 grid, dim3 block_size, void (*call
     blockIdx = {(unsigned)(b % grid.x), (unsigned)(b / grid.x % grid.y), (unsigned)(b / grid.x / grid.y)};
     run_block();
   }
+}
+
+}  // namespace
+
+void emulated_launch(const char *kernel, dim3 grid, dim3 block_size, cudaStream_t stream, void (*call)(const void *), const void *closure,
+                     size_t bytes) {
+  const launch l = {kernel, grid, block_size, call};
+  (void)emulated_enqueue_with(stream, run_launch, &l, sizeof l, closure, bytes);
 }

@@ -38,12 +38,13 @@ static const row rows[] = {
      0.5f,
      0.01f},
     {"adamw",
-     {.rule = LUR_ADAMW, .lr = 1e-3, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .gradient_scale = 1},
+     {.rule = LUR_ADAMW, .lr = 1e-3, .decay_lr = 1e-3, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .gradient_scale = 1},
      1,
      0.01f},
     {"adamw everything",
      {.rule = LUR_ADAMW,
       .lr = 1e-3,
+      .decay_lr = 3e-3,
       .beta1 = 0.8,
       .beta2 = 0.99,
       .epsilon = 1e-6,
@@ -83,6 +84,7 @@ typedef struct element {
   double p, m, v;
 } element;
 
+/* decay: of adamw already times its learning rate. */
 static void step_element(const lur_update *u, double lr, double decay, bool momentum, double g, element *e) {
   g *= (double)u->gradient_scale;
   if (u->clip_value > 0) g = fmin(fmax(g, -(double)u->clip_value), (double)u->clip_value);
@@ -95,7 +97,7 @@ static void step_element(const lur_update *u, double lr, double decay, bool mome
   }
   e->m = u->beta1 * e->m + (1 - u->beta1) * g;
   e->v = u->beta2 * e->v + (1 - u->beta2) * g * g;
-  if (u->rule == LUR_ADAMW) e->p *= 1 - lr * decay;
+  if (u->rule == LUR_ADAMW) e->p *= 1 - decay;
   if (u->rule == LUR_NADAM) e->p -= lr * (u->g_scale * g + u->m_scale * e->m) / (sqrt(u->v_scale * e->v) + u->epsilon);
   else e->p -= lr * e->m / (sqrt(e->v) + u->epsilon);
 }
@@ -143,7 +145,8 @@ static void check_slot(suite *s, lur_device *device, const row *r, int slot, arr
   bool momentum = r->u.rule == LUR_SGD && r->u.momentum != 0, adaptive = r->u.rule != LUR_SGD;
   double *p = check_alloc(n * sizeof(double)), *m = check_alloc(n * sizeof(double)),
          *v = check_alloc(n * sizeof(double));
-  double lr = r->u.lr * (double)r->lr_scale * (slot + 1), decay = (double)r->weight_decay * (slot + 1);
+  double lr_scale = (double)r->lr_scale * (slot + 1), lr = r->u.lr * lr_scale, decay = (double)r->weight_decay * (slot + 1);
+  if (r->u.rule == LUR_ADAMW) decay *= r->u.decay_lr * lr_scale;
   for (size_t i = 0; i < n; i++) {
     element e = {(double)start_value(slot, (int64_t)i), 0, 0};
     for (int t = 0; t < STEPS; t++)
@@ -212,6 +215,65 @@ static void nadam_golden(suite *s, lur_device *device) {
   buffer_free(&p), buffer_free(&gradient), buffer_free(&m), buffer_free(&v);
 }
 
+/* One update whose numbers are told, against one that finds them in device memory: the same bits. squares: what lies
+   there as the sum. expected: what the first is told. */
+static void check_found(suite *s, lur_device *device, const char *what, const lur_update *found, double squares,
+                        const lur_update *expected) {
+  const lur_moving moving = {.lr = found->lr, .decay_lr = found->decay_lr, .m_scale = found->m_scale, .g_scale = found->g_scale,
+                             .v_scale = found->v_scale, .gradient_scale = (double)found->gradient_scale};
+  enum { WHICH = 1, BOTH = 2 };
+  const int64_t n = counts[WHICH];
+  float got[BOTH][37];
+  buffer there, sum;
+  bool ok = buffer_new(device, sizeof moving, &moving, &there) == LUR_OK && buffer_new(device, sizeof squares, &squares, &sum) == LUR_OK;
+  for (int k = 0; k < BOTH && ok; k++) {
+    arrays a = {0};
+    lur_update u = k ? *expected : *found;
+    ok = arrays_new(device, WHICH, &a) == LUR_OK;
+    lur_slot slot = {buffer_data(&a.p), buffer_data(&a.g), buffer_data(&a.m), buffer_data(&a.v), n, 1, 0.01f};
+    if (!k) u.squares = buffer_data(&sum);
+    if (!k && !device->backend->host_memory) {
+      u.moving = buffer_data(&there);
+      u.lr = u.decay_lr = u.m_scale = u.g_scale = u.v_scale = NAN;
+      u.gradient_scale = NAN;
+    }
+    bool intact = false;
+    ok = ok && lur_device_update(device, &u, &slot, 1) == LUR_OK && buffer_read(&a.p, got[k], &intact) == LUR_OK && intact;
+    arrays_free(&a);
+  }
+  suite_expect(s, ok && memcmp(got[0], got[1], sizeof(float) * (size_t)n) == 0, "%s on %s: other bits than told", what, device->name);
+  buffer_free(&there), buffer_free(&sum);
+}
+
+static void check_found_numbers(suite *s, lur_device *device) {
+  const lur_update nadam = {.rule = LUR_NADAM, .lr = 2e-3, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .m_scale = 1.7, .g_scale = 0.6,
+                            .v_scale = 500, .gradient_scale = 0.125f};
+  lur_update adamw = nadam, clipped = nadam, expected = nadam, still = nadam;
+  adamw.rule = LUR_ADAMW, adamw.decay_lr = 3e-3;
+  check_found(s, device, "nadam's found numbers", &nadam, 1, &nadam);
+  check_found(s, device, "adamw's found numbers", &adamw, 1, &adamw);
+  clipped.clip_norm = 0.25;
+  check_found(s, device, "a norm below the clip", &clipped, 1, &nadam); /* 1 * 0.125 */
+  expected.gradient_scale = 0.03125f;
+  check_found(s, device, "a norm above the clip", &clipped, 64, &expected); /* 8 * 0.125 = 4 * 0.25 */
+  clipped.skip_overflow = true;
+  still.rule = LUR_SGD, still.lr = 0;
+  check_found(s, device, "an overflow", &clipped, HUGE_VAL, &still);
+  check_found(s, device, "an overflow", &clipped, NAN, &still);
+}
+
+/* The sum lies in device memory. */
+static lur_status norm_of(lur_device *device, const lur_slot *slots, int n, double *sum) {
+  buffer there;
+  bool intact = false;
+  const double before = -1;
+  LUR_TRY(buffer_new(device, sizeof *sum, &before, &there));
+  lur_status status = lur_device_gradient_norm(device, slots, n, buffer_data(&there));
+  if (status == LUR_OK) status = buffer_read(&there, sum, &intact);
+  buffer_free(&there);
+  return status == LUR_OK && !intact ? LUR_ESTATE : status;
+}
+
 static void check_norm(suite *s, lur_device *device) {
   arrays a[SLOTS];
   lur_slot slots[SLOTS] = {{0}};
@@ -224,13 +286,13 @@ static void check_norm(suite *s, lur_device *device) {
     slots[k].count = counts[k];
     for (int64_t i = 0; i < counts[k]; i++) expected += (double)gradient_value(k, i) * (double)gradient_value(k, i);
   }
-  if (status == LUR_OK) status = lur_device_gradient_norm(device, slots, SLOTS, &sum);
-  if (status == LUR_OK) status = lur_device_gradient_norm(device, slots, SLOTS, &again);
+  if (status == LUR_OK) status = norm_of(device, slots, SLOTS, &sum);
+  if (status == LUR_OK) status = norm_of(device, slots, SLOTS, &again);
   suite_expect(s, status == LUR_OK && fabs(sum - expected) <= 1e-6 * expected,
                "gradient_norm on %s: %.12g, expected %.12g", device->name, sum, expected);
   suite_expect(s, sum == again || !device->backend->host_memory, "gradient_norm on %s: other bits the second time",
                device->name);
-  if (status == LUR_OK) status = lur_device_gradient_norm(device, slots, 0, &sum);
+  if (status == LUR_OK) status = norm_of(device, slots, 0, &sum);
   suite_expect(s, status == LUR_OK && sum == 0, "gradient_norm on %s: %g over no slots", device->name, sum);
   for (int k = 0; k < SLOTS; k++) arrays_free(&a[k]);
 }
@@ -240,6 +302,7 @@ void ops_update(suite *s) {
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) check_row(s, s->devices[k], &rows[i]);
     nadam_golden(s, s->devices[k]);
     check_norm(s, s->devices[k]);
+    check_found_numbers(s, s->devices[k]);
     lur_update wrong = {.rule = (lur_update_rule)9, .gradient_scale = 1};
     lur_status status = lur_device_update(s->devices[k], &wrong, NULL, 0);
     suite_expect(s, status == LUR_EARG, "an unknown rule on %s: %s", s->devices[k]->name, lur_status_name(status));

@@ -33,7 +33,7 @@ static void update_adam(const lur_update *u, const lur_slot *s, int64_t begin, i
   const float b1 = (float)u->beta1, c1 = (float)(1 - u->beta1), b2 = (float)u->beta2, c2 = (float)(1 - u->beta2);
   const float from_g = nadam ? (float)u->g_scale : 0.0f, from_m = nadam ? (float)u->m_scale : 1.0f;
   const float v_scale = nadam ? (float)u->v_scale : 1.0f, decay = apart ? 0.0f : s->weight_decay;
-  const float shrink = apart ? (float)(u->lr * (double)s->lr_scale * (double)s->weight_decay) : 0.0f;
+  const float shrink = apart ? (float)(u->decay_lr * (double)s->lr_scale * (double)s->weight_decay) : 0.0f;
   const float *restrict grads = s->g;
   float *restrict p = s->p, *restrict m = s->m, *restrict v = s->v;
   for (int64_t i = begin; i < end; i++) {

@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
+#include <type_traits>
 
 #include "cuda_runtime_api.h"
 
@@ -35,7 +36,8 @@ extern dim3 blockDim, gridDim;
 void __syncthreads();
 /* Waits for the warp's lanes; every lane's value by its number. bytes <= 16. */
 void emulated_exchange(unsigned mask, const void *value, size_t bytes, int source, void *result);
-void emulated_launch(const char *kernel, dim3 grid, dim3 block, void (*thread)(const void *), const void *closure);
+/* closure: bytes of what thread is called with; done when the stream comes to it. */
+void emulated_launch(const char *kernel, dim3 grid, dim3 block, cudaStream_t stream, void (*thread)(const void *), const void *closure, size_t bytes);
 void emulated_misaligned(const void *pointer, size_t bytes);
 
 static inline int emulated_lane() { return (int)((threadIdx.z * blockDim.y + threadIdx.y) * blockDim.x + threadIdx.x) % 32; }
@@ -65,13 +67,16 @@ static inline void emulated_call(const void *closure) {
   (*static_cast<const F *>(closure))();
 }
 
-template <class F>
-static inline void emulated_run(const char *kernel, dim3 grid, dim3 block, const F &f) {
-  emulated_launch(kernel, grid, block, emulated_call<F>, &f);
+/* Arguments are evaluated now, the kernel runs when the stream comes to it. */
+template <class G, class... A>
+static inline void emulated_run(const char *kernel, dim3 grid, dim3 block, cudaStream_t stream, G g, A... arguments) {
+  auto f = [=] { g(arguments...); };
+  static_assert(std::is_trivially_copyable<decltype(f)>::value, "a kernel's arguments are copied byte by byte");
+  emulated_launch(kernel, grid, block, stream, emulated_call<decltype(f)>, &f, sizeof f);
 }
 
 #define LUR_LAUNCH(kernel, grid, block, stream, ...) \
-  ((void)(stream), emulated_run(#kernel, grid, block, [=] { kernel(__VA_ARGS__); }))
+  emulated_run(#kernel, grid, block, stream, [](const auto &...a) { kernel(a...); }, __VA_ARGS__)
 
 #define LUR_CHECK_ALIGNED(pointer, bytes)                                        \
   do {                                                                           \

@@ -1,0 +1,261 @@
+/* streams.c - the emulated streams, events and graphs. Work is done as late as a GPU may do it: when somebody waits for
+ * it, memory is freed, or an ordinary copy to the host needs it. So a caller that frees, reuses or reads memory too early
+ * gets wrong numbers here, and under sanitizers an error.
+ *
+ * A stream that records keeps its work in a graph; launching the graph asks for all of it again. */
+#include "streams.h"
+
+#include <pthread.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct work {
+  struct work *next;
+  void (*call)(const void *closure);
+  size_t bytes;
+  char *closure;
+} work;
+
+typedef struct list {
+  work *first, **end;
+} list;
+
+struct CUgraph_st {
+  list works;
+};
+struct CUgraphExec_st {
+  list works;
+};
+struct CUstream_st {
+  cudaStream_t next;
+  list works;
+  uint64_t asked, done;
+  cudaGraph_t recording;
+  bool spoilt; /* something was asked that no recording can hold */
+};
+struct CUevent_st {
+  cudaStream_t stream; /* NULL: never recorded */
+  uint64_t asked;
+};
+
+static pthread_mutex_t lock;
+static pthread_once_t lock_once = PTHREAD_ONCE_INIT;
+static cudaStream_t streams;
+static _Thread_local cudaStream_t recorded; /* by this thread */
+static unsigned calls;                      /* of anything that computes */
+
+static void make_lock(void) {
+  pthread_mutexattr_t attributes;
+  pthread_mutexattr_init(&attributes);
+  pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_RECURSIVE);
+  pthread_mutex_init(&lock, &attributes);
+}
+
+void emulated_lock(void) {
+  pthread_once(&lock_once, make_lock);
+  pthread_mutex_lock(&lock);
+}
+void emulated_unlock(void) { pthread_mutex_unlock(&lock); }
+
+bool emulated_fault(const char *name) {
+  const char *wanted = getenv("EMULATED_CUDA_FAULT");
+  return wanted && strcmp(wanted, name) == 0;
+}
+
+bool emulated_lost(void) { return calls > 20 && emulated_fault("lost"); }
+
+bool emulated_forbidden(void) {
+  if (recorded) recorded->spoilt = true;
+  return recorded != NULL;
+}
+
+/* ---- work ---- */
+
+static void add(list *to, work *w) {
+  if (!to->first) to->end = &to->first;
+  *to->end = w;
+  to->end = &w->next;
+}
+
+static work *new_work(void (*call)(const void *), const void *closure, size_t bytes, const void *data, size_t data_bytes) {
+  work *w = calloc(1, sizeof *w);
+  char *copy = aligned_alloc(64, (bytes + data_bytes + 64) & ~(size_t)63);
+  if (!w || !copy) abort();
+  memcpy(copy, closure, bytes);
+  if (data_bytes) memcpy(copy + bytes, data, data_bytes);
+  *w = (work){NULL, call, bytes + data_bytes, copy};
+  return w;
+}
+
+static void free_works(list *works) {
+  for (work *w = works->first; w;) {
+    work *next = w->next;
+    free(w->closure);
+    free(w);
+    w = next;
+  }
+  works->first = NULL;
+}
+
+static void drain_to(cudaStream_t stream, uint64_t asked) {
+  while (stream->done < asked && stream->works.first) {
+    work *w = stream->works.first;
+    stream->works.first = w->next;
+    w->call(w->closure);
+    stream->done++;
+    free(w->closure);
+    free(w);
+  }
+}
+
+void emulated_drain(cudaStream_t stream) {
+  emulated_lock();
+  for (cudaStream_t s = streams; s; s = s->next)
+    if (!stream || s == stream) drain_to(s, s->asked);
+  emulated_unlock();
+}
+
+cudaError_t emulated_enqueue_with(cudaStream_t stream, void (*call)(const void *), const void *closure, size_t bytes, const void *data,
+                                  size_t data_bytes) {
+  if (!stream) return cudaErrorInvalidValue;
+  emulated_lock();
+  calls++;
+  if (stream->recording && emulated_fault("capture")) stream->spoilt = true;
+  add(stream->recording ? &stream->recording->works : &stream->works, new_work(call, closure, bytes, data, data_bytes));
+  if (!stream->recording) stream->asked++;
+  emulated_unlock();
+  return emulated_lost() ? cudaErrorIllegalAddress : cudaSuccess;
+}
+
+cudaError_t emulated_enqueue(cudaStream_t stream, void (*call)(const void *), const void *closure, size_t bytes) {
+  return emulated_enqueue_with(stream, call, closure, bytes, NULL, 0);
+}
+
+/* ---- streams and events ---- */
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags) {
+  cudaStream_t made = calloc(1, sizeof *made);
+  if (!made || flags != cudaStreamNonBlocking) {
+    free(made);
+    return cudaErrorInvalidValue;
+  }
+  emulated_lock();
+  made->next = streams;
+  streams = made;
+  emulated_unlock();
+  *stream = made;
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  emulated_drain(stream);
+  emulated_lock();
+  for (cudaStream_t *at = &streams; *at; at = &(*at)->next)
+    if (*at == stream) {
+      *at = stream->next;
+      break;
+    }
+  emulated_unlock();
+  free(stream);
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  if (!stream) return cudaErrorInvalidValue;
+  if (stream->recording) {
+    stream->spoilt = true;
+    return cudaErrorStreamCaptureUnsupported;
+  }
+  emulated_drain(stream);
+  return emulated_lost() ? cudaErrorIllegalAddress : cudaSuccess;
+}
+
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned flags) {
+  if (flags != cudaEventDisableTiming) return cudaErrorInvalidValue;
+  *event = calloc(1, sizeof **event);
+  return *event ? cudaSuccess : cudaErrorMemoryAllocation;
+}
+
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  free(event);
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  if (!event || !stream) return cudaErrorInvalidValue;
+  if (stream->recording) {
+    stream->spoilt = true;
+    return cudaErrorStreamCaptureUnsupported;
+  }
+  *event = (struct CUevent_st){stream, stream->asked};
+  return cudaSuccess;
+}
+
+static void wait_for(const void *closure) {
+  const struct CUevent_st *event = closure;
+  drain_to(event->stream, event->asked);
+}
+
+/* What the event stands for now, whatever it is recorded for later. */
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags) {
+  if (!stream || !event || flags != 0) return cudaErrorInvalidValue;
+  return event->stream ? emulated_enqueue(stream, wait_for, event, sizeof *event) : cudaSuccess;
+}
+
+/* ---- graphs ---- */
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMode mode) {
+  if (!stream || stream->recording || recorded || mode != cudaStreamCaptureModeThreadLocal) return cudaErrorInvalidValue;
+  stream->recording = calloc(1, sizeof *stream->recording);
+  if (!stream->recording) return cudaErrorMemoryAllocation;
+  stream->spoilt = false;
+  recorded = stream;
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph) {
+  cudaGraph_t made = stream->recording;
+  *graph = NULL;
+  if (!made || recorded != stream) return cudaErrorInvalidValue;
+  stream->recording = NULL;
+  recorded = NULL;
+  if (stream->spoilt) {
+    (void)cudaGraphDestroy(made);
+    return cudaErrorStreamCaptureInvalidated;
+  }
+  *graph = made;
+  return cudaSuccess;
+}
+
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  free_works(&graph->works);
+  free(graph);
+  return cudaSuccess;
+}
+
+static void repeat(const list *works, list *to) {
+  for (const work *w = works->first; w; w = w->next) add(to, new_work(w->call, w->closure, w->bytes, NULL, 0));
+}
+
+cudaError_t cudaGraphInstantiateWithFlags(cudaGraphExec_t *exec, cudaGraph_t graph, unsigned long long flags) {
+  if (!graph || flags != 0) return cudaErrorInvalidValue;
+  *exec = calloc(1, sizeof **exec);
+  if (!*exec) return cudaErrorMemoryAllocation;
+  repeat(&graph->works, &(*exec)->works);
+  return cudaSuccess;
+}
+
+cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
+  if (!exec || !stream || stream->recording) return cudaErrorInvalidValue;
+  emulated_lock();
+  for (const work *w = exec->works.first; w; w = w->next) (void)emulated_enqueue(stream, w->call, w->closure, w->bytes);
+  emulated_unlock();
+  return emulated_lost() ? cudaErrorIllegalAddress : cudaSuccess;
+}
+
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
+  free_works(&exec->works);
+  free(exec);
+  return cudaSuccess;
+}
