@@ -3,7 +3,8 @@
  * As kernels/ref/batchnorm.c. Statistics of a batch: each thread sums x - k and (x - k)^2, where k is the first number
  * it meets (no cancellation however large the mean is); threads, then parts are joined by Chan's formula (Chan, Golub,
  * LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances", 1979), the parts in double.
- * saved holds, per channel, the mean and the reciprocal deviation that forward used. */
+ * saved holds, per channel, the mean and the reciprocal deviation that forward used. With affine_out only the statistics
+ * are worked out forward, and backward takes the gradients of scale and shift, which its readers summed. */
 #include "kernel.cuh"
 
 enum { PARTS = 128 }; /* at most: what the last kernel of a sum walks over */
@@ -36,17 +37,18 @@ static lur_status plan(lur_op *op) {
   const lur_op_desc *d = &op->desc;
   LUR_TRY(lur_cuda_want_f32_weights(op));
   norm_plan p = plan_of(op);
-  op->in_place = true;
+  bool affine = d->u.batchnorm.affine_out;
+  op->in_place = !affine;
   op->forward_scratch = d->u.batchnorm.batch ? partial_bytes(&p) : 0;
   if (!lur_cuda_wants(op)) {
     op->forward_scratch += statistics_bytes(p.s.c);
     return LUR_OK;
   }
   op->saved_bytes = statistics_bytes(p.s.c);
-  op->dx_in_place = true;
-  op->backward_x = d->want_dw & 1u || (d->u.batchnorm.batch && d->want_dx & 1u) ? 1u : 0;
+  op->dx_in_place = !affine;
+  op->backward_x = (d->want_dw & 1u && !affine) || (d->u.batchnorm.batch && d->want_dx & 1u) ? 1u : 0;
   op->backward_y = d->u.batchnorm.relu;
-  op->backward_scratch = statistics_bytes(p.s.c) + partial_bytes(&p);
+  op->backward_scratch = statistics_bytes(p.s.c) + (affine ? 0 : partial_bytes(&p));
   return LUR_OK;
 }
 
@@ -112,9 +114,14 @@ __global__ void moments_kernel(norm_sizes s, const T *x, float *partials) {
   }
 }
 
-/* statistics: mean and reciprocal deviation, from the batch (whose moving statistics then move) or from the weights. */
-static __global__ void statistics_kernel(norm_sizes s, lur_batchnorm_desc u, const float *partials, int64_t parts, float *mean,
-                                  float *variance, float *statistics) {
+struct norm_weights {
+  const float *gamma, *beta; /* NULL counts as 1 and 0 */
+};
+
+/* statistics: mean and reciprocal deviation, from the batch (whose moving statistics then move) or from the weights.
+   affine: scale and shift of the whole norm, or NULL. */
+static __global__ void statistics_kernel(norm_sizes s, lur_batchnorm_desc u, norm_weights w, const float *partials, int64_t parts,
+                                         float *mean, float *variance, float *statistics, float *affine) {
   int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
   if (i >= s.c) return;
   double m = (double)mean[i], v = (double)variance[i];
@@ -132,15 +139,15 @@ static __global__ void statistics_kernel(norm_sizes s, lur_batchnorm_desc u, con
     mean[i] = (float)((double)mean[i] - ((double)mean[i] - m) * (1 - u.momentum));
     variance[i] = (float)((double)variance[i] - ((double)variance[i] - v) * (1 - u.momentum));
   }
+  double over = 1 / sqrt(v + u.epsilon), scale = over * (w.gamma ? (double)w.gamma[i] : 1);
   statistics[i] = (float)m;
-  statistics[s.c + i] = (float)(1 / sqrt(v + u.epsilon));
+  statistics[s.c + i] = (float)over;
+  if (!affine) return;
+  affine[i] = (float)scale;
+  affine[s.c + i] = (float)((w.beta ? (double)w.beta[i] : 0) - m * scale);
 }
 
 /* ---- forward ---- */
-
-struct norm_weights {
-  const float *gamma, *beta; /* NULL counts as 1 and 0 */
-};
 
 template <class T, int V>
 __global__ void apply_kernel(norm_sizes s, const T *x, const T *residual, T *y, const float *statistics, norm_weights w, bool relu) {
@@ -184,9 +191,11 @@ static lur_status run_forward(lur_op *op, const lur_args *args, norm_plan p) {
     LUR_LAUNCH((moments_kernel<T, V>), p.sums.grid, p.sums.block, stream, p.s, x, partials);
     LUR_TRY(lur_cuda_launched(op->device));
   }
-  LUR_LAUNCH(statistics_kernel, (unsigned)divide_up(p.s.c, LUR_THREADS), LUR_THREADS, stream, p.s, *u, partials,
-             (int64_t)p.sums.grid.y, static_cast<float *>(args->w[2]), static_cast<float *>(args->w[3]), statistics);
+  LUR_LAUNCH(statistics_kernel, (unsigned)divide_up(p.s.c, LUR_THREADS), LUR_THREADS, stream, p.s, *u, weights_of(op, args),
+             partials, (int64_t)p.sums.grid.y, static_cast<float *>(args->w[2]), static_cast<float *>(args->w[3]), statistics,
+             u->affine_out ? static_cast<float *>(args->y) : static_cast<float *>(nullptr));
   LUR_TRY(lur_cuda_launched(op->device));
+  if (u->affine_out) return LUR_OK;
   p.s.part = p.apply.part;
   LUR_LAUNCH((apply_kernel<T, V>), p.apply.grid, p.apply.block, stream, p.s, x, residual, static_cast<T *>(args->y), statistics,
              weights_of(op, args), u->relu);
@@ -195,7 +204,7 @@ static lur_status run_forward(lur_op *op, const lur_args *args, norm_plan p) {
 
 static lur_status forward(lur_op *op, const lur_args *args) {
   norm_plan p = plan_of(op);
-  LUR_WITH_TYPE(op->desc.y.dtype, return p.even ? run_forward<T, 4>(op, args, p) : run_forward<T, 1>(op, args, p));
+  LUR_WITH_TYPE(op->desc.x[0].dtype, return p.even ? run_forward<T, 4>(op, args, p) : run_forward<T, 1>(op, args, p));
   return LUR_OK;
 }
 
@@ -308,8 +317,72 @@ static lur_status run_backward(lur_op *op, const lur_args *args, norm_plan p) {
   return lur_cuda_launched(op->device);
 }
 
+/* ---- backward under affine_out ----
+   From the gradients ds and dt of scale = gamma / deviation and shift = beta - mean * scale, with k = ds - mean * dt:
+   dgamma = k / deviation, dbeta = dt, and through the statistics of x itself
+   dx = -gamma / deviation / rows * (dt + (x - mean) / deviation^2 * k). */
+
+/* line: the two coefficients of dx, constant and of x - mean. */
+static __global__ void affine_gradients_kernel(norm_sizes s, const float *affine, const float *statistics, norm_weights w, float *line,
+                                               float *dgamma, float *dbeta) {
+  int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
+  if (i >= s.c) return;
+  double over = (double)statistics[s.c + i], plain = (double)affine[s.c + i], centred = (double)affine[i] - (double)statistics[i] * plain;
+  double slope = -over * (w.gamma ? (double)w.gamma[i] : 1) / (double)s.rows;
+  line[i] = (float)(slope * plain);
+  line[s.c + i] = (float)(slope * over * over * centred);
+  if (dgamma) dgamma[i] = (float)((double)dgamma[i] + over * centred);
+  if (dbeta) dbeta[i] = (float)((double)dbeta[i] + plain);
+}
+
+template <class T, int V>
+__global__ void affine_dx_kernel(norm_sizes s, const T *x, const float *statistics, const float *line, T *dx, bool add) {
+  int64_t channel = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * V;
+  if (channel >= s.c) return;
+  float mean[V], constant[V], slope[V], v[V];
+  load<V>(statistics + channel, mean);
+  load<V>(line + channel, constant);
+  load<V>(line + s.c + channel, slope);
+  int64_t first = blockIdx.y * s.part, end = first + s.part < s.rows ? first + s.part : s.rows;
+  for (int64_t r = first + threadIdx.y; r < end; r += blockDim.y) {
+    load<V>(x + r * s.c + channel, v);
+#pragma unroll
+    for (int j = 0; j < V; j++) v[j] = fmaf(v[j] - mean[j], slope[j], constant[j]);
+    put<V>(dx + r * s.c + channel, v, add);
+  }
+}
+
+/* Statistics that do not depend on x give it nothing. */
+static lur_status no_gradient(lur_op *op, const lur_args *args) {
+  const lur_operand *x = &op->desc.x[0];
+  if (args->dx_add & 1u) return LUR_OK;
+  return lur_cuda_check(op->device, cudaMemsetAsync(args->dx[0], 0, lur_cuda_bytes(x), lur_cuda_enter(op->device)), "cudaMemsetAsync");
+}
+
+template <class T, int V>
+static lur_status run_affine_backward(lur_op *op, const lur_args *args, norm_plan p) {
+  const lur_op_desc *d = &op->desc;
+  cudaStream_t stream = lur_cuda_enter(op->device);
+  const float *statistics = static_cast<const float *>(args->saved);
+  float *line = static_cast<float *>(args->scratch);
+  LUR_LAUNCH(affine_gradients_kernel, (unsigned)divide_up(p.s.c, LUR_THREADS), LUR_THREADS, stream, p.s,
+             static_cast<const float *>(args->dy), statistics, weights_of(op, args), line,
+             static_cast<float *>(d->want_dw & 1u ? args->dw[0] : nullptr), static_cast<float *>(d->want_dw & 2u ? args->dw[1] : nullptr));
+  LUR_TRY(lur_cuda_launched(op->device));
+  if (!(d->want_dx & 1u)) return LUR_OK;
+  if (!d->u.batchnorm.batch) return no_gradient(op, args);
+  p.s.part = p.apply.part;
+  LUR_LAUNCH((affine_dx_kernel<T, V>), p.apply.grid, p.apply.block, stream, p.s, static_cast<const T *>(args->x[0]), statistics, line,
+             static_cast<T *>(args->dx[0]), (args->dx_add & 1u) != 0);
+  return lur_cuda_launched(op->device);
+}
+
 static lur_status backward(lur_op *op, const lur_args *args) {
   norm_plan p = plan_of(op);
+  if (op->desc.u.batchnorm.affine_out) {
+    LUR_WITH_TYPE(op->desc.x[0].dtype, return p.even ? run_affine_backward<T, 4>(op, args, p) : run_affine_backward<T, 1>(op, args, p));
+    return LUR_OK;
+  }
   LUR_WITH_TYPE(op->desc.y.dtype, return p.even ? run_backward<T, 4>(op, args, p) : run_backward<T, 1>(op, args, p));
   return LUR_OK;
 }

@@ -210,3 +210,19 @@ lur_status lur_cuda_unframe(lur_device *device, lur_dtype dtype, const void *fra
                                   static_cast<const T *>(frame), static_cast<T *>(to), add));
   return lur_cuda_launched(device);
 }
+
+/* ---- parts of a sum ---- */
+
+static __global__ void parts_kernel(const float *partials, int64_t parts, int64_t count, float *to, bool add) {
+  int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
+  if (i >= count) return;
+  double sum = add ? (double)to[i] : 0;
+  for (int64_t p = 0; p < parts; p++) sum += (double)partials[p * count + i];
+  to[i] = (float)sum;
+}
+
+lur_status lur_cuda_add_parts(lur_device *device, const float *partials, int64_t parts, int64_t count, float *to, bool add) {
+  cudaStream_t stream = lur_cuda_enter(device);
+  LUR_LAUNCH(parts_kernel, (unsigned)divide_up(count, LUR_THREADS), LUR_THREADS, stream, partials, parts, count, to, add);
+  return lur_cuda_launched(device);
+}

@@ -243,6 +243,7 @@ static lur_status cuda_sync(lur_device *device) {
 
 const lur_backend lur_cuda_backend = {
     .name = "cuda",
+    .affine = true,
     .half = true,
     .count = cuda_count,
     .open = cuda_open,

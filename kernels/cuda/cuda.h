@@ -65,6 +65,8 @@ lur_status lur_cuda_epilogue(lur_device *device, lur_dtype dtype, void *y, const
 lur_status lur_cuda_columns(lur_device *device, lur_dtype dtype, const void *dy, const void *y, int64_t rows, int64_t c, float *db,
                             void *scratch);
 size_t lur_cuda_columns_scratch(lur_device *device, int64_t rows, int64_t c);
+/* to[i] = or += sum over p of partials[p,i], p < parts, i < count; in double. */
+lur_status lur_cuda_add_parts(lur_device *device, const float *partials, int64_t parts, int64_t count, float *to, bool add);
 /* to[c,r] = (T)from[r,c]: an f32 matrix turned over. */
 lur_status lur_cuda_turn(lur_device *device, lur_dtype dtype, const float *from, void *to, int64_t rows, int64_t columns);
 /* to[c,r] += from[r,c]: a T matrix turned over and added to an f32 one. */

@@ -3,10 +3,11 @@
  * 3x3 at stride 1 and 2, all there is in Xception, has kernels of its own: a thread keeps the nine weights of its V
  * channels in registers and slides over TILE outputs of a row. The data gradient at stride 1 is that same kernel with
  * the weights turned round. The weight gradient is summed by block over a part of the rows, then over parts in double.
- * Every other size takes the plain kernels at the end of each section. */
+ * Every other size takes the plain kernels at the end of each section. Under affine_in what is read is x * scale + shift,
+ * and the data gradient's kernel sums the gradients of both as it goes. */
 #include "kernel.cuh"
 
-enum { TILE = 4, PARTS = 128 };
+enum { TILE = 4, PARTS = 128, SUM_PARTS = 512 };
 
 struct sizes { /* rows and columns of what is read (h w) and written (oh ow) */
   int64_t n, h, w, c, oh, ow;
@@ -27,12 +28,19 @@ static lur_tiling weights_tiling(lur_device *device, const sizes *s) {
   return tile_rows(device, s->c / vector_of(s), s->n * s->oh, 1, PARTS);
 }
 
+/* Of the data gradient: channels across, strips of TILE cells or single cells down. Sums need a place for each part. */
+static lur_tiling data_tiling(lur_device *device, const sizes *s, bool sums) {
+  int64_t rows = three(s) && s->sh == 1 ? s->n * s->h * divide_up(s->w, TILE) : s->n * s->h * s->w;
+  return tile_rows(device, s->c / vector_of(s), rows, 2, sums ? SUM_PARTS : 65535);
+}
+
 static lur_status plan(lur_op *op) {
   const lur_op_desc *d = &op->desc;
   LUR_TRY(lur_cuda_want_f32_weights(op));
   sizes s = sizes_of(d);
-  bool mask = d->u.conv.relu_in && d->want_dx;
-  op->backward_x = d->want_dw & 1u || mask ? 1u : 0;
+  bool mask = d->u.conv.relu_in && d->want_dx, sums = d->want_dx & 2u;
+  op->backward_x = d->want_dw & 1u || mask || sums ? 1u : 0;
+  if (d->u.conv.affine_in && lur_cuda_wants(op)) op->backward_x |= 2u;
   op->backward_y = d->u.conv.relu && lur_cuda_wants(op);
   if (d->want_dw & 1u)
     op->backward_scratch = sizeof(float) * (size_t)(weights_tiling(op->device, &s).grid.y * s.kh * s.kw * s.c);
@@ -40,60 +48,89 @@ static lur_status plan(lur_op *op) {
     size_t columns = lur_cuda_columns_scratch(op->device, s.n * s.oh * s.ow, s.c);
     op->backward_scratch = op->backward_scratch > columns ? op->backward_scratch : columns;
   }
+  if (sums) {
+    size_t partials = sizeof(float) * 2 * (size_t)(data_tiling(op->device, &s, true).grid.y * s.c);
+    op->backward_scratch = op->backward_scratch > partials ? op->backward_scratch : partials;
+  }
   return LUR_OK;
 }
 
-/* ---- forward, and the data gradient at stride 1 ---- */
+/* ---- forward, and the data gradient of 3x3 at stride 1 ---- */
 
-/* What happens on the way in and out. mask_in: like what is read, counts only where > 0 (y, for dy). mask_out: like
-   what is written (x, for dx under relu_in). */
+/* What happens on the way in and out. Forward: x is read through affine and relu_in, y written through relu. Back: dy is
+   read where mask > 0 (y under relu); dx is written, or added, where what x was read as is > 0 (under relu_in), times
+   the affine's scale. */
 template <class T>
 struct ways {
-  const float *w, *bias;
-  const T *mask_in, *mask_out;
-  bool relu_in, relu, turned, add;
+  const float *w, *bias, *affine;
+  bool relu_in, relu;
+  const T *mask, *x;
+  float *partials; /* for the affine's gradients; NULL: not wanted */
+  bool add;
 };
 
 template <class T, int V>
-static __device__ inline void read(const ways<T> *o, const T *x, int64_t at, float (&v)[V]) {
+static __device__ inline void read(const ways<T> *o, const linear<V> *a, const T *x, int64_t at, float (&v)[V]) {
   load<V>(x + at, v);
-  if (o->relu_in) {
+  apply<V>(a, v);
+  if (!o->relu_in) return;
 #pragma unroll
-    for (int j = 0; j < V; j++) v[j] = relu_of(v[j]);
-  }
-  if (o->mask_in) {
-    float m[V];
-    load<V>(o->mask_in + at, m);
+  for (int j = 0; j < V; j++) v[j] = relu_of(v[j]);
+}
+
+template <class T, int V>
+static __device__ inline void read_back(const ways<T> *o, const T *dy, int64_t at, float (&v)[V]) {
+  load<V>(dy + at, v);
+  if (!o->mask) return;
+  float m[V];
+  load<V>(o->mask + at, m);
 #pragma unroll
-    for (int j = 0; j < V; j++) v[j] = m[j] > 0 ? v[j] : 0;
-  }
+  for (int j = 0; j < V; j++) v[j] = m[j] > 0 ? v[j] : 0;
 }
 
 template <class T, int V>
 static __device__ inline void write(const ways<T> *o, T *y, int64_t at, float (&v)[V]) {
-  if (o->mask_out) {
-    float m[V];
-    load<V>(o->mask_out + at, m);
-#pragma unroll
-    for (int j = 0; j < V; j++) v[j] = m[j] > 0 ? v[j] : 0;
-  }
   if (o->relu) {
 #pragma unroll
     for (int j = 0; j < V; j++) v[j] = relu_of(v[j]);
   }
-  put<V>(y + at, v, o->add);
+  store<V>(y + at, v);
 }
 
-template <class T, int V, int S>
+/* dx NULL: only the sums are wanted. */
+template <class T, int V>
+static __device__ inline void write_back(const ways<T> *o, const linear<V> *a, T *dx, int64_t at, float (&v)[V], float (&scaled)[V],
+                                         float (&plain)[V]) {
+  float x[V] = {}, seen[V];
+  if (o->relu_in || o->partials) load<V>(o->x + at, x);
+#pragma unroll
+  for (int j = 0; j < V; j++) seen[j] = x[j];
+  apply<V>(a, seen);
+#pragma unroll
+  for (int j = 0; j < V; j++) {
+    v[j] = o->relu_in && !(seen[j] > 0) ? 0 : v[j];
+    scaled[j] += v[j] * x[j];
+    plain[j] += v[j];
+    v[j] *= a->on ? a->scale[j] : 1;
+  }
+  if (dx) put<V>(dx + at, v, o->add);
+}
+
+/* BACK: x is dy, y is dx, and the weights are turned round. */
+template <class T, int V, int S, bool BACK>
 __global__ void three_kernel(sizes s, ways<T> o, const T *x, T *y) {
   constexpr int COLUMNS = (TILE - 1) * S + 3;
+  __shared__ float shared[BACK ? LUR_THREADS * V : 1];
   int64_t channel = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * V;
-  if (channel >= s.c) return;
-  float w[9][V], bias[V] = {};
+  float w[9][V] = {}, bias[V] = {}, scaled[V] = {}, plain[V] = {};
+  linear<V> a = {};
+  if (channel < s.c) {
 #pragma unroll
-  for (int k = 0; k < 9; k++) load<V>(o.w + (o.turned ? 8 - k : k) * s.c + channel, w[k]);
-  if (o.bias) load<V>(o.bias + channel, bias);
-  int64_t tiles = (s.ow + TILE - 1) / TILE, count = s.n * s.oh * tiles;
+    for (int k = 0; k < 9; k++) load<V>(o.w + (BACK ? 8 - k : k) * s.c + channel, w[k]);
+    if (o.bias) load<V>(o.bias + channel, bias);
+    a = linear_at<V>(o.affine, s.c, channel);
+  }
+  int64_t tiles = (s.ow + TILE - 1) / TILE, count = channel < s.c ? s.n * s.oh * tiles : 0;
   for (int64_t t = (int64_t)blockIdx.y * blockDim.y + threadIdx.y; t < count; t += (int64_t)gridDim.y * blockDim.y) {
     int64_t ox = t % tiles * TILE, oy = t / tiles % s.oh, n = t / tiles / s.oh;
     float sum[TILE][V], v[V];
@@ -109,7 +146,11 @@ __global__ void three_kernel(sizes s, ways<T> o, const T *x, T *y) {
       for (int column = 0; column < COLUMNS; column++) {
         int64_t ix = ox * S - s.left + column;
         if (ix < 0 || ix >= s.w) continue;
-        read<T, V>(&o, x, ((n * s.h + iy) * s.w + ix) * s.c + channel, v);
+        int64_t from = ((n * s.h + iy) * s.w + ix) * s.c + channel;
+        if (BACK)
+          read_back<T, V>(&o, x, from, v);
+        else
+          read<T, V>(&o, &a, x, from, v);
 #pragma unroll
         for (int k = 0; k < TILE; k++) {
           int kx = column - k * S;
@@ -120,9 +161,16 @@ __global__ void three_kernel(sizes s, ways<T> o, const T *x, T *y) {
       }
     }
 #pragma unroll
-    for (int k = 0; k < TILE; k++)
-      if (ox + k < s.ow) write<T, V>(&o, y, ((n * s.oh + oy) * s.ow + ox + k) * s.c + channel, sum[k]);
+    for (int k = 0; k < TILE; k++) {
+      int64_t at = ((n * s.oh + oy) * s.ow + ox + k) * s.c + channel;
+      if (ox + k >= s.ow) continue;
+      if (BACK)
+        write_back<T, V>(&o, &a, y, at, sum[k], scaled, plain);
+      else
+        write<T, V>(&o, y, at, sum[k]);
+    }
   }
+  if (BACK && o.partials) store_sums<V>(scaled, plain, s.c, channel, shared, o.partials);
 }
 
 template <class T, int V>
@@ -130,6 +178,7 @@ __global__ void plain_kernel(sizes s, ways<T> o, const T *x, T *y) {
   int64_t groups = s.c / V, count = s.n * s.oh * s.ow * groups, stride = (int64_t)gridDim.x * blockDim.x;
   for (int64_t at = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; at < count; at += stride) {
     int64_t channel = at % groups * V, cell = at / groups, ox = cell % s.ow, oy = cell / s.ow % s.oh, n = cell / s.ow / s.oh;
+    const linear<V> a = linear_at<V>(o.affine, s.c, channel);
     float sum[V] = {}, v[V], w[V];
     if (o.bias) load<V>(o.bias + channel, sum);
     for (int ky = 0; ky < s.kh; ky++) {
@@ -138,7 +187,7 @@ __global__ void plain_kernel(sizes s, ways<T> o, const T *x, T *y) {
       for (int kx = 0; kx < s.kw; kx++) {
         int64_t ix = ox * s.sw - s.left + kx;
         if (ix < 0 || ix >= s.w) continue;
-        read<T, V>(&o, x, ((n * s.h + iy) * s.w + ix) * s.c + channel, v);
+        read<T, V>(&o, &a, x, ((n * s.h + iy) * s.w + ix) * s.c + channel, v);
         load<V>(o.w + (ky * s.kw + kx) * s.c + channel, w);
 #pragma unroll
         for (int j = 0; j < V; j++) sum[j] = fmaf(v[j], w[j], sum[j]);
@@ -158,9 +207,9 @@ static lur_status convolve(lur_device *device, sizes s, ways<T> o, const T *x, T
   cudaStream_t stream = lur_cuda_enter(device);
   lur_tiling t = strips_tiling(device, &s, V);
   if (three(&s) && s.sh == 1)
-    LUR_LAUNCH((three_kernel<T, V, 1>), t.grid, t.block, stream, s, o, x, y);
+    LUR_LAUNCH((three_kernel<T, V, 1, false>), t.grid, t.block, stream, s, o, x, y);
   else if (three(&s))
-    LUR_LAUNCH((three_kernel<T, V, 2>), t.grid, t.block, stream, s, o, x, y);
+    LUR_LAUNCH((three_kernel<T, V, 2, false>), t.grid, t.block, stream, s, o, x, y);
   else
     LUR_LAUNCH((plain_kernel<T, V>), blocks_for(device, s.n * s.oh * s.ow * s.c / V), LUR_THREADS, stream, s, o, x, y);
   return lur_cuda_launched(device);
@@ -170,8 +219,8 @@ template <class T>
 static lur_status run_forward(lur_op *op, const lur_args *args) {
   const lur_conv_desc *u = &op->desc.u.conv;
   sizes s = sizes_of(&op->desc);
-  ways<T> o = {static_cast<const float *>(args->w[0]), op->desc.nw == 2 ? static_cast<const float *>(args->w[1]) : NULL, NULL, NULL,
-               u->relu_in, u->relu, false, false};
+  ways<T> o = {static_cast<const float *>(args->w[0]), op->desc.nw == 2 ? static_cast<const float *>(args->w[1]) : NULL,
+               u->affine_in ? static_cast<const float *>(args->x[1]) : NULL, u->relu_in, u->relu, NULL, NULL, NULL, false};
   const T *x = static_cast<const T *>(args->x[0]);
   T *y = static_cast<T *>(args->y);
   return vector_of(&s) == 4 ? convolve<T, 4>(op->device, s, o, x, y) : convolve<T, 1>(op->device, s, o, x, y);
@@ -186,9 +235,13 @@ static lur_status forward(lur_op *op, const lur_args *args) {
 
 template <class T, int V>
 __global__ void data_kernel(sizes s, ways<T> o, const T *dy, T *dx) {
-  int64_t groups = s.c / V, count = s.n * s.h * s.w * groups, stride = (int64_t)gridDim.x * blockDim.x;
-  for (int64_t at = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; at < count; at += stride) {
-    int64_t channel = at % groups * V, cell = at / groups, ix = cell % s.w, iy = cell / s.w % s.h, n = cell / s.w / s.h;
+  __shared__ float shared[LUR_THREADS * V];
+  int64_t channel = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * V, count = channel < s.c ? s.n * s.h * s.w : 0;
+  linear<V> a = {};
+  if (channel < s.c) a = linear_at<V>(o.affine, s.c, channel);
+  float scaled[V] = {}, plain[V] = {};
+  for (int64_t cell = (int64_t)blockIdx.y * blockDim.y + threadIdx.y; cell < count; cell += (int64_t)gridDim.y * blockDim.y) {
+    int64_t ix = cell % s.w, iy = cell / s.w % s.h, n = cell / s.w / s.h;
     float sum[V] = {}, v[V], w[V];
     for (int ky = 0; ky < s.kh; ky++) {
       int64_t ty = iy + s.top - ky, oy = ty / s.sh;
@@ -196,43 +249,48 @@ __global__ void data_kernel(sizes s, ways<T> o, const T *dy, T *dx) {
       for (int kx = 0; kx < s.kw; kx++) {
         int64_t tx = ix + s.left - kx, ox = tx / s.sw;
         if (tx < 0 || tx % s.sw || ox >= s.ow) continue;
-        read<T, V>(&o, dy, ((n * s.oh + oy) * s.ow + ox) * s.c + channel, v);
+        read_back<T, V>(&o, dy, ((n * s.oh + oy) * s.ow + ox) * s.c + channel, v);
         load<V>(o.w + (ky * s.kw + kx) * s.c + channel, w);
 #pragma unroll
         for (int j = 0; j < V; j++) sum[j] = fmaf(v[j], w[j], sum[j]);
       }
     }
-    write<T, V>(&o, dx, at * V, sum);
+    write_back<T, V>(&o, &a, dx, cell * s.c + channel, sum, scaled, plain);
   }
+  if (o.partials) store_sums<V>(scaled, plain, s.c, channel, shared, o.partials);
 }
 
+/* affine_gradient: of scale and shift, where o.partials is set. */
 template <class T, int V>
-static lur_status data_gradient(lur_device *device, sizes s, ways<T> o, const T *dy, T *dx) {
-  if (three(&s) && s.sh == 1) {
-    sizes back = s;
-    back.h = s.oh, back.w = s.ow, back.oh = s.h, back.ow = s.w;
-    back.top = 2 - s.top, back.left = 2 - s.left;
-    o.turned = true;
-    return convolve<T, V>(device, back, o, dy, dx);
-  }
+static lur_status data_gradient(lur_device *device, sizes s, ways<T> o, const T *dy, T *dx, float *affine_gradient, bool add) {
   cudaStream_t stream = lur_cuda_enter(device);
-  LUR_LAUNCH((data_kernel<T, V>), blocks_for(device, s.n * s.h * s.w * s.c / V), LUR_THREADS, stream, s, o, dy, dx);
-  return lur_cuda_launched(device);
+  lur_tiling t = data_tiling(device, &s, o.partials != NULL);
+  sizes back = s;
+  back.h = s.oh, back.w = s.ow, back.oh = s.h, back.ow = s.w;
+  back.top = 2 - s.top, back.left = 2 - s.left;
+  if (three(&s) && s.sh == 1)
+    LUR_LAUNCH((three_kernel<T, V, 1, true>), t.grid, t.block, stream, back, o, dy, dx);
+  else
+    LUR_LAUNCH((data_kernel<T, V>), t.grid, t.block, stream, s, o, dy, dx);
+  LUR_TRY(lur_cuda_launched(device));
+  return o.partials ? lur_cuda_add_parts(device, o.partials, t.grid.y, 2 * s.c, affine_gradient, add) : LUR_OK;
 }
 
 /* ---- weight gradient ---- */
 
 /* partials of each part: 9 c. A thread walks along whole rows of outputs with a 3x3 window of inputs in registers. */
 template <class T, int V, int S>
-__global__ void three_weights_kernel(sizes s, ways<T> in, ways<T> out, int64_t part, const T *x, const T *dy, float *partials) {
+__global__ void three_weights_kernel(sizes s, ways<T> o, int64_t part, const T *x, const T *dy, float *partials) {
   __shared__ float shared[LUR_THREADS * V];
   int64_t channel = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * V, rows = s.n * s.oh;
   int64_t first = blockIdx.y * part, end = first + part < rows ? first + part : rows;
   float sum[9][V] = {}, window[3][3][V], g[V];
+  linear<V> a = {};
+  if (channel < s.c) a = linear_at<V>(o.affine, s.c, channel);
   for (int64_t row = first + threadIdx.y; row < end && channel < s.c; row += blockDim.y) {
     int64_t n = row / s.oh, y0 = row % s.oh * S - s.top;
     for (int64_t ox = 0; ox < s.ow; ox++) {
-      read<T, V>(&out, dy, (row * s.ow + ox) * s.c + channel, g);
+      read_back<T, V>(&o, dy, (row * s.ow + ox) * s.c + channel, g);
 #pragma unroll
       for (int ky = 0; ky < 3; ky++)
 #pragma unroll
@@ -242,7 +300,7 @@ __global__ void three_weights_kernel(sizes s, ways<T> in, ways<T> out, int64_t p
 #pragma unroll
             for (int j = 0; j < V; j++) window[ky][kx][j] = window[ky][kx + S < 3 ? kx + S : 2][j];
           } else if (iy >= 0 && iy < s.h && ix >= 0 && ix < s.w) {
-            read<T, V>(&in, x, ((n * s.h + iy) * s.w + ix) * s.c + channel, window[ky][kx]);
+            read<T, V>(&o, &a, x, ((n * s.h + iy) * s.w + ix) * s.c + channel, window[ky][kx]);
           } else {
 #pragma unroll
             for (int j = 0; j < V; j++) window[ky][kx][j] = 0;
@@ -261,20 +319,22 @@ __global__ void three_weights_kernel(sizes s, ways<T> in, ways<T> out, int64_t p
 
 /* One tap a blockIdx.z. */
 template <class T, int V>
-__global__ void plain_weights_kernel(sizes s, ways<T> in, ways<T> out, int64_t part, const T *x, const T *dy, float *partials) {
+__global__ void plain_weights_kernel(sizes s, ways<T> o, int64_t part, const T *x, const T *dy, float *partials) {
   __shared__ float shared[LUR_THREADS * V];
   int64_t channel = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * V, rows = s.n * s.oh;
   int64_t first = blockIdx.y * part, end = first + part < rows ? first + part : rows;
   int ky = (int)blockIdx.z / s.kw, kx = (int)blockIdx.z % s.kw;
   float sum[V] = {}, v[V], g[V];
+  linear<V> a = {};
+  if (channel < s.c) a = linear_at<V>(o.affine, s.c, channel);
   for (int64_t row = first + threadIdx.y; row < end && channel < s.c; row += blockDim.y) {
     int64_t n = row / s.oh, iy = row % s.oh * s.sh - s.top + ky;
     if (iy < 0 || iy >= s.h) continue;
     for (int64_t ox = 0; ox < s.ow; ox++) {
       int64_t ix = ox * s.sw - s.left + kx;
       if (ix < 0 || ix >= s.w) continue;
-      read<T, V>(&out, dy, (row * s.ow + ox) * s.c + channel, g);
-      read<T, V>(&in, x, ((n * s.h + iy) * s.w + ix) * s.c + channel, v);
+      read_back<T, V>(&o, dy, (row * s.ow + ox) * s.c + channel, g);
+      read<T, V>(&o, &a, x, ((n * s.h + iy) * s.w + ix) * s.c + channel, v);
 #pragma unroll
       for (int j = 0; j < V; j++) sum[j] = fmaf(v[j], g[j], sum[j]);
     }
@@ -283,31 +343,21 @@ __global__ void plain_weights_kernel(sizes s, ways<T> in, ways<T> out, int64_t p
   if (threadIdx.y == 0 && channel < s.c) store<V>(partials + ((int64_t)blockIdx.y * gridDim.z + blockIdx.z) * s.c + channel, sum);
 }
 
-static __global__ void add_weights_kernel(const float *partials, int64_t parts, int64_t count, float *dw) {
-  int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
-  if (i >= count) return;
-  double sum = 0;
-  for (int64_t p = 0; p < parts; p++) sum += (double)partials[p * count + i];
-  dw[i] = (float)((double)dw[i] + sum);
-}
-
 template <class T, int V>
-static lur_status weight_gradient(lur_device *device, sizes s, ways<T> in, ways<T> out, const T *x, const T *dy, float *dw, float *partials) {
+static lur_status weight_gradient(lur_device *device, sizes s, ways<T> o, const T *x, const T *dy, float *dw, float *partials) {
   cudaStream_t stream = lur_cuda_enter(device);
   lur_tiling t = weights_tiling(device, &s);
   if (three(&s) && s.sh == 1) {
-    LUR_LAUNCH((three_weights_kernel<T, V, 1>), t.grid, t.block, stream, s, in, out, t.part, x, dy, partials);
+    LUR_LAUNCH((three_weights_kernel<T, V, 1>), t.grid, t.block, stream, s, o, t.part, x, dy, partials);
   } else if (three(&s)) {
-    LUR_LAUNCH((three_weights_kernel<T, V, 2>), t.grid, t.block, stream, s, in, out, t.part, x, dy, partials);
+    LUR_LAUNCH((three_weights_kernel<T, V, 2>), t.grid, t.block, stream, s, o, t.part, x, dy, partials);
   } else {
     dim3 grid = t.grid;
     grid.z = (unsigned)(s.kh * s.kw);
-    LUR_LAUNCH((plain_weights_kernel<T, V>), grid, t.block, stream, s, in, out, t.part, x, dy, partials);
+    LUR_LAUNCH((plain_weights_kernel<T, V>), grid, t.block, stream, s, o, t.part, x, dy, partials);
   }
   LUR_TRY(lur_cuda_launched(device));
-  int64_t count = s.kh * s.kw * s.c;
-  LUR_LAUNCH(add_weights_kernel, (unsigned)divide_up(count, LUR_THREADS), LUR_THREADS, stream, partials, (int64_t)t.grid.y, count, dw);
-  return lur_cuda_launched(device);
+  return lur_cuda_add_parts(device, partials, t.grid.y, s.kh * s.kw * s.c, dw, true);
 }
 
 /* ---- backward ---- */
@@ -319,13 +369,14 @@ static lur_status run_backward(lur_op *op, const lur_args *args) {
   const T *x = static_cast<const T *>(args->x[0]), *dy = static_cast<const T *>(args->dy);
   const T *y = op->backward_y ? static_cast<const T *>(args->y) : NULL;
   float *scratch = static_cast<float *>(args->scratch);
-  ways<T> in = {NULL, NULL, NULL, NULL, d->u.conv.relu_in, false, false, false}, out = {NULL, NULL, y, NULL, false, false, false, false};
-  if (d->want_dw & 1u) LUR_TRY((weight_gradient<T, V>(op->device, s, in, out, x, dy, static_cast<float *>(args->dw[0]), scratch)));
+  ways<T> o = {static_cast<const float *>(args->w[0]), NULL, d->u.conv.affine_in ? static_cast<const float *>(args->x[1]) : NULL,
+               d->u.conv.relu_in, false, y, x, d->want_dx & 2u ? scratch : NULL, (args->dx_add & 1u) != 0};
+  if (d->want_dw & 1u) LUR_TRY((weight_gradient<T, V>(op->device, s, o, x, dy, static_cast<float *>(args->dw[0]), scratch)));
   if (d->want_dw & 2u)
     LUR_TRY(lur_cuda_columns(op->device, d->y.dtype, dy, y, s.n * s.oh * s.ow, s.c, static_cast<float *>(args->dw[1]), scratch));
-  if (!(d->want_dx & 1u)) return LUR_OK;
-  ways<T> o = {static_cast<const float *>(args->w[0]), NULL, y, d->u.conv.relu_in ? x : NULL, false, false, false, (args->dx_add & 1u) != 0};
-  return data_gradient<T, V>(op->device, s, o, dy, static_cast<T *>(args->dx[0]));
+  if (!d->want_dx) return LUR_OK;
+  T *dx = d->want_dx & 1u ? static_cast<T *>(args->dx[0]) : NULL;
+  return data_gradient<T, V>(op->device, s, o, dy, dx, static_cast<float *>(args->dx[1]), args->dx_add & 2u);
 }
 
 static lur_status backward(lur_op *op, const lur_args *args) {

@@ -166,6 +166,42 @@ static __device__ inline void sum_down(float (&v)[V], float *shared) {
   __syncthreads();
 }
 
+/* ---- a batch norm that is worked out where its output would be read (affine_in): v * scale + shift ---- */
+
+template <int V>
+struct linear {
+  float scale[V], shift[V];
+  bool on;
+};
+
+/* Of V channels; affine holds c scales, then c shifts. NULL: off. */
+template <int V>
+static __device__ inline linear<V> linear_at(const float *affine, int64_t c, int64_t channel) {
+  linear<V> a = {};
+  a.on = affine != NULL;
+  if (a.on) load<V>(affine + channel, a.scale);
+  if (a.on) load<V>(affine + c + channel, a.shift);
+  return a;
+}
+
+template <int V>
+static __device__ inline void apply(const linear<V> *a, float (&v)[V]) {
+  if (!a->on) return;
+#pragma unroll
+  for (int j = 0; j < V; j++) v[j] = fmaf(v[j], a->scale[j], a->shift[j]);
+}
+
+/* A block's sums for the gradients of scale and shift, into its own row of partials (2 c each). All threads call it.
+   shared: LUR_THREADS * V floats. */
+template <int V>
+static __device__ inline void store_sums(float (&scaled)[V], float (&plain)[V], int64_t c, int64_t channel, float *shared, float *partials) {
+  sum_down<V>(scaled, shared);
+  sum_down<V>(plain, shared);
+  if (threadIdx.y != 0 || channel >= c) return;
+  store<V>(partials + 2 * blockIdx.y * c + channel, scaled);
+  store<V>(partials + (2 * blockIdx.y + 1) * c + channel, plain);
+}
+
 template <class N>
 static __device__ inline N warp_sum(N v) {
   for (int lane = 16; lane > 0; lane /= 2) v += __shfl_xor_sync(0xffffffffu, v, lane);

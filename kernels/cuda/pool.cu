@@ -2,8 +2,11 @@
  *
  * The gradient of a maximum goes to its first cell in row-major order: forward notes that cell's place in the window in
  * saved, a byte where the window has at most 256 cells, else two. Backward gathers: every input cell asks the windows
- * that cover it, so that nothing is added by two threads. */
+ * that cover it, so that nothing is added by two threads. Under affine_in cells are read as x * scale + shift; the gradients
+ * of both are summed by block, over a part of the cells, then over parts in double. */
 #include "kernel.cuh"
+
+enum { SUM_PARTS = 512 };
 
 struct pool_sizes {
   int64_t n, h, w, c, oh, ow;
@@ -18,9 +21,20 @@ static pool_sizes sizes_of(const lur_op_desc *d) {
 
 static int64_t window_cells(const lur_op_desc *d) { return (int64_t)d->u.pool.kernel_h * d->u.pool.kernel_w; }
 
+static int vector_of(const lur_op_desc *d) { return d->x[0].shape.dim[3] % 4 == 0 ? 4 : 1; }
+
+/* Backward: channels across, input cells down. Sums need a place for each part. */
+static lur_tiling cells_tiling(const lur_op *op) {
+  const int64_t *x = op->desc.x[0].shape.dim;
+  return tile_rows(op->device, x[3] / vector_of(&op->desc), x[0] * x[1] * x[2], 2, op->desc.want_dx & 2u ? SUM_PARTS : 65535);
+}
+
 static lur_status plan(lur_op *op) {
   const lur_op_desc *d = &op->desc;
-  if (d->u.pool.mode != LUR_POOL_MAX || !lur_cuda_wants(op)) return LUR_OK;
+  if (!lur_cuda_wants(op)) return LUR_OK;
+  if (d->u.pool.affine_in) op->backward_x = (d->want_dx & 2u ? 1u : 0) | (d->want_dx & 1u ? 2u : 0);
+  if (d->want_dx & 2u) op->backward_scratch = sizeof(float) * 2 * (size_t)(cells_tiling(op).grid.y * d->x[0].shape.dim[3]);
+  if (d->u.pool.mode != LUR_POOL_MAX) return LUR_OK;
   int64_t cells = window_cells(d);
   if (cells > 65536)
     return lur_fail(LUR_EUNSUPPORTED, "a window of %lld cells: at most 65536 have a gradient on cuda", (long long)cells);
@@ -39,11 +53,12 @@ static __device__ inline span span_of(int64_t out, int stride, int pad, int kern
 
 /* I: what saved holds. */
 template <class T, class I, int V>
-__global__ void max_kernel(pool_sizes s, const T *x, T *y, I *saved) {
+__global__ void max_kernel(pool_sizes s, const T *x, const float *affine, T *y, I *saved) {
   int64_t groups = s.c / V, count = s.n * s.oh * s.ow * groups, stride = (int64_t)gridDim.x * blockDim.x;
   for (int64_t at = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; at < count; at += stride) {
     int64_t cell = at / groups, ox = cell % s.ow, oy = cell / s.ow % s.oh, n = cell / s.ow / s.oh;
     span rows = span_of(oy, s.sh, s.top, s.kh, s.h), columns = span_of(ox, s.sw, s.left, s.kw, s.w);
+    const linear<V> a = linear_at<V>(affine, s.c, at % groups * V);
     float best[V] = {}, v[V];
     int winner[V] = {};
     for (int64_t iy = rows.from; iy < rows.to; iy++)
@@ -51,6 +66,7 @@ __global__ void max_kernel(pool_sizes s, const T *x, T *y, I *saved) {
         bool first = iy == rows.from && ix == columns.from;
         int place = (int)((iy - oy * s.sh + s.top) * s.kw + (ix - ox * s.sw + s.left));
         load<V>(x + ((n * s.h + iy) * s.w + ix) * s.c + at % groups * V, v);
+        apply<V>(&a, v);
 #pragma unroll
         for (int j = 0; j < V; j++)
           if (first || v[j] > best[j]) best[j] = v[j], winner[j] = place;
@@ -65,15 +81,17 @@ __global__ void max_kernel(pool_sizes s, const T *x, T *y, I *saved) {
 }
 
 template <class T, int V>
-__global__ void average_kernel(pool_sizes s, const T *x, T *y) {
+__global__ void average_kernel(pool_sizes s, const T *x, const float *affine, T *y) {
   int64_t groups = s.c / V, count = s.n * s.oh * s.ow * groups, stride = (int64_t)gridDim.x * blockDim.x;
   for (int64_t at = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; at < count; at += stride) {
     int64_t cell = at / groups, ox = cell % s.ow, oy = cell / s.ow % s.oh, n = cell / s.ow / s.oh;
     span rows = span_of(oy, s.sh, s.top, s.kh, s.h), columns = span_of(ox, s.sw, s.left, s.kw, s.w);
+    const linear<V> a = linear_at<V>(affine, s.c, at % groups * V);
     float sum[V] = {}, v[V];
     for (int64_t iy = rows.from; iy < rows.to; iy++)
       for (int64_t ix = columns.from; ix < columns.to; ix++) {
         load<V>(x + ((n * s.h + iy) * s.w + ix) * s.c + at % groups * V, v);
+        apply<V>(&a, v);
 #pragma unroll
         for (int j = 0; j < V; j++) sum[j] += v[j];
       }
@@ -84,35 +102,65 @@ __global__ void average_kernel(pool_sizes s, const T *x, T *y) {
   }
 }
 
-/* saved NULL: average. */
+template <class T, class I>
+struct pool_gradients {
+  const T *dy, *x;     /* x: for the sums */
+  const I *saved;      /* NULL: average */
+  const float *affine; /* NULL: none */
+  T *dx;               /* NULL: not wanted */
+  float *partials;     /* for the affine's gradients; NULL: not wanted */
+  bool add;
+};
+
+/* What comes to input cell iy, ix of picture n. */
 template <class T, class I, int V>
-__global__ void backward_kernel(pool_sizes s, const T *dy, const I *saved, T *dx, bool add) {
-  int64_t groups = s.c / V, count = s.n * s.h * s.w * groups, stride = (int64_t)gridDim.x * blockDim.x;
-  for (int64_t at = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; at < count; at += stride) {
-    int64_t cell = at / groups, ix = cell % s.w, iy = cell / s.w % s.h, n = cell / s.w / s.h;
-    float sum[V] = {}, v[V];
-    for (int ky = 0; ky < s.kh; ky++) {
-      int64_t ty = iy + s.top - ky, oy = ty / s.sh;
-      if (ty < 0 || ty % s.sh || oy >= s.oh) continue;
-      for (int kx = 0; kx < s.kw; kx++) {
-        int64_t tx = ix + s.left - kx, ox = tx / s.sw;
-        if (tx < 0 || tx % s.sw || ox >= s.ow) continue;
-        int64_t from = ((n * s.oh + oy) * s.ow + ox) * s.c + at % groups * V;
-        load<V>(dy + from, v);
-        if (saved) {
-          const pack<I, V> places = *reinterpret_cast<const pack<I, V> *>(saved + from);
+static __device__ inline void gather(const pool_sizes *s, const pool_gradients<T, I> *g, int64_t n, int64_t iy, int64_t ix, int64_t channel,
+                                     float (&sum)[V]) {
+  float v[V];
+  for (int ky = 0; ky < s->kh; ky++) {
+    int64_t ty = iy + s->top - ky, oy = ty / s->sh;
+    if (ty < 0 || ty % s->sh || oy >= s->oh) continue;
+    for (int kx = 0; kx < s->kw; kx++) {
+      int64_t tx = ix + s->left - kx, ox = tx / s->sw;
+      if (tx < 0 || tx % s->sw || ox >= s->ow) continue;
+      int64_t from = ((n * s->oh + oy) * s->ow + ox) * s->c + channel;
+      load<V>(g->dy + from, v);
+      if (g->saved) {
+        const pack<I, V> places = *reinterpret_cast<const pack<I, V> *>(g->saved + from);
 #pragma unroll
-          for (int j = 0; j < V; j++) sum[j] += places.v[j] == ky * s.kw + kx ? v[j] : 0;
-        } else {
-          span rows = span_of(oy, s.sh, s.top, s.kh, s.h), columns = span_of(ox, s.sw, s.left, s.kw, s.w);
-          float many = (float)((rows.to - rows.from) * (columns.to - columns.from));
+        for (int j = 0; j < V; j++) sum[j] += places.v[j] == ky * s->kw + kx ? v[j] : 0;
+      } else {
+        span rows = span_of(oy, s->sh, s->top, s->kh, s->h), columns = span_of(ox, s->sw, s->left, s->kw, s->w);
+        float many = (float)((rows.to - rows.from) * (columns.to - columns.from));
 #pragma unroll
-          for (int j = 0; j < V; j++) sum[j] += v[j] / many;
-        }
+        for (int j = 0; j < V; j++) sum[j] += v[j] / many;
       }
     }
-    put<V>(dx + at * V, sum, add);
   }
+}
+
+template <class T, class I, int V>
+__global__ void backward_kernel(pool_sizes s, pool_gradients<T, I> g) {
+  __shared__ float shared[LUR_THREADS * V];
+  int64_t channel = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * V, count = channel < s.c ? s.n * s.h * s.w : 0;
+  linear<V> a = {};
+  if (channel < s.c) a = linear_at<V>(g.affine, s.c, channel);
+  float scaled[V] = {}, plain[V] = {}, x[V];
+  for (int64_t cell = (int64_t)blockIdx.y * blockDim.y + threadIdx.y; cell < count; cell += (int64_t)gridDim.y * blockDim.y) {
+    int64_t at = cell * s.c + channel;
+    float sum[V] = {};
+    gather<T, I, V>(&s, &g, cell / s.w / s.h, cell / s.w % s.h, cell % s.w, channel, sum);
+    if (g.partials) {
+      load<V>(g.x + at, x);
+#pragma unroll
+      for (int j = 0; j < V; j++) scaled[j] += sum[j] * x[j], plain[j] += sum[j];
+    }
+    if (!g.dx) continue;
+#pragma unroll
+    for (int j = 0; j < V; j++) sum[j] *= a.on ? a.scale[j] : 1;
+    put<V>(g.dx + at, sum, g.add);
+  }
+  if (g.partials) store_sums<V>(scaled, plain, s.c, channel, shared, g.partials);
 }
 
 template <class T, class I, int V>
@@ -121,28 +169,36 @@ static lur_status run_forward(lur_op *op, const lur_args *args) {
   pool_sizes s = sizes_of(&op->desc);
   unsigned blocks = blocks_for(op->device, s.n * s.oh * s.ow * s.c / V);
   const T *x = static_cast<const T *>(args->x[0]);
+  const float *affine = op->desc.u.pool.affine_in ? static_cast<const float *>(args->x[1]) : NULL;
   T *y = static_cast<T *>(args->y);
   I *saved = op->saved_bytes ? static_cast<I *>(args->saved) : NULL;
   if (op->desc.u.pool.mode == LUR_POOL_MAX)
-    LUR_LAUNCH((max_kernel<T, I, V>), blocks, LUR_THREADS, stream, s, x, y, saved);
+    LUR_LAUNCH((max_kernel<T, I, V>), blocks, LUR_THREADS, stream, s, x, affine, y, saved);
   else
-    LUR_LAUNCH((average_kernel<T, V>), blocks, LUR_THREADS, stream, s, x, y);
+    LUR_LAUNCH((average_kernel<T, V>), blocks, LUR_THREADS, stream, s, x, affine, y);
   return lur_cuda_launched(op->device);
 }
 
 template <class T, class I, int V>
 static lur_status run_backward(lur_op *op, const lur_args *args) {
+  const lur_op_desc *d = &op->desc;
   cudaStream_t stream = lur_cuda_enter(op->device);
-  pool_sizes s = sizes_of(&op->desc);
-  const I *saved = op->saved_bytes ? static_cast<const I *>(args->saved) : NULL;
-  LUR_LAUNCH((backward_kernel<T, I, V>), blocks_for(op->device, s.n * s.h * s.w * s.c / V), LUR_THREADS, stream, s,
-             static_cast<const T *>(args->dy), saved, static_cast<T *>(args->dx[0]), (args->dx_add & 1u) != 0);
-  return lur_cuda_launched(op->device);
+  lur_tiling t = cells_tiling(op);
+  bool sums = d->want_dx & 2u;
+  pool_gradients<T, I> g = {static_cast<const T *>(args->dy), static_cast<const T *>(args->x[0]),
+                            op->saved_bytes ? static_cast<const I *>(args->saved) : NULL,
+                            d->u.pool.affine_in ? static_cast<const float *>(args->x[1]) : NULL,
+                            d->want_dx & 1u ? static_cast<T *>(args->dx[0]) : NULL, sums ? static_cast<float *>(args->scratch) : NULL,
+                            (args->dx_add & 1u) != 0};
+  LUR_LAUNCH((backward_kernel<T, I, V>), t.grid, t.block, stream, sizes_of(d), g);
+  LUR_TRY(lur_cuda_launched(op->device));
+  if (!sums) return LUR_OK;
+  return lur_cuda_add_parts(op->device, g.partials, t.grid.y, 2 * d->x[0].shape.dim[3], static_cast<float *>(args->dx[1]), args->dx_add & 2u);
 }
 
 template <class T, class I>
 static lur_status run(lur_op *op, const lur_args *args, bool back) {
-  if (op->desc.x[0].shape.dim[3] % 4 == 0) return back ? run_backward<T, I, 4>(op, args) : run_forward<T, I, 4>(op, args);
+  if (vector_of(&op->desc) == 4) return back ? run_backward<T, I, 4>(op, args) : run_forward<T, I, 4>(op, args);
   return back ? run_backward<T, I, 1>(op, args) : run_forward<T, I, 1>(op, args);
 }
 

@@ -48,12 +48,13 @@ static void round_all(lur_dtype dtype, float *v, uint16_t *h, int64_t count) {
   }
 }
 
-/* The half form of a description: activations change their type, targets, weights and losses do not. */
+/* The half form of a description: activations change their type; targets, weights, losses, scales and shifts do not. */
 static lur_op_desc half_desc(lur_op_desc d, lur_dtype dtype) {
-  bool loss = d.kind == LUR_OP_LOSS;
-  for (int i = 0; i < (loss ? 1 : d.nx); i++)
+  bool loss = d.kind == LUR_OP_LOSS, affine_out = d.kind == LUR_OP_BATCHNORM && d.u.batchnorm.affine_out;
+  bool affine_in = (d.kind == LUR_OP_DEPTHWISE && d.u.conv.affine_in) || (d.kind == LUR_OP_POOL && d.u.pool.affine_in);
+  for (int i = 0; i < (loss || affine_in ? 1 : d.nx); i++)
     if (d.x[i].dtype == LUR_F32) d.x[i].dtype = dtype;
-  if (!loss) d.y.dtype = dtype;
+  if (!loss && !affine_out) d.y.dtype = dtype;
   return d;
 }
 
@@ -159,6 +160,21 @@ static void products(suite *s) {
      .u.conv = {5, 5, 1, 1, 2, 2, .relu = true});
 }
 
+/* A batch norm that its readers work out: what it gives, and what they make of it. */
+static void norms_read(suite *s) {
+  for (int batch = 0; batch < 2; batch++)
+    OP(BATCHNORM, batch ? "affine_out, batch" : "affine_out, moving", 0, .nx = 1, .nw = 4, .x = {F32(3, 5, 4, 24)},
+       .w = {F32(24), F32(24), F32(24), F32(24)}, .y = F32(2, 24), .u.batchnorm = {1e-3, 0.99, batch, true, true, .affine_out = true});
+  OP(DEPTHWISE, "affine_in, relu_in", 0, .nx = 2, .nw = 1, .x = {F32(2, 7, 9, 40), F32(2, 40)}, .w = {F32(3, 3, 40, 1)},
+     .y = F32(2, 7, 9, 40), .u.conv = {3, 3, 1, 1, 1, 1, .affine_in = true, .relu_in = true});
+  OP(DEPTHWISE, "affine_in, stride 2", 0, .nx = 2, .nw = 1, .x = {F32(2, 7, 8, 7), F32(2, 7)}, .w = {F32(3, 3, 7, 1)}, .y = F32(2, 4, 4, 7),
+     .u.conv = {3, 3, 2, 2, 1, 0, .affine_in = true});
+  OP(POOL, "affine_in, max", 0, .nx = 2, .x = {F32(2, 7, 8, 16), F32(2, 16)}, .y = F32(2, 4, 4, 16),
+     .u.pool = {LUR_POOL_MAX, 3, 3, 2, 2, 1, 0, .affine_in = true});
+  OP(POOL, "affine_in, average", 0, .nx = 2, .x = {F32(2, 6, 6, 7), F32(2, 7)}, .y = F32(2, 3, 3, 7),
+     .u.pool = {LUR_POOL_AVG, 2, 2, 2, 2, 0, 0, .affine_in = true});
+}
+
 static void elements(suite *s) {
   for (int f = LUR_RELU; f <= LUR_EXP; f++)
     OP(ACTIVATION, "3x41", 0, .nx = 1, .x = {F32(3, 41)}, .y = F32(3, 41), .u.activation = {(lur_activation)f});
@@ -197,6 +213,7 @@ static void sums(suite *s) {
 
 void ops_half(suite *s) {
   products(s);
+  norms_read(s);
   elements(s);
   sums(s);
 }
