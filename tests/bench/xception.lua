@@ -5,6 +5,7 @@
 -- WORK: inference, train (everything learns), tune (layers[105:] learn).
 -- LURCHER_BENCH_ROUNDS (5) turns of LURCHER_BENCH_ITERATIONS (4) timed steps each, LURCHER_THREADS (2).
 -- The peer: python3 with torch (Debian: python3-torch), tests/bench/peers/torch_xception.py, or LURCHER_BENCH_PYTHON.
+-- LURCHER_BENCH_DEVICE (cpu), LURCHER_BENCH_PRECISION (f32), LURCHER_BENCH_SIZE (299) and LURCHER_BENCH_PEER (eager, or compile).
 local lurcher = require "lurcher"
 
 local here = arg[0]:match("^(.*)/[^/]*$") or "."
@@ -13,6 +14,8 @@ local iterations = tonumber(os.getenv "LURCHER_BENCH_ITERATIONS" or 4)
 local threads = os.getenv "LURCHER_THREADS" or "2"
 local python = os.getenv "LURCHER_BENCH_PYTHON" or "/usr/bin/python3"
 local program = arg[-1] or "lurcher"
+local device, precision = os.getenv "LURCHER_BENCH_DEVICE" or "cpu", os.getenv "LURCHER_BENCH_PRECISION" or "f32"
+local size, mode = os.getenv "LURCHER_BENCH_SIZE" or "299", os.getenv "LURCHER_BENCH_PEER" or "eager"
 
 local function median(values)
   local sorted = table.move(values, 1, #values, 1, {})
@@ -34,8 +37,10 @@ local function measure(command)
 end
 
 local function compare(work, batch)
-  local ours = ("LURCHER_THREADS=%s %s %s/worker.lua %s %d %d"):format(threads, program, here, work, batch, iterations)
-  local peer = ("%s %s/peers/torch_xception.py %s %d %d %s"):format(python, here, work, batch, iterations, threads)
+  local ours = ("LURCHER_THREADS=%s %s %s/worker.lua %s %d %d %s %s %s"):format(threads, program, here, work, batch,
+    iterations, size, device, precision)
+  local peer = ("%s %s/peers/torch_xception.py %s %d %d %s %s %s %s %s"):format(python, here, work, batch, iterations, threads,
+    size, device, precision, mode)
   local a, b, ratios, memory = {}, {}, {}, {}
   for i = 1, rounds do
     local our_peak, peer_peak
@@ -50,7 +55,8 @@ local function compare(work, batch)
     work, batch, batch / median(a), batch / median(b), ratio, low, high, (median(memory))))
 end
 
-print(("lurcher %s, %s threads, medians of %d turns of %d steps"):format(lurcher.version, threads, rounds, iterations))
+print(("lurcher %s, %s threads, medians of %d turns of %d steps; %s, %s, peer %s"):format(lurcher.version, threads, rounds,
+  iterations, device, precision, mode))
 print(("%-10s %5s  %8s  %8s  %6s   %-16s %6s"):format("work", "batch", "images/s", "peer", "speed", "(spread)", "memory"))
 local works = #arg > 0 and arg or { "inference:8", "train:8" }
 for _, entry in ipairs(works) do

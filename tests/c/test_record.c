@@ -39,7 +39,7 @@ static bool can_record(const training *t) { return t->device->backend->record_be
 static void begin(training *t, const char *optimizer, const lur_setting *settings, int n, double weight, const lur_compile_options *extra) {
   const lur_loss losses[2] = {{"class", "categorical_crossentropy", weight, 0.1}, {"same", "categorical_crossentropy", 0.5, 0}};
   *t = (training){0};
-  CHECK_OK(lur_context_new(7, 2, &t->context));
+  CHECK_OK(lur_context_new(7, 1, &t->context)); /* tiny loops */
   CHECK_OK(lur_context_device(t->context, tested, &t->device));
   t->model = make_model(t->context);
   CHECK_OK(lur_optimizer_new(t->context, optimizer, settings, n, &t->optimizer));
@@ -314,9 +314,11 @@ int main(int argc, char **argv) {
     test_lost();
     return check_report("test_record");
   }
-  test_optimizers();
-  test_half();
-  test_resume();
+  if (!expected) {
+    test_optimizers();
+    test_half();
+    test_resume();
+  }
   test_by_hand();
   test_sent_ahead();
   return check_report("test_record");

@@ -23,6 +23,7 @@ bool emulated_forbidden(void);
 bool emulated_fault(const char *name);
 /* After some launches under EMULATED_CUDA_FAULT=lost: no call succeeds any more. */
 bool emulated_lost(void);
+void emulated_count_launch(void);
 void emulated_lock(void);
 void emulated_unlock(void);
 

@@ -323,5 +323,6 @@ void run_launch(const void *work) {
 void emulated_launch(const char *kernel, dim3 grid, dim3 block_size, cudaStream_t stream, void (*call)(const void *), const void *closure,
                      size_t bytes) {
   const launch l = {kernel, grid, block_size, call};
+  emulated_count_launch();
   (void)emulated_enqueue_with(stream, run_launch, &l, sizeof l, closure, bytes);
 }
