@@ -54,7 +54,7 @@ local function picture_loaders(sets, o, augment)
   local function loader(set, sampler, changes)
     return data.loader{ set, sampler = sampler, size = o.size, augment = changes, workers = o.workers, seed = o.seed,
       images = o.towers and { "img_1", "img_2" } or nil, targets = siamese.targets, device = o.device,
-      resize = o.era == "2017" and "nearest" or nil }
+      era = o.era }
   end
   return loader(sets.train, train, augment), loader(sets.valid, valid)
 end

@@ -73,7 +73,8 @@ prediction.most_views = #views
 -- there is one for it (o.cache), else pictures.
 local function sources(model, set, about, o, count)
   local part = o.cache and o.cache ~= "none" and prefix.split(model, model.inputs[1])
-  local common = { size = about.size, preprocess = about.preprocess, batch = o.batch or 32, workers = o.workers }
+  local common = { size = about.size, preprocess = about.preprocess, batch = o.batch or 32, workers = o.workers,
+    device = lurcher.device(o.device) }
   local function options(k, more)
     for key, value in pairs(common) do more[key] = value end
     more[1], more.augment = set, next(views[k]) and data.augment(views[k]) or nil
@@ -81,7 +82,7 @@ local function sources(model, set, about, o, count)
   end
   local loaders = {}
   for k = 1, part and count or 0 do
-    local fixed = part:load(options(k, fixed_features.settings(o, { device = o.device, views = 1, memory = 0 })))
+    local fixed = part:load(options(k, fixed_features.settings(o, { views = 1, memory = 0 })))
     if not fixed then break end -- no room: pictures it is
     loaders[k] = fixed:loader{ batch = common.batch, shuffle = false }
   end

@@ -154,6 +154,13 @@ test("baidu_dog_test: predictions and probabilities, of views and of several mod
   succeeds "baidu_dog_test --run run --stage frozen --data pictures/test --out frozen.txt"
   succeeds "baidu_dog_test --run run/frozen run/retrain --data pictures/test --out both.txt"
   succeeds "baidu_dog_test --run run --data pictures/test --tta 6 --out views.txt"
+  for _ = 1, 2 do
+    local said = succeeds "baidu_dog_test --run run --data pictures/test --tta 2 --cache kept --out kept.txt"
+    assert(said:find("from cache kept/", 1, true), said)
+  end
+  succeeds "baidu_dog_test --run run --data pictures/test --tta 2 --out two.txt"
+  local kept, two = rows "kept.csv", rows "two.csv"
+  for i = 2, 25 do near(kept[i], two[i], 1e-5) end
   local newest, frozen, both, views = rows "predict.csv", rows "frozen.csv", rows "both.csv", rows "views.csv"
   assert(#newest == 25 and newest[1][1] == "button_broad" and #newest[2] == 6)
   local moved = 0
