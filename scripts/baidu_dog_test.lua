@@ -3,9 +3,10 @@
 -- probabilities as CSV. Each picture may be seen in several views (--tta); several models' probabilities are averaged.
 
 local lurcher = require "lurcher"
+local fixed_features = require "lurcher.fixed_features"
 local options, prediction = require "lurcher.options", require "lurcher.prediction"
 
-local spec = {
+local spec = options.join({
   name = "baidu_dog_test",
   summary = "Predicts the pictures of a folder with the newest model of a run, or of several runs together; with a\n"
     .. "folder a class in it, also scores the predictions.",
@@ -23,7 +24,7 @@ local spec = {
   { "device", "string", default = "auto", help = "where to compute: auto, cpu, ref, cuda:0" },
   { "workers", "integer", default = 2, min = 1, max = 256, help = "threads that read pictures" },
   arguments = { name = "RUN", min = 0, help = "more runs, or models, to average with" },
-}
+}, fixed_features.options)
 
 --- Models and what was saved with them; all must tell the same classes.
 local function open_models(o)

@@ -92,8 +92,7 @@ local function checked(options)
   return o
 end
 
-local own = { quiet = true, cache = true, store = true, views = true, memory = true, limit = true,
-  batch = true }
+local own = { quiet = true, cache = true, store = true, views = true, memory = true, limit = true, batch = true }
 
 --- A loader of the listed pictures, in that order.
 local function reader(o, list)
