@@ -28,6 +28,7 @@ local spec = options.join({
   { "frozen-views", "integer", default = 0, min = 0, max = 1000,
     help = "stage one draws from this many augmented views of a picture, computed once; 0: a new view each time" },
   { "frozen-epochs", "integer", default = 30, min = 1, help = "of stage one at most" },
+  { "frozen-steps", "integer", min = 1, help = "of stage one, steps an epoch (default: as --steps)" },
   { "frozen-lr", "number", default = 0.002, min = 0, help = "of stage one, Nadam" },
   { "frozen-pair-weight", "number", default = 0, min = 0, help = "of the loss of pairs in stage one" },
   { "patience", "integer", default = 3, min = 0, help = "epochs without gain before stage one stops; 0: never" },
@@ -65,8 +66,8 @@ local function main(o)
     size = { o.size, o.size }, preprocess = "tf", settings = folder.settings } }
 
   local done = pair_stage.train(model, sets, o, run, { name = "frozen", augment = o.frozen_augment,
-    views = o.frozen_views, epochs = o.frozen_epochs, patience = o.patience, pair_weight = o.frozen_pair_weight,
-    optimizer = optim.nadam{ lr = o.frozen_lr } })
+    views = o.frozen_views, steps = o.frozen_steps, epochs = o.frozen_epochs, patience = o.patience,
+    pair_weight = o.frozen_pair_weight, optimizer = optim.nadam{ lr = o.frozen_lr } })
   siamese.tune_from(model, o.tune_from)
   done = done and pair_stage.train(model, sets, o, run, { name = "tuned", augment = o.augment, views = o.views,
     epochs = o.epochs, pair_weight = o.pair_weight, optimizer = optim.sgd{ lr = o.lr, momentum = o.momentum } })

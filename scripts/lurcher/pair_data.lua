@@ -40,17 +40,17 @@ end
 
 --- How pairs are drawn for training and for validation. Validation pairs every picture once with a partner, half of
 -- them of its class, the same in every epoch; in 2017 random batches.
-local function samplers_of(sets, o)
+local function samplers_of(sets, o, s)
   local train = siamese.sampler(sets.train, { pairs = o.pairs or "swap", batch = o.batch, seed = o.seed,
-    steps = o.steps, towers = o.towers })
+    steps = s.steps or o.steps, towers = o.towers })
   local valid = siamese.sampler(sets.valid, { pairs = o.era == "2017" and "random" or "balanced", batch = o.batch,
     seed = o.seed, towers = o.towers })
   return train, valid
 end
 
 --- Loaders over pictures.
-local function picture_loaders(sets, o, augment)
-  local train, valid = samplers_of(sets, o)
+local function picture_loaders(sets, o, s, augment)
+  local train, valid = samplers_of(sets, o, s)
   local function loader(set, sampler, changes)
     return data.loader{ set, sampler = sampler, size = o.size, augment = changes, workers = o.workers, seed = o.seed,
       images = o.towers and { "img_1", "img_2" } or nil, targets = siamese.targets, device = o.device,
@@ -93,7 +93,7 @@ local function feature_loaders(part, sets, o, s, augment)
     seed = augment and 0 or nil }, { sets.valid } },
     { size = o.size, workers = o.workers, seed = o.seed, device = lurcher.device(o.device) }, o)
   if not fixed then return nil end
-  local train, valid = samplers_of(sets, o)
+  local train, valid = samplers_of(sets, o, s)
   return fixed[1]:loader{ sampler = train, targets = siamese.targets, seed = o.seed,
       change = mixing(s.mixup, #sets.train.classes, o.seed) },
     fixed[2]:loader{ sampler = valid, targets = siamese.targets, seed = o.seed }
@@ -113,8 +113,8 @@ local function with_training_pairs(valid, train)
 end
 
 --- What learns and loaders that feed it: the model on pictures, or its unfrozen rest on the frozen part's outputs.
--- `s`: augment (name), views (0: a new one each time), mixup (alpha; of features where they are computed once, else of
--- pictures), leaky (true: in era 2017 training pictures are among those of validation).
+-- `s`: augment (name), steps (o.steps), views (0: a new one each time), mixup (alpha; of features where they are
+-- computed once, else of pictures), leaky (true: in era 2017 training pictures are among those of validation).
 function pair_data.open(model, sets, o, s)
   local augment = augmentations.of(s.augment, o.era)
   local part = (not augment or (s.views or 0) > 0) and o.era ~= "2017" and siamese.split(model)
@@ -123,7 +123,7 @@ function pair_data.open(model, sets, o, s)
     if train then return part.head, train, valid end
   end
   if s.mixup and s.mixup > 0 then augment = augmentations.of(s.augment, o.era, { mixup = s.mixup }) end
-  local train, valid = picture_loaders(sets, o, augment)
+  local train, valid = picture_loaders(sets, o, s, augment)
   return model, train, s.leaky and o.era == "2017" and with_training_pairs(valid, train) or valid
 end
 

@@ -128,6 +128,7 @@ end
 --   name           its folder
 --   augment, views see pair_data.open
 --   epochs         at most
+--   steps          steps an epoch                                                              (o.steps)
 --   optimizer
 --   pair_weight    of bin_out's loss; the categories' weigh 1 each
 --   patience       epochs without gain of val_loss before it stops                                (never early)
