@@ -1,0 +1,34 @@
+#!/bin/sh
+# install.sh - makes a throw-away Python environment with the frameworks that tests/bench/table.lua compares with:
+# the newest PyTorch, Keras on TensorFlow, ONNX Runtime and OpenVINO that pip finds. Nothing outside DIR is touched, and
+# a DIR that has some of them gets the others. What does not install is named and left out; the table then lacks it.
+#
+# Usage: sh tests/bench/peers/install.sh DIR
+# Needs python3 with venv, and about 8 GB in DIR: on Linux PyPI's torch brings the GPU's libraries along.
+# TORCH_INDEX in the environment: a package index with CPU-only wheels of torch, where one can be reached.
+set -u
+[ $# -eq 1 ] || { echo "usage: $0 DIR" >&2; exit 2; }
+directory=$1
+python="$directory/bin/python"
+[ -x "$python" ] || python3 -m venv "$directory" || exit 1
+
+# The peers load pictures and weights with these.
+"$python" -m pip install --quiet --no-compile numpy pillow h5py safetensors || exit 1
+
+# install NAME MODULE PACKAGE... : the packages, unless the module is there already
+install() {
+  name=$1 module=$2
+  shift 2
+  if ! "$python" -c "import $module" 2>/dev/null; then
+    echo "installing $name"
+    "$python" -m pip install --quiet --no-compile "$@" && "$python" -c "import $module" || { echo "left out: $name does not install"; return; }
+  fi
+  "$python" -c "import $module; print('$name', $module.__version__)" 2>/dev/null
+}
+
+install "PyTorch" torch ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} torch
+install "ONNX" onnx onnx
+install "ONNX Runtime" onnxruntime onnxruntime
+install "OpenVINO" openvino openvino
+install "TensorFlow" tensorflow tensorflow-cpu
+install "Keras" keras keras
