@@ -17,7 +17,7 @@ class Separable(nn.Module):
 
 def same_pool(x):
     """3x3 stride 2 'same' max pooling of TensorFlow: pads (0, 1) where the extent is even, (1, 1) where it is odd."""
-    even = x.shape[2] % 2 == 0
+    even = int(x.shape[2]) % 2 == 0  # an int while ONNX traces, too
     return F.max_pool2d(x, 3, 2, padding=0 if even else 1, ceil_mode=even)
 
 
