@@ -16,7 +16,8 @@
 -- loader, frozen (an epoch of four steps of the founding recipe's first stage, augmented, batch in pairs) and trick
 -- (the same of its last stage, after the first epoch). `inference:8` also measures the share of the processor's
 -- multiply-add peak, by bench_peak where that has been built beside the program (ninja bench_peak).
--- LURCHER_THREADS (2): compute threads of each. A GPU beside one peer: xception.lua. To add an engine: a line in `engines`, and peers/NAME_peer.py.
+-- LURCHER_THREADS (2): compute threads of each. A GPU beside one peer: xception.lua.
+-- To add an engine: a line in `engines`, and peers/NAME_peer.py.
 local lfs = require "lfs"
 local lurcher = require "lurcher"
 
@@ -133,7 +134,8 @@ local function prepare()
     assert(lurcher.save_tensors(o.out .. "/images.safetensors", { images = images }))
     write_weights(o.out .. "/xception.h5", images)
   end
-  if not exists(o.out .. "/pictures") and exists(o.data .. "/train") then write_pictures(o.data, o.out .. "/pictures") end
+  local pictures = o.out .. "/pictures"
+  if not exists(pictures) and exists(o.data .. "/train") then write_pictures(o.data, pictures) end
 end
 
 -- ---- processes ----
@@ -146,8 +148,8 @@ local function start(name, command)
   local pipe = ("%s/%s.pipe"):format(o.out, name:gsub("%W", "_"))
   os.execute(("rm -f %s; mkfifo %s"):format(quoted(pipe), quoted(pipe)))
   local self = setmetatable({ name = name }, process)
-  self.from = assert(io.popen(("OMP_NUM_THREADS=%s LURCHER_THREADS=%s %s < %s 2>> %s"):format(threads, threads, command,
-    quoted(pipe), quoted(o.out .. "/log")), "r"))
+  self.from = assert(io.popen(("OMP_NUM_THREADS=%s LURCHER_THREADS=%s %s < %s 2>> %s"):format(threads, threads,
+    command, quoted(pipe), quoted(o.out .. "/log")), "r"))
   self.to = assert(io.open(pipe, "w"))
   self.to:setvbuf "line"
   os.remove(pipe)
@@ -227,8 +229,8 @@ local function start_all(work, batch)
       say("  left out: %s does not run %s:%d (see %s/log)", name, work, batch, o.out)
     end
   end
-  add("Lurcher", ("%s %s/table_worker.lua %s %d %s %s"):format(quoted(program), quoted(here), work, batch, quoted(o.out),
-    quoted(o.out .. "/pictures")))
+  add("Lurcher", ("%s %s/table_worker.lua %s %d %s %s"):format(quoted(program), quoted(here), work, batch,
+    quoted(o.out), quoted(o.out .. "/pictures")))
   for _, engine in ipairs(engines) do
     if engine.works[work] and has(engine) then add(engine.name, python(engine, work, batch)) end
   end
@@ -327,8 +329,8 @@ local function print_row(record)
     if peer.name == "peak" then
       local flops = tonumber(peer.version:match "(%d+) flops")
       local share = record.flops / flops * ratio
-      print(("| share of the FMA peak, inference, batch %s | | %.0f GFLOP/s | %.0f %% (%.0f to %.0f) | | |"):format(batch,
-        flops / median(peer.turns) / 1e9, 100 * share, 100 * share * low / ratio, 100 * share * high / ratio))
+      print(("| share of the FMA peak, inference, batch %s | | %.0f GFLOP/s | %.0f %% (%.0f to %.0f) | | |"):format(
+        batch, flops / median(peer.turns) / 1e9, 100 * share, 100 * share * low / ratio, 100 * share * high / ratio))
     else
       print(("| %s | %s | %s %.1f | %.2fx (%.2f to %.2f) | %.2fx | %s |"):format(title, rate, peer.name,
         images / (median(peer.turns)), ratio, low, high, ours.peak / peer.peak,

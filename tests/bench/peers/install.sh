@@ -21,7 +21,10 @@ install() {
   shift 2
   if ! "$python" -c "import $module" 2>/dev/null; then
     echo "installing $name"
-    "$python" -m pip install --quiet --no-compile "$@" && "$python" -c "import $module" || { echo "left out: $name does not install"; return; }
+    "$python" -m pip install --quiet --no-compile "$@" && "$python" -c "import $module" || {
+      echo "left out: $name does not install"
+      return
+    }
   fi
   "$python" -c "import $module; print('$name', $module.__version__)" 2>/dev/null
 }

@@ -1,5 +1,5 @@
-"""The recipes of pairs as a plain PyTorch program has them: pictures by Pillow in the DataLoader's worker processes, both
-towers as one forward of 2 B pictures, the frozen part without gradients. Works of torch_peer.py.
+"""The recipes of pairs as a plain PyTorch program has them: pictures by Pillow in the DataLoader's worker processes,
+both towers as one forward of 2 B pictures, the frozen part without gradients. Works of torch_peer.py.
 """
 import math
 import os
