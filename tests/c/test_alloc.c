@@ -23,6 +23,7 @@ typedef struct held {
   lur_archive *archive;
   lur_dataset *datasets[3];
   lur_loader *loader;
+  lur_cache *cache;
   lur_loaded loaded;
   lur_load_report report;
   char *text;
@@ -36,6 +37,7 @@ static void let_go(held *h) {
   }
   lur_loaded_free(&h->loaded);
   lur_loader_release(h->loader);
+  lur_cache_release(h->cache);
   for (int i = 0; i < 3; i++) lur_dataset_release(h->datasets[i]);
   lur_load_report_free(&h->report);
   lur_archive_close(h->archive);
@@ -211,6 +213,33 @@ static lur_status load(held *h, int workers) {
 static lur_status loader(held *h) { return load(h, -1); }
 static lur_status threaded_loader(held *h) { return load(h, 2); }
 
+/* Filled, in f16, mended and read. */
+static lur_status feature_cache(held *h) {
+  lur_tensor **t = h->tensors;
+  uint64_t prints[2] = {1, 2};
+  char path[96];
+  snprintf(path, sizeof path, "%s/cache.features", folder);
+  const lur_cache_options options = {
+      .path = path, .key = "k", .store = LUR_F16, .row = {1, {3}}, .pictures = 2, .views = 1, .fingerprints = prints};
+  lur_cache_state state;
+  unlink(path);
+  LUR_TRY(lur_tensor_new(h->context, NULL, LUR_I32, &(lur_shape){1, {2}}, &t[0]));
+  LUR_TRY(lur_tensor_set(t[0], 1, 1));
+  LUR_TRY(lur_tensor_new(h->context, NULL, LUR_F32, &(lur_shape){2, {2, 3}}, &t[1]));
+  for (int i = 0; i < 2; i++, prints[1]++) {
+    lur_cache_release(h->cache);
+    h->cache = NULL;
+    LUR_TRY(lur_cache_new(h->context, &options, &h->cache));
+    LUR_TRY(lur_cache_open(h->cache, 0, &state));
+    LUR_TRY(lur_cache_put(h->cache, t[0], t[0], t[1]));
+    LUR_TRY(lur_cache_finish(h->cache, 1));
+  }
+  LUR_TRY(lur_cache_select(h->cache, t[0], &t[2]));
+  LUR_TRY(lur_cache_index(h->cache, &t[3]));
+  char text[LUR_HASH_TEXT];
+  return lur_tensor_hash(t[1], text);
+}
+
 /* ---- what the cases read ---- */
 
 static lur_status make_pictures(void) {
@@ -279,7 +308,8 @@ int main(int argc, char **argv) { /* the name of a case: only that one */
                {"training", training}, {"checkpoint", checkpoint},
                {"archive", archive},   {"weights", weights},
                {"pictures", pictures}, {"encoding", encoding}, {"datasets", datasets},
-               {"loader", loader},     {"threaded_loader", threaded_loader}};
+               {"loader", loader},     {"threaded_loader", threaded_loader},
+               {"feature_cache", feature_cache}};
   snprintf(file, sizeof file, "test_alloc_%ld.safetensors", (long)getpid());
   snprintf(keras_file, sizeof keras_file, "test_alloc_%ld.h5", (long)getpid());
   snprintf(folder, sizeof folder, "test_alloc_%ld", (long)getpid());
