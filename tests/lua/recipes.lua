@@ -10,38 +10,7 @@ local root = harness.root
 local work = harness.folder "recipes"
 local pictures = work .. "/pictures"
 
---- Runs the program in the work folder; returns its output (both streams), and its exit code.
-local function sh(format, ...)
-  local pipe = assert(io.popen(("cd '%s' && '%s' %s 2>&1; echo \"exit $?\""):format(work, program, format:format(...))))
-  local text = pipe:read "a"
-  pipe:close()
-  local output, code = text:match "^(.*)exit (%d+)\n$"
-  return output, tonumber(code)
-end
-
-local function succeeds(...)
-  local output, code = sh(...)
-  assert(code == 0, output)
-  return output
-end
-
---- Runs a command that must fail with the code and one line that has every given text.
-local function complains(code, texts, ...)
-  local output, actual = sh(...)
-  assert(actual == code, ("exit code %d expected, got %d: %s"):format(code, actual, output))
-  for _, text in ipairs(texts) do
-    assert(output:find(text, 1, true), ("'%s' expected in: %s"):format(text, output))
-  end
-  assert(not output:find("stack traceback", 1, true), output)
-end
-
-local function read(path)
-  local file = assert(io.open(path:sub(1, 1) == "/" and path or work .. "/" .. path, "rb"))
-  local text = file:read "a"
-  file:close()
-  return text
-end
-
+local succeeds, complains, read = harness.commands(work)
 local small = "--size 48 --width 0.125 --middle 1 --batch 8 --workers 2"
 
 test("draw_pictures: class folders of pictures that differ, the same again from the same seed", function()

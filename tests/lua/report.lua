@@ -12,27 +12,7 @@ local test, near, raises = harness.test, harness.near, harness.raises
 local work = harness.folder "report"
 local e = html.element
 
-local function sh(format, ...)
-  return harness.run(("cd '%s' && '%s' %s"):format(work, harness.program, format:format(...)))
-end
-
-local function succeeds(...)
-  local output, code = sh(...)
-  assert(code == 0, output)
-  return output
-end
-
-local function complains(text, ...)
-  local output, code = sh(...)
-  assert(code ~= 0 and output:find(text, 1, true) and not output:find("stack traceback", 1, true), output)
-end
-
-local function read(name)
-  local file = assert(io.open(work .. "/" .. name, "rb"))
-  local text = file:read "a"
-  file:close()
-  return text
-end
+local succeeds, complains, read = harness.commands(work)
 
 local function count(text, part)
   local n, at = 0, 1
@@ -237,16 +217,16 @@ test("report: --no-report; a run that has not ended; a damaged picture", functio
   is_sound(page)
   assert(page:find("there is no model yet", 1, true) and page:find("Curves", 1, true))
   assert(not page:find("<img", 1, true))
-  complains("has no model.safetensors", "report none --data pictures/test")
+  complains(1, { "has no model.safetensors" }, "report none --data pictures/test")
   local path = work .. "/pictures/test/button_broad/001.jpg"
   local whole = read "pictures/test/button_broad/001.jpg"
   assert(lurcher.write_file(path, whole:sub(1, #whole // 2)))
   succeeds "report first --data pictures/test"
   assert(lurcher.write_file(path, whole))
   assert(lurcher.json.decode(read "first/figures.json").test.pictures == 23)
-  complains("is no run folder", "report pictures")
-  complains("has no folder with the name of a class", "report first --data pictures/test/button_broad")
-  complains("RUN is missing", "report")
+  complains(1, { "is no run folder" }, "report pictures")
+  complains(1, { "has no folder with the name of a class" }, "report first --data pictures/test/button_broad")
+  complains(2, { "RUN is missing" }, "report")
 end)
 
 test("report: a model of several outputs, by the one that is asked for", function()
@@ -276,7 +256,7 @@ test("report: a model of several outputs, by the one that is asked for", functio
     and output:find "\n  best epoch +4 of 5 +2 of 2\n", output)
   succeeds "report several --output other"
   assert(lurcher.json.decode(read "several/figures.json").valid.log_loss ~= first)
-  complains("no output 'bin_out' of 6 numbers", "report several --output bin_out")
+  complains(1, { "no output 'bin_out' of 6 numbers" }, "report several --output bin_out")
 end)
 
 test("compare: what differs, where each was best, and the curves", function()
@@ -293,6 +273,6 @@ test("compare: what differs, where each was best, and the curves", function()
   for _, part in ipairs{ "first", "second", "none", "learning rate", "accuracy" } do
     assert(page:find(part, 1, true), part)
   end
-  complains("'nowhere' is no run folder", "compare first nowhere")
-  complains("RUN is missing", "compare")
+  complains(1, { "'nowhere' is no run folder" }, "compare first nowhere")
+  complains(2, { "RUN is missing" }, "compare")
 end)
