@@ -157,6 +157,7 @@ function pair_stage.train(model, sets, o, run, s)
   if history.failed then error(("stage '%s' is not done: its training went bad"):format(s.name), 0) end
 
   local results = fit.evaluate(learning, valid)
+  if not results then return nil end -- Ctrl-C: the last checkpoint brings a resume back to here
   local record = { name = s.name, number = #pair_stage.list(run.path) + 1, epochs = #history, validation = results,
     seconds = lurcher.time() - started, history = lurcher.json.array(history) }
   save_models(model, folder, run.about, o.device)

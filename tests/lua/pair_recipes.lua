@@ -202,3 +202,28 @@ test("modern_tune: on pictures, augmented and mixed anew each time", function()
     .. "--mixup 0.4 --out anew", model)
   assert(not output:find("once", 1, true) and output:find("stage 'tuned'", 1, true), output)
 end)
+
+test("pair_stage: Ctrl-C in the evaluation after the last epoch leaves the stage open; a resume closes it", function()
+  local fit, siamese = require "lurcher.fit", require "lurcher.siamese"
+  local set = assert(lurcher.data.folder{ work .. "/pictures/train" })
+  local o = { batch = 16, size = 48, era = "current", seed = 1, device = "cpu", workers = 1, memory = 100, cache = "none",
+    reduce_patience = 0 }
+  local run = { path = work .. "/late", about = { classes = set.classes, size = { 48, 48 }, preprocess = "tf" } }
+  local function train()
+    local model = assert(lurcher.nn.load(work .. "/run/pairs.safetensors"))
+    siamese.trunk(model):freeze()
+    return pair_stage.train(model, { train = set, valid = set }, o, run, { name = "heads", augment = "none", epochs = 1,
+      pair_weight = 0, optimizer = lurcher.optim.sgd{ lr = 0.01 } })
+  end
+  local evaluate, calls = fit.evaluate, 0
+  function fit.evaluate(...)
+    calls = calls + 1
+    if calls == 2 then return nil, "interrupted" end -- the first is the epoch's validation
+    return evaluate(...)
+  end
+  local first = train()
+  fit.evaluate = evaluate
+  assert(first == nil and #pair_stage.list(run.path) == 0)
+  local second = train()
+  assert(second.epochs == 1 and second.validation.loss > 0 and #pair_stage.list(run.path) == 1)
+end)
