@@ -14,10 +14,14 @@ function run_folder.make_folders(path)
   local done = path:sub(1, 1) == "/" and "/" or ""
   for part in path:gmatch "[^/]+" do
     done = done .. part
-    if lfs.attributes(done, "mode") == nil then
+    local mode = lfs.attributes(done, "mode")
+    if mode == nil then
       local ok, message = lfs.mkdir(done)
-      if not ok then return nil, ("cannot make the folder '%s': %s"):format(done, message) end
-    elseif lfs.attributes(done, "mode") ~= "directory" then
+      mode = lfs.attributes(done, "mode")
+      -- Another process may have made it in between; then it is there, which is all that was asked.
+      if not ok and mode == nil then return nil, ("cannot make the folder '%s': %s"):format(done, message) end
+    end
+    if mode ~= "directory" then
       return nil, ("cannot make the folder '%s': there is a file of that name"):format(done)
     end
     done = done .. "/"
