@@ -10,7 +10,8 @@ local lurcher = require "lurcher"
 local augmentations = require "lurcher.augmentations"
 local options, run_folder = require "lurcher.options", require "lurcher.run_folder"
 local pair_data, pair_stage = require "lurcher.pair_data", require "lurcher.pair_stage"
-local pretrained, siamese = require "lurcher.pretrained", require "lurcher.siamese"
+local pretrained, reading = require "lurcher.pretrained", require "lurcher.reading"
+local siamese = require "lurcher.siamese"
 local optim = lurcher.optim
 
 local spec = options.join({
@@ -62,8 +63,7 @@ local function main(o)
   folder:write("model.txt", tostring(model) .. "\n")
   pretrained.describe(report, o.weights, folder)
   print("run folder: " .. folder.path)
-  local run = { path = folder.path, about = { recipe = spec.name, classes = sets.train.classes,
-    size = { o.size, o.size }, preprocess = "tf", settings = folder.settings } }
+  local run = { path = folder.path, about = reading.about(sets.reading, sets.train.classes, folder.settings) }
 
   local done = pair_stage.train(model, sets, o, run, { name = "frozen", augment = o.frozen_augment,
     views = o.frozen_views, steps = o.frozen_steps, epochs = o.frozen_epochs, patience = o.patience,

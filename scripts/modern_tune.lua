@@ -12,7 +12,8 @@ local lurcher = require "lurcher"
 local augmentations, schedules = require "lurcher.augmentations", require "lurcher.schedules"
 local options, run_folder = require "lurcher.options", require "lurcher.run_folder"
 local pair_data, pair_stage = require "lurcher.pair_data", require "lurcher.pair_stage"
-local pretrained, siamese = require "lurcher.pretrained", require "lurcher.siamese"
+local pretrained, reading = require "lurcher.pretrained", require "lurcher.reading"
+local siamese = require "lurcher.siamese"
 local optim = lurcher.optim
 
 local spec = options.join({
@@ -73,8 +74,7 @@ local function main(o)
   folder:write("model.txt", tostring(model) .. "\n")
   pretrained.describe(report, o.weights, folder)
   print("run folder: " .. folder.path)
-  local run = { path = folder.path, about = { recipe = spec.name, classes = sets.train.classes,
-    size = { o.size, o.size }, preprocess = "tf", settings = folder.settings } }
+  local run = { path = folder.path, about = reading.about(sets.reading, sets.train.classes, folder.settings) }
   local function stage(s)
     s.augment, s.views, s.mixup, s.label_smoothing, s.ema = o.augment, o.views, o.mixup, o.label_smoothing, o.ema
     s.pair_weight = o.pair_weight

@@ -5,7 +5,7 @@
 local lurcher = require "lurcher"
 local augmentations = require "lurcher.augmentations"
 local fixed_features = require "lurcher.fixed_features"
-local options = require "lurcher.options"
+local options, reading = require "lurcher.options", require "lurcher.reading"
 local siamese = require "lurcher.siamese"
 local data = lurcher.data
 
@@ -17,7 +17,8 @@ pair_data.options = options.join({
   { "batch", "integer", default = 64, min = 2, help = "pairs a step" },
   { "steps", "integer", min = 1, help = "steps an epoch (default: training pictures / batch)" },
   { "era", "choice", default = "current", choices = { "current", "2017" },
-    help = "2017: augmentation, batch norms of a frozen trunk, callbacks and validation as they were then" },
+    help = "2017: pictures from 0 to 1 and resized by nearest neighbour, batch norms of a frozen trunk, augmentation, "
+      .. "callbacks and validation as they were then, and the last epoch's model instead of the best one's" },
   { "seed", "integer", default = 1, min = 0, help = "fresh weights, dropout, pairs and augmentation follow from it" },
   { "device", "string", default = "auto", help = "where to compute: auto, cpu, ref, cuda:0" },
   { "workers", "integer", default = 2, min = 1, max = 256, help = "threads that read pictures" },
@@ -26,16 +27,17 @@ pair_data.options = options.join({
   { "report", "flag", default = true, help = "end with report.html on the validation pictures; --no-report: do not" },
 }, fixed_features.options)
 
---- The training and validation pictures of o.data. `classes`: the model's, where it has been trained before.
-function pair_data.sets(o, classes)
-  local train = assert(data.folder{ o.data .. "/train", classes = classes })
+--- The training and validation pictures of o.data, and how they are read. `about`: saved with the model, where it has
+-- been trained before.
+function pair_data.sets(o, about)
+  local train = assert(data.folder{ o.data .. "/train", classes = about and about.classes })
   local valid = assert(data.folder{ o.data .. "/valid", classes = train.classes })
   print(("%d training and %d validation pictures of %d classes"):format(#train, #valid, #train.classes))
   if o.batch > #train or o.batch > #valid and o.era == "2017" then
     error(("--batch %d: more than the %d pictures of '%s/%s' (at most as many expected: lower --batch)"):format(o.batch,
       math.min(#train, #valid), o.data, o.batch > #train and "train" or "valid"), 0)
   end
-  return { train = train, valid = valid }
+  return { train = train, valid = valid, reading = about and reading.saved(about) or reading.new(o) }
 end
 
 --- How pairs are drawn for training and for validation. Validation pairs every picture once with a partner, half of
@@ -52,9 +54,9 @@ end
 local function picture_loaders(sets, o, s, augment)
   local train, valid = samplers_of(sets, o, s)
   local function loader(set, sampler, changes)
-    return data.loader{ set, sampler = sampler, size = o.size, augment = changes, workers = o.workers, seed = o.seed,
-      images = o.towers and { "img_1", "img_2" } or nil, targets = siamese.targets, device = o.device,
-      era = o.era }
+    return data.loader{ set, sampler = sampler, size = sets.reading.size, resize = sets.reading.resize,
+      preprocess = sets.reading.preprocess, augment = changes, workers = o.workers, seed = o.seed,
+      images = o.towers and { "img_1", "img_2" } or nil, targets = siamese.targets, device = o.device }
   end
   return loader(sets.train, train, augment), loader(sets.valid, valid)
 end
@@ -91,7 +93,8 @@ end
 local function feature_loaders(part, sets, o, s, augment)
   local fixed = fixed_features.load_sets(part, { { sets.train, augment = augment, views = augment and s.views,
     seed = augment and 0 or nil }, { sets.valid } },
-    { size = o.size, workers = o.workers, seed = o.seed, device = lurcher.device(o.device) }, o)
+    { size = sets.reading.size, resize = sets.reading.resize, preprocess = sets.reading.preprocess,
+      workers = o.workers, seed = o.seed, device = lurcher.device(o.device) }, o)
   if not fixed then return nil end
   local train, valid = samplers_of(sets, o, s)
   return fixed[1]:loader{ sampler = train, targets = siamese.targets, seed = o.seed,

@@ -123,8 +123,7 @@ end
 
 --- Trains what is trainable of a model of pairs in the folder run.path/s.name, or puts back what was trained there.
 -- sets: of pair_data.sets. o: the recipe's options (those of pair_data.options, and reduce_patience, reduce_factor
--- where there is no schedule). run: { path, about }, about being saved with the models: recipe, classes, size,
--- preprocess, settings. s, the stage:
+-- where there is no schedule). run: { path, about }, about being saved with the models (reading.about). s, the stage:
 --   name           its folder
 --   augment, views see pair_data.open
 --   epochs         at most
@@ -195,9 +194,9 @@ function pair_stage.open(spec, o)
   local model, about = pair_stage.open_model(o.run)
   local folder = o.resume and assert(run_folder.open(o.resume, spec.name)) or run_folder.create(spec, o)
   print("run folder: " .. folder.path)
-  about.recipe, about.settings, o.size = spec.name, folder.settings, math.tointeger(about.size[1])
+  about.recipe, about.settings = spec.name, folder.settings
   siamese.tune_from(model, o.tune_from)
-  return model, about, folder, pair_data.sets(o, about.classes)
+  return model, about, folder, pair_data.sets(o, about)
 end
 
 --- Reports a recipe's last stage and says how to go on, or after Ctrl-C (done: nil) how to resume; returns the exit

@@ -6,12 +6,13 @@ local lfs = require "lfs"
 local lurcher = require "lurcher"
 local fixed_features, prefix = require "lurcher.fixed_features", require "lurcher.prefix"
 local logs_of, ticker = require "lurcher.logs", require "lurcher.ticker"
+local reading = require "lurcher.reading"
 local nn, data = lurcher.nn, lurcher.data
 
 local prediction = {}
 
---- The classifier of a file or of a run folder, and what was saved with it: classes, size, preprocess. Raises where
--- there is none.
+--- The classifier of a file or of a run folder, and what was saved with it: classes, and how its pictures are
+-- read (lurcher.reading). Raises where there is none.
 function prediction.open_model(path)
   if lfs.attributes(path, "mode") == "directory" then path = path .. "/model.safetensors" end
   local model, extra = nn.load(path)
@@ -69,15 +70,23 @@ local views = {
 }
 prediction.most_views = #views
 
+--- The data.augment of view k, or nil for the picture as it is. A view is sampled as the picture is resized.
+local function view_of(k, resize)
+  if not next(views[k]) then return nil end
+  local changes = { interpolation = resize == "nearest" and resize or nil }
+  for name, value in pairs(views[k]) do changes[name] = value end
+  return data.augment(changes)
+end
+
 --- Loaders of the first `count` views, and the model that they feed: the frozen part's outputs from the cache where
 -- there is one for it (o.cache), else pictures.
 local function sources(model, set, about, o, count)
   local part = o.cache and o.cache ~= "none" and prefix.split(model, model.inputs[1])
-  local common = { size = about.size, preprocess = about.preprocess, batch = o.batch or 32, workers = o.workers,
-    device = lurcher.device(o.device) }
+  local common = reading.saved(about)
+  common.batch, common.workers, common.device = o.batch or 32, o.workers, lurcher.device(o.device)
   local function options(k, more)
     for key, value in pairs(common) do more[key] = value end
-    more[1], more.augment = set, next(views[k]) and data.augment(views[k]) or nil
+    more[1], more.augment = set, view_of(k, about.resize)
     return more
   end
   local loaders = {}

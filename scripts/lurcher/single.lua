@@ -6,7 +6,8 @@ local lurcher = require "lurcher"
 local augmentations = require "lurcher.augmentations"
 local fit, on = require "lurcher.fit", require "lurcher.callbacks"
 local fixed_features, options = require "lurcher.fixed_features", require "lurcher.options"
-local prediction, prefix, report = require "lurcher.prediction", require "lurcher.prefix", require "lurcher.report"
+local prediction, prefix = require "lurcher.prediction", require "lurcher.prefix"
+local reading, report = require "lurcher.reading", require "lurcher.report"
 local data, nn = lurcher.data, lurcher.nn
 
 local single = {}
@@ -36,16 +37,16 @@ single.options = options.join({
 single.may_change = { epochs = true, device = true, workers = true, memory = true, patience = true, report = true,
   cache = true, ["cache-limit"] = true }
 
---- The training and validation pictures of o.data. classes: those of a model that there is already.
-function single.open_sets(o, classes)
-  local train = assert(data.folder{ o.data .. "/train", classes = classes })
+--- The training and validation pictures of o.data, and how they are read. about: of a model that there is already.
+function single.open_sets(o, about)
+  local train = assert(data.folder{ o.data .. "/train", classes = about and about.classes })
   local valid = assert(data.folder{ o.data .. "/valid", classes = train.classes })
   print(("%d training and %d validation pictures of %d classes"):format(#train, #valid, #train.classes))
   if o.batch > #train then
     error(("--batch %d: more than the %d pictures of '%s/train' (at most as many expected: lower --batch)"):format(
       o.batch, #train, o.data), 0)
   end
-  return { train = train, valid = valid }
+  return { train = train, valid = valid, reading = about and reading.saved(about) or reading.new(o) }
 end
 
 --- The trunks of a classifier, models that share its layers: { xception = , inception_v3 = }, those that it has.
@@ -58,12 +59,11 @@ function single.trunks(model)
   return trunks
 end
 
---- How the network's pictures are made of the files': options of data.loader. o.preprocess: that of a model that there
--- is already.
-local function reading(o)
-  local was_then = o.era == "2017"
-  return { size = o.size, batch = o.batch, workers = o.workers, seed = o.seed,
-    preprocess = o.preprocess or (was_then and "rescale" or "tf"), resize = was_then and "nearest" or "bilinear" }
+--- How the network's pictures are made of the files': options of data.loader.
+local function pictures_of(sets, o)
+  local how = sets.reading
+  return { size = how.size, resize = how.resize, preprocess = how.preprocess, batch = o.batch, workers = o.workers,
+    seed = o.seed }
 end
 
 --- What learns, and loaders that feed it: the whole model on pictures, or its unfrozen rest on what the frozen part
@@ -74,7 +74,7 @@ local function learner(model, sets, o)
     for _, output in ipairs(model.outputs) do all[output] = batch.class end
     return all
   end
-  local augment, pictures = augmentations.of(o.augment, o.era), reading(o)
+  local augment, pictures = augmentations.of(o.augment, o.era), pictures_of(sets, o)
   local part = (not augment or o.views > 0) and o.era ~= "2017" and prefix.split(model, "image")
   if part then
     pictures.device = lurcher.device(o.device)
@@ -85,7 +85,7 @@ local function learner(model, sets, o)
         fixed[2]:loader{ batch = o.batch, shuffle = false, targets = targets }
     end
   end
-  local train, valid = reading(o), reading(o)
+  local train, valid = pictures_of(sets, o), pictures_of(sets, o)
   train[1], train.augment, train.targets = sets.train, augment, targets
   valid[1], valid.shuffle, valid.targets = sets.valid, false, targets
   return model, data.loader(train), data.loader(valid)
@@ -120,7 +120,7 @@ local function callbacks(o, folder, schedule)
 end
 
 --- Trains what is trainable of a classifier, in a run folder; with o.resume from where its last checkpoint left it.
--- o: the options above, size, batch, epochs, patience. rule: optimizer, schedule (see lurcher.schedules; else lr is cut
+-- sets: of single.open_sets. o: the options above, batch, epochs, patience. rule: optimizer, schedule (see lurcher.schedules; else lr is cut
 -- on a plateau), only (name of the one output whose loss counts). Returns the results on the validation pictures and,
 -- with o.report, their probabilities; or nil and the exit code: 130 after a Ctrl-C, 1 where the training went bad.
 function single.train(model, sets, o, folder, rule)
@@ -139,11 +139,10 @@ function single.train(model, sets, o, folder, rule)
 end
 
 --- Writes the whole model with what a test needs to know, without the optimizer's state.
-local function save(model, folder, o, classes)
+local function save(model, folder, o, sets)
   local path = folder:file "model.safetensors"
   local run <close> = model:compile{ device = o.device }
-  assert(run:save(path, lurcher.json.encode{ recipe = folder.settings.recipe, classes = classes,
-    size = { o.size, o.size }, preprocess = reading(o).preprocess, settings = folder.settings }))
+  assert(run:save(path, lurcher.json.encode(reading.about(sets.reading, sets.train.classes, folder.settings))))
   return path
 end
 
@@ -154,7 +153,7 @@ function single.finish(results, rest, model, sets, folder, o)
     if rest == 130 then print(("continue with: lurcher %s --resume %s"):format(folder.settings.recipe, folder.path)) end
     return rest
   end
-  local path, figures = save(model, folder, o, sets.train.classes), {}
+  local path, figures = save(model, folder, o, sets), {}
   if o.report then
     print("report: " .. report.write(folder, { set = sets.valid, scores = rest, device = o.device }))
   end

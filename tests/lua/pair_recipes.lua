@@ -208,11 +208,13 @@ test("pair_stage: Ctrl-C in the evaluation after the last epoch leaves the stage
   local set = assert(lurcher.data.folder{ work .. "/pictures/train" })
   local o = { batch = 16, size = 48, era = "current", seed = 1, device = "cpu", workers = 1, memory = 100, cache = "none",
     reduce_patience = 0 }
-  local run = { path = work .. "/late", about = { classes = set.classes, size = { 48, 48 }, preprocess = "tf" } }
+  local reading = require "lurcher.reading"
+  local how = reading.new(o)
+  local run = { path = work .. "/late", about = reading.about(how, set.classes, {}) }
   local function train()
     local model = assert(lurcher.nn.load(work .. "/run/pairs.safetensors"))
     siamese.trunk(model):freeze()
-    return pair_stage.train(model, { train = set, valid = set }, o, run, { name = "heads", augment = "none", epochs = 1,
+    return pair_stage.train(model, { train = set, valid = set, reading = how }, o, run, { name = "heads", augment = "none", epochs = 1,
       pair_weight = 0, optimizer = lurcher.optim.sgd{ lr = 0.01 } })
   end
   local evaluate, calls = fit.evaluate, 0

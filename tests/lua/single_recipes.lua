@@ -4,7 +4,7 @@ local harness = require "harness"
 local lurcher = require "lurcher"
 local inception_v3 = require "lurcher.models.inception_v3"
 local single = require "lurcher.single"
-local test = harness.test
+local test, near = harness.test, harness.near
 
 local work = harness.folder "single_recipes"
 local succeeds, complains, read = harness.commands(work)
@@ -125,12 +125,17 @@ test("single_model: an InceptionV3 alone, its frozen output computed once, then 
 end)
 
 test("single_model: era 2017 says what its pictures were, and what comes after takes them so", function()
-  succeeds("single_model --data pictures %s --weights xception.h5 --era 2017 --augment light --batch 8 --epochs 1 "
-    .. "--out then", small)
+  succeeds("single_model --data pictures %s --size 60 --weights xception.h5 --era 2017 --augment light --batch 8 "
+    .. "--epochs 1 --out then", small)
   succeeds "single_model_tune --run then --batch 8 --epochs 1 --out then_tuned"
   for _, run in ipairs{ "then", "then_tuned" } do
     local model <close>, extra = assert(lurcher.nn.load(work .. "/" .. run .. "/model.safetensors"))
-    assert(lurcher.json.decode(extra).preprocess == "rescale", run)
+    local about = lurcher.json.decode(extra)
+    assert(about.preprocess == "rescale" and about.resize == "nearest", run)
+    -- training's own loaders gave the first figures, prediction gives the second: files are 75 wide, the network's 60
+    local trained = lurcher.json.decode(read(run .. "/figures.json")).valid
+    succeeds("report %s", run)
+    near(lurcher.json.decode(read(run .. "/figures.json")).valid.log_loss, trained.log_loss, 1e-6)
   end
   local before, after = assert(lurcher.load_tensors(work .. "/then/model.safetensors")), weights "then_tuned"
   assert(not has_changed(before, after, "block1_conv1"))

@@ -6,6 +6,7 @@
 local lurcher = require "lurcher"
 local html = require "lurcher.report.html"
 local pictures = require "lurcher.report.pictures"
+local reading = require "lurcher.reading"
 local nn, data, image = lurcher.nn, lurcher.data, lurcher.image
 local e = html.element
 
@@ -30,7 +31,7 @@ local function find(model, output)
   return model:layer(head.name), model:node(layer_at(definition.nodes[at + 1].inputs[1]).name)
 end
 
---- An object that maps pictures, or nil and the reason. `about`: the model's size and preprocess.
+--- An object that maps pictures, or nil and the reason. `about`: saved with the model.
 function activation.of(model, about, output, device)
   local head, node = find(model, output)
   if not head then return nil, "the model does not end in a global average pool and a dense layer" end
@@ -42,8 +43,9 @@ end
 --- Maps (h x w x channels) of pictures of a set, by picture number.
 local function maps_of(self, set, rows)
   local chosen, maps, done = set:subset(rows), {}, 0
-  local loader <close> = data.loader{ chosen, size = self.about.size, preprocess = self.about.preprocess,
-    shuffle = false, batch = 8, workers = 2 }
+  local options = reading.saved(self.about)
+  options[1], options.shuffle, options.batch, options.workers = chosen, false, 8, 2
+  local loader <close> = data.loader(options)
   for batch in loader:epoch(0) do
     local y = self.run:predict{ [self.input] = batch.image }.map:to "cpu"
     for i = 1, #y do
