@@ -4,7 +4,8 @@
 -- themselves, so that most of its pairs are of one class (samplers.batch_swap).
 --   frozen   the trunk stays as it is, the heads learn their categories (Nadam; weights of the losses 1, 1, 0)
 --   tuned    layers[105:] and the heads learn, pairs count too (SGD, momentum 0.9; weights 1, 1, 0.5)
--- Defaults are the founding values (keras.md section 10). Then: lurcher trick_tune --run RUN, lurcher baidu_dog_test.
+-- Defaults are the founding values (keras.md section 10); its 258 steps an epoch were its pictures over --batch, too.
+-- Then: lurcher trick_tune --run RUN, lurcher baidu_dog_test.
 
 local lurcher = require "lurcher"
 local augmentations = require "lurcher.augmentations"
@@ -67,7 +68,8 @@ local function main(o)
 
   local done = pair_stage.train(model, sets, o, run, { name = "frozen", augment = o.frozen_augment,
     views = o.frozen_views, steps = o.frozen_steps, epochs = o.frozen_epochs, patience = o.patience,
-    pair_weight = o.frozen_pair_weight, optimizer = optim.nadam{ lr = o.frozen_lr } })
+    pair_weight = o.frozen_pair_weight,
+    optimizer = optim.nadam{ lr = o.frozen_lr, epsilon = o.era == "2017" and 1e-8 or nil } })
   siamese.tune_from(model, o.tune_from)
   done = done and pair_stage.train(model, sets, o, run, { name = "tuned", augment = o.augment, views = o.views,
     epochs = o.epochs, pair_weight = o.pair_weight, optimizer = optim.sgd{ lr = o.lr, momentum = o.momentum } })

@@ -1,8 +1,9 @@
 --- retrain.lua - trains a model of pairs further on test pictures that it is sure of, as if its answers were true
 -- Pseudo-labels (Lee, 2013), as the founding retrain.py used them by hand: predictions of `baidu_dog_test` above a
 -- confidence become training pictures, alone or beside DIR/train. Its folder is RUN/retrain; RUN gets its model as the
--- newest. The founding script stopped at its first step, with a target of the wrong shape; this one has the right shape
--- in every era.
+-- newest. Defaults are the founding values (keras.md section 10), but an epoch is once through the pictures, whatever
+-- their number (there: --steps 200, of 10,593 test pictures at most). The founding script stopped at its first step,
+-- with a target of the wrong shape; this one has the right shape in every era.
 
 local lurcher = require "lurcher"
 local options = require "lurcher.options"

@@ -2,8 +2,10 @@
 -- On Xception, on InceptionV3, or on both at once as the founding model does: a softmax on each trunk's features, one
 -- on the features of both, and the larger of the first two, element by element; the losses of all four count 1.
 -- With pretrained weights a trunk is frozen by default and only the softmaxes learn. Where the frozen part is the same
--- for a picture in every epoch (one trunk; no augmentation, or a few fixed views), its output is computed once, and
--- kept for the runs to come.
+-- for a picture in every epoch (no augmentation, or a few fixed views), its output is computed once, and kept for the
+-- runs to come.
+-- Defaults are the values of the founding recipe's first phase (single_model.py; keras.md section 10). One is not, on a
+-- single trunk: no augmentation (there `strong`), so that the trunk is computed once and not in every epoch.
 -- Leaves a run folder with the best epoch's model, and everything needed to repeat or resume the training.
 -- Then: lurcher single_model_tune --run RUN, lurcher single_model_test --model RUN.
 
@@ -15,34 +17,29 @@ local nn, optim = lurcher.nn, lurcher.optim
 local spec = options.join({
   name = "single_model",
   summary = "Trains a softmax classifier on the pictures in DIR/train/CLASS/, validated on DIR/valid/CLASS/.",
-  notes = "With --backbone both the defaults are the founding recipe's: --batch 48 --epochs 30 --optimizer nadam --lr\n"
-    .. "0.002 --augment strong --patience 3.",
+  notes = "Defaults are the founding recipe's. On a single trunk one is not: it had --augment strong, with which the\n"
+    .. "trunk is computed in every epoch, or once for each of --views.",
   { "data", "path", required = true, value = "DIR", help = "folder with train/ and valid/, a folder a class in each" },
   { "backbone", "choice", default = "xception", choices = { "xception", "inception_v3", "both" },
     help = "trunk of the network" },
 }, pretrained.options, pretrained.inception_options, {
-  { "batch", "integer", default = 32, min = 1, help = "pictures a step" },
-  { "epochs", "integer", default = 40, min = 1, help = "passes over the training pictures at most" },
-  { "optimizer", "choice", default = "adam", choices = { "sgd", "adam", "adamw", "nadam" }, help = "update rule" },
-  { "lr", "number", min = 0, help = "learning rate (default: 0.003 for a frozen trunk, else the optimizer's own)" },
+  { "batch", "integer", default = 48, min = 1, help = "pictures a step" },
+  { "epochs", "integer", default = 30, min = 1, help = "passes over the training pictures at most" },
+  { "optimizer", "choice", default = "nadam", choices = { "sgd", "adam", "adamw", "nadam" }, help = "update rule" },
+  { "lr", "number", min = 0, help = "learning rate (default: the optimizer's own, 0.002 of nadam)" },
   { "dropout", "number", default = 0.5, min = 0, max = 0.99, help = "share of features dropped before the softmax" },
   { "freeze", "string", value = "all|none|NAME",
     help = "what does not learn: the trunks, nothing, or layers up to NAME (default: trunks with weights)" },
-  { "patience", "integer", default = 8, min = 0, help = "epochs without gain before stopping; 0: never stop early" },
+  { "patience", "integer", default = 3, min = 0, help = "epochs without gain before stopping; 0: never stop early" },
 }, single.options, {
   { "out", "path", value = "RUN", help = "run folder to make (default: runs/single_model-NNN)" },
   { "resume", "path", value = "RUN", help = "go on with the training of this run folder, with its settings" },
 })
 
---- Defaults of the founding recipe, single_model.py (keras.md section 10).
-local founding = { batch = 48, epochs = 30, optimizer = "nadam", lr = 0.002, augment = "strong", patience = 3 }
-
 function spec.adjust(values, given)
   if values.resume then return run_folder.resumed(spec, values, given, single.may_change) end
   if values.backbone == "both" then
-    for key, value in pairs(founding) do
-      if given[key] == nil then values[key] = value end
-    end
+    values.augment = given.augment or "strong"
     if values.freeze and values.freeze ~= "all" and values.freeze ~= "none" then
       return nil, ("bad value '%s' for --freeze (all or none expected with --backbone both)"):format(values.freeze)
     end
@@ -94,19 +91,15 @@ local function two_trunks(xception, inception, o, classes)
   }
 end
 
---- Freezes what --freeze says. Returns whether all trunks are frozen.
+--- Freezes what --freeze says.
 local function freeze(model, trunks, o)
-  local all = true
   for _, trunk in ipairs(trunks) do
-    local is_frozen = o.freeze == "all" or (o.freeze == nil and trunk.weights ~= nil)
-    if is_frozen then trunk.model:freeze() end
-    all = all and is_frozen
+    if o.freeze == "all" or (o.freeze == nil and trunk.weights ~= nil) then trunk.model:freeze() end
   end
   if o.freeze and o.freeze ~= "all" and o.freeze ~= "none" then model:freeze{ to = o.freeze } end
   for _, trunk in ipairs(trunks) do
     if trunk.report then pretrained.check_frozen(trunk.model, trunk.report, trunk.weights, trunk.cut) end
   end
-  return all
 end
 
 local function describe(model, trunks, folder)
@@ -122,11 +115,10 @@ local function describe(model, trunks, folder)
   print("run folder: " .. folder.path)
 end
 
-local function optimizer_of(o, is_frozen)
-  local lr = o.lr
-  if not lr and is_frozen and o.optimizer ~= "sgd" then lr = 0.003 end
-  return optim[o.optimizer]{ lr = lr, weight_decay = o.weight_decay > 0 and o.weight_decay or nil,
-    momentum = o.optimizer == "sgd" and o.momentum or nil }
+local function optimizer_of(o)
+  local is_adaptive = o.optimizer ~= "sgd"
+  return optim[o.optimizer]{ lr = o.lr, weight_decay = o.weight_decay > 0 and o.weight_decay or nil,
+    momentum = not is_adaptive and o.momentum or nil, epsilon = is_adaptive and o.era == "2017" and 1e-8 or nil }
 end
 
 local function main(o)
@@ -135,11 +127,11 @@ local function main(o)
   local trunks, classes = trunks_of(o), #sets.train.classes
   local model = trunks[2] and two_trunks(trunks[1].model, trunks[2].model, o, classes)
     or one_trunk(trunks[1].model, o, classes)
-  local is_frozen = freeze(model, trunks, o)
+  freeze(model, trunks, o)
   local folder = o.resume and assert(run_folder.open(o.resume, spec.name)) or run_folder.create(spec, o)
   describe(model, trunks, folder)
 
-  local results, rest = single.train(model, sets, o, folder, { optimizer = optimizer_of(o, is_frozen) })
+  local results, rest = single.train(model, sets, o, folder, { optimizer = optimizer_of(o) })
   return single.finish(results, rest, model, sets, folder, o)
 end
 

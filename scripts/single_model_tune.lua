@@ -1,8 +1,9 @@
 --- single_model_tune.lua - trains a single_model further: the last layers of its trunks, too, at a small rate
 -- Loads the model of a run, lets layers[105:] of an Xception, layers[262:] of an InceptionV3 and the softmaxes learn,
 -- by SGD with momentum and without augmentation. Defaults are the founding values (single_model_tune.py; keras.md
--- section 10): batches of 96, and ten epochs whose learning rate falls, rises once and falls again. The second phase of
--- single_model.py is `--schedule plateau --epochs 30 --batch 36`.
+-- section 10): batches of 96, and ten epochs whose learning rate falls, rises once and falls again. Only, every output
+-- counts: the founding script fits a model of one output, and in era 2017 its ctg_out_1 alone counts here. The second
+-- phase of single_model.py is `--schedule plateau --epochs 30 --batch 36`.
 -- Leaves a run folder of its own. Then: lurcher single_model_test --model RUN.
 
 local lurcher = require "lurcher"

@@ -35,7 +35,8 @@
 -- state: run, model, loader, valid, epochs, epoch, step (batches done in the epoch), batch (the last one), history,
 -- stop (set it to end after this epoch), failed (set it to a reason to end at once: the epoch then counts for nothing),
 -- interrupted, done (the epoch is in the history), seconds, wait_seconds and samples (of this epoch in this call),
--- extra, snapshot() -> what a checkpoint holds, and tensors by name; in_use(f) calls f between on_use_begin and on_use_end.
+-- extra, snapshot() -> what a checkpoint holds, and tensors by name; in_use(f) calls f between on_use_begin
+-- and on_use_end.
 
 local lurcher = require "lurcher"
 

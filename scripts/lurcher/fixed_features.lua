@@ -31,7 +31,11 @@ end
 -- of `common` are for all of them. Returns a list, or nil where there is no room, which it says.
 function fixed_features.load_sets(part, sets, common, o)
   local bytes, all = 0, {}
-  for _, set in ipairs(sets) do bytes = bytes + part:bytes(#set[1] * (set.views or 1), o.cache_store) end
+  for _, set in ipairs(sets) do
+    for _, one in ipairs{ part, table.unpack(part.others) } do
+      bytes = bytes + one:bytes(#set[1] * (set.views or 1), o.cache_store)
+    end
+  end
   for i, set in ipairs(sets) do
     local given = fixed_features.settings(o, { memory = bytes <= o.memory * 2 ^ 20 and bytes or 0 })
     for _, more in ipairs{ common, set } do for key, value in pairs(more) do given[key] = value end end
@@ -186,21 +190,8 @@ local function classes_of(set, store, view, work)
   return lurcher.tensor(class):select(index), index
 end
 
---- The trunk's output for every picture of a set: from the cache, or computed now. Options: those of data.loader that
--- say how a picture is read (the set first, size, preprocess, seed, workers, ...), and
---   batch (32)      pictures a step. The last bits of a row may depend on it, as on the number of threads
---   device          where to compute
---   cache           folder of cache files (nil: in memory only). A file that cannot be made is said, and done without
---   limit           most bytes of one cache file
---   memory          most bytes in memory, where there is no cache file; above it load returns nil and a message
---   store ("f32")   "f16" takes half the room, in files and in memory
---   augment, views  k fixed views of each picture: view v looks as pictures do in epoch v - 1 of data.loader with this
---                   augmentation and seed, and epoch n of training sees view n % k + 1
---   quiet (false)   says nothing
--- A picture that cannot be read has the features and the class of the one that the loader puts in its place. Returns an
--- object with size, views, and loader.
-function fixed_features.load(part, options)
-  local o = checked(options)
+--- What one trunk says about every picture of a set, as load has it.
+local function load_one(part, o)
   local line = ticker{ label = "" }
   local work = { named = {}, say = function(text) if not o.quiet then line:finish(text) end end }
   local store, why = filled_file(part, o, work)
@@ -214,9 +205,34 @@ function fixed_features.load(part, options)
     store = feature_store.memory{ size = #o[1], shape = part.shape, store = o.store, views = o.views }
     assert(fill(part, store, o, work))
   end
-  local learn = setmetatable({ store = store, size = #o[1], views = o.views, classes = {}, indices = {} }, loaded)
+  local learn = setmetatable({ name = part.name, store = store, size = #o[1], views = o.views, classes = {},
+    indices = {}, others = {} }, loaded)
   for view = 1, o.views do learn.classes[view], learn.indices[view] = classes_of(o[1], store, view, work) end
   return learn
+end
+
+--- The trunk's output for every picture of a set: from the cache, or computed now. Options: those of data.loader that
+-- say how a picture is read (the set first, size, preprocess, seed, workers, ...), and
+--   batch (32)      pictures a step. The last bits of a row may depend on it, as on the number of threads
+--   device          where to compute
+--   cache           folder of cache files (nil: in memory only). A file that cannot be made is said, and done without
+--   limit           most bytes of one cache file
+--   memory          most bytes in memory, where there is no cache file; above it load returns nil and a message
+--   store ("f32")   "f16" takes half the room, in files and in memory
+--   augment, views  k fixed views of each picture: view v looks as pictures do in epoch v - 1 of data.loader with this
+--                   augmentation and seed, and epoch n of training sees view n % k + 1
+--   quiet (false)   says nothing
+-- A picture that cannot be read has the features and the class of the one that the loader puts in its place. Where the
+-- part is of two trunks, each has a file of its own, which serves models of that trunk alone, too. Returns an object
+-- with size, views, and loader.
+function fixed_features.load(part, options)
+  local o = checked(options)
+  local learn, why = load_one(part, o)
+  for i, other in ipairs(learn and part.others or {}) do
+    learn.others[i], why = load_one(other, o)
+    if not learn.others[i] then return nil, why end
+  end
+  return learn, why
 end
 
 --- Features (f32), classes and pictures (both i32, from 0) of a list of pictures, in view 1 or the given one. The
@@ -243,7 +259,9 @@ end
 --- What fit gets for a batch that a sampler drew: a list of pictures, or a table with the list `image` and more fields.
 function loaded:batch(drawn, options, epoch, step)
   local batch = {}
-  batch.features, batch.class, batch.index = self:select(drawn.image or drawn, epoch % self.views + 1)
+  local pictures, view = drawn.image or drawn, epoch % self.views + 1
+  batch.features, batch.class, batch.index = self:select(pictures, view)
+  for _, other in ipairs(self.others) do batch[other.name] = other:select(pictures, view) end
   for name, list in pairs(drawn) do
     if type(name) == "string" and name ~= "image" then batch[name] = field_of(list) end
   end
@@ -254,7 +272,7 @@ function loaded:batch(drawn, options, epoch, step)
 end
 
 --- A loader for fit over what was computed: the batches that data.loader gives for the same sampler, or for the same
--- batch, shuffle and seed, with `features` in place of the pictures. Options: sampler, targets (both as in
+-- batch, shuffle and seed, with `features` (and `features_2`, of a second trunk) in place of the pictures. Options: sampler, targets (both as in
 -- data.loader), change (function(batch, epoch, step) that alters a batch before its targets are made, step from 1),
 -- output (name of the model output whose targets are the classes), batch (64), shuffle (true), seed (the one in force).
 function loaded:loader(options)

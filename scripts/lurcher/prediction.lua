@@ -102,7 +102,6 @@ end
 
 --- Probabilities (n x classes) of every picture that can be read, in one view, and the pictures' numbers in order.
 local function one_view(run, loader, output, tick)
-  local input = run.model.inputs[1]
   local scores, rows, expected = {}, {}, 0
   for batch in loader:epoch(0) do
     local read, good = batch.index:totable(), {}
@@ -113,7 +112,9 @@ local function one_view(run, loader, output, tick)
         rows[#rows + 1] = expected
       end
     end
-    local probabilities = run:predict{ [input] = batch[input] or batch.image }[output]
+    local given = {}
+    for _, input in ipairs(run.model.inputs) do given[input] = batch[input] or batch.image end
+    local probabilities = run:predict(given)[output]
     if #good > 0 then scores[#scores + 1] = #good == #read and probabilities or probabilities:select(good) end
     tick:count(tick.before + expected)
     if lurcher.interrupted() then error("interrupted", 0) end

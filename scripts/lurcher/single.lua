@@ -75,7 +75,13 @@ local function learner(model, sets, o)
     return all
   end
   local augment, pictures = augmentations.of(o.augment, o.era), pictures_of(sets, o)
-  local part = (not augment or o.views > 0) and o.era ~= "2017" and prefix.split(model, "image")
+  local part = prefix.split(model, "image")
+  local why = part and (o.era == "2017" and "its batch norms see batches, as in 2017" or augment and o.views == 0
+    and ("every picture is new each time (--augment %s without --views)"):format(o.augment))
+  if why then
+    print("the frozen part is computed in every epoch: " .. why)
+    part = nil
+  end
   if part then
     pictures.device = lurcher.device(o.device)
     local fixed = fixed_features.load_sets(part, { { sets.train, augment = augment, views = augment and o.views },
@@ -120,8 +126,8 @@ local function callbacks(o, folder, schedule)
 end
 
 --- Trains what is trainable of a classifier, in a run folder; with o.resume from where its last checkpoint left it.
--- sets: of single.open_sets. o: the options above, batch, epochs, patience. rule: optimizer, schedule (see lurcher.schedules; else lr is cut
--- on a plateau), only (name of the one output whose loss counts). Returns the results on the validation pictures and,
+-- sets: of single.open_sets. o: the options above, batch, epochs, patience. rule: optimizer, schedule (see
+-- lurcher.schedules; else lr is cut on a plateau), only (name of the one output whose loss counts). Returns the results on the validation pictures and,
 -- with o.report, their probabilities; or nil and the exit code: 130 after a Ctrl-C, 1 where the training went bad.
 function single.train(model, sets, o, folder, rule)
   local learning, train, valid = learner(model, sets, o)

@@ -44,6 +44,38 @@ test("prefix: trunk and head together say what the model says", function()
   near((whole - parts):abs():max(), 0, 1e-6)
 end)
 
+--- Two trunks on one picture: a head on each, one on both, and the larger of the first two.
+local function two_trunks()
+  lurcher.seed(4)
+  local image = nn.input("image", 16, 16, 3)
+  local function trunk(k, filters)
+    local x = nn.conv2d{ filters, 3, stride = 2, name = "first_" .. k }(image)
+    return nn.global_avg_pool{ name = "pool_" .. k }(nn.relu{ name = "relu_" .. k }(x))
+  end
+  local function softmax(name, x) return nn.dense{ 2, activation = "softmax", name = name }(x) end
+  local one, two = trunk(1, 4), trunk(2, 5)
+  local y_1, y_2 = softmax("y_1", nn.dropout{ 0.5, name = "drop" }(one)), softmax("y_2", two)
+  return nn.model{ y_1 = y_1, y_2 = y_2, y = softmax("y", nn.concat{ name = "both" }(one, two)),
+    most = nn.maximum{ name = "most" }(y_1, y_2) }
+end
+
+test("prefix: two frozen trunks are cut one by one; trunks and head together say what the model says", function()
+  local model = two_trunks():freeze{ "first_1", "first_2" }
+  local part = assert(prefix.split(model, "image"))
+  assert(part.layer == "pool_1" and #part.others == 1 and part.others[1].layer == "pool_2")
+  assert(part:bytes(3) == 3 * 4 * 4 and part.others[1]:bytes(3) == 3 * 5 * 4)
+  local x, given = lurcher.uniform{ 3, 16, 16, 3 }, {}
+  for _, one in ipairs{ part, part.others[1] } do
+    given[one.name] = one.trunk:compile{ device = "cpu" }:predict{ image = x }[one.layer]
+  end
+  local whole = model:compile{ device = "cpu" }:predict{ image = x }
+  local parts = part.head:compile{ device = "cpu" }:predict(given)
+  for _, name in ipairs{ "y_1", "y_2", "y", "most" } do near((whole[name] - parts[name]):abs():max(), 0, 1e-6) end
+  assert(prefix.split(two_trunks():freeze{ "first_1" }, "image") == nil, "the other trunk needs the picture")
+  local deep = prefix.split(two_trunks():freeze{ "first_1", "first_2", "y_2" }, "image")
+  assert(deep.layer == "pool_1" and deep.others[1].layer == "pool_2")
+end)
+
 --- Losses of five steps of the whole model, or of its head on what its trunk gives.
 local function train(split)
   local model = build()

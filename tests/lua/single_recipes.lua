@@ -39,12 +39,30 @@ test("single_model: two trunks, four outputs, the founding values where nothing 
   assert(select(2, output:gsub("weights: %d+ layers loaded, 0 missing, 0 unused, 0 of another shape", "")) == 2, output)
   assert(output:find("accuracy ctg_out 0.%d+, ctg_out_1 0.%d+, ctg_out_2 0.%d+, maximum_1 0.%d+"), output)
   local o = lurcher.json.decode(read "both/settings.json").options
-  assert(o.optimizer == "nadam" and o.lr == 0.002 and o.augment == "strong" and o.patience == 3 and o.batch == 8)
+  assert(o.optimizer == "nadam" and o.augment == "strong" and o.patience == 3 and o.batch == 8)
+  assert(output:find("lr 0.002", 1, true) and output:find("every picture is new each time", 1, true), output)
   local header = "," .. read "both/history.csv":match "^[^\n]+" .. ","
   for _, name in ipairs{ "loss", "ctg_out_1_loss", "ctg_out_2_loss", "ctg_out_loss", "maximum_1_loss",
     "val_ctg_out_acc" } do
     assert(header:find("," .. name .. ",", 1, true), name)
   end
+end)
+
+test("single_model: two frozen trunks are computed once, each for all models of it; the training is the same", function()
+  local train = ("single_model --backbone both --data pictures %s %s --batch 8 --epochs 2 --augment none --no-report")
+    :format(small, trunks)
+  local output = succeeds("%s --cache none --memory 0 --out anew", train)
+  assert(output:find("the frozen part is computed in every epoch: ", 1, true), output)
+  output = succeeds("%s --out once", train)
+  assert(output:find("layer 'avg_pool' of 24 pictures from cache", 1, true)
+    and output:find("layer 'inception_avg_pool' of 24 pictures from cache", 1, true), output)
+  local anew, once = weights "anew", weights "once"
+  for name, tensor in pairs(anew) do near((tensor - once[name]):abs():max(), 0, 2e-5) end
+  output = succeeds("single_model --data pictures %s --weights xception.h5 --batch 8 --epochs 1 --no-report --out alone",
+    small)
+  assert(output:find("layer 'avg_pool' of 24 pictures from cache", 1, true) and not output:find "computed", output)
+  output = succeeds "single_model_test --model once --data pictures/valid --cache runs/cache"
+  assert(output:find("layer 'inception_avg_pool' of 12 pictures from cache", 1, true), output)
 end)
 
 test("single_model: the four outputs are what they are called", function()
@@ -116,7 +134,7 @@ end)
 test("single_model: an InceptionV3 alone, its frozen output computed once, then tuned from a file", function()
   local output = succeeds("single_model --backbone inception_v3 --inception-weights inception.h5 --data pictures %s "
     .. "--batch 8 --epochs 2 --out inception", small)
-  assert(output:find("computed 'avg_pool' once", 1, true), output)
+  assert(output:find("layer 'avg_pool' of 24 pictures from cache", 1, true), output)
   output = succeeds("single_model_tune --model inception/model.safetensors --data pictures --inception-tune-from 280 "
     .. "--batch 8 --epochs 1 --schedule plateau --out inception_tuned")
   assert(output:find("computed 'mixed9' once", 1, true), output)
