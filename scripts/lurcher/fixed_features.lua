@@ -96,7 +96,8 @@ local function checked(options)
   return o
 end
 
-local own = { quiet = true, cache = true, store = true, views = true, memory = true, limit = true, batch = true }
+local own = { quiet = true, cache = true, store = true, views = true, memory = true, limit = true, batch = true,
+  existing = true }
 
 --- A loader of the listed pictures, in that order.
 local function reader(o, list)
@@ -162,7 +163,7 @@ local function filled_file(part, o, work)
     return nil, ("the cache would take %s, above the limit of %s"):format(logs_of.size(bytes), logs_of.size(o.limit))
   end
   local store, message = feature_store.file{ folder = o.cache, key = key_of(part, o), set = o[1], shape = part.shape,
-    store = o.store, views = o.views, say = work.say }
+    store = o.store, views = o.views, existing = o.existing, say = work.say }
   if not store then return nil, message end
   local left <close> = setmetatable({}, { __close = function(unless) if not unless.kept then store:close() end end })
   local ok, trouble = fill(part, store, o, work)
@@ -216,6 +217,7 @@ end
 --   batch (32)      pictures a step. The last bits of a row may depend on it, as on the number of threads
 --   device          where to compute
 --   cache           folder of cache files (nil: in memory only). A file that cannot be made is said, and done without
+--   existing        true: only a cache file that is there already
 --   limit           most bytes of one cache file
 --   memory          most bytes in memory, where there is no cache file; above it load returns nil and a message
 --   store ("f32")   "f16" takes half the room, in files and in memory
@@ -272,9 +274,10 @@ function loaded:batch(drawn, options, epoch, step)
 end
 
 --- A loader for fit over what was computed: the batches that data.loader gives for the same sampler, or for the same
--- batch, shuffle and seed, with `features` (and `features_2`, of a second trunk) in place of the pictures. Options: sampler, targets (both as in
--- data.loader), change (function(batch, epoch, step) that alters a batch before its targets are made, step from 1),
--- output (name of the model output whose targets are the classes), batch (64), shuffle (true), seed (the one in force).
+-- batch, shuffle and seed, with `features` (and `features_2`, of a second trunk) in place of the pictures. Options:
+-- sampler, targets (both as in data.loader), change (function(batch, epoch, step) that alters a batch before its targets
+-- are made, step from 1), output (name of the model output whose targets are the classes), batch (64), shuffle (true),
+-- seed (the one in force).
 function loaded:loader(options)
   local next_epoch, seed = 0, options.seed or lurcher.seed()
   local sampler = options.sampler or samplers[options.shuffle == false and "sequential" or "shuffled"]{ self.size,

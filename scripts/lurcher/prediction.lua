@@ -91,7 +91,7 @@ local function sources(model, set, about, o, count)
   end
   local loaders = {}
   for k = 1, part and count or 0 do
-    local fixed = part:load(options(k, fixed_features.settings(o, { views = 1, memory = 0 })))
+    local fixed = part:load(options(k, fixed_features.settings(o, { views = 1, memory = 0, existing = o.existing })))
     if not fixed then break end -- no room: pictures it is
     loaders[k] = fixed:loader{ batch = common.batch, shuffle = false }
   end
@@ -126,7 +126,8 @@ end
 
 --- Class probabilities (n x classes) of every picture that can be read, the mean over `tta` views (1), and the
 -- pictures' numbers in the same order. about: of open_model. Options: tta, batch, workers, device, output (name;
--- default: the model's first), cache, cache_store and cache_limit (see fixed_features.options; nil: nothing is kept).
+-- default: the model's first), cache, cache_store and cache_limit (see fixed_features.options; nil: nothing is kept),
+-- existing (true: what is in the cache is taken, and nothing added).
 function prediction.predict(model, set, about, o)
   local count, output = o.tta or 1, o.output or model.outputs[1]
   local loaders, learner = sources(model, set, about, o, count)

@@ -161,8 +161,8 @@ end
 function prefix.whole(model, input)
   local name = model.outputs[1]
   local node = model:node(name)
-  return setmetatable({ layer = name, shape = node.shape, input = input, name = "features", trunk = model, others = {} },
-    prefix)
+  return setmetatable({ layer = name, shape = node.shape, input = input, name = "features", trunk = model,
+    others = {} }, prefix)
 end
 
 --- Bytes that the trunk's outputs for `count` pictures take, in `store` "f32" (the default) or "f16"; without `others`.

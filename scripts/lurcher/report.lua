@@ -172,7 +172,8 @@ local function judge(page, o)
   page.model, page.about = prediction.open_model(page.record.path)
   page.classes = page.about.classes
   page.output = prediction.output(page.model, page.classes, o.output)
-  local trained_on = page.record.settings.options.data
+  local trained_with = page.record.settings.options
+  local trained_on = trained_with.data
   page.data = o.data or trained_on and trained_on .. "/valid"
   if not page.data then error(("the run in '%s' does not say what it was validated on: give --data DIR"):format(
     page.record.path), 0) end
@@ -184,7 +185,8 @@ local function judge(page, o)
     for i = 1, #scores do rows[i] = i end
   else
     scores, rows = prediction.predict(page.model, page.set, page.about, { device = o.device, batch = o.batch,
-      workers = o.workers, output = page.output })
+      workers = o.workers, output = page.output, cache = trained_with.cache, cache_store = trained_with.cache_store,
+      existing = true })
   end
   local ids = {}
   for i, row in ipairs(rows) do ids[i] = page.set:class(row) end

@@ -127,8 +127,9 @@ end
 
 --- Trains what is trainable of a classifier, in a run folder; with o.resume from where its last checkpoint left it.
 -- sets: of single.open_sets. o: the options above, batch, epochs, patience. rule: optimizer, schedule (see
--- lurcher.schedules; else lr is cut on a plateau), only (name of the one output whose loss counts). Returns the results on the validation pictures and,
--- with o.report, their probabilities; or nil and the exit code: 130 after a Ctrl-C, 1 where the training went bad.
+-- lurcher.schedules; else lr is cut on a plateau), only (name of the one output whose loss counts). Returns the results
+-- on the validation pictures and, with o.report, their probabilities; or nil and the exit code: 130 after a Ctrl-C, 1
+-- where the training went bad.
 function single.train(model, sets, o, folder, rule)
   local learning, train, valid = learner(model, sets, o)
   local loss, weight, smoothing = losses(model, o, rule.only)

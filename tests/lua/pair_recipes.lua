@@ -26,6 +26,8 @@ test("froze_fine_tune: two stages, each with its record, and the newest model in
   local output = succeeds("froze_fine_tune %s --out run", small)
   assert(output:find("72 training and 36 validation pictures of 6 classes", 1, true), output)
   assert(output:find("computed 'avg_pool' once", 1, true) and output:find("computed 'add_1' once", 1, true), output)
+  local report = assert(output:match "stage 'tuned': .*")
+  assert(report:find("layer 'add_1' of 36 pictures from cache", 1, true), report)
   local stages = pair_stage.list(work .. "/run")
   assert(#stages == 2 and stages[1].name == "frozen" and stages[2].name == "tuned" and stages[2].number == 2)
   assert(stages[2].epochs == 2 and stages[2].validation.ctg_out_1_acc >= 0)
