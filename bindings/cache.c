@@ -1,5 +1,5 @@
-/* cache.c - data.cache: a file of features, a row a picture. Rows and pictures are lists from 1 or i32 tensors from 0.
- */
+/* cache.c - data.cache: a file of features, a row a picture; data.cache_info and data.cache_remove for folders of them.
+ * Rows and pictures are lists from 1 or i32 tensors from 0. */
 #include "data.h"
 
 #include "modules.h"
@@ -30,12 +30,13 @@ static const uint64_t *push_fingerprints(lua_State *L, lur_cache_options *o) {
 }
 
 int lur_data_cache(lua_State *L) {
-  static const char *const known[] = {"path", "key", "set", "shape", "store", "views", NULL};
+  static const char *const known[] = {"path", "key", "set", "shape", "store", "views", "label", NULL};
   static const char *const stores[] = {"f32", "f16", NULL};
   lua_settop(L, 1);
   if (!lur_args_options(L, 1, owner, known)) lur_raise(L, "'data.cache' expects a table of options");
   lur_cache_options o = {.path = lur_args_text(L, 1, owner, "path", NULL),
-                         .key = lur_args_text(L, 1, owner, "key", NULL)};
+                         .key = lur_args_text(L, 1, owner, "key", NULL),
+                         .label = lur_args_text(L, 1, owner, "label", NULL)};
   if (o.path == NULL) lur_args_bad(L, owner, "path", "required: where the file goes");
   if (o.key == NULL) lur_args_bad(L, owner, "key", "required: a text of all that rows depend on");
   o.store = lur_args_choice(L, 1, owner, "store", stores, 0) == 0 ? LUR_F32 : LUR_F16;
@@ -46,6 +47,56 @@ int lur_data_cache(lua_State *L) {
   lur_cache *cache;
   LUR_CALL(L, lur_cache_new(lur_state_context(L), &o, &cache));
   lur_handle_fill(L, h, cache);
+  return 1;
+}
+
+/* ---- files of a folder ---- */
+
+static void set_number(lua_State *L, const char *name, double value) {
+  lua_pushnumber(L, value);
+  lua_setfield(L, -2, name);
+}
+
+static void set_integer(lua_State *L, const char *name, int64_t value) {
+  lua_pushinteger(L, (lua_Integer)value);
+  lua_setfield(L, -2, name);
+}
+
+static void set_flag(lua_State *L, const char *name, bool value) {
+  lua_pushboolean(L, value);
+  lua_setfield(L, -2, name);
+}
+
+int lur_data_cache_info(lua_State *L) {
+  lur_cache_info info;
+  lur_status status = lur_cache_look(luaL_checkstring(L, 1), &info);
+  if (status != LUR_OK) return lur_soft(L, status);
+  lua_newtable(L);
+  lua_pushstring(L, info.label);
+  lua_setfield(L, -2, "label");
+  lua_pushstring(L, lur_dtype_name(info.store));
+  lua_setfield(L, -2, "store");
+  lua_createtable(L, info.row.ndim, 0);
+  for (int i = 0; i < info.row.ndim; i++) {
+    lua_pushinteger(L, (lua_Integer)info.row.dim[i]);
+    lua_rawseti(L, -2, i + 1);
+  }
+  lua_setfield(L, -2, "shape");
+  set_integer(L, "pictures", info.pictures);
+  set_integer(L, "views", info.views);
+  set_integer(L, "bytes", (int64_t)info.bytes);
+  set_number(L, "seconds", info.seconds);
+  set_number(L, "used", info.used);
+  set_flag(L, "part", info.is_part);
+  set_flag(L, "busy", info.is_busy);
+  return 1;
+}
+
+int lur_data_cache_remove(lua_State *L) {
+  bool removed = false;
+  lur_status status = lur_cache_remove(luaL_checkstring(L, 1), &removed);
+  if (status != LUR_OK) return lur_soft(L, status);
+  lua_pushboolean(L, removed);
   return 1;
 }
 

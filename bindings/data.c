@@ -390,6 +390,8 @@ int lur_open_data(lua_State *L) {
                                        {"audit", lur_data_audit},
                                        {"loader", lur_data_loader},
                                        {"cache", lur_data_cache},
+                                       {"cache_info", lur_data_cache_info},
+                                       {"cache_remove", lur_data_cache_remove},
                                        {"augment", lur_data_augment},
                                        {"augment_options", lur_data_augment_options},
                                        {"random", lur_data_random},

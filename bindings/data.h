@@ -19,6 +19,8 @@ int lur_data_augment_options(lua_State *L);
 /* data.cache{...} */
 extern const lur_class lur_cache_class;
 int lur_data_cache(lua_State *L);
+int lur_data_cache_info(lua_State *L);
+int lur_data_cache_remove(lua_State *L);
 
 /* data.audit{ set, set, ... } */
 int lur_data_audit(lua_State *L);

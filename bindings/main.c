@@ -240,7 +240,9 @@ static const char usage[] = "usage: lurcher [options] [script.lua | recipe | -] 
                             "  --help      show this\n"
                             "without script and CODE: the session (line editing, completion with Tab)\n"
                             "lurcher devices     lists the devices that can be used here\n"
-                            "lurcher recipes     lists the recipes; lurcher RECIPE --help explains one\n";
+                            "lurcher recipes     lists the recipes; lurcher RECIPE --help explains one\n"
+                            "lurcher cache       lists what is kept for later runs; lurcher cache clean makes room\n"
+                            "lurcher help        shows this\n";
 
 static void set_global_module(lua_State *L) {
   lua_getglobal(L, "require");
@@ -331,6 +333,10 @@ int main(int argc, char **argv) {
   if (done >= 0) return done;
   main_thread = pthread_self();
   if (o.script == argc - 1 && strcmp(argv[o.script], "devices") == 0) return list_devices();
+  if (o.script == argc - 1 && strcmp(argv[o.script], "help") == 0) {
+    fputs(usage, stdout);
+    return EXIT_SUCCESS;
+  }
   if (o.script == argc - 1 && strcmp(argv[o.script], "recipes") == 0) {
     print_recipes();
     return EXIT_SUCCESS;

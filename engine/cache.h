@@ -19,7 +19,10 @@ typedef struct lur_cache_options {
   int64_t pictures;
   int views;                     /* row v * pictures + i is view v of picture i */
   const uint64_t *fingerprints;  /* one a picture, of its contents: lur_dataset_fingerprints */
+  const char *label;             /* what rows are, for people: NULL, or a few words (cut to LUR_CACHE_LABEL - 1 bytes) */
 } lur_cache_options;
+
+enum { LUR_CACHE_LABEL = 128 };
 
 typedef enum lur_cache_state {
   LUR_CACHE_CLOSED = 0,
@@ -56,6 +59,26 @@ lur_status lur_cache_finish(lur_cache *cache, double seconds);
 lur_status lur_cache_select(lur_cache *cache, lur_tensor *rows, lur_tensor **features);
 /* *index: i32, the picture that really is in each row; -1: missing. The caller's. */
 lur_status lur_cache_index(lur_cache *cache, lur_tensor **index);
+
+/* What a cache's file, or the part of one, is: for looking after a folder of them. Nothing of it is checked further. */
+typedef struct lur_cache_info {
+  char label[LUR_CACHE_LABEL];
+  lur_dtype store;
+  lur_shape row;
+  int64_t pictures;
+  int views;
+  uint64_t bytes;
+  double seconds; /* as lur_cache_finish was told; 0: not known */
+  double used;    /* when it was last opened or written, in seconds since 1970 */
+  bool is_part, is_busy; /* busy: a process has it open, or is filling it */
+} lur_cache_info;
+
+/* LUR_EFORMAT where it is no cache, or one of another version. A part that was left before it had a header has 0
+   pictures. */
+lur_status lur_cache_look(const char *path, lur_cache_info *info);
+/* Removes a cache's file or part, unless a process has it open: *removed says whether. LUR_EFORMAT as above; LUR_EIO
+   where it cannot be known who has it open. */
+lur_status lur_cache_remove(const char *path, bool *removed);
 
 /* XXH3-128 of bytes, and of a tensor's dtype, shape and elements, on any device, as 32 hexadecimal digits. */
 enum { LUR_HASH_TEXT = 33 };

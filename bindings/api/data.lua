@@ -82,6 +82,7 @@ function data.loader(options) end
 ---@field shape integer[] of one row
 ---@field store? "f32"|"f16" default "f32"
 ---@field views? integer default 1
+---@field label? string what rows are, in a few words for people
 
 ---A file of features of a dataset's pictures, computed once: row (v - 1) * #set + i is view v of picture i. It is never
 ---trusted: rows that are damaged, or whose pictures have changed, count as missing; a file of another key does as a
@@ -90,6 +91,29 @@ function data.loader(options) end
 ---@param options lurcher.cache_options
 ---@return lurcher.cache
 function data.cache(options) end
+
+---@class lurcher.cache_info
+---@field label string as it was given
+---@field store "f32"|"f16"
+---@field shape integer[] of one row
+---@field pictures integer 0: the part of a file that was left before it had a header
+---@field views integer
+---@field bytes integer
+---@field seconds number what the computation took; 0: not known
+---@field used number when it was last opened or written, as os.time
+---@field part boolean a file that is being filled, or was left so
+---@field busy boolean a process has it open, or is filling it
+
+---What the file of a cache, or the part of one, is.
+---@param path string
+---@return lurcher.cache_info? info nil: it is no cache
+---@return string? message, string? code
+function data.cache_info(path) end
+---Removes the file of a cache, or the part of one, unless a process has it open.
+---@param path string
+---@return boolean? removed false: a process has it open; nil: it could not be removed, or is no cache
+---@return string? message, string? code
+function data.cache_remove(path) end
 
 ---@class lurcher.augment_options
 ---@field rotate? number default 0: degrees either way

@@ -2,8 +2,9 @@
  * cache_rows.c's, its layout is in cache_file.h.
  *
  * Safe against a second process: the part is filled under flock, which ends with its holder, and a finished file is
- * never written again; mending one fills a new part from its good rows. On file systems without locks two processes may
- * fill the same part; the rows' checksums still hold what is read to what was computed. */
+ * never written again; mending one fills a new part from its good rows. Who reads a finished file shares a lock on it,
+ * which tells cache_folder.c that it is in use. On file systems without locks two processes may fill the same part; the
+ * rows' checksums still hold what is read to what was computed. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -21,7 +22,7 @@
 
 #include "cache_file.h"
 
-static const char magic[16] = "lurcher cache\n";
+const char lur_cache_magic[16] = "lurcher cache\n";
 
 _Static_assert(sizeof(lur_cache_header) <= LUR_CACHE_PAGE, "the header fits its page");
 
@@ -47,7 +48,7 @@ static lur_status check_options(const lur_cache_options *o) {
 static void lay_out(lur_cache *cache, const lur_cache_options *o) {
   lur_cache_header *h = &cache->header;
   XXH128_hash_t key = XXH3_128bits(o->key, strlen(o->key));
-  memcpy(h->magic, magic, sizeof magic);
+  memcpy(h->magic, lur_cache_magic, sizeof lur_cache_magic);
   h->version = LUR_CACHE_VERSION;
   h->store = (uint32_t)o->store;
   h->key[0] = key.low64;
@@ -55,6 +56,7 @@ static void lay_out(lur_cache *cache, const lur_cache_options *o) {
   h->pictures = o->pictures;
   h->views = o->views;
   h->ndim = o->row.ndim;
+  snprintf(h->label, sizeof h->label, "%s", o->label ? o->label : "");
   for (int i = 0; i < o->row.ndim; i++) h->dim[i] = o->row.dim[i];
   cache->row = o->row;
   cache->rows = cache->missing = o->pictures * o->views;
@@ -125,7 +127,7 @@ static bool is_ours(lur_cache *cache, int fd, const char *path, uint64_t size) {
   lur_cache_header there;
   const size_t same = offsetof(lur_cache_header, seconds);
   if (size < LUR_CACHE_PAGE || lur_file_read_at(fd, path, 0, &there, sizeof there) != LUR_OK ||
-      memcmp(there.magic, magic, sizeof magic) != 0) {
+      memcmp(there.magic, lur_cache_magic, sizeof lur_cache_magic) != 0) {
     snprintf(cache->note, sizeof cache->note, "it is no cache");
   } else if (memcmp(&there, &cache->header, same) != 0) {
     snprintf(cache->note, sizeof cache->note, "it was made for something else, or by another version");
@@ -139,16 +141,25 @@ static bool is_ours(lur_cache *cache, int fd, const char *path, uint64_t size) {
   return false;
 }
 
+/* Marks the finished file as in use by us, now. Either may be denied (a file system without locks, another's file); it
+   is for people who clean the folder. */
+static void mark_used(int fd) {
+  (void)flock(fd, LOCK_SH | LOCK_NB);
+  (void)futimens(fd, NULL);
+}
+
 /* Maps and verifies the finished file, if there is one that fits; ready when no row is missing. */
 static lur_status open_finished(lur_cache *cache) {
   uint64_t size = 0;
   close_file(cache);
   if (access(cache->path, F_OK) != 0) return LUR_OK;
-  LUR_TRY(lur_file_open(cache->path, &cache->fd, &size));
+  lur_status status = lur_file_open(cache->path, &cache->fd, &size);
+  if (status != LUR_OK) return access(cache->path, F_OK) == 0 ? status : LUR_OK; /* removed meanwhile */
   if (!is_ours(cache, cache->fd, cache->path, size)) {
     close_file(cache);
     return LUR_OK;
   }
+  mark_used(cache->fd);
   LUR_TRY(map_file(cache, cache->fd, cache->path, &cache->map));
   lur_cache_verify(cache, cache->map);
   if (cache->missing == 0) {
@@ -313,7 +324,7 @@ lur_status lur_cache_finish(lur_cache *cache, double seconds) {
   }
   if ((failed != 0 && errno != EINVAL) || rename(cache->part, cache->path) != 0)
     return lur_fail(LUR_EIO, "cannot write '%s': %s", cache->path, strerror(errno));
-  (void)flock(cache->fd, LOCK_UN);
+  mark_used(cache->fd);
   cache->state = LUR_CACHE_READY;
   return LUR_OK;
 }

@@ -8,14 +8,17 @@
 
 enum { LUR_CACHE_PAGE = 4096, LUR_CACHE_VERSION = 1 };
 
-typedef struct lur_cache_header { /* no padding: compared byte by byte up to `seconds` */
+typedef struct lur_cache_header { /* no padding: compared byte by byte up to `seconds`; what follows is for people */
   char magic[16];
   uint32_t version, store;
   uint64_t key[2];
   int64_t pictures, views;
   int64_t ndim, dim[LUR_MAX_DIMS];
   double seconds;
+  char label[LUR_CACHE_LABEL];
 } lur_cache_header;
+
+extern const char lur_cache_magic[16];
 
 typedef struct lur_cache_entry {
   uint64_t checksum;

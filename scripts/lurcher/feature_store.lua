@@ -68,15 +68,16 @@ local function file_name(o)
 end
 
 --- In a file of the folder, made where it is missing. Options: set, shape, store and views as in memory, folder, key (a
--- text of all that a row depends on besides its picture), say (a function that shows a line), existing (true: a file
--- that is there already, or none). Where another process computes the same, it is waited for. Returns the store, or nil
--- and why there can be none.
+-- text of all that a row depends on besides its picture), label (what rows are, for people), say (a function that shows
+-- a line), existing (true: a file that is there already, or none). Where another process computes the same, it is waited
+-- for. Returns the store, or nil and why there can be none.
 function feature_store.file(o)
   local path = o.folder .. "/" .. file_name(o)
   if o.existing and not lfs.attributes(path) then return nil, ("there is no '%s'"):format(path) end
   local made, trouble = run_folder.make_folders(o.folder)
   if not made then return nil, trouble end
-  local cache = data.cache{ path = path, key = o.key, set = o.set, shape = o.shape, store = o.store, views = o.views }
+  local cache = data.cache{ path = path, key = o.key, set = o.set, shape = o.shape, store = o.store, views = o.views,
+    label = o.label }
   local state, message = cache:open()
   if state == "busy" then
     o.say(("waiting for another process that computes '%s'"):format(path))

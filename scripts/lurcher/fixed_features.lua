@@ -163,7 +163,8 @@ local function filled_file(part, o, work)
     return nil, ("the cache would take %s, above the limit of %s"):format(logs_of.size(bytes), logs_of.size(o.limit))
   end
   local store, message = feature_store.file{ folder = o.cache, key = key_of(part, o), set = o[1], shape = part.shape,
-    store = o.store, views = o.views, existing = o.existing, say = work.say }
+    store = o.store, views = o.views, existing = o.existing, label = part.layer,
+    say = work.say }
   if not store then return nil, message end
   local left <close> = setmetatable({}, { __close = function(unless) if not unless.kept then store:close() end end })
   local ok, trouble = fill(part, store, o, work)
@@ -275,8 +276,8 @@ end
 
 --- A loader for fit over what was computed: the batches that data.loader gives for the same sampler, or for the same
 -- batch, shuffle and seed, with `features` (and `features_2`, of a second trunk) in place of the pictures. Options:
--- sampler, targets (both as in data.loader), change (function(batch, epoch, step) that alters a batch before its targets
--- are made, step from 1), output (name of the model output whose targets are the classes), batch (64), shuffle (true),
+-- sampler, targets (both as in data.loader), change (function(batch, epoch, step) that alters a batch before it gets its
+-- targets, step from 1), output (name of the model output whose targets are the classes), batch (64), shuffle (true),
 -- seed (the one in force).
 function loaded:loader(options)
   local next_epoch, seed = 0, options.seed or lurcher.seed()

@@ -105,14 +105,15 @@ end
 
 --- The --help text of a declaration.
 function options.help(spec)
-  local lines = { ("usage: lurcher %s [options]%s"):format(spec.name,
-    spec.arguments and " " .. spec.arguments.name .. "..." or ""), "", spec.summary, "", "options:" }
+  local arguments = spec.arguments and spec.arguments.name .. (spec.arguments.max == 1 and "" or "...")
+  local lines = { ("usage: lurcher %s [options]%s"):format(spec.name, arguments and " " .. arguments or ""), "",
+    spec.summary, "", "options:" }
   local rows, width = {}, 0
   local function row(left, right)
     rows[#rows + 1] = { left, right }
     width = math.max(width, #left)
   end
-  if spec.arguments then row(spec.arguments.name .. "...", spec.arguments.help) end
+  if arguments then row(arguments, spec.arguments.help) end
   for _, option in ipairs(spec) do
     local name, kind, notes = option[1], option[2], {}
     local value = option.value or types[kind].value

@@ -1,8 +1,10 @@
 /* test_cache.c - the feature cache's file: filled, found again, and never trusted: damage, truncation, other keys and
  * pictures, full disks, killed and competing processes. */
+#include <fcntl.h>
 #include <math.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "tests/c/pictures.h"
@@ -19,7 +21,8 @@ static lur_cache *make(const char *key, lur_dtype store) {
                          .row = {1, {WIDTH}},
                          .pictures = PICTURES,
                          .views = VIEWS,
-                         .fingerprints = prints};
+                         .fingerprints = prints,
+                         .label = "layer"};
   lur_cache *cache = NULL;
   CHECK_OK(lur_cache_new(context, &o, &cache));
   return cache;
@@ -227,6 +230,64 @@ static void test_processes(void) {
   CHECK(total == ROWS - 1 && finished("processes", LUR_F32) == 0);
 }
 
+static bool removed(const char *name) {
+  bool gone = false;
+  CHECK_OK(lur_cache_remove(in_root(name), &gone));
+  return gone;
+}
+
+/* What files of the folder are, and that nobody's file is taken away. */
+static void test_folder(void) {
+  unlink(in_root("features"));
+  lur_cache_info info;
+  lur_cache *cache = make("folder", LUR_F16), *reader = make("folder", LUR_F16);
+  CHECK_FAILS(lur_cache_look(in_root("features"), &info), LUR_EIO, "cannot read");
+  CHECK(state_of(cache) == LUR_CACHE_FILLING);
+  CHECK_OK(lur_cache_look(in_root("features.part"), &info));
+  CHECK(info.is_part && info.is_busy && strcmp(info.label, "layer") == 0 && !removed("features.part"));
+  complete(cache);
+  CHECK_OK(lur_cache_look(in_root("features"), &info));
+  CHECK(!info.is_part && info.is_busy && info.pictures == PICTURES && info.views == VIEWS && info.store == LUR_F16);
+  CHECK(info.row.ndim == 1 && info.row.dim[0] == WIDTH && info.seconds == 2.5 && !removed("features"));
+  CHECK(state_of(reader) == LUR_CACHE_READY);
+  lur_cache_release(cache);
+  CHECK(!removed("features") && reads_right(reader));
+  lur_cache_release(reader);
+  const struct timespec long_ago[] = {{.tv_sec = 86400}, {.tv_sec = 86400}};
+  CHECK(utimensat(AT_FDCWD, in_root("features"), long_ago, 0) == 0);
+  CHECK_OK(lur_cache_look(in_root("features"), &info));
+  CHECK(info.used == 86400 && !info.is_busy && info.bytes == HEAD + ROWS * WIDTH * 2);
+  finished("folder", LUR_F16);
+  CHECK_OK(lur_cache_look(in_root("features"), &info));
+  CHECK(info.used > 86400 * 365);
+  CHECK(removed("features") && !is_there("features"));
+}
+
+/* What a killed process left, with and without a header, and files that are no caches. */
+static void test_folder_strangers(void) {
+  lur_cache_info info;
+  bool gone = true;
+  lur_cache *cache = make("left", LUR_F32);
+  CHECK(state_of(cache) == LUR_CACHE_FILLING);
+  lur_cache_release(cache);
+  CHECK_OK(lur_cache_look(in_root("features.part"), &info));
+  CHECK(info.is_part && !info.is_busy && info.pictures == PICTURES && removed("features.part"));
+  write_bytes_to("empty.part", "", 0);
+  CHECK_OK(lur_cache_look(in_root("empty.part"), &info));
+  CHECK(info.is_part && info.pictures == 0 && removed("empty.part"));
+  write_bytes_to("letter", "dear reader", 11);
+  CHECK_FAILS(lur_cache_look(in_root("letter"), &info), LUR_EFORMAT, "is no feature cache");
+  CHECK_FAILS(lur_cache_remove(in_root("letter"), &gone), LUR_EFORMAT, "is no feature cache");
+  CHECK(gone && is_there("letter"));
+  finished("k", LUR_F32);
+  change_byte(16); /* the version */
+  CHECK_FAILS(lur_cache_look(in_root("features"), &info), LUR_EFORMAT, "another version");
+  change_byte(16);
+  change_byte(56); /* the number of dimensions */
+  CHECK_FAILS(lur_cache_look(in_root("features"), &info), LUR_EFORMAT, "is no feature cache");
+  unlink(in_root("features"));
+}
+
 static void test_no_room(void) {
   unlink(in_root("features"));
   struct rlimit before, small = {.rlim_cur = 6000};
@@ -313,6 +374,8 @@ int main(void) {
     test_resume();
     test_f16();
     test_busy();
+    test_folder();
+    test_folder_strangers();
     test_no_room();
     test_cut_short_in_use();
     test_options();

@@ -22,6 +22,7 @@ end
 test("version, help, devices, recipes", function()
   expect(program .. " --version", "^Lurcher %d+%.%d+%.%d+ %(Lua 5%.4%)\n$")
   expect(program .. " --help", "^usage: lurcher")
+  expect(program .. " help", "^usage: lurcher.*lurcher cache ")
   expect(program .. " devices", "^ref\ncpu\n")
   local recipes = expect(program .. " recipes", "single_model")
   for line in recipes:gmatch "[^\n]+" do assert(line:find "^  [%w_]+ +%S" and #line < 160, line) end
