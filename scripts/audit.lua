@@ -9,14 +9,15 @@ local data = lurcher.data
 local spec = {
   name = "audit",
   summary = "Reads every picture of DIR and reports what is damaged, wrongly named, twice there (across classes and\n"
-    .. "across DIR/train, DIR/valid, DIR/test), tiny, or a class of too few.",
+    .. "across DIR/train, DIR/valid, DIR/test), tiny, a class of too few, or a class that one of these lacks.",
   { "tiny", "integer", default = 32, min = 1, help = "report pictures with a side below this" },
   { "imbalance", "number", default = 10, min = 1, help = "report classes this many times smaller than the largest" },
   { "workers", "integer", default = 0, min = 0, max = 64, help = "threads that read pictures; 0: one a core" },
   { "limit", "integer", default = 50, min = 1, help = "findings of one kind to print" },
   arguments = { name = "DIR", min = 1, max = 1,
     help = "class folders, a flat folder, or train/ valid/ test/ of either" },
-  notes = "Exit code 1 for findings of the kinds corrupt, extension, duplicate, class-duplicate, split-duplicate.",
+  notes = "Exit code 1 for findings of the kinds corrupt, extension, duplicate, class-duplicate, split-duplicate,\n"
+    .. "class-missing.",
 }
 
 local parts = { "train", "valid", "val", "test", "query", "gallery" }
@@ -48,6 +49,41 @@ local function open_sets(path)
   return sets, names
 end
 
+--- Parts that must have the same classes; query/ and gallery/ are of other identities than train/ by design.
+local same_classes = { train = true, valid = true, val = true, test = true }
+
+--- Pictures of each class, by its name: a folder without any counts as none.
+local function counts_of(set)
+  local counts = {}
+  for i, name in ipairs(set.classes) do
+    if set.counts[i] > 0 then counts[name] = set.counts[i] end
+  end
+  return counts
+end
+
+--- Adds a finding for each class that one part has pictures of and another, which has classes too, has none of: what it
+-- learns is never checked there, or was never learnt.
+local function find_missing_classes(findings, sets, names)
+  local counts, all, has = {}, {}, {}
+  for k, set in ipairs(sets) do
+    if same_classes[names[k]] then counts[k] = counts_of(set) end
+    if counts[k] and not next(counts[k]) then counts[k] = nil end -- no class folders
+    for name in pairs(counts[k] or {}) do
+      if not has[name] then all[#all + 1], has[name] = name, k end
+    end
+  end
+  table.sort(all)
+  for k = 1, #sets do
+    for _, name in ipairs(counts[k] and all or {}) do
+      if not counts[k][name] then
+        local other = has[name]
+        findings[#findings + 1] = { kind = "class-missing", set = k,
+          text = ("no picture of class '%s' (%s has %d)"):format(name, names[other], counts[other][name]) }
+      end
+    end
+  end
+end
+
 local function print_findings(findings, names, limit)
   local counts, order = {}, {}
   for _, finding in ipairs(findings) do
@@ -72,6 +108,7 @@ options.main(spec, arg, function(o)
   local request = { tiny = o.tiny, imbalance = o.imbalance, workers = o.workers }
   for i, set in ipairs(sets) do request[i] = set end
   local findings = data.audit(request)
+  find_missing_classes(findings, sets, names)
   local counts, order = print_findings(findings, names, o.limit)
   local sums, code = {}, 0
   for _, kind in ipairs(order) do

@@ -42,6 +42,28 @@ test("audit: a clean folder, then one with a duplicate across splits", function(
   assert(select(2, sh "audit --help") == 0)
 end)
 
+test("audit: a class that a split lacks, or has a folder of without pictures; not where there are no classes", function()
+  os.remove(work .. "/dogs/valid/pug/again.png")
+  local function check(expected)
+    local output, code = sh "audit dogs"
+    assert(code == (expected and 1 or 0), output)
+    local _, count = output:gsub("class%-missing +%l+:", "")
+    assert(count == (expected and 1 or 0) and (not expected or output:find(expected)), output)
+  end
+  lfs.mkdir(work .. "/dogs/valid/corgi")
+  check()
+  assert(image.save(work .. "/dogs/valid/corgi/1.png", lurcher.tensor{ shape = { 40, 50, 3 }, fill = 99 }))
+  check "class%-missing +train: no picture of class 'corgi' %(valid has 1%)"
+  os.remove(work .. "/dogs/valid/corgi/1.png")
+  lfs.rmdir(work .. "/dogs/valid/corgi")
+  lfs.mkdir(work .. "/dogs/test")
+  assert(image.save(work .. "/dogs/test/1.png", lurcher.tensor{ shape = { 40, 50, 3 }, fill = 98 }))
+  check()
+  for i = 1, 3 do os.rename(("%s/dogs/valid/beagle/%d.png"):format(work, i), ("%s/%d.png"):format(work, i)) end
+  check "class%-missing +valid: no picture of class 'beagle' %(train has 3%)\n"
+  for i = 1, 3 do os.rename(("%s/%d.png"):format(work, i), ("%s/dogs/valid/beagle/%d.png"):format(work, i)) end
+end)
+
 test("augment_preview: one picture of many", function()
   local output, code = sh "augment_preview --data dogs --pictures 2 --views 3 --size 32 --rotate 30 --hflip --out p.png"
   assert(code == 0 and output:find "augment{ rotate = 30, hflip = true }", output)
