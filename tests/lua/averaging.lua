@@ -4,6 +4,7 @@ local lurcher = require "lurcher"
 local fit, on = require "lurcher.fit", require "lurcher.callbacks"
 local nn, optim = lurcher.nn, lurcher.optim
 local test, near, raises = harness.test, harness.near, harness.raises
+local same, weights_of = harness.same, harness.weights
 
 local folder = harness.folder "averaging"
 
@@ -30,21 +31,6 @@ local function batches()
     list[i] = { x = x, y = x:argmax(2):minimum(2) }
   end
   return list
-end
-
-local function weights_of(model)
-  local all = {}
-  for _, layer in ipairs(model.layers) do
-    for name, value in pairs(layer:weights()) do all[layer.name .. "/" .. name] = value:clone() end
-  end
-  return all
-end
-
-local function same(a, b)
-  for name, value in pairs(a) do
-    if (value - b[name]):abs():max() ~= 0 then return false, name end
-  end
-  return true
 end
 
 local function train(run, options)

@@ -6,6 +6,8 @@
 --   skip(name, why)           a test that cannot run here; LURCHER_REQUIRE=name makes it a failure
 --   folder(name)              a new empty folder for the test file, removed at the end
 --   shared(path)              a file of the shared folder, or nil
+--   weights(model)            copies of a model's weights, by "layer/name"
+--   same(a, b)                whether two tables of tensors hold the same numbers; else false and a name
 --   run(command)              output (both streams) and exit code of a shell command
 --   commands(folder)          succeeds, complains and read, for the program's commands run in a folder (see below)
 --   program, root             absolute paths of the program and of the source tree
@@ -92,6 +94,25 @@ function harness.raises(pattern, fn, ...)
   if good then error(("an error like '%s' expected, got none"):format(pattern), 2) end
   if not message:find(pattern) then error(("an error like '%s' expected, got '%s'"):format(pattern, message), 2) end
   return message
+end
+
+--- Copies of a model's weights, by "layer/name".
+function harness.weights(model)
+  local all = {}
+  for _, layer in ipairs(model.layers) do
+    for name, value in pairs(layer:weights()) do all[layer.name .. "/" .. name] = value:clone() end
+  end
+  return all
+end
+
+--- Whether every tensor of `a` holds the numbers of that of its name in `b`; false and the first name for which it does
+-- not, a NaN in it included.
+function harness.same(a, b)
+  assert(next(a), "nothing to compare")
+  for name, tensor in pairs(a) do
+    if not b[name] or not ((tensor - b[name]):abs():max() == 0) then return false, name end
+  end
+  return true
 end
 
 --- A new empty folder.

@@ -5,6 +5,7 @@ local lurcher = require "lurcher"
 local fit, on = require "lurcher.fit", require "lurcher.callbacks"
 local nn, optim = lurcher.nn, lurcher.optim
 local test, near, raises = harness.test, harness.near, harness.raises
+local same, copy_of = harness.same, harness.weights
 
 local folder = harness.folder "nan_guard"
 
@@ -21,21 +22,6 @@ local function batches(n)
   local list = {}
   for i = 1, n do list[i] = { x = lurcher.uniform{ 8, 4 }, y = lurcher.uniform{ 8, 1 } } end
   return list
-end
-
-local function copy_of(model)
-  local all = {}
-  for _, layer in ipairs(model.layers) do
-    for name, value in pairs(layer:weights()) do all[layer.name .. "/" .. name] = value:clone() end
-  end
-  return all
-end
-
-local function same(a, b)
-  for name, value in pairs(a) do
-    if not ((value - b[name]):abs():max() == 0) then return false end
-  end
-  return true
 end
 
 --- Trains with a guard that writes nowhere. Returns the history and the weights after each good step.

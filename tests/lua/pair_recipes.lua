@@ -14,11 +14,7 @@ local small = "--data pictures " .. model .. " --frozen-augment none --frozen-ep
   .. "--tune-from 20"
 
 local function equal_weights(a, b)
-  local first, second = assert(lurcher.load_tensors(work .. "/" .. a)), assert(lurcher.load_tensors(work .. "/" .. b))
-  for name, tensor in pairs(first) do
-    if (tensor - second[name]):abs():max() ~= 0 then return false, name end
-  end
-  return true
+  return harness.same(assert(lurcher.load_tensors(work .. "/" .. a)), assert(lurcher.load_tensors(work .. "/" .. b)))
 end
 
 test("froze_fine_tune: two stages, each with its record, and the newest model in the run's folder", function()
