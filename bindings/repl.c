@@ -214,12 +214,51 @@ static int load_text(lua_State *L, bool *more) {
   return status;
 }
 
-/* Pushes the function of the next complete statement; LUA_OK, an error status with its message, or -1 at the end. */
+static const char help[] =
+    "A line is an expression, whose value is shown, or a statement; Ctrl-C drops it, or stops what runs.\n"
+    "  t = lurcher.tensor{ {1, 2}, {3, 4} }   then t, t * 10, t:sum(), t.shape\n"
+    "  lurcher.[Tab]      functions, and nn, optim, data, image\n"
+    "  t:[Tab]            what a value can do\n"
+    "  print(model)       the layers of a model; print(run) what is computed, and its memory\n"
+    "  require \"lurcher.fit\"      the library: also lurcher.callbacks, .samplers, .schedules, .models.xception\n"
+    "  exit, or Ctrl-D    leaves\n"
+    "Recipes run from the shell: `lurcher recipes` lists them.\n";
+
+typedef enum word { WORD_NONE, WORD_HELP, WORD_LEAVE } word;
+
+/* Whether the line at the top is one of the words that newcomers try; a global of that name goes first. */
+static word word_at_top(lua_State *L) {
+  const char *line = lua_tostring(L, -1), *blank = " \t";
+  line += strspn(line, blank);
+  size_t length = strcspn(line, "( \t");
+  const char *rest = line + length + strspn(line + length, blank);
+  if (strncmp(rest, "()", 2) == 0) rest += 2;
+  if (rest[strspn(rest, blank)] != '\0') return WORD_NONE;
+  lua_pushglobaltable(L);
+  lua_pushlstring(L, line, length);
+  const char *name = lua_tostring(L, -1);
+  word found = WORD_NONE;
+  if (strcmp(name, "help") == 0 || strcmp(name, "?") == 0) found = WORD_HELP;
+  if (strcmp(name, "exit") == 0 || strcmp(name, "quit") == 0) found = WORD_LEAVE;
+  if (lua_rawget(L, -2) != LUA_TNIL) found = WORD_NONE;
+  lua_pop(L, 2);
+  return found;
+}
+
+/* Pushes the function of the next complete statement; LUA_OK, an error status with its message, -1 at the end, or
+   LUA_YIELD where there is nothing to evaluate. */
 static int read_statement(session *s) {
   lua_State *L = s->L;
   bool more = false;
   for (const char *text = "> "; push_line(s, text); text = ">> ") {
     if (s->cancelled) return LUA_YIELD;
+    word said = more ? WORD_NONE : word_at_top(L);
+    if (said == WORD_LEAVE) return -1;
+    if (said == WORD_HELP) {
+      fputs(help, stdout);
+      fflush(stdout);
+      return LUA_YIELD;
+    }
     if (more) { /* what was read so far lies below */
       lua_pushliteral(L, "\n");
       lua_insert(L, -2);
@@ -279,14 +318,14 @@ void lur_repl(lua_State *L) {
   if (terminal) {
     open_editor(&s);
     printf("Lurcher " LURCHER_VERSION ", " LUA_VERSION
-           ". The module is the global `lurcher`; Tab completes, Ctrl-D leaves.\n");
+           ". The module is the global `lurcher`; Tab completes, `help` helps, Ctrl-D leaves.\n");
   }
   for (;;) {
     lua_settop(L, 0);
     int status = read_statement(&s);
     if (status == -1) break;
     if (status == LUA_OK) evaluate(L);
-    else if (status != LUA_YIELD) show_error(L); /* LUA_YIELD: dropped by Ctrl-C */
+    else if (status != LUA_YIELD) show_error(L);
   }
   if (terminal) putchar('\n');
   lua_settop(L, 0);

@@ -49,6 +49,20 @@ test("errors leave the session alive", function()
   assert(say "local t <close> = 3\n1\n":find "non%-closable value\n1\n$")
 end)
 
+test("help, exit and quit, unless they are globals", function()
+  for _, word in ipairs{ "help", "help()", " ? ", "help ( )" } do
+    local output = say(word .. "\n1 + 1\n")
+    if word ~= "help ( )" then
+      assert(output:find "^A line is an expression" and output:find "exit, or Ctrl%-D +leaves" and output:find "\n2\n$", output)
+    else
+      assert(output:find "^error: attempt to call a nil value", output)
+    end
+  end
+  for _, word in ipairs{ "exit", "quit()", " quit" } do expect("1\n" .. word .. "\n2\n", "1\n") end
+  expect("exit = 3\nexit\nhelp = 'me'\nhelp\nhelpless\n", "3\nme\nnil\n")
+  expect("x = [[\nexit\n]]\n#x\n", "5\n")
+end)
+
 test("-i enters the session after a script, even one that failed", function()
   local path = folder .. "/s.lua"
   local file = assert(io.open(path, "w"))
