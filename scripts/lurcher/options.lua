@@ -103,6 +103,20 @@ local function shown(default)
   return tostring(default)
 end
 
+--- A text in lines of at most `width` characters, broken at blanks; the lines behind the first are indented by `margin`.
+local function wrapped(text, width, margin)
+  local lines, line = {}, nil
+  for word in text:gmatch "%S+" do
+    if line and #line + 1 + #word <= width then line = line .. " " .. word
+    else
+      lines[#lines + 1] = line
+      line = word
+    end
+  end
+  lines[#lines + 1] = line
+  return table.concat(lines, "\n" .. (" "):rep(margin))
+end
+
 --- The --help text of a declaration.
 function options.help(spec)
   local arguments = spec.arguments and spec.arguments.name .. (spec.arguments.max == 1 and "" or "...")
@@ -124,12 +138,14 @@ function options.help(spec)
       option.help .. (#notes > 0 and " (" .. table.concat(notes, ", ") .. ")" or ""))
   end
   row("--help", "this text")
+  width = math.min(width, 30)
   for _, entry in ipairs(rows) do
-    if #entry[1] > 30 then
+    local text = wrapped(entry[2], 100 - width - 4, width + 4)
+    if #entry[1] > width then
       lines[#lines + 1] = "  " .. entry[1]
-      lines[#lines + 1] = (" "):rep(math.min(width, 30) + 4) .. entry[2]
+      lines[#lines + 1] = (" "):rep(width + 4) .. text
     else
-      lines[#lines + 1] = ("  %-" .. math.min(width, 30) .. "s  %s"):format(entry[1], entry[2])
+      lines[#lines + 1] = ("  %-" .. width .. "s  %s"):format(entry[1], text)
     end
   end
   if spec.notes then lines[#lines + 1] = "\n" .. spec.notes end

@@ -207,7 +207,7 @@ function pair_stage.close(spec, o, folder, done)
     return 130
   end
   print("model: " .. folder:file "model.safetensors")
-  if o.report then report.write(folder, { device = o.device, workers = o.workers }) end
+  if o.report then print("report: " .. report.write(folder, { device = o.device, workers = o.workers })) end
   print(("next: lurcher baidu_dog_test --run %s --data DIR"):format(o.run or folder.path))
 end
 

@@ -76,3 +76,18 @@ test("options: help lists every option with its default", function()
   assert(text:find("default 0.001", 1, true) and text:find("sgd|adam|nadam", 1, true))
   assert(text:find("(required)", 1, true))
 end)
+
+test("options: help is broken into lines that a terminal shows, aligned", function()
+  local long = ("word "):rep(60)
+  local text = options.help{ name = "x", summary = "s", { "size", "integer", default = 3, help = long },
+    { "a-name-that-takes-more-than-its-column", "flag", help = long } }
+  local words, lines = 0, 0
+  for line in text:gmatch "[^\n]+" do
+    assert(#line <= 100, line)
+    local before, count = line:match "^(%s*)", select(2, line:gsub("word", ""))
+    if count > 0 and not line:find "%-%-" then assert(#before == 34, line) end
+    words, lines = words + count, lines + (count > 0 and 1 or 0)
+  end
+  assert(words == 120 and lines == 10, lines)
+  assert(text:find("word (default 3)", 1, true))
+end)
