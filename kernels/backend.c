@@ -138,6 +138,9 @@ lur_status lur_op_plan(lur_device *device, const lur_op_desc *desc, lur_op *op) 
   if (uses_affine(desc) && !device->backend->affine)
     return lur_fail(LUR_EUNSUPPORTED, "op '%s' has no affine_in or affine_out on %s", lur_op_kind_name(desc->kind),
                     device->backend->name);
+  if (lur_op_in_bytes(desc) && !device->backend->bytes)
+    return lur_fail(LUR_EUNSUPPORTED, "op '%s' has no form in bytes on %s", lur_op_kind_name(desc->kind),
+                    device->backend->name);
   op->kernel = kernel;
   op->device = device;
   op->desc = *desc;

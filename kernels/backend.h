@@ -118,6 +118,7 @@ struct lur_backend {
   const lur_backend *parent; /* asked for rows and functions this one lacks; NULL: nobody */
   bool host_memory;          /* device pointers are ordinary host pointers */
   bool affine;               /* rows take affine_out and affine_in (op_desc.h); false: such ops are LUR_EUNSUPPORTED */
+  bool bytes;                /* convolutions from and to u8 (op_desc.h); false: LUR_EUNSUPPORTED */
   bool half;                 /* rows take f16 and bf16 activations with f32 weights; false: LUR_ETYPE */
   lur_status (*count)(int *devices); /* LUR_OK and 0 when there is none; never prints */
   lur_status (*open)(lur_device *device);

@@ -13,6 +13,11 @@ const char *lur_op_kind_name(lur_op_kind kind) {
   return (unsigned)kind < LUR_OP_COUNT ? names[kind] : "unknown op";
 }
 
+bool lur_op_in_bytes(const lur_op_desc *d) {
+  if (d->kind != LUR_OP_CONV2D && d->kind != LUR_OP_DEPTHWISE) return false;
+  return d->x[0].dtype == LUR_U8 || d->y.dtype == LUR_U8;
+}
+
 static int64_t last(const lur_shape *s) { return s->ndim > 0 ? s->dim[s->ndim - 1] : 1; }
 
 static bool floating(lur_dtype dtype) { return dtype == LUR_F32 || dtype == LUR_F16 || dtype == LUR_BF16; }
@@ -112,6 +117,25 @@ static lur_status picture(const lur_op_desc *d, int kernel_h, int kernel_w, int 
   return window("width", x->dim[2], y->dim[2], kernel_w, stride_w, left);
 }
 
+/* conv2d of bytes, or depthwise to bytes: what op_desc.h says of lur_conv_desc. */
+static lur_status check_bytes(const lur_op_desc *d, bool depthwise) {
+  const lur_conv_desc *u = &d->u.conv;
+  const lur_dtype x = d->x[0].dtype, y = d->y.dtype;
+  if (x != (depthwise ? LUR_F32 : LUR_U8) || y != (depthwise ? LUR_U8 : LUR_F32))
+    return lur_fail(LUR_ETYPE, "x[0] is %s and y is %s: %s expected", lur_dtype_name(x), lur_dtype_name(y),
+                    depthwise ? "f32 to u8" : "u8 to f32");
+  if (d->nx == 2 && !u->affine_in && d->x[1].dtype != LUR_F32)
+    return lur_fail(LUR_ETYPE, "residual is %s, f32 expected", lur_dtype_name(d->x[1].dtype));
+  for (int i = 0; i < d->nw; i++)
+    if (d->w[i].dtype != LUR_F32)
+      return lur_fail(LUR_ETYPE, "w[%d] is %s, f32 expected", i, lur_dtype_name(d->w[i].dtype));
+  if (depthwise && (u->relu || u->affine_in))
+    return lur_fail(LUR_EARG, "relu and affine_in go with an f32 result only");
+  if (!depthwise) LUR_TRY(counts(d, 1, 2, 3, 3));
+  if (d->want_dx || d->want_dw) return lur_fail(LUR_EUNSUPPORTED, "bytes have no gradient");
+  return LUR_OK;
+}
+
 /* affine_in comes with x[1] f32 2 c, and x[1] comes with nothing else. */
 static lur_status check_affine_in(const lur_op_desc *d, bool affine_in) {
   LUR_TRY(counts(d, affine_in ? 2 : 1, affine_in ? 2 : 1, d->nw, d->nw));
@@ -125,9 +149,14 @@ static lur_status check_conv(const lur_op_desc *d) {
   const lur_conv_desc *u = &d->u.conv;
   const lur_shape *x = &d->x[0].shape, *w = &d->w[0].shape, *y = &d->y.shape;
   bool depthwise = d->kind == LUR_OP_DEPTHWISE;
-  LUR_TRY(counts(d, 1, 2, 1, 2));
-  LUR_TRY(floats(d, u->affine_in ? 2u : 0));
-  LUR_TRY(same_type(d));
+  const bool bytes = lur_op_in_bytes(d);
+  LUR_TRY(counts(d, 1, 2, 1, bytes && !depthwise ? 3 : 2));
+  if (bytes) {
+    LUR_TRY(check_bytes(d, depthwise));
+  } else {
+    LUR_TRY(floats(d, u->affine_in ? 2u : 0));
+    LUR_TRY(same_type(d));
+  }
   if (u->affine_in && !depthwise) return lur_fail(LUR_EARG, "affine_in is for depthwise_conv2d only");
   if (depthwise) LUR_TRY(check_affine_in(d, u->affine_in));
   if (u->relu_in && !depthwise) return lur_fail(LUR_EARG, "relu_in is for depthwise_conv2d only");
@@ -144,7 +173,8 @@ static lur_status check_conv(const lur_op_desc *d) {
   int64_t co = depthwise ? w->dim[2] : w->dim[3];
   if (y->dim[3] != co)
     return lur_fail(LUR_ESHAPE, "y has %lld channels, weights give %lld", (long long)y->dim[3], (long long)co);
-  if (d->nw == 2) LUR_TRY(vector("bias", &d->w[1].shape, co));
+  if (d->nw >= 2) LUR_TRY(vector("bias", &d->w[1].shape, co));
+  if (d->nw == 3) LUR_TRY(vector("scale", &d->w[2].shape, co));
   return d->nx == 2 && !depthwise ? equal("residual", &d->x[1].shape, "y", y) : LUR_OK;
 }
 

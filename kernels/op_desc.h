@@ -15,8 +15,9 @@ extern "C" {
 
 /* kind, name in messages. Shapes: n rows (batch), c channels (last dimension).
  *
- *  conv2d            x[0] n h w ci, w[0] kh kw ci co, [w[1] bias co], [x[1] residual like y] -> y n oh ow co
- *  depthwise_conv2d  x[0] n h w c,  w[0] kh kw c 1,   [w[1] bias c], [x[1] affine 2 c] -> y n oh ow c
+ *  conv2d            x[0] n h w ci, w[0] kh kw ci co, [w[1] bias co], [x[1] residual like y] -> y n oh ow co;
+ *                    x[0] u8: w[1] and w[2], scale co, must be there
+ *  depthwise_conv2d  x[0] n h w c,  w[0] kh kw c 1,   [w[1] bias c], [x[1] affine 2 c] -> y n oh ow c, or y u8
  *  dense             x[0] n i (or ..., i), w[0] i o,  [w[1] bias o], [x[1] residual]  -> y ..., o
  *  batchnorm         x[0] ..., c; w gamma beta mean variance, each c -> y like x[0]; [x[1] residual like y];
  *                    or y 2 c: what to multiply x[0] with, and what to add, for ops that read it through affine_in
@@ -70,7 +71,12 @@ typedef struct lur_operand {
 } lur_operand;
 
 /* conv2d and depthwise_conv2d. Cross-correlation. Cells outside the picture read as zero; y's extent and the
-   top/left padding fix the bottom/right padding, which may differ by one (the "same" rule of TensorFlow). */
+   top/left padding fix the bottom/right padding, which may differ by one (the "same" rule of TensorFlow).
+   In bytes, where a backend has `bytes`, inference alone, weights f32 all the same:
+     depthwise to y u8: y = what it gives in f32, rounded to the nearest whole number, half to even, and cut to 0..255;
+       without relu and affine_in. A kernel of one cell is how a picture is quantised.
+     conv2d of x u8: w[0] holds whole numbers from -127 to 127, and
+       y = [relu](w[2][o] * sum x * w[0] + w[1][o] [+ residual]), the sum a 32-bit integer. */
 typedef struct lur_conv_desc {
   int kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left;
   bool affine_in; /* the op reads x * x[1][0] + x[1][1], channel by channel, f32; depthwise only */
@@ -183,6 +189,9 @@ typedef struct lur_op_desc {
 /* LUR_OK when operands, options and wanted gradients fit together as the table above says; else the message names
    the op and what was expected. lur_op_plan asks it first, so that a kernel's plan checks only what is its own. */
 lur_status lur_op_check(const lur_op_desc *desc);
+
+/* Whether it is a convolution from or to bytes. */
+bool lur_op_in_bytes(const lur_op_desc *desc);
 
 /* Multiply-adds of the op's forward pass times two. The convolutions, dense and nothing else: the rest is counted 0. */
 double lur_op_flops(const lur_op_desc *desc);

@@ -1,4 +1,4 @@
-/* conv.c - conv2d on oneDNN. Definition: kernels/ref/conv.c.
+/* conv.c - conv2d on oneDNN. Definition: kernels/ref/conv.c. Its form in bytes: conv_bytes.c.
  *
  * Activations stay plain NHWC. The gradients of a 1x1 convolution are matrix products: dx is another 1x1 convolution,
  * of dy with the weights read as [co ci], and dw is mostly a product, x transposed times dy. Under a stride both work
@@ -103,6 +103,10 @@ static lur_status plan_again_by_parent(lur_op *op) {
 
 static lur_status plan(lur_op *op) {
   const lur_op_desc *d = &op->desc;
+  if (lur_op_in_bytes(d)) {
+    op->kernel = &lur_cpu_conv_bytes;
+    return op->kernel->plan(op);
+  }
   if (!lur_cpu_all_f32(op)) return lur_cpu_plan_parent(op);
   conv *c = calloc(1, sizeof *c);
   if (!c) return lur_fail(LUR_ENOMEM, "no memory for a plan");

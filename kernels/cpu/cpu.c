@@ -124,6 +124,7 @@ const lur_backend lur_cpu_backend = {
     .parent = &lur_ref_backend,
     .host_memory = true,
     .affine = true,
+    .bytes = true,
     .open = cpu_open,
     .close = cpu_close,
     .alloc = cpu_alloc, /* ref's free serves it */

@@ -13,7 +13,7 @@
 
 extern const lur_kernel lur_cpu_conv2d, lur_cpu_depthwise, lur_cpu_dense, lur_cpu_batchnorm, lur_cpu_activation, lur_cpu_softmax,
     lur_cpu_pool, lur_cpu_global_pool, lur_cpu_binary, lur_cpu_affine, lur_cpu_concat, lur_cpu_gather, lur_cpu_dropout,
-    lur_cpu_copy;
+    lur_cpu_copy, lur_cpu_conv_bytes /* of conv2d's row */;
 
 lur_status lur_cpu_update(lur_device *device, const lur_update *update, const lur_slot *slots, int n);
 lur_status lur_cpu_gradient_norm(lur_device *device, const lur_slot *slots, int n, double *sum);

@@ -43,7 +43,7 @@ static void plan_backward(lur_op *op, depthwise *p) {
 
 static lur_status plan(lur_op *op) {
   const lur_op_desc *d = &op->desc;
-  if (!lur_cpu_all_f32(op)) return lur_cpu_plan_parent(op);
+  if (!lur_cpu_all_f32(op) && !lur_op_in_bytes(d)) return lur_cpu_plan_parent(op);
   depthwise *p = calloc(1, sizeof *p);
   if (!p) return lur_fail(LUR_ENOMEM, "no memory for a plan");
   op->state = p;
@@ -66,6 +66,7 @@ static lur_status forward(lur_op *op, const lur_args *args) {
   const float *x = args->x[0], *w = args->w[0], *bias = op->desc.nw == 2 ? args->w[1] : NULL;
   const float *affine = op->desc.u.conv.affine_in ? args->x[1] : NULL;
   float *y = args->y;
+  uint8_t *bytes = op->desc.y.dtype == LUR_U8 ? args->y : NULL;
   const int64_t rows = p->n * s->oh;
   const int parts = cpu_parts(rows);
 #pragma omp parallel for schedule(static, 1)
@@ -74,8 +75,10 @@ static lur_status forward(lur_op *op, const lur_args *args) {
     int64_t picture, y0, y1;
     for (int64_t r = cpu_part_start(rows, parts, part); r < end;) {
       r = cpu_rows_of_picture(r, end, s->oh, &picture, &y0, &y1);
-      loops->depthwise(s, x + picture * s->ih * s->iw * s->c, affine, relu_in, w, bias, relu,
-                       y + picture * s->oh * s->ow * s->c, y0, y1);
+      const float *from = x + picture * s->ih * s->iw * s->c;
+      const int64_t to = picture * s->oh * s->ow * s->c;
+      if (bytes) loops->depthwise_bytes(s, from, relu_in, w, bias, bytes + to, y0, y1);
+      else loops->depthwise(s, from, affine, relu_in, w, bias, relu, y + to, y0, y1);
     }
   }
   return LUR_OK;

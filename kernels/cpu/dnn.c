@@ -18,7 +18,7 @@ struct lur_dnn {
 };
 
 /* Slots of a call's memories. */
-enum { SRC, WEIGHTS, BIAS, RESIDUAL, DST, SCRATCH, PLAIN, SLOTS };
+enum { SRC, WEIGHTS, BIAS, RESIDUAL, SCALE, DST, SCRATCH, PLAIN, SLOTS };
 
 typedef struct product { /* sgemm: the call uses nothing else */
   bool is, transpose_src, transpose_weights, add;
@@ -63,8 +63,9 @@ typedef const_dnnl_memory_desc_t layout_ref;
 
 static layout_ref ref_of(const layout *l) { return *l; }
 
-static dnnl_status_t layout_new(layout *l, int ndims, const dnnl_dims_t dims, dnnl_format_tag_t tag) {
-  return dnnl_memory_desc_create_with_tag(l, ndims, dims, dnnl_f32, tag);
+static dnnl_status_t layout_of(layout *l, int ndims, const dnnl_dims_t dims, dnnl_data_type_t type,
+                               dnnl_format_tag_t tag) {
+  return dnnl_memory_desc_create_with_tag(l, ndims, dims, type, tag);
 }
 
 static void layout_free(layout *l) {
@@ -116,8 +117,9 @@ typedef const dnnl_memory_desc_t *layout_ref;
 
 static layout_ref ref_of(const layout *l) { return l; }
 
-static dnnl_status_t layout_new(layout *l, int ndims, const dnnl_dims_t dims, dnnl_format_tag_t tag) {
-  return dnnl_memory_desc_init_by_tag(l, ndims, dims, dnnl_f32, tag);
+static dnnl_status_t layout_of(layout *l, int ndims, const dnnl_dims_t dims, dnnl_data_type_t type,
+                               dnnl_format_tag_t tag) {
+  return dnnl_memory_desc_init_by_tag(l, ndims, dims, type, tag);
 }
 
 static void layout_free(layout *l) { (void)l; }
@@ -165,6 +167,10 @@ static dnnl_status_t matmul_desc(dnnl_primitive_desc_t *pd, dnnl_engine_t e, con
 
 #endif
 
+static dnnl_status_t layout_new(layout *l, int ndims, const dnnl_dims_t dims, dnnl_format_tag_t tag) {
+  return layout_of(l, ndims, dims, dnnl_f32, tag);
+}
+
 /* ---- the engine ---- */
 
 lur_status lur_dnn_open(lur_dnn **dnn) {
@@ -194,6 +200,10 @@ static lur_status attr_new(unsigned post, const layout *dst, dnnl_primitive_attr
   TRY(dnnl_primitive_attr_create(attr), "attributes");
   TRY(dnnl_primitive_attr_set_scratchpad_mode(*attr, dnnl_scratchpad_mode_user), "scratchpad mode");
   TRY(dnnl_post_ops_create(&ops), "post-ops");
+  if (post & LUR_DNN_SCALE) { /* dst: of one column's scale and bias here */
+    TRY(dnnl_post_ops_append_binary(ops, dnnl_binary_mul, ref_of(dst)), "post-ops");
+    TRY(dnnl_post_ops_append_binary(ops, dnnl_binary_add, ref_of(dst)), "post-ops");
+  }
   if (post & LUR_DNN_ACCUMULATE) TRY(append_sum(ops), "post-ops");
   if (post & LUR_DNN_RESIDUAL) TRY(dnnl_post_ops_append_binary(ops, dnnl_binary_add, ref_of(dst)), "post-ops");
   if (post & LUR_DNN_RELU) TRY(append_relu(ops), "post-ops");
@@ -282,7 +292,7 @@ static int64_t pad_after(int64_t in, int64_t out, int kernel, int stride, int be
   return after > 0 || after <= -stride ? after : 0;
 }
 
-static lur_status conv_layouts_new(const lur_dnn_conv *c, bool swapped, conv_layouts *l) {
+static lur_status conv_layouts_new(const lur_dnn_conv *c, bool swapped, bool bytes, conv_layouts *l) {
   lur_status status = LUR_OK;
   const dnnl_dims_t x = {c->n, c->ci, c->ih, c->iw}, y = {c->n, c->co, c->oh, c->ow};
   const dnnl_dims_t w = {c->co, c->ci, c->kh, c->kw}, b = {c->co};
@@ -291,9 +301,9 @@ static lur_status conv_layouts_new(const lur_dnn_conv *c, bool swapped, conv_lay
   l->before[0] = c->pt, l->before[1] = c->pl;
   l->after[0] = pad_after(c->ih, c->oh, c->kh, c->sh, c->pt);
   l->after[1] = pad_after(c->iw, c->ow, c->kw, c->sw, c->pl);
-  TRY(layout_new(&l->x, 4, x, dnnl_nhwc), "convolution input");
+  TRY(layout_of(&l->x, 4, x, bytes ? dnnl_u8 : dnnl_f32, dnnl_nhwc), "convolution input");
   TRY(layout_new(&l->y, 4, y, dnnl_nhwc), "convolution output");
-  TRY(layout_new(&l->any, 4, w, dnnl_format_tag_any), "convolution weights");
+  TRY(layout_of(&l->any, 4, w, bytes ? dnnl_s8 : dnnl_f32, dnnl_format_tag_any), "convolution weights");
   TRY(layout_new(&l->plain, 4, w, swapped ? dnnl_oihw : dnnl_hwio), "convolution weights");
   TRY(layout_new(&l->bias, 1, b, dnnl_a), "convolution bias");
 done:
@@ -320,7 +330,7 @@ lur_status lur_dnn_conv_forward(lur_dnn *dnn, const lur_dnn_conv *conv, bool swa
   lur_dnn_call *call;
   LUR_TRY(call_new(&call));
   const layout *bias = post & LUR_DNN_BIAS ? &l.bias : NULL;
-  lur_status status = conv_layouts_new(conv, swapped, &l);
+  lur_status status = conv_layouts_new(conv, swapped, false, &l);
   if (status == LUR_OK) status = attr_new(post, &l.y, &attr);
   if (status != LUR_OK) goto done;
   TRY(conv_forward_desc(&call->desc, dnn->engine, &l.x, &l.any, bias, &l.y, l.stride, l.before, l.after, attr),
@@ -338,10 +348,49 @@ done:
   return status;
 }
 
+/* Bytes times bytes into 32 bits in one step: VNNI, on vectors of either width, or AMX. Older processors go by 16 bits. */
+static bool multiplies_bytes(void) {
+  const unsigned isa = (unsigned)dnnl_get_effective_cpu_isa();
+  const unsigned wide = dnnl_cpu_isa_avx512_core_vnni, narrow = dnnl_cpu_isa_avx2_vnni;
+  return (isa & wide) == wide || (isa & narrow) == narrow;
+}
+
+/* Scales of the result are post-ops: those of oneDNN's attributes must be known when the call is made (2.x). */
+lur_status lur_dnn_conv_bytes(lur_dnn *dnn, const lur_dnn_conv *conv, unsigned post, lur_dnn_call **out) {
+  conv_layouts l = {0};
+  layout column = {0};
+  dnnl_primitive_attr_t attr = NULL;
+  lur_dnn_call *call;
+  const dnnl_dims_t columns = {1, conv->co, 1, 1};
+  if (!multiplies_bytes()) return lur_fail(LUR_EUNSUPPORTED, "oneDNN: this processor has no products of bytes");
+  LUR_TRY(call_new(&call));
+  lur_status status = conv_layouts_new(conv, false, true, &l);
+  if (status != LUR_OK) goto done;
+  TRY(layout_new(&column, 4, columns, dnnl_nhwc), "convolution scale");
+  status = attr_new(post, &column, &attr);
+  if (status != LUR_OK) goto done;
+  TRY(conv_forward_desc(&call->desc, dnn->engine, &l.x, &l.any, NULL, &l.y, l.stride, l.before, l.after, attr),
+      "convolution of bytes");
+  status = finish(dnn, call, NULL);
+  const int scale = DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1, bias = DNNL_ARG_ATTR_MULTIPLE_POST_OP(1) | DNNL_ARG_SRC_1;
+  if (status == LUR_OK) status = add_memory(dnn, call, SRC, ref_of(&l.x), DNNL_ARG_SRC);
+  if (status == LUR_OK) status = add_memory(dnn, call, DST, ref_of(&l.y), DNNL_ARG_DST);
+  if (status == LUR_OK) status = add_memory(dnn, call, SCALE, ref_of(&column), scale);
+  if (status == LUR_OK) status = add_memory(dnn, call, BIAS, ref_of(&column), bias);
+  if (status == LUR_OK) status = add_weights(dnn, call, &l.plain);
+done:
+  if (attr) dnnl_primitive_attr_destroy(attr);
+  layout_free(&column);
+  conv_layouts_free(&l);
+  if (status == LUR_OK) *out = call;
+  else lur_dnn_release(call);
+  return status;
+}
+
 /* Both gradients start from the forward description of the same convolution, which oneDNN wants as a hint. */
 static lur_status conv_gradient(lur_dnn *dnn, const lur_dnn_conv *conv, conv_layouts *l, dnnl_primitive_attr_t *attr,
                                 dnnl_primitive_desc_t *hint) {
-  lur_status status = conv_layouts_new(conv, false, l);
+  lur_status status = conv_layouts_new(conv, false, false, l);
   if (status == LUR_OK) status = attr_new(0, NULL, attr);
   if (status != LUR_OK) return status;
   return check(conv_forward_desc(hint, dnn->engine, &l->x, &l->any, NULL, &l->y, l->stride, l->before, l->after, *attr),
@@ -493,6 +542,7 @@ lur_status lur_dnn_run(lur_dnn_call *call, const lur_dnn_args *args) {
   TRY(point(call, WEIGHTS, !before ? args->weights : call->kept ? call->kept : args->scratch), "operand");
   TRY(point(call, BIAS, args->bias), "operand");
   TRY(point(call, RESIDUAL, args->residual), "operand");
+  TRY(point(call, SCALE, args->scale), "operand");
   TRY(point(call, DST, after ? args->scratch : args->dst), "operand");
   TRY(point(call, PLAIN, after ? args->dst : args->weights), "operand");
   if (call->scratchpad_bytes) TRY(point(call, SCRATCH, (char *)args->scratch + call->packed_bytes), "scratch");

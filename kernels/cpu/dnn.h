@@ -2,8 +2,8 @@
  *
  * oneDNN's C API for descriptors changed between 2.x (Debian 12) and 3.x; dnn.c is the one file that knows both.
  * A call owns its primitive, its stream and its memory handles; what it needs beside its operands is scratch that the
- * caller provides, so that running allocates nothing. Everything is f32 and plain: images n h w c, weights as in
- * op_desc.h. To add a primitive: a make function here, and its two creation forms in dnn.c. */
+ * caller provides, so that running allocates nothing. Everything is f32 (but for a convolution of bytes) and plain: images
+ * n h w c, weights as in op_desc.h. To add a primitive: a make function here, and its two creation forms in dnn.c. */
 #ifndef LUR_CPU_DNN_H
 #define LUR_CPU_DNN_H
 
@@ -17,6 +17,7 @@ void lur_dnn_close(lur_dnn *dnn); /* NULL is fine; every call must be released f
 
 /* What is done to the product before it is stored, in this order. */
 enum {
+  LUR_DNN_SCALE = 16,     /* * scale, then + bias, each one a column; of convolutions of bytes */
   LUR_DNN_BIAS = 1,       /* + bias, one a column */
   LUR_DNN_RESIDUAL = 2,   /* + a tensor like dst */
   LUR_DNN_ACCUMULATE = 4, /* + what dst holds */
@@ -34,6 +35,9 @@ typedef struct lur_dnn_conv {
    [co ci]: the gradient of a 1x1 convolution with respect to its input is such a convolution of dy. */
 lur_status lur_dnn_conv_forward(lur_dnn *dnn, const lur_dnn_conv *conv, bool swapped, unsigned post,
                                 lur_dnn_call **call);
+/* The same of src in bytes and whole weights from -127 to 127, which lie in f32: post is LUR_DNN_SCALE, with relu or not.
+   LUR_EUNSUPPORTED too where the processor multiplies bytes in 16 bits, which overflow (no VNNI), or not at all. */
+lur_status lur_dnn_conv_bytes(lur_dnn *dnn, const lur_dnn_conv *conv, unsigned post, lur_dnn_call **call);
 /* dst = dx[n ih iw ci] from src = dy and weights. */
 lur_status lur_dnn_conv_backward_data(lur_dnn *dnn, const lur_dnn_conv *conv, lur_dnn_call **call);
 /* dst = dw[kh kw ci co] += from src = x and weights = dy. */
@@ -52,7 +56,7 @@ lur_status lur_dnn_product(int64_t m, int64_t n, int64_t k, lur_dnn_order src, l
                            lur_dnn_call **call);
 
 typedef struct lur_dnn_args {
-  const void *src, *weights, *bias, *residual;
+  const void *src, *weights, *bias, *residual, *scale;
   void *dst, *scratch;
   uint64_t version; /* of the weights; see lur_args */
 } lur_dnn_args;

@@ -2,7 +2,7 @@
  *
  *   y[n,oy,ox,o] = [relu](b[o] + sum_{ky,kx,i} x[n, oy*sh-top+ky, ox*sw-left+kx, i] * w[ky,kx,i,o] [+ residual])
  *
- * The depthwise form stands in depthwise.c. */
+ * The form of bytes is conv_bytes.c's, the depthwise one depthwise.c's. */
 #include "ref.h"
 
 typedef struct sizes {
@@ -17,6 +17,10 @@ static sizes sizes_of(const lur_op_desc *d) {
 }
 
 static lur_status plan(lur_op *op) {
+  if (lur_op_in_bytes(&op->desc)) {
+    op->kernel = &lur_ref_conv_bytes;
+    return LUR_OK;
+  }
   LUR_TRY(lur_ref_want_f32(op, 0));
   op->backward_x = op->desc.want_dw & 1u;
   op->backward_y = op->desc.u.conv.relu && ref_wants(op);

@@ -3,8 +3,10 @@
  *   y[n,oy,ox,c] = [relu](b[c] + sum_{ky,kx} f(x[n, oy*sh-top+ky, ox*sw-left+kx, c]) * w[ky,kx,c])
  *
  * where f(v) is v * scale[c] + shift[c] under affine_in (x[1]: a batch norm that is worked out here), then max(., 0)
- * under relu_in: what stands before each separable convolution of Xception. */
+ * under relu_in: what stands before each separable convolution of Xception. y in bytes is this, rounded and cut. */
 #include "ref.h"
+
+#include <math.h>
 
 typedef struct sizes {
   int64_t n, h, w, c, oh, ow, kh, kw, sh, sw, top, left;
@@ -57,17 +59,23 @@ static double cell(const sizes *s, const float *x, const float *w, int64_t oy, i
   return sum;
 }
 
+/* Half to even, as processors round; what is no number becomes 0. */
+static uint8_t byte_of(double v) { return v > 0 ? (uint8_t)(v < 255 ? nearbyint(v) : 255) : 0; }
+
 static lur_status forward(lur_op *op, const lur_args *args) {
   const sizes s = sizes_of(&op->desc, args);
   const float *x = args->x[0], *w = args->w[0], *b = op->desc.nw == 2 ? args->w[1] : NULL;
   bool relu = op->desc.u.conv.relu;
   float *y = args->y;
+  uint8_t *bytes = op->desc.y.dtype == LUR_U8 ? args->y : NULL;
 #pragma omp parallel for
   for (int64_t row = 0; row < s.n * s.oh; row++)
     for (int64_t ox = 0; ox < s.ow; ox++)
       for (int64_t c = 0; c < s.c; c++) {
         double sum = cell(&s, x + row / s.oh * s.h * s.w * s.c, w, row % s.oh, ox, c) + (b ? (double)b[c] : 0);
-        y[(row * s.ow + ox) * s.c + c] = (float)(relu ? ref_relu(sum) : sum);
+        int64_t at = (row * s.ow + ox) * s.c + c;
+        if (bytes) bytes[at] = byte_of(sum);
+        else y[at] = (float)(relu ? ref_relu(sum) : sum);
       }
   return LUR_OK;
 }

@@ -86,6 +86,7 @@ void lur_ref_add_columns(const float *dy, int64_t rows, int64_t c, float *db) {
 const lur_backend lur_ref_backend = {.name = "ref",
                                      .host_memory = true,
                                      .affine = true,
+                                     .bytes = true,
                                      .count = ref_count,
                                      .open = ref_open,
                                      .close = ref_close,

@@ -42,6 +42,8 @@ static double number(fill f, uint64_t key, int64_t i) {
   case FILL_BITS: return u < 0.5 ? 0 : 1;
   case FILL_SAMPLE: return i % 4 == 3 ? 0 : 2 * u;
   case FILL_SMALL: return 0.02 * u - 0.01;
+  case FILL_WHOLE: return floor(255 * u) - 127;
+  case FILL_HALVES: return floor(128 * u) / 2 - 16;
   case FILL_DISTINCT:
   case FILL_ONE_HOT:
   case FILL_ZERO: break;

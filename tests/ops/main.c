@@ -24,7 +24,8 @@ static const kind kinds[] = {
     {"binary", ops_binary},       {"affine", ops_affine},       {"concat", ops_concat},
     {"gather", ops_gather},       {"dropout", ops_dropout},     {"copy", ops_copy},
     {"normalize", ops_normalize}, {"reduce", ops_reduce},       {"loss", ops_loss},
-    {"update", ops_update},     {"half", ops_half}};
+    {"update", ops_update},     {"half", ops_half},
+    {"bytes", ops_bytes}};
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
 static bool cuda_required(void) {

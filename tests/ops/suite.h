@@ -25,6 +25,8 @@ typedef enum fill {
   FILL_BITS,        /* 0 or 1 */
   FILL_SAMPLE,      /* sample weights: 0..2, every fourth 0 */
   FILL_SMALL,       /* 0.01 of FILL_UNIFORM */
+  FILL_WHOLE,       /* whole numbers, -127 to 127 */
+  FILL_HALVES,      /* halves of whole numbers, -16 to 48 */
   FILL_ZERO
 } fill;
 
@@ -103,5 +105,6 @@ void ops_loss(suite *s);
 void ops_update(suite *s);
 void ops_device(suite *s);
 void ops_half(suite *s);
+void ops_bytes(suite *s);
 
 #endif

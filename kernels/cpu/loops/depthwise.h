@@ -5,6 +5,8 @@
  * in order and the processor's prefetching keeps up. A row outside the picture is read from `zeros` with step 0, so
  * that no loop asks where it is; only tiles at the sides ask for columns.
  *
+ * A result in bytes is rounded as it is stored: whoever quantises has put scale and zero point into weights and bias.
+ *
  * An affine (a batch norm that is worked out here) changes cells of the picture only: those outside stay 0. */
 
 static const float zeros[LANES];
@@ -34,11 +36,18 @@ INLINE bool is_tiled(const lur_window_shape *s) {
 
 /* ---- forward ---- */
 
+/* Channels from `at` of y, floats or bytes. */
+INLINE void give(void *y, bool bytes, bool relu, int64_t at, vec v, int n) {
+  if (bytes) vround_bytes((uint8_t *)y + at, v, n);
+  else vstore((float *)y + at, relu ? vrelu(v) : v, n);
+}
+
 enum { TILE = 5, TILE_ROWS = LANES == 16 ? 2 : 1 }; /* so many sums and nine taps fit the registers */
 
-/* `many` rows of y from out, columns ox..ox+TILE, channels at..at+n; in: the many + 2 rows of x they read. */
+/* `many` rows of y from row oy, columns ox..ox+TILE, channels at..at+n; in: the many + 2 rows of x they read. */
 INLINE void tile(const lur_window_shape *s, const row *in, const float *affine, bool relu_in, const float *w,
-                 const float *bias, bool relu, float *out, int64_t ox, int many, bool side, int64_t at, int n) {
+                 const float *bias, bool relu, void *y, bool bytes, int64_t oy, int64_t ox, int many, bool side,
+                 int64_t at, int n) {
   vec k[9], sum[2][TILE], b = bias ? vload(bias + at, n) : vset(0), scale = affine ? vload(affine + at, n) : vset(1);
   UNROLL for (int t = 0; t < 9; t++) k[t] = vload(w + t * s->c + at, n);
   UNROLL for (int q = 0; q < many; q++) {
@@ -63,20 +72,19 @@ INLINE void tile(const lur_window_shape *s, const row *in, const float *affine, 
   UNROLL for (int q = 0; q < many; q++) {
     UNROLL for (int i = 0; i < TILE; i++) {
       if (side && ox + i >= s->ow) continue;
-      vstore(out + (q * s->ow + ox + i) * s->c + at, relu ? vrelu(sum[q][i]) : sum[q][i], n);
+      give(y, bytes, relu, ((oy + q) * s->ow + ox + i) * s->c + at, sum[q][i], n);
     }
   }
 }
 
 INLINE void tile_rows(const lur_window_shape *s, const float *x, const float *affine, bool relu_in, const float *w,
-                      const float *bias, bool relu, float *y, int64_t oy, int many) {
+                      const float *bias, bool relu, void *y, bool bytes, int64_t oy, int many) {
   row in[4];
-  float *out = y + oy * s->ow * s->c;
   for (int r = 0; r < many + 2; r++) in[r] = row_at(x, oy - s->pt + r, s->ih, s->iw, s->c);
   for (int64_t ox = 0; ox < s->ow; ox += TILE) {
     const bool side = ox < s->pl || ox - s->pl + TILE + 2 > s->iw || ox + TILE > s->ow;
-#define SIDE_AT(at, n) tile(s, in, affine, relu_in, w, bias, relu, out, ox, many, true, at, n)
-#define TILE_AT(at, n) tile(s, in, affine, relu_in, w, bias, relu, out, ox, many, false, at, n)
+#define SIDE_AT(at, n) tile(s, in, affine, relu_in, w, bias, relu, y, bytes, oy, ox, many, true, at, n)
+#define TILE_AT(at, n) tile(s, in, affine, relu_in, w, bias, relu, y, bytes, oy, ox, many, false, at, n)
     if (side) FOR_LANES(at, s->c, SIDE_AT);
     else FOR_LANES(at, s->c, TILE_AT);
 #undef SIDE_AT
@@ -85,11 +93,11 @@ INLINE void tile_rows(const lur_window_shape *s, const float *x, const float *af
 }
 
 INLINE void tiled(const lur_window_shape *s, const float *x, const float *affine, bool relu_in, const float *w,
-                  const float *bias, bool relu, float *y, int64_t y0, int64_t y1) {
+                  const float *bias, bool relu, void *y, bool bytes, int64_t y0, int64_t y1) {
   int64_t oy = y0;
   if (TILE_ROWS == 2)
-    for (; oy + 2 <= y1; oy += 2) tile_rows(s, x, affine, relu_in, w, bias, relu, y, oy, 2);
-  for (; oy < y1; oy++) tile_rows(s, x, affine, relu_in, w, bias, relu, y, oy, 1);
+    for (; oy + 2 <= y1; oy += 2) tile_rows(s, x, affine, relu_in, w, bias, relu, y, bytes, oy, 2);
+  for (; oy < y1; oy++) tile_rows(s, x, affine, relu_in, w, bias, relu, y, bytes, oy, 1);
 }
 
 /* Channels at..at+n of one cell, as the taps see it. */
@@ -100,7 +108,7 @@ INLINE vec seen(const float *x, const float *affine, bool relu_in, int64_t c, in
 }
 
 INLINE void cell(const lur_window_shape *s, const float *x, const float *affine, bool relu_in, const float *w,
-                 const float *bias, bool relu, float *y, int64_t oy, int64_t ox, int64_t at, int n) {
+                 const float *bias, bool relu, void *y, bool bytes, int64_t oy, int64_t ox, int64_t at, int n) {
   vec sum = bias ? vload(bias + at, n) : vset(0);
   for (int ky = 0; ky < s->kh; ky++) {
     int64_t iy = oy * s->sh - s->pt + ky;
@@ -112,21 +120,36 @@ INLINE void cell(const lur_window_shape *s, const float *x, const float *affine,
       sum = vfma(v, vload(w + (ky * s->kw + kx) * s->c + at, n), sum);
     }
   }
-  vstore(y + (oy * s->ow + ox) * s->c + at, relu ? vrelu(sum) : sum, n);
+  give(y, bytes, relu, (oy * s->ow + ox) * s->c + at, sum, n);
 }
 
 static void depthwise(const lur_window_shape *s, const float *x, const float *affine, bool relu_in, const float *w,
                       const float *bias, bool relu, float *y, int64_t y0, int64_t y1) {
   if (is_tiled(s)) {
-    if (affine && relu_in) tiled(s, x, affine, true, w, bias, relu, y, y0, y1);
-    else if (affine) tiled(s, x, affine, false, w, bias, relu, y, y0, y1);
-    else if (relu_in) tiled(s, x, NULL, true, w, bias, relu, y, y0, y1);
-    else tiled(s, x, NULL, false, w, bias, relu, y, y0, y1);
+    if (affine && relu_in) tiled(s, x, affine, true, w, bias, relu, y, false, y0, y1);
+    else if (affine) tiled(s, x, affine, false, w, bias, relu, y, false, y0, y1);
+    else if (relu_in) tiled(s, x, NULL, true, w, bias, relu, y, false, y0, y1);
+    else tiled(s, x, NULL, false, w, bias, relu, y, false, y0, y1);
     return;
   }
   for (int64_t oy = y0; oy < y1; oy++)
     for (int64_t ox = 0; ox < s->ow; ox++) {
-#define CELL_AT(at, n) cell(s, x, affine, relu_in, w, bias, relu, y, oy, ox, at, n)
+#define CELL_AT(at, n) cell(s, x, affine, relu_in, w, bias, relu, y, false, oy, ox, at, n)
+      FOR_LANES(at, s->c, CELL_AT);
+#undef CELL_AT
+    }
+}
+
+static void depthwise_bytes(const lur_window_shape *s, const float *x, bool relu_in, const float *w, const float *bias,
+                            uint8_t *y, int64_t y0, int64_t y1) {
+  if (is_tiled(s)) {
+    if (relu_in) tiled(s, x, NULL, true, w, bias, false, y, true, y0, y1);
+    else tiled(s, x, NULL, false, w, bias, false, y, true, y0, y1);
+    return;
+  }
+  for (int64_t oy = y0; oy < y1; oy++)
+    for (int64_t ox = 0; ox < s->ow; ox++) {
+#define CELL_AT(at, n) cell(s, x, NULL, relu_in, w, bias, false, y, true, oy, ox, at, n)
       FOR_LANES(at, s->c, CELL_AT);
 #undef CELL_AT
     }

@@ -188,3 +188,7 @@ static void softmax_back(const float *y, const float *dy, float *dx, bool add, i
     for (int64_t i = 0; i < c; i++) dx[i] = (add ? dx[i] : 0.0f) + y[i] * (dy[i] - mean);
   }
 }
+
+static void floats(const uint8_t *x, float *y, int64_t n) {
+  for (int64_t i = 0; i < n; i++) y[i] = (float)x[i];
+}

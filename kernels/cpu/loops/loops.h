@@ -59,6 +59,8 @@ typedef struct lur_loops {
   void (*affine)(float scale, float shift, const float *x, float *y, bool add, int64_t n); /* y = or += */
   void (*mask)(const float *y, const float *dy, float *out, int64_t n);                    /* dy where y > 0 */
 
+  void (*floats)(const uint8_t *x, float *y, int64_t n);
+
   /* ---- rows x c ---- */
   void (*column_sums)(const float *x, int64_t rows, int64_t c, float *work,
                       double *sums); /* sums[c] +=; work: c floats */
@@ -83,6 +85,8 @@ typedef struct lur_loops {
   /* ---- depthwise convolution of one picture; rows y0..y1 of the result ---- */
   void (*depthwise)(const lur_window_shape *s, const float *x, const float *affine, bool relu_in, const float *w,
                     const float *bias, bool relu, float *y, int64_t y0, int64_t y1); /* affine, bias: NULL for none */
+  void (*depthwise_bytes)(const lur_window_shape *s, const float *x, bool relu_in, const float *w, const float *bias,
+                          uint8_t *y, int64_t y0, int64_t y1); /* bias: NULL for none */
   void (*depthwise_back)(const lur_window_shape *s, const lur_depthwise_grads *g, int64_t y0,
                          int64_t y1); /* rows of the input */
 

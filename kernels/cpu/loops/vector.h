@@ -7,6 +7,7 @@
 #ifndef LUR_CPU_VECTOR_H
 #define LUR_CPU_VECTOR_H
 
+#include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
@@ -107,6 +108,24 @@ INLINE vec vmax(vec a, vec b) {
 
 /* max(v, 0) that lets NaN through. */
 INLINE vec vrelu(vec v) { return vmax(v, vset(0)); }
+
+/* The first n lanes rounded to whole numbers, half to even, and cut to 0..255; no number is 0. */
+INLINE void vround_bytes(uint8_t *p, vec v, int n) {
+#if LANES_ == 16
+  const __m512 low = _mm512_max_ps((__m512)v, _mm512_setzero_ps());
+  const __m512i whole = _mm512_cvtps_epi32(_mm512_min_ps(low, _mm512_set1_ps(255)));
+  if (n == LANES) _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(whole));
+  else _mm512_mask_cvtepi32_storeu_epi8(p, (__mmask16)((1u << n) - 1), whole);
+#elif LANES_ == 8
+  const __m256 low = _mm256_max_ps((__m256)v, _mm256_setzero_ps());
+  const __m256i whole = _mm256_cvtps_epi32(_mm256_min_ps(low, _mm256_set1_ps(255)));
+  const __m128i half = _mm_packus_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1));
+  const __m128i bytes = _mm_packus_epi16(half, half);
+  memcpy(p, &bytes, (size_t)n);
+#else
+  for (int i = 0; i < n; i++) p[i] = v[i] > 0 ? (uint8_t)rintf(v[i] < 255 ? v[i] : 255) : 0;
+#endif
+}
 
 /* v where gate > 0, else 0. */
 INLINE vec vgate(vec gate, vec v) {

@@ -1,0 +1,114 @@
+/* conv_bytes.c - conv2d of a picture in bytes, on oneDNN's products of bytes. Definition: kernels/ref/conv_bytes.c.
+ *
+ * Where the processor has none (VNNI or AMX), or oneDNN does not serve the shape, the bytes become floats and the f32
+ * convolution takes them: right to f32's rounding and no faster than f32, for machines that must only read a model. */
+#include "kernels/cpu/cpu.h"
+
+#include <stdlib.h>
+
+typedef struct conv_bytes {
+  lur_dnn_call *call;
+  bool floats;        /* call convolves x as f32, without scale and bias */
+  size_t float_bytes; /* x as f32, at the front of scratch */
+  int64_t x_count, rows, co;
+  float *zeros; /* co; with floats */
+} conv_bytes;
+
+static void release(lur_op *op) {
+  conv_bytes *c = op->state;
+  if (!c) return;
+  lur_dnn_release(c->call);
+  free(c->zeros);
+  free(c);
+  op->state = NULL;
+}
+
+static lur_dnn_conv sizes_of(const lur_op_desc *d) {
+  const int64_t *x = d->x[0].shape.dim, *y = d->y.shape.dim;
+  const lur_conv_desc *u = &d->u.conv;
+  return (lur_dnn_conv){x[0],        x[1],        x[2],        x[3],        y[1],       y[2],       y[3],
+                        u->kernel_h, u->kernel_w, u->stride_h, u->stride_w, u->pad_top, u->pad_left};
+}
+
+static lur_status plan_floats(lur_op *op, conv_bytes *c, const lur_dnn_conv *s) {
+  LUR_TRY(lur_dnn_conv_forward(cpu_dnn(op), s, false, 0, &c->call));
+  c->floats = true;
+  c->float_bytes = (sizeof(float) * (size_t)c->x_count + 63) / 64 * 64;
+  c->zeros = calloc((size_t)c->co, sizeof *c->zeros);
+  return c->zeros ? LUR_OK : lur_fail(LUR_ENOMEM, "no memory for a plan");
+}
+
+static lur_status plan(lur_op *op) {
+  const lur_op_desc *d = &op->desc;
+  const lur_dnn_conv s = sizes_of(d);
+  conv_bytes *c = calloc(1, sizeof *c);
+  if (!c) return lur_fail(LUR_ENOMEM, "no memory for a plan");
+  op->state = c;
+  c->x_count = lur_shape_count(&d->x[0].shape);
+  c->rows = s.n * s.oh * s.ow;
+  c->co = s.co;
+  const unsigned post = LUR_DNN_SCALE | (d->u.conv.relu && d->nx == 1 ? LUR_DNN_RELU : 0u);
+  lur_status status = lur_dnn_conv_bytes(cpu_dnn(op), &s, post, &c->call);
+  if (status == LUR_EUNSUPPORTED) status = plan_floats(op, c, &s);
+  if (status == LUR_OK) status = lur_dnn_keep_weights(c->call);
+  if (status == LUR_OK) op->forward_scratch = c->float_bytes + lur_dnn_scratch(c->call);
+  if (status == LUR_OK) return LUR_OK;
+  release(op);
+  return status == LUR_EUNSUPPORTED ? lur_cpu_plan_parent(op) : status;
+}
+
+static void to_floats(const conv_bytes *c, const lur_loops *loops, const uint8_t *x, float *floats) {
+  const int64_t blocks = cpu_blocks(c->x_count);
+#pragma omp parallel for schedule(static) if (blocks > 1)
+  for (int64_t b = 0; b < blocks; b++)
+    loops->floats(x + b * CPU_BLOCK, floats + b * CPU_BLOCK, cpu_block_size(c->x_count, b));
+}
+
+/* y = [relu](y * scale + bias [+ residual]), row by row. */
+static void finish(const lur_op *op, const lur_args *args) {
+  const conv_bytes *c = op->state;
+  const lur_loops *loops = cpu_loops(op);
+  const lur_norm norm = {c->zeros, args->w[2], args->w[1]};
+  const float *residual = op->desc.nx == 2 ? args->x[1] : NULL;
+  float *y = args->y;
+  const int parts = cpu_parts(c->rows);
+#pragma omp parallel for schedule(static, 1)
+  for (int part = 0; part < parts; part++) {
+    const int64_t begin = cpu_part_start(c->rows, parts, part), rows = cpu_part_start(c->rows, parts, part + 1) - begin;
+    const int64_t at = begin * c->co;
+    loops->norm_forward(&norm, y + at, residual ? residual + at : NULL, op->desc.u.conv.relu, y + at, rows, c->co);
+  }
+}
+
+static void add_residual(const lur_op *op, const float *residual, float *y) {
+  const conv_bytes *c = op->state;
+  const lur_loops *loops = cpu_loops(op);
+  const lur_binary_desc add = {LUR_ADD, op->desc.u.conv.relu};
+  const int64_t count = c->rows * c->co, blocks = cpu_blocks(count);
+#pragma omp parallel for schedule(static) if (blocks > 1)
+  for (int64_t b = 0; b < blocks; b++) {
+    const int64_t at = b * CPU_BLOCK;
+    loops->binary(&add, y + at, residual + at, y + at, cpu_block_size(count, b));
+  }
+}
+
+static lur_status forward(lur_op *op, const lur_args *args) {
+  const conv_bytes *c = op->state;
+  lur_dnn_args run = {.src = args->x[0],
+                      .weights = args->w[0],
+                      .bias = args->w[1],
+                      .scale = args->w[2],
+                      .dst = args->y,
+                      .scratch = (char *)args->scratch + c->float_bytes,
+                      .version = args->version};
+  if (c->floats) {
+    to_floats(c, cpu_loops(op), args->x[0], args->scratch);
+    run.src = args->scratch;
+  }
+  LUR_TRY(lur_dnn_run(c->call, &run));
+  if (c->floats) finish(op, args);
+  else if (op->desc.nx == 2) add_residual(op, args->x[1], args->y);
+  return LUR_OK;
+}
+
+const lur_kernel lur_cpu_conv_bytes = {plan, forward, NULL, release};
