@@ -165,7 +165,7 @@ static void read_options(lua_State *L, int options, const lur_model *model, lur_
                                       "batchnorm", "precision",       "input_gradients", "check", "graph", "passes", NULL};
   static const char *const known_passes[] = {"prune", "fold", "split", "arena", NULL};
   static const char *const statistics[] = {"moving", "batch", NULL};
-  static const char *const precisions[] = {"f32", "tf32", "bf16", "f16", NULL}; /* in the order of lur_precision */
+  static const char *const precisions[] = {"f32", "tf32", "bf16", "f16", "int8", NULL}; /* in the order of lur_precision */
   *o = (lur_compile_options){0};
   lur_args_options(L, options, owner, known);
   if (lua_getfield(L, options, "device") == LUA_TNIL) lua_pushliteral(L, "auto");

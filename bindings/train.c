@@ -147,6 +147,50 @@ static int with_outputs(lua_State *L, int mode) {
 
 static int run_predict(lua_State *L) { return with_outputs(L, -1); }
 
+/* run:calibrate(batch) -> self */
+static int run_calibrate(lua_State *L) {
+  lur_run *run = check_run(L, 1);
+  batch b;
+  lur_batch read = read_batch(L, run, false, &b);
+  LUR_CALL(L, lur_run_calibrate(run, &read));
+  charge(L, run);
+  lua_settop(L, 1);
+  return 1;
+}
+
+static int push_ranges(lua_State *L, const lur_run *run) {
+  const int n = lur_run_range_count(run);
+  lua_createtable(L, 0, n);
+  for (int i = 0; i < n; i++) {
+    const char *layer;
+    lur_tensor *range;
+    lur_handle *h = lur_handle_new(L, &lur_tensor_class);
+    LUR_CALL(L, lur_run_get_range(run, i, &layer, &range));
+    lur_fill_tensor(L, h, range, true);
+    lua_setfield(L, -2, layer);
+  }
+  return 1;
+}
+
+/* run:calibration() -> ranges by layer; run:calibration(ranges) -> self */
+static int run_calibration(lua_State *L) {
+  lur_run *run = check_run(L, 1);
+  if (lua_isnoneornil(L, 2)) return push_ranges(L, run);
+  luaL_argexpected(L, lua_istable(L, 2), 2, "table of tensors by layer");
+  lua_settop(L, 2);
+  for (lua_pushnil(L); lua_next(L, 2) != 0; lua_pop(L, 1)) {
+    if (lua_type(L, -2) != LUA_TSTRING)
+      return lur_raise(L, "calibration: ranges by layer name expected, got a %s key", luaL_typename(L, -2));
+    lur_tensor *range = lur_handle_test(L, -1, &lur_tensor_class);
+    if (range == NULL)
+      return lur_raise(L, "calibration of '%s': lurcher.tensor expected, got %s", lua_tostring(L, -2),
+                       luaL_typename(L, -1));
+    LUR_CALL(L, lur_run_set_range(run, lua_tostring(L, -2), range));
+  }
+  lua_settop(L, 1);
+  return 1;
+}
+
 static int run_forward(lua_State *L) {
   static const char *const known[] = {"training", NULL};
   lur_args_options(L, 3, "forward", known);
@@ -263,10 +307,11 @@ static int run_profile(lua_State *L) {
   if (there < n) n = there;
   lua_createtable(L, n, 0);
   for (int i = 0; i < n; i++) {
-    lua_createtable(L, 0, 7);
+    lua_createtable(L, 0, 8);
     set_text(L, "layer", rows[i].layer);
     set_text(L, "op", rows[i].op);
     set_text(L, "pass", rows[i].pass);
+    set_text(L, "type", rows[i].type);
     set_number(L, "seconds", rows[i].seconds);
     set_number(L, "flops", rows[i].flops);
     set_number(L, "bytes", rows[i].bytes);
@@ -346,6 +391,8 @@ static const luaL_Reg methods[] = {{"train", run_train},
                                    {"accumulate", run_accumulate},
                                    {"prefetch", run_prefetch},
                                    {"predict", run_predict},
+                                   {"calibrate", run_calibrate},
+                                   {"calibration", run_calibration},
                                    {"forward", run_forward},
                                    {"backward", run_backward},
                                    {"step", run_step},

@@ -51,10 +51,21 @@ static void put_fused(text *t, const lur_plan_op *op) {
       (d->kind == LUR_OP_DEPTHWISE && d->u.conv.affine_in) || (d->kind == LUR_OP_POOL && d->u.pool.affine_in);
   if (affine_in) put(t, " batchnorm+");
   if (conv && d->u.conv.relu_in) put(t, " relu+");
+  if (conv && d->x[0].dtype == LUR_U8) put(t, " int8");
   if (op->folded) put(t, " +batchnorm");
   if (d->nx == 2 && !affine_in && (conv || d->kind == LUR_OP_DENSE || d->kind == LUR_OP_BATCHNORM))
     put(t, " +residual");
   if (relu) put(t, " +relu");
+  if (conv && d->y.dtype == LUR_U8) put(t, " +quantize");
+}
+
+/* Of a run in int8: how far it is. */
+static void put_calibration(text *t, const lur_run *run) {
+  if (run->options.precision != LUR_PRECISION_INT8) return;
+  if (run->nranges == 0) put(t, "int8: not calibrated yet (run:calibrate(batch))\n");
+  else if (run->calibrated)
+    put(t, "int8: %d layers calibrated on %lld samples\n", run->nranges, (long long)run->calibrated);
+  else put(t, "int8: %d layers with ranges that were given\n", run->nranges);
 }
 
 static void put_ops(text *t, const lur_plan *plan) {
@@ -96,7 +107,7 @@ static void put_holders(text *t, const lur_plan *plan) {
 }
 
 lur_status lur_run_describe(lur_run *run, char **result) {
-  static const char *const modes[] = {"predict", "evaluate", "train", "forward in training form"};
+  static const char *const modes[] = {"predict", "evaluate", "train", "forward in training form", "calibrate"};
   const lur_plan *plan = run->last;
   text t = {0};
   if (!plan) {
@@ -114,6 +125,7 @@ lur_status lur_run_describe(lur_run *run, char **result) {
         mib(plan->scratch_bytes), mib(lur_run_state_bytes(run)));
     put_holders(&t, plan);
   }
+  put_calibration(&t, run);
   if (t.failed || !t.bytes) {
     free(t.bytes);
     return lur_fail(LUR_ENOMEM, "no memory to describe the run");
@@ -140,6 +152,7 @@ int lur_run_profile(const lur_run *run, lur_profile_row *rows, int capacity) {
       int gradients = backward ? (op->desc.want_dx != 0) + (op->desc.want_dw != 0) : 1;
       if (n < capacity) {
         rows[n] = (lur_profile_row){.layer = op->desc.name, .op = lur_op_kind_name(op->desc.kind),
+                                    .type = lur_dtype_name(op->desc.x[0].dtype),
                                     .pass = backward ? "backward" : "forward", .seconds = op->seconds[backward],
                                     .flops = lur_op_flops(&op->desc) * gradients, .bytes = op_bytes(&op->desc) * gradients,
                                     .calls = op->calls[backward]};

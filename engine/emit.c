@@ -68,6 +68,7 @@ void lur_plan_free(lur_plan *plan) {
   for (int i = 0; i < plan->nops; i++) {
     lur_op_release(&plan->ops[i].op);
     lur_folded_free(plan->ops[i].folded);
+    lur_quantized_free(plan->ops[i].quantized);
   }
   free(plan->ops);
   free(plan->values);
@@ -95,6 +96,7 @@ static void renumber(lur_plan *plan) {
 void lur_plan_remove_op(lur_plan *plan, int op) {
   plan->values[plan->ops[op].y].producer = -1;
   lur_folded_free(plan->ops[op].folded);
+  lur_quantized_free(plan->ops[op].quantized);
   memmove(&plan->ops[op], &plan->ops[op + 1], (size_t)(plan->nops - op - 1) * sizeof *plan->ops);
   plan->nops--;
   renumber(plan);
@@ -104,6 +106,14 @@ void lur_plan_move_op(lur_plan *plan, int op, int after) {
   lur_plan_op moved = plan->ops[op];
   memmove(&plan->ops[op], &plan->ops[op + 1], (size_t)(after - op) * sizeof *plan->ops);
   plan->ops[after] = moved;
+  renumber(plan);
+}
+
+void lur_plan_raise_last(lur_plan *plan, int at) {
+  const int last = plan->nops - 1;
+  lur_plan_op raised = plan->ops[last];
+  memmove(&plan->ops[at + 1], &plan->ops[at], (size_t)(last - at) * sizeof *plan->ops);
+  plan->ops[at] = raised;
   renumber(plan);
 }
 

@@ -39,20 +39,27 @@ void *lur_plan_gradient_address(const lur_run *run, const lur_plan *plan, int va
 
 /* ---- one op ---- */
 
-/* An op's weights are where they are expected, and folded copies are up to date. */
+/* An op's weights are where they are expected, and copies made of them are up to date. */
 static lur_status ready_weights(const lur_run *run, const lur_plan_op *op) {
-  if (op->folded) return lur_folded_refresh(op->folded, run->options.device);
-  for (int i = 0; i < op->desc.nw; i++) {
+  if (op->folded) LUR_TRY(lur_folded_refresh(op->folded, run->options.device));
+  for (int i = 0; i < op->desc.nw && !op->folded; i++) {
     if (op->weights[i] < 0) continue;
     const lur_device *there = lur_tensor_device(op->layer->weights[op->weights[i]].value);
     if (there == run->options.device) continue;
     return lur_fail(LUR_ESTATE, "%s '%s': its weights were moved to %s by another compile (this run is on %s): recompile",
                     op->layer->kind->name, op->layer->name, lur_device_name(there), lur_device_name(run->options.device));
   }
-  return LUR_OK;
+  return op->quantized ? lur_quantized_refresh(op) : LUR_OK;
 }
 
 static void set_weights(const lur_plan_op *op, lur_args *args) {
+  if (op->quantized) {
+    args->w[0] = lur_tensor_address(op->quantized->kernel);
+    args->w[1] = lur_tensor_address(op->quantized->shift);
+    if (op->quantized->scale) args->w[2] = lur_tensor_address(op->quantized->scale);
+    args->version = op->quantized->versions;
+    return;
+  }
   if (op->folded) {
     args->w[0] = lur_tensor_address(op->folded->kernel);
     args->w[1] = lur_tensor_address(op->folded->shift);
@@ -164,6 +171,7 @@ static lur_status call(lur_run *run, lur_plan *plan, int at, bool backward) {
   lur_args args;
   LUR_TRY(fill_args(run, plan, op, backward, &args));
   if (run->options.check) LUR_TRY(each_written(run, plan, op, backward, false));
+  if (op->watched) LUR_TRY(lur_range_observe(op->watched, args.x[0], lur_shape_count(&op->desc.x[0].shape)));
   double start = run->profile ? now() : 0;
   lur_status status = backward ? op->op.kernel->backward(&op->op, &args) : op->op.kernel->forward(&op->op, &args);
   if (status != LUR_OK) return lur_blame(status, "%s '%s'", lur_op_kind_name(op->desc.kind), op->desc.name);
@@ -177,7 +185,7 @@ static lur_status call(lur_run *run, lur_plan *plan, int at, bool backward) {
 
 static lur_status launch_forward(lur_run *run, lur_plan *plan) {
   /* Inference changes nothing, so it may stop anywhere; a training step is not left half done. */
-  bool stoppable = (plan->key.mode == LUR_MODE_PREDICT || plan->key.mode == LUR_MODE_EVALUATE) && !run->recording;
+  bool stoppable = plan->key.mode != LUR_MODE_TRAIN && plan->key.mode != LUR_MODE_FREE && !run->recording;
   lur_denormals_off();
   for (int i = 0; i < plan->nops; i++) {
     if (stoppable) LUR_TRY(lur_context_check_interrupt(run->model->context));
@@ -201,7 +209,7 @@ static uint64_t addresses(const lur_run *run, const lur_plan *plan) {
   for (int i = 0; i < LUR_MAX_FED; i++) key = lur_key_add(key, run->fed[i].address);
   for (int i = 0; i < plan->nops; i++) {
     const lur_plan_op *op = &plan->ops[i];
-    for (int k = 0; k < op->desc.nw && !op->folded; k++) {
+    for (int k = 0; k < op->desc.nw && !op->folded && !op->quantized; k++) {
       if (op->weights[k] >= 0) key = lur_key_add(key, lur_tensor_address(op->layer->weights[op->weights[k]].value));
     }
   }

@@ -226,8 +226,17 @@ typedef struct lur_loss {
 /* What pictures are computed in. Weights, heads (everything without a height and width) and losses are f32 in all of them.
    tf32: f32 whose products round their factors to 10 bits. bf16, f16: activations and their gradients, with sums in f32;
    f16 scales the loss up, and down again where a gradient overflows: that step is left out. Where a device has no tf32 it
-   computes in f32; bf16 and f16 are LUR_EUNSUPPORTED where it has not got them. */
-typedef enum lur_precision { LUR_PRECISION_F32 = 0, LUR_PRECISION_TF32, LUR_PRECISION_BF16, LUR_PRECISION_F16 } lur_precision;
+   computes in f32; bf16 and f16 are LUR_EUNSUPPORTED where it has not got them.
+   int8: inference alone, after lur_run_calibrate. Convolutions multiply bytes by whole numbers and sum in 32 bits; what
+   they read is quantised channel by channel, their weights output by output. All else, what they give included, is f32,
+   and so is a convolution that reads an input of the model. On the CPU and ref; LUR_EUNSUPPORTED elsewhere. */
+typedef enum lur_precision {
+  LUR_PRECISION_F32 = 0,
+  LUR_PRECISION_TF32,
+  LUR_PRECISION_BF16,
+  LUR_PRECISION_F16,
+  LUR_PRECISION_INT8
+} lur_precision;
 
 typedef struct lur_compile_options {
   lur_device *device;
@@ -282,6 +291,14 @@ void lur_run_zero_gradients(lur_run *run);
 lur_status lur_run_evaluate(lur_run *run, const lur_batch *batch, lur_results *results);
 /* Forward in inference form; outputs has room for every model output, each a new host tensor. No targets needed. */
 lur_status lur_run_predict(lur_run *run, const lur_batch *batch, lur_tensor **outputs);
+/* For precision int8: runs the batch in f32 and widens the ranges of the numbers that its convolutions read. A few dozen
+   samples of the kind to come, in one call or several; before them, predict and evaluate are LUR_ESTATE. */
+lur_status lur_run_calibrate(lur_run *run, const lur_batch *batch);
+/* The ranges, one a layer: its name and a new host tensor f32 3 x channels: least, greatest, mean. And back again, into
+   a run of the same model, where it takes the place of what was there; a layer without a range then stays f32. */
+int lur_run_range_count(const lur_run *run);
+lur_status lur_run_get_range(const lur_run *run, int index, const char **layer, lur_tensor **range);
+lur_status lur_run_set_range(lur_run *run, const char *layer, lur_tensor *range);
 /* Forward only, in training form or not, then read any output; and backward from given output gradients
    (NULL entries count as zero). For tests, and for losses written by hand. */
 lur_status lur_run_forward(lur_run *run, const lur_batch *batch, bool training, lur_tensor **outputs);
@@ -305,6 +322,7 @@ size_t lur_run_state_bytes(const lur_run *run);
 void lur_run_set_profile(lur_run *run, bool on);
 typedef struct lur_profile_row {
   const char *layer, *op, *pass; /* "block2_sepconv1", "depthwise_conv2d", "forward" or "backward" */
+  const char *type; /* of the numbers it reads: "f32", "u8" */
   double seconds, flops, bytes;
   int64_t calls;
 } lur_profile_row;

@@ -95,7 +95,7 @@ static void take_tf32(lur_plan *plan) {
 
 lur_status lur_pass_precision(const lur_run *run, lur_plan *plan) {
   lur_precision precision = run->options.precision;
-  if (precision == LUR_PRECISION_F32) return LUR_OK;
+  if (precision == LUR_PRECISION_F32 || precision == LUR_PRECISION_INT8) return LUR_OK; /* int8: pass_quantize.c */
   if (precision == LUR_PRECISION_TF32) {
     take_tf32(plan);
     return LUR_OK;

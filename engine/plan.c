@@ -122,7 +122,7 @@ static lur_status emit_loss(const lur_run *run, lur_plan *plan, int i) {
 
 /* What the caller reads after forward. */
 static void mark_wanted(lur_plan *plan, int noutputs) {
-  bool outputs = plan->key.mode == LUR_MODE_PREDICT || plan->key.mode == LUR_MODE_FREE;
+  bool outputs = plan->key.mode != LUR_MODE_EVALUATE && plan->key.mode != LUR_MODE_TRAIN;
   for (int i = 0; i < noutputs && outputs; i++) plan->values[plan->outputs[i]].wanted = true;
   for (int i = 0; i < plan->nlosses; i++) {
     plan->values[plan->losses[i].y].wanted = true;
@@ -213,6 +213,7 @@ static lur_status build(lur_run *run, lur_plan *plan) {
     LUR_TRY(lur_pass_fold(run, plan));
     lur_pass_fuse(run, plan);
   }
+  LUR_TRY(lur_pass_quantize(run, plan));
   if (!options->no_split) lur_pass_split(run, plan);
   mark_adds(plan);
   LUR_TRY(plan_ops(run, plan));

@@ -34,12 +34,33 @@ typedef struct lur_folded {
   lur_tensor *kernel, *shift; /* on the run's device */
 } lur_folded;
 
+/* What a convolution reads, as calibration saw it: least, greatest and mean of each channel. The run's. */
+typedef struct lur_range {
+  lur_layer *layer; /* borrowed: the model's */
+  int64_t channels;
+  float *low, *high, *mean; /* one block; low > high: nothing seen yet */
+  double *sum;
+  int64_t seen; /* numbers of each channel that sum has in it; 0 with ranges that were given */
+} lur_range;
+
+/* Weights of an op that writes or reads bytes; made anew when a source weight's version moved. */
+typedef struct lur_quantized {
+  const lur_range *range;
+  bool writes;       /* the op writes bytes; else it reads them */
+  bool plain_zero;   /* byte 0 is the number 0; else it is the channel's least */
+  uint64_t versions; /* of the sources at the last quantising; 0: never */
+  float widest;      /* the widest channel's greatest less its least */
+  lur_tensor *kernel, *shift, *scale; /* on the run's device; scale: of one that reads */
+} lur_quantized;
+
 typedef struct lur_plan_op {
   lur_op_desc desc;
   lur_layer *layer; /* borrowed: the model's; NULL for losses */
   int x[LUR_MAX_OPERANDS], y;
   int weights[LUR_MAX_WEIGHTS]; /* positions in layer->weights, -1 absent */
   lur_folded *folded;           /* NULL: weights as they are */
+  lur_quantized *quantized;     /* NULL: no bytes */
+  lur_range *watched;           /* calibration: takes in what x[0] holds; borrowed */
   bool prefix;                  /* frozen and deterministic, and so is everything before it (pass_split.c) */
   bool backward;
   unsigned dx_add; /* bit i: the gradient of x[i] has been written by a later op already */
@@ -63,7 +84,8 @@ typedef enum lur_plan_mode {
   LUR_MODE_PREDICT,  /* inference form, outputs wanted */
   LUR_MODE_EVALUATE, /* inference form, losses wanted */
   LUR_MODE_TRAIN,    /* training form, losses, backward */
-  LUR_MODE_FREE      /* training form, outputs wanted, backward from the caller's gradients */
+  LUR_MODE_FREE,     /* training form, outputs wanted, backward from the caller's gradients */
+  LUR_MODE_CALIBRATE /* as predict, in f32, and ranges of what int8 will quantise are taken */
 } lur_plan_mode;
 
 enum { LUR_MAX_INPUTS = 16, LUR_MAX_OUTPUTS = 16 };
@@ -118,6 +140,8 @@ int lur_plan_uses(const lur_plan *plan, int value);
 void lur_plan_remove_op(lur_plan *plan, int op);
 /* Moves op to stand right after position `after` (op < after); what lies between moves up. */
 void lur_plan_move_op(lur_plan *plan, int op, int after);
+/* Moves the last op to stand at position `at`; what stood there and after it moves down. */
+void lur_plan_raise_last(lur_plan *plan, int at);
 
 /* ---- passes: each may be left out and results stay the same within rounding ---- */
 /* not optional: gives values and ops the types that options.precision asks for */
@@ -127,12 +151,18 @@ void lur_pass_prune(lur_plan *plan);
 lur_status lur_pass_fold(const struct lur_run *run, lur_plan *plan);
 void lur_pass_fuse(const struct lur_run *run, lur_plan *plan);
 void lur_pass_split(const struct lur_run *run, lur_plan *plan);
+/* not optional: with precision int8, convolutions and what feeds them change to bytes; LUR_ESTATE before calibration */
+lur_status lur_pass_quantize(struct lur_run *run, lur_plan *plan);
 /* Offsets for all buffers. share false: every buffer its own place. guard: bytes kept free round each. */
 lur_status lur_plan_arena(lur_plan *plan, bool share, bool split, size_t guard);
 
 /* fold.c: brings a folded op's weights up to date. */
 lur_status lur_folded_refresh(lur_folded *folded, lur_device *device);
 void lur_folded_free(lur_folded *folded);
+
+/* pass_quantize.c: brings the weights of an op with bytes up to date; its folded ones are. */
+lur_status lur_quantized_refresh(const lur_plan_op *op);
+void lur_quantized_free(lur_quantized *quantized);
 
 static inline int lur_forward_step(int op) { return op; }
 static inline int lur_backward_step(const lur_plan *plan, int op) { return 2 * plan->nops - 1 - op; }

@@ -44,15 +44,25 @@ static lur_status take_loss(lur_run *run, int i, const lur_loss *loss) {
   return LUR_OK;
 }
 
+static lur_status check_precision(lur_precision precision, const lur_device *device) {
+  const bool half = precision == LUR_PRECISION_BF16 || precision == LUR_PRECISION_F16;
+  if (half && !device->backend->half) {
+    return lur_fail(LUR_EUNSUPPORTED, "compile: precision '%s' is not served by %s (device cuda, or f32 expected)",
+                    precision == LUR_PRECISION_BF16 ? "bf16" : "f16", lur_device_name(device));
+  }
+  if (precision == LUR_PRECISION_INT8 && !device->backend->bytes) {
+    return lur_fail(LUR_EUNSUPPORTED, "compile: precision 'int8' is not served by %s (device cpu, or bf16 expected)",
+                    lur_device_name(device));
+  }
+  return LUR_OK;
+}
+
 static lur_status take_options(lur_run *run, const lur_compile_options *options) {
   run->options = *options;
   run->options.losses = run->losses;
   if (!options->device) LUR_TRY(lur_context_device(run->model->context, "cpu", &run->options.device));
   run->options.optimizer = NULL; /* until it is retained */
-  if (options->precision >= LUR_PRECISION_BF16 && !run->options.device->backend->half) {
-    return lur_fail(LUR_EUNSUPPORTED, "compile: precision '%s' is not served by %s (device cuda, or f32 expected)",
-                    options->precision == LUR_PRECISION_BF16 ? "bf16" : "f16", lur_device_name(run->options.device));
-  }
+  LUR_TRY(check_precision(options->precision, run->options.device));
   run->options.nlosses = 0;
   if (options->nlosses > LUR_MAX_OUTPUTS) return lur_fail(LUR_EARG, "compile: more than %d losses", LUR_MAX_OUTPUTS);
   for (int i = 0; i < options->nlosses; i++) {
@@ -115,6 +125,7 @@ static void clear(lur_run *run) {
   }
   for (int i = 0; i < run->nplans; i++) lur_plan_free(run->plans[i]);
   run->nplans = 0;
+  lur_run_drop_ranges(run);
   run->last = NULL;
   run->forward_done = false;
   if (run->options.device) lur_device_free(run->options.device, run->arena);
@@ -165,11 +176,23 @@ lur_status lur_model_compile(lur_model *model, const lur_compile_options *option
   return status;
 }
 
+/* An int8 run stays calibrated: the model is the same. */
+static void keep_ranges(lur_run *from, lur_run *to) {
+  if (to->options.precision != LUR_PRECISION_INT8) return;
+  to->ranges = from->ranges;
+  to->nranges = from->nranges;
+  to->ranges_room = from->ranges_room;
+  to->calibrated = from->calibrated;
+  from->ranges = NULL;
+  from->nranges = from->ranges_room = 0;
+}
+
 /* A failure leaves the run as it was. */
 lur_status lur_run_recompile(lur_run *run, const lur_compile_options *options) {
   lur_run *made = NULL;
   LUR_TRY(lur_model_compile(run->model, options, &made));
   made->profile = run->profile;
+  keep_ranges(run, made);
   lur_run swapped = *run;
   atomic_int refs = atomic_load(&run->refs);
   *run = *made;
@@ -224,6 +247,18 @@ static void forget_oldest(lur_run *run) {
   run->plans[oldest] = run->plans[--run->nplans];
 }
 
+void lur_run_drop_quantized_plans(lur_run *run) {
+  for (int i = 0; i < run->nplans;) {
+    if (run->plans[i]->key.mode == LUR_MODE_CALIBRATE) {
+      i++;
+      continue;
+    }
+    if (run->last == run->plans[i]) run->last = NULL;
+    lur_plan_free(run->plans[i]);
+    run->plans[i] = run->plans[--run->nplans];
+  }
+}
+
 static lur_status find_plan(lur_run *run, const lur_plan_key *key, lur_plan **plan) {
   lur_plan *found = NULL;
   for (int i = 0; i < run->nplans && !found; i++) {
@@ -264,6 +299,10 @@ static lur_status feed_and_run(lur_run *run, const lur_batch *batch, lur_plan_mo
    the batch goes back to its owner: copies of it may be under way. */
 static lur_status start(lur_run *run, const lur_batch *batch, lur_plan_mode mode, lur_plan **plan) {
   run->forward_done = false;
+  if (run->options.precision == LUR_PRECISION_INT8 && (mode == LUR_MODE_TRAIN || mode == LUR_MODE_FREE)) {
+    return lur_fail(LUR_ESTATE, "the run computes in int8, which has no gradients: compile with precision 'f32' to "
+                                "train, or train a model of its own on what this one predicts");
+  }
   LUR_TRY(lur_context_check_interrupt(run->model->context));
   lur_status status = feed_and_run(run, batch, mode, plan);
   if (status == LUR_OK) return LUR_OK;
@@ -366,6 +405,12 @@ lur_status lur_run_predict(lur_run *run, const lur_batch *batch, lur_tensor **ou
   lur_plan *plan = NULL;
   LUR_TRY(start(run, batch, LUR_MODE_PREDICT, &plan));
   return read_outputs(run, plan, outputs);
+}
+
+lur_status lur_run_watch(lur_run *run, const lur_batch *batch) {
+  lur_plan *plan = NULL;
+  LUR_TRY(start(run, batch, LUR_MODE_CALIBRATE, &plan));
+  return lur_device_sync(run->options.device);
 }
 
 /* ---- forward and backward by hand ---- */

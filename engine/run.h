@@ -62,6 +62,9 @@ struct lur_run {
   lur_recording step_recording; /* of the optimizer's part of a step */
   bool recording;               /* what is launched now is recorded */
   char plain_reason[256];       /* why steps are not recorded any more; empty: they are */
+  int nranges, ranges_room;
+  lur_range **ranges;           /* of int8: what calibration saw; plans point at them */
+  int64_t calibrated;           /* samples of all calibrations; ranges that were given are not counted */
   int64_t iterations;
   uint64_t step, seed;
   double lr, m_schedule;
@@ -90,6 +93,15 @@ void lur_run_drop_fed(lur_run *run);
 /* Row numbers fed to gathers lie inside what they gather from. */
 lur_status lur_run_check_rows(lur_run *run, const lur_plan *plan, const lur_batch *batch);
 
+/* ranges.c: what int8 knows of the numbers that its convolutions read. */
+/* The range of layer, which reads that many channels; made where there is none. */
+lur_status lur_run_range_of(lur_run *run, lur_layer *layer, int64_t channels, lur_range **range);
+/* The range of layer when something has been seen or given, else NULL. */
+const lur_range *lur_run_known_range(const lur_run *run, const lur_layer *layer);
+/* Widens range to count numbers, channels innermost. LUR_ESTATE where one is not finite. */
+lur_status lur_range_observe(lur_range *range, const float *x, int64_t count);
+void lur_run_drop_ranges(lur_run *run);
+
 /* execute.c: runs ops of the plan. fed tensors and the arena are in place. */
 /* Forward, and with losses in training backward too: recorded where the device can. */
 lur_status lur_plan_run(lur_run *run, lur_plan *plan);
@@ -113,7 +125,11 @@ const lur_moving *lur_run_moving(const lur_run *run);
 /* Writes it: dropout's counters from run, the rest from update (NULL: left at 0). */
 lur_status lur_run_move(lur_run *run, const lur_update *update);
 
-/* run.c: loss_weights from the losses' weights and loss_scale. */
+/* run.c: forgets plans made for other ranges than the present ones. */
+void lur_run_drop_quantized_plans(lur_run *run);
+/* Runs a batch in LUR_MODE_CALIBRATE; the caller waits. */
+lur_status lur_run_watch(lur_run *run, const lur_batch *batch);
+/* loss_weights from the losses' weights and loss_scale. */
 lur_status lur_run_set_loss_weights(lur_run *run);
 
 /* optimizer.c */

@@ -332,7 +332,7 @@ function model:close() end
 ---@field weight? number|table<string, number> default 1; 0: reported, no backward
 ---@field label_smoothing? number|table<string, number> default 0
 ---@field batchnorm? "moving"|"batch" frozen batch norms in training: "moving" (default), or batch statistics as Keras 2.0.6 used
----@field precision? "f32"|"tf32"|"bf16"|"f16" what pictures are computed in (default f32); bf16 and f16 on cuda only
+---@field precision? "f32"|"tf32"|"bf16"|"f16"|"int8" what pictures are computed in (default f32); bf16 and f16 on cuda only; int8 on the CPU, for predict and evaluate alone and after run:calibrate: convolutions multiply bytes, everything else is f32
 ---@field input_gradients? boolean run:gradient serves inputs too
 ---@field graph? boolean false: on a GPU every kernel is launched by itself at every step, instead of all at once from a recording
 ---@field check? boolean guard zones round every buffer and NaN-filled outputs: slow, for tests
@@ -367,6 +367,17 @@ function run:evaluate(batch) end
 ---@param batch lurcher.batch targets are not needed
 ---@return table<string, lurcher.tensor> outputs
 function run:predict(batch) end
+---For precision "int8": computes the batch in f32 and notes least, greatest and mean of every channel that a convolution
+---reads. A few dozen pictures of the kind to come, in one call or several; the second adds to the first. Predict
+---and evaluate raise before it. Raises for other precisions.
+---@param batch lurcher.batch targets are not needed
+---@return lurcher.run self
+function run:calibrate(batch) end
+---What calibrate found, layer by layer: a tensor 3 x channels: least, greatest, mean. lurcher.save_tensors keeps it, and
+---calibration(ranges) gives it to another run of the model instead of calibrate; a layer that is left out stays f32.
+---@param ranges? table<string, lurcher.tensor>
+---@return lurcher.run|table<string, lurcher.tensor>
+function run:calibration(ranges) end
 ---train without the step; gradients are added to those already there.
 ---@param batch lurcher.batch
 ---@return table<string, number> results
@@ -412,7 +423,7 @@ function run:save(path, extra, tensors) end
 ---@return string? message, string? code
 function run:restore(path) end
 ---@param on? boolean switches profiling; omitted: returns what was measured since
----@return lurcher.run|{ layer: string, op: string, pass: string, seconds: number, flops: number, bytes: number, calls: integer }[]
+---@return lurcher.run|{ layer: string, op: string, pass: string, type: string, seconds: number, flops: number, bytes: number, calls: integer }[]
 function run:profile(on) end
 function run:close() end
 

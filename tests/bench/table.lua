@@ -12,7 +12,8 @@
 --   --size N      side of the pictures; less than 299 to try the table out                              (299)
 --   --fresh       measure rows that have their figures again
 --   ROW           WORK:BATCH                                    (default: those of `all` below)
--- Works: inference, train (everything learns), tune (layers[105:] learn), head (the softmax learns); and on pictures
+-- Works: inference, int8 (the same in int8, beside our own f32), train (everything learns), tune (layers[105:] learn),
+-- head (the softmax learns); and on pictures
 -- loader, frozen (an epoch of four steps of the founding recipe's first stage, augmented, batch in pairs) and trick
 -- (the same of its last stage, after the first epoch). `inference:8` also measures the share of the processor's
 -- multiply-add peak, by bench_peak where that has been built beside the program (ninja bench_peak).
@@ -24,9 +25,9 @@ local lurcher = require "lurcher"
 local here = arg[0]:match "^(.*)/[^/]*$" or "."
 local program = arg[-1] or "lurcher"
 local threads = os.getenv "LURCHER_THREADS" or "2"
-local all = { "inference:1", "inference:8", "inference:32", "train:8", "train:16", "tune:8", "head:8", "loader:32",
-  "frozen:8", "trick:8" }
-local STEPS = { ["inference:1"] = 6, ["inference:8"] = 2, ["tune:8"] = 2, ["head:8"] = 2 } -- of a turn; else 1
+local all = { "inference:1", "inference:8", "inference:32", "int8:8", "int8:32", "train:8", "train:16", "tune:8",
+  "head:8", "loader:32", "frozen:8", "trick:8" }
+local STEPS = { ["inference:1"] = 6, ["inference:8"] = 2, ["int8:8"] = 2, ["tune:8"] = 2, ["head:8"] = 2 } -- a turn; else 1
 local PICTURES = { loader = true, frozen = true, trick = true }
 local WARM = { loader = 1, frozen = 1, trick = 1 } -- steps before the first turn; else 2
 
@@ -55,7 +56,7 @@ local function options_of(words)
       i = i + 1
       if not words[i] then error("table: --" .. name .. " needs a value", 0) end
       o[name] = words[i]
-    elseif words[i]:match "^%a+:%d+$" then
+    elseif words[i]:match "^%w+:%d+$" then
       rows[#rows + 1] = words[i]
     else
       error(("table: WORK:BATCH expected, got '%s'"):format(words[i]), 0)
@@ -229,8 +230,12 @@ local function start_all(work, batch)
       say("  left out: %s does not run %s:%d (see %s/log)", name, work, batch, o.out)
     end
   end
-  add("Lurcher", ("%s %s/table_worker.lua %s %d %s %s"):format(quoted(program), quoted(here), work, batch,
-    quoted(o.out), quoted(o.out .. "/pictures")))
+  local function ours(worker)
+    return ("%s %s/table_worker.lua %s %d %s %s"):format(quoted(program), quoted(here), worker, batch, quoted(o.out),
+      quoted(o.out .. "/pictures"))
+  end
+  add("Lurcher", ours(work))
+  if work == "int8" then add("Lurcher in f32", ours "inference") end
   for _, engine in ipairs(engines) do
     if engine.works[work] and has(engine) then add(engine.name, python(engine, work, batch)) end
   end
@@ -262,7 +267,7 @@ local function network_flops()
 end
 
 local function measure(row)
-  local work, batch = row:match "^(%a+):(%d+)$"
+  local work, batch = row:match "^(%w+):(%d+)$"
   batch = math.tointeger(batch)
   if PICTURES[work] and not exists(o.out .. "/pictures") then
     say("%s: left out, no pictures in %s", row, o.data)
@@ -270,7 +275,7 @@ local function measure(row)
   end
   say("%s", row)
   local started, list = lurcher.time(), start_all(work, batch)
-  if training[work] or work == "inference" then compare(list) end
+  if training[work] or work == "inference" or work == "int8" then compare(list) end
   for _, one in ipairs(list) do one.turns = {} end
   for round = 1, o.rounds do
     for k = 0, #list - 1 do
@@ -304,7 +309,8 @@ end
 
 -- ---- Markdown ----
 
-local TITLES = { inference = "inference, batch %d", train = "training step, batch %d",
+local TITLES = { inference = "inference, batch %d", int8 = "inference in int8, batch %d",
+  train = "training step, batch %d",
   tune = "training step, `layers[105:]`, batch %d", head = "training step, softmax on a frozen trunk, batch %d",
   loader = "pictures read and augmented, batch %d", frozen = "frozen stage, %d pairs a step, augmented",
   trick = "trick stage after epoch 1, %d pairs a step" }
@@ -319,7 +325,7 @@ local function ratios(ours, theirs)
 end
 
 local function print_row(record)
-  local work, batch = record.row:match "^(%a+):(%d+)$"
+  local work, batch = record.row:match "^(%w+):(%d+)$"
   local ours = record.engines[1]
   local images = batch * (UNITS[work] or 1)
   local title, rate = TITLES[work]:format(batch), ("%.1f"):format(images / (median(ours.turns)))
