@@ -72,6 +72,25 @@ static void catch_interrupt(void (*handler)(int)) {
 
 bool lur_program_interrupted(void) { return interrupted != 0; }
 
+static int let_go(lua_State *L) {
+  (void)L;
+  catch_interrupt(SIG_DFL);
+  running = NULL;
+  return 0;
+}
+
+/* os.exit(code, true) closes the state in the middle of a call: from then on a Ctrl-C must find neither it nor the
+   context. Lua ends objects in the reverse order of their making, so that this one, made after the context's, goes
+   before it. */
+static void let_go_at_close(lua_State *L) {
+  lua_newuserdatauv(L, 0, 0);
+  lua_createtable(L, 0, 1);
+  lua_pushcfunction(L, let_go);
+  lua_setfield(L, -2, "__gc");
+  lua_setmetatable(L, -2);
+  lua_setfield(L, LUA_REGISTRYINDEX, "lurcher.interrupt");
+}
+
 /* ---- errors ---- */
 
 /* An error that the Lua machine itself raised inside a script of ours is a fault of ours: it gets a traceback. One that
@@ -317,6 +336,7 @@ static int protected_main(lua_State *L) {
   lua_pop(L, 1);
   lur_script_searcher(L);
   context_slot = lur_state_context_slot(L);
+  let_go_at_close(L);
   set_arg(L, argc, argv, o->script);
   bool session = o->session || (!o->code && o->script >= argc);
   if (o->code || session) set_global_module(L);
