@@ -62,7 +62,8 @@ static void put_fused(text *t, const lur_plan_op *op) {
 /* Of a run in int8: how far it is. */
 static void put_calibration(text *t, const lur_run *run) {
   if (run->options.precision != LUR_PRECISION_INT8) return;
-  if (run->nranges == 0) put(t, "int8: not calibrated yet (run:calibrate(batch))\n");
+  if (run->nranges == 0 && run->calibrated) put(t, "int8: no layer is worth it, all is f32\n");
+  else if (run->nranges == 0) put(t, "int8: not calibrated yet (run:calibrate(batch))\n");
   else if (run->calibrated)
     put(t, "int8: %d layers calibrated on %lld samples\n", run->nranges, (long long)run->calibrated);
   else put(t, "int8: %d layers with ranges that were given\n", run->nranges);

@@ -20,6 +20,8 @@ local spec = options.join({
   { "middle", "integer", default = 8, min = 0, max = 64, help = "the network's blocks in the middle" },
   { "batch", "integer", default = 8, min = 1, help = "pictures a step" },
   { "device", "string", default = "auto", help = "where to compute: auto, cpu, ref, cuda:0" },
+  { "precision", "choice", default = "f32", choices = { "f32", "int8" },
+    help = "int8: faster, on the CPU, and nearly the same; calibrated on up to 64 of the pictures" },
   { "out", "path", value = "FILE.safetensors",
     help = "write `features` (pictures x channels), `class` and the names instead of printing" },
   arguments = { name = "IMAGE", min = 1, help = "pictures, or one folder of them" },
@@ -57,7 +59,10 @@ end
 
 --- Calls visit(i, activation) for every picture in order. Raises for a picture that cannot be read.
 local function each(trunk, paths, o, visit)
-  local run <close> = trunk:compile{ device = o.device }
+  local run <close> = trunk:compile{ device = o.device, precision = o.precision }
+  if o.precision == "int8" then
+    for _, i in ipairs(fixed_features.calibration(#paths)) do run:calibrate{ image = read(paths[i], o.size) } end
+  end
   for first = 1, #paths, o.batch do
     local pictures = {}
     for i = first, math.min(first + o.batch - 1, #paths) do pictures[#pictures + 1] = read(paths[i], o.size) end
@@ -70,7 +75,7 @@ end
 local function each_cached(trunk, set, o, visit)
   if o.cache == "none" then return false end
   local loaded = prefix.whole(trunk, "image"):load(fixed_features.settings(o, { set, size = o.size, batch = o.batch,
-    device = o.device, memory = 0 }))
+    device = o.device, precision = o.precision, memory = 0 }))
   for first = 1, loaded and #set or 0, o.batch do
     local list = {}
     for i = first, math.min(first + o.batch - 1, #set) do list[#list + 1] = i end

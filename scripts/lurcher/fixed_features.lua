@@ -52,6 +52,25 @@ end
 --- What decides how a picture is read, with data.loader's defaults.
 local reading = { size = false, channels = 3, resize = "bilinear", preprocess = "tf", exif = false, max_pixels = 0 }
 
+local CALIBRATION = 64 -- pictures
+
+--- Numbers of so many pictures of a set, evenly spaced: those that int8 is calibrated on. At most CALIBRATION.
+function fixed_features.calibration(size)
+  local list, count = {}, math.min(size, CALIBRATION)
+  for i = 1, count do list[i] = (i - 1) * size // count + 1 end
+  return list
+end
+
+--- A hash of the contents of the pictures that int8 is calibrated on.
+local function calibration_hash(set)
+  local contents = {}
+  for i, picture in ipairs(fixed_features.calibration(#set)) do
+    local file <close> = io.open(set:path(picture), "rb")
+    contents[i] = lurcher.hash(file and file:read "a" or "")
+  end
+  return lurcher.hash(table.concat(contents))
+end
+
 --- A text of all that a row depends on besides its picture: the trunk's definition and weights, the device that
 -- computes it, and how a picture is read, augmented views included. Layers' names are left out: those that were given
 -- by counting differ from one making of a model to the next.
@@ -67,6 +86,7 @@ local function key_of(part, o)
   table.sort(parts)
   local how = { views = o.views, store = o.store, device = o.device.name:match "^%a+" }
   for name, default in pairs(reading) do how[name] = o[name] == nil and default or o[name] end
+  if o.precision ~= "f32" then how.precision, how.calibration = o.precision, calibration_hash(o[1]) end
   if o.augment then how.augment, how.seed = tostring(o.augment), o.seed end
   parts[#parts + 1] = lurcher.json.encode(how)
   parts[#parts + 1] = lurcher.json.encode(definition)
@@ -84,6 +104,10 @@ local function checked(options)
   if o.store ~= "f32" and o.store ~= "f16" then
     error(("fixed_features: store is '%s' ('f32' or 'f16' expected)"):format(o.store), 3)
   end
+  o.precision = o.precision or "f32"
+  if o.precision ~= "f32" and o.precision ~= "int8" then
+    error(("fixed_features: precision is '%s' ('f32' or 'int8' expected)"):format(o.precision), 3)
+  end
   if o.augment and not o.views then
     error("fixed_features: augment needs views, the number of fixed views of a picture", 3)
   end
@@ -97,6 +121,7 @@ local function checked(options)
 end
 
 local own = { quiet = true, cache = true, store = true, views = true, memory = true, limit = true, batch = true,
+  precision = true,
   existing = true }
 
 --- A loader of the listed pictures, in that order.
@@ -134,12 +159,18 @@ local function fill_view(part, store, view, o, work)
   return true
 end
 
+local function calibrate(run, part, o)
+  local loader <close> = reader(o, fixed_features.calibration(#o[1]))
+  for batch in loader:epoch(0) do run:calibrate{ [part.input] = batch.image } end
+end
+
 --- Computes all that a store lacks, and says so. Returns true, or nil and why the store cannot take it.
 local function fill(part, store, o, work)
   local started, total, missing = lurcher.time(), #o[1] * o.views, 0
   for view = 1, o.views do missing = missing + #store:missing(view) end
   if missing == 0 then return true end
-  local run <close> = part.trunk:compile{ device = o.device }
+  local run <close> = part.trunk:compile{ device = o.device, precision = o.precision }
+  if o.precision == "int8" then calibrate(run, part, o) end
   work.run, work.done = run, 0
   work.tick = not o.quiet and ticker{ label = ("computing '%s' once"):format(part.layer), total = missing } or nil
   for view = 1, o.views do
@@ -221,6 +252,8 @@ end
 --   existing        true: only a cache file that is there already
 --   limit           most bytes of one cache file
 --   memory          most bytes in memory, where there is no cache file; above it load returns nil and a message
+--   precision ("f32")  "int8" computes faster, on the CPU, and nearly the same: calibrated on 64 pictures of the set,
+--                   evenly spaced, or on all where there are fewer
 --   store ("f32")   "f16" takes half the room, in files and in memory
 --   augment, views  k fixed views of each picture: view v looks as pictures do in epoch v - 1 of data.loader with this
 --                   augmentation and seed, and epoch n of training sees view n % k + 1

@@ -8,10 +8,12 @@ local nn, optim = lurcher.nn, lurcher.optim
 --- A small trunk whose batch norms hold the statistics of the pictures, and those pictures.
 local function small_trunk()
   lurcher.seed(3)
-  local trunk = xception{ size = 64, width = 0.25, middle = 2, top = false, pooling = "avg", input = "image", momentum = 0 }
+  local trunk = xception{ size = 64, width = 0.25, middle = 2, top = false, pooling = "avg", input = "image",
+    momentum = 0 }
   local model = nn.model(nn.dense{ 4, activation = "softmax", name = "kind" }(trunk:node "avg_pool"))
   local pictures = lurcher.uniform{ 6, 64, 64, 3, low = -1, high = 1 }
-  local run <close> = model:compile{ device = "cpu", loss = "categorical_crossentropy", optimizer = optim.sgd{ lr = 0 } }
+  local run <close> = model:compile{ device = "cpu", loss = "categorical_crossentropy",
+    optimizer = optim.sgd{ lr = 0 } }
   run:train{ image = pictures, kind = lurcher.tensor{ 0, 1, 2, 3, 0, 1 }:cast "i32" }
   return trunk, pictures
 end
@@ -96,7 +98,8 @@ end)
 
 test("int8: weights that change are quantised anew", function()
   local x = nn.input("x", 5, 5, 16)
-  local model = nn.model(nn.conv2d{ 32, 3, name = "c", activation = "relu" }(nn.separable_conv2d{ 16, 3, name = "s" }(x)))
+  local h = nn.separable_conv2d{ 16, 3, name = "s" }(x)
+  local model = nn.model(nn.conv2d{ 32, 3, name = "c", activation = "relu" }(h))
   local batch = { x = lurcher.uniform{ 2, 5, 5, 16 } }
   local run <close> = model:compile{ device = "cpu", precision = "int8" }
   local f32 <close> = model:compile{ device = "cpu" }
@@ -105,6 +108,20 @@ test("int8: weights that change are quantised anew", function()
   local weights = model:layer "c":weights()
   weights.kernel:copy(weights.kernel * -1)
   assert(relative(run:predict(batch).c, f32:predict(batch).c) < 0.05)
+end)
+
+test("int8: kernels that look beyond the picture read bytes where nothing is negative, and f32 elsewhere", function()
+  for _, case in ipairs{ { "relu", 1 }, { "linear", 0 } } do
+    local x = nn.conv2d{ 16, 3, activation = case[1], name = "a" }(nn.input("x", 9, 9, 3))
+    local model = nn.model(nn.conv2d{ 64, 3, padding = "same", stride = 2, name = "b" }(x))
+    local batch = { x = lurcher.uniform{ 2, 9, 9, 3, low = -1, high = 1 } }
+    local run <close> = model:compile{ device = "cpu", precision = "int8" }
+    local f32 <close> = model:compile{ device = "cpu" }
+    run:calibrate(batch)
+    assert(relative(run:predict(batch).b, f32:predict(batch).b) < 0.02)
+    local _, convolutions = tostring(run):gsub("conv2d[^\n]* int8", "")
+    assert(convolutions == case[2], tostring(run))
+  end
 end)
 
 test("int8: evaluate has the losses of f32, nearly", function()

@@ -27,10 +27,11 @@ for class = 1, 2 do
 end
 
 --- A small model, frozen up to a layer; other weights with another seed.
-local function part_of(seed)
+local function part_of(seed, separable)
   lurcher.seed(seed or 3)
   local x = nn.input{ name = "image", shape = { 32, 32, 3 } }
   x = nn.conv2d{ 6, 3, stride = 2, activation = "relu", name = "conv" }(x)
+  if separable then x = nn.separable_conv2d{ 32, 3, name = "separable" }(x) end
   x = nn.max_pool{ 4, name = "pool" }(nn.batchnorm{ name = "norm" }(x))
   local model = nn.model{ said = nn.dense{ 2, activation = "softmax", name = "said" }(nn.flatten(x)) }
   model:freeze{ to = "pool" }
@@ -101,6 +102,17 @@ test("cache: with and without it, and from it, the features are the same bits; i
   near(((half - memory):abs() / (memory:abs() + 1e-3)):max(), 0, 2 ^ -10)
   assert(same(all(load(without_computing(part), { cache = folder, store = "f16" })), half))
   assert(same(all(load(part, { store = "f16" })), half))
+end)
+
+test("cache: int8 features lie near those of f32, in a file of their own, the same bits each time", function()
+  local part, folder = part_of(3, true), work .. "/int8"
+  local f32 = all(load(part, { cache = folder }))
+  local memory = all(load(part, { precision = "int8" }))
+  assert(same(all(load(part, { cache = folder, precision = "int8" })), memory))
+  assert(#names_in(folder) == 2 and not same(memory, f32))
+  near((memory - f32):abs():max() / f32:abs():max(), 0, 0.03)
+  assert(same(all(load(without_computing(part), { cache = folder, precision = "int8" })), memory))
+  raises("precision is 'f64' %('f32' or 'int8' expected%)", load, part, { precision = "f64" })
 end)
 
 test("cache: whatever byte is damaged, the features stay right; so when it is cut short", function()

@@ -181,6 +181,13 @@ test("features: one JSON object a picture, or a matrix of a folder", function()
     local other = assert(lurcher.load_tensors(work .. "/other.safetensors"))
     assert((other.features - tensors.features):abs():max() < 1e-5)
   end
+  for _, more in ipairs{ "--cache none ", "" } do -- in int8, without and with the cache
+    output = succeeds("features %s %s--precision int8 --out bytes.safetensors pictures/test", common, more)
+    assert((output:find("computed", 1, true) ~= nil) == (more == ""), output)
+    local bytes = assert(lurcher.load_tensors(work .. "/bytes.safetensors")).features
+    local apart = (bytes - tensors.features):abs():max() / tensors.features:abs():max()
+    assert(apart > 0 and apart < 0.1, apart)
+  end
 end)
 
 test("recipes: what is wrong is said in one line, with the exit code for it", function()
