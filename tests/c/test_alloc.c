@@ -141,6 +141,35 @@ static lur_status training(held *h) {
   return lur_run_describe(h->run, &h->text);
 }
 
+/* A convolution whose bytes a depthwise one writes, and one with a pass of its own. */
+static lur_status bytes_network(held *h) {
+  lur_node **y = h->nodes;
+  lur_setting separable[] = {INT("filters", 4), INT("kernel", 3), TEXT("padding", "same"), TEXT("activation", "relu")};
+  lur_setting conv[] = {INT("filters", 32), INT("kernel", 3)};
+  LUR_TRY(lur_input(h->context, "image", LUR_F32, &(lur_shape){3, {6, 6, 2}}, &y[0]));
+  LUR_TRY(layer(h, 1, "separable_conv2d", separable, 4, 1, &y[0]));
+  LUR_TRY(layer(h, 2, "conv2d", conv, 2, 1, &y[1]));
+  return lur_model_new(h->context, 0, NULL, 1, (const char *[]){"out"}, &y[2], &h->models[0]);
+}
+
+static lur_status int8(held *h) {
+  lur_batch b;
+  const char *layer = NULL;
+  lur_compile_options options = {.precision = LUR_PRECISION_INT8};
+  LUR_TRY(bytes_network(h));
+  LUR_TRY(lur_context_device(h->context, "ref", &options.device));
+  LUR_TRY(lur_model_compile(h->models[0], &options, &h->run));
+  LUR_TRY(batch(h, &b));
+  LUR_TRY(lur_run_calibrate(h->run, &b));
+  LUR_TRY(lur_run_predict(h->run, &b, &h->tensors[2]));
+  CHECK(lur_run_range_count(h->run) == 2);
+  LUR_TRY(lur_run_get_range(h->run, 0, &layer, &h->tensors[3]));
+  LUR_TRY(lur_run_recompile(h->run, &options));
+  LUR_TRY(lur_run_set_range(h->run, layer, h->tensors[3]));
+  LUR_TRY(lur_run_predict(h->run, &b, &h->tensors[4]));
+  return lur_run_describe(h->run, &h->text);
+}
+
 static lur_status checkpoint(held *h) {
   lur_batch b;
   lur_results results;
@@ -305,7 +334,7 @@ int main(int argc, char **argv) { /* the name of a case: only that one */
     const char *name;
     case_fn *fn;
   } cases[] = {{"tensors", tensors},   {"definition", definition},
-               {"training", training}, {"checkpoint", checkpoint},
+               {"training", training}, {"checkpoint", checkpoint}, {"int8", int8},
                {"archive", archive},   {"weights", weights},
                {"pictures", pictures}, {"encoding", encoding}, {"datasets", datasets},
                {"loader", loader},     {"threaded_loader", threaded_loader},
