@@ -66,8 +66,17 @@ static void on_interrupt(int signal_number) {
 static void catch_interrupt(void (*handler)(int)) {
   struct sigaction action = {0};
   action.sa_handler = handler;
+  action.sa_flags = SA_ONSTACK;
   sigemptyset(&action.sa_mask);
   sigaction(SIGINT, &action, NULL);
+}
+
+/* Signals get a stack of their own: kernels that oneDNN generates let the stack pointer point into a buffer on the heap,
+   and the kernel's signal frame, with all vector registers, would be written over whatever lies before it. */
+static void give_signals_a_stack(void) {
+  enum { ROOM = 256 << 10 }; /* a frame with AMX tiles takes 11 KB */
+  static char memory[ROOM];
+  sigaltstack(&(stack_t){.ss_sp = memory, .ss_size = ROOM}, NULL);
 }
 
 bool lur_program_interrupted(void) { return interrupted != 0; }
@@ -352,6 +361,7 @@ int main(int argc, char **argv) {
   int done = read_options(argc, argv, &o);
   if (done >= 0) return done;
   main_thread = pthread_self();
+  give_signals_a_stack();
   if (o.script == argc - 1 && strcmp(argv[o.script], "devices") == 0) return list_devices();
   if (o.script == argc - 1 && strcmp(argv[o.script], "help") == 0) {
     fputs(usage, stdout);
