@@ -30,6 +30,9 @@ static const float BALANCE = 0.75f, NARROWEST = 0x1p-8f;
 /* Multiply-adds on each number read below which quantising by a pass of its own costs more than it saves. */
 enum { WORTH_A_PASS = 128 };
 
+/* Products of 255 and 127 whose sum 32 bits hold. */
+enum { MOST_PRODUCTS = INT32_MAX / (LEVELS * WHOLE) };
+
 /* ---- numbers as bytes ---- */
 
 static float width_of(const lur_quantized *q, int64_t c) {
@@ -178,6 +181,8 @@ static bool is_worth_a_pass(const lur_op_desc *d) {
 /* Whether op is to read bytes, once its range is known. */
 static bool is_candidate(lur_plan *plan, const lur_plan_op *op) {
   if (op->desc.kind != LUR_OP_CONV2D || op->backward || plan->values[op->x[0]].producer < 0) return false;
+  const int64_t *w = op->desc.w[0].shape.dim;
+  if (w[0] * w[1] * w[2] > MOST_PRODUCTS) return false;
   return writer_of(plan, op) || is_worth_a_pass(&op->desc);
 }
 

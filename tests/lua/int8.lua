@@ -124,6 +124,17 @@ test("int8: kernels that look beyond the picture read bytes where nothing is neg
   end
 end)
 
+test("int8: a sum that 32 bits may not hold stays f32", function()
+  for _, case in ipairs{ { 66312, 0 }, { 66311, 1 } } do
+    local model = nn.model(nn.conv2d{ 128, 1, name = "b" }(nn.conv2d{ case[1], 1, name = "a" }(nn.input("x", 1, 1, 1))))
+    local run <close> = model:compile{ device = "cpu", precision = "int8" }
+    run:calibrate{ x = lurcher.ones(1, 1, 1, 1) }
+    run:predict{ x = lurcher.ones(1, 1, 1, 1) }
+    local _, convolutions = tostring(run):gsub("conv2d[^\n]* int8", "")
+    assert(convolutions == case[2], tostring(run))
+  end
+end)
+
 test("int8: evaluate has the losses of f32, nearly", function()
   local x = nn.input("x", 6, 6, 8)
   local h = nn.separable_conv2d{ 32, 3, padding = "same", name = "s" }(x)
