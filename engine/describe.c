@@ -44,7 +44,7 @@ static size_t operand_bytes(const lur_operand *operand) {
 /* What was fused into the op, before it and after it: "batchnorm+ relu+ +residual +relu". */
 static void put_fused(text *t, const lur_plan_op *op) {
   const lur_op_desc *d = &op->desc;
-  bool conv = d->kind == LUR_OP_CONV2D || d->kind == LUR_OP_DEPTHWISE;
+  bool conv = d->kind == LUR_OP_CONV2D || d->kind == LUR_OP_DEPTHWISE || d->kind == LUR_OP_SEPARABLE;
   bool relu = conv ? d->u.conv.relu : d->kind == LUR_OP_DENSE ? d->u.dense.relu : d->kind == LUR_OP_BATCHNORM ? d->u.batchnorm.relu
                    : d->kind == LUR_OP_BINARY && d->u.binary.relu;
   const bool affine_in =

@@ -42,7 +42,7 @@ void *lur_plan_gradient_address(const lur_run *run, const lur_plan *plan, int va
 /* An op's weights are where they are expected, and copies made of them are up to date. */
 static lur_status ready_weights(const lur_run *run, const lur_plan_op *op) {
   if (op->folded) LUR_TRY(lur_folded_refresh(op->folded, run->options.device));
-  for (int i = 0; i < op->desc.nw && !op->folded; i++) {
+  for (int i = op->folded ? LUR_FOLDED_WEIGHTS : 0; i < op->desc.nw; i++) {
     if (op->weights[i] < 0) continue;
     const lur_device *there = lur_tensor_device(op->layer->weights[op->weights[i]].value);
     if (there == run->options.device) continue;
@@ -63,11 +63,9 @@ static void set_weights(const lur_plan_op *op, lur_args *args) {
   if (op->folded) {
     args->w[0] = lur_tensor_address(op->folded->kernel);
     args->w[1] = lur_tensor_address(op->folded->shift);
-    args->version = op->folded->versions;
-    return;
   }
-  args->version = 1;
-  for (int i = 0; i < op->desc.nw; i++) {
+  args->version = op->folded ? op->folded->versions : 1;
+  for (int i = op->folded ? LUR_FOLDED_WEIGHTS : 0; i < op->desc.nw; i++) {
     if (op->weights[i] < 0) continue;
     args->w[i] = lur_tensor_address(op->layer->weights[op->weights[i]].value);
     args->version += lur_weight_version(&op->layer->weights[op->weights[i]]);

@@ -5,7 +5,8 @@
  *   (conv(x, w) + b - mean) * s + beta  =  conv(x, w * s) + (b - mean) * s + beta,   s = gamma / sqrt(variance + epsilon)
  *
  * Folding needs an op that never goes backward; ReLU and residual may also join a batch norm in training. What batch
- * norm is left between a convolution and depthwise convolutions or pools becomes scale and shift that they apply. */
+ * norm is left between a convolution and depthwise convolutions or pools becomes scale and shift that they apply.
+ * Last, where nothing goes backward, the two halves of a separable convolution become one op. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -282,6 +283,36 @@ static bool norm_joins_readers(lur_plan *plan, int at) {
   return true;
 }
 
+/* ---- depthwise and pointwise in one ---- */
+
+static bool is_pointwise(const lur_op_desc *d) {
+  const lur_conv_desc *u = &d->u.conv;
+  return d->kind == LUR_OP_CONV2D && u->kernel_h == 1 && u->kernel_w == 1 && u->stride_h == 1 && u->stride_w == 1 &&
+         u->pad_top == 0 && u->pad_left == 0 && d->nw == 2 && d->y.dtype == LUR_F32;
+}
+
+/* The depthwise convolution of a separable layer joins the 1x1 convolution that alone reads it: what lies between them
+   is never stored. */
+static bool depthwise_joins_pointwise(lur_plan *plan, const lur_device *device, int at) {
+  lur_plan_op *op = &plan->ops[at];
+  if (!is_pointwise(&op->desc) || op->backward || !device->backend->separable(device, &op->desc)) return false;
+  const lur_plan_op *depthwise = sole_producer(plan, op->x[0]);
+  if (!depthwise || depthwise->desc.kind != LUR_OP_DEPTHWISE || depthwise->layer != op->layer) return false;
+  const lur_op_desc *d = &depthwise->desc;
+  if (depthwise->folded || d->nx != 1 || d->nw != 1 || d->u.conv.relu) return false;
+  const bool relu = op->desc.u.conv.relu;
+  op->desc.kind = LUR_OP_SEPARABLE;
+  op->desc.u.conv = d->u.conv;
+  op->desc.u.conv.relu = relu;
+  op->x[0] = depthwise->x[0];
+  op->desc.x[0] = d->x[0];
+  op->desc.nw = 3;
+  op->desc.w[2] = d->w[0];
+  op->weights[2] = depthwise->weights[0];
+  lur_plan_remove_op(plan, (int)(depthwise - plan->ops));
+  return true;
+}
+
 static bool apply_everywhere(lur_plan *plan, bool (*rule)(lur_plan *, int)) {
   bool any = false;
   for (int i = 0; i < plan->nops;) {
@@ -307,4 +338,11 @@ void lur_pass_fuse(const lur_run *run, lur_plan *plan) {
   apply_everywhere(plan, relu_joins_readers);
   if (run->options.device->backend->affine) apply_everywhere(plan, norm_joins_readers);
   apply_everywhere(plan, relu_joins_producer);
+}
+
+/* With int8 the halves stay apart: what lies between them is what becomes bytes. */
+void lur_pass_separable(const lur_run *run, lur_plan *plan) {
+  const lur_device *device = run->options.device;
+  if (!device->backend->separable || run->options.precision == LUR_PRECISION_INT8) return;
+  for (int i = 0; i < plan->nops;) i += !depthwise_joins_pointwise(plan, device, i);
 }

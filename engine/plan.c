@@ -212,6 +212,7 @@ static lur_status build(lur_run *run, lur_plan *plan) {
   if (!options->no_fold) {
     LUR_TRY(lur_pass_fold(run, plan));
     lur_pass_fuse(run, plan);
+    lur_pass_separable(run, plan);
   }
   LUR_TRY(lur_pass_quantize(run, plan));
   if (!options->no_split) lur_pass_split(run, plan);

@@ -53,6 +53,8 @@ typedef struct lur_quantized {
   lur_tensor *kernel, *shift, *scale; /* on the run's device; scale: of one that reads */
 } lur_quantized;
 
+enum { LUR_FOLDED_WEIGHTS = 2 }; /* kernel and shift: an op's first weights; those after them are its layer's own */
+
 typedef struct lur_plan_op {
   lur_op_desc desc;
   lur_layer *layer; /* borrowed: the model's; NULL for losses */
@@ -150,6 +152,7 @@ void lur_pass_gradients(const struct lur_run *run, lur_plan *plan); /* not optio
 void lur_pass_prune(lur_plan *plan);
 lur_status lur_pass_fold(const struct lur_run *run, lur_plan *plan);
 void lur_pass_fuse(const struct lur_run *run, lur_plan *plan);
+void lur_pass_separable(const struct lur_run *run, lur_plan *plan); /* after lur_pass_fuse */
 void lur_pass_split(const struct lur_run *run, lur_plan *plan);
 /* not optional: with precision int8, convolutions and what feeds them change to bytes; LUR_ESTATE before calibration */
 lur_status lur_pass_quantize(struct lur_run *run, lur_plan *plan);

@@ -119,6 +119,9 @@ struct lur_backend {
   bool host_memory;          /* device pointers are ordinary host pointers */
   bool affine;               /* rows take affine_out and affine_in (op_desc.h); false: such ops are LUR_EUNSUPPORTED */
   bool bytes;                /* convolutions from and to u8 (op_desc.h); false: LUR_EUNSUPPORTED */
+  /* Whether a depthwise convolution and the 1x1 convolution after it become one separable_conv2d where nothing goes
+     backward. NULL: never. */
+  bool (*separable)(const lur_device *device, const lur_op_desc *pointwise);
   bool half;                 /* rows take f16 and bf16 activations with f32 weights; false: LUR_ETYPE */
   lur_status (*count)(int *devices); /* LUR_OK and 0 when there is none; never prints */
   lur_status (*open)(lur_device *device);

@@ -178,6 +178,22 @@ static lur_status check_conv(const lur_op_desc *d) {
   return d->nx == 2 && !depthwise ? equal("residual", &d->x[1].shape, "y", y) : LUR_OK;
 }
 
+static lur_status check_separable(const lur_op_desc *d) {
+  const lur_conv_desc *u = &d->u.conv;
+  const lur_shape *x = &d->x[0].shape, *y = &d->y.shape;
+  LUR_TRY(counts(d, 1, 2, 3, 3));
+  LUR_TRY(floats(d, 0));
+  LUR_TRY(same_type(d));
+  if (u->affine_in) return lur_fail(LUR_EARG, "affine_in is for depthwise_conv2d only");
+  LUR_TRY(picture(d, u->kernel_h, u->kernel_w, u->stride_h, u->stride_w, u->pad_top, u->pad_left));
+  const lur_shape pointwise = {4, {1, 1, x->dim[3], y->dim[3]}};
+  const lur_shape depthwise = {4, {u->kernel_h, u->kernel_w, x->dim[3], 1}};
+  LUR_TRY(equal("w[0]", &d->w[0].shape, "channels in and out", &pointwise));
+  LUR_TRY(vector("bias", &d->w[1].shape, y->dim[3]));
+  LUR_TRY(equal("w[2]", &d->w[2].shape, "kernel and channels", &depthwise));
+  return d->nx == 2 ? equal("residual", &d->x[1].shape, "y", y) : LUR_OK;
+}
+
 static lur_status check_dense(const lur_op_desc *d) {
   const lur_shape *x = &d->x[0].shape, *w = &d->w[0].shape, *y = &d->y.shape;
   LUR_TRY(counts(d, 1, 2, 1, 2));
@@ -356,6 +372,7 @@ static lur_status check_kind(const lur_op_desc *d) {
   switch (d->kind) {
   case LUR_OP_CONV2D:
   case LUR_OP_DEPTHWISE: return check_conv(d);
+  case LUR_OP_SEPARABLE: return check_separable(d);
   case LUR_OP_DENSE: return check_dense(d);
   case LUR_OP_BATCHNORM: return check_batchnorm(d);
   case LUR_OP_ACTIVATION:
@@ -415,6 +432,10 @@ double lur_op_flops(const lur_op_desc *d) {
   case LUR_OP_CONV2D:
     return 2.0 * y * (double)d->u.conv.kernel_h * (double)d->u.conv.kernel_w * (double)last(&d->x[0].shape);
   case LUR_OP_DEPTHWISE: return 2.0 * y * (double)d->u.conv.kernel_h * (double)d->u.conv.kernel_w;
+  case LUR_OP_SEPARABLE: {
+    const double ci = (double)last(&d->x[0].shape), taps = (double)d->u.conv.kernel_h * (double)d->u.conv.kernel_w;
+    return 2.0 * y * ci + 2.0 * y / (double)last(&d->y.shape) * ci * taps;
+  }
   case LUR_OP_DENSE: return 2.0 * y * (double)last(&d->x[0].shape);
   default: return 0;
   }

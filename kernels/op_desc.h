@@ -18,6 +18,8 @@ extern "C" {
  *  conv2d            x[0] n h w ci, w[0] kh kw ci co, [w[1] bias co], [x[1] residual like y] -> y n oh ow co;
  *                    x[0] u8: w[1] and w[2], scale co, must be there
  *  depthwise_conv2d  x[0] n h w c,  w[0] kh kw c 1,   [w[1] bias c], [x[1] affine 2 c] -> y n oh ow c, or y u8
+ *  separable_conv2d  x[0] n h w ci, w[0] 1 1 ci co, w[1] bias co, w[2] kh kw ci 1, [x[1] residual like y]
+ *                    -> y n oh ow co: depthwise_conv2d by w[2], of that conv2d by w[0]; no gradients
  *  dense             x[0] n i (or ..., i), w[0] i o,  [w[1] bias o], [x[1] residual]  -> y ..., o
  *  batchnorm         x[0] ..., c; w gamma beta mean variance, each c -> y like x[0]; [x[1] residual like y];
  *                    or y 2 c: what to multiply x[0] with, and what to add, for ops that read it through affine_in
@@ -37,6 +39,7 @@ extern "C" {
 #define LUR_OP_KINDS(row)                  \
   row(CONV2D, "conv2d")                    \
   row(DEPTHWISE, "depthwise_conv2d")       \
+  row(SEPARABLE, "separable_conv2d")       \
   row(DENSE, "dense")                      \
   row(BATCHNORM, "batchnorm")              \
   row(ACTIVATION, "activation")            \
@@ -70,8 +73,9 @@ typedef struct lur_operand {
   lur_shape shape;
 } lur_operand;
 
-/* conv2d and depthwise_conv2d. Cross-correlation. Cells outside the picture read as zero; y's extent and the
-   top/left padding fix the bottom/right padding, which may differ by one (the "same" rule of TensorFlow).
+/* conv2d, depthwise_conv2d, and separable_conv2d, whose depthwise part has the window. Cross-correlation. Cells
+   outside the picture read as zero; y's extent and the top/left padding fix the bottom/right padding, which may differ
+   by one (the "same" rule of TensorFlow).
    In bytes, where a backend has `bytes`, inference alone, weights f32 all the same:
      depthwise to y u8: y = what it gives in f32, rounded to the nearest whole number, half to even, and cut to 0..255;
        without relu and affine_in. A kernel of one cell is how a picture is quantised.
@@ -79,8 +83,8 @@ typedef struct lur_operand {
        y = [relu](w[2][o] * sum x * w[0] + w[1][o] [+ residual]), the sum a 32-bit integer. */
 typedef struct lur_conv_desc {
   int kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left;
-  bool affine_in; /* the op reads x * x[1][0] + x[1][1], channel by channel, f32; depthwise only */
-  bool relu_in;   /* the op reads max(., 0) of that; depthwise only */
+  bool affine_in; /* the op reads x * x[1][0] + x[1][1], channel by channel, f32; depthwise_conv2d only */
+  bool relu_in;   /* the op reads max(., 0) of that; not conv2d */
   bool relu;      /* y = max(., 0) after bias and residual; forward only unless no gradient is asked */
 } lur_conv_desc;
 

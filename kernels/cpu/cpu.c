@@ -125,6 +125,7 @@ const lur_backend lur_cpu_backend = {
     .host_memory = true,
     .affine = true,
     .bytes = true,
+    .separable = lur_cpu_separable,
     .open = cpu_open,
     .close = cpu_close,
     .alloc = cpu_alloc, /* ref's free serves it */
@@ -145,5 +146,6 @@ const lur_backend lur_cpu_backend = {
         [LUR_OP_GATHER] = &lur_cpu_gather,
         [LUR_OP_DROPOUT] = &lur_cpu_dropout,
         [LUR_OP_COPY] = &lur_cpu_copy,
+        [LUR_OP_SEPARABLE] = &lur_cpu_separable_kernel,
     },
 };

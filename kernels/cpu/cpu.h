@@ -13,7 +13,7 @@
 
 extern const lur_kernel lur_cpu_conv2d, lur_cpu_depthwise, lur_cpu_dense, lur_cpu_batchnorm, lur_cpu_activation, lur_cpu_softmax,
     lur_cpu_pool, lur_cpu_global_pool, lur_cpu_binary, lur_cpu_affine, lur_cpu_concat, lur_cpu_gather, lur_cpu_dropout,
-    lur_cpu_copy, lur_cpu_conv_bytes /* of conv2d's row */;
+    lur_cpu_copy, lur_cpu_separable_kernel, lur_cpu_conv_bytes /* of conv2d's row */;
 
 lur_status lur_cpu_update(lur_device *device, const lur_update *update, const lur_slot *slots, int n);
 lur_status lur_cpu_gradient_norm(lur_device *device, const lur_slot *slots, int n, double *sum);
@@ -25,6 +25,9 @@ typedef struct lur_cpu {
 
 static inline lur_dnn *cpu_dnn(const lur_op *op) { return ((const lur_cpu *)op->device->state)->dnn; }
 static inline const lur_loops *cpu_loops(const lur_op *op) { return ((const lur_cpu *)op->device->state)->loops; }
+
+/* Whether separable_conv2d is worth making of a depthwise and this 1x1 convolution (lur_backend). */
+bool lur_cpu_separable(const lur_device *device, const lur_op_desc *pointwise);
 
 /* Hands the op to the parent's kernel: for types and sizes that ours do not serve. */
 lur_status lur_cpu_plan_parent(lur_op *op);

@@ -100,6 +100,7 @@ const lur_backend lur_ref_backend = {.name = "ref",
                                      .kernels = {
                                          [LUR_OP_CONV2D] = &lur_ref_conv2d,
                                          [LUR_OP_DEPTHWISE] = &lur_ref_depthwise,
+                                         [LUR_OP_SEPARABLE] = &lur_ref_separable,
                                          [LUR_OP_DENSE] = &lur_ref_dense,
                                          [LUR_OP_BATCHNORM] = &lur_ref_batchnorm,
                                          [LUR_OP_ACTIVATION] = &lur_ref_activation,

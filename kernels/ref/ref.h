@@ -10,7 +10,8 @@
 
 extern const lur_kernel lur_ref_conv2d, lur_ref_depthwise, lur_ref_dense, lur_ref_batchnorm, lur_ref_activation,
     lur_ref_softmax, lur_ref_pool, lur_ref_global_pool, lur_ref_binary, lur_ref_affine, lur_ref_concat, lur_ref_gather,
-    lur_ref_dropout, lur_ref_conv_bytes /* of conv2d's row */, lur_ref_copy, lur_ref_normalize, lur_ref_reduce, lur_ref_loss;
+    lur_ref_dropout, lur_ref_separable, lur_ref_conv_bytes /* of conv2d's row */, lur_ref_copy, lur_ref_normalize,
+    lur_ref_reduce, lur_ref_loss;
 
 lur_status lur_ref_update(lur_device *device, const lur_update *update, const lur_slot *slots, int n);
 lur_status lur_ref_gradient_norm(lur_device *device, const lur_slot *slots, int n, double *sum);

@@ -113,8 +113,8 @@ end
 -- ---- the page ----
 
 --- A colour of the page's palette for each op; what is not here is 8.
-local colours = { conv2d = 1, depthwise_conv2d = 2, dense = 3, batchnorm = 4, pool = 5, global_pool = 5, activation = 6,
-  softmax = 6, binary = 7, concat = 7, affine = 7 }
+local colours = { conv2d = 1, separable_conv2d = 1, depthwise_conv2d = 2, dense = 3, batchnorm = 4, pool = 5,
+  global_pool = 5, activation = 6, softmax = 6, binary = 7, concat = 7, affine = 7 }
 
 local style = [[
 main{max-width:1600px}.flame{font-size:12px;line-height:18px;margin:10px 0}

@@ -164,3 +164,38 @@ test("xception: misuse names the option, what was expected and what came", funct
     width = 0.125 })
   raises("cannot load weights", xception, { weights = "nowhere.h5", size = 71, width = 0.125 })
 end)
+
+--- Whether the cpu's loops run as AVX-512, which alone have a product of their own.
+local function has_avx512()
+  local file <close> = io.open "/proc/cpuinfo"
+  local flags = file and file:read "a":match "\nflags[^\n]*" or ""
+  for _, name in ipairs{ "avx512f", "avx512bw", "avx512dq", "avx512vl" } do
+    if not flags:find(" " .. name .. "%f[%W]") then return false end
+  end
+  return not os.getenv "LURCHER_CPU_ISA"
+end
+
+test("xception: a separable convolution is one op where nothing goes backward, of the same values", function()
+  lurcher.seed(5)
+  local model = xception{ width = 0.125, middle = 2, size = 71, classes = 7 }
+  local x = lurcher.uniform{ 3, 71, 71, 3, low = -1, high = 1 }
+  local function differs(passes)
+    local one <close> = model:compile{ device = "cpu" }
+    local other <close> = model:compile{ device = "cpu", passes = passes }
+    local a, b = one:predict{ input_1 = x }.predictions, other:predict{ input_1 = x }.predictions
+    return (a - b):abs():max() / b:abs():max(), tostring(one), tostring(other)
+  end
+  -- Statistics of a batch, so that the figures mean something; then the moved weights are folded and packed anew.
+  local run <close> = model:compile{ device = "cpu", loss = "categorical_crossentropy",
+    optimizer = lurcher.optim.sgd{ lr = 0.05 } }
+  local before = run:predict{ input_1 = x }.predictions
+  for _ = 1, 3 do
+    run:train{ input_1 = x, predictions = lurcher.range(3):cast "i32" }
+    local difference, joined, apart = differs{ fold = false }
+    assert(difference < 1e-4, difference)
+    assert(not apart:find "separable_conv2d")
+    if has_avx512() then assert(joined:find "separable_conv2d") end
+  end
+  assert((run:predict{ input_1 = x }.predictions - before):abs():max() > 1e-3)
+  assert(not tostring(run):find "separable_conv2d +backward")
+end)

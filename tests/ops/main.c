@@ -19,6 +19,7 @@ typedef struct kind {
 
 static const kind kinds[] = {
     {"device", ops_device},       {"conv2d", ops_conv2d},       {"depthwise_conv2d", ops_depthwise_conv2d},
+    {"separable_conv2d", ops_separable_conv2d},
     {"dense", ops_dense},         {"batchnorm", ops_batchnorm}, {"activation", ops_activation},
     {"softmax", ops_softmax},     {"pool", ops_pool},           {"global_pool", ops_global_pool},
     {"binary", ops_binary},       {"affine", ops_affine},       {"concat", ops_concat},

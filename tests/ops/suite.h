@@ -87,6 +87,7 @@ double suite_uniform(uint64_t key, int64_t index);
 
 void ops_conv2d(suite *s);
 void ops_depthwise_conv2d(suite *s);
+void ops_separable_conv2d(suite *s);
 void ops_dense(suite *s);
 void ops_batchnorm(suite *s);
 void ops_activation(suite *s);

@@ -7,6 +7,7 @@
 #include "kernels/cpu/loops/batchnorm.h"
 #include "kernels/cpu/loops/depthwise.h"
 #include "kernels/cpu/loops/pool.h"
+#include "kernels/cpu/loops/product.h"
 #include "kernels/cpu/loops/update.h"
 
 const lur_loops LUR_LOOPS = {
@@ -32,6 +33,10 @@ const lur_loops LUR_LOOPS = {
     .max_pool = max_pool,
     .avg_pool = avg_pool,
     .pool_back = pool_back,
+#if LANES_ == 16
+    .product = product,
+    .product_pack = product_pack,
+#endif
     .update = update,
     .squares = squares,
 };
