@@ -19,6 +19,8 @@ local spec = {
   { "freeze", "string", default = "none", value = "none|NAME", help = "layers up to NAME do not learn" },
   { "steps", "integer", default = 5, min = 1, help = "steps that are timed, after two that are not" },
   { "top", "integer", default = 20, min = 0, help = "ops to print" },
+  { "gflops", "number", default = 0, min = 0, help = "multiply-add peak of the machine (bench_peak)" },
+  { "gbytes", "number", default = 0, min = 0, help = "its GB/s; with both, each op has a floor" },
   { "device", "string", default = "auto", help = "where to compute: auto, cpu, ref, cuda:0" },
   { "html", "path", default = "profile.html", value = "FILE", help = "page to write" },
 }
@@ -64,7 +66,8 @@ local function main(o)
   steps(2)
   run:profile(true)
   local seconds = steps(o.steps)
-  print(profile.text(run, o.top))
+  local machine = o.gflops > 0 and o.gbytes > 0 and { gflops = o.gflops, gbytes = o.gbytes } or nil
+  print(profile.text(run, o.top, machine))
   print(("%.1f ms a step of %d pictures, %.2f images/s, all that is no op included"):format(1e3 * seconds, o.batch,
     o.batch / seconds))
   local title = ("%s, %s, batch %d on %s"):format(name, o.mode == "train" and "training step" or "inference", o.batch,

@@ -94,16 +94,34 @@ local function figures(node, whole)
     100 * node.seconds / whole, flops, node.bytes / 1e6, bandwidth(node))
 end
 
---- The rows as a table, the slowest `count` (20) first, with what they sum up to.
-function profile.text(run, count)
+--- Seconds that no kernel can go below: the multiply-adds at the machine's peak, or the bytes at its bandwidth. A sum
+-- is of its steps' floors.
+local function add_floors(rows, whole, machine)
+  whole.floor = 0
+  for _, row in ipairs(rows) do
+    row.floor = math.max(row.flops / (machine.gflops * 1e9), row.bytes / (machine.gbytes * 1e9))
+    whole.floor = whole.floor + row.floor
+  end
+end
+
+--- The rows as a table, the slowest `count` (20) first, with what they sum up to. With `machine`, { gflops = of
+-- multiply-adds, gbytes = read and written a second }, each row has its floor too, the larger of the times that its
+-- FLOPs and its bytes (moved once) take at those rates, and the share of it that was reached.
+function profile.text(run, count, machine)
   local rows = profile.rows(run)
   local whole = profile.tree(rows)
+  if machine then add_floors(rows, whole, machine) end
   table.sort(rows, function(a, b) return a.seconds > b.seconds end)
-  local lines = { ("%9s %7s %9s %7s  %-9s %-20s %s"):format("ms", "share", "GFLOP/s", "GB/s", "pass", "op", "layer") }
+  local function floor_of(node)
+    if not machine then return "" end
+    return (" %9.3f %6.1f %%"):format(1e3 * node.floor, 100 * node.floor / node.seconds)
+  end
+  local lines = { ("%9s %7s %9s %7s%s  %-9s %-20s %s"):format("ms", "share", "GFLOP/s", "GB/s",
+    machine and (" %9s %8s"):format("floor ms", "reached") or "", "pass", "op", "layer") }
   local function line(node, pass, op, layer)
-    lines[#lines + 1] = ("%9.3f %5.1f %% %9s %7.1f  %-9s %-20s %s"):format(1e3 * node.seconds,
-      100 * node.seconds / whole.seconds, node.flops > 0 and ("%.1f"):format(rate(node)) or "-", bandwidth(node), pass,
-      op, layer)
+    lines[#lines + 1] = ("%9.3f %5.1f %% %9s %7.1f%s  %-9s %-20s %s"):format(1e3 * node.seconds,
+      100 * node.seconds / whole.seconds, node.flops > 0 and ("%.1f"):format(rate(node)) or "-", bandwidth(node),
+      floor_of(node), pass, op, layer)
   end
   for i = 1, math.min(count or 20, #rows) do line(rows[i], rows[i].pass, rows[i].op, rows[i].layer) end
   line(whole, "all", ("%d ops"):format(#rows), "one step")

@@ -57,6 +57,17 @@ test("profile: layers named by counting belong to the block before them, or afte
   assert(table.concat(names(root[2]), " ") == "mixed0 block1" and #root[2][2] == 2)
 end)
 
+test("profile: with the machine's rates every row has its floor, the larger of what FLOPs and bytes take", function()
+  local run = measured()
+  assert(not profile.text(run):find "floor")
+  local flops, bytes = 0, 0
+  for _, row in ipairs(profile.rows(run)) do flops, bytes = flops + row.flops, bytes + row.bytes end
+  local function whole(machine) return tonumber(profile.text(run, 1, machine):match "(%S+) +%S+ %% +all ") end
+  local by_flops, by_bytes = whole{ gflops = 1e-3, gbytes = 1e9 }, whole{ gflops = 1e9, gbytes = 1e-3 }
+  assert(math.abs(by_flops - flops / 1e6 * 1e3) < 1e-3 * by_flops + 1e-3, by_flops)
+  assert(math.abs(by_bytes - bytes / 1e6 * 1e3) < 1e-3 * by_bytes + 1e-3, by_bytes)
+end)
+
 test("profile: the table has the slowest first and the whole last", function()
   local lines = {}
   for line in profile.text(measured(), 4):gmatch "[^\n]+" do lines[#lines + 1] = line end
