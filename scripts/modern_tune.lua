@@ -5,7 +5,8 @@
 --           deeper blocks learn slower (layer-wise rates, as in ELECTRA and BEiT); weight decay on kernels alone;
 --           smoothed labels (Szegedy et al., 2016); averaged weights (Polyak; Tarvainen and Valpola, 2017); mixup at
 --           the frozen part's output (Verma et al., 2019); every pair of a batch of P classes x K pictures beside the
---           categories, in place of the swapped batches
+--           categories, in place of the swapped batches; a temperature that makes probabilities out of what smoothed
+--           labels leave unsure (Guo et al., 2017)
 -- Where a picture has a few fixed views, the frozen part runs once for each of them.
 
 local lurcher = require "lurcher"
@@ -41,6 +42,8 @@ local spec = options.join({
     help = "pull of kernels towards zero; biases and batch norms have none" },
   { "layer-decay", "number", default = 0.7, min = 0.01, max = 1,
     help = "learning rate of each block over that of the next" },
+  { "temperature", "flag", default = true,
+    help = "fit the softmaxes' temperature on the validation pictures at the end; --no-temperature: do not" },
   { "ema", "number", default = 0.99, min = 0, max = 0.9999, help = "decay of the averaged weights; 0: none" },
   { "out", "path", value = "RUN", help = "run folder to make (default: runs/modern_tune-NNN)" },
   { "resume", "path", value = "RUN", help = "go on with this run, with its settings" },
@@ -88,6 +91,7 @@ local function main(o)
   done = done and stage{ name = "tuned", epochs = o.epochs,
     schedule = schedules.cosine{ lr = o.lr, epochs = o.epochs, warmup = o.warmup },
     optimizer = optim.sgd{ lr = o.lr, momentum = o.momentum, weight_decay = o.weight_decay },
+    temperature = o.temperature,
     prepare = function(learning, learner) scale_layers(learning, learner, o.layer_decay) end }
 
   return pair_stage.close(spec, o, folder, done)

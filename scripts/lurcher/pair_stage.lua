@@ -12,6 +12,7 @@ local fit, on = require "lurcher.fit", require "lurcher.callbacks"
 local logs_of, run_folder = require "lurcher.logs", require "lurcher.run_folder"
 local report = require "lurcher.report"
 local pair_data, siamese = require "lurcher.pair_data", require "lurcher.siamese"
+local temperature = require "lurcher.temperature"
 
 local pair_stage = {}
 
@@ -121,6 +122,35 @@ local function compiled(learner, o, s)
     label_smoothing = { ctg_out_1 = s.label_smoothing or 0, ctg_out_2 = s.label_smoothing or 0 } }
 end
 
+--- What the category heads say about the pictures of a loader: { [head] = { probabilities, ids } }; nil after Ctrl-C.
+local function say(learning, learner, loader)
+  local said = { ctg_out_1 = { {}, {} }, ctg_out_2 = { {}, {} } }
+  for batch in loader:epoch(0) do
+    local inputs = {}
+    for _, name in ipairs(learner.inputs) do inputs[name] = batch[name] end
+    local good, outputs = pcall(learning.predict, learning, inputs)
+    if lurcher.interrupted() or not good and tostring(outputs):find "interrupted$" then return nil end
+    if not good then error(outputs, 0) end
+    for head, lists in pairs(said) do
+      table.insert(lists[1], outputs[head])
+      table.insert(lists[2], batch[head])
+    end
+  end
+  for head, lists in pairs(said) do said[head] = { lurcher.concat(lists[1]), lurcher.concat(lists[2]) } end
+  return said
+end
+
+--- Divides the logits of each category head by the temperature that suits the validation pictures. Returns the
+-- temperatures by head; nil after Ctrl-C.
+local function calibrate(learning, learner, valid)
+  local said, fitted = say(learning, learner, valid), {}
+  for head, lists in pairs(said or {}) do
+    fitted[head] = temperature.fit(lists[1], lists[2])
+    temperature.apply(learner:layer(head), fitted[head])
+  end
+  return said and fitted
+end
+
 --- Trains what is trainable of a model of pairs in the folder run.path/s.name, or puts back what was trained there.
 -- sets: of pair_data.sets. o: the recipe's options (those of pair_data.options, and reduce_patience, reduce_factor
 -- where there is no schedule). run: { path, about }, about being saved with the models (reading.about). s, the stage:
@@ -135,6 +165,7 @@ end
 --   ema            decay of the averaged weights that are validated and kept                     (0: none)
 --   label_smoothing of the categories' losses                                                   (0)
 --   mixup          alpha of mixup; of features where the trunk's frozen part is computed once     (0: none)
+--   temperature    true: at the end divide the categories' logits by what suits the validation pictures (false)
 --   prepare        function(run, model) before training: layers' own learning rates
 --   folder         its run folder, where it is not run.path/s.name
 -- The result is the epoch of the least val_loss; in era 2017 the last one. Returns the stage's record; nil after
@@ -155,10 +186,11 @@ function pair_stage.train(model, sets, o, run, s)
   if history.interrupted then return nil end
   if history.failed then error(("stage '%s' is not done: its training went bad"):format(s.name), 0) end
 
-  local results = fit.evaluate(learning, valid)
+  local fitted = s.temperature and calibrate(learning, learner, valid)
+  local results = (fitted or not s.temperature) and fit.evaluate(learning, valid)
   if not results then return nil end -- Ctrl-C: the last checkpoint brings a resume back to here
   local record = { name = s.name, number = #pair_stage.list(run.path) + 1, epochs = #history, validation = results,
-    seconds = lurcher.time() - started, history = lurcher.json.array(history) }
+    temperature = fitted or nil, seconds = lurcher.time() - started, history = lurcher.json.array(history) }
   save_models(model, folder, run.about, o.device)
   if is_within(folder, whole) then save_models(model, whole, run.about, o.device) end
   folder:write("stage.json", lurcher.json.encode(record, true) .. "\n")

@@ -195,6 +195,20 @@ test("modern_tune: heads, then the last layers, with everything switched on; res
   assert(equal_weights("modern/pairs.safetensors", "again/pairs.safetensors"))
 end)
 
+test("modern_tune: the temperatures of its heads are those of stage.json, and change nothing else", function()
+  succeeds("modern_tune --data pictures %s --head-epochs 1 --epochs 3 --tune-from 20 --augment none --no-temperature "
+    .. "--no-report --out plain", model)
+  local plain = assert(lurcher.load_tensors(work .. "/plain/pairs.safetensors"))
+  local divided = assert(lurcher.load_tensors(work .. "/modern/pairs.safetensors"))
+  local fitted = pair_stage.list(work .. "/modern")[2].temperature
+  assert(not pair_stage.list(work .. "/modern")[1].temperature and not pair_stage.list(work .. "/plain")[2].temperature)
+  for name, tensor in pairs(plain) do
+    local t = fitted[name:match "^(ctg_out_.)/"] or 1
+    near((divided[name] * t - tensor):abs():max(), 0, 1e-6)
+  end
+  assert(math.abs(fitted.ctg_out_1 - 1) > 0.05, fitted.ctg_out_1)
+end)
+
 test("modern_tune: on pictures, augmented and mixed anew each time", function()
   local output = succeeds("modern_tune --data pictures %s --head-epochs 1 --epochs 2 --warmup 0 --tune-from 20 --views 0 "
     .. "--mixup 0.4 --out anew", model)
