@@ -3,10 +3,10 @@
 --   heads   on the frozen trunk: AdamW (Loshchilov and Hutter, 2019)
 --   tuned   layers[105:] and the heads: SGD whose rate rises over the first steps, then follows half a cosine (2017);
 --           deeper blocks learn slower (layer-wise rates, as in ELECTRA and BEiT); weight decay on kernels alone;
---           smoothed labels (Szegedy et al., 2016); averaged weights (Polyak; Tarvainen and Valpola, 2017); mixup at
---           the frozen part's output (Verma et al., 2019); every pair of a batch of P classes x K pictures beside the
---           categories, in place of the swapped batches; a temperature that makes probabilities out of what smoothed
---           labels leave unsure (Guo et al., 2017)
+--           smoothed labels (Szegedy et al., 2016); averaged weights (Polyak; Tarvainen and Valpola, 2017); every
+--           pair of a batch of P classes x K pictures beside the categories, in place of the swapped batches; at the
+--           end a temperature that mends what smoothed labels leave unsure (Guo et al., 2017). Mixup at the frozen
+--           part's output (Verma et al., 2019) is there for trainings of more than these few epochs.
 -- Where a picture has a few fixed views, the frozen part runs once for each of them.
 
 local lurcher = require "lurcher"
@@ -26,25 +26,25 @@ local spec = options.join({
   { "pairs", "choice", default = "all", choices = siamese.pairings,
     help = "all pairs of batch / 4 classes x 4 pictures; or as in froze_fine_tune" },
   { "pair-weight", "number", default = 0.5, min = 0, help = "of the loss of pairs" },
-  { "label-smoothing", "number", default = 0.1, min = 0, max = 0.99, help = "of the categories' losses" },
-  { "mixup", "number", default = 0.2, min = 0, max = 1, help = "alpha of mixup at the frozen part's output; 0: none" },
+  { "label-smoothing", "number", default = 0.05, min = 0, max = 0.99, help = "of the categories' losses" },
+  { "mixup", "number", default = 0, min = 0, max = 1, help = "alpha of mixup at the frozen part's output; 0: none" },
   { "augment", "choice", default = "modern", choices = augmentations.names, help = augmentations.help },
-  { "views", "integer", default = 4, min = 0, max = 1000,
+  { "views", "integer", default = 3, min = 0, max = 1000,
     help = "draw from this many augmented views of a picture, computed once; 0: a new view each time" },
-  { "head-epochs", "integer", default = 10, min = 1, help = "of the heads' stage" },
+  { "head-epochs", "integer", default = 12, min = 1, help = "of the heads' stage" },
   { "head-lr", "number", default = 0.003, min = 0, help = "of the heads' stage, AdamW" },
   { "tune-from", "integer", default = 105, min = 0, help = "first layer of the trunk to learn, from 0" },
-  { "epochs", "integer", default = 12, min = 1, help = "of the second stage" },
+  { "epochs", "integer", default = 8, min = 1, help = "of the second stage" },
   { "warmup", "integer", default = 1, min = 0, help = "epochs over which the learning rate rises" },
-  { "lr", "number", default = 5e-3, min = 0, help = "largest learning rate of the second stage, SGD" },
+  { "lr", "number", default = 1e-2, min = 0, help = "largest learning rate of the second stage, SGD" },
   { "momentum", "number", default = 0.9, min = 0, max = 1, help = "of SGD" },
   { "weight-decay", "number", default = 1e-4, min = 0,
     help = "pull of kernels towards zero; biases and batch norms have none" },
-  { "layer-decay", "number", default = 0.7, min = 0.01, max = 1,
+  { "layer-decay", "number", default = 0.8, min = 0.01, max = 1,
     help = "learning rate of each block over that of the next" },
   { "temperature", "flag", default = true,
     help = "fit the softmaxes' temperature on the validation pictures at the end; --no-temperature: do not" },
-  { "ema", "number", default = 0.99, min = 0, max = 0.9999, help = "decay of the averaged weights; 0: none" },
+  { "ema", "number", default = 0.98, min = 0, max = 0.9999, help = "decay of the averaged weights; 0: none" },
   { "out", "path", value = "RUN", help = "run folder to make (default: runs/modern_tune-NNN)" },
   { "resume", "path", value = "RUN", help = "go on with this run, with its settings" },
 })

@@ -182,22 +182,23 @@ test("froze_fine_tune --era 2017: batch norms of the frozen trunk on batches, no
   assert(equal_weights("then/model.safetensors", "then/trick_tune/model.safetensors"))
 end)
 
+local modern = "modern_tune --data pictures " .. model .. " --head-epochs 1 --epochs 3 --tune-from 20 --augment none "
+  .. "--mixup 0.2"
+
 test("modern_tune: heads, then the last layers, with everything switched on; resumes to the same bits", function()
-  local options = "modern_tune --data pictures " .. model .. " --head-epochs 1 --epochs 3 --tune-from 20 --augment none"
   local started = lurcher.time()
-  succeeds("%s --out modern", options)
+  succeeds("%s --out modern", modern)
   local seconds = lurcher.time() - started
   assert(lfs.attributes(work .. "/modern/heads/stage.json") and lfs.attributes(work .. "/modern/model.safetensors"))
   local output, code = harness.run(("cd '%s' && timeout --preserve-status -s INT %.2f '%s' %s --out again"):format(work,
-    seconds * 0.7, harness.program, options))
+    seconds * 0.7, harness.program, modern))
   assert(code == 130 or code == 0, output)
   if code == 130 then succeeds "modern_tune --resume again" end
   assert(equal_weights("modern/pairs.safetensors", "again/pairs.safetensors"))
 end)
 
 test("modern_tune: the temperatures of its heads are those of stage.json, and change nothing else", function()
-  succeeds("modern_tune --data pictures %s --head-epochs 1 --epochs 3 --tune-from 20 --augment none --no-temperature "
-    .. "--no-report --out plain", model)
+  succeeds("%s --no-temperature --no-report --out plain", modern)
   local plain = assert(lurcher.load_tensors(work .. "/plain/pairs.safetensors"))
   local divided = assert(lurcher.load_tensors(work .. "/modern/pairs.safetensors"))
   local fitted = pair_stage.list(work .. "/modern")[2].temperature
