@@ -218,7 +218,7 @@ static int tensor_copy(lua_State *L) {
 
 static int tensor_lerp(lua_State *L) {
   lur_tensor *dst = lur_check_tensor(L, 1), *src = lur_check_tensor(L, 2);
-  LUR_CALL(L, lur_tensor_lerp(dst, src, luaL_checknumber(L, 3)));
+  LUR_CALL(L, lur_tensors_lerp(&dst, &src, 1, luaL_checknumber(L, 3)));
   lua_settop(L, 1);
   return 1;
 }

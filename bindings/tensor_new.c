@@ -126,20 +126,27 @@ static int new_normal(lua_State *L) {
   return 1;
 }
 
-static int concat(lua_State *L) {
-  static const char *const names[] = {"axis", NULL};
-  luaL_checktype(L, 1, LUA_TTABLE);
-  lur_args_options(L, 1, "concat", names);
-  size_t n = lua_rawlen(L, 1);
-  luaL_argcheck(L, n > 0 && n < 1 << 20, 1, "at least one tensor expected");
-  lur_tensor **list = lua_newuserdatauv(L, n * sizeof(lur_tensor *), 0);
-  for (size_t i = 0; i < n; i++) {
-    lua_rawgeti(L, 1, (lua_Integer)i + 1);
-    list[i] = lur_handle_test(L, -1, &lur_tensor_class); /* the table keeps it */
-    if (list[i] == NULL)
-      return lur_raise(L, "concat: lurcher.tensor expected at position %d, got %s", (int)i + 1, luaL_typename(L, -1));
+/* The tensors of the list at arg, *n of them, in memory that is left on the stack. The table keeps them. */
+static lur_tensor **check_list(lua_State *L, int arg, const char *who, size_t *n) {
+  luaL_checktype(L, arg, LUA_TTABLE);
+  *n = lua_rawlen(L, arg);
+  luaL_argcheck(L, *n > 0 && *n < 1 << 20, arg, "at least one tensor expected");
+  lur_tensor **list = lua_newuserdatauv(L, *n * sizeof(lur_tensor *), 0);
+  for (size_t i = 0; i < *n; i++) {
+    lua_rawgeti(L, arg, (lua_Integer)i + 1);
+    list[i] = lur_handle_test(L, -1, &lur_tensor_class);
+    if (list[i] == NULL) lur_raise(L, "%s: lurcher.tensor expected at position %d, got %s", who, (int)i + 1, luaL_typename(L, -1));
     lua_pop(L, 1);
   }
+  return list;
+}
+
+static int concat(lua_State *L) {
+  static const char *const names[] = {"axis", NULL};
+  size_t n = 0;
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lur_args_options(L, 1, "concat", names);
+  lur_tensor **list = check_list(L, 1, "concat", &n);
   int axis = 0;
   if (lua_getfield(L, 1, "axis") != LUA_TNIL) axis = lur_args_axis(L, lua_gettop(L), lur_tensor_shape(list[0])->ndim);
   lur_handle *h = lur_handle_new(L, &lur_tensor_class);
@@ -147,6 +154,14 @@ static int concat(lua_State *L) {
   LUR_CALL(L, lur_tensor_concat((int)n, list, axis, &y));
   lur_fill_tensor(L, h, y, true);
   return 1;
+}
+
+static int lerp(lua_State *L) {
+  size_t n = 0, others = 0;
+  lur_tensor **to = check_list(L, 1, "lerp", &n), **from = check_list(L, 2, "lerp", &others);
+  if (n != others) return lur_raise(L, "lerp: %d tensors towards %d (as many expected)", (int)n, (int)others);
+  LUR_CALL(L, lur_tensors_lerp(to, from, (int)n, luaL_checknumber(L, 3)));
+  return 0;
 }
 
 /* ---- metrics ---- */
@@ -184,8 +199,9 @@ static int confusion(lua_State *L) {
 void lur_add_tensor(lua_State *L) {
   static const luaL_Reg functions[] = {{"tensor", new_tensor}, {"zeros", new_zeros},     {"ones", new_ones},
                                        {"full", new_full},     {"range", new_range},     {"uniform", new_uniform},
-                                       {"normal", new_normal}, {"concat", concat},       {"top_k", top_k},
-                                       {"log_loss", log_loss}, {"confusion", confusion}, {NULL, NULL}};
+                                       {"normal", new_normal}, {"concat", concat},       {"lerp", lerp},
+                                       {"top_k", top_k},       {"log_loss", log_loss},   {"confusion", confusion},
+                                       {NULL, NULL}};
   lur_class_register(L, &lur_tensor_class);
   luaL_setfuncs(L, functions, 0);
 }

@@ -337,6 +337,23 @@ static int set_lr(lua_State *L) {
   return 0;
 }
 
+static int get_watch(lua_State *L) {
+  lua_pushboolean(L, lur_run_watch(check_run(L, 1)));
+  return 1;
+}
+
+static int set_watch(lua_State *L) {
+  lur_run_set_watch(check_run(L, 1), lua_toboolean(L, 2));
+  return 0;
+}
+
+static int get_finite(lua_State *L) {
+  int finite = lur_run_finite(check_run(L, 1));
+  if (finite < 0) lua_pushnil(L);
+  else lua_pushboolean(L, finite);
+  return 1;
+}
+
 static int get_iterations(lua_State *L) {
   lua_pushinteger(L, lur_run_iterations(check_run(L, 1)));
   return 1;
@@ -405,6 +422,8 @@ static const luaL_Reg methods[] = {{"train", run_train},
                                    {"profile", run_profile},
                                    {NULL, NULL}};
 static const luaL_Reg getters[] = {{"lr", get_lr},
+                                   {"watch", get_watch},
+                                   {"finite", get_finite},
                                    {"iterations", get_iterations},
                                    {"model", get_model},
                                    {"device", get_device},
@@ -412,7 +431,7 @@ static const luaL_Reg getters[] = {{"lr", get_lr},
                                    {"state_bytes", get_state_bytes},
                                    {"graph", get_graph},
                                    {NULL, NULL}};
-static const luaL_Reg setters[] = {{"lr", set_lr}, {NULL, NULL}};
+static const luaL_Reg setters[] = {{"lr", set_lr}, {"watch", set_watch}, {NULL, NULL}};
 static const luaL_Reg meta[] = {{"__tostring", run_tostring}, {NULL, NULL}};
 const lur_class lur_run_class = {.name = "lurcher.run",
                                  .release = release,

@@ -164,6 +164,14 @@ static void note_moved_weights(const lur_plan_op *op) {
   for (int i = 2; i < 4; i++) op->layer->weights[op->weights[i]].version++;
 }
 
+/* "conv2d 'stem' (forward, 8x12x12x3 f32 to 8x10x10x32 f32)" before the message. */
+static lur_status blame_op(lur_status status, const lur_op_desc *desc, bool backward) {
+  char x[LUR_SHAPE_TEXT], y[LUR_SHAPE_TEXT];
+  return lur_blame(status, "%s '%s' (%s, %s %s to %s %s)", lur_op_kind_name(desc->kind), desc->name, backward ? "backward" : "forward",
+                   lur_shape_format(&desc->x[0].shape, x), lur_dtype_name(desc->x[0].dtype), lur_shape_format(&desc->y.shape, y),
+                   lur_dtype_name(desc->y.dtype));
+}
+
 static lur_status call(lur_run *run, lur_plan *plan, int at, bool backward) {
   lur_plan_op *op = &plan->ops[at];
   lur_args args;
@@ -172,7 +180,7 @@ static lur_status call(lur_run *run, lur_plan *plan, int at, bool backward) {
   if (op->watched) LUR_TRY(lur_range_observe(op->watched, args.x[0], lur_shape_count(&op->desc.x[0].shape)));
   double start = run->profile ? now() : 0;
   lur_status status = backward ? op->op.kernel->backward(&op->op, &args) : op->op.kernel->forward(&op->op, &args);
-  if (status != LUR_OK) return lur_blame(status, "%s '%s'", lur_op_kind_name(op->desc.kind), op->desc.name);
+  if (status != LUR_OK) return blame_op(status, &op->desc, backward);
   if (run->profile) {
     LUR_TRY(lur_device_sync(run->options.device));
     op->seconds[backward] += now() - start;

@@ -91,8 +91,9 @@ lur_status lur_tensor_to(lur_tensor *tensor, lur_device *device, lur_tensor **co
 lur_status lur_tensor_cast(lur_tensor *tensor, lur_dtype dtype, lur_tensor **copy);  /* i32, u8: truncates, saturates */
 /* Copies elements between equal shapes and dtypes, any devices. */
 lur_status lur_tensor_copy(lur_tensor *dst, lur_tensor *src);
-/* dst += share * (src - dst), in place; host tensors, equal shapes, f32. */
-lur_status lur_tensor_lerp(lur_tensor *dst, lur_tensor *src, double share);
+/* dst[i] += share * (src[i] - dst[i]) for all of n pairs, in place, in one go; 1 copies. Equal shapes, f32, one device,
+   which is asked and not waited for. */
+lur_status lur_tensors_lerp(lur_tensor *const *dst, lur_tensor *const *src, int n, double share);
 /* One element by flat index, as double, on any device. LUR_EARG out of range. */
 lur_status lur_tensor_get(const lur_tensor *tensor, int64_t index, double *value);
 lur_status lur_tensor_set(lur_tensor *tensor, int64_t index, double value);
@@ -309,6 +310,11 @@ lur_status lur_run_gradient(lur_run *run, const char *layer, const char *weight,
 double lur_run_lr(const lur_run *run);
 void lur_run_set_lr(lur_run *run, double lr);
 int64_t lur_run_iterations(const lur_run *run); /* optimizer steps made */
+/* on: every step also finds out, without waiting for it more than for its losses, whether all weights that training moves
+   are finite. lur_run_finite: what the last step found, 1 or 0; -1 where none has looked. */
+void lur_run_set_watch(lur_run *run, bool on);
+bool lur_run_watch(const lur_run *run);
+int lur_run_finite(const lur_run *run);
 /* A multiplier of the learning rate and of weight decay for one layer (all its weights). */
 lur_status lur_run_scale_layer(lur_run *run, const char *layer, double lr_scale, double decay_scale);
 /* Drops plans and optimizer state and compiles anew after freezing, or with other options. */

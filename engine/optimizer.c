@@ -158,19 +158,37 @@ static lur_status adapt_scale(lur_run *run, bool overflow) {
   return lur_run_set_loss_weights(run);
 }
 
+/* The weights that training moves: of layers that learn, and of every batch norm. */
+static lur_status fill_watched(lur_run *run) {
+  const lur_model *model = run->model;
+  if (!run->watched) LUR_TRY(lur_alloc_items((size_t)model->nlayers * LUR_MAX_WEIGHTS, sizeof *run->watched, &run->watched));
+  run->nwatched = 0;
+  for (int i = 0; i < model->nlayers; i++) {
+    const lur_layer *layer = model->layers[i];
+    if (!run->trains[i] && strcmp(layer->kind->name, "batchnorm") != 0) continue;
+    for (int k = 0; k < layer->nweights; k++) {
+      run->watched[run->nwatched++] =
+          (lur_slot){.g = lur_tensor_address(layer->weights[k].value), .count = lur_shape_count(&layer->weights[k].shape)};
+    }
+  }
+  return LUR_OK;
+}
+
 /* What the device is asked for; the host looks at none of it. */
 static lur_status launch(lur_run *run, void *context) {
   const lur_update *update = context;
   lur_device *device = run->options.device;
   if (update->squares) LUR_TRY(lur_device_gradient_norm(device, run->slots, run->nlearned, &run->on_device->squares));
   LUR_TRY(lur_device_update(device, update, run->slots, run->nlearned));
+  if (run->watch) LUR_TRY(lur_device_gradient_norm(device, run->watched, run->nwatched, &run->on_device->watched));
   return lur_device_fill(device, lur_tensor_address(run->gradients), 0, lur_tensor_bytes(run->gradients));
 }
 
 /* Of all that does not move from step to step: the optimizer's own numbers change with a recompile only. */
 static uint64_t recording_key(const lur_run *run, const lur_update *update) {
   uint64_t key = lur_key_add_bytes(1, run->slots, (size_t)run->nlearned * sizeof *run->slots);
-  return lur_key_add_bytes(key, (const bool[]){update->squares != NULL, update->skip_overflow}, 2 * sizeof(bool));
+  if (run->watch) key = lur_key_add_bytes(key, run->watched, (size_t)run->nwatched * sizeof *run->watched);
+  return lur_key_add_bytes(key, (const bool[]){update->squares != NULL, update->skip_overflow, run->watch}, 3 * sizeof(bool));
 }
 
 /* The numbers of this step, and what clips; the run's schedule moves. */
@@ -184,32 +202,29 @@ static lur_update make_update(lur_run *run, const lur_optimizer_options *o) {
   return update;
 }
 
-/* Whether a gradient in f16 was no number, so that this step was left out. Waits. */
-static lur_status find_overflow(lur_run *run, bool *overflow) {
-  double squares = 0;
-  LUR_TRY(lur_device_copy(run->options.device, &squares, &run->on_device->squares, sizeof squares, LUR_COPY_TO_HOST));
-  LUR_TRY(lur_device_sync(run->options.device));
-  *overflow = !isfinite(squares);
-  return LUR_OK;
-}
-
 lur_status lur_run_update(lur_run *run) {
   const lur_optimizer_options *o = run->options.optimizer->options;
   LUR_TRY(need_state(run, o, run->options.optimizer->rule));
   if (!run->slots) LUR_TRY(lur_alloc_items((size_t)run->nlearned, sizeof *run->slots, &run->slots));
   fill_slots(run, o->weight_decay, run->slots);
-  double m_schedule = run->m_schedule;
+  if (run->watch) LUR_TRY(fill_watched(run));
+  run->m_schedule_before = run->m_schedule;
   lur_update update = make_update(run, o);
-  bool scaled = run->scaled, overflow = false;
   lur_status status = lur_run_move(run, &update);
   if (status == LUR_OK) status = lur_run_recorded(run, &run->step_recording, recording_key(run, &update), launch, &update);
-  if (status == LUR_OK && scaled) status = find_overflow(run, &overflow);
-  if (status != LUR_OK || overflow) run->m_schedule = m_schedule;
-  if (status != LUR_OK) return status;
-  run->scaled = false;
-  if (!overflow) {
-    for (int i = 0; i < run->nlearned; i++) run->learned[i].layer->weights[run->learned[i].weight].version++;
-    run->iterations++;
+  if (status != LUR_OK) {
+    run->m_schedule = run->m_schedule_before;
+    return lur_blame(status, "%s's update of the weights", lur_optimizer_kind(run->options.optimizer));
   }
+  for (int i = 0; i < run->nlearned; i++) run->learned[i].layer->weights[run->learned[i].weight].version++;
+  return LUR_OK;
+}
+
+lur_status lur_run_updated(lur_run *run) {
+  bool scaled = run->scaled, overflow = scaled && !isfinite(run->seen.squares); /* then the step was left out */
+  if (run->watch) run->finite = isfinite(run->seen.watched) ? 1 : 0;
+  run->scaled = false;
+  if (overflow) run->m_schedule = run->m_schedule_before;
+  else run->iterations++;
   return scaled ? adapt_scale(run, overflow) : LUR_OK;
 }

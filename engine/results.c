@@ -73,7 +73,9 @@ lur_status lur_plan_alloc_host(lur_run *run, lur_plan *plan) {
     values_read(run, plan, i, values);
     for (int k = 0; k < READ; k++) plan->host_bytes += values[k] < 0 ? 0 : (value_bytes(plan, values[k]) + 63) & ~(size_t)63;
   }
-  return plan->host_bytes ? lur_device_alloc_host(plan->device, plan->host_bytes, &plan->host) : LUR_OK;
+  if (plan->host_bytes == 0) return LUR_OK;
+  plan->host_bytes += sizeof(lur_on_device);
+  return lur_device_alloc_host(plan->device, plan->host_bytes, &plan->host);
 }
 
 /* Where the host can read them: in place, or copied; the one wait of a step. */
@@ -91,7 +93,10 @@ static lur_status read_values(lur_run *run, lur_plan *plan, const void *(*found)
       to += (bytes + 63) & ~(size_t)63;
     }
   }
-  return lur_device_sync(plan->device);
+  if (to) LUR_TRY(lur_device_copy(plan->device, to, run->on_device, sizeof *run->on_device, LUR_COPY_TO_HOST));
+  LUR_TRY(lur_device_sync(plan->device));
+  run->seen = to ? *(const lur_on_device *)(const void *)to : *run->on_device;
+  return LUR_OK;
 }
 
 /* ---- results ---- */

@@ -137,8 +137,9 @@ static void clear(lur_run *run) {
   lur_tensor_release(run->loss_weights);
   run->gradients = run->m = run->v = run->loss_weights = NULL;
   free(run->slots);
+  free(run->watched);
   free(run->learned);
-  run->slots = NULL;
+  run->slots = run->watched = NULL;
   free(run->trains);
   run->learned = NULL;
   run->trains = NULL;
@@ -155,11 +156,13 @@ static lur_status set_up(lur_run *run, const lur_compile_options *options) {
   void *memory = NULL;
   LUR_TRY(lur_device_alloc(run->options.device, sizeof *run->on_device, &memory));
   run->on_device = memory;
+  LUR_TRY(lur_device_fill(run->options.device, memory, 0, sizeof *run->on_device));
   run->loss_scale = run->options.precision == LUR_PRECISION_F16 ? 65536 : 1;
   LUR_TRY(lur_run_set_loss_weights(run));
   run->iterations = 0;
   run->step = 0;
   run->m_schedule = 1;
+  run->finite = -1;
   run->seed = lur_context_get_seed(run->model->context);
   return LUR_OK;
 }
@@ -193,6 +196,7 @@ lur_status lur_run_recompile(lur_run *run, const lur_compile_options *options) {
   LUR_TRY(lur_model_compile(run->model, options, &made));
   made->profile = run->profile;
   keep_ranges(run, made);
+  made->watch = run->watch;
   lur_run swapped = *run;
   atomic_int refs = atomic_load(&run->refs);
   *run = *made;
@@ -222,17 +226,29 @@ lur_device *lur_run_device(const lur_run *run) { return run->options.device; }
 
 /* ---- plans ---- */
 
-static lur_status grow_arena(lur_run *run, size_t bytes) {
+/* What held the memory that there was not: "2.0 MiB of activations on cuda:0 (...)" before the message. */
+static lur_status blame_arena(lur_status status, const lur_run *run, const lur_plan *plan) {
+  const lur_buffer *largest = NULL;
+  for (int i = 0; i < plan->nbuffers; i++) {
+    const lur_buffer *b = &plan->buffers[i];
+    if (b->alias < 0 && (!largest || b->bytes > largest->bytes)) largest = b;
+  }
+  const double mib = 1048576;
+  return lur_blame(status, "%.1f MiB of activations on %s (the largest: %.1f MiB, %s of '%s'), beside %.1f MiB of weights, gradients "
+                   "and optimizer state (a smaller batch or more frozen layers need less)", (double)plan->arena_bytes / mib,
+                   lur_device_name(run->options.device), largest ? (double)largest->bytes / mib : 0, largest ? largest->what : "output",
+                   largest && largest->op >= 0 ? plan->ops[largest->op].desc.name : "", (double)lur_run_state_bytes(run) / mib);
+}
+
+static lur_status grow_arena(lur_run *run, const lur_plan *plan) {
+  size_t bytes = plan->arena_bytes;
   if (bytes <= run->arena_bytes) return LUR_OK;
   lur_device *device = run->options.device;
   lur_device_free(device, run->arena);
   run->arena = NULL;
   run->arena_bytes = 0;
   lur_status status = lur_device_alloc(device, bytes, &run->arena);
-  if (status != LUR_OK) {
-    return lur_blame(status, "%.1f MiB of activations on %s (a smaller batch or more frozen layers need less)",
-                     (double)bytes / 1048576, lur_device_name(device));
-  }
+  if (status != LUR_OK) return blame_arena(status, run, plan);
   run->arena_bytes = bytes;
   return LUR_OK;
 }
@@ -269,7 +285,7 @@ static lur_status find_plan(lur_run *run, const lur_plan_key *key, lur_plan **pl
     if (run->nplans == LUR_MAX_PLANS) forget_oldest(run);
     run->plans[run->nplans++] = found;
   }
-  LUR_TRY(grow_arena(run, found->arena_bytes));
+  LUR_TRY(grow_arena(run, found));
   found->used = ++run->clock;
   run->last = found;
   *plan = found;
@@ -360,6 +376,7 @@ lur_status lur_run_train(lur_run *run, const lur_batch *batch, lur_results *resu
   LUR_TRY(start_training(run, batch, &plan));
   lur_status status = lur_run_update(run);
   if (status == LUR_OK) status = lur_run_results(run, plan, &found);
+  if (status == LUR_OK) status = lur_run_updated(run);
   if (status != LUR_OK) return forget_gradients(run, status);
   if (results) *results = found;
   return LUR_OK;
@@ -368,8 +385,21 @@ lur_status lur_run_train(lur_run *run, const lur_batch *batch, lur_results *resu
 lur_status lur_run_step(lur_run *run) {
   LUR_TRY(need_step(run, "step"));
   LUR_TRY(need_gradients(run));
-  return lur_run_update(run);
+  LUR_TRY(lur_run_update(run));
+  if (run->scaled || run->watch) { /* nothing else is waited for */
+    LUR_TRY(lur_device_copy(run->options.device, &run->seen, run->on_device, sizeof run->seen, LUR_COPY_TO_HOST));
+    LUR_TRY(lur_device_sync(run->options.device));
+  }
+  return lur_run_updated(run);
 }
+
+void lur_run_set_watch(lur_run *run, bool on) {
+  run->watch = on;
+  run->finite = -1;
+}
+
+bool lur_run_watch(const lur_run *run) { return run->watch; }
+int lur_run_finite(const lur_run *run) { return run->finite; }
 
 void lur_run_zero_gradients(lur_run *run) {
   run->scaled = false;

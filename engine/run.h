@@ -30,6 +30,7 @@ typedef struct lur_fed {
 typedef struct lur_on_device {
   lur_moving moving;
   double squares; /* of all gradients, of the last step that asked */
+  double watched; /* of all weights that training moves, after the last step that asked: finite when each of them is */
 } lur_on_device;
 
 struct lur_run {
@@ -59,6 +60,11 @@ struct lur_run {
 
   lur_fed fed[LUR_MAX_FED];     /* the present batch: inputs, targets, sample weights */
   lur_on_device *on_device;     /* device memory */
+  lur_on_device seen;           /* what it held when the host last waited for results */
+  lur_slot *watched;            /* the weights that training moves, as g; NULL until a step asks */
+  int nwatched;
+  bool watch;                   /* every step finds out whether they are finite */
+  int finite;                   /* what the last step found: 1, 0; -1: none has looked */
   lur_recording step_recording; /* of the optimizer's part of a step */
   bool recording;               /* what is launched now is recorded */
   char plain_reason[256];       /* why steps are not recorded any more; empty: they are */
@@ -67,7 +73,7 @@ struct lur_run {
   int64_t calibrated;           /* samples of all calibrations; ranges that were given are not counted */
   int64_t iterations;
   uint64_t step, seed;
-  double lr, m_schedule;
+  double lr, m_schedule, m_schedule_before; /* before: the last update, which an overflow takes back */
   double loss_scale; /* f16: multiplies every loss's gradient, 1 otherwise */
   int good_steps;    /* since the scale last changed */
   bool scaled;       /* gradients carry the scale */
@@ -139,11 +145,13 @@ struct lur_optimizer {
   lur_update_rule rule;
   void *options; /* lur_optimizer_options */
 };
-/* One update of all learned weights from run->gradients, which are zeroed; moves iterations. */
+/* Asks for one update of all learned weights from run->gradients, which are zeroed. Once the host has waited and run->seen
+   is there, lur_run_updated notes what came of it: iterations, the loss scale, whether weights are finite. */
 lur_status lur_run_update(lur_run *run);
+lur_status lur_run_updated(lur_run *run);
 double lur_optimizer_lr(const lur_optimizer *optimizer);
 
-/* results.c: losses and accuracies of the plan just run. Waits for the device. */
+/* results.c: losses and accuracies of the plan just run, and run->seen. Waits for the device, once. */
 lur_status lur_plan_alloc_host(lur_run *run, lur_plan *plan); /* once, before the plan runs */
 lur_status lur_run_results(lur_run *run, lur_plan *plan, lur_results *results);
 

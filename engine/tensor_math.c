@@ -4,6 +4,7 @@
  * i32 with i32 stays i32 (computed wide, then saturated; division truncates); everything else computes in f32.
  * A new function is a case in run2_f32 and run2_i32, or in unary_f32 (and unary_i32 where integers stay integers). */
 #include <math.h>
+#include <stdlib.h>
 
 #include "engine/tensor_host.h"
 
@@ -238,22 +239,31 @@ lur_status lur_tensor_unary(lur_tensor_op1 op, lur_tensor *a, lur_tensor **y) {
 
 /* ---- in place ---- */
 
-lur_status lur_tensor_lerp(lur_tensor *dst, lur_tensor *src, double share) {
+/* One pair fits: equal shapes, f32, the device of all the others. */
+static lur_status check_lerp(const lur_tensor *dst, const lur_tensor *src, const lur_device *device) {
   if (!lur_shape_equal(&dst->shape, &src->shape)) {
     char to[LUR_SHAPE_TEXT], from[LUR_SHAPE_TEXT];
     return lur_fail(LUR_ESHAPE, "lerp: %s towards %s (equal shapes expected)", lur_shape_format(&dst->shape, to),
                     lur_shape_format(&src->shape, from));
   }
-  if (dst->dtype != LUR_F32 || src->dtype != LUR_F32) {
+  if (dst->dtype != LUR_F32 || src->dtype != LUR_F32)
     return lur_fail(LUR_ETYPE, "lerp: %s towards %s (f32 expected)", lur_dtype_name(dst->dtype), lur_dtype_name(src->dtype));
-  }
-  LUR_TRY(lur_tensor_need_host("lerp", dst));
-  LUR_TRY(lur_tensor_need_host("lerp", src));
-  dst->storage->writes++;
-  float *y = lur_tensor_data(dst), t = (float)share;
-  const float *x = lur_tensor_data(src);
-  int64_t n = lur_shape_count(&dst->shape);
-#pragma omp parallel for if (n > 65536)
-  for (int64_t i = 0; i < n; i++) y[i] += t * (x[i] - y[i]);
+  const lur_device *odd = dst->storage->device != device ? dst->storage->device : src->storage->device;
+  if (odd != device) return lur_fail(LUR_EDEVICE, "lerp: a tensor on %s and one on %s (the same device expected)", device->name, odd->name);
   return LUR_OK;
+}
+
+lur_status lur_tensors_lerp(lur_tensor *const *dst, lur_tensor *const *src, int n, double share) {
+  lur_slot *slots = NULL;
+  if (n == 0) return LUR_OK;
+  lur_device *device = dst[0]->storage->device;
+  for (int i = 0; i < n; i++) LUR_TRY(check_lerp(dst[i], src[i], device));
+  LUR_TRY(lur_alloc_items((size_t)n, sizeof *slots, &slots));
+  for (int i = 0; i < n; i++) {
+    dst[i]->storage->writes++;
+    slots[i] = (lur_slot){.p = lur_tensor_address(dst[i]), .g = lur_tensor_address(src[i]), .count = lur_shape_count(&dst[i]->shape)};
+  }
+  lur_status status = lur_device_lerp(device, slots, n, share);
+  free(slots);
+  return status;
 }

@@ -216,6 +216,11 @@ lur_status lur_device_gradient_norm(lur_device *device, const lur_slot *slots, i
   return b->gradient_norm(device, slots, n, sum);
 }
 
+lur_status lur_device_lerp(lur_device *device, const lur_slot *slots, int n, double share) {
+  NEAREST(device, lerp);
+  return b->lerp(device, slots, n, share);
+}
+
 /* ---- denormals ---- */
 
 static void thread_denormals_off(void) {

@@ -137,6 +137,8 @@ struct lur_backend {
   lur_status (*update)(lur_device *device, const lur_update *update, const lur_slot *slots, int n);
   /* *sum, in device memory, = sum of squares over all slots' g, in double; for clipping by global norm. */
   lur_status (*gradient_norm)(lur_device *device, const lur_slot *slots, int n, double *sum);
+  /* p += share * (g - p) over all slots' p and g, which may be any memory of the device; share 1 gives g's bits. */
+  lur_status (*lerp)(lur_device *device, const lur_slot *slots, int n, double share);
 
   /* Recording: what is asked between begin and end (kernels, update, gradient_norm, fill) is not done but recorded, and
      done by each replay, on what the memory it names holds by then. begin or end fails where this cannot be, with the
@@ -182,6 +184,7 @@ lur_status lur_device_fill(lur_device *device, void *memory, int byte, size_t by
 lur_status lur_device_sync(lur_device *device);
 lur_status lur_device_update(lur_device *device, const lur_update *update, const lur_slot *slots, int n);
 lur_status lur_device_gradient_norm(lur_device *device, const lur_slot *slots, int n, double *sum);
+lur_status lur_device_lerp(lur_device *device, const lur_slot *slots, int n, double share);
 
 /* Denormals count as zero in the calling thread and in every thread of its OpenMP team: they cost 200 times
    a normal number. Called at the top of every run; cheap. */

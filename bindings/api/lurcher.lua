@@ -111,6 +111,13 @@ function lurcher.normal(spec) end
 ---@return lurcher.tensor
 function lurcher.concat(list) end
 
+---Moves each of a list towards the one at its place in another, in place and in one go: a[i] + share * (b[i] - a[i]); share 1
+---copies. All f32 and on one device, which is not waited for.
+---@param list lurcher.tensor[]
+---@param towards lurcher.tensor[] of equal shapes
+---@param share number
+function lurcher.lerp(list, towards, share) end
+
 ---Writes named tensors as a safetensors file, atomically.
 ---@param path string
 ---@param tensors table<string, lurcher.tensor>
@@ -210,7 +217,7 @@ function tensor:copy(src) end
 ---@param value number
 ---@return lurcher.tensor self
 function tensor:fill(value) end
----Moves every element towards other's, in place: self + share * (other - self). Host tensors in f32.
+---Moves every element towards other's, in place: self + share * (other - self). Both f32 and on one device.
 ---@param other lurcher.tensor of equal shape
 ---@param share number
 ---@return lurcher.tensor self

@@ -344,6 +344,8 @@ function model:close() end
 ---Results are tables of numbers named as Keras names them (loss, acc; with several outputs NAME_loss, NAME_acc) and `samples`.
 ---@class lurcher.run
 ---@field lr number assignable
+---@field watch boolean assignable; true: every step finds out, at no more waiting, whether the weights it moved are finite
+---@field finite boolean? what the last step found; nil while watch is off, or before a step
 ---@field iterations integer optimizer steps made
 ---@field model lurcher.model
 ---@field device string

@@ -131,6 +131,7 @@ const lur_backend lur_cpu_backend = {
     .alloc = cpu_alloc, /* ref's free serves it */
     .update = lur_cpu_update,
     .gradient_norm = lur_cpu_gradient_norm,
+    .lerp = lur_cpu_lerp,
     .kernels = {
         [LUR_OP_CONV2D] = &lur_cpu_conv2d,
         [LUR_OP_DEPTHWISE] = &lur_cpu_depthwise,

@@ -17,6 +17,7 @@ extern const lur_kernel lur_cpu_conv2d, lur_cpu_depthwise, lur_cpu_dense, lur_cp
 
 lur_status lur_cpu_update(lur_device *device, const lur_update *update, const lur_slot *slots, int n);
 lur_status lur_cpu_gradient_norm(lur_device *device, const lur_slot *slots, int n, double *sum);
+lur_status lur_cpu_lerp(lur_device *device, const lur_slot *slots, int n, double share);
 
 typedef struct lur_cpu {
   lur_dnn *dnn;

@@ -1,4 +1,4 @@
-/* update.c - optimizer updates of all parameters in one parallel pass, and the gradients' norm.
+/* update.c - optimizer updates of all parameters in one parallel pass, the gradients' norm, and moving averages.
  * Formulas: kernels/ref/update.c; loops: kernels/cpu/loops/update.h.
  *
  * All slots are taken as one row of elements, which is cut into parts; so a thousand small biases cost as little as one
@@ -71,5 +71,25 @@ lur_status lur_cpu_gradient_norm(lur_device *device, const lur_slot *slots, int 
   double all = 0;
   for (int p = 0; p < NORM_PARTS; p++) all += sums[p];
   *sum = all;
+  return LUR_OK;
+}
+
+typedef struct averaging {
+  const lur_loops *loops;
+  float share;
+} averaging;
+
+static void lerp_piece(void *context, const lur_slot *slot, int64_t begin, int64_t end) {
+  const averaging *a = context;
+  a->loops->lerp(slot->p + begin, slot->g + begin, a->share, end - begin);
+}
+
+lur_status lur_cpu_lerp(lur_device *device, const lur_slot *slots, int n, double share) {
+  averaging a = {((const lur_cpu *)device->state)->loops, (float)share};
+  const int64_t total = total_count(slots, n);
+  const int parts = cpu_parts(total / UPDATE_GRAIN);
+#pragma omp parallel for schedule(static, 1) if (parts > 1)
+  for (int p = 0; p < parts; p++)
+    visit_range(slots, n, cpu_part_start(total, parts, p), cpu_part_start(total, parts, p + 1), lerp_piece, &a);
   return LUR_OK;
 }

@@ -19,16 +19,18 @@ static inline int lur_cuda_name_length(const char *what) {
   return n;
 }
 
-static inline lur_status lur_cudnn_check(const lur_device *device, cudnnStatus_t status, const char *what) {
+/* A library's refusal: of memory, of what it does not serve, or because the device failed before (`words`: its own). */
+lur_status lur_cuda_refused(lur_device *device, bool memory, bool unsupported, const char *what, const char *words);
+
+static inline lur_status lur_cudnn_check(lur_device *device, cudnnStatus_t status, const char *what) {
   if (status == CUDNN_STATUS_SUCCESS) return LUR_OK;
-  return lur_fail(status == CUDNN_STATUS_NOT_SUPPORTED ? LUR_EUNSUPPORTED : LUR_EDEVICE, "%s: %.*s: %s", device->name,
-                  lur_cuda_name_length(what), what, cudnnGetErrorString(status));
+  return lur_cuda_refused(device, status == CUDNN_STATUS_ALLOC_FAILED, status == CUDNN_STATUS_NOT_SUPPORTED, what, cudnnGetErrorString(status));
 }
 
-static inline lur_status lur_cublas_check(const lur_device *device, cublasStatus_t status, const char *what) {
+static inline lur_status lur_cublas_check(lur_device *device, cublasStatus_t status, const char *what) {
   if (status == CUBLAS_STATUS_SUCCESS) return LUR_OK;
-  return lur_fail(status == CUBLAS_STATUS_NOT_SUPPORTED ? LUR_EUNSUPPORTED : LUR_EDEVICE, "%s: %.*s: %s", device->name,
-                  lur_cuda_name_length(what), what, cublasLtGetStatusString(status));
+  return lur_cuda_refused(device, status == CUBLAS_STATUS_ALLOC_FAILED, status == CUBLAS_STATUS_NOT_SUPPORTED, what,
+                          cublasLtGetStatusString(status));
 }
 
 #endif

@@ -20,6 +20,7 @@ typedef struct conv {
   int64_t picture[4], fh, fw;         /* n h w ci, and the frame's height and width */
   int64_t rows, taps, co;             /* rows: n oh ow; taps: kh kw ci */
   int algorithm[3];                   /* by `direction` */
+  cudnnMathType_t math[3];
   size_t workspace[3];
 } conv;
 
@@ -75,13 +76,15 @@ static lur_status describe(lur_device *device, const lur_op_desc *d, conv *c) {
 
 /* ---- which algorithm ---- */
 
-/* The first of n answers that may be taken; -1: none. */
+/* The first of n answers that may be taken; -1: none. An algorithm and its workspace hold for the arithmetic it is listed
+   with, which the descriptor must name when it runs; strict f32 stays with FMA, DEFAULT would let TF32 in. */
 #define PICK(answers, n, strict, choice)                                                                                    \
   for (int i_ = 0; i_ < (n) && (choice)->algorithm < 0; i_++) {                                                             \
     if ((answers)[i_].status != CUDNN_STATUS_SUCCESS || (answers)[i_].determinism != CUDNN_DETERMINISTIC) continue;         \
     if ((answers)[i_].memory > MOST_WORKSPACE) continue;                                                                    \
     if ((strict) && (answers)[i_].mathType != CUDNN_FMA_MATH && (answers)[i_].mathType != CUDNN_DEFAULT_MATH) continue;     \
     (choice)->algorithm = (int)(answers)[i_].algo;                                                                          \
+    (choice)->math = (strict) ? CUDNN_FMA_MATH : (answers)[i_].mathType;                                                    \
     (choice)->workspace = (answers)[i_].memory;                                                                             \
   }
 
@@ -133,6 +136,7 @@ static lur_status choose(lur_device *device, const lur_op_desc *d, conv *c, dire
     s->choices = found;
   }
   c->algorithm[way] = found->algorithm;
+  c->math[way] = found->math;
   c->workspace[way] = found->workspace;
   return LUR_OK;
 }
@@ -151,8 +155,8 @@ static size_t mask_bytes(const lur_op *op) { return op->desc.u.conv.relu ? lur_c
 static void size_backward(lur_op *op, const conv *c) {
   const lur_op_desc *d = &op->desc;
   size_t product = kernel_bytes(op, c) + frame_bytes(op, c), scratch = 0;
-  if (d->want_dx & 1u) scratch = product + c->workspace[DATA];
-  if (d->want_dw & 1u) scratch = most(scratch, product + c->workspace[WEIGHTS]);
+  if (d->want_dx & 1u) scratch = product + lur_cuda_workspace_room(c->workspace[DATA]);
+  if (d->want_dw & 1u) scratch = most(scratch, product + lur_cuda_workspace_room(c->workspace[WEIGHTS]));
   if (d->want_dw & 2u) scratch = most(scratch, lur_cuda_columns_scratch(op->device, c->rows, c->co));
   if (lur_cuda_wants(op)) op->backward_scratch = mask_bytes(op) + scratch;
 }
@@ -177,7 +181,7 @@ static lur_status plan_conv(lur_op *op, conv *c) {
   if (d->want_dw & 1u) LUR_TRY(choose(op->device, d, c, WEIGHTS));
   op->backward_x = d->want_dw & 1u;
   op->backward_y = d->u.conv.relu && lur_cuda_wants(op);
-  op->forward_scratch = kernel_bytes(op, c) + frame_bytes(op, c) + c->workspace[FORWARD];
+  op->forward_scratch = kernel_bytes(op, c) + frame_bytes(op, c) + lur_cuda_workspace_room(c->workspace[FORWARD]);
   size_backward(op, c);
   return LUR_OK;
 }
@@ -227,8 +231,9 @@ static lur_status forward(lur_op *op, const lur_args *args) {
   (void)lur_cuda_enter(device);
   LUR_TRY(lur_cuda_turn(device, d->y.dtype, args->w[0], kernel, c->taps, c->co));
   LUR_TRY(framed(op, c, args->x[0], &scratch, &x));
+  CUDNN_TRY(device, cudnnSetConvolutionMathType(c->conv, c->math[FORWARD]));
   CUDNN_TRY(device, cudnnConvolutionForward(lur_cuda_state_of(device)->dnn, &one, c->x, x, c->w, kernel, c->conv,
-                                            (cudnnConvolutionFwdAlgo_t)c->algorithm[FORWARD], scratch, c->workspace[FORWARD], &zero, c->y,
+                                            (cudnnConvolutionFwdAlgo_t)c->algorithm[FORWARD], lur_cuda_workspace(scratch), c->workspace[FORWARD], &zero, c->y,
                                             args->y));
   LUR_TRY(lur_cuda_launched(device));
   if (d->nw < 2 && d->nx < 2 && !d->u.conv.relu) return LUR_OK;
@@ -245,8 +250,9 @@ static lur_status weight_gradient(lur_op *op, const lur_args *args, const void *
   const void *x;
   scratch += kernel_bytes(op, c);
   LUR_TRY(framed(op, c, args->x[0], &scratch, &x));
+  CUDNN_TRY(device, cudnnSetConvolutionMathType(c->conv, c->math[WEIGHTS]));
   CUDNN_TRY(device, cudnnConvolutionBackwardFilter(lur_cuda_state_of(device)->dnn, &one, c->x, x, c->y, dy, c->conv,
-                                                   (cudnnConvolutionBwdFilterAlgo_t)c->algorithm[WEIGHTS], scratch, c->workspace[WEIGHTS],
+                                                   (cudnnConvolutionBwdFilterAlgo_t)c->algorithm[WEIGHTS], lur_cuda_workspace(scratch), c->workspace[WEIGHTS],
                                                    &zero, c->w, kernel));
   LUR_TRY(lur_cuda_launched(device));
   return lur_cuda_turn_add(device, op->desc.y.dtype, kernel, args->dw[0], c->co, c->taps);
@@ -261,8 +267,9 @@ static lur_status data_gradient(lur_op *op, const lur_args *args, const void *dy
   void *dx = c->framed ? frame : args->dx[0];
   scratch = frame + frame_bytes(op, c);
   LUR_TRY(lur_cuda_turn(device, op->desc.y.dtype, args->w[0], kernel, c->taps, c->co));
+  CUDNN_TRY(device, cudnnSetConvolutionMathType(c->conv, c->math[DATA]));
   CUDNN_TRY(device, cudnnConvolutionBackwardData(lur_cuda_state_of(device)->dnn, &one, c->w, kernel, c->y, dy, c->conv,
-                                                 (cudnnConvolutionBwdDataAlgo_t)c->algorithm[DATA], scratch, c->workspace[DATA],
+                                                 (cudnnConvolutionBwdDataAlgo_t)c->algorithm[DATA], lur_cuda_workspace(scratch), c->workspace[DATA],
                                                  add && !c->framed ? &one : &zero, c->x, dx));
   LUR_TRY(lur_cuda_launched(device));
   if (!c->framed) return LUR_OK;

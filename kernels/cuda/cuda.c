@@ -17,19 +17,44 @@
 static bool is_sticky(cudaError_t error) {
   return error == cudaErrorIllegalAddress || error == cudaErrorLaunchFailure || error == cudaErrorMisalignedAddress ||
          error == cudaErrorIllegalInstruction || error == cudaErrorHardwareStackError || error == cudaErrorAssert ||
-         error == cudaErrorECCUncorrectable;
+         error == cudaErrorECCUncorrectable || error == cudaErrorInvalidPc || error == cudaErrorInvalidAddressSpace ||
+         error == cudaErrorLaunchTimeout || error == cudaErrorUnknown;
+}
+
+/* Of `bytes`, or (0) of what the call `what` wanted. */
+static lur_status out_of_memory(lur_device *device, const char *what, size_t bytes) {
+  size_t free_bytes = 0, total = 0;
+  char wanted[64];
+  const double mib = 1048576;
+  if (bytes) snprintf(wanted, sizeof wanted, "%.1f MiB", (double)bytes / mib);
+  else snprintf(wanted, sizeof wanted, "%.*s", lur_cuda_name_length(what), what);
+  (void)cudaMemGetInfo(&free_bytes, &total);
+  double held = (double)lur_cuda_state_of(device)->held / mib, others = ((double)total - (double)free_bytes) / mib - held;
+  return lur_fail(LUR_ENOMEM,
+                  "%s: no memory for %s: %.1f of %.1f MiB are free, this program holds %.1f MiB in tensors and "
+                  "activations, libraries and other programs %.1f MiB; lower the batch size or end other programs",
+                  device->name, wanted, (double)free_bytes / mib, (double)total / mib, held, others > 0 ? others : 0);
 }
 
 lur_status lur_cuda_check(lur_device *device, cudaError_t error, const char *what) {
   if (error == cudaSuccess) return LUR_OK;
   (void)cudaGetLastError(); /* taken: it must not fail the next call too */
+  if (error == cudaErrorMemoryAllocation) return out_of_memory(device, what, 0);
   const char *hint = "";
   if (is_sticky(error))
     hint = lur_cuda_state_of(device) && lur_cuda_state_of(device)->sync
                ? "; the device is lost to this program: start it again"
                : "; the device is lost to this program: start it again, with LURCHER_SYNC=1 to learn which op it was";
-  return lur_fail(error == cudaErrorMemoryAllocation ? LUR_ENOMEM : LUR_EDEVICE, "%s: %.*s: %s (%s)%s", device->name,
-                  lur_cuda_name_length(what), what, cudaGetErrorString(error), cudaGetErrorName(error), hint);
+  return lur_fail(LUR_EDEVICE, "%s: %.*s: %s (%s)%s", device->name, lur_cuda_name_length(what), what, cudaGetErrorString(error),
+                  cudaGetErrorName(error), hint);
+}
+
+/* A device that has failed tells the runtime why and the libraries only that it did. */
+lur_status lur_cuda_refused(lur_device *device, bool memory, bool unsupported, const char *what, const char *words) {
+  cudaError_t before = unsupported ? cudaSuccess : cudaGetLastError();
+  if (is_sticky(before)) return lur_cuda_check(device, before, what);
+  if (memory) return out_of_memory(device, what, 0);
+  return lur_fail(unsupported ? LUR_EUNSUPPORTED : LUR_EDEVICE, "%s: %.*s: %s", device->name, lur_cuda_name_length(what), what, words);
 }
 
 cudaStream_t lur_cuda_enter(lur_device *device) {
@@ -154,17 +179,6 @@ static void cuda_close(lur_device *device) {
 
 /* ---- memory ---- */
 
-static lur_status out_of_memory(lur_device *device, size_t bytes) {
-  size_t free_bytes = 0, total = 0;
-  (void)cudaMemGetInfo(&free_bytes, &total);
-  const double mib = 1048576;
-  double held = (double)lur_cuda_state_of(device)->held / mib, others = ((double)total - (double)free_bytes) / mib - held;
-  return lur_fail(LUR_ENOMEM,
-                  "%s: no memory for %.1f MiB: %.1f of %.1f MiB are free, this program holds %.1f MiB in tensors and "
-                  "activations, libraries and other programs %.1f MiB; lower the batch size or end other programs",
-                  device->name, (double)bytes / mib, (double)free_bytes / mib, (double)total / mib, held, others > 0 ? others : 0);
-}
-
 static lur_status cuda_alloc(lur_device *device, size_t bytes, void **memory) {
   lur_cuda_state *s = lur_cuda_state_of(device);
   lur_cuda_block *block = malloc(sizeof *block);
@@ -175,7 +189,7 @@ static lur_status cuda_alloc(lur_device *device, size_t bytes, void **memory) {
   if (error != cudaSuccess) {
     (void)cudaGetLastError();
     free(block);
-    return error == cudaErrorMemoryAllocation ? out_of_memory(device, bytes) : lur_cuda_check(device, error, "cudaMalloc");
+    return error == cudaErrorMemoryAllocation ? out_of_memory(device, "", bytes) : lur_cuda_check(device, error, "cudaMalloc");
   }
   pthread_mutex_lock(&s->lock);
   *block = (lur_cuda_block){s->blocks, made, bytes};
@@ -206,7 +220,13 @@ static void cuda_free(lur_device *device, void *memory) {
 static lur_status cuda_alloc_host(lur_device *device, size_t bytes, void **memory) {
   void *made = NULL;
   (void)lur_cuda_enter(device);
-  CUDA_TRY(device, cudaHostAlloc(&made, bytes ? bytes : 64, cudaHostAllocDefault));
+  cudaError_t error = cudaHostAlloc(&made, bytes ? bytes : 64, cudaHostAllocDefault);
+  if (error == cudaErrorMemoryAllocation) {
+    (void)cudaGetLastError();
+    return lur_fail(LUR_ENOMEM, "%s: no memory for %.1f MiB of pinned memory on the host: lower the batch size or the loader's prefetch",
+                    device->name, (double)bytes / 1048576);
+  }
+  CUDA_TRY(device, error);
   *memory = made;
   return LUR_OK;
 }
@@ -236,7 +256,9 @@ static lur_status cuda_fill(lur_device *device, void *memory, int byte, size_t b
 
 static lur_status cuda_sync(lur_device *device) {
   cudaStream_t stream = lur_cuda_enter(device);
-  CUDA_TRY(device, cudaStreamSynchronize(lur_cuda_state_of(device)->upload));
+  lur_cuda_state *s = lur_cuda_state_of(device);
+  if (s->uploading) CUDA_TRY(device, cudaStreamSynchronize(s->upload));
+  s->uploading = false;
   CUDA_TRY(device, cudaStreamSynchronize(stream));
   return LUR_OK;
 }
@@ -257,6 +279,7 @@ const lur_backend lur_cuda_backend = {
     .sync = cuda_sync,
     .update = lur_cuda_update,
     .gradient_norm = lur_cuda_gradient_norm,
+    .lerp = lur_cuda_lerp,
     .record_begin = lur_cuda_record_begin,
     .record_end = lur_cuda_record_end,
     .replay = lur_cuda_replay,

@@ -25,6 +25,7 @@ extern const lur_kernel lur_cuda_conv2d, lur_cuda_depthwise, lur_cuda_dense, lur
 
 lur_status lur_cuda_update(lur_device *device, const lur_update *update, const lur_slot *slots, int n);
 lur_status lur_cuda_gradient_norm(lur_device *device, const lur_slot *slots, int n, double *sum);
+lur_status lur_cuda_lerp(lur_device *device, const lur_slot *slots, int n, double share);
 
 /* ---- the device (cuda.c) ---- */
 
@@ -49,6 +50,10 @@ static inline size_t lur_cuda_bytes(const lur_operand *o) { return lur_dtype_siz
 
 /* Scratch is handed out in pieces of 256 bytes. */
 static inline size_t lur_cuda_round(size_t bytes) { return (bytes + 255) & ~(size_t)255; }
+
+/* Libraries want their workspace aligned to that too, which scratch itself is not: room for it, and the place in there. */
+static inline size_t lur_cuda_workspace_room(size_t bytes) { return bytes ? lur_cuda_round(bytes) + 256 : 0; }
+static inline void *lur_cuda_workspace(void *room) { return (void *)lur_cuda_round((size_t)room); }
 
 /* ---- kernels that several ops use (common.cu). T is an activation's dtype. ---- */
 

@@ -31,6 +31,10 @@ static lur_status describe(lur_device *device, const lur_gemm_desc *d, lur_gemm 
   cublasLtEpilogue_t epilogue = d->bias ? (d->relu ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_BIAS)
                                         : (d->relu ? CUBLASLT_EPILOGUE_RELU : CUBLASLT_EPILOGUE_DEFAULT);
   SET(CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue);
+  if (d->bias) { /* the search for an algorithm wants to see one, and its alignment; the run brings the real one */
+    const void *placeholder = lur_cuda_partials(device);
+    SET(CUBLASLT_MATMUL_DESC_BIAS_POINTER, placeholder);
+  }
   cudaDataType_t ab = type_of(d->ab), out = type_of(d->d);
   uint64_t m = (uint64_t)d->m, n = (uint64_t)d->n, k = (uint64_t)d->k;
   CUBLAS_TRY(device, cublasLtMatrixLayoutCreate(&g->b, ab, d->b_turned ? k : n, d->b_turned ? n : k, d->b_turned ? d->k : d->n));
@@ -80,7 +84,7 @@ lur_status lur_gemm_plan(lur_device *device, const lur_gemm_desc *desc, lur_gemm
   return status;
 }
 
-size_t lur_gemm_workspace(const lur_gemm *gemm) { return gemm->workspace; }
+size_t lur_gemm_workspace(const lur_gemm *gemm) { return lur_cuda_workspace_room(gemm->workspace); }
 
 lur_status lur_gemm_run(lur_device *device, const lur_gemm *g, const void *a, const void *b, const void *c, const void *bias, void *d,
                         void *workspace) {
@@ -88,7 +92,7 @@ lur_status lur_gemm_run(lur_device *device, const lur_gemm *g, const void *a, co
   const float alpha = 1, beta = c ? 1 : 0;
   if (bias) SET(CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
   CUBLAS_TRY(device, cublasLtMatmul(lur_cuda_state_of(device)->blas, g->product, &alpha, b, g->b, a, g->a, &beta, c ? c : d, g->d, d, g->d,
-                                    &g->algorithm, workspace, g->workspace, stream));
+                                    &g->algorithm, lur_cuda_workspace(workspace), g->workspace, stream));
   return lur_cuda_launched(device);
 }
 

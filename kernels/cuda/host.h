@@ -11,6 +11,7 @@ typedef struct lur_cuda_choice {
   struct lur_cuda_choice *next;
   int64_t key[20];
   int algorithm;
+  cudnnMathType_t math;
   size_t workspace;
 } lur_cuda_choice;
 
@@ -26,7 +27,8 @@ typedef struct lur_cuda_state {
   cublasLtHandle_t blas;
   cudnnHandle_t dnn;
   int sms;
-  bool sync; /* LURCHER_SYNC=1 */
+  bool sync;      /* LURCHER_SYNC=1 */
+  bool uploading; /* since the last wait */
   double *partials;
   lur_cuda_choice *choices;
   pthread_mutex_t lock; /* of the two below: loader threads allocate too */

@@ -55,6 +55,7 @@ lur_status lur_cuda_upload(lur_device *device, void *staged, const void *src, si
   lur_cuda_state *s = lur_cuda_state_of(device);
   (void)lur_cuda_enter(device);
   CUDA_TRY(device, cudaStreamWaitEvent(s->upload, s->landed, 0)); /* passes where nothing was recorded yet */
+  s->uploading = true;
   CUDA_TRY(device, cudaMemcpyAsync(staged, src, bytes, cudaMemcpyHostToDevice, s->upload));
   CUDA_TRY(device, cudaEventRecord(s->uploaded, s->upload));
   return LUR_OK;

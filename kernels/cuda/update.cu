@@ -1,4 +1,4 @@
-/* update.cu - one launch updates up to SLOTS parameters, and the sum of squares for clipping by the global norm.
+/* update.cu - one launch updates or averages up to SLOTS parameters; the sum of squares for clipping by the global norm.
  *
  * Formulas: kernels/ref/update.c, in float. Slots travel as kernel arguments: nothing is copied, nothing is kept. What
  * moves from step to step is read from device memory where the caller put it there, so that a recorded launch stays
@@ -117,6 +117,27 @@ lur_status lur_cuda_update(lur_device *device, const lur_update *update, const l
     from = list_slots(slots, from, n, INT32_MAX / 2, &list);
     if (list.first[list.n] == 0) continue;
     LUR_LAUNCH(update_kernel, (unsigned)list.first[list.n], LUR_THREADS, stream, rates_of(update), source_of(update), list);
+    LUR_TRY(lur_cuda_launched(device));
+  }
+  return LUR_OK;
+}
+
+/* ---- moving averages ---- */
+
+static __global__ void lerp_kernel(const __grid_constant__ slot_list list, float share) {
+  int k = slot_of(&list, (int)blockIdx.x);
+  const lur_slot *s = &list.slot[k];
+  int64_t first = (int64_t)((int)blockIdx.x - list.first[k]) * CHUNK, end = first + CHUNK < s->count ? first + CHUNK : s->count;
+  for (int64_t i = first + threadIdx.x; i < end; i += blockDim.x) s->p[i] = share == 1 ? s->g[i] : fmaf(share, s->g[i] - s->p[i], s->p[i]);
+}
+
+lur_status lur_cuda_lerp(lur_device *device, const lur_slot *slots, int n, double share) {
+  cudaStream_t stream = lur_cuda_enter(device);
+  slot_list list;
+  for (int from = 0; from < n;) {
+    from = list_slots(slots, from, n, INT32_MAX / 2, &list);
+    if (list.first[list.n] == 0) continue;
+    LUR_LAUNCH(lerp_kernel, (unsigned)list.first[list.n], LUR_THREADS, stream, list, (float)share);
     LUR_TRY(lur_cuda_launched(device));
   }
   return LUR_OK;

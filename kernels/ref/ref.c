@@ -97,6 +97,7 @@ const lur_backend lur_ref_backend = {.name = "ref",
                                      .sync = ref_sync,
                                      .update = lur_ref_update,
                                      .gradient_norm = lur_ref_gradient_norm,
+                                     .lerp = lur_ref_lerp,
                                      .kernels = {
                                          [LUR_OP_CONV2D] = &lur_ref_conv2d,
                                          [LUR_OP_DEPTHWISE] = &lur_ref_depthwise,

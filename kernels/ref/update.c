@@ -1,4 +1,4 @@
-/* update.c - optimizer updates, and the sum of squares for clipping by the gradients' global norm.
+/* update.c - optimizer updates, the sum of squares for clipping by the gradients' global norm, and moving averages.
  *
  * Keras 2.0.6, optimizers.py, with a = lr * lr_scale of the slot and g after scaling, clipping and weight decay:
  *   sgd    v = momentum * v - a * g;  p += v, or with nesterov p += momentum * v - a * g
@@ -59,5 +59,18 @@ lur_status lur_ref_gradient_norm(lur_device *device, const lur_slot *slots, int 
   for (int k = 0; k < n; k++)
     for (int64_t i = 0; i < slots[k].count; i++) total += (double)slots[k].g[i] * (double)slots[k].g[i];
   *sum = total;
+  return LUR_OK;
+}
+
+lur_status lur_ref_lerp(lur_device *device, const lur_slot *slots, int n, double share) {
+  (void)device;
+  for (int k = 0; k < n; k++) {
+    const lur_slot *s = &slots[k];
+#pragma omp parallel for
+    for (int64_t i = 0; i < s->count; i++) {
+      double p = (double)s->p[i], g = (double)s->g[i];
+      s->p[i] = (float)(share == 1 ? g : p + share * (g - p));
+    }
+  }
   return LUR_OK;
 }

@@ -1,7 +1,7 @@
 /* cublaslt.c - the emulated cuBLASLt: column-major products in double, rounded once, with the epilogues gemm.c asks for.
  *
- * It wants a workspace and spoils it, refuses pointers that are not aligned as promised, and has no epilogue where the
- * first extent is 7, so that callers show their other way. */
+ * It wants a workspace and spoils it, refuses pointers that are not aligned as promised, wants to see a bias when it is
+ * asked for an algorithm with one, and has no epilogue where the first extent is 7, so that callers show their other way. */
 #include <cublasLt.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +15,7 @@ struct cublasLtMatmulDescOpaque_t {
   cublasOperation_t a, b;
   cublasLtEpilogue_t epilogue;
   const void *bias;
+  bool tf32;
 };
 struct cublasLtMatrixLayoutOpaque_t {
   int type;
@@ -32,7 +33,7 @@ static void *zeroed(size_t bytes) { return calloc(1, bytes); }
 #define CREATE(at) ((*(at) = zeroed(sizeof **(at))) ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_ALLOC_FAILED)
 
 cublasStatus_t cublasLtCreate(cublasLtHandle_t *handle) {
-  *handle = malloc(1);
+  *handle = emulated_runs_out() ? NULL : malloc(1);
   return *handle ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_ALLOC_FAILED;
 }
 cublasStatus_t cublasLtDestroy(cublasLtHandle_t handle) {
@@ -42,7 +43,9 @@ cublasStatus_t cublasLtDestroy(cublasLtHandle_t handle) {
 
 cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t *desc, cublasComputeType_t compute, cudaDataType_t scale) {
   if ((compute != CUBLAS_COMPUTE_32F && compute != CUBLAS_COMPUTE_32F_FAST_TF32) || scale != CUDA_R_32F) return CUBLAS_STATUS_INVALID_VALUE;
-  return CREATE(desc);
+  if (CREATE(desc) != CUBLAS_STATUS_SUCCESS) return CUBLAS_STATUS_ALLOC_FAILED;
+  (*desc)->tf32 = compute == CUBLAS_COMPUTE_32F_FAST_TF32;
+  return CUBLAS_STATUS_SUCCESS;
 }
 cublasStatus_t cublasLtMatmulDescDestroy(cublasLtMatmulDesc_t desc) {
   free(desc);
@@ -94,6 +97,7 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
                                               cublasLtMatmulHeuristicResult_t results[], int *found) {
   *found = 0;
   if (!handle || wanted < 1 || c != d || !fits(desc, a, b, d)) return CUBLAS_STATUS_INVALID_VALUE;
+  if ((desc->epilogue & CUBLASLT_EPILOGUE_BIAS) && (!desc->bias || (uintptr_t)desc->bias % 16)) return CUBLAS_STATUS_INVALID_VALUE;
   if (preference->workspace < WORKSPACE || (desc->epilogue != CUBLASLT_EPILOGUE_DEFAULT && d->rows == 7)) return CUBLAS_STATUS_NOT_SUPPORTED;
   memset(results, 0, sizeof *results);
   results->workspaceSize = WORKSPACE;
@@ -139,14 +143,20 @@ static void multiply(const void *closure) {
   free(sums);
 }
 
+static emulated_site *site_of(cublasLtMatmulDesc_t p, cublasLtMatrixLayout_t a) {
+  static emulated_site sites[] = {{"cublasLt", "matmul", "", "f32", 0, NULL}, {"cublasLt", "matmul", "", "f16", 0, NULL},
+                                  {"cublasLt", "matmul", "", "bf16", 0, NULL}, {"cublasLt", "matmul", "", "tf32", 0, NULL}};
+  return &sites[a->type == 0 && p->tf32 ? 3 : a->type];
+}
+
 cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t p, const void *alpha, const void *A, cublasLtMatrixLayout_t a,
                               const void *B, cublasLtMatrixLayout_t b, const void *beta, const void *C, cublasLtMatrixLayout_t c, void *D,
                               cublasLtMatrixLayout_t d, const cublasLtMatmulAlgo_t *algorithm, void *workspace, size_t bytes,
                               cudaStream_t stream) {
   bool bias = p->epilogue & CUBLASLT_EPILOGUE_BIAS;
   if (!handle || !stream || !algorithm || bytes < WORKSPACE || !fits(p, a, b, d) || (bias && !p->bias)) return CUBLAS_STATUS_INVALID_VALUE;
-  if (((uintptr_t)A | (uintptr_t)B | (uintptr_t)C | (uintptr_t)D | (uintptr_t)workspace) % 16) return CUBLAS_STATUS_INVALID_VALUE;
+  if (((uintptr_t)A | (uintptr_t)B | (uintptr_t)C | (uintptr_t)D | (uintptr_t)(bias ? p->bias : NULL)) % 16) return CUBLAS_STATUS_INVALID_VALUE;
+  if ((uintptr_t)workspace % 256) return CUBLAS_STATUS_INVALID_VALUE;
   matmul w = {*p, *a, *b, *c, *d, A, B, C, D, workspace, (double)*(const float *)alpha, (double)*(const float *)beta};
-  (void)emulated_enqueue(stream, multiply, &w, sizeof w);
-  return CUBLAS_STATUS_SUCCESS;
+  return emulated_enqueue(stream, site_of(p, a), multiply, &w, sizeof w) == cudaSuccess ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;
 }

@@ -1,8 +1,10 @@
 /* cudnn.c - the emulated cuDNN: convolutions in NHWC with kernels k h w c, in double, rounded once.
  *
  * Of the algorithms it offers the first is not deterministic and the second wants more memory than anybody gives; only
- * the third, which wants a workspace and spoils it, is served. */
+ * the third, which wants a workspace aligned to 256, spoils it and computes by another kind of arithmetic than was asked
+ * (in half: without tensor cores, as where a shape does not fit them), is served, and only by that arithmetic. */
 #include <cudnn.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,7 +35,7 @@ struct cudnnContext {
   cudaStream_t stream;
 };
 
-cudnnStatus_t cudnnCreate(cudnnHandle_t *handle) { return CREATE(handle); }
+cudnnStatus_t cudnnCreate(cudnnHandle_t *handle) { return emulated_runs_out() ? CUDNN_STATUS_ALLOC_FAILED : CREATE(handle); }
 cudnnStatus_t cudnnDestroy(cudnnHandle_t handle) { return DESTROY(handle); }
 cudnnStatus_t cudnnSetStream(cudnnHandle_t handle, cudaStream_t stream) {
   if (!handle || !stream) return CUDNN_STATUS_BAD_PARAM;
@@ -88,6 +90,8 @@ static int fits(shape s) {
          s.y->h == (s.x->h + 2 * s.conv->pad_h - s.w->h) / s.conv->u + 1 && s.y->w == (s.x->w + 2 * s.conv->pad_w - s.w->w) / s.conv->v + 1;
 }
 
+static cudnnMathType_t served_math(int type, cudnnMathType_t asked) { return type ? CUDNN_DEFAULT_MATH : asked; }
+
 #define OFFER(results, a, b)                                                                                  \
   do {                                                                                                        \
     if (wanted < 3) return CUDNN_STATUS_BAD_PARAM;                                                            \
@@ -96,7 +100,7 @@ static int fits(shape s) {
       results[i].algo = i == 2 ? b : a;                                                                       \
       results[i].memory = i == 1 ? (size_t)1 << 40 : WORKSPACE;                                               \
       results[i].determinism = i == 0 ? CUDNN_NON_DETERMINISTIC : CUDNN_DETERMINISTIC;                        \
-      results[i].mathType = conv->math;                                                                       \
+      results[i].mathType = served_math(x->type, conv->math);                                                 \
     }                                                                                                         \
     *found = 3;                                                                                               \
     return handle && fits((shape){x, y, w, conv}) ? CUDNN_STATUS_SUCCESS : CUDNN_STATUS_BAD_PARAM;            \
@@ -185,12 +189,20 @@ static void do_convolve(const void *closure) {
   free(k.a.sum);
 }
 
+static emulated_site *site_of(way to, shape s) {
+#define SITES(kernel) \
+  {{"cudnn", kernel, "", "f32", 0, NULL}, {"cudnn", kernel, "", "f16", 0, NULL}, {"cudnn", kernel, "", "bf16", 0, NULL}, {"cudnn", kernel, "", "tf32", 0, NULL}}
+  static emulated_site sites[3][4] = {SITES("forward"), SITES("backward_data"), SITES("backward_filter")};
+  return &sites[to][s.x->type == 0 && s.conv->math != CUDNN_FMA_MATH ? 3 : s.x->type];
+}
+
 static cudnnStatus_t run(cudnnHandle_t handle, shape s, way to, arrays a, int algo, void *workspace, size_t bytes, double alpha, double beta,
                          int type, int64_t count, void *out) {
-  if (!handle || !fits(s) || algo != TAKEN || bytes < WORKSPACE || !workspace) return CUDNN_STATUS_BAD_PARAM;
+  if (!handle || !fits(s) || algo != TAKEN || bytes < WORKSPACE || !workspace || (uintptr_t)workspace % 256) return CUDNN_STATUS_BAD_PARAM;
+  if (s.conv->math != served_math(s.x->type, s.conv->math)) return CUDNN_STATUS_NOT_SUPPORTED;
   asked k = {*s.x, *s.y, *s.w, *s.conv, to, a, workspace, out, bytes, alpha, beta, type, count};
-  (void)emulated_enqueue(handle->stream, do_convolve, &k, sizeof k);
-  return CUDNN_STATUS_SUCCESS;
+  return emulated_enqueue(handle->stream, site_of(to, s), do_convolve, &k, sizeof k) == cudaSuccess ? CUDNN_STATUS_SUCCESS
+                                                                                                   : CUDNN_STATUS_EXECUTION_FAILED;
 }
 
 static double scalar(const void *p) { return (double)*(const float *)p; }

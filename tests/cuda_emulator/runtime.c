@@ -1,13 +1,19 @@
 /* runtime.c - the emulated CUDA runtime: device memory is host memory in blocks of its own; streams are streams.c's.
  *
+ * A block ends where a page does that nobody may touch, and can be touched at all only while the device works: a host that
+ * reads device memory, and a kernel that leaves it, end the program with what they did. Sanitized builds leave that to
+ * AddressSanitizer.
+ *
  * The environment makes it fail as a machine would: EMULATED_CUDA_FAULT = no_driver, old_driver, no_device, architecture,
  * capture (no recording comes to an end) or lost (after some launches nothing works any more);
  * EMULATED_CUDA_MEMORY = bytes of the device. Copies must name device memory as such: a host pointer is refused. */
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "cuda_runtime_api.h"
 #include "streams.h"
@@ -17,10 +23,13 @@ typedef struct block {
   char *memory;
   size_t bytes;
   enum cudaMemoryType type;
+  char *pages; /* of device memory, the last one closed for good; NULL: from malloc */
+  size_t length;
 } block;
 
 static block *blocks;
-static size_t used;
+static size_t used, pinned;
+static int opened; /* device memory may be touched */
 static cudaError_t last;
 
 static cudaError_t give(cudaError_t error) {
@@ -119,23 +128,101 @@ cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total) {
   return cudaSuccess;
 }
 
+#ifdef __SANITIZE_ADDRESS__
+enum { PAGES = 0 };
+#else
+enum { PAGES = 1 };
+#endif
+enum { PAGE = 4096, FRESH = 0xCD };
+
+static size_t rounded(size_t bytes, size_t to) { return (bytes + to - 1) / to * to; }
+
+static void protect(const block *b, int how) {
+  if (b->pages && mprotect(b->pages, b->length - PAGE, how) != 0) abort();
+}
+
+static void protect_all(int how) {
+  for (const block *b = blocks; b; b = b->next) protect(b, how);
+}
+
+void emulated_open_memory(void) {
+  if (opened++ == 0) protect_all(PROT_READ | PROT_WRITE);
+}
+
+void emulated_close_memory(void) {
+  if (--opened == 0) protect_all(PROT_NONE);
+}
+
+size_t emulated_lent(bool device) { return device ? used : pinned; }
+
+/* Somebody touched a page that is closed. */
+static void explain(int signal, siginfo_t *info, void *context) {
+  (void)context;
+  const char *at = info->si_addr;
+  for (const block *b = blocks; b; b = b->next)
+    if (b->pages && at >= b->pages && at < b->pages + b->length)
+      fprintf(stderr, opened ? "cuda emulator: %s%s: an access past device memory\n" : "cuda emulator: %s%s touched device memory\n",
+              opened ? "kernel " : "", opened && emulated_kernel ? emulated_kernel : opened ? "of a library" : "the host");
+  struct sigaction plain = {.sa_handler = SIG_DFL};
+  sigaction(signal, &plain, NULL);
+}
+
+static void watch_pages(void) {
+  static bool watching;
+  if (watching) return;
+  struct sigaction action = {.sa_sigaction = explain, .sa_flags = SA_SIGINFO};
+  sigaction(SIGSEGV, &action, NULL);
+  watching = true;
+}
+
+/* Aligned to 256, as cudaMalloc's. */
+static bool take(block *b) {
+  if (!PAGES || b->type != cudaMemoryTypeDevice) return posix_memalign((void **)&b->memory, 256, b->bytes ? b->bytes : 1) == 0;
+  b->length = rounded(b->bytes, PAGE) + PAGE;
+  void *pages = mmap(NULL, b->length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (pages == MAP_FAILED) return false;
+  b->pages = pages;
+  b->memory = b->pages + b->length - PAGE - rounded(b->bytes, 256);
+  if (mprotect(b->pages + b->length - PAGE, PAGE, PROT_NONE) != 0) abort();
+  memset(b->memory + b->bytes, FRESH, rounded(b->bytes, 256) - b->bytes);
+  watch_pages();
+  return true;
+}
+
+/* The bytes between the block's end and its page's are as they were. */
+static void give_back(block *b) {
+  if (!b->pages) {
+    free(b->memory);
+    return;
+  }
+  protect(b, PROT_READ);
+  for (size_t i = b->bytes; i < rounded(b->bytes, 256); i++) {
+    if ((unsigned char)b->memory[i] == FRESH) continue;
+    fprintf(stderr, "cuda emulator: %zu bytes of device memory were written past their end\n", b->bytes);
+    abort();
+  }
+  munmap(b->pages, b->length);
+}
+
 static cudaError_t allocate(void **memory, size_t bytes, enum cudaMemoryType type) {
   if (emulated_forbidden()) return give(cudaErrorStreamCaptureUnsupported);
   if (emulated_lost()) return cudaErrorIllegalAddress;
+  if (emulated_runs_out()) return give(cudaErrorMemoryAllocation);
   if (bytes > total_memory() || (type == cudaMemoryTypeDevice && used + bytes > total_memory())) return give(cudaErrorMemoryAllocation);
-  block *b = malloc(sizeof *b);
-  char *made = aligned_alloc(256, (bytes + 255) & ~(size_t)255);
-  if (!b || !made) {
-    free(b), free(made);
+  block *b = calloc(1, sizeof *b);
+  if (b) b->bytes = bytes, b->type = type;
+  if (!b || !take(b)) {
+    free(b);
     return give(cudaErrorMemoryAllocation);
   }
-  memset(made, 0xCD, bytes); /* new device memory holds anything */
+  memset(b->memory, FRESH, bytes); /* new memory holds anything */
   emulated_lock();
-  *b = (block){blocks, made, bytes, type};
+  if (opened == 0) protect(b, PROT_NONE);
+  b->next = blocks;
   blocks = b;
-  if (type == cudaMemoryTypeDevice) used += bytes;
+  *(type == cudaMemoryTypeDevice ? &used : &pinned) += bytes;
   emulated_unlock();
-  *memory = made;
+  *memory = b->memory;
   return cudaSuccess;
 }
 
@@ -148,10 +235,10 @@ static cudaError_t release(void *memory, enum cudaMemoryType type) {
   while (*at && ((*at)->memory != memory || (*at)->type != type)) at = &(*at)->next;
   block *b = *at;
   if (b) *at = b->next;
-  if (b && type == cudaMemoryTypeDevice) used -= b->bytes;
+  if (b) *(type == cudaMemoryTypeDevice ? &used : &pinned) -= b->bytes;
   emulated_unlock();
   if (!b) return give(cudaErrorInvalidValue);
-  free(b->memory);
+  give_back(b);
   free(b);
   return cudaSuccess;
 }
@@ -192,13 +279,17 @@ cudaError_t cudaMemcpyAsync(void *dst, const void *src, size_t bytes, enum cudaM
   bool ordinary = (!to && !inside(dst, bytes, cudaMemoryTypeHost)) || (!from && !inside(src, bytes, cudaMemoryTypeHost));
   if (ordinary && emulated_forbidden()) return give(cudaErrorStreamCaptureUnsupported);
   copy c = {dst, !from && ordinary ? NULL : src, bytes, 0};
-  cudaError_t error = emulated_enqueue_with(stream, do_copy, &c, sizeof c, src, c.src ? 0 : bytes);
-  if (!to && ordinary) emulated_drain(stream);
+  cudaError_t error = emulated_enqueue_with(stream, NULL, do_copy, &c, sizeof c, src, c.src ? 0 : bytes);
+  if (!to && ordinary) {
+    emulated_count_wait();
+    emulated_drain(stream);
+    if (emulated_lost()) error = cudaErrorIllegalAddress;
+  }
   return give(error);
 }
 
 cudaError_t cudaMemsetAsync(void *memory, int byte, size_t bytes, cudaStream_t stream) {
   if (!stream || !inside(memory, bytes, cudaMemoryTypeDevice)) return give(cudaErrorInvalidValue);
   copy c = {memory, NULL, bytes, byte};
-  return give(emulated_enqueue(stream, do_fill, &c, sizeof c));
+  return give(emulated_enqueue(stream, NULL, do_fill, &c, sizeof c));
 }

@@ -1,4 +1,4 @@
-/* streams.c - the emulated streams, events and graphs. Work is done as late as a GPU may do it: when somebody waits for
+/* streams.c - the emulated streams, events and graphs, and what is counted of them. Work is done as late as a GPU may do it: when somebody waits for
  * it, memory is freed, or an ordinary copy to the host needs it. So a caller that frees, reuses or reads memory too early
  * gets wrong numbers here, and under sanitizers an error.
  *
@@ -7,11 +7,15 @@
 
 #include <pthread.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/cuda_emulator/emulator.h"
+
 typedef struct work {
   struct work *next;
+  emulated_site *site;
   void (*call)(const void *closure);
   size_t bytes;
   char *closure;
@@ -43,7 +47,10 @@ static pthread_mutex_t lock;
 static pthread_once_t lock_once = PTHREAD_ONCE_INIT;
 static cudaStream_t streams;
 static _Thread_local cudaStream_t recorded; /* by this thread */
-static unsigned launches;                   /* of kernels of ours */
+static emulated_site *sites;
+static emulator_counts counted;
+static uint64_t fail_launch, fail_allocation; /* how many are still to go; 0: none fails */
+static emulated_site *failed;                 /* whose kernel lost the device */
 
 static void make_lock(void) {
   pthread_mutexattr_t attributes;
@@ -63,8 +70,7 @@ bool emulated_fault(const char *name) {
   return wanted && strcmp(wanted, name) == 0;
 }
 
-bool emulated_lost(void) { return launches > 20 && emulated_fault("lost"); }
-void emulated_count_launch(void) { launches++; }
+bool emulated_lost(void) { return failed != NULL; }
 
 bool emulated_forbidden(void) {
   if (recorded) recorded->spoilt = true;
@@ -79,13 +85,14 @@ static void add(list *to, work *w) {
   to->end = &w->next;
 }
 
-static work *new_work(void (*call)(const void *), const void *closure, size_t bytes, const void *data, size_t data_bytes) {
+static work *new_work(emulated_site *site, void (*call)(const void *), const void *closure, size_t bytes, const void *data,
+                      size_t data_bytes) {
   work *w = calloc(1, sizeof *w);
   char *copy = aligned_alloc(64, (bytes + data_bytes + 64) & ~(size_t)63);
   if (!w || !copy) abort();
   memcpy(copy, closure, bytes);
   if (data_bytes) memcpy(copy + bytes, data, data_bytes);
-  *w = (work){NULL, call, bytes + data_bytes, copy};
+  *w = (work){NULL, site, call, bytes + data_bytes, copy};
   return w;
 }
 
@@ -99,15 +106,29 @@ static void free_works(list *works) {
   works->first = NULL;
 }
 
+static void count_launch(emulated_site *site) {
+  if (site->count++ == 0) {
+    site->next = sites;
+    sites = site;
+  }
+  counted.launches++;
+  if ((fail_launch > 0 && --fail_launch == 0) || (counted.launches > 20 && emulated_fault("lost"))) failed = site;
+}
+
+/* On a lost device nothing is done any more. */
 static void drain_to(cudaStream_t stream, uint64_t asked) {
+  if (stream->done >= asked || !stream->works.first) return;
+  emulated_open_memory();
   while (stream->done < asked && stream->works.first) {
     work *w = stream->works.first;
     stream->works.first = w->next;
-    w->call(w->closure);
+    if (w->site && !failed) count_launch(w->site);
+    if (!failed) w->call(w->closure);
     stream->done++;
     free(w->closure);
     free(w);
   }
+  emulated_close_memory();
 }
 
 void emulated_drain(cudaStream_t stream) {
@@ -117,24 +138,25 @@ void emulated_drain(cudaStream_t stream) {
   emulated_unlock();
 }
 
-cudaError_t emulated_enqueue_with(cudaStream_t stream, void (*call)(const void *), const void *closure, size_t bytes, const void *data,
-                                  size_t data_bytes) {
+cudaError_t emulated_enqueue_with(cudaStream_t stream, emulated_site *site, void (*call)(const void *), const void *closure,
+                                  size_t bytes, const void *data, size_t data_bytes) {
   if (!stream) return cudaErrorInvalidValue;
   emulated_lock();
   if (stream->recording && emulated_fault("capture")) stream->spoilt = true;
-  add(stream->recording ? &stream->recording->works : &stream->works, new_work(call, closure, bytes, data, data_bytes));
+  add(stream->recording ? &stream->recording->works : &stream->works, new_work(site, call, closure, bytes, data, data_bytes));
   if (!stream->recording) stream->asked++;
   emulated_unlock();
   return emulated_lost() ? cudaErrorIllegalAddress : cudaSuccess;
 }
 
-cudaError_t emulated_enqueue(cudaStream_t stream, void (*call)(const void *), const void *closure, size_t bytes) {
-  return emulated_enqueue_with(stream, call, closure, bytes, NULL, 0);
+cudaError_t emulated_enqueue(cudaStream_t stream, emulated_site *site, void (*call)(const void *), const void *closure, size_t bytes) {
+  return emulated_enqueue_with(stream, site, call, closure, bytes, NULL, 0);
 }
 
 /* ---- streams and events ---- */
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags) {
+  if (emulated_runs_out()) return cudaErrorMemoryAllocation;
   cudaStream_t made = calloc(1, sizeof *made);
   if (!made || flags != cudaStreamNonBlocking) {
     free(made);
@@ -167,12 +189,14 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
     stream->spoilt = true;
     return cudaErrorStreamCaptureUnsupported;
   }
+  emulated_count_wait();
   emulated_drain(stream);
   return emulated_lost() ? cudaErrorIllegalAddress : cudaSuccess;
 }
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned flags) {
   if (flags != cudaEventDisableTiming) return cudaErrorInvalidValue;
+  if (emulated_runs_out()) return cudaErrorMemoryAllocation;
   *event = calloc(1, sizeof **event);
   return *event ? cudaSuccess : cudaErrorMemoryAllocation;
 }
@@ -200,7 +224,7 @@ static void wait_for(const void *closure) {
 /* What the event stands for now, whatever it is recorded for later. */
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags) {
   if (!stream || !event || flags != 0) return cudaErrorInvalidValue;
-  return event->stream ? emulated_enqueue(stream, wait_for, event, sizeof *event) : cudaSuccess;
+  return event->stream ? emulated_enqueue(stream, NULL, wait_for, event, sizeof *event) : cudaSuccess;
 }
 
 /* ---- graphs ---- */
@@ -235,11 +259,12 @@ cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
 }
 
 static void repeat(const list *works, list *to) {
-  for (const work *w = works->first; w; w = w->next) add(to, new_work(w->call, w->closure, w->bytes, NULL, 0));
+  for (const work *w = works->first; w; w = w->next) add(to, new_work(w->site, w->call, w->closure, w->bytes, NULL, 0));
 }
 
 cudaError_t cudaGraphInstantiateWithFlags(cudaGraphExec_t *exec, cudaGraph_t graph, unsigned long long flags) {
   if (!graph || flags != 0) return cudaErrorInvalidValue;
+  if (emulated_runs_out()) return cudaErrorMemoryAllocation;
   *exec = calloc(1, sizeof **exec);
   if (!*exec) return cudaErrorMemoryAllocation;
   repeat(&graph->works, &(*exec)->works);
@@ -249,7 +274,7 @@ cudaError_t cudaGraphInstantiateWithFlags(cudaGraphExec_t *exec, cudaGraph_t gra
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
   if (!exec || !stream || stream->recording) return cudaErrorInvalidValue;
   emulated_lock();
-  for (const work *w = exec->works.first; w; w = w->next) (void)emulated_enqueue(stream, w->call, w->closure, w->bytes);
+  for (const work *w = exec->works.first; w; w = w->next) (void)emulated_enqueue(stream, w->site, w->call, w->closure, w->bytes);
   emulated_unlock();
   return emulated_lost() ? cudaErrorIllegalAddress : cudaSuccess;
 }
@@ -258,4 +283,52 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
   free_works(&exec->works);
   free(exec);
   return cudaSuccess;
+}
+
+/* ---- what tests see of it ---- */
+
+bool emulated_runs_out(void) {
+  emulated_lock();
+  counted.allocations++;
+  bool out = fail_allocation > 0 && --fail_allocation == 0;
+  emulated_unlock();
+  return out;
+}
+
+void emulated_count_wait(void) { counted.waits++; }
+
+static void read_counts(emulator_counts *counts) {
+  emulated_drain(NULL);
+  *counts = counted;
+  counts->device = emulated_lent(true);
+  counts->host = emulated_lent(false);
+}
+
+static void set_fail_allocation(uint64_t n) { fail_allocation = n; }
+
+static void set_fail_launch(uint64_t n) {
+  fail_launch = n;
+  failed = NULL;
+  (void)cudaGetLastError();
+}
+
+static const char *failed_file(void) { return failed ? failed->file : NULL; }
+
+__attribute__((visibility("default"))) extern const emulator emulated_control;
+const emulator emulated_control = {read_counts, set_fail_allocation, set_fail_launch, failed_file};
+
+static FILE *asked_file(const char *variable) {
+  const char *path = getenv(variable);
+  return path ? fopen(path, "w") : NULL;
+}
+
+__attribute__((destructor)) static void write_reports(void) {
+  FILE *launches = asked_file("EMULATED_CUDA_LAUNCHES"), *counts = asked_file("EMULATED_CUDA_COUNTS");
+  for (const emulated_site *s = sites; s && launches; s = s->next)
+    fprintf(launches, "%llu\t%s\t%s\t%s\t%s\n", s->count, s->file, s->kernel, s->where, s->types);
+  if (launches) fclose(launches);
+  if (!counts) return;
+  fprintf(counts, "launches %llu\nallocations %llu\nwaits %llu\n", (unsigned long long)counted.launches,
+          (unsigned long long)counted.allocations, (unsigned long long)counted.waits);
+  fclose(counts);
 }

@@ -19,6 +19,7 @@
 
 uint3 threadIdx, blockIdx;
 dim3 blockDim, gridDim;
+const char *emulated_kernel;
 
 namespace {
 
@@ -306,6 +307,7 @@ void run_launch(const void *work) {
   blockDim = l->block;
   threadIdx = {0, 0, 0};
   blockIdx = {0, 0, 0};
+  emulated_kernel = l->kernel;
   uint64_t blocks = (uint64_t)grid.x * grid.y * grid.z;
   if (blocks == 0 || grid.y > 65535 || grid.z > 65535 || grid.x > 2147483647u) die("a grid that no GPU takes");
   if (block.count < 1 || block.count > 1024) die("a block that no GPU takes");
@@ -316,13 +318,13 @@ void run_launch(const void *work) {
     blockIdx = {(unsigned)(b % grid.x), (unsigned)(b / grid.x % grid.y), (unsigned)(b / grid.x / grid.y)};
     run_block();
   }
+  emulated_kernel = NULL;
 }
 
 }  // namespace
 
-void emulated_launch(const char *kernel, dim3 grid, dim3 block_size, cudaStream_t stream, void (*call)(const void *), const void *closure,
+void emulated_launch(emulated_site *site, dim3 grid, dim3 block_size, cudaStream_t stream, void (*call)(const void *), const void *closure,
                      size_t bytes) {
-  const launch l = {kernel, grid, block_size, call};
-  emulated_count_launch();
-  (void)emulated_enqueue_with(stream, run_launch, &l, sizeof l, closure, bytes);
+  const launch l = {site->kernel, grid, block_size, call};
+  (void)emulated_enqueue_with(stream, site, run_launch, &l, sizeof l, closure, bytes);
 }

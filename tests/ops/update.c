@@ -297,11 +297,43 @@ static void check_norm(suite *s, lur_device *device) {
   for (int k = 0; k < SLOTS; k++) arrays_free(&a[k]);
 }
 
+/* Moving averages of several tensors at once: every share, and 1 for the very bits. */
+static void check_lerp(suite *s, lur_device *device) {
+  static const double shares[] = {0, 0.001, 0.5, 1};
+  for (size_t r = 0; r < sizeof shares / sizeof *shares; r++) {
+    arrays a[SLOTS];
+    lur_slot slots[SLOTS] = {{0}};
+    lur_status status = LUR_OK;
+    memset(a, 0, sizeof a);
+    for (int k = 0; k < SLOTS && status == LUR_OK; k++) {
+      status = arrays_new(device, k, &a[k]);
+      slots[k] = (lur_slot){.p = buffer_data(&a[k].p), .g = buffer_data(&a[k].g), .count = counts[k]};
+    }
+    if (status == LUR_OK) status = lur_device_lerp(device, slots, SLOTS, shares[r]);
+    if (status == LUR_OK) status = lur_device_lerp(device, slots, 0, shares[r]);
+    if (!suite_expect(s, status == LUR_OK, "lerp on %s: %s", device->name, lur_last_error())) continue;
+    for (int k = 0; k < SLOTS; k++) {
+      double *expected = check_alloc((size_t)counts[k] * sizeof(double));
+      for (int64_t i = 0; i < counts[k]; i++) {
+        double p = (double)start_value(k, i), g = (double)gradient_value(k, i);
+        expected[i] = p + shares[r] * (g - p);
+      }
+      compare(s, device, "lerp", "p", &a[k].p, &a[k], k, expected);
+      bool same = true, kept = shares[r] == 0 || shares[r] == 1;
+      for (int64_t i = 0; i < counts[k] && kept; i++) same = same && a[k].host[i] == (shares[r] == 1 ? gradient_value(k, i) : start_value(k, i));
+      suite_expect(s, same, "lerp on %s: other bits than those copied or kept", device->name);
+      free(expected);
+    }
+    for (int k = 0; k < SLOTS; k++) arrays_free(&a[k]);
+  }
+}
+
 void ops_update(suite *s) {
   for (int k = 0; k < s->ndevices; k++) {
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) check_row(s, s->devices[k], &rows[i]);
     nadam_golden(s, s->devices[k]);
     check_norm(s, s->devices[k]);
+    check_lerp(s, s->devices[k]);
     check_found_numbers(s, s->devices[k]);
     lur_update wrong = {.rule = (lur_update_rule)9, .gradient_scale = 1};
     lur_status status = lur_device_update(s->devices[k], &wrong, NULL, 0);

@@ -115,6 +115,7 @@ typedef struct lur_loops {
   /* ---- optimizers: elements begin..end of one slot ---- */
   void (*update)(const lur_update *u, const lur_slot *slot, int64_t begin, int64_t end);
   double (*squares)(const float *g, int64_t n);
+  void (*lerp)(float *p, const float *g, float share, int64_t n); /* p += share * (g - p); 1 copies */
 } lur_loops;
 
 extern const lur_loops lur_loops_portable, lur_loops_avx2, lur_loops_avx512;

@@ -39,4 +39,5 @@ const lur_loops LUR_LOOPS = {
 #endif
     .update = update,
     .squares = squares,
+    .lerp = lerp,
 };

@@ -62,3 +62,10 @@ static double squares(const float *g, int64_t count) {
   for (int k = 0; k < 8; k++) sum += sums[k];
   return sum;
 }
+
+static void lerp(float *p, const float *g, float share, int64_t count) {
+  if (share == 1)
+    for (int64_t i = 0; i < count; i++) p[i] = g[i];
+  else
+    for (int64_t i = 0; i < count; i++) p[i] += share * (g[i] - p[i]);
+}

@@ -6,8 +6,10 @@
 -- ExponentialMovingAverage (num_updates, warmup 10). The first average is the weights that training begins with.
 -- Batch norms' moving statistics are averaged like weights, as timm's ModelEmaV2 and the EfficientNet code do: the live
 -- ones describe features of weights that are ahead of the average. Layers that do not learn are left alone.
--- Averages live in host memory, as many bytes as what learns; a checkpoint of on.checkpoint holds them.
+-- Averages live beside the weights, on the device that trains, as many bytes as what learns; a step moves them all in one
+-- go and waits for nothing. A checkpoint of on.checkpoint holds them.
 
+local lurcher = require "lurcher"
 local common = require "lurcher.callbacks.common"
 
 local function check_range(name, value, low, high)
@@ -38,22 +40,26 @@ end
 
 --- The average that training goes on from: a checkpoint's, or the weights as they are.
 local function first_average(entry, loaded)
-  if not loaded then return common.on_host(entry.value):clone() end
+  if not loaded then return entry.value:clone() end
   local average = loaded[entry.key]
   if not average then error(("on.ema: the checkpoint has no average of '%s'"):format(entry.key), 0) end
-  return average
+  return average:to(entry.value.device)
 end
 
 function ema:on_train_begin(state)
   self.list, self.live = common.learned(state.model), nil
-  for _, entry in ipairs(self.list) do entry.average = first_average(entry, self.loaded) end
+  self.averages, self.values = {}, {}
+  for i, entry in ipairs(self.list) do
+    entry.average = first_average(entry, self.loaded)
+    self.averages[i], self.values[i] = entry.average, entry.value
+  end
   self.updates, self.loaded = self.loaded and self.updates or 0, nil
 end
 
 function ema:on_batch_end()
   self.updates = self.updates + 1
   local decay = math.min(self.decay, (1 + self.updates) / (self.warmup + self.updates))
-  for _, entry in ipairs(self.list) do entry.average:lerp(common.on_host(entry.value), 1 - decay) end
+  lurcher.lerp(self.averages, self.values, 1 - decay)
 end
 
 --- The model is about to be looked at: averages go in, the live weights are put aside.

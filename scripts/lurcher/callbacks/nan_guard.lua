@@ -4,6 +4,8 @@
 --
 -- The layer is found by the step done again from the weights before it: the first layer whose output is not finite,
 -- walking forward; else the first gradient that is not, walking backward; else the update itself.
+-- Until then the host looks at results only: the step itself finds out whether the weights are finite (run.watch), and the
+-- good ones are kept beside them, on the device that trains.
 
 local lurcher = require "lurcher"
 local common = require "lurcher.callbacks.common"
@@ -109,8 +111,15 @@ function guard:on_train_begin(state)
   self.list = common.learned(state.model)
   local bad = bad_weight(self.list)
   if bad then error(("on.nan_guard: '%s' is not finite before training begins"):format(bad.key), 0) end
-  for _, entry in ipairs(self.list) do entry.good = common.on_host(entry.value):clone() end
+  self.good, self.values = {}, {}
+  for i, entry in ipairs(self.list) do
+    entry.good = entry.value:clone()
+    self.good[i], self.values[i] = entry.good, entry.value
+  end
+  state.run.watch = true
 end
+
+function guard:on_train_end(state) state.run.watch = false end
 
 --- Puts the last good state back. Returns what it is.
 local function restore(self, state)
@@ -130,12 +139,13 @@ end
 function guard:on_batch_end(step, logs, state)
   local result = bad_result(logs.batch)
   local looks = step % self.every == 0
-  local weight = (result or looks) and bad_weight(self.list)
+  local sound = not result and state.run.finite -- nil: a run that does not look by itself
+  local weight = not sound and (result or looks) and bad_weight(self.list)
   if result or weight then
     for _, entry in ipairs(self.list) do entry.layer:set_weight(entry.name, entry.good) end
     fail(self, state, result or ("'%s' is not finite"):format(weight.key), find_fault(self, state, weight))
   elseif looks then
-    for _, entry in ipairs(self.list) do entry.good:copy(common.on_host(entry.value)) end
+    lurcher.lerp(self.good, self.values, 1)
   end
 end
 

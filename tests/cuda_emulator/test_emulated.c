@@ -1,0 +1,234 @@
+/* test_emulated.c - what only an emulator can show, because it counts and fails on demand (emulator.h): a training step
+ * allocates nothing and waits once; memory that runs out anywhere leaves one message, no leak and a run that goes on with
+ * a smaller batch; a kernel that fails is blamed on its op.
+ *
+ * test_emulated steps | memory | blame | table */
+#include <dlfcn.h>
+#include <stdlib.h>
+
+#include "engine/internal.h"
+#include "tests/c/check.h"
+#include "tests/c/small_model.h"
+#include "tests/cuda_emulator/emulator.h"
+
+static const emulator *control;
+
+/* ---- a training ---- */
+
+typedef struct training {
+  lur_context *context;
+  lur_device *device;
+  lur_model *model;
+  lur_optimizer *optimizer;
+  lur_run *run;
+} training;
+
+static void end(training *t) {
+  lur_run_release(t->run);
+  lur_optimizer_release(t->optimizer);
+  lur_model_release(t->model);
+  lur_context_release(t->context);
+  *t = (training){0};
+}
+
+/* Everything but the run: it needs no device memory beyond the device's own. */
+static lur_status begin(training *t) {
+  const lur_setting nadam[] = {{.name = "lr", .type = LUR_REAL, .real = 0.01}, {.name = "clip_norm", .type = LUR_REAL, .real = 0.5}};
+  *t = (training){0};
+  CHECK_OK(lur_context_new(7, 1, &t->context));
+  t->model = make_model(t->context);
+  CHECK_OK(lur_optimizer_new(t->context, "nadam", nadam, 2, &t->optimizer));
+  return lur_context_device(t->context, "cuda", &t->device);
+}
+
+static lur_status compile(training *t, lur_precision precision) {
+  const lur_loss losses[2] = {{"class", "categorical_crossentropy", 1, 0.1}, {"same", "categorical_crossentropy", 0.5, 0}};
+  const lur_compile_options options = {.device = t->device, .optimizer = t->optimizer, .losses = losses, .nlosses = 2, .precision = precision};
+  return lur_model_compile(t->model, &options, &t->run);
+}
+
+static void batch_of(training *t, int64_t rows, int step, fixture *f) {
+  const lur_shape shapes[5] = {{4, {rows, 9, 9, 3}}, {1, {PAIRS}}, {1, {PAIRS}}, {1, {rows}}, {1, {PAIRS}}};
+  for (int i = 0; i < 5; i++) {
+    CHECK_OK(lur_tensor_new(t->context, NULL, i ? LUR_I32 : LUR_F32, &shapes[i], &f->tensors[i]));
+    int64_t count = lur_shape_count(&shapes[i]), limit = i == 3 ? 5 : i == 4 ? 2 : rows;
+    for (int64_t k = 0; k < count; k++) CHECK_OK(lur_tensor_set(f->tensors[i], k, i ? (double)((k + i + step) % limit) : (double)(k % 19) / 19));
+  }
+  f->batch = (lur_batch){5, names, f->tensors};
+}
+
+static lur_status step(training *t, int64_t rows, int number) {
+  fixture f;
+  lur_results results;
+  batch_of(t, rows, number, &f);
+  lur_status status = lur_run_prefetch(t->run, &f.batch);
+  if (status == LUR_OK) status = lur_run_train(t->run, &f.batch, &results);
+  drop_batch(&f);
+  return status;
+}
+
+static emulator_counts counts(void) {
+  emulator_counts c;
+  control->counts(&c);
+  return c;
+}
+
+/* ---- steps: no allocation, one wait ---- */
+
+/* As a recipe's: metrics, clipping by the norm, weights watched, an average and a copy of the weights kept on the device. */
+static void test_steps(lur_precision precision, const char *name) {
+  enum { WARM = 3, STEPS = 50, MOST = 128 };
+  training t;
+  lur_tensor *values[MOST], *averages[MOST];
+  int n = 0;
+  CHECK_OK(begin(&t));
+  if (!CHECK_OK(compile(&t, precision))) return end(&t);
+  lur_run_set_watch(t.run, true);
+  for (int i = 0; i < lur_model_layer_count(t.model); i++)
+    for (int k = 0; k < lur_layer_weight_count(lur_model_layer(t.model, i)) && n < MOST; k++, n++) {
+      values[n] = lur_layer_weight(lur_model_layer(t.model, i), k);
+      CHECK_OK(lur_tensor_clone(values[n], &averages[n]));
+    }
+  emulator_counts before = {0};
+  for (int i = 0; i < WARM + STEPS; i++) {
+    if (i == WARM) before = counts();
+    CHECK_OK(step(&t, ROWS, i));
+    CHECK_OK(lur_tensors_lerp(averages, values, n, 0.1));
+    CHECK(lur_run_finite(t.run) == 1);
+  }
+  emulator_counts after = counts();
+  unsigned long long allocations = after.allocations - before.allocations, waits = after.waits - before.waits;
+  printf("%s: %d steps: %llu kernels, %llu allocations, %llu waits (for the uploads and for the results)\n", name, STEPS,
+         (unsigned long long)(after.launches - before.launches), allocations, waits);
+  CHECK(allocations == 0);
+  CHECK(waits == 2 * STEPS || (precision == LUR_PRECISION_F16 && waits == 2 * STEPS + 1)); /* f16: a change of scale */
+  CHECK(!lur_run_plain_reason(t.run));
+  for (int i = 0; i < n; i++) lur_tensor_release(averages[i]);
+  end(&t);
+}
+
+/* ---- memory: the n-th allocation fails, for every n ---- */
+
+static void check_message(int n) {
+  const char *why = lur_last_error();
+  bool clear = strstr(why, "no memory for") && (strstr(why, "lower the batch size") || strstr(why, "on the host"));
+  if (!CHECK(clear)) fprintf(stderr, "allocation %d: %s\n", n, why);
+}
+
+/* Whether the n-th allocation of a training was reached; after it memory is there again, for fewer rows. */
+static bool one_failure(int n, int *failures) {
+  const emulator_counts before = counts();
+  training t;
+  control->fail_allocation((uint64_t)n);
+  lur_status status = begin(&t);
+  if (status == LUR_OK) status = compile(&t, LUR_PRECISION_F32);
+  for (int i = 0; i < 3 && status == LUR_OK; i++) status = step(&t, i == 2 ? ROWS + 2 : ROWS, i);
+  bool reached = counts().allocations - before.allocations >= (uint64_t)n;
+  control->fail_allocation(0);
+  if (status != LUR_OK) {
+    CHECK(status == LUR_ENOMEM);
+    check_message(n);
+    ++*failures;
+    if (!t.device) CHECK_OK(lur_context_device(t.context, "cuda", &t.device));
+    if (!t.run) CHECK_OK(compile(&t, LUR_PRECISION_F32));
+    for (int i = 0; i < 3 && t.run; i++) CHECK_OK(step(&t, ROWS - 2, i));
+  }
+  end(&t);
+  const emulator_counts after = counts();
+  if (!CHECK(after.device == before.device && after.host == before.host)) fprintf(stderr, "allocation %d: memory is left\n", n);
+  return reached;
+}
+
+static void test_memory(void) {
+  int n = 1, failures = 0;
+  while (n < 2000 && one_failure(n, &failures)) n++;
+  printf("%d allocations, %d of them end a step or a compile, the others are done without\n%s\n", n - 1, failures, lur_last_error());
+  CHECK(n > 50 && n < 2000 && failures > 50);
+}
+
+/* ---- blame: the n-th kernel fails ---- */
+
+/* The kinds of op, as messages name them, that a file's kernels serve ("de": dense and depthwise). */
+static const char *const owners[][4] = {
+    {"depthwise.cu", "depthwise_conv2d"}, {"batchnorm.cu", "batchnorm"}, {"activation.cu", "activation", "softmax"},
+    {"pool.cu", "pool"}, {"merge.cu", "binary", "copy"}, {"gather.cu", "gather"}, {"dropout.cu", "dropout"}, {"loss.cu", "loss"},
+    {"update.cu", "update of the weights"}, {"cudnn", "conv2d"}, {"cublasLt", "conv2d", "dense"},
+    {"common.cu", "conv2d", "de", "pool"}, {"kernel.cuh", "", "", ""}};
+
+static bool blamed(const char *file, const char *why) {
+  const char *name = strrchr(file, '/') ? strrchr(file, '/') + 1 : file;
+  for (size_t i = 0; i < sizeof owners / sizeof *owners; i++)
+    for (int k = 1; k < 4 && strcmp(owners[i][0], name) == 0; k++)
+      if (owners[i][k] && strstr(why, owners[i][k])) return strcmp(name, "update.cu") == 0 || (strstr(why, "ward, ") && strstr(why, " f32 to "));
+  return false;
+}
+
+/* sync: LURCHER_SYNC=1, which names the op; without it the message says how to learn it. */
+static void test_blame(bool sync) {
+  setenv("LURCHER_SYNC", sync ? "1" : "0", 1);
+  int lost = 0;
+  for (int n = 1; n < 1000; n++) {
+    training t;
+    CHECK_OK(begin(&t));
+    CHECK_OK(compile(&t, LUR_PRECISION_F32));
+    CHECK_OK(step(&t, ROWS, 0));
+    control->fail_launch((uint64_t)n);
+    lur_status status = step(&t, ROWS, 1);
+    const char *file = control->failed_file(), *why = lur_last_error();
+    if (status != LUR_OK) {
+      lost++;
+      bool good = status == LUR_EDEVICE && file && strstr(why, "illegal memory access") && strstr(why, "the device is lost to this program");
+      good = good && (sync ? blamed(file, why) : strstr(why, "LURCHER_SYNC=1 to learn which op it was") != NULL);
+      if (!CHECK(good)) fprintf(stderr, "kernel %d, of %s: %s\n", n, file ? file : "?", why);
+      if (n == 1 || n == 30) printf("%s\n", why);
+      CHECK(step(&t, ROWS, 2) == LUR_EDEVICE);
+    }
+    end(&t);
+    control->fail_launch(0);
+    if (status == LUR_OK) break;
+  }
+  printf("%d kernels of a step, each failed in turn%s\n", lost, sync ? " under LURCHER_SYNC=1" : "");
+  CHECK(lost > 60);
+  training t; /* the program lives, on the cpu too */
+  CHECK_OK(begin(&t));
+  CHECK_OK(lur_context_device(t.context, "cpu", &t.device));
+  CHECK_OK(compile(&t, LUR_PRECISION_F32));
+  CHECK_OK(step(&t, ROWS, 0));
+  end(&t);
+}
+
+/* ---- table: rows of ref ---- */
+
+static void test_table(const lur_backend *cuda) {
+  for (int kind = 0; kind < LUR_OP_COUNT; kind++) {
+    const lur_kernel *ref = lur_ref_backend.kernels[kind], *row = cuda->kernels[kind];
+    bool same = ref && row && (ref->forward != NULL) == (row->forward != NULL) && (ref->backward != NULL) == (row->backward != NULL);
+    if (!CHECK(same)) fprintf(stderr, "op '%s' on cuda\n", lur_op_kind_name((lur_op_kind)kind));
+  }
+  CHECK(cuda->affine == lur_ref_backend.affine && cuda->half);
+  CHECK(cuda->update && cuda->gradient_norm && cuda->lerp && cuda->alloc && cuda->copy && cuda->fill && cuda->sync);
+}
+
+int main(int argc, char **argv) {
+  const char *what = argc > 1 ? argv[1] : "";
+  const lur_backend *cuda = NULL;
+  if (!CHECK_OK(lur_backend_find("cuda", &cuda))) return check_report("test_emulated");
+  Dl_info plugin;
+  void *handle = dladdr((const void *)cuda, &plugin) ? dlopen(plugin.dli_fname, RTLD_NOW | RTLD_NOLOAD) : NULL;
+  control = handle ? dlsym(handle, "emulated_control") : NULL;
+  if (!CHECK(control)) return check_report("test_emulated");
+  if (strcmp(what, "steps") == 0) {
+    test_steps(LUR_PRECISION_F32, "f32");
+    test_steps(LUR_PRECISION_BF16, "bf16");
+    test_steps(LUR_PRECISION_F16, "f16");
+  } else if (strcmp(what, "memory") == 0) {
+    test_memory();
+  } else if (strcmp(what, "blame") == 0) {
+    test_blame(true);
+    test_blame(false);
+  } else if (CHECK(strcmp(what, "table") == 0)) {
+    test_table(cuda);
+  }
+  dlclose(handle);
+  return check_report("test_emulated");
+}
