@@ -1,5 +1,6 @@
 # absent.cmake - cmake -DSOURCE=DIR -DBINARY=DIR -P absent.cmake: a machine without nvcc is configured for the CPU only and
-# told so; with LURCHER_CUDA=ON that is an error. nvcc is hidden from the search, wherever it is.
+# told so, and so is one whose nvcc does not work; with LURCHER_CUDA=ON that is an error. nvcc is hidden from the search,
+# wherever it is.
 find_program(nvcc nvcc)
 set(hidden /usr/local/cuda/bin /usr/local/bin)
 if(nvcc)
@@ -8,7 +9,7 @@ if(nvcc)
 endif()
 
 function(configure cuda expected)
-  execute_process(COMMAND ${CMAKE_COMMAND} -S ${SOURCE} -B ${BINARY} "-DCMAKE_IGNORE_PATH=${hidden}" -DLURCHER_CUDA=${cuda}
+  execute_process(COMMAND ${CMAKE_COMMAND} -S ${SOURCE} -B ${BINARY} "-DCMAKE_IGNORE_PATH=${hidden}" -DLURCHER_CUDA=${cuda} ${ARGN}
     OUTPUT_VARIABLE said ERROR_VARIABLE said RESULT_VARIABLE failed)
   if(NOT said MATCHES "${expected}" OR (failed AND cuda STREQUAL AUTO) OR (NOT failed AND cuda STREQUAL ON))
     message(FATAL_ERROR "LURCHER_CUDA=${cuda} without nvcc (${failed}): ${said}")
@@ -17,3 +18,7 @@ endfunction()
 file(REMOVE_RECURSE ${BINARY})
 configure(AUTO "CUDA: no nvcc that works: building for the CPU only")
 configure(ON "no nvcc that works")
+file(REMOVE_RECURSE ${BINARY})
+file(WRITE ${BINARY}_nvcc/nvcc "#!/bin/sh\necho 'unsupported GNU version!' >&2\nexit 1\n")
+execute_process(COMMAND chmod +x ${BINARY}_nvcc/nvcc)
+configure(AUTO "CUDA: no nvcc that works: building for the CPU only" -DNVCC=${BINARY}_nvcc/nvcc)

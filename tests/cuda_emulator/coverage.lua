@@ -25,7 +25,7 @@ local function launches(folder)
       note(key, tonumber(times))
       local form = types:find "lur_bf16" and "bf16" or types:find "lur_f16" and "f16" or types:find "^%w+$" and types or "f32"
       note(key .. " " .. form, tonumber(times))
-      local wide = text:match "[<,] ?(%d)[,>]" or (text:find "[<,] ?V[,>]" and (where .. types):match "int V = (%d+)")
+      local wide = text:find "[<,] ?V[,>]" and (where .. types):match "int V = (%d+)" or text:match "[<,] ?(%d)[,>]"
       if wide then note(("%s %s %s"):format(key, form, wide), tonumber(times)) end
     end
   end

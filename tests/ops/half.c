@@ -1,4 +1,5 @@
-/* half.c - every op in f16 and bf16 on the devices that serve them, against ref in f32 on the same rounded inputs.
+/* half.c - every op in f16 and bf16 on the devices that serve them, against ref in f32 on the same rounded inputs; and
+ * products in tf32, which is f32 to them all but for how it multiplies.
  *
  * Activations and their gradients are half, weights and their gradients f32. A device that computes in f32 only says so
  * when it plans (LUR_ETYPE) and is passed over. A new op: a line in `ops_half`. */
@@ -9,7 +10,7 @@
 #include "internal.h"
 
 /* Rounding of the result, and of what the op itself stores on the way: |error| <= eps * (|expected| + rms). */
-static const double EPS[LUR_DTYPE_COUNT] = {[LUR_F16] = 0x1p-9, [LUR_BF16] = 0x1p-6};
+static const double EPS[LUR_DTYPE_COUNT] = {[LUR_F16] = 0x1p-9, [LUR_BF16] = 0x1p-6, [LUR_F32] = 0x1p-9}; /* f32: tf32 */
 
 /* One set of host arrays; half arrays lie in the same memory as floats would. */
 typedef struct arrays {
@@ -75,13 +76,13 @@ static void fill_all(const lur_op_desc *d, const lur_op_desc *hd, lur_dtype dtyp
     }
   for (int64_t k = 0, n = operand_count(&d->y); k < n; k++) ((float *)f->dy)[k] = (float)(d->kind == LUR_OP_LOSS ? 1 : 2 * suite_uniform(500, k) - 1);
   for (int i = 0; i < d->nx; i++) {
-    if (hd->x[i].dtype == dtype)
+    if (hd->x[i].dtype == dtype && dtype != LUR_F32)
       round_all(dtype, f->x[i], h->x[i], operand_count(&d->x[i]));
     else
       memcpy(h->x[i], f->x[i], 4 * (size_t)operand_count(&d->x[i]));
   }
   for (int i = 0; i < d->nw; i++) memcpy(h->w[i], f->w[i], 4 * (size_t)operand_count(&d->w[i]));
-  if (hd->y.dtype == dtype)
+  if (hd->y.dtype == dtype && dtype != LUR_F32)
     round_all(dtype, f->dy, h->dy, operand_count(&d->y));
   else
     memcpy(h->dy, f->dy, 4 * (size_t)operand_count(&d->y));
@@ -110,7 +111,8 @@ static void check_type(suite *s, lur_device *device, const char *name, const lur
   char what[160];
   lur_op probe;
   lur_op_desc hd = half_desc(*d, dtype);
-  snprintf(what, sizeof what, "%s '%s' in %s on %s", lur_op_kind_name(d->kind), name, lur_dtype_name(dtype), device->name);
+  hd.tf32 = dtype == LUR_F32;
+  snprintf(what, sizeof what, "%s '%s' in %s on %s", lur_op_kind_name(d->kind), name, hd.tf32 ? "tf32" : lur_dtype_name(dtype), device->name);
   lur_status status = lur_op_plan(device, &hd, &probe);
   if (status == LUR_ETYPE) return;
   if (!suite_expect(s, status == LUR_OK, "%s: %s", what, lur_last_error())) return;
@@ -137,6 +139,7 @@ static void check(suite *s, const char *name, lur_op_desc d, int32_t limit) {
   for (int k = 1; k < suite_devices(s); k++) {
     check_type(s, suite_device(s, k), name, &d, limit, LUR_F16);
     check_type(s, suite_device(s, k), name, &d, limit, LUR_BF16);
+    if (d.kind == LUR_OP_DENSE || d.kind == LUR_OP_CONV2D) check_type(s, suite_device(s, k), name, &d, limit, LUR_F32);
   }
 }
 
@@ -152,16 +155,22 @@ static void products(suite *s) {
      .y = F32(2, 4, 4, 6), .u.conv = {3, 3, 2, 2, 0, 1});
   OP(CONV2D, "3x3 same", 0, .nx = 1, .nw = 1, .x = {F32(1, 6, 6, 8)}, .w = {F32(3, 3, 8, 8)}, .y = F32(1, 6, 6, 8),
      .u.conv = {3, 3, 1, 1, 1, 1});
+  OP(CONV2D, "3x3 bias, relu", 0, .nx = 1, .nw = 2, .x = {F32(1, 6, 6, 3)}, .w = {F32(3, 3, 3, 8), F32(8)}, .y = F32(1, 4, 4, 8),
+     .u.conv = {3, 3, 1, 1, 0, 0, .relu = true});
   OP(DEPTHWISE, "3x3 relu_in", 0, .nx = 1, .nw = 1, .x = {F32(2, 7, 9, 40)}, .w = {F32(3, 3, 40, 1)}, .y = F32(2, 7, 9, 40),
      .u.conv = {3, 3, 1, 1, 1, 1, .relu_in = true});
   OP(DEPTHWISE, "3x3 stride 2 bias", 0, .nx = 1, .nw = 2, .x = {F32(1, 7, 8, 7)}, .w = {F32(3, 3, 7, 1), F32(7)}, .y = F32(1, 4, 4, 7),
      .u.conv = {3, 3, 2, 2, 1, 0});
   OP(DEPTHWISE, "5x5 relu", 0, .nx = 1, .nw = 2, .x = {F32(1, 7, 8, 8)}, .w = {F32(5, 5, 8, 1), F32(8)}, .y = F32(1, 7, 8, 8),
      .u.conv = {5, 5, 1, 1, 2, 2, .relu = true});
+  OP(DEPTHWISE, "5x5, odd channels", 0, .nx = 1, .nw = 2, .x = {F32(1, 7, 8, 5)}, .w = {F32(5, 5, 5, 1), F32(5)}, .y = F32(1, 7, 8, 5),
+     .u.conv = {5, 5, 1, 1, 2, 2});
 }
 
 /* A batch norm that its readers work out: what it gives, and what they make of it. */
 static void norms_read(suite *s) {
+  OP(BATCHNORM, "affine_out, odd channels", 0, .nx = 1, .nw = 4, .x = {F32(3, 5, 4, 7)}, .w = {F32(7), F32(7), F32(7), F32(7)},
+     .y = F32(2, 7), .u.batchnorm = {1e-3, 0.99, true, true, true, .affine_out = true});
   for (int batch = 0; batch < 2; batch++)
     OP(BATCHNORM, batch ? "affine_out, batch" : "affine_out, moving", 0, .nx = 1, .nw = 4, .x = {F32(3, 5, 4, 24)},
        .w = {F32(24), F32(24), F32(24), F32(24)}, .y = F32(2, 24), .u.batchnorm = {1e-3, 0.99, batch, true, true, .affine_out = true});
@@ -190,6 +199,7 @@ static void elements(suite *s) {
   OP(GATHER, "rows twice", 4, .nx = 2, .x = {F32(4, 24), I32(9)}, .y = F32(9, 24));
   OP(GATHER, "odd rows", 4, .nx = 2, .x = {F32(4, 7), I32(9)}, .y = F32(9, 7));
   OP(CONCAT, "channels", 0, .nx = 3, .x = {F32(2, 3, 8), F32(2, 3, 4), F32(2, 3, 5)}, .y = F32(2, 3, 17), .u.concat = {2});
+  OP(CONCAT, "even channels", 0, .nx = 2, .x = {F32(2, 3, 8), F32(2, 3, 4)}, .y = F32(2, 3, 12), .u.concat = {2});
 }
 
 static void sums(suite *s) {
@@ -199,6 +209,9 @@ static void sums(suite *s) {
     OP(POOL, "odd channels", 0, .nx = 1, .x = {F32(2, 6, 6, 7)}, .y = F32(2, 3, 3, 7), .u.pool = {modes[i], 2, 2, 2, 2, 0, 0});
   }
   OP(GLOBAL_POOL, "10x10", 0, .nx = 1, .x = {F32(3, 10, 10, 24)}, .y = F32(3, 24));
+  OP(GLOBAL_POOL, "odd channels", 0, .nx = 1, .x = {F32(3, 5, 5, 7)}, .y = F32(3, 7));
+  OP(BATCHNORM, "odd channels", 0, .nx = 1, .nw = 4, .x = {F32(3, 5, 4, 7)}, .w = {F32(7), F32(7), F32(7), F32(7)}, .y = F32(3, 5, 4, 7),
+     .u.batchnorm = {1e-3, 0.99, true, true, true, false});
   for (int f = LUR_SUM; f <= LUR_MIN; f++) {
     OP(REDUCE, "rows", 0, .nx = 1, .x = {F32(6, 300)}, .y = F32(6), .u.reduce = {(lur_reduction)f, 2});
     OP(REDUCE, "columns", 0, .nx = 1, .x = {F32(6, 30)}, .y = F32(30), .u.reduce = {(lur_reduction)f, 1});
