@@ -1,5 +1,5 @@
 -- worker.lua - one process of tests/bench/xception.lua: times one kind of work of the engine.
--- Usage: lurcher tests/bench/worker.lua WORK BATCH ITERATIONS [SIZE [DEVICE [PRECISION]]]; WORK as in xception.lua.
+-- Usage: lurcher tests/bench/worker.lua WORK BATCH ITERATIONS [SIZE [DEVICE [PRECISION [WIDTH]]]]; WORK as in xception.lua.
 -- Prints the seconds of each timed iteration, then "peak BYTES": of the process, or of what the run holds on a GPU.
 -- The pictures stay where they are from step to step, on the device, as the peer's do.
 local lurcher = require "lurcher"
@@ -10,7 +10,7 @@ local work, batch, iterations = arg[1], tonumber(arg[2]), tonumber(arg[3])
 local size, device, precision = tonumber(arg[4] or 299), arg[5] or "cpu", arg[6] or "f32"
 
 lurcher.seed(7)
-local trunk = xception{ size = size, top = false, pooling = "avg" }
+local trunk = xception{ size = size, width = tonumber(arg[7] or 1), top = false, pooling = "avg" }
 local image = nn.input("image", size, size, 3)
 local logits = nn.dense{ 1000, activation = "softmax", name = "predictions" }(trunk(image))
 local model = nn.model{ class = logits }

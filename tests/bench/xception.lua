@@ -6,6 +6,7 @@
 -- LURCHER_BENCH_ROUNDS (5) turns of LURCHER_BENCH_ITERATIONS (4) timed steps each, LURCHER_THREADS (2).
 -- The peer: python3 with torch (Debian: python3-torch), tests/bench/peers/torch_xception.py, or LURCHER_BENCH_PYTHON.
 -- LURCHER_BENCH_DEVICE (cpu), LURCHER_BENCH_PRECISION (f32), LURCHER_BENCH_SIZE (299) and LURCHER_BENCH_PEER (eager, or compile).
+-- LURCHER_BENCH_WIDTH (1) is for trying this out: the peer has one width.
 local lurcher = require "lurcher"
 
 local here = arg[0]:match("^(.*)/[^/]*$") or "."
@@ -37,8 +38,8 @@ local function measure(command)
 end
 
 local function compare(work, batch)
-  local ours = ("LURCHER_THREADS=%s %s %s/worker.lua %s %d %d %s %s %s"):format(threads, program, here, work, batch,
-    iterations, size, device, precision)
+  local ours = ("LURCHER_THREADS=%s %s %s/worker.lua %s %d %d %s %s %s %s"):format(threads, program, here, work, batch,
+    iterations, size, device, precision, os.getenv "LURCHER_BENCH_WIDTH" or "1")
   local peer = ("%s %s/peers/torch_xception.py %s %d %d %s %s %s %s %s"):format(python, here, work, batch, iterations, threads,
     size, device, precision, mode)
   local a, b, ratios, memory = {}, {}, {}, {}

@@ -1,7 +1,7 @@
 -- floor.lua - how near each kind of op comes to the time that its bytes alone must take: what it reads and writes, once,
 -- over what a copy on this device moves in a second. Products of matrices have another floor and are listed for the sum.
 --
--- Usage: lurcher tests/cuda/floor.lua [DEVICE [BATCH [PRECISION [SIZE]]]]          default: cuda 64 bf16 299
+-- Usage: lurcher tests/cuda/floor.lua [DEVICE [BATCH [PRECISION [SIZE [WIDTH]]]]]          default: cuda 64 bf16 299 1
 -- A training step of Xception, each op timed by itself (run:profile), so that launches are not hidden behind each other.
 local lurcher = require "lurcher"
 local xception = require "lurcher.models.xception"
@@ -23,7 +23,7 @@ local function copy_rate()
 end
 
 lurcher.seed(7)
-local trunk = xception{ size = size, top = false, pooling = "avg" }
+local trunk = xception{ size = size, width = tonumber(arg[5] or 1), top = false, pooling = "avg" }
 local model = nn.model(nn.dense{ 1000, activation = "softmax", name = "class" }(trunk(nn.input("image", size, size, 3))))
 local ids = {}
 for i = 1, batch do ids[i] = i % 1000 end
