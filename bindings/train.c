@@ -338,7 +338,7 @@ static int set_lr(lua_State *L) {
 }
 
 static int get_watch(lua_State *L) {
-  lua_pushboolean(L, lur_run_watch(check_run(L, 1)));
+  lua_pushboolean(L, lur_run_watches(check_run(L, 1)));
   return 1;
 }
 

@@ -313,7 +313,7 @@ int64_t lur_run_iterations(const lur_run *run); /* optimizer steps made */
 /* on: every step also finds out, without waiting for it more than for its losses, whether all weights that training moves
    are finite. lur_run_finite: what the last step found, 1 or 0; -1 where none has looked. */
 void lur_run_set_watch(lur_run *run, bool on);
-bool lur_run_watch(const lur_run *run);
+bool lur_run_watches(const lur_run *run);
 int lur_run_finite(const lur_run *run);
 /* A multiplier of the learning rate and of weight decay for one layer (all its weights). */
 lur_status lur_run_scale_layer(lur_run *run, const char *layer, double lr_scale, double decay_scale);

@@ -398,7 +398,7 @@ void lur_run_set_watch(lur_run *run, bool on) {
   run->finite = -1;
 }
 
-bool lur_run_watch(const lur_run *run) { return run->watch; }
+bool lur_run_watches(const lur_run *run) { return run->watch; }
 int lur_run_finite(const lur_run *run) { return run->finite; }
 
 void lur_run_zero_gradients(lur_run *run) {
