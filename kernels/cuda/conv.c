@@ -233,8 +233,8 @@ static lur_status forward(lur_op *op, const lur_args *args) {
   LUR_TRY(framed(op, c, args->x[0], &scratch, &x));
   CUDNN_TRY(device, cudnnSetConvolutionMathType(c->conv, c->math[FORWARD]));
   CUDNN_TRY(device, cudnnConvolutionForward(lur_cuda_state_of(device)->dnn, &one, c->x, x, c->w, kernel, c->conv,
-                                            (cudnnConvolutionFwdAlgo_t)c->algorithm[FORWARD], lur_cuda_workspace(scratch), c->workspace[FORWARD], &zero, c->y,
-                                            args->y));
+                                            (cudnnConvolutionFwdAlgo_t)c->algorithm[FORWARD], lur_cuda_workspace(scratch),
+                                            c->workspace[FORWARD], &zero, c->y, args->y));
   LUR_TRY(lur_cuda_launched(device));
   if (d->nw < 2 && d->nx < 2 && !d->u.conv.relu) return LUR_OK;
   return lur_cuda_epilogue(device, d->y.dtype, args->y, d->nw == 2 ? args->w[1] : NULL, d->nx == 2 ? args->x[1] : NULL, d->u.conv.relu,
@@ -252,8 +252,8 @@ static lur_status weight_gradient(lur_op *op, const lur_args *args, const void *
   LUR_TRY(framed(op, c, args->x[0], &scratch, &x));
   CUDNN_TRY(device, cudnnSetConvolutionMathType(c->conv, c->math[WEIGHTS]));
   CUDNN_TRY(device, cudnnConvolutionBackwardFilter(lur_cuda_state_of(device)->dnn, &one, c->x, x, c->y, dy, c->conv,
-                                                   (cudnnConvolutionBwdFilterAlgo_t)c->algorithm[WEIGHTS], lur_cuda_workspace(scratch), c->workspace[WEIGHTS],
-                                                   &zero, c->w, kernel));
+                                                   (cudnnConvolutionBwdFilterAlgo_t)c->algorithm[WEIGHTS], lur_cuda_workspace(scratch),
+                                                   c->workspace[WEIGHTS], &zero, c->w, kernel));
   LUR_TRY(lur_cuda_launched(device));
   return lur_cuda_turn_add(device, op->desc.y.dtype, kernel, args->dw[0], c->co, c->taps);
 }
