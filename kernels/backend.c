@@ -37,8 +37,13 @@ static lur_status open_plugin(const lur_backend **backend) {
     return lur_fail(LUR_EUNSUPPORTED, "no CUDA device: the plugin cannot be opened (%s)", why ? why : path);
   }
   const lur_backend *found = dlsym(plugin, "lur_cuda_backend");
+  const uint64_t *layout = dlsym(plugin, "lur_cuda_layout");
+  bool fits = layout && *layout == LUR_BACKEND_LAYOUT;
   dlclose(plugin);
   if (!found) return lur_fail(LUR_EUNSUPPORTED, "no CUDA device: %s has no lur_cuda_backend", path);
+  if (!fits)
+    return lur_fail(LUR_EUNSUPPORTED, "no CUDA device: %s is of another version than liblurcher (one build of both "
+                    "expected: build them again)", path);
   *backend = found;
   return LUR_OK;
 }

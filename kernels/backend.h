@@ -186,6 +186,10 @@ lur_status lur_device_update(lur_device *device, const lur_update *update, const
 lur_status lur_device_gradient_norm(lur_device *device, const lur_slot *slots, int n, double *sum);
 lur_status lur_device_lerp(lur_device *device, const lur_slot *slots, int n, double share);
 
+/* Tells a plugin that was built from another version of this file: the engine compares its own with lur_cuda_layout. */
+#define LUR_BACKEND_LAYOUT \
+  ((((uint64_t)sizeof(lur_backend) * 4099 + sizeof(lur_args)) * 4099 + sizeof(lur_op_desc)) * 4099 + LUR_OP_COUNT)
+
 /* Denormals count as zero in the calling thread and in every thread of its OpenMP team: they cost 200 times
    a normal number. Called at the top of every run; cheap. */
 void lur_denormals_off(void);

@@ -22,7 +22,7 @@ typedef struct separable {
 } separable;
 
 /* Larger weights do not stay in the second cache beside the pixels, and there oneDNN is as fast or faster: 728 to 728
-   channels at 19x19 gain nothing, one picture at a time loses 3 %, 1536 to 2048 channels lose 15 %. */
+   channels at 19x19 gain nothing, and the bare product of 1536 by 2048 channels was 15 % slower than oneDNN's. */
 bool lur_cpu_separable(const lur_device *device, const lur_op_desc *pointwise) {
   const lur_shape *w = &pointwise->w[0].shape;
   return ((const lur_cpu *)device->state)->loops->product && lur_shape_count(w) <= MOST_WEIGHTS;

@@ -263,6 +263,8 @@ static lur_status cuda_sync(lur_device *device) {
   return LUR_OK;
 }
 
+const uint64_t lur_cuda_layout = LUR_BACKEND_LAYOUT;
+
 const lur_backend lur_cuda_backend = {
     .name = "cuda",
     .affine = true,

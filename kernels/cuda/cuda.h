@@ -17,7 +17,9 @@
 extern "C" {
 #endif
 
-__attribute__((visibility("default"))) extern const lur_backend lur_cuda_backend; /* all that the plugin shows */
+__attribute__((visibility("default"))) extern const lur_backend lur_cuda_backend;
+/* LUR_BACKEND_LAYOUT as the plugin knows it; these two are all that it shows. */
+__attribute__((visibility("default"))) extern const uint64_t lur_cuda_layout;
 
 extern const lur_kernel lur_cuda_conv2d, lur_cuda_depthwise, lur_cuda_dense, lur_cuda_batchnorm, lur_cuda_activation,
     lur_cuda_softmax, lur_cuda_pool, lur_cuda_global_pool, lur_cuda_binary, lur_cuda_affine, lur_cuda_concat,

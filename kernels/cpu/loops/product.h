@@ -3,7 +3,7 @@
  *
  * One step of a tile reads nine numbers of a and three vectors of b for 27 multiply-adds. b comes in panels of three
  * vectors, packed so that a tile reads it in order; a is read where it lies, and should lie in the second cache: from
- * there 0.87 to 0.92 of the machine's multiply-add peak on one core (128 to 728 channels), where oneDNN 2.6 makes 0.76
+ * there 0.86 to 0.90 of the machine's multiply-add peak on one core (128 to 728 channels), where oneDNN 2.6 makes 0.76
  * to 0.90 of it; from memory no more than oneDNN. */
 #if LANES_ == 16
 
