@@ -33,13 +33,6 @@ static void release(lur_op *op) {
   op->state = NULL;
 }
 
-static lur_dnn_conv sizes_of(const lur_op_desc *d) {
-  const int64_t *x = d->x[0].shape.dim, *y = d->y.shape.dim;
-  const lur_conv_desc *u = &d->u.conv;
-  return (lur_dnn_conv){x[0],        x[1],        x[2],        x[3],        y[1],       y[2],       y[3],
-                        u->kernel_h, u->kernel_w, u->stride_h, u->stride_w, u->pad_top, u->pad_left};
-}
-
 /* Which form of a 1x1 convolution is faster, as measured on two cores with AVX-512.
    Few pixels do not repay the packing of weights that have changed: a product of plain operands (19x19x728, batch 8,
    dx: 9.1 against 9.5 ms). Very many pixels of few channels: dw by oneDNN's gradient, which keeps the small dw in the
@@ -111,7 +104,7 @@ static lur_status plan(lur_op *op) {
   conv *c = calloc(1, sizeof *c);
   if (!c) return lur_fail(LUR_ENOMEM, "no memory for a plan");
   op->state = c;
-  c->s = sizes_of(d);
+  c->s = cpu_conv_sizes(d);
   c->pointwise = c->s.kh == 1 && c->s.kw == 1;
   c->strided = c->pointwise && (c->s.sh > 1 || c->s.sw > 1 || c->s.oh != c->s.ih || c->s.ow != c->s.iw);
   c->x_count = lur_shape_count(&d->x[0].shape);

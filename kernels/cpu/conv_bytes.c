@@ -23,13 +23,6 @@ static void release(lur_op *op) {
   op->state = NULL;
 }
 
-static lur_dnn_conv sizes_of(const lur_op_desc *d) {
-  const int64_t *x = d->x[0].shape.dim, *y = d->y.shape.dim;
-  const lur_conv_desc *u = &d->u.conv;
-  return (lur_dnn_conv){x[0],        x[1],        x[2],        x[3],        y[1],       y[2],       y[3],
-                        u->kernel_h, u->kernel_w, u->stride_h, u->stride_w, u->pad_top, u->pad_left};
-}
-
 static lur_status plan_floats(lur_op *op, conv_bytes *c, const lur_dnn_conv *s) {
   LUR_TRY(lur_dnn_conv_forward(cpu_dnn(op), s, false, 0, &c->call));
   c->floats = true;
@@ -40,7 +33,7 @@ static lur_status plan_floats(lur_op *op, conv_bytes *c, const lur_dnn_conv *s) 
 
 static lur_status plan(lur_op *op) {
   const lur_op_desc *d = &op->desc;
-  const lur_dnn_conv s = sizes_of(d);
+  const lur_dnn_conv s = cpu_conv_sizes(d);
   conv_bytes *c = calloc(1, sizeof *c);
   if (!c) return lur_fail(LUR_ENOMEM, "no memory for a plan");
   op->state = c;

@@ -36,6 +36,14 @@ bool lur_cpu_all_f32(const lur_op *op); /* every operand, weight and y */
 
 enum { CPU_BLOCK = 8192, CPU_MAX_PARTS = 256 };
 
+/* What oneDNN is told of a conv2d. */
+static inline lur_dnn_conv cpu_conv_sizes(const lur_op_desc *d) {
+  const int64_t *x = d->x[0].shape.dim, *y = d->y.shape.dim;
+  const lur_conv_desc *u = &d->u.conv;
+  return (lur_dnn_conv){x[0],        x[1],        x[2],        x[3],        y[1],       y[2],       y[3],
+                        u->kernel_h, u->kernel_w, u->stride_h, u->stride_w, u->pad_top, u->pad_left};
+}
+
 static inline bool cpu_wants(const lur_op *op) { return op->desc.want_dx || op->desc.want_dw; }
 static inline int64_t cpu_min(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t cpu_last(const lur_shape *s) { return s->ndim > 0 ? s->dim[s->ndim - 1] : 1; }
