@@ -2,7 +2,8 @@
  * plan it needs. Nothing here trusts an id or a row number: kernels do not check them.
  *
  * Copies are asked for, not waited for: whoever feeds waits before the batch's owner has it back. A batch announced with
- * lur_run_prefetch is on its way while the one before it is computed on. */
+ * lur_run_prefetch is on its way while the one before it is computed on: by the time the one after it is announced, which
+ * is before its own step, it is there and goes to where that step reads it. */
 #include <stdio.h>
 #include <string.h>
 
@@ -54,16 +55,22 @@ static bool reads_in_place(const lur_device *device, const lur_tensor *tensor) {
   return device->backend->host_memory && lur_tensor_data(tensor);
 }
 
-static void drop_coming(lur_fed *fed) {
-  lur_tensor_release(fed->coming);
-  fed->coming = NULL;
+static void drop(lur_announced *announced) {
+  lur_tensor_release(announced->tensor);
+  announced->tensor = NULL;
+}
+
+/* Whether tensor was announced, and nobody has written to it since. */
+static bool is_announced(const lur_announced *announced, const lur_tensor *tensor) {
+  return announced->tensor == tensor && announced->writes == tensor->storage->writes;
 }
 
 static lur_status copy_in(lur_device *device, lur_fed *fed, lur_tensor *tensor) {
   size_t bytes = lur_tensor_bytes(tensor);
   LUR_TRY(need_room(device, bytes, &fed->memory, &fed->bytes));
   fed->address = fed->memory;
-  if (fed->coming == tensor && fed->writes == tensor->storage->writes) return device->backend->land(device, fed->memory, fed->staged, bytes);
+  if (is_announced(&fed->arrived, tensor)) return LUR_OK;
+  if (is_announced(&fed->coming, tensor)) return device->backend->land(device, fed->memory, fed->staged, bytes);
   if (lur_tensor_device(tensor) == device)
     return lur_device_copy(device, fed->memory, lur_tensor_address(tensor), bytes, LUR_COPY_WITHIN);
   if (lur_tensor_data(tensor)) return lur_device_copy(device, fed->memory, lur_tensor_data(tensor), bytes, LUR_COPY_TO_DEVICE);
@@ -84,7 +91,8 @@ static lur_status put(lur_run *run, int slot, lur_tensor *tensor) {
   } else {
     status = copy_in(run->options.device, fed, tensor);
   }
-  if (fed->coming == tensor) drop_coming(fed);
+  drop(&fed->arrived); /* it has been overwritten, or is the present batch from here on */
+  if (fed->coming.tensor == tensor) drop(&fed->coming);
   lur_tensor_release(old);
   return status;
 }
@@ -93,8 +101,9 @@ void lur_run_drop_fed(lur_run *run) {
   lur_device *device = run->options.device;
   for (int i = 0; i < LUR_MAX_FED; i++) {
     lur_fed *fed = &run->fed[i];
-    if (fed->coming) (void)lur_device_sync(device); /* it may be under way still */
-    drop_coming(fed);
+    if (fed->coming.tensor || fed->arrived.tensor) (void)lur_device_sync(device); /* it may be under way still */
+    drop(&fed->coming);
+    drop(&fed->arrived);
     lur_tensor_release(fed->tensor);
     if (device) lur_device_free(device, fed->memory);
     if (device) lur_device_free(device, fed->staged);
@@ -104,15 +113,27 @@ void lur_run_drop_fed(lur_run *run) {
 
 /* ---- the next batch ---- */
 
-static lur_status send_ahead(lur_device *device, lur_fed *fed, lur_tensor *tensor) {
-  if (fed->coming == tensor && fed->writes == tensor->storage->writes) return LUR_OK;
-  if (fed->coming) LUR_TRY(lur_device_sync(device)); /* another batch was announced and never came */
-  drop_coming(fed);
+/* What was announced last goes to where ops read it: the next train takes it there, and staged is free for another. */
+static lur_status arrive(lur_device *device, lur_fed *fed) {
+  size_t bytes = lur_tensor_bytes(fed->coming.tensor);
+  LUR_TRY(need_room(device, bytes, &fed->memory, &fed->bytes));
+  LUR_TRY(device->backend->land(device, fed->memory, fed->staged, bytes));
+  drop(&fed->arrived);
+  fed->arrived = fed->coming;
+  fed->coming.tensor = NULL;
+  return LUR_OK;
+}
+
+/* held: a backward is still to come, which reads the present batch where it lies. */
+static lur_status send_ahead(lur_device *device, lur_fed *fed, lur_tensor *tensor, bool held) {
+  if (is_announced(&fed->coming, tensor)) return LUR_OK;
+  if (fed->coming.tensor && !held) LUR_TRY(arrive(device, fed));
+  if (fed->coming.tensor) LUR_TRY(lur_device_sync(device)); /* it is given up */
+  drop(&fed->coming);
   LUR_TRY(need_room(device, lur_tensor_bytes(tensor), &fed->staged, &fed->staged_bytes));
   LUR_TRY(device->backend->upload(device, fed->staged, lur_tensor_data(tensor), lur_tensor_bytes(tensor)));
   lur_tensor_retain(tensor);
-  fed->coming = tensor;
-  fed->writes = tensor->storage->writes;
+  fed->coming = (lur_announced){tensor, tensor->storage->writes};
   return LUR_OK;
 }
 
@@ -121,7 +142,7 @@ lur_status lur_run_prefetch(lur_run *run, const lur_batch *batch) {
   if (!device->backend->upload) return LUR_OK;
   for (int i = 0; i < run->model->ninputs; i++) {
     lur_tensor *tensor = find(batch, run->model->inputs[i]->layer->name);
-    if (tensor && lur_tensor_data(tensor)) LUR_TRY(send_ahead(device, &run->fed[i], tensor));
+    if (tensor && lur_tensor_data(tensor)) LUR_TRY(send_ahead(device, &run->fed[i], tensor, run->forward_done));
   }
   return LUR_OK;
 }

@@ -14,14 +14,20 @@ typedef struct lur_learned {
 
 enum { LUR_MAX_PLANS = 8, LUR_MAX_FED = LUR_MAX_INPUTS + 2 * LUR_MAX_OUTPUTS };
 
+/* A tensor of a batch that is to come, retained; NULL: none. writes: of its storage when it set out. */
+typedef struct lur_announced {
+  lur_tensor *tensor;
+  uint64_t writes;
+} lur_announced;
+
 /* One tensor of the present batch, as plans read it. */
 typedef struct lur_fed {
   void *address;      /* NULL: not fed */
   lur_tensor *tensor; /* read in place, retained; NULL: copied into memory */
   void *memory;       /* ours on the device, large enough for every batch so far: smaller ones lie at the same address */
   size_t bytes;
-  lur_tensor *coming; /* the next batch's, retained, on its way to staged beside the computing; NULL: none */
-  uint64_t writes;    /* of coming's storage when it set out */
+  lur_announced coming;  /* on its way to staged beside the computing */
+  lur_announced arrived; /* in memory already: the next batch, as long as no other one is fed */
   void *staged;
   size_t staged_bytes;
 } lur_fed;

@@ -12,6 +12,7 @@ typedef struct emulator_counts {
   uint64_t launches;        /* kernels and library calls that ran */
   uint64_t allocations;     /* of device and pinned memory, and of what libraries, streams, events and graphs take */
   uint64_t waits;           /* calls in which the host waited for the device */
+  uint64_t uploaded;        /* bytes asked for from the host to the device */
   size_t device, host;      /* bytes of device and of pinned memory lent now */
 } emulator_counts;
 

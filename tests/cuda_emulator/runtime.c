@@ -5,7 +5,8 @@
  * AddressSanitizer.
  *
  * The environment makes it fail as a machine would: EMULATED_CUDA_FAULT = no_driver, old_driver, no_device, architecture,
- * capture (no recording comes to an end) or lost (after some launches nothing works any more);
+ * turing (compute capability 7.5), capture (no recording comes to an end) or lost (after some launches nothing works any
+ * more: each call says so, but cudaGetLastError only after a call of the runtime or a launch has);
  * EMULATED_CUDA_MEMORY = bytes of the device. Copies must name device memory as such: a host pointer is refused. */
 #include <signal.h>
 #include <stdbool.h>
@@ -83,8 +84,10 @@ static size_t error_row(cudaError_t error) {
 const char *cudaGetErrorName(cudaError_t error) { return errors[error_row(error)].name; }
 const char *cudaGetErrorString(cudaError_t error) { return errors[error_row(error)].words; }
 
+void emulated_note(cudaError_t error) { (void)give(error); }
+
 cudaError_t cudaGetLastError(void) {
-  cudaError_t error = emulated_lost() ? cudaErrorIllegalAddress : last;
+  cudaError_t error = last;
   last = cudaSuccess;
   return error;
 }
@@ -108,8 +111,9 @@ cudaError_t cudaSetDevice(int device) { return device == 0 ? cudaSuccess : give(
 
 /* Three multiprocessors: grids stay small, and yet have several parts. */
 cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attribute, int device) {
+  const int capability = fault("architecture") ? 61 : fault("turing") ? 75 : 90;
   if (device != 0) return give(cudaErrorInvalidDevice);
-  *value = attribute == cudaDevAttrMultiProcessorCount ? 3 : attribute == cudaDevAttrComputeCapabilityMajor ? 6 : 1;
+  *value = attribute == cudaDevAttrMultiProcessorCount ? 3 : attribute == cudaDevAttrComputeCapabilityMajor ? capability / 10 : capability % 10;
   return cudaSuccess;
 }
 
@@ -123,6 +127,7 @@ cudaError_t cudaFuncGetAttributes(cudaFuncAttributes *attributes, const void *fu
 /* ---- memory ---- */
 
 cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total) {
+  if (emulated_lost()) return give(cudaErrorIllegalAddress);
   *total = total_memory();
   *free_bytes = *total > used ? *total - used : 0;
   return cudaSuccess;
@@ -206,7 +211,7 @@ static void give_back(block *b) {
 
 static cudaError_t allocate(void **memory, size_t bytes, enum cudaMemoryType type) {
   if (emulated_forbidden()) return give(cudaErrorStreamCaptureUnsupported);
-  if (emulated_lost()) return cudaErrorIllegalAddress;
+  if (emulated_lost()) return give(cudaErrorIllegalAddress);
   if (emulated_runs_out()) return give(cudaErrorMemoryAllocation);
   if (bytes > total_memory() || (type == cudaMemoryTypeDevice && used + bytes > total_memory())) return give(cudaErrorMemoryAllocation);
   block *b = calloc(1, sizeof *b);
@@ -278,6 +283,7 @@ cudaError_t cudaMemcpyAsync(void *dst, const void *src, size_t bytes, enum cudaM
     return give(cudaErrorInvalidValue);
   bool ordinary = (!to && !inside(dst, bytes, cudaMemoryTypeHost)) || (!from && !inside(src, bytes, cudaMemoryTypeHost));
   if (ordinary && emulated_forbidden()) return give(cudaErrorStreamCaptureUnsupported);
+  if (kind == cudaMemcpyHostToDevice) emulated_count_upload(bytes);
   copy c = {dst, !from && ordinary ? NULL : src, bytes, 0};
   cudaError_t error = emulated_enqueue_with(stream, NULL, do_copy, &c, sizeof c, src, c.src ? 0 : bytes);
   if (!to && ordinary) {

@@ -30,6 +30,8 @@ struct CUgraph_st {
 };
 struct CUgraphExec_st {
   list works;
+  cudaStream_t stream; /* where it was launched last, and how much had been asked of it then */
+  uint64_t asked;
 };
 struct CUstream_st {
   cudaStream_t next;
@@ -275,11 +277,17 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
   if (!exec || !stream || stream->recording) return cudaErrorInvalidValue;
   emulated_lock();
   for (const work *w = exec->works.first; w; w = w->next) (void)emulated_enqueue(stream, w->site, w->call, w->closure, w->bytes);
+  exec->stream = stream;
+  exec->asked = stream->asked;
   emulated_unlock();
   return emulated_lost() ? cudaErrorIllegalAddress : cudaSuccess;
 }
 
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
+  if (exec->stream && exec->stream->done < exec->asked && !emulated_lost()) {
+    fprintf(stderr, "cuda emulator: a graph is destroyed while it may be running\n");
+    abort();
+  }
   free_works(&exec->works);
   free(exec);
   return cudaSuccess;
@@ -296,6 +304,7 @@ bool emulated_runs_out(void) {
 }
 
 void emulated_count_wait(void) { counted.waits++; }
+void emulated_count_upload(size_t bytes) { counted.uploaded += bytes; }
 
 static void read_counts(emulator_counts *counts) {
   emulated_drain(NULL);

@@ -34,6 +34,9 @@ bool emulated_lost(void);
 /* One more thing that needs memory; whether it is the one that is to fail. */
 bool emulated_runs_out(void);
 void emulated_count_wait(void);
+void emulated_count_upload(size_t bytes);
+/* A launch's error, for cudaGetLastError. */
+void emulated_note(cudaError_t error);
 /* threads.cpp: the kernel that runs now; NULL: none. */
 extern const char *emulated_kernel;
 /* runtime.c: device memory can be touched between the two; calls nest. */

@@ -326,5 +326,5 @@ void run_launch(const void *work) {
 void emulated_launch(emulated_site *site, dim3 grid, dim3 block_size, cudaStream_t stream, void (*call)(const void *), const void *closure,
                      size_t bytes) {
   const launch l = {site->kernel, grid, block_size, call};
-  (void)emulated_enqueue_with(stream, site, run_launch, &l, sizeof l, closure, bytes);
+  emulated_note(emulated_enqueue_with(stream, site, run_launch, &l, sizeof l, closure, bytes));
 }
