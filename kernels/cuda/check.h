@@ -22,15 +22,19 @@ static inline int lur_cuda_name_length(const char *what) {
 /* A library's refusal: of memory, of what it does not serve, or because the device failed before (`words`: its own). */
 lur_status lur_cuda_refused(lur_device *device, bool memory, bool unsupported, const char *what, const char *words);
 
+/* cuDNN 9 answers with a category and a reason in it: NOT_SUPPORTED_SHAPE is NOT_SUPPORTED too. */
 static inline lur_status lur_cudnn_check(lur_device *device, cudnnStatus_t status, const char *what) {
   if (status == CUDNN_STATUS_SUCCESS) return LUR_OK;
-  return lur_cuda_refused(device, status == CUDNN_STATUS_ALLOC_FAILED, status == CUDNN_STATUS_NOT_SUPPORTED, what, cudnnGetErrorString(status));
+  bool memory = status == CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED ||
+                status == CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED;
+  bool unsupported = CUDNN_STATUS_CATEGORY(status) == CUDNN_STATUS_NOT_SUPPORTED;
+  return lur_cuda_refused(device, memory, unsupported, what, cudnnGetErrorString(status));
 }
 
 static inline lur_status lur_cublas_check(lur_device *device, cublasStatus_t status, const char *what) {
   if (status == CUBLAS_STATUS_SUCCESS) return LUR_OK;
-  return lur_cuda_refused(device, status == CUBLAS_STATUS_ALLOC_FAILED, status == CUBLAS_STATUS_NOT_SUPPORTED, what,
-                          cublasLtGetStatusString(status));
+  bool unsupported = status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_ARCH_MISMATCH;
+  return lur_cuda_refused(device, status == CUBLAS_STATUS_ALLOC_FAILED, unsupported, what, cublasLtGetStatusString(status));
 }
 
 #endif

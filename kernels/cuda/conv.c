@@ -9,7 +9,7 @@
 
 #include "host.h"
 
-enum { ANSWERS = 8 }; /* algorithms of cuDNN's ranking that are looked at */
+enum { ANSWERS = 24 }; /* algorithms of cuDNN's ranking that are looked at: each may be listed with every kind of arithmetic */
 static const size_t MOST_WORKSPACE = (size_t)512 << 20;
 
 typedef struct conv {
@@ -51,7 +51,8 @@ static cudnnDataType_t type_of(lur_dtype dtype) {
 /* cuDNN counts in int. */
 static lur_status check_size(const conv *c) {
   int64_t in = c->picture[0] * c->fh * c->fw * c->picture[3], out = c->rows * c->co;
-  if (in <= INT32_MAX && out <= INT32_MAX && c->taps * c->co <= INT32_MAX) return LUR_OK;
+  int64_t picture = c->picture[0] * c->picture[1] * c->picture[2] * c->picture[3];
+  if (in <= INT32_MAX && picture <= INT32_MAX && out <= INT32_MAX && c->taps * c->co <= INT32_MAX) return LUR_OK;
   return lur_fail(LUR_EUNSUPPORTED, "more than 2^31 elements at once are too many for cuDNN: lower the batch size");
 }
 
@@ -78,15 +79,22 @@ static lur_status describe(lur_device *device, const lur_op_desc *d, conv *c) {
 
 /* The first of n answers that may be taken; -1: none. An algorithm and its workspace hold for the arithmetic it is listed
    with, which the descriptor must name when it runs; strict f32 stays with FMA, DEFAULT would let TF32 in. */
-#define PICK(answers, n, strict, choice)                                                                                    \
-  for (int i_ = 0; i_ < (n) && (choice)->algorithm < 0; i_++) {                                                             \
-    if ((answers)[i_].status != CUDNN_STATUS_SUCCESS || (answers)[i_].determinism != CUDNN_DETERMINISTIC) continue;         \
-    if ((answers)[i_].memory > MOST_WORKSPACE) continue;                                                                    \
-    if ((strict) && (answers)[i_].mathType != CUDNN_FMA_MATH && (answers)[i_].mathType != CUDNN_DEFAULT_MATH) continue;     \
-    (choice)->algorithm = (int)(answers)[i_].algo;                                                                          \
-    (choice)->math = (strict) ? CUDNN_FMA_MATH : (answers)[i_].mathType;                                                    \
-    (choice)->workspace = (answers)[i_].memory;                                                                             \
+#define PICK_WITHIN(most, answers, n, strict, choice)                                                               \
+  for (int i_ = 0; i_ < (n) && (choice)->algorithm < 0; i_++) {                                                     \
+    const cudnnMathType_t math_ = (answers)[i_].mathType;                                                           \
+    if ((answers)[i_].status != CUDNN_STATUS_SUCCESS || (answers)[i_].determinism != CUDNN_DETERMINISTIC) continue; \
+    if ((answers)[i_].memory > (most)) continue;                                                                    \
+    if ((strict) && math_ != CUDNN_FMA_MATH && math_ != CUDNN_DEFAULT_MATH) continue;                               \
+    (choice)->algorithm = (int)(answers)[i_].algo;                                                                  \
+    (choice)->math = (strict) ? CUDNN_FMA_MATH : math_;                                                             \
+    (choice)->workspace = (answers)[i_].memory;                                                                     \
   }
+/* Rather much memory than no convolution. */
+#define PICK(answers, n, strict, choice)                           \
+  do {                                                             \
+    PICK_WITHIN(MOST_WORKSPACE, answers, n, strict, choice)        \
+    PICK_WITHIN(SIZE_MAX, answers, n, strict, choice)              \
+  } while (0)
 
 static lur_status ask(lur_device *device, const conv *c, direction way, bool strict, lur_cuda_choice *choice) {
   cudnnHandle_t dnn = lur_cuda_state_of(device)->dnn;
@@ -106,8 +114,7 @@ static lur_status ask(lur_device *device, const conv *c, direction way, bool str
     PICK(answers, n, strict, choice);
   }
   if (choice->algorithm >= 0) return LUR_OK;
-  return lur_fail(LUR_EUNSUPPORTED, "%s: cuDNN has no deterministic algorithm for it within %zu MiB of workspace", device->name,
-                  MOST_WORKSPACE >> 20);
+  return lur_fail(LUR_EUNSUPPORTED, "%s: cuDNN has no deterministic algorithm for it", device->name);
 }
 
 static void fill_key(const lur_op_desc *d, const conv *c, direction way, int64_t key[20]) {
@@ -200,6 +207,7 @@ static lur_status plan(lur_op *op) {
     return lur_linear_plan(op, op->desc.u.conv.relu);
   }
   LUR_TRY(lur_cuda_want_f32_weights(op));
+  LUR_TRY(lur_cuda_want_products(op));
   conv *c = calloc(1, sizeof *c);
   if (!c) return lur_fail(LUR_ENOMEM, "no memory for a planned convolution");
   op->state = c;

@@ -18,7 +18,7 @@ static bool is_sticky(cudaError_t error) {
   return error == cudaErrorIllegalAddress || error == cudaErrorLaunchFailure || error == cudaErrorMisalignedAddress ||
          error == cudaErrorIllegalInstruction || error == cudaErrorHardwareStackError || error == cudaErrorAssert ||
          error == cudaErrorECCUncorrectable || error == cudaErrorInvalidPc || error == cudaErrorInvalidAddressSpace ||
-         error == cudaErrorLaunchTimeout || error == cudaErrorUnknown;
+         error == cudaErrorLaunchTimeout || error == cudaErrorNvlinkUncorrectable || error == cudaErrorUnknown;
 }
 
 /* Of `bytes`, or (0) of what the call `what` wanted. */
@@ -49,9 +49,12 @@ lur_status lur_cuda_check(lur_device *device, cudaError_t error, const char *wha
                   cudaGetErrorName(error), hint);
 }
 
-/* A device that has failed tells the runtime why and the libraries only that it did. */
+/* A device that has failed tells the runtime why and the libraries only that it did. Each of them has a runtime of its
+   own, so that ours may not have met the fault yet: any call that needs the device finds it. */
 lur_status lur_cuda_refused(lur_device *device, bool memory, bool unsupported, const char *what, const char *words) {
-  cudaError_t before = unsupported ? cudaSuccess : cudaGetLastError();
+  size_t free_bytes = 0, total = 0;
+  cudaError_t before = unsupported ? cudaSuccess : cudaMemGetInfo(&free_bytes, &total);
+  (void)cudaGetLastError();
   if (is_sticky(before)) return lur_cuda_check(device, before, what);
   if (memory) return out_of_memory(device, what, 0);
   return lur_fail(unsupported ? LUR_EUNSUPPORTED : LUR_EDEVICE, "%s: %.*s: %s", device->name, lur_cuda_name_length(what), what, words);
@@ -63,6 +66,14 @@ cudaStream_t lur_cuda_enter(lur_device *device) {
 }
 
 int lur_cuda_sms(const lur_device *device) { return lur_cuda_state_of(device)->sms; }
+
+/* 7.5 has no arithmetic in bf16, and no library that makes up for it: said here, before they refuse shape by shape. */
+lur_status lur_cuda_want_products(const lur_op *op) {
+  const lur_cuda_state *s = lur_cuda_state_of(op->device);
+  if (op->desc.y.dtype != LUR_BF16 || s->major >= 8) return LUR_OK;
+  return lur_fail(LUR_ETYPE, "%s has compute capability %d.%d, products in bf16 need 8.0 or newer: use f16 or f32",
+                  op->device->name, s->major, s->minor);
+}
 
 lur_status lur_cuda_launched(lur_device *device) {
   lur_cuda_state *s = lur_cuda_state_of(device);
@@ -121,6 +132,8 @@ static lur_status set_up(lur_device *device, lur_cuda_state *s) {
   CUDA_TRY(device, cudaSetDevice(device->index));
   LUR_TRY(check_architecture(device));
   CUDA_TRY(device, cudaDeviceGetAttribute(&s->sms, cudaDevAttrMultiProcessorCount, device->index));
+  CUDA_TRY(device, cudaDeviceGetAttribute(&s->major, cudaDevAttrComputeCapabilityMajor, device->index));
+  CUDA_TRY(device, cudaDeviceGetAttribute(&s->minor, cudaDevAttrComputeCapabilityMinor, device->index));
   CUDA_TRY(device, cudaStreamCreateWithFlags(&s->compute, cudaStreamNonBlocking));
   CUDA_TRY(device, cudaStreamCreateWithFlags(&s->upload, cudaStreamNonBlocking));
   CUDA_TRY(device, cudaEventCreateWithFlags(&s->uploaded, cudaEventDisableTiming));

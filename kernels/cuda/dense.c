@@ -61,6 +61,7 @@ static lur_status plan_backward(lur_op *op, linear *l) {
 lur_status lur_linear_plan(lur_op *op, bool relu) {
   const lur_op_desc *d = &op->desc;
   LUR_TRY(lur_cuda_want_f32_weights(op));
+  LUR_TRY(lur_cuda_want_products(op));
   linear *l = calloc(1, sizeof *l);
   if (!l) return lur_fail(LUR_ENOMEM, "no memory for a planned product");
   l->in = lur_cuda_last(&d->x[0].shape);

@@ -7,7 +7,7 @@
 
 #include "host.h"
 
-enum { ALIGNMENT = 16 }; /* what pointers are promised to keep; the contract gives 64 */
+enum { ALIGNMENT = 16, ANSWERS = 8 }; /* what pointers are promised to keep (the contract gives 64); algorithms looked at */
 static const size_t MOST_WORKSPACE = (size_t)32 << 20;
 
 struct lur_gemm {
@@ -23,7 +23,8 @@ static cudaDataType_t type_of(lur_dtype dtype) { return dtype == LUR_F16 ? CUDA_
   CUBLAS_TRY(device, cublasLtMatmulDescSetAttribute(g->product, attribute, &(value), sizeof(value)))
 
 static lur_status describe(lur_device *device, const lur_gemm_desc *d, lur_gemm *g) {
-  cublasComputeType_t compute = d->tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
+  bool tf32 = d->tf32 && lur_cuda_state_of(device)->major >= 8; /* older ones multiply in f32 */
+  cublasComputeType_t compute = tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
   CUBLAS_TRY(device, cublasLtMatmulDescCreate(&g->product, compute, CUDA_R_32F));
   cublasOperation_t first = d->b_turned ? CUBLAS_OP_T : CUBLAS_OP_N, second = d->a_turned ? CUBLAS_OP_T : CUBLAS_OP_N;
   SET(CUBLASLT_MATMUL_DESC_TRANSA, first);
@@ -31,8 +32,8 @@ static lur_status describe(lur_device *device, const lur_gemm_desc *d, lur_gemm 
   cublasLtEpilogue_t epilogue = d->bias ? (d->relu ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_BIAS)
                                         : (d->relu ? CUBLASLT_EPILOGUE_RELU : CUBLASLT_EPILOGUE_DEFAULT);
   SET(CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue);
-  if (d->bias) { /* the search for an algorithm wants to see one, and its alignment; the run brings the real one */
-    const void *placeholder = lur_cuda_partials(device);
+  if (d->bias) { /* the search for an algorithm looks at its alignment, which must promise no more than the run's has */
+    const void *placeholder = (const char *)lur_cuda_partials(device) + ALIGNMENT;
     SET(CUBLASLT_MATMUL_DESC_BIAS_POINTER, placeholder);
   }
   cudaDataType_t ab = type_of(d->ab), out = type_of(d->d);
@@ -43,29 +44,33 @@ static lur_status describe(lur_device *device, const lur_gemm_desc *d, lur_gemm 
   return LUR_OK;
 }
 
-static lur_status prefer(lur_device *device, cublasLtMatmulPreference_t preference) {
+static lur_status prefer(lur_device *device, bool half, cublasLtMatmulPreference_t preference) {
   static const cublasLtMatmulPreferenceAttributes_t sides[] = {
       CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
       CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES};
   const uint64_t workspace = MOST_WORKSPACE;
   const uint32_t alignment = ALIGNMENT;
+  /* A long sum may be split; into a half d its parts are added up in f32, they would be rounded one by one else. */
+  const uint32_t reductions = half ? CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE : CUBLASLT_REDUCTION_SCHEME_MASK;
   CUBLAS_TRY(device, cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace, sizeof workspace));
+  CUBLAS_TRY(device, cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &reductions,
+                                                          sizeof reductions));
   for (int i = 0; i < 4; i++)
     CUBLAS_TRY(device, cublasLtMatmulPreferenceSetAttribute(preference, sides[i], &alignment, sizeof alignment));
   return LUR_OK;
 }
 
-static lur_status choose(lur_device *device, cublasLtMatmulPreference_t preference, lur_gemm *g) {
-  cublasLtMatmulHeuristicResult_t found;
-  int n = 0;
-  LUR_TRY(prefer(device, preference));
+static lur_status choose(lur_device *device, bool half, cublasLtMatmulPreference_t preference, lur_gemm *g) {
+  cublasLtMatmulHeuristicResult_t found[ANSWERS];
+  int n = 0, best = 0;
+  LUR_TRY(prefer(device, half, preference));
   cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(lur_cuda_state_of(device)->blas, g->product, g->b, g->a, g->d, g->d, preference,
-                                                         1, &found, &n);
-  if (status == CUBLAS_STATUS_NOT_SUPPORTED || (status == CUBLAS_STATUS_SUCCESS && n == 0))
-    return lur_fail(LUR_EUNSUPPORTED, "%s: cuBLASLt has no algorithm for this product", device->name);
-  LUR_TRY(lur_cublas_check(device, status, "cublasLtMatmulAlgoGetHeuristic"));
-  g->algorithm = found.algo;
-  g->workspace = found.workspaceSize;
+                                                         ANSWERS, found, &n);
+  if (status != CUBLAS_STATUS_NOT_SUPPORTED) LUR_TRY(lur_cublas_check(device, status, "cublasLtMatmulAlgoGetHeuristic"));
+  while (best < n && found[best].state != CUBLAS_STATUS_SUCCESS) best++; /* of others nothing else is valid */
+  if (best >= n) return lur_fail(LUR_EUNSUPPORTED, "%s: cuBLASLt has no algorithm for this product", device->name);
+  g->algorithm = found[best].algo;
+  g->workspace = found[best].workspaceSize;
   return LUR_OK;
 }
 
@@ -75,7 +80,7 @@ lur_status lur_gemm_plan(lur_device *device, const lur_gemm_desc *desc, lur_gemm
   if (!g) return lur_fail(LUR_ENOMEM, "no memory for a planned product");
   lur_status status = describe(device, desc, g);
   if (status == LUR_OK) status = lur_cublas_check(device, cublasLtMatmulPreferenceCreate(&preference), "cublasLtMatmulPreferenceCreate");
-  if (status == LUR_OK) status = choose(device, preference, g);
+  if (status == LUR_OK) status = choose(device, desc->d != LUR_F32, preference, g);
   if (preference) cublasLtMatmulPreferenceDestroy(preference);
   if (status == LUR_OK)
     *gemm = g;

@@ -26,7 +26,7 @@ typedef struct lur_cuda_state {
   cudaEvent_t uploaded, landed; /* the last upload is there; what it brought has been taken */
   cublasLtHandle_t blas;
   cudnnHandle_t dnn;
-  int sms;
+  int sms, major, minor; /* multiprocessors; compute capability */
   bool sync;      /* LURCHER_SYNC=1 */
   bool uploading; /* since the last wait */
   double *partials;
@@ -37,6 +37,9 @@ typedef struct lur_cuda_state {
 } lur_cuda_state;
 
 static inline lur_cuda_state *lur_cuda_state_of(const lur_device *device) { return device->state; }
+
+/* LUR_ETYPE where the device has no arithmetic for op's activations. */
+lur_status lur_cuda_want_products(const lur_op *op);
 
 /* ---- recorded steps, uploads (record.c) ---- */
 

@@ -44,8 +44,10 @@ lur_status lur_cuda_replay(lur_device *device, void *record) {
   return LUR_OK;
 }
 
+/* A step that nobody waited for may still be replaying: the runtime does not say what becomes of it. */
 void lur_cuda_record_free(lur_device *device, void *record) {
-  (void)lur_cuda_enter(device);
+  cudaStream_t stream = lur_cuda_enter(device);
+  (void)cudaStreamSynchronize(stream);
   if (record) (void)cudaGraphExecDestroy((cudaGraphExec_t)record);
   (void)cudaGetLastError();
 }

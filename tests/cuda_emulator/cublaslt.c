@@ -1,7 +1,9 @@
 /* cublaslt.c - the emulated cuBLASLt: column-major products in double, rounded once, with the epilogues gemm.c asks for.
  *
  * It wants a workspace and spoils it, refuses pointers that are not aligned as promised, wants to see a bias when it is
- * asked for an algorithm with one, and has no epilogue where the first extent is 7, so that callers show their other way. */
+ * asked for an algorithm with one and takes no other that is aligned worse, and has no epilogue where the first extent is 7,
+ * so that callers show their other way. The first algorithm that it names does not work, as its state says. It refuses to
+ * choose where a half result might be rounded on the way, which the real one would do without a word. */
 #include <cublasLt.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +11,7 @@
 #include "numbers.h"
 #include "streams.h"
 
-enum { WORKSPACE = 1000 };
+enum { WORKSPACE = 1000, TAKEN = 77 };
 
 struct cublasLtMatmulDescOpaque_t {
   cublasOperation_t a, b;
@@ -23,6 +25,7 @@ struct cublasLtMatrixLayoutOpaque_t {
 };
 struct cublasLtMatmulPreferenceOpaque_t {
   uint64_t workspace;
+  uint32_t reductions;
 };
 
 const char *cublasLtGetStatusString(cublasStatus_t status) {
@@ -74,7 +77,11 @@ cublasStatus_t cublasLtMatrixLayoutDestroy(cublasLtMatrixLayout_t layout) {
   return CUBLAS_STATUS_SUCCESS;
 }
 
-cublasStatus_t cublasLtMatmulPreferenceCreate(cublasLtMatmulPreference_t *preference) { return CREATE(preference); }
+cublasStatus_t cublasLtMatmulPreferenceCreate(cublasLtMatmulPreference_t *preference) {
+  if (CREATE(preference) != CUBLAS_STATUS_SUCCESS) return CUBLAS_STATUS_ALLOC_FAILED;
+  (*preference)->reductions = CUBLASLT_REDUCTION_SCHEME_MASK;
+  return CUBLAS_STATUS_SUCCESS;
+}
 cublasStatus_t cublasLtMatmulPreferenceDestroy(cublasLtMatmulPreference_t preference) {
   free(preference);
   return CUBLAS_STATUS_SUCCESS;
@@ -83,12 +90,19 @@ cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t p
                                                     const void *value, size_t bytes) {
   if (bytes != (attribute == CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES ? 8 : 4)) return CUBLAS_STATUS_INVALID_VALUE;
   if (bytes == 8) memcpy(&preference->workspace, value, bytes);
+  if (attribute == CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK) memcpy(&preference->reductions, value, bytes);
   return CUBLAS_STATUS_SUCCESS;
 }
 
 static int fits(cublasLtMatmulDesc_t p, cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t d) {
   int64_t m = p->a ? a->columns : a->rows, k = p->a ? a->rows : a->columns, k2 = p->b ? b->columns : b->rows, n = p->b ? b->rows : b->columns;
   return m == d->rows && n == d->columns && k == k2 && a->type == b->type && (d->type == a->type || d->type == 0);
+}
+
+/* The largest power of two, up to 256, that divides it. */
+static uintptr_t alignment_of(const void *p) {
+  uintptr_t a = (uintptr_t)p;
+  return a % 256 ? a & (~a + 1) : 256;
 }
 
 cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc, cublasLtMatrixLayout_t a,
@@ -99,9 +113,16 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
   if (!handle || wanted < 1 || c != d || !fits(desc, a, b, d)) return CUBLAS_STATUS_INVALID_VALUE;
   if ((desc->epilogue & CUBLASLT_EPILOGUE_BIAS) && (!desc->bias || (uintptr_t)desc->bias % 16)) return CUBLAS_STATUS_INVALID_VALUE;
   if (preference->workspace < WORKSPACE || (desc->epilogue != CUBLASLT_EPILOGUE_DEFAULT && d->rows == 7)) return CUBLAS_STATUS_NOT_SUPPORTED;
-  memset(results, 0, sizeof *results);
-  results->workspaceSize = WORKSPACE;
-  *found = 1;
+  if (a->type == 2 && emulated_fault("turing")) return CUBLAS_STATUS_NOT_SUPPORTED; /* bf16 */
+  if (d->type != 0 && preference->reductions != CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE) return CUBLAS_STATUS_NOT_SUPPORTED;
+  *found = wanted < 2 ? wanted : 2;
+  for (int i = 0; i < *found; i++) {
+    memset(&results[i], 0, sizeof results[i]);
+    results[i].state = i == 0 ? CUBLAS_STATUS_NOT_SUPPORTED : CUBLAS_STATUS_SUCCESS;
+    results[i].algo.data[0] = i == 0 ? 0 : TAKEN;
+    results[i].algo.data[1] = desc->bias ? alignment_of(desc->bias) : 1;
+    results[i].workspaceSize = WORKSPACE;
+  }
   return CUBLAS_STATUS_SUCCESS;
 }
 
@@ -156,7 +177,8 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t p, c
   bool bias = p->epilogue & CUBLASLT_EPILOGUE_BIAS;
   if (!handle || !stream || !algorithm || bytes < WORKSPACE || !fits(p, a, b, d) || (bias && !p->bias)) return CUBLAS_STATUS_INVALID_VALUE;
   if (((uintptr_t)A | (uintptr_t)B | (uintptr_t)C | (uintptr_t)D | (uintptr_t)(bias ? p->bias : NULL)) % 16) return CUBLAS_STATUS_INVALID_VALUE;
-  if ((uintptr_t)workspace % 256) return CUBLAS_STATUS_INVALID_VALUE;
+  if ((uintptr_t)workspace % 256 || algorithm->data[0] != TAKEN) return CUBLAS_STATUS_INVALID_VALUE;
+  if (bias && (uintptr_t)p->bias % algorithm->data[1]) return CUBLAS_STATUS_INVALID_VALUE;
   matmul w = {*p, *a, *b, *c, *d, A, B, C, D, workspace, (double)*(const float *)alpha, (double)*(const float *)beta};
   return emulated_enqueue(stream, site_of(p, a), multiply, &w, sizeof w) == cudaSuccess ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;
 }

@@ -11,7 +11,7 @@
 #include "numbers.h"
 #include "streams.h"
 
-enum { TAKEN = 1, WORKSPACE = 3000 };
+enum { TAKEN = 1, WORKSPACE = 3000, LARGEST = 400 /* cells of a kernel that is served */ };
 
 struct cudnnTensorStruct {
   int type;
@@ -26,16 +26,23 @@ struct cudnnConvolutionStruct {
   cudnnMathType_t math;
 };
 
-const char *cudnnGetErrorString(cudnnStatus_t status) { return status == CUDNN_STATUS_SUCCESS ? "CUDNN_STATUS_SUCCESS" : "CUDNN_STATUS_BAD_PARAM"; }
+const char *cudnnGetErrorString(cudnnStatus_t status) {
+  return status == CUDNN_STATUS_SUCCESS               ? "CUDNN_STATUS_SUCCESS"
+         : status == CUDNN_STATUS_NOT_SUPPORTED_SHAPE ? "CUDNN_STATUS_NOT_SUPPORTED_SHAPE"
+                                                      : "CUDNN_STATUS_BAD_PARAM";
+}
 
-#define CREATE(at) ((*(at) = calloc(1, sizeof **(at))) ? CUDNN_STATUS_SUCCESS : CUDNN_STATUS_ALLOC_FAILED)
+#define CREATE(at) \
+  ((*(at) = calloc(1, sizeof **(at))) ? CUDNN_STATUS_SUCCESS : CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED)
 #define DESTROY(what) (free(what), CUDNN_STATUS_SUCCESS)
 
 struct cudnnContext {
   cudaStream_t stream;
 };
 
-cudnnStatus_t cudnnCreate(cudnnHandle_t *handle) { return emulated_runs_out() ? CUDNN_STATUS_ALLOC_FAILED : CREATE(handle); }
+cudnnStatus_t cudnnCreate(cudnnHandle_t *handle) {
+  return emulated_runs_out() ? CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED : CREATE(handle);
+}
 cudnnStatus_t cudnnDestroy(cudnnHandle_t handle) { return DESTROY(handle); }
 cudnnStatus_t cudnnSetStream(cudnnHandle_t handle, cudaStream_t stream) {
   if (!handle || !stream) return CUDNN_STATUS_BAD_PARAM;
@@ -103,6 +110,7 @@ static cudnnMathType_t served_math(int type, cudnnMathType_t asked) { return typ
       results[i].mathType = served_math(x->type, conv->math);                                                 \
     }                                                                                                         \
     *found = 3;                                                                                               \
+    if (w->h * w->w > LARGEST) return CUDNN_STATUS_NOT_SUPPORTED_SHAPE;                                       \
     return handle && fits((shape){x, y, w, conv}) ? CUDNN_STATUS_SUCCESS : CUDNN_STATUS_BAD_PARAM;            \
   } while (0)
 
@@ -201,8 +209,8 @@ static cudnnStatus_t run(cudnnHandle_t handle, shape s, way to, arrays a, int al
   if (!handle || !fits(s) || algo != TAKEN || bytes < WORKSPACE || !workspace || (uintptr_t)workspace % 256) return CUDNN_STATUS_BAD_PARAM;
   if (s.conv->math != served_math(s.x->type, s.conv->math)) return CUDNN_STATUS_NOT_SUPPORTED;
   asked k = {*s.x, *s.y, *s.w, *s.conv, to, a, workspace, out, bytes, alpha, beta, type, count};
-  return emulated_enqueue(handle->stream, site_of(to, s), do_convolve, &k, sizeof k) == cudaSuccess ? CUDNN_STATUS_SUCCESS
-                                                                                                   : CUDNN_STATUS_EXECUTION_FAILED;
+  cudaError_t error = emulated_enqueue(handle->stream, site_of(to, s), do_convolve, &k, sizeof k);
+  return error == cudaSuccess ? CUDNN_STATUS_SUCCESS : CUDNN_STATUS_EXECUTION_FAILED_CUDART;
 }
 
 static double scalar(const void *p) { return (double)*(const float *)p; }

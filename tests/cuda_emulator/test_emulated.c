@@ -2,7 +2,7 @@
  * allocates nothing and waits once; memory that runs out anywhere leaves one message, no leak and a run that goes on with
  * a smaller batch; a kernel that fails is blamed on its op.
  *
- * test_emulated steps | memory | blame | table */
+ * test_emulated steps | ahead | memory | blame | table | limits | turing */
 #include <dlfcn.h>
 #include <stdlib.h>
 
@@ -104,6 +104,100 @@ static void test_steps(lur_precision precision, const char *name) {
   CHECK(waits == 2 * STEPS || (precision == LUR_PRECISION_F16 && waits == 2 * STEPS + 1)); /* f16: a change of scale */
   CHECK(!lur_run_plain_reason(t.run));
   for (int i = 0; i < n; i++) lur_tensor_release(averages[i]);
+  end(&t);
+}
+
+/* ---- ahead: a batch announced before the step in front of it goes to the device once ---- */
+
+static void test_ahead(void) {
+  enum { WARM = 3, STEPS = 10 };
+  training t;
+  fixture now, next;
+  lur_results results;
+  CHECK_OK(begin(&t));
+  if (!CHECK_OK(compile(&t, LUR_PRECISION_F32))) return end(&t);
+  emulator_counts before = {0};
+  size_t fed = 0;
+  batch_of(&t, ROWS, 0, &now);
+  for (int i = 0; i < 5; i++) fed += lur_tensor_bytes(now.tensors[i]);
+  for (int i = 0; i < WARM + STEPS; i++) {
+    if (i == WARM) before = counts();
+    batch_of(&t, ROWS, i + 1, &next);
+    CHECK_OK(lur_run_prefetch(t.run, &next.batch));
+    CHECK_OK(lur_run_train(t.run, &now.batch, &results));
+    drop_batch(&now);
+    now = next;
+  }
+  const emulator_counts after = counts();
+  const uint64_t sent = after.uploaded - before.uploaded, numbers = 2 * sizeof(lur_moving);
+  printf("%d steps sent %llu bytes, a batch has %zu\n", STEPS, (unsigned long long)sent, fed);
+  CHECK(sent == STEPS * (fed + numbers));
+  CHECK(after.waits - before.waits == 2 * STEPS); /* for the uploads and for the results */
+  drop_batch(&now);
+  end(&t);
+}
+
+/* ---- limits: what a device or a library does not serve is refused when it is planned ---- */
+
+static void refused(lur_device *device, const lur_op_desc *desc, lur_status expected, const char *text) {
+  lur_op op = {0};
+  lur_status status = lur_op_plan(device, desc, &op);
+  if (!CHECK(status == expected && strstr(lur_last_error(), text)))
+    fprintf(stderr, "%s: %s '%s', expected %s with '%s'\n", lur_op_kind_name(desc->kind), lur_status_name(status),
+            lur_last_error(), lur_status_name(expected), text);
+  if (status == LUR_OK) lur_op_release(&op);
+}
+
+/* n pictures of h by w and c channels, and what k by k makes of them at stride 1 without padding. */
+static lur_op_desc window_op(lur_op_kind kind, int64_t n, int64_t h, int64_t w, int64_t c, int k) {
+  lur_op_desc d = {.kind = kind, .name = "large", .nx = 1, .x = {{LUR_F32, {4, {n, h, w, c}}}},
+                   .y = {LUR_F32, {4, {n, h - k + 1, w - k + 1, c}}}};
+  if (kind == LUR_OP_POOL) {
+    d.u.pool = (lur_pool_desc){.kernel_h = k, .kernel_w = k, .stride_h = 1, .stride_w = 1};
+    return d;
+  }
+  d.nw = 1;
+  d.w[0] = (lur_operand){LUR_F32, {4, {k, k, c, kind == LUR_OP_CONV2D ? c : 1}}};
+  d.u.conv = (lur_conv_desc){.kernel_h = k, .kernel_w = k, .stride_h = 1, .stride_w = 1};
+  return d;
+}
+
+static void test_limits(void) {
+  training t;
+  CHECK_OK(begin(&t));
+  const lur_op_desc pool = window_op(LUR_OP_POOL, 1 << 19, 64, 65, 1, 2);
+  const lur_op_desc depthwise = window_op(LUR_OP_DEPTHWISE, 1 << 19, 64, 65, 1, 3);
+  const lur_op_desc conv = window_op(LUR_OP_CONV2D, 1 << 10, 256, 256, 64, 3);
+  const lur_op_desc wide = window_op(LUR_OP_CONV2D, 1, 32, 32, 1, 21);
+  lur_op_desc taps = window_op(LUR_OP_DEPTHWISE, 1, 300, 300, 1, 257);
+  taps.want_dw = 1;
+  refused(t.device, &pool, LUR_EUNSUPPORTED, "places in a batch are too many (2^31 at most): lower the batch size");
+  refused(t.device, &depthwise, LUR_EUNSUPPORTED, "places in a batch are too many");
+  refused(t.device, &conv, LUR_EUNSUPPORTED, "too many for cuDNN: lower the batch size");
+  refused(t.device, &wide, LUR_EUNSUPPORTED, "CUDNN_STATUS_NOT_SUPPORTED_SHAPE");
+  refused(t.device, &taps, LUR_EUNSUPPORTED, "at most 65535 taps have a gradient");
+  end(&t);
+}
+
+/* ---- turing: bf16 is refused in one sentence, f16 and tf32 are not ---- */
+
+static void test_turing(void) {
+  training t;
+  CHECK_OK(begin(&t));
+  lur_op_desc conv = window_op(LUR_OP_CONV2D, 2, 8, 8, 4, 3), one = window_op(LUR_OP_CONV2D, 2, 8, 8, 4, 1);
+  for (int i = 0; i < 2; i++) {
+    lur_op_desc *d = i ? &one : &conv;
+    lur_op op = {0};
+    d->tf32 = true;
+    CHECK_OK(lur_op_plan(t.device, d, &op));
+    lur_op_release(&op);
+    d->tf32 = false;
+    d->x[0].dtype = d->y.dtype = LUR_F16;
+    CHECK_OK(lur_op_plan(t.device, d, &op));
+    lur_op_release(&op);
+    d->x[0].dtype = d->y.dtype = LUR_BF16;
+    refused(t.device, d, LUR_ETYPE, "cuda:0 has compute capability 7.5, products in bf16 need 8.0 or newer: use f16 or f32");
+  }
   end(&t);
 }
 
@@ -222,6 +316,12 @@ int main(int argc, char **argv) {
     test_steps(LUR_PRECISION_F32, "f32");
     test_steps(LUR_PRECISION_BF16, "bf16");
     test_steps(LUR_PRECISION_F16, "f16");
+  } else if (strcmp(what, "ahead") == 0) {
+    test_ahead();
+  } else if (strcmp(what, "limits") == 0) {
+    test_limits();
+  } else if (strcmp(what, "turing") == 0) {
+    test_turing();
   } else if (strcmp(what, "memory") == 0) {
     test_memory();
   } else if (strcmp(what, "blame") == 0) {
