@@ -7,7 +7,7 @@
  * are worked out forward, and backward takes the gradients of scale and shift, which its readers summed. */
 #include "kernel.cuh"
 
-enum { PARTS = 128 }; /* at most: what the last kernel of a sum walks over */
+enum { PARTS = 512 }; /* at most: what the last kernel of a sum walks over */
 
 struct norm_sizes {
   int64_t rows, c, part;
@@ -54,20 +54,22 @@ static lur_status plan(lur_op *op) {
 
 /* ---- statistics ---- */
 
+template <class N>
 struct moments {
-  float count, mean, squares; /* squares: sum of (x - mean)^2 */
+  N count, mean, squares; /* squares: sum of (x - mean)^2 */
 };
 
-static __device__ inline moments join(moments a, moments b) {
+template <class N>
+static __device__ inline moments<N> join(moments<N> a, moments<N> b) {
   if (b.count == 0) return a;
   if (a.count == 0) return b;
-  float count = a.count + b.count, delta = b.mean - a.mean;
+  N count = a.count + b.count, delta = b.mean - a.mean;
   return {count, a.mean + delta * (b.count / count), a.squares + b.squares + delta * delta * (a.count * b.count / count)};
 }
 
 /* Joins each m[j] over threadIdx.y; the result lands in threads of threadIdx.y 0. */
 template <int V>
-static __device__ inline void join_down(moments (&m)[V], moments *shared) {
+static __device__ inline void join_down(moments<float> (&m)[V], moments<float> *shared) {
   int t = (int)(threadIdx.y * blockDim.x + threadIdx.x);
 #pragma unroll
   for (int j = 0; j < V; j++) shared[j * LUR_THREADS + t] = m[j];
@@ -76,7 +78,7 @@ static __device__ inline void join_down(moments (&m)[V], moments *shared) {
     if (threadIdx.y >= half) continue;
 #pragma unroll
     for (int j = 0; j < V; j++) {
-      moments *mine = &shared[j * LUR_THREADS + t];
+      moments<float> *mine = &shared[j * LUR_THREADS + t];
       *mine = join(*mine, mine[half * blockDim.x]);
     }
   }
@@ -87,7 +89,7 @@ static __device__ inline void join_down(moments (&m)[V], moments *shared) {
 /* partials: mean, then squares of each part's channels. */
 template <class T, int V>
 __global__ void moments_kernel(norm_sizes s, const T *x, float *partials) {
-  __shared__ moments shared[LUR_THREADS * V];
+  __shared__ moments<float> shared[LUR_THREADS * V];
   int64_t channel = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * V;
   int64_t first = blockIdx.y * s.part, end = first + s.part < s.rows ? first + s.part : s.rows;
   float k[V] = {}, v[V], sum[V] = {}, squares[V] = {}, many = 0;
@@ -101,7 +103,7 @@ __global__ void moments_kernel(norm_sizes s, const T *x, float *partials) {
     }
     many += 1;
   }
-  moments m[V];
+  moments<float> m[V];
 #pragma unroll
   for (int j = 0; j < V; j++) {
     m[j] = {many, 0, 0};
@@ -118,24 +120,24 @@ struct norm_weights {
   const float *gamma, *beta; /* NULL counts as 1 and 0 */
 };
 
-/* statistics: mean and reciprocal deviation, from the batch (whose moving statistics then move) or from the weights.
+/* statistics: mean and reciprocal deviation, from the batch (whose moving statistics then move) or, at no parts, from
+   the weights.
    affine: scale and shift of the whole norm, or NULL. */
 static __global__ void statistics_kernel(norm_sizes s, lur_batchnorm_desc u, norm_weights w, const float *partials, int64_t parts,
                                          float *mean, float *variance, float *statistics, float *affine) {
+  __shared__ moments<double> shared[LUR_THREADS];
   int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
-  if (i >= s.c) return;
-  double m = (double)mean[i], v = (double)variance[i];
+  moments<double> all = {0, 0, 0};
+  for (int64_t p = threadIdx.y; p < parts && i < s.c; p += blockDim.y) {
+    double n = (double)(p * s.part + s.part < s.rows ? s.part : s.rows - p * s.part);
+    all = join(all, moments<double>{n, (double)partials[2 * p * s.c + i], (double)partials[(2 * p + 1) * s.c + i]});
+  }
+  shared[threadIdx.y * LUR_PART_COLUMNS + threadIdx.x] = all;
+  __syncthreads();
+  if (threadIdx.y != 0 || i >= s.c) return;
+  for (unsigned y = 1; y < blockDim.y; y++) all = join(all, shared[y * LUR_PART_COLUMNS + threadIdx.x]);
+  double m = u.batch ? all.mean : (double)mean[i], v = u.batch ? all.squares / (double)s.rows : (double)variance[i];
   if (u.batch) {
-    double count = 0, squares = 0;
-    m = 0;
-    for (int64_t p = 0; p < parts; p++) {
-      double n = (double)(p * s.part + s.part < s.rows ? s.part : s.rows - p * s.part);
-      double delta = (double)partials[2 * p * s.c + i] - m;
-      squares += (double)partials[(2 * p + 1) * s.c + i] + delta * delta * count * n / (count + n);
-      m += delta * n / (count + n);
-      count += n;
-    }
-    v = squares / (double)s.rows;
     mean[i] = (float)((double)mean[i] - ((double)mean[i] - m) * (1 - u.momentum));
     variance[i] = (float)((double)variance[i] - ((double)variance[i] - v) * (1 - u.momentum));
   }
@@ -191,8 +193,8 @@ static lur_status run_forward(lur_op *op, const lur_args *args, norm_plan p) {
     LUR_LAUNCH((moments_kernel<T, V>), p.sums.grid, p.sums.block, stream, p.s, x, partials);
     LUR_TRY(lur_cuda_launched(op->device));
   }
-  LUR_LAUNCH(statistics_kernel, (unsigned)divide_up(p.s.c, LUR_THREADS), LUR_THREADS, stream, p.s, *u, weights_of(op, args),
-             partials, (int64_t)p.sums.grid.y, static_cast<float *>(args->w[2]), static_cast<float *>(args->w[3]), statistics,
+  LUR_LAUNCH(statistics_kernel, parts_grid(p.s.c), parts_block(), stream, p.s, *u, weights_of(op, args), partials,
+             u->batch ? (int64_t)p.sums.grid.y : 0, static_cast<float *>(args->w[2]), static_cast<float *>(args->w[3]), statistics,
              u->affine_out ? static_cast<float *>(args->y) : static_cast<float *>(nullptr));
   LUR_TRY(lur_cuda_launched(op->device));
   if (u->affine_out) return LUR_OK;
@@ -244,13 +246,16 @@ __global__ void sums_kernel(norm_sizes s, const T *x, const T *y, const T *dy, c
 
 /* sums: both, of all parts; dgamma and dbeta (NULL: not wanted) take their share. */
 static __global__ void gradients_kernel(int64_t c, const float *partials, int64_t parts, float *sums, float *dgamma, float *dbeta) {
+  __shared__ double shared[LUR_THREADS];
   int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
-  if (i >= c) return;
   double plain = 0, scaled = 0;
-  for (int64_t p = 0; p < parts; p++) {
+  for (int64_t p = threadIdx.y; p < parts && i < c; p += blockDim.y) {
     plain += (double)partials[2 * p * c + i];
     scaled += (double)partials[(2 * p + 1) * c + i];
   }
+  plain = sum_parts(plain, shared);
+  scaled = sum_parts(scaled, shared);
+  if (threadIdx.y != 0 || i >= c) return;
   sums[i] = (float)plain;
   sums[c + i] = (float)scaled;
   if (dgamma) dgamma[i] = (float)((double)dgamma[i] + scaled);
@@ -306,7 +311,7 @@ static lur_status run_backward(lur_op *op, const lur_args *args, norm_plan p) {
   float *sums = static_cast<float *>(args->scratch), *partials = sums + statistics_bytes(p.s.c) / sizeof(float);
   LUR_LAUNCH((sums_kernel<T, V>), p.sums.grid, p.sums.block, stream, p.s, x, y, dy, statistics, partials);
   LUR_TRY(lur_cuda_launched(op->device));
-  LUR_LAUNCH(gradients_kernel, (unsigned)divide_up(p.s.c, LUR_THREADS), LUR_THREADS, stream, p.s.c, partials, (int64_t)p.sums.grid.y,
+  LUR_LAUNCH(gradients_kernel, parts_grid(p.s.c), parts_block(), stream, p.s.c, partials, (int64_t)p.sums.grid.y,
              sums, d->want_dw & 1u ? static_cast<float *>(args->dw[0]) : NULL, d->want_dw & 2u ? static_cast<float *>(args->dw[1]) : NULL);
   LUR_TRY(lur_cuda_launched(op->device));
   if (!d->want_dx) return LUR_OK;

@@ -40,40 +40,41 @@ lur_status lur_cuda_put(lur_device *device, lur_dtype dtype, void *dx, const voi
 /* ---- bias, residual and ReLU after a product that could not take them along ---- */
 
 template <class T, int V>
-__global__ void epilogue_kernel(T *y, const float *bias, const T *residual, bool relu, int64_t rows, int64_t c) {
-  int64_t stride = (int64_t)gridDim.x * blockDim.x, groups = c / V;
-  for (int64_t at = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; at < rows * groups; at += stride) {
-    float v[V], more[V];
-    load<V>(y + at * V, v);
-    if (bias) {
-      load<V>(bias + at % groups * V, more);
+__global__ void epilogue_kernel(T *y, const float *bias, const T *residual, bool relu, int64_t rows, int64_t c, int64_t part) {
+  int64_t channel = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * V;
+  if (channel >= c) return;
+  float shift[V] = {}, v[V], more[V] = {};
+  if (bias) load<V>(bias + channel, shift);
+  int64_t first = blockIdx.y * part, end = first + part < rows ? first + part : rows;
+  for (int64_t r = first + threadIdx.y; r < end; r += blockDim.y) {
+    load<V>(y + r * c + channel, v);
+    if (residual) load<V>(residual + r * c + channel, more);
 #pragma unroll
-      for (int j = 0; j < V; j++) v[j] += more[j];
+    for (int j = 0; j < V; j++) {
+      v[j] = v[j] + shift[j] + more[j];
+      if (relu) v[j] = relu_of(v[j]);
     }
-    if (residual) {
-      load<V>(residual + at * V, more);
-#pragma unroll
-      for (int j = 0; j < V; j++) v[j] += more[j];
-    }
-#pragma unroll
-    for (int j = 0; j < V; j++) v[j] = relu ? relu_of(v[j]) : v[j];
-    store<V>(y + at * V, v);
+    store<V>(y + r * c + channel, v);
   }
+}
+
+template <class T, int V>
+static lur_status epilogue(lur_device *device, T *y, const float *bias, const T *residual, bool relu, int64_t rows, int64_t c) {
+  cudaStream_t stream = lur_cuda_enter(device);
+  lur_tiling t = tile_rows(device, c / V, rows, 1, 65535);
+  LUR_LAUNCH((epilogue_kernel<T, V>), t.grid, t.block, stream, y, bias, residual, relu, rows, c, t.part);
+  return lur_cuda_launched(device);
 }
 
 lur_status lur_cuda_epilogue(lur_device *device, lur_dtype dtype, void *y, const float *bias, const void *residual, bool relu,
                              int64_t rows, int64_t c) {
-  cudaStream_t stream = lur_cuda_enter(device);
-  if (c % 4 == 0)
-    LUR_WITH_TYPE(dtype, LUR_LAUNCH((epilogue_kernel<T, 4>), blocks_for(device, rows * c / 4), LUR_THREADS, stream,
-                                    static_cast<T *>(y), bias, static_cast<const T *>(residual), relu, rows, c));
-  else
-    LUR_WITH_TYPE(dtype, LUR_LAUNCH((epilogue_kernel<T, 1>), blocks_for(device, rows * c), LUR_THREADS, stream,
-                                    static_cast<T *>(y), bias, static_cast<const T *>(residual), relu, rows, c));
-  return lur_cuda_launched(device);
+  LUR_WITH_TYPE(dtype, T *to = static_cast<T *>(y); const T *more = static_cast<const T *>(residual);
+                return c % 4 == 0 ? epilogue<T, 4>(device, to, bias, more, relu, rows, c)
+                                  : epilogue<T, 1>(device, to, bias, more, relu, rows, c));
+  return LUR_OK;
 }
 
-/* ---- column sums: a block sums a part of the rows, then one thread a column sums the parts in double ---- */
+/* ---- column sums: a block sums a part of the rows, then the parts are summed in double ---- */
 
 template <class T, int V>
 __global__ void columns_kernel(const T *dy, const T *y, int64_t rows, int64_t c, int64_t part, float *partials) {
@@ -92,21 +93,8 @@ __global__ void columns_kernel(const T *dy, const T *y, int64_t rows, int64_t c,
   if (threadIdx.y == 0 && channel < c) store<V>(partials + blockIdx.y * c + channel, sum);
 }
 
-static __global__ void add_parts_kernel(const float *partials, int64_t parts, int64_t c, float *db) {
-  int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
-  if (i >= c) return;
-  double sum = 0;
-  for (int64_t p = 0; p < parts; p++) sum += (double)partials[p * c + i];
-  db[i] = (float)((double)db[i] + sum);
-}
-
-cudaError_t lur_cuda_probe(void) {
-  cudaFuncAttributes attributes;
-  return cudaFuncGetAttributes(&attributes, (const void *)add_parts_kernel);
-}
-
 static lur_tiling columns_tiling(lur_device *device, int64_t rows, int64_t c, int v) {
-  return tile_rows(device, c / v, rows, 8, 128);
+  return tile_rows(device, c / v, rows, 8, 512);
 }
 
 size_t lur_cuda_columns_scratch(lur_device *device, int64_t rows, int64_t c) {
@@ -126,8 +114,7 @@ lur_status lur_cuda_columns(lur_device *device, lur_dtype dtype, const void *dy,
     LUR_WITH_TYPE(dtype, LUR_LAUNCH((columns_kernel<T, 1>), t.grid, t.block, stream, static_cast<const T *>(dy),
                                     static_cast<const T *>(y), rows, c, t.part, partials));
   LUR_TRY(lur_cuda_launched(device));
-  LUR_LAUNCH(add_parts_kernel, (unsigned)divide_up(c, LUR_THREADS), LUR_THREADS, stream, partials, (int64_t)t.grid.y, c, db);
-  return lur_cuda_launched(device);
+  return lur_cuda_add_parts(device, partials, t.grid.y, c, db, true);
 }
 
 /* ---- matrices turned over, through a tile of shared memory so that both sides are read in rows ---- */
@@ -169,60 +156,90 @@ lur_status lur_cuda_turn_add(lur_device *device, lur_dtype dtype, const void *fr
 /* ---- frames: cuDNN pads both sides alike, TensorFlow's "same" does not ---- */
 
 struct frame_sizes {
-  int64_t n, h, w, c, fh, fw, top, left;
+  int n, h, w, c, fh, fw, top, left;
 };
 
-template <class T>
+/* Channels across, cells down: of the frame, or (back) of the picture. */
+template <class T, int V>
 __global__ void frame_kernel(frame_sizes s, const T *from, T *to) {
-  int64_t count = s.n * s.fh * s.fw * s.c, stride = (int64_t)gridDim.x * blockDim.x;
-  for (int64_t at = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; at < count; at += stride) {
-    int64_t cell = at / s.c, x = cell % s.fw - s.left, y = cell / s.fw % s.fh - s.top, n = cell / s.fw / s.fh;
-    bool inside = x >= 0 && x < s.w && y >= 0 && y < s.h;
-    from_float(inside ? to_float(from[((n * s.h + y) * s.w + x) * s.c + at % s.c]) : 0, &to[at]);
+  const int channel = (int)(blockIdx.x * blockDim.x + threadIdx.x) * V;
+  const unsigned count = channel < s.c ? (unsigned)(s.n * s.fh * s.fw) : 0, step = gridDim.y * blockDim.y;
+  for (unsigned i = blockIdx.y * blockDim.y + threadIdx.y; i < count; i += step) {
+    const cell at = cell_of(i, s.fh, s.fw);
+    const int y = at.y - s.top, x = at.x - s.left;
+    float v[V] = {};
+    if (y >= 0 && y < s.h && x >= 0 && x < s.w) load<V>(from + (int64_t)((at.n * s.h + y) * s.w + x) * s.c + channel, v);
+    store<V>(to + (int64_t)i * s.c + channel, v);
   }
 }
 
-template <class T>
+template <class T, int V>
 __global__ void unframe_kernel(frame_sizes s, const T *frame, T *to, bool add) {
-  int64_t count = s.n * s.h * s.w * s.c, stride = (int64_t)gridDim.x * blockDim.x;
-  for (int64_t at = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; at < count; at += stride) {
-    int64_t cell = at / s.c, x = cell % s.w + s.left, y = cell / s.w % s.h + s.top, n = cell / s.w / s.h;
-    bool inside = x >= 0 && x < s.fw && y >= 0 && y < s.fh;
-    float v = inside ? to_float(frame[((n * s.fh + y) * s.fw + x) * s.c + at % s.c]) : 0;
-    from_float(add ? to_float(to[at]) + v : v, &to[at]);
+  const int channel = (int)(blockIdx.x * blockDim.x + threadIdx.x) * V;
+  const unsigned count = channel < s.c ? (unsigned)(s.n * s.h * s.w) : 0, step = gridDim.y * blockDim.y;
+  for (unsigned i = blockIdx.y * blockDim.y + threadIdx.y; i < count; i += step) {
+    const cell at = cell_of(i, s.h, s.w);
+    const int y = at.y + s.top, x = at.x + s.left;
+    float v[V] = {};
+    if (y < s.fh && x < s.fw) load<V>(frame + (int64_t)((at.n * s.fh + y) * s.fw + x) * s.c + channel, v);
+    put<V>(to + (int64_t)i * s.c + channel, v, add);
   }
+}
+
+static frame_sizes frame_of(const int64_t picture[4], int64_t fh, int64_t fw, int64_t top, int64_t left) {
+  return {(int)picture[0], (int)picture[1], (int)picture[2], (int)picture[3], (int)fh, (int)fw, (int)top, (int)left};
+}
+
+template <class T, int V>
+static lur_status frame(lur_device *device, frame_sizes s, const T *from, T *to) {
+  cudaStream_t stream = lur_cuda_enter(device);
+  lur_tiling t = tile_rows(device, s.c / V, (int64_t)s.n * s.fh * s.fw, 1, 65535);
+  LUR_LAUNCH((frame_kernel<T, V>), t.grid, t.block, stream, s, from, to);
+  return lur_cuda_launched(device);
+}
+
+template <class T, int V>
+static lur_status unframe(lur_device *device, frame_sizes s, const T *from, T *to, bool add) {
+  cudaStream_t stream = lur_cuda_enter(device);
+  lur_tiling t = tile_rows(device, s.c / V, (int64_t)s.n * s.h * s.w, 1, 65535);
+  LUR_LAUNCH((unframe_kernel<T, V>), t.grid, t.block, stream, s, from, to, add);
+  return lur_cuda_launched(device);
 }
 
 lur_status lur_cuda_frame(lur_device *device, lur_dtype dtype, const void *from, void *to, const int64_t picture[4], int64_t fh,
                           int64_t fw, int64_t top, int64_t left) {
-  cudaStream_t stream = lur_cuda_enter(device);
-  frame_sizes s = {picture[0], picture[1], picture[2], picture[3], fh, fw, top, left};
-  LUR_WITH_TYPE(dtype, LUR_LAUNCH(frame_kernel<T>, blocks_for(device, s.n * fh * fw * s.c), LUR_THREADS, stream, s,
-                                  static_cast<const T *>(from), static_cast<T *>(to)));
-  return lur_cuda_launched(device);
+  frame_sizes s = frame_of(picture, fh, fw, top, left);
+  LUR_WITH_TYPE(dtype, const T *src = static_cast<const T *>(from); T *dst = static_cast<T *>(to);
+                return s.c % 4 == 0 ? frame<T, 4>(device, s, src, dst) : frame<T, 1>(device, s, src, dst));
+  return LUR_OK;
 }
 
-lur_status lur_cuda_unframe(lur_device *device, lur_dtype dtype, const void *frame, void *to, const int64_t picture[4], int64_t fh,
+lur_status lur_cuda_unframe(lur_device *device, lur_dtype dtype, const void *from, void *to, const int64_t picture[4], int64_t fh,
                             int64_t fw, int64_t top, int64_t left, bool add) {
-  cudaStream_t stream = lur_cuda_enter(device);
-  frame_sizes s = {picture[0], picture[1], picture[2], picture[3], fh, fw, top, left};
-  LUR_WITH_TYPE(dtype, LUR_LAUNCH(unframe_kernel<T>, blocks_for(device, s.n * s.h * s.w * s.c), LUR_THREADS, stream, s,
-                                  static_cast<const T *>(frame), static_cast<T *>(to), add));
-  return lur_cuda_launched(device);
+  frame_sizes s = frame_of(picture, fh, fw, top, left);
+  LUR_WITH_TYPE(dtype, const T *src = static_cast<const T *>(from); T *dst = static_cast<T *>(to);
+                return s.c % 4 == 0 ? unframe<T, 4>(device, s, src, dst, add) : unframe<T, 1>(device, s, src, dst, add));
+  return LUR_OK;
 }
 
 /* ---- parts of a sum ---- */
 
 static __global__ void parts_kernel(const float *partials, int64_t parts, int64_t count, float *to, bool add) {
+  __shared__ double shared[LUR_THREADS];
   int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
-  if (i >= count) return;
-  double sum = add ? (double)to[i] : 0;
-  for (int64_t p = 0; p < parts; p++) sum += (double)partials[p * count + i];
-  to[i] = (float)sum;
+  double sum = 0;
+  for (int64_t p = threadIdx.y; p < parts && i < count; p += blockDim.y) sum += (double)partials[p * count + i];
+  sum = sum_parts(sum, shared);
+  if (threadIdx.y == 0 && i < count) to[i] = (float)((add ? (double)to[i] : 0) + sum);
+}
+
+cudaError_t lur_cuda_probe(void) {
+  cudaFuncAttributes attributes;
+  return cudaFuncGetAttributes(&attributes, (const void *)parts_kernel);
 }
 
 lur_status lur_cuda_add_parts(lur_device *device, const float *partials, int64_t parts, int64_t count, float *to, bool add) {
   cudaStream_t stream = lur_cuda_enter(device);
-  LUR_LAUNCH(parts_kernel, (unsigned)divide_up(count, LUR_THREADS), LUR_THREADS, stream, partials, parts, count, to, add);
+  LUR_LAUNCH(parts_kernel, parts_grid(count), parts_block(), stream, partials, parts, count, to, add);
   return lur_cuda_launched(device);
 }

@@ -81,8 +81,8 @@ lur_status lur_cuda_turn_add(lur_device *device, lur_dtype dtype, const void *fr
 /* A picture n h w c in a frame of zeros: to is n fh fw c, its cell (top, left) is from's (0, 0); what sticks out is cut. */
 lur_status lur_cuda_frame(lur_device *device, lur_dtype dtype, const void *from, void *to, const int64_t picture[4], int64_t fh,
                           int64_t fw, int64_t top, int64_t left);
-/* And back: to n h w c = or += the frame's cells; 0 where the frame has none. */
-lur_status lur_cuda_unframe(lur_device *device, lur_dtype dtype, const void *frame, void *to, const int64_t picture[4], int64_t fh,
+/* And back, from the frame: to n h w c = or += its cells; 0 where it has none. */
+lur_status lur_cuda_unframe(lur_device *device, lur_dtype dtype, const void *from, void *to, const int64_t picture[4], int64_t fh,
                             int64_t fw, int64_t top, int64_t left, bool add);
 
 #ifdef __cplusplus

@@ -7,17 +7,18 @@
  * and the data gradient's kernel sums the gradients of both as it goes. */
 #include "kernel.cuh"
 
-enum { TILE = 4, PARTS = 128, SUM_PARTS = 512 };
+enum { TILE = 4, PARTS = 512, SUM_PARTS = 512 };
 
 struct sizes { /* rows and columns of what is read (h w) and written (oh ow) */
-  int64_t n, h, w, c, oh, ow;
+  int n, h, w, c, oh, ow;
   int kh, kw, sh, sw, top, left;
 };
 
 static sizes sizes_of(const lur_op_desc *d) {
   const int64_t *x = d->x[0].shape.dim, *y = d->y.shape.dim;
   const lur_conv_desc *u = &d->u.conv;
-  return {x[0], x[1], x[2], x[3], y[1], y[2], u->kernel_h, u->kernel_w, u->stride_h, u->stride_w, u->pad_top, u->pad_left};
+  return {(int)x[0],   (int)x[1],   (int)x[2],   (int)x[3],   (int)y[1],  (int)y[2],
+          u->kernel_h, u->kernel_w, u->stride_h, u->stride_w, u->pad_top, u->pad_left};
 }
 
 static bool three(const sizes *s) { return s->kh == 3 && s->kw == 3 && s->sh == s->sw && s->sh <= 2; }
@@ -25,31 +26,36 @@ static bool three(const sizes *s) { return s->kh == 3 && s->kw == 3 && s->sh == 
 static int vector_of(const sizes *s) { return s->c % 4 == 0 ? 4 : 1; }
 
 static lur_tiling weights_tiling(lur_device *device, const sizes *s) {
-  return tile_rows(device, s->c / vector_of(s), s->n * s->oh, 1, PARTS);
+  return tile_rows(device, s->c / vector_of(s), (int64_t)s->n * s->oh, 1, PARTS);
 }
 
 /* Of the data gradient: channels across, strips of TILE cells or single cells down. Sums need a place for each part. */
 static lur_tiling data_tiling(lur_device *device, const sizes *s, bool sums) {
-  int64_t rows = three(s) && s->sh == 1 ? s->n * s->h * divide_up(s->w, TILE) : s->n * s->h * s->w;
+  int64_t lines = (int64_t)s->n * s->h, rows = lines * (three(s) && s->sh == 1 ? divide_up(s->w, TILE) : s->w);
   return tile_rows(device, s->c / vector_of(s), rows, 2, sums ? SUM_PARTS : 65535);
 }
 
 static lur_status plan(lur_op *op) {
   const lur_op_desc *d = &op->desc;
+  const int64_t *x = d->x[0].shape.dim, *y = d->y.shape.dim;
   LUR_TRY(lur_cuda_want_f32_weights(op));
+  LUR_TRY(check_cells(x[0] * x[1] * x[2]));
+  LUR_TRY(check_cells(y[0] * y[1] * y[2]));
   sizes s = sizes_of(d);
+  if (d->want_dw & 1u && (int64_t)s.kh * s.kw > 65535) /* blockIdx.z numbers taps */
+    return lur_fail(LUR_EUNSUPPORTED, "a kernel of %d x %d: at most 65535 taps have a gradient on cuda", s.kh, s.kw);
   bool mask = d->u.conv.relu_in && d->want_dx, sums = d->want_dx & 2u;
   op->backward_x = d->want_dw & 1u || mask || sums ? 1u : 0;
   if (d->u.conv.affine_in && lur_cuda_wants(op)) op->backward_x |= 2u;
   op->backward_y = d->u.conv.relu && lur_cuda_wants(op);
   if (d->want_dw & 1u)
-    op->backward_scratch = sizeof(float) * (size_t)(weights_tiling(op->device, &s).grid.y * s.kh * s.kw * s.c);
+    op->backward_scratch = sizeof(float) * weights_tiling(op->device, &s).grid.y * (size_t)(s.kh * s.kw) * (size_t)s.c;
   if (d->want_dw & 2u) {
-    size_t columns = lur_cuda_columns_scratch(op->device, s.n * s.oh * s.ow, s.c);
+    size_t columns = lur_cuda_columns_scratch(op->device, (int64_t)s.n * s.oh * s.ow, s.c);
     op->backward_scratch = op->backward_scratch > columns ? op->backward_scratch : columns;
   }
   if (sums) {
-    size_t partials = sizeof(float) * 2 * (size_t)(data_tiling(op->device, &s, true).grid.y * s.c);
+    size_t partials = sizeof(float) * 2 * data_tiling(op->device, &s, true).grid.y * (size_t)s.c;
     op->backward_scratch = op->backward_scratch > partials ? op->backward_scratch : partials;
   }
   return LUR_OK;
@@ -126,13 +132,15 @@ __global__ void three_kernel(sizes s, ways<T> o, const T *x, T *y) {
   linear<V> a = {};
   if (channel < s.c) {
 #pragma unroll
-    for (int k = 0; k < 9; k++) load<V>(o.w + (BACK ? 8 - k : k) * s.c + channel, w[k]);
+    for (int k = 0; k < 9; k++) load<V>(o.w + (int64_t)(BACK ? 8 - k : k) * s.c + channel, w[k]);
     if (o.bias) load<V>(o.bias + channel, bias);
     a = linear_at<V>(o.affine, s.c, channel);
   }
-  int64_t tiles = (s.ow + TILE - 1) / TILE, count = channel < s.c ? s.n * s.oh * tiles : 0;
-  for (int64_t t = (int64_t)blockIdx.y * blockDim.y + threadIdx.y; t < count; t += (int64_t)gridDim.y * blockDim.y) {
-    int64_t ox = t % tiles * TILE, oy = t / tiles % s.oh, n = t / tiles / s.oh;
+  const int tiles = (s.ow + TILE - 1) / TILE;
+  const unsigned count = channel < s.c ? (unsigned)(s.n * s.oh * tiles) : 0, step = gridDim.y * blockDim.y;
+  for (unsigned t = blockIdx.y * blockDim.y + threadIdx.y; t < count; t += step) {
+    const cell strip = cell_of(t, s.oh, tiles);
+    const int ox = strip.x * TILE;
     float sum[TILE][V], v[V];
 #pragma unroll
     for (int k = 0; k < TILE; k++)
@@ -140,13 +148,14 @@ __global__ void three_kernel(sizes s, ways<T> o, const T *x, T *y) {
       for (int j = 0; j < V; j++) sum[k][j] = bias[j];
 #pragma unroll
     for (int ky = 0; ky < 3; ky++) {
-      int64_t iy = oy * S - s.top + ky;
+      const int iy = strip.y * S - s.top + ky;
       if (iy < 0 || iy >= s.h) continue;
+      const int64_t line = (int64_t)((strip.n * s.h + iy) * s.w) * s.c + channel;
 #pragma unroll
       for (int column = 0; column < COLUMNS; column++) {
-        int64_t ix = ox * S - s.left + column;
+        const int ix = ox * S - s.left + column;
         if (ix < 0 || ix >= s.w) continue;
-        int64_t from = ((n * s.h + iy) * s.w + ix) * s.c + channel;
+        const int64_t from = line + (int64_t)ix * s.c;
         if (BACK)
           read_back<T, V>(&o, x, from, v);
         else
@@ -162,8 +171,8 @@ __global__ void three_kernel(sizes s, ways<T> o, const T *x, T *y) {
     }
 #pragma unroll
     for (int k = 0; k < TILE; k++) {
-      int64_t at = ((n * s.oh + oy) * s.ow + ox + k) * s.c + channel;
       if (ox + k >= s.ow) continue;
+      const int64_t at = (int64_t)((strip.n * s.oh + strip.y) * s.ow + ox + k) * s.c + channel;
       if (BACK)
         write_back<T, V>(&o, &a, y, at, sum[k], scaled, plain);
       else
@@ -173,45 +182,51 @@ __global__ void three_kernel(sizes s, ways<T> o, const T *x, T *y) {
   if (BACK && o.partials) store_sums<V>(scaled, plain, s.c, channel, shared, o.partials);
 }
 
+/* Every other size. Channels across, outputs down. */
 template <class T, int V>
 __global__ void plain_kernel(sizes s, ways<T> o, const T *x, T *y) {
-  int64_t groups = s.c / V, count = s.n * s.oh * s.ow * groups, stride = (int64_t)gridDim.x * blockDim.x;
-  for (int64_t at = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; at < count; at += stride) {
-    int64_t channel = at % groups * V, cell = at / groups, ox = cell % s.ow, oy = cell / s.ow % s.oh, n = cell / s.ow / s.oh;
-    const linear<V> a = linear_at<V>(o.affine, s.c, channel);
-    float sum[V] = {}, v[V], w[V];
-    if (o.bias) load<V>(o.bias + channel, sum);
+  int64_t channel = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * V;
+  if (channel >= s.c) return;
+  const unsigned count = (unsigned)(s.n * s.oh * s.ow), step = gridDim.y * blockDim.y;
+  const linear<V> a = linear_at<V>(o.affine, s.c, channel);
+  float bias[V] = {};
+  if (o.bias) load<V>(o.bias + channel, bias);
+  for (unsigned i = blockIdx.y * blockDim.y + threadIdx.y; i < count; i += step) {
+    const cell at = cell_of(i, s.oh, s.ow);
+    float sum[V], v[V], w[V];
+#pragma unroll
+    for (int j = 0; j < V; j++) sum[j] = bias[j];
     for (int ky = 0; ky < s.kh; ky++) {
-      int64_t iy = oy * s.sh - s.top + ky;
+      const int iy = at.y * s.sh - s.top + ky;
       if (iy < 0 || iy >= s.h) continue;
       for (int kx = 0; kx < s.kw; kx++) {
-        int64_t ix = ox * s.sw - s.left + kx;
+        const int ix = at.x * s.sw - s.left + kx;
         if (ix < 0 || ix >= s.w) continue;
-        read<T, V>(&o, &a, x, ((n * s.h + iy) * s.w + ix) * s.c + channel, v);
-        load<V>(o.w + (ky * s.kw + kx) * s.c + channel, w);
+        read<T, V>(&o, &a, x, (int64_t)((at.n * s.h + iy) * s.w + ix) * s.c + channel, v);
+        load<V>(o.w + (int64_t)(ky * s.kw + kx) * s.c + channel, w);
 #pragma unroll
         for (int j = 0; j < V; j++) sum[j] = fmaf(v[j], w[j], sum[j]);
       }
     }
-    write<T, V>(&o, y, at * V, sum);
+    write<T, V>(&o, y, (int64_t)i * s.c + channel, sum);
   }
 }
 
-/* Tiles of the wide kernel: channels across, strips of TILE outputs down. */
-static lur_tiling strips_tiling(lur_device *device, const sizes *s, int v) {
-  return tile_rows(device, s->c / v, s->n * s->oh * divide_up(s->ow, TILE), 2, 65535);
+/* Channels across; down strips of TILE outputs, or single ones. */
+static lur_tiling outputs_tiling(lur_device *device, const sizes *s, int v) {
+  return tile_rows(device, s->c / v, (int64_t)s->n * s->oh * (three(s) ? divide_up(s->ow, TILE) : s->ow), 1, 65535);
 }
 
 template <class T, int V>
 static lur_status convolve(lur_device *device, sizes s, ways<T> o, const T *x, T *y) {
   cudaStream_t stream = lur_cuda_enter(device);
-  lur_tiling t = strips_tiling(device, &s, V);
+  lur_tiling t = outputs_tiling(device, &s, V);
   if (three(&s) && s.sh == 1)
     LUR_LAUNCH((three_kernel<T, V, 1, false>), t.grid, t.block, stream, s, o, x, y);
   else if (three(&s))
     LUR_LAUNCH((three_kernel<T, V, 2, false>), t.grid, t.block, stream, s, o, x, y);
   else
-    LUR_LAUNCH((plain_kernel<T, V>), blocks_for(device, s.n * s.oh * s.ow * s.c / V), LUR_THREADS, stream, s, o, x, y);
+    LUR_LAUNCH((plain_kernel<T, V>), t.grid, t.block, stream, s, o, x, y);
   return lur_cuda_launched(device);
 }
 
@@ -236,26 +251,24 @@ static lur_status forward(lur_op *op, const lur_args *args) {
 template <class T, int V>
 __global__ void data_kernel(sizes s, ways<T> o, const T *dy, T *dx) {
   __shared__ float shared[LUR_THREADS * V];
-  int64_t channel = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * V, count = channel < s.c ? s.n * s.h * s.w : 0;
+  int64_t channel = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * V;
+  const unsigned count = channel < s.c ? (unsigned)(s.n * s.h * s.w) : 0, step = gridDim.y * blockDim.y;
   linear<V> a = {};
   if (channel < s.c) a = linear_at<V>(o.affine, s.c, channel);
   float scaled[V] = {}, plain[V] = {};
-  for (int64_t cell = (int64_t)blockIdx.y * blockDim.y + threadIdx.y; cell < count; cell += (int64_t)gridDim.y * blockDim.y) {
-    int64_t ix = cell % s.w, iy = cell / s.w % s.h, n = cell / s.w / s.h;
+  for (unsigned i = blockIdx.y * blockDim.y + threadIdx.y; i < count; i += step) {
+    const cell in = cell_of(i, s.h, s.w);
+    const span outer = covering(in.y, s.sh, s.top, s.kh, s.oh), inner = covering(in.x, s.sw, s.left, s.kw, s.ow);
     float sum[V] = {}, v[V], w[V];
-    for (int ky = 0; ky < s.kh; ky++) {
-      int64_t ty = iy + s.top - ky, oy = ty / s.sh;
-      if (ty < 0 || ty % s.sh || oy >= s.oh) continue;
-      for (int kx = 0; kx < s.kw; kx++) {
-        int64_t tx = ix + s.left - kx, ox = tx / s.sw;
-        if (tx < 0 || tx % s.sw || ox >= s.ow) continue;
-        read_back<T, V>(&o, dy, ((n * s.oh + oy) * s.ow + ox) * s.c + channel, v);
-        load<V>(o.w + (ky * s.kw + kx) * s.c + channel, w);
+    for (int oy = outer.from; oy < outer.to; oy++)
+      for (int ox = inner.from; ox < inner.to; ox++) {
+        const int tap = (in.y + s.top - oy * s.sh) * s.kw + in.x + s.left - ox * s.sw;
+        read_back<T, V>(&o, dy, (int64_t)((in.n * s.oh + oy) * s.ow + ox) * s.c + channel, v);
+        load<V>(o.w + (int64_t)tap * s.c + channel, w);
 #pragma unroll
         for (int j = 0; j < V; j++) sum[j] = fmaf(v[j], w[j], sum[j]);
       }
-    }
-    write_back<T, V>(&o, &a, dx, cell * s.c + channel, sum, scaled, plain);
+    write_back<T, V>(&o, &a, dx, (int64_t)i * s.c + channel, sum, scaled, plain);
   }
   if (o.partials) store_sums<V>(scaled, plain, s.c, channel, shared, o.partials);
 }
@@ -273,7 +286,7 @@ static lur_status data_gradient(lur_device *device, sizes s, ways<T> o, const T 
   else
     LUR_LAUNCH((data_kernel<T, V>), t.grid, t.block, stream, s, o, dy, dx);
   LUR_TRY(lur_cuda_launched(device));
-  return o.partials ? lur_cuda_add_parts(device, o.partials, t.grid.y, 2 * s.c, affine_gradient, add) : LUR_OK;
+  return o.partials ? lur_cuda_add_parts(device, o.partials, t.grid.y, 2 * (int64_t)s.c, affine_gradient, add) : LUR_OK;
 }
 
 /* ---- weight gradient ---- */
@@ -282,25 +295,25 @@ static lur_status data_gradient(lur_device *device, sizes s, ways<T> o, const T 
 template <class T, int V, int S>
 __global__ void three_weights_kernel(sizes s, ways<T> o, int64_t part, const T *x, const T *dy, float *partials) {
   __shared__ float shared[LUR_THREADS * V];
-  int64_t channel = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * V, rows = s.n * s.oh;
+  int64_t channel = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * V, rows = (int64_t)s.n * s.oh;
   int64_t first = blockIdx.y * part, end = first + part < rows ? first + part : rows;
   float sum[9][V] = {}, window[3][3][V], g[V];
   linear<V> a = {};
   if (channel < s.c) a = linear_at<V>(o.affine, s.c, channel);
   for (int64_t row = first + threadIdx.y; row < end && channel < s.c; row += blockDim.y) {
-    int64_t n = row / s.oh, y0 = row % s.oh * S - s.top;
-    for (int64_t ox = 0; ox < s.ow; ox++) {
+    const int n = (int)row / s.oh, y0 = (int)row % s.oh * S - s.top;
+    for (int ox = 0; ox < s.ow; ox++) {
       read_back<T, V>(&o, dy, (row * s.ow + ox) * s.c + channel, g);
 #pragma unroll
       for (int ky = 0; ky < 3; ky++)
 #pragma unroll
         for (int kx = 0; kx < 3; kx++) {
-          int64_t iy = y0 + ky, ix = ox * S - s.left + kx;
+          const int iy = y0 + ky, ix = ox * S - s.left + kx;
           if (ox > 0 && kx + S < 3) {
 #pragma unroll
             for (int j = 0; j < V; j++) window[ky][kx][j] = window[ky][kx + S < 3 ? kx + S : 2][j];
           } else if (iy >= 0 && iy < s.h && ix >= 0 && ix < s.w) {
-            read<T, V>(&o, &a, x, ((n * s.h + iy) * s.w + ix) * s.c + channel, window[ky][kx]);
+            read<T, V>(&o, &a, x, (int64_t)((n * s.h + iy) * s.w + ix) * s.c + channel, window[ky][kx]);
           } else {
 #pragma unroll
             for (int j = 0; j < V; j++) window[ky][kx][j] = 0;
@@ -313,7 +326,7 @@ __global__ void three_weights_kernel(sizes s, ways<T> o, int64_t part, const T *
 #pragma unroll
   for (int k = 0; k < 9; k++) {
     sum_down<V>(sum[k], shared);
-    if (threadIdx.y == 0 && channel < s.c) store<V>(partials + (blockIdx.y * 9 + k) * s.c + channel, sum[k]);
+    if (threadIdx.y == 0 && channel < s.c) store<V>(partials + ((int64_t)blockIdx.y * 9 + k) * s.c + channel, sum[k]);
   }
 }
 
@@ -321,20 +334,20 @@ __global__ void three_weights_kernel(sizes s, ways<T> o, int64_t part, const T *
 template <class T, int V>
 __global__ void plain_weights_kernel(sizes s, ways<T> o, int64_t part, const T *x, const T *dy, float *partials) {
   __shared__ float shared[LUR_THREADS * V];
-  int64_t channel = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * V, rows = s.n * s.oh;
+  int64_t channel = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * V, rows = (int64_t)s.n * s.oh;
   int64_t first = blockIdx.y * part, end = first + part < rows ? first + part : rows;
   int ky = (int)blockIdx.z / s.kw, kx = (int)blockIdx.z % s.kw;
   float sum[V] = {}, v[V], g[V];
   linear<V> a = {};
   if (channel < s.c) a = linear_at<V>(o.affine, s.c, channel);
   for (int64_t row = first + threadIdx.y; row < end && channel < s.c; row += blockDim.y) {
-    int64_t n = row / s.oh, iy = row % s.oh * s.sh - s.top + ky;
+    const int n = (int)row / s.oh, iy = (int)row % s.oh * s.sh - s.top + ky;
     if (iy < 0 || iy >= s.h) continue;
-    for (int64_t ox = 0; ox < s.ow; ox++) {
-      int64_t ix = ox * s.sw - s.left + kx;
+    for (int ox = 0; ox < s.ow; ox++) {
+      const int ix = ox * s.sw - s.left + kx;
       if (ix < 0 || ix >= s.w) continue;
       read_back<T, V>(&o, dy, (row * s.ow + ox) * s.c + channel, g);
-      read<T, V>(&o, &a, x, ((n * s.h + iy) * s.w + ix) * s.c + channel, v);
+      read<T, V>(&o, &a, x, (int64_t)((n * s.h + iy) * s.w + ix) * s.c + channel, v);
 #pragma unroll
       for (int j = 0; j < V; j++) sum[j] = fmaf(v[j], g[j], sum[j]);
     }
@@ -357,7 +370,7 @@ static lur_status weight_gradient(lur_device *device, sizes s, ways<T> o, const 
     LUR_LAUNCH((plain_weights_kernel<T, V>), grid, t.block, stream, s, o, t.part, x, dy, partials);
   }
   LUR_TRY(lur_cuda_launched(device));
-  return lur_cuda_add_parts(device, partials, t.grid.y, s.kh * s.kw * s.c, dw, true);
+  return lur_cuda_add_parts(device, partials, t.grid.y, (int64_t)s.kh * s.kw * s.c, dw, true);
 }
 
 /* ---- backward ---- */
@@ -373,7 +386,7 @@ static lur_status run_backward(lur_op *op, const lur_args *args) {
                d->u.conv.relu_in, false, y, x, d->want_dx & 2u ? scratch : NULL, (args->dx_add & 1u) != 0};
   if (d->want_dw & 1u) LUR_TRY((weight_gradient<T, V>(op->device, s, o, x, dy, static_cast<float *>(args->dw[0]), scratch)));
   if (d->want_dw & 2u)
-    LUR_TRY(lur_cuda_columns(op->device, d->y.dtype, dy, y, s.n * s.oh * s.ow, s.c, static_cast<float *>(args->dw[1]), scratch));
+    LUR_TRY(lur_cuda_columns(op->device, d->y.dtype, dy, y, (int64_t)s.n * s.oh * s.ow, s.c, static_cast<float *>(args->dw[1]), scratch));
   if (!d->want_dx) return LUR_OK;
   T *dx = d->want_dx & 1u ? static_cast<T *>(args->dx[0]) : NULL;
   return data_gradient<T, V>(op->device, s, o, dy, dx, static_cast<float *>(args->dx[1]), args->dx_add & 2u);

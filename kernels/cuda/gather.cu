@@ -10,10 +10,11 @@ static lur_status plan(lur_op *op) {
 
 template <class U>
 __global__ void gather_kernel(const U *x, const int32_t *rows, U *y, int64_t n, int64_t m, int64_t width) {
-  int64_t stride = (int64_t)gridDim.x * blockDim.x;
-  for (int64_t at = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; at < m * width; at += stride) {
-    int64_t r = rows[at / width];
-    y[at] = r >= 0 && r < n ? x[r * width + at % width] : U{};
+  const int64_t place = (int64_t)blockIdx.x * blockDim.x + threadIdx.x, step = (int64_t)gridDim.y * blockDim.y;
+  if (place >= width) return;
+  for (int64_t k = (int64_t)blockIdx.y * blockDim.y + threadIdx.y; k < m; k += step) {
+    const int64_t r = rows[k];
+    y[k * width + place] = r >= 0 && r < n ? x[r * width + place] : U{};
   }
 }
 
@@ -37,7 +38,8 @@ template <class U>
 static lur_status copy_rows(lur_op *op, const lur_args *args, int64_t bytes) {
   cudaStream_t stream = lur_cuda_enter(op->device);
   int64_t n = op->desc.x[0].shape.dim[0], m = op->desc.y.shape.dim[0], width = bytes / (int64_t)sizeof(U);
-  LUR_LAUNCH(gather_kernel<U>, blocks_for(op->device, m * width), LUR_THREADS, stream, static_cast<const U *>(args->x[0]),
+  const lur_tiling t = tile_rows(op->device, width, m, 1, 65535);
+  LUR_LAUNCH(gather_kernel<U>, t.grid, t.block, stream, static_cast<const U *>(args->x[0]),
              static_cast<const int32_t *>(args->x[1]), static_cast<U *>(args->y), n, m, width);
   return lur_cuda_launched(op->device);
 }

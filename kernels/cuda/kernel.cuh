@@ -16,6 +16,13 @@
 
 #include "cuda.h"
 
+/* An argument that is read where it lies; before 7.0 there is no such thing, and it is copied. */
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 700
+#define LUR_IN_PLACE
+#else
+#define LUR_IN_PLACE __grid_constant__
+#endif
+
 /* ---- data types ---- */
 
 struct lur_f16 {
@@ -146,6 +153,34 @@ static inline lur_tiling tile_rows(lur_device *device, int64_t groups, int64_t r
   return t;
 }
 
+/* ---- places in pictures: in 32 bits, a division of 64 takes longer than the memory it finds ---- */
+
+/* What plans ask of the cells of a batch, read and written. */
+static inline lur_status check_cells(int64_t cells) {
+  if (cells <= INT32_MAX) return LUR_OK;
+  return lur_fail(LUR_EUNSUPPORTED, "%lld places in a batch are too many (2^31 at most): lower the batch size", (long long)cells);
+}
+
+struct cell {
+  int n, y, x;
+};
+
+/* By its number in row-major order among pictures of h by w. */
+static __device__ inline cell cell_of(unsigned number, int h, int w) {
+  const unsigned row = number / (unsigned)w;
+  return {(int)(row / (unsigned)h), (int)(row % (unsigned)h), (int)(number % (unsigned)w)};
+}
+
+struct span { /* of rows or columns: from <= i < to */
+  int from, to;
+};
+
+/* The outputs whose windows cover row or column `in`. */
+static __device__ inline span covering(int in, int stride, int pad, int kernel, int outputs) {
+  const int first = in + pad - kernel + 1, last = (in + pad) / stride;
+  return {first > 0 ? (first + stride - 1) / stride : 0, last + 1 < outputs ? last + 1 : outputs};
+}
+
 /* ---- sums ---- */
 
 /* Adds up each v[j] over threadIdx.y; the sums land in threads of threadIdx.y 0. shared: LUR_THREADS * V floats. */
@@ -200,6 +235,21 @@ static __device__ inline void store_sums(float (&scaled)[V], float (&plain)[V], 
   if (threadIdx.y != 0 || channel >= c) return;
   store<V>(partials + 2 * blockIdx.y * c + channel, scaled);
   store<V>(partials + (2 * blockIdx.y + 1) * c + channel, plain);
+}
+
+/* Sums over parts: 16 columns a block across, 16 threads down, each of which takes every 16th part of its column. */
+enum { LUR_PART_COLUMNS = 16 };
+
+static inline dim3 parts_grid(int64_t columns) { return dim3((unsigned)divide_up(columns, LUR_PART_COLUMNS)); }
+static inline dim3 parts_block() { return dim3(LUR_PART_COLUMNS, LUR_THREADS / LUR_PART_COLUMNS); }
+
+/* Adds v up over threadIdx.y; the sum lands in threads of threadIdx.y 0. shared: LUR_THREADS doubles. All threads call it. */
+static __device__ inline double sum_parts(double v, double *shared) {
+  shared[threadIdx.y * LUR_PART_COLUMNS + threadIdx.x] = v;
+  __syncthreads();
+  for (unsigned y = 1; y < blockDim.y && threadIdx.y == 0; y++) v += shared[y * LUR_PART_COLUMNS + threadIdx.x];
+  __syncthreads();
+  return v;
 }
 
 template <class N>

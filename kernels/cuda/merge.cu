@@ -98,17 +98,19 @@ static lur_status concat_plan(lur_op *op) {
   return LUR_OK;
 }
 
-/* One input's part of the joined rows: run of its elements at offset in rows of row elements. All in units of V. */
+/* One input's part of the joined rows: run of its elements at offset in each of `rows` rows of row elements. Elements are
+   counted in units of V. */
 struct part_sizes {
-  int64_t count, run, row, offset;
+  int64_t rows, run, row, offset;
 };
 
 /* split: from the joined rows into the part, adding when add; else from the part into the rows. */
 template <class T, int V>
 __global__ void part_kernel(part_sizes s, const T *from, T *to, bool split, bool add) {
-  int64_t stride = (int64_t)gridDim.x * blockDim.x;
-  for (int64_t at = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; at < s.count; at += stride) {
-    int64_t joined = at / s.run * s.row + s.offset + at % s.run;
+  const int64_t place = (int64_t)blockIdx.x * blockDim.x + threadIdx.x, step = (int64_t)gridDim.y * blockDim.y;
+  if (place >= s.run) return;
+  for (int64_t r = (int64_t)blockIdx.y * blockDim.y + threadIdx.y; r < s.rows; r += step) {
+    const int64_t at = r * s.run + place, joined = r * s.row + s.offset + place;
     float v[V];
     load<V>(from + (split ? joined : at) * V, v);
     put<V>(to + (split ? at : joined) * V, v, add);
@@ -125,14 +127,14 @@ static int64_t run_length(const lur_op_desc *d, int k) {
 static lur_status move_part(lur_device *device, lur_dtype dtype, part_sizes s, const void *from, void *to, bool split, bool add) {
   cudaStream_t stream = lur_cuda_enter(device);
   bool even = s.run % 4 == 0 && s.row % 4 == 0 && s.offset % 4 == 0;
-  if (even) {
-    s.count /= 4, s.run /= 4, s.row /= 4, s.offset /= 4;
-    LUR_WITH_TYPE(dtype, LUR_LAUNCH((part_kernel<T, 4>), blocks_for(device, s.count), LUR_THREADS, stream, s,
-                                    static_cast<const T *>(from), static_cast<T *>(to), split, add));
-  } else {
-    LUR_WITH_TYPE(dtype, LUR_LAUNCH((part_kernel<T, 1>), blocks_for(device, s.count), LUR_THREADS, stream, s,
-                                    static_cast<const T *>(from), static_cast<T *>(to), split, add));
-  }
+  if (even) s.run /= 4, s.row /= 4, s.offset /= 4;
+  const lur_tiling t = tile_rows(device, s.run, s.rows, 1, 65535);
+  if (even)
+    LUR_WITH_TYPE(dtype, LUR_LAUNCH((part_kernel<T, 4>), t.grid, t.block, stream, s, static_cast<const T *>(from),
+                                    static_cast<T *>(to), split, add));
+  else
+    LUR_WITH_TYPE(dtype, LUR_LAUNCH((part_kernel<T, 1>), t.grid, t.block, stream, s, static_cast<const T *>(from),
+                                    static_cast<T *>(to), split, add));
   return lur_cuda_launched(device);
 }
 
@@ -147,7 +149,7 @@ static lur_status concat_forward(lur_op *op, const lur_args *args) {
   int64_t row = row_length(d), offset = 0;
   for (int k = 0; k < d->nx; k++) {
     int64_t run = run_length(d, k);
-    part_sizes s = {lur_shape_count(&d->x[k].shape), run, row, offset};
+    part_sizes s = {lur_shape_count(&d->x[k].shape) / run, run, row, offset};
     LUR_TRY(move_part(op->device, d->y.dtype, s, args->x[k], args->y, false, false));
     offset += run;
   }
@@ -159,7 +161,7 @@ static lur_status concat_backward(lur_op *op, const lur_args *args) {
   int64_t row = row_length(d), offset = 0;
   for (int k = 0; k < d->nx; k++) {
     int64_t run = run_length(d, k);
-    part_sizes s = {lur_shape_count(&d->x[k].shape), run, row, offset};
+    part_sizes s = {lur_shape_count(&d->x[k].shape) / run, run, row, offset};
     if (d->want_dx >> k & 1u) LUR_TRY(move_part(op->device, d->y.dtype, s, args->dy, args->dx[k], true, args->dx_add >> k & 1u));
     offset += run;
   }

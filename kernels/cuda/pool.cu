@@ -9,21 +9,28 @@
 enum { SUM_PARTS = 512 };
 
 struct pool_sizes {
-  int64_t n, h, w, c, oh, ow;
+  int n, h, w, c, oh, ow;
   int kh, kw, sh, sw, top, left;
 };
 
 static pool_sizes sizes_of(const lur_op_desc *d) {
   const int64_t *x = d->x[0].shape.dim, *y = d->y.shape.dim;
   const lur_pool_desc *u = &d->u.pool;
-  return {x[0], x[1], x[2], x[3], y[1], y[2], u->kernel_h, u->kernel_w, u->stride_h, u->stride_w, u->pad_top, u->pad_left};
+  return {(int)x[0],   (int)x[1],   (int)x[2],   (int)x[3],   (int)y[1],  (int)y[2],
+          u->kernel_h, u->kernel_w, u->stride_h, u->stride_w, u->pad_top, u->pad_left};
 }
 
 static int64_t window_cells(const lur_op_desc *d) { return (int64_t)d->u.pool.kernel_h * d->u.pool.kernel_w; }
 
 static int vector_of(const lur_op_desc *d) { return d->x[0].shape.dim[3] % 4 == 0 ? 4 : 1; }
 
-/* Backward: channels across, input cells down. Sums need a place for each part. */
+/* Channels across, cells down: forward those that are written. */
+static lur_tiling outputs_tiling(const lur_op *op) {
+  const int64_t *x = op->desc.x[0].shape.dim, *y = op->desc.y.shape.dim;
+  return tile_rows(op->device, x[3] / vector_of(&op->desc), y[0] * y[1] * y[2], 1, 65535);
+}
+
+/* Backward those of the input. Sums need a place for each part. */
 static lur_tiling cells_tiling(const lur_op *op) {
   const int64_t *x = op->desc.x[0].shape.dim;
   return tile_rows(op->device, x[3] / vector_of(&op->desc), x[0] * x[1] * x[2], 2, op->desc.want_dx & 2u ? SUM_PARTS : 65535);
@@ -31,6 +38,9 @@ static lur_tiling cells_tiling(const lur_op *op) {
 
 static lur_status plan(lur_op *op) {
   const lur_op_desc *d = &op->desc;
+  const int64_t *x = d->x[0].shape.dim, *y = d->y.shape.dim;
+  LUR_TRY(check_cells(x[0] * x[1] * x[2]));
+  LUR_TRY(check_cells(y[0] * y[1] * y[2]));
   if (!lur_cuda_wants(op)) return LUR_OK;
   if (d->u.pool.affine_in) op->backward_x = (d->want_dx & 2u ? 1u : 0) | (d->want_dx & 1u ? 2u : 0);
   if (d->want_dx & 2u) op->backward_scratch = sizeof(float) * 2 * (size_t)(cells_tiling(op).grid.y * d->x[0].shape.dim[3]);
@@ -43,54 +53,56 @@ static lur_status plan(lur_op *op) {
 }
 
 /* The rows or columns of a window that lie in the picture. */
-struct span {
-  int64_t from, to;
-};
-static __device__ inline span span_of(int64_t out, int stride, int pad, int kernel, int64_t extent) {
-  int64_t first = out * stride - pad;
+static __device__ inline span span_of(int out, int stride, int pad, int kernel, int extent) {
+  int first = out * stride - pad;
   return {first < 0 ? 0 : first, first + kernel < extent ? first + kernel : extent};
 }
 
 /* I: what saved holds. */
 template <class T, class I, int V>
 __global__ void max_kernel(pool_sizes s, const T *x, const float *affine, T *y, I *saved) {
-  int64_t groups = s.c / V, count = s.n * s.oh * s.ow * groups, stride = (int64_t)gridDim.x * blockDim.x;
-  for (int64_t at = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; at < count; at += stride) {
-    int64_t cell = at / groups, ox = cell % s.ow, oy = cell / s.ow % s.oh, n = cell / s.ow / s.oh;
-    span rows = span_of(oy, s.sh, s.top, s.kh, s.h), columns = span_of(ox, s.sw, s.left, s.kw, s.w);
-    const linear<V> a = linear_at<V>(affine, s.c, at % groups * V);
+  int64_t channel = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * V;
+  if (channel >= s.c) return;
+  const unsigned count = (unsigned)(s.n * s.oh * s.ow), step = gridDim.y * blockDim.y;
+  const linear<V> a = linear_at<V>(affine, s.c, channel);
+  for (unsigned i = blockIdx.y * blockDim.y + threadIdx.y; i < count; i += step) {
+    const cell at = cell_of(i, s.oh, s.ow);
+    span rows = span_of(at.y, s.sh, s.top, s.kh, s.h), columns = span_of(at.x, s.sw, s.left, s.kw, s.w);
     float best[V] = {}, v[V];
     int winner[V] = {};
-    for (int64_t iy = rows.from; iy < rows.to; iy++)
-      for (int64_t ix = columns.from; ix < columns.to; ix++) {
+    for (int iy = rows.from; iy < rows.to; iy++)
+      for (int ix = columns.from; ix < columns.to; ix++) {
         bool first = iy == rows.from && ix == columns.from;
-        int place = (int)((iy - oy * s.sh + s.top) * s.kw + (ix - ox * s.sw + s.left));
-        load<V>(x + ((n * s.h + iy) * s.w + ix) * s.c + at % groups * V, v);
+        int place = (iy - at.y * s.sh + s.top) * s.kw + (ix - at.x * s.sw + s.left);
+        load<V>(x + (int64_t)((at.n * s.h + iy) * s.w + ix) * s.c + channel, v);
         apply<V>(&a, v);
 #pragma unroll
         for (int j = 0; j < V; j++)
           if (first || v[j] > best[j]) best[j] = v[j], winner[j] = place;
       }
-    store<V>(y + at * V, best);
+    const int64_t to = (int64_t)i * s.c + channel;
+    store<V>(y + to, best);
     if (!saved) continue;
     pack<I, V> places;
 #pragma unroll
     for (int j = 0; j < V; j++) places.v[j] = (I)winner[j];
-    *reinterpret_cast<pack<I, V> *>(saved + at * V) = places;
+    *reinterpret_cast<pack<I, V> *>(saved + to) = places;
   }
 }
 
 template <class T, int V>
 __global__ void average_kernel(pool_sizes s, const T *x, const float *affine, T *y) {
-  int64_t groups = s.c / V, count = s.n * s.oh * s.ow * groups, stride = (int64_t)gridDim.x * blockDim.x;
-  for (int64_t at = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; at < count; at += stride) {
-    int64_t cell = at / groups, ox = cell % s.ow, oy = cell / s.ow % s.oh, n = cell / s.ow / s.oh;
-    span rows = span_of(oy, s.sh, s.top, s.kh, s.h), columns = span_of(ox, s.sw, s.left, s.kw, s.w);
-    const linear<V> a = linear_at<V>(affine, s.c, at % groups * V);
+  int64_t channel = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * V;
+  if (channel >= s.c) return;
+  const unsigned count = (unsigned)(s.n * s.oh * s.ow), step = gridDim.y * blockDim.y;
+  const linear<V> a = linear_at<V>(affine, s.c, channel);
+  for (unsigned i = blockIdx.y * blockDim.y + threadIdx.y; i < count; i += step) {
+    const cell at = cell_of(i, s.oh, s.ow);
+    span rows = span_of(at.y, s.sh, s.top, s.kh, s.h), columns = span_of(at.x, s.sw, s.left, s.kw, s.w);
     float sum[V] = {}, v[V];
-    for (int64_t iy = rows.from; iy < rows.to; iy++)
-      for (int64_t ix = columns.from; ix < columns.to; ix++) {
-        load<V>(x + ((n * s.h + iy) * s.w + ix) * s.c + at % groups * V, v);
+    for (int iy = rows.from; iy < rows.to; iy++)
+      for (int ix = columns.from; ix < columns.to; ix++) {
+        load<V>(x + (int64_t)((at.n * s.h + iy) * s.w + ix) * s.c + channel, v);
         apply<V>(&a, v);
 #pragma unroll
         for (int j = 0; j < V; j++) sum[j] += v[j];
@@ -98,7 +110,7 @@ __global__ void average_kernel(pool_sizes s, const T *x, const float *affine, T 
     float many = (float)((rows.to - rows.from) * (columns.to - columns.from));
 #pragma unroll
     for (int j = 0; j < V; j++) sum[j] /= many;
-    store<V>(y + at * V, sum);
+    store<V>(y + (int64_t)i * s.c + channel, sum);
   }
 }
 
@@ -112,23 +124,20 @@ struct pool_gradients {
   bool add;
 };
 
-/* What comes to input cell iy, ix of picture n. */
+/* What comes to an input cell, from the windows that cover it. */
 template <class T, class I, int V>
-static __device__ inline void gather(const pool_sizes *s, const pool_gradients<T, I> *g, int64_t n, int64_t iy, int64_t ix, int64_t channel,
-                                     float (&sum)[V]) {
+static __device__ inline void gather(const pool_sizes *s, const pool_gradients<T, I> *g, cell in, int64_t channel, float (&sum)[V]) {
+  const span outer = covering(in.y, s->sh, s->top, s->kh, s->oh), inner = covering(in.x, s->sw, s->left, s->kw, s->ow);
   float v[V];
-  for (int ky = 0; ky < s->kh; ky++) {
-    int64_t ty = iy + s->top - ky, oy = ty / s->sh;
-    if (ty < 0 || ty % s->sh || oy >= s->oh) continue;
-    for (int kx = 0; kx < s->kw; kx++) {
-      int64_t tx = ix + s->left - kx, ox = tx / s->sw;
-      if (tx < 0 || tx % s->sw || ox >= s->ow) continue;
-      int64_t from = ((n * s->oh + oy) * s->ow + ox) * s->c + channel;
+  for (int oy = outer.from; oy < outer.to; oy++)
+    for (int ox = inner.from; ox < inner.to; ox++) {
+      const int64_t from = (int64_t)((in.n * s->oh + oy) * s->ow + ox) * s->c + channel;
       load<V>(g->dy + from, v);
       if (g->saved) {
+        const int place = (in.y + s->top - oy * s->sh) * s->kw + in.x + s->left - ox * s->sw;
         const pack<I, V> places = *reinterpret_cast<const pack<I, V> *>(g->saved + from);
 #pragma unroll
-        for (int j = 0; j < V; j++) sum[j] += places.v[j] == ky * s->kw + kx ? v[j] : 0;
+        for (int j = 0; j < V; j++) sum[j] += places.v[j] == place ? v[j] : 0;
       } else {
         span rows = span_of(oy, s->sh, s->top, s->kh, s->h), columns = span_of(ox, s->sw, s->left, s->kw, s->w);
         float many = (float)((rows.to - rows.from) * (columns.to - columns.from));
@@ -136,20 +145,20 @@ static __device__ inline void gather(const pool_sizes *s, const pool_gradients<T
         for (int j = 0; j < V; j++) sum[j] += v[j] / many;
       }
     }
-  }
 }
 
 template <class T, class I, int V>
 __global__ void backward_kernel(pool_sizes s, pool_gradients<T, I> g) {
   __shared__ float shared[LUR_THREADS * V];
-  int64_t channel = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * V, count = channel < s.c ? s.n * s.h * s.w : 0;
+  int64_t channel = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * V;
+  const unsigned count = channel < s.c ? (unsigned)(s.n * s.h * s.w) : 0, step = gridDim.y * blockDim.y;
   linear<V> a = {};
   if (channel < s.c) a = linear_at<V>(g.affine, s.c, channel);
   float scaled[V] = {}, plain[V] = {}, x[V];
-  for (int64_t cell = (int64_t)blockIdx.y * blockDim.y + threadIdx.y; cell < count; cell += (int64_t)gridDim.y * blockDim.y) {
-    int64_t at = cell * s.c + channel;
+  for (unsigned i = blockIdx.y * blockDim.y + threadIdx.y; i < count; i += step) {
+    int64_t at = (int64_t)i * s.c + channel;
     float sum[V] = {};
-    gather<T, I, V>(&s, &g, cell / s.w / s.h, cell / s.w % s.h, cell % s.w, channel, sum);
+    gather<T, I, V>(&s, &g, cell_of(i, s.h, s.w), channel, sum);
     if (g.partials) {
       load<V>(g.x + at, x);
 #pragma unroll
@@ -167,15 +176,15 @@ template <class T, class I, int V>
 static lur_status run_forward(lur_op *op, const lur_args *args) {
   cudaStream_t stream = lur_cuda_enter(op->device);
   pool_sizes s = sizes_of(&op->desc);
-  unsigned blocks = blocks_for(op->device, s.n * s.oh * s.ow * s.c / V);
+  lur_tiling t = outputs_tiling(op);
   const T *x = static_cast<const T *>(args->x[0]);
   const float *affine = op->desc.u.pool.affine_in ? static_cast<const float *>(args->x[1]) : NULL;
   T *y = static_cast<T *>(args->y);
   I *saved = op->saved_bytes ? static_cast<I *>(args->saved) : NULL;
   if (op->desc.u.pool.mode == LUR_POOL_MAX)
-    LUR_LAUNCH((max_kernel<T, I, V>), blocks, LUR_THREADS, stream, s, x, affine, y, saved);
+    LUR_LAUNCH((max_kernel<T, I, V>), t.grid, t.block, stream, s, x, affine, y, saved);
   else
-    LUR_LAUNCH((average_kernel<T, V>), blocks, LUR_THREADS, stream, s, x, affine, y);
+    LUR_LAUNCH((average_kernel<T, V>), t.grid, t.block, stream, s, x, affine, y);
   return lur_cuda_launched(op->device);
 }
 
@@ -216,8 +225,8 @@ const lur_kernel lur_cuda_pool = {plan, forward, backward, NULL};
 /* ---- global_pool: a block a picture and a tile of channels ---- */
 
 static lur_status global_plan(lur_op *op) {
-  (void)op;
-  return LUR_OK;
+  const int64_t *x = op->desc.x[0].shape.dim;
+  return check_cells(x[0] * x[1] * x[2]);
 }
 
 template <class T, int V>
@@ -238,15 +247,18 @@ __global__ void global_kernel(const T *x, T *y, int64_t area, int64_t c) {
   store<V>(y + blockIdx.y * c + channel, sum);
 }
 
+/* Channels across, cells down. */
 template <class T, int V>
-__global__ void global_backward_kernel(const T *dy, T *dx, int64_t count, int64_t area, int64_t c, bool add) {
-  int64_t groups = c / V, stride = (int64_t)gridDim.x * blockDim.x;
-  for (int64_t at = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; at < count / V; at += stride) {
+__global__ void global_backward_kernel(const T *dy, T *dx, unsigned cells, unsigned area, int64_t c, bool add) {
+  int64_t channel = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * V;
+  if (channel >= c) return;
+  const unsigned step = gridDim.y * blockDim.y;
+  for (unsigned i = blockIdx.y * blockDim.y + threadIdx.y; i < cells; i += step) {
     float v[V];
-    load<V>(dy + (at / (groups * area) * groups + at % groups) * V, v);
+    load<V>(dy + (int64_t)(i / area) * c + channel, v);
 #pragma unroll
     for (int j = 0; j < V; j++) v[j] /= (float)area;
-    put<V>(dx + at * V, v, add);
+    put<V>(dx + (int64_t)i * c + channel, v, add);
   }
 }
 
@@ -273,17 +285,20 @@ static lur_status global_forward(lur_op *op, const lur_args *args) {
   return LUR_OK;
 }
 
-static lur_status global_backward(lur_op *op, const lur_args *args) {
+template <class T, int V>
+static lur_status run_global_backward(lur_op *op, const lur_args *args) {
   cudaStream_t stream = lur_cuda_enter(op->device);
-  const int64_t *d = op->desc.x[0].shape.dim, area = d[1] * d[2], c = d[3], count = d[0] * area * c;
-  bool add = args->dx_add & 1u;
-  if (c % 4 == 0)
-    LUR_WITH_TYPE(op->desc.y.dtype, LUR_LAUNCH((global_backward_kernel<T, 4>), blocks_for(op->device, count / 4), LUR_THREADS, stream,
-                                               static_cast<const T *>(args->dy), static_cast<T *>(args->dx[0]), count, area, c, add));
-  else
-    LUR_WITH_TYPE(op->desc.y.dtype, LUR_LAUNCH((global_backward_kernel<T, 1>), blocks_for(op->device, count), LUR_THREADS, stream,
-                                               static_cast<const T *>(args->dy), static_cast<T *>(args->dx[0]), count, area, c, add));
+  const int64_t *d = op->desc.x[0].shape.dim, area = d[1] * d[2], cells = d[0] * area;
+  lur_tiling t = tile_rows(op->device, d[3] / V, cells, 1, 65535);
+  LUR_LAUNCH((global_backward_kernel<T, V>), t.grid, t.block, stream, static_cast<const T *>(args->dy),
+             static_cast<T *>(args->dx[0]), (unsigned)cells, (unsigned)area, d[3], (args->dx_add & 1u) != 0);
   return lur_cuda_launched(op->device);
+}
+
+static lur_status global_backward(lur_op *op, const lur_args *args) {
+  bool even = op->desc.x[0].shape.dim[3] % 4 == 0;
+  LUR_WITH_TYPE(op->desc.y.dtype, return even ? run_global_backward<T, 4>(op, args) : run_global_backward<T, 1>(op, args));
+  return LUR_OK;
 }
 
 const lur_kernel lur_cuda_global_pool = {global_plan, global_forward, global_backward, NULL};

@@ -95,8 +95,8 @@ static __device__ inline void step_element(const rates *u, const moving *now, co
   s->p[i] = p - a * step / (sqrtf(root) + u->epsilon);
 }
 
-static __global__ void update_kernel(const __grid_constant__ rates u, const __grid_constant__ source from,
-                                     const __grid_constant__ slot_list list) {
+static __global__ void update_kernel(const LUR_IN_PLACE rates u, const LUR_IN_PLACE source from,
+                                     const LUR_IN_PLACE slot_list list) {
   __shared__ moving now; /* doubles are slow: one thread looks at them */
   if (threadIdx.x == 0) now = moving_of(&from);
   __syncthreads();
@@ -124,7 +124,7 @@ lur_status lur_cuda_update(lur_device *device, const lur_update *update, const l
 
 /* ---- moving averages ---- */
 
-static __global__ void lerp_kernel(const __grid_constant__ slot_list list, float share) {
+static __global__ void lerp_kernel(const LUR_IN_PLACE slot_list list, float share) {
   int k = slot_of(&list, (int)blockIdx.x);
   const lur_slot *s = &list.slot[k];
   int64_t first = (int64_t)((int)blockIdx.x - list.first[k]) * CHUNK, end = first + CHUNK < s->count ? first + CHUNK : s->count;
@@ -155,7 +155,7 @@ static __device__ inline double block_sum(double v, double *shared) {
 }
 
 /* Block b sums every gridDim.x-th chunk of the list. */
-static __global__ void squares_kernel(const __grid_constant__ slot_list list, double *partials) {
+static __global__ void squares_kernel(const LUR_IN_PLACE slot_list list, double *partials) {
   __shared__ double shared[LUR_THREADS];
   double sum = 0;
   for (int block = (int)blockIdx.x; block < list.first[list.n]; block += (int)gridDim.x) {

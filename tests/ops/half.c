@@ -153,6 +153,8 @@ static void products(suite *s) {
      .u.conv = {1, 1, 1, 1, 0, 0, .relu = true});
   OP(CONV2D, "3x3 stride 2, framed, residual", 0, .nx = 2, .nw = 2, .x = {F32(2, 8, 7, 5), F32(2, 4, 4, 6)}, .w = {F32(3, 3, 5, 6), F32(6)},
      .y = F32(2, 4, 4, 6), .u.conv = {3, 3, 2, 2, 0, 1});
+  OP(CONV2D, "3x3 stride 2, framed, even channels", 0, .nx = 1, .nw = 1, .x = {F32(2, 8, 7, 8)}, .w = {F32(3, 3, 8, 6)},
+     .y = F32(2, 4, 4, 6), .u.conv = {3, 3, 2, 2, 0, 1});
   OP(CONV2D, "3x3 same", 0, .nx = 1, .nw = 1, .x = {F32(1, 6, 6, 8)}, .w = {F32(3, 3, 8, 8)}, .y = F32(1, 6, 6, 8),
      .u.conv = {3, 3, 1, 1, 1, 1});
   OP(CONV2D, "3x3 bias, relu", 0, .nx = 1, .nw = 2, .x = {F32(1, 6, 6, 3)}, .w = {F32(3, 3, 3, 8), F32(8)}, .y = F32(1, 4, 4, 8),
