@@ -10,7 +10,17 @@ trap 'rm -rf "$work"' EXIT
 export LURCHER_BUILD="$build" LURCHER_REPORT="$work/report" LURCHER_SMALL=1 LURCHER_DATA="$work/pictures" LURCHER_PACK="$work/pack"
 
 mkdir "$work/bin"
-printf '#!/bin/sh\nshift 4 # --tool TOOL --error-exitcode 9\nexec "$@"\n' >"$work/bin/compute-sanitizer"
+cat >"$work/bin/compute-sanitizer" <<'END'
+#!/bin/sh
+# Runs the program; racecheck then complains of the kernels that LURCHER_TRY_HAZARD names.
+tool=$2
+while case $1 in --*) true ;; *) false ;; esac; do shift 2; done
+"$@" || exit
+[ "$tool" != racecheck ] || [ -z "${LURCHER_TRY_HAZARD:-}" ] || {
+  echo "========= Error: Race reported between Write access at void $LURCHER_TRY_HAZARD<float>(float *)+0x20"
+  exit 9
+}
+END
 printf '#!/bin/sh\necho 0.5 0.5 peak 1000000\n' >"$work/bin/torch"
 chmod +x "$work/bin/compute-sanitizer" "$work/bin/torch"
 export PATH="$work/bin:$PATH" LURCHER_PYTHON="$work/bin/torch"
@@ -31,6 +41,16 @@ export PATH="$work/bin:$PATH" LURCHER_PYTHON="$work/bin/torch"
   end'
 
 sh "$here/../cuda/run.sh" ops errors agree sanitize bench recipe pack-data
-if LURCHER_DATA="$work/none" sh "$here/../cuda/run.sh" recipe >"$work/failed"; then
-  echo "a recipe without pictures passed:" && cat "$work/failed" && exit 1
-fi
+LURCHER_TRY_HAZARD=cutlass_simt_gemm_kernel sh "$here/../cuda/run.sh" sanitize=racecheck
+
+# fails WHAT TEXT VARIABLE=VALUE PART...: run.sh ends with an error then, and says so.
+fails() {
+  what=$1 text=$2
+  shift 2
+  if env "$1" sh "$here/../cuda/run.sh" "$2" >"$work/failed" 2>&1 || ! grep -q "$text" "$work/failed"; then
+    echo "$what passed, or did not say why it failed:" && cat "$work/failed" && exit 1
+  fi
+}
+fails "a recipe without pictures" 'recipe  *FAILED' LURCHER_DATA="$work/none" recipe
+fails "a race in a kernel of ours" 'racecheck-gather  *FAILED' LURCHER_TRY_HAZARD=gather_kernel sanitize=racecheck
+fails "a bench without a peer" 'peer: none' LURCHER_PYTHON=false bench=quick
