@@ -1,18 +1,30 @@
-/* inspect.c - how the session shows a value: plain values as Lua writes them, strings quoted inside tables, tables two
- * levels deep and up to a few dozen entries, handles by their own tostring. */
+/* inspect.c - how the session shows a value: plain values as Lua writes them, strings quoted inside tables, tables three
+ * levels deep and up to a few dozen entries, in lines that a terminal shows, handles by their own tostring. */
 #include <lauxlib.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "program.h"
 
-enum { DEEP = 3, MOST = 40 };
+enum { DEEP = 3, MOST = 40, LINE = 100 };
 
 static void append(lua_State *L, int out, const char *text) {
   lua_pushvalue(L, out);
   lua_pushstring(L, text);
   lua_concat(L, 2);
   lua_replace(L, out);
+}
+
+/* What stands before an entry of a table at depth: a comma and, where the line is long, a new one. */
+static void append_separator(lua_State *L, int out, int shown, int depth) {
+  const char *text = lua_tostring(L, out), *line = strrchr(text, '\n');
+  append(L, out, shown > 0 ? "," : "");
+  if (strlen(line != NULL ? line + 1 : text) < LINE) {
+    append(L, out, " ");
+    return;
+  }
+  append(L, out, "\n");
+  for (int i = 0; i <= depth; i++) append(L, out, "  ");
 }
 
 static void append_value(lua_State *L, int out, int index, int depth);
@@ -52,7 +64,7 @@ static void append_named(lua_State *L, int out, int table, lua_Integer listed, i
     lua_call(L, 1, 0);
   }
   for (lua_Integer i = 1; i <= n; i++, shown++) {
-    append(L, out, shown > 0 ? ", " : " ");
+    append_separator(L, out, shown, depth);
     if (shown >= MOST) {
       append(L, out, "...");
       break;
@@ -76,7 +88,7 @@ static void append_table(lua_State *L, int out, int index, int depth) {
   if (!empty) lua_pop(L, 2);
   append(L, out, "{");
   for (lua_Integer i = 1; i <= n && shown <= MOST; i++, shown++) {
-    append(L, out, shown > 0 ? ", " : " ");
+    append_separator(L, out, shown, depth);
     if (shown == MOST) {
       append(L, out, "...");
       continue;
@@ -109,6 +121,10 @@ static void append_value(lua_State *L, int out, int index, int depth) {
   if (own) lua_pop(L, 1);
   if (lua_type(L, index) == LUA_TTABLE && !own && depth < DEEP) {
     append_table(L, out, index, depth);
+    return;
+  }
+  if (lua_type(L, index) == LUA_TFUNCTION && depth > 0) { /* among others its name says more than its address */
+    append(L, out, "function");
     return;
   }
   append(L, out, luaL_tolstring(L, index, NULL));

@@ -174,8 +174,12 @@ static bool push_line(session *s, const char *text) {
   s->cancelled = false;
   if (s->editor != NULL) {
     line = el_gets(s->editor, &length);
+    if (s->cancelled) { /* with nothing typed, el_gets gives what it gives at the end of input */
+      lua_pushliteral(s->L, "");
+      return true;
+    }
     if (line == NULL || length <= 0) return false;
-    if (!s->cancelled) remember(s, line);
+    remember(s, line);
   } else {
     ssize_t n = getline(&s->line, &s->capacity, stdin);
     if (n < 0) return false;
@@ -219,7 +223,7 @@ static const char help[] =
     "  t = lurcher.tensor{ {1, 2}, {3, 4} }   then t, t * 10, t:sum(), t.shape\n"
     "  lurcher.[Tab]      functions, and nn, optim, data, image\n"
     "  t:[Tab]            what a value can do\n"
-    "  print(model)       the layers of a model; print(run) what is computed, and its memory\n"
+    "  print(model)       the layers of a model; print(run) what it computes, and its memory\n"
     "  require \"lurcher.fit\"      the library: also lurcher.callbacks, .samplers, .schedules, .models.xception\n"
     "  exit, or Ctrl-D    leaves\n"
     "Recipes run from the shell: `lurcher recipes` lists them.\n";

@@ -31,6 +31,8 @@ test("expressions are shown, statements run", function()
   expect("{ [3.5] = 1 }\n", "{ [3.5] = 1 }\n")
   assert(say "t = {}; t.t = t\nt\n":find "^{ t = { t = { t = table: %S+ } } }\n$")
   expect("{ lurcher.range(1) }\n", "{ lurcher.tensor 1 i32 cpu\n  0 }\n")
+  expect("{ f = print }\n", "{ f = function }\n")
+  for line in say "lurcher\n":gmatch "[^\n]+" do assert(#line <= 120, line) end
 end)
 
 test("input over several lines", function()
@@ -93,6 +95,7 @@ test("a terminal: editing, completion, Ctrl-C at the prompt and in a loop, histo
     "lurcher.ver\t\n", -- the one candidate
     "lurcher.tensor{1}:arg\t", "\3", -- what stands before ':' is no name: nothing is offered
     "t = lurcher.range(3)\n", "t:clo\t", "\t", "\3", -- two candidates are listed; Ctrl-C drops the line
+    "\3", "for i = 1, 2 do\n", "\3", -- with nothing typed, and where a line goes on
     "while true do end\n", "\3", "6 * 7\n", "t:clon\t():sum()\n", "\4",
   }
   if seen == nil then return end
