@@ -279,14 +279,33 @@ static void set_global_module(lua_State *L) {
   lua_setglobal(L, "lurcher");
 }
 
-static int list_devices(void) {
+static void list_devices(void) {
   enum { MOST = 32 };
   char names[MOST][32];
   const char *why = NULL;
   int n = lur_device_list(names, MOST, &why);
   for (int i = 0; i < n && i < MOST; i++) puts(names[i]);
-  if (why != NULL) printf("no CUDA: %s\n", why);
-  return EXIT_SUCCESS;
+  if (why != NULL) puts(why);
+}
+
+static void show_usage(void) { fputs(usage, stdout); }
+
+/* Words of the program's own. Returns a process status, or -1 where argv[script] is none of them. */
+static int run_word(int argc, char **argv, int script) {
+  static const struct {
+    const char *word;
+    void (*run)(void);
+  } words[] = {{"devices", list_devices}, {"help", show_usage}, {"recipes", print_recipes}, {NULL, NULL}};
+  for (int i = 0; script < argc && words[i].word != NULL; i++) {
+    if (strcmp(argv[script], words[i].word) != 0) continue;
+    if (script < argc - 1) {
+      fprintf(stderr, "lurcher: '%s' takes no argument (`lurcher RECIPE --help` explains a recipe)\n", words[i].word);
+      return EXIT_FAILURE;
+    }
+    words[i].run();
+    return EXIT_SUCCESS;
+  }
+  return -1;
 }
 
 typedef struct options {
@@ -362,15 +381,9 @@ int main(int argc, char **argv) {
   if (done >= 0) return done;
   main_thread = pthread_self();
   give_signals_a_stack();
-  if (o.script == argc - 1 && strcmp(argv[o.script], "devices") == 0) return list_devices();
-  if (o.script == argc - 1 && strcmp(argv[o.script], "help") == 0) {
-    fputs(usage, stdout);
-    return EXIT_SUCCESS;
-  }
-  if (o.script == argc - 1 && strcmp(argv[o.script], "recipes") == 0) {
-    print_recipes();
-    return EXIT_SUCCESS;
-  }
+  signal(SIGXFSZ, SIG_IGN); /* a file over the limit is a failed write, with a message */
+  done = run_word(argc, argv, o.script);
+  if (done >= 0) return done;
   lua_State *L = luaL_newstate();
   if (L == NULL) {
     fputs("lurcher: not enough memory\n", stderr);
