@@ -107,7 +107,13 @@ bool lur_args_options(lua_State *L, int arg, const char *owner, const char *cons
     if (i < n) continue;
     const char *near = lur_nearest(name, known, n);
     if (near != NULL) lur_raise(L, "unknown option '%s' to '%s' (did you mean '%s'?)", name, owner, near);
-    lur_raise(L, "unknown option '%s' to '%s'", name, owner);
+    lua_pushliteral(L, "");
+    for (i = 0; i < n; i++) {
+      lua_pushstring(L, i == 0 ? "" : ", ");
+      lua_pushstring(L, known[i]);
+      lua_concat(L, 3);
+    }
+    lur_raise(L, "unknown option '%s' to '%s' (%s expected)", name, owner, lua_tostring(L, -1));
   }
   return true;
 }
@@ -383,11 +389,19 @@ static void set_text(lua_State *L, const char *key, const char *value) {
 void lur_push_option_info(lua_State *L, const lur_option_info *info, int n) {
   lua_createtable(L, n, 0);
   for (int i = 0; i < n; i++) {
-    lua_createtable(L, 0, 4);
+    lua_createtable(L, 0, 5);
     set_text(L, "name", info[i].name);
     set_text(L, "type", info[i].type);
     set_text(L, "default", info[i].def);
     set_text(L, "help", info[i].help);
+    if (info[i].choices != NULL) {
+      lua_newtable(L);
+      for (int k = 0; info[i].choices[k] != NULL; k++) {
+        lua_pushstring(L, info[i].choices[k]);
+        lua_rawseti(L, -2, k + 1);
+      }
+      lua_setfield(L, -2, "choices");
+    }
     lua_rawseti(L, -2, i + 1);
   }
 }

@@ -35,14 +35,14 @@ static bool is_flat(lua_State *L) {
   return flat;
 }
 
-/* Adds table[name] when there is one. ids: a flat table of whole numbers counts from 1. */
-static void add_tensor(batch *b, const char *name, bool ids) {
+/* Adds table[name]; false when there is none. ids: a flat table of whole numbers counts from 1. */
+static bool add_tensor(batch *b, const char *name, bool ids) {
   lua_State *L = b->L;
   luaL_checkstack(L, 8, "too many tensors in a batch");
   lua_pushstring(L, name);
   if (lua_gettable(L, b->table) == LUA_TNIL) {
     lua_pop(L, 1);
-    return;
+    return false;
   }
   lur_tensor *tensor = lur_handle_test(L, -1, &lur_tensor_class);
   if (tensor == NULL && lua_istable(L, -1))
@@ -52,6 +52,23 @@ static void add_tensor(batch *b, const char *name, bool ids) {
   if (b->n == MOST_TENSORS) lur_raise(L, "a batch has at most %d tensors", MOST_TENSORS);
   b->names[b->n] = name;
   b->tensors[b->n++] = tensor;
+  return true;
+}
+
+/* Adds the tensors of the table that the model does not know, for the message that names what came. */
+static void add_others(batch *b) {
+  lua_State *L = b->L;
+  luaL_checkstack(L, 2, "too many tensors in a batch");
+  for (lua_pushnil(L); lua_next(L, b->table) != 0; lua_pop(L, 1)) {
+    if (lua_type(L, -2) != LUA_TSTRING) continue;
+    const char *name = lua_tostring(L, -2); /* the table keeps it */
+    lur_tensor *tensor = lur_handle_test(L, -1, &lur_tensor_class);
+    bool is_known = false;
+    for (int i = 0; i < b->n && !is_known; i++) is_known = strcmp(b->names[i], name) == 0;
+    if (tensor == NULL || is_known || b->n == MOST_TENSORS) continue;
+    b->names[b->n] = name;
+    b->tensors[b->n++] = tensor;
+  }
 }
 
 /* Reads the batch table at argument 2. */
@@ -64,15 +81,17 @@ static lur_batch read_batch(lua_State *L, lur_run *run, bool targets, batch *b) 
   b->options = 4;
   b->model = lur_run_model(run);
   b->n = 0;
+  bool complete = true;
   for (int i = 0; i < lur_model_input_count(b->model); i++) {
     bool ids = strcmp(lur_layer_kind(lur_node_layer(lur_model_input(b->model, i))), "index") == 0;
-    add_tensor(b, lur_model_input_name(b->model, i), ids);
+    complete = add_tensor(b, lur_model_input_name(b->model, i), ids) && complete;
   }
   for (int i = 0; targets && i < lur_model_output_count(b->model); i++) {
     const char *name = lur_model_output_name(b->model, i);
-    add_tensor(b, name, lur_compiled_categorical(L, b->options, b->model, name));
+    complete = add_tensor(b, name, lur_compiled_categorical(L, b->options, b->model, name)) && complete;
     add_tensor(b, lua_pushfstring(L, "%s_weight", name), false);
   }
+  if (!complete) add_others(b);
   return (lur_batch){b->n, b->names, b->tensors};
 }
 

@@ -121,7 +121,8 @@ lur_status lur_run_describe(lur_run *run, char **result) {
         modes[plan->key.mode], (long long)rows, plan->nops, flops * 1e-9);
     put_ops(&t, plan);
     const char *plain = lur_run_plain_reason(run);
-    if (run->options.device->backend->record_begin) put(&t, "steps are %s%s\n", plain ? "launched op by op: " : "recorded and replayed", plain ? plain : "");
+    if (run->options.device->backend->record_begin)
+      put(&t, "steps are %s%s\n", plain ? "launched op by op: " : "recorded and replayed", plain ? plain : "");
     put(&t, "arena %.1f MiB (scratch %.1f), weights, gradients and optimizer state %.1f MiB\n", mib(plan->arena_bytes),
         mib(plan->scratch_bytes), mib(lur_run_state_bytes(run)));
     put_holders(&t, plan);
@@ -131,6 +132,7 @@ lur_status lur_run_describe(lur_run *run, char **result) {
     free(t.bytes);
     return lur_fail(LUR_ENOMEM, "no memory to describe the run");
   }
+  if (t.bytes[t.used - 1] == '\n') t.bytes[t.used - 1] = '\0'; /* print(run) ends the last line itself */
   *result = t.bytes;
   return LUR_OK;
 }

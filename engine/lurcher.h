@@ -126,6 +126,7 @@ lur_status lur_tensor_concat(int n, lur_tensor *const *x, int axis, lur_tensor *
 /* A layer kind's declared options, for help texts and checks. */
 typedef struct lur_option_info {
   const char *name, *type, *def, *help; /* def NULL: required */
+  const char *const *choices;           /* of type "choice", ends with NULL; else NULL */
 } lur_option_info;
 int lur_layer_kind_count(void);
 const char *lur_layer_kind_name(int index); /* "conv2d" */

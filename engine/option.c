@@ -1,7 +1,8 @@
 /* option.c - reads, prints and lists options from declared tables; see option.h.
  *
  * It knows types and ranges, never meanings: options that only make sense together are the owner's to check.
- * A new option type is a case in `store`, `store_default`, `lur_option_get` and `expected`. */
+ * A new option type is a case in `store`, `store_default`, `lur_option_get` and `expected`, and a name in
+ * `lur_options_info`. */
 #include "engine/option.h"
 
 #include <ctype.h>
@@ -310,8 +311,13 @@ static lur_status unknown(const char *owner, const lur_option *table, const char
   for (int i = 0; table && table[i].name && n < MAX_CANDIDATES; i++) candidates[n++] = table[i].name;
   for (int i = 0; skip && skip[i] && n < MAX_CANDIDATES; i++) candidates[n++] = skip[i];
   const char *near = lur_nearest(name, candidates, n);
-  return lur_fail(LUR_EARG, "unknown option '%.80s' to '%s'%s%s%s", name, owner, near ? " (did you mean '" : "",
-                  near ? near : "", near ? "'?)" : "");
+  if (near)
+    return lur_fail(LUR_EARG, "unknown option '%.80s' to '%s' (did you mean '%s'?)", name, owner, near);
+  char known[2 * TEXT];
+  writer w = {known, sizeof known, 0};
+  for (int i = 0; i < n; i++) put(&w, "%s%s", i ? ", " : " (", candidates[i]);
+  put(&w, n ? " expected)" : "");
+  return lur_fail(LUR_EARG, "unknown option '%.80s' to '%s'%s", name, owner, (size_t)w.used < sizeof known ? known : "");
 }
 
 /* The table row a setting goes to: *row, or -1 where another table owns it. */
@@ -441,7 +447,8 @@ int lur_options_info(const lur_option *table, lur_option_info *info, int capacit
   static const char *const types[] = {"boolean", "integer", "number", "integer or pair", "shape", "choice", "text"};
   int n = rows_of(table);
   for (int i = 0; i < n && i < capacity; i++) {
-    info[i] = (lur_option_info){table[i].name, types[table[i].type], table[i].def, table[i].help};
+    info[i] = (lur_option_info){table[i].name, types[table[i].type], table[i].def, table[i].help,
+                                table[i].choices};
   }
   return n;
 }

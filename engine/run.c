@@ -27,8 +27,9 @@ static lur_status take_loss(lur_run *run, int i, const lur_loss *loss) {
   }
   if (kind < 0) {
     const char *near = lur_nearest(loss->kind, loss_names, 3);
-    return lur_fail(LUR_EARG, "compile: unknown loss '%s' for output '%s' (%s)", loss->kind, loss->output,
-                    near ? near : "categorical_crossentropy, binary_crossentropy or mean_squared_error expected");
+    return lur_fail(LUR_EARG, "compile: unknown loss '%s' for output '%s' (%s%s%s)", loss->kind, loss->output,
+                    near ? "did you mean '" : "categorical_crossentropy, binary_crossentropy or mean_squared_error",
+                    near ? near : "", near ? "'?" : " expected");
   }
   if (!(loss->weight >= 0) || !(loss->label_smoothing >= 0 && loss->label_smoothing < 1)) {
     return lur_fail(LUR_EARG, "compile: loss of '%s' has weight %g and label smoothing %g (weight >= 0 and smoothing in [0, 1) expected)",

@@ -155,7 +155,7 @@ function data.cache_remove(path) end
 ---@param options lurcher.augment_options
 ---@return lurcher.augment
 function data.augment(options) end
----@return { name: string, type: string, default: string, help: string }[] options of data.augment
+---@return { name: string, type: string, default: string, help: string, choices?: string[] }[] options of data.augment
 function data.augment_options() end
 ---A generator whose numbers depend on (seed, stream) alone, for samplers.
 ---@param seed? integer default: the context's

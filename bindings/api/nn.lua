@@ -45,7 +45,7 @@ function nn.load(path) end
 function nn.from_json(text) end
 ---The options of a layer kind.
 ---@param kind string "conv2d"
----@return { name: string, type: string, default: string?, help: string }[] options
+---@return { name: string, type: string, default: string?, help: string, choices?: string[] }[] options
 ---@return string help one line about the kind
 function nn.options(kind) end
 ---@return string[] every layer kind

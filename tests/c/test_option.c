@@ -105,7 +105,8 @@ static void test_messages(void) {
        "unknown option 'strides' to 'conv2d' (did you mean 'stride'?)");
   SAYS(with((lur_setting){.name = "trainble", .type = LUR_BOOL}, &o),
        "unknown option 'trainble' to 'conv2d' (did you mean 'trainable'?)");
-  SAYS(with((lur_setting){.name = "zzz", .type = LUR_BOOL}, &o), "unknown option 'zzz' to 'conv2d'");
+  SAYS(with((lur_setting){.name = "zzz", .type = LUR_BOOL}, &o),
+       "unknown option 'zzz' to 'conv2d' (filters, stride, rate, use_bias, padding, shape, label, name, trainable expected)");
   SAYS(with((lur_setting){.name = "filters", .type = LUR_INT, .integer = 4}, &o),
        "option 'filters' to 'conv2d' is given twice");
   SAYS(with((lur_setting){.position = 8, .type = LUR_INT, .integer = 4}, &o),
