@@ -9,10 +9,13 @@ local data, image = lurcher.data, lurcher.image
 local function augment_options()
   local list = {}
   for _, info in ipairs(data.augment_options()) do
+    local name = info.name:gsub("_", "-")
     if info.type == "boolean" then
-      list[#list + 1] = { info.name, "flag", help = info.help }
+      list[#list + 1] = { name, "flag", default = info.default == "true" or nil, help = info.help }
+    elseif info.type == "choice" then
+      list[#list + 1] = { name, "choice", choices = info.choices, default = info.default, help = info.help }
     elseif info.name ~= "mixup" and info.name ~= "cutmix" then
-      list[#list + 1] = { info.name, info.type == "choice" and "string" or "number", help = info.help }
+      list[#list + 1] = { name, "number", default = tonumber(info.default), help = info.help }
     end
   end
   return list
@@ -22,11 +25,13 @@ local spec = {
   name = "augment_preview",
   summary = "Writes one picture of augmented pictures: a row a picture, first as it is, then drawn anew each time.",
   { "data", "path", required = true, value = "DIR", help = "class folders (or DIR/train), or a flat folder" },
-  { "out", "path", default = "augment.png", value = "FILE", help = "where the picture goes: .png or .jpg" },
+  { "out", "file", default = "augment.png", help = "where the picture goes: .png or .jpg" },
   { "pictures", "integer", default = 6, min = 1, max = 100, help = "pictures to show" },
   { "views", "integer", default = 7, min = 1, max = 50, help = "times each is drawn" },
   { "size", "integer", default = 160, min = 8, max = 1024, help = "side of what the network sees" },
   { "seed", "integer", default = 0, help = "which pictures and which draws" },
+  notes = "With none of the options from --rotate on: --rotate 45 --shear 11.5 --zoom 0.2 --hflip, the founding\n"
+    .. "recipes'.",
 }
 for _, option in ipairs(augment_options()) do spec[#spec + 1] = option end
 

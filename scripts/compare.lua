@@ -7,7 +7,7 @@ local options = require "lurcher.options"
 local spec = {
   name = "compare",
   summary = "Shows runs side by side: settings that differ, best epochs, figures, times.",
-  { "html", "path", value = "FILE", help = "also write a page with the curves over each other" },
+  { "html", "file", help = "also write a page with the curves over each other" },
   arguments = { name = "RUN", min = 1, help = "run folders" },
 }
 

@@ -16,13 +16,13 @@ local spec = options.join({
   { "weights", "path", required = true, value = "FILE", help = "weights: Keras .h5, or .safetensors" },
   { "layer", "string", default = "avg_pool", value = "NAME", help = "layer to read, by its Keras name" },
   { "size", "integer", default = 299, min = 32, max = 4096, help = "side of the pictures as the network sees them" },
-  { "width", "number", default = 1, min = 0.01, max = 8, help = "the network's width" },
-  { "middle", "integer", default = 8, min = 0, max = 64, help = "the network's blocks in the middle" },
+  { "width", "number", default = 1, min = 0.01, max = 8, help = "multiplier of every layer's channels" },
+  { "middle", "integer", default = 8, min = 0, max = 64, help = "blocks in the middle of the network" },
   { "batch", "integer", default = 8, min = 1, help = "pictures a step" },
-  { "device", "string", default = "auto", help = "where to compute: auto, cpu, ref, cuda:0" },
+  { "device", "device", default = "auto" },
   { "precision", "choice", default = "f32", choices = { "f32", "int8" },
     help = "int8: faster, on the CPU, and nearly the same; calibrated on up to 64 of the pictures" },
-  { "out", "path", value = "FILE.safetensors",
+  { "out", "file", value = "FILE.safetensors",
     help = "write `features` (pictures x channels), `class` and the names instead of printing" },
   arguments = { name = "IMAGE", min = 1, help = "pictures, or one folder of them" },
 }, fixed_features.options)
@@ -46,7 +46,8 @@ local function open_trunk(o)
   local trunk, report = xception{ size = o.size, width = o.width, middle = o.middle, feature_layer = o.layer,
     weights = o.weights, input = "image" }
   if report.missing + report.mismatched > 0 then
-    error(("'%s' does not have every layer up to '%s': %s"):format(o.weights, o.layer, report.text), 0)
+    error(("'%s' does not have every layer up to '%s' (an earlier --layer expected): %s"):format(o.weights, o.layer,
+      report.text:gsub("%s+$", "")), 0)
   end
   return trunk
 end

@@ -13,7 +13,7 @@ local spec = {
     .. "is for validation.",
   { "data", "path", required = true, value = "DIR", help = "folder of pictures whose names hold their class" },
   { "out", "path", required = true, value = "OUT", help = "folder that gets train/ and valid/" },
-  { "rule", "string", default = "{class}_{}", help = "where a name, without its extension, holds the class" },
+  { "rule", "string", default = "{class}_{}", help = "where a name, without its extension, holds the class; {} is any text" },
   { "every", "integer", default = 10, min = 2, help = "each of how many pictures of a class is for validation" },
   { "link", "flag", help = "hard links instead of copies" },
   { "dry-run", "flag", help = "say what would be done, and do nothing" },
@@ -136,7 +136,8 @@ local function print_table(plan, classes)
 end
 
 options.main(spec, arg, function(o)
-  local set = assert(data.flat{ o.data, rule = o.rule })
+  local set, message = data.flat{ o.data, rule = o.rule }
+  if not set then error(message:find "the rule" and message .. " (see --rule)" or message, 0) end
   local parts = o.era == "2017" and parts_by_entry(set, o.every, o.data) or parts_by_class(set, o.every)
   local plan, there = plan_of(set, parts, o.out), 0
   for _, step in ipairs(plan) do there = there + (step.done and 1 or 0) end

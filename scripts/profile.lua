@@ -19,10 +19,10 @@ local spec = {
   { "freeze", "string", default = "none", value = "none|NAME", help = "layers up to NAME do not learn" },
   { "steps", "integer", default = 5, min = 1, help = "steps that are timed, after two that are not" },
   { "top", "integer", default = 20, min = 0, help = "ops to print" },
-  { "gflops", "number", default = 0, min = 0, help = "multiply-add peak of the machine (bench_peak)" },
-  { "gbytes", "number", default = 0, min = 0, help = "its GB/s; with both, each op has a floor" },
-  { "device", "string", default = "auto", help = "where to compute: auto, cpu, ref, cuda:0" },
-  { "html", "path", default = "profile.html", value = "FILE", help = "page to write" },
+  { "gflops", "number", default = 0, min = 0, help = "GFLOP/s the machine can reach (bench_peak); 0: not known" },
+  { "gbytes", "number", default = 0, min = 0, help = "GB/s of its memory; with both, each op's least possible time is shown; 0: not known" },
+  { "device", "device", default = "auto" },
+  { "html", "file", default = "profile.html", help = "page to write" },
 }
 
 --- The network, and what to call it.

@@ -14,7 +14,7 @@ local data = lurcher.data
 local spec = options.join({
   name = "retrain",
   summary = "Trains the model of a run further on test pictures, by its own confident predictions.",
-  { "run", "path", value = "RUN", help = "run folder of froze_fine_tune to continue from" },
+  pair_stage.run_option,
   { "test", "path", required = true, value = "DIR", help = "folder of the pictures to learn from" },
   { "confidence", "number", default = 0.9, min = 0, max = 1, help = "least probability that makes an answer a label" },
   { "pictures", "choice", default = "pseudo", choices = { "pseudo", "both" },
@@ -22,11 +22,7 @@ local spec = options.join({
 }, pair_data.options, {
   { "reduce-patience", "integer", default = 3, min = 0, help = "epochs without gain before lr is cut; 0: never" },
   { "reduce-factor", "number", default = 0.1, min = 0.001, max = 0.999, help = "what lr is then multiplied by" },
-}, pair_stage.options{ augment = "light", epochs = 30, pair_weight = 1, lr = 1e-4 })
-for _, option in ipairs(spec) do -- the founding batch of this stage
-  if option[1] == "batch" then option.default = 40 end
-end
-
+}, pair_stage.options{ batch = 40, augment = "light", epochs = 30, pair_weight = 1, lr = 1e-4 })
 function spec.adjust(values, given) return pair_stage.adjusted(spec, values, given) end
 
 --- The test pictures the model is sure of, as lines of a list file: path, TAB, class. They are kept in the stage's

@@ -10,6 +10,7 @@
 -- Then: lurcher single_model_tune --run RUN, lurcher single_model_test --model RUN.
 
 local lurcher = require "lurcher"
+local class_folders = require "lurcher.class_folders"
 local options, run_folder = require "lurcher.options", require "lurcher.run_folder"
 local pretrained, single = require "lurcher.pretrained", require "lurcher.single"
 local nn, optim = lurcher.nn, lurcher.optim
@@ -123,7 +124,7 @@ end
 
 local function main(o)
   lurcher.seed(o.seed)
-  local sets = single.open_sets(o)
+  local sets = class_folders.open(o)
   local trunks, classes = trunks_of(o), #sets.train.classes
   local model = trunks[2] and two_trunks(trunks[1].model, trunks[2].model, o, classes)
     or one_trunk(trunks[1].model, o, classes)

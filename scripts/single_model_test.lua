@@ -13,11 +13,11 @@ local spec = options.join({
   { "data", "path", required = true, value = "DIR", help = "folder of pictures, or of a folder a class" },
   { "output", "string", value = "NAME",
     help = "output of the model to read (default: ctg_out, ctg_out_1, or the only one)" },
-  { "out", "path", default = "predict.txt", value = "FILE", help = "where the predictions go" },
+  { "out", "file", default = "predict.txt", help = "where the predictions go" },
   { "tta", "integer", default = 1, min = 1, max = prediction.most_views,
-    help = "views of each picture to average: as it is, mirrored, both larger, both smaller" },
+    help = "views of each picture to average, 1 to 6: as it is, mirrored, both larger, both smaller" },
   { "batch", "integer", default = 32, min = 1, help = "pictures a step: no answer depends on it" },
-  { "device", "string", default = "auto", help = "where to compute: auto, cpu, ref, cuda:0" },
+  { "device", "device", default = "auto" },
   { "workers", "integer", default = 2, min = 1, max = 256, help = "threads that read pictures" },
 }, fixed_features.options)
 

@@ -7,6 +7,7 @@
 -- Leaves a run folder of its own. Then: lurcher single_model_test --model RUN.
 
 local lurcher = require "lurcher"
+local class_folders = require "lurcher.class_folders"
 local options, prediction = require "lurcher.options", require "lurcher.prediction"
 local run_folder, schedules = require "lurcher.run_folder", require "lurcher.schedules"
 local single = require "lurcher.single"
@@ -75,7 +76,7 @@ local function main(o)
   lurcher.seed(o.seed)
   local model, about = prediction.open_model(o.run or o.model)
   o.data = data_of(o, about)
-  local sets = single.open_sets(o, about)
+  local sets = class_folders.open(o, about)
   unfreeze(model, o)
   local only = counting_output(model, o, about.classes)
   local folder = o.resume and assert(run_folder.open(o.resume, spec.name)) or run_folder.create(spec, o)

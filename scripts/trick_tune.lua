@@ -11,8 +11,8 @@ local pair_data, pair_stage = require "lurcher.pair_data", require "lurcher.pair
 local spec = options.join({
   name = "trick_tune",
   summary = "Trains the model of a froze_fine_tune run further, without augmentation, until it converges.",
-  { "run", "path", value = "RUN", help = "run folder of froze_fine_tune to continue from" },
-}, pair_data.options, pair_stage.options{ augment = "none", epochs = 10, pair_weight = 0.5, lr = 1e-4,
+  pair_stage.run_option,
+}, pair_data.options, pair_stage.options{ batch = 64, augment = "none", epochs = 10, pair_weight = 0.5, lr = 1e-4,
   lr_help = "of the first two epochs; then x 0.1, 0.01, 0.01, 0.1, 0.01, ..." })
 
 function spec.adjust(values, given) return pair_stage.adjusted(spec, values, given) end

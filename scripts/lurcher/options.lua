@@ -10,9 +10,13 @@
 --       { "epochs", "integer", default = 30, min = 1, help = "passes over the training pictures" },
 --       { "freeze", "string", default = "all", help = "..." },
 --       { "optimizer", "choice", default = "adam", choices = { "sgd", "adam" }, help = "..." },
+--       { "device", "device", default = "auto" },
 --       { "resume", "flag", help = "..." },
 --       arguments = { name = "IMAGE", min = 1, help = "pictures" },   -- optional: words that are no options
 --     }, arg, function(o) ... o.data, o.epochs, o.arguments ... end)
+
+local lfs = require "lfs"
+local lurcher = require "lurcher"
 
 local options = {}
 
@@ -45,10 +49,15 @@ function options.nearest(word, candidates)
 end
 
 --- A declaration made of parts: `head` (name, summary, ...) with the options of every list after it, in order. For
--- options that several recipes share.
+-- options that several recipes share. An option of a name that is there already takes its place.
 function options.join(head, ...)
+  local place = {}
+  for i, option in ipairs(head) do place[option[1]] = i end
   for _, list in ipairs{ ... } do
-    for _, option in ipairs(list) do head[#head + 1] = option end
+    for _, option in ipairs(list) do
+      local i = place[option[1]] or #head + 1
+      head[i], place[option[1]] = option, i
+    end
   end
   return head
 end
@@ -64,10 +73,28 @@ local function range_text(option)
   return ""
 end
 
---- type -> { reader(text, option) -> value or nil, what was expected }, word shown in --help
+--- Whether a file can be made at `path`: its folder is there, and it is no folder itself.
+local function is_writable(path)
+  local folder = path:match "^(.*)/[^/]*$" or "."
+  return path:match "[^/]$" ~= nil and lfs.attributes(folder == "" and "/" or folder, "mode") == "directory"
+    and lfs.attributes(path, "mode") ~= "directory"
+end
+
+--- type -> { value: the word shown in --help, read(text, option) -> value; or nil and what was expected, the nearest
+-- choice; or nil, nil, nil and a message }. "path" is a file or folder to read, or a folder to make; "file" is one to
+-- write: that it cannot be is said before hours of work, not after. "device" is opened at once for the same reason.
 local types = {
   string = { value = "TEXT", read = function(text) return text end },
   path = { value = "PATH", read = function(text) if text ~= "" then return text end return nil, "a path" end },
+  file = { value = "FILE", read = function(text)
+    if is_writable(text) then return text end
+    return nil, "a file in a folder that is there"
+  end },
+  device = { value = "DEVICE", help = "where to compute: auto, cpu, ref, cuda or cuda:N", read = function(text)
+    local good, message = pcall(lurcher.device, text)
+    if good then return text end
+    return nil, nil, nil, (tostring(message):gsub("^[^:]*:%d+: ", "")) -- not at any line of the caller's
+  end },
   integer = { value = "N", read = function(text, option)
     local value = math.tointeger(tonumber(text))
     if value and in_range(value, option) then return value end
@@ -135,7 +162,7 @@ function options.help(spec)
     if option.required then notes[#notes + 1] = "required" end
     if option.default ~= nil then notes[#notes + 1] = "default " .. shown(option.default) end
     row("--" .. name .. (value and " " .. value or ""),
-      option.help .. (#notes > 0 and " (" .. table.concat(notes, ", ") .. ")" or ""))
+      (option.help or types[kind].help) .. (#notes > 0 and " (" .. table.concat(notes, ", ") .. ")" or ""))
   end
   row("--help", "this text")
   width = math.min(width, 30)
@@ -154,7 +181,8 @@ end
 
 --- Reads one option's text into `values`. Returns nil, message where it does not fit.
 local function assign(values, option, text)
-  local value, expected, near = types[option[2]].read(text, option)
+  local value, expected, near, message = types[option[2]].read(text, option)
+  if message then return nil, ("--%s %s: %s"):format(option[1], text, message) end
   if value == nil then
     return nil, ("bad value '%s' for --%s (%s expected%s)"):format(text, option[1], expected,
       near and "; did you mean '" .. near .. "'?" or "")
@@ -224,15 +252,17 @@ end
 
 --- Checks what needs the whole command line: required options, number of arguments. Returns true or nil, message.
 function options.complete(spec, values)
+  local arguments = spec.arguments or { min = 0, max = 0, name = "argument" }
+  if arguments.max and #values.arguments > arguments.max then
+    return nil, ("unexpected argument '%s'"):format(values.arguments[arguments.max + 1])
+  end
   for _, option in ipairs(spec) do
     if option.required and values[key_of(option[1])] == nil then
       return nil, ("option --%s is missing: %s"):format(option[1], option.help)
     end
   end
-  local arguments = spec.arguments or { min = 0, max = 0, name = "argument" }
-  if #values.arguments < (arguments.min or 0) then return nil, ("%s is missing"):format(arguments.name) end
-  if arguments.max and #values.arguments > arguments.max then
-    return nil, ("unexpected argument '%s'"):format(values.arguments[arguments.max + 1])
+  if #values.arguments < (arguments.min or 0) then
+    return nil, ("%s is missing: %s"):format(arguments.name, arguments.help)
   end
   return true
 end

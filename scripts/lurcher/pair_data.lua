@@ -4,8 +4,8 @@
 
 local lurcher = require "lurcher"
 local augmentations = require "lurcher.augmentations"
-local fixed_features = require "lurcher.fixed_features"
-local options, reading = require "lurcher.options", require "lurcher.reading"
+local class_folders, fixed_features = require "lurcher.class_folders", require "lurcher.fixed_features"
+local options = require "lurcher.options"
 local siamese = require "lurcher.siamese"
 local data = lurcher.data
 
@@ -20,7 +20,7 @@ pair_data.options = options.join({
     help = "2017: pictures from 0 to 1 and resized by nearest neighbour, batch norms of a frozen trunk, augmentation, "
       .. "callbacks and validation as they were then, and the last epoch's model instead of the best one's" },
   { "seed", "integer", default = 1, min = 0, help = "fresh weights, dropout, pairs and augmentation follow from it" },
-  { "device", "string", default = "auto", help = "where to compute: auto, cpu, ref, cuda:0" },
+  { "device", "device", default = "auto" },
   { "workers", "integer", default = 2, min = 1, max = 256, help = "threads that read pictures" },
   { "memory", "integer", default = 8192, min = 0, value = "MB",
     help = "most that the outputs of the frozen part may take where they are not cached" },
@@ -30,14 +30,9 @@ pair_data.options = options.join({
 --- The training and validation pictures of o.data, and how they are read. `about`: saved with the model, where it has
 -- been trained before.
 function pair_data.sets(o, about)
-  local train = assert(data.folder{ o.data .. "/train", classes = about and about.classes })
-  local valid = assert(data.folder{ o.data .. "/valid", classes = train.classes })
-  print(("%d training and %d validation pictures of %d classes"):format(#train, #valid, #train.classes))
-  if o.batch > #train or o.batch > #valid and o.era == "2017" then
-    error(("--batch %d: more than the %d pictures of '%s/%s' (at most as many expected: lower --batch)"):format(o.batch,
-      math.min(#train, #valid), o.data, o.batch > #train and "train" or "valid"), 0)
-  end
-  return { train = train, valid = valid, reading = about and reading.saved(about) or reading.new(o) }
+  local sets = class_folders.open(o, about)
+  if o.era == "2017" then class_folders.check_batch(o, sets.valid, "valid") end
+  return sets
 end
 
 --- How pairs are drawn for training and for validation. Validation pairs every picture once with a partner, half of

@@ -52,7 +52,8 @@ function pair_stage.open_model(path)
 end
 
 --- Options that a resumed run may change: no result depends on them.
-pair_stage.may_change = { device = true, workers = true, memory = true, cache = true, cache_limit = true }
+pair_stage.may_change = { device = true, workers = true, memory = true, report = true,
+  cache = true, ["cache-limit"] = true }
 
 --- For options.main's `adjust`, of a recipe that continues a run (--run): its pictures and its folder follow from that
 -- run where they are not given. Returns values, or nil and a message.
@@ -63,6 +64,7 @@ function pair_stage.adjusted(spec, values, given)
   local settings = read_json(values.run .. "/settings.json")
   if not settings then return nil, ("'%s' is no run folder: it has no settings.json"):format(values.run) end
   values.data = values.data or settings.options.data
+  if not values.data then return nil, "option --data is missing: the run does not say what it was trained on" end
   values.out = values.out or values.run .. "/" .. spec.name
   return values
 end
@@ -200,10 +202,16 @@ function pair_stage.train(model, sets, o, run, s)
   return record
 end
 
---- Command-line options of a recipe that is one more stage of a run, for options.join. given: the defaults of augment,
--- epochs, lr and pair_weight, and the help of lr.
+--- The option that says which run a recipe continues; pair_stage.adjusted looks for it.
+pair_stage.run_option = { "run", "path", value = "RUN",
+  help = "run folder of froze_fine_tune to continue from (required, but for --resume)" }
+
+--- Command-line options of a recipe that is one more stage of a run, for options.join behind pair_data.options. given:
+-- the defaults of batch, augment, epochs, lr and pair_weight, and the help of lr.
 function pair_stage.options(given)
   return {
+    { "data", "path", value = "DIR", help = "folder with train/ and valid/ (default: that of the run)" },
+    { "batch", "integer", default = given.batch, min = 2, help = "pairs a step" },
     { "pairs", "choice", default = "swap", choices = siamese.pairings,
       help = "how pairs are drawn; see froze_fine_tune" },
     { "tune-from", "integer", default = 105, min = 0, help = "first layer of the trunk to learn, from 0" },

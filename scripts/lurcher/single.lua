@@ -26,7 +26,7 @@ single.options = options.join({
     help = "2017: pictures from 0 to 1 and resized by nearest neighbour, batch norms of a frozen trunk, augmentation "
       .. "and callbacks as they were then, and the last epoch's model instead of the best one's" },
   { "seed", "integer", default = 1, min = 0, help = "fresh weights, dropout and order of pictures follow from it" },
-  { "device", "string", default = "auto", help = "where to compute: auto, cpu, ref, cuda:0" },
+  { "device", "device", default = "auto" },
   { "workers", "integer", default = 2, min = 1, max = 256, help = "threads that read pictures" },
   { "memory", "integer", default = 2048, min = 0, value = "MB",
     help = "most that the frozen part's outputs may take where they are not cached" },
@@ -36,18 +36,6 @@ single.options = options.join({
 --- What of them may differ in a resumed run.
 single.may_change = { epochs = true, device = true, workers = true, memory = true, patience = true, report = true,
   cache = true, ["cache-limit"] = true }
-
---- The training and validation pictures of o.data, and how they are read. about: of a model that there is already.
-function single.open_sets(o, about)
-  local train = assert(data.folder{ o.data .. "/train", classes = about and about.classes })
-  local valid = assert(data.folder{ o.data .. "/valid", classes = train.classes })
-  print(("%d training and %d validation pictures of %d classes"):format(#train, #valid, #train.classes))
-  if o.batch > #train then
-    error(("--batch %d: more than the %d pictures of '%s/train' (at most as many expected: lower --batch)"):format(
-      o.batch, #train, o.data), 0)
-  end
-  return { train = train, valid = valid, reading = about and reading.saved(about) or reading.new(o) }
-end
 
 --- The trunks of a classifier, models that share its layers: { xception = , inception_v3 = }, those that it has.
 function single.trunks(model)
@@ -126,7 +114,7 @@ local function callbacks(o, folder, schedule)
 end
 
 --- Trains what is trainable of a classifier, in a run folder; with o.resume from where its last checkpoint left it.
--- sets: of single.open_sets. o: the options above, batch, epochs, patience. rule: optimizer, schedule (see
+-- sets: of class_folders.open. o: the options above, batch, epochs, patience. rule: optimizer, schedule (see
 -- lurcher.schedules; else lr is cut on a plateau), only (name of the one output whose loss counts). Returns the results
 -- on the validation pictures and, with o.report, their probabilities; or nil and the exit code: 130 after a Ctrl-C, 1
 -- where the training went bad.

@@ -61,11 +61,40 @@ test("options: wrong types and ranges name option, expectation and what came", f
   assert(message_of("--strict=1") == "option --strict takes no value")
 end)
 
+test("options: a file that cannot be written is found out at once", function()
+  local outputs = { name = "x", summary = "", { "out", "file", help = "page" } }
+  local function out(path) return options.read(outputs, { "--out", path }) end
+  for _, path in ipairs{ "a.txt", "./a.txt", "/a.txt", "/tmp/a.txt" } do assert(out(path).out == path, path) end
+  for _, path in ipairs{ "/no/such/folder/a.txt", "/tmp", "/tmp/", "" } do
+    local values, message = out(path)
+    assert(not values and message == ("bad value '%s' for --out (a file in a folder that is there expected)"):format(
+      path), message)
+  end
+end)
+
+test("options: a device that cannot be had is found out at once", function()
+  local devices = { name = "x", summary = "", { "device", "device", default = "auto" } }
+  assert(options.read(devices, { "--device", "ref" }).device == "ref")
+  assert(options.read(devices, {}).device == "auto")
+  local values, message = options.read(devices, { "--device", "gpu" })
+  assert(not values and message == "--device gpu: unknown device 'gpu' (auto, cpu, ref, cuda or cuda:N expected)",
+    message)
+  assert(options.help(devices):find("--device DEVICE  where to compute", 1, true))
+end)
+
+test("options: of joined lists, the last of a name counts, in the first one's place", function()
+  local joined = options.join({ name = "x", { "a", "flag" } }, { { "b", "integer" }, { "c", "flag" } },
+    { { "b", "integer", default = 40 } })
+  assert(#joined == 3 and joined[2][1] == "b" and joined[2].default == 40 and joined[3][1] == "c")
+end)
+
 test("options: required options and surplus arguments", function()
   local ok, message = options.complete(spec, read("--epochs", "2"))
   assert(not ok and message:find("--data is missing", 1, true))
   ok, message = options.complete(spec, read("--data", "d", "extra"))
   assert(not ok and message == "unexpected argument 'extra'")
+  ok, message = options.complete(spec, read "extra")
+  assert(not ok and message == "unexpected argument 'extra'", "the likelier mistake")
   assert(options.complete(spec, read("--data", "d")))
 end)
 
