@@ -2,6 +2,10 @@
  *
  *   build/embed runs/quickstart/run/model.safetensors picture.jpg
  *
+ * A program of one's own is built with what this one is, DIR being this project's folder:
+ *
+ *   cc -I DIR mine.c -L DIR/build -llurcher -Wl,-rpath,DIR/build
+ *
  * Links liblurcher alone. Every call that can fail returns a status; lur_last_error() has the message. The classes are
  * in the JSON text that the recipe saved with the model: a real program would read it with its own JSON reader. */
 #include <stdio.h>
