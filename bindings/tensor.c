@@ -58,7 +58,7 @@ static int unary(lua_State *L, lur_tensor_op1 op) {
   return push_result(L, h, y);
 }
 
-static int reduce(lua_State *L, lur_tensor_fold op) {
+static int reduce(lua_State *L, lur_tensor_reduction op) {
   lur_tensor *a = lur_check_tensor(L, 1), *y;
   bool whole = lua_isnoneornil(L, 2);
   int axis = whole ? -1 : lur_args_axis(L, 2, lur_tensor_shape(a)->ndim);

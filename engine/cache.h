@@ -19,7 +19,7 @@ typedef struct lur_cache_options {
   int64_t pictures;
   int views;                     /* row v * pictures + i is view v of picture i */
   const uint64_t *fingerprints;  /* one a picture, of its contents: lur_dataset_fingerprints */
-  const char *label;             /* what rows are, for people: NULL, or a few words (cut to LUR_CACHE_LABEL - 1 bytes) */
+  const char *label;             /* what rows are, for people: NULL, or a few words (LUR_CACHE_LABEL - 1 bytes of them) */
 } lur_cache_options;
 
 enum { LUR_CACHE_LABEL = 128 };

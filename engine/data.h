@@ -235,8 +235,8 @@ typedef struct lur_loaded { /* one batch; the tensors are the caller's */
 /* Waits for the oldest batch. LUR_ESTATE when none was pushed; with strict LUR_EFORMAT or LUR_EIO for a damaged
  * picture. */
 lur_status lur_loader_pop(lur_loader *loader, lur_loaded *batch);
-/* The images of the batch that the next lur_loader_pop gives, the very tensors, where their pixels are made already; else
-   no fields. Nothing is taken out of the queue. */
+/* The images of the batch that the next lur_loader_pop gives, the very tensors, where their pixels are made already;
+   else no fields. Nothing is taken out of the queue. */
 lur_status lur_loader_peek(lur_loader *loader, lur_loaded *batch);
 void lur_loaded_free(lur_loaded *batch);
 

@@ -177,7 +177,7 @@ static lur_status call(lur_run *run, lur_plan *plan, int at, bool backward) {
   lur_args args;
   LUR_TRY(fill_args(run, plan, op, backward, &args));
   if (run->options.check) LUR_TRY(each_written(run, plan, op, backward, false));
-  if (op->watched) LUR_TRY(lur_range_observe(op->watched, args.x[0], lur_shape_count(&op->desc.x[0].shape)));
+  if (op->observes) LUR_TRY(lur_range_observe(op->observes, args.x[0], lur_shape_count(&op->desc.x[0].shape)));
   double start = run->profile ? now() : 0;
   lur_status status = backward ? op->op.kernel->backward(&op->op, &args) : op->op.kernel->forward(&op->op, &args);
   if (status != LUR_OK) return blame_op(status, &op->desc, backward);

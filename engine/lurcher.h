@@ -71,7 +71,8 @@ lur_status lur_context_check_interrupt(lur_context *context);
 /* ---- tensor ------------------------------------------------------------------------------------------------- */
 
 /* Zero-filled, on device (NULL: host memory of "cpu"). Row-major. */
-lur_status lur_tensor_new(lur_context *context, lur_device *device, lur_dtype dtype, const lur_shape *shape, lur_tensor **tensor);
+lur_status lur_tensor_new(lur_context *context, lur_device *device, lur_dtype dtype, const lur_shape *shape,
+                          lur_tensor **tensor);
 void lur_tensor_retain(lur_tensor *tensor);
 void lur_tensor_release(lur_tensor *tensor);
 lur_context *lur_tensor_context(const lur_tensor *tensor);
@@ -110,15 +111,17 @@ typedef enum lur_tensor_op2 { LUR_T_ADD, LUR_T_SUB, LUR_T_MUL, LUR_T_DIV, LUR_T_
                               LUR_T_EQ, LUR_T_LT, LUR_T_LE } lur_tensor_op2;
 typedef enum lur_tensor_op1 { LUR_T_NEG, LUR_T_ABS, LUR_T_EXP, LUR_T_LOG, LUR_T_SQRT, LUR_T_SQUARE, LUR_T_RELU,
                               LUR_T_SIGMOID, LUR_T_TANH } lur_tensor_op1;
-typedef enum lur_tensor_fold { LUR_T_SUM, LUR_T_MEAN, LUR_T_MAX, LUR_T_MIN, LUR_T_ARGMAX, LUR_T_ARGMIN } lur_tensor_fold;
+typedef enum lur_tensor_reduction { LUR_T_SUM, LUR_T_MEAN, LUR_T_MAX, LUR_T_MIN, LUR_T_ARGMAX,
+                                    LUR_T_ARGMIN } lur_tensor_reduction;
 lur_status lur_tensor_binary(lur_tensor_op2 op, lur_tensor *a, lur_tensor *b, lur_tensor **y);
 lur_status lur_tensor_unary(lur_tensor_op1 op, lur_tensor *a, lur_tensor **y);
-/* Over dimension axis (dropped), or over everything when axis is -1 (a scalar). argmax, argmin: i32, the first on ties. */
-lur_status lur_tensor_reduce(lur_tensor_fold op, lur_tensor *a, int axis, lur_tensor **y);
+/* Over dimension axis (dropped), or over everything when axis is -1 (a scalar). argmax, argmin: i32, the first of
+   equals. */
+lur_status lur_tensor_reduce(lur_tensor_reduction op, lur_tensor *a, int axis, lur_tensor **y);
 lur_status lur_tensor_softmax(lur_tensor *a, lur_tensor **y); /* over the last dimension */
 lur_status lur_tensor_matmul(lur_tensor *a, lur_tensor *b, lur_tensor **y); /* m x k times k x n */
 lur_status lur_tensor_transpose(lur_tensor *a, lur_tensor **y);             /* 2-D */
-lur_status lur_tensor_select(lur_tensor *a, lur_tensor *rows, lur_tensor **y); /* rows: i32, 0-based; LUR_EARG outside */
+lur_status lur_tensor_select(lur_tensor *a, lur_tensor *rows, lur_tensor **y); /* rows: i32, from 0; LUR_EARG outside */
 lur_status lur_tensor_concat(int n, lur_tensor *const *x, int axis, lur_tensor **y);
 
 /* ---- layers ------------------------------------------------------------------------------------------------- */
@@ -160,7 +163,8 @@ lur_status lur_layer_reset(lur_layer *layer);
 
 /* A named input; shape is one sample's, without the batch: {299, 299, 3}. */
 lur_status lur_input(lur_context *context, const char *name, lur_dtype dtype, const lur_shape *sample, lur_node **node);
-/* A named i32 vector of row numbers (0-based in C, 1-based in Lua), for gather. Its length is a batch size of its own. */
+/* A named i32 vector of row numbers (0-based in C, 1-based in Lua), for gather. Its length is a batch size of its
+   own. */
 lur_status lur_index(lur_context *context, const char *name, lur_node **node);
 /* One application: a new node. Weights are made here the first time, checked against x afterwards. */
 lur_status lur_layer_apply(lur_layer *layer, int n, lur_node *const *x, lur_node **y);
@@ -211,7 +215,8 @@ void lur_text_free(char *text);
 /* kind: "sgd" (lr 0.01, momentum, nesterov, decay), "adam" (lr 0.001, beta_1, beta_2, epsilon, decay), "adamw"
    (weight_decay 0.01), "nadam" (lr 0.002, schedule_decay); all: weight_decay, clip_norm, clip_value.
    An optimizer is only its options; its state lives in the run. */
-lur_status lur_optimizer_new(lur_context *context, const char *kind, const lur_setting *settings, int n, lur_optimizer **optimizer);
+lur_status lur_optimizer_new(lur_context *context, const char *kind, const lur_setting *settings, int n,
+                             lur_optimizer **optimizer);
 void lur_optimizer_retain(lur_optimizer *optimizer);
 void lur_optimizer_release(lur_optimizer *optimizer);
 const char *lur_optimizer_kind(const lur_optimizer *optimizer);
@@ -225,10 +230,10 @@ typedef struct lur_loss {
   double label_smoothing;
 } lur_loss;
 
-/* What pictures are computed in. Weights, heads (everything without a height and width) and losses are f32 in all of them.
-   tf32: f32 whose products round their factors to 10 bits. bf16, f16: activations and their gradients, with sums in f32;
-   f16 scales the loss up, and down again where a gradient overflows: that step is left out. Where a device has no tf32 it
-   computes in f32; bf16 and f16 are LUR_EUNSUPPORTED where it has not got them.
+/* What pictures are computed in. Weights, heads (everything without a height and width) and losses are f32 in all of
+   them. tf32: f32 whose products round their factors to 10 bits. bf16, f16: activations and their gradients, with sums
+   in f32; f16 scales the loss up, and down again where a gradient overflows: that step is left out. Where a device has
+   no tf32 it computes in f32; bf16 and f16 are LUR_EUNSUPPORTED where it has not got them.
    int8: inference alone, after lur_run_calibrate. Convolutions multiply bytes by whole numbers and sum in 32 bits; what
    they read is quantised channel by channel, their weights output by output. All else, what they give included, is f32,
    and so is a convolution that reads an input of the model. On the CPU and ref; LUR_EUNSUPPORTED elsewhere. */
@@ -249,7 +254,7 @@ typedef struct lur_compile_options {
   lur_precision precision;
   bool input_gradients;      /* lur_run_gradient serves inputs too */
   bool check;                /* guard zones round every buffer, outputs filled with NaN first: slow, for tests */
-  bool no_graph;             /* steps are launched op by op although the device could record and replay them; same bits */
+  bool no_graph;             /* steps are launched op by op where the device could record and replay them; same bits */
   bool no_prune, no_fold, no_split, no_arena; /* switch one pass off, for tests */
 } lur_compile_options;
 
@@ -270,7 +275,7 @@ typedef struct lur_batch {
 } lur_batch;
 
 enum { LUR_MAX_RESULTS = 64 };
-typedef struct lur_results { /* of one batch; Keras's names: loss, NAME_loss, NAME_acc (bare loss, acc for one output) */
+typedef struct lur_results { /* of one batch; Keras's names: loss, NAME_loss, NAME_acc (loss, acc for one output) */
   int n;
   int64_t samples; /* rows of the first target: what epoch means are weighted by */
   char names[LUR_MAX_RESULTS][64];
@@ -283,7 +288,8 @@ typedef struct lur_results { /* of one batch; Keras's names: loss, NAME_loss, NA
 lur_status lur_run_prefetch(lur_run *run, const lur_batch *batch);
 /* NULL: steps are recorded at their second use and replayed from then on. Else why not. */
 const char *lur_run_plain_reason(const lur_run *run);
-/* Forward in training form, backward, optimizer step. Like every call that takes a batch, it returns when the device is done. */
+/* Forward in training form, backward, optimizer step. Like every call that takes a batch, it returns when the device is
+   done. */
 lur_status lur_run_train(lur_run *run, const lur_batch *batch, lur_results *results);
 /* The same without the step; gradients are added to those already there. */
 lur_status lur_run_accumulate(lur_run *run, const lur_batch *batch, lur_results *results);
@@ -293,8 +299,8 @@ void lur_run_zero_gradients(lur_run *run);
 lur_status lur_run_evaluate(lur_run *run, const lur_batch *batch, lur_results *results);
 /* Forward in inference form; outputs has room for every model output, each a new host tensor. No targets needed. */
 lur_status lur_run_predict(lur_run *run, const lur_batch *batch, lur_tensor **outputs);
-/* For precision int8: runs the batch in f32 and widens the ranges of the numbers that its convolutions read. A few dozen
-   samples of the kind to come, in one call or several; before them, predict and evaluate are LUR_ESTATE. */
+/* For precision int8: runs the batch in f32 and widens the ranges of the numbers that its convolutions read. A few
+   dozen samples of the kind to come, in one call or several; before them, predict and evaluate are LUR_ESTATE. */
 lur_status lur_run_calibrate(lur_run *run, const lur_batch *batch);
 /* The ranges, one a layer: its name and a new host tensor f32 3 x channels: least, greatest, mean. And back again, into
    a run of the same model, where it takes the place of what was there; a layer without a range then stays f32. */
@@ -311,8 +317,8 @@ lur_status lur_run_gradient(lur_run *run, const char *layer, const char *weight,
 double lur_run_lr(const lur_run *run);
 void lur_run_set_lr(lur_run *run, double lr);
 int64_t lur_run_iterations(const lur_run *run); /* optimizer steps made */
-/* on: every step also finds out, without waiting for it more than for its losses, whether all weights that training moves
-   are finite. lur_run_finite: what the last step found, 1 or 0; -1 where none has looked. */
+/* on: every step also finds out, without waiting for it more than for its losses, whether all weights that training
+   moves are finite. lur_run_finite: what the last step found, 1 or 0; -1 where none has looked. */
 void lur_run_set_watch(lur_run *run, bool on);
 bool lur_run_watches(const lur_run *run);
 int lur_run_finite(const lur_run *run);
@@ -347,9 +353,10 @@ void lur_load_report_free(lur_load_report *report);
 typedef enum lur_load_match { LUR_LOAD_AUTO = 0, LUR_LOAD_BY_NAME, LUR_LOAD_BY_ORDER } lur_load_match;
 /* Reads weights, whatever the file is called: Keras .h5 (weights or full model, nested models too), .weights.h5 and
    .keras, Lurcher or PyTorch-named .safetensors, a checkpoint's weights. AUTO: by name, automatic names (conv2d_4) by
-   order within their kind; where nothing fits, all by order. Nothing that fits at all: LUR_ESHAPE. strict: anything missing or mismatched is LUR_ESHAPE or LUR_EFORMAT
-   and no weight is changed. report may be NULL. */
-lur_status lur_model_load_weights(lur_model *model, const char *path, lur_load_match match, bool strict, lur_load_report *report);
+   order within their kind; where nothing fits, all by order. Nothing that fits at all: LUR_ESHAPE. strict: anything
+   missing or mismatched is LUR_ESHAPE or LUR_EFORMAT and no weight is changed. report may be NULL. */
+lur_status lur_model_load_weights(lur_model *model, const char *path, lur_load_match match, bool strict,
+                                  lur_load_report *report);
 /* .h5: Keras layout that Keras loads; .safetensors: weights only. Atomic. */
 lur_status lur_model_save_weights(lur_model *model, const char *path);
 
@@ -366,7 +373,8 @@ lur_status lur_run_restore(lur_run *run, const char *path, char **extra);
 lur_status lur_model_load(lur_context *context, const char *path, lur_model **model, char **extra);
 
 /* A safetensors file of named tensors, for features and caches. metadata: pairs key, value. */
-lur_status lur_tensors_save(const char *path, int n, const char *const *names, lur_tensor *const *tensors, int npairs, const char *const *metadata);
+lur_status lur_tensors_save(const char *path, int n, const char *const *names, lur_tensor *const *tensors, int npairs,
+                            const char *const *metadata);
 /* Reading one: structure and, in files of ours, the checksum are checked by lur_archive_open. */
 typedef struct lur_archive lur_archive;
 lur_status lur_archive_open(lur_context *context, const char *path, lur_archive **archive);

@@ -238,7 +238,7 @@ static lur_status quantize_one(const lur_run *run, lur_plan *plan, int *at, cons
 static lur_status watch(lur_run *run, lur_plan *plan) {
   for (int i = 0; i < plan->nops; i++) {
     lur_plan_op *op = &plan->ops[i];
-    if (is_candidate(plan, op)) LUR_TRY(lur_run_range_of(run, op->layer, op->desc.x[0].shape.dim[3], &op->watched));
+    if (is_candidate(plan, op)) LUR_TRY(lur_run_range_of(run, op->layer, op->desc.x[0].shape.dim[3], &op->observes));
   }
   return LUR_OK;
 }

@@ -62,7 +62,7 @@ typedef struct lur_plan_op {
   int weights[LUR_MAX_WEIGHTS]; /* positions in layer->weights, -1 absent */
   lur_folded *folded;           /* NULL: weights as they are */
   lur_quantized *quantized;     /* NULL: no bytes */
-  lur_range *watched;           /* calibration: takes in what x[0] holds; borrowed */
+  lur_range *observes;          /* calibration: takes in what x[0] holds; borrowed */
   bool prefix;                  /* frozen and deterministic, and so is everything before it (pass_split.c) */
   bool backward;
   unsigned dx_add; /* bit i: the gradient of x[i] has been written by a later op already */

@@ -120,7 +120,7 @@ lur_status lur_range_observe(lur_range *range, const float *x, int64_t count) {
 lur_status lur_run_calibrate(lur_run *run, const lur_batch *batch) {
   if (run->options.precision != LUR_PRECISION_INT8)
     return lur_fail(LUR_ESTATE, "calibrate: the run was not compiled with precision 'int8', and needs none");
-  LUR_TRY(lur_run_watch(run, batch));
+  LUR_TRY(lur_run_observe(run, batch));
   run->calibrated += run->last->key.rows[0];
   lur_run_drop_quantized_plans(run);
   return LUR_OK;

@@ -1,229 +1,10 @@
-/* run.c - a compiled model: making one, choosing the plan for a batch, training, evaluating, predicting. */
+/* run.c - a compiled model at work: chooses the plan for a batch, trains, evaluates, predicts, and gives out gradients.
+ * How a run is made and ends is compile.c's. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "run.h"
-
-/* ---- compiling ---- */
-
-static const char *const loss_names[] = {"categorical_crossentropy", "binary_crossentropy", "mean_squared_error"};
-
-static lur_status take_loss(lur_run *run, int i, const lur_loss *loss) {
-  const lur_model *model = run->model;
-  const char *known[LUR_MAX_OUTPUTS];
-  int output = -1, kind = -1;
-  for (int k = 0; k < model->noutputs; k++) {
-    known[k] = model->output_names[k];
-    if (strcmp(known[k], loss->output) == 0) output = k;
-  }
-  if (output < 0) {
-    const char *near = lur_nearest(loss->output, known, model->noutputs);
-    return lur_fail(LUR_EARG, "compile: loss for '%s', which is no output of the model (%s%s%s)", loss->output,
-                    near ? "did you mean '" : "first output: '", near ? near : known[0], near ? "'?" : "'");
-  }
-  for (int k = 0; k < 3; k++) {
-    if (strcmp(loss_names[k], loss->kind) == 0) kind = k;
-  }
-  if (kind < 0) {
-    const char *near = lur_nearest(loss->kind, loss_names, 3);
-    return lur_fail(LUR_EARG, "compile: unknown loss '%s' for output '%s' (%s%s%s)", loss->kind, loss->output,
-                    near ? "did you mean '" : "categorical_crossentropy, binary_crossentropy or mean_squared_error",
-                    near ? near : "", near ? "'?" : " expected");
-  }
-  if (!(loss->weight >= 0) || !(loss->label_smoothing >= 0 && loss->label_smoothing < 1)) {
-    return lur_fail(LUR_EARG, "compile: loss of '%s' has weight %g and label smoothing %g (weight >= 0 and smoothing in [0, 1) expected)",
-                    loss->output, loss->weight, loss->label_smoothing);
-  }
-  snprintf(run->loss_texts[i][0], LUR_NAME, "%s", model->output_names[output]);
-  snprintf(run->loss_texts[i][1], LUR_NAME, "%s", loss_names[kind]);
-  run->losses[i] = *loss;
-  run->losses[i].output = run->loss_texts[i][0];
-  run->losses[i].kind = run->loss_texts[i][1];
-  run->loss_kinds[i] = (lur_loss_kind)kind;
-  run->loss_outputs[i] = output;
-  return LUR_OK;
-}
-
-static lur_status check_precision(lur_precision precision, const lur_device *device) {
-  const bool half = precision == LUR_PRECISION_BF16 || precision == LUR_PRECISION_F16;
-  if (half && !device->backend->half) {
-    return lur_fail(LUR_EUNSUPPORTED, "compile: precision '%s' is not served by %s (device cuda, or f32 expected)",
-                    precision == LUR_PRECISION_BF16 ? "bf16" : "f16", lur_device_name(device));
-  }
-  if (precision == LUR_PRECISION_INT8 && !device->backend->bytes) {
-    return lur_fail(LUR_EUNSUPPORTED, "compile: precision 'int8' is not served by %s (device cpu, or bf16 expected)",
-                    lur_device_name(device));
-  }
-  return LUR_OK;
-}
-
-static lur_status take_options(lur_run *run, const lur_compile_options *options) {
-  run->options = *options;
-  run->options.losses = run->losses;
-  if (!options->device) LUR_TRY(lur_context_device(run->model->context, "cpu", &run->options.device));
-  run->options.optimizer = NULL; /* until it is retained */
-  LUR_TRY(check_precision(options->precision, run->options.device));
-  run->options.nlosses = 0;
-  if (options->nlosses > LUR_MAX_OUTPUTS) return lur_fail(LUR_EARG, "compile: more than %d losses", LUR_MAX_OUTPUTS);
-  for (int i = 0; i < options->nlosses; i++) {
-    LUR_TRY(take_loss(run, i, &options->losses[i]));
-    run->options.nlosses++;
-  }
-  if (options->optimizer) {
-    lur_optimizer_retain(options->optimizer);
-    run->options.optimizer = options->optimizer;
-    run->lr = lur_optimizer_lr(options->optimizer);
-  }
-  return LUR_OK;
-}
-
-/* Which weights learn, and where each stands in the flat gradient. */
-static lur_status list_learned(lur_run *run) {
-  const lur_model *model = run->model;
-  LUR_TRY(lur_alloc_items((size_t)model->nlayers, sizeof *run->trains, &run->trains));
-  LUR_TRY(lur_alloc_items((size_t)model->nlayers * LUR_MAX_WEIGHTS, sizeof *run->learned, &run->learned));
-  int64_t offset = 0;
-  for (int i = 0; i < model->nlayers; i++) {
-    lur_layer *layer = model->layers[i];
-    run->trains[i] = layer->trainable;
-    for (int k = 0; k < layer->nweights && layer->trainable; k++) {
-      if (!layer->weights[k].learned) continue;
-      int64_t count = lur_shape_count(&layer->weights[k].shape);
-      run->learned[run->nlearned++] = (lur_learned){layer, k, offset, count, 1, 1};
-      offset += (count + 15) / 16 * 16; /* every gradient starts on 64 bytes */
-    }
-  }
-  run->gradient_count = offset;
-  return LUR_OK;
-}
-
-static lur_status move_weights(lur_run *run) {
-  for (int i = 0; i < run->model->nlayers; i++) {
-    lur_layer *layer = run->model->layers[i];
-    for (int k = 0; k < layer->nweights; k++) LUR_TRY(lur_weight_to(&layer->weights[k], run->options.device));
-  }
-  return LUR_OK;
-}
-
-lur_status lur_run_set_loss_weights(lur_run *run) {
-  lur_tensor *host = NULL;
-  lur_shape shape = {.ndim = 1, .dim = {LUR_MAX_OUTPUTS}};
-  LUR_TRY(lur_tensor_new(run->model->context, NULL, LUR_F32, &shape, &host));
-  for (int i = 0; i < run->options.nlosses; i++) ((float *)lur_tensor_data(host))[i] = (float)(run->losses[i].weight * run->loss_scale);
-  lur_status status = run->loss_weights ? lur_tensor_copy(run->loss_weights, host) : lur_tensor_to(host, run->options.device, &run->loss_weights);
-  lur_tensor_release(host);
-  return status;
-}
-
-/* What hangs on the options: everything but the model. */
-static void clear(lur_run *run) {
-  if (run->options.device) {
-    lur_run_drop_fed(run);
-    lur_recording_free(run->options.device, &run->step_recording);
-    lur_device_free(run->options.device, run->on_device);
-    run->on_device = NULL;
-  }
-  for (int i = 0; i < run->nplans; i++) lur_plan_free(run->plans[i]);
-  run->nplans = 0;
-  lur_run_drop_ranges(run);
-  run->last = NULL;
-  run->forward_done = false;
-  if (run->options.device) lur_device_free(run->options.device, run->arena);
-  run->arena = NULL;
-  run->arena_bytes = 0;
-  lur_tensor_release(run->gradients);
-  lur_tensor_release(run->m);
-  lur_tensor_release(run->v);
-  lur_tensor_release(run->loss_weights);
-  run->gradients = run->m = run->v = run->loss_weights = NULL;
-  free(run->slots);
-  free(run->watched);
-  free(run->learned);
-  run->slots = run->watched = NULL;
-  free(run->trains);
-  run->learned = NULL;
-  run->trains = NULL;
-  run->nlearned = 0;
-  lur_optimizer_release(run->options.optimizer);
-  run->options.optimizer = NULL;
-}
-
-static lur_status set_up(lur_run *run, const lur_compile_options *options) {
-  LUR_TRY(take_options(run, options));
-  LUR_TRY(list_learned(run));
-  LUR_TRY(lur_plan_check_kernels(run));
-  LUR_TRY(move_weights(run));
-  void *memory = NULL;
-  LUR_TRY(lur_device_alloc(run->options.device, sizeof *run->on_device, &memory));
-  run->on_device = memory;
-  LUR_TRY(lur_device_fill(run->options.device, memory, 0, sizeof *run->on_device));
-  run->loss_scale = run->options.precision == LUR_PRECISION_F16 ? 65536 : 1;
-  LUR_TRY(lur_run_set_loss_weights(run));
-  run->iterations = 0;
-  run->step = 0;
-  run->m_schedule = 1;
-  run->finite = -1;
-  run->seed = lur_context_get_seed(run->model->context);
-  return LUR_OK;
-}
-
-lur_status lur_model_compile(lur_model *model, const lur_compile_options *options, lur_run **run) {
-  lur_run *made = NULL;
-  LUR_TRY(lur_alloc_items(1, sizeof *made, &made));
-  atomic_init(&made->refs, 1);
-  made->model = model;
-  lur_model_retain(model);
-  lur_status status = set_up(made, options);
-  if (status == LUR_OK) *run = made;
-  else lur_run_release(made);
-  return status;
-}
-
-/* An int8 run stays calibrated: the model is the same. */
-static void keep_ranges(lur_run *from, lur_run *to) {
-  if (to->options.precision != LUR_PRECISION_INT8) return;
-  to->ranges = from->ranges;
-  to->nranges = from->nranges;
-  to->ranges_room = from->ranges_room;
-  to->calibrated = from->calibrated;
-  from->ranges = NULL;
-  from->nranges = from->ranges_room = 0;
-}
-
-/* A failure leaves the run as it was. */
-lur_status lur_run_recompile(lur_run *run, const lur_compile_options *options) {
-  lur_run *made = NULL;
-  LUR_TRY(lur_model_compile(run->model, options, &made));
-  made->profile = run->profile;
-  keep_ranges(run, made);
-  made->watch = run->watch;
-  lur_run swapped = *run;
-  atomic_int refs = atomic_load(&run->refs);
-  *run = *made;
-  atomic_init(&run->refs, refs);
-  *made = swapped;
-  atomic_init(&made->refs, 1);
-  for (int i = 0; i < run->options.nlosses; i++) { /* these point into the struct itself */
-    run->losses[i].output = run->loss_texts[i][0];
-    run->losses[i].kind = run->loss_texts[i][1];
-  }
-  run->options.losses = run->losses;
-  lur_run_release(made);
-  return LUR_OK;
-}
-
-void lur_run_retain(lur_run *run) { atomic_fetch_add(&run->refs, 1); }
-
-void lur_run_release(lur_run *run) {
-  if (!run || atomic_fetch_sub(&run->refs, 1) != 1) return;
-  clear(run);
-  lur_model_release(run->model);
-  free(run);
-}
-
-lur_model *lur_run_model(const lur_run *run) { return run->model; }
-lur_device *lur_run_device(const lur_run *run) { return run->options.device; }
 
 /* ---- plans ---- */
 
@@ -235,10 +16,13 @@ static lur_status blame_arena(lur_status status, const lur_run *run, const lur_p
     if (b->alias < 0 && (!largest || b->bytes > largest->bytes)) largest = b;
   }
   const double mib = 1048576;
-  return lur_blame(status, "%.1f MiB of activations on %s (the largest: %.1f MiB, %s of '%s'), beside %.1f MiB of weights, gradients "
-                   "and optimizer state (a smaller batch or more frozen layers need less)", (double)plan->arena_bytes / mib,
-                   lur_device_name(run->options.device), largest ? (double)largest->bytes / mib : 0, largest ? largest->what : "output",
-                   largest && largest->op >= 0 ? plan->ops[largest->op].desc.name : "", (double)lur_run_state_bytes(run) / mib);
+  return lur_blame(
+      status,
+      "%.1f MiB of activations on %s (the largest: %.1f MiB, %s of '%s'), beside %.1f MiB of weights, gradients "
+      "and optimizer state (a smaller batch or more frozen layers need less)",
+      (double)plan->arena_bytes / mib, lur_device_name(run->options.device), largest ? (double)largest->bytes / mib : 0,
+      largest ? largest->what : "output", largest && largest->op >= 0 ? plan->ops[largest->op].desc.name : "",
+      (double)lur_run_state_bytes(run) / mib);
 }
 
 static lur_status grow_arena(lur_run *run, const lur_plan *plan) {
@@ -438,7 +222,7 @@ lur_status lur_run_predict(lur_run *run, const lur_batch *batch, lur_tensor **ou
   return read_outputs(run, plan, outputs);
 }
 
-lur_status lur_run_watch(lur_run *run, const lur_batch *batch) {
+lur_status lur_run_observe(lur_run *run, const lur_batch *batch) {
   lur_plan *plan = NULL;
   LUR_TRY(start(run, batch, LUR_MODE_CALIBRATE, &plan));
   return lur_device_sync(run->options.device);
@@ -462,21 +246,25 @@ static lur_status seed_gradient(lur_run *run, const lur_plan *plan, int i, lur_t
   size_t bytes = (size_t)lur_shape_count(&operand->shape) * sizeof(float);
   if (!gradient) return lur_device_fill(run->options.device, address, 0, bytes);
   if (lur_tensor_dtype(gradient) != LUR_F32 || !lur_shape_equal(lur_tensor_shape(gradient), &operand->shape)) {
-    return lur_fail(LUR_ESHAPE, "backward: gradient of output '%s' is %s %s (%s f32 expected)", run->model->output_names[i],
-                    lur_shape_format(lur_tensor_shape(gradient), came), lur_dtype_name(lur_tensor_dtype(gradient)),
-                    lur_shape_format(&operand->shape, want));
+    return lur_fail(LUR_ESHAPE, "backward: gradient of output '%s' is %s %s (%s f32 expected)",
+                    run->model->output_names[i], lur_shape_format(lur_tensor_shape(gradient), came),
+                    lur_dtype_name(lur_tensor_dtype(gradient)), lur_shape_format(&operand->shape, want));
   }
   lur_device *from = lur_tensor_device(gradient), *to = run->options.device;
   lur_copy_kind kind = lur_tensor_data(gradient) ? LUR_COPY_TO_DEVICE : LUR_COPY_WITHIN;
-  if (kind == LUR_COPY_WITHIN && from != to) return lur_fail(LUR_EDEVICE, "backward: gradient on %s, run on %s", from->name, to->name);
+  if (kind == LUR_COPY_WITHIN && from != to)
+    return lur_fail(LUR_EDEVICE, "backward: gradient on %s, run on %s", from->name, to->name);
   return lur_device_copy(to, address, lur_tensor_address(gradient), bytes, kind);
 }
 
 lur_status lur_run_backward(lur_run *run, lur_tensor *const *output_gradients) {
   if (!run->forward_done || !run->last) {
-    return lur_fail(LUR_ESTATE, "backward: no forward in training form before it (run:forward(batch, { training = true }))");
+    return lur_fail(LUR_ESTATE,
+                    "backward: no forward in training form before it (run:forward(batch, { training = true }))");
   }
-  if (run->scaled) return lur_fail(LUR_ESTATE, "backward: gradients of accumulate wait in f16, whose scale these have not: step first");
+  if (run->scaled)
+    return lur_fail(LUR_ESTATE,
+                    "backward: gradients of accumulate wait in f16, whose scale these have not: step first");
   lur_plan *plan = run->last;
   for (int i = 0; i < run->model->noutputs; i++) LUR_TRY(seed_gradient(run, plan, i, output_gradients[i]));
   run->forward_done = false; /* in-place backward may have used activations up */
@@ -486,7 +274,8 @@ lur_status lur_run_backward(lur_run *run, lur_tensor *const *output_gradients) {
 static lur_status copy_floats(lur_run *run, const void *address, const lur_shape *shape, lur_tensor **tensor) {
   lur_tensor *made = NULL;
   LUR_TRY(lur_tensor_new(run->model->context, NULL, LUR_F32, shape, &made));
-  lur_status status = lur_device_copy(run->options.device, lur_tensor_data(made), address, lur_tensor_bytes(made), LUR_COPY_TO_HOST);
+  lur_status status =
+      lur_device_copy(run->options.device, lur_tensor_data(made), address, lur_tensor_bytes(made), LUR_COPY_TO_HOST);
   if (status == LUR_OK) status = lur_device_sync(run->options.device);
   if (status == LUR_OK && run->scaled) {
     float *v = lur_tensor_data(made);
@@ -501,7 +290,8 @@ static lur_status input_gradient(lur_run *run, const char *name, lur_tensor **gr
   for (int i = 0; i < run->model->ninputs; i++) {
     if (strcmp(run->model->inputs[i]->layer->name, name) != 0) continue;
     const void *address = run->last ? lur_plan_gradient_address(run, run->last, run->last->inputs[i]) : NULL;
-    if (!address) return lur_fail(LUR_ESTATE, "gradient: none for input '%s' (compile with input_gradients, then backward)", name);
+    if (!address)
+      return lur_fail(LUR_ESTATE, "gradient: none for input '%s' (compile with input_gradients, then backward)", name);
     return copy_floats(run, address, &run->last->values[run->last->inputs[i]].operand.shape, gradient);
   }
   return lur_fail(LUR_EARG, "gradient: the model has no input '%s'", name);

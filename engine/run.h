@@ -1,4 +1,5 @@
-/* run.h - a model compiled for a device: what all its plans share. Used by run*.c, plan.c, execute.c, describe.c. */
+/* run.h - a model compiled for a device: what all its plans share. For the engine's files that make runs,
+ * plan, execute and describe. */
 #ifndef LUR_RUN_H
 #define LUR_RUN_H
 
@@ -24,7 +25,7 @@ typedef struct lur_announced {
 typedef struct lur_fed {
   void *address;      /* NULL: not fed */
   lur_tensor *tensor; /* read in place, retained; NULL: copied into memory */
-  void *memory;       /* ours on the device, large enough for every batch so far: smaller ones lie at the same address */
+  void *memory;       /* ours on the device, large enough for every batch so far: all lie at the same address */
   size_t bytes;
   lur_announced coming;  /* on its way to staged beside the computing */
   lur_announced arrived; /* in memory already: the next batch, as long as no other one is fed */
@@ -126,8 +127,8 @@ lur_status lur_plan_read(lur_run *run, const lur_plan *plan, int value, lur_tens
 
 /* record.c: work that is asked at every step, recorded and replayed. */
 /* Does what launch asks: by launching, at its first use; then by a recording, as long as key stays the same. */
-lur_status lur_run_recorded(lur_run *run, lur_recording *recording, uint64_t key, lur_status (*launch)(lur_run *run, void *context),
-                            void *context);
+lur_status lur_run_recorded(lur_run *run, lur_recording *recording, uint64_t key,
+                            lur_status (*launch)(lur_run *run, void *context), void *context);
 void lur_recording_free(lur_device *device, lur_recording *recording);
 /* Takes value into a key. */
 uint64_t lur_key_add(uint64_t key, const void *address);
@@ -137,12 +138,13 @@ const lur_moving *lur_run_moving(const lur_run *run);
 /* Writes it: dropout's counters from run, the rest from update (NULL: left at 0). */
 lur_status lur_run_move(lur_run *run, const lur_update *update);
 
+/* compile.c: loss_weights from the losses' weights and loss_scale. */
+lur_status lur_run_set_loss_weights(lur_run *run);
+
 /* run.c: forgets plans made for other ranges than the present ones. */
 void lur_run_drop_quantized_plans(lur_run *run);
-/* Runs a batch in LUR_MODE_CALIBRATE; the caller waits. */
-lur_status lur_run_watch(lur_run *run, const lur_batch *batch);
-/* loss_weights from the losses' weights and loss_scale. */
-lur_status lur_run_set_loss_weights(lur_run *run);
+/* Runs a batch in LUR_MODE_CALIBRATE, and waits. */
+lur_status lur_run_observe(lur_run *run, const lur_batch *batch);
 
 /* optimizer.c */
 struct lur_optimizer {
@@ -151,8 +153,8 @@ struct lur_optimizer {
   lur_update_rule rule;
   void *options; /* lur_optimizer_options */
 };
-/* Asks for one update of all learned weights from run->gradients, which are zeroed. Once the host has waited and run->seen
-   is there, lur_run_updated notes what came of it: iterations, the loss scale, whether weights are finite. */
+/* Asks for one update of all learned weights from run->gradients, which are zeroed. Once the host has waited and
+   run->seen is there, lur_run_updated notes what came of it: iterations, the loss scale, whether weights are finite. */
 lur_status lur_run_update(lur_run *run);
 lur_status lur_run_updated(lur_run *run);
 double lur_optimizer_lr(const lur_optimizer *optimizer);

@@ -40,7 +40,7 @@ static bool beats(bool max, double value, double best) {
     if (beats(max, (double)(x)[i * (step)], (double)(x)[best * (step)])) best = i;                                     \
   }
 
-static double fold_f32(lur_tensor_fold op, const float *x, int64_t n, int64_t step) {
+static double fold_f32(lur_tensor_reduction op, const float *x, int64_t n, int64_t step) {
   if (op == LUR_T_SUM || op == LUR_T_MEAN) {
     double sum = 0;
     for (int64_t i = 0; i < n; i++) sum += (double)x[i * step];
@@ -50,7 +50,7 @@ static double fold_f32(lur_tensor_fold op, const float *x, int64_t n, int64_t st
   return op == LUR_T_MAX || op == LUR_T_MIN ? (double)x[best * step] : (double)best;
 }
 
-static double fold_i32(lur_tensor_fold op, const int32_t *x, int64_t n, int64_t step) {
+static double fold_i32(lur_tensor_reduction op, const int32_t *x, int64_t n, int64_t step) {
   if (op == LUR_T_SUM || op == LUR_T_MEAN) {
     int64_t sum = 0; /* 2^40 elements of 2^31 at most */
     for (int64_t i = 0; i < n; i++) {
@@ -62,7 +62,7 @@ static double fold_i32(lur_tensor_fold op, const int32_t *x, int64_t n, int64_t 
   return op == LUR_T_MAX || op == LUR_T_MIN ? (double)x[best * step] : (double)best;
 }
 
-static void fold_all(lur_tensor_fold op, span s, const lur_tensor *x, lur_tensor *y) {
+static void fold_all(lur_tensor_reduction op, span s, const lur_tensor *x, lur_tensor *y) {
   const void *from = lur_tensor_data(x);
   void *to = lur_tensor_data(y);
   for (int64_t o = 0; o < s.outer; o++) {
@@ -79,7 +79,7 @@ static void fold_all(lur_tensor_fold op, span s, const lur_tensor *x, lur_tensor
   }
 }
 
-lur_status lur_tensor_reduce(lur_tensor_fold op, lur_tensor *a, int axis, lur_tensor **y) {
+lur_status lur_tensor_reduce(lur_tensor_reduction op, lur_tensor *a, int axis, lur_tensor **y) {
   if ((unsigned)op > LUR_T_ARGMIN) return lur_fail(LUR_EARG, "reduce: function %d is none", (int)op);
   char text[LUR_SHAPE_TEXT];
   if (axis < -1 || axis >= a->shape.ndim) {

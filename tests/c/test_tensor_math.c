@@ -158,7 +158,7 @@ static void test_unary(void) {
 
 /* ---- folding ---- */
 
-static double fold(lur_tensor_fold op, const double *x, int n) {
+static double fold(lur_tensor_reduction op, const double *x, int n) {
   double sum = 0;
   int high = 0, low = 0;
   for (int i = 0; i < n; i++) {
@@ -177,7 +177,7 @@ static void test_reduce(void) {
   CHECK_OK(lur_tensor_set(a, 0, 9));
   CHECK_OK(lur_tensor_set(a, 5, 9)); /* ties: the first wins */
   for (int axis = -1; axis < 3; axis++) {
-    for (lur_tensor_fold op = LUR_T_SUM; op <= LUR_T_ARGMIN; op++) {
+    for (lur_tensor_reduction op = LUR_T_SUM; op <= LUR_T_ARGMIN; op++) {
       CHECK_OK(lur_tensor_reduce(op, a, axis, &y));
       CHECK(lur_tensor_dtype(y) == (op >= LUR_T_ARGMAX ? LUR_I32 : LUR_F32));
       int n = axis < 0 ? 60 : (int)shape.dim[axis], inner = 1, wrong = 0;
