@@ -55,14 +55,16 @@ struct slope {
 
 static lur_status forward(lur_op *op, const lur_args *args) {
   const lur_op_desc *d = &op->desc;
-  return map<1>(op->device, d->y.dtype, lur_shape_count(&d->y.shape), {{args->x[0]}}, args->y, false, value{d->u.activation.function});
+  return map<1>(op->device, d->y.dtype, lur_shape_count(&d->y.shape), {{args->x[0]}}, args->y, false,
+                value{d->u.activation.function});
 }
 
 static lur_status backward(lur_op *op, const lur_args *args) {
   const lur_op_desc *d = &op->desc;
   lur_activation f = d->u.activation.function;
   const void *v = needs_x(f) ? args->x[0] : args->y;
-  return map<2>(op->device, d->y.dtype, lur_shape_count(&d->y.shape), {{args->dy, v}}, args->dx[0], args->dx_add & 1u, slope{f});
+  return map<2>(op->device, d->y.dtype, lur_shape_count(&d->y.shape), {{args->dy, v}}, args->dx[0], args->dx_add & 1u,
+                slope{f});
 }
 
 const lur_kernel lur_cuda_activation = {plan, forward, backward, NULL};
@@ -118,8 +120,8 @@ static lur_status softmax_backward(lur_op *op, const lur_args *args) {
   int64_t c = lur_cuda_last(&op->desc.y.shape), rows = lur_shape_count(&op->desc.y.shape) / c;
   LUR_WITH_TYPE(op->desc.y.dtype,
                 LUR_LAUNCH(softmax_backward_kernel<T>, (unsigned)divide_up(rows, ROWS), dim3(32, ROWS), stream,
-                           static_cast<const T *>(args->y), static_cast<const T *>(args->dy), static_cast<T *>(args->dx[0]), rows,
-                           c, (args->dx_add & 1u) != 0));
+                           static_cast<const T *>(args->y), static_cast<const T *>(args->dy),
+                           static_cast<T *>(args->dx[0]), rows, c, (args->dx_add & 1u) != 0));
   return lur_cuda_launched(op->device);
 }
 

@@ -3,8 +3,8 @@
  * As kernels/ref/batchnorm.c. Statistics of a batch: each thread sums x - k and (x - k)^2, where k is the first number
  * it meets (no cancellation however large the mean is); threads, then parts are joined by Chan's formula (Chan, Golub,
  * LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances", 1979), the parts in double.
- * saved holds, per channel, the mean and the reciprocal deviation that forward used. With affine_out only the statistics
- * are worked out forward, and backward takes the gradients of scale and shift, which its readers summed. */
+ * saved holds, per channel, the mean and the reciprocal deviation that forward used. With affine_out only the
+ * statistics are worked out forward, and backward takes the gradients of scale and shift, which its readers summed. */
 #include "kernel.cuh"
 
 enum { PARTS = 512 }; /* at most: what the last kernel of a sum walks over */
@@ -64,7 +64,8 @@ static __device__ inline moments<N> join(moments<N> a, moments<N> b) {
   if (b.count == 0) return a;
   if (a.count == 0) return b;
   N count = a.count + b.count, delta = b.mean - a.mean;
-  return {count, a.mean + delta * (b.count / count), a.squares + b.squares + delta * delta * (a.count * b.count / count)};
+  return {count, a.mean + delta * (b.count / count),
+          a.squares + b.squares + delta * delta * (a.count * b.count / count)};
 }
 
 /* Joins each m[j] over threadIdx.y; the result lands in threads of threadIdx.y 0. */
@@ -123,8 +124,9 @@ struct norm_weights {
 /* statistics: mean and reciprocal deviation, from the batch (whose moving statistics then move) or, at no parts, from
    the weights.
    affine: scale and shift of the whole norm, or NULL. */
-static __global__ void statistics_kernel(norm_sizes s, lur_batchnorm_desc u, norm_weights w, const float *partials, int64_t parts,
-                                         float *mean, float *variance, float *statistics, float *affine) {
+static __global__ void statistics_kernel(norm_sizes s, lur_batchnorm_desc u, norm_weights w, const float *partials,
+                                         int64_t parts, float *mean, float *variance, float *statistics,
+                                         float *affine) {
   __shared__ moments<double> shared[LUR_THREADS];
   int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
   moments<double> all = {0, 0, 0};
@@ -152,7 +154,8 @@ static __global__ void statistics_kernel(norm_sizes s, lur_batchnorm_desc u, nor
 /* ---- forward ---- */
 
 template <class T, int V>
-__global__ void apply_kernel(norm_sizes s, const T *x, const T *residual, T *y, const float *statistics, norm_weights w, bool relu) {
+__global__ void apply_kernel(norm_sizes s, const T *x, const T *residual, T *y, const float *statistics, norm_weights w,
+                             bool relu) {
   int64_t channel = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * V;
   if (channel >= s.c) return;
   float mean[V], scale[V], shift[V] = {}, v[V], more[V] = {};
@@ -179,14 +182,16 @@ __global__ void apply_kernel(norm_sizes s, const T *x, const T *residual, T *y, 
 
 static norm_weights weights_of(const lur_op *op, const lur_args *args) {
   const lur_batchnorm_desc *u = &op->desc.u.batchnorm;
-  return {u->has_gamma ? static_cast<const float *>(args->w[0]) : NULL, u->has_beta ? static_cast<const float *>(args->w[1]) : NULL};
+  return {u->has_gamma ? static_cast<const float *>(args->w[0]) : NULL,
+          u->has_beta ? static_cast<const float *>(args->w[1]) : NULL};
 }
 
 template <class T, int V>
 static lur_status run_forward(lur_op *op, const lur_args *args, norm_plan p) {
   const lur_batchnorm_desc *u = &op->desc.u.batchnorm;
   cudaStream_t stream = lur_cuda_enter(op->device);
-  const T *x = static_cast<const T *>(args->x[0]), *residual = op->desc.nx == 2 ? static_cast<const T *>(args->x[1]) : NULL;
+  const T *x = static_cast<const T *>(args->x[0]),
+          *residual = op->desc.nx == 2 ? static_cast<const T *>(args->x[1]) : NULL;
   float *partials = static_cast<float *>(args->scratch), *statistics = static_cast<float *>(args->saved);
   if (!op->saved_bytes) statistics = partials, partials += statistics_bytes(p.s.c) / sizeof(float);
   if (u->batch) {
@@ -194,13 +199,13 @@ static lur_status run_forward(lur_op *op, const lur_args *args, norm_plan p) {
     LUR_TRY(lur_cuda_launched(op->device));
   }
   LUR_LAUNCH(statistics_kernel, parts_grid(p.s.c), parts_block(), stream, p.s, *u, weights_of(op, args), partials,
-             u->batch ? (int64_t)p.sums.grid.y : 0, static_cast<float *>(args->w[2]), static_cast<float *>(args->w[3]), statistics,
-             u->affine_out ? static_cast<float *>(args->y) : static_cast<float *>(nullptr));
+             u->batch ? (int64_t)p.sums.grid.y : 0, static_cast<float *>(args->w[2]), static_cast<float *>(args->w[3]),
+             statistics, u->affine_out ? static_cast<float *>(args->y) : static_cast<float *>(nullptr));
   LUR_TRY(lur_cuda_launched(op->device));
   if (u->affine_out) return LUR_OK;
   p.s.part = p.apply.part;
-  LUR_LAUNCH((apply_kernel<T, V>), p.apply.grid, p.apply.block, stream, p.s, x, residual, static_cast<T *>(args->y), statistics,
-             weights_of(op, args), u->relu);
+  LUR_LAUNCH((apply_kernel<T, V>), p.apply.grid, p.apply.block, stream, p.s, x, residual, static_cast<T *>(args->y),
+             statistics, weights_of(op, args), u->relu);
   return lur_cuda_launched(op->device);
 }
 
@@ -214,7 +219,8 @@ static lur_status forward(lur_op *op, const lur_args *args) {
 
 /* partials of each part: sum of dy, then sum of dy * xhat. x NULL: the latter is not asked for. y: mask of the ReLU. */
 template <class T, int V>
-__global__ void sums_kernel(norm_sizes s, const T *x, const T *y, const T *dy, const float *statistics, float *partials) {
+__global__ void sums_kernel(norm_sizes s, const T *x, const T *y, const T *dy, const float *statistics,
+                            float *partials) {
   __shared__ float shared[LUR_THREADS * V];
   int64_t channel = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * V;
   float mean[V] = {}, over[V] = {}, g[V], v[V], plain[V] = {}, scaled[V] = {};
@@ -245,7 +251,8 @@ __global__ void sums_kernel(norm_sizes s, const T *x, const T *y, const T *dy, c
 }
 
 /* sums: both, of all parts; dgamma and dbeta (NULL: not wanted) take their share. */
-static __global__ void gradients_kernel(int64_t c, const float *partials, int64_t parts, float *sums, float *dgamma, float *dbeta) {
+static __global__ void gradients_kernel(int64_t c, const float *partials, int64_t parts, float *sums, float *dgamma,
+                                        float *dbeta) {
   __shared__ double shared[LUR_THREADS];
   int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
   double plain = 0, scaled = 0;
@@ -271,7 +278,8 @@ struct norm_gradients {
 
 /* dx = gamma/deviation * (dy - mean(dy) - xhat * mean(dy * xhat)), the means only where statistics are the batch's. */
 template <class T, int V>
-__global__ void dx_kernel(norm_sizes s, norm_gradients<T> g, const float *statistics, const float *sums, norm_weights w) {
+__global__ void dx_kernel(norm_sizes s, norm_gradients<T> g, const float *statistics, const float *sums,
+                          norm_weights w) {
   int64_t channel = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * V;
   if (channel >= s.c) return;
   float mean[V], over[V], gamma[V], plain[V], scaled[V], v[V], d[V];
@@ -311,12 +319,15 @@ static lur_status run_backward(lur_op *op, const lur_args *args, norm_plan p) {
   float *sums = static_cast<float *>(args->scratch), *partials = sums + statistics_bytes(p.s.c) / sizeof(float);
   LUR_LAUNCH((sums_kernel<T, V>), p.sums.grid, p.sums.block, stream, p.s, x, y, dy, statistics, partials);
   LUR_TRY(lur_cuda_launched(op->device));
-  LUR_LAUNCH(gradients_kernel, parts_grid(p.s.c), parts_block(), stream, p.s.c, partials, (int64_t)p.sums.grid.y,
-             sums, d->want_dw & 1u ? static_cast<float *>(args->dw[0]) : NULL, d->want_dw & 2u ? static_cast<float *>(args->dw[1]) : NULL);
+  LUR_LAUNCH(gradients_kernel, parts_grid(p.s.c), parts_block(), stream, p.s.c, partials, (int64_t)p.sums.grid.y, sums,
+             d->want_dw & 1u ? static_cast<float *>(args->dw[0]) : NULL,
+             d->want_dw & 2u ? static_cast<float *>(args->dw[1]) : NULL);
   LUR_TRY(lur_cuda_launched(op->device));
   if (!d->want_dx) return LUR_OK;
-  norm_gradients<T> g = {d->u.batchnorm.batch ? x : NULL, y, dy, d->want_dx & 1u ? static_cast<T *>(args->dx[0]) : NULL,
-                         d->want_dx & 2u ? static_cast<T *>(args->dx[1]) : NULL, (args->dx_add & 1u) != 0, (args->dx_add & 2u) != 0};
+  norm_gradients<T> g = {d->u.batchnorm.batch ? x : NULL, y, dy,
+                         d->want_dx & 1u ? static_cast<T *>(args->dx[0]) : NULL,
+                         d->want_dx & 2u ? static_cast<T *>(args->dx[1]) : NULL, (args->dx_add & 1u) != 0,
+                         (args->dx_add & 2u) != 0};
   p.s.part = p.apply.part;
   LUR_LAUNCH((dx_kernel<T, V>), p.apply.grid, p.apply.block, stream, p.s, g, statistics, sums, weights_of(op, args));
   return lur_cuda_launched(op->device);
@@ -328,11 +339,12 @@ static lur_status run_backward(lur_op *op, const lur_args *args, norm_plan p) {
    dx = -gamma / deviation / rows * (dt + (x - mean) / deviation^2 * k). */
 
 /* line: the two coefficients of dx, constant and of x - mean. */
-static __global__ void affine_gradients_kernel(norm_sizes s, const float *affine, const float *statistics, norm_weights w, float *line,
-                                               float *dgamma, float *dbeta) {
+static __global__ void affine_gradients_kernel(norm_sizes s, const float *affine, const float *statistics,
+                                               norm_weights w, float *line, float *dgamma, float *dbeta) {
   int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
   if (i >= s.c) return;
-  double over = (double)statistics[s.c + i], plain = (double)affine[s.c + i], centred = (double)affine[i] - (double)statistics[i] * plain;
+  double over = (double)statistics[s.c + i], plain = (double)affine[s.c + i],
+         centred = (double)affine[i] - (double)statistics[i] * plain;
   double slope = -over * (w.gamma ? (double)w.gamma[i] : 1) / (double)s.rows;
   line[i] = (float)(slope * plain);
   line[s.c + i] = (float)(slope * over * over * centred);
@@ -341,7 +353,8 @@ static __global__ void affine_gradients_kernel(norm_sizes s, const float *affine
 }
 
 template <class T, int V>
-__global__ void affine_dx_kernel(norm_sizes s, const T *x, const float *statistics, const float *line, T *dx, bool add) {
+__global__ void affine_dx_kernel(norm_sizes s, const T *x, const float *statistics, const float *line, T *dx,
+                                 bool add) {
   int64_t channel = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * V;
   if (channel >= s.c) return;
   float mean[V], constant[V], slope[V], v[V];
@@ -361,7 +374,8 @@ __global__ void affine_dx_kernel(norm_sizes s, const T *x, const float *statisti
 static lur_status no_gradient(lur_op *op, const lur_args *args) {
   const lur_operand *x = &op->desc.x[0];
   if (args->dx_add & 1u) return LUR_OK;
-  return lur_cuda_check(op->device, cudaMemsetAsync(args->dx[0], 0, lur_cuda_bytes(x), lur_cuda_enter(op->device)), "cudaMemsetAsync");
+  return lur_cuda_check(op->device, cudaMemsetAsync(args->dx[0], 0, lur_cuda_bytes(x), lur_cuda_enter(op->device)),
+                        "cudaMemsetAsync");
 }
 
 template <class T, int V>
@@ -372,20 +386,22 @@ static lur_status run_affine_backward(lur_op *op, const lur_args *args, norm_pla
   float *line = static_cast<float *>(args->scratch);
   LUR_LAUNCH(affine_gradients_kernel, (unsigned)divide_up(p.s.c, LUR_THREADS), LUR_THREADS, stream, p.s,
              static_cast<const float *>(args->dy), statistics, weights_of(op, args), line,
-             static_cast<float *>(d->want_dw & 1u ? args->dw[0] : nullptr), static_cast<float *>(d->want_dw & 2u ? args->dw[1] : nullptr));
+             static_cast<float *>(d->want_dw & 1u ? args->dw[0] : nullptr),
+             static_cast<float *>(d->want_dw & 2u ? args->dw[1] : nullptr));
   LUR_TRY(lur_cuda_launched(op->device));
   if (!(d->want_dx & 1u)) return LUR_OK;
   if (!d->u.batchnorm.batch) return no_gradient(op, args);
   p.s.part = p.apply.part;
-  LUR_LAUNCH((affine_dx_kernel<T, V>), p.apply.grid, p.apply.block, stream, p.s, static_cast<const T *>(args->x[0]), statistics, line,
-             static_cast<T *>(args->dx[0]), (args->dx_add & 1u) != 0);
+  LUR_LAUNCH((affine_dx_kernel<T, V>), p.apply.grid, p.apply.block, stream, p.s, static_cast<const T *>(args->x[0]),
+             statistics, line, static_cast<T *>(args->dx[0]), (args->dx_add & 1u) != 0);
   return lur_cuda_launched(op->device);
 }
 
 static lur_status backward(lur_op *op, const lur_args *args) {
   norm_plan p = plan_of(op);
   if (op->desc.u.batchnorm.affine_out) {
-    LUR_WITH_TYPE(op->desc.x[0].dtype, return p.even ? run_affine_backward<T, 4>(op, args, p) : run_affine_backward<T, 1>(op, args, p));
+    LUR_WITH_TYPE(op->desc.x[0].dtype,
+                  return p.even ? run_affine_backward<T, 4>(op, args, p) : run_affine_backward<T, 1>(op, args, p));
     return LUR_OK;
   }
   LUR_WITH_TYPE(op->desc.y.dtype, return p.even ? run_backward<T, 4>(op, args, p) : run_backward<T, 1>(op, args, p));

@@ -1,4 +1,4 @@
-/* check.h - a failed call of the CUDA runtime, cuDNN or cuBLASLt becomes one message that names the call. Hosts only. */
+/* check.h - a failed call of the CUDA runtime, cuDNN or cuBLASLt becomes one message that names it. For hosts. */
 #ifndef LUR_CUDA_CHECK_H
 #define LUR_CUDA_CHECK_H
 
@@ -34,7 +34,8 @@ static inline lur_status lur_cudnn_check(lur_device *device, cudnnStatus_t statu
 static inline lur_status lur_cublas_check(lur_device *device, cublasStatus_t status, const char *what) {
   if (status == CUBLAS_STATUS_SUCCESS) return LUR_OK;
   bool unsupported = status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_ARCH_MISMATCH;
-  return lur_cuda_refused(device, status == CUBLAS_STATUS_ALLOC_FAILED, unsupported, what, cublasLtGetStatusString(status));
+  return lur_cuda_refused(device, status == CUBLAS_STATUS_ALLOC_FAILED, unsupported, what,
+                          cublasLtGetStatusString(status));
 }
 
 #endif

@@ -21,8 +21,8 @@ __global__ void cast_kernel(int64_t count, const float *src, T *dst) {
 
 lur_status lur_cuda_cast(lur_device *device, lur_dtype dtype, const float *src, void *dst, int64_t count) {
   cudaStream_t stream = lur_cuda_enter(device);
-  LUR_WITH_TYPE(dtype, LUR_LAUNCH(cast_kernel<T>, blocks_for(device, divide_up(count, 4)), LUR_THREADS, stream, count, src,
-                                  static_cast<T *>(dst)));
+  LUR_WITH_TYPE(dtype, LUR_LAUNCH(cast_kernel<T>, blocks_for(device, divide_up(count, 4)), LUR_THREADS, stream, count,
+                                  src, static_cast<T *>(dst)));
   return lur_cuda_launched(device);
 }
 
@@ -33,14 +33,16 @@ struct pass {
   __device__ float operator()(const float (&v)[2]) const { return masked && !(v[1] > 0) ? 0 : v[0]; }
 };
 
-lur_status lur_cuda_put(lur_device *device, lur_dtype dtype, void *dx, const void *dy, const void *y, int64_t count, bool add) {
+lur_status lur_cuda_put(lur_device *device, lur_dtype dtype, void *dx, const void *dy, const void *y, int64_t count,
+                        bool add) {
   return map<2>(device, dtype, count, {{dy, y}}, dx, add, pass{y != NULL});
 }
 
 /* ---- bias, residual and ReLU after a product that could not take them along ---- */
 
 template <class T, int V>
-__global__ void epilogue_kernel(T *y, const float *bias, const T *residual, bool relu, int64_t rows, int64_t c, int64_t part) {
+__global__ void epilogue_kernel(T *y, const float *bias, const T *residual, bool relu, int64_t rows, int64_t c,
+                                int64_t part) {
   int64_t channel = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * V;
   if (channel >= c) return;
   float shift[V] = {}, v[V], more[V] = {};
@@ -59,15 +61,16 @@ __global__ void epilogue_kernel(T *y, const float *bias, const T *residual, bool
 }
 
 template <class T, int V>
-static lur_status epilogue(lur_device *device, T *y, const float *bias, const T *residual, bool relu, int64_t rows, int64_t c) {
+static lur_status epilogue(lur_device *device, T *y, const float *bias, const T *residual, bool relu, int64_t rows,
+                           int64_t c) {
   cudaStream_t stream = lur_cuda_enter(device);
   lur_tiling t = tile_rows(device, c / V, rows, 1, 65535);
   LUR_LAUNCH((epilogue_kernel<T, V>), t.grid, t.block, stream, y, bias, residual, relu, rows, c, t.part);
   return lur_cuda_launched(device);
 }
 
-lur_status lur_cuda_epilogue(lur_device *device, lur_dtype dtype, void *y, const float *bias, const void *residual, bool relu,
-                             int64_t rows, int64_t c) {
+lur_status lur_cuda_epilogue(lur_device *device, lur_dtype dtype, void *y, const float *bias, const void *residual,
+                             bool relu, int64_t rows, int64_t c) {
   LUR_WITH_TYPE(dtype, T *to = static_cast<T *>(y); const T *more = static_cast<const T *>(residual);
                 return c % 4 == 0 ? epilogue<T, 4>(device, to, bias, more, relu, rows, c)
                                   : epilogue<T, 1>(device, to, bias, more, relu, rows, c));
@@ -102,8 +105,8 @@ size_t lur_cuda_columns_scratch(lur_device *device, int64_t rows, int64_t c) {
   return lur_cuda_round(sizeof(float) * (size_t)(t.grid.y * c));
 }
 
-lur_status lur_cuda_columns(lur_device *device, lur_dtype dtype, const void *dy, const void *y, int64_t rows, int64_t c, float *db,
-                            void *scratch) {
+lur_status lur_cuda_columns(lur_device *device, lur_dtype dtype, const void *dy, const void *y, int64_t rows, int64_t c,
+                            float *db, void *scratch) {
   cudaStream_t stream = lur_cuda_enter(device);
   float *partials = static_cast<float *>(scratch);
   lur_tiling t = columns_tiling(device, rows, c, c % 4 == 0 ? 4 : 1);
@@ -127,7 +130,8 @@ __global__ void turn_kernel(const A *from, B *to, int64_t rows, int64_t columns,
   int64_t tiles = (columns + TILE - 1) / TILE;
   int64_t r0 = blockIdx.x / tiles * TILE, c0 = blockIdx.x % tiles * TILE;
   for (int64_t r = threadIdx.y; r < TILE; r += blockDim.y)
-    if (r0 + r < rows && c0 + threadIdx.x < columns) tile[r][threadIdx.x] = to_float(from[(r0 + r) * columns + c0 + threadIdx.x]);
+    if (r0 + r < rows && c0 + threadIdx.x < columns)
+      tile[r][threadIdx.x] = to_float(from[(r0 + r) * columns + c0 + threadIdx.x]);
   __syncthreads();
   for (int64_t c = threadIdx.y; c < TILE; c += blockDim.y) {
     if (c0 + c >= columns || r0 + threadIdx.x >= rows) continue;
@@ -137,16 +141,20 @@ __global__ void turn_kernel(const A *from, B *to, int64_t rows, int64_t columns,
   }
 }
 
-static dim3 turn_grid(int64_t rows, int64_t columns) { return dim3((unsigned)(divide_up(rows, TILE) * divide_up(columns, TILE))); }
+static dim3 turn_grid(int64_t rows, int64_t columns) {
+  return dim3((unsigned)(divide_up(rows, TILE) * divide_up(columns, TILE)));
+}
 
-lur_status lur_cuda_turn(lur_device *device, lur_dtype dtype, const float *from, void *to, int64_t rows, int64_t columns) {
+lur_status lur_cuda_turn(lur_device *device, lur_dtype dtype, const float *from, void *to, int64_t rows,
+                         int64_t columns) {
   cudaStream_t stream = lur_cuda_enter(device);
   LUR_WITH_TYPE(dtype, LUR_LAUNCH((turn_kernel<float, T>), turn_grid(rows, columns), dim3(TILE, 8), stream, from,
                                   static_cast<T *>(to), rows, columns, false));
   return lur_cuda_launched(device);
 }
 
-lur_status lur_cuda_turn_add(lur_device *device, lur_dtype dtype, const void *from, float *to, int64_t rows, int64_t columns) {
+lur_status lur_cuda_turn_add(lur_device *device, lur_dtype dtype, const void *from, float *to, int64_t rows,
+                             int64_t columns) {
   cudaStream_t stream = lur_cuda_enter(device);
   LUR_WITH_TYPE(dtype, LUR_LAUNCH((turn_kernel<T, float>), turn_grid(rows, columns), dim3(TILE, 8), stream,
                                   static_cast<const T *>(from), to, rows, columns, true));
@@ -168,7 +176,8 @@ __global__ void frame_kernel(frame_sizes s, const T *from, T *to) {
     const cell at = cell_of(i, s.fh, s.fw);
     const int y = at.y - s.top, x = at.x - s.left;
     float v[V] = {};
-    if (y >= 0 && y < s.h && x >= 0 && x < s.w) load<V>(from + (int64_t)((at.n * s.h + y) * s.w + x) * s.c + channel, v);
+    if (y >= 0 && y < s.h && x >= 0 && x < s.w)
+      load<V>(from + (int64_t)((at.n * s.h + y) * s.w + x) * s.c + channel, v);
     store<V>(to + (int64_t)i * s.c + channel, v);
   }
 }
@@ -206,19 +215,20 @@ static lur_status unframe(lur_device *device, frame_sizes s, const T *from, T *t
   return lur_cuda_launched(device);
 }
 
-lur_status lur_cuda_frame(lur_device *device, lur_dtype dtype, const void *from, void *to, const int64_t picture[4], int64_t fh,
-                          int64_t fw, int64_t top, int64_t left) {
+lur_status lur_cuda_frame(lur_device *device, lur_dtype dtype, const void *from, void *to, const int64_t picture[4],
+                          int64_t fh, int64_t fw, int64_t top, int64_t left) {
   frame_sizes s = frame_of(picture, fh, fw, top, left);
   LUR_WITH_TYPE(dtype, const T *src = static_cast<const T *>(from); T *dst = static_cast<T *>(to);
                 return s.c % 4 == 0 ? frame<T, 4>(device, s, src, dst) : frame<T, 1>(device, s, src, dst));
   return LUR_OK;
 }
 
-lur_status lur_cuda_unframe(lur_device *device, lur_dtype dtype, const void *from, void *to, const int64_t picture[4], int64_t fh,
-                            int64_t fw, int64_t top, int64_t left, bool add) {
+lur_status lur_cuda_unframe(lur_device *device, lur_dtype dtype, const void *from, void *to, const int64_t picture[4],
+                            int64_t fh, int64_t fw, int64_t top, int64_t left, bool add) {
   frame_sizes s = frame_of(picture, fh, fw, top, left);
   LUR_WITH_TYPE(dtype, const T *src = static_cast<const T *>(from); T *dst = static_cast<T *>(to);
-                return s.c % 4 == 0 ? unframe<T, 4>(device, s, src, dst, add) : unframe<T, 1>(device, s, src, dst, add));
+                return s.c % 4 == 0 ? unframe<T, 4>(device, s, src, dst, add)
+                                    : unframe<T, 1>(device, s, src, dst, add));
   return LUR_OK;
 }
 
@@ -238,7 +248,8 @@ cudaError_t lur_cuda_probe(void) {
   return cudaFuncGetAttributes(&attributes, (const void *)parts_kernel);
 }
 
-lur_status lur_cuda_add_parts(lur_device *device, const float *partials, int64_t parts, int64_t count, float *to, bool add) {
+lur_status lur_cuda_add_parts(lur_device *device, const float *partials, int64_t parts, int64_t count, float *to,
+                              bool add) {
   cudaStream_t stream = lur_cuda_enter(device);
   LUR_LAUNCH(parts_kernel, parts_grid(count), parts_block(), stream, partials, parts, count, to, add);
   return lur_cuda_launched(device);

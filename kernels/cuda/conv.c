@@ -9,7 +9,8 @@
 
 #include "host.h"
 
-enum { ANSWERS = 24 }; /* algorithms of cuDNN's ranking that are looked at: each may be listed with every kind of arithmetic */
+/* Algorithms of cuDNN's ranking that are looked at: each may be listed with every kind of arithmetic. */
+enum { ANSWERS = 24 };
 static const size_t MOST_WORKSPACE = (size_t)512 << 20;
 
 typedef struct conv {
@@ -36,7 +37,8 @@ static void take_shape(const lur_op_desc *d, conv *c) {
   const int64_t *x = d->x[0].shape.dim, *y = d->y.shape.dim;
   const lur_conv_desc *u = &d->u.conv;
   memcpy(c->picture, x, sizeof c->picture);
-  c->framed = !same_extent(x[1], y[1], u->kernel_h, u->stride_h, u->pad_top) || !same_extent(x[2], y[2], u->kernel_w, u->stride_w, u->pad_left);
+  c->framed = !same_extent(x[1], y[1], u->kernel_h, u->stride_h, u->pad_top) ||
+              !same_extent(x[2], y[2], u->kernel_w, u->stride_w, u->pad_left);
   c->fh = c->framed ? (y[1] - 1) * u->stride_h + u->kernel_h : x[1];
   c->fw = c->framed ? (y[2] - 1) * u->stride_w + u->kernel_w : x[2];
   c->rows = y[0] * y[1] * y[2];
@@ -65,11 +67,15 @@ static lur_status describe(lur_device *device, const lur_op_desc *d, conv *c) {
   CUDNN_TRY(device, cudnnCreateTensorDescriptor(&c->y));
   CUDNN_TRY(device, cudnnCreateFilterDescriptor(&c->w));
   CUDNN_TRY(device, cudnnCreateConvolutionDescriptor(&c->conv));
-  CUDNN_TRY(device, cudnnSetTensor4dDescriptor(c->x, CUDNN_TENSOR_NHWC, type, (int)x[0], (int)x[3], (int)c->fh, (int)c->fw));
-  CUDNN_TRY(device, cudnnSetTensor4dDescriptor(c->y, CUDNN_TENSOR_NHWC, type, (int)y[0], (int)y[3], (int)y[1], (int)y[2]));
-  CUDNN_TRY(device, cudnnSetFilter4dDescriptor(c->w, type, CUDNN_TENSOR_NHWC, (int)c->co, (int)x[3], u->kernel_h, u->kernel_w));
-  CUDNN_TRY(device, cudnnSetConvolution2dDescriptor(c->conv, c->framed ? 0 : u->pad_top, c->framed ? 0 : u->pad_left, u->stride_h,
-                                                    u->stride_w, 1, 1, CUDNN_CROSS_CORRELATION, CUDNN_DATA_FLOAT));
+  CUDNN_TRY(device,
+            cudnnSetTensor4dDescriptor(c->x, CUDNN_TENSOR_NHWC, type, (int)x[0], (int)x[3], (int)c->fh, (int)c->fw));
+  CUDNN_TRY(device,
+            cudnnSetTensor4dDescriptor(c->y, CUDNN_TENSOR_NHWC, type, (int)y[0], (int)y[3], (int)y[1], (int)y[2]));
+  CUDNN_TRY(device,
+            cudnnSetFilter4dDescriptor(c->w, type, CUDNN_TENSOR_NHWC, (int)c->co, (int)x[3], u->kernel_h, u->kernel_w));
+  CUDNN_TRY(device,
+            cudnnSetConvolution2dDescriptor(c->conv, c->framed ? 0 : u->pad_top, c->framed ? 0 : u->pad_left,
+                                            u->stride_h, u->stride_w, 1, 1, CUDNN_CROSS_CORRELATION, CUDNN_DATA_FLOAT));
   cudnnMathType_t math = d->y.dtype != LUR_F32 ? CUDNN_TENSOR_OP_MATH : d->tf32 ? CUDNN_DEFAULT_MATH : CUDNN_FMA_MATH;
   CUDNN_TRY(device, cudnnSetConvolutionMathType(c->conv, math));
   return LUR_OK;
@@ -77,8 +83,8 @@ static lur_status describe(lur_device *device, const lur_op_desc *d, conv *c) {
 
 /* ---- which algorithm ---- */
 
-/* The first of n answers that may be taken; -1: none. An algorithm and its workspace hold for the arithmetic it is listed
-   with, which the descriptor must name when it runs; strict f32 stays with FMA, DEFAULT would let TF32 in. */
+/* The first of n answers that may be taken; -1: none. An algorithm and its workspace hold for the arithmetic it is
+   listed with, which the descriptor must name when it runs; strict f32 stays with FMA, DEFAULT would let TF32 in. */
 #define PICK_WITHIN(most, answers, n, strict, choice)                                                               \
   for (int i_ = 0; i_ < (n) && (choice)->algorithm < 0; i_++) {                                                     \
     const cudnnMathType_t math_ = (answers)[i_].mathType;                                                           \
@@ -106,11 +112,13 @@ static lur_status ask(lur_device *device, const conv *c, direction way, bool str
     PICK(answers, n, strict, choice);
   } else if (way == DATA) {
     cudnnConvolutionBwdDataAlgoPerf_t answers[ANSWERS];
-    CUDNN_TRY(device, cudnnGetConvolutionBackwardDataAlgorithm_v7(dnn, c->w, c->y, c->conv, c->x, ANSWERS, &n, answers));
+    CUDNN_TRY(device,
+              cudnnGetConvolutionBackwardDataAlgorithm_v7(dnn, c->w, c->y, c->conv, c->x, ANSWERS, &n, answers));
     PICK(answers, n, strict, choice);
   } else {
     cudnnConvolutionBwdFilterAlgoPerf_t answers[ANSWERS];
-    CUDNN_TRY(device, cudnnGetConvolutionBackwardFilterAlgorithm_v7(dnn, c->x, c->y, c->conv, c->w, ANSWERS, &n, answers));
+    CUDNN_TRY(device,
+              cudnnGetConvolutionBackwardFilterAlgorithm_v7(dnn, c->x, c->y, c->conv, c->w, ANSWERS, &n, answers));
     PICK(answers, n, strict, choice);
   }
   if (choice->algorithm >= 0) return LUR_OK;
@@ -119,8 +127,9 @@ static lur_status ask(lur_device *device, const conv *c, direction way, bool str
 
 static void fill_key(const lur_op_desc *d, const conv *c, direction way, int64_t key[20]) {
   const lur_conv_desc *u = &d->u.conv;
-  const int64_t all[20] = {way, (int64_t)d->y.dtype, d->tf32, c->framed, c->picture[0], c->picture[3], c->fh, c->fw, c->co,
-                           d->y.shape.dim[1], d->y.shape.dim[2], u->kernel_h, u->kernel_w, u->stride_h, u->stride_w, u->pad_top, u->pad_left};
+  const int64_t all[20] = {way, (int64_t)d->y.dtype, d->tf32, c->framed, c->picture[0], c->picture[3], c->fh, c->fw,
+                           c->co, d->y.shape.dim[1], d->y.shape.dim[2], u->kernel_h, u->kernel_w, u->stride_h,
+                           u->stride_w, u->pad_top, u->pad_left};
   memcpy(key, all, sizeof all);
 }
 
@@ -151,12 +160,16 @@ static lur_status choose(lur_device *device, const lur_op_desc *d, conv *c, dire
 /* ---- plan ---- */
 
 static size_t most(size_t a, size_t b) { return a > b ? a : b; }
-static size_t kernel_bytes(const lur_op *op, const conv *c) { return lur_cuda_round(lur_dtype_size(op->desc.y.dtype) * (size_t)(c->taps * c->co)); }
+static size_t kernel_bytes(const lur_op *op, const conv *c) {
+  return lur_cuda_round(lur_dtype_size(op->desc.y.dtype) * (size_t)(c->taps * c->co));
+}
 static size_t frame_bytes(const lur_op *op, const conv *c) {
   if (!c->framed) return 0;
   return lur_cuda_round(lur_dtype_size(op->desc.y.dtype) * (size_t)(c->picture[0] * c->fh * c->fw * c->picture[3]));
 }
-static size_t mask_bytes(const lur_op *op) { return op->desc.u.conv.relu ? lur_cuda_round(lur_cuda_bytes(&op->desc.y)) : 0; }
+static size_t mask_bytes(const lur_op *op) {
+  return op->desc.u.conv.relu ? lur_cuda_round(lur_cuda_bytes(&op->desc.y)) : 0;
+}
 
 /* Backward's scratch: masked dy, kernel, frame, workspace. */
 static void size_backward(lur_op *op, const conv *c) {
@@ -197,8 +210,8 @@ static const lur_kernel pointwise = {NULL, lur_linear_forward, lur_linear_backwa
 
 static bool is_pointwise(const lur_op_desc *d) {
   const lur_conv_desc *u = &d->u.conv;
-  return u->kernel_h == 1 && u->kernel_w == 1 && u->stride_h == 1 && u->stride_w == 1 && d->x[0].shape.dim[1] == d->y.shape.dim[1] &&
-         d->x[0].shape.dim[2] == d->y.shape.dim[2];
+  return u->kernel_h == 1 && u->kernel_w == 1 && u->stride_h == 1 && u->stride_w == 1 &&
+         d->x[0].shape.dim[1] == d->y.shape.dim[1] && d->x[0].shape.dim[2] == d->y.shape.dim[2];
 }
 
 static lur_status plan(lur_op *op) {
@@ -225,7 +238,8 @@ static lur_status framed(lur_op *op, const conv *c, const void *x, char **scratc
   *to = x;
   if (!c->framed) return LUR_OK;
   *to = *scratch;
-  LUR_TRY(lur_cuda_frame(op->device, op->desc.y.dtype, x, *scratch, c->picture, c->fh, c->fw, op->desc.u.conv.pad_top, op->desc.u.conv.pad_left));
+  LUR_TRY(lur_cuda_frame(op->device, op->desc.y.dtype, x, *scratch, c->picture, c->fh, c->fw, op->desc.u.conv.pad_top,
+                         op->desc.u.conv.pad_left));
   *scratch += frame_bytes(op, c);
   return LUR_OK;
 }
@@ -241,12 +255,12 @@ static lur_status forward(lur_op *op, const lur_args *args) {
   LUR_TRY(framed(op, c, args->x[0], &scratch, &x));
   CUDNN_TRY(device, cudnnSetConvolutionMathType(c->conv, c->math[FORWARD]));
   CUDNN_TRY(device, cudnnConvolutionForward(lur_cuda_state_of(device)->dnn, &one, c->x, x, c->w, kernel, c->conv,
-                                            (cudnnConvolutionFwdAlgo_t)c->algorithm[FORWARD], lur_cuda_workspace(scratch),
-                                            c->workspace[FORWARD], &zero, c->y, args->y));
+                                            (cudnnConvolutionFwdAlgo_t)c->algorithm[FORWARD],
+                                            lur_cuda_workspace(scratch), c->workspace[FORWARD], &zero, c->y, args->y));
   LUR_TRY(lur_cuda_launched(device));
   if (d->nw < 2 && d->nx < 2 && !d->u.conv.relu) return LUR_OK;
-  return lur_cuda_epilogue(device, d->y.dtype, args->y, d->nw == 2 ? args->w[1] : NULL, d->nx == 2 ? args->x[1] : NULL, d->u.conv.relu,
-                           c->rows, c->co);
+  return lur_cuda_epilogue(device, d->y.dtype, args->y, d->nw == 2 ? args->w[1] : NULL, d->nx == 2 ? args->x[1] : NULL,
+                           d->u.conv.relu, c->rows, c->co);
 }
 
 /* ---- backward ---- */
@@ -259,9 +273,10 @@ static lur_status weight_gradient(lur_op *op, const lur_args *args, const void *
   scratch += kernel_bytes(op, c);
   LUR_TRY(framed(op, c, args->x[0], &scratch, &x));
   CUDNN_TRY(device, cudnnSetConvolutionMathType(c->conv, c->math[WEIGHTS]));
-  CUDNN_TRY(device, cudnnConvolutionBackwardFilter(lur_cuda_state_of(device)->dnn, &one, c->x, x, c->y, dy, c->conv,
-                                                   (cudnnConvolutionBwdFilterAlgo_t)c->algorithm[WEIGHTS], lur_cuda_workspace(scratch),
-                                                   c->workspace[WEIGHTS], &zero, c->w, kernel));
+  CUDNN_TRY(device,
+            cudnnConvolutionBackwardFilter(lur_cuda_state_of(device)->dnn, &one, c->x, x, c->y, dy, c->conv,
+                                           (cudnnConvolutionBwdFilterAlgo_t)c->algorithm[WEIGHTS],
+                                           lur_cuda_workspace(scratch), c->workspace[WEIGHTS], &zero, c->w, kernel));
   LUR_TRY(lur_cuda_launched(device));
   return lur_cuda_turn_add(device, op->desc.y.dtype, kernel, args->dw[0], c->co, c->taps);
 }
@@ -276,12 +291,14 @@ static lur_status data_gradient(lur_op *op, const lur_args *args, const void *dy
   scratch = frame + frame_bytes(op, c);
   LUR_TRY(lur_cuda_turn(device, op->desc.y.dtype, args->w[0], kernel, c->taps, c->co));
   CUDNN_TRY(device, cudnnSetConvolutionMathType(c->conv, c->math[DATA]));
-  CUDNN_TRY(device, cudnnConvolutionBackwardData(lur_cuda_state_of(device)->dnn, &one, c->w, kernel, c->y, dy, c->conv,
-                                                 (cudnnConvolutionBwdDataAlgo_t)c->algorithm[DATA], lur_cuda_workspace(scratch), c->workspace[DATA],
-                                                 add && !c->framed ? &one : &zero, c->x, dx));
+  CUDNN_TRY(device,
+            cudnnConvolutionBackwardData(lur_cuda_state_of(device)->dnn, &one, c->w, kernel, c->y, dy, c->conv,
+                                         (cudnnConvolutionBwdDataAlgo_t)c->algorithm[DATA], lur_cuda_workspace(scratch),
+                                         c->workspace[DATA], add && !c->framed ? &one : &zero, c->x, dx));
   LUR_TRY(lur_cuda_launched(device));
   if (!c->framed) return LUR_OK;
-  return lur_cuda_unframe(device, op->desc.y.dtype, frame, args->dx[0], c->picture, c->fh, c->fw, u->pad_top, u->pad_left, add);
+  return lur_cuda_unframe(device, op->desc.y.dtype, frame, args->dx[0], c->picture, c->fh, c->fw, u->pad_top,
+                          u->pad_left, add);
 }
 
 static lur_status backward(lur_op *op, const lur_args *args) {
@@ -295,8 +312,10 @@ static lur_status backward(lur_op *op, const lur_args *args) {
     dy = args->scratch;
   }
   if (d->want_dw & 1u) LUR_TRY(weight_gradient(op, args, dy, scratch));
-  if (d->want_dw & 2u) LUR_TRY(lur_cuda_columns(op->device, d->y.dtype, dy, NULL, c->rows, c->co, args->dw[1], scratch));
-  if (d->want_dx & 2u) LUR_TRY(lur_cuda_put(op->device, d->y.dtype, args->dx[1], dy, NULL, c->rows * c->co, args->dx_add & 2u));
+  if (d->want_dw & 2u)
+    LUR_TRY(lur_cuda_columns(op->device, d->y.dtype, dy, NULL, c->rows, c->co, args->dw[1], scratch));
+  if (d->want_dx & 2u)
+    LUR_TRY(lur_cuda_put(op->device, d->y.dtype, args->dx[1], dy, NULL, c->rows * c->co, args->dx_add & 2u));
   return d->want_dx & 1u ? data_gradient(op, args, dy, scratch) : LUR_OK;
 }
 

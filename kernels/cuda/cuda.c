@@ -29,7 +29,8 @@ static lur_status out_of_memory(lur_device *device, const char *what, size_t byt
   if (bytes) snprintf(wanted, sizeof wanted, "%.1f MiB", (double)bytes / mib);
   else snprintf(wanted, sizeof wanted, "%.*s", lur_cuda_name_length(what), what);
   (void)cudaMemGetInfo(&free_bytes, &total);
-  double held = (double)lur_cuda_state_of(device)->held / mib, others = ((double)total - (double)free_bytes) / mib - held;
+  double held = (double)lur_cuda_state_of(device)->held / mib,
+         others = ((double)total - (double)free_bytes) / mib - held;
   return lur_fail(LUR_ENOMEM,
                   "%s: no memory for %s: %.1f of %.1f MiB are free, this program holds %.1f MiB in tensors and "
                   "activations, libraries and other programs %.1f MiB; lower the batch size or end other programs",
@@ -45,8 +46,8 @@ lur_status lur_cuda_check(lur_device *device, cudaError_t error, const char *wha
     hint = lur_cuda_state_of(device) && lur_cuda_state_of(device)->sync
                ? "; the device is lost to this program: start it again"
                : "; the device is lost to this program: start it again, with LURCHER_SYNC=1 to learn which op it was";
-  return lur_fail(LUR_EDEVICE, "%s: %.*s: %s (%s)%s", device->name, lur_cuda_name_length(what), what, cudaGetErrorString(error),
-                  cudaGetErrorName(error), hint);
+  return lur_fail(LUR_EDEVICE, "%s: %.*s: %s (%s)%s", device->name, lur_cuda_name_length(what), what,
+                  cudaGetErrorString(error), cudaGetErrorName(error), hint);
 }
 
 /* A device that has failed tells the runtime why and the libraries only that it did. Each of them has a runtime of its
@@ -57,7 +58,8 @@ lur_status lur_cuda_refused(lur_device *device, bool memory, bool unsupported, c
   (void)cudaGetLastError();
   if (is_sticky(before)) return lur_cuda_check(device, before, what);
   if (memory) return out_of_memory(device, what, 0);
-  return lur_fail(unsupported ? LUR_EUNSUPPORTED : LUR_EDEVICE, "%s: %.*s: %s", device->name, lur_cuda_name_length(what), what, words);
+  return lur_fail(unsupported ? LUR_EUNSUPPORTED : LUR_EDEVICE, "%s: %.*s: %s", device->name,
+                  lur_cuda_name_length(what), what, words);
 }
 
 cudaStream_t lur_cuda_enter(lur_device *device) {
@@ -87,7 +89,8 @@ lur_status lur_cuda_want_f32_weights(const lur_op *op) {
   const lur_op_desc *d = &op->desc;
   for (int i = 0; i < d->nw; i++) /* an absent gamma or beta has no dimensions */
     if (d->w[i].shape.ndim > 0 && d->w[i].dtype != LUR_F32)
-      return lur_fail(LUR_ETYPE, "w[%d] is %s, %s keeps weights in f32", i, lur_dtype_name(d->w[i].dtype), op->device->name);
+      return lur_fail(LUR_ETYPE, "w[%d] is %s, %s keeps weights in f32", i, lur_dtype_name(d->w[i].dtype),
+                      op->device->name);
   return LUR_OK;
 }
 
@@ -105,7 +108,8 @@ static lur_status cuda_count(int *devices) {
   if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0)
     return lur_fail(LUR_EUNSUPPORTED, "no CUDA device: there is no NVIDIA driver on this machine");
   if (error == cudaErrorInsufficientDriver)
-    return lur_fail(LUR_EUNSUPPORTED, "no CUDA device: the driver serves CUDA %d.%d, the plugin was built with %d.%d: update the driver",
+    return lur_fail(LUR_EUNSUPPORTED,
+                    "no CUDA device: the driver serves CUDA %d.%d, the plugin was built with %d.%d: update the driver",
                     driver / 1000, driver % 1000 / 10, CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10);
   return lur_fail(LUR_EUNSUPPORTED, "no CUDA device: %s (%s)", cudaGetErrorString(error), cudaGetErrorName(error));
 }
@@ -202,7 +206,8 @@ static lur_status cuda_alloc(lur_device *device, size_t bytes, void **memory) {
   if (error != cudaSuccess) {
     (void)cudaGetLastError();
     free(block);
-    return error == cudaErrorMemoryAllocation ? out_of_memory(device, "", bytes) : lur_cuda_check(device, error, "cudaMalloc");
+    return error == cudaErrorMemoryAllocation ? out_of_memory(device, "", bytes)
+                                              : lur_cuda_check(device, error, "cudaMalloc");
   }
   pthread_mutex_lock(&s->lock);
   *block = (lur_cuda_block){s->blocks, made, bytes};
@@ -236,8 +241,10 @@ static lur_status cuda_alloc_host(lur_device *device, size_t bytes, void **memor
   cudaError_t error = cudaHostAlloc(&made, bytes ? bytes : 64, cudaHostAllocDefault);
   if (error == cudaErrorMemoryAllocation) {
     (void)cudaGetLastError();
-    return lur_fail(LUR_ENOMEM, "%s: no memory for %.1f MiB of pinned memory on the host: lower the batch size or the loader's prefetch",
-                    device->name, (double)bytes / 1048576);
+    return lur_fail(
+        LUR_ENOMEM,
+        "%s: no memory for %.1f MiB of pinned memory on the host: lower the batch size or the loader's prefetch",
+        device->name, (double)bytes / 1048576);
   }
   CUDA_TRY(device, error);
   *memory = made;

@@ -5,7 +5,8 @@
  * everything a weight's gradient touches are f32; sums run in float or double, in an order that depends on shapes and
  * on the device's multiprocessors only: no atomics, so the same device gives the same bits.
  * forward, backward and update launch on one stream and neither allocate nor wait nor copy, so that a step can be
- * recorded (record.c); what moves from step to step they read from device memory (lur_moving). A new op: a row below and a file. */
+ * recorded (record.c); what moves from step to step they read from device memory (lur_moving). A new op: a row below
+ * and a file. */
 #ifndef LUR_CUDA_H
 #define LUR_CUDA_H
 
@@ -48,12 +49,14 @@ lur_status lur_cuda_want_f32_weights(const lur_op *op);
 static inline bool lur_cuda_wants(const lur_op *op) { return op->desc.want_dx || op->desc.want_dw; }
 static inline int64_t lur_cuda_last(const lur_shape *s) { return s->ndim > 0 ? s->dim[s->ndim - 1] : 1; }
 static inline int64_t lur_cuda_min(int64_t a, int64_t b) { return a < b ? a : b; }
-static inline size_t lur_cuda_bytes(const lur_operand *o) { return lur_dtype_size(o->dtype) * (size_t)lur_shape_count(&o->shape); }
+static inline size_t lur_cuda_bytes(const lur_operand *o) {
+  return lur_dtype_size(o->dtype) * (size_t)lur_shape_count(&o->shape);
+}
 
 /* Scratch is handed out in pieces of 256 bytes. */
 static inline size_t lur_cuda_round(size_t bytes) { return (bytes + 255) & ~(size_t)255; }
 
-/* Libraries want their workspace aligned to that too, which scratch itself is not: room for it, and the place in there. */
+/* Libraries want their workspace aligned to that too, which scratch itself is not: room for it, and its place there. */
 static inline size_t lur_cuda_workspace_room(size_t bytes) { return bytes ? lur_cuda_round(bytes) + 256 : 0; }
 static inline void *lur_cuda_workspace(void *room) { return (void *)lur_cuda_round((size_t)room); }
 
@@ -64,26 +67,31 @@ cudaError_t lur_cuda_probe(void);
 /* dst = (T)src */
 lur_status lur_cuda_cast(lur_device *device, lur_dtype dtype, const float *src, void *dst, int64_t count);
 /* dx = dy, or dx += dy; where y is not NULL dy counts only where y > 0. dx may be dy. */
-lur_status lur_cuda_put(lur_device *device, lur_dtype dtype, void *dx, const void *dy, const void *y, int64_t count, bool add);
+lur_status lur_cuda_put(lur_device *device, lur_dtype dtype, void *dx, const void *dy, const void *y, int64_t count,
+                        bool add);
 /* y = [relu](y + bias[channel] + residual); bias and residual may be NULL. */
-lur_status lur_cuda_epilogue(lur_device *device, lur_dtype dtype, void *y, const float *bias, const void *residual, bool relu,
-                             int64_t rows, int64_t c);
-/* db[i] += sum over rows of dy[r,i], where y is not NULL only of those with y > 0. scratch: lur_cuda_columns_scratch. */
-lur_status lur_cuda_columns(lur_device *device, lur_dtype dtype, const void *dy, const void *y, int64_t rows, int64_t c, float *db,
-                            void *scratch);
+lur_status lur_cuda_epilogue(lur_device *device, lur_dtype dtype, void *y, const float *bias, const void *residual,
+                             bool relu, int64_t rows, int64_t c);
+/* db[i] += sum over rows of dy[r,i], where y is not NULL only of those with y > 0. scratch:
+   lur_cuda_columns_scratch. */
+lur_status lur_cuda_columns(lur_device *device, lur_dtype dtype, const void *dy, const void *y, int64_t rows, int64_t c,
+                            float *db, void *scratch);
 size_t lur_cuda_columns_scratch(lur_device *device, int64_t rows, int64_t c);
 /* to[i] = or += sum over p of partials[p,i], p < parts, i < count; in double. */
-lur_status lur_cuda_add_parts(lur_device *device, const float *partials, int64_t parts, int64_t count, float *to, bool add);
+lur_status lur_cuda_add_parts(lur_device *device, const float *partials, int64_t parts, int64_t count, float *to,
+                              bool add);
 /* to[c,r] = (T)from[r,c]: an f32 matrix turned over. */
-lur_status lur_cuda_turn(lur_device *device, lur_dtype dtype, const float *from, void *to, int64_t rows, int64_t columns);
+lur_status lur_cuda_turn(lur_device *device, lur_dtype dtype, const float *from, void *to, int64_t rows,
+                         int64_t columns);
 /* to[c,r] += from[r,c]: a T matrix turned over and added to an f32 one. */
-lur_status lur_cuda_turn_add(lur_device *device, lur_dtype dtype, const void *from, float *to, int64_t rows, int64_t columns);
-/* A picture n h w c in a frame of zeros: to is n fh fw c, its cell (top, left) is from's (0, 0); what sticks out is cut. */
-lur_status lur_cuda_frame(lur_device *device, lur_dtype dtype, const void *from, void *to, const int64_t picture[4], int64_t fh,
-                          int64_t fw, int64_t top, int64_t left);
+lur_status lur_cuda_turn_add(lur_device *device, lur_dtype dtype, const void *from, float *to, int64_t rows,
+                             int64_t columns);
+/* A picture n h w c in a frame of zeros: to is n fh fw c, its cell (top, left) from's (0, 0); the rest is cut. */
+lur_status lur_cuda_frame(lur_device *device, lur_dtype dtype, const void *from, void *to, const int64_t picture[4],
+                          int64_t fh, int64_t fw, int64_t top, int64_t left);
 /* And back, from the frame: to n h w c = or += its cells; 0 where it has none. */
-lur_status lur_cuda_unframe(lur_device *device, lur_dtype dtype, const void *from, void *to, const int64_t picture[4], int64_t fh,
-                            int64_t fw, int64_t top, int64_t left, bool add);
+lur_status lur_cuda_unframe(lur_device *device, lur_dtype dtype, const void *from, void *to, const int64_t picture[4],
+                            int64_t fh, int64_t fw, int64_t top, int64_t left, bool add);
 
 #ifdef __cplusplus
 }

@@ -1,4 +1,5 @@
-/* dense.c - dense, and any op that multiplies rows by a matrix: y[r,o] = [relu](b[o] + sum_i x[r,i] * w[i,o] [+ residual]).
+/* dense.c - dense, and any op that multiplies rows by a matrix:
+ * y[r,o] = [relu](b[o] + sum_i x[r,i] * w[i,o] [+ residual]).
  *
  * conv.c plans its 1x1 convolutions of stride 1 here: in NHWC they are the same thing. Bias and ReLU ride along as
  * cuBLASLt's epilogue, the residual as its c; where it refuses that, lur_cuda_epilogue follows the bare product.
@@ -37,7 +38,9 @@ static lur_status plan_forward(lur_op *op, linear *l) {
 }
 
 /* The masked dy, where there is a ReLU, stands first in backward's scratch. */
-static size_t mask_bytes(const lur_op *op, const linear *l) { return l->relu ? lur_cuda_round(lur_cuda_bytes(&op->desc.y)) : 0; }
+static size_t mask_bytes(const lur_op *op, const linear *l) {
+  return l->relu ? lur_cuda_round(lur_cuda_bytes(&op->desc.y)) : 0;
+}
 
 static lur_status plan_backward(lur_op *op, linear *l) {
   const lur_op_desc *d = &op->desc;
@@ -81,7 +84,8 @@ lur_status lur_linear_plan(lur_op *op, bool relu) {
 }
 
 /* f32 numbers as the product wants them: as they are, or a half copy in scratch, which moves on. */
-static lur_status halved(lur_op *op, const linear *l, const float *from, int64_t count, char **scratch, const void **to) {
+static lur_status halved(lur_op *op, const linear *l, const float *from, int64_t count, char **scratch,
+                         const void **to) {
   *to = from;
   if (!l->half) return LUR_OK;
   *to = *scratch;
@@ -98,7 +102,8 @@ lur_status lur_linear_forward(lur_op *op, const lur_args *args) {
   if (l->bias && !l->apart) LUR_TRY(halved(op, l, args->w[1], l->out, &scratch, &b));
   LUR_TRY(lur_gemm_run(op->device, l->forward, args->x[0], w, l->apart ? NULL : residual, b, args->y, scratch));
   if (!l->apart) return LUR_OK;
-  return lur_cuda_epilogue(op->device, op->desc.y.dtype, args->y, l->bias ? args->w[1] : NULL, residual, l->relu, l->rows, l->out);
+  return lur_cuda_epilogue(op->device, op->desc.y.dtype, args->y, l->bias ? args->w[1] : NULL, residual, l->relu,
+                           l->rows, l->out);
 }
 
 lur_status lur_linear_backward(lur_op *op, const lur_args *args) {
@@ -111,8 +116,10 @@ lur_status lur_linear_backward(lur_op *op, const lur_args *args) {
     LUR_TRY(lur_cuda_put(op->device, d->y.dtype, args->scratch, dy, args->y, count, false));
     dy = args->scratch;
   }
-  if (d->want_dw & 1u) LUR_TRY(lur_gemm_run(op->device, l->weights, args->x[0], dy, args->dw[0], NULL, args->dw[0], scratch));
-  if (d->want_dw & 2u) LUR_TRY(lur_cuda_columns(op->device, d->y.dtype, dy, NULL, l->rows, l->out, args->dw[1], scratch));
+  if (d->want_dw & 1u)
+    LUR_TRY(lur_gemm_run(op->device, l->weights, args->x[0], dy, args->dw[0], NULL, args->dw[0], scratch));
+  if (d->want_dw & 2u)
+    LUR_TRY(lur_cuda_columns(op->device, d->y.dtype, dy, NULL, l->rows, l->out, args->dw[1], scratch));
   if (d->want_dx & 2u) LUR_TRY(lur_cuda_put(op->device, d->y.dtype, args->dx[1], dy, NULL, count, args->dx_add & 2u));
   if (!(d->want_dx & 1u)) return LUR_OK;
   LUR_TRY(halved(op, l, args->w[0], l->in * l->out, &scratch, &w));

@@ -3,8 +3,8 @@
  * 3x3 at stride 1 and 2, all there is in Xception, has kernels of its own: a thread keeps the nine weights of its V
  * channels in registers and slides over TILE outputs of a row. The data gradient at stride 1 is that same kernel with
  * the weights turned round. The weight gradient is summed by block over a part of the rows, then over parts in double.
- * Every other size takes the plain kernels at the end of each section. Under affine_in what is read is x * scale + shift,
- * and the data gradient's kernel sums the gradients of both as it goes. */
+ * Every other size takes the plain kernels at the end of each section. Under affine_in what is read is x * scale +
+ * shift, and the data gradient's kernel sums the gradients of both as it goes. */
 #include "kernel.cuh"
 
 enum { TILE = 4, PARTS = 512, SUM_PARTS = 512 };
@@ -63,9 +63,9 @@ static lur_status plan(lur_op *op) {
 
 /* ---- forward, and the data gradient of 3x3 at stride 1 ---- */
 
-/* What happens on the way in and out. Forward: x is read through affine and relu_in, y written through relu. Back: dy is
-   read where mask > 0 (y under relu); dx is written, or added, where what x was read as is > 0 (under relu_in), times
-   the affine's scale. */
+/* What happens on the way in and out. Forward: x is read through affine and relu_in, y written through relu. Back: dy
+   is read where mask > 0 (y under relu); dx is written, or added, where what x was read as is > 0 (under relu_in),
+   times the affine's scale. */
 template <class T>
 struct ways {
   const float *w, *bias, *affine;
@@ -105,8 +105,8 @@ static __device__ inline void write(const ways<T> *o, T *y, int64_t at, float (&
 
 /* dx NULL: only the sums are wanted. */
 template <class T, int V>
-static __device__ inline void write_back(const ways<T> *o, const linear<V> *a, T *dx, int64_t at, float (&v)[V], float (&scaled)[V],
-                                         float (&plain)[V]) {
+static __device__ inline void write_back(const ways<T> *o, const linear<V> *a, T *dx, int64_t at, float (&v)[V],
+                                         float (&scaled)[V], float (&plain)[V]) {
   float x[V] = {}, seen[V];
   if (o->relu_in || o->partials) load<V>(o->x + at, x);
 #pragma unroll
@@ -234,8 +234,10 @@ template <class T>
 static lur_status run_forward(lur_op *op, const lur_args *args) {
   const lur_conv_desc *u = &op->desc.u.conv;
   sizes s = sizes_of(&op->desc);
-  ways<T> o = {static_cast<const float *>(args->w[0]), op->desc.nw == 2 ? static_cast<const float *>(args->w[1]) : NULL,
-               u->affine_in ? static_cast<const float *>(args->x[1]) : NULL, u->relu_in, u->relu, NULL, NULL, NULL, false};
+  ways<T> o = {static_cast<const float *>(args->w[0]),
+               op->desc.nw == 2 ? static_cast<const float *>(args->w[1]) : NULL,
+               u->affine_in ? static_cast<const float *>(args->x[1]) : NULL, u->relu_in, u->relu, NULL, NULL, NULL,
+               false};
   const T *x = static_cast<const T *>(args->x[0]);
   T *y = static_cast<T *>(args->y);
   return vector_of(&s) == 4 ? convolve<T, 4>(op->device, s, o, x, y) : convolve<T, 1>(op->device, s, o, x, y);
@@ -275,7 +277,8 @@ __global__ void data_kernel(sizes s, ways<T> o, const T *dy, T *dx) {
 
 /* affine_gradient: of scale and shift, where o.partials is set. */
 template <class T, int V>
-static lur_status data_gradient(lur_device *device, sizes s, ways<T> o, const T *dy, T *dx, float *affine_gradient, bool add) {
+static lur_status data_gradient(lur_device *device, sizes s, ways<T> o, const T *dy, T *dx, float *affine_gradient,
+                                bool add) {
   cudaStream_t stream = lur_cuda_enter(device);
   lur_tiling t = data_tiling(device, &s, o.partials != NULL);
   sizes back = s;
@@ -353,11 +356,13 @@ __global__ void plain_weights_kernel(sizes s, ways<T> o, int64_t part, const T *
     }
   }
   sum_down<V>(sum, shared);
-  if (threadIdx.y == 0 && channel < s.c) store<V>(partials + ((int64_t)blockIdx.y * gridDim.z + blockIdx.z) * s.c + channel, sum);
+  if (threadIdx.y == 0 && channel < s.c)
+    store<V>(partials + ((int64_t)blockIdx.y * gridDim.z + blockIdx.z) * s.c + channel, sum);
 }
 
 template <class T, int V>
-static lur_status weight_gradient(lur_device *device, sizes s, ways<T> o, const T *x, const T *dy, float *dw, float *partials) {
+static lur_status weight_gradient(lur_device *device, sizes s, ways<T> o, const T *x, const T *dy, float *dw,
+                                  float *partials) {
   cudaStream_t stream = lur_cuda_enter(device);
   lur_tiling t = weights_tiling(device, &s);
   if (three(&s) && s.sh == 1) {
@@ -382,11 +387,14 @@ static lur_status run_backward(lur_op *op, const lur_args *args) {
   const T *x = static_cast<const T *>(args->x[0]), *dy = static_cast<const T *>(args->dy);
   const T *y = op->backward_y ? static_cast<const T *>(args->y) : NULL;
   float *scratch = static_cast<float *>(args->scratch);
-  ways<T> o = {static_cast<const float *>(args->w[0]), NULL, d->u.conv.affine_in ? static_cast<const float *>(args->x[1]) : NULL,
-               d->u.conv.relu_in, false, y, x, d->want_dx & 2u ? scratch : NULL, (args->dx_add & 1u) != 0};
-  if (d->want_dw & 1u) LUR_TRY((weight_gradient<T, V>(op->device, s, o, x, dy, static_cast<float *>(args->dw[0]), scratch)));
+  ways<T> o = {static_cast<const float *>(args->w[0]), NULL,
+               d->u.conv.affine_in ? static_cast<const float *>(args->x[1]) : NULL, d->u.conv.relu_in, false, y, x,
+               d->want_dx & 2u ? scratch : NULL, (args->dx_add & 1u) != 0};
+  if (d->want_dw & 1u)
+    LUR_TRY((weight_gradient<T, V>(op->device, s, o, x, dy, static_cast<float *>(args->dw[0]), scratch)));
   if (d->want_dw & 2u)
-    LUR_TRY(lur_cuda_columns(op->device, d->y.dtype, dy, y, (int64_t)s.n * s.oh * s.ow, s.c, static_cast<float *>(args->dw[1]), scratch));
+    LUR_TRY(lur_cuda_columns(op->device, d->y.dtype, dy, y, (int64_t)s.n * s.oh * s.ow, s.c,
+                             static_cast<float *>(args->dw[1]), scratch));
   if (!d->want_dx) return LUR_OK;
   T *dx = d->want_dx & 1u ? static_cast<T *>(args->dx[0]) : NULL;
   return data_gradient<T, V>(op->device, s, o, dy, dx, static_cast<float *>(args->dx[1]), args->dx_add & 2u);
@@ -394,7 +402,8 @@ static lur_status run_backward(lur_op *op, const lur_args *args) {
 
 static lur_status backward(lur_op *op, const lur_args *args) {
   sizes s = sizes_of(&op->desc);
-  LUR_WITH_TYPE(op->desc.y.dtype, return vector_of(&s) == 4 ? run_backward<T, 4>(op, args) : run_backward<T, 1>(op, args));
+  LUR_WITH_TYPE(op->desc.y.dtype,
+                return vector_of(&s) == 4 ? run_backward<T, 4>(op, args) : run_backward<T, 1>(op, args));
   return LUR_OK;
 }
 

@@ -1,8 +1,8 @@
 /* dropout.cu - keeps an element with probability 1-rate and divides it by 1-rate; identity outside training.
  *
- * The mask is that of every backend, a pure function of (seed, stream, step, element): kernels/random.h. One draw of the
- * generator serves four neighbours. Backward draws it again, nothing is saved. Seed and step are read from device memory
- * where the caller keeps them there: a recorded launch draws another mask at each step. */
+ * The mask is that of every backend, a pure function of (seed, stream, step, element): kernels/random.h. One draw of
+ * the generator serves four neighbours. Backward draws it again, nothing is saved. Seed and step are read from device
+ * memory where the caller keeps them there: a recorded launch draws another mask at each step. */
 #include "kernel.cuh"
 
 #include "kernels/random.h"
@@ -46,9 +46,11 @@ static lur_status run(lur_op *op, const lur_args *args, const void *from, void *
   const lur_dropout_desc *u = &op->desc.u.dropout;
   cudaStream_t stream = lur_cuda_enter(op->device);
   int64_t count = lur_shape_count(&op->desc.y.shape);
-  mask m = {args->seed, args->step, (uint64_t)u->stream << 32, args->moving, (float)u->rate, (float)(1 / (1 - u->rate)), u->training && u->rate > 0};
-  LUR_WITH_TYPE(op->desc.y.dtype, LUR_LAUNCH(dropout_kernel<T>, blocks_for(op->device, divide_up(count, 4)), LUR_THREADS, stream, count,
-                                             m, static_cast<const T *>(from), static_cast<T *>(to), add));
+  mask m = {args->seed, args->step, (uint64_t)u->stream << 32, args->moving, (float)u->rate,
+            (float)(1 / (1 - u->rate)), u->training && u->rate > 0};
+  LUR_WITH_TYPE(op->desc.y.dtype,
+                LUR_LAUNCH(dropout_kernel<T>, blocks_for(op->device, divide_up(count, 4)), LUR_THREADS, stream, count,
+                           m, static_cast<const T *>(from), static_cast<T *>(to), add));
   return lur_cuda_launched(op->device);
 }
 

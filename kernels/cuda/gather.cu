@@ -19,7 +19,8 @@ __global__ void gather_kernel(const U *x, const int32_t *rows, U *y, int64_t n, 
 }
 
 template <class T, int V>
-__global__ void gather_backward_kernel(const T *dy, const int32_t *rows, T *dx, int64_t n, int64_t m, int64_t groups, bool add) {
+__global__ void gather_backward_kernel(const T *dy, const int32_t *rows, T *dx, int64_t n, int64_t m, int64_t groups,
+                                       bool add) {
   int64_t stride = (int64_t)gridDim.x * blockDim.x;
   for (int64_t at = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; at < n * groups; at += stride) {
     int64_t r = at / groups, i = at % groups;
@@ -58,11 +59,13 @@ static lur_status backward(lur_op *op, const lur_args *args) {
   const int32_t *rows = static_cast<const int32_t *>(args->x[1]);
   bool add = args->dx_add & 1u;
   if (width % 4 == 0)
-    LUR_WITH_TYPE(d->y.dtype, LUR_LAUNCH((gather_backward_kernel<T, 4>), blocks_for(op->device, n * width / 4), LUR_THREADS, stream,
-                                         static_cast<const T *>(args->dy), rows, static_cast<T *>(args->dx[0]), n, m, width / 4, add));
+    LUR_WITH_TYPE(d->y.dtype, LUR_LAUNCH((gather_backward_kernel<T, 4>), blocks_for(op->device, n * width / 4),
+                                         LUR_THREADS, stream, static_cast<const T *>(args->dy), rows,
+                                         static_cast<T *>(args->dx[0]), n, m, width / 4, add));
   else
-    LUR_WITH_TYPE(d->y.dtype, LUR_LAUNCH((gather_backward_kernel<T, 1>), blocks_for(op->device, n * width), LUR_THREADS, stream,
-                                         static_cast<const T *>(args->dy), rows, static_cast<T *>(args->dx[0]), n, m, width, add));
+    LUR_WITH_TYPE(d->y.dtype,
+                  LUR_LAUNCH((gather_backward_kernel<T, 1>), blocks_for(op->device, n * width), LUR_THREADS, stream,
+                             static_cast<const T *>(args->dy), rows, static_cast<T *>(args->dx[0]), n, m, width, add));
   return lur_cuda_launched(op->device);
 }
 

@@ -7,7 +7,8 @@
 
 #include "host.h"
 
-enum { ALIGNMENT = 16, ANSWERS = 8 }; /* what pointers are promised to keep (the contract gives 64); algorithms looked at */
+/* What pointers are promised to keep (the contract gives 64); algorithms looked at. */
+enum { ALIGNMENT = 16, ANSWERS = 8 };
 static const size_t MOST_WORKSPACE = (size_t)32 << 20;
 
 struct lur_gemm {
@@ -17,7 +18,9 @@ struct lur_gemm {
   size_t workspace;
 };
 
-static cudaDataType_t type_of(lur_dtype dtype) { return dtype == LUR_F16 ? CUDA_R_16F : dtype == LUR_BF16 ? CUDA_R_16BF : CUDA_R_32F; }
+static cudaDataType_t type_of(lur_dtype dtype) {
+  return dtype == LUR_F16 ? CUDA_R_16F : dtype == LUR_BF16 ? CUDA_R_16BF : CUDA_R_32F;
+}
 
 #define SET(attribute, value) \
   CUBLAS_TRY(device, cublasLtMatmulDescSetAttribute(g->product, attribute, &(value), sizeof(value)))
@@ -38,8 +41,10 @@ static lur_status describe(lur_device *device, const lur_gemm_desc *d, lur_gemm 
   }
   cudaDataType_t ab = type_of(d->ab), out = type_of(d->d);
   uint64_t m = (uint64_t)d->m, n = (uint64_t)d->n, k = (uint64_t)d->k;
-  CUBLAS_TRY(device, cublasLtMatrixLayoutCreate(&g->b, ab, d->b_turned ? k : n, d->b_turned ? n : k, d->b_turned ? d->k : d->n));
-  CUBLAS_TRY(device, cublasLtMatrixLayoutCreate(&g->a, ab, d->a_turned ? m : k, d->a_turned ? k : m, d->a_turned ? d->m : d->k));
+  CUBLAS_TRY(device, cublasLtMatrixLayoutCreate(&g->b, ab, d->b_turned ? k : n, d->b_turned ? n : k,
+                                                d->b_turned ? d->k : d->n));
+  CUBLAS_TRY(device, cublasLtMatrixLayoutCreate(&g->a, ab, d->a_turned ? m : k, d->a_turned ? k : m,
+                                                d->a_turned ? d->m : d->k));
   CUBLAS_TRY(device, cublasLtMatrixLayoutCreate(&g->d, out, n, m, d->n));
   return LUR_OK;
 }
@@ -52,9 +57,10 @@ static lur_status prefer(lur_device *device, bool half, cublasLtMatmulPreference
   const uint32_t alignment = ALIGNMENT;
   /* A long sum may be split; into a half d its parts are added up in f32, they would be rounded one by one else. */
   const uint32_t reductions = half ? CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE : CUBLASLT_REDUCTION_SCHEME_MASK;
-  CUBLAS_TRY(device, cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace, sizeof workspace));
-  CUBLAS_TRY(device, cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &reductions,
-                                                          sizeof reductions));
+  CUBLAS_TRY(device, cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
+                                                          &workspace, sizeof workspace));
+  CUBLAS_TRY(device, cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
+                                                          &reductions, sizeof reductions));
   for (int i = 0; i < 4; i++)
     CUBLAS_TRY(device, cublasLtMatmulPreferenceSetAttribute(preference, sides[i], &alignment, sizeof alignment));
   return LUR_OK;
@@ -64,9 +70,10 @@ static lur_status choose(lur_device *device, bool half, cublasLtMatmulPreference
   cublasLtMatmulHeuristicResult_t found[ANSWERS];
   int n = 0, best = 0;
   LUR_TRY(prefer(device, half, preference));
-  cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(lur_cuda_state_of(device)->blas, g->product, g->b, g->a, g->d, g->d, preference,
-                                                         ANSWERS, found, &n);
-  if (status != CUBLAS_STATUS_NOT_SUPPORTED) LUR_TRY(lur_cublas_check(device, status, "cublasLtMatmulAlgoGetHeuristic"));
+  cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(lur_cuda_state_of(device)->blas, g->product, g->b, g->a, g->d,
+                                                         g->d, preference, ANSWERS, found, &n);
+  if (status != CUBLAS_STATUS_NOT_SUPPORTED)
+    LUR_TRY(lur_cublas_check(device, status, "cublasLtMatmulAlgoGetHeuristic"));
   while (best < n && found[best].state != CUBLAS_STATUS_SUCCESS) best++; /* of others nothing else is valid */
   if (best >= n) return lur_fail(LUR_EUNSUPPORTED, "%s: cuBLASLt has no algorithm for this product", device->name);
   g->algorithm = found[best].algo;
@@ -79,7 +86,8 @@ lur_status lur_gemm_plan(lur_device *device, const lur_gemm_desc *desc, lur_gemm
   lur_gemm *g = calloc(1, sizeof *g);
   if (!g) return lur_fail(LUR_ENOMEM, "no memory for a planned product");
   lur_status status = describe(device, desc, g);
-  if (status == LUR_OK) status = lur_cublas_check(device, cublasLtMatmulPreferenceCreate(&preference), "cublasLtMatmulPreferenceCreate");
+  if (status == LUR_OK)
+    status = lur_cublas_check(device, cublasLtMatmulPreferenceCreate(&preference), "cublasLtMatmulPreferenceCreate");
   if (status == LUR_OK) status = choose(device, desc->d != LUR_F32, preference, g);
   if (preference) cublasLtMatmulPreferenceDestroy(preference);
   if (status == LUR_OK)
@@ -91,13 +99,14 @@ lur_status lur_gemm_plan(lur_device *device, const lur_gemm_desc *desc, lur_gemm
 
 size_t lur_gemm_workspace(const lur_gemm *gemm) { return lur_cuda_workspace_room(gemm->workspace); }
 
-lur_status lur_gemm_run(lur_device *device, const lur_gemm *g, const void *a, const void *b, const void *c, const void *bias, void *d,
-                        void *workspace) {
+lur_status lur_gemm_run(lur_device *device, const lur_gemm *g, const void *a, const void *b, const void *c,
+                        const void *bias, void *d, void *workspace) {
   cudaStream_t stream = lur_cuda_enter(device);
   const float alpha = 1, beta = c ? 1 : 0;
   if (bias) SET(CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
-  CUBLAS_TRY(device, cublasLtMatmul(lur_cuda_state_of(device)->blas, g->product, &alpha, b, g->b, a, g->a, &beta, c ? c : d, g->d, d, g->d,
-                                    &g->algorithm, lur_cuda_workspace(workspace), g->workspace, stream));
+  CUBLAS_TRY(device,
+             cublasLtMatmul(lur_cuda_state_of(device)->blas, g->product, &alpha, b, g->b, a, g->a, &beta, c ? c : d,
+                            g->d, d, g->d, &g->algorithm, lur_cuda_workspace(workspace), g->workspace, stream));
   return lur_cuda_launched(device);
 }
 

@@ -1,4 +1,4 @@
-/* host.h - the state of an open CUDA device, for the hosts in C: cuda.c, gemm.c, dense.c, conv.c. Kernels never see it. */
+/* host.h - the state of an open CUDA device, for the hosts in C: cuda.c, gemm.c, dense.c, conv.c. No kernel sees it. */
 #ifndef LUR_CUDA_HOST_H
 #define LUR_CUDA_HOST_H
 
@@ -52,8 +52,8 @@ lur_status lur_cuda_land(lur_device *device, void *dst, const void *staged, size
 
 /* ---- products of matrices (gemm.c) ---- */
 
-/* Row-major d[m,n] = [relu](a[m,k] b[k,n] [+ bias[n]] [+ c[m,n]]). a_turned: a is stored [k,m]; b_turned: b is stored [n,k].
-   a, b and bias are of type ab but for an f32 d of half operands; c and d of type d. */
+/* Row-major d[m,n] = [relu](a[m,k] b[k,n] [+ bias[n]] [+ c[m,n]]). a_turned: a is stored [k,m]; b_turned: b is stored
+   [n,k]. a, b and bias are of type ab but for an f32 d of half operands; c and d of type d. */
 typedef struct lur_gemm_desc {
   int64_t m, n, k;
   lur_dtype ab, d;
@@ -66,8 +66,8 @@ typedef struct lur_gemm lur_gemm;
 lur_status lur_gemm_plan(lur_device *device, const lur_gemm_desc *desc, lur_gemm **gemm);
 size_t lur_gemm_workspace(const lur_gemm *gemm); /* bytes of scratch */
 /* c NULL: nothing is added; c may be d. bias NULL unless planned. */
-lur_status lur_gemm_run(lur_device *device, const lur_gemm *gemm, const void *a, const void *b, const void *c, const void *bias, void *d,
-                        void *workspace);
+lur_status lur_gemm_run(lur_device *device, const lur_gemm *gemm, const void *a, const void *b, const void *c,
+                        const void *bias, void *d, void *workspace);
 void lur_gemm_release(lur_gemm *gemm); /* NULL is fine */
 
 /* ---- rows times a matrix: dense, and conv2d where its kernel is 1x1 and its stride 1 (dense.c) ---- */

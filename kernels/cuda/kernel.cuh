@@ -158,7 +158,8 @@ static inline lur_tiling tile_rows(lur_device *device, int64_t groups, int64_t r
 /* What plans ask of the cells of a batch, read and written. */
 static inline lur_status check_cells(int64_t cells) {
   if (cells <= INT32_MAX) return LUR_OK;
-  return lur_fail(LUR_EUNSUPPORTED, "%lld places in a batch are too many (2^31 at most): lower the batch size", (long long)cells);
+  return lur_fail(LUR_EUNSUPPORTED, "%lld places in a batch are too many (2^31 at most): lower the batch size",
+                  (long long)cells);
 }
 
 struct cell {
@@ -229,7 +230,8 @@ static __device__ inline void apply(const linear<V> *a, float (&v)[V]) {
 /* A block's sums for the gradients of scale and shift, into its own row of partials (2 c each). All threads call it.
    shared: LUR_THREADS * V floats. */
 template <int V>
-static __device__ inline void store_sums(float (&scaled)[V], float (&plain)[V], int64_t c, int64_t channel, float *shared, float *partials) {
+static __device__ inline void store_sums(float (&scaled)[V], float (&plain)[V], int64_t c, int64_t channel,
+                                         float *shared, float *partials) {
   sum_down<V>(scaled, shared);
   sum_down<V>(plain, shared);
   if (threadIdx.y != 0 || channel >= c) return;
@@ -243,7 +245,7 @@ enum { LUR_PART_COLUMNS = 16 };
 static inline dim3 parts_grid(int64_t columns) { return dim3((unsigned)divide_up(columns, LUR_PART_COLUMNS)); }
 static inline dim3 parts_block() { return dim3(LUR_PART_COLUMNS, LUR_THREADS / LUR_PART_COLUMNS); }
 
-/* Adds v up over threadIdx.y; the sum lands in threads of threadIdx.y 0. shared: LUR_THREADS doubles. All threads call it. */
+/* Adds v up over threadIdx.y; the sum lands in threads of threadIdx.y 0. shared: LUR_THREADS doubles. All call it. */
 static __device__ inline double sum_parts(double v, double *shared) {
   shared[threadIdx.y * LUR_PART_COLUMNS + threadIdx.x] = v;
   __syncthreads();
@@ -314,8 +316,8 @@ __global__ void map_kernel(int64_t count, lur_arrays<N> in, T *out, bool add, F 
 template <int N, class F>
 static lur_status map(lur_device *device, lur_dtype dtype, int64_t count, lur_arrays<N> in, void *out, bool add, F f) {
   cudaStream_t stream = lur_cuda_enter(device);
-  LUR_WITH_TYPE(dtype, LUR_LAUNCH((map_kernel<T, N, F>), blocks_for(device, divide_up(count, lanes<T>::N)), LUR_THREADS, stream, count,
-                                  in, static_cast<T *>(out), add, f));
+  LUR_WITH_TYPE(dtype, LUR_LAUNCH((map_kernel<T, N, F>), blocks_for(device, divide_up(count, lanes<T>::N)), LUR_THREADS,
+                                  stream, count, in, static_cast<T *>(out), add, f));
   return lur_cuda_launched(device);
 }
 

@@ -41,7 +41,8 @@ static __device__ inline double target(const loss_sizes *s, const loss_row<T> *w
 }
 
 template <class T>
-static __device__ inline loss_row<T> row_at(const loss_sizes *s, int64_t r, const T *x, const int32_t *ids, const float *numbers) {
+static __device__ inline loss_row<T> row_at(const loss_sizes *s, int64_t r, const T *x, const int32_t *ids,
+                                            const float *numbers) {
   return {x + r * s->c, numbers ? numbers + r * s->c : NULL, ids ? ids[r] : 0};
 }
 
@@ -58,7 +59,8 @@ static __device__ inline double row_sum(const loss_sizes *s, const T *x) {
     for (int64_t i = threadIdx.x; i < s->c; i += 32) top = fmax(top, (double)to_float(x[i]));
     top = warp_max(top);
   }
-  for (int64_t i = threadIdx.x; i < s->c; i += 32) sum += s->u.from_logits ? exp((double)to_float(x[i]) - top) : (double)to_float(x[i]);
+  for (int64_t i = threadIdx.x; i < s->c; i += 32)
+    sum += s->u.from_logits ? exp((double)to_float(x[i]) - top) : (double)to_float(x[i]);
   sum = warp_sum(sum);
   return s->u.from_logits ? top + log(sum) : sum;
 }
@@ -89,7 +91,8 @@ static __device__ double row_loss(const loss_sizes *s, const loss_row<T> *w) {
 }
 
 template <class T>
-__global__ void rows_kernel(loss_sizes s, const T *x, const int32_t *ids, const float *numbers, const float *weights, double *losses) {
+__global__ void rows_kernel(loss_sizes s, const T *x, const int32_t *ids, const float *numbers, const float *weights,
+                            double *losses) {
   int64_t r = (int64_t)blockIdx.x * blockDim.y + threadIdx.y;
   if (r >= s.n) return; /* a whole warp */
   loss_row<T> w = row_at(&s, r, x, ids, numbers);
@@ -128,9 +131,9 @@ static lur_status forward(lur_op *op, const lur_args *args) {
   cudaStream_t stream = lur_cuda_enter(op->device);
   loss_sizes s = sizes_of(op);
   double *losses = static_cast<double *>(args->scratch);
-  LUR_WITH_TYPE(op->desc.x[0].dtype, LUR_LAUNCH(rows_kernel<T>, (unsigned)divide_up(s.n, ROWS), dim3(32, ROWS), stream, s,
-                                                static_cast<const T *>(args->x[0]), ids_of(op, args), numbers_of(op, args),
-                                                weights_of(op, args), losses));
+  LUR_WITH_TYPE(op->desc.x[0].dtype, LUR_LAUNCH(rows_kernel<T>, (unsigned)divide_up(s.n, ROWS), dim3(32, ROWS), stream,
+                                                s, static_cast<const T *>(args->x[0]), ids_of(op, args),
+                                                numbers_of(op, args), weights_of(op, args), losses));
   LUR_TRY(lur_cuda_launched(op->device));
   LUR_LAUNCH(total_kernel, 1, LUR_THREADS, stream, losses, s.n, static_cast<float *>(args->y));
   return lur_cuda_launched(op->device);
@@ -146,8 +149,8 @@ static __device__ double categorical_total(const loss_sizes *s, const loss_row<T
 }
 
 template <class T>
-__global__ void gradient_kernel(loss_sizes s, const T *x, const int32_t *ids, const float *numbers, const float *weights, const float *dy,
-                                T *dx, bool add) {
+__global__ void gradient_kernel(loss_sizes s, const T *x, const int32_t *ids, const float *numbers,
+                                const float *weights, const float *dy, T *dx, bool add) {
   int64_t r = (int64_t)blockIdx.x * blockDim.y + threadIdx.y;
   if (r >= s.n) return; /* a whole warp */
   loss_row<T> w = row_at(&s, r, x, ids, numbers);
@@ -162,7 +165,9 @@ __global__ void gradient_kernel(loss_sizes s, const T *x, const int32_t *ids, co
       case LUR_CATEGORICAL_CROSSENTROPY:
         slope = logits ? exp(p - sum) * total - t : (total - (clipped(p / sum) ? 0 : t / (p / sum))) / sum;
         break;
-      case LUR_BINARY_CROSSENTROPY: slope = logits ? 1 / (1 + exp(-p)) - t : clipped(p) ? 0 : (p - t) / (p * (1 - p)); break;
+      case LUR_BINARY_CROSSENTROPY:
+        slope = logits ? 1 / (1 + exp(-p)) - t : clipped(p) ? 0 : (p - t) / (p * (1 - p));
+        break;
       case LUR_MEAN_SQUARED_ERROR: slope = 2 * (p - t); break;
     }
     float v = (float)(scale * slope);
@@ -175,8 +180,9 @@ static lur_status backward(lur_op *op, const lur_args *args) {
   loss_sizes s = sizes_of(op);
   LUR_WITH_TYPE(op->desc.x[0].dtype,
                 LUR_LAUNCH(gradient_kernel<T>, (unsigned)divide_up(s.n, ROWS), dim3(32, ROWS), stream, s,
-                           static_cast<const T *>(args->x[0]), ids_of(op, args), numbers_of(op, args), weights_of(op, args),
-                           static_cast<const float *>(args->dy), static_cast<T *>(args->dx[0]), (args->dx_add & 1u) != 0));
+                           static_cast<const T *>(args->x[0]), ids_of(op, args), numbers_of(op, args),
+                           weights_of(op, args), static_cast<const float *>(args->dy), static_cast<T *>(args->dx[0]),
+                           (args->dx_add & 1u) != 0));
   return lur_cuda_launched(op->device);
 }
 

@@ -57,9 +57,11 @@ static lur_status binary_backward(lur_op *op, const lur_args *args) {
                        op->backward_x & 2u ? args->x[1] : NULL}};
   /* dx[1] first: dx[0] may be dy. */
   if (d->want_dx & 2u)
-    LUR_TRY(map<4>(op->device, d->y.dtype, count, in, args->dx[1], (args->dx_add & 2u) != 0, binary_slope{d->u.binary, true}));
+    LUR_TRY(map<4>(op->device, d->y.dtype, count, in, args->dx[1], (args->dx_add & 2u) != 0,
+                   binary_slope{d->u.binary, true}));
   if (d->want_dx & 1u)
-    LUR_TRY(map<4>(op->device, d->y.dtype, count, in, args->dx[0], args->dx_add & 1u, binary_slope{d->u.binary, false}));
+    LUR_TRY(
+        map<4>(op->device, d->y.dtype, count, in, args->dx[0], args->dx_add & 1u, binary_slope{d->u.binary, false}));
   return LUR_OK;
 }
 
@@ -98,8 +100,8 @@ static lur_status concat_plan(lur_op *op) {
   return LUR_OK;
 }
 
-/* One input's part of the joined rows: run of its elements at offset in each of `rows` rows of row elements. Elements are
-   counted in units of V. */
+/* One input's part of the joined rows: run of its elements at offset in each of `rows` rows of row elements. Elements
+   are counted in units of V. */
 struct part_sizes {
   int64_t rows, run, row, offset;
 };
@@ -124,7 +126,8 @@ static int64_t run_length(const lur_op_desc *d, int k) {
   return length;
 }
 
-static lur_status move_part(lur_device *device, lur_dtype dtype, part_sizes s, const void *from, void *to, bool split, bool add) {
+static lur_status move_part(lur_device *device, lur_dtype dtype, part_sizes s, const void *from, void *to, bool split,
+                            bool add) {
   cudaStream_t stream = lur_cuda_enter(device);
   bool even = s.run % 4 == 0 && s.row % 4 == 0 && s.offset % 4 == 0;
   if (even) s.run /= 4, s.row /= 4, s.offset /= 4;
@@ -162,7 +165,8 @@ static lur_status concat_backward(lur_op *op, const lur_args *args) {
   for (int k = 0; k < d->nx; k++) {
     int64_t run = run_length(d, k);
     part_sizes s = {lur_shape_count(&d->x[k].shape) / run, run, row, offset};
-    if (d->want_dx >> k & 1u) LUR_TRY(move_part(op->device, d->y.dtype, s, args->dy, args->dx[k], true, args->dx_add >> k & 1u));
+    if (d->want_dx >> k & 1u)
+      LUR_TRY(move_part(op->device, d->y.dtype, s, args->dy, args->dx[k], true, args->dx_add >> k & 1u));
     offset += run;
   }
   return LUR_OK;
@@ -186,7 +190,8 @@ __global__ void convert_kernel(int64_t count, const A *from, B *to, bool add) {
       load<4>(from + at, v);
       put<4>(to + at, v, add);
     } else {
-      for (int64_t i = at; i < count; i++) from_float(add ? to_float(to[i]) + to_float(from[i]) : to_float(from[i]), &to[i]);
+      for (int64_t i = at; i < count; i++)
+        from_float(add ? to_float(to[i]) + to_float(from[i]) : to_float(from[i]), &to[i]);
     }
   }
 }
@@ -194,8 +199,8 @@ __global__ void convert_kernel(int64_t count, const A *from, B *to, bool add) {
 template <class A>
 static lur_status convert(lur_device *device, lur_dtype to_type, int64_t count, const A *from, void *to, bool add) {
   cudaStream_t stream = lur_cuda_enter(device);
-  LUR_WITH_TYPE(to_type, LUR_LAUNCH((convert_kernel<A, T>), blocks_for(device, divide_up(count, 4)), LUR_THREADS, stream, count, from,
-                                    static_cast<T *>(to), add));
+  LUR_WITH_TYPE(to_type, LUR_LAUNCH((convert_kernel<A, T>), blocks_for(device, divide_up(count, 4)), LUR_THREADS,
+                                    stream, count, from, static_cast<T *>(to), add));
   return lur_cuda_launched(device);
 }
 
@@ -203,18 +208,19 @@ static lur_status copy_forward(lur_op *op, const lur_args *args) {
   const lur_op_desc *d = &op->desc;
   cudaStream_t stream = lur_cuda_enter(op->device);
   if (d->x[0].dtype != d->y.dtype)
-    LUR_WITH_TYPE(d->x[0].dtype, return convert(op->device, d->y.dtype, lur_shape_count(&d->y.shape), static_cast<const T *>(args->x[0]),
-                                                args->y, false));
+    LUR_WITH_TYPE(d->x[0].dtype, return convert(op->device, d->y.dtype, lur_shape_count(&d->y.shape),
+                                                static_cast<const T *>(args->x[0]), args->y, false));
   if (args->y == args->x[0]) return LUR_OK;
-  return lur_cuda_check(op->device, cudaMemcpyAsync(args->y, args->x[0], lur_cuda_bytes(&d->y), cudaMemcpyDeviceToDevice, stream),
+  return lur_cuda_check(op->device,
+                        cudaMemcpyAsync(args->y, args->x[0], lur_cuda_bytes(&d->y), cudaMemcpyDeviceToDevice, stream),
                         "cudaMemcpyAsync");
 }
 
 static lur_status copy_backward(lur_op *op, const lur_args *args) {
   const lur_op_desc *d = &op->desc;
   if (args->dx[0] == args->dy) return LUR_OK;
-  LUR_WITH_TYPE(d->y.dtype, return convert(op->device, d->x[0].dtype, lur_shape_count(&d->y.shape), static_cast<const T *>(args->dy),
-                                           args->dx[0], (args->dx_add & 1u) != 0));
+  LUR_WITH_TYPE(d->y.dtype, return convert(op->device, d->x[0].dtype, lur_shape_count(&d->y.shape),
+                                           static_cast<const T *>(args->dy), args->dx[0], (args->dx_add & 1u) != 0));
   return LUR_OK;
 }
 

@@ -22,7 +22,8 @@ __global__ void normalize_kernel(const T *x, T *y, int64_t rows, int64_t c, floa
 
 /* dx = (dy - x (x.dy) / |x|^2) / |x|; below epsilon the length is a constant: dx = dy / epsilon. */
 template <class T>
-__global__ void normalize_backward_kernel(const T *x, const T *dy, T *dx, int64_t rows, int64_t c, float epsilon, bool add) {
+__global__ void normalize_backward_kernel(const T *x, const T *dy, T *dx, int64_t rows, int64_t c, float epsilon,
+                                          bool add) {
   int64_t r = (int64_t)blockIdx.x * blockDim.y + threadIdx.y;
   if (r >= rows) return;
   float squares = 0, product = 0;
@@ -44,19 +45,19 @@ __global__ void normalize_backward_kernel(const T *x, const T *dy, T *dx, int64_
 static lur_status forward(lur_op *op, const lur_args *args) {
   cudaStream_t stream = lur_cuda_enter(op->device);
   int64_t c = lur_cuda_last(&op->desc.y.shape), rows = lur_shape_count(&op->desc.y.shape) / c;
-  LUR_WITH_TYPE(op->desc.y.dtype, LUR_LAUNCH(normalize_kernel<T>, (unsigned)divide_up(rows, ROWS), dim3(32, ROWS), stream,
-                                             static_cast<const T *>(args->x[0]), static_cast<T *>(args->y), rows, c,
-                                             (float)op->desc.u.normalize.epsilon));
+  LUR_WITH_TYPE(op->desc.y.dtype, LUR_LAUNCH(normalize_kernel<T>, (unsigned)divide_up(rows, ROWS), dim3(32, ROWS),
+                                             stream, static_cast<const T *>(args->x[0]), static_cast<T *>(args->y),
+                                             rows, c, (float)op->desc.u.normalize.epsilon));
   return lur_cuda_launched(op->device);
 }
 
 static lur_status backward(lur_op *op, const lur_args *args) {
   cudaStream_t stream = lur_cuda_enter(op->device);
   int64_t c = lur_cuda_last(&op->desc.y.shape), rows = lur_shape_count(&op->desc.y.shape) / c;
-  LUR_WITH_TYPE(op->desc.y.dtype,
-                LUR_LAUNCH(normalize_backward_kernel<T>, (unsigned)divide_up(rows, ROWS), dim3(32, ROWS), stream,
-                           static_cast<const T *>(args->x[0]), static_cast<const T *>(args->dy), static_cast<T *>(args->dx[0]),
-                           rows, c, (float)op->desc.u.normalize.epsilon, (args->dx_add & 1u) != 0));
+  LUR_WITH_TYPE(op->desc.y.dtype, LUR_LAUNCH(normalize_backward_kernel<T>, (unsigned)divide_up(rows, ROWS),
+                                             dim3(32, ROWS), stream, static_cast<const T *>(args->x[0]),
+                                             static_cast<const T *>(args->dy), static_cast<T *>(args->dx[0]), rows, c,
+                                             (float)op->desc.u.normalize.epsilon, (args->dx_add & 1u) != 0));
   return lur_cuda_launched(op->device);
 }
 

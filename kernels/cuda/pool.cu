@@ -2,8 +2,8 @@
  *
  * The gradient of a maximum goes to its first cell in row-major order: forward notes that cell's place in the window in
  * saved, a byte where the window has at most 256 cells, else two. Backward gathers: every input cell asks the windows
- * that cover it, so that nothing is added by two threads. Under affine_in cells are read as x * scale + shift; the gradients
- * of both are summed by block, over a part of the cells, then over parts in double. */
+ * that cover it, so that nothing is added by two threads. Under affine_in cells are read as x * scale + shift; the
+ * gradients of both are summed by block, over a part of the cells, then over parts in double. */
 #include "kernel.cuh"
 
 enum { SUM_PARTS = 512 };
@@ -33,7 +33,8 @@ static lur_tiling outputs_tiling(const lur_op *op) {
 /* Backward those of the input. Sums need a place for each part. */
 static lur_tiling cells_tiling(const lur_op *op) {
   const int64_t *x = op->desc.x[0].shape.dim;
-  return tile_rows(op->device, x[3] / vector_of(&op->desc), x[0] * x[1] * x[2], 2, op->desc.want_dx & 2u ? SUM_PARTS : 65535);
+  return tile_rows(op->device, x[3] / vector_of(&op->desc), x[0] * x[1] * x[2], 2,
+                   op->desc.want_dx & 2u ? SUM_PARTS : 65535);
 }
 
 static lur_status plan(lur_op *op) {
@@ -43,11 +44,13 @@ static lur_status plan(lur_op *op) {
   LUR_TRY(check_cells(y[0] * y[1] * y[2]));
   if (!lur_cuda_wants(op)) return LUR_OK;
   if (d->u.pool.affine_in) op->backward_x = (d->want_dx & 2u ? 1u : 0) | (d->want_dx & 1u ? 2u : 0);
-  if (d->want_dx & 2u) op->backward_scratch = sizeof(float) * 2 * (size_t)(cells_tiling(op).grid.y * d->x[0].shape.dim[3]);
+  if (d->want_dx & 2u)
+    op->backward_scratch = sizeof(float) * 2 * (size_t)(cells_tiling(op).grid.y * d->x[0].shape.dim[3]);
   if (d->u.pool.mode != LUR_POOL_MAX) return LUR_OK;
   int64_t cells = window_cells(d);
   if (cells > 65536)
-    return lur_fail(LUR_EUNSUPPORTED, "a window of %lld cells: at most 65536 have a gradient on cuda", (long long)cells);
+    return lur_fail(LUR_EUNSUPPORTED, "a window of %lld cells: at most 65536 have a gradient on cuda",
+                    (long long)cells);
   op->saved_bytes = (cells > 256 ? 2u : 1u) * (size_t)lur_shape_count(&d->y.shape);
   return LUR_OK;
 }
@@ -126,7 +129,8 @@ struct pool_gradients {
 
 /* What comes to an input cell, from the windows that cover it. */
 template <class T, class I, int V>
-static __device__ inline void gather(const pool_sizes *s, const pool_gradients<T, I> *g, cell in, int64_t channel, float (&sum)[V]) {
+static __device__ inline void gather(const pool_sizes *s, const pool_gradients<T, I> *g, cell in, int64_t channel,
+                                     float (&sum)[V]) {
   const span outer = covering(in.y, s->sh, s->top, s->kh, s->oh), inner = covering(in.x, s->sw, s->left, s->kw, s->ow);
   float v[V];
   for (int oy = outer.from; oy < outer.to; oy++)
@@ -197,12 +201,13 @@ static lur_status run_backward(lur_op *op, const lur_args *args) {
   pool_gradients<T, I> g = {static_cast<const T *>(args->dy), static_cast<const T *>(args->x[0]),
                             op->saved_bytes ? static_cast<const I *>(args->saved) : NULL,
                             d->u.pool.affine_in ? static_cast<const float *>(args->x[1]) : NULL,
-                            d->want_dx & 1u ? static_cast<T *>(args->dx[0]) : NULL, sums ? static_cast<float *>(args->scratch) : NULL,
-                            (args->dx_add & 1u) != 0};
+                            d->want_dx & 1u ? static_cast<T *>(args->dx[0]) : NULL,
+                            sums ? static_cast<float *>(args->scratch) : NULL, (args->dx_add & 1u) != 0};
   LUR_LAUNCH((backward_kernel<T, I, V>), t.grid, t.block, stream, sizes_of(d), g);
   LUR_TRY(lur_cuda_launched(op->device));
   if (!sums) return LUR_OK;
-  return lur_cuda_add_parts(op->device, g.partials, t.grid.y, 2 * d->x[0].shape.dim[3], static_cast<float *>(args->dx[1]), args->dx_add & 2u);
+  return lur_cuda_add_parts(op->device, g.partials, t.grid.y, 2 * d->x[0].shape.dim[3],
+                            static_cast<float *>(args->dx[1]), args->dx_add & 2u);
 }
 
 template <class T, class I>
@@ -297,7 +302,8 @@ static lur_status run_global_backward(lur_op *op, const lur_args *args) {
 
 static lur_status global_backward(lur_op *op, const lur_args *args) {
   bool even = op->desc.x[0].shape.dim[3] % 4 == 0;
-  LUR_WITH_TYPE(op->desc.y.dtype, return even ? run_global_backward<T, 4>(op, args) : run_global_backward<T, 1>(op, args));
+  LUR_WITH_TYPE(op->desc.y.dtype,
+                return even ? run_global_backward<T, 4>(op, args) : run_global_backward<T, 1>(op, args));
   return LUR_OK;
 }
 

@@ -76,7 +76,8 @@ static __device__ inline void take(lur_reduction f, float v, int64_t k, tally *t
 }
 
 template <class T>
-static __device__ void finish(const walk *w, lur_reduction f, const tally *t, int64_t base, int64_t o, T *y, int64_t *saved) {
+static __device__ void finish(const walk *w, lur_reduction f, const tally *t, int64_t base, int64_t o, T *y,
+                              int64_t *saved) {
   bool sum = f == LUR_SUM || f == LUR_MEAN;
   from_float(sum ? (float)(f == LUR_MEAN ? t->sum / (double)w->many : t->sum) : t->best, &y[o]);
   if (saved) saved[o] = base + position(w->ninner, w->inner, w->inner_stride, t->k);
@@ -88,7 +89,8 @@ __global__ void reduce_kernel(walk w, lur_reduction f, const T *x, T *y, int64_t
   for (int64_t o = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; o < count; o += stride) {
     int64_t base = position(w.nouter, w.outer, w.outer_stride, o);
     tally t = {0, 0, -1};
-    for (int64_t k = 0; k < w.many; k++) take(f, to_float(x[base + position(w.ninner, w.inner, w.inner_stride, k)]), k, &t);
+    for (int64_t k = 0; k < w.many; k++)
+      take(f, to_float(x[base + position(w.ninner, w.inner, w.inner_stride, k)]), k, &t);
     finish(&w, f, &t, base, o, y, saved);
   }
 }
@@ -115,11 +117,13 @@ __global__ void reduce_long_kernel(walk w, lur_reduction f, const T *x, T *y, in
 }
 
 template <class T>
-__global__ void reduce_backward_kernel(walk w, lur_reduction f, const T *dy, const int64_t *saved, T *dx, int64_t count, bool add) {
+__global__ void reduce_backward_kernel(walk w, lur_reduction f, const T *dy, const int64_t *saved, T *dx, int64_t count,
+                                       bool add) {
   int64_t stride = (int64_t)gridDim.x * blockDim.x;
   for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < count * w.many; i += stride) {
     int64_t o = i / w.many;
-    int64_t at = position(w.nouter, w.outer, w.outer_stride, o) + position(w.ninner, w.inner, w.inner_stride, i % w.many);
+    int64_t at =
+        position(w.nouter, w.outer, w.outer_stride, o) + position(w.ninner, w.inner, w.inner_stride, i % w.many);
     float share = f == LUR_MEAN ? to_float(dy[o]) / (float)w.many : to_float(dy[o]);
     if (saved && saved[o] != at) share = 0;
     from_float(add ? to_float(dx[at]) + share : share, &dx[at]);
@@ -132,14 +136,16 @@ template <class T>
 static lur_status run_forward(lur_op *op, const lur_args *args) {
   cudaStream_t stream = lur_cuda_enter(op->device);
   walk w = walk_of(&op->desc);
-  int64_t count = lur_shape_count(&op->desc.y.shape), *saved = op->saved_bytes ? static_cast<int64_t *>(args->saved) : NULL;
+  int64_t count = lur_shape_count(&op->desc.y.shape),
+          *saved = op->saved_bytes ? static_cast<int64_t *>(args->saved) : NULL;
   const T *x = static_cast<const T *>(args->x[0]);
   T *y = static_cast<T *>(args->y);
   if (w.many >= LONG)
-    LUR_LAUNCH(reduce_long_kernel<T>, blocks_for(op->device, count * LUR_THREADS), LUR_THREADS, stream, w, op->desc.u.reduce.function,
-               x, y, saved, count);
+    LUR_LAUNCH(reduce_long_kernel<T>, blocks_for(op->device, count * LUR_THREADS), LUR_THREADS, stream, w,
+               op->desc.u.reduce.function, x, y, saved, count);
   else
-    LUR_LAUNCH(reduce_kernel<T>, blocks_for(op->device, count), LUR_THREADS, stream, w, op->desc.u.reduce.function, x, y, saved, count);
+    LUR_LAUNCH(reduce_kernel<T>, blocks_for(op->device, count), LUR_THREADS, stream, w, op->desc.u.reduce.function, x,
+               y, saved, count);
   return lur_cuda_launched(op->device);
 }
 
@@ -155,8 +161,8 @@ static lur_status backward(lur_op *op, const lur_args *args) {
   const int64_t *saved = op->saved_bytes ? static_cast<const int64_t *>(args->saved) : NULL;
   LUR_WITH_TYPE(op->desc.y.dtype,
                 LUR_LAUNCH(reduce_backward_kernel<T>, blocks_for(op->device, count * w.many), LUR_THREADS, stream, w,
-                           op->desc.u.reduce.function, static_cast<const T *>(args->dy), saved, static_cast<T *>(args->dx[0]), count,
-                           (args->dx_add & 1u) != 0));
+                           op->desc.u.reduce.function, static_cast<const T *>(args->dy), saved,
+                           static_cast<T *>(args->dx[0]), count, (args->dx_add & 1u) != 0));
   return lur_cuda_launched(op->device);
 }
 

@@ -1,4 +1,4 @@
-/* update.cu - one launch updates or averages up to SLOTS parameters; the sum of squares for clipping by the global norm.
+/* update.cu - one launch updates or averages up to SLOTS parameters; the sum of squares for clipping by the norm.
  *
  * Formulas: kernels/ref/update.c, in float. Slots travel as kernel arguments: nothing is copied, nothing is kept. What
  * moves from step to step is read from device memory where the caller put it there, so that a recorded launch stays
@@ -44,8 +44,8 @@ struct rates {
 };
 
 static rates rates_of(const lur_update *u) {
-  return {u->rule, u->nesterov, (float)u->momentum, (float)u->beta1, (float)(1 - u->beta1), (float)u->beta2, (float)(1 - u->beta2),
-          (float)u->epsilon, u->clip_value};
+  return {u->rule, u->nesterov, (float)u->momentum, (float)u->beta1, (float)(1 - u->beta1), (float)u->beta2,
+          (float)(1 - u->beta2), (float)u->epsilon, u->clip_value};
 }
 
 /* Where those come from that move: `told`, or what lies at `found`; and what is made of the sum of squares. */
@@ -58,8 +58,8 @@ struct source {
 };
 
 static source source_of(const lur_update *u) {
-  return {{0, 0, u->lr, u->decay_lr, u->m_scale, u->g_scale, u->v_scale, (double)u->gradient_scale}, u->moving, u->squares, u->clip_norm,
-          u->skip_overflow};
+  return {{0, 0, u->lr, u->decay_lr, u->m_scale, u->g_scale, u->v_scale, (double)u->gradient_scale},
+          u->moving, u->squares, u->clip_norm, u->skip_overflow};
 }
 
 struct moving {
@@ -71,7 +71,8 @@ static __device__ moving moving_of(const source *from) {
   const lur_moving m = from->found ? *from->found : from->told;
   double squares = from->squares ? *from->squares : 0;
   return {(float)m.lr, (float)m.decay_lr, (float)m.m_scale, (float)m.g_scale, (float)m.v_scale,
-          lur_update_scale(m.gradient_scale, from->squares ? from->clip_norm : 0, squares), from->skip_overflow && !isfinite(squares)};
+          lur_update_scale(m.gradient_scale, from->squares ? from->clip_norm : 0, squares),
+          from->skip_overflow && !isfinite(squares)};
 }
 
 static __device__ inline void step_element(const rates *u, const moving *now, const lur_slot *s, int64_t i) {
@@ -103,7 +104,8 @@ static __global__ void update_kernel(const LUR_IN_PLACE rates u, const LUR_IN_PL
   if (now.skip) return;
   int k = slot_of(&list, (int)blockIdx.x);
   const lur_slot *s = &list.slot[k];
-  int64_t first = (int64_t)((int)blockIdx.x - list.first[k]) * CHUNK, end = first + CHUNK < s->count ? first + CHUNK : s->count;
+  int64_t first = (int64_t)((int)blockIdx.x - list.first[k]) * CHUNK,
+          end = first + CHUNK < s->count ? first + CHUNK : s->count;
   for (int64_t i = first + threadIdx.x; i < end; i += blockDim.x) step_element(&u, &now, s, i);
 }
 
@@ -116,7 +118,8 @@ lur_status lur_cuda_update(lur_device *device, const lur_update *update, const l
   for (int from = 0; from < n;) {
     from = list_slots(slots, from, n, INT32_MAX / 2, &list);
     if (list.first[list.n] == 0) continue;
-    LUR_LAUNCH(update_kernel, (unsigned)list.first[list.n], LUR_THREADS, stream, rates_of(update), source_of(update), list);
+    LUR_LAUNCH(update_kernel, (unsigned)list.first[list.n], LUR_THREADS, stream, rates_of(update), source_of(update),
+               list);
     LUR_TRY(lur_cuda_launched(device));
   }
   return LUR_OK;
@@ -127,8 +130,10 @@ lur_status lur_cuda_update(lur_device *device, const lur_update *update, const l
 static __global__ void lerp_kernel(const LUR_IN_PLACE slot_list list, float share) {
   int k = slot_of(&list, (int)blockIdx.x);
   const lur_slot *s = &list.slot[k];
-  int64_t first = (int64_t)((int)blockIdx.x - list.first[k]) * CHUNK, end = first + CHUNK < s->count ? first + CHUNK : s->count;
-  for (int64_t i = first + threadIdx.x; i < end; i += blockDim.x) s->p[i] = share == 1 ? s->g[i] : fmaf(share, s->g[i] - s->p[i], s->p[i]);
+  int64_t first = (int64_t)((int)blockIdx.x - list.first[k]) * CHUNK,
+          end = first + CHUNK < s->count ? first + CHUNK : s->count;
+  for (int64_t i = first + threadIdx.x; i < end; i += blockDim.x)
+    s->p[i] = share == 1 ? s->g[i] : fmaf(share, s->g[i] - s->p[i], s->p[i]);
 }
 
 lur_status lur_cuda_lerp(lur_device *device, const lur_slot *slots, int n, double share) {

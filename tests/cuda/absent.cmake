@@ -1,6 +1,6 @@
-# absent.cmake - cmake -DSOURCE=DIR -DBINARY=DIR -P absent.cmake: a machine without nvcc is configured for the CPU only and
-# told so, and so is one whose nvcc does not work; with LURCHER_CUDA=ON that is an error. nvcc is hidden from the search,
-# wherever it is.
+# absent.cmake - cmake -DSOURCE=DIR -DBINARY=DIR -P absent.cmake: a machine without nvcc is configured for the CPU only
+# and told so, and so is one whose nvcc does not work; with LURCHER_CUDA=ON that is an error. nvcc is hidden from the
+# search, wherever it is.
 find_program(nvcc nvcc)
 set(hidden /usr/local/cuda/bin /usr/local/bin)
 if(nvcc)
@@ -9,7 +9,8 @@ if(nvcc)
 endif()
 
 function(configure cuda expected)
-  execute_process(COMMAND ${CMAKE_COMMAND} -S ${SOURCE} -B ${BINARY} "-DCMAKE_IGNORE_PATH=${hidden}" -DLURCHER_CUDA=${cuda} ${ARGN}
+  execute_process(
+    COMMAND ${CMAKE_COMMAND} -S ${SOURCE} -B ${BINARY} "-DCMAKE_IGNORE_PATH=${hidden}" -DLURCHER_CUDA=${cuda} ${ARGN}
     OUTPUT_VARIABLE said ERROR_VARIABLE said RESULT_VARIABLE failed)
   if(NOT said MATCHES "${expected}" OR (failed AND cuda STREQUAL AUTO) OR (NOT failed AND cuda STREQUAL ON))
     message(FATAL_ERROR "LURCHER_CUDA=${cuda} without nvcc (${failed}): ${said}")

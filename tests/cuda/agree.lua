@@ -3,8 +3,9 @@
 --
 -- Usage: lurcher tests/cuda/agree.lua [DEVICE [SIZE [WIDTH [STEPS]]]]          default: cuda 299 1 50
 -- Predictions: Xception of SIZE and WIDTH, 4 pictures, largest difference of a logit against 1e-4 of the largest logit.
--- Training, twice on the device to the same bits: 50 steps at a quarter of SIZE and WIDTH (at least 48 and 1/8), dropout, Nadam, batches that differ and are short now
--- and then; the losses part slowly, rounding grows from step to step: 1e-4 at the first, 2e-2 at the last.
+-- Training, twice on the device to the same bits: 50 steps at a quarter of SIZE and WIDTH (at least 48 and 1/8),
+-- dropout, Nadam, batches that differ and are short now and then; the losses part slowly, rounding grows from step to
+-- step: 1e-4 at the first, 2e-2 at the last.
 -- Ends with an error where they do not agree.
 local lurcher = require "lurcher"
 local xception = require "lurcher.models.xception"
@@ -45,7 +46,8 @@ local function curve(where)
   local side, share, losses = math.max(48, size // 4), math.max(1 / 8, width / 4), {}
   local output = nn.activation{ ["function"] = "softmax" }(network(side, share, 0.5))
   local model = nn.model{ class = output }
-  local run <close> = model:compile{ device = where, optimizer = optim.nadam{ lr = 1e-3 }, loss = "categorical_crossentropy" }
+  local run <close> = model:compile{ device = where, optimizer = optim.nadam{ lr = 1e-3 },
+    loss = "categorical_crossentropy" }
   for step = 1, steps do
     local rows, ids = step % 7 == 0 and 5 or 8, {}
     for i = 1, rows do ids[i] = (i * 3 + step) % classes end
@@ -61,7 +63,9 @@ print(("logits, Xception %d, width %g: largest %.4f, largest difference %.2e"):f
 local a, b = curve "cpu", curve(device)
 local again, how = curve(device)
 for step = 1, steps do
-  if again[step] ~= b[step] then error(("step %d: %.9g, and %.9g the second time"):format(step, b[step], again[step]), 0) end
+  if again[step] ~= b[step] then
+    error(("step %d: %.9g, and %.9g the second time"):format(step, b[step], again[step]), 0)
+  end
 end
 local worst, good = 0, true
 for step = 1, steps do

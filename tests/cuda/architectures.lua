@@ -1,8 +1,9 @@
 -- architectures.lua - machine code for every compute capability stands in the plugin, from every file of kernels.
 --
 -- Usage: lurcher tests/cuda/architectures.lua PLUGIN CAPABILITY ...          as 7.5 9.0
--- Reads the fat binaries that nvcc leaves in the library, since cuobjdump is not everywhere: a header (magic, version, header
--- bytes, bytes of the rest), then entries (kind 2: machine code, 1: PTX; header bytes, bytes, and 28 bytes in the capability).
+-- Reads the fat binaries that nvcc leaves in the library, since cuobjdump is not everywhere: a header (magic, version,
+-- header bytes, bytes of the rest), then entries (kind 2: machine code, 1: PTX; header bytes, bytes, and 28 bytes in
+-- the capability).
 -- Prints how many hold each; ends with an error where one lacks a capability.
 local MAGIC <const> = "\x50\xED\x55\xBA"
 
@@ -13,7 +14,7 @@ local function read(path)
   return bytes
 end
 
---- Capabilities of one fat binary: a set such as { ["machine 90"] = true, ["PTX 75"] = true }; nil for stray magic bytes.
+--- Capabilities of one fat binary: a set such as { ["machine 90"] = true, ["PTX 75"] = true }; nil for stray bytes.
 local function entries(bytes, at)
   local version, head, size = string.unpack("<I2I2I8", bytes, at + 4)
   local stop, found = at + head + size, {}
@@ -43,6 +44,7 @@ for what in pairs(count) do names[#names + 1] = what end
 table.sort(names)
 for _, what in ipairs(names) do print(("%-12s in %d of %d files of kernels"):format(what, count[what], binaries)) end
 for _, capability in ipairs{ table.unpack(arg, 2) } do
-  if (count["machine " .. capability:gsub("%.", "")] or 0) < binaries or binaries == 0 then lacking[#lacking + 1] = capability end
+  local found = count["machine " .. capability:gsub("%.", "")] or 0
+  if found < binaries or binaries == 0 then lacking[#lacking + 1] = capability end
 end
 if #lacking > 0 then error(("%s lacks machine code for %s"):format(arg[1], table.concat(lacking, ", ")), 0) end

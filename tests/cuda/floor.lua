@@ -1,8 +1,9 @@
--- floor.lua - how near each kind of op comes to the time that its bytes alone must take: what it reads and writes, once,
--- over what a copy on this device moves in a second. Products of matrices have another floor and are listed for the sum.
+-- floor.lua - how near each kind of op comes to the time that its bytes alone must take: what it reads and writes,
+-- once, over what a copy on this device moves in a second. Products of matrices have another floor and are listed for
+-- the sum.
 --
 -- Usage: lurcher tests/cuda/floor.lua [DEVICE [BATCH [PRECISION [SIZE [WIDTH]]]]]          default: cuda 64 bf16 299 1
--- A training step of Xception, each op timed by itself (run:profile), so that launches are not hidden behind each other.
+-- A training step of Xception, each op timed by itself (run:profile): launches are not hidden behind each other.
 local lurcher = require "lurcher"
 local xception = require "lurcher.models.xception"
 local nn, optim = lurcher.nn, lurcher.optim
@@ -25,11 +26,14 @@ end
 
 lurcher.seed(7)
 local trunk = xception{ size = size, width = tonumber(arg[5] or 1), top = false, pooling = "avg" }
-local model = nn.model(nn.dense{ 1000, activation = "softmax", name = "class" }(trunk(nn.input("image", size, size, 3))))
+local features = trunk(nn.input("image", size, size, 3))
+local model = nn.model(nn.dense{ 1000, activation = "softmax", name = "class" }(features))
 local ids = {}
 for i = 1, batch do ids[i] = i % 1000 end
-local data = { image = lurcher.uniform{ batch, size, size, 3, low = -1, high = 1 }, class = lurcher.tensor(ids):cast "i32" }
-local run <close> = model:compile{ device = where, precision = precision, loss = "categorical_crossentropy", optimizer = optim.sgd() }
+local images = lurcher.uniform{ batch, size, size, 3, low = -1, high = 1 }
+local data = { image = images, class = lurcher.tensor(ids):cast "i32" }
+local run <close> = model:compile{ device = where, precision = precision, loss = "categorical_crossentropy",
+  optimizer = optim.sgd() }
 for _ = 1, 3 do run:train(data) end
 run:profile(true)
 for _ = 1, 5 do run:train(data) end
@@ -42,13 +46,14 @@ for _, row in ipairs(run:profile()) do
     sum = { seconds = 0, bytes = 0, flops = 0 }
     sums[key], order[#order + 1] = sum, key
   end
-  sum.seconds, sum.bytes, sum.flops = sum.seconds + row.seconds, sum.bytes + row.bytes * row.calls, sum.flops + row.flops * row.calls
+  sum.seconds = sum.seconds + row.seconds
+  sum.bytes, sum.flops = sum.bytes + row.bytes * row.calls, sum.flops + row.flops * row.calls
 end
 table.sort(order, function(a, b) return sums[a].seconds > sums[b].seconds end)
 print(("batch %d, %s: a copy moves %.0f GB/s"):format(batch, precision, rate * 1e-9))
 print(("%-28s %9s %9s %9s %8s"):format("op", "ms/step", "GB/s", "TFLOP/s", "of floor"))
 for _, key in ipairs(order) do
   local s = sums[key]
-  print(("%-28s %9.3f %9.0f %9.2f %7.0f%%"):format(key, s.seconds / 5 * 1e3, s.bytes / s.seconds * 1e-9, s.flops / s.seconds * 1e-12,
-    100 * s.bytes / s.seconds / rate))
+  print(("%-28s %9.3f %9.0f %9.2f %7.0f%%"):format(key, s.seconds / 5 * 1e3, s.bytes / s.seconds * 1e-9,
+    s.flops / s.seconds * 1e-12, 100 * s.bytes / s.seconds / rate))
 end

@@ -1,19 +1,22 @@
 #!/bin/sh
-# run.sh - everything that can only be checked on a machine with an NVIDIA GPU, in one call. Prints a line a part and the
-# figures last; logs and figures lie in the report folder. It ends with an error when any part failed.
+# run.sh - everything that can only be checked on a machine with an NVIDIA GPU, in one call. Prints a line a part and
+# the figures last; logs and figures lie in the report folder. It ends with an error when any part failed.
 #
 #   sh tests/cuda/run.sh [PART ...]        default: build ops errors agree bench recipe sanitize
-#     build      configures for this machine's GPUs with -DLURCHER_CUDA=ON and builds (needs the CUDA toolkit and cuDNN, its
-#                own or the one of LURCHER_PYTHON's PyTorch; Debian's packages are installed where they are missing)
+#     build      configures for this machine's GPUs with -DLURCHER_CUDA=ON and builds (needs the CUDA toolkit and cuDNN,
+#                its own or the one of LURCHER_PYTHON's PyTorch; Debian's packages are installed where they are missing)
 #     ops        the op suite against ref, recorded steps, whole networks: tests/c and tests/ops on cuda
 #     errors     a wrong device number, memory that does not suffice: the message, and the program alive
 #     agree      CPU against GPU: logits within 1e-4, 50 training steps
 #     sanitize   compute-sanitizer over the op suite: memcheck, racecheck, initcheck (memcheck: sanitize=memcheck). What
 #                the last two find in kernels that are not ours (cuDNN's, cuBLASLt's) is counted, and no failure
-#     bench      beside the PyTorch on this machine, eager and compiled, channels_last, AMP bf16; bench=quick: three rows
-#     recipe     froze_fine_tune on the pictures of LURCHER_DATA (a folder with train/ and valid/; dogs24 in ../shared where
-#                it is there), from the weights LURCHER_WEIGHTS (Xception's, likewise); the data pipeline's share of its time
-#     pack       only when named: puts programs and libraries in the folder LURCHER_PACK, for a GPU machine that cannot build
+#     bench      beside the PyTorch on this machine, eager and compiled, channels_last, AMP bf16; bench=quick: three
+#                rows
+#     recipe     froze_fine_tune on the pictures of LURCHER_DATA (a folder with train/ and valid/; dogs24 in ../shared
+#                where it is there), from the weights LURCHER_WEIGHTS (Xception's, likewise); its time, and the data
+#                pipeline's share of it
+#     pack       only when named: puts programs and libraries in the folder LURCHER_PACK, for a GPU machine that cannot
+#                build
 #     pack-data  only when named: what the recipe reads of LURCHER_DATA goes to LURCHER_PACK/data, at most 60 MiB of it
 #
 #   LURCHER_SMALL=1  every part at toy size: tries the script out, on the emulator too, and measures nothing
@@ -78,7 +81,8 @@ all_kinds() { tr '\n' ' ' <"$root/CMakeLists.txt" | sed 's/.*set(TEST_OPS \([^)]
 part_build() {
   # shellcheck source=tests/packages.sh
   (. "$root/tests/packages.sh" && need_packages) || echo "build: trying without"
-  header=$(wheel_folders include | while read -r folder; do [ -f "$folder/cudnn.h" ] && echo "$folder"; done | head -n 1)
+  header=$(wheel_folders include | while read -r folder; do [ ! -f "$folder/cudnn.h" ] || echo "$folder"; done |
+    head -n 1)
   check build sh -c "CUDNN_ROOT='${CUDNN_ROOT:-${header%/include}}' cmake -S '$root' -B '$build' -DLURCHER_CUDA=ON &&
     cmake --build '$build' -j '$(nproc)'"
   ls -l "$build/lurcher_cuda.so" 2>/dev/null
@@ -113,7 +117,9 @@ part_agree() {
 }
 
 # Our kernels, as a pattern.
-our_kernels() { grep -oh '[a-z_]*_kernel' "$root"/kernels/cuda/*.cu "$root"/kernels/cuda/*.cuh | sort -u | tr '\n' '|' | sed 's/|$//'; }
+our_kernels() {
+  grep -oh '[a-z_]*_kernel' "$root"/kernels/cuda/*.cu "$root"/kernels/cuda/*.cuh | sort -u | tr '\n' '|' | sed 's/|$//'
+}
 
 # sanitized TOOL KIND: memcheck finds what a call of the API refuses too, which the suite provokes on purpose.
 sanitized() {
@@ -156,9 +162,11 @@ END
     if [ -n "$torch" ]; then
       check "$name" env LURCHER_BENCH_DEVICE=cuda LURCHER_BENCH_PRECISION="$precision" LURCHER_BENCH_PEER="$peer" \
         LURCHER_BENCH_PYTHON="$python" LURCHER_BENCH_ROUNDS=3 LURCHER_BENCH_ITERATIONS=$iterations \
-        LURCHER_BENCH_SIZE=$size LURCHER_BENCH_WIDTH=$width "$build/lurcher" "$root/tests/bench/xception.lua" "$work:$rows"
+        LURCHER_BENCH_SIZE=$size LURCHER_BENCH_WIDTH=$width \
+        "$build/lurcher" "$root/tests/bench/xception.lua" "$work:$rows"
     else
-      check "$name" "$build/lurcher" "$root/tests/bench/worker.lua" "$work" "$rows" "$iterations" "$size" cuda "$precision" "$width"
+      check "$name" "$build/lurcher" "$root/tests/bench/worker.lua" "$work" "$rows" "$iterations" "$size" cuda \
+        "$precision" "$width"
     fi
     tail -n 1 "$report/$name.log"
   done
@@ -174,7 +182,8 @@ part_bench() {
   fi
   bench "train:$batch:bf16:eager" "train:$batch:bf16:compile" inference:1:bf16:eager
   [ "$1" = quick ] && return
-  bench "inference:$((2 * batch)):bf16:compile" "train:$batch:f32:eager" "train:$batch:tf32:eager" "train:$batch:f16:eager" inference:1:f32:eager
+  bench "inference:$((2 * batch)):bf16:compile" "train:$batch:f32:eager" "train:$batch:tf32:eager" \
+    "train:$batch:f16:eager" inference:1:f32:eager
   for precision in f32 bf16; do
     check "floor-$precision" "$build/lurcher" "$root/tests/cuda/floor.lua" cuda "$batch" "$precision" "$size" "$width"
     cat "$report/floor-$precision.log"
@@ -182,9 +191,14 @@ part_bench() {
 }
 
 part_recipe() {
-  [ -n "${LURCHER_DATA:-}" ] || { echo "recipe: LURCHER_DATA names no folder of pictures, and there is no $shared/dogs24" && failed=1 && return; }
+  if [ -z "${LURCHER_DATA:-}" ]; then
+    echo "recipe: LURCHER_DATA names no folder of pictures, and there is no $shared/dogs24"
+    failed=1
+    return
+  fi
   rm -rf "$report/froze_fine_tune" # of a run before; the recipe refuses to write over one
-  check recipe "$build/lurcher" froze_fine_tune --data "$LURCHER_DATA" --device cuda --out "$report/froze_fine_tune" --cache none \
+  check recipe "$build/lurcher" froze_fine_tune --data "$LURCHER_DATA" --device cuda --out "$report/froze_fine_tune" \
+    --cache none \
     ${LURCHER_WEIGHTS:+--weights "$LURCHER_WEIGHTS" --feature-layer add_12} \
     ${small:+--size 48 --width 0.125 --middle 1 --tune-from 20 --batch 8 --steps 2 --epochs 1 --frozen-epochs 1}
   tail -n 12 "$report/recipe.log"
@@ -192,7 +206,10 @@ part_recipe() {
     awk -F, -v name="${history#"$report/"}" '
       NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next }
       { all += $at["seconds"]; waited += $at["wait_seconds"]; epochs++ }
-      END { if (all > 0) printf "%s: %d epochs, %.1f s, %.1f %% of it waiting for pictures\n", name, epochs, all, 100 * waited / all }' "$history"
+      END {
+        text = "%s: %d epochs, %.1f s, %.1f %% of it waiting for pictures\n"
+        if (all > 0) printf text, name, epochs, all, 100 * waited / all
+      }' "$history"
   done
 }
 
@@ -200,10 +217,11 @@ part_recipe() {
 part_pack() {
   to=${LURCHER_PACK:?pack: LURCHER_PACK names no folder}
   mkdir -p "$to/lib"
-  cp "$build"/lurcher "$build"/liblurcher.so "$build"/lurcher_cuda.so "$build"/test_ops "$build"/test_cuda "$build"/test_model \
-    "$build"/test_record "$to" || failed=1
+  cp "$build"/lurcher "$build"/liblurcher.so "$build"/lurcher_cuda.so "$build"/test_ops "$build"/test_cuda \
+    "$build"/test_model "$build"/test_record "$to" || failed=1
   ldd "$to"/* 2>/dev/null | sed -n 's/.*=> \(\/[^ ]*\).*/\1/p' | sort -u |
-    grep -Ev '/(libc|libm|libpthread|libdl|librt|ld-linux[^/]*|libcud[^/]*|libcublas[^/]*|liblurcher)\.so' | xargs -r cp -L -t "$to/lib"
+    grep -Ev '/(libc|libm|libpthread|libdl|librt|ld-linux[^/]*|libcud[^/]*|libcublas[^/]*|liblurcher)\.so' |
+    xargs -r cp -L -t "$to/lib"
   strip "$to"/lib/* "$to"/lurcher "$to"/*.so "$to"/test_* 2>/dev/null
   du -sh "$to"
 }
@@ -212,7 +230,8 @@ part_pack() {
 part_pack_data() {
   to=${LURCHER_PACK:?pack-data: LURCHER_PACK names no folder}/data
   mkdir -p "$to"
-  cp -r "${LURCHER_DATA:?pack-data: LURCHER_DATA names no folder of pictures}/train" "$LURCHER_DATA/valid" "$to" || failed=1
+  cp -r "${LURCHER_DATA:?pack-data: LURCHER_DATA names no folder of pictures}/train" "$LURCHER_DATA/valid" "$to" ||
+    failed=1
   kilobytes=$(du -sk --apparent-size "$to" | cut -f1)
   echo "$to: $((kilobytes / 1024)) MiB"
   [ "$kilobytes" -lt 61440 ] || { echo "pack-data: more than 60 MiB of pictures: take fewer classes" && failed=1; }

@@ -2,8 +2,8 @@
 --
 -- Usage: lurcher tests/cuda_emulator/coverage.lua LAUNCHES SOURCE ...
 -- LAUNCHES: the folder of files that EMULATED_CUDA_LAUNCHES had the op suite write. The kernels are those that stand as
--- `__global__ void NAME(` in the sources, and a template's forms all that its parameters can be: a `class T` each of f32, f16
--- and bf16, an `int V` 4 and 1. Products and convolutions, which libraries do, in f32, tf32, f16 and bf16.
+-- `__global__ void NAME(` in the sources, and a template's forms all that its parameters can be: a `class T` each of
+-- f32, f16 and bf16, an `int V` 4 and 1. Products and convolutions, which libraries do, in f32, tf32, f16 and bf16.
 -- Prints the table; ends with an error that names what never ran.
 local lfs = require "lfs"
 
@@ -23,7 +23,8 @@ local function launches(folder)
       local times, file, text, where, types = line:match "^(%d+)\t([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)$"
       local key = base(file) .. " " .. text:match "^%(?([%w_]+)"
       note(key, tonumber(times))
-      local form = types:find "lur_bf16" and "bf16" or types:find "lur_f16" and "f16" or types:find "^%w+$" and types or "f32"
+      local form = types:find "lur_bf16" and "bf16" or types:find "lur_f16" and "f16"
+        or types:find "^%w+$" and types or "f32"
       note(key .. " " .. form, tonumber(times))
       local wide = text:find "[<,] ?V[,>]" and (where .. types):match "int V = (%d+)" or text:match "[<,] ?(%d)[,>]"
       if wide then note(("%s %s %s"):format(key, form, wide), tonumber(times)) end

@@ -1,9 +1,9 @@
-/* cublaslt.c - the emulated cuBLASLt: column-major products in double, rounded once, with the epilogues gemm.c asks for.
+/* cublaslt.c - the emulated cuBLASLt: column-major products in double, rounded once, with the epilogues of gemm.c.
  *
  * It wants a workspace and spoils it, refuses pointers that are not aligned as promised, wants to see a bias when it is
- * asked for an algorithm with one and takes no other that is aligned worse, and has no epilogue where the first extent is 7,
- * so that callers show their other way. The first algorithm that it names does not work, as its state says. It refuses to
- * choose where a half result might be rounded on the way, which the real one would do without a word. */
+ * asked for an algorithm with one and takes no other that is aligned worse, and has no epilogue where the first extent
+ * is 7, so that callers show their other way. The first algorithm that it names does not work, as its state says. It
+ * refuses to choose where a half result might be rounded on the way, which the real one would do without a word. */
 #include <cublasLt.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,7 +29,9 @@ struct cublasLtMatmulPreferenceOpaque_t {
 };
 
 const char *cublasLtGetStatusString(cublasStatus_t status) {
-  return status == CUBLAS_STATUS_SUCCESS ? "success" : status == CUBLAS_STATUS_NOT_SUPPORTED ? "not supported" : "invalid value";
+  return status == CUBLAS_STATUS_SUCCESS         ? "success"
+         : status == CUBLAS_STATUS_NOT_SUPPORTED ? "not supported"
+                                                 : "invalid value";
 }
 
 static void *zeroed(size_t bytes) { return calloc(1, bytes); }
@@ -45,7 +47,8 @@ cublasStatus_t cublasLtDestroy(cublasLtHandle_t handle) {
 }
 
 cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t *desc, cublasComputeType_t compute, cudaDataType_t scale) {
-  if ((compute != CUBLAS_COMPUTE_32F && compute != CUBLAS_COMPUTE_32F_FAST_TF32) || scale != CUDA_R_32F) return CUBLAS_STATUS_INVALID_VALUE;
+  if ((compute != CUBLAS_COMPUTE_32F && compute != CUBLAS_COMPUTE_32F_FAST_TF32) || scale != CUDA_R_32F)
+    return CUBLAS_STATUS_INVALID_VALUE;
   if (CREATE(desc) != CUBLAS_STATUS_SUCCESS) return CUBLAS_STATUS_ALLOC_FAILED;
   (*desc)->tf32 = compute == CUBLAS_COMPUTE_32F_FAST_TF32;
   return CUBLAS_STATUS_SUCCESS;
@@ -55,15 +58,20 @@ cublasStatus_t cublasLtMatmulDescDestroy(cublasLtMatmulDesc_t desc) {
   return CUBLAS_STATUS_SUCCESS;
 }
 
-cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t desc, cublasLtMatmulDescAttributes_t attribute, const void *value, size_t bytes) {
-  void *to = attribute == CUBLASLT_MATMUL_DESC_TRANSA ? (void *)&desc->a : attribute == CUBLASLT_MATMUL_DESC_TRANSB ? (void *)&desc->b
-             : attribute == CUBLASLT_MATMUL_DESC_EPILOGUE ? (void *)&desc->epilogue : (void *)&desc->bias;
-  if (bytes != (attribute == CUBLASLT_MATMUL_DESC_BIAS_POINTER ? sizeof(void *) : 4)) return CUBLAS_STATUS_INVALID_VALUE;
+cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t desc, cublasLtMatmulDescAttributes_t attribute,
+                                              const void *value, size_t bytes) {
+  void *to = attribute == CUBLASLT_MATMUL_DESC_TRANSA     ? (void *)&desc->a
+             : attribute == CUBLASLT_MATMUL_DESC_TRANSB   ? (void *)&desc->b
+             : attribute == CUBLASLT_MATMUL_DESC_EPILOGUE ? (void *)&desc->epilogue
+                                                          : (void *)&desc->bias;
+  if (bytes != (attribute == CUBLASLT_MATMUL_DESC_BIAS_POINTER ? sizeof(void *) : 4))
+    return CUBLAS_STATUS_INVALID_VALUE;
   memcpy(to, value, bytes);
   return CUBLAS_STATUS_SUCCESS;
 }
 
-cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t *layout, cudaDataType_t type, uint64_t rows, uint64_t columns, int64_t ld) {
+cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t *layout, cudaDataType_t type, uint64_t rows,
+                                          uint64_t columns, int64_t ld) {
   if (ld < (int64_t)rows) return CUBLAS_STATUS_INVALID_VALUE;
   if (CREATE(layout) != CUBLAS_STATUS_SUCCESS) return CUBLAS_STATUS_ALLOC_FAILED;
   (*layout)->type = type == CUDA_R_16F ? 1 : type == CUDA_R_16BF ? 2 : 0;
@@ -86,8 +94,9 @@ cublasStatus_t cublasLtMatmulPreferenceDestroy(cublasLtMatmulPreference_t prefer
   free(preference);
   return CUBLAS_STATUS_SUCCESS;
 }
-cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t preference, cublasLtMatmulPreferenceAttributes_t attribute,
-                                                    const void *value, size_t bytes) {
+cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t preference,
+                                                    cublasLtMatmulPreferenceAttributes_t attribute, const void *value,
+                                                    size_t bytes) {
   if (bytes != (attribute == CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES ? 8 : 4)) return CUBLAS_STATUS_INVALID_VALUE;
   if (bytes == 8) memcpy(&preference->workspace, value, bytes);
   if (attribute == CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK) memcpy(&preference->reductions, value, bytes);
@@ -95,7 +104,8 @@ cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t p
 }
 
 static int fits(cublasLtMatmulDesc_t p, cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t d) {
-  int64_t m = p->a ? a->columns : a->rows, k = p->a ? a->rows : a->columns, k2 = p->b ? b->columns : b->rows, n = p->b ? b->rows : b->columns;
+  int64_t m = p->a ? a->columns : a->rows, k = p->a ? a->rows : a->columns, k2 = p->b ? b->columns : b->rows,
+          n = p->b ? b->rows : b->columns;
   return m == d->rows && n == d->columns && k == k2 && a->type == b->type && (d->type == a->type || d->type == 0);
 }
 
@@ -105,16 +115,20 @@ static uintptr_t alignment_of(const void *p) {
   return a % 256 ? a & (~a + 1) : 256;
 }
 
-cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc, cublasLtMatrixLayout_t a,
-                                              cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d,
+cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc,
+                                              cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
+                                              cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d,
                                               cublasLtMatmulPreference_t preference, int wanted,
                                               cublasLtMatmulHeuristicResult_t results[], int *found) {
   *found = 0;
   if (!handle || wanted < 1 || c != d || !fits(desc, a, b, d)) return CUBLAS_STATUS_INVALID_VALUE;
-  if ((desc->epilogue & CUBLASLT_EPILOGUE_BIAS) && (!desc->bias || (uintptr_t)desc->bias % 16)) return CUBLAS_STATUS_INVALID_VALUE;
-  if (preference->workspace < WORKSPACE || (desc->epilogue != CUBLASLT_EPILOGUE_DEFAULT && d->rows == 7)) return CUBLAS_STATUS_NOT_SUPPORTED;
+  if ((desc->epilogue & CUBLASLT_EPILOGUE_BIAS) && (!desc->bias || (uintptr_t)desc->bias % 16))
+    return CUBLAS_STATUS_INVALID_VALUE;
+  if (preference->workspace < WORKSPACE || (desc->epilogue != CUBLASLT_EPILOGUE_DEFAULT && d->rows == 7))
+    return CUBLAS_STATUS_NOT_SUPPORTED;
   if (a->type == 2 && emulated_fault("turing")) return CUBLAS_STATUS_NOT_SUPPORTED; /* bf16 */
-  if (d->type != 0 && preference->reductions != CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE) return CUBLAS_STATUS_NOT_SUPPORTED;
+  if (d->type != 0 && preference->reductions != CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE)
+    return CUBLAS_STATUS_NOT_SUPPORTED;
   *found = wanted < 2 ? wanted : 2;
   for (int i = 0; i < *found; i++) {
     memset(&results[i], 0, sizeof results[i]);
@@ -127,8 +141,8 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
 }
 
 /* sums[i] = column j of op(A) op(B). */
-static void product_column(cublasLtMatmulDesc_t p, const void *A, cublasLtMatrixLayout_t a, const void *B, cublasLtMatrixLayout_t b,
-                           int64_t m, int64_t k, int64_t j, double *sums) {
+static void product_column(cublasLtMatmulDesc_t p, const void *A, cublasLtMatrixLayout_t a, const void *B,
+                           cublasLtMatrixLayout_t b, int64_t m, int64_t k, int64_t j, double *sums) {
   memset(sums, 0, sizeof *sums * (size_t)m);
   for (int64_t l = 0; l < k; l++) {
     double v = number_at(b->type, B, p->b ? l * b->ld + j : j * b->ld + l);
@@ -165,20 +179,27 @@ static void multiply(const void *closure) {
 }
 
 static emulated_site *site_of(cublasLtMatmulDesc_t p, cublasLtMatrixLayout_t a) {
-  static emulated_site sites[] = {{"cublasLt", "matmul", "", "f32", 0, NULL}, {"cublasLt", "matmul", "", "f16", 0, NULL},
-                                  {"cublasLt", "matmul", "", "bf16", 0, NULL}, {"cublasLt", "matmul", "", "tf32", 0, NULL}};
+  static emulated_site sites[] = {{"cublasLt", "matmul", "", "f32", 0, NULL},
+                                  {"cublasLt", "matmul", "", "f16", 0, NULL},
+                                  {"cublasLt", "matmul", "", "bf16", 0, NULL},
+                                  {"cublasLt", "matmul", "", "tf32", 0, NULL}};
   return &sites[a->type == 0 && p->tf32 ? 3 : a->type];
 }
 
-cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t p, const void *alpha, const void *A, cublasLtMatrixLayout_t a,
-                              const void *B, cublasLtMatrixLayout_t b, const void *beta, const void *C, cublasLtMatrixLayout_t c, void *D,
-                              cublasLtMatrixLayout_t d, const cublasLtMatmulAlgo_t *algorithm, void *workspace, size_t bytes,
+cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t p, const void *alpha, const void *A,
+                              cublasLtMatrixLayout_t a, const void *B, cublasLtMatrixLayout_t b, const void *beta,
+                              const void *C, cublasLtMatrixLayout_t c, void *D, cublasLtMatrixLayout_t d,
+                              const cublasLtMatmulAlgo_t *algorithm, void *workspace, size_t bytes,
                               cudaStream_t stream) {
   bool bias = p->epilogue & CUBLASLT_EPILOGUE_BIAS;
-  if (!handle || !stream || !algorithm || bytes < WORKSPACE || !fits(p, a, b, d) || (bias && !p->bias)) return CUBLAS_STATUS_INVALID_VALUE;
-  if (((uintptr_t)A | (uintptr_t)B | (uintptr_t)C | (uintptr_t)D | (uintptr_t)(bias ? p->bias : NULL)) % 16) return CUBLAS_STATUS_INVALID_VALUE;
+  if (!handle || !stream || !algorithm || bytes < WORKSPACE || !fits(p, a, b, d) || (bias && !p->bias))
+    return CUBLAS_STATUS_INVALID_VALUE;
+  if (((uintptr_t)A | (uintptr_t)B | (uintptr_t)C | (uintptr_t)D | (uintptr_t)(bias ? p->bias : NULL)) % 16)
+    return CUBLAS_STATUS_INVALID_VALUE;
   if ((uintptr_t)workspace % 256 || algorithm->data[0] != TAKEN) return CUBLAS_STATUS_INVALID_VALUE;
   if (bias && (uintptr_t)p->bias % algorithm->data[1]) return CUBLAS_STATUS_INVALID_VALUE;
   matmul w = {*p, *a, *b, *c, *d, A, B, C, D, workspace, (double)*(const float *)alpha, (double)*(const float *)beta};
-  return emulated_enqueue(stream, site_of(p, a), multiply, &w, sizeof w) == cudaSuccess ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;
+  return emulated_enqueue(stream, site_of(p, a), multiply, &w, sizeof w) == cudaSuccess
+             ? CUBLAS_STATUS_SUCCESS
+             : CUBLAS_STATUS_EXECUTION_FAILED;
 }

@@ -1,8 +1,8 @@
 /* cudnn.c - the emulated cuDNN: convolutions in NHWC with kernels k h w c, in double, rounded once.
  *
  * Of the algorithms it offers the first is not deterministic and the second wants more memory than anybody gives; only
- * the third, which wants a workspace aligned to 256, spoils it and computes by another kind of arithmetic than was asked
- * (in half: without tensor cores, as where a shape does not fit them), is served, and only by that arithmetic. */
+ * the third, which wants a workspace aligned to 256, spoils it and computes by another kind of arithmetic than was
+ * asked (in half: without tensor cores, as where a shape does not fit them), is served, and only by that arithmetic. */
 #include <cudnn.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -58,20 +58,23 @@ cudnnStatus_t cudnnDestroyConvolutionDescriptor(cudnnConvolutionDescriptor_t des
 
 static int type_of(cudnnDataType_t type) { return type == CUDNN_DATA_HALF ? 1 : type == CUDNN_DATA_BFLOAT16 ? 2 : 0; }
 
-cudnnStatus_t cudnnSetTensor4dDescriptor(cudnnTensorDescriptor_t desc, cudnnTensorFormat_t format, cudnnDataType_t type, int n, int c, int h, int w) {
+cudnnStatus_t cudnnSetTensor4dDescriptor(cudnnTensorDescriptor_t desc, cudnnTensorFormat_t format, cudnnDataType_t type,
+                                         int n, int c, int h, int w) {
   if (format != CUDNN_TENSOR_NHWC || n < 1 || c < 1 || h < 1 || w < 1) return CUDNN_STATUS_BAD_PARAM;
   *desc = (struct cudnnTensorStruct){type_of(type), n, c, h, w};
   return CUDNN_STATUS_SUCCESS;
 }
 
-cudnnStatus_t cudnnSetFilter4dDescriptor(cudnnFilterDescriptor_t desc, cudnnDataType_t type, cudnnTensorFormat_t format, int k, int c, int h, int w) {
+cudnnStatus_t cudnnSetFilter4dDescriptor(cudnnFilterDescriptor_t desc, cudnnDataType_t type, cudnnTensorFormat_t format,
+                                         int k, int c, int h, int w) {
   if (format != CUDNN_TENSOR_NHWC || k < 1 || c < 1 || h < 1 || w < 1) return CUDNN_STATUS_BAD_PARAM;
   *desc = (struct cudnnFilterStruct){type_of(type), k, c, h, w};
   return CUDNN_STATUS_SUCCESS;
 }
 
-cudnnStatus_t cudnnSetConvolution2dDescriptor(cudnnConvolutionDescriptor_t desc, int pad_h, int pad_w, int u, int v, int dilation_h,
-                                              int dilation_w, cudnnConvolutionMode_t mode, cudnnDataType_t compute) {
+cudnnStatus_t cudnnSetConvolution2dDescriptor(cudnnConvolutionDescriptor_t desc, int pad_h, int pad_w, int u, int v,
+                                              int dilation_h, int dilation_w, cudnnConvolutionMode_t mode,
+                                              cudnnDataType_t compute) {
   if (pad_h < 0 || pad_w < 0 || u < 1 || v < 1 || dilation_h != 1 || dilation_w != 1) return CUDNN_STATUS_BAD_PARAM;
   if (mode != CUDNN_CROSS_CORRELATION || compute != CUDNN_DATA_FLOAT) return CUDNN_STATUS_BAD_PARAM;
   *desc = (struct cudnnConvolutionStruct){pad_h, pad_w, u, v, CUDNN_DEFAULT_MATH};
@@ -94,7 +97,8 @@ typedef struct shape { /* of one convolution, whichever way it is run */
 /* y's extents follow from x's, as cuDNN demands. */
 static int fits(shape s) {
   return s.x->n == s.y->n && s.x->c == s.w->c && s.y->c == s.w->k && s.x->type == s.y->type && s.x->type == s.w->type &&
-         s.y->h == (s.x->h + 2 * s.conv->pad_h - s.w->h) / s.conv->u + 1 && s.y->w == (s.x->w + 2 * s.conv->pad_w - s.w->w) / s.conv->v + 1;
+         s.y->h == (s.x->h + 2 * s.conv->pad_h - s.w->h) / s.conv->u + 1 &&
+         s.y->w == (s.x->w + 2 * s.conv->pad_w - s.w->w) / s.conv->v + 1;
 }
 
 static cudnnMathType_t served_math(int type, cudnnMathType_t asked) { return type ? CUDNN_DEFAULT_MATH : asked; }
@@ -114,21 +118,27 @@ static cudnnMathType_t served_math(int type, cudnnMathType_t asked) { return typ
     return handle && fits((shape){x, y, w, conv}) ? CUDNN_STATUS_SUCCESS : CUDNN_STATUS_BAD_PARAM;            \
   } while (0)
 
-cudnnStatus_t cudnnGetConvolutionForwardAlgorithm_v7(cudnnHandle_t handle, const cudnnTensorDescriptor_t x, const cudnnFilterDescriptor_t w,
-                                                     const cudnnConvolutionDescriptor_t conv, const cudnnTensorDescriptor_t y, const int wanted,
-                                                     int *found, cudnnConvolutionFwdAlgoPerf_t *results) {
+cudnnStatus_t cudnnGetConvolutionForwardAlgorithm_v7(cudnnHandle_t handle, const cudnnTensorDescriptor_t x,
+                                                     const cudnnFilterDescriptor_t w,
+                                                     const cudnnConvolutionDescriptor_t conv,
+                                                     const cudnnTensorDescriptor_t y, const int wanted, int *found,
+                                                     cudnnConvolutionFwdAlgoPerf_t *results) {
   OFFER(results, CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_GEMM, CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM);
 }
 
-cudnnStatus_t cudnnGetConvolutionBackwardDataAlgorithm_v7(cudnnHandle_t handle, const cudnnFilterDescriptor_t w, const cudnnTensorDescriptor_t y,
-                                                          const cudnnConvolutionDescriptor_t conv, const cudnnTensorDescriptor_t x,
-                                                          const int wanted, int *found, cudnnConvolutionBwdDataAlgoPerf_t *results) {
+cudnnStatus_t cudnnGetConvolutionBackwardDataAlgorithm_v7(cudnnHandle_t handle, const cudnnFilterDescriptor_t w,
+                                                          const cudnnTensorDescriptor_t y,
+                                                          const cudnnConvolutionDescriptor_t conv,
+                                                          const cudnnTensorDescriptor_t x, const int wanted, int *found,
+                                                          cudnnConvolutionBwdDataAlgoPerf_t *results) {
   OFFER(results, CUDNN_CONVOLUTION_BWD_DATA_ALGO_0, CUDNN_CONVOLUTION_BWD_DATA_ALGO_1);
 }
 
-cudnnStatus_t cudnnGetConvolutionBackwardFilterAlgorithm_v7(cudnnHandle_t handle, const cudnnTensorDescriptor_t x, const cudnnTensorDescriptor_t y,
-                                                            const cudnnConvolutionDescriptor_t conv, const cudnnFilterDescriptor_t w,
-                                                            const int wanted, int *found, cudnnConvolutionBwdFilterAlgoPerf_t *results) {
+cudnnStatus_t cudnnGetConvolutionBackwardFilterAlgorithm_v7(cudnnHandle_t handle, const cudnnTensorDescriptor_t x,
+                                                            const cudnnTensorDescriptor_t y,
+                                                            const cudnnConvolutionDescriptor_t conv,
+                                                            const cudnnFilterDescriptor_t w, const int wanted,
+                                                            int *found, cudnnConvolutionBwdFilterAlgoPerf_t *results) {
   OFFER(results, CUDNN_CONVOLUTION_BWD_FILTER_ALGO_0, CUDNN_CONVOLUTION_BWD_FILTER_ALGO_1);
 }
 
@@ -167,8 +177,10 @@ static void convolve(shape s, way to, arrays a) {
     for (int64_t oy = 0; oy < s.y->h; oy++)
       for (int64_t ox = 0; ox < s.y->w; ox++)
         for (int64_t t = 0; t < s.w->h * s.w->w; t++) {
-          int64_t ky = t / s.w->w, kx = t % s.w->w, iy = oy * s.conv->u - s.conv->pad_h + ky, ix = ox * s.conv->v - s.conv->pad_w + kx;
-          if (iy >= 0 && iy < s.x->h && ix >= 0 && ix < s.x->w) tap(s, to, a, y_at(s, n, oy, ox), x_at(s, n, iy, ix), ky, kx);
+          int64_t ky = t / s.w->w, kx = t % s.w->w, iy = oy * s.conv->u - s.conv->pad_h + ky,
+                  ix = ox * s.conv->v - s.conv->pad_w + kx;
+          if (iy >= 0 && iy < s.x->h && ix >= 0 && ix < s.x->w)
+            tap(s, to, a, y_at(s, n, oy, ox), x_at(s, n, iy, ix), ky, kx);
         }
 }
 
@@ -198,15 +210,21 @@ static void do_convolve(const void *closure) {
 }
 
 static emulated_site *site_of(way to, shape s) {
-#define SITES(kernel) \
-  {{"cudnn", kernel, "", "f32", 0, NULL}, {"cudnn", kernel, "", "f16", 0, NULL}, {"cudnn", kernel, "", "bf16", 0, NULL}, {"cudnn", kernel, "", "tf32", 0, NULL}}
+#define SITES(kernel)                                                                                                  \
+  {                                                                                                                    \
+    {"cudnn", kernel, "", "f32", 0, NULL}, {"cudnn", kernel, "", "f16", 0, NULL},                                      \
+        {"cudnn", kernel, "", "bf16", 0, NULL}, {                                                                      \
+      "cudnn", kernel, "", "tf32", 0, NULL                                                                             \
+    }                                                                                                                  \
+  }
   static emulated_site sites[3][4] = {SITES("forward"), SITES("backward_data"), SITES("backward_filter")};
   return &sites[to][s.x->type == 0 && s.conv->math != CUDNN_FMA_MATH ? 3 : s.x->type];
 }
 
-static cudnnStatus_t run(cudnnHandle_t handle, shape s, way to, arrays a, int algo, void *workspace, size_t bytes, double alpha, double beta,
-                         int type, int64_t count, void *out) {
-  if (!handle || !fits(s) || algo != TAKEN || bytes < WORKSPACE || !workspace || (uintptr_t)workspace % 256) return CUDNN_STATUS_BAD_PARAM;
+static cudnnStatus_t run(cudnnHandle_t handle, shape s, way to, arrays a, int algo, void *workspace, size_t bytes,
+                         double alpha, double beta, int type, int64_t count, void *out) {
+  if (!handle || !fits(s) || algo != TAKEN || bytes < WORKSPACE || !workspace || (uintptr_t)workspace % 256)
+    return CUDNN_STATUS_BAD_PARAM;
   if (s.conv->math != served_math(s.x->type, s.conv->math)) return CUDNN_STATUS_NOT_SUPPORTED;
   asked k = {*s.x, *s.y, *s.w, *s.conv, to, a, workspace, out, bytes, alpha, beta, type, count};
   cudaError_t error = emulated_enqueue(handle->stream, site_of(to, s), do_convolve, &k, sizeof k);
@@ -215,26 +233,29 @@ static cudnnStatus_t run(cudnnHandle_t handle, shape s, way to, arrays a, int al
 
 static double scalar(const void *p) { return (double)*(const float *)p; }
 
-cudnnStatus_t cudnnConvolutionForward(cudnnHandle_t handle, const void *alpha, const cudnnTensorDescriptor_t xd, const void *x,
-                                      const cudnnFilterDescriptor_t wd, const void *w, const cudnnConvolutionDescriptor_t conv,
-                                      cudnnConvolutionFwdAlgo_t algo, void *workspace, size_t bytes, const void *beta,
-                                      const cudnnTensorDescriptor_t yd, void *y) {
-  return run(handle, (shape){xd, yd, wd, conv}, FORWARD, (arrays){.x = x, .w = w}, (int)algo, workspace, bytes, scalar(alpha), scalar(beta), yd->type,
-             yd->n * yd->h * yd->w * yd->c, y);
+cudnnStatus_t cudnnConvolutionForward(cudnnHandle_t handle, const void *alpha, const cudnnTensorDescriptor_t xd,
+                                      const void *x, const cudnnFilterDescriptor_t wd, const void *w,
+                                      const cudnnConvolutionDescriptor_t conv, cudnnConvolutionFwdAlgo_t algo,
+                                      void *workspace, size_t bytes, const void *beta, const cudnnTensorDescriptor_t yd,
+                                      void *y) {
+  return run(handle, (shape){xd, yd, wd, conv}, FORWARD, (arrays){.x = x, .w = w}, (int)algo, workspace, bytes,
+             scalar(alpha), scalar(beta), yd->type, yd->n * yd->h * yd->w * yd->c, y);
 }
 
-cudnnStatus_t cudnnConvolutionBackwardData(cudnnHandle_t handle, const void *alpha, const cudnnFilterDescriptor_t wd, const void *w,
-                                           const cudnnTensorDescriptor_t dyd, const void *dy, const cudnnConvolutionDescriptor_t conv,
-                                           cudnnConvolutionBwdDataAlgo_t algo, void *workspace, size_t bytes, const void *beta,
+cudnnStatus_t cudnnConvolutionBackwardData(cudnnHandle_t handle, const void *alpha, const cudnnFilterDescriptor_t wd,
+                                           const void *w, const cudnnTensorDescriptor_t dyd, const void *dy,
+                                           const cudnnConvolutionDescriptor_t conv, cudnnConvolutionBwdDataAlgo_t algo,
+                                           void *workspace, size_t bytes, const void *beta,
                                            const cudnnTensorDescriptor_t dxd, void *dx) {
-  return run(handle, (shape){dxd, dyd, wd, conv}, DATA, (arrays){.w = w, .y = dy}, (int)algo, workspace, bytes, scalar(alpha), scalar(beta), dxd->type,
-             dxd->n * dxd->h * dxd->w * dxd->c, dx);
+  return run(handle, (shape){dxd, dyd, wd, conv}, DATA, (arrays){.w = w, .y = dy}, (int)algo, workspace, bytes,
+             scalar(alpha), scalar(beta), dxd->type, dxd->n * dxd->h * dxd->w * dxd->c, dx);
 }
 
-cudnnStatus_t cudnnConvolutionBackwardFilter(cudnnHandle_t handle, const void *alpha, const cudnnTensorDescriptor_t xd, const void *x,
-                                             const cudnnTensorDescriptor_t dyd, const void *dy, const cudnnConvolutionDescriptor_t conv,
-                                             cudnnConvolutionBwdFilterAlgo_t algo, void *workspace, size_t bytes, const void *beta,
-                                             const cudnnFilterDescriptor_t dwd, void *dw) {
-  return run(handle, (shape){xd, dyd, dwd, conv}, WEIGHTS, (arrays){.x = x, .y = dy}, (int)algo, workspace, bytes, scalar(alpha), scalar(beta),
-             dwd->type, dwd->k * dwd->h * dwd->w * dwd->c, dw);
+cudnnStatus_t cudnnConvolutionBackwardFilter(cudnnHandle_t handle, const void *alpha, const cudnnTensorDescriptor_t xd,
+                                             const void *x, const cudnnTensorDescriptor_t dyd, const void *dy,
+                                             const cudnnConvolutionDescriptor_t conv,
+                                             cudnnConvolutionBwdFilterAlgo_t algo, void *workspace, size_t bytes,
+                                             const void *beta, const cudnnFilterDescriptor_t dwd, void *dw) {
+  return run(handle, (shape){xd, dyd, dwd, conv}, WEIGHTS, (arrays){.x = x, .y = dy}, (int)algo, workspace, bytes,
+             scalar(alpha), scalar(beta), dwd->type, dwd->k * dwd->h * dwd->w * dwd->c, dw);
 }

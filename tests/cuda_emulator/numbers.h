@@ -1,4 +1,5 @@
-/* numbers.h - elements of the three activation types as doubles, for the emulated libraries. type: 0 f32, 1 f16, 2 bf16. */
+/* numbers.h - elements of the three activation types as doubles, for the emulated libraries. type: 0 f32, 1 f16, 2
+ * bf16. */
 #ifndef EMULATED_NUMBERS_H
 #define EMULATED_NUMBERS_H
 

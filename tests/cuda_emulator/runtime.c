@@ -1,12 +1,12 @@
 /* runtime.c - the emulated CUDA runtime: device memory is host memory in blocks of its own; streams are streams.c's.
  *
- * A block ends where a page does that nobody may touch, and can be touched at all only while the device works: a host that
- * reads device memory, and a kernel that leaves it, end the program with what they did. Sanitized builds leave that to
- * AddressSanitizer.
+ * A block ends where a page does that nobody may touch, and can be touched at all only while the device works: a host
+ * that reads device memory, and a kernel that leaves it, end the program with what they did. Sanitized builds leave
+ * that to AddressSanitizer.
  *
- * The environment makes it fail as a machine would: EMULATED_CUDA_FAULT = no_driver, old_driver, no_device, architecture,
- * turing (compute capability 7.5), capture (no recording comes to an end) or lost (after some launches nothing works any
- * more: each call says so, but cudaGetLastError only after a call of the runtime or a launch has);
+ * The environment makes it fail as a machine would: EMULATED_CUDA_FAULT = no_driver, old_driver, no_device,
+ * architecture, turing (compute capability 7.5), capture (no recording comes to an end) or lost (after some launches
+ * nothing works any more: each call says so, but cudaGetLastError only after a call of the runtime or a launch has);
  * EMULATED_CUDA_MEMORY = bytes of the device. Copies must name device memory as such: a host pointer is refused. */
 #include <signal.h>
 #include <stdbool.h>
@@ -67,13 +67,17 @@ static const struct {
 } errors[] = {{cudaSuccess, "cudaSuccess", "no error"},
               {cudaErrorInvalidValue, "cudaErrorInvalidValue", "invalid argument"},
               {cudaErrorMemoryAllocation, "cudaErrorMemoryAllocation", "out of memory"},
-              {cudaErrorInsufficientDriver, "cudaErrorInsufficientDriver", "CUDA driver version is insufficient for CUDA runtime version"},
+              {cudaErrorInsufficientDriver, "cudaErrorInsufficientDriver",
+               "CUDA driver version is insufficient for CUDA runtime version"},
               {cudaErrorNoDevice, "cudaErrorNoDevice", "no CUDA-capable device is detected"},
               {cudaErrorInvalidDevice, "cudaErrorInvalidDevice", "invalid device ordinal"},
               {cudaErrorIllegalAddress, "cudaErrorIllegalAddress", "an illegal memory access was encountered"},
-              {cudaErrorStreamCaptureUnsupported, "cudaErrorStreamCaptureUnsupported", "operation not permitted when stream is capturing"},
-              {cudaErrorStreamCaptureInvalidated, "cudaErrorStreamCaptureInvalidated", "operation failed due to a previous error during capture"},
-              {cudaErrorNoKernelImageForDevice, "cudaErrorNoKernelImageForDevice", "no kernel image is available for execution on the device"}};
+              {cudaErrorStreamCaptureUnsupported, "cudaErrorStreamCaptureUnsupported",
+               "operation not permitted when stream is capturing"},
+              {cudaErrorStreamCaptureInvalidated, "cudaErrorStreamCaptureInvalidated",
+               "operation failed due to a previous error during capture"},
+              {cudaErrorNoKernelImageForDevice, "cudaErrorNoKernelImageForDevice",
+               "no kernel image is available for execution on the device"}};
 
 static size_t error_row(cudaError_t error) {
   for (size_t i = 0; i < sizeof errors / sizeof *errors; i++)
@@ -113,7 +117,9 @@ cudaError_t cudaSetDevice(int device) { return device == 0 ? cudaSuccess : give(
 cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attribute, int device) {
   const int capability = fault("architecture") ? 61 : fault("turing") ? 75 : 90;
   if (device != 0) return give(cudaErrorInvalidDevice);
-  *value = attribute == cudaDevAttrMultiProcessorCount ? 3 : attribute == cudaDevAttrComputeCapabilityMajor ? capability / 10 : capability % 10;
+  *value = attribute == cudaDevAttrMultiProcessorCount      ? 3
+           : attribute == cudaDevAttrComputeCapabilityMajor ? capability / 10
+                                                            : capability % 10;
   return cudaSuccess;
 }
 
@@ -166,8 +172,13 @@ static void explain(int signal, siginfo_t *info, void *context) {
   const char *at = info->si_addr;
   for (const block *b = blocks; b; b = b->next)
     if (b->pages && at >= b->pages && at < b->pages + b->length)
-      fprintf(stderr, opened ? "cuda emulator: %s%s: an access past device memory\n" : "cuda emulator: %s%s touched device memory\n",
-              opened ? "kernel " : "", opened && emulated_kernel ? emulated_kernel : opened ? "of a library" : "the host");
+      fprintf(stderr,
+              opened ? "cuda emulator: %s%s: an access past device memory\n"
+                     : "cuda emulator: %s%s touched device memory\n",
+              opened ? "kernel " : "",
+              opened && emulated_kernel ? emulated_kernel
+              : opened                  ? "of a library"
+                                        : "the host");
   struct sigaction plain = {.sa_handler = SIG_DFL};
   sigaction(signal, &plain, NULL);
 }
@@ -182,7 +193,8 @@ static void watch_pages(void) {
 
 /* Aligned to 256, as cudaMalloc's. */
 static bool take(block *b) {
-  if (!PAGES || b->type != cudaMemoryTypeDevice) return posix_memalign((void **)&b->memory, 256, b->bytes ? b->bytes : 1) == 0;
+  if (!PAGES || b->type != cudaMemoryTypeDevice)
+    return posix_memalign((void **)&b->memory, 256, b->bytes ? b->bytes : 1) == 0;
   b->length = rounded(b->bytes, PAGE) + PAGE;
   void *pages = mmap(NULL, b->length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (pages == MAP_FAILED) return false;
@@ -213,7 +225,8 @@ static cudaError_t allocate(void **memory, size_t bytes, enum cudaMemoryType typ
   if (emulated_forbidden()) return give(cudaErrorStreamCaptureUnsupported);
   if (emulated_lost()) return give(cudaErrorIllegalAddress);
   if (emulated_runs_out()) return give(cudaErrorMemoryAllocation);
-  if (bytes > total_memory() || (type == cudaMemoryTypeDevice && used + bytes > total_memory())) return give(cudaErrorMemoryAllocation);
+  if (bytes > total_memory() || (type == cudaMemoryTypeDevice && used + bytes > total_memory()))
+    return give(cudaErrorMemoryAllocation);
   block *b = calloc(1, sizeof *b);
   if (b) b->bytes = bytes, b->type = type;
   if (!b || !take(b)) {
@@ -275,13 +288,15 @@ static void do_fill(const void *closure) {
   memset(c->dst, c->byte, c->bytes);
 }
 
-/* Ordinary host memory is read at once, and written before the call returns; pinned memory when the stream comes to it. */
+/* Ordinary host memory is read at once, and written before the call returns; pinned memory when the stream comes to
+   it. */
 cudaError_t cudaMemcpyAsync(void *dst, const void *src, size_t bytes, enum cudaMemcpyKind kind, cudaStream_t stream) {
   bool to = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
   bool from = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
   if (!stream || inside(dst, bytes, cudaMemoryTypeDevice) != to || inside(src, bytes, cudaMemoryTypeDevice) != from)
     return give(cudaErrorInvalidValue);
-  bool ordinary = (!to && !inside(dst, bytes, cudaMemoryTypeHost)) || (!from && !inside(src, bytes, cudaMemoryTypeHost));
+  bool ordinary =
+      (!to && !inside(dst, bytes, cudaMemoryTypeHost)) || (!from && !inside(src, bytes, cudaMemoryTypeHost));
   if (ordinary && emulated_forbidden()) return give(cudaErrorStreamCaptureUnsupported);
   if (kind == cudaMemcpyHostToDevice) emulated_count_upload(bytes);
   copy c = {dst, !from && ordinary ? NULL : src, bytes, 0};

@@ -1,6 +1,6 @@
-/* streams.c - the emulated streams, events and graphs, and what is counted of them. Work is done as late as a GPU may do it: when somebody waits for
- * it, memory is freed, or an ordinary copy to the host needs it. So a caller that frees, reuses or reads memory too early
- * gets wrong numbers here, and under sanitizers an error.
+/* streams.c - the emulated streams, events and graphs, and what is counted of them. Work is done as late as a GPU may
+ * do it: when somebody waits for it, memory is freed, or an ordinary copy to the host needs it. So a caller that frees,
+ * reuses or reads memory too early gets wrong numbers here, and under sanitizers an error.
  *
  * A stream that records keeps its work in a graph; launching the graph asks for all of it again. */
 #include "streams.h"
@@ -87,8 +87,8 @@ static void add(list *to, work *w) {
   to->end = &w->next;
 }
 
-static work *new_work(emulated_site *site, void (*call)(const void *), const void *closure, size_t bytes, const void *data,
-                      size_t data_bytes) {
+static work *new_work(emulated_site *site, void (*call)(const void *), const void *closure, size_t bytes,
+                      const void *data, size_t data_bytes) {
   work *w = calloc(1, sizeof *w);
   char *copy = aligned_alloc(64, (bytes + data_bytes + 64) & ~(size_t)63);
   if (!w || !copy) abort();
@@ -140,18 +140,20 @@ void emulated_drain(cudaStream_t stream) {
   emulated_unlock();
 }
 
-cudaError_t emulated_enqueue_with(cudaStream_t stream, emulated_site *site, void (*call)(const void *), const void *closure,
-                                  size_t bytes, const void *data, size_t data_bytes) {
+cudaError_t emulated_enqueue_with(cudaStream_t stream, emulated_site *site, void (*call)(const void *),
+                                  const void *closure, size_t bytes, const void *data, size_t data_bytes) {
   if (!stream) return cudaErrorInvalidValue;
   emulated_lock();
   if (stream->recording && emulated_fault("capture")) stream->spoilt = true;
-  add(stream->recording ? &stream->recording->works : &stream->works, new_work(site, call, closure, bytes, data, data_bytes));
+  add(stream->recording ? &stream->recording->works : &stream->works,
+      new_work(site, call, closure, bytes, data, data_bytes));
   if (!stream->recording) stream->asked++;
   emulated_unlock();
   return emulated_lost() ? cudaErrorIllegalAddress : cudaSuccess;
 }
 
-cudaError_t emulated_enqueue(cudaStream_t stream, emulated_site *site, void (*call)(const void *), const void *closure, size_t bytes) {
+cudaError_t emulated_enqueue(cudaStream_t stream, emulated_site *site, void (*call)(const void *), const void *closure,
+                             size_t bytes) {
   return emulated_enqueue_with(stream, site, call, closure, bytes, NULL, 0);
 }
 
@@ -232,7 +234,8 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
 /* ---- graphs ---- */
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMode mode) {
-  if (!stream || stream->recording || recorded || mode != cudaStreamCaptureModeThreadLocal) return cudaErrorInvalidValue;
+  if (!stream || stream->recording || recorded || mode != cudaStreamCaptureModeThreadLocal)
+    return cudaErrorInvalidValue;
   stream->recording = calloc(1, sizeof *stream->recording);
   if (!stream->recording) return cudaErrorMemoryAllocation;
   stream->spoilt = false;
@@ -276,7 +279,8 @@ cudaError_t cudaGraphInstantiateWithFlags(cudaGraphExec_t *exec, cudaGraph_t gra
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
   if (!exec || !stream || stream->recording) return cudaErrorInvalidValue;
   emulated_lock();
-  for (const work *w = exec->works.first; w; w = w->next) (void)emulated_enqueue(stream, w->site, w->call, w->closure, w->bytes);
+  for (const work *w = exec->works.first; w; w = w->next)
+    (void)emulated_enqueue(stream, w->site, w->call, w->closure, w->bytes);
   exec->stream = stream;
   exec->asked = stream->asked;
   emulated_unlock();

@@ -19,10 +19,11 @@ typedef struct emulated_site {
 
 /* Asks stream for call(closure) with a copy of closure, bytes long, aligned to 64. A null stream is refused.
    site: NULL for what is no kernel. */
-cudaError_t emulated_enqueue(cudaStream_t stream, emulated_site *site, void (*call)(const void *closure), const void *closure, size_t bytes);
+cudaError_t emulated_enqueue(cudaStream_t stream, emulated_site *site, void (*call)(const void *closure),
+                             const void *closure, size_t bytes);
 /* The same with more bytes behind the closure: data, copied now. */
-cudaError_t emulated_enqueue_with(cudaStream_t stream, emulated_site *site, void (*call)(const void *closure), const void *closure,
-                                  size_t bytes, const void *data, size_t data_bytes);
+cudaError_t emulated_enqueue_with(cudaStream_t stream, emulated_site *site, void (*call)(const void *closure),
+                                  const void *closure, size_t bytes, const void *data, size_t data_bytes);
 /* Does everything that was asked of stream, or (NULL) of all. */
 void emulated_drain(cudaStream_t stream);
 /* Whether the calling thread records: what cannot be recorded then fails, and so does the recording. */

@@ -1,6 +1,6 @@
 /* test_emulated.c - what only an emulator can show, because it counts and fails on demand (emulator.h): a training step
- * allocates nothing and waits once; memory that runs out anywhere leaves one message, no leak and a run that goes on with
- * a smaller batch; a kernel that fails is blamed on its op.
+ * allocates nothing and waits once; memory that runs out anywhere leaves one message, no leak and a run that goes on
+ * with a smaller batch; a kernel that fails is blamed on its op.
  *
  * test_emulated steps | ahead | memory | blame | table | limits | turing */
 #include <dlfcn.h>
@@ -33,7 +33,8 @@ static void end(training *t) {
 
 /* Everything but the run: it needs no device memory beyond the device's own. */
 static lur_status begin(training *t) {
-  const lur_setting nadam[] = {{.name = "lr", .type = LUR_REAL, .real = 0.01}, {.name = "clip_norm", .type = LUR_REAL, .real = 0.5}};
+  const lur_setting nadam[] = {{.name = "lr", .type = LUR_REAL, .real = 0.01},
+                               {.name = "clip_norm", .type = LUR_REAL, .real = 0.5}};
   *t = (training){0};
   CHECK_OK(lur_context_new(7, 1, &t->context));
   t->model = make_model(t->context);
@@ -42,8 +43,10 @@ static lur_status begin(training *t) {
 }
 
 static lur_status compile(training *t, lur_precision precision) {
-  const lur_loss losses[2] = {{"class", "categorical_crossentropy", 1, 0.1}, {"same", "categorical_crossentropy", 0.5, 0}};
-  const lur_compile_options options = {.device = t->device, .optimizer = t->optimizer, .losses = losses, .nlosses = 2, .precision = precision};
+  const lur_loss losses[2] = {{"class", "categorical_crossentropy", 1, 0.1},
+                              {"same", "categorical_crossentropy", 0.5, 0}};
+  const lur_compile_options options = {
+      .device = t->device, .optimizer = t->optimizer, .losses = losses, .nlosses = 2, .precision = precision};
   return lur_model_compile(t->model, &options, &t->run);
 }
 
@@ -52,7 +55,8 @@ static void batch_of(training *t, int64_t rows, int step, fixture *f) {
   for (int i = 0; i < 5; i++) {
     CHECK_OK(lur_tensor_new(t->context, NULL, i ? LUR_I32 : LUR_F32, &shapes[i], &f->tensors[i]));
     int64_t count = lur_shape_count(&shapes[i]), limit = i == 3 ? 5 : i == 4 ? 2 : rows;
-    for (int64_t k = 0; k < count; k++) CHECK_OK(lur_tensor_set(f->tensors[i], k, i ? (double)((k + i + step) % limit) : (double)(k % 19) / 19));
+    for (int64_t k = 0; k < count; k++)
+      CHECK_OK(lur_tensor_set(f->tensors[i], k, i ? (double)((k + i + step) % limit) : (double)(k % 19) / 19));
   }
   f->batch = (lur_batch){5, names, f->tensors};
 }
@@ -75,7 +79,8 @@ static emulator_counts counts(void) {
 
 /* ---- steps: no allocation, one wait ---- */
 
-/* As a recipe's: metrics, clipping by the norm, weights watched, an average and a copy of the weights kept on the device. */
+/* As a recipe's: metrics, clipping by the norm, weights watched, an average and a copy of the weights kept on the
+   device. */
 static void test_steps(lur_precision precision, const char *name) {
   enum { WARM = 3, STEPS = 50, MOST = 128 };
   training t;
@@ -98,8 +103,8 @@ static void test_steps(lur_precision precision, const char *name) {
   }
   emulator_counts after = counts();
   unsigned long long allocations = after.allocations - before.allocations, waits = after.waits - before.waits;
-  printf("%s: %d steps: %llu kernels, %llu allocations, %llu waits (for the uploads and for the results)\n", name, STEPS,
-         (unsigned long long)(after.launches - before.launches), allocations, waits);
+  printf("%s: %d steps: %llu kernels, %llu allocations, %llu waits (for the uploads and for the results)\n", name,
+         STEPS, (unsigned long long)(after.launches - before.launches), allocations, waits);
   CHECK(allocations == 0);
   CHECK(waits == 2 * STEPS || (precision == LUR_PRECISION_F16 && waits == 2 * STEPS + 1)); /* f16: a change of scale */
   CHECK(!lur_run_plain_reason(t.run));
@@ -196,7 +201,8 @@ static void test_turing(void) {
     CHECK_OK(lur_op_plan(t.device, d, &op));
     lur_op_release(&op);
     d->x[0].dtype = d->y.dtype = LUR_BF16;
-    refused(t.device, d, LUR_ETYPE, "cuda:0 has compute capability 7.5, products in bf16 need 8.0 or newer: use f16 or f32");
+    refused(t.device, d, LUR_ETYPE,
+            "cuda:0 has compute capability 7.5, products in bf16 need 8.0 or newer: use f16 or f32");
   }
   end(&t);
 }
@@ -229,31 +235,42 @@ static bool one_failure(int n, int *failures) {
   }
   end(&t);
   const emulator_counts after = counts();
-  if (!CHECK(after.device == before.device && after.host == before.host)) fprintf(stderr, "allocation %d: memory is left\n", n);
+  if (!CHECK(after.device == before.device && after.host == before.host))
+    fprintf(stderr, "allocation %d: memory is left\n", n);
   return reached;
 }
 
 static void test_memory(void) {
   int n = 1, failures = 0;
   while (n < 2000 && one_failure(n, &failures)) n++;
-  printf("%d allocations, %d of them end a step or a compile, the others are done without\n%s\n", n - 1, failures, lur_last_error());
+  printf("%d allocations, %d of them end a step or a compile, the others are done without\n%s\n", n - 1, failures,
+         lur_last_error());
   CHECK(n > 50 && n < 2000 && failures > 50);
 }
 
 /* ---- blame: the n-th kernel fails ---- */
 
 /* The kinds of op, as messages name them, that a file's kernels serve ("de": dense and depthwise). */
-static const char *const owners[][4] = {
-    {"depthwise.cu", "depthwise_conv2d"}, {"batchnorm.cu", "batchnorm"}, {"activation.cu", "activation", "softmax"},
-    {"pool.cu", "pool"}, {"merge.cu", "binary", "copy"}, {"gather.cu", "gather"}, {"dropout.cu", "dropout"}, {"loss.cu", "loss"},
-    {"update.cu", "update of the weights"}, {"cudnn", "conv2d"}, {"cublasLt", "conv2d", "dense"},
-    {"common.cu", "conv2d", "de", "pool"}, {"kernel.cuh", "", "", ""}};
+static const char *const owners[][4] = {{"depthwise.cu", "depthwise_conv2d"},
+                                        {"batchnorm.cu", "batchnorm"},
+                                        {"activation.cu", "activation", "softmax"},
+                                        {"pool.cu", "pool"},
+                                        {"merge.cu", "binary", "copy"},
+                                        {"gather.cu", "gather"},
+                                        {"dropout.cu", "dropout"},
+                                        {"loss.cu", "loss"},
+                                        {"update.cu", "update of the weights"},
+                                        {"cudnn", "conv2d"},
+                                        {"cublasLt", "conv2d", "dense"},
+                                        {"common.cu", "conv2d", "de", "pool"},
+                                        {"kernel.cuh", "", "", ""}};
 
 static bool blamed(const char *file, const char *why) {
   const char *name = strrchr(file, '/') ? strrchr(file, '/') + 1 : file;
   for (size_t i = 0; i < sizeof owners / sizeof *owners; i++)
     for (int k = 1; k < 4 && strcmp(owners[i][0], name) == 0; k++)
-      if (owners[i][k] && strstr(why, owners[i][k])) return strcmp(name, "update.cu") == 0 || (strstr(why, "ward, ") && strstr(why, " f32 to "));
+      if (owners[i][k] && strstr(why, owners[i][k]))
+        return strcmp(name, "update.cu") == 0 || (strstr(why, "ward, ") && strstr(why, " f32 to "));
   return false;
 }
 
@@ -271,7 +288,8 @@ static void test_blame(bool sync) {
     const char *file = control->failed_file(), *why = lur_last_error();
     if (status != LUR_OK) {
       lost++;
-      bool good = status == LUR_EDEVICE && file && strstr(why, "illegal memory access") && strstr(why, "the device is lost to this program");
+      bool good = status == LUR_EDEVICE && file && strstr(why, "illegal memory access") &&
+                  strstr(why, "the device is lost to this program");
       good = good && (sync ? blamed(file, why) : strstr(why, "LURCHER_SYNC=1 to learn which op it was") != NULL);
       if (!CHECK(good)) fprintf(stderr, "kernel %d, of %s: %s\n", n, file ? file : "?", why);
       if (n == 1 || n == 30) printf("%s\n", why);
@@ -297,7 +315,8 @@ static void test_table(const lur_backend *cuda) {
   for (int kind = 0; kind < LUR_OP_COUNT; kind++) {
     if (kind == LUR_OP_SEPARABLE && !cuda->separable) continue; /* the plan makes none there */
     const lur_kernel *ref = lur_ref_backend.kernels[kind], *row = cuda->kernels[kind];
-    bool same = ref && row && (ref->forward != NULL) == (row->forward != NULL) && (ref->backward != NULL) == (row->backward != NULL);
+    bool same = ref && row && (ref->forward != NULL) == (row->forward != NULL) &&
+                (ref->backward != NULL) == (row->backward != NULL);
     if (!CHECK(same)) fprintf(stderr, "op '%s' on cuda\n", lur_op_kind_name((lur_op_kind)kind));
   }
   CHECK(cuda->affine == lur_ref_backend.affine && cuda->half);

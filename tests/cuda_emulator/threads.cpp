@@ -113,8 +113,9 @@ struct {
 unsigned launches;
 
 [[noreturn]] void die(const char *what) {
-  fprintf(stderr, "cuda emulator: %s: %s (block %u %u %u of %u %u %u, thread %u %u %u of %u %u %u)\n", block.kernel, what, blockIdx.x,
-          blockIdx.y, blockIdx.z, gridDim.x, gridDim.y, gridDim.z, threadIdx.x, threadIdx.y, threadIdx.z, blockDim.x, blockDim.y, blockDim.z);
+  fprintf(stderr, "cuda emulator: %s: %s (block %u %u %u of %u %u %u, thread %u %u %u of %u %u %u)\n", block.kernel,
+          what, blockIdx.x, blockIdx.y, blockIdx.z, gridDim.x, gridDim.y, gridDim.z, threadIdx.x, threadIdx.y,
+          threadIdx.z, blockDim.x, blockDim.y, blockDim.z);
   abort();
 }
 
@@ -231,7 +232,8 @@ void mix(int n, std::vector<int> *order) {
 void run_block() {
   block.started = block.done = block.at_barrier = 0;
   block.threads.assign((size_t)block.count, {FRESH, -1});
-  if (block.warps.size() != (size_t)(block.count + WARP - 1) / WARP) block.warps.resize((size_t)(block.count + WARP - 1) / WARP);
+  if (block.warps.size() != (size_t)(block.count + WARP - 1) / WARP)
+    block.warps.resize((size_t)(block.count + WARP - 1) / WARP);
   for (warp &w : block.warps) {
     w.waiting = 0;
     memset(w.turn, 0, sizeof w.turn);
@@ -323,8 +325,8 @@ void run_launch(const void *work) {
 
 }  // namespace
 
-void emulated_launch(emulated_site *site, dim3 grid, dim3 block_size, cudaStream_t stream, void (*call)(const void *), const void *closure,
-                     size_t bytes) {
+void emulated_launch(emulated_site *site, dim3 grid, dim3 block_size, cudaStream_t stream, void (*call)(const void *),
+                     const void *closure, size_t bytes) {
   const launch l = {site->kernel, grid, block_size, call};
   emulated_note(emulated_enqueue_with(stream, site, run_launch, &l, sizeof l, closure, bytes));
 }

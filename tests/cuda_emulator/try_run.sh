@@ -1,13 +1,14 @@
 #!/bin/sh
-# try_run.sh BUILD - tests/cuda/run.sh on the emulator, at toy size, so that no slip in it costs a person with a GPU the day:
-# every part but build, with stand-ins for compute-sanitizer (which runs the program) and for PyTorch (which says half a
-# second). Ends with run.sh's exit code; a part that fails must be an error too.
+# try_run.sh BUILD - tests/cuda/run.sh on the emulator, at toy size, so that no slip in it costs a person with a GPU the
+# day: every part but build, with stand-ins for compute-sanitizer (which runs the program) and for PyTorch (which says
+# half a second). Ends with run.sh's exit code; a part that fails must be an error too.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 build=$1
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-export LURCHER_BUILD="$build" LURCHER_REPORT="$work/report" LURCHER_SMALL=1 LURCHER_DATA="$work/pictures" LURCHER_PACK="$work/pack"
+export LURCHER_BUILD="$build" LURCHER_REPORT="$work/report" LURCHER_SMALL=1
+export LURCHER_DATA="$work/pictures" LURCHER_PACK="$work/pack"
 
 mkdir "$work/bin"
 cat >"$work/bin/compute-sanitizer" <<'END'

@@ -38,10 +38,13 @@ void __syncthreads();
 /* Waits for the warp's lanes; every lane's value by its number. bytes <= 16. */
 void emulated_exchange(unsigned mask, const void *value, size_t bytes, int source, void *result);
 /* closure: bytes of what thread is called with; done when the stream comes to it. */
-void emulated_launch(emulated_site *site, dim3 grid, dim3 block, cudaStream_t stream, void (*thread)(const void *), const void *closure, size_t bytes);
+void emulated_launch(emulated_site *site, dim3 grid, dim3 block, cudaStream_t stream, void (*thread)(const void *),
+                     const void *closure, size_t bytes);
 void emulated_misaligned(const void *pointer, size_t bytes);
 
-static inline int emulated_lane() { return (int)((threadIdx.z * blockDim.y + threadIdx.y) * blockDim.x + threadIdx.x) % 32; }
+static inline int emulated_lane() {
+  return (int)((threadIdx.z * blockDim.y + threadIdx.y) * blockDim.x + threadIdx.x) % 32;
+}
 
 template <class T>
 static inline T __shfl_xor_sync(unsigned mask, T value, int lanes) {
@@ -70,16 +73,18 @@ static inline void emulated_call(const void *closure) {
 
 /* Arguments are evaluated now, the kernel runs when the stream comes to it. */
 template <class G, class... A>
-static inline void emulated_run(const char *file, const char *kernel, const char *where, dim3 grid, dim3 block, cudaStream_t stream, G g,
-                                A... arguments) {
+static inline void emulated_run(const char *file, const char *kernel, const char *where, dim3 grid, dim3 block,
+                                cudaStream_t stream, G g, A... arguments) {
   static emulated_site site = {file, kernel, where, __PRETTY_FUNCTION__, 0, NULL};
   auto f = [=] { g(arguments...); };
   static_assert(std::is_trivially_copyable<decltype(f)>::value, "a kernel's arguments are copied byte by byte");
   emulated_launch(&site, grid, block, stream, emulated_call<decltype(f)>, &f, sizeof f);
 }
 
-#define LUR_LAUNCH(kernel, grid, block, stream, ...) \
-  emulated_run(__FILE__, #kernel, __PRETTY_FUNCTION__, grid, block, stream, [](const auto &...a) { kernel(a...); }, __VA_ARGS__)
+#define LUR_LAUNCH(kernel, grid, block, stream, ...)                                                                   \
+  emulated_run(                                                                                                        \
+      __FILE__, #kernel, __PRETTY_FUNCTION__, grid, block, stream, [](const auto &...a) { kernel(a...); },             \
+      __VA_ARGS__)
 
 #define LUR_CHECK_ALIGNED(pointer, bytes)                                        \
   do {                                                                           \
