@@ -206,8 +206,9 @@ static lur_status cuda_alloc(lur_device *device, size_t bytes, void **memory) {
   if (error != cudaSuccess) {
     (void)cudaGetLastError();
     free(block);
-    return error == cudaErrorMemoryAllocation ? out_of_memory(device, "", bytes)
-                                              : lur_cuda_check(device, error, "cudaMalloc");
+    /* Nothing else of this call can be an invalid value than a size beyond all memory. */
+    const bool size = error == cudaErrorMemoryAllocation || error == cudaErrorInvalidValue;
+    return size ? out_of_memory(device, "", bytes) : lur_cuda_check(device, error, "cudaMalloc");
   }
   pthread_mutex_lock(&s->lock);
   *block = (lur_cuda_block){s->blocks, made, bytes};

@@ -225,6 +225,7 @@ static cudaError_t allocate(void **memory, size_t bytes, enum cudaMemoryType typ
   if (emulated_forbidden()) return give(cudaErrorStreamCaptureUnsupported);
   if (emulated_lost()) return give(cudaErrorIllegalAddress);
   if (emulated_runs_out()) return give(cudaErrorMemoryAllocation);
+  if (bytes > SIZE_MAX / 2) return give(cudaErrorInvalidValue); /* it rounds sizes up before it looks at them */
   if (bytes > total_memory() || (type == cudaMemoryTypeDevice && used + bytes > total_memory()))
     return give(cudaErrorMemoryAllocation);
   block *b = calloc(1, sizeof *b);

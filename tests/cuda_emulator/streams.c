@@ -48,7 +48,8 @@ struct CUevent_st {
 static pthread_mutex_t lock;
 static pthread_once_t lock_once = PTHREAD_ONCE_INIT;
 static cudaStream_t streams;
-static _Thread_local cudaStream_t recorded; /* by this thread */
+static cudaStream_t recorded; /* by the thread `recorder`; threads have no memory here but the kernels' shared one */
+static pthread_t recorder;
 static emulated_site *sites;
 static emulator_counts counted;
 static uint64_t fail_launch, fail_allocation; /* how many are still to go; 0: none fails */
@@ -75,8 +76,11 @@ bool emulated_fault(const char *name) {
 bool emulated_lost(void) { return failed != NULL; }
 
 bool emulated_forbidden(void) {
-  if (recorded) recorded->spoilt = true;
-  return recorded != NULL;
+  emulated_lock();
+  const bool here = recorded && pthread_equal(recorder, pthread_self());
+  if (here) recorded->spoilt = true;
+  emulated_unlock();
+  return here;
 }
 
 /* ---- work ---- */
@@ -239,16 +243,21 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMo
   stream->recording = calloc(1, sizeof *stream->recording);
   if (!stream->recording) return cudaErrorMemoryAllocation;
   stream->spoilt = false;
+  emulated_lock();
+  recorder = pthread_self();
   recorded = stream;
+  emulated_unlock();
   return cudaSuccess;
 }
 
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph) {
   cudaGraph_t made = stream->recording;
   *graph = NULL;
-  if (!made || recorded != stream) return cudaErrorInvalidValue;
+  if (!made || recorded != stream || !pthread_equal(recorder, pthread_self())) return cudaErrorInvalidValue;
   stream->recording = NULL;
+  emulated_lock();
   recorded = NULL;
+  emulated_unlock();
   if (stream->spoilt) {
     (void)cudaGraphDestroy(made);
     return cudaErrorStreamCaptureInvalidated;

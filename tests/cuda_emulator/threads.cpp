@@ -4,10 +4,12 @@
  * So a kernel without barriers costs one call a thread. Blocks and threads start in ascending, descending or mixed
  * order, another at each launch: a kernel that depends on the order gives other bits. What would hang or be undefined
  * on a GPU ends the program with the kernel's name: a barrier that some threads never reach, a shuffle without all of
- * its lanes, a misaligned vector access. */
+ * its lanes, a misaligned vector access. Shared memory, which lies in this library's thread-local memory, holds NaN when
+ * a launch's first blocks begin. */
 #include "cuda_runtime.h"
 #include "streams.h"
 
+#include <link.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <ucontext.h>
@@ -229,6 +231,40 @@ void mix(int n, std::vector<int> *order) {
   }
 }
 
+/* ---- shared memory ---- */
+
+enum { SPOILT_BLOCKS = 4 }; /* of a launch: the others would cost as much again */
+
+struct memory {
+  char *at;
+  size_t bytes;
+};
+
+/* This library's thread-local memory in the calling thread. */
+int find_shared(dl_phdr_info *info, size_t, void *found) {
+  const uintptr_t here = reinterpret_cast<uintptr_t>(&launches);
+  bool ours = false;
+  size_t bytes = 0;
+  for (int i = 0; i < info->dlpi_phnum; i++) {
+    const ElfW(Phdr) &part = info->dlpi_phdr[i];
+    const uintptr_t from = info->dlpi_addr + part.p_vaddr;
+    ours = ours || (part.p_type == PT_LOAD && here >= from && here < from + part.p_memsz);
+    if (part.p_type == PT_TLS) bytes = part.p_memsz;
+  }
+  if (ours && info->dlpi_tls_data) *static_cast<memory *>(found) = {static_cast<char *>(info->dlpi_tls_data), bytes};
+  return ours;
+}
+
+/* Nobody may count on what another block, or another kernel, has left there. */
+void spoil_shared() {
+  static thread_local char first; /* there is such memory once it is touched */
+  memory shared = {};
+  *static_cast<volatile char *>(&first) = 1;
+  dl_iterate_phdr(find_shared, &shared);
+  if (shared.bytes == 0) die("no shared memory is found to spoil");
+  memset(shared.at, 0xFF, shared.bytes);
+}
+
 void run_block() {
   block.started = block.done = block.at_barrier = 0;
   block.threads.assign((size_t)block.count, {FRESH, -1});
@@ -318,6 +354,7 @@ void run_launch(const void *work) {
   for (uint64_t i = 0; i < blocks; i++) {
     uint64_t b = launches % 2 ? i : blocks - 1 - i;
     blockIdx = {(unsigned)(b % grid.x), (unsigned)(b / grid.x % grid.y), (unsigned)(b / grid.x / grid.y)};
+    if (i < SPOILT_BLOCKS) spoil_shared();
     run_block();
   }
   emulated_kernel = NULL;

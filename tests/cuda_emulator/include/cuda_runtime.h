@@ -19,7 +19,7 @@
 #define __restrict__
 #define __grid_constant__
 #define __launch_bounds__(...)
-#define __shared__ static /* one block runs at a time */
+#define __shared__ static thread_local /* one block runs at a time; threads.cpp spoils what blocks left there */
 
 struct uint3 {
   unsigned x, y, z;
