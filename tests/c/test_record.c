@@ -285,6 +285,39 @@ static void test_sent_ahead(void) {
   end(&t);
 }
 
+/* A backward by hand reads the batch of its forward, whatever is announced between the two; and a run may end while its
+   last step is still under way. */
+static void test_by_hand_ahead(void) {
+  const lur_setting sgd[] = {real("lr", 0.1)};
+  lur_tensor *gradients[2] = {NULL};
+  for (int way = 0; way < 2; way++) {
+    training t;
+    lur_compile_options options = {0};
+    fixture a, b;
+    lur_tensor *outputs[2] = {NULL};
+    begin(&t, "sgd", sgd, 1, 1, &options);
+    batch_of(&t, 0, &a);
+    batch_of(&t, 1, &b);
+    for (int i = 0; i < 3; i++) {
+      lur_tensor_release(gradients[way]);
+      gradients[way] = NULL;
+      CHECK_OK(lur_run_forward(t.run, &a.batch, true, outputs));
+      if (way == 1) CHECK_OK(lur_run_prefetch(t.run, &b.batch));
+      if (way == 1) CHECK_OK(lur_run_prefetch(t.run, &a.batch));
+      CHECK_OK(lur_run_backward(t.run, outputs));
+      CHECK_OK(lur_run_gradient(t.run, "entry", "kernel", &gradients[way]));
+      CHECK_OK(lur_run_step(t.run));
+      for (int k = 0; k < 2; k++) lur_tensor_release(outputs[k]);
+    }
+    end(&t);
+    drop_batch(&a);
+    drop_batch(&b);
+  }
+  const size_t bytes = gradients[0] && gradients[1] ? lur_tensor_bytes(gradients[0]) : 0;
+  CHECK(bytes > 0 && memcmp(lur_tensor_data(gradients[0]), lur_tensor_data(gradients[1]), bytes) == 0);
+  for (int way = 0; way < 2; way++) lur_tensor_release(gradients[way]);
+}
+
 /* The device fails in the middle: one message, and the cpu still works. */
 static void test_lost(void) {
   const lur_setting sgd[] = {real("lr", 0.05)};
@@ -321,5 +354,6 @@ int main(int argc, char **argv) {
   }
   test_by_hand();
   test_sent_ahead();
+  test_by_hand_ahead();
   return check_report("test_record");
 }
