@@ -1,4 +1,5 @@
 /* graph.c - nodes: inputs and applications of layers. A node owns nothing but its place in the graph. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -115,8 +116,10 @@ lur_status lur_layer_apply(lur_layer *layer, int n, lur_node *const *x, lur_node
   const lur_layer_type *kind = layer->kind;
   int most = kind->max_inputs < 0 ? LUR_MAX_OPERANDS : kind->max_inputs;
   if (!kind->emit || n < kind->min_inputs || n > most) {
-    return lur_fail(LUR_EARG, "%s '%s': applied to %d inputs (%d to %d expected)", kind->name, layer->name, n,
-                    kind->min_inputs, most);
+    char want[32];
+    if (kind->min_inputs == most) snprintf(want, sizeof want, "%d", most);
+    else snprintf(want, sizeof want, "%d to %d", kind->min_inputs, most);
+    return lur_fail(LUR_EARG, "%s '%s': applied to %d inputs (%s expected)", kind->name, layer->name, n, want);
   }
   lur_shape samples[LUR_MAX_OPERANDS], sample = {0};
   for (int i = 0; i < n; i++) {

@@ -159,7 +159,7 @@ lur_status lur_pass_quantize(struct lur_run *run, lur_plan *plan);
 /* Offsets for all buffers. share false: every buffer its own place. guard: bytes kept free round each. */
 lur_status lur_plan_arena(lur_plan *plan, bool share, bool split, size_t guard);
 
-/* fold.c: brings a folded op's weights up to date. */
+/* pass_fold.c: brings a folded op's weights up to date. */
 lur_status lur_folded_refresh(lur_folded *folded, lur_device *device);
 void lur_folded_free(lur_folded *folded);
 

@@ -212,7 +212,7 @@ function augment:close() end
 ---@field batch? integer default 64
 ---@field shuffle? boolean default true
 ---@field drop_last? boolean default false: a last short batch is given
----@field images? string[] fields that are pictures; default { "image" }
+---@field images? string[] fields that are pictures; default: those whose names begin with image or img
 ---@field targets? fun(batch: table): table fields to add
 ---@field augment? lurcher.augment
 ---@field preprocess? "tf"|"caffe"|"rescale"|"none" default "tf": x / 127.5 - 1

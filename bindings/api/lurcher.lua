@@ -33,7 +33,7 @@ local lurcher = {}
 ---@return integer seed the seed in force; 0 at the start
 function lurcher.seed(seed) end
 
----Opens a device once.
+---Opens a device once. Raises where it cannot be had, with the reason.
 ---@param name? "auto"|"cpu"|"ref"|string default "auto": "cuda:0" where it can be used, else "cpu"
 ---@return lurcher.device
 function lurcher.device(name) end

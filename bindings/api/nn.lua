@@ -114,7 +114,7 @@ function nn.batchnorm(options, ...) end
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
 function nn.activation(options, ...) end
----Max(x, 0).
+---max(x, 0).
 ---@param options? table options, or nodes to apply to at once
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
@@ -129,12 +129,12 @@ function nn.sigmoid(options, ...) end
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
 function nn.tanh(options, ...) end
----Exp(x), divided by its sum over the last dimension.
+---exp(x), divided by its sum over the last dimension.
 ---@param options? table options, or nodes to apply to at once
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
 function nn.softmax(options, ...) end
----X * x.
+---x * x.
 ---@param options? table options, or nodes to apply to at once
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
@@ -191,7 +191,7 @@ function nn.maximum(options, ...) end
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
 function nn.concat(options, ...) end
----Scale * x + shift, with fixed numbers.
+---scale * x + shift, with fixed numbers.
 --- - `scale` (1): factor
 --- - `shift` (0): added after the factor
 ---@param options? number|{ scale?: number, shift?: number } options, or nodes to apply to at once
@@ -308,7 +308,8 @@ function model:unfreeze(which) end
 ---@return integer total
 ---@return integer trainable
 function model:parameters() end
----Reads weights: Keras .h5, .safetensors.
+---Reads weights, whatever the file is called: Keras .h5, .weights.h5 or .keras, .safetensors (a checkpoint's, or with the
+---usual PyTorch names).
 ---@param path string
 ---@param options? { by?: "auto"|"name"|"order", strict?: boolean } auto: by name, and by order where no name fits; strict: anything missing or mismatched changes nothing and fails
 ---@return { loaded: integer, missing: integer, unused: integer, mismatched: integer, text: string }? report counts of layers, text one line a trouble
@@ -431,21 +432,43 @@ function run:close() end
 
 -- ---- optim ----
 
----Optimizers: options only, the state lives in the run. tostring prints them.
----All take lr, weight_decay (0), clip_norm (0: off), clip_value (0: off). A bare number is lr.
+---Optimizers: options only, the state lives in the run. tostring prints them. A bare number is lr. Formulas are
+---those of Keras 2.0.6, AdamW's Loshchilov and Hutter's.
 ---@class lurcher.optim
 lurcher.optim = {}
 local optim = lurcher.optim
----@param options? { lr?: number, momentum?: number, nesterov?: boolean, decay?: number } lr 0.01, momentum 0
+
+---What all of them take.
+---@class lurcher.optimizer_options
+---@field lr? number learning rate; default 0.01 of sgd, 0.001 of adam and adamw, 0.002 of nadam
+---@field decay? number default 0: lr / (1 + decay * steps made)
+---@field weight_decay? number default 0, of adamw 0.01: pull of kernels towards zero, added to the gradient, in adamw to the
+--- step (decoupled); biases and batch norm never decay
+---@field clip_norm? number default 0: scales all gradients down to this global norm; 0: off
+---@field clip_value? number default 0: clips every gradient to [-v, v]; 0: off
+
+---@class lurcher.sgd_options: lurcher.optimizer_options
+---@field momentum? number default 0: share of the velocity that stays
+---@field nesterov? boolean default false: looks ahead along the velocity
+
+---@class lurcher.adam_options: lurcher.optimizer_options
+---@field beta_1? number default 0.9: decay of the mean
+---@field beta_2? number default 0.999: decay of the mean square
+---@field epsilon? number default 1e-7: added to the root (1e-8: Keras before 2.1.3)
+
+---@class lurcher.nadam_options: lurcher.adam_options
+---@field schedule_decay? number default 0.004: of the momentum schedule
+
+---@param options? lurcher.sgd_options|number
 ---@return lurcher.optimizer
 function optim.sgd(options) end
----@param options? { lr?: number, beta_1?: number, beta_2?: number, epsilon?: number, decay?: number } lr 0.001
+---@param options? lurcher.adam_options|number
 ---@return lurcher.optimizer
 function optim.adam(options) end
----@param options? { lr?: number, weight_decay?: number } weight_decay 0.01, decoupled
+---@param options? lurcher.adam_options|number
 ---@return lurcher.optimizer
 function optim.adamw(options) end
----@param options? { lr?: number, schedule_decay?: number } lr 0.002
+---@param options? lurcher.nadam_options|number
 ---@return lurcher.optimizer
 function optim.nadam(options) end
 

@@ -1,5 +1,5 @@
 /* checkpoint.c - a run in a file and back: definition, weights, optimizer arrays, counters and the caller's text, as one
- * safetensors file. What a run's state is, engine/run.c knows (lur_run_export); what the file's bytes are,
+ * safetensors file. What a run's state is, run_state.c knows (lur_run_export); what the file's bytes are,
  * safetensors_*.c know. Here stands only what lies where:
  *
  *   LAYER/WEIGHT             weights

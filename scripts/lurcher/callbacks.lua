@@ -156,9 +156,11 @@ function on.checkpoint(given)
     local tensors
     extra.fit, tensors = state.snapshot()
     local ok, message = state.run:save(path, lurcher.json.encode(extra), tensors)
-    if not ok then error(("on.checkpoint: cannot write: %s"):format(message), 0) end
+    if not ok then error("on.checkpoint: " .. message, 0) end
     self.last_path = path
   end
+
+  function callback:on_train_begin() common.check_folder(self.kind, o[1]) end
 
   function callback:on_batch_end(step, logs, state)
     if o.steps > 0 and step % o.steps == 0 and not o.best_only then write(self, logs, state) end
@@ -209,9 +211,10 @@ function on.csv(given)
   local o = settings("csv", given, {})
   if type(o[1]) ~= "string" then error("on.csv: a file name expected", 2) end
   local callback = { kind = "csv" }
+  function callback:on_train_begin() common.check_folder(self.kind, o[1]) end
   function callback.on_epoch_done(_, _, _, state)
     local ok, message = lurcher.write_file(o[1], logs_of.csv(state.history, state.model.outputs))
-    if not ok then error(("on.csv: cannot write: %s"):format(message), 0) end
+    if not ok then error("on.csv: " .. message, 0) end
   end
   return callback
 end

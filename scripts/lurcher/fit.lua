@@ -127,9 +127,38 @@ end
 local known = { epochs = true, initial_epoch = true, steps = true, valid = true, valid_steps = true, extra = true,
   resume = true, progress = true }
 
+--- The least value of each option that is a count.
+local least = { epochs = 0, initial_epoch = 0, steps = 1, valid_steps = 1 }
+
+--- What a value is, for messages: "lurcher.model", "string".
+local function kind_of(value)
+  local meta = getmetatable(value)
+  return type(meta) == "table" and type(meta.__name) == "string" and meta.__name or type(value)
+end
+
+local function has(value, method)
+  return (type(value) == "table" or type(value) == "userdata") and value[method] ~= nil
+end
+
+local function check_loader(loader, what)
+  if type(loader) == "function" or type(loader) == "table" or has(loader, "epoch") then return end
+  error(("fit: a loader expected as %s, got %s (data.loader{ set, ... } makes one of a set)"):format(what,
+    kind_of(loader)), 4)
+end
+
 local function check(run, loader, options)
-  if not run then error("fit: a run expected as first argument, got nil", 3) end
-  if not loader then error("fit: a loader expected as second argument, got nil", 3) end
+  if not has(run, "train") then
+    error(("fit: a run expected as first argument, got %s (model:compile{ ... } makes one of a model)"):format(
+      kind_of(run)), 3)
+  end
+  check_loader(loader, "second argument")
+  if options.valid then check_loader(options.valid, "option 'valid'") end
+  for name, low in pairs(least) do
+    local value = options[name]
+    if value ~= nil and not (type(value) == "number" and value >= low) then
+      error(("bad option '%s' to 'fit' (a number of at least %d expected, got %s)"):format(name, low, tostring(value)), 3)
+    end
+  end
   for key in pairs(options) do
     if math.type(key) ~= "integer" and not known[key] then
       local names = {}

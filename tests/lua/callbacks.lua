@@ -127,7 +127,7 @@ test("checkpoint: an unknown log in the name, and a full disk, end training with
   raises("no log named 'val_ctg_out_1_acc' for the file name", play, { 1 }, 2,
     { on.checkpoint "x{epoch:02d}-{val_ctg_out_1_acc:.2f}.st" })
   local run = fake_run{ full = true }
-  raises("cannot write: x: no space left", fit, run, one_batch, { progress = false, on.checkpoint "x" })
+  raises("on.checkpoint: .*x: no space left", fit, run, one_batch, { progress = false, on.checkpoint "x" })
 end)
 
 test("callbacks: misspelt options", function()
@@ -135,6 +135,32 @@ test("callbacks: misspelt options", function()
   raises("bad option 'era'", on.reduce_lr, { era = 2017 })
   raises("unknown option 'epoch' to 'fit' %(did you mean 'epochs'%?%)", fit, fake_run{}, one_batch, { epoch = 3 })
   raises("a run expected", fit, nil, one_batch)
+  raises("bad option 'patience' to 'on.early_stop' %(a number expected, got string%)", on.early_stop, { patience = "3" })
+  raises("bad option 'monitor' to 'on.best' %(a string expected, got number%)", on.best, { monitor = 3 })
+end)
+
+test("fit: what is no run, no loader, no count", function()
+  local x = lurcher.nn.input("x", 4)
+  local model <close> = lurcher.nn.model(lurcher.nn.dense{ 2, name = "y" }(x))
+  raises("a run expected as first argument, got lurcher.model %(model:compile", fit, model, one_batch)
+  raises("a run expected as first argument, got number", fit, 3, one_batch)
+  raises("a loader expected as second argument, got lurcher.model %(data.loader", fit, fake_run{}, model)
+  raises("a loader expected as option 'valid', got string", fit, fake_run{}, one_batch, { valid = "dogs/valid" })
+  raises("bad option 'epochs' to 'fit' %(a number of at least 0 expected, got 3%)", fit, fake_run{}, one_batch,
+    { epochs = "3" })
+  raises("bad option 'steps' to 'fit' %(a number of at least 1 expected, got 0%)", fit, fake_run{}, one_batch,
+    { steps = 0 })
+end)
+
+test("callbacks: a folder that is not there is found out before the first step", function()
+  for _, callback in ipairs{ on.checkpoint "no/folder/{epoch}.st", on.csv "no/folder/history.csv" } do
+    local run = fake_run{}
+    raises("there is no folder 'no/folder' for 'no/folder/", fit, run, one_batch, { progress = false, callback })
+    assert(run.iterations == 0, "a step was made")
+  end
+end)
+
+test("callbacks: what is no callback", function()
   raises("callback 1: a table of methods expected, got number", fit, fake_run{}, one_batch, { 3 })
 end)
 

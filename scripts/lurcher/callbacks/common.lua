@@ -1,13 +1,14 @@
 --- lurcher.callbacks.common: what the callbacks share: their options, the log they watch, the weights that learning
 -- changes. It calls nothing by itself.
 
+local lfs = require "lfs"
 local logs_of = require "lurcher.logs"
 local nearest = require "lurcher.options".nearest
 
 local common = {}
 
 --- Defaults under `given`, which may also be a bare value for the first positional option. Raises at the caller's
--- caller for options the callback has not.
+-- caller for options the callback has not, and for others than numbers and strings where the default is one.
 function common.settings(kind, given, defaults)
   if type(given) ~= "table" then given = { given } end
   local names = { "era" }
@@ -20,12 +21,24 @@ function common.settings(kind, given, defaults)
       error(("unknown option '%s' to 'on.%s'%s"):format(tostring(name), kind,
         near and " (did you mean '" .. near .. "'?)" or ""), 3)
     end
+    local wanted = type(defaults[name])
+    if (wanted == "number" or wanted == "string") and type(value) ~= wanted then
+      error(("bad option '%s' to 'on.%s' (a %s expected, got %s)"):format(name, kind, wanted, type(value)), 3)
+    end
     o[name] = value
   end
   if o.era ~= nil and o.era ~= "2017" then
     error(("bad option 'era' to 'on.%s' (\"2017\" or nothing expected, got %s)"):format(kind, tostring(o.era)), 3)
   end
   return o
+end
+
+--- Raises where the folder of a file to be written is not there: at the start, not after an epoch.
+function common.check_folder(kind, path)
+  local folder = path:match "^(.+)/[^/]*$"
+  if folder and not folder:find("{", 1, true) and lfs.attributes(folder, "mode") ~= "directory" then
+    error(("on.%s: there is no folder '%s' for '%s'"):format(kind, folder, path), 0)
+  end
 end
 
 --- The monitored value, or an error that names what there is.
