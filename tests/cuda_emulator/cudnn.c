@@ -157,16 +157,17 @@ typedef enum way { FORWARD, DATA, WEIGHTS } way;
 
 /* Adds the products of one output cell and one tap. */
 static void tap(shape s, way to, arrays a, int64_t yi, int64_t xi, int64_t ky, int64_t kx) {
+  const int type = s.x->type == 0 && s.conv->math != CUDNN_FMA_MATH ? NUMBER_TF32 : s.x->type;
   for (int64_t k = 0; k < s.w->k; k++) {
     int64_t wi = w_at(s, k, ky, kx);
-    double y = to == FORWARD ? 0 : number_at(s.y->type, a.y, yi + k), sum = 0;
+    double y = to == FORWARD ? 0 : number_at(type, a.y, yi + k), sum = 0;
     for (int64_t c = 0; c < s.w->c; c++) {
       if (to == FORWARD)
-        sum += number_at(s.x->type, a.x, xi + c) * number_at(s.w->type, a.w, wi + c);
+        sum += number_at(type, a.x, xi + c) * number_at(type, a.w, wi + c);
       else if (to == DATA)
-        a.sum[xi + c] += y * number_at(s.w->type, a.w, wi + c);
+        a.sum[xi + c] += y * number_at(type, a.w, wi + c);
       else
-        a.sum[wi + c] += y * number_at(s.x->type, a.x, xi + c);
+        a.sum[wi + c] += y * number_at(type, a.x, xi + c);
     }
     if (to == FORWARD) a.sum[yi + k] += sum;
   }
