@@ -74,8 +74,7 @@ local function main(o)
   done = done and pair_stage.train(model, sets, o, run, { name = "tuned", augment = o.augment, views = o.views,
     epochs = o.epochs, pair_weight = o.pair_weight, optimizer = optim.sgd{ lr = o.lr, momentum = o.momentum } })
 
-  if done then print("next: lurcher trick_tune --run " .. folder.path) end
-  return pair_stage.close(spec, o, folder, done)
+  return pair_stage.close(spec, o, folder, done, "trick_tune")
 end
 
 options.main(spec, arg, main)

@@ -5,6 +5,7 @@
 -- their number (there: --steps 200, of 10,593 test pictures at most). The founding script stopped at its first step,
 -- with a target of the wrong shape; this one has the right shape in every era.
 
+local lfs = require "lfs"
 local lurcher = require "lurcher"
 local options = require "lurcher.options"
 local pair_data, pair_stage = require "lurcher.pair_data", require "lurcher.pair_stage"
@@ -25,9 +26,8 @@ local spec = options.join({
 }, pair_stage.options{ batch = 40, augment = "light", epochs = 30, pair_weight = 1, lr = 1e-4 })
 function spec.adjust(values, given) return pair_stage.adjusted(spec, values, given) end
 
---- The test pictures the model is sure of, as lines of a list file: path, TAB, class. They are kept in the stage's
--- folder: a resumed stage must train on the same.
-local function label(model, about, o, folder)
+--- The test pictures the model is sure of, as lines of a list file: path, TAB, class.
+local function label(model, about, o)
   local set = assert(data.flat{ o.test })
   local scores, rows = prediction.predict(siamese.classifier(model), set, about, o)
   local lines, best, sure = {}, scores:argmax(2):totable(), scores:max(2):totable()
@@ -40,7 +40,7 @@ local function label(model, about, o, folder)
   if #lines < o.batch then
     error(("fewer than the %d pairs of a step: lower --confidence or --batch"):format(o.batch), 0)
   end
-  folder:write("pseudo_labels.txt", table.concat(lines))
+  return table.concat(lines)
 end
 
 --- The pictures of pseudo_labels.txt, after those of `train` where it is given.
@@ -54,8 +54,12 @@ local function labelled(folder, classes, train)
 end
 
 local function main(o)
-  local model, about, folder, sets = pair_stage.open(spec, o)
-  if not folder:existing "pseudo_labels.txt" then label(model, about, o, folder) end
+  local model, about, sets = pair_stage.open(o)
+  -- They are kept in the stage's folder: a resumed stage must train on the same.
+  local is_labelled = o.resume and lfs.attributes(o.resume .. "/pseudo_labels.txt", "mode") == "file"
+  local labels = not is_labelled and label(model, about, o)
+  local folder = pair_stage.open_folder(spec, o, about)
+  if labels then folder:write("pseudo_labels.txt", labels) end
   sets.train = labelled(folder, about.classes, o.pictures == "both" and sets.train or nil)
   local done = pair_stage.train(model, sets, o, { path = o.run, about = about }, { name = spec.name,
     folder = folder.path, augment = o.augment, views = o.views, leaky = true, epochs = o.epochs,

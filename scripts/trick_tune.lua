@@ -18,7 +18,8 @@ local spec = options.join({
 function spec.adjust(values, given) return pair_stage.adjusted(spec, values, given) end
 
 local function main(o)
-  local model, about, folder, sets = pair_stage.open(spec, o)
+  local model, about, sets = pair_stage.open(o)
+  local folder = pair_stage.open_folder(spec, o, about)
   local done = pair_stage.train(model, sets, o, { path = o.run, about = about }, { name = spec.name,
     folder = folder.path, augment = o.augment, views = o.views, leaky = true, epochs = o.epochs,
     schedule = schedules.trick(o.lr), pair_weight = o.pair_weight,

@@ -156,7 +156,8 @@ local function check(run, loader, options)
   for name, low in pairs(least) do
     local value = options[name]
     if value ~= nil and not (type(value) == "number" and value >= low) then
-      error(("bad option '%s' to 'fit' (a number of at least %d expected, got %s)"):format(name, low, tostring(value)), 3)
+      error(("bad option '%s' to 'fit' (a number of at least %d expected, got %s)"):format(name, low,
+        type(value) == "number" and value or type(value)), 3)
     end
   end
   for key in pairs(options) do

@@ -121,8 +121,7 @@ local function checked(options)
 end
 
 local own = { quiet = true, cache = true, store = true, views = true, memory = true, limit = true, batch = true,
-  precision = true,
-  existing = true }
+  precision = true, existing = true }
 
 --- A loader of the listed pictures, in that order.
 local function reader(o, list)

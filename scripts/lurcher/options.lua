@@ -130,7 +130,7 @@ local function shown(default)
   return tostring(default)
 end
 
---- A text in lines of at most `width` characters, broken at blanks; the lines behind the first are indented by `margin`.
+--- A text in lines of at most `width` characters, broken at blanks; those behind the first are indented by `margin`.
 local function wrapped(text, width, margin)
   local lines, line = {}, nil
   for word in text:gmatch "%S+" do

@@ -228,27 +228,36 @@ function pair_stage.options(given)
 end
 
 --- Opens what a recipe with pair_stage.options continues: the model of o.run, ready to learn from layer o.tune_from,
--- what is saved with it, the stage's folder, and the pictures.
-function pair_stage.open(spec, o)
+-- what is saved with it, and the pictures.
+function pair_stage.open(o)
   lurcher.seed(o.seed)
+  if not o.resume then run_folder.check_free(o.out) end
   local model, about = pair_stage.open_model(o.run)
+  siamese.tune_from(model, o.tune_from)
+  return model, about, pair_data.sets(o, about)
+end
+
+--- The stage's folder, made or with o.resume opened; what is saved with the model from now on names it. To be called
+-- when nothing can go wrong any more that another option would mend: a folder that is there is not made again.
+function pair_stage.open_folder(spec, o, about)
   local folder = o.resume and assert(run_folder.open(o.resume, spec.name)) or run_folder.create(spec, o)
   print("run folder: " .. folder.path)
   about.recipe, about.settings = spec.name, folder.settings
-  siamese.tune_from(model, o.tune_from)
-  return model, about, folder, pair_data.sets(o, about)
+  return folder
 end
 
 --- Reports a recipe's last stage and says how to go on, or after Ctrl-C (done: nil) how to resume; returns the exit
--- code.
-function pair_stage.close(spec, o, folder, done)
+-- code. further: a recipe that may come before the test, or nil.
+function pair_stage.close(spec, o, folder, done, further)
   if not done then
     print(("continue with: lurcher %s --resume %s"):format(spec.name, folder.path))
     return 130
   end
   print("model: " .. folder:file "model.safetensors")
   if o.report then print("report: " .. report.write(folder, { device = o.device, workers = o.workers })) end
-  print(("next: lurcher baidu_dog_test --run %s --data DIR"):format(o.run or folder.path))
+  local run = o.run or folder.path
+  if further then further = ("lurcher %s --run %s; "):format(further, run) end
+  print(("next: %slurcher baidu_dog_test --run %s --data DIR"):format(further or "", run))
 end
 
 return pair_stage

@@ -68,14 +68,19 @@ local function kept_value(option, value)
   return value
 end
 
---- Makes the folder of a new run, at values.out or the next free place under runs/, and writes settings.json and
--- command.txt. Raises where the folder holds a run already or cannot be made.
-function run_folder.create(spec, values)
-  local path = values.out or run_folder.free_path(spec.name)
+--- Raises where there is a run in the folder that a new one is to have: before work that would be in vain.
+function run_folder.check_free(path)
   if lfs.attributes(path .. "/settings.json") then
     error(("the folder '%s' holds a run already: continue it with --resume %s, or name another with --out"):format(path,
       path), 0)
   end
+end
+
+--- Makes the folder of a new run, at values.out or the next free place under runs/, and writes settings.json and
+-- command.txt. Raises where the folder holds a run already or cannot be made.
+function run_folder.create(spec, values)
+  local path = values.out or run_folder.free_path(spec.name)
+  run_folder.check_free(path)
   assert(run_folder.make_folders(path .. "/checkpoints"))
   local folder = setmetatable({ path = path }, run_folder)
   local kept = {}

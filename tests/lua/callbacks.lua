@@ -146,7 +146,7 @@ test("fit: what is no run, no loader, no count", function()
   raises("a run expected as first argument, got number", fit, 3, one_batch)
   raises("a loader expected as second argument, got lurcher.model %(data.loader", fit, fake_run{}, model)
   raises("a loader expected as option 'valid', got string", fit, fake_run{}, one_batch, { valid = "dogs/valid" })
-  raises("bad option 'epochs' to 'fit' %(a number of at least 0 expected, got 3%)", fit, fake_run{}, one_batch,
+  raises("bad option 'epochs' to 'fit' %(a number of at least 0 expected, got string%)", fit, fake_run{}, one_batch,
     { epochs = "3" })
   raises("bad option 'steps' to 'fit' %(a number of at least 1 expected, got 0%)", fit, fake_run{}, one_batch,
     { steps = 0 })

@@ -122,12 +122,15 @@ test("trick_tune continues a run, and can be resumed; its model is the run's new
   output = succeeds "trick_tune --resume run/trick_tune --cache-limit 100 --no-report" -- no result depends on these
   assert(output:find("is done already", 1, true) and not output:find("report:", 1, true), output)
   complains(2, { "option --run RUN is missing" }, "trick_tune")
+  complains(1, { "--batch 999: more than the" }, "trick_tune --run run --out again --batch 999")
+  assert(not lfs.attributes(work .. "/again"), "a failed start leaves no folder that the next one stops at")
   complains(2, { "is no run folder" }, "trick_tune --run pictures")
 end)
 
 test("retrain: sure predictions become training pictures", function()
   complains(1, { "of 24 pictures of 'pictures/test' have a probability of at least 1", "lower --confidence" },
-    "retrain --run run --test pictures/test --confidence 1 --out none")
+    "retrain --run run --test pictures/test --confidence 1")
+  assert(not lfs.attributes(work .. "/run/retrain"), "the next try has another --confidence and the same folder")
   local output = succeeds "retrain --run run --test pictures/test --confidence 0 --batch 8 --epochs 1 --tune-from 20"
   assert(output:find("24 of 24 pictures", 1, true) and output:find("stage 'retrain'", 1, true), output)
   assert(select(2, read "run/retrain/pseudo_labels.txt":gsub("\n", "")) == 24)
