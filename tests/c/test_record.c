@@ -104,6 +104,7 @@ static void train(training *t, int first, int last, bool ahead, outcome *o) {
     drop_batch(&now);
     for (int64_t i = 0; i < rows_of(step) * 9 * 9 * 3; i++) t->images[step % 2][i] = NAN;
     now = next;
+    now.batch.tensors = now.tensors; /* its own, not next's */
   }
   o->steps = last;
 }

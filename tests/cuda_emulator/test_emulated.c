@@ -132,6 +132,7 @@ static void test_ahead(void) {
     CHECK_OK(lur_run_train(t.run, &now.batch, &results));
     drop_batch(&now);
     now = next;
+    now.batch.tensors = now.tensors; /* its own, not next's */
   }
   const emulator_counts after = counts();
   const uint64_t sent = after.uploaded - before.uploaded, numbers = 2 * sizeof(lur_moving);
