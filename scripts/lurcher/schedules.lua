@@ -4,7 +4,7 @@
 
 local schedules = {}
 
-local function positive(name, options, field, default)
+local function not_negative(name, options, field, default)
   local value = options[field]
   if value == nil then value = default end
   if type(value) ~= "number" or value < 0 then
@@ -26,27 +26,27 @@ end
 
 --- The rate times `factor` after every `every` epochs: step{ lr = 0.1, factor = 0.1, every = 10 }.
 function schedules.step(options)
-  local lr = positive("step", options, "lr")
-  local factor = positive("step", options, "factor", 0.1)
-  local every = positive("step", options, "every", 10)
+  local lr = not_negative("step", options, "lr")
+  local factor = not_negative("step", options, "factor", 0.1)
+  local every = not_negative("step", options, "every", 10)
   if every < 1 then error("bad option 'every' to 'step' (integer of at least 1 expected)", 2) end
   return function(epoch) return lr * factor ^ (epoch // every) end
 end
 
 --- The rate times `factor` after each epoch: exponential{ lr = 0.1, factor = 0.94 }.
 function schedules.exponential(options)
-  local lr = positive("exponential", options, "lr")
-  local factor = positive("exponential", options, "factor", 0.94)
+  local lr = not_negative("exponential", options, "lr")
+  local factor = not_negative("exponential", options, "factor", 0.94)
   return function(epoch) return lr * factor ^ epoch end
 end
 
 --- Half a cosine from `lr` to `min` (0) over `epochs`, after `warmup` (0) epochs of linear rise
 -- (Loshchilov and Hutter, SGDR, 2016, without restarts): cosine{ lr = 0.1, epochs = 30, warmup = 3 }.
 function schedules.cosine(options)
-  local lr = positive("cosine", options, "lr")
-  local low = positive("cosine", options, "min", 0)
-  local warmup = positive("cosine", options, "warmup", 0)
-  local epochs = positive("cosine", options, "epochs")
+  local lr = not_negative("cosine", options, "lr")
+  local low = not_negative("cosine", options, "min", 0)
+  local warmup = not_negative("cosine", options, "warmup", 0)
+  local epochs = not_negative("cosine", options, "epochs")
   if epochs <= warmup then error("schedules.cosine: more epochs than warmup expected", 2) end
   return function(epoch)
     if epoch < warmup then return lr * (epoch + 1) / (warmup + 1) end

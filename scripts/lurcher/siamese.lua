@@ -64,10 +64,15 @@ function siamese.classifier(model)
   return nn.model{ ctg_out_1 = model:layer "ctg_out_1"(x) }
 end
 
---- Freezes the trunk's layers below Keras's index `from` and lets the others and the heads learn.
+--- Freezes the trunk's layers below Keras's index `from` and lets the others and the heads learn. Says where there are
+-- no others.
 function siamese.tune_from(model, from)
+  local layers = siamese.trunk(model).layers
   model:unfreeze()
-  for i, layer in ipairs(siamese.trunk(model).layers) do layer.trainable = i > from end
+  for i, layer in ipairs(layers) do layer.trainable = i > from end
+  if from >= #layers then
+    print(("the trunk has %d layers: none of them learns (--tune-from %d)"):format(#layers, from))
+  end
 end
 
 --- Whether the rows of two class tensors agree: ids from 0 (index 0 different, 1 same) of ids; for mixed classes

@@ -121,6 +121,8 @@ test("trick_tune continues a run, and can be resumed; its model is the run's new
   complains(1, { "holds a run already", "--resume" }, "trick_tune --run run")
   output = succeeds "trick_tune --resume run/trick_tune --cache-limit 100 --no-report" -- no result depends on these
   assert(output:find("is done already", 1, true) and not output:find("report:", 1, true), output)
+  output = succeeds "trick_tune --run run --batch 16 --epochs 1 --tune-from 999 --no-report --out heads_alone"
+  assert(output:find("layers: none of them learns (--tune-from 999)", 1, true), output)
   complains(2, { "option --run RUN is missing" }, "trick_tune")
   complains(1, { "--batch 999: more than the" }, "trick_tune --run run --out again --batch 999")
   assert(not lfs.attributes(work .. "/again"), "a failed start leaves no folder that the next one stops at")
