@@ -339,7 +339,8 @@ int lur_dataset_format(const lur_dataset *d, char *text, size_t capacity) {
   }
   append(text, capacity, &length, "%s: %lld picture%s", d->source, (long long)d->size, d->size == 1 ? "" : "s");
   if (d->nclasses && lur_dataset_class_size(d, least) == lur_dataset_class_size(d, most))
-    append(text, capacity, &length, ", %d classes of %lld", d->nclasses, (long long)lur_dataset_class_size(d, most));
+    append(text, capacity, &length, ", %d class%s of %lld", d->nclasses, d->nclasses == 1 ? "" : "es",
+           (long long)lur_dataset_class_size(d, most));
   else if (d->nclasses)
     append(text, capacity, &length, ", %d classes of %lld (%s) to %lld (%s)", d->nclasses,
            (long long)lur_dataset_class_size(d, least), d->classes[least], (long long)lur_dataset_class_size(d, most),
