@@ -1,5 +1,5 @@
-/* data.h - what the data bindings' files give each other: datasets (data.c), loaders (loader.c), generators (random.c),
- * augmentation (augment.c). */
+/* data.h - what the data bindings' files give each other: datasets (data.c), loaders (loader.c, epoch.c), generators
+ * (random.c), augmentation (augment.c). */
 #ifndef LUR_BINDINGS_DATA_H
 #define LUR_BINDINGS_DATA_H
 

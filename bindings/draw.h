@@ -1,4 +1,4 @@
-/* draw.h - one batch's indices from a sampler: what loader.c asks of draw.c. */
+/* draw.h - one batch's indices from a sampler: what epoch.c and loader.c ask of draw.c. */
 #ifndef LUR_BINDINGS_DRAW_H
 #define LUR_BINDINGS_DRAW_H
 

@@ -1,21 +1,17 @@
-/* loader.c - data.loader: the sampler's Lua on one side, the engine's workers on the other.
+/* loader.c - data.loader: its options, and what a loader says of itself. The sampler's Lua on one side, the engine's
+ * workers on the other, meet in epoch.c.
  *
  * Samplers run here, on the main thread, as many batches ahead as the queue has room for; workers never see Lua.
  * A loader's Lua values (set, sampler, targets...) lie in an environment table, found by the handle in an ephemeron
- * table: cycles through them are collected. An epoch is a table too, and the for loop's closing value: leaving the loop
- * ends the workers. How a batch is drawn from a sampler is in draw.c. */
-#include <string.h>
-
-#include "data.h"
+ * table: cycles through them are collected. Leaving the for loop over an epoch ends the workers. */
 #include "draw.h"
+#include "epoch.h"
 
-static const char environments[] = "lurcher.loader.environments", epoch_type[] = "lurcher.epoch",
-                  loaded_type[] = "lurcher.loaded";
+static const char environments[] = "lurcher.loader.environments";
 
-static lur_loader *check_loader(lua_State *L, int arg) { return lur_handle_check(L, arg, &lur_loader_class); }
+lur_loader *lur_loader_check(lua_State *L, int arg) { return lur_handle_check(L, arg, &lur_loader_class); }
 
-/* Pushes the environment of the loader at arg. */
-static void push_environment(lua_State *L, int arg) {
+void lur_loader_push_environment(lua_State *L, int arg) {
   arg = lua_absindex(L, arg);
   lua_getfield(L, LUA_REGISTRYINDEX, environments);
   lua_pushvalue(L, arg);
@@ -161,354 +157,11 @@ int lur_data_loader(lua_State *L) {
   return 1;
 }
 
-/* ---- summary ---- */
-
-static void set_field_text(lua_State *L, const char *key, const char *value) {
-  lua_pushstring(L, value);
-  lua_setfield(L, -2, key);
-}
-
-static void push_damage(lua_State *L, lur_dataset *set, const lur_damage *d) {
-  const char *path = lur_dataset_path(set, d->index);
-  size_t skip = strlen(path) + 2; /* the text reads "path: why" */
-  lua_createtable(L, 0, 6);
-  lur_push_index(L, d->index);
-  lua_setfield(L, -2, "index");
-  lua_pushinteger(L, d->times);
-  lua_setfield(L, -2, "times");
-  lua_pushboolean(L, d->fresh);
-  lua_setfield(L, -2, "fresh");
-  set_field_text(L, "path", path);
-  set_field_text(L, "name", lur_dataset_name(set, d->index));
-  set_field_text(L, "message", strlen(d->text) > skip ? d->text + skip : "damaged");
-}
-
-/* summary = { epoch =, batches =, damaged (rows replaced) =, and a list: a table for each damaged picture }. */
-static void store_summary(lua_State *L, int environment, lur_loader *loader, int epoch) {
-  lua_getfield(L, environment, "set");
-  lur_dataset *set = lur_handle_check(L, -1, &lur_set_class);
-  lua_newtable(L);
-  int64_t rows = 0;
-  lua_Integer n = 0;
-  for (int64_t i = 0; i < lur_loader_damage_count(loader); i++) {
-    lur_damage d = lur_loader_damage(loader, i);
-    if (d.times == 0) continue;
-    rows += d.times;
-    push_damage(L, set, &d);
-    lua_rawseti(L, -2, ++n);
-  }
-  lua_pushinteger(L, rows);
-  lua_setfield(L, -2, "damaged");
-  lua_getfield(L, epoch, "number");
-  lua_setfield(L, -2, "epoch");
-  lua_getfield(L, epoch, "given");
-  lua_setfield(L, -2, "batches");
-  lua_setfield(L, environment, "summary");
-  lua_pop(L, 1);
-}
-
-/* ---- an epoch ---- */
-
-/* Ends the epoch at `epoch` if it still runs: workers stop, the summary is made. */
-static void end_epoch(lua_State *L, int epoch) {
-  luaL_checkstack(L, 8, NULL);
-  epoch = lua_absindex(L, epoch);
-  int top = lua_gettop(L);
-  lua_getfield(L, epoch, "loader");
-  lur_handle *h = luaL_testudata(L, -1, lur_loader_class.name);
-  if (h != NULL && h->object != NULL) {
-    push_environment(L, -1);
-    lua_getfield(L, -1, "current");
-    if (lua_rawequal(L, -1, epoch)) {
-      lua_pop(L, 1);
-      lur_loader_rest(h->object);
-      store_summary(L, lua_gettop(L), h->object, epoch);
-      lua_pushnil(L);
-      lua_setfield(L, -2, "current");
-    }
-  }
-  lua_settop(L, top);
-}
-
-static int epoch_close(lua_State *L) {
-  luaL_checktype(L, 1, LUA_TTABLE);
-  end_epoch(L, 1);
-  return 0;
-}
-
-/* Draws and queues until the queue is full or the sampler has ended. */
-static void fill(lua_State *L, lur_loader *loader, int environment, int epoch) {
-  while (lur_loader_room(loader) > 0) {
-    lua_getfield(L, epoch, "ended");
-    bool ended = lua_toboolean(L, -1);
-    lua_pop(L, 1);
-    if (ended) return;
-    int top = lua_gettop(L);
-    lur_drawn drawn;
-    if (!lur_draw(L, environment, epoch, &drawn)) {
-      lua_pushboolean(L, true);
-      lua_setfield(L, epoch, "ended");
-    } else {
-      LUR_CALL(L, lur_loader_push(loader, drawn.nfields, drawn.fields));
-      lua_getfield(L, epoch, "pending");
-      lua_pushvalue(L, drawn.extras);
-      lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
-    }
-    lua_settop(L, top);
-  }
-}
-
-static int loaded_gc(lua_State *L) {
-  lur_loaded_free(luaL_checkudata(L, 1, loaded_type));
-  return 0;
-}
-
-/* batch[name] = the tensor, whose reference moves to a new handle. batch is at the top. */
-static void give_tensor(lua_State *L, lur_tensor **tensor, const char *name, const char *suffix) {
-  if (*tensor == NULL) return;
-  lur_handle *h = lur_handle_new(L, &lur_tensor_class);
-  lur_tensor *t = *tensor;
-  *tensor = NULL;
-  lur_fill_tensor(L, h, t, true);
-  lua_pushfstring(L, "%s%s", name, suffix);
-  lua_insert(L, -2);
-  lua_rawset(L, -3);
-}
-
-/* Adds field i to the batch on top of the stack: F, F_class, F_index, F_target; "image" has class, index, target. */
-static void give_field(lua_State *L, lur_loaded_field *f) {
-  bool plain = strcmp(f->name, "image") == 0;
-  const char *name = plain ? "" : f->name;
-  give_tensor(L, &f->images, f->name, "");
-  give_tensor(L, &f->classes, name, plain ? "class" : "_class");
-  give_tensor(L, &f->indices, name, plain ? "index" : "_index");
-  give_tensor(L, &f->targets, name, plain ? "target" : "_target");
-}
-
-static void add_targets(lua_State *L, int environment) {
-  if (lua_getfield(L, environment, "targets") == LUA_TNIL) {
-    lua_pop(L, 1);
-    return;
-  }
-  lua_pushvalue(L, -2);
-  lua_call(L, 1, 1);
-  if (!lua_istable(L, -1))
-    lur_raise(L, "data.loader: targets must return a table of fields, got %s", luaL_typename(L, -1));
-  for (lua_pushnil(L); lua_next(L, -2) != 0;) {
-    lua_pushvalue(L, -2);
-    lua_insert(L, -2);
-    lua_rawset(L, -5);
-  }
-  lua_pop(L, 1);
-}
-
-/* Takes the oldest entry of pending (a short list: prefetch entries). Pushes it. */
-static void pop_pending(lua_State *L, int epoch) {
-  lua_getfield(L, epoch, "pending");
-  lua_rawgeti(L, -1, 1);
-  lua_Integer n = (lua_Integer)lua_rawlen(L, -2);
-  for (lua_Integer i = 1; i <= n; i++) {
-    lua_rawgeti(L, -2, i + 1);
-    lua_rawseti(L, -3, i);
-  }
-  lua_remove(L, -2);
-}
-
-static void count_batch(lua_State *L, int epoch) {
-  lua_getfield(L, epoch, "given");
-  lua_pushinteger(L, lua_tointeger(L, -1) + 1);
-  lua_setfield(L, epoch, "given");
-  lua_pop(L, 1);
-}
-
-/* Upvalue 1: the epoch. The for loop's function. */
-static int epoch_next(lua_State *L) {
-  lua_settop(L, 0);
-  lua_pushvalue(L, lua_upvalueindex(1));
-  lua_getfield(L, 1, "loader");
-  lur_loader *loader = check_loader(L, 2);
-  push_environment(L, 2);
-  lua_getfield(L, 3, "current");
-  if (!lua_rawequal(L, -1, 1)) {
-    lua_getfield(L, 1, "finished");
-    if (lua_toboolean(L, -1)) return 0;
-    return lur_raise(L, "this pass over the loader is over: another one has begun, or its loop was left");
-  }
-  fill(L, loader, 3, 1);
-  if (lur_loader_waiting(loader) == 0) {
-    lua_pushboolean(L, true);
-    lua_setfield(L, 1, "finished");
-    end_epoch(L, 1);
-    return 0;
-  }
-  lur_loaded *loaded = lua_newuserdatauv(L, sizeof *loaded, 0);
-  *loaded = (lur_loaded){0};
-  luaL_setmetatable(L, loaded_type);
-  lur_check(L, lur_loader_pop(loader, loaded));
-  pop_pending(L, 1);
-  for (int i = 0; i < loaded->nfields; i++) give_field(L, &loaded->fields[i]);
-  add_targets(L, 3);
-  count_batch(L, 1);
-  return 1;
-}
-
-/* Draws `skip` batches without making their pixels. */
-static void skip_batches(lua_State *L, lur_loader *loader, int environment, int epoch, int64_t skip) {
-  int top = lua_gettop(L);
-  lur_drawn drawn;
-  for (int64_t i = 0; i < skip && lur_draw(L, environment, epoch, &drawn); i++) {
-    LUR_CALL(L, lur_loader_skip(loader, drawn.nfields, drawn.fields));
-    count_batch(L, epoch);
-    lua_settop(L, top);
-  }
-  lua_settop(L, top);
-}
-
-/* Pushes a new epoch of the loader at 1 and makes it the current one. */
-static void begin_epoch(lua_State *L, lur_loader *loader, int64_t number, int64_t skip) {
-  push_environment(L, 1);
-  int environment = lua_gettop(L);
-  LUR_CALL(L, lur_loader_begin(loader, number));
-  lua_newtable(L);
-  int epoch = lua_gettop(L);
-  luaL_setmetatable(L, epoch_type);
-  lua_pushvalue(L, 1);
-  lua_setfield(L, epoch, "loader");
-  lua_pushinteger(L, number);
-  lua_setfield(L, epoch, "number");
-  lua_pushinteger(L, 0);
-  lua_setfield(L, epoch, "given");
-  lua_newtable(L);
-  lua_setfield(L, epoch, "pending");
-  lua_pushvalue(L, epoch);
-  lua_setfield(L, environment, "current");
-  lua_pushvalue(L, epoch);
-  lua_setfield(L, environment, "latest");
-  lua_pushinteger(L, number + 1);
-  lua_setfield(L, environment, "next_epoch");
-  lur_draw_begin(L, environment, epoch, number);
-  skip_batches(L, loader, environment, epoch, skip);
-  lua_remove(L, environment);
-}
-
-/* The environment's integer, taken out when `take`. */
-static lua_Integer stored_integer(lua_State *L, const char *name, bool take) {
-  push_environment(L, 1);
-  lua_getfield(L, -1, name);
-  lua_Integer value = lua_tointeger(L, -1);
-  if (take) {
-    lua_pushnil(L);
-    lua_setfield(L, -3, name);
-  }
-  lua_pop(L, 2);
-  return value;
-}
-
-/* loader:epoch([number [, skip]]) -> what a for loop needs */
-static int loader_epoch(lua_State *L) {
-  lur_loader *loader = check_loader(L, 1);
-  lua_Integer number = luaL_optinteger(L, 2, stored_integer(L, "next_epoch", false));
-  lua_Integer resumed = stored_integer(L, "resume_batch", true);
-  lua_Integer skip = luaL_optinteger(L, 3, lua_isnoneornil(L, 2) ? resumed : 0);
-  luaL_argcheck(L, number >= 0, 2, "epochs count from 0");
-  luaL_argcheck(L, skip >= 0, 3, "a number of batches expected");
-  begin_epoch(L, loader, number, skip);
-  lua_pushvalue(L, -1);
-  lua_pushcclosure(L, epoch_next, 1);
-  lua_insert(L, -2);
-  lua_pushnil(L);
-  lua_insert(L, -2);
-  lua_pushnil(L);
-  lua_insert(L, -2);
-  return 4;
-}
-
-/* loader() is loader:epoch(); and as the iterator itself in `for batch in loader do` it runs through an epoch of its
-   own, without a closing value: workers then end with the epoch, with the next one, or with the loader. */
-static int loader_call(lua_State *L) {
-  if (lua_gettop(L) < 3) return loader_epoch(L);
-  lur_loader *loader = check_loader(L, 1);
-  lua_settop(L, 1);
-  push_environment(L, 1);
-  lua_getfield(L, 2, "running");
-  lua_getfield(L, 2, "running_epoch");
-  lua_getfield(L, 2, "current");
-  if (lua_isnil(L, 3) || !lua_rawequal(L, 4, 5)) {
-    lua_settop(L, 2);
-    begin_epoch(L, loader, stored_integer(L, "next_epoch", false), stored_integer(L, "resume_batch", true));
-    lua_pushvalue(L, -1);
-    lua_setfield(L, 2, "running_epoch");
-    lua_pushcclosure(L, epoch_next, 1);
-    lua_pushvalue(L, -1);
-    lua_setfield(L, 2, "running");
-    lua_insert(L, 3);
-  }
-  lua_settop(L, 3);
-  lua_call(L, 0, 1);
-  return 1;
-}
-
-/* ---- position ---- */
-
-static int loader_position(lua_State *L) {
-  check_loader(L, 1);
-  push_environment(L, 1);
-  lua_createtable(L, 0, 2);
-  lua_getfield(L, -2, "latest");
-  bool running = lua_istable(L, -1);
-  if (running) lua_getfield(L, -1, "finished");
-  if (!running || lua_toboolean(L, -1)) { /* between epochs: the next one's beginning */
-    lua_getfield(L, 2, "next_epoch");
-    lua_setfield(L, 3, "epoch");
-    lua_pushinteger(L, 0);
-    lua_setfield(L, 3, "batch");
-  } else {
-    lua_getfield(L, 4, "number");
-    lua_setfield(L, 3, "epoch");
-    lua_getfield(L, 4, "given");
-    lua_setfield(L, 3, "batch");
-  }
-  lua_settop(L, 3);
-  return 1;
-}
-
-/* loader:resume{ epoch = 3, batch = 17 }: the next epoch begins there. */
-static int loader_resume(lua_State *L) {
-  static const char *const known[] = {"epoch", "batch", NULL};
-  check_loader(L, 1);
-  if (!lur_args_options(L, 2, "loader:resume", known)) lur_raise(L, "loader:resume expects what loader:position gave");
-  int64_t epoch = lur_args_int(L, 2, "loader:resume", "epoch", 0, 0, INT64_MAX),
-          batch = lur_args_int(L, 2, "loader:resume", "batch", 0, 0, INT64_MAX);
-  push_environment(L, 1);
-  lua_pushinteger(L, epoch);
-  lua_setfield(L, -2, "next_epoch");
-  lua_pushinteger(L, batch);
-  lua_setfield(L, -2, "resume_batch");
-  lua_settop(L, 1);
-  return 1;
-}
-
-/* loader:peek() -> the images of the coming batch by name, or nil while they are made */
-static int loader_peek(lua_State *L) {
-  lur_loader *loader = check_loader(L, 1);
-  lur_loaded *loaded = lua_newuserdatauv(L, sizeof *loaded, 0);
-  *loaded = (lur_loaded){0};
-  luaL_setmetatable(L, loaded_type);
-  lur_check(L, lur_loader_peek(loader, loaded));
-  if (loaded->nfields == 0) {
-    luaL_pushfail(L);
-    return 1;
-  }
-  lua_createtable(L, 0, loaded->nfields);
-  for (int i = 0; i < loaded->nfields; i++) give_tensor(L, &loaded->fields[i].images, loaded->fields[i].name, "");
-  return 1;
-}
-
 /* ---- queries ---- */
 
 static int get_from_environment(lua_State *L, const char *name) {
-  check_loader(L, 1);
-  push_environment(L, 1);
+  lur_loader_check(L, 1);
+  lur_loader_push_environment(L, 1);
   lua_getfield(L, -1, name);
   return 1;
 }
@@ -520,8 +173,8 @@ static int loader_get_seed(lua_State *L) { return get_from_environment(L, "seed"
 
 /* Batches of an epoch; nil when only the sampler could know. */
 static int loader_len(lua_State *L) {
-  check_loader(L, 1);
-  push_environment(L, 1);
+  lur_loader_check(L, 1);
+  lur_loader_push_environment(L, 1);
   if (!lur_draw_count(L, lua_gettop(L))) luaL_pushfail(L);
   return 1;
 }
@@ -532,7 +185,7 @@ static int loader_tostring(lua_State *L) {
     lua_pushliteral(L, "lurcher.loader (closed)");
     return 1;
   }
-  push_environment(L, 1);
+  lur_loader_push_environment(L, 1);
   lua_getfield(L, -1, "batch");
   lua_Integer batch = lua_tointeger(L, -1);
   lua_getfield(L, -2, "set");
@@ -543,16 +196,18 @@ static int loader_tostring(lua_State *L) {
 
 static void release_loader(void *object) { lur_loader_release(object); }
 
-static const luaL_Reg loader_methods[] = {
-    {"epoch", loader_epoch}, {"position", loader_position}, {"resume", loader_resume},
-    {"peek", loader_peek},   {NULL, NULL}};
+static const luaL_Reg loader_methods[] = {{"epoch", lur_loader_epoch_method},
+                                          {"position", lur_loader_position_method},
+                                          {"resume", lur_loader_resume_method},
+                                          {"peek", lur_loader_peek_method},
+                                          {NULL, NULL}};
 static const luaL_Reg loader_getters[] = {{"summary", loader_get_summary},
                                           {"set", loader_get_set},
                                           {"batch", loader_get_batch},
                                           {"seed", loader_get_seed},
                                           {NULL, NULL}};
 static const luaL_Reg loader_meta[] = {
-    {"__call", loader_call}, {"__len", loader_len}, {"__tostring", loader_tostring}, {NULL, NULL}};
+    {"__call", lur_loader_call_method}, {"__len", loader_len}, {"__tostring", loader_tostring}, {NULL, NULL}};
 const lur_class lur_loader_class = {.name = "lurcher.loader",
                                     .release = release_loader,
                                     .methods = loader_methods,
@@ -560,18 +215,12 @@ const lur_class lur_loader_class = {.name = "lurcher.loader",
                                     .meta = loader_meta};
 
 void lur_register_loader(lua_State *L) {
-  static const luaL_Reg epoch_meta[] = {{"__close", epoch_close}, {NULL, NULL}},
-                        loaded_meta[] = {{"__gc", loaded_gc}, {NULL, NULL}};
   lur_class_register(L, &lur_loader_class);
-  luaL_newmetatable(L, epoch_type);
-  luaL_setfuncs(L, epoch_meta, 0);
-  luaL_newmetatable(L, loaded_type);
-  luaL_setfuncs(L, loaded_meta, 0);
+  lur_register_epoch(L);
   lua_newtable(L);
   lua_newtable(L);
   lua_pushliteral(L, "k");
   lua_setfield(L, -2, "__mode");
   lua_setmetatable(L, -2);
   lua_setfield(L, LUA_REGISTRYINDEX, environments);
-  lua_pop(L, 2);
 }
