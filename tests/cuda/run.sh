@@ -81,8 +81,13 @@ all_kinds() { tr '\n' ' ' <"$root/CMakeLists.txt" | sed 's/.*set(TEST_OPS \([^)]
 part_build() {
   # shellcheck source=tests/packages.sh
   (. "$root/tests/packages.sh" && need_packages) || echo "build: trying without"
-  header=$(wheel_folders include | while read -r folder; do [ ! -f "$folder/cudnn.h" ] || echo "$folder"; done |
-    head -n 1)
+  header=
+  for own in /usr/include/cudnn.h /usr/include/*/cudnn.h /usr/local/cuda/include/cudnn.h; do
+    [ ! -f "$own" ] || break
+  done
+  [ -f "$own" ] ||
+    header=$(wheel_folders include | while read -r folder; do [ ! -f "$folder/cudnn.h" ] || echo "$folder"; done |
+      head -n 1)
   check build sh -c "CUDNN_ROOT='${CUDNN_ROOT:-${header%/include}}' cmake -S '$root' -B '$build' -DLURCHER_CUDA=ON &&
     cmake --build '$build' -j '$(nproc)'"
   ls -l "$build/lurcher_cuda.so" 2>/dev/null
