@@ -51,13 +51,14 @@ struct lur_tensor {
 
 /* Address in its device's memory. */
 void *lur_tensor_address(const lur_tensor *tensor);
-/* A tensor over memory that somebody else made; free_memory is called with it at the end (NULL: nobody frees). Host only. */
+/* A tensor over host memory that somebody else made; free_memory is called with it at the end (NULL: nobody frees). */
 lur_status lur_tensor_wrap(lur_context *context, void *memory, lur_dtype dtype, const lur_shape *shape,
                            void (*free_memory)(void *memory, size_t bytes), lur_tensor **tensor);
 
 /* ---- layers ---- */
 
-typedef enum lur_init { LUR_INIT_GLOROT_UNIFORM, LUR_INIT_HE_NORMAL, LUR_INIT_NORMAL, LUR_INIT_ZEROS, LUR_INIT_ONES } lur_init;
+typedef enum lur_init { LUR_INIT_GLOROT_UNIFORM, LUR_INIT_HE_NORMAL, LUR_INIT_NORMAL, LUR_INIT_ZEROS,
+                        LUR_INIT_ONES } lur_init;
 
 typedef struct lur_weight {
   char name[32];
@@ -81,7 +82,7 @@ struct lur_layer {
   void *options; /* kind->options_size bytes */
 };
 
-typedef struct lur_emitter lur_emitter; /* graph.c: shapes only; compile.c: the plan under construction */
+typedef struct lur_emitter lur_emitter; /* graph.c: shapes only; plan.c: the plan under construction */
 
 typedef struct lur_layer_type {
   const char *name, *help;
@@ -107,10 +108,11 @@ const lur_layer_type *lur_layer_type_find(const char *name);
 lur_status lur_layer_build(lur_layer *layer, int n, const lur_shape *samples);
 /* Declares weight i, or checks that the declared one has this shape. Values are drawn when all are declared.
    decays is set for kernels, scale to 0.05 (Keras's RandomNormal); build may change both. */
-lur_status lur_layer_add_weight(lur_layer *layer, int index, const char *name, const lur_shape *shape, bool learned, lur_init init,
-                                double fan_in, double fan_out);
+lur_status lur_layer_add_weight(lur_layer *layer, int index, const char *name, const lur_shape *shape, bool learned,
+                                lur_init init, double fan_in, double fan_out);
 extern const char *const lur_init_names[]; /* of lur_init, in its order, NULL-terminated */
-/* init.c: draws the value for (context seed, layer name, weight name), on the device where it is; makes it when there is none. */
+/* init.c: draws the value for (context seed, layer name, weight name), on the device where it is; makes it when there
+   is none. */
 lur_status lur_weight_draw(const lur_layer *layer, lur_weight *weight);
 /* Grows with every change of the weight's value, by training or by writing into its tensor: what was made of the weight
    (folded, packed) is stale when it has moved. Writes through lur_tensor_data are not seen. */
@@ -124,14 +126,16 @@ int lur_layer_settings(const lur_layer *layer, lur_setting *settings, int capaci
 const lur_shape *lur_emit_shape(const lur_emitter *emitter, int value);
 lur_dtype lur_emit_dtype(const lur_emitter *emitter, int value);
 bool lur_emit_training(const lur_emitter *emitter);        /* a run in training form */
-bool lur_emit_batch_statistics(const lur_emitter *emitter, const lur_layer *layer); /* batch norm: use and move batch statistics */
+/* batch norm: use and move batch statistics */
+bool lur_emit_batch_statistics(const lur_emitter *emitter, const lur_layer *layer);
 /* Appends desc (kind, u, y.shape and y.dtype set by the caller; the rest is filled in). weights: positions in
    layer->weights for w[0..nw-1], -1 for an absent one. *y is the new value. */
 lur_status lur_emit(lur_emitter *emitter, const lur_layer *layer, const lur_op_desc *desc, int nx, const int *x, int nw,
                     const int *weights, int *y);
 /* desc's y like value x. */
 void lur_emit_like(const lur_emitter *emitter, int x, lur_op_desc *desc);
-/* The `activation` option shared by conv2d, separable_conv2d, dense and activation: appends it; "linear" appends nothing. */
+/* The `activation` option shared by conv2d, separable_conv2d, dense and activation: appends it; "linear" appends
+   nothing. */
 extern const char *const lur_activation_names[]; /* linear relu sigmoid tanh softmax square abs exp log sqrt, NULL */
 lur_status lur_emit_activation(lur_emitter *emitter, const lur_layer *layer, int activation, int x, int *y);
 
@@ -153,7 +157,7 @@ struct lur_node {
   lur_node *dead;   /* graph.c: the next node to be freed, while a chain of them is */
 };
 
-/* Options of input and index layers (layers/input.c); read by graph.c and compile.c. */
+/* Options of input and index layers (layers/input.c); read by definition.c too. */
 typedef struct lur_input_options {
   lur_shape shape;
   int dtype; /* lur_dtype */

@@ -167,7 +167,7 @@ void lur_folded_free(lur_folded *folded);
 lur_status lur_quantized_refresh(const lur_plan_op *op);
 void lur_quantized_free(lur_quantized *quantized);
 
-static inline int lur_forward_step(int op) { return op; }
+/* The timeline's step of op's backward; that of its forward is op itself. */
 static inline int lur_backward_step(const lur_plan *plan, int op) { return 2 * plan->nops - 1 - op; }
 
 #endif
