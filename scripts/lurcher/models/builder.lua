@@ -17,6 +17,7 @@ builder.__index = builder
 
 -- ---- options: default, check, what is expected; a missing default means that there need not be a value ----
 
+--- A check for `own`: an integer of at least 0.
 function builder.is_count(value) return math.tointeger(value) ~= nil and value >= 0 end
 
 local function is_positive(value) return type(value) == "number" and value > 0 end
@@ -114,6 +115,7 @@ function builder:norm(name, x, scale)
     name = self.prefix .. name }, x)
 end
 
+--- max(x, 0).
 function builder:relu(name, x)
   return self:apply(name, nn.activation{ "relu", name = self.prefix .. name }, x)
 end
@@ -123,11 +125,13 @@ function builder:window(name, x, kind, stride, padding)
   return self:apply(name, kind{ 3, stride = stride, padding = padding, name = self.prefix .. name }, x)
 end
 
+--- Global pooling: mode "avg" or "max".
 function builder:pool(x, mode)
   local kind = mode == "avg" and nn.global_avg_pool or nn.global_max_pool
   return self:apply(mode .. "_pool", kind{ name = self.prefix .. mode .. "_pool" }, x)
 end
 
+--- Global average pooling and a softmax over classes.
 function builder:top(x, classes)
   return self:apply("predictions", nn.dense{ classes, activation = "softmax", name = self.prefix .. "predictions" },
     self:pool(x, "avg"))

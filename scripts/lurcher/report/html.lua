@@ -74,6 +74,7 @@ for i = 0, 4095 do
   twelve_bits[i] = digits:sub(high, high) .. digits:sub(low, low)
 end
 
+--- A string of bytes in base64 (RFC 4648), for pictures inside the page.
 function html.base64(bytes)
   local parts, whole = {}, #bytes - #bytes % 3
   for i = 1, whole, 3 do

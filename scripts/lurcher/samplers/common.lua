@@ -81,6 +81,7 @@ function common.slices(order, batch, drop_last)
   end
 end
 
+--- The number of batches that `size` pictures make; without a last short one where drop_last.
 function common.batches_of(size, batch, drop_last) return drop_last and size // batch or (size + batch - 1) // batch end
 
 --- An endless draw from a list: all of it in random order, then again.
