@@ -286,8 +286,8 @@ static void test_sent_ahead(void) {
   end(&t);
 }
 
-/* A backward by hand reads the batch of its forward, whatever is announced between the two; and a run may end while its
-   last step is still under way. */
+/* A backward by hand reads the batch of its forward, whatever is announced between the two; and what was recorded may be
+   recorded anew, or the run end, while its last step is still under way. */
 static void test_by_hand_ahead(void) {
   const lur_setting sgd[] = {real("lr", 0.1)};
   lur_tensor *gradients[2] = {NULL};
@@ -310,6 +310,8 @@ static void test_by_hand_ahead(void) {
       CHECK_OK(lur_run_step(t.run));
       for (int k = 0; k < 2; k++) lur_tensor_release(outputs[k]);
     }
+    CHECK_OK(lur_run_scale_layer(t.run, "class_head", 0.5, 1));
+    CHECK_OK(lur_run_step(t.run));
     end(&t);
     drop_batch(&a);
     drop_batch(&b);
