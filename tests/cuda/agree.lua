@@ -5,8 +5,8 @@
 -- Predictions: Xception of SIZE and WIDTH, 4 pictures, largest difference of a logit against 1e-4 of the largest logit.
 -- Training, twice on the device to the same bits: 50 steps at a quarter of SIZE and WIDTH (at least 48 and 1/8),
 -- dropout, Nadam, batches that differ and are short now and then. Rounding grows from step to step, so that the losses
--- part: 1e-4 at the first, 2e-2 at the last. At a rate of 1e-4 cpu and ref part by 3e-3 in fifty steps, at 1e-3 by 9e-2:
--- Nadam's steps are as large where a gradient is nothing but rounding.
+-- part: 1e-4 at the first, 2e-2 at the last. At a rate of 1e-4 cpu and ref part by 5e-3 in fifty steps, at 1e-3 by
+-- 9e-2: Nadam's steps are as large where a gradient is nothing but rounding.
 -- Ends with an error where they do not agree.
 local lurcher = require "lurcher"
 local xception = require "lurcher.models.xception"

@@ -1,9 +1,9 @@
 -- loop.lua - fit as recipes call it, with on.ema, on.nan_guard, metrics and clipping: fifty more steps allocate nothing
--- on the device and let the host wait fifty times, once a step. And from a loader, whose batches go ahead: each picture is
--- sent to the device once.
+-- on the device and let the host wait fifty times, once a step. And from a loader, whose batches go ahead: each picture
+-- is sent to the device once.
 --
--- Usage: lurcher tests/cuda_emulator/loop.lua     (with STEPS, or EPOCHS FOLDER, it is the training itself, whose counts
--- the emulator writes)
+-- Usage: lurcher tests/cuda_emulator/loop.lua     (with STEPS, or EPOCHS FOLDER, it is the training itself, whose
+-- counts the emulator writes)
 local lfs = require "lfs"
 local lurcher = require "lurcher"
 local fit, on = require "lurcher.fit", require "lurcher.callbacks"

@@ -350,7 +350,8 @@ __attribute__((destructor)) static void write_reports(void) {
     fprintf(launches, "%llu\t%s\t%s\t%s\t%s\n", s->count, s->file, s->kernel, s->where, s->types);
   if (launches) fclose(launches);
   if (!counts) return;
-  fprintf(counts, "launches %llu\nallocations %llu\nwaits %llu\nuploaded %llu\n", (unsigned long long)counted.launches,
-          (unsigned long long)counted.allocations, (unsigned long long)counted.waits, (unsigned long long)counted.uploaded);
+  fprintf(counts, "launches %llu\nallocations %llu\nwaits %llu\nuploaded %llu\n",
+          (unsigned long long)counted.launches, (unsigned long long)counted.allocations,
+          (unsigned long long)counted.waits, (unsigned long long)counted.uploaded);
   fclose(counts);
 }

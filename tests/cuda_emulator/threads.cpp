@@ -4,8 +4,8 @@
  * So a kernel without barriers costs one call a thread. Blocks and threads start in ascending, descending or mixed
  * order, another at each launch: a kernel that depends on the order gives other bits. What would hang or be undefined
  * on a GPU ends the program with the kernel's name: a barrier that some threads never reach, a shuffle without all of
- * its lanes, a misaligned vector access. Shared memory, which lies in this library's thread-local memory, holds NaN when
- * a launch's first blocks begin. */
+ * its lanes, a misaligned vector access. Shared memory, which lies in this library's thread-local memory, holds NaN
+ * when a launch's first blocks begin. */
 #include "cuda_runtime.h"
 #include "streams.h"
 
