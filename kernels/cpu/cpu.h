@@ -58,6 +58,12 @@ static inline int cpu_parts(int64_t items) {
 /* Where part `i` of `parts` starts among `items`. */
 static inline int64_t cpu_part_start(int64_t items, int parts, int i) { return items * i / parts; }
 
+/* The same at whole tiles of a product. */
+static inline int64_t cpu_tile_start(int64_t rows, int parts, int i) {
+  const int64_t tiles = (rows + LUR_TILE_ROWS - 1) / LUR_TILE_ROWS;
+  return cpu_min(rows, cpu_part_start(tiles, parts, i) * LUR_TILE_ROWS);
+}
+
 /* Rows begin..end of all pictures' rows, cut where a picture ends: *picture, and rows *y0..*y1 of it. Gives the next
  * begin. */
 static inline int64_t cpu_rows_of_picture(int64_t begin, int64_t end, int64_t height, int64_t *picture, int64_t *y0,

@@ -50,6 +50,12 @@ static const row rows[] = {
     {1, 33, 31, 5, 17, 3, 3, 1, 1, SAME, BIAS | RESIDUAL}, /* y is larger than a block of the cpu's loops */
     {1, 33, 31, 5, 17, 1, 1, 1, 1, SAME, BIAS | RELU},
     {2, 38, 37, 17, 33, 1, 1, 2, 2, SAME, BIAS},
+    /* enough pixels and channels for the cpu's own product; its gradients take more, and have test_product.c */
+    {3, 19, 19, 130, 100, 1, 1, 1, 1, SAME, BIAS | RESIDUAL},
+    {1, 23, 23, 128, 144, 1, 1, 1, 1, SAME, RESIDUAL | RELU},
+    {2, 17, 16, 209, 8, 1, 1, 1, 1, SAME, BIAS | RELU},
+    {1, 16, 19, 8, 200, 1, 1, 1, 1, SAME, BIAS},
+    {1, 16, 18, 810, 130, 1, 1, 1, 1, SAME, 0},
     {2, 7, 6, 3, 5, 1, 1, 2, 1, SAME, 0},
     {2, 7, 8, 3, 5, 1, 1, 1, 3, SAME, BIAS},
 };

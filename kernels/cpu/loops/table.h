@@ -35,7 +35,10 @@ const lur_loops LUR_LOOPS = {
     .pool_back = pool_back,
 #if LANES_ == 16
     .product = product,
+    .product_gradient = product_gradient,
     .product_pack = product_pack,
+    .product_pack_across = product_pack_across,
+    .product_pack_tiles = product_pack_tiles,
 #endif
     .update = update,
     .squares = squares,
