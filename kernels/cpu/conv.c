@@ -1,9 +1,9 @@
 /* conv.c - conv2d. Definition: kernels/ref/conv.c. Its form in bytes: conv_bytes.c.
  *
- * Activations stay plain NHWC. A 1x1 convolution and its gradients are matrix products: dx is one of dy with the weights
- * read as [co ci], dw is x transposed times dy. Where the loops have products and there is enough to do they are ours
- * (product.h), else oneDNN's. Under a stride both gradients work on the sampled pixels only: dx is computed dense in
- * scratch and scattered, x is packed. Other kernels are oneDNN's, gradients too. */
+ * Activations stay plain NHWC. A 1x1 convolution and its gradients are matrix products: dx is one of dy with the
+ * weights read as [co ci], dw is x transposed times dy. Where the processor has ours and there is enough to do they are
+ * those (product.h), else oneDNN's. Under a stride both gradients work on the sampled pixels only: dx is computed dense
+ * in scratch and scattered, x is packed. Other kernels are oneDNN's, gradients too. */
 #include "kernels/cpu/cpu.h"
 #include "kernels/cpu/product.h"
 
@@ -12,12 +12,13 @@
 
 typedef struct conv {
   lur_dnn_conv s;
-  bool pointwise, strided;      /* 1x1; 1x1 with a stride */
+  bool pointwise, strided; /* 1x1; 1x1 with a stride */
   bool our_forward, our_dx, our_dw;
-  lur_cpu_weights weights, across;           /* of ours: for forward, and for dx */
-  lur_dnn_call *forward, *dx, *dx_add, *dw;  /* NULL where ours serves */
+  lur_cpu_weights weights, across;          /* of ours: for forward, and for dx */
+  lur_dnn_call *forward, *dx, *dx_add, *dw; /* NULL where ours serves */
   int parts;
   int64_t x_count, y_count, small_count; /* small: n oh ow ci, of the strided form */
+  size_t packed_bytes;                   /* weights, at the front of our forward's scratch; 0: kept */
   size_t masked_bytes, small_bytes;      /* at the front of backward's scratch: dy behind the ReLU; strided x or dx */
 } conv;
 
@@ -43,20 +44,19 @@ static void release(lur_op *op) {
    caches and runs by pixels, where a product packs both operands first; elsewhere the product (9.8 against 12.2 ms). */
 enum { FEW_PIXELS = 8192, MANY_PIXELS = 100000, FEW_WEIGHTS = 128 * 128 };
 
-/* Our product is faster than oneDNN's from so many pixels a thread and channels that are summed over; where weights are
-   packed each time, only with REPAID pixels; and as a gradient, of MANY_CHANNELS to as many (19x19x728: dx and dw 7 to 10
-   % faster than by sgemm; 74x74x256 8 % slower). */
-enum { THREAD_PIXELS = 128, SUMMED = 128, REPAID = 1024, MANY_CHANNELS = 512 };
+enum { THREAD_PIXELS = 128 }; /* fewer a thread are not worth sharing out by rows, as our product does */
 
 static int64_t pixels_of(const conv *c) { return c->s.n * c->s.oh * c->s.ow; }
 
 static bool is_our_forward(const lur_op *op, const conv *c, bool changes) {
-  return cpu_loops(op)->product && c->pointwise && !c->strided && c->s.ci >= SUMMED &&
-         pixels_of(c) >= (int64_t)THREAD_PIXELS * omp_get_max_threads() && (!changes || pixels_of(c) >= REPAID);
+  const lur_products *ours = cpu_products(op);
+  return ours && c->pointwise && !c->strided && c->s.ci >= ours->summed &&
+         pixels_of(c) >= (int64_t)THREAD_PIXELS * omp_get_max_threads() && (!changes || pixels_of(c) >= ours->repaid);
 }
 
 static bool is_our_gradient(const lur_op *op, const conv *c) {
-  return cpu_loops(op)->product && c->pointwise && cpu_min(c->s.ci, c->s.co) >= MANY_CHANNELS && pixels_of(c) >= REPAID;
+  const lur_products *ours = cpu_products(op);
+  return ours && c->pointwise && cpu_min(c->s.ci, c->s.co) >= ours->channels && pixels_of(c) >= ours->repaid;
 }
 
 static lur_status plan_dx(lur_op *op, conv *c) {
@@ -90,6 +90,10 @@ static lur_status plan_dw(lur_op *op, conv *c) {
   return lur_dnn_conv_backward_weights(cpu_dnn(op), &s, &c->dw);
 }
 
+static size_t across_bytes(const lur_op *op, const conv *c) {
+  return lur_cpu_weights_bytes(cpu_products(op), &c->across);
+}
+
 static lur_status plan_backward(lur_op *op, conv *c) {
   const lur_op_desc *d = &op->desc;
   if (d->want_dx & 1u) LUR_TRY(plan_dx(op, c));
@@ -98,14 +102,12 @@ static lur_status plan_backward(lur_op *op, conv *c) {
   op->backward_y = d->u.conv.relu;
   if (d->u.conv.relu) c->masked_bytes = bytes_of(c->y_count);
   /* The copy of x for dw, the dense dx of a strided form and the dx that waits to be added use one place in turn. */
-  if (c->strided)
-    c->small_bytes = bytes_of(c->small_count);
-  else if (!c->pointwise && d->want_dx & 1u)
-    c->small_bytes = bytes_of(c->x_count);
+  if (c->strided) c->small_bytes = bytes_of(c->small_count);
+  else if (!c->pointwise && d->want_dx & 1u) c->small_bytes = bytes_of(c->x_count);
   size_t rest = larger(lur_dnn_scratch(c->dx), lur_dnn_scratch(c->dx_add));
   rest = larger(rest, lur_dnn_scratch(c->dw));
-  if (c->our_dx) rest = larger(rest, lur_cpu_weights_bytes(&c->across));
-  if (c->our_dw) rest = larger(rest, lur_cpu_gradient_scratch(pixels_of(c), c->s.ci, c->s.co));
+  if (c->our_dx) rest = larger(rest, across_bytes(op, c) + lur_cpu_product_scratch(cpu_products(op), c->s.co));
+  if (c->our_dw) rest = larger(rest, lur_cpu_gradient_scratch(cpu_products(op), pixels_of(c), c->s.ci, c->s.co));
   if (d->want_dw & 2u) rest = larger(rest, lur_cpu_columns_scratch(c->parts, c->s.co));
   op->backward_scratch = c->masked_bytes + c->small_bytes + rest;
   return LUR_OK;
@@ -125,15 +127,16 @@ static lur_status plan_forward(lur_op *op, conv *c) {
   if (is_our_forward(op, c, changes)) {
     c->our_forward = true;
     c->weights = (lur_cpu_weights){.k = c->s.ci, .n = c->s.co};
-    if (!changes) return lur_cpu_weights_keep(&c->weights);
-    op->forward_scratch = lur_cpu_weights_bytes(&c->weights);
+    op->forward_scratch = lur_cpu_product_scratch(cpu_products(op), c->s.ci);
+    if (!changes) return lur_cpu_weights_keep(cpu_products(op), &c->weights);
+    c->packed_bytes = lur_cpu_weights_bytes(cpu_products(op), &c->weights);
+    op->forward_scratch += c->packed_bytes;
     return LUR_OK;
   }
   const unsigned post = (d->nw == 2 ? LUR_DNN_BIAS : 0u) | (d->u.conv.relu && d->nx == 1 ? LUR_DNN_RELU : 0u);
   if (changes && plain && c->pointwise && !c->strided && pixels_of(c) < FEW_PIXELS)
     LUR_TRY(lur_dnn_product(pixels_of(c), c->s.co, c->s.ci, LUR_DNN_PLAIN, LUR_DNN_PLAIN, false, &c->forward));
-  else
-    LUR_TRY(lur_dnn_conv_forward(cpu_dnn(op), &c->s, false, post, &c->forward));
+  else LUR_TRY(lur_dnn_conv_forward(cpu_dnn(op), &c->s, false, post, &c->forward));
   if (!changes) LUR_TRY(lur_dnn_keep_weights(c->forward));
   op->forward_scratch = lur_dnn_scratch(c->forward);
   return LUR_OK;
@@ -175,10 +178,15 @@ static void add_residual(const lur_op *op, const float *residual, float *y) {
 
 static lur_status our_forward(lur_op *op, const lur_args *args) {
   conv *c = op->state;
-  const lur_loops *loops = cpu_loops(op);
-  const float *packed = lur_cpu_weights_pack(&c->weights, loops, args->w[0], args->version, args->scratch);
-  const lur_product p = {c->s.ci, c->s.co, packed, op->desc.nw == 2 ? args->w[1] : NULL, op->desc.u.conv.relu, NULL, 0};
-  lur_cpu_product(loops, &p, args->x[0], pixels_of(c), op->desc.nx == 2 ? args->x[1] : NULL, args->y);
+  const lur_products *ours = cpu_products(op);
+  const void *packed = lur_cpu_weights_pack(ours, &c->weights, args->w[0], args->version, args->scratch);
+  const lur_product p = {.k = c->s.ci,
+                         .n = c->s.co,
+                         .packed = packed,
+                         .bias = op->desc.nw == 2 ? args->w[1] : NULL,
+                         .relu = op->desc.u.conv.relu};
+  lur_cpu_product(ours, &p, args->x[0], pixels_of(c), op->desc.nx == 2 ? args->x[1] : NULL, args->y,
+                  (char *)args->scratch + c->packed_bytes);
   return LUR_OK;
 }
 
@@ -214,10 +222,8 @@ static void pack(const conv *c, const float *x, float *small) {
 static void scatter_row(const conv *c, const lur_loops *loops, const float *small, float *to, bool add) {
   for (int64_t i = 0; i < c->s.ow; i++) {
     float *cell = to + i * c->s.sw * c->s.ci;
-    if (add)
-      loops->affine(1, 0, small + i * c->s.ci, cell, true, c->s.ci);
-    else
-      memcpy(cell, small + i * c->s.ci, sizeof(float) * (size_t)c->s.ci);
+    if (add) loops->affine(1, 0, small + i * c->s.ci, cell, true, c->s.ci);
+    else memcpy(cell, small + i * c->s.ci, sizeof(float) * (size_t)c->s.ci);
   }
 }
 
@@ -235,12 +241,14 @@ static void scatter(const conv *c, const lur_loops *loops, const float *small, f
 
 static void our_backward_input(lur_op *op, const lur_args *args, const float *dy, float *small, void *scratch) {
   conv *c = op->state;
-  const lur_loops *loops = cpu_loops(op);
+  const lur_products *ours = cpu_products(op);
   const bool add = args->dx_add & 1u;
   float *dx = c->strided ? small : args->dx[0];
-  const lur_product p = {c->s.co, c->s.ci, lur_cpu_weights_pack(&c->across, loops, args->w[0], 0, scratch), NULL, false, NULL, 0};
-  lur_cpu_product(loops, &p, dy, pixels_of(c), add && !c->strided ? dx : NULL, dx);
-  if (c->strided) scatter(c, loops, small, args->dx[0], add);
+  const void *packed = lur_cpu_weights_pack(ours, &c->across, args->w[0], 0, scratch);
+  const lur_product p = {.k = c->s.co, .n = c->s.ci, .packed = packed};
+  lur_cpu_product(ours, &p, dy, pixels_of(c), add && !c->strided ? dx : NULL, dx,
+                  (char *)scratch + across_bytes(op, c));
+  if (c->strided) scatter(c, cpu_loops(op), small, args->dx[0], add);
 }
 
 static lur_status backward_input(lur_op *op, const lur_args *args, const float *dy, float *small, void *scratch) {
@@ -251,10 +259,8 @@ static lur_status backward_input(lur_op *op, const lur_args *args, const float *
   if (c->pointwise && !c->strided) return lur_dnn_run(add ? c->dx_add : c->dx, &run);
   if (c->strided || add) run.dst = small;
   LUR_TRY(lur_dnn_run(c->dx, &run));
-  if (c->strided)
-    scatter(c, cpu_loops(op), small, args->dx[0], add);
-  else if (add)
-    lur_cpu_put(cpu_loops(op), args->dx[0], small, c->x_count, true);
+  if (c->strided) scatter(c, cpu_loops(op), small, args->dx[0], add);
+  else if (add) lur_cpu_put(cpu_loops(op), args->dx[0], small, c->x_count, true);
   return LUR_OK;
 }
 
@@ -266,7 +272,7 @@ static lur_status backward_weights(lur_op *op, const lur_args *args, const float
     x = small;
   }
   if (c->our_dw) {
-    lur_cpu_gradient(cpu_loops(op), x, dy, pixels_of(c), c->s.ci, c->s.co, scratch, args->dw[0]);
+    lur_cpu_gradient(cpu_products(op), x, dy, pixels_of(c), c->s.ci, c->s.co, scratch, args->dw[0]);
     return LUR_OK;
   }
   const lur_dnn_args run = {.src = x, .weights = dy, .dst = args->dw[0], .scratch = scratch};

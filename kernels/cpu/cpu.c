@@ -30,6 +30,7 @@ static lur_status cpu_open(lur_device *device) {
   lur_cpu *cpu = calloc(1, sizeof *cpu);
   if (!cpu) return lur_fail(LUR_ENOMEM, "%s: no memory for the device", device->name);
   cpu->loops = lur_loops_pick();
+  cpu->products = lur_products_pick();
   lur_status status = lur_dnn_open(&cpu->dnn);
   if (status != LUR_OK) {
     free(cpu);
@@ -59,6 +60,17 @@ const lur_loops *lur_loops_pick(void) {
   if (avx2) return &lur_loops_avx2;
 #endif
   return &lur_loops_portable;
+}
+
+const lur_products *lur_products_pick(void) {
+#if defined(__x86_64__)
+  const char *asked = getenv("LURCHER_CPU_ISA");
+  if (lur_loops_pick() != &lur_loops_avx512) return NULL;
+  if (!(asked && strcmp(asked, "avx512") == 0) && lur_amx_permitted()) return &lur_products_amx;
+  return &lur_products_avx512;
+#else
+  return NULL;
+#endif
 }
 
 lur_status lur_cpu_plan_parent(lur_op *op) {

@@ -10,6 +10,7 @@
 #include "kernels/backend.h"
 #include "kernels/cpu/dnn.h"
 #include "kernels/cpu/loops/loops.h"
+#include "kernels/cpu/loops/products.h"
 
 extern const lur_kernel lur_cpu_conv2d, lur_cpu_depthwise, lur_cpu_dense, lur_cpu_batchnorm, lur_cpu_activation, lur_cpu_softmax,
     lur_cpu_pool, lur_cpu_global_pool, lur_cpu_binary, lur_cpu_affine, lur_cpu_concat, lur_cpu_gather, lur_cpu_dropout,
@@ -22,10 +23,14 @@ lur_status lur_cpu_lerp(lur_device *device, const lur_slot *slots, int n, double
 typedef struct lur_cpu {
   lur_dnn *dnn;
   const lur_loops *loops;
+  const lur_products *products; /* NULL: oneDNN's */
 } lur_cpu;
 
 static inline lur_dnn *cpu_dnn(const lur_op *op) { return ((const lur_cpu *)op->device->state)->dnn; }
 static inline const lur_loops *cpu_loops(const lur_op *op) { return ((const lur_cpu *)op->device->state)->loops; }
+static inline const lur_products *cpu_products(const lur_op *op) {
+  return ((const lur_cpu *)op->device->state)->products;
+}
 
 /* Whether separable_conv2d is worth making of a depthwise and this 1x1 convolution (lur_backend). */
 bool lur_cpu_separable(const lur_device *device, const lur_op_desc *pointwise);
@@ -58,10 +63,9 @@ static inline int cpu_parts(int64_t items) {
 /* Where part `i` of `parts` starts among `items`. */
 static inline int64_t cpu_part_start(int64_t items, int parts, int i) { return items * i / parts; }
 
-/* The same at whole tiles of a product. */
-static inline int64_t cpu_tile_start(int64_t rows, int parts, int i) {
-  const int64_t tiles = (rows + LUR_TILE_ROWS - 1) / LUR_TILE_ROWS;
-  return cpu_min(rows, cpu_part_start(tiles, parts, i) * LUR_TILE_ROWS);
+/* The same at whole multiples of `step`. */
+static inline int64_t cpu_step_start(int64_t items, int64_t step, int parts, int i) {
+  return cpu_min(items, cpu_part_start((items + step - 1) / step, parts, i) * step);
 }
 
 /* Rows begin..end of all pictures' rows, cut where a picture ends: *picture, and rows *y0..*y1 of it. Gives the next

@@ -1,8 +1,8 @@
 /* loops.h - our own inner loops, one table an instruction set; the op files choose ranges and threads, these run on
  * one thread and touch nothing outside their range.
  *
- * The bodies stand in elementwise.h, batchnorm.h, depthwise.h, pool.h, product.h and update.h, written once over
- * vector.h, and are compiled by loops_portable.c, loops_avx2.c and loops_avx512.c. A new loop: a field here, a body
+ * The bodies stand in elementwise.h, batchnorm.h, depthwise.h, pool.h and update.h, written once over vector.h,
+ * and are compiled by loops_portable.c, loops_avx2.c and loops_avx512.c. A new loop: a field here, a body
  * there, a line in table.h. */
 #ifndef LUR_CPU_LOOPS_H
 #define LUR_CPU_LOOPS_H
@@ -14,8 +14,6 @@ typedef struct lur_window_shape {
   int64_t ih, iw, oh, ow, c;
   int kh, kw, sh, sw, pt, pl;
 } lur_window_shape;
-
-enum { LUR_PANEL = 48, LUR_TILE_ROWS = 9 }; /* columns and rows of a product's tile */
 
 /* One channel of a batch norm: y = (x - mean) * scale + shift, scale = gamma / deviation, shift = beta. */
 typedef struct lur_norm {
@@ -49,21 +47,6 @@ typedef struct lur_pool_grads {
   float *work;             /* as long as sums */
   bool add;
 } lur_pool_grads;
-
-/* y = a * b + bias [+ residual] [, ReLU]: rows of k by k x n. */
-typedef struct lur_product {
-  int64_t k, n;
-  const float *packed, *bias; /* b in panels, as product_pack makes them; bias: NULL for none */
-  bool relu;
-  const float *next; /* next_floats that are read after the product, and fetched meanwhile */
-  int64_t next_floats;
-} lur_product;
-
-/* Rows begin..end of a product over k of a tall pair: dw[rows n] += x[k rows] transposed times dy[k n]. */
-typedef struct lur_gradient {
-  int64_t k, n, begin, end;    /* begin is a multiple of LUR_TILE_ROWS */
-  const float *tiles, *panels; /* x and dy, as product_pack_tiles and product_pack make them */
-} lur_gradient;
 
 typedef struct lur_loops {
   const char *name;
@@ -112,16 +95,6 @@ typedef struct lur_loops {
                    int64_t y0, int64_t y1); /* affine, winner: NULL for none */
   void (*avg_pool)(const lur_window_shape *s, const float *x, const float *affine, float *y, int64_t y0, int64_t y1);
   void (*pool_back)(const lur_window_shape *s, const lur_pool_grads *g, int64_t y0, int64_t y1); /* rows of the input */
-
-  /* ---- matrix product; NULL where the set leaves it to oneDNN ---- */
-  void (*product)(const lur_product *p, const float *a, int64_t rows, const float *residual, float *y);
-  void (*product_gradient)(const lur_gradient *g, float *dw);
-  /* Columns begin..end of w[k n], or of w[n k] across; begin is a multiple of LUR_PANEL. packed is of them all, each
-     panel's columns rounded up to 16. */
-  void (*product_pack)(const float *w, int64_t k, int64_t n, int64_t begin, int64_t end, float *packed);
-  void (*product_pack_across)(const float *w, int64_t k, int64_t n, int64_t begin, int64_t end, float *packed);
-  /* Columns begin..end of x[k width], in tiles of k x LUR_TILE_ROWS; begin is a multiple of LUR_TILE_ROWS. */
-  void (*product_pack_tiles)(const float *x, int64_t k, int64_t width, int64_t begin, int64_t end, float *tiles);
 
   /* ---- optimizers: elements begin..end of one slot ---- */
   void (*update)(const lur_update *u, const lur_slot *slot, int64_t begin, int64_t end);

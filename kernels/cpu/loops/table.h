@@ -7,7 +7,6 @@
 #include "kernels/cpu/loops/batchnorm.h"
 #include "kernels/cpu/loops/depthwise.h"
 #include "kernels/cpu/loops/pool.h"
-#include "kernels/cpu/loops/product.h"
 #include "kernels/cpu/loops/update.h"
 
 const lur_loops LUR_LOOPS = {
@@ -33,13 +32,6 @@ const lur_loops LUR_LOOPS = {
     .max_pool = max_pool,
     .avg_pool = avg_pool,
     .pool_back = pool_back,
-#if LANES_ == 16
-    .product = product,
-    .product_gradient = product_gradient,
-    .product_pack = product_pack,
-    .product_pack_across = product_pack_across,
-    .product_pack_tiles = product_pack_tiles,
-#endif
     .update = update,
     .squares = squares,
     .lerp = lerp,

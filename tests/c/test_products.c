@@ -1,0 +1,193 @@
+/* test_products.c - the cpu backend's own matrix products (kernels/cpu/loops/products.h), each table that this
+ * processor has against sums in double: sizes about those of tiles and panels, what follows a product, both ways of
+ * packing, turns of a gradient; and that products by parts of bfloat16 are as close as multiply-adds of f32. */
+#include "kernels/cpu/product.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/cpu/loops/loops.h"
+
+static int failures;
+
+static void check(bool good, const char *table, const char *what, int64_t m, int64_t n, int64_t k, double worst) {
+  if (good) return;
+  failures++;
+  fprintf(stderr, "%s: %s of %lld x %lld x %lld is off by %g\n", table, what, (long long)m, (long long)n, (long long)k,
+          worst);
+}
+
+static float drawn(uint32_t *state) {
+  *state = *state * 1664525u + 1013904223u;
+  return (float)(*state >> 8) / (float)(1 << 24) * 2 - 0.7f;
+}
+
+/* count numbers, between two guards that must not be written or, being NaN, be read. */
+enum { GUARD = 64 };
+
+static float *numbers(int64_t count, uint32_t seed) {
+  float *all = aligned_alloc(64, (sizeof(float) * (size_t)(count + 2 * GUARD) + 63) / 64 * 64);
+  if (!all) abort();
+  for (int64_t i = 0; i < count + 2 * GUARD; i++) all[i] = NAN;
+  for (int64_t i = 0; i < count; i++) all[GUARD + i] = drawn(&seed);
+  return all + GUARD;
+}
+
+static void discard(float *values) { free(values - GUARD); }
+
+static bool guarded(const float *values, int64_t count) {
+  for (int64_t i = 0; i < GUARD; i++)
+    if (!isnan(values[i - GUARD]) || !isnan(values[count + i])) return false;
+  return true;
+}
+
+static void *room(size_t bytes) {
+  void *made = aligned_alloc(64, (bytes + 127) / 64 * 64);
+  if (!made) abort();
+  return memset(made, 0xff, (bytes + 127) / 64 * 64); /* NaN */
+}
+
+/* The largest error of y over the sum of the magnitudes that were added up, and its root mean square. */
+typedef struct error {
+  double worst, squares;
+} error;
+
+static void note(error *e, double is, double should, double magnitude) {
+  const double off = fabs(is - should) / magnitude;
+  if (!(off <= e->worst)) e->worst = off;
+  e->squares += off * off;
+}
+
+/* Roundings of a chain of k sums walk at random. */
+static double bound(int64_t k) { return 1e-7 + 6e-8 * sqrt((double)k); }
+
+typedef struct product_case {
+  int64_t m, n, k;
+  bool across, bias, residual, relu;
+} product_case;
+
+static error product_error(const product_case *c, const float *a, const float *w, const float *bias,
+                           const float *before, const float *y) {
+  error e = {0, 0};
+  for (int64_t i = 0; i < c->m; i++) {
+    for (int64_t j = 0; j < c->n; j++) {
+      double sum = (c->bias ? (double)bias[j] : 0) + (c->residual ? (double)before[i * c->n + j] : 0);
+      double magnitude = fabs(sum);
+      for (int64_t p = 0; p < c->k; p++) {
+        const double one = (double)a[i * c->k + p] * (double)(c->across ? w[j * c->k + p] : w[p * c->n + j]);
+        sum += one;
+        magnitude += fabs(one);
+      }
+      note(&e, (double)y[i * c->n + j], c->relu && sum < 0 ? 0 : sum, magnitude);
+    }
+  }
+  return e;
+}
+
+/* y = a * w + bias [+ y]; the residual lies in y itself, as a gradient that is added to does. */
+static error product_of(const lur_products *table, const product_case *c) {
+  float *a = numbers(c->m * c->k, 1), *w = numbers(c->k * c->n, 2), *bias = numbers(c->n, 3);
+  float *y = numbers(c->m * c->n, 4), *before = numbers(c->m * c->n, 4);
+  lur_cpu_weights weights = {.k = c->k, .n = c->n, .across = c->across};
+  void *packed = room(lur_cpu_weights_bytes(table, &weights)), *work = room(lur_cpu_product_scratch(table, c->k));
+  const lur_product p = {.k = c->k,
+                         .n = c->n,
+                         .packed = lur_cpu_weights_pack(table, &weights, w, 0, packed),
+                         .bias = c->bias ? bias : NULL,
+                         .relu = c->relu};
+  lur_cpu_product(table, &p, a, c->m, c->residual ? y : NULL, y, work);
+  const error e = product_error(c, a, w, bias, before, y);
+  check(e.worst <= bound(c->k), table->name, "a product", c->m, c->n, c->k, e.worst);
+  check(guarded(y, c->m * c->n), table->name, "the surroundings of a product", c->m, c->n, c->k, NAN);
+  discard(a), discard(w), discard(bias), discard(y), discard(before);
+  free(packed);
+  free(work);
+  return e;
+}
+
+static void gradient_of(const lur_products *table, int64_t pixels, int64_t ci, int64_t co) {
+  float *x = numbers(pixels * ci, 5), *dy = numbers(pixels * co, 6);
+  float *dw = numbers(ci * co, 7), *before = numbers(ci * co, 7);
+  void *scratch = room(lur_cpu_gradient_scratch(table, pixels, ci, co));
+  error e = {0, 0};
+  lur_cpu_gradient(table, x, dy, pixels, ci, co, scratch, dw);
+  for (int64_t i = 0; i < ci; i++) {
+    for (int64_t j = 0; j < co; j++) {
+      double sum = (double)before[i * co + j], magnitude = fabs(sum);
+      for (int64_t p = 0; p < pixels; p++) {
+        const double one = (double)x[p * ci + i] * (double)dy[p * co + j];
+        sum += one;
+        magnitude += fabs(one);
+      }
+      note(&e, (double)dw[i * co + j], sum, magnitude);
+    }
+  }
+  check(e.worst <= bound(pixels), table->name, "a gradient", ci, co, pixels, e.worst);
+  check(guarded(dw, ci * co), table->name, "the surroundings of a gradient", ci, co, pixels, NAN);
+  discard(x), discard(dy), discard(dw), discard(before);
+  free(scratch);
+}
+
+static const product_case products[] = {
+    {1, 1, 1, false, false, false, false},      {9, 48, 16, false, true, false, false},
+    {10, 49, 17, false, true, true, false},     {8, 15, 33, true, false, false, true},
+    {16, 16, 32, true, true, true, true},       {17, 33, 31, true, false, true, false},
+    {33, 31, 64, false, true, false, true},     {31, 97, 65, false, false, true, true},
+    {200, 40, 129, true, true, true, false},    {350, 50, 96, false, true, true, true},
+    {1100, 33, 40, false, false, false, false}, {70, 130, 1000, true, true, false, false},
+};
+
+static void test(const lur_products *table) {
+  printf("%s\n", table->name);
+  for (size_t i = 0; i < sizeof products / sizeof *products; i++) product_of(table, &products[i]);
+  gradient_of(table, 1, 1, 1);
+  gradient_of(table, 31, 17, 33);
+  gradient_of(table, 32, 9, 48);
+  gradient_of(table, 33, 50, 15);
+  gradient_of(table, 1000, 40, 20);
+  gradient_of(table, 1025, 33, 49); /* three turns */
+}
+
+/* Six products of bfloat16 parts against a chain of multiply-adds of f32. */
+static void test_closeness(void) {
+  const product_case c = {64, 64, 728, false, false, false, false};
+  const error parts = product_of(&lur_products_amx, &c), chain = product_of(&lur_products_avx512, &c);
+  printf("728 added up: root mean square error %.1e by parts, %.1e by multiply-adds\n",
+         sqrt(parts.squares / (double)(c.m * c.n)), sqrt(chain.squares / (double)(c.m * c.n)));
+  check(parts.squares <= chain.squares, "amx", "the error beside avx512's", c.m, c.n, c.k, sqrt(parts.squares));
+}
+
+/* Numbers that three parts hold to the last bit, and those that end a part early: exact where no sum rounds. */
+static void test_parts(void) {
+  const float values[] = {1,     -1,       16777215, 8388609, 0.1f,  -3.3e38f, 1e-30f, 0,
+                          65535, 1.0f / 3, 4097,     1e30f,   -0.0f, 255.5f,   1e-37f, 12345.678f};
+  float a[16 * 16] = {0}, w[16 * 16] = {0}, y[16 * 16];
+  for (int i = 0; i < 16; i++) a[i * 16 + i] = values[i], w[i * 16 + i] = 1;
+  lur_cpu_weights weights = {.k = 16, .n = 16};
+  const lur_products *amx = &lur_products_amx;
+  void *packed = room(lur_cpu_weights_bytes(amx, &weights)), *work = room(lur_cpu_product_scratch(amx, 16));
+  const lur_product p = {.k = 16, .n = 16, .packed = lur_cpu_weights_pack(amx, &weights, w, 0, packed)};
+  lur_cpu_product(amx, &p, a, 16, NULL, y, work);
+  for (int i = 0; i < 16; i++) {
+    const double off = fabs((double)y[i * 16 + i] - (double)values[i]);
+    check(off <= 1e-38, "amx", "a number times 1, the row", i, i, 16, off);
+  }
+  free(packed);
+  free(work);
+}
+
+int main(void) {
+#if defined(__x86_64__)
+  const lur_products *widest = lur_products_pick();
+  if (!widest) return printf("no products on this processor: nothing to test\n"), 0;
+  test(&lur_products_avx512);
+  if (widest == &lur_products_amx) {
+    test(&lur_products_amx);
+    test_closeness();
+    test_parts();
+  }
+#endif
+  return failures > 0;
+}
