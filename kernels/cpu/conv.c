@@ -106,7 +106,7 @@ static lur_status plan_backward(lur_op *op, conv *c) {
   else if (!c->pointwise && d->want_dx & 1u) c->small_bytes = bytes_of(c->x_count);
   size_t rest = larger(lur_dnn_scratch(c->dx), lur_dnn_scratch(c->dx_add));
   rest = larger(rest, lur_dnn_scratch(c->dw));
-  if (c->our_dx) rest = larger(rest, across_bytes(op, c) + lur_cpu_product_scratch(cpu_products(op), c->s.co));
+  if (c->our_dx) rest = larger(rest, across_bytes(op, c) + lur_cpu_product_scratch(cpu_products(op), c->s.co, c->parts));
   if (c->our_dw) rest = larger(rest, lur_cpu_gradient_scratch(cpu_products(op), pixels_of(c), c->s.ci, c->s.co));
   if (d->want_dw & 2u) rest = larger(rest, lur_cpu_columns_scratch(c->parts, c->s.co));
   op->backward_scratch = c->masked_bytes + c->small_bytes + rest;
@@ -127,7 +127,7 @@ static lur_status plan_forward(lur_op *op, conv *c) {
   if (is_our_forward(op, c, changes)) {
     c->our_forward = true;
     c->weights = (lur_cpu_weights){.k = c->s.ci, .n = c->s.co};
-    op->forward_scratch = lur_cpu_product_scratch(cpu_products(op), c->s.ci);
+    op->forward_scratch = lur_cpu_product_scratch(cpu_products(op), c->s.ci, c->parts);
     if (!changes) return lur_cpu_weights_keep(cpu_products(op), &c->weights);
     c->packed_bytes = lur_cpu_weights_bytes(cpu_products(op), &c->weights);
     op->forward_scratch += c->packed_bytes;
@@ -186,7 +186,7 @@ static lur_status our_forward(lur_op *op, const lur_args *args) {
                          .bias = op->desc.nw == 2 ? args->w[1] : NULL,
                          .relu = op->desc.u.conv.relu};
   lur_cpu_product(ours, &p, args->x[0], pixels_of(c), op->desc.nx == 2 ? args->x[1] : NULL, args->y,
-                  (char *)args->scratch + c->packed_bytes);
+                  c->parts, (char *)args->scratch + c->packed_bytes);
   return LUR_OK;
 }
 
@@ -246,7 +246,7 @@ static void our_backward_input(lur_op *op, const lur_args *args, const float *dy
   float *dx = c->strided ? small : args->dx[0];
   const void *packed = lur_cpu_weights_pack(ours, &c->across, args->w[0], 0, scratch);
   const lur_product p = {.k = c->s.co, .n = c->s.ci, .packed = packed};
-  lur_cpu_product(ours, &p, dy, pixels_of(c), add && !c->strided ? dx : NULL, dx,
+  lur_cpu_product(ours, &p, dy, pixels_of(c), add && !c->strided ? dx : NULL, dx, c->parts,
                   (char *)scratch + across_bytes(op, c));
   if (c->strided) scatter(c, cpu_loops(op), small, args->dx[0], add);
 }

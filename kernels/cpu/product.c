@@ -41,13 +41,14 @@ const void *lur_cpu_weights_pack(const lur_products *products, lur_cpu_weights *
 
 static size_t part_bytes(const lur_products *products, int64_t k) { return whole_lines(products->work_bytes(k)); }
 
-size_t lur_cpu_product_scratch(const lur_products *products, int64_t k) {
-  return part_bytes(products, k) * (size_t)cpu_parts(CPU_MAX_PARTS);
+size_t lur_cpu_product_scratch(const lur_products *products, int64_t k, int parts) {
+  return part_bytes(products, k) * (size_t)parts;
 }
 
 void lur_cpu_product(const lur_products *products, const lur_product *p, const float *a, int64_t rows,
-                     const float *residual, float *y, void *scratch) {
-  const int parts = cpu_parts((rows + products->tile_rows - 1) / products->tile_rows);
+                     const float *residual, float *y, int parts, void *scratch) {
+  const int64_t tiles = (rows + products->tile_rows - 1) / products->tile_rows;
+  if (parts > tiles) parts = tiles > 0 ? (int)tiles : 1;
 #pragma omp parallel for schedule(static, 1) if (parts > 1)
   for (int i = 0; i < parts; i++) {
     const int64_t begin = cpu_step_start(rows, products->tile_rows, parts, i),

@@ -22,10 +22,10 @@ const void *lur_cpu_weights_pack(const lur_products *products, lur_cpu_weights *
                                  uint64_t version, void *scratch);
 
 /* y[rows n] = a[rows k] * b + bias [+ residual] [, ReLU]; residual may be y. Every element is summed by one thread in
-   one order. scratch: that of k. */
-size_t lur_cpu_product_scratch(const lur_products *products, int64_t k);
+   one order. parts: at most so many threads share it, each with its own part of scratch. */
+size_t lur_cpu_product_scratch(const lur_products *products, int64_t k, int parts);
 void lur_cpu_product(const lur_products *products, const lur_product *product, const float *a, int64_t rows,
-                     const float *residual, float *y, void *scratch);
+                     const float *residual, float *y, int parts, void *scratch);
 
 /* dw[ci co] += x[pixels ci] transposed times dy[pixels co]; the order of its sums hangs on the pixels alone. */
 size_t lur_cpu_gradient_scratch(const lur_products *products, int64_t pixels, int64_t ci, int64_t co);

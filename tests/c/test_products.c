@@ -25,7 +25,7 @@ static float drawn(uint32_t *state) {
 }
 
 /* count numbers, between two guards that must not be written or, being NaN, be read. */
-enum { GUARD = 64 };
+enum { GUARD = 64, PARTS = 3 };
 
 static float *numbers(int64_t count, uint32_t seed) {
   float *all = aligned_alloc(64, (sizeof(float) * (size_t)(count + 2 * GUARD) + 63) / 64 * 64);
@@ -91,13 +91,13 @@ static error product_of(const lur_products *table, const product_case *c) {
   float *a = numbers(c->m * c->k, 1), *w = numbers(c->k * c->n, 2), *bias = numbers(c->n, 3);
   float *y = numbers(c->m * c->n, 4), *before = numbers(c->m * c->n, 4);
   lur_cpu_weights weights = {.k = c->k, .n = c->n, .across = c->across};
-  void *packed = room(lur_cpu_weights_bytes(table, &weights)), *work = room(lur_cpu_product_scratch(table, c->k));
+  void *packed = room(lur_cpu_weights_bytes(table, &weights)), *work = room(lur_cpu_product_scratch(table, c->k, PARTS));
   const lur_product p = {.k = c->k,
                          .n = c->n,
                          .packed = lur_cpu_weights_pack(table, &weights, w, 0, packed),
                          .bias = c->bias ? bias : NULL,
                          .relu = c->relu};
-  lur_cpu_product(table, &p, a, c->m, c->residual ? y : NULL, y, work);
+  lur_cpu_product(table, &p, a, c->m, c->residual ? y : NULL, y, PARTS, work);
   const error e = product_error(c, a, w, bias, before, y);
   check(e.worst <= bound(c->k), table->name, "a product", c->m, c->n, c->k, e.worst);
   check(guarded(y, c->m * c->n), table->name, "the surroundings of a product", c->m, c->n, c->k, NAN);
@@ -167,9 +167,9 @@ static void test_parts(void) {
   for (int i = 0; i < 16; i++) a[i * 16 + i] = values[i], w[i * 16 + i] = 1;
   lur_cpu_weights weights = {.k = 16, .n = 16};
   const lur_products *amx = &lur_products_amx;
-  void *packed = room(lur_cpu_weights_bytes(amx, &weights)), *work = room(lur_cpu_product_scratch(amx, 16));
+  void *packed = room(lur_cpu_weights_bytes(amx, &weights)), *work = room(lur_cpu_product_scratch(amx, 16, PARTS));
   const lur_product p = {.k = 16, .n = 16, .packed = lur_cpu_weights_pack(amx, &weights, w, 0, packed)};
-  lur_cpu_product(amx, &p, a, 16, NULL, y, work);
+  lur_cpu_product(amx, &p, a, 16, NULL, y, PARTS, work);
   for (int i = 0; i < 16; i++) {
     const double off = fabs((double)y[i * 16 + i] - (double)values[i]);
     check(off <= 1e-38, "amx", "a number times 1, the row", i, i, 16, off);
