@@ -1,8 +1,8 @@
 /* conv.c - conv2d. Definition: kernels/ref/conv.c. Its form in bytes: conv_bytes.c.
  *
  * Activations stay plain NHWC. A 1x1 convolution and its gradients are matrix products: dx is one of dy with the
- * weights read as [co ci], dw is x transposed times dy. Where the processor has ours and there is enough to do they are
- * those (product.h), else oneDNN's. Under a stride both gradients work on the sampled pixels only: dx is computed dense
+ * weights read as [co ci], dw is x transposed times dy. They are our own (product.h) where the processor runs those and
+ * there is enough to do, else oneDNN's. Under a stride both gradients work on the sampled pixels only: dx is computed dense
  * in scratch and scattered, x is packed. Other kernels are oneDNN's, gradients too. */
 #include "kernels/cpu/cpu.h"
 #include "kernels/cpu/product.h"
@@ -185,8 +185,8 @@ static lur_status our_forward(lur_op *op, const lur_args *args) {
                          .packed = packed,
                          .bias = op->desc.nw == 2 ? args->w[1] : NULL,
                          .relu = op->desc.u.conv.relu};
-  lur_cpu_product(ours, &p, args->x[0], pixels_of(c), op->desc.nx == 2 ? args->x[1] : NULL, args->y,
-                  c->parts, (char *)args->scratch + c->packed_bytes);
+  lur_cpu_product(ours, &p, args->x[0], pixels_of(c), op->desc.nx == 2 ? args->x[1] : NULL, args->y, c->parts,
+                  (char *)args->scratch + c->packed_bytes);
   return LUR_OK;
 }
 

@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels/cpu/loops/loops.h"
-
 static int failures;
 
 static void check(bool good, const char *table, const char *what, int64_t m, int64_t n, int64_t k, double worst) {
@@ -179,7 +177,6 @@ static void test_parts(void) {
 }
 
 int main(void) {
-#if defined(__x86_64__)
   const lur_products *widest = lur_products_pick();
   if (!widest) return printf("no products on this processor: nothing to test\n"), 0;
   test(&lur_products_avx512);
@@ -188,6 +185,5 @@ int main(void) {
     test_closeness();
     test_parts();
   }
-#endif
   return failures > 0;
 }

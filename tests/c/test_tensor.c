@@ -254,6 +254,7 @@ static void test_context(void) {
 }
 
 int main(void) {
+  unsetenv("LURCHER_THREADS"); /* which overrides what a context asks for */
   CHECK_OK(lur_context_new(7, 2, &context));
   test_new();
   test_shape_overflow();
