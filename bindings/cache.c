@@ -1,5 +1,5 @@
-/* cache.c - data.cache: a file of features, a row a picture; data.cache_info and data.cache_remove for folders of them.
- * Rows and pictures are lists from 1 or i32 tensors from 0. */
+/* cache.c - data.cache: a file of features, a row an image; data.cache_info and data.cache_remove for folders of them.
+ * Rows and images are lists from 1 or i32 tensors from 0. */
 #include "data.h"
 
 #include "modules.h"
@@ -18,13 +18,13 @@ static void read_shape(lua_State *L, lur_shape *shape) {
   lua_pop(L, 1);
 }
 
-/* Fingerprints of the set's pictures, in a userdata left on the stack. */
+/* Fingerprints of the set's images, in a userdata left on the stack. */
 static const uint64_t *push_fingerprints(lua_State *L, lur_cache_options *o) {
   lua_getfield(L, 1, "set");
   lur_dataset *set = lur_handle_test(L, -1, &lur_set_class);
   if (set == NULL) lur_args_bad(L, owner, "set", "lurcher.dataset expected, got %s", luaL_typename(L, -1));
-  o->pictures = lur_dataset_size(set);
-  uint64_t *prints = lua_newuserdatauv(L, ((size_t)o->pictures + 1) * sizeof *prints, 0);
+  o->images = lur_dataset_size(set);
+  uint64_t *prints = lua_newuserdatauv(L, ((size_t)o->images + 1) * sizeof *prints, 0);
   LUR_CALL(L, lur_dataset_fingerprints(set, prints));
   return prints;
 }
@@ -82,7 +82,7 @@ int lur_data_cache_info(lua_State *L) {
     lua_rawseti(L, -2, i + 1);
   }
   lua_setfield(L, -2, "shape");
-  set_integer(L, "pictures", info.pictures);
+  set_integer(L, "images", info.images);
   set_integer(L, "views", info.views);
   set_integer(L, "bytes", (int64_t)info.bytes);
   set_number(L, "seconds", info.seconds);

@@ -118,7 +118,7 @@ static const char *column_option(lua_State *L, const char *name) {
   return lua_tostring(L, -1); /* converts the number in its stack slot */
 }
 
-/* data.list{ "pictures.csv", ... } or data.list{ { "a.jpg", "pug" }, ... } */
+/* data.list{ "images.csv", ... } or data.list{ { "a.jpg", "pug" }, ... } */
 static int data_list(lua_State *L) {
   static const char *const known[] = {"classes", "root", "separator", "header", "path_column", "class_column", NULL};
   if (lua_istable(L, 1) && lua_rawgeti(L, 1, 1) == LUA_TTABLE) {
@@ -152,7 +152,7 @@ static int64_t *index_list(lua_State *L, int arg, int64_t extent, int64_t *n) {
   int64_t *indices = lua_newuserdatauv(L, ((size_t)*n + 1) * sizeof *indices, 0);
   for (int64_t i = 0; i < *n; i++) {
     lua_rawgeti(L, arg, i + 1);
-    indices[i] = lur_args_index_at(L, -1, extent, "picture");
+    indices[i] = lur_args_index_at(L, -1, extent, "image");
     lua_pop(L, 1);
   }
   return indices;
@@ -278,7 +278,7 @@ static int set_column(lua_State *L) {
   return lur_raise(L, "this dataset has no column '%s'", name);
 }
 
-/* A list per class of its pictures. */
+/* A list per class of its images. */
 static int set_by_class(lua_State *L) {
   lur_dataset *set = check_set(L, 1);
   int n = lur_dataset_class_count(set);

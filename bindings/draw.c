@@ -1,8 +1,8 @@
 /* draw.c - one batch's indices from a sampler, whatever a sampler is: nothing (order or shuffle), a function called
  * once an epoch, an object with a method epoch (lurcher.samplers), an iterator function, or a coroutine.
  *
- * A sampler yields a list of pictures, { 3, 1, 2 }, or named fields, { image = {...}, left = {...} }. Fields that the
- * loader's `images` lists are pictures (not given: what begins with image or img); the rest become tensors. */
+ * A sampler yields a list of images, { 3, 1, 2 }, or named fields, { image = {...}, left = {...} }. Fields that the
+ * loader's `images` lists are images (not given: what begins with image or img); the rest become tensors. */
 #include "draw.h"
 
 #include <stdlib.h>
@@ -105,7 +105,7 @@ static void keep_results(lua_State *L, int environment, int epoch, int sampler) 
     lua_pushvalue(L, sampler);
     lua_setfield(L, epoch, "iterator");
   } else {
-    blame_sampler(L, environment, epoch, "sampler: an iterator or a batch of picture numbers expected, got %s",
+    blame_sampler(L, environment, epoch, "sampler: an iterator or a batch of image numbers expected, got %s",
                   luaL_typename(L, result));
   }
 }
@@ -153,7 +153,7 @@ static const char *first_name(lua_State *L, int environment) {
   return name;
 }
 
-/* Consecutive pictures of the epoch's order. */
+/* Consecutive images of the epoch's order. */
 static bool draw_from_order(lua_State *L, int environment, int epoch, lur_drawn *drawn) {
   lua_getfield(L, epoch, "order");
   const int64_t *order = lua_touserdata(L, -1);
@@ -208,15 +208,15 @@ static void ask_sampler(lua_State *L, int epoch) {
   lua_setfield(L, epoch, "control");
 }
 
-/* The list at the top of the stack as a picture field; its indices lie in a new userdata that stays on the stack. */
-static void take_pictures(lua_State *L, int environment, int epoch, const char *name, lur_drawn *drawn) {
+/* The list at the top of the stack as an image field; its indices lie in a new userdata that stays on the stack. */
+static void take_images(lua_State *L, int environment, int epoch, const char *name, lur_drawn *drawn) {
   int list = lua_gettop(L);
   int64_t n = (int64_t)lua_rawlen(L, list);
   lua_getfield(L, environment, "set");
   int64_t size = lur_dataset_size(lur_handle_check(L, -1, &lur_set_class));
   if (n == 0) blame_sampler(L, environment, epoch, "sampler: field '%s' is an empty list", name);
   if (drawn->nfields == LUR_MAX_LOAD_FIELDS)
-    blame_sampler(L, environment, epoch, "sampler: more than %d picture fields", LUR_MAX_LOAD_FIELDS);
+    blame_sampler(L, environment, epoch, "sampler: more than %d image fields", LUR_MAX_LOAD_FIELDS);
   int64_t *indices = lua_newuserdatauv(L, (size_t)n * sizeof *indices, 0);
   for (int64_t i = 0; i < n; i++) {
     int whole;
@@ -224,7 +224,7 @@ static void take_pictures(lua_State *L, int environment, int epoch, const char *
     lua_Integer index = lua_tointegerx(L, -1, &whole);
     if (!whole || index < 1 || index > size)
       blame_sampler(L, environment, epoch,
-                    "sampler: picture %s at place %I of field '%s'; whole numbers of 1 to %I expected",
+                    "sampler: image %s at place %I of field '%s'; whole numbers of 1 to %I expected",
                     luaL_tolstring(L, -1, NULL), (LUAI_UACINT)(i + 1), name, (LUAI_UACINT)size);
     indices[i] = index - 1;
     lua_pop(L, 1);
@@ -232,7 +232,7 @@ static void take_pictures(lua_State *L, int environment, int epoch, const char *
   drawn->fields[drawn->nfields++] = (lur_load_field){name, n, indices};
 }
 
-static bool looks_like_picture(const char *name) {
+static bool looks_like_image(const char *name) {
   return strncmp(name, "image", 5) == 0 || strncmp(name, "img", 3) == 0;
 }
 
@@ -240,8 +240,8 @@ static int compare_names(const void *a, const void *b) {
   return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* Names of the batch's picture fields, in an order that does not depend on the table's. Returns their number. */
-static int picture_names(lua_State *L, int environment, int batch, const char *names[LUR_MAX_LOAD_FIELDS]) {
+/* Names of the batch's image fields, in an order that does not depend on the table's. Returns their number. */
+static int image_names(lua_State *L, int environment, int batch, const char *names[LUR_MAX_LOAD_FIELDS]) {
   int n = 0;
   if (lua_getfield(L, environment, "images") == LUA_TTABLE) {
     int64_t count = (int64_t)lua_rawlen(L, -1);
@@ -253,7 +253,7 @@ static int picture_names(lua_State *L, int environment, int batch, const char *n
     }
   } else {
     for (lua_pushnil(L); lua_next(L, batch) != 0; lua_pop(L, 1))
-      if (lua_type(L, -2) == LUA_TSTRING && looks_like_picture(lua_tostring(L, -2)) && lua_istable(L, -1) &&
+      if (lua_type(L, -2) == LUA_TSTRING && looks_like_image(lua_tostring(L, -2)) && lua_istable(L, -1) &&
           n < LUR_MAX_LOAD_FIELDS)
         names[n++] = lua_tostring(L, -2);
     qsort(names, (size_t)n, sizeof *names, compare_names);
@@ -302,24 +302,24 @@ bool lur_draw(lua_State *L, int environment, int epoch, lur_drawn *drawn) {
   ask_sampler(L, epoch);
   if (lua_isnil(L, -1)) return false;
   if (!lua_istable(L, -1))
-    blame_sampler(L, environment, epoch, "sampler: a table of picture numbers expected, got %s", luaL_typename(L, -1));
+    blame_sampler(L, environment, epoch, "sampler: a table of image numbers expected, got %s", luaL_typename(L, -1));
   int batch = lua_gettop(L);
   lua_newtable(L);
   drawn->extras = lua_gettop(L);
   if (lua_rawlen(L, batch) > 0) {
     const char *name = first_name(L, environment);
     lua_pushvalue(L, batch);
-    take_pictures(L, environment, epoch, name, drawn);
+    take_images(L, environment, epoch, name, drawn);
   }
   const char *names[LUR_MAX_LOAD_FIELDS];
-  int n = picture_names(L, environment, batch, names);
+  int n = image_names(L, environment, batch, names);
   for (int i = 0; i < n; i++) {
     lua_getfield(L, batch, names[i]);
-    take_pictures(L, environment, epoch, names[i], drawn);
+    take_images(L, environment, epoch, names[i], drawn);
   }
   take_extras(L, environment, epoch, batch, names, n, drawn->extras);
   if (drawn->nfields == 0)
-    blame_sampler(L, environment, epoch, "sampler: the batch has no pictures (fields listed in the loader's `images`)");
+    blame_sampler(L, environment, epoch, "sampler: the batch has no images (fields listed in the loader's `images`)");
   return true;
 }
 

@@ -34,7 +34,7 @@ static void push_damage(lua_State *L, lur_dataset *set, const lur_damage *d) {
   set_field_text(L, "message", strlen(d->text) > skip ? d->text + skip : "damaged");
 }
 
-/* summary = { epoch =, batches =, damaged (rows replaced) =, and a list: a table for each damaged picture }. */
+/* summary = { epoch =, batches =, damaged (rows replaced) =, and a list: a table for each damaged image }. */
 static void store_summary(lua_State *L, int environment, lur_loader *loader, int epoch) {
   lua_getfield(L, environment, "set");
   lur_dataset *set = lur_handle_check(L, -1, &lur_set_class);

@@ -1,4 +1,4 @@
-/* image.c - lurcher.image: pictures as u8 tensors of h x w x 3. Trouble with files gives nil, message, code. */
+/* image.c - lurcher.image: images as u8 tensors of h x w x 3. Trouble with files gives nil, message, code. */
 #include "args.h"
 #include "modules.h"
 

@@ -59,7 +59,7 @@ static void *read_handle(lua_State *L, const char *name, const lur_class *type) 
   return object;
 }
 
-/* `resize`, or else what pictures were resized with in the era: the loader's, or else its augmentation's. */
+/* `resize`, or else what images were resized with in the era: the loader's, or else its augmentation's. */
 static lur_resize_filter read_resize(lua_State *L, const lur_augment *augment) {
   static const lur_resize_filter of_era[] = {LUR_RESIZE_BILINEAR, LUR_RESIZE_NEAREST};
   int era = lur_args_choice(L, 1, owner, "era", era_names, -1);

@@ -1,23 +1,23 @@
-/* data.h - pictures, datasets, augmentation and the loader: the data part of lurcher.h, which includes it.
+/* data.h - images, datasets, augmentation and the loader: the data part of lurcher.h, which includes it.
  *
- * Nothing here knows Lua or a network. Pictures are u8 h w 3 tensors in host memory; batches are f32 n h w c.
- * Indices are 0-based. What a loaded row looks like depends on (seed, epoch, picture index, draw number) alone,
+ * Nothing here knows Lua or a network. Images are u8 h w 3 tensors in host memory; batches are f32 n h w c.
+ * Indices are 0-based. What a loaded row looks like depends on (seed, epoch, image index, draw number) alone,
  * never on the number of workers. */
 #ifndef LURCHER_DATA_H
 #define LURCHER_DATA_H
 
-/* ---- pictures ----------------------------------------------------------------------------------------------- */
+/* ---- images ----------------------------------------------------------------------------------------------- */
 
 /* How bytes become pixels. A zeroed struct is the default. */
 typedef struct lur_decode_options {
-  bool exif;          /* turn the picture as its EXIF orientation says (Keras and plain Pillow do not) */
+  bool exif;          /* turn the image as its EXIF orientation says (Keras and plain Pillow do not) */
   int64_t max_pixels; /* more than this many is LUR_EFORMAT before any allocation; 0: 100 million */
 } lur_decode_options;
 
 typedef enum lur_resize_filter { LUR_RESIZE_BILINEAR = 0, LUR_RESIZE_NEAREST } lur_resize_filter;
 
 /* JPEG or PNG, told by content, never by name. *image is new: u8 h w 3. options may be NULL. Truncated and corrupt
-   pictures are LUR_EFORMAT, as is anything that libjpeg or libpng only warns about but cannot show whole. */
+   images are LUR_EFORMAT, as is anything that libjpeg or libpng only warns about but cannot show whole. */
 lur_status lur_image_load(lur_context *context, const char *path, const lur_decode_options *options,
                           lur_tensor **image);
 lur_status lur_image_decode(lur_context *context, const void *bytes, size_t count, const lur_decode_options *options,
@@ -31,17 +31,17 @@ lur_status lur_image_encode(lur_tensor *image, lur_image_format format, int qual
 /* Bit-equal to Pillow's Image.resize: NEAREST, or BILINEAR (its antialiased triangle filter). image: u8 h w 3. */
 lur_status lur_image_resize(lur_tensor *image, int64_t height, int64_t width, lur_resize_filter filter,
                             lur_tensor **resized);
-/* Rows top .. top+height-1 and columns left .. left+width-1; LUR_EARG outside the picture. Copies. */
+/* Rows top .. top+height-1 and columns left .. left+width-1; LUR_EARG outside the image. Copies. */
 lur_status lur_image_crop(lur_tensor *image, int64_t top, int64_t left, int64_t height, int64_t width,
                           lur_tensor **crop);
-/* One picture of a batch n h w 3: u8, or f32 that is scaled from [low, high] to 0..255. columns 0: about square.
-   labels: n short texts drawn under the pictures (ASCII), or NULL. */
+/* One image of a batch n h w 3: u8, or f32 that is scaled from [low, high] to 0..255. columns 0: about square.
+   labels: n short texts drawn under the images (ASCII), or NULL. */
 lur_status lur_image_montage(lur_tensor *batch, double low, double high, int columns, const char *const *labels,
                              lur_tensor **image);
 
 /* ---- datasets ----------------------------------------------------------------------------------------------- */
 
-/* A list of picture files with a class each (or none), in a fixed order. Never changes once made. */
+/* A list of image files with a class each (or none), in a fixed order. Never changes once made. */
 typedef struct lur_dataset lur_dataset;
 
 typedef struct lur_dataset_options {
@@ -53,7 +53,7 @@ typedef struct lur_dataset_options {
 
 /* Class folders: classes are the immediate subdirectories in byte-wise order ("10" before "2"), files are found
    recursively, in byte-wise order of folder, then name (Keras 2.0.9 and later). options may be NULL. LUR_EIO: no such
-   folder; LUR_EFORMAT: no class folder, no picture, or a class that options do not list. */
+   folder; LUR_EFORMAT: no class folder, no image, or a class that options do not list. */
 lur_status lur_dataset_folder(const char *path, const lur_dataset_options *options, lur_dataset **dataset);
 /* Files of one folder (recursively), in the same order. rule names the class in the file's name: literal characters,
    {class}, {identity}, {camera} and so on for a column of that name, {} for what is passed over: "{class}_{}",
@@ -69,7 +69,7 @@ typedef struct lur_list_options {
   const char *class_column; /* NULL: "2" where there is a second column, else no classes */
 } lur_list_options;
 
-/* A list or CSV file, a picture a line; fields may be quoted as in RFC 4180. Either options may be NULL. */
+/* A list or CSV file, an image a line; fields may be quoted as in RFC 4180. Either options may be NULL. */
 lur_status lur_dataset_list(const char *path, const lur_list_options *list, const lur_dataset_options *options,
                             lur_dataset **dataset);
 /* From memory. names[i]: shown name, or NULL for the path; class_names[i] NULL: no class. Both lists may be NULL. */
@@ -94,7 +94,7 @@ int64_t lur_dataset_class_size(const lur_dataset *dataset, int class_id);
 int lur_dataset_column_count(const lur_dataset *dataset);
 const char *lur_dataset_column_name(const lur_dataset *dataset, int column);
 const char *lur_dataset_column(const lur_dataset *dataset, int column, int64_t index);
-/* One number a picture, of its file's contents (0: it cannot be read); prints has room for all. In parallel. */
+/* One number an image, of its file's contents (0: it cannot be read); prints has room for all. In parallel. */
 lur_status lur_dataset_fingerprints(const lur_dataset *dataset, uint64_t *prints);
 /* Writes a readable summary into text (truncates); returns the length it needs. */
 int lur_dataset_format(const lur_dataset *dataset, char *text, size_t capacity);
@@ -116,7 +116,7 @@ const char *lur_finding_name(lur_finding_kind kind); /* "corrupt" */
 typedef struct lur_finding {
   lur_finding_kind kind;
   int set;       /* which of the audited sets */
-  int64_t index; /* the item; -1 for a class, or for a picture that the set does not take */
+  int64_t index; /* the item; -1 for a class, or for an image that the set does not take */
   int other_set; /* of duplicates: the first of the group; else -1 */
   int64_t other;
   char *text; /* what was found, one line */
@@ -133,14 +133,14 @@ typedef struct lur_audit_options {
   int workers;      /* threads; 0: one a core */
 } lur_audit_options;
 
-/* Reads and decodes every picture of the sets. Findings in order of kind, set, index. options may be NULL. */
+/* Reads and decodes every image of the sets. Findings in order of kind, set, index. options may be NULL. */
 lur_status lur_dataset_audit(int nsets, lur_dataset *const *sets, const lur_audit_options *options, lur_audit *audit);
 void lur_audit_free(lur_audit *audit);
 
 /* ---- augmentation ------------------------------------------------------------------------------------------- */
 
 /* Declared options only; nothing of it changes once made. All geometry is one affine map from the output to the
-   decoded picture and one resampling. */
+   decoded image and one resampling. */
 typedef struct lur_augment lur_augment;
 lur_status lur_augment_new(const lur_setting *settings, int n, lur_augment **augment);
 void lur_augment_retain(lur_augment *augment);
@@ -148,7 +148,7 @@ void lur_augment_release(lur_augment *augment);
 int lur_augment_options(lur_option_info *info, int capacity);
 /* Writes "augment{ rotate = 45, hflip = true }" into text (truncates); returns the length it needs. */
 int lur_augment_format(const lur_augment *augment, char *text, size_t capacity);
-/* What pictures are resized with in its era: 2017 LUR_RESIZE_NEAREST, now LUR_RESIZE_BILINEAR. NULL: now. */
+/* What images are resized with in its era: 2017 LUR_RESIZE_NEAREST, now LUR_RESIZE_BILINEAR. NULL: now. */
 lur_resize_filter lur_augment_resize(const lur_augment *augment);
 
 /* Numbers that depend on (seed, stream) alone, for samplers: stream is an epoch, as a rule. Philox 4x32-10. */
@@ -186,10 +186,10 @@ typedef struct lur_loader_options { /* zeroed: the defaults */
   lur_augment *augment;     /* NULL: none */
   lur_numpy_random *random; /* given: augmentation draws from it, in push order; else from seed */
   lur_device *device;       /* batches go in memory that it copies fastest from; NULL: plain */
-  int workers;              /* threads; negative: pictures are made inside lur_loader_pop; 0: one a core, at most 16 */
+  int workers;              /* threads; negative: images are made inside lur_loader_pop; 0: one a core, at most 16 */
   int prefetch;             /* batches in work or waiting, at most; 0: 4 */
   uint64_t seed;
-  bool strict; /* a damaged picture is an error of lur_loader_pop, not a replacement */
+  bool strict; /* a damaged image is an error of lur_loader_pop, not a replacement */
 } lur_loader_options;
 
 typedef struct lur_loader lur_loader;
@@ -222,8 +222,8 @@ lur_status lur_loader_skip(lur_loader *loader, int nfields, const lur_load_field
 typedef struct lur_loaded_field {
   char name[64];
   lur_tensor *images;  /* f32 n h w c */
-  lur_tensor *classes; /* i32 n, -1: none. Of the pictures that are really there */
-  lur_tensor *indices; /* i32 n: likewise: a damaged picture's row has its replacement's */
+  lur_tensor *classes; /* i32 n, -1: none. Of the images that are really there */
+  lur_tensor *indices; /* i32 n: likewise: a damaged image's row has its replacement's */
   lur_tensor *targets; /* f32 n classes: mixed one-hot rows, with mixup or cutmix; else NULL */
 } lur_loaded_field;
 
@@ -233,14 +233,14 @@ typedef struct lur_loaded { /* one batch; the tensors are the caller's */
 } lur_loaded;
 
 /* Waits for the oldest batch. LUR_ESTATE when none was pushed; with strict LUR_EFORMAT or LUR_EIO for a damaged
- * picture. */
+ * image. */
 lur_status lur_loader_pop(lur_loader *loader, lur_loaded *batch);
 /* The images of the batch that the next lur_loader_pop gives, the very tensors, where their pixels are made already;
    else no fields. Nothing is taken out of the queue. */
 lur_status lur_loader_peek(lur_loader *loader, lur_loaded *batch);
 void lur_loaded_free(lur_loaded *batch);
 
-/* Damaged pictures met so far in this loader's life, in the order of first meeting as the batches were popped. */
+/* Damaged images met so far in this loader's life, in the order of first meeting as the batches were popped. */
 typedef struct lur_damage {
   int64_t index;    /* of the dataset */
   int64_t times;    /* in this epoch */

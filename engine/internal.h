@@ -7,7 +7,7 @@
 
 #include "kernels/backend.h"
 #include "lurcher.h"
-#include "option.h"
+#include "engine/base/option.h"
 
 /* ---- context ---- */
 

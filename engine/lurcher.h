@@ -199,7 +199,7 @@ lur_layer *lur_model_layer(const lur_model *model, int index); /* borrowed */
 int lur_model_find(const lur_model *model, const char *name);
 /* Output shape of one sample at the layer's first application in the model. */
 const lur_shape *lur_model_layer_shape(const lur_model *model, int index);
-/* The node of the layer's first application: cut a trunk anywhere. Borrowed. */
+/* The node of the layer's first application: cut a backbone anywhere. Borrowed. */
 lur_node *lur_model_layer_node(const lur_model *model, int index);
 /* Names of the layers that feed the layer's first application; returns their number. */
 int lur_model_layer_inputs(const lur_model *model, int index, const char **names, int capacity);
@@ -230,7 +230,7 @@ typedef struct lur_loss {
   double label_smoothing;
 } lur_loss;
 
-/* What pictures are computed in. Weights, heads (everything without a height and width) and losses are f32 in all of
+/* What images are computed in. Weights, heads (everything without a height and width) and losses are f32 in all of
    them. tf32: f32 whose products round their factors to 10 bits. bf16, f16: activations and their gradients, with sums
    in f32; f16 scales the loss up, and down again where a gradient overflows: that step is left out. Where a device has
    no tf32 it computes in f32; bf16 and f16 are LUR_EUNSUPPORTED where it has not got them.
@@ -398,8 +398,8 @@ lur_status lur_log_loss(lur_tensor *probabilities, lur_tensor *ids, double *loss
 /* counts i32 c x c, rows truth, columns prediction, added to. */
 lur_status lur_confusion(lur_tensor *scores, lur_tensor *ids, lur_tensor *counts);
 
-#include "engine/cache.h"
-#include "engine/data.h"
+#include "cache.h"
+#include "data.h"
 
 #ifdef __cplusplus
 }

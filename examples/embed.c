@@ -1,6 +1,6 @@
-/* embed.c - Lurcher in a C program, without Lua: loads a trained model and says what is in a picture.
+/* embed.c - Lurcher in a C program, without Lua: loads a trained model and says what is in an image.
  *
- *   build/embed runs/quickstart/run/model.safetensors picture.jpg
+ *   build/embed runs/quickstart/run/model.safetensors image.jpg
  *
  * A program of one's own is built with what this one is, DIR being this project's folder:
  *
@@ -33,7 +33,7 @@ int main(int argc, char **argv) {
   lur_tensor *scores = NULL;
   char *about = NULL;
   if (argc != 3) {
-    fprintf(stderr, "usage: embed MODEL.safetensors PICTURE\n");
+    fprintf(stderr, "usage: embed MODEL.safetensors IMAGE\n");
     return 2;
   }
 
@@ -42,7 +42,7 @@ int main(int argc, char **argv) {
   TRY(lur_model_load(context, argv[1], &model, &about));
   TRY(lur_model_compile(model, &(lur_compile_options){.device = device}, &run));
 
-  /* The loader does what training did: decode, resize, scale to -1..1. A set of one picture, a batch of one. */
+  /* The loader does what training did: decode, resize, scale to -1..1. A set of one image, a batch of one. */
   const lur_shape *sample = lur_node_shape(lur_model_input(model, 0));
   TRY(lur_dataset_items(1, (const char *const[]){argv[2]}, NULL, NULL, NULL, &set));
   TRY(lur_loader_new(context, set,

@@ -5,15 +5,15 @@ local xception = require "lurcher.models.xception"
 local optim = lurcher.optim
 
 lurcher.seed(1)
-local classes, pictures = 4, 16
+local classes, images = 4, 16
 local model <close> = xception{ size = 64, width = 0.25, middle = 1, classes = classes }
 print(model)
 
 -- Noise with random labels: there is nothing to learn here but the batch itself.
 local labels = {}
-for i = 1, pictures do labels[i] = (i - 1) % classes end
+for i = 1, images do labels[i] = (i - 1) % classes end
 local batch = {
-  input_1 = lurcher.uniform{ pictures, 64, 64, 3, low = -1, high = 1 },
+  input_1 = lurcher.uniform{ images, 64, 64, 3, low = -1, high = 1 },
   predictions = lurcher.tensor{ dtype = "i32", table.unpack(labels) },
 }
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # quickstart.sh - from a bare Debian 12 to a trained and tested network: installs what is missing, builds Lurcher, draws
-# a small picture set, trains a small Xception on it, tests it and reports. Works from any directory, and again.
-#   QUICKSTART_DIR=DIR   where pictures and run go (default: runs/quickstart beside this project's README)
+# a small image set, trains a small Xception on it, tests it and reports. Works from any directory, and again.
+#   QUICKSTART_DIR=DIR   where images and run go (default: runs/quickstart beside this project's README)
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 . "$root/tests/packages.sh"
@@ -27,23 +27,23 @@ rm -f "$log"
 lurcher=$build/lurcher
 echo "built $("$lurcher" --version)"
 
-say "3/5 drawing pictures: six look-alike breeds of dogs"
-rm -rf "$work/pictures" "$work/run"
-"$lurcher" "$root/examples/draw_pictures.lua" --out "$work/pictures" --train 100 --valid 25 --test 40 --size 96
+say "3/5 drawing images: six look-alike breeds of dogs"
+rm -rf "$work/images" "$work/run"
+"$lurcher" "$root/examples/draw_images.lua" --out "$work/images" --train 100 --valid 25 --test 40 --size 96
 
 say "4/5 training a small Xception from nothing"
-"$lurcher" single_model --data "$work/pictures" --size 96 --width 0.25 --middle 2 --batch 16 --epochs 12 \
+"$lurcher" single_model --data "$work/images" --size 96 --width 0.25 --middle 2 --batch 16 --epochs 12 \
   --optimizer adam --lr 0.002 --dropout 0.2 --augment flip --bn-momentum 0.9 --patience 0 --out "$work/run"
 
-say "5/5 testing it on pictures it has never seen"
-"$lurcher" single_model_test --model "$work/run" --data "$work/pictures/test" --out "$work/run/predict.txt"
+say "5/5 testing it on images it has never seen"
+"$lurcher" single_model_test --model "$work/run" --data "$work/images/test" --out "$work/run/predict.txt"
 
 cat <<END
 
 Done. Six breeds: guessing would be right once in six, 0.1667.
   predictions:  $work/run/predict.txt
   run folder:   $work/run
-Try next, with folders of your own pictures, DIR/train/CLASS/*.jpg and DIR/valid/CLASS/*.jpg:
+Try next, with folders of your own images, DIR/train/CLASS/*.jpg and DIR/valid/CLASS/*.jpg:
   $lurcher single_model --data DIR
 or type Lua at the prompt:
   $lurcher

@@ -207,7 +207,7 @@ lur_status lur_device_sync(lur_device *device) {
   return b->sync(device);
 }
 
-lur_status lur_device_update(lur_device *device, const lur_update *update, const lur_slot *slots, int n) {
+lur_status lur_device_update(lur_device *device, const lur_update *update, const lur_parameter *slots, int n) {
   NEAREST(device, update);
   if (!update->squares || !device->backend->host_memory) return b->update(device, update, slots, n);
   if (update->skip_overflow && !isfinite(*update->squares)) return LUR_OK;
@@ -216,12 +216,12 @@ lur_status lur_device_update(lur_device *device, const lur_update *update, const
   return b->update(device, &known, slots, n);
 }
 
-lur_status lur_device_gradient_norm(lur_device *device, const lur_slot *slots, int n, double *sum) {
+lur_status lur_device_gradient_norm(lur_device *device, const lur_parameter *slots, int n, double *sum) {
   NEAREST(device, gradient_norm);
   return b->gradient_norm(device, slots, n, sum);
 }
 
-lur_status lur_device_lerp(lur_device *device, const lur_slot *slots, int n, double share) {
+lur_status lur_device_lerp(lur_device *device, const lur_parameter *slots, int n, double share) {
   NEAREST(device, lerp);
   return b->lerp(device, slots, n, share);
 }

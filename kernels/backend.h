@@ -33,10 +33,10 @@ struct lur_device {
 
 /* What moves from step to step. A backend that records (below) is given it in device memory and reads it there, so that
    one recorded step serves them all; the engine writes it before each. */
-typedef struct lur_moving {
+typedef struct lur_step_parameters {
   uint64_t seed, step;                                          /* dropout's counters */
   double lr, decay_lr, m_scale, g_scale, v_scale, gradient_scale; /* of lur_update */
-} lur_moving;
+} lur_step_parameters;
 
 /* What one call works on. Pointers are device memory, at least 64-byte aligned.
    Outputs are overwritten; weight gradients are added; input gradients are overwritten, or added where dx_add says. */
@@ -51,7 +51,7 @@ typedef struct lur_args {
   void *saved;                /* op->saved_bytes, written by forward, kept until backward is done */
   void *scratch;              /* op->forward_scratch or backward_scratch bytes; dead after the call */
   uint64_t seed, step;        /* dropout's counters */
-  const lur_moving *moving;   /* device memory that holds them too; NULL where the backend does not record */
+  const lur_step_parameters *moving;   /* device memory that holds them too; NULL where the backend does not record */
   uint64_t version;           /* grows when the values in w[] change; a kernel may keep what it made of them. 0: not known */
 } lur_args;
 
@@ -79,14 +79,14 @@ typedef struct lur_kernel {
 /* Optimizer updates: all parameters in one call. Formulas: Keras 2.0.6 optimizers.py unless said (see update.c). */
 typedef enum lur_update_rule { LUR_SGD = 0, LUR_ADAM, LUR_ADAMW, LUR_NADAM, LUR_UPDATE_RULE_COUNT } lur_update_rule;
 
-typedef struct lur_slot { /* one parameter: count elements each */
+typedef struct lur_parameter { /* one parameter: count elements each */
   float *p;
   const float *g;
   float *m, *v;        /* sgd: m is the velocity (NULL at momentum 0), v unused */
   int64_t count;
   float lr_scale;      /* multiplies lr */
   float weight_decay;  /* sgd, adam, nadam: added to g as weight_decay * p; adamw: p -= decay_lr * weight_decay * p */
-} lur_slot;
+} lur_parameter;
 
 typedef struct lur_update {
   lur_update_rule rule;
@@ -102,7 +102,7 @@ typedef struct lur_update {
   const double *squares;   /* device memory: what gradient_norm found; NULL: neither of the next two */
   double clip_norm;        /* > 0: gradient_scale is lowered so that the norm of all g stays below */
   bool skip_overflow;      /* nothing is updated where the sum is no finite number */
-  const lur_moving *moving; /* device memory that holds what moves; NULL: the numbers above */
+  const lur_step_parameters *moving; /* device memory that holds what moves; NULL: the numbers above */
 } lur_update;
 
 /* What each g is multiplied with, given the sum of squares. */
@@ -134,11 +134,11 @@ struct lur_backend {
   lur_status (*copy)(lur_device *device, void *dst, const void *src, size_t bytes, lur_copy_kind kind);
   lur_status (*fill)(lur_device *device, void *memory, int byte, size_t bytes);
   lur_status (*sync)(lur_device *device); /* waits; reports faults of earlier work */
-  lur_status (*update)(lur_device *device, const lur_update *update, const lur_slot *slots, int n);
+  lur_status (*update)(lur_device *device, const lur_update *update, const lur_parameter *slots, int n);
   /* *sum, in device memory, = sum of squares over all slots' g, in double; for clipping by global norm. */
-  lur_status (*gradient_norm)(lur_device *device, const lur_slot *slots, int n, double *sum);
+  lur_status (*gradient_norm)(lur_device *device, const lur_parameter *slots, int n, double *sum);
   /* p += share * (g - p) over all slots' p and g, which may be any memory of the device; share 1 gives g's bits. */
-  lur_status (*lerp)(lur_device *device, const lur_slot *slots, int n, double share);
+  lur_status (*lerp)(lur_device *device, const lur_parameter *slots, int n, double share);
 
   /* Recording: what is asked between begin and end (kernels, update, gradient_norm, fill) is not done but recorded, and
      done by each replay, on what the memory it names holds by then. begin or end fails where this cannot be, with the
@@ -182,9 +182,9 @@ void lur_device_free_host(lur_device *device, void *memory);
 lur_status lur_device_copy(lur_device *device, void *dst, const void *src, size_t bytes, lur_copy_kind kind);
 lur_status lur_device_fill(lur_device *device, void *memory, int byte, size_t bytes);
 lur_status lur_device_sync(lur_device *device);
-lur_status lur_device_update(lur_device *device, const lur_update *update, const lur_slot *slots, int n);
-lur_status lur_device_gradient_norm(lur_device *device, const lur_slot *slots, int n, double *sum);
-lur_status lur_device_lerp(lur_device *device, const lur_slot *slots, int n, double share);
+lur_status lur_device_update(lur_device *device, const lur_update *update, const lur_parameter *slots, int n);
+lur_status lur_device_gradient_norm(lur_device *device, const lur_parameter *slots, int n, double *sum);
+lur_status lur_device_lerp(lur_device *device, const lur_parameter *slots, int n, double share);
 
 /* Tells a plugin that was built from another version of this file: the engine compares its own with lur_cuda_layout. */
 #define LUR_BACKEND_LAYOUT \

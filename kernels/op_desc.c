@@ -95,7 +95,7 @@ static lur_status elementwise(const lur_op_desc *d, int nx) {
   return equal("y", &d->y.shape, "x[0]", &d->x[0].shape);
 }
 
-/* One direction of a window: the last window must begin inside the picture, or before it by less than the kernel. */
+/* One direction of a window: the last window must begin inside the image, or before it by less than the kernel. */
 static lur_status window(const char *way, int64_t in, int64_t out, int kernel, int stride, int pad) {
   if (kernel < 1 || stride < 1)
     return lur_fail(LUR_EARG, "%s: kernel %d and stride %d must be positive", way, kernel, stride);
@@ -106,7 +106,7 @@ static lur_status window(const char *way, int64_t in, int64_t out, int kernel, i
   return LUR_OK;
 }
 
-static lur_status picture(const lur_op_desc *d, int kernel_h, int kernel_w, int stride_h, int stride_w, int top,
+static lur_status image(const lur_op_desc *d, int kernel_h, int kernel_w, int stride_h, int stride_w, int top,
                           int left) {
   const lur_shape *x = &d->x[0].shape, *y = &d->y.shape;
   LUR_TRY(ndim("x[0]", x, 4));
@@ -160,7 +160,7 @@ static lur_status check_conv(const lur_op_desc *d) {
   if (u->affine_in && !depthwise) return lur_fail(LUR_EARG, "affine_in is for depthwise_conv2d only");
   if (depthwise) LUR_TRY(check_affine_in(d, u->affine_in));
   if (u->relu_in && !depthwise) return lur_fail(LUR_EARG, "relu_in is for depthwise_conv2d only");
-  LUR_TRY(picture(d, u->kernel_h, u->kernel_w, u->stride_h, u->stride_w, u->pad_top, u->pad_left));
+  LUR_TRY(image(d, u->kernel_h, u->kernel_w, u->stride_h, u->stride_w, u->pad_top, u->pad_left));
   LUR_TRY(ndim("w[0]", w, 4));
   if (w->dim[0] != u->kernel_h || w->dim[1] != u->kernel_w)
     return lur_fail(LUR_ESHAPE, "weights are %lldx%lld, the kernel is %dx%d", (long long)w->dim[0],
@@ -185,7 +185,7 @@ static lur_status check_separable(const lur_op_desc *d) {
   LUR_TRY(floats(d, 0));
   LUR_TRY(same_type(d));
   if (u->affine_in) return lur_fail(LUR_EARG, "affine_in is for depthwise_conv2d only");
-  LUR_TRY(picture(d, u->kernel_h, u->kernel_w, u->stride_h, u->stride_w, u->pad_top, u->pad_left));
+  LUR_TRY(image(d, u->kernel_h, u->kernel_w, u->stride_h, u->stride_w, u->pad_top, u->pad_left));
   const lur_shape pointwise = {4, {1, 1, x->dim[3], y->dim[3]}};
   const lur_shape depthwise = {4, {u->kernel_h, u->kernel_w, x->dim[3], 1}};
   LUR_TRY(equal("w[0]", &d->w[0].shape, "channels in and out", &pointwise));
@@ -241,7 +241,7 @@ static lur_status check_pool(const lur_op_desc *d) {
   LUR_TRY(floats(d, u->affine_in ? 2u : 0));
   LUR_TRY(same_type(d));
   if ((unsigned)u->mode > LUR_POOL_AVG) return lur_fail(LUR_EARG, "unknown pool mode %d", (int)u->mode);
-  LUR_TRY(picture(d, u->kernel_h, u->kernel_w, u->stride_h, u->stride_w, u->pad_top, u->pad_left));
+  LUR_TRY(image(d, u->kernel_h, u->kernel_w, u->stride_h, u->stride_w, u->pad_top, u->pad_left));
   if (d->x[0].shape.dim[3] == d->y.shape.dim[3]) return LUR_OK;
   return lur_fail(LUR_ESHAPE, "y has %lld channels, x[0] has %lld", (long long)d->y.shape.dim[3],
                   (long long)d->x[0].shape.dim[3]);

@@ -74,11 +74,11 @@ typedef struct lur_operand {
 } lur_operand;
 
 /* conv2d, depthwise_conv2d, and separable_conv2d, whose depthwise part has the window. Cross-correlation. Cells
-   outside the picture read as zero; y's extent and the top/left padding fix the bottom/right padding, which may differ
+   outside the image read as zero; y's extent and the top/left padding fix the bottom/right padding, which may differ
    by one (the "same" rule of TensorFlow).
    In bytes, where a backend has `bytes`, inference alone, weights f32 all the same:
      depthwise to y u8: y = what it gives in f32, rounded to the nearest whole number, half to even, and cut to 0..255;
-       without relu and affine_in. A kernel of one cell is how a picture is quantised.
+       without relu and affine_in. A kernel of one cell is how an image is quantised.
      conv2d of x u8: w[0] holds whole numbers from -127 to 127, and
        y = [relu](w[2][o] * sum x * w[0] + w[1][o] [+ residual]), the sum a 32-bit integer. */
 typedef struct lur_conv_desc {
@@ -96,7 +96,7 @@ typedef struct lur_dense_desc {
    batch: mean and biased variance over every row but the last dimension, and moving statistics move:
    s -= (s - batch) * (1 - momentum). Otherwise w[2] and w[3] are used and left alone.
    has_gamma/has_beta false: w[0]/w[1] are NULL and count as 1/0.
-   affine_out: y is f32 2 c, y[0] = gamma / sqrt(variance + epsilon) and y[1] = beta - mean * y[0]: the normalised picture
+   affine_out: y is f32 2 c, y[0] = gamma / sqrt(variance + epsilon) and y[1] = beta - mean * y[0]: the normalised image
    is never stored, its readers work it out (no relu, no residual then). */
 typedef struct lur_batchnorm_desc {
   double epsilon, momentum;
@@ -109,7 +109,7 @@ typedef struct lur_activation_desc {
 } lur_activation_desc;
 
 typedef enum lur_pool_mode { LUR_POOL_MAX = 0, LUR_POOL_AVG } lur_pool_mode;
-/* Cells outside the picture never win a maximum and are not counted in an average's divisor.
+/* Cells outside the image never win a maximum and are not counted in an average's divisor.
    The gradient of a maximum goes to its first cell in row-major order. affine_in: as in lur_conv_desc. */
 typedef struct lur_pool_desc {
   lur_pool_mode mode;

@@ -1,5 +1,5 @@
---- audit.lua - says what is wrong with a folder of pictures before a network sees it
--- A table of findings, a line of sums, and exit code 1 where a picture is damaged, wrongly named or twice there.
+--- audit.lua - says what is wrong with a folder of images before a network sees it
+-- A table of findings, a line of sums, and exit code 1 where an image is damaged, wrongly named or twice there.
 
 local lfs = require "lfs"
 local lurcher = require "lurcher"
@@ -8,11 +8,11 @@ local data = lurcher.data
 
 local spec = {
   name = "audit",
-  summary = "Reads every picture of DIR and reports what is damaged, wrongly named, twice there (across classes and\n"
+  summary = "Reads every image of DIR and reports what is damaged, wrongly named, twice there (across classes and\n"
     .. "across DIR/train, DIR/valid, DIR/test), tiny, a class of too few, or a class that one of these lacks.",
-  { "tiny", "integer", default = 32, min = 1, help = "report pictures with a side below this" },
+  { "tiny", "integer", default = 32, min = 1, help = "report images with a side below this" },
   { "imbalance", "number", default = 10, min = 1, help = "report classes this many times smaller than the largest" },
-  { "workers", "integer", default = 0, min = 0, max = 64, help = "threads that read pictures; 0: one a core" },
+  { "workers", "integer", default = 0, min = 0, max = 64, help = "threads that read images; 0: one a core" },
   { "limit", "integer", default = 50, min = 1, help = "findings of one kind to print" },
   arguments = { name = "DIR", min = 1, max = 1,
     help = "class folders, a flat folder, or train/ valid/ test/ of either" },
@@ -52,7 +52,7 @@ end
 --- Parts that must have the same classes; query/ and gallery/ are of other identities than train/ by design.
 local same_classes = { train = true, valid = true, val = true, test = true }
 
---- Pictures of each class, by its name: a folder without any counts as none.
+--- Images of each class, by its name: a folder without any counts as none.
 local function counts_of(set)
   local counts = {}
   for i, name in ipairs(set.classes) do
@@ -61,7 +61,7 @@ local function counts_of(set)
   return counts
 end
 
---- Adds a finding for each class that one part has pictures of and another, which has classes too, has none of: what it
+--- Adds a finding for each class that one part has images of and another, which has classes too, has none of: what it
 -- learns is never checked there, or was never learnt.
 local function find_missing_classes(findings, sets, names)
   local counts, all, has = {}, {}, {}
@@ -78,7 +78,7 @@ local function find_missing_classes(findings, sets, names)
       if not counts[k][name] then
         local other = has[name]
         findings[#findings + 1] = { kind = "class-missing", set = k,
-          text = ("no picture of class '%s' (%s has %d)"):format(name, names[other], counts[other][name]) }
+          text = ("no image of class '%s' (%s has %d)"):format(name, names[other], counts[other][name]) }
       end
     end
   end
@@ -115,6 +115,6 @@ options.main(spec, arg, function(o)
     sums[#sums + 1] = ("%d %s"):format(counts[kind], kind)
     if not harmless[kind] then code = 1 end
   end
-  print(("%d pictures checked: %s"):format(findings.checked, #sums > 0 and table.concat(sums, ", ") or "nothing found"))
+  print(("%d images checked: %s"):format(findings.checked, #sums > 0 and table.concat(sums, ", ") or "nothing found"))
   return code
 end)

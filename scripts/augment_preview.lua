@@ -1,4 +1,4 @@
---- augment_preview.lua - shows what the network sees: some pictures of a folder, augmented, as one picture
+--- augment_preview.lua - shows what the network sees: some images of a folder, augmented, as one image
 
 local lfs = require "lfs"
 local lurcher = require "lurcher"
@@ -23,13 +23,13 @@ end
 
 local spec = {
   name = "augment_preview",
-  summary = "Writes one picture of augmented pictures: a row a picture, first as it is, then drawn anew each time.",
+  summary = "Writes one image of augmented images: a row an image, first as it is, then drawn anew each time.",
   { "data", "path", required = true, value = "DIR", help = "class folders (or DIR/train), or a flat folder" },
-  { "out", "file", default = "augment.png", help = "where the picture goes: .png or .jpg" },
-  { "pictures", "integer", default = 6, min = 1, max = 100, help = "pictures to show" },
+  { "out", "file", default = "augment.png", help = "where the image goes: .png or .jpg" },
+  { "images", "integer", default = 6, min = 1, max = 100, help = "images to show" },
   { "views", "integer", default = 7, min = 1, max = 50, help = "times each is drawn" },
   { "size", "integer", default = 160, min = 8, max = 1024, help = "side of what the network sees" },
-  { "seed", "integer", default = 0, help = "which pictures and which draws" },
+  { "seed", "integer", default = 0, help = "which images and which draws" },
   notes = "With none of the options from --rotate on: --rotate 45 --shear 11.5 --zoom 0.2 --hflip, the founding\n"
     .. "recipes'.",
 }
@@ -55,7 +55,7 @@ local function augment_of(values, given)
   return data.augment(any and chosen or { rotate = 45, shear = 11.5, zoom = 0.2, hflip = true })
 end
 
---- The batch of one loader pass: `views` draws of each picture, or one plain one.
+--- The batch of one loader pass: `views` draws of each image, or one plain one.
 local function load_rows(set, picks, views, o, augment)
   local order = {}
   for _, pick in ipairs(picks) do
@@ -70,7 +70,7 @@ options.main(spec, arg, function(o, given)
   local set, augment = open_set(o.data), augment_of(o, given)
   print(tostring(set))
   print(tostring(augment))
-  local picks = table.move(data.random(o.seed):permutation(#set), 1, math.min(o.pictures, #set), 1, {})
+  local picks = table.move(data.random(o.seed):permutation(#set), 1, math.min(o.images, #set), 1, {})
   local plain, drawn = load_rows(set, picks, 1, o), load_rows(set, picks, o.views, o, augment)
   local parts, labels = {}, {}
   for i in ipairs(picks) do
@@ -79,7 +79,7 @@ options.main(spec, arg, function(o, given)
     labels[#labels + 1] = set:name(plain.index:get(i) + 1)
     for view = 1, o.views do labels[#labels + 1] = ("view %d"):format(view) end
   end
-  local picture = image.montage(lurcher.concat(parts), { columns = o.views + 1, labels = labels })
-  assert(image.save(o.out, picture))
-  print(("%s: %d pictures, each as it is and %d times augmented"):format(o.out, #picks, o.views))
+  local img = image.montage(lurcher.concat(parts), { columns = o.views + 1, labels = labels })
+  assert(image.save(o.out, img))
+  print(("%s: %d images, each as it is and %d times augmented"):format(o.out, #picks, o.views))
 end)

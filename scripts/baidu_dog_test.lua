@@ -1,6 +1,6 @@
---- baidu_dog_test.lua - predicts pictures with the category head of one or several trained models, and scores them
--- It writes predict.txt, a line `class TAB picture name` a picture (the competition's submission), and the
--- probabilities as CSV. Each picture may be seen in several views (--tta); several models' probabilities are averaged.
+--- baidu_dog_test.lua - predicts images with the category head of one or several trained models, and scores them
+-- It writes predict.txt, a line `class TAB image name` an image (the competition's submission), and the
+-- probabilities as CSV. Each image may be seen in several views (--tta); several models' probabilities are averaged.
 
 local lurcher = require "lurcher"
 local fixed_features = require "lurcher.fixed_features"
@@ -8,21 +8,21 @@ local options, prediction = require "lurcher.options", require "lurcher.predicti
 
 local spec = options.join({
   name = "baidu_dog_test",
-  summary = "Predicts the pictures of a folder with the newest model of a run, or of several runs together; with a\n"
+  summary = "Predicts the images of a folder with the newest model of a run, or of several runs together; with a\n"
     .. "folder a class in it, also scores the predictions.",
   { "run", "path", value = "RUN", help = "run folder, or a model.safetensors" },
   { "stage", "string", value = "NAME",
     help = "take this stage's model of each run (frozen, tuned, ...), not the newest" },
-  { "data", "path", required = true, value = "DIR", help = "folder of pictures, or of a folder a class" },
+  { "data", "path", required = true, value = "DIR", help = "folder of images, or of a folder a class" },
   { "out", "file", default = "predict.txt", help = "where the predictions go" },
   { "probabilities", "file", help = "where the probabilities go (default: --out with .csv)" },
   { "tta", "integer", default = 1, min = 1, max = prediction.most_views,
-    help = "views of each picture to average, 1 to 6: as it is, mirrored, both larger, both smaller" },
+    help = "views of each image to average, 1 to 6: as it is, mirrored, both larger, both smaller" },
   { "era", "choice", default = "current", choices = { "current", "2017" },
     help = "2017: names in predict.txt are paths without their first 2 and last 4 characters" },
-  { "batch", "integer", default = 64, min = 1, help = "pictures a step" },
+  { "batch", "integer", default = 64, min = 1, help = "images a step" },
   { "device", "device", default = "auto" },
-  { "workers", "integer", default = 2, min = 1, max = 256, help = "threads that read pictures" },
+  { "workers", "integer", default = 2, min = 1, max = 256, help = "threads that read images" },
   arguments = { name = "RUN", min = 0, help = "more runs, or models, to average with" },
 }, fixed_features.options)
 
@@ -52,7 +52,7 @@ local function predict(opened, set, o)
   return sum / #opened, rows
 end
 
---- What predict.txt calls a picture in 2017: "0/dog.jpg" -> "dog".
+--- What predict.txt calls an image in 2017: "0/dog.jpg" -> "dog".
 local function founding_name(name) return name:sub(3, -5) end
 
 local function main(o)

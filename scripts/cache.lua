@@ -1,5 +1,5 @@
 --- cache.lua - what the cache of frozen parts' outputs holds, and making room in it
--- A file is what one layer says about the pictures of one set. Every file can go at any time, the next run computes what
+-- A file is what one layer says about the images of one set. Every file can go at any time, the next run computes what
 -- it misses: so this removes files, but none that a process has open or is filling. What a killed process left of one
 -- (.part) is taken over by the next run of the same; it counts as any other file.
 
@@ -59,9 +59,9 @@ local function ago(time)
 end
 
 --- "1674 of train, 4 views"
-local function pictures_of(file)
-  if file.pictures == 0 then return "?" end
-  return ("%d of %s%s"):format(file.pictures, file.name:match "^(.*)%-[%dx]+%-%x+%.features" or "?",
+local function images_of(file)
+  if file.images == 0 then return "?" end
+  return ("%d of %s%s"):format(file.images, file.name:match "^(.*)%-[%dx]+%-%x+%.features" or "?",
     file.views > 1 and (", %d views"):format(file.views) or "")
 end
 
@@ -85,9 +85,9 @@ end
 
 local function list(o)
   local files, bytes = files_of(o.cache)
-  local rows = { { "layer", "pictures", "numbers", "size", "last used", "took", "", "file" } }
+  local rows = { { "layer", "images", "numbers", "size", "last used", "took", "", "file" } }
   for _, file in ipairs(files) do
-    rows[#rows + 1] = { file.label ~= "" and file.label or "?", pictures_of(file), file.store, logs_of.size(file.bytes),
+    rows[#rows + 1] = { file.label ~= "" and file.label or "?", images_of(file), file.store, logs_of.size(file.bytes),
       ago(file.used), file.seconds > 0 and logs_of.duration(file.seconds) or "?", state_of(file), file.name }
   end
   if #files > 0 then print_table(rows) end

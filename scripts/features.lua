@@ -1,5 +1,5 @@
---- features.lua - prints what a layer of Xception says about pictures
--- One JSON object a picture on standard output, or for a whole folder one .safetensors file with the pooled matrix and
+--- features.lua - prints what a layer of Xception says about images
+-- One JSON object an image on standard output, or for a whole folder one .safetensors file with the pooled matrix and
 -- the names.
 
 local lfs = require "lfs"
@@ -11,26 +11,26 @@ local data, image = lurcher.data, lurcher.image
 
 local spec = options.join({
   name = "features",
-  summary = "Prints a layer's output for each picture as JSON: image, layer, shape, mean, l2, pooled (the mean over\n"
+  summary = "Prints a layer's output for each image as JSON: image, layer, shape, mean, l2, pooled (the mean over\n"
     .. "height and width, every channel). With --out, writes the pooled matrix instead.",
   { "weights", "path", required = true, value = "FILE", help = "weights: Keras .h5, or .safetensors" },
   { "layer", "string", default = "avg_pool", value = "NAME", help = "layer to read, by its Keras name" },
-  { "size", "integer", default = 299, min = 32, max = 4096, help = "side of the pictures as the network sees them" },
+  { "size", "integer", default = 299, min = 32, max = 4096, help = "side of the images as the network sees them" },
   { "width", "number", default = 1, min = 0.01, max = 8, help = "multiplier of every layer's channels" },
   { "middle", "integer", default = 8, min = 0, max = 64, help = "blocks in the middle of the network" },
-  { "batch", "integer", default = 8, min = 1, help = "pictures a step" },
+  { "batch", "integer", default = 8, min = 1, help = "images a step" },
   { "device", "device", default = "auto" },
   { "precision", "choice", default = "f32", choices = { "f32", "int8" },
-    help = "int8: faster, on the CPU, and nearly the same; calibrated on up to 64 of the pictures" },
+    help = "int8: faster, on the CPU, and nearly the same; calibrated on up to 64 of the images" },
   { "out", "file", value = "FILE.safetensors",
-    help = "write `features` (pictures x channels), `class` and the names instead of printing" },
-  arguments = { name = "IMAGE", min = 1, help = "pictures, or one folder of them" },
+    help = "write `features` (images x channels), `class` and the names instead of printing" },
+  arguments = { name = "IMAGE", min = 1, help = "images, or one folder of them" },
 }, fixed_features.options)
 
---- Paths and names of the pictures on the command line or in a folder, and its set where it has a folder a class.
-local function open_pictures(words)
+--- Paths and names of the images on the command line or in a folder, and its set where it has a folder a class.
+local function open_images(words)
   if lfs.attributes(words[1], "mode") ~= "directory" then return words, words end
-  if #words > 1 then error("one folder, or pictures: '" .. words[2] .. "' is too much", 0) end
+  if #words > 1 then error("one folder, or images: '" .. words[2] .. "' is too much", 0) end
   local open = data.flat
   for name in lfs.dir(words[1]) do
     if name ~= "." and name ~= ".." and lfs.attributes(words[1] .. "/" .. name, "mode") == "directory" then
@@ -42,47 +42,47 @@ local function open_pictures(words)
   return paths, names, set
 end
 
-local function open_trunk(o)
-  local trunk, report = xception{ size = o.size, width = o.width, middle = o.middle, feature_layer = o.layer,
+local function open_backbone(o)
+  local backbone, report = xception{ size = o.size, width = o.width, middle = o.middle, feature_layer = o.layer,
     weights = o.weights, input = "image" }
   if report.missing + report.mismatched > 0 then
     error(("'%s' does not have every layer up to '%s' (an earlier --layer expected): %s"):format(o.weights, o.layer,
       report.text:gsub("%s+$", "")), 0)
   end
-  return trunk
+  return backbone
 end
 
---- A picture as the network sees it: 1 x size x size x 3, from -1 to 1.
+--- An image as the network sees it: 1 x size x size x 3, from -1 to 1.
 local function read(path, size)
-  local picture = image.resize(assert(image.load(path)), size, size, "bilinear")
-  return (picture:cast "f32" / 127.5 - 1):view(1, size, size, 3)
+  local img = image.resize(assert(image.load(path)), size, size, "bilinear")
+  return (img:cast "f32" / 127.5 - 1):view(1, size, size, 3)
 end
 
---- Calls visit(i, activation) for every picture in order. Raises for a picture that cannot be read.
-local function each(trunk, paths, o, visit)
-  local run <close> = trunk:compile{ device = o.device, precision = o.precision }
+--- Calls visit(i, activation) for every image in order. Raises for an image that cannot be read.
+local function each(backbone, paths, o, visit)
+  local run <close> = backbone:compile{ device = o.device, precision = o.precision }
   if o.precision == "int8" then
     for _, i in ipairs(fixed_features.calibration(#paths)) do run:calibrate{ image = read(paths[i], o.size) } end
   end
   for first = 1, #paths, o.batch do
-    local pictures = {}
-    for i = first, math.min(first + o.batch - 1, #paths) do pictures[#pictures + 1] = read(paths[i], o.size) end
-    local activations = run:predict{ image = lurcher.concat(pictures) }[trunk.outputs[1]]
+    local images = {}
+    for i = first, math.min(first + o.batch - 1, #paths) do images[#images + 1] = read(paths[i], o.size) end
+    local activations = run:predict{ image = lurcher.concat(images) }[backbone.outputs[1]]
     for i = 1, #activations do visit(first + i - 1, activations[i]) end
   end
 end
 
---- The same for the pictures of a set, from the cache; false where there is none.
-local function each_cached(trunk, set, o, visit)
+--- The same for the images of a set, from the cache; false where there is none.
+local function each_cached(backbone, set, o, visit)
   if o.cache == "none" then return false end
-  local loaded = prefix.whole(trunk, "image"):load(fixed_features.settings(o, { set, size = o.size, batch = o.batch,
+  local loaded = prefix.whole(backbone, "image"):load(fixed_features.settings(o, { set, size = o.size, batch = o.batch,
     device = o.device, precision = o.precision, memory = 0 }))
   for first = 1, loaded and #set or 0, o.batch do
     local list = {}
     for i = first, math.min(first + o.batch - 1, #set) do list[#list + 1] = i end
     local activations, _, index = loaded:select(list)
-    for i, picture in ipairs(index:totable()) do
-      if picture + 1 ~= list[i] then error(("'%s' cannot be read"):format(set:path(list[i])), 0) end
+    for i, img in ipairs(index:totable()) do
+      if img + 1 ~= list[i] then error(("'%s' cannot be read"):format(set:path(list[i])), 0) end
       visit(list[i], activations[i])
     end
   end
@@ -94,14 +94,14 @@ local function pool(activation)
   return activation:view(-1, activation.shape[#activation.shape]):mean(1)
 end
 
-local function print_objects(trunk, paths, o)
-  each(trunk, paths, o, function(i, activation)
+local function print_objects(backbone, paths, o)
+  each(backbone, paths, o, function(i, activation)
     print(lurcher.json.encode{ image = paths[i], layer = o.layer, shape = activation.shape, mean = activation:mean(),
       l2 = math.sqrt(activation:square():sum()), pooled = pool(activation):totable() })
   end)
 end
 
-local function write_matrix(trunk, paths, names, set, o)
+local function write_matrix(backbone, paths, names, set, o)
   local rows, class = {}, { dtype = "i32" }
   local tick = ticker{ label = "reading " .. o.layer, total = #paths }
   local function visit(i, activation)
@@ -109,18 +109,18 @@ local function write_matrix(trunk, paths, names, set, o)
     class[i] = (set and set:class(i) or 0) - 1
     tick:count(i)
   end
-  if not (set and each_cached(trunk, set, o, visit)) then each(trunk, paths, o, visit) end
+  if not (set and each_cached(backbone, set, o, visit)) then each(backbone, paths, o, visit) end
   local matrix, array = lurcher.concat(rows), lurcher.json.array
   local metadata = { names = lurcher.json.encode(array(names)), layer = o.layer,
     classes = lurcher.json.encode(array(set and set.classes or {})) }
   assert(lurcher.save_tensors(o.out, { features = matrix, class = lurcher.tensor(class) }, metadata))
-  tick:finish(("%s: %d pictures x %d channels of %s"):format(o.out, #names, matrix.shape[2], o.layer))
+  tick:finish(("%s: %d images x %d channels of %s"):format(o.out, #names, matrix.shape[2], o.layer))
 end
 
 local function main(o)
-  local paths, names, set = open_pictures(o.arguments)
-  local trunk <close> = open_trunk(o)
-  if o.out then write_matrix(trunk, paths, names, set, o) else print_objects(trunk, paths, o) end
+  local paths, names, set = open_images(o.arguments)
+  local backbone <close> = open_backbone(o)
+  if o.out then write_matrix(backbone, paths, names, set, o) else print_objects(backbone, paths, o) end
 end
 
 options.main(spec, arg, main)

@@ -1,10 +1,10 @@
 --- froze_fine_tune.lua - the founding recipe: categories and pairs on one Xception, in two stages
--- Pictures are DIR/train/CLASS/*.jpg and DIR/valid/CLASS/*.jpg. A batch is a batch of pairs: each picture has its
--- class to tell, and the pair whether both are of one class. One step in four pairs the pictures of one batch among
+-- Images are DIR/train/CLASS/*.jpg and DIR/valid/CLASS/*.jpg. A batch is a batch of pairs: each image has its
+-- class to tell, and the pair whether both are of one class. One step in four pairs the images of one batch among
 -- themselves, so that most of its pairs are of one class (samplers.batch_swap).
---   frozen   the trunk stays as it is, the heads learn their categories (Nadam; weights of the losses 1, 1, 0)
+--   frozen   the backbone stays as it is, the heads learn their categories (Nadam; weights of the losses 1, 1, 0)
 --   tuned    layers[105:] and the heads learn, pairs count too (SGD, momentum 0.9; weights 1, 1, 0.5)
--- Defaults are the founding values (keras.md section 10); its 258 steps an epoch were its pictures over --batch, too.
+-- Defaults are the founding values (keras.md section 10); its 258 steps an epoch were its images over --batch, too.
 -- Then: lurcher trick_tune --run RUN, lurcher baidu_dog_test.
 
 local lurcher = require "lurcher"
@@ -18,23 +18,23 @@ local optim = lurcher.optim
 local spec = options.join({
   name = "froze_fine_tune",
   summary = "Trains the multi-loss model of pairs on DIR/train/CLASS/, validated on DIR/valid/CLASS/: first its heads\n"
-    .. "on a frozen trunk, then the trunk's last layers too.",
+    .. "on a frozen backbone, then the backbone's last layers too.",
 }, pair_data.options, pretrained.options, {
   { "dropout", "number", default = 0.5, min = 0, max = 0.99, help = "share of features dropped before the softmaxes" },
   { "towers", "flag", help = "two towers, as in the founding code: the same results, more work" },
   { "pairs", "choice", default = "swap", choices = siamese.pairings,
     help = "how pairs are drawn: swap within every fourth batch, random, balanced (half of one class), or all of a "
-      .. "batch of batch / 4 classes x 4 pictures" },
+      .. "batch of batch / 4 classes x 4 images" },
   { "frozen-augment", "choice", default = "light", choices = augmentations.names,
     help = "of stage one; " .. augmentations.help },
   { "frozen-views", "integer", default = 0, min = 0, max = 1000,
-    help = "stage one draws from this many augmented views of a picture, computed once; 0: a new view each time" },
+    help = "stage one draws from this many augmented views of an image, computed once; 0: a new view each time" },
   { "frozen-epochs", "integer", default = 30, min = 1, help = "of stage one at most" },
   { "frozen-steps", "integer", min = 1, help = "of stage one, steps an epoch (default: as --steps)" },
   { "frozen-lr", "number", default = 0.002, min = 0, help = "of stage one, Nadam" },
   { "frozen-pair-weight", "number", default = 0, min = 0, help = "of the loss of pairs in stage one" },
   { "patience", "integer", default = 3, min = 0, help = "epochs without gain before stage one stops; 0: never" },
-  { "tune-from", "integer", default = 105, min = 0, help = "first layer of the trunk to learn in stage two, from 0" },
+  { "tune-from", "integer", default = 105, min = 0, help = "first layer of the backbone to learn in stage two, from 0" },
   { "augment", "choice", default = "none", choices = augmentations.names, help = "of stage two" },
   { "views", "integer", default = 0, min = 0, max = 1000, help = "as --frozen-views, of stage two" },
   { "epochs", "integer", default = 30, min = 1, help = "of stage two" },
@@ -50,10 +50,10 @@ local spec = options.join({
 function spec.adjust(values, given) return run_folder.resumed(spec, values, given, pair_stage.may_change) end
 
 local function build(o, classes)
-  local trunk, report = pretrained.trunk(o)
-  trunk:freeze()
-  if report then pretrained.check_frozen(trunk, report, o.weights) end
-  return siamese.model(trunk, { classes = classes, dropout = o.dropout, towers = o.towers }), report
+  local backbone, report = pretrained.backbone(o)
+  backbone:freeze()
+  if report then pretrained.check_frozen(backbone, report, o.weights) end
+  return siamese.model(backbone, { classes = classes, dropout = o.dropout, towers = o.towers }), report
 end
 
 local function main(o)

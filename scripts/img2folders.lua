@@ -1,4 +1,4 @@
---- img2folders.lua - sorts a flat folder of pictures, typeid_randhash.jpg, into train/ and valid/ with a folder a class
+--- img2folders.lua - sorts a flat folder of images, typeid_randhash.jpg, into train/ and valid/ with a folder a class
 -- Nothing is ever overwritten or moved. Everything is checked before the first file is written, and what is there
 -- already counts as done: the same command goes on where it was stopped.
 
@@ -9,36 +9,36 @@ local data = lurcher.data
 
 local spec = {
   name = "img2folders",
-  summary = "Sorts the pictures of a flat folder into OUT/train/CLASS/ and OUT/valid/CLASS/: each tenth of a class\n"
+  summary = "Sorts the images of a flat folder into OUT/train/CLASS/ and OUT/valid/CLASS/: each tenth of a class\n"
     .. "is for validation.",
-  { "data", "path", required = true, value = "DIR", help = "folder of pictures whose names hold their class" },
+  { "data", "path", required = true, value = "DIR", help = "folder of images whose names hold their class" },
   { "out", "path", required = true, value = "OUT", help = "folder that gets train/ and valid/" },
   { "rule", "string", default = "{class}_{}",
     help = "where a name, without its extension, holds the class; {} is any text" },
-  { "every", "integer", default = 10, min = 2, help = "each of how many pictures of a class is for validation" },
+  { "every", "integer", default = 10, min = 2, help = "each of how many images of a class is for validation" },
   { "link", "flag", help = "hard links instead of copies" },
   { "dry-run", "flag", help = "say what would be done, and do nothing" },
   { "era", "choice", default = "current", choices = { "current", "2017" },
-    help = "2017: count over everything in DIR instead of each class's pictures, as the founding script did" },
-  notes = "A class of fewer pictures than --every gives its last one to validation, but never its only one.",
+    help = "2017: count over everything in DIR instead of each class's images, as the founding script did" },
+  notes = "A class of fewer images than --every gives its last one to validation, but never its only one.",
 }
 
 local function base_name(path) return path:match "[^/]*$" end
 
---- Part of each picture, counted class by class: pictures `every`, 2 * `every`, ... are for validation.
+--- Part of each image, counted class by class: images `every`, 2 * `every`, ... are for validation.
 local function parts_by_class(set, every)
   local parts = {}
-  for _, pictures in ipairs(set:by_class()) do
-    local count = #pictures
-    for k, picture in ipairs(pictures) do
+  for _, images in ipairs(set:by_class()) do
+    local count = #images
+    for k, image in ipairs(images) do
       local chosen = k % every == 0 or (count < every and k == count and count > 1)
-      parts[picture] = chosen and "valid" or "train"
+      parts[image] = chosen and "valid" or "train"
     end
   end
   return parts
 end
 
---- Part of each picture by the founding script (keras.md section 10, img2keras.py): the 1st, 11th, 21st entry of the
+--- Part of each image by the founding script (keras.md section 10, img2keras.py): the 1st, 11th, 21st entry of the
 -- folder are for validation, whatever the entries are. There the order was the file system's; here it is by name.
 local function parts_by_entry(set, every, folder)
   local names, index, parts = {}, {}, {}
@@ -70,7 +70,7 @@ local function refuse(path, target, why)
   error(("'%s' cannot become '%s': %s"):format(path, target, why), 0)
 end
 
---- What is to be done: a list of { from, to, class, part, done }. Raises where a picture's place is taken.
+--- What is to be done: a list of { from, to, class, part, done }. Raises where an image's place is taken.
 local function plan_of(set, parts, out)
   local plan, taken = {}, {}
   for i = 1, #set do
@@ -81,7 +81,7 @@ local function plan_of(set, parts, out)
     if class == "." or class == ".." then refuse(from, to, ("'%s' is no name for a class's folder"):format(class)) end
     if taken[name] then refuse(from, to, ("'%s' goes there"):format(taken[name])) end
     if lfs.symlinkattributes(other) then
-      refuse(from, to, ("'%s' is there, from other pictures or another --every (remove it, or use another --out)")
+      refuse(from, to, ("'%s' is there, from other images or another --every (remove it, or use another --out)")
         :format(other))
     end
     local is_there = lfs.symlinkattributes(to) ~= nil
@@ -144,12 +144,12 @@ options.main(spec, arg, function(o)
   for _, step in ipairs(plan) do there = there + (step.done and 1 or 0) end
   print_table(plan, set.classes)
   if o.dry_run then
-    print(("would %s %d pictures to %s; %d are there already"):format(o.link and "link" or "copy", #plan - there, o.out,
+    print(("would %s %d images to %s; %d are there already"):format(o.link and "link" or "copy", #plan - there, o.out,
       there))
     return
   end
   local made, complete = carry_out(plan, o.link and link or copy)
-  print(("%s %d pictures to %s; %d were there already"):format(o.link and "linked" or "copied", made, o.out, there))
+  print(("%s %d images to %s; %d were there already"):format(o.link and "linked" or "copied", made, o.out, there))
   if complete then return end
   print(("interrupted with %d left: the same command goes on"):format(#plan - there - made))
   return 130

@@ -9,13 +9,13 @@ local nn, optim = lurcher.nn, lurcher.optim
 
 local spec = {
   name = "profile",
-  summary = "Times every op of some steps of Xception, or of a trained model, on random pictures.",
+  summary = "Times every op of some steps of Xception, or of a trained model, on random images.",
   { "mode", "choice", default = "predict", choices = { "predict", "train" }, help = "what a step is" },
   { "model", "path", value = "FILE", help = "model.safetensors of a run, or the run folder, instead of Xception" },
-  { "size", "integer", default = 299, min = 32, max = 4096, help = "side of the pictures" },
+  { "size", "integer", default = 299, min = 32, max = 4096, help = "side of the images" },
   { "width", "number", default = 1, min = 0.01, max = 8, help = "multiplier of every layer's channels" },
   { "middle", "integer", default = 8, min = 0, max = 64, help = "blocks in the middle of the network" },
-  { "batch", "integer", default = 8, min = 1, help = "pictures a step" },
+  { "batch", "integer", default = 8, min = 1, help = "images a step" },
   { "freeze", "string", default = "none", value = "none|NAME", help = "layers up to NAME do not learn" },
   { "steps", "integer", default = 5, min = 1, help = "steps that are timed, after two that are not" },
   { "top", "integer", default = 20, min = 0, help = "ops to print" },
@@ -38,7 +38,7 @@ local function open(o)
   return model, path
 end
 
---- A batch of noise for a model of one picture in and one vector of class probabilities out.
+--- A batch of noise for a model of one image in and one vector of class probabilities out.
 local function noise(model, batch)
   local input, output = model.inputs[1], model.outputs[1]
   if #model.inputs > 1 or #model.outputs > 1 then
@@ -69,7 +69,7 @@ local function main(o)
   local seconds = steps(o.steps)
   local machine = o.gflops > 0 and o.gbytes > 0 and { gflops = o.gflops, gbytes = o.gbytes } or nil
   print(profile.text(run, o.top, machine))
-  print(("%.1f ms a step of %d pictures, %.2f images/s, all that is no op included"):format(1e3 * seconds, o.batch,
+  print(("%.1f ms a step of %d images, %.2f images/s, all that is no op included"):format(1e3 * seconds, o.batch,
     o.batch / seconds))
   local title = ("%s, %s, batch %d on %s"):format(name, o.mode == "train" and "training step" or "inference", o.batch,
     run.device)

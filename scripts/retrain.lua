@@ -1,8 +1,8 @@
---- retrain.lua - trains a model of pairs further on test pictures that it is sure of, as if its answers were true
+--- retrain.lua - trains a model of pairs further on test images that it is sure of, as if its answers were true
 -- Pseudo-labels (Lee, 2013), as the founding retrain.py used them by hand: predictions of `baidu_dog_test` above a
--- confidence become training pictures, alone or beside DIR/train. Its folder is RUN/retrain; RUN gets its model as the
--- newest. Defaults are the founding values (keras.md section 10), but an epoch is once through the pictures, whatever
--- their number (there: --steps 200, of 10,593 test pictures at most). The founding script stopped at its first step,
+-- confidence become training images, alone or beside DIR/train. Its folder is RUN/retrain; RUN gets its model as the
+-- newest. Defaults are the founding values (keras.md section 10), but an epoch is once through the images, whatever
+-- their number (there: --steps 200, of 10,593 test images at most). The founding script stopped at its first step,
 -- with a target of the wrong shape; this one has the right shape in every era.
 
 local lfs = require "lfs"
@@ -14,19 +14,19 @@ local data = lurcher.data
 
 local spec = options.join({
   name = "retrain",
-  summary = "Trains the model of a run further on test pictures, by its own confident predictions.",
+  summary = "Trains the model of a run further on test images, by its own confident predictions.",
   pair_stage.run_option,
-  { "test", "path", required = true, value = "DIR", help = "folder of the pictures to learn from" },
+  { "test", "path", required = true, value = "DIR", help = "folder of the images to learn from" },
   { "confidence", "number", default = 0.9, min = 0, max = 1, help = "least probability that makes an answer a label" },
-  { "pictures", "choice", default = "pseudo", choices = { "pseudo", "both" },
-    help = "train on the newly labelled pictures alone, or on them and DIR/train" },
+  { "images", "choice", default = "pseudo", choices = { "pseudo", "both" },
+    help = "train on the newly labelled images alone, or on them and DIR/train" },
 }, pair_data.options, {
   { "reduce-patience", "integer", default = 3, min = 0, help = "epochs without gain before lr is cut; 0: never" },
   { "reduce-factor", "number", default = 0.1, min = 0.001, max = 0.999, help = "what lr is then multiplied by" },
 }, pair_stage.options{ batch = 40, augment = "light", epochs = 30, pair_weight = 1, lr = 1e-4 })
 function spec.adjust(values, given) return pair_stage.adjusted(spec, values, given) end
 
---- The test pictures the model is sure of, as lines of a list file: path, TAB, class.
+--- The test images the model is sure of, as lines of a list file: path, TAB, class.
 local function label(model, about, o)
   local set = assert(data.flat{ o.test })
   local scores, rows = prediction.predict(siamese.classifier(model), set, about, o)
@@ -36,14 +36,14 @@ local function label(model, about, o)
       lines[#lines + 1] = ("%s\t%s\n"):format(set:path(row), about.classes[best[i] + 1])
     end
   end
-  print(("%d of %d pictures of '%s' have a probability of at least %g"):format(#lines, #set, o.test, o.confidence))
+  print(("%d of %d images of '%s' have a probability of at least %g"):format(#lines, #set, o.test, o.confidence))
   if #lines < o.batch then
     error(("fewer than the %d pairs of a step: lower --confidence or --batch"):format(o.batch), 0)
   end
   return table.concat(lines)
 end
 
---- The pictures of pseudo_labels.txt, after those of `train` where it is given.
+--- The images of pseudo_labels.txt, after those of `train` where it is given.
 local function labelled(folder, classes, train)
   local list = { classes = classes }
   for i = 1, train and #train or 0 do list[i] = { train:path(i), classes[train:class(i)] } end
@@ -60,7 +60,7 @@ local function main(o)
   local labels = not is_labelled and label(model, about, o)
   local folder = pair_stage.open_folder(spec, o, about)
   if labels then folder:write("pseudo_labels.txt", labels) end
-  sets.train = labelled(folder, about.classes, o.pictures == "both" and sets.train or nil)
+  sets.train = labelled(folder, about.classes, o.images == "both" and sets.train or nil)
   local done = pair_stage.train(model, sets, o, { path = o.run, about = about }, { name = spec.name,
     folder = folder.path, augment = o.augment, views = o.views, leaky = true, epochs = o.epochs,
     pair_weight = o.pair_weight, optimizer = lurcher.optim.sgd{ lr = o.lr, momentum = o.momentum } })

@@ -1,11 +1,11 @@
 --- single_model.lua - trains a softmax classifier on class folders DIR/train/CLASS/*.jpg and DIR/valid/CLASS/*.jpg
--- On Xception, on InceptionV3, or on both at once as the founding model does: a softmax on each trunk's features, one
+-- On Xception, on InceptionV3, or on both at once as the founding model does: a softmax on each backbone's features, one
 -- on the features of both, and the larger of the first two, element by element; the losses of all four count 1.
--- With pretrained weights a trunk is frozen by default and only the softmaxes learn. Where the frozen part is the same
--- for a picture in every epoch (no augmentation, or a few fixed views), its output is computed once, and kept for the
+-- With pretrained weights a backbone is frozen by default and only the softmaxes learn. Where the frozen part is the same
+-- for an image in every epoch (no augmentation, or a few fixed views), its output is computed once, and kept for the
 -- runs to come.
 -- Defaults are the values of the founding recipe's first phase (single_model.py; keras.md section 10). One is not, on a
--- single trunk: no augmentation (there `strong`), so that the trunk is computed once and not in every epoch.
+-- single backbone: no augmentation (there `strong`), so that the backbone is computed once and not in every epoch.
 -- Leaves a run folder with the best epoch's model, and everything needed to repeat or resume the training.
 -- Then: lurcher single_model_tune --run RUN, lurcher single_model_test --model RUN.
 
@@ -17,20 +17,20 @@ local nn, optim = lurcher.nn, lurcher.optim
 
 local spec = options.join({
   name = "single_model",
-  summary = "Trains a softmax classifier on the pictures in DIR/train/CLASS/, validated on DIR/valid/CLASS/.",
-  notes = "Defaults are the founding recipe's. On a single trunk one is not: it had --augment strong, with which the\n"
-    .. "trunk is computed in every epoch, or once for each of --views.",
+  summary = "Trains a softmax classifier on the images in DIR/train/CLASS/, validated on DIR/valid/CLASS/.",
+  notes = "Defaults are the founding recipe's. On a single backbone one is not: it had --augment strong, with which the\n"
+    .. "backbone is computed in every epoch, or once for each of --views.",
   { "data", "path", required = true, value = "DIR", help = "folder with train/ and valid/, a folder a class in each" },
   { "backbone", "choice", default = "xception", choices = { "xception", "inception_v3", "both" },
-    help = "trunk of the network" },
+    help = "backbone of the network" },
 }, pretrained.options, pretrained.inception_options, {
-  { "batch", "integer", default = 48, min = 1, help = "pictures a step" },
-  { "epochs", "integer", default = 30, min = 1, help = "passes over the training pictures at most" },
+  { "batch", "integer", default = 48, min = 1, help = "images a step" },
+  { "epochs", "integer", default = 30, min = 1, help = "passes over the training images at most" },
   { "optimizer", "choice", default = "nadam", choices = { "sgd", "adam", "adamw", "nadam" }, help = "update rule" },
   { "lr", "number", min = 0, help = "learning rate (default: the optimizer's own, 0.002 of nadam)" },
   { "dropout", "number", default = 0.5, min = 0, max = 0.99, help = "share of features dropped before the softmax" },
   { "freeze", "string", value = "all|none|NAME",
-    help = "what does not learn: the trunks, nothing, or layers up to NAME (default: trunks with weights)" },
+    help = "what does not learn: the backbones, nothing, or layers up to NAME (default: backbones with weights)" },
   { "patience", "integer", default = 3, min = 0, help = "epochs without gain before stopping; 0: never stop early" },
 }, single.options, {
   { "out", "path", value = "RUN", help = "run folder to make (default: runs/single_model-NNN)" },
@@ -47,38 +47,38 @@ function spec.adjust(values, given)
   end
   local other = { xception = "inception_weights", inception_v3 = "weights" }
   if values[other[values.backbone]] then
-    return nil, ("--%s: there is no such trunk with --backbone %s"):format(other[values.backbone]:gsub("_", "-"),
+    return nil, ("--%s: there is no such backbone with --backbone %s"):format(other[values.backbone]:gsub("_", "-"),
       values.backbone)
   end
   return values
 end
 
---- The trunks that --backbone asks for: a list of { model, report, weights, option that cuts it }.
+--- The backbones that --backbone asks for: a list of { model, report, weights, option that cuts it }.
 local function trunks_of(o)
-  local trunks = {}
+  local backbones = {}
   if o.backbone ~= "inception_v3" then
-    local model, report = pretrained.trunk(o)
-    trunks[1] = { model = model, report = report, weights = o.weights, cut = "--feature-layer" }
+    local model, report = pretrained.backbone(o)
+    backbones[1] = { model = model, report = report, weights = o.weights, cut = "--feature-layer" }
   end
   if o.backbone ~= "xception" then
-    local model, report = pretrained.inception_trunk{ size = o.size, width = o.width, bn_momentum = o.bn_momentum,
+    local model, report = pretrained.inception_backbone{ size = o.size, width = o.width, bn_momentum = o.bn_momentum,
       inception_feature_layer = o.inception_feature_layer, inception_weights = o.inception_weights,
       beside_xception = o.backbone == "both" }
-    trunks[#trunks + 1] = { model = model, report = report, weights = o.inception_weights,
+    backbones[#backbones + 1] = { model = model, report = report, weights = o.inception_weights,
       cut = "--inception-feature-layer" }
   end
-  return trunks
+  return backbones
 end
 
---- One softmax on one trunk.
-local function one_trunk(trunk, o, classes)
-  local x = trunk:node(trunk.outputs[1])
+--- One softmax on one backbone.
+local function one_backbone(backbone, o, classes)
+  local x = backbone:node(backbone.outputs[1])
   if o.dropout > 0 then x = nn.dropout{ o.dropout, name = "dropout" }(x) end
   return nn.model(nn.dense{ classes, activation = "softmax", name = "predictions" }(x))
 end
 
---- The founding model of two trunks and four outputs.
-local function two_trunks(xception, inception, o, classes)
+--- The founding model of two backbones and four outputs.
+local function two_backbones(xception, inception, o, classes)
   local image = nn.input("image", o.size, o.size, 3)
   local one, two = xception(image), nn.global_avg_pool{ name = "inception_avg_pool" }(inception(image))
   local function softmax(name, x) return nn.dense{ classes, activation = "softmax", name = name }(x) end
@@ -93,22 +93,22 @@ local function two_trunks(xception, inception, o, classes)
 end
 
 --- Freezes what --freeze says.
-local function freeze(model, trunks, o)
-  for _, trunk in ipairs(trunks) do
-    if o.freeze == "all" or (o.freeze == nil and trunk.weights ~= nil) then trunk.model:freeze() end
+local function freeze(model, backbones, o)
+  for _, backbone in ipairs(backbones) do
+    if o.freeze == "all" or (o.freeze == nil and backbone.weights ~= nil) then backbone.model:freeze() end
   end
   if o.freeze and o.freeze ~= "all" and o.freeze ~= "none" then model:freeze{ to = o.freeze } end
-  for _, trunk in ipairs(trunks) do
-    if trunk.report then pretrained.check_frozen(trunk.model, trunk.report, trunk.weights, trunk.cut) end
+  for _, backbone in ipairs(backbones) do
+    if backbone.report then pretrained.check_frozen(backbone.model, backbone.report, backbone.weights, backbone.cut) end
   end
 end
 
-local function describe(model, trunks, folder)
+local function describe(model, backbones, folder)
   local total, trainable = model:parameters()
   print(("%d layers, %d parameters, %d of them trainable"):format(#model.layers, total, trainable))
-  for i, trunk in ipairs(trunks) do
-    if trunk.report then
-      pretrained.describe(trunk.report, trunk.weights, folder, i == 2 and "load_report_inception_v3.txt" or nil)
+  for i, backbone in ipairs(backbones) do
+    if backbone.report then
+      pretrained.describe(backbone.report, backbone.weights, folder, i == 2 and "load_report_inception_v3.txt" or nil)
     end
   end
   folder:write("model.txt", tostring(model) .. "\n")
@@ -125,12 +125,12 @@ end
 local function main(o)
   lurcher.seed(o.seed)
   local sets = class_folders.open(o)
-  local trunks, classes = trunks_of(o), #sets.train.classes
-  local model = trunks[2] and two_trunks(trunks[1].model, trunks[2].model, o, classes)
-    or one_trunk(trunks[1].model, o, classes)
-  freeze(model, trunks, o)
+  local backbones, classes = trunks_of(o), #sets.train.classes
+  local model = backbones[2] and two_backbones(backbones[1].model, backbones[2].model, o, classes)
+    or one_backbone(backbones[1].model, o, classes)
+  freeze(model, backbones, o)
   local folder = o.resume and assert(run_folder.open(o.resume, spec.name)) or run_folder.create(spec, o)
-  describe(model, trunks, folder)
+  describe(model, backbones, folder)
 
   local results, rest = single.train(model, sets, o, folder, { optimizer = optimizer_of(o) })
   return single.finish(results, rest, model, sets, folder, o)

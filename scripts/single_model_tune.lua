@@ -1,4 +1,4 @@
---- single_model_tune.lua - trains a single_model further: the last layers of its trunks, too, at a small rate
+--- single_model_tune.lua - trains a single_model further: the last layers of its backbones, too, at a small rate
 -- Loads the model of a run, lets layers[105:] of an Xception, layers[262:] of an InceptionV3 and the softmaxes learn,
 -- by SGD with momentum and without augmentation. Defaults are the founding values (single_model_tune.py; keras.md
 -- section 10): batches of 96, and ten epochs whose learning rate falls, rises once and falls again. Only, every output
@@ -14,7 +14,7 @@ local single = require "lurcher.single"
 
 local spec = options.join({
   name = "single_model_tune",
-  summary = "Trains the model of a single_model run further: the last layers of its trunks and its softmaxes.",
+  summary = "Trains the model of a single_model run further: the last layers of its backbones and its softmaxes.",
   { "run", "path", value = "RUN", help = "run folder of single_model, or of this recipe, to continue from" },
   { "model", "path", value = "FILE", help = "a model.safetensors to continue from, instead of --run" },
   { "data", "path", value = "DIR", help = "folder with train/ and valid/ (default: that of the run)" },
@@ -22,8 +22,8 @@ local spec = options.join({
   { "inception-tune-from", "integer", default = 262, min = 0, help = "first layer of an InceptionV3 to learn, from 0" },
   { "output", "string", value = "NAME",
     help = "the only output whose loss counts (default: all count; in era 2017 ctg_out_1, if there is one)" },
-  { "batch", "integer", default = 96, min = 1, help = "pictures a step" },
-  { "epochs", "integer", default = 10, min = 1, help = "passes over the training pictures" },
+  { "batch", "integer", default = 96, min = 1, help = "images a step" },
+  { "epochs", "integer", default = 10, min = 1, help = "passes over the training images" },
   { "schedule", "choice", default = "trick", choices = { "trick", "plateau" },
     help = "trick: --lr in epochs 1 and 2, then x 0.1, 0.01, 0.01, 0.1, and 0.01 four times; plateau: --lr, cut where "
       .. "there is no gain" },
@@ -40,28 +40,28 @@ function spec.adjust(values, given)
   return values
 end
 
---- The folder with the pictures: --data, or the one that the model was trained on.
+--- The folder with the images: --data, or the one that the model was trained on.
 local function data_of(o, about)
   local before = type(about.settings) == "table" and about.settings.options
   local path = o.data or (before and before.data)
   return path or error("option --data is missing: the model does not say what it was trained on", 0)
 end
 
---- Freezes the layers of a trunk below number `from`, all of them where there are no more.
-local function freeze_below(trunk, from, name)
-  if from < #trunk.layers then return trunk:freeze{ below = from } end
-  print(("the %s has %d layers: none of them learns (--%stune-from %d)"):format(name, #trunk.layers,
+--- Freezes the layers of a backbone below number `from`, all of them where there are no more.
+local function freeze_below(backbone, from, name)
+  if from < #backbone.layers then return backbone:freeze{ below = from } end
+  print(("the %s has %d layers: none of them learns (--%stune-from %d)"):format(name, #backbone.layers,
     name == "InceptionV3" and "inception-" or "", from))
-  trunk:freeze()
+  backbone:freeze()
 end
 
---- Lets learn what --tune-from and --inception-tune-from say, and every layer that is of no trunk.
+--- Lets learn what --tune-from and --inception-tune-from say, and every layer that is of no backbone.
 local function unfreeze(model, o)
-  local trunks = single.trunks(model)
-  if not next(trunks) then error("the model has no trunk of Xception or InceptionV3: nothing to tune", 0) end
+  local backbones = single.backbones(model)
+  if not next(backbones) then error("the model has no backbone of Xception or InceptionV3: nothing to tune", 0) end
   model:unfreeze()
-  if trunks.xception then freeze_below(trunks.xception, o.tune_from, "Xception") end
-  if trunks.inception_v3 then freeze_below(trunks.inception_v3, o.inception_tune_from, "InceptionV3") end
+  if backbones.xception then freeze_below(backbones.xception, o.tune_from, "Xception") end
+  if backbones.inception_v3 then freeze_below(backbones.inception_v3, o.inception_tune_from, "InceptionV3") end
   local total, trainable = model:parameters()
   print(("%d layers, %d parameters, %d of them trainable"):format(#model.layers, total, trainable))
 end

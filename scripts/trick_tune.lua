@@ -1,7 +1,7 @@
---- trick_tune.lua - the last founding stage: a tuned model of pairs once more, on pictures as they are
+--- trick_tune.lua - the last founding stage: a tuned model of pairs once more, on images as they are
 -- Continues a run of froze_fine_tune with no augmentation and ten epochs whose learning rate falls, rises once and
 -- falls again: the values of trick_tune.py (keras.md section 10). There bin_out's loss was binary cross-entropy, which
--- for two classes of a softmax is the categorical one used here, and validation 20 batches, here all pictures.
+-- for two classes of a softmax is the categorical one used here, and validation 20 batches, here all images.
 -- Its folder is RUN/trick_tune; RUN gets its model as the newest.
 
 local lurcher = require "lurcher"

@@ -1,20 +1,20 @@
 ---@meta
--- data.lua - annotations of datasets, loaders, augmentation and pictures; see lurcher.lua.
+-- data.lua - annotations of datasets, loaders, augmentation and images; see lurcher.lua.
 
 ---@type lurcher
 local lurcher = require "lurcher"
 
 -- ---- data ----
 
----Datasets and loaders. Pictures and classes count from 1 here; class and index tensors of batches hold ids from 0.
+---Datasets and loaders. Images and classes count from 1 here; class and index tensors of batches hold ids from 0.
 ---@class lurcher.data
 lurcher.data = {}
 local data = lurcher.data
----Class folders: classes are the subdirectories in byte-wise order ("10" before "2"), pictures are found recursively.
+---Class folders: classes are the subdirectories in byte-wise order ("10" before "2"), images are found recursively.
 ---@param options string|lurcher.folder_options the folder, or a table with it
 ---@return lurcher.dataset? set
 ---@return string? message
----@return string? code "EIO": no such folder; "EFORMAT": no class folder, no picture, an unlisted class
+---@return string? code "EIO": no such folder; "EFORMAT": no class folder, no image, an unlisted class
 function data.folder(options) end
 
 ---@class lurcher.folder_options
@@ -23,7 +23,7 @@ function data.folder(options) end
 ---@field extensions? string[] without the dot; default jpg jpeg png
 ---@field rule? string of data.flat: where the class stands in a file's name
 
----Pictures of one folder. `rule` finds the class in a file's name: "{class}_{}", "{class}_c{camera}s{}_{}"; other names
+---Images of one folder. `rule` finds the class in a file's name: "{class}_{}", "{class}_c{camera}s{}_{}"; other names
 ---in braces become columns. Without a rule there are no classes.
 ---@param options string|lurcher.folder_options
 ---@return lurcher.dataset? set
@@ -39,7 +39,7 @@ function data.flat(options) end
 ---@field class_column? string|integer default 2 where there is one
 ---@field classes? string[] fixes ids; another class found is an error
 
----Pictures from a list or CSV file, or from a table: data.list{ { "a.jpg", "pug" }, "b.jpg" }.
+---Images from a list or CSV file, or from a table: data.list{ { "a.jpg", "pug" }, "b.jpg" }.
 ---@param options string|lurcher.list_options|(string|string[])[]
 ---@return lurcher.dataset? set
 ---@return string? message, string? code
@@ -55,37 +55,37 @@ function data.list(options) end
 ---@field kind "corrupt"|"extension"|"duplicate"|"class-duplicate"|"split-duplicate"|"tiny"|"imbalance"
 ---@field text string one line
 ---@field set integer which of the audited sets
----@field index? integer the picture; nil for a class, and for a file that the set leaves out
+---@field index? integer the image; nil for a class, and for a file that the set leaves out
 ---@field path? string
 ---@field name? string
 ---@field other_set? integer of duplicates: the first of the group
 ---@field other? integer
 ---@field other_path? string
 
----Reads and decodes every picture; the result's `checked` is their number, its list what was found.
+---Reads and decodes every image; the result's `checked` is their number, its list what was found.
 ---@param options lurcher.dataset|lurcher.audit_options
 ---@return { checked: integer, [integer]: lurcher.finding } findings
 function data.audit(options) end
 ---Batches of a dataset, made by worker threads ahead of time: `for batch in data.loader{ set, size = 299 }:epoch() do`.
----A batch is a table: image (f32 n h w c), class and index (i32 n, from 0; -1: no class), or for another picture field
+---A batch is a table: image (f32 n h w c), class and index (i32 n, from 0; -1: no class), or for another image field
 ---F: F, F_class, F_index; with mixup or cutmix also target (f32 n classes), F_target; further fields of the sampler (a
 ---list of whole numbers counts from 1 and becomes an i32 tensor from 0, fractions f32); and what `targets` returns.
----A damaged picture is replaced by another of its class and listed in loader.summary.
+---A damaged image is replaced by another of its class and listed in loader.summary.
 ---@param options lurcher.loader_options
 ---@return lurcher.loader
 function data.loader(options) end
 
 ---@class lurcher.cache_options
 ---@field path string
----@field key string a text of all that rows depend on besides the pictures' contents
+---@field key string a text of all that rows depend on besides the images' contents
 ---@field set lurcher.dataset
 ---@field shape integer[] of one row
 ---@field store? "f32"|"f16" default "f32"
 ---@field views? integer default 1
 ---@field label? string what rows are, in a few words for people
 
----A file of features of a dataset's pictures, computed once: row (v - 1) * #set + i is view v of picture i. It is never
----trusted: rows that are damaged, or whose pictures have changed, count as missing; a file of another key does as a
+---A file of features of a dataset's images, computed once: row (v - 1) * #set + i is view v of image i. It is never
+---trusted: rows that are damaged, or whose images have changed, count as missing; a file of another key does as a
 ---whole. It is filled as PATH.part, under a lock, and renamed when every row is there; what a killed process left is
 ---taken over.
 ---@param options lurcher.cache_options
@@ -96,7 +96,7 @@ function data.cache(options) end
 ---@field label string as it was given
 ---@field store "f32"|"f16"
 ---@field shape integer[] of one row
----@field pictures integer 0: the part of a file that was left before it had a header
+---@field images integer 0: the part of a file that was left before it had a header
 ---@field views integer
 ---@field bytes integer
 ---@field seconds number what the computation took; 0: not known
@@ -126,8 +126,8 @@ function data.cache_remove(path) end
 ---@field channel_shift? number default 0: added to channels, of 0..255, either way
 ---@field hflip? boolean default false: mirror left and right, half of the time
 ---@field vflip? boolean default false: mirror top and bottom, half of the time
----@field mirror? boolean default false: mirror every picture left and right: a view for testing
----@field fill? "nearest"|"constant"|"reflect"|"wrap" default "nearest": what lies outside the picture
+---@field mirror? boolean default false: mirror every image left and right: a view for testing
+---@field fill? "nearest"|"constant"|"reflect"|"wrap" default "nearest": what lies outside the image
 ---@field fill_value? number default 0: for fill = "constant"
 ---@field interpolation? "auto"|"bilinear"|"nearest" default "auto": auto: bilinear, nearest in era 2017
 ---@field era? "current"|"2017" default "current": Keras 3's conventions, or Keras 2.0.6's
@@ -147,9 +147,9 @@ function data.cache_remove(path) end
 ---@field trivial? boolean default false: TrivialAugment: one random change of fourteen
 ---@field mixup? number default 0: alpha of mixup over the batch (0: none)
 ---@field cutmix? number default 0: alpha of cutmix over the batch (0: none)
----@field prescale? boolean default true: halve far too large pictures while decoding
+---@field prescale? boolean default true: halve far too large images while decoding
 
----Changes of pictures, drawn anew each time a picture is loaded: one affine map and one resampling, then colours, in
+---Changes of images, drawn anew each time an image is loaded: one affine map and one resampling, then colours, in
 ---Keras's order and meaning (era "2017": Keras 2.0.6's, resizing included). With mixup or cutmix the batch has mixed
 ---targets. tostring prints what differs from the defaults.
 ---@param options lurcher.augment_options
@@ -185,7 +185,7 @@ function cache:open(wait) end
 function cache:missing(first, last) end
 ---While filling: features (f32, a row each) of the rows.
 ---@param rows lurcher.tensor|integer[]
----@param index lurcher.tensor|integer[] the pictures that really are in them, as a batch has it
+---@param index lurcher.tensor|integer[] the images that really are in them, as a batch has it
 ---@param features lurcher.tensor
 ---@return boolean? ok, string? message, string? code
 function cache:put(rows, index, features) end
@@ -196,7 +196,7 @@ function cache:finish(seconds) end
 ---@param rows lurcher.tensor|integer[]
 ---@return lurcher.tensor features f32
 function cache:select(rows) end
----@return lurcher.tensor index i32: the picture that really is in each row, from 0; -1: missing
+---@return lurcher.tensor index i32: the image that really is in each row, from 0; -1: missing
 function cache:index() end
 function cache:close() end
 
@@ -212,26 +212,26 @@ function augment:close() end
 ---@field batch? integer default 64
 ---@field shuffle? boolean default true
 ---@field drop_last? boolean default false: a last short batch is given
----@field images? string[] fields that are pictures; default: those whose names begin with image or img
+---@field images? string[] fields that are images; default: those whose names begin with image or img
 ---@field targets? fun(batch: table): table fields to add
 ---@field augment? lurcher.augment
 ---@field preprocess? "tf"|"caffe"|"rescale"|"none" default "tf": x / 127.5 - 1
 ---@field resize? "bilinear"|"nearest" as Pillow's; default "bilinear", in era "2017" "nearest"
 ---@field era? "current"|"2017" what `resize` defaults to, without augmentation too; default: that of `augment`
 ---@field channels? integer 3, or 1 for grayscale
----@field exif? boolean turn pictures as EXIF says; default false
----@field max_pixels? integer larger pictures count as damaged; default 100 million
+---@field exif? boolean turn images as EXIF says; default false
+---@field max_pixels? integer larger images count as damaged; default 100 million
 ---@field workers? integer threads; 0: none; default one a core
 ---@field prefetch? integer batches ahead; default 4
 ---@field seed? integer default: the context's
----@field strict? boolean a damaged picture raises; default false
+---@field strict? boolean a damaged image raises; default false
 ---@field random? lurcher.numpy_random to draw from instead of the seed
 ---@field device? lurcher.device|string where batches go
 
 ---print(set) is a summary; #set is set.size.
 ---@class lurcher.dataset
 ---@field classes string[]
----@field counts integer[] pictures of each class
+---@field counts integer[] images of each class
 ---@field columns string[] further columns, of data.flat
 ---@field size integer
 local dataset = {}
@@ -248,11 +248,11 @@ function dataset:class(i) end
 ---@param column string
 ---@return string
 function dataset:column(i, column) end
----@return integer[][] lists of pictures, one a class
+---@return integer[][] lists of images, one a class
 function dataset:by_class() end
 ---@return number[] weights that make every class count alike
 function dataset:class_weights() end
----The given pictures in the given order, or those that a function(name, class, i) says true to; the same classes.
+---The given images in the given order, or those that a function(name, class, i) says true to; the same classes.
 ---@param which integer[]|fun(name: string, class: string?, i: integer): boolean
 ---@return lurcher.dataset
 function dataset:subset(which) end
@@ -263,7 +263,7 @@ function dataset:subset(which) end
 function dataset:split(options) end
 function dataset:close() end
 
----@class lurcher.damage a picture that could not be read
+---@class lurcher.damage an image that could not be read
 ---@field index integer
 ---@field times integer rows it was asked for in
 ---@field fresh boolean not damaged in an earlier epoch
@@ -331,49 +331,49 @@ function numpy_random:close() end
 
 -- ---- image ----
 
----Pictures: u8 tensors of h x w x 3.
+---Images: u8 tensors of h x w x 3.
 ---@class lurcher.image
 lurcher.image = {}
 local image = lurcher.image
 ---JPEG or PNG, told by content.
 ---@param path string
 ---@param options? { exif?: boolean, max_pixels?: integer } exif: turn as EXIF says (false)
----@return lurcher.tensor? picture
+---@return lurcher.tensor? image
 ---@return string? message, string? code
 function image.load(path, options) end
 ---@param bytes string of a JPEG or PNG file
 ---@param options? { exif?: boolean, max_pixels?: integer }
----@return lurcher.tensor? picture
+---@return lurcher.tensor? image
 ---@return string? message, string? code
 function image.decode(bytes, options) end
 ---By extension: .png, .jpg, .jpeg; atomic.
 ---@param path string
----@param picture lurcher.tensor u8, or f32 in 0..255, h w 3 or h w 1
+---@param image lurcher.tensor u8, or f32 in 0..255, h w 3 or h w 1
 ---@param options? { quality?: integer } of JPEG, 1 to 100; default 90
 ---@return boolean? ok, string? message, string? code
-function image.save(path, picture, options) end
+function image.save(path, img, options) end
 ---The bytes of a JPEG or PNG file.
----@param picture lurcher.tensor u8, or f32 in 0..255, h w 3 or h w 1
+---@param image lurcher.tensor u8, or f32 in 0..255, h w 3 or h w 1
 ---@param options? { format?: "jpeg"|"png", quality?: integer } "jpeg" of quality 90 by default
 ---@return string bytes
-function image.encode(picture, options) end
+function image.encode(img, options) end
 ---Bit-equal to Pillow's.
----@param picture lurcher.tensor
+---@param image lurcher.tensor
 ---@param height integer
 ---@param width integer
 ---@param filter? "bilinear"|"nearest" default "bilinear"
 ---@return lurcher.tensor
-function image.resize(picture, height, width, filter) end
----@param picture lurcher.tensor
+function image.resize(img, height, width, filter) end
+---@param image lurcher.tensor
 ---@param top integer from 1
 ---@param left integer from 1
 ---@param height integer
 ---@param width integer
 ---@return lurcher.tensor copy
-function image.crop(picture, top, left, height, width) end
----A batch as one picture. low and high: the values that are black and white, -1 and 1 by default ("tf"); u8 is taken as
+function image.crop(img, top, left, height, width) end
+---A batch as one image. low and high: the values that are black and white, -1 and 1 by default ("tf"); u8 is taken as
 ---it is.
 ---@param batch lurcher.tensor n h w 3 or n h w 1
 ---@param options? { low?: number, high?: number, columns?: integer, labels?: string[] } columns: about as many as rows
----@return lurcher.tensor picture
+---@return lurcher.tensor image
 function image.montage(batch, options) end

@@ -7,7 +7,7 @@
 -- Conventions. Tables count from 1; tensors hold ids from 0. So `t[1]`, axes, row numbers in Lua tables
 -- and argmax without an axis count from 1, while the elements of i32 tensors (class ids, index inputs, argmax along an axis,
 -- rows given to :select as a tensor) are the engine's own, from 0. A Lua table that becomes an id tensor is lowered by one.
--- Misuse raises an error at the caller's line. What the world can refuse (files, pictures) returns
+-- Misuse raises an error at the caller's line. What the world can refuse (files, images) returns
 -- nil, message, code instead, code being "EIO", "EFORMAT" and so on: write assert(...).
 -- Every handle has :close(), is closed by the collector, and can be declared <close>; use after close raises.
 

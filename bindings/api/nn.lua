@@ -280,7 +280,7 @@ function layer:close() end
 local node = {}
 function node:close() end
 
----print(model) is the layer table. Calling a model applies its layers to other nodes with the same weights: `trunk(a)`, `trunk(a, b)`, `trunk{ a, b }`.
+---print(model) is the layer table. Calling a model applies its layers to other nodes with the same weights: `backbone(a)`, `backbone(a, b)`, `backbone{ a, b }`.
 ---@class lurcher.model
 ---@field layers lurcher.layer[] in Keras's model.layers order; Keras's index 105 is layers[106]
 ---@field inputs string[]
@@ -293,7 +293,7 @@ function model:layer(name) end
 ---@param name string
 ---@return integer? index Keras's, from 0; nil when there is none
 function model:index(name) end
----The node of a layer's first application: cut a trunk anywhere.
+---The node of a layer's first application: cut a backbone anywhere.
 ---@param name string
 ---@return lurcher.node
 function model:node(name) end
@@ -333,7 +333,7 @@ function model:close() end
 ---@field weight? number|table<string, number> default 1; 0: reported, no backward
 ---@field label_smoothing? number|table<string, number> default 0
 ---@field batchnorm? "moving"|"batch" frozen batch norms in training: "moving" (default), or batch statistics as Keras 2.0.6 used
----@field precision? "f32"|"tf32"|"bf16"|"f16"|"int8" what pictures are computed in (default f32); bf16 and f16 on cuda only; int8 on the CPU, for predict and evaluate alone and after run:calibrate: convolutions multiply bytes, everything else is f32
+---@field precision? "f32"|"tf32"|"bf16"|"f16"|"int8" what images are computed in (default f32); bf16 and f16 on cuda only; int8 on the CPU, for predict and evaluate alone and after run:calibrate: convolutions multiply bytes, everything else is f32
 ---@field input_gradients? boolean run:gradient serves inputs too
 ---@field graph? boolean false: on a GPU every kernel is launched by itself at every step, instead of all at once from a recording
 ---@field check? boolean guard zones round every buffer and NaN-filled outputs: slow, for tests
@@ -371,7 +371,7 @@ function run:evaluate(batch) end
 ---@return table<string, lurcher.tensor> outputs
 function run:predict(batch) end
 ---For precision "int8": computes the batch in f32 and notes least, greatest and mean of every channel that a convolution
----reads. A few dozen pictures of the kind to come, in one call or several; the second adds to the first. Predict
+---reads. A few dozen images of the kind to come, in one call or several; the second adds to the first. Predict
 ---and evaluate raise before it. Raises for other precisions.
 ---@param batch lurcher.batch targets are not needed
 ---@return lurcher.run self

@@ -1,4 +1,4 @@
-/* audit.c - looks at every picture of some datasets before a network does: damage, wrong names, duplicates, imbalance.
+/* audit.c - looks at every image of some datasets before a network does: damage, wrong names, duplicates, imbalance.
  *
  * Threads read, hash and decode, each item into its own record; everything after that is one thread's and in order, so
  * findings do not depend on timing. A new finding is a kind in data.h, a name below and a function like the others. */
@@ -13,14 +13,14 @@
 #include <xxhash.h>
 
 #include "dataset.h"
-#include "picture.h"
+#include "rgbx.h"
 
 enum { DEFAULT_TINY = 32, MAX_WORKERS = 64 };
 
 typedef struct record { /* of one item */
   int set;
   int64_t index;
-  lur_picture_format format;
+  lur_image_codec format;
   XXH128_hash_t hash;
   bool read;
   int width, height; /* 0: not decoded */
@@ -42,15 +42,15 @@ const char *lur_finding_name(lur_finding_kind kind) {
 
 /* ---- looking ---- */
 
-static void look(const hall *h, record *r, lur_bytes *bytes, lur_picture *picture) {
+static void look(const hall *h, record *r, lur_bytes *bytes, lur_rgbx *image) {
   lur_decode_request request;
   lur_decode_request_init(&request, NULL);
   lur_status status = lur_bytes_read(lur_dataset_path(h->sets[r->set], r->index), bytes);
   r->read = status == LUR_OK;
   if (r->read) {
     r->hash = XXH3_128bits(bytes->data, bytes->count);
-    r->format = lur_picture_sniff(bytes->data, bytes->count);
-    status = lur_picture_decode(bytes->data, bytes->count, &request, picture, &r->width, &r->height);
+    r->format = lur_image_sniff(bytes->data, bytes->count);
+    status = lur_rgbx_decode(bytes->data, bytes->count, &request, image, &r->width, &r->height);
   }
   if (status == LUR_OK) return;
   r->width = r->height = 0;
@@ -60,10 +60,10 @@ static void look(const hall *h, record *r, lur_bytes *bytes, lur_picture *pictur
 static void *work(void *argument) {
   hall *h = argument;
   lur_bytes bytes = {0};
-  lur_picture picture = {0};
-  for (int64_t i; (i = atomic_fetch_add(&h->next, 1)) < h->n;) look(h, &h->records[i], &bytes, &picture);
+  lur_rgbx image = {0};
+  for (int64_t i; (i = atomic_fetch_add(&h->next, 1)) < h->n;) look(h, &h->records[i], &bytes, &image);
   lur_bytes_free(&bytes);
-  lur_picture_free(&picture);
+  lur_rgbx_free(&image);
   return NULL;
 }
 
@@ -99,15 +99,15 @@ static lur_status add(listing *l, lur_finding finding) {
   return LUR_OK;
 }
 
-static const char *format_name(lur_picture_format format) {
-  return format == LUR_PICTURE_JPEG ? "JPEG" : format == LUR_PICTURE_PNG ? "PNG" : "no picture";
+static const char *format_name(lur_image_codec format) {
+  return format == LUR_CODEC_JPEG ? "JPEG" : format == LUR_CODEC_PNG ? "PNG" : "no image";
 }
 
-static lur_picture_format format_by_name(const char *path) {
+static lur_image_codec format_by_name(const char *path) {
   const char *dot = strrchr(path, '.');
-  if (dot && strcasecmp(dot, ".png") == 0) return LUR_PICTURE_PNG;
-  return dot && (strcasecmp(dot, ".jpg") == 0 || strcasecmp(dot, ".jpeg") == 0) ? LUR_PICTURE_JPEG
-                                                                                : LUR_PICTURE_UNKNOWN;
+  if (dot && strcasecmp(dot, ".png") == 0) return LUR_CODEC_PNG;
+  return dot && (strcasecmp(dot, ".jpg") == 0 || strcasecmp(dot, ".jpeg") == 0) ? LUR_CODEC_JPEG
+                                                                                : LUR_CODEC_UNKNOWN;
 }
 
 static lur_status find_in_item(listing *l, const hall *h, const record *r, int tiny) {
@@ -119,7 +119,7 @@ static lur_status find_in_item(listing *l, const hall *h, const record *r, int t
     f.text = strdup(r->problem);
     LUR_TRY(add(l, f));
   }
-  if (r->format != LUR_PICTURE_UNKNOWN && r->format != format_by_name(path)) {
+  if (r->format != LUR_CODEC_UNKNOWN && r->format != format_by_name(path)) {
     snprintf(text, sizeof text, "is a %s by its bytes", format_name(r->format));
     f.kind = LUR_FINDING_EXTENSION;
     f.text = strdup(text);
@@ -134,7 +134,7 @@ static lur_status find_in_item(listing *l, const hall *h, const record *r, int t
   return LUR_OK;
 }
 
-/* Files that the set passed over because of their names, and that are pictures. */
+/* Files that the set passed over because of their names, and that are images. */
 static lur_status find_in_ignored(listing *l, const hall *h, int set) {
   const lur_dataset *d = h->sets[set];
   for (int64_t i = 0; i < d->ignored.n; i++) {
@@ -142,8 +142,8 @@ static lur_status find_in_ignored(listing *l, const hall *h, int set) {
     uint8_t head[8];
     size_t got = file ? fread(head, 1, sizeof head, file) : 0;
     if (file) fclose(file);
-    lur_picture_format format = lur_picture_sniff(head, got);
-    if (format == LUR_PICTURE_UNKNOWN) continue;
+    lur_image_codec format = lur_image_sniff(head, got);
+    if (format == LUR_CODEC_UNKNOWN) continue;
     char text[4300];
     snprintf(text, sizeof text, "%s: left out because of its name, but a %s", d->ignored.at[i], format_name(format));
     LUR_TRY(add(l, (lur_finding){LUR_FINDING_EXTENSION, set, -1, -1, -1, strdup(text)}));
@@ -160,7 +160,7 @@ static lur_status find_imbalance(listing *l, const hall *h, int set, double fact
     int64_t n = lur_dataset_class_size(d, c);
     if ((double)n * factor >= (double)most) continue;
     char text[600];
-    snprintf(text, sizeof text, "class '%.300s' has %lld picture%s, the largest class %lld", d->classes[c],
+    snprintf(text, sizeof text, "class '%.300s' has %lld image%s, the largest class %lld", d->classes[c],
              (long long)n, n == 1 ? "" : "s", (long long)most);
     LUR_TRY(add(l, (lur_finding){LUR_FINDING_IMBALANCE, set, -1, -1, -1, strdup(text)}));
   }

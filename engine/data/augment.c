@@ -1,4 +1,4 @@
-/* augment.c - augmentation: declared options, what is drawn for a picture, and the one affine map they compose to.
+/* augment.c - augmentation: declared options, what is drawn for an image, and the one affine map they compose to.
  *
  * Conventions are Keras's (keras.md sections 0 and 4): era "2017" is Keras 2.0.6 (shear in radians, centre n/2 + 0.5,
  * nearest sampling, flips drawn last and only where asked), "current" is Keras 3 (degrees, centre n/2 - 0.5, bilinear,
@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../option.h"
+#include "engine/base/option.h"
 #include "kernels/random.h"
 
 static const char *const fills[] = {"nearest", "constant", "reflect", "wrap", NULL};
@@ -30,8 +30,8 @@ static const lur_option options[] = {
      "added to channels, of 0..255, either way"},
     {"hflip", LUR_OPT_BOOL, FIELD(hflip), "false", 0, 0, NULL, "mirror left and right, half of the time"},
     {"vflip", LUR_OPT_BOOL, FIELD(vflip), "false", 0, 0, NULL, "mirror top and bottom, half of the time"},
-    {"mirror", LUR_OPT_BOOL, FIELD(mirror), "false", 0, 0, NULL, "mirror every picture left and right: a view for testing"},
-    {"fill", LUR_OPT_CHOICE, FIELD(fill), "nearest", 0, 0, fills, "what lies outside the picture"},
+    {"mirror", LUR_OPT_BOOL, FIELD(mirror), "false", 0, 0, NULL, "mirror every image left and right: a view for testing"},
+    {"fill", LUR_OPT_CHOICE, FIELD(fill), "nearest", 0, 0, fills, "what lies outside the image"},
     {"fill_value", LUR_OPT_REAL, FIELD(fill_value), "0", 0, 255, NULL, "for fill = \"constant\""},
     {"interpolation", LUR_OPT_CHOICE, FIELD(interpolation), "auto", 0, 0, interpolations,
      "auto: bilinear, nearest in era 2017"},
@@ -52,7 +52,7 @@ static const lur_option options[] = {
     {"trivial", LUR_OPT_BOOL, FIELD(trivial), "false", 0, 0, NULL, "TrivialAugment: one random change of fourteen"},
     {"mixup", LUR_OPT_REAL, FIELD(mixup), "0", 0, 100, NULL, "alpha of mixup over the batch (0: none)"},
     {"cutmix", LUR_OPT_REAL, FIELD(cutmix), "0", 0, 100, NULL, "alpha of cutmix over the batch (0: none)"},
-    {"prescale", LUR_OPT_BOOL, FIELD(prescale), "true", 0, 0, NULL, "halve far too large pictures while decoding"},
+    {"prescale", LUR_OPT_BOOL, FIELD(prescale), "true", 0, 0, NULL, "halve far too large images while decoding"},
     {0}};
 
 /* ---- life ---- */
@@ -229,7 +229,7 @@ static lur_map keras_matrix(const lur_params *p) {
   return m;
 }
 
-/* The five geometric ones as maps from output to input, about the picture's centre (shears: about its corner, as in
+/* The five geometric ones as maps from output to input, about the image's centre (shears: about its corner, as in
  * torchvision). */
 static lur_map trivial_map(const lur_params *p, int height, int width) {
   lur_map m = {{{1, 0}, {0, 1}}, {0, 0}};
@@ -269,7 +269,7 @@ bool lur_params_flip_only(const lur_params *p) {
          !trivial;
 }
 
-/* The crop's box in the picture. One that does not fit is made to, keeping its centre's odds. */
+/* The crop's box in the image. One that does not fit is made to, keeping its centre's odds. */
 static void crop_box(const lur_params *p, int height, int width, double *top, double *left, double *h, double *w) {
   double area = p->crop_area * height * width, ratio = exp(p->crop_log_ratio);
   *w = fmin(sqrt(area * ratio), width);

@@ -1,10 +1,10 @@
-/* augment.h - the inside of an augmentation: its options, what is drawn for one picture, and the passes over pixels. */
+/* augment.h - the inside of an augmentation: its options, what is drawn for one image, and the passes over pixels. */
 #ifndef LUR_AUGMENT_H
 #define LUR_AUGMENT_H
 
 #include <stdatomic.h>
 
-#include "picture.h"
+#include "rgbx.h"
 
 typedef enum lur_era { LUR_ERA_CURRENT = 0, LUR_ERA_2017 } lur_era;
 typedef enum lur_fill { LUR_FILL_NEAREST = 0, LUR_FILL_CONSTANT, LUR_FILL_REFLECT, LUR_FILL_WRAP } lur_fill;
@@ -34,7 +34,7 @@ struct lur_augment {
 /* Nearest or bilinear, after the era's rule where the options leave it open. */
 bool lur_augment_nearest(const lur_augment *augment);
 
-/* Where the numbers for a picture come from: NumPy's stream, or Philox at (key, high, low...). */
+/* Where the numbers for an image come from: NumPy's stream, or Philox at (key, high, low...). */
 typedef struct lur_source {
   lur_numpy_random *numpy; /* NULL: Philox */
   uint64_t key, high, low;
@@ -60,7 +60,7 @@ typedef enum lur_trivial {
   LUR_TRIVIAL_COUNT
 } lur_trivial;
 
-typedef struct lur_params {            /* what was drawn for one picture */
+typedef struct lur_params {            /* what was drawn for one image */
   double theta, tx, ty, shear, zx, zy; /* radians; pixels of the output; radians */
   bool hflip, vflip;
   double channel_shift[3];
@@ -75,7 +75,7 @@ typedef struct lur_params {            /* what was drawn for one picture */
   uint64_t noise;   /* key of random pixels */
 } lur_params;
 
-/* Draws for a picture that becomes height x width: Keras's part in its order (keras.md section 4), then the rest. */
+/* Draws for an image that becomes height x width: Keras's part in its order (keras.md section 4), then the rest. */
 void lur_augment_draw(const lur_augment *augment, lur_source *source, int height, int width, lur_params *params);
 
 /* ---- geometry ---- */
@@ -84,7 +84,7 @@ typedef struct lur_map { /* source (row, column) = a * (row, column) + b */
   double a[2][2], b[2];
 } lur_map;
 
-/* From pixels of the height x width output to pixels of the resized picture of the same size, flips included. */
+/* From pixels of the height x width output to pixels of the resized image of the same size, flips included. */
 void lur_augment_map(const lur_augment *augment, const lur_params *params, int height, int width, lur_map *map);
 /* outer after inner: x -> outer(inner(x)). */
 lur_map lur_map_compose(const lur_map *outer, const lur_map *inner);
@@ -92,7 +92,7 @@ lur_map lur_map_compose(const lur_map *outer, const lur_map *inner);
 double lur_map_least_step(const lur_map *map);
 /* True when the map does nothing but flip. */
 bool lur_params_flip_only(const lur_params *params);
-/* From the output's resized grid to the picture of source_height x source_width, through the drawn crop where there is
+/* From the output's resized grid to the image of source_height x source_width, through the drawn crop where there is
  * one. */
 void lur_params_resize_map(const lur_params *params, int height, int width, int source_height, int source_width,
                            lur_map *map);
@@ -102,15 +102,15 @@ typedef struct lur_warp {
   bool nearest;
   lur_fill fill;
   double fill_value;
-  const int *row_table, *column_table; /* nearest: from the resized grid to the picture; NULL: they are the same grid */
-  int grid_height, grid_width;         /* what fill modes go by: the resized grid for nearest, else the picture */
+  const int *row_table, *column_table; /* nearest: from the resized grid to the image; NULL: they are the same grid */
+  int grid_height, grid_width;         /* what fill modes go by: the resized grid for nearest, else the image */
   int height, width;                   /* of the output */
   float scale[3], shift[3];            /* out = value * scale + shift, by output channel */
-  int channel[3];                      /* picture channel of each output channel: {0, 1, 2}, or {2, 1, 0} for BGR */
+  int channel[3];                      /* image channel of each output channel: {0, 1, 2}, or {2, 1, 0} for BGR */
 } lur_warp;
 
-/* Resamples picture into out, height x width x 3. scratch holds one row's positions. */
-lur_status lur_warp_picture(const lur_warp *warp, const lur_picture *picture, lur_bytes *scratch, float *out);
+/* Resamples image into out, height x width x 3. scratch holds one row's positions. */
+lur_status lur_warp_rgbx(const lur_warp *warp, const lur_rgbx *image, lur_bytes *scratch, float *out);
 
 /* ---- colour, on floats 0..255 of n pixels x 3 in RGB ---- */
 

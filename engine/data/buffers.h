@@ -1,11 +1,11 @@
 /* buffers.h - batch memory that goes round: a tensor's release gives it back to the loader that made it.
  *
- * A batch of 64 pictures is 68 MB; taking it from the system anew each time costs more than decoding one of them.
+ * A batch of 64 images is 68 MB; taking it from the system anew each time costs more than decoding one of them.
  * The pool outlives its loader for as long as a tensor still uses one of its buffers. */
 #ifndef LUR_BUFFERS_H
 #define LUR_BUFFERS_H
 
-#include "../lurcher.h"
+#include "engine/lurcher.h"
 
 typedef struct lur_pool lur_pool;
 /* device: whose host memory to use (NULL: plain memory). keep: free buffers kept at most. */

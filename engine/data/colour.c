@@ -13,7 +13,7 @@
 static float clip(float v) { return v < 0 ? 0 : v > 255 ? 255 : v; }
 static float gray_of(const float *p) { return 0.2989f * p[0] + 0.587f * p[1] + 0.114f * p[2]; }
 
-/* Each channel moves, within the values the picture has. */
+/* Each channel moves, within the values the image has. */
 static void channel_shift(const lur_params *p, size_t n, float *rgb) {
   float least = rgb[0], most = rgb[0];
   for (size_t i = 1; i < 3 * n; i++) {

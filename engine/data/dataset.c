@@ -64,7 +64,7 @@ static void free_item(lur_item *item, int ncolumns) {
 
 lur_status lur_dataset_add(lur_dataset *d, const char *path, const char *name, int class_id,
                            const char *const *columns) {
-  if (d->size == INT32_MAX) return lur_fail(LUR_EFORMAT, "a dataset holds at most %d pictures", INT32_MAX);
+  if (d->size == INT32_MAX) return lur_fail(LUR_EFORMAT, "a dataset holds at most %d images", INT32_MAX);
   if (d->size == d->capacity) {
     int64_t capacity = d->capacity ? 2 * d->capacity : 256;
     lur_item *items = realloc(d->items, (size_t)capacity * sizeof *items);
@@ -337,7 +337,7 @@ int lur_dataset_format(const lur_dataset *d, char *text, size_t capacity) {
     if (lur_dataset_class_size(d, c) < lur_dataset_class_size(d, least)) least = c;
     if (lur_dataset_class_size(d, c) > lur_dataset_class_size(d, most)) most = c;
   }
-  append(text, capacity, &length, "%s: %lld picture%s", d->source, (long long)d->size, d->size == 1 ? "" : "s");
+  append(text, capacity, &length, "%s: %lld image%s", d->source, (long long)d->size, d->size == 1 ? "" : "s");
   if (d->nclasses && lur_dataset_class_size(d, least) == lur_dataset_class_size(d, most))
     append(text, capacity, &length, ", %d class%s of %lld", d->nclasses, d->nclasses == 1 ? "" : "es",
            (long long)lur_dataset_class_size(d, most));

@@ -4,7 +4,7 @@
 
 #include <stdatomic.h>
 
-#include "../lurcher.h"
+#include "engine/lurcher.h"
 
 enum { LUR_MAX_COLUMNS = 8, LUR_COLUMN_NAME = 32 };
 

@@ -1,11 +1,11 @@
-/* fingerprint.c - what a dataset's pictures hold, as one number each: XXH3-64 of the file's bytes.
+/* fingerprint.c - what a dataset's images hold, as one number each: XXH3-64 of the file's bytes.
  *
- * Contents and not size and time of change: a copy, a checkout or a touch changes times and no picture, and a picture
+ * Contents and not size and time of change: a copy, a checkout or a touch changes times and no image, and an image
  * can change and keep both. Reading costs what the first step of decoding costs, far below what a network costs. */
 #include <xxhash.h>
 
 #include "dataset.h"
-#include "picture.h"
+#include "rgbx.h"
 
 /* A file that cannot be read has the number 0: it counts as changed once it can. */
 static lur_status fingerprint(const char *path, lur_bytes *bytes, uint64_t *print) {
@@ -26,6 +26,6 @@ lur_status lur_dataset_fingerprints(const lur_dataset *dataset, uint64_t *prints
     }
     lur_bytes_free(&bytes);
   }
-  return failed ? lur_fail(LUR_ENOMEM, "no memory to read the pictures of a set of %lld", (long long)dataset->size)
+  return failed ? lur_fail(LUR_ENOMEM, "no memory to read the images of a set of %lld", (long long)dataset->size)
                 : LUR_OK;
 }

@@ -91,7 +91,7 @@ static lur_status add_files(scan *s, const char *root, const char *relative) {
   return status;
 }
 
-/* Every picture at and below root/relative. */
+/* Every image at and below root/relative. */
 static lur_status add_tree(scan *s, const char *root, const char *relative) {
   lur_status status = find_folders(s, root, relative, 0);
   if (s->folders.n) qsort(s->folders.at, (size_t)s->folders.n, sizeof *s->folders.at, compare_texts);
@@ -141,9 +141,9 @@ static lur_status scan_classes(scan *s, const char *root) {
   lur_texts_free(&names);
   if (status == LUR_OK && folders == 0)
     status = lur_fail(LUR_EFORMAT,
-                      "data folder '%s' has no class folders (one folder of pictures a class was expected)", root);
+                      "data folder '%s' has no class folders (one folder of images a class was expected)", root);
   if (status == LUR_OK && s->dataset->size == 0)
-    status = lur_fail(LUR_EFORMAT, "data folder '%s': no picture in its %lld class folders (%lld other files)", root,
+    status = lur_fail(LUR_EFORMAT, "data folder '%s': no image in its %lld class folders (%lld other files)", root,
                       (long long)folders, (long long)s->dataset->ignored.n);
   return status;
 }
@@ -264,7 +264,7 @@ lur_status lur_dataset_flat(const char *path, const char *name_rule, const lur_d
   LUR_TRY(new_scan(&s, "flat folder", path, options));
   lur_status status = add_tree(&s, path, "");
   if (status == LUR_OK && s.dataset->size == 0)
-    status = lur_fail(LUR_EFORMAT, "data folder '%s' has no picture (%lld other files)", path,
+    status = lur_fail(LUR_EFORMAT, "data folder '%s' has no image (%lld other files)", path,
                       (long long)s.dataset->ignored.n);
   if (status == LUR_OK && name_rule) status = name_classes(s.dataset, name_rule, options);
   if (status == LUR_OK) status = lur_dataset_finish(s.dataset);

@@ -1,10 +1,10 @@
-/* image.c - pictures as tensors: load, decode, save, resize, crop. The work is done by the files it calls. */
+/* image.c - images as tensors: load, decode, save, resize, crop. The work is done by the files it calls. */
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-#include "../internal.h"
-#include "picture.h"
+#include "engine/internal.h"
+#include "rgbx.h"
 
 static void free_memory(void *memory, size_t bytes) {
   (void)bytes;
@@ -19,12 +19,12 @@ static lur_status own(lur_context *context, uint8_t *pixels, int64_t height, int
   return status;
 }
 
-static lur_status from_picture(lur_context *context, const lur_picture *picture, lur_tensor **image) {
-  size_t n = (size_t)picture->width * (size_t)picture->height;
+static lur_status from_image(lur_context *context, const lur_rgbx *rgbx, lur_tensor **image) {
+  size_t n = (size_t)rgbx->width * (size_t)rgbx->height;
   uint8_t *rgb = malloc(3 * n);
-  if (!rgb) return lur_fail(LUR_ENOMEM, "out of memory for a picture of %dx%d", picture->width, picture->height);
-  for (size_t i = 0; i < n; i++) memcpy(rgb + 3 * i, picture->pixels + 4 * i, 3);
-  return own(context, rgb, picture->height, picture->width, image);
+  if (!rgb) return lur_fail(LUR_ENOMEM, "out of memory for an image of %dx%d", rgbx->width, rgbx->height);
+  for (size_t i = 0; i < n; i++) memcpy(rgb + 3 * i, rgbx->pixels + 4 * i, 3);
+  return own(context, rgb, rgbx->height, rgbx->width, image);
 }
 
 static lur_status check_image(lur_tensor *image, const char *what, bool gray_too) {
@@ -32,16 +32,16 @@ static lur_status check_image(lur_tensor *image, const char *what, bool gray_too
   char text[LUR_SHAPE_TEXT];
   bool fits = s->ndim == 3 && (s->dim[2] == 3 || (gray_too && s->dim[2] == 1));
   if (!fits || s->dim[0] < 1 || s->dim[1] < 1 || s->dim[0] > 1 << 20 || s->dim[1] > 1 << 20)
-    return lur_fail(LUR_ESHAPE, "%s: a picture (h x w x 3) expected, got %s", what, lur_shape_format(s, text));
+    return lur_fail(LUR_ESHAPE, "%s: an image (h x w x 3) expected, got %s", what, lur_shape_format(s, text));
   if (!lur_tensor_data(image))
-    return lur_fail(LUR_EDEVICE, "%s: the picture is in device memory; bring it to the host first", what);
+    return lur_fail(LUR_EDEVICE, "%s: the image is in device memory; bring it to the host first", what);
   return LUR_OK;
 }
 
 static lur_status check_bytes(lur_tensor *image, const char *what) {
   LUR_TRY(check_image(image, what, false));
   if (lur_tensor_dtype(image) != LUR_U8)
-    return lur_fail(LUR_ETYPE, "%s: a u8 picture expected, got %s", what, lur_dtype_name(lur_tensor_dtype(image)));
+    return lur_fail(LUR_ETYPE, "%s: a u8 image expected, got %s", what, lur_dtype_name(lur_tensor_dtype(image)));
   return LUR_OK;
 }
 
@@ -51,10 +51,10 @@ lur_status lur_image_decode(lur_context *context, const void *bytes, size_t coun
                             lur_tensor **image) {
   lur_decode_request request;
   lur_decode_request_init(&request, options);
-  lur_picture picture = {0};
-  lur_status status = lur_picture_decode(bytes, count, &request, &picture, NULL, NULL);
-  if (status == LUR_OK) status = from_picture(context, &picture, image);
-  lur_picture_free(&picture);
+  lur_rgbx rgbx = {0};
+  lur_status status = lur_rgbx_decode(bytes, count, &request, &rgbx, NULL, NULL);
+  if (status == LUR_OK) status = from_image(context, &rgbx, image);
+  lur_rgbx_free(&rgbx);
   return status;
 }
 
@@ -83,7 +83,7 @@ static lur_status as_bytes(const char *what, lur_tensor *image, const uint8_t **
                     lur_dtype_name(lur_tensor_dtype(image)));
   size_t n = (size_t)lur_shape_count(lur_tensor_shape(image));
   *made = malloc(n);
-  if (!*made) return lur_fail(LUR_ENOMEM, "out of memory for a picture of %zu bytes", n);
+  if (!*made) return lur_fail(LUR_ENOMEM, "out of memory for an image of %zu bytes", n);
   const float *v = lur_tensor_data(image);
   for (size_t i = 0; i < n; i++) (*made)[i] = to_byte(v[i]);
   *bytes = *made;
@@ -139,19 +139,19 @@ lur_status lur_image_resize(lur_tensor *image, int64_t height, int64_t width, lu
     return lur_fail(LUR_EARG, "image resize: %lldx%lld; each side must be 1 to %d", (long long)height, (long long)width,
                     1 << 16);
   const lur_shape *s = lur_tensor_shape(image);
-  lur_picture src = {0}, dst = {0}, scratch = {0};
-  lur_status status = lur_picture_resize_buffer(&src, (int)s->dim[1], (int)s->dim[0]);
+  lur_rgbx src = {0}, dst = {0}, scratch = {0};
+  lur_status status = lur_rgbx_resize_buffer(&src, (int)s->dim[1], (int)s->dim[0]);
   if (status == LUR_OK) {
     const uint8_t *rgb = lur_tensor_data(image);
     size_t n = (size_t)s->dim[0] * (size_t)s->dim[1];
     memset(src.pixels, 0xFF, 4 * n);
     for (size_t i = 0; i < n; i++) memcpy(src.pixels + 4 * i, rgb + 3 * i, 3);
-    status = lur_picture_resample(&src, (int)width, (int)height, filter, &dst, &scratch);
+    status = lur_rgbx_resample(&src, (int)width, (int)height, filter, &dst, &scratch);
   }
-  if (status == LUR_OK) status = from_picture(lur_tensor_context(image), &dst, resized);
-  lur_picture_free(&src);
-  lur_picture_free(&dst);
-  lur_picture_free(&scratch);
+  if (status == LUR_OK) status = from_image(lur_tensor_context(image), &dst, resized);
+  lur_rgbx_free(&src);
+  lur_rgbx_free(&dst);
+  lur_rgbx_free(&scratch);
   return status;
 }
 
@@ -161,12 +161,12 @@ lur_status lur_image_crop(lur_tensor *image, int64_t top, int64_t left, int64_t 
   const lur_shape *s = lur_tensor_shape(image);
   if (top < 0 || left < 0 || height < 1 || width < 1 || height > s->dim[0] || top > s->dim[0] - height ||
       width > s->dim[1] || left > s->dim[1] - width)
-    return lur_fail(LUR_EARG, "image crop: %lldx%lld from row %lld, column %lld lies outside a picture of %lldx%lld",
+    return lur_fail(LUR_EARG, "image crop: %lldx%lld from row %lld, column %lld lies outside an image of %lldx%lld",
                     (long long)height, (long long)width, (long long)top, (long long)left, (long long)s->dim[0],
                     (long long)s->dim[1]);
   uint8_t *rgb = malloc(3 * (size_t)height * (size_t)width);
   if (!rgb)
-    return lur_fail(LUR_ENOMEM, "out of memory for a picture of %lldx%lld", (long long)width, (long long)height);
+    return lur_fail(LUR_ENOMEM, "out of memory for an image of %lldx%lld", (long long)width, (long long)height);
   const uint8_t *from = lur_tensor_data(image);
   size_t row = 3 * (size_t)width, stride = 3 * (size_t)s->dim[1];
   for (size_t y = 0; y < (size_t)height; y++)

@@ -1,7 +1,7 @@
 /* jpeg.c - JPEG through libjpeg-turbo's classic API: baseline, progressive, grayscale, CMYK and YCCK.
  *
  * Pixels equal Pillow's with the same library (islow DCT, fancy upsampling, its CMYK formula). What libjpeg only warns
- * about and then paints grey (a file that ends early, broken codes) is an error here: such a picture teaches nothing.
+ * about and then paints grey (a file that ends early, broken codes) is an error here: such an image teaches nothing.
  * libjpeg reports errors by longjmp; it never leaves the function that called setjmp. */
 #include <setjmp.h>
 #include <stdio.h>
@@ -11,9 +11,9 @@
 #include <jpeglib.h>
 #include <jerror.h>
 
-#include "picture.h"
+#include "rgbx.h"
 
-enum { MAX_SCANS = 200 }; /* a progressive picture has about ten; thousands of empty ones are an attack on our time */
+enum { MAX_SCANS = 200 }; /* a progressive image has about ten; thousands of empty ones are an attack on our time */
 
 typedef struct failure {
   struct jpeg_error_mgr base; /* first: libjpeg hands it back */
@@ -115,7 +115,7 @@ typedef struct decoder { /* everything that must outlive a longjmp */
   lur_status status; /* a failure of ours rather than libjpeg's */
 } decoder;
 
-static bool begin(decoder *d, const lur_decode_request *request, lur_picture *picture, int *width, int *height,
+static bool begin(decoder *d, const lur_decode_request *request, lur_rgbx *image, int *width, int *height,
                   int *orientation) {
   j_decompress_ptr info = &d->info;
   *width = (int)info->image_width, *height = (int)info->image_height;
@@ -130,21 +130,21 @@ static bool begin(decoder *d, const lur_decode_request *request, lur_picture *pi
         (unsigned)request->choose_scale(swap ? *height : *width, swap ? *width : *height, request->user);
   }
   jpeg_start_decompress(info);
-  d->status = lur_picture_resize_buffer(picture, (int)info->output_width, (int)info->output_height);
+  d->status = lur_rgbx_resize_buffer(image, (int)info->output_width, (int)info->output_height);
   return d->status == LUR_OK;
 }
 
-static bool read_rows(decoder *d, const lur_decode_request *request, lur_picture *picture) {
+static bool read_rows(decoder *d, const lur_decode_request *request, lur_rgbx *image) {
   j_decompress_ptr info = &d->info;
-  size_t stride = 4 * (size_t)picture->width;
+  size_t stride = 4 * (size_t)image->width;
   while (info->output_scanline < info->output_height) {
     JSAMPROW rows[8];
     unsigned n = info->output_height - info->output_scanline;
     if (n > 8) n = 8;
-    for (unsigned i = 0; i < n; i++) rows[i] = picture->pixels + stride * (info->output_scanline + i);
+    for (unsigned i = 0; i < n; i++) rows[i] = image->pixels + stride * (info->output_scanline + i);
     n = jpeg_read_scanlines(info, rows, n);
     if (info->out_color_space == JCS_CMYK)
-      for (unsigned i = 0; i < n; i++) cmyk_row_to_rgb(rows[i], picture->width);
+      for (unsigned i = 0; i < n; i++) cmyk_row_to_rgb(rows[i], image->width);
     if (request->stop && atomic_load_explicit(request->stop, memory_order_relaxed)) {
       d->status = lur_fail(LUR_EINTERRUPTED, "stopped");
       return false;
@@ -153,7 +153,7 @@ static bool read_rows(decoder *d, const lur_decode_request *request, lur_picture
   return true;
 }
 
-lur_status lur_jpeg_decode(const uint8_t *bytes, size_t count, const lur_decode_request *request, lur_picture *picture,
+lur_status lur_jpeg_decode(const uint8_t *bytes, size_t count, const lur_decode_request *request, lur_rgbx *image,
                            int *full_width, int *full_height, int *orientation) {
   decoder d = {.status = LUR_OK};
   d.info.err = failure_init(&d.failure);
@@ -167,7 +167,7 @@ lur_status lur_jpeg_decode(const uint8_t *bytes, size_t count, const lur_decode_
   if (request->exif) jpeg_save_markers(&d.info, JPEG_APP0 + 1, 0xFFFF);
   jpeg_mem_src(&d.info, bytes, (unsigned long)count);
   jpeg_read_header(&d.info, TRUE);
-  if (begin(&d, request, picture, full_width, full_height, orientation) && read_rows(&d, request, picture))
+  if (begin(&d, request, image, full_width, full_height, orientation) && read_rows(&d, request, image))
     jpeg_finish_decompress(&d.info); /* reads to the end marker: a file cut in its last bytes fails here */
   jpeg_destroy_decompress(&d.info);
   return d.status;

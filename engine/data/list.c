@@ -1,4 +1,4 @@
-/* list.c - datasets from a list or CSV file: a picture a line, fields by number or by the header's names.
+/* list.c - datasets from a list or CSV file: an image a line, fields by number or by the header's names.
  * Quoting is RFC 4180's: "a ""quoted"" field, with a comma". What is no such list is LUR_EFORMAT with its line. */
 #include <errno.h>
 #include <stdio.h>
@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "dataset.h"
-#include "picture.h"
+#include "rgbx.h"
 
 enum { MAX_FIELDS = 256 };
 
@@ -106,7 +106,7 @@ static lur_status add_record(lur_dataset *d, const reader *r, const columns *c, 
     return lur_fail(LUR_EFORMAT, "%s: line %lld has %lld fields, at least %d expected", r->path, (long long)r->line,
                     (long long)r->fields.n, need + 1);
   const char *name = r->fields.at[c->path];
-  if (!*name) return lur_fail(LUR_EFORMAT, "%s: line %lld has no picture", r->path, (long long)r->line);
+  if (!*name) return lur_fail(LUR_EFORMAT, "%s: line %lld has no image", r->path, (long long)r->line);
   char path[4096];
   int n = name[0] == '/' || !*root ? snprintf(path, sizeof path, "%s", name)
                                    : snprintf(path, sizeof path, "%s/%s", root, name);
@@ -126,7 +126,7 @@ static lur_status read_list(reader *r, const lur_list_options *o, const char *ro
     if (!first || !o->header) LUR_TRY(add_record(d, r, &c, root, classes));
     LUR_TRY(read_record(r, buffer, &more));
   }
-  return d->size ? LUR_OK : lur_fail(LUR_EFORMAT, "%s: the list names no picture", r->path);
+  return d->size ? LUR_OK : lur_fail(LUR_EFORMAT, "%s: the list names no image", r->path);
 }
 
 static char find_separator(const lur_bytes *text) {

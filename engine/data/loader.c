@@ -139,14 +139,14 @@ int lur_loader_waiting(const lur_loader *l) { return l->count; }
 
 static lur_status check_fields(const lur_loader *l, int nfields, const lur_load_field *fields) {
   if (nfields < 1 || nfields > LUR_MAX_LOAD_FIELDS)
-    return lur_fail(LUR_EARG, "loader: 1 to %d picture fields a batch, got %d", LUR_MAX_LOAD_FIELDS, nfields);
+    return lur_fail(LUR_EARG, "loader: 1 to %d image fields a batch, got %d", LUR_MAX_LOAD_FIELDS, nfields);
   for (int i = 0; i < nfields; i++) {
-    if (fields[i].n < 1) return lur_fail(LUR_EARG, "loader: field '%s' has no picture index", fields[i].name);
+    if (fields[i].n < 1) return lur_fail(LUR_EARG, "loader: field '%s' has no image index", fields[i].name);
     if (strlen(fields[i].name) >= sizeof((lur_job_field *)0)->name)
       return lur_fail(LUR_EARG, "loader: field name '%s' is too long", fields[i].name);
     for (int64_t r = 0; r < fields[i].n; r++)
       if (fields[i].indices[r] < 0 || fields[i].indices[r] >= l->dataset->size)
-        return lur_fail(LUR_EARG, "loader: picture index %lld of field '%s' is outside the set of %lld",
+        return lur_fail(LUR_EARG, "loader: image index %lld of field '%s' is outside the set of %lld",
                         (long long)fields[i].indices[r], fields[i].name, (long long)l->dataset->size);
   }
   return LUR_OK;
@@ -161,7 +161,7 @@ static lur_status field_fill(lur_loader *l, lur_job_field *f, const lur_load_fie
   LUR_TRY(lur_alloc_items(n, sizeof *f->draw, &f->draw));
   LUR_TRY(lur_alloc_items(n, sizeof *f->notes, &f->notes));
   if (n > SIZE_MAX / (row * sizeof(float)))
-    return lur_fail(LUR_ENOMEM, "loader: a batch of %zu pictures does not fit into memory", n);
+    return lur_fail(LUR_ENOMEM, "loader: a batch of %zu images does not fit into memory", n);
   LUR_TRY(lur_pool_take(l->pool, n * row * sizeof(float), (void **)&f->images));
   LUR_TRY(lur_pool_take(l->pool, n * sizeof *f->actual, (void **)&f->actual));
   LUR_TRY(lur_pool_take(l->pool, n * sizeof *f->classes, (void **)&f->classes));
@@ -228,7 +228,7 @@ static lur_status count_damage(lur_loader *l, int64_t index) {
   if (l->ndamage == l->damage_capacity) {
     int64_t capacity = l->damage_capacity ? 2 * l->damage_capacity : 16;
     lur_damage *more = realloc(l->damage, (size_t)capacity * sizeof *more);
-    if (!more) return lur_fail(LUR_ENOMEM, "out of memory for the list of damaged pictures");
+    if (!more) return lur_fail(LUR_ENOMEM, "out of memory for the list of damaged images");
     l->damage = more;
     l->damage_capacity = capacity;
   }

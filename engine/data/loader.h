@@ -8,12 +8,12 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "../internal.h"
+#include "engine/internal.h"
 #include "buffers.h"
 #include "dataset.h"
 #include "sample.h"
 
-/* What happened to a row on its way: pictures that could not be read, in the order they were tried. */
+/* What happened to a row on its way: images that could not be read, in the order they were tried. */
 typedef struct lur_row_notes {
   int n;
   int64_t *damaged; /* owned */
@@ -24,7 +24,7 @@ typedef struct lur_job_field {
   int64_t n;
   int64_t *asked;       /* indices as pushed; owned */
   int32_t *draw;        /* draw number of each row; owned */
-  int32_t *actual;      /* the picture that is really there; a pool buffer, becomes the batch's indices */
+  int32_t *actual;      /* the image that is really there; a pool buffer, becomes the batch's indices */
   int32_t *classes;     /* likewise */
   float *images;        /* likewise */
   lur_tensor *shown;    /* the images as lur_loader_peek showed them, which own the buffer then; NULL: not yet */
@@ -52,7 +52,7 @@ struct lur_loader {
   bool strict;
   int64_t epoch;
   lur_pool *pool;
-  uint32_t *draws;          /* of each picture in this epoch; the owner's */
+  uint32_t *draws;          /* of each image in this epoch; the owner's */
   int64_t batches;          /* pushed or skipped in this epoch; the owner's */
   lur_augment *augment;     /* NULL: none */
   lur_numpy_random *random; /* NULL: Philox */
@@ -64,7 +64,7 @@ struct lur_loader {
   int busy; /* rows being made */
   bool closing;
   atomic_bool stop;           /* workers drop what they do */
-  char **bad;                 /* per picture: why it is damaged, or NULL; behind the lock, written once */
+  char **bad;                 /* per image: why it is damaged, or NULL; behind the lock, written once */
   int want_workers, nworkers; /* asked for; running */
   pthread_t *threads;
   lur_workspace *workspaces; /* one a worker, and the last for rows made in lur_loader_pop */

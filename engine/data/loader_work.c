@@ -1,4 +1,4 @@
-/* loader_work.c - the workers' side of a loader: rows are made, damaged pictures replaced, jobs finished.
+/* loader_work.c - the workers' side of a loader: rows are made, damaged images replaced, jobs finished.
  *
  * What a row looks like depends on (seed, epoch, index, draw number), so it does not matter who makes it: this file
  * must never let a worker's timing choose anything. Pixels are sample.c's. */
@@ -36,11 +36,11 @@ static void note(lur_row_notes *notes, int64_t index) {
   notes->damaged[notes->n++] = index;
 }
 
-/* Damage is the picture's fault; anything else (no memory, stopped) is ours and ends the batch. */
+/* Damage is the image's fault; anything else (no memory, stopped) is ours and ends the batch. */
 static bool is_damage(lur_status status) { return status == LUR_EIO || status == LUR_EFORMAT; }
 
 /* One attempt; known damage is not read again, so that each file is opened once. */
-static lur_status try_picture(lur_loader *l, lur_workspace *w, int64_t index, const lur_params *params,
+static lur_status try_image(lur_loader *l, lur_workspace *w, int64_t index, const lur_params *params,
                               lur_row_notes *notes, float *out) {
   char message[512] = "";
   if (known_bad(l, index, message, sizeof message)) {
@@ -62,7 +62,7 @@ static lur_status try_candidates(lur_loader *l, lur_workspace *w, const int64_t 
   for (int64_t k = 0; k < n; k++) {
     int64_t at = (int64_t)((key + (uint64_t)k) % (uint64_t)n), index = list ? list[at] : at;
     if (index == asked) continue;
-    status = try_picture(l, w, index, params, notes, out);
+    status = try_image(l, w, index, params, notes, out);
     if (!is_damage(status)) {
       *found = index;
       return status;
@@ -71,7 +71,7 @@ static lur_status try_candidates(lur_loader *l, lur_workspace *w, const int64_t 
   return status;
 }
 
-/* Another picture of the class, or where that has none left, of the whole set. */
+/* Another image of the class, or where that has none left, of the whole set. */
 static lur_status replace(lur_loader *l, lur_workspace *w, int64_t asked, int32_t draw, const lur_params *params,
                           lur_row_notes *notes, float *out, int64_t *found) {
   const lur_dataset *d = l->dataset;
@@ -84,12 +84,12 @@ static lur_status replace(lur_loader *l, lur_workspace *w, int64_t asked, int32_
                             notes, out, found);
   if (is_damage(status)) status = try_candidates(l, w, NULL, d->size, key, asked, params, notes, out, found);
   if (is_damage(status))
-    return lur_fail(LUR_EFORMAT, "%s: none of the %lld pictures can be read; the last: %s", d->source,
+    return lur_fail(LUR_EFORMAT, "%s: none of the %lld images can be read; the last: %s", d->source,
                     (long long)d->size, lur_last_error());
   return status;
 }
 
-/* Numbers for this epoch: `high` is a picture's index, or a batch's field counted down from the top. */
+/* Numbers for this epoch: `high` is an image's index, or a batch's field counted down from the top. */
 static lur_source source_at(const lur_loader *l, uint64_t high, uint64_t low) {
   return (lur_source){
       .key = lur_random_mix(lur_random_mix(l->seed) ^ (uint64_t)l->epoch), .high = high, .low = low << 32};
@@ -110,7 +110,7 @@ static lur_status make_row(lur_loader *l, lur_workspace *w, lur_job_field *f, in
   int64_t index = f->asked[row];
   lur_params own;
   const lur_params *params = row_params(l, f, row, &own);
-  lur_status status = try_picture(l, w, index, params, &f->notes[row], out);
+  lur_status status = try_image(l, w, index, params, &f->notes[row], out);
   if (is_damage(status) && !l->strict) status = replace(l, w, index, f->draw[row], params, &f->notes[row], out, &index);
   f->actual[row] = (int32_t)index;
   f->classes[row] = (int32_t)l->dataset->items[index].class_id;

@@ -1,9 +1,9 @@
-/* montage.c - a batch as one picture, with a label under each: what the network sees, for a person to look at. */
+/* montage.c - a batch as one image, with a label under each: what the network sees, for a person to look at. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "../internal.h"
+#include "engine/internal.h"
 
 enum { GLYPH_W = 5, GLYPH_H = 8, GAP = 2, MAX_SIDE = 30000 };
 
@@ -62,7 +62,7 @@ static void draw_label(const canvas *c, int64_t top, int64_t left, int64_t width
 
 static uint8_t to_byte(double v) { return v >= 255 ? 255 : v > 0 ? (uint8_t)(v + 0.5) : 0; }
 
-static void draw_picture(const canvas *c, int64_t top, int64_t left, lur_tensor *batch, int64_t index, double low,
+static void draw_image(const canvas *c, int64_t top, int64_t left, lur_tensor *batch, int64_t index, double low,
                          double high) {
   const lur_shape *s = lur_tensor_shape(batch);
   int64_t h = s->dim[1], w = s->dim[2], channels = s->dim[3];
@@ -82,7 +82,7 @@ static lur_status check_batch(lur_tensor *batch, double low, double high) {
   const lur_shape *s = lur_tensor_shape(batch);
   char text[LUR_SHAPE_TEXT];
   if (s->ndim != 4 || (s->dim[3] != 3 && s->dim[3] != 1) || s->dim[0] < 1)
-    return lur_fail(LUR_ESHAPE, "montage: a batch of pictures (n x h x w x 3) expected, got %s",
+    return lur_fail(LUR_ESHAPE, "montage: a batch of images (n x h x w x 3) expected, got %s",
                     lur_shape_format(s, text));
   if (!lur_tensor_data(batch))
     return lur_fail(LUR_EDEVICE, "montage: the batch is in device memory; bring it to the host first");
@@ -102,14 +102,14 @@ lur_status lur_image_montage(lur_tensor *batch, double low, double high, int col
   int64_t cell_h = h + GAP + (labels ? GLYPH_H + 2 : 0), cell_w = w + GAP, down = (n + across - 1) / across;
   lur_shape shape = {3, {down * cell_h + GAP, across * cell_w + GAP, 3}};
   if (shape.dim[0] > MAX_SIDE || shape.dim[1] > MAX_SIDE)
-    return lur_fail(LUR_EARG, "montage: %lldx%lld is too large; show fewer pictures", (long long)shape.dim[0],
+    return lur_fail(LUR_EARG, "montage: %lldx%lld is too large; show fewer images", (long long)shape.dim[0],
                     (long long)shape.dim[1]);
   LUR_TRY(lur_tensor_new(lur_tensor_context(batch), NULL, LUR_U8, &shape, image));
   canvas c = {lur_tensor_data(*image), shape.dim[0], shape.dim[1]};
   memset(c.rgb, 32, 3 * (size_t)c.height * (size_t)c.width);
   for (int64_t i = 0; i < n; i++) {
     int64_t top = GAP + i / across * cell_h, left = GAP + i % across * cell_w;
-    draw_picture(&c, top, left, batch, i, low, high);
+    draw_image(&c, top, left, batch, i, low, high);
     if (labels && labels[i]) draw_label(&c, top + h + 1, left, w, labels[i]);
   }
   return LUR_OK;

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "picture.h"
+#include "rgbx.h"
 
 enum { CHUNK_LIMIT = 8 << 20 }; /* bytes of one ancillary chunk, unpacked */
 
@@ -45,7 +45,7 @@ typedef struct decoder {
   lur_status status;
 } decoder;
 
-static bool begin(decoder *d, const lur_decode_request *request, lur_picture *picture) {
+static bool begin(decoder *d, const lur_decode_request *request, lur_rgbx *image) {
   png_read_info(d->png, d->info);
   int64_t width = png_get_image_width(d->png, d->info), height = png_get_image_height(d->png, d->info);
   if ((d->status = lur_decode_check_size(request, width, height)) != LUR_OK) return false;
@@ -57,16 +57,16 @@ static bool begin(decoder *d, const lur_decode_request *request, lur_picture *pi
   png_set_interlace_handling(d->png);
   png_read_update_info(d->png, d->info);
   if (png_get_rowbytes(d->png, d->info) != 4 * (size_t)width) png_error(d->png, "unexpected row length");
-  d->status = lur_picture_resize_buffer(picture, (int)width, (int)height);
+  d->status = lur_rgbx_resize_buffer(image, (int)width, (int)height);
   return d->status == LUR_OK;
 }
 
-static bool read_rows(decoder *d, const lur_decode_request *request, lur_picture *picture) {
+static bool read_rows(decoder *d, const lur_decode_request *request, lur_rgbx *image) {
   int passes = png_get_interlace_type(d->png, d->info) == PNG_INTERLACE_NONE ? 1 : PNG_INTERLACE_ADAM7_PASSES;
-  size_t stride = 4 * (size_t)picture->width;
+  size_t stride = 4 * (size_t)image->width;
   for (int pass = 0; pass < passes; pass++)
-    for (int y = 0; y < picture->height; y++) {
-      png_read_row(d->png, picture->pixels + stride * (size_t)y, NULL);
+    for (int y = 0; y < image->height; y++) {
+      png_read_row(d->png, image->pixels + stride * (size_t)y, NULL);
       if (request->stop && atomic_load_explicit(request->stop, memory_order_relaxed)) {
         d->status = lur_fail(LUR_EINTERRUPTED, "stopped");
         return false;
@@ -76,20 +76,20 @@ static bool read_rows(decoder *d, const lur_decode_request *request, lur_picture
   return true;
 }
 
-static lur_status decode(decoder *d, const lur_decode_request *request, lur_picture *picture) {
+static lur_status decode(decoder *d, const lur_decode_request *request, lur_rgbx *image) {
   if (setjmp(png_jmpbuf(d->png))) return lur_fail(LUR_EFORMAT, "damaged PNG: %s", d->trouble.message);
   png_set_read_fn(d->png, &d->source, read_bytes);
   png_set_user_limits(d->png, 1 << 20, 1 << 20);
   png_set_chunk_malloc_max(d->png, CHUNK_LIMIT);
-  if (begin(d, request, picture)) read_rows(d, request, picture);
+  if (begin(d, request, image)) read_rows(d, request, image);
   return d->status;
 }
 
-lur_status lur_png_decode(const uint8_t *bytes, size_t count, const lur_decode_request *request, lur_picture *picture) {
+lur_status lur_png_decode(const uint8_t *bytes, size_t count, const lur_decode_request *request, lur_rgbx *image) {
   decoder d = {.source = {bytes, count}, .status = LUR_OK};
   d.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &d.trouble, on_error, on_warning);
   d.info = d.png ? png_create_info_struct(d.png) : NULL;
-  lur_status status = d.info ? decode(&d, request, picture) : lur_fail(LUR_ENOMEM, "out of memory for a PNG decoder");
+  lur_status status = d.info ? decode(&d, request, image) : lur_fail(LUR_ENOMEM, "out of memory for a PNG decoder");
   png_destroy_read_struct(&d.png, &d.info, NULL);
   return status;
 }

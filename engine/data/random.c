@@ -5,7 +5,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#include "../lurcher.h"
+#include "engine/lurcher.h"
 
 /* ---- Philox ---- */
 

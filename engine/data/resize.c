@@ -3,13 +3,13 @@
  * Source: Pillow 10, libImaging/Resample.c and Geometry.c. Two passes, columns first, each rounded to 8 bits, with
  * coefficients in fixed point of 22 bits; a pass that changes no extent is left out. (Pillow 13 takes rows first for
  * some sizes, which moves some values by one.) The loops are written for the compiler's vectoriser and stand three
- * times, for AVX-512, AVX2 and the baseline; the columns of everyday pictures have one by hand. Integers: the same bits
+ * times, for AVX-512, AVX2 and the baseline; the columns of everyday images have one by hand. Integers: the same bits
  * from each. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "picture.h"
+#include "rgbx.h"
 #include "simd.h"
 
 #ifdef LUR_SIMD_X86
@@ -125,7 +125,7 @@ static lur_status pack_halves(filter *f, int out) {
   return LUR_OK;
 }
 
-/* One row; src has LUR_PICTURE_PAD readable bytes after its end, for the four pixels of a last group. */
+/* One row; src has LUR_RGBX_PAD readable bytes after its end, for the four pixels of a last group. */
 LUR_TARGET_AVX2 static void columns_pairs(const uint8_t *src, uint8_t *dst, int width, const filter *f) {
   const __m256i spread = _mm256_setr_epi8(0, -1, 4, -1, 1, -1, 5, -1, 2, -1, 6, -1, 3, -1, 7, -1, 8, -1, 12, -1, 9, -1,
                                           13, -1, 10, -1, 14, -1, 11, -1, 15, -1);
@@ -136,7 +136,7 @@ LUR_TARGET_AVX2 static void columns_pairs(const uint8_t *src, uint8_t *dst, int 
   for (int x = 0; x < width; x++, w += 32 * groups) {
     const uint8_t *s = src + 4 * (size_t)f->first[x];
     __m256i low = _mm256_setzero_si256(), high = low;
-    int used = (f->count[x] + GROUP - 1) / GROUP; /* groups beyond have no weight, and may lie beyond the picture */
+    int used = (f->count[x] + GROUP - 1) / GROUP; /* groups beyond have no weight, and may lie beyond the image */
     for (int g = 0; g < used; g++) {
       __m256i four = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)(s + 16 * g)));
       __m256i pairs = _mm256_shuffle_epi8(four, spread);
@@ -158,10 +158,10 @@ LUR_SIMD_VARIANTS(columns, (const uint8_t *src, uint8_t *dst, int width, const f
 LUR_SIMD_VARIANTS(rows, (const uint8_t *src, uint8_t *dst, size_t stride, const int32_t *w, int count),
                   rows_few(src, dst, stride, w, count))
 
-static lur_status bilinear_columns(const lur_picture *src, int width, lur_picture *dst) {
+static lur_status bilinear_columns(const lur_rgbx *src, int width, lur_rgbx *dst) {
   filter f = {0};
   LUR_TRY(filter_make(&f, src->width, width));
-  lur_status status = lur_picture_resize_buffer(dst, width, src->height);
+  lur_status status = lur_rgbx_resize_buffer(dst, width, src->height);
 #ifdef LUR_SIMD_X86
   if (status == LUR_OK && lur_simd_level() >= LUR_SIMD_AVX2) status = pack_halves(&f, width);
 #endif
@@ -181,10 +181,10 @@ static lur_status bilinear_columns(const lur_picture *src, int width, lur_pictur
   return status;
 }
 
-static lur_status bilinear_rows(const lur_picture *src, int height, lur_picture *dst) {
+static lur_status bilinear_rows(const lur_rgbx *src, int height, lur_rgbx *dst) {
   filter f = {0};
   LUR_TRY(filter_make(&f, src->height, height));
-  lur_status status = lur_picture_resize_buffer(dst, src->width, height);
+  lur_status status = lur_rgbx_resize_buffer(dst, src->width, height);
   size_t stride = 4 * (size_t)src->width;
   for (int y = 0; status == LUR_OK && y < height; y++)
     LUR_SIMD_CALL(rows, (src->pixels + stride * (size_t)f.first[y], dst->pixels + stride * (size_t)y, stride,
@@ -193,15 +193,15 @@ static lur_status bilinear_rows(const lur_picture *src, int height, lur_picture 
   return status;
 }
 
-static lur_status copy(const lur_picture *src, lur_picture *dst) {
-  LUR_TRY(lur_picture_resize_buffer(dst, src->width, src->height));
+static lur_status copy(const lur_rgbx *src, lur_rgbx *dst) {
+  LUR_TRY(lur_rgbx_resize_buffer(dst, src->width, src->height));
   memcpy(dst->pixels, src->pixels, 4 * (size_t)src->width * (size_t)src->height);
   return LUR_OK;
 }
 
 /* Source index floor((i + 0.5) * in / out), as Pillow's affine nearest: it adds `scale` up from 0.5 * scale. */
-static lur_status nearest(const lur_picture *src, int width, int height, lur_picture *dst) {
-  LUR_TRY(lur_picture_resize_buffer(dst, width, height));
+static lur_status nearest(const lur_rgbx *src, int width, int height, lur_rgbx *dst) {
+  LUR_TRY(lur_rgbx_resize_buffer(dst, width, height));
   double sx = (double)src->width / width, sy = (double)src->height / height, y0 = sy * 0.5;
   uint32_t *out = (uint32_t *)(void *)dst->pixels;
   for (int y = 0; y < height; y++, y0 += sy) {
@@ -213,9 +213,9 @@ static lur_status nearest(const lur_picture *src, int width, int height, lur_pic
   return LUR_OK;
 }
 
-lur_status lur_picture_resample(const lur_picture *src, int width, int height, lur_resize_filter filter_kind,
-                                lur_picture *dst, lur_picture *scratch) {
-  if (width < 1 || height < 1) return lur_fail(LUR_EARG, "resize: %dx%d is no size for a picture", width, height);
+lur_status lur_rgbx_resample(const lur_rgbx *src, int width, int height, lur_resize_filter filter_kind,
+                                lur_rgbx *dst, lur_rgbx *scratch) {
+  if (width < 1 || height < 1) return lur_fail(LUR_EARG, "resize: %dx%d is no size for an image", width, height);
   bool wide = width != src->width, high = height != src->height;
   if (!wide && !high) return copy(src, dst);
   if (filter_kind == LUR_RESIZE_NEAREST) return nearest(src, width, height, dst);

@@ -1,10 +1,10 @@
-/* sample.c - one picture file to one row of a batch: read, decode, then either resize (Pillow's) or one affine
+/* sample.c - one image file to one row of a batch: read, decode, then either resize (Pillow's) or one affine
  * resampling, then normalise.
  *
- * Keras resizes first and augments the resized picture. Here the two maps are composed and the decoded picture is
+ * Keras resizes first and augments the resized image. Here the two maps are composed and the decoded image is
  * sampled once. Where no resize is needed that is Keras's result; and with nearest resize and nearest sampling always,
- * because indices compose. With bilinear sampling of a picture that also changes size, one bilinear step stands for
- * two: sharper, and without the resize's antialiasing, so pictures that are far too large are halved first
+ * because indices compose. With bilinear sampling of an image that also changes size, one bilinear step stands for
+ * two: sharper, and without the resize's antialiasing, so images that are far too large are halved first
  * (`prescale`). */
 #include "sample.h"
 
@@ -14,9 +14,9 @@ void lur_workspace_free(lur_workspace *workspace) {
   lur_bytes_free(&workspace->file);
   lur_bytes_free(&workspace->positions);
   lur_bytes_free(&workspace->tables);
-  lur_picture_free(&workspace->decoded);
-  lur_picture_free(&workspace->resized);
-  lur_picture_free(&workspace->scratch);
+  lur_rgbx_free(&workspace->decoded);
+  lur_rgbx_free(&workspace->resized);
+  lur_rgbx_free(&workspace->scratch);
 }
 
 /* ---- preprocessing ---- */
@@ -42,13 +42,13 @@ static void linear(lur_preprocess preprocess, int c, float *scale, float *shift)
 }
 
 /* Pillow's RGB to L, Convert.c, in place. */
-static void make_gray(lur_picture *picture) {
-  size_t n = (size_t)picture->width * (size_t)picture->height;
-  for (uint8_t *p = picture->pixels; n > 0; n--, p += 4)
+static void make_gray(lur_rgbx *image) {
+  size_t n = (size_t)image->width * (size_t)image->height;
+  for (uint8_t *p = image->pixels; n > 0; n--, p += 4)
     p[0] = p[1] = p[2] = (uint8_t)((p[0] * 19595u + p[1] * 38470u + p[2] * 7471u + 0x8000u) >> 16);
 }
 
-/* ---- whole pictures: resize, flip, normalise ---- */
+/* ---- whole images: resize, flip, normalise ---- */
 
 typedef struct tables {
   float value[3][256];
@@ -62,15 +62,15 @@ static void write_row(const uint8_t *p, ptrdiff_t step, int n, const tables *t, 
   }
 }
 
-static void write_picture(const lur_picture *picture, const lur_sampler_settings *settings, const lur_params *params,
+static void write_image(const lur_rgbx *image, const lur_sampler_settings *settings, const lur_params *params,
                           float *out) {
   tables t;
   for (int c = 0; c < 3; c++)
     for (int v = 0; v < 256; v++) t.value[c][v] = normal(settings->preprocess, c, (float)v);
   bool hflip = params && params->hflip, vflip = params && params->vflip;
-  int w = picture->width, h = picture->height, r = settings->preprocess == LUR_PREPROCESS_CAFFE ? 2 : 0;
+  int w = image->width, h = image->height, r = settings->preprocess == LUR_PREPROCESS_CAFFE ? 2 : 0;
   for (int y = 0; y < h; y++) {
-    const uint8_t *row = picture->pixels + 4 * (size_t)w * (size_t)(vflip ? h - 1 - y : y);
+    const uint8_t *row = image->pixels + 4 * (size_t)w * (size_t)(vflip ? h - 1 - y : y);
     const uint8_t *first = hflip ? row + 4 * (size_t)(w - 1) : row;
     if (settings->channels == 3) write_row(first, hflip ? -4 : 4, w, &t, r, out + 3 * (size_t)w * (size_t)y);
     else
@@ -80,23 +80,23 @@ static void write_picture(const lur_picture *picture, const lur_sampler_settings
 
 static lur_status make_plain(lur_workspace *w, const lur_sampler_settings *settings, const lur_params *params,
                              float *out) {
-  const lur_picture *picture = &w->decoded;
-  if (picture->width != settings->width || picture->height != settings->height) {
+  const lur_rgbx *image = &w->decoded;
+  if (image->width != settings->width || image->height != settings->height) {
     LUR_TRY(
-        lur_picture_resample(picture, settings->width, settings->height, settings->resize, &w->resized, &w->scratch));
-    picture = &w->resized;
+        lur_rgbx_resample(image, settings->width, settings->height, settings->resize, &w->resized, &w->scratch));
+    image = &w->resized;
   }
-  write_picture(picture, settings, params, out);
+  write_image(image, settings, params, out);
   return LUR_OK;
 }
 
-/* ---- augmented pictures ---- */
+/* ---- augmented images ---- */
 
 typedef struct geometry { /* what the decoder is told, and what comes of it */
   const lur_sampler_settings *settings;
   const lur_params *params;
   lur_map augment; /* output to the resized grid */
-  int divided;     /* 1, 2 or 4: by how much the picture may be smaller */
+  int divided;     /* 1, 2 or 4: by how much the image may be smaller */
 } geometry;
 
 static int choose_scale(int width, int height, void *user) {
@@ -133,7 +133,7 @@ static lur_status nearest_tables(lur_workspace *w, const lur_sampler_settings *s
   return LUR_OK;
 }
 
-/* From the output to the decoded pixels, which may be fewer than the picture has. */
+/* From the output to the decoded pixels, which may be fewer than the image has. */
 static void compose(lur_workspace *w, const geometry *g, int full_width, int full_height, lur_warp *warp) {
   lur_map resize;
   lur_params_resize_map(g->params, g->settings->height, g->settings->width, full_height, full_width, &resize);
@@ -180,7 +180,7 @@ static lur_status make_colour(lur_workspace *w, const geometry *g, int full_widt
     warp.grid_height = w->decoded.height;
     warp.grid_width = w->decoded.width;
   }
-  LUR_TRY(lur_warp_picture(&warp, &w->decoded, &w->positions, out));
+  LUR_TRY(lur_warp_rgbx(&warp, &w->decoded, &w->positions, out));
   if (!recolour) return LUR_OK;
   LUR_TRY(lur_colour_apply(augment, g->params, settings->height, settings->width, out));
   normalise(settings, (size_t)settings->height * (size_t)settings->width, out);
@@ -191,7 +191,7 @@ static lur_status make_colour(lur_workspace *w, const geometry *g, int full_widt
 static lur_status make_gray_row(lur_workspace *w, const geometry *g, int full_width, int full_height, float *out) {
   size_t n = (size_t)g->settings->height * (size_t)g->settings->width;
   float *rgb = malloc(3 * n * sizeof *rgb);
-  if (!rgb) return lur_fail(LUR_ENOMEM, "out of memory for a picture");
+  if (!rgb) return lur_fail(LUR_ENOMEM, "out of memory for an image");
   make_gray(&w->decoded);
   lur_status status = make_colour(w, g, full_width, full_height, rgb);
   for (size_t i = 0; status == LUR_OK && i < n; i++) out[i] = rgb[3 * i + 1];
@@ -199,7 +199,7 @@ static lur_status make_gray_row(lur_workspace *w, const geometry *g, int full_wi
   return status;
 }
 
-/* Whether the row is the resized picture, at most flipped: then it is exactly what Pillow's resize gives. */
+/* Whether the row is the resized image, at most flipped: then it is exactly what Pillow's resize gives. */
 static bool plain(const lur_params *params) {
   return !params || (lur_params_flip_only(params) && !lur_params_recolour(params));
 }
@@ -218,7 +218,7 @@ lur_status lur_sample_make(lur_workspace *w, const lur_sampler_settings *setting
   }
   int full_width, full_height;
   LUR_TRY(lur_bytes_read(path, &w->file));
-  LUR_TRY(lur_picture_decode(w->file.data, w->file.count, &request, &w->decoded, &full_width, &full_height));
+  LUR_TRY(lur_rgbx_decode(w->file.data, w->file.count, &request, &w->decoded, &full_width, &full_height));
   if (whole) {
     if (settings->channels == 1) make_gray(&w->decoded);
     return make_plain(w, settings, params, out);

@@ -1,9 +1,9 @@
-/* sample.h - one picture file to one row of a batch: what a loader's worker does again and again in its own memory. */
+/* sample.h - one image file to one row of a batch: what a loader's worker does again and again in its own memory. */
 #ifndef LUR_SAMPLE_H
 #define LUR_SAMPLE_H
 
 #include "augment.h"
-#include "picture.h"
+#include "rgbx.h"
 
 typedef struct lur_sampler_settings { /* the same for every row of a loader */
   int height, width, channels;
@@ -16,7 +16,7 @@ typedef struct lur_sampler_settings { /* the same for every row of a loader */
 
 typedef struct lur_workspace { /* one thread's memory, kept from row to row; zeroed is ready */
   lur_bytes file, positions, tables;
-  lur_picture decoded, resized, scratch;
+  lur_rgbx decoded, resized, scratch;
 } lur_workspace;
 void lur_workspace_free(lur_workspace *workspace);
 

@@ -53,7 +53,7 @@ static void fold_line(const lur_warp *warp, const axis_line *a, int h, int w, lu
 }
 
 /* False where the map leaves 2^30 pixels, which only absurd ones do. */
-static bool fix_map(const lur_warp *warp, const lur_picture *picture, lur_warp_fixed *f) {
+static bool fix_map(const lur_warp *warp, const lur_rgbx *image, lur_warp_fixed *f) {
   const lur_map *m = &warp->map;
   for (int i = 0; i < 2; i++) {
     double reach = fabs(m->b[i]) + warp->height * fabs(m->a[i][0]) + warp->width * fabs(m->a[i][1]);
@@ -61,7 +61,7 @@ static bool fix_map(const lur_warp *warp, const lur_picture *picture, lur_warp_f
     f->start[i] = llrint(m->b[i] * 0x1p32);
     f->down[i] = llrint(m->a[i][0] * 0x1p32);
     f->right[i] = llrint(m->a[i][1] * 0x1p32);
-    f->last[i] = (int64_t)((i == 0 ? picture->height : picture->width) - 1) << 32;
+    f->last[i] = (int64_t)((i == 0 ? image->height : image->width) - 1) << 32;
   }
   return true;
 }
@@ -84,7 +84,7 @@ LUR_SIMD_BODY void clamp_body(const lur_warp_fixed *f, int row, int width, int w
 LUR_SIMD_VARIANTS(clamp_line, (const lur_warp_fixed *f, int row, int width, int w, lur_warp_line out),
                   clamp_body(f, row, width, w, out))
 
-/* Nearest: the resized grid's index floor(coordinate + 0.5), then the picture's through the tables. */
+/* Nearest: the resized grid's index floor(coordinate + 0.5), then the image's through the tables. */
 static void nearest_line(const lur_warp *warp, const axis_line *a, int w, int32_t *at) {
   int gh = warp->grid_height, gw = warp->grid_width;
   for (int c = 0; c < warp->width; c++) {
@@ -133,44 +133,44 @@ static void pick_line(const lur_warp *warp, const uint8_t *pixels, const int32_t
     }
 }
 
-/* ---- whole pictures ---- */
+/* ---- whole images ---- */
 
 static float *row_of(const lur_warp *warp, float *out, int r) { return out + 3 * (size_t)warp->width * (size_t)r; }
 
 /* Clamped coordinates, bilinear: what training does all day. */
-static void warp_clamped(const lur_warp *warp, const lur_picture *picture, const lur_warp_fixed *f,
+static void warp_clamped(const lur_warp *warp, const lur_rgbx *image, const lur_warp_fixed *f,
                          lur_warp_line positions, float *out) {
-  int w = picture->width;
+  int w = image->width;
 #ifdef LUR_SIMD_X86
   if (lur_simd_level() == LUR_SIMD_AVX512 && warp->width >= 16) {
-    lur_warp_clamped_512(warp, picture->pixels, w, f, out);
+    lur_warp_clamped_512(warp, image->pixels, w, f, out);
     return;
   }
 #endif
   for (int r = 0; r < warp->height; r++) {
     LUR_SIMD_CALL(clamp_line, (f, r, warp->width, w, positions));
-    sample_line(warp, picture->pixels, w, positions, row_of(warp, out, r));
+    sample_line(warp, image->pixels, w, positions, row_of(warp, out, r));
   }
 }
 
-static void warp_folded(const lur_warp *warp, const lur_picture *picture, lur_warp_line positions, float *out) {
-  int h = picture->height, w = picture->width;
+static void warp_folded(const lur_warp *warp, const lur_rgbx *image, lur_warp_line positions, float *out) {
+  int h = image->height, w = image->width;
   for (int r = 0; r < warp->height; r++) {
     axis_line a = line_of(&warp->map, r);
     fold_line(warp, &a, h, w, positions);
-    sample_line(warp, picture->pixels, w, positions, row_of(warp, out, r));
+    sample_line(warp, image->pixels, w, positions, row_of(warp, out, r));
   }
 }
 
-static void warp_nearest(const lur_warp *warp, const lur_picture *picture, lur_warp_line positions, float *out) {
+static void warp_nearest(const lur_warp *warp, const lur_rgbx *image, lur_warp_line positions, float *out) {
   for (int r = 0; r < warp->height; r++) {
     axis_line a = line_of(&warp->map, r);
-    nearest_line(warp, &a, picture->width, positions.at);
-    pick_line(warp, picture->pixels, positions.at, row_of(warp, out, r));
+    nearest_line(warp, &a, image->width, positions.at);
+    pick_line(warp, image->pixels, positions.at, row_of(warp, out, r));
   }
 }
 
-lur_status lur_warp_picture(const lur_warp *warp, const lur_picture *picture, lur_bytes *scratch, float *out) {
+lur_status lur_warp_rgbx(const lur_warp *warp, const lur_rgbx *image, lur_bytes *scratch, float *out) {
   size_t n = ((size_t)warp->width + 15) / 16 * 16;
   LUR_TRY(lur_bytes_reserve(scratch, 3 * n * sizeof(float) + 64));
   lur_warp_line positions;
@@ -178,9 +178,9 @@ lur_status lur_warp_picture(const lur_warp *warp, const lur_picture *picture, lu
   positions.fy = (float *)(void *)(positions.at + n);
   positions.fx = positions.fy + n;
   lur_warp_fixed fixed;
-  if (warp->nearest) warp_nearest(warp, picture, positions, out);
-  else if (warp->fill == LUR_FILL_NEAREST && fix_map(warp, picture, &fixed))
-    warp_clamped(warp, picture, &fixed, positions, out);
-  else warp_folded(warp, picture, positions, out);
+  if (warp->nearest) warp_nearest(warp, image, positions, out);
+  else if (warp->fill == LUR_FILL_NEAREST && fix_map(warp, image, &fixed))
+    warp_clamped(warp, image, &fixed, positions, out);
+  else warp_folded(warp, image, positions, out);
   return LUR_OK;
 }

@@ -33,11 +33,11 @@ static lur_status check_options(const lur_cache_options *o) {
   if (!o->path || !o->path[0] || !o->key) return lur_fail(LUR_EARG, "cache: a path and a key expected");
   if (o->store != LUR_F32 && o->store != LUR_F16)
     return lur_fail(LUR_EARG, "cache '%s': store is %s (f32 or f16 expected)", o->path, lur_dtype_name(o->store));
-  if (o->pictures < 1 || o->views < 1 || o->pictures > INT32_MAX / o->views) {
-    return lur_fail(LUR_EARG, "cache '%s': %lld pictures in %d views (1 to 2^31 rows expected)", o->path,
-                    (long long)o->pictures, o->views);
+  if (o->images < 1 || o->views < 1 || o->images > INT32_MAX / o->views) {
+    return lur_fail(LUR_EARG, "cache '%s': %lld images in %d views (1 to 2^31 rows expected)", o->path,
+                    (long long)o->images, o->views);
   }
-  all.dim[0] = o->pictures * o->views;
+  all.dim[0] = o->images * o->views;
   for (int i = 0; i < o->row.ndim && i + 1 < LUR_MAX_DIMS; i++) all.dim[i + 1] = o->row.dim[i];
   if (lur_shape_check(&all) != LUR_OK) return lur_blame(LUR_ESHAPE, "cache '%s'", o->path);
   if (lur_shape_count(&o->row) < 1) return lur_fail(LUR_ESHAPE, "cache '%s': rows of no elements", o->path);
@@ -53,13 +53,13 @@ static void lay_out(lur_cache *cache, const lur_cache_options *o) {
   h->store = (uint32_t)o->store;
   h->key[0] = key.low64;
   h->key[1] = key.high64;
-  h->pictures = o->pictures;
+  h->images = o->images;
   h->views = o->views;
   h->ndim = o->row.ndim;
   snprintf(h->label, sizeof h->label, "%s", o->label ? o->label : "");
   for (int i = 0; i < o->row.ndim; i++) h->dim[i] = o->row.dim[i];
   cache->row = o->row;
-  cache->rows = cache->missing = o->pictures * o->views;
+  cache->rows = cache->missing = o->images * o->views;
   cache->row_bytes = (size_t)lur_shape_count(&o->row) * lur_dtype_size(o->store);
   size_t table = (size_t)cache->rows * sizeof(lur_cache_entry), page = LUR_CACHE_PAGE;
   cache->data_at = page + (table + page - 1) / page * page;
@@ -73,8 +73,8 @@ static lur_status take_options(lur_cache *cache, const lur_cache_options *o) {
   lur_lines part = {0};
   lur_lines_add(&part, "%s.part", o->path);
   LUR_TRY(lur_lines_take(&part, &cache->part));
-  LUR_TRY(lur_alloc_items((size_t)o->pictures, sizeof *cache->fingerprints, &cache->fingerprints));
-  memcpy(cache->fingerprints, o->fingerprints, (size_t)o->pictures * sizeof *cache->fingerprints);
+  LUR_TRY(lur_alloc_items((size_t)o->images, sizeof *cache->fingerprints, &cache->fingerprints));
+  memcpy(cache->fingerprints, o->fingerprints, (size_t)o->images * sizeof *cache->fingerprints);
   return lur_alloc_items((size_t)cache->rows, sizeof *cache->entries, &cache->entries);
 }
 
@@ -165,7 +165,7 @@ static lur_status open_finished(lur_cache *cache) {
   if (cache->missing == 0) {
     cache->state = LUR_CACHE_READY;
   } else {
-    snprintf(cache->note, sizeof cache->note, "%lld of %lld rows are damaged, or their pictures have changed",
+    snprintf(cache->note, sizeof cache->note, "%lld of %lld rows are damaged, or their images have changed",
              (long long)cache->missing, (long long)cache->rows);
   }
   return LUR_OK;
@@ -239,9 +239,9 @@ static lur_status begin_part(lur_cache *cache, int fd) {
 /* Good rows of the finished file that the part lacks. */
 static lur_status copy_rows(lur_cache *cache, const lur_cache_entry *entries, const char *map) {
   for (int64_t row = 0; row < cache->rows; row++) {
-    if (entries[row].picture == 0 || cache->entries[row].picture != 0) continue;
+    if (entries[row].image == 0 || cache->entries[row].image != 0) continue;
     LUR_TRY(
-        lur_cache_write(cache, row, entries[row].picture - 1, map + cache->data_at + (size_t)row * cache->row_bytes));
+        lur_cache_write(cache, row, entries[row].image - 1, map + cache->data_at + (size_t)row * cache->row_bytes));
   }
   lur_cache_forget(cache, map);
   return LUR_OK;
@@ -336,7 +336,7 @@ const char *lur_cache_path(const lur_cache *cache) { return cache->path; }
 int64_t lur_cache_rows(const lur_cache *cache) { return cache->rows; }
 int64_t lur_cache_missing(const lur_cache *cache) { return cache->missing; }
 bool lur_cache_has(const lur_cache *cache, int64_t row) {
-  return row >= 0 && row < cache->rows && cache->entries[row].picture != 0;
+  return row >= 0 && row < cache->rows && cache->entries[row].image != 0;
 }
 size_t lur_cache_bytes(const lur_cache *cache) { return cache->bytes; }
 double lur_cache_seconds(const lur_cache *cache) { return cache->header.seconds; }

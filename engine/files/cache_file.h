@@ -12,7 +12,7 @@ typedef struct lur_cache_header { /* no padding: compared byte by byte up to `se
   char magic[16];
   uint32_t version, store;
   uint64_t key[2];
-  int64_t pictures, views;
+  int64_t images, views;
   int64_t ndim, dim[LUR_MAX_DIMS];
   double seconds;
   char label[LUR_CACHE_LABEL];
@@ -22,7 +22,7 @@ extern const char lur_cache_magic[16];
 
 typedef struct lur_cache_entry {
   uint64_t checksum;
-  int64_t picture; /* that really is in the row, from 1; 0: the row is missing */
+  int64_t image; /* that really is in the row, from 1; 0: the row is missing */
 } lur_cache_entry;
 
 struct lur_cache {
@@ -40,14 +40,14 @@ struct lur_cache {
   char note[256];
 };
 
-/* cache_rows.c. The checksum that the row's bytes must have, given which picture (from 0) is in it. */
-uint64_t lur_cache_checksum(const lur_cache *cache, int64_t row, int64_t picture, const void *bytes);
+/* cache_rows.c. The checksum that the row's bytes must have, given which image (from 0) is in it. */
+uint64_t lur_cache_checksum(const lur_cache *cache, int64_t row, int64_t image, const void *bytes);
 /* Fills cache->entries and ->missing from a mapped file. */
 void lur_cache_verify(lur_cache *cache, const char *map);
 /* Takes what was read of the mapping out of this process's memory; it stays in the page cache. */
 void lur_cache_forget(const lur_cache *cache, const char *map);
 /* Writes one row's bytes, as stored, and then its entry. */
-lur_status lur_cache_write(lur_cache *cache, int64_t row, int64_t picture, const void *bytes);
+lur_status lur_cache_write(lur_cache *cache, int64_t row, int64_t image, const void *bytes);
 
 /* half.c: host arrays, by the processor's own conversion where it has one. */
 void lur_half_widen(const uint16_t *x, float *y, int64_t count);

@@ -24,7 +24,7 @@ static lur_status read_header(int fd, const char *path, uint64_t size, lur_cache
   if (is_part(path) && memcmp(h->magic, none, sizeof none) == 0) return LUR_OK;
   bool good = memcmp(h->magic, lur_cache_magic, sizeof h->magic) == 0 && h->version == LUR_CACHE_VERSION &&
               (h->store == LUR_F32 || h->store == LUR_F16) && h->ndim >= 0 && h->ndim < LUR_MAX_DIMS &&
-              h->pictures > 0 && h->views > 0 && h->views <= INT32_MAX;
+              h->images > 0 && h->views > 0 && h->views <= INT32_MAX;
   return good ? LUR_OK : lur_fail(LUR_EFORMAT, "'%s' is no feature cache, or one of another version", path);
 }
 
@@ -49,7 +49,7 @@ lur_status lur_cache_look(const char *path, lur_cache_info *info) {
     status = lur_fail(LUR_EIO, "cannot read '%s': %s", path, strerror(errno));
   if (status == LUR_OK) {
     *info = (lur_cache_info){.store = (lur_dtype)h.store, .row = {.ndim = (int)h.ndim, .dim = {0}},
-                             .pictures = h.pictures, .views = (int)h.views, .bytes = size,
+                             .images = h.images, .views = (int)h.views, .bytes = size,
                              .seconds = h.seconds > 0 && h.seconds < 1e9 ? h.seconds : 0,
                              .used = (double)there.st_mtim.tv_sec, .is_part = is_part(path)};
     memcpy(info->row.dim, h.dim, sizeof h.dim);

@@ -11,15 +11,15 @@
 #include <xxhash.h>
 
 #include "cache_file.h"
-#include "engine/tensor_host.h"
+#include "engine/tensor/tensor_host.h"
 
 enum { AT_ONCE = 64 << 20 }; /* bytes of the mapping that are held in this process before they are let go */
 
 /* ---- checking ---- */
 
-uint64_t lur_cache_checksum(const lur_cache *cache, int64_t row, int64_t picture, const void *bytes) {
+uint64_t lur_cache_checksum(const lur_cache *cache, int64_t row, int64_t image, const void *bytes) {
   const uint64_t identity[] = {cache->header.key[0], cache->header.key[1], (uint64_t)row,
-                               cache->fingerprints[row % cache->header.pictures], cache->fingerprints[picture]};
+                               cache->fingerprints[row % cache->header.images], cache->fingerprints[image]};
   return XXH3_64bits_withSeed(bytes, cache->row_bytes, XXH3_64bits(identity, sizeof identity));
 }
 
@@ -28,8 +28,8 @@ static const char *row_at(const lur_cache *cache, const char *map, int64_t row) 
 }
 
 static bool is_good(const lur_cache *cache, const char *map, int64_t row, const lur_cache_entry *entry) {
-  if (entry->picture < 1 || entry->picture > cache->header.pictures) return false;
-  return entry->checksum == lur_cache_checksum(cache, row, entry->picture - 1, row_at(cache, map, row));
+  if (entry->image < 1 || entry->image > cache->header.images) return false;
+  return entry->checksum == lur_cache_checksum(cache, row, entry->image - 1, row_at(cache, map, row));
 }
 
 void lur_cache_forget(const lur_cache *cache, const char *map) {
@@ -69,11 +69,11 @@ static lur_status write_at(const lur_cache *cache, size_t offset, const void *by
 }
 
 /* The entry goes last: what a kill leaves between the two is a row that does not verify. */
-lur_status lur_cache_write(lur_cache *cache, int64_t row, int64_t picture, const void *bytes) {
-  lur_cache_entry entry = {.checksum = lur_cache_checksum(cache, row, picture, bytes), .picture = picture + 1};
+lur_status lur_cache_write(lur_cache *cache, int64_t row, int64_t image, const void *bytes) {
+  lur_cache_entry entry = {.checksum = lur_cache_checksum(cache, row, image, bytes), .image = image + 1};
   LUR_TRY(write_at(cache, cache->data_at + (size_t)row * cache->row_bytes, bytes, cache->row_bytes));
   LUR_TRY(write_at(cache, LUR_CACHE_PAGE + (size_t)row * sizeof entry, &entry, sizeof entry));
-  cache->missing -= cache->entries[row].picture == 0;
+  cache->missing -= cache->entries[row].image == 0;
   cache->entries[row] = entry;
   return LUR_OK;
 }
@@ -108,19 +108,19 @@ static lur_status check_put(const lur_cache *cache, const lur_tensor *rows, cons
   char want[LUR_SHAPE_TEXT], came[LUR_SHAPE_TEXT];
   if (cache->state != LUR_CACHE_FILLING) return lur_fail(LUR_ESTATE, "cache '%s': it is not being filled", cache->path);
   LUR_TRY(check_numbers(cache, "row", rows, cache->rows));
-  LUR_TRY(check_numbers(cache, "picture", index, cache->header.pictures));
+  LUR_TRY(check_numbers(cache, "image", index, cache->header.images));
   LUR_TRY(lur_tensor_need_host("cache", features));
   lur_shape shape = batch_shape(cache, rows->shape.dim[0]);
   if (features->dtype == LUR_F32 && lur_shape_equal(&features->shape, &shape) && index->shape.dim[0] == shape.dim[0])
     return LUR_OK;
-  return lur_fail(LUR_ESHAPE, "cache '%s': %lld pictures and features of %s %s for %lld rows (f32 %s expected)",
+  return lur_fail(LUR_ESHAPE, "cache '%s': %lld images and features of %s %s for %lld rows (f32 %s expected)",
                   cache->path, (long long)index->shape.dim[0], lur_dtype_name(features->dtype),
                   lur_shape_format(&features->shape, came), (long long)shape.dim[0], lur_shape_format(&shape, want));
 }
 
 lur_status lur_cache_put(lur_cache *cache, lur_tensor *rows, lur_tensor *index, lur_tensor *features) {
   LUR_TRY(check_put(cache, rows, index, features));
-  const int32_t *row = lur_tensor_data(rows), *picture = lur_tensor_data(index);
+  const int32_t *row = lur_tensor_data(rows), *image = lur_tensor_data(index);
   const float *from = lur_tensor_data(features);
   const int64_t count = lur_shape_count(&cache->row);
   uint16_t *half = NULL;
@@ -132,7 +132,7 @@ lur_status lur_cache_put(lur_cache *cache, lur_tensor *rows, lur_tensor *index, 
           lur_fail(LUR_EARG, "cache '%s': row %d has values above 65504, which f16 cannot hold (store f32 instead)",
                    cache->path, row[i]);
     } else {
-      status = lur_cache_write(cache, row[i], picture[i], half ? (const void *)half : from);
+      status = lur_cache_write(cache, row[i], image[i], half ? (const void *)half : from);
     }
   }
   free(half);
@@ -149,7 +149,7 @@ static lur_status check_readable(const lur_cache *cache, const lur_tensor *rows)
   LUR_TRY(check_numbers(cache, "row", rows, cache->rows));
   const int32_t *row = lur_tensor_data(rows);
   for (int64_t i = 0; i < rows->shape.dim[0]; i++) {
-    if (cache->entries[row[i]].picture == 0)
+    if (cache->entries[row[i]].image == 0)
       return lur_fail(LUR_ESTATE, "cache '%s': row %d is missing", cache->path, row[i]);
   }
   if (fstat(cache->fd, &info) == 0 && (size_t)info.st_size >= cache->bytes) return LUR_OK;
@@ -180,7 +180,7 @@ lur_status lur_cache_index(lur_cache *cache, lur_tensor **index) {
   lur_tensor *made = NULL;
   LUR_TRY(lur_tensor_blank(cache->context, LUR_I32, &shape, &made));
   int32_t *to = lur_tensor_data(made);
-  for (int64_t i = 0; i < cache->rows; i++) to[i] = (int32_t)cache->entries[i].picture - 1;
+  for (int64_t i = 0; i < cache->rows; i++) to[i] = (int32_t)cache->entries[i].image - 1;
   *index = made;
   return LUR_OK;
 }

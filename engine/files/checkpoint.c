@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/run.h"
+#include "engine/run/run.h"
 #include "files.h"
 
 #define MODEL_KEY "lurcher.model"

@@ -3,7 +3,7 @@
  * (common.c), its place in `function_of`, the op in every backend, and where wanted a kind at the end. */
 #include <string.h>
 
-#include "engine/layers/layers.h"
+#include "layers.h"
 
 enum { LINEAR = 0, SOFTMAX = 4 }; /* positions in lur_activation_names */
 

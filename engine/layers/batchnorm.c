@@ -1,7 +1,7 @@
 /* batchnorm.c - batch normalisation over every dimension but the last (Ioffe and Szegedy, 2015).
  * Defaults of Keras 2.0.6.
  * Weights: gamma where scale, beta where center, moving_mean, moving_variance, each (C). */
-#include "engine/layers/layers.h"
+#include "layers.h"
 
 typedef struct batchnorm {
   double momentum, epsilon;

@@ -1,5 +1,5 @@
 /* common.c - input checks, windows and the `activation` option, for the layer kinds. See layers.h. */
-#include "engine/layers/layers.h"
+#include "layers.h"
 
 const char *const lur_padding_names[] = {"valid", "same", NULL};
 const char *const lur_activation_names[] = {"linear", "relu", "sigmoid", "tanh", "softmax", "square",

@@ -1,6 +1,6 @@
 /* conv2d.c - convolution over height and width. Weights: kernel (kh, kw, C, filters), bias (filters).
  * Its depthwise relatives are in depthwise_conv2d.c and separable_conv2d.c. */
-#include "engine/layers/layers.h"
+#include "layers.h"
 
 typedef struct conv2d {
   int64_t filters, kernel[2], stride[2];

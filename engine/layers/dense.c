@@ -1,5 +1,5 @@
 /* dense.c - a matrix times the last dimension. Weights: kernel (in, units), bias (units). */
-#include "engine/layers/layers.h"
+#include "layers.h"
 
 typedef struct dense {
   int64_t units;

@@ -1,6 +1,6 @@
 /* depthwise_conv2d.c - each channel convolved with a window of its own.
  * Weights: depthwise_kernel (kh, kw, C, 1), bias (C). */
-#include "engine/layers/layers.h"
+#include "layers.h"
 
 typedef struct depthwise {
   int64_t kernel[2], stride[2];

@@ -1,5 +1,5 @@
 /* elementwise.c - small kinds without weights that keep their input's shape: affine, dropout, normalize. */
-#include "engine/layers/layers.h"
+#include "layers.h"
 
 static lur_status emit_one(const lur_layer *layer, lur_emitter *emitter, lur_op_desc *desc, int x, int *y) {
   LUR_TRY(lur_layer_need_input(layer, emitter, x, -1, ""));

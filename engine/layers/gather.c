@@ -1,6 +1,6 @@
-/* gather.c - rows of the first input picked by the second, an index: one trunk pass per image, any number of pairs.
+/* gather.c - rows of the first input picked by the second, an index: one backbone pass per image, any number of pairs.
  * The batch of the result is the index's. Row numbers are checked where a batch comes in (feed.c). */
-#include "engine/layers/layers.h"
+#include "layers.h"
 
 static lur_status emit(const lur_layer *layer, lur_emitter *emitter, int n, const int *x, int *y) {
   (void)n;

@@ -14,7 +14,7 @@ lur_status lur_layer_need_channels(const lur_layer *layer, int index, int dim, i
 
 /* Value x's shape without the batch. */
 lur_shape lur_emit_sample(const lur_emitter *emitter, int x);
-/* A window over pictures of shape x (n h w c): the output's extents and the padding before. */
+/* A window over images of shape x (n h w c): the output's extents and the padding before. */
 typedef struct lur_window_2d {
   int64_t out_h, out_w;
   int pad_top, pad_left;

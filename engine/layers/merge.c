@@ -1,6 +1,6 @@
 /* merge.c - several inputs made one: add, sub, mul, maximum (element by element) and concat.
  * Shapes must be equal; nothing broadcasts, so that a wrong shape is never a silent repeat. */
-#include "engine/layers/layers.h"
+#include "layers.h"
 
 /* ---- element by element ---- */
 

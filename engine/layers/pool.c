@@ -1,6 +1,6 @@
 /* pool.c - windows reduced to one value per channel: max_pool, avg_pool and their global forms.
- * Cells outside the picture never win a maximum and are not counted in an average. */
-#include "engine/layers/layers.h"
+ * Cells outside the image never win a maximum and are not counted in an average. */
+#include "layers.h"
 
 typedef struct pool {
   int64_t size[2], stride[2];

@@ -1,5 +1,5 @@
 /* reduce.c - sum, mean, max or min over one dimension of a sample, or over the whole sample. */
-#include "engine/layers/layers.h"
+#include "layers.h"
 
 static const char *const functions[] = {"sum", "mean", "max", "min", NULL}; /* in the order of lur_reduction */
 

@@ -1,5 +1,5 @@
 /* reshape.c - the same elements under another shape: flatten and reshape. The batch stays as it is. */
-#include "engine/layers/layers.h"
+#include "layers.h"
 
 static lur_status emit_copy(const lur_layer *layer, lur_emitter *emitter, int x, const lur_shape *sample, int *y) {
   lur_op_desc desc = {.kind = LUR_OP_COPY};

@@ -1,7 +1,7 @@
 /* separable_conv2d.c - a depthwise convolution, then a 1x1 one, with nothing in between (Keras's SeparableConv2D,
  * depth multiplier 1). Stride and padding belong to the depthwise step.
  * Weights: depthwise_kernel (kh, kw, C, 1), pointwise_kernel (1, 1, C, filters), bias (filters). */
-#include "engine/layers/layers.h"
+#include "layers.h"
 
 typedef struct separable {
   int64_t filters, kernel[2], stride[2];

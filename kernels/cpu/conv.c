@@ -204,7 +204,7 @@ static lur_status forward(lur_op *op, const lur_args *args) {
   return LUR_OK;
 }
 
-/* Row r of n*oh of the sampled pixels: small is its ow x ci, whole the picture row it samples. */
+/* Row r of n*oh of the sampled pixels: small is its ow x ci, whole the image row it samples. */
 static const float *sampled_row(const conv *c, const float *whole, int64_t r) {
   return whole + (r / c->s.oh * c->s.ih + r % c->s.oh * c->s.sh) * c->s.iw * c->s.ci;
 }
@@ -231,11 +231,11 @@ static void scatter_row(const conv *c, const lur_loops *loops, const float *smal
 static void scatter(const conv *c, const lur_loops *loops, const float *small, float *dx, bool add) {
 #pragma omp parallel for schedule(static)
   for (int64_t r = 0; r < c->s.n * c->s.ih; r++) {
-    const int64_t picture = r / c->s.ih, iy = r % c->s.ih, oy = iy / c->s.sh;
+    const int64_t image = r / c->s.ih, iy = r % c->s.ih, oy = iy / c->s.sh;
     float *to = dx + r * c->s.iw * c->s.ci;
     if (!add) memset(to, 0, sizeof(float) * (size_t)(c->s.iw * c->s.ci));
     if (iy % c->s.sh == 0 && oy < c->s.oh)
-      scatter_row(c, loops, small + (picture * c->s.oh + oy) * c->s.ow * c->s.ci, to, add);
+      scatter_row(c, loops, small + (image * c->s.oh + oy) * c->s.ow * c->s.ci, to, add);
   }
 }
 

@@ -1,4 +1,4 @@
-/* conv_bytes.c - conv2d of a picture in bytes, on oneDNN's products of bytes. Definition: kernels/ref/conv_bytes.c.
+/* conv_bytes.c - conv2d of an image in bytes, on oneDNN's products of bytes. Definition: kernels/ref/conv_bytes.c.
  *
  * Where the processor has none (VNNI or AMX), or oneDNN does not serve the shape, the bytes become floats and the f32
  * convolution takes them: right to f32's rounding and no faster than f32, for machines that must only read a model. */

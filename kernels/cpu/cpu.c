@@ -12,7 +12,7 @@
 
 enum { CACHE_LINE = 64, HUGE_PAGE = 2 << 20 };
 
-/* Large blocks ask for huge pages: rows of a wide picture lie a page or more apart, and with 4 KB pages each column of a
+/* Large blocks ask for huge pages: rows of a wide image lie a page or more apart, and with 4 KB pages each column of a
    depthwise window misses the translation cache. */
 static lur_status cpu_alloc(lur_device *device, size_t bytes, void **memory) {
   const size_t align = bytes >= HUGE_PAGE ? HUGE_PAGE : CACHE_LINE;

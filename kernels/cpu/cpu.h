@@ -16,9 +16,9 @@ extern const lur_kernel lur_cpu_conv2d, lur_cpu_depthwise, lur_cpu_dense, lur_cp
     lur_cpu_pool, lur_cpu_global_pool, lur_cpu_binary, lur_cpu_affine, lur_cpu_concat, lur_cpu_gather, lur_cpu_dropout,
     lur_cpu_copy, lur_cpu_separable_kernel, lur_cpu_conv_bytes /* of conv2d's row */;
 
-lur_status lur_cpu_update(lur_device *device, const lur_update *update, const lur_slot *slots, int n);
-lur_status lur_cpu_gradient_norm(lur_device *device, const lur_slot *slots, int n, double *sum);
-lur_status lur_cpu_lerp(lur_device *device, const lur_slot *slots, int n, double share);
+lur_status lur_cpu_update(lur_device *device, const lur_update *update, const lur_parameter *slots, int n);
+lur_status lur_cpu_gradient_norm(lur_device *device, const lur_parameter *slots, int n, double *sum);
+lur_status lur_cpu_lerp(lur_device *device, const lur_parameter *slots, int n, double share);
 
 typedef struct lur_cpu {
   lur_dnn *dnn;
@@ -68,11 +68,11 @@ static inline int64_t cpu_step_start(int64_t items, int64_t step, int parts, int
   return cpu_min(items, cpu_part_start((items + step - 1) / step, parts, i) * step);
 }
 
-/* Rows begin..end of all pictures' rows, cut where a picture ends: *picture, and rows *y0..*y1 of it. Gives the next
+/* Rows begin..end of all images' rows, cut where an image ends: *image, and rows *y0..*y1 of it. Gives the next
  * begin. */
-static inline int64_t cpu_rows_of_picture(int64_t begin, int64_t end, int64_t height, int64_t *picture, int64_t *y0,
+static inline int64_t cpu_rows_of_image(int64_t begin, int64_t end, int64_t height, int64_t *image, int64_t *y0,
                                           int64_t *y1) {
-  *picture = begin / height;
+  *image = begin / height;
   *y0 = begin % height;
   *y1 = cpu_min(height, *y0 + end - begin);
   return begin + *y1 - *y0;

@@ -1,6 +1,6 @@
 /* depthwise.c - depthwise_conv2d on our own loops (kernels/cpu/loops/depthwise.h). Definition: kernels/ref/depthwise.c.
  *
- * It works in memory order: rows of all pictures are cut into as many parts as there are threads, and one walk gives
+ * It works in memory order: rows of all images are cut into as many parts as there are threads, and one walk gives
  * all gradients. Each part sums dw and the affine's gradients for itself in double; the parts are added in order. */
 #include "kernels/cpu/cpu.h"
 
@@ -72,11 +72,11 @@ static lur_status forward(lur_op *op, const lur_args *args) {
 #pragma omp parallel for schedule(static, 1)
   for (int part = 0; part < parts; part++) {
     const int64_t end = cpu_part_start(rows, parts, part + 1);
-    int64_t picture, y0, y1;
+    int64_t image, y0, y1;
     for (int64_t r = cpu_part_start(rows, parts, part); r < end;) {
-      r = cpu_rows_of_picture(r, end, s->oh, &picture, &y0, &y1);
-      const float *from = x + picture * s->ih * s->iw * s->c;
-      const int64_t to = picture * s->oh * s->ow * s->c;
+      r = cpu_rows_of_image(r, end, s->oh, &image, &y0, &y1);
+      const float *from = x + image * s->ih * s->iw * s->c;
+      const int64_t to = image * s->oh * s->ow * s->c;
       if (bytes) loops->depthwise_bytes(s, from, relu_in, w, bias, bytes + to, y0, y1);
       else loops->depthwise(s, from, affine, relu_in, w, bias, relu, y + to, y0, y1);
     }
@@ -84,7 +84,7 @@ static lur_status forward(lur_op *op, const lur_args *args) {
   return LUR_OK;
 }
 
-/* What all parts share; a part sets x, dy and dx to its picture, and sums and work to its own. */
+/* What all parts share; a part sets x, dy and dx to its image, and sums and work to its own. */
 static lur_depthwise_grads grads_of(const lur_op *op, const lur_args *args) {
   const lur_conv_desc *u = &op->desc.u.conv;
   return (lur_depthwise_grads){
@@ -101,16 +101,16 @@ static void backward_main(lur_op *op, const lur_args *args, const float *dy, dou
 #pragma omp parallel for schedule(static, 1)
   for (int part = 0; part < p->parts; part++) {
     const int64_t end = cpu_part_start(rows, p->parts, part + 1);
-    int64_t picture, y0, y1;
+    int64_t image, y0, y1;
     lur_depthwise_grads g = grads_of(op, args);
     g.sums = sums ? sums + part * count : NULL;
     g.work = sums ? (float *)(sums + p->parts * count) + part * count : NULL;
     if (sums) memset(g.sums, 0, sizeof *g.sums * (size_t)count);
     for (int64_t r = cpu_part_start(rows, p->parts, part); r < end;) {
-      r = cpu_rows_of_picture(r, end, s->ih, &picture, &y0, &y1);
-      const int64_t at = picture * s->ih * s->iw * s->c;
+      r = cpu_rows_of_image(r, end, s->ih, &image, &y0, &y1);
+      const int64_t at = image * s->ih * s->iw * s->c;
       g.x = x ? x + at : NULL;
-      g.dy = dy + picture * s->oh * s->ow * s->c;
+      g.dy = dy + image * s->oh * s->ow * s->c;
       g.dx = dx ? dx + at : NULL;
       loops->depthwise_back(s, &g, y0, y1);
     }

@@ -3,7 +3,7 @@
  * The two APIs differ in how memory and operation descriptors are made; the section "two APIs" hides it, and the rest
  * reads the same for both. Weights are given to oneDNN in the format it asks for: where that is not the plain one a
  * reorder precedes (or, for dw, follows) the primitive: into scratch, or into memory of the call for weights that
- * seldom change. A reorder costs 5 % of a 19x19x728 convolution of eight pictures, mostly in cold caches. */
+ * seldom change. A reorder costs 5 % of a 19x19x728 convolution of eight images, mostly in cold caches. */
 #include "kernels/cpu/dnn.h"
 
 #include <stdlib.h>

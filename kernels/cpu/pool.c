@@ -48,8 +48,8 @@ static lur_status forward(lur_op *op, const lur_args *args) {
   uint8_t *winner = op->saved_bytes ? args->saved : NULL;
 #pragma omp parallel for schedule(static)
   for (int64_t row = 0; row < p->n * s->oh; row++) {
-    const int64_t picture = row / s->oh, oy = row % s->oh, to = picture * s->oh * s->ow * s->c;
-    const float *x = (const float *)args->x[0] + picture * s->ih * s->iw * s->c;
+    const int64_t image = row / s->oh, oy = row % s->oh, to = image * s->oh * s->ow * s->c;
+    const float *x = (const float *)args->x[0] + image * s->ih * s->iw * s->c;
     if (max) loops->max_pool(s, x, affine, (float *)args->y + to, winner ? winner + to : NULL, oy, oy + 1);
     else loops->avg_pool(s, x, affine, (float *)args->y + to, oy, oy + 1);
   }
@@ -62,13 +62,13 @@ static void backward_part(const lur_op *op, const lur_args *args, int part, doub
   const lur_window_shape *s = &p->s;
   const unsigned want = op->desc.want_dx;
   const int64_t rows = p->n * s->ih, end = cpu_part_start(rows, p->parts, part + 1);
-  int64_t picture, y0, y1;
+  int64_t image, y0, y1;
   lur_pool_grads g = {.sums = own, .work = work, .add = args->dx_add & 1u};
   if (op->desc.u.pool.affine_in) g.affine = args->x[1];
   if (own) memset(own, 0, sizeof *own * 2 * (size_t)s->c);
   for (int64_t r = cpu_part_start(rows, p->parts, part); r < end;) {
-    r = cpu_rows_of_picture(r, end, s->ih, &picture, &y0, &y1);
-    const int64_t from = picture * s->oh * s->ow * s->c, at = picture * s->ih * s->iw * s->c;
+    r = cpu_rows_of_image(r, end, s->ih, &image, &y0, &y1);
+    const int64_t from = image * s->oh * s->ow * s->c, at = image * s->ih * s->iw * s->c;
     g.dy = (const float *)args->dy + from;
     g.winner = op->saved_bytes ? (const uint8_t *)args->saved + from : NULL;
     g.x = own ? (const float *)args->x[0] + at : NULL;
@@ -95,7 +95,7 @@ const lur_kernel lur_cpu_pool = {plan, forward, backward, release};
 
 static lur_status global_plan(lur_op *op) {
   if (!lur_cpu_all_f32(op)) return lur_cpu_plan_parent(op);
-  /* Each picture's sums in double, and the float work of column_sums. */
+  /* Each image's sums in double, and the float work of column_sums. */
   op->forward_scratch = (size_t)lur_shape_count(&op->desc.y.shape) * (sizeof(double) + sizeof(float));
   return LUR_OK;
 }

@@ -1,7 +1,7 @@
 /* separable.c - separable_conv2d: a few rows of the depthwise convolution at a time, multiplied while they lie in the
  * second cache. Definition: kernels/ref/separable.c.
  *
- * Output pixels of all pictures are cut into one part a thread, at whole tiles. A part fills its buffer with rows of
+ * Output pixels of all images are cut into one part a thread, at whole tiles. A part fills its buffer with rows of
  * the depthwise convolution, hands whole tiles of pixels to the product, and moves the few left over to the front for
  * the next turn: in memory y's pixels follow one another, whatever row they are of. Every element is summed by one
  * thread in one order. Only where the processor has products of ours (lur_cpu_separable says so to the engine). */
@@ -74,22 +74,22 @@ static lur_status plan(lur_op *op) {
   return status;
 }
 
-/* Rows y0..y1 of one picture's depthwise convolution, to `to`. */
-static void depthwise_rows(const lur_op *op, const lur_args *args, int64_t picture, int64_t y0, int64_t y1, float *to) {
+/* Rows y0..y1 of one image's depthwise convolution, to `to`. */
+static void depthwise_rows(const lur_op *op, const lur_args *args, int64_t image, int64_t y0, int64_t y1, float *to) {
   const separable *p = op->state;
   lur_window_shape s = p->s;
-  const float *x = (const float *)args->x[0] + picture * s.ih * s.iw * s.c;
+  const float *x = (const float *)args->x[0] + image * s.ih * s.iw * s.c;
   s.pt -= (int)(y0 * s.sh); /* row 0 is row y0 */
   cpu_loops(op)->depthwise(&s, x, NULL, op->desc.u.conv.relu_in, args->w[2], NULL, false, to, 0, y1 - y0);
 }
 
-/* Where row r of all pictures' depthwise convolutions begins to be read from; the last one's end. */
+/* Where row r of all images' depthwise convolutions begins to be read from; the last one's end. */
 static const float *x_row(const separable *p, const lur_args *args, int64_t r) {
   const int64_t from = cpu_min(p->s.ih, r % p->s.oh * p->s.sh) + r / p->s.oh * p->s.ih;
   return (const float *)args->x[0] + from * p->s.iw * p->s.c;
 }
 
-/* Pixels begin..end of y, counted over all pictures. The rows that the first and the last lie in may be those of
+/* Pixels begin..end of y, counted over all images. The rows that the first and the last lie in may be those of
    another part too: both work them out. */
 static void run_part(const lur_op *op, const lur_args *args, const lur_product *product, int64_t begin, int64_t end,
                      float *buffer) {
@@ -98,9 +98,9 @@ static void run_part(const lur_op *op, const lur_args *args, const lur_product *
   const int64_t tile = ours->tile_rows, c = p->s.c, ow = p->s.ow, last_row = (end + ow - 1) / ow;
   const float *residual = op->desc.nx == 2 ? args->x[1] : NULL;
   int64_t done = begin / ow * ow, have = 0; /* pixels before the buffer, and in it */
-  for (int64_t r = begin / ow, picture, y0, y1; r < last_row;) {
-    r = cpu_rows_of_picture(r, cpu_min(last_row, r + p->rows), p->s.oh, &picture, &y0, &y1);
-    depthwise_rows(op, args, picture, y0, y1, buffer + have * c);
+  for (int64_t r = begin / ow, image, y0, y1; r < last_row;) {
+    r = cpu_rows_of_image(r, cpu_min(last_row, r + p->rows), p->s.oh, &image, &y0, &y1);
+    depthwise_rows(op, args, image, y0, y1, buffer + have * c);
     have = cpu_min(have + (y1 - y0) * ow, end - done);
     const int64_t skip = done < begin ? begin - done : 0, ready = have - skip,
                   now = r < last_row ? ready / tile * tile : ready;

@@ -7,16 +7,16 @@
 
 enum { NORM_PARTS = 64, UPDATE_GRAIN = 16384 };
 
-static int64_t total_count(const lur_slot *slots, int n) {
+static int64_t total_count(const lur_parameter *slots, int n) {
   int64_t total = 0;
   for (int k = 0; k < n; k++) total += slots[k].count;
   return total;
 }
 
-typedef void visit(void *context, const lur_slot *slot, int64_t begin, int64_t end);
+typedef void visit(void *context, const lur_parameter *slot, int64_t begin, int64_t end);
 
 /* Calls f for the pieces of slots that lie in begin..end of the one long row. */
-static void visit_range(const lur_slot *slots, int n, int64_t begin, int64_t end, visit *f, void *context) {
+static void visit_range(const lur_parameter *slots, int n, int64_t begin, int64_t end, visit *f, void *context) {
   int64_t at = 0;
   for (int k = 0; k < n && at < end; k++) {
     const int64_t from = begin > at ? begin - at : 0, to = cpu_min(slots[k].count, end - at);
@@ -30,12 +30,12 @@ typedef struct updating {
   const lur_update *update;
 } updating;
 
-static void update_piece(void *context, const lur_slot *slot, int64_t begin, int64_t end) {
+static void update_piece(void *context, const lur_parameter *slot, int64_t begin, int64_t end) {
   const updating *u = context;
   u->loops->update(u->update, slot, begin, end);
 }
 
-lur_status lur_cpu_update(lur_device *device, const lur_update *update, const lur_slot *slots, int n) {
+lur_status lur_cpu_update(lur_device *device, const lur_update *update, const lur_parameter *slots, int n) {
   if ((unsigned)update->rule >= LUR_UPDATE_RULE_COUNT)
     return lur_fail(LUR_EARG, "%s: unknown update rule %d", device->name, (int)update->rule);
   updating u = {((const lur_cpu *)device->state)->loops, update};
@@ -52,12 +52,12 @@ typedef struct squaring {
   double sum;
 } squaring;
 
-static void square_piece(void *context, const lur_slot *slot, int64_t begin, int64_t end) {
+static void square_piece(void *context, const lur_parameter *slot, int64_t begin, int64_t end) {
   squaring *s = context;
   s->sum += s->loops->squares(slot->g + begin, end - begin);
 }
 
-lur_status lur_cpu_gradient_norm(lur_device *device, const lur_slot *slots, int n, double *sum) {
+lur_status lur_cpu_gradient_norm(lur_device *device, const lur_parameter *slots, int n, double *sum) {
   const lur_loops *loops = ((const lur_cpu *)device->state)->loops;
   const int64_t total = total_count(slots, n);
   double sums[NORM_PARTS];
@@ -79,12 +79,12 @@ typedef struct averaging {
   float share;
 } averaging;
 
-static void lerp_piece(void *context, const lur_slot *slot, int64_t begin, int64_t end) {
+static void lerp_piece(void *context, const lur_parameter *slot, int64_t begin, int64_t end) {
   const averaging *a = context;
   a->loops->lerp(slot->p + begin, slot->g + begin, a->share, end - begin);
 }
 
-lur_status lur_cpu_lerp(lur_device *device, const lur_slot *slots, int n, double share) {
+lur_status lur_cpu_lerp(lur_device *device, const lur_parameter *slots, int n, double share) {
   averaging a = {((const lur_cpu *)device->state)->loops, (float)share};
   const int64_t total = total_count(slots, n);
   const int parts = cpu_parts(total / UPDATE_GRAIN);

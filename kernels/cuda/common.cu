@@ -1,5 +1,5 @@
 /* common.cu - the small kernels that convolutions, dense and batch norm share: casts, masks, bias, column sums, turned
- * matrices and framed pictures. It refuses to hold an op: those stand in files of their own. */
+ * matrices and framed images. It refuses to hold an op: those stand in files of their own. */
 #include "kernel.cuh"
 
 /* ---- casts ---- */
@@ -167,7 +167,7 @@ struct frame_sizes {
   int n, h, w, c, fh, fw, top, left;
 };
 
-/* Channels across, cells down: of the frame, or (back) of the picture. */
+/* Channels across, cells down: of the frame, or (back) of the image. */
 template <class T, int V>
 __global__ void frame_kernel(frame_sizes s, const T *from, T *to) {
   const int channel = (int)(blockIdx.x * blockDim.x + threadIdx.x) * V;
@@ -195,8 +195,8 @@ __global__ void unframe_kernel(frame_sizes s, const T *frame, T *to, bool add) {
   }
 }
 
-static frame_sizes frame_of(const int64_t picture[4], int64_t fh, int64_t fw, int64_t top, int64_t left) {
-  return {(int)picture[0], (int)picture[1], (int)picture[2], (int)picture[3], (int)fh, (int)fw, (int)top, (int)left};
+static frame_sizes frame_of(const int64_t image[4], int64_t fh, int64_t fw, int64_t top, int64_t left) {
+  return {(int)image[0], (int)image[1], (int)image[2], (int)image[3], (int)fh, (int)fw, (int)top, (int)left};
 }
 
 template <class T, int V>
@@ -215,17 +215,17 @@ static lur_status unframe(lur_device *device, frame_sizes s, const T *from, T *t
   return lur_cuda_launched(device);
 }
 
-lur_status lur_cuda_frame(lur_device *device, lur_dtype dtype, const void *from, void *to, const int64_t picture[4],
+lur_status lur_cuda_frame(lur_device *device, lur_dtype dtype, const void *from, void *to, const int64_t image[4],
                           int64_t fh, int64_t fw, int64_t top, int64_t left) {
-  frame_sizes s = frame_of(picture, fh, fw, top, left);
+  frame_sizes s = frame_of(image, fh, fw, top, left);
   LUR_WITH_TYPE(dtype, const T *src = static_cast<const T *>(from); T *dst = static_cast<T *>(to);
                 return s.c % 4 == 0 ? frame<T, 4>(device, s, src, dst) : frame<T, 1>(device, s, src, dst));
   return LUR_OK;
 }
 
-lur_status lur_cuda_unframe(lur_device *device, lur_dtype dtype, const void *from, void *to, const int64_t picture[4],
+lur_status lur_cuda_unframe(lur_device *device, lur_dtype dtype, const void *from, void *to, const int64_t image[4],
                             int64_t fh, int64_t fw, int64_t top, int64_t left, bool add) {
-  frame_sizes s = frame_of(picture, fh, fw, top, left);
+  frame_sizes s = frame_of(image, fh, fw, top, left);
   LUR_WITH_TYPE(dtype, const T *src = static_cast<const T *>(from); T *dst = static_cast<T *>(to);
                 return s.c % 4 == 0 ? unframe<T, 4>(device, s, src, dst, add)
                                     : unframe<T, 1>(device, s, src, dst, add));

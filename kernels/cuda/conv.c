@@ -2,7 +2,7 @@
  *
  * cuDNN wants kernels as co kh kw ci, ours are kh kw ci co: they are turned over in scratch at each call, to the
  * activations' type, and weight gradients are turned back and added. It pads both sides alike: where ours differ, the
- * picture is copied into a frame of zeros first. Only deterministic algorithms are taken, by cuDNN's own ranking, one
+ * image is copied into a frame of zeros first. Only deterministic algorithms are taken, by cuDNN's own ranking, one
  * question for each shape and device. Bias, residual and ReLU follow in one kernel. */
 #include <stdlib.h>
 #include <string.h>
@@ -14,11 +14,11 @@ enum { ANSWERS = 24 };
 static const size_t MOST_WORKSPACE = (size_t)512 << 20;
 
 typedef struct conv {
-  cudnnTensorDescriptor_t x, y; /* x: the framed picture, where there is a frame */
+  cudnnTensorDescriptor_t x, y; /* x: the framed image, where there is a frame */
   cudnnFilterDescriptor_t w;
   cudnnConvolutionDescriptor_t conv;
   bool framed;
-  int64_t picture[4], fh, fw;         /* n h w ci, and the frame's height and width */
+  int64_t image[4], fh, fw;         /* n h w ci, and the frame's height and width */
   int64_t rows, taps, co;             /* rows: n oh ow; taps: kh kw ci */
   int algorithm[3];                   /* by `direction` */
   cudnnMathType_t math[3];
@@ -36,7 +36,7 @@ static bool same_extent(int64_t in, int64_t out, int kernel, int stride, int pad
 static void take_shape(const lur_op_desc *d, conv *c) {
   const int64_t *x = d->x[0].shape.dim, *y = d->y.shape.dim;
   const lur_conv_desc *u = &d->u.conv;
-  memcpy(c->picture, x, sizeof c->picture);
+  memcpy(c->image, x, sizeof c->image);
   c->framed = !same_extent(x[1], y[1], u->kernel_h, u->stride_h, u->pad_top) ||
               !same_extent(x[2], y[2], u->kernel_w, u->stride_w, u->pad_left);
   c->fh = c->framed ? (y[1] - 1) * u->stride_h + u->kernel_h : x[1];
@@ -52,15 +52,15 @@ static cudnnDataType_t type_of(lur_dtype dtype) {
 
 /* cuDNN counts in int. */
 static lur_status check_size(const conv *c) {
-  int64_t in = c->picture[0] * c->fh * c->fw * c->picture[3], out = c->rows * c->co;
-  int64_t picture = c->picture[0] * c->picture[1] * c->picture[2] * c->picture[3];
-  if (in <= INT32_MAX && picture <= INT32_MAX && out <= INT32_MAX && c->taps * c->co <= INT32_MAX) return LUR_OK;
+  int64_t in = c->image[0] * c->fh * c->fw * c->image[3], out = c->rows * c->co;
+  int64_t image = c->image[0] * c->image[1] * c->image[2] * c->image[3];
+  if (in <= INT32_MAX && image <= INT32_MAX && out <= INT32_MAX && c->taps * c->co <= INT32_MAX) return LUR_OK;
   return lur_fail(LUR_EUNSUPPORTED, "more than 2^31 elements at once are too many for cuDNN: lower the batch size");
 }
 
 static lur_status describe(lur_device *device, const lur_op_desc *d, conv *c) {
   const lur_conv_desc *u = &d->u.conv;
-  const int64_t *x = c->picture, *y = d->y.shape.dim;
+  const int64_t *x = c->image, *y = d->y.shape.dim;
   cudnnDataType_t type = type_of(d->y.dtype);
   LUR_TRY(check_size(c));
   CUDNN_TRY(device, cudnnCreateTensorDescriptor(&c->x));
@@ -127,7 +127,7 @@ static lur_status ask(lur_device *device, const conv *c, direction way, bool str
 
 static void fill_key(const lur_op_desc *d, const conv *c, direction way, int64_t key[20]) {
   const lur_conv_desc *u = &d->u.conv;
-  const int64_t all[20] = {way, (int64_t)d->y.dtype, d->tf32, c->framed, c->picture[0], c->picture[3], c->fh, c->fw,
+  const int64_t all[20] = {way, (int64_t)d->y.dtype, d->tf32, c->framed, c->image[0], c->image[3], c->fh, c->fw,
                            c->co, d->y.shape.dim[1], d->y.shape.dim[2], u->kernel_h, u->kernel_w, u->stride_h,
                            u->stride_w, u->pad_top, u->pad_left};
   memcpy(key, all, sizeof all);
@@ -165,7 +165,7 @@ static size_t kernel_bytes(const lur_op *op, const conv *c) {
 }
 static size_t frame_bytes(const lur_op *op, const conv *c) {
   if (!c->framed) return 0;
-  return lur_cuda_round(lur_dtype_size(op->desc.y.dtype) * (size_t)(c->picture[0] * c->fh * c->fw * c->picture[3]));
+  return lur_cuda_round(lur_dtype_size(op->desc.y.dtype) * (size_t)(c->image[0] * c->fh * c->fw * c->image[3]));
 }
 static size_t mask_bytes(const lur_op *op) {
   return op->desc.u.conv.relu ? lur_cuda_round(lur_cuda_bytes(&op->desc.y)) : 0;
@@ -238,7 +238,7 @@ static lur_status framed(lur_op *op, const conv *c, const void *x, char **scratc
   *to = x;
   if (!c->framed) return LUR_OK;
   *to = *scratch;
-  LUR_TRY(lur_cuda_frame(op->device, op->desc.y.dtype, x, *scratch, c->picture, c->fh, c->fw, op->desc.u.conv.pad_top,
+  LUR_TRY(lur_cuda_frame(op->device, op->desc.y.dtype, x, *scratch, c->image, c->fh, c->fw, op->desc.u.conv.pad_top,
                          op->desc.u.conv.pad_left));
   *scratch += frame_bytes(op, c);
   return LUR_OK;
@@ -297,7 +297,7 @@ static lur_status data_gradient(lur_op *op, const lur_args *args, const void *dy
                                          c->workspace[DATA], add && !c->framed ? &one : &zero, c->x, dx));
   LUR_TRY(lur_cuda_launched(device));
   if (!c->framed) return LUR_OK;
-  return lur_cuda_unframe(device, op->desc.y.dtype, frame, args->dx[0], c->picture, c->fh, c->fw, u->pad_top,
+  return lur_cuda_unframe(device, op->desc.y.dtype, frame, args->dx[0], c->image, c->fh, c->fw, u->pad_top,
                           u->pad_left, add);
 }
 

@@ -5,7 +5,7 @@
  * everything a weight's gradient touches are f32; sums run in float or double, in an order that depends on shapes and
  * on the device's multiprocessors only: no atomics, so the same device gives the same bits.
  * forward, backward and update launch on one stream and neither allocate nor wait nor copy, so that a step can be
- * recorded (record.c); what moves from step to step they read from device memory (lur_moving). A new op: a row below
+ * recorded (record.c); what moves from step to step they read from device memory (lur_step_parameters). A new op: a row below
  * and a file. */
 #ifndef LUR_CUDA_H
 #define LUR_CUDA_H
@@ -26,9 +26,9 @@ extern const lur_kernel lur_cuda_conv2d, lur_cuda_depthwise, lur_cuda_dense, lur
     lur_cuda_softmax, lur_cuda_pool, lur_cuda_global_pool, lur_cuda_binary, lur_cuda_affine, lur_cuda_concat,
     lur_cuda_gather, lur_cuda_dropout, lur_cuda_copy, lur_cuda_normalize, lur_cuda_reduce, lur_cuda_loss;
 
-lur_status lur_cuda_update(lur_device *device, const lur_update *update, const lur_slot *slots, int n);
-lur_status lur_cuda_gradient_norm(lur_device *device, const lur_slot *slots, int n, double *sum);
-lur_status lur_cuda_lerp(lur_device *device, const lur_slot *slots, int n, double share);
+lur_status lur_cuda_update(lur_device *device, const lur_update *update, const lur_parameter *slots, int n);
+lur_status lur_cuda_gradient_norm(lur_device *device, const lur_parameter *slots, int n, double *sum);
+lur_status lur_cuda_lerp(lur_device *device, const lur_parameter *slots, int n, double share);
 
 /* ---- the device (cuda.c) ---- */
 
@@ -86,11 +86,11 @@ lur_status lur_cuda_turn(lur_device *device, lur_dtype dtype, const float *from,
 /* to[c,r] += from[r,c]: a T matrix turned over and added to an f32 one. */
 lur_status lur_cuda_turn_add(lur_device *device, lur_dtype dtype, const void *from, float *to, int64_t rows,
                              int64_t columns);
-/* A picture n h w c in a frame of zeros: to is n fh fw c, its cell (top, left) from's (0, 0); the rest is cut. */
-lur_status lur_cuda_frame(lur_device *device, lur_dtype dtype, const void *from, void *to, const int64_t picture[4],
+/* An image n h w c in a frame of zeros: to is n fh fw c, its cell (top, left) from's (0, 0); the rest is cut. */
+lur_status lur_cuda_frame(lur_device *device, lur_dtype dtype, const void *from, void *to, const int64_t image[4],
                           int64_t fh, int64_t fw, int64_t top, int64_t left);
 /* And back, from the frame: to n h w c = or += its cells; 0 where it has none. */
-lur_status lur_cuda_unframe(lur_device *device, lur_dtype dtype, const void *from, void *to, const int64_t picture[4],
+lur_status lur_cuda_unframe(lur_device *device, lur_dtype dtype, const void *from, void *to, const int64_t image[4],
                             int64_t fh, int64_t fw, int64_t top, int64_t left, bool add);
 
 #ifdef __cplusplus

@@ -14,7 +14,7 @@ static lur_status plan(lur_op *op) {
 
 struct mask {
   uint64_t seed, step, stream;
-  const lur_moving *found; /* NULL: seed and step as above */
+  const lur_step_parameters *found; /* NULL: seed and step as above */
   float rate, scale;
   bool on;
 };

@@ -153,7 +153,7 @@ static inline lur_tiling tile_rows(lur_device *device, int64_t groups, int64_t r
   return t;
 }
 
-/* ---- places in pictures: in 32 bits, a division of 64 takes longer than the memory it finds ---- */
+/* ---- places in images: in 32 bits, a division of 64 takes longer than the memory it finds ---- */
 
 /* What plans ask of the cells of a batch, read and written. */
 static inline lur_status check_cells(int64_t cells) {
@@ -166,7 +166,7 @@ struct cell {
   int n, y, x;
 };
 
-/* By its number in row-major order among pictures of h by w. */
+/* By its number in row-major order among images of h by w. */
 static __device__ inline cell cell_of(unsigned number, int h, int w) {
   const unsigned row = number / (unsigned)w;
   return {(int)(row / (unsigned)h), (int)(row % (unsigned)h), (int)(number % (unsigned)w)};

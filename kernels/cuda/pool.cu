@@ -55,7 +55,7 @@ static lur_status plan(lur_op *op) {
   return LUR_OK;
 }
 
-/* The rows or columns of a window that lie in the picture. */
+/* The rows or columns of a window that lie in the image. */
 static __device__ inline span span_of(int out, int stride, int pad, int kernel, int extent) {
   int first = out * stride - pad;
   return {first < 0 ? 0 : first, first + kernel < extent ? first + kernel : extent};
@@ -227,7 +227,7 @@ static lur_status backward(lur_op *op, const lur_args *args) { return choose(op,
 
 const lur_kernel lur_cuda_pool = {plan, forward, backward, NULL};
 
-/* ---- global_pool: a block a picture and a tile of channels ---- */
+/* ---- global_pool: a block an image and a tile of channels ---- */
 
 static lur_status global_plan(lur_op *op) {
   const int64_t *x = op->desc.x[0].shape.dim;
@@ -267,16 +267,16 @@ __global__ void global_backward_kernel(const T *dy, T *dx, unsigned cells, unsig
   }
 }
 
-/* gridDim.y numbers pictures, and holds at most 65535 of them. */
-enum { MOST_PICTURES = 65535 };
+/* gridDim.y numbers images, and holds at most 65535 of them. */
+enum { MOST_IMAGES = 65535 };
 
 template <class T, int V>
 static lur_status run_global(lur_op *op, const lur_args *args) {
   cudaStream_t stream = lur_cuda_enter(op->device);
   const int64_t *d = op->desc.x[0].shape.dim, area = d[1] * d[2], c = d[3];
   lur_tiling t = tile_rows(op->device, c / V, area, area, 1);
-  for (int64_t n = 0; n < d[0]; n += MOST_PICTURES) {
-    t.grid.y = (unsigned)lur_cuda_min(MOST_PICTURES, d[0] - n);
+  for (int64_t n = 0; n < d[0]; n += MOST_IMAGES) {
+    t.grid.y = (unsigned)lur_cuda_min(MOST_IMAGES, d[0] - n);
     LUR_LAUNCH((global_kernel<T, V>), t.grid, t.block, stream, static_cast<const T *>(args->x[0]) + n * area * c,
                static_cast<T *>(args->y) + n * c, area, c);
     LUR_TRY(lur_cuda_launched(op->device));

@@ -10,13 +10,13 @@
 enum { SLOTS = 48, CHUNK = 8192 }; /* a block's elements; arguments stay below 4096 bytes */
 
 struct slot_list {
-  lur_slot slot[SLOTS];
+  lur_parameter slot[SLOTS];
   int first[SLOTS + 1]; /* block that begins slot k */
   int n;
 };
 
 /* Takes slots from `from` on, as many as fit, and gives the next one. */
-static int list_slots(const lur_slot *slots, int from, int n, int64_t most_blocks, slot_list *list) {
+static int list_slots(const lur_parameter *slots, int from, int n, int64_t most_blocks, slot_list *list) {
   int64_t blocks = 0;
   list->n = 0;
   while (from < n && list->n < SLOTS) {
@@ -50,8 +50,8 @@ static rates rates_of(const lur_update *u) {
 
 /* Where those come from that move: `told`, or what lies at `found`; and what is made of the sum of squares. */
 struct source {
-  lur_moving told;
-  const lur_moving *found;
+  lur_step_parameters told;
+  const lur_step_parameters *found;
   const double *squares;
   double clip_norm;
   bool skip_overflow;
@@ -68,14 +68,14 @@ struct moving {
 };
 
 static __device__ moving moving_of(const source *from) {
-  const lur_moving m = from->found ? *from->found : from->told;
+  const lur_step_parameters m = from->found ? *from->found : from->told;
   double squares = from->squares ? *from->squares : 0;
   return {(float)m.lr, (float)m.decay_lr, (float)m.m_scale, (float)m.g_scale, (float)m.v_scale,
           lur_update_scale(m.gradient_scale, from->squares ? from->clip_norm : 0, squares),
           from->skip_overflow && !isfinite(squares)};
 }
 
-static __device__ inline void step_element(const rates *u, const moving *now, const lur_slot *s, int64_t i) {
+static __device__ inline void step_element(const rates *u, const moving *now, const lur_parameter *s, int64_t i) {
   float a = now->lr * s->lr_scale, p = s->p[i], g = s->g[i] * now->gradient_scale;
   if (u->clip > 0) g = g > u->clip ? u->clip : g < -u->clip ? -u->clip : g;
   if (u->rule != LUR_ADAMW) g = fmaf(s->weight_decay, p, g);
@@ -103,13 +103,13 @@ static __global__ void update_kernel(const LUR_IN_PLACE rates u, const LUR_IN_PL
   __syncthreads();
   if (now.skip) return;
   int k = slot_of(&list, (int)blockIdx.x);
-  const lur_slot *s = &list.slot[k];
+  const lur_parameter *s = &list.slot[k];
   int64_t first = (int64_t)((int)blockIdx.x - list.first[k]) * CHUNK,
           end = first + CHUNK < s->count ? first + CHUNK : s->count;
   for (int64_t i = first + threadIdx.x; i < end; i += blockDim.x) step_element(&u, &now, s, i);
 }
 
-lur_status lur_cuda_update(lur_device *device, const lur_update *update, const lur_slot *slots, int n) {
+lur_status lur_cuda_update(lur_device *device, const lur_update *update, const lur_parameter *slots, int n) {
   unsigned rule; /* C++ may assume that an enum holds one of its values: looked at as a number first */
   memcpy(&rule, &update->rule, sizeof rule);
   if (rule >= LUR_UPDATE_RULE_COUNT) return lur_fail(LUR_EARG, "%s: unknown update rule %d", device->name, (int)rule);
@@ -129,14 +129,14 @@ lur_status lur_cuda_update(lur_device *device, const lur_update *update, const l
 
 static __global__ void lerp_kernel(const LUR_IN_PLACE slot_list list, float share) {
   int k = slot_of(&list, (int)blockIdx.x);
-  const lur_slot *s = &list.slot[k];
+  const lur_parameter *s = &list.slot[k];
   int64_t first = (int64_t)((int)blockIdx.x - list.first[k]) * CHUNK,
           end = first + CHUNK < s->count ? first + CHUNK : s->count;
   for (int64_t i = first + threadIdx.x; i < end; i += blockDim.x)
     s->p[i] = share == 1 ? s->g[i] : fmaf(share, s->g[i] - s->p[i], s->p[i]);
 }
 
-lur_status lur_cuda_lerp(lur_device *device, const lur_slot *slots, int n, double share) {
+lur_status lur_cuda_lerp(lur_device *device, const lur_parameter *slots, int n, double share) {
   cudaStream_t stream = lur_cuda_enter(device);
   slot_list list;
   for (int from = 0; from < n;) {
@@ -165,7 +165,7 @@ static __global__ void squares_kernel(const LUR_IN_PLACE slot_list list, double 
   double sum = 0;
   for (int block = (int)blockIdx.x; block < list.first[list.n]; block += (int)gridDim.x) {
     int k = slot_of(&list, block);
-    const lur_slot *s = &list.slot[k];
+    const lur_parameter *s = &list.slot[k];
     int64_t first = (int64_t)(block - list.first[k]) * CHUNK, end = first + CHUNK < s->count ? first + CHUNK : s->count;
     for (int64_t i = first + threadIdx.x; i < end; i += LUR_THREADS) sum += (double)s->g[i] * (double)s->g[i];
   }
@@ -182,7 +182,7 @@ static __global__ void total_kernel(const double *partials, int n, double *total
   if (threadIdx.x == 0) *total += sum;
 }
 
-lur_status lur_cuda_gradient_norm(lur_device *device, const lur_slot *slots, int n, double *sum) {
+lur_status lur_cuda_gradient_norm(lur_device *device, const lur_parameter *slots, int n, double *sum) {
   cudaStream_t stream = lur_cuda_enter(device);
   double *partials = lur_cuda_partials(device);
   LUR_TRY(lur_cuda_check(device, cudaMemsetAsync(sum, 0, sizeof *sum, stream), "cudaMemsetAsync"));

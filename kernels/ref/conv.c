@@ -1,4 +1,4 @@
-/* conv.c - conv2d: cross-correlation, NHWC, kernels kh kw Cin Cout, cells outside the picture read as zero.
+/* conv.c - conv2d: cross-correlation, NHWC, kernels kh kw Cin Cout, cells outside the image read as zero.
  *
  *   y[n,oy,ox,o] = [relu](b[o] + sum_{ky,kx,i} x[n, oy*sh-top+ky, ox*sw-left+kx, i] * w[ky,kx,i,o] [+ residual])
  *
@@ -52,21 +52,21 @@ static lur_status forward(lur_op *op, const lur_args *args) {
   float *y = args->y;
 #pragma omp parallel for
   for (int64_t row = 0; row < s.n * s.oh; row++) {
-    const float *picture = x + row / s.oh * s.h * s.w * s.ci;
+    const float *image = x + row / s.oh * s.h * s.w * s.ci;
     for (int64_t ox = 0; ox < s.ow; ox++)
       for (int64_t from = 0; from < s.co; from += REF_BLOCK) {
         double sum[REF_BLOCK];
         int64_t many = ref_min(REF_BLOCK, s.co - from), at = (row * s.ow + ox) * s.co + from;
         for (int64_t o = 0; o < many; o++)
           sum[o] = (b ? (double)b[from + o] : 0) + (residual ? (double)residual[at + o] : 0);
-        cell(&s, picture, w, row % s.oh, ox, from, many, sum);
+        cell(&s, image, w, row % s.oh, ox, from, many, sum);
         for (int64_t o = 0; o < many; o++) y[at + o] = (float)(relu ? ref_relu(sum[o]) : sum[o]);
       }
   }
   return LUR_OK;
 }
 
-/* Gradient of one input element: every output cell whose window covers it. dy: of this picture. */
+/* Gradient of one input element: every output cell whose window covers it. dy: of this image. */
 static double input_element(const sizes *s, const float *dy, const float *w, int64_t iy, int64_t ix, int64_t i) {
   double sum = 0;
   for (int64_t ky = 0; ky < s->kh; ky++) {

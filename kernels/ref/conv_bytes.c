@@ -1,8 +1,8 @@
-/* conv_bytes.c - conv2d of a picture in bytes, as `precision = "int8"` has it; otherwise as conv.c. Inference alone.
+/* conv_bytes.c - conv2d of an image in bytes, as `precision = "int8"` has it; otherwise as conv.c. Inference alone.
  *
  *   y[n,oy,ox,o] = [relu](scale[o] * S + b[o] [+ residual]),   S = sum_{ky,kx,i} x[...] * w[ky,kx,i,o]
  *
- * x are bytes and w whole numbers from -127 to 127, kept in f32; S is exact. Cells outside the picture read as the byte
+ * x are bytes and w whole numbers from -127 to 127, kept in f32; S is exact. Cells outside the image read as the byte
  * zero, whatever number that stands for. */
 #include "ref.h"
 

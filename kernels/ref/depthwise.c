@@ -44,7 +44,7 @@ static double read(const sizes *s, const float *x, int64_t at) {
   return s->relu_in ? ref_relu(v) : v;
 }
 
-/* x: one picture. */
+/* x: one image. */
 static double cell(const sizes *s, const float *x, const float *w, int64_t oy, int64_t ox, int64_t c) {
   double sum = 0;
   for (int64_t ky = 0; ky < s->kh; ky++) {
@@ -80,7 +80,7 @@ static lur_status forward(lur_op *op, const lur_args *args) {
   return LUR_OK;
 }
 
-/* dy: of this picture. */
+/* dy: of this image. */
 static double input_element(const sizes *s, const float *dy, const float *w, int64_t iy, int64_t ix, int64_t c) {
   double sum = 0;
   for (int64_t ky = 0; ky < s->kh; ky++) {
@@ -95,7 +95,7 @@ static double input_element(const sizes *s, const float *dy, const float *w, int
   return sum;
 }
 
-/* Gradient of what f is given, at element `at` of x: cell row, ix of all pictures' rows. */
+/* Gradient of what f is given, at element `at` of x: cell row, ix of all images' rows. */
 static double inner_element(const sizes *s, const float *x, const float *dy, const float *w, int64_t row, int64_t ix,
                             int64_t c) {
   int64_t at = (row * s->w + ix) * s->c + c;

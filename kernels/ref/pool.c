@@ -1,7 +1,7 @@
 /* pool.c - pool (maximum, average) and global_pool (mean over height and width).
  *
- * Cells outside the picture never win a maximum and are not counted in an average's divisor. The gradient of a
- * maximum goes to its first cell in row-major order: forward notes that cell (its number in the picture) in saved.
+ * Cells outside the image never win a maximum and are not counted in an average's divisor. The gradient of a
+ * maximum goes to its first cell in row-major order: forward notes that cell (its number in the image) in saved.
  * affine_in: cells are read as x * scale[c] + shift[c], x[1] holding both. */
 #include "ref.h"
 
@@ -28,7 +28,7 @@ static sizes sizes_of(const lur_op_desc *d, const lur_args *args) {
                  u->affine_in ? args->x[1] : NULL};
 }
 
-/* The cells of a window that lie in the picture: rows y0..y1, columns x0..x1. */
+/* The cells of a window that lie in the image: rows y0..y1, columns x0..x1. */
 typedef struct cells {
   int64_t y0, y1, x0, x1;
 } cells;
@@ -76,18 +76,18 @@ static lur_status forward(lur_op *op, const lur_args *args) {
 #pragma omp parallel for
   for (int64_t row = 0; row < s.n * s.oh; row++)
     for (int64_t ox = 0; ox < s.ow; ox++) {
-      const float *picture = x + row / s.oh * s.h * s.w * s.c;
+      const float *image = x + row / s.oh * s.h * s.w * s.c;
       cells k = cells_of(&s, row % s.oh, ox);
       for (int64_t c = 0; c < s.c; c++) {
         int64_t at = (row * s.ow + ox) * s.c + c, winner = 0;
-        y[at] = max ? maximum(&s, picture, k, c, &winner) : average(&s, picture, k, c);
+        y[at] = max ? maximum(&s, image, k, c, &winner) : average(&s, image, k, c);
         if (saved) saved[at] = winner;
       }
     }
   return LUR_OK;
 }
 
-/* Gradient of one input element: its share of every window that covers it. dy, winners: of this picture. */
+/* Gradient of one input element: its share of every window that covers it. dy, winners: of this image. */
 static double input_element(const sizes *s, const float *dy, const int64_t *winners, int64_t iy, int64_t ix,
                             int64_t c) {
   double sum = 0;
@@ -106,11 +106,11 @@ static double input_element(const sizes *s, const float *dy, const int64_t *winn
   return sum;
 }
 
-/* Gradient of what is read at cell row, ix of all pictures' rows. */
+/* Gradient of what is read at cell row, ix of all images' rows. */
 static double inner_element(const sizes *s, const float *dy, const int64_t *winners, int64_t row, int64_t ix,
                             int64_t c) {
-  int64_t picture = row / s->h * s->oh * s->ow * s->c;
-  return input_element(s, dy + picture, winners ? winners + picture : NULL, row % s->h, ix, c);
+  int64_t image = row / s->h * s->oh * s->ow * s->c;
+  return input_element(s, dy + image, winners ? winners + image : NULL, row % s->h, ix, c);
 }
 
 static void backward_input(const sizes *s, const float *dy, const int64_t *winners, float *dx, bool add) {

@@ -13,9 +13,9 @@ extern const lur_kernel lur_ref_conv2d, lur_ref_depthwise, lur_ref_dense, lur_re
     lur_ref_dropout, lur_ref_separable, lur_ref_conv_bytes /* of conv2d's row */, lur_ref_copy, lur_ref_normalize,
     lur_ref_reduce, lur_ref_loss;
 
-lur_status lur_ref_update(lur_device *device, const lur_update *update, const lur_slot *slots, int n);
-lur_status lur_ref_gradient_norm(lur_device *device, const lur_slot *slots, int n, double *sum);
-lur_status lur_ref_lerp(lur_device *device, const lur_slot *slots, int n, double share);
+lur_status lur_ref_update(lur_device *device, const lur_update *update, const lur_parameter *slots, int n);
+lur_status lur_ref_gradient_norm(lur_device *device, const lur_parameter *slots, int n, double *sum);
+lur_status lur_ref_lerp(lur_device *device, const lur_parameter *slots, int n, double share);
 
 /* LUR_ETYPE unless x (but for those in skip_x), w and y are f32: the only type this backend computes in. */
 lur_status lur_ref_want_f32(const lur_op *op, unsigned skip_x);

@@ -13,7 +13,7 @@ static lur_status plan(lur_op *op) {
   return LUR_OK;
 }
 
-/* d of output cell oy, ox; x: one picture, h w c. */
+/* d of output cell oy, ox; x: one image, h w c. */
 static void depthwise_cell(const lur_op_desc *desc, const float *x, const float *k, int64_t oy, int64_t ox, double *d) {
   const lur_conv_desc *u = &desc->u.conv;
   const int64_t h = desc->x[0].shape.dim[1], w = desc->x[0].shape.dim[2], c = desc->x[0].shape.dim[3];
@@ -34,7 +34,7 @@ static void depthwise_cell(const lur_op_desc *desc, const float *x, const float 
 static lur_status forward(lur_op *op, const lur_args *args) {
   const lur_op_desc *desc = &op->desc;
   const lur_shape *in = &desc->x[0].shape, *out = &desc->y.shape;
-  const int64_t picture = in->dim[1] * in->dim[2] * in->dim[3], oh = out->dim[1], ow = out->dim[2], ci = in->dim[3],
+  const int64_t image = in->dim[1] * in->dim[2] * in->dim[3], oh = out->dim[1], ow = out->dim[2], ci = in->dim[3],
                 co = out->dim[3];
   const float *x = args->x[0], *residual = desc->nx == 2 ? args->x[1] : NULL;
   const float *w = args->w[0], *b = args->w[1];
@@ -43,7 +43,7 @@ static lur_status forward(lur_op *op, const lur_args *args) {
   for (int64_t row = 0; row < out->dim[0] * oh; row++) {
     double *d = (double *)args->scratch + row * ci;
     for (int64_t ox = 0; ox < ow; ox++) {
-      depthwise_cell(desc, x + row / oh * picture, args->w[2], row % oh, ox, d);
+      depthwise_cell(desc, x + row / oh * image, args->w[2], row % oh, ox, d);
       for (int64_t o = 0; o < co; o++) {
         const int64_t at = (row * ow + ox) * co + o;
         double sum = (double)b[o] + (residual ? (double)residual[at] : 0);

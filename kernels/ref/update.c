@@ -12,19 +12,19 @@
 
 #include <math.h>
 
-static double gradient(const lur_update *u, const lur_slot *s, int64_t i) {
+static double gradient(const lur_update *u, const lur_parameter *s, int64_t i) {
   double g = (double)s->g[i] * (double)u->gradient_scale, limit = (double)u->clip_value;
   if (limit > 0) g = g > limit ? limit : g < -limit ? -limit : g;
   return u->rule == LUR_ADAMW ? g : g + (double)s->weight_decay * (double)s->p[i];
 }
 
-static void sgd(const lur_update *u, const lur_slot *s, int64_t i, double a, double g) {
+static void sgd(const lur_update *u, const lur_parameter *s, int64_t i, double a, double g) {
   double v = (s->m ? u->momentum * (double)s->m[i] : 0) - a * g;
   if (s->m) s->m[i] = (float)v;
   s->p[i] = (float)((double)s->p[i] + (s->m && u->nesterov ? u->momentum * v - a * g : v));
 }
 
-static void adam(const lur_update *u, const lur_slot *s, int64_t i, double a, double g) {
+static void adam(const lur_update *u, const lur_parameter *s, int64_t i, double a, double g) {
   double m = u->beta1 * (double)s->m[i] + (1 - u->beta1) * g, v = u->beta2 * (double)s->v[i] + (1 - u->beta2) * g * g;
   double p = (double)s->p[i], step = m, root = sqrt(v);
   if (u->rule == LUR_ADAMW) p -= u->decay_lr * (double)s->lr_scale * (double)s->weight_decay * p;
@@ -37,11 +37,11 @@ static void adam(const lur_update *u, const lur_slot *s, int64_t i, double a, do
   s->p[i] = (float)(p - a * step / (root + u->epsilon));
 }
 
-lur_status lur_ref_update(lur_device *device, const lur_update *update, const lur_slot *slots, int n) {
+lur_status lur_ref_update(lur_device *device, const lur_update *update, const lur_parameter *slots, int n) {
   if ((unsigned)update->rule >= LUR_UPDATE_RULE_COUNT)
     return lur_fail(LUR_EARG, "%s: unknown update rule %d", device->name, (int)update->rule);
   for (int k = 0; k < n; k++) {
-    const lur_slot *s = &slots[k];
+    const lur_parameter *s = &slots[k];
     double a = update->lr * (double)s->lr_scale;
 #pragma omp parallel for
     for (int64_t i = 0; i < s->count; i++) {
@@ -53,7 +53,7 @@ lur_status lur_ref_update(lur_device *device, const lur_update *update, const lu
   return LUR_OK;
 }
 
-lur_status lur_ref_gradient_norm(lur_device *device, const lur_slot *slots, int n, double *sum) {
+lur_status lur_ref_gradient_norm(lur_device *device, const lur_parameter *slots, int n, double *sum) {
   (void)device;
   double total = 0;
   for (int k = 0; k < n; k++)
@@ -62,10 +62,10 @@ lur_status lur_ref_gradient_norm(lur_device *device, const lur_slot *slots, int 
   return LUR_OK;
 }
 
-lur_status lur_ref_lerp(lur_device *device, const lur_slot *slots, int n, double share) {
+lur_status lur_ref_lerp(lur_device *device, const lur_parameter *slots, int n, double share) {
   (void)device;
   for (int k = 0; k < n; k++) {
-    const lur_slot *s = &slots[k];
+    const lur_parameter *s = &slots[k];
 #pragma omp parallel for
     for (int64_t i = 0; i < s->count; i++) {
       double p = (double)s->p[i], g = (double)s->g[i];

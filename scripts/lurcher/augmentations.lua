@@ -1,8 +1,8 @@
---- lurcher.augmentations: the random changes of training pictures that recipes offer by name (--augment).
--- `light` and `strong` are the founding recipes' (keras.md section 10, Aug A and Aug B): drawn on the pictures as they
+--- lurcher.augmentations: the random changes of training images that recipes offer by name (--augment).
+-- `light` and `strong` are the founding recipes' (keras.md section 10, Aug A and Aug B): drawn on the images as they
 -- were in Keras 2.0.6, where shear was in radians, so that their .2 is 11.5 degrees; `era = "2017"` also brings back
 -- its nearest-neighbour sampling and its centre half a pixel off. `modern` is what the field has settled on since.
--- None of them mixes pictures: mixup changes targets and is the recipe's business (`more`).
+-- None of them mixes images: mixup changes targets and is the recipe's business (`more`).
 -- To add one: a row in `all`, in the terms of data.augment but for shear, in radians.
 --
 --     local augmentations = require "lurcher.augmentations"
@@ -27,7 +27,7 @@ local augmentations = {}
 augmentations.names = { "none", "flip", "light", "strong", "modern" }
 
 --- What they are, for an option's help.
-augmentations.help = "random changes of training pictures: flip mirrors; light turns by 45, shears by 11, zooms by "
+augmentations.help = "random changes of training images: flip mirrors; light turns by 45, shears by 11, zooms by "
   .. "0.2, mirrors; strong shifts by 0.4, turns by 90, zooms by 0.7, mirrors both ways; modern crops, mirrors, changes "
   .. "colours, erases"
 

@@ -1,5 +1,5 @@
---- lurcher.class_folders: the pictures that a recipe trains and validates on, DIR/train/CLASS/* and DIR/valid/CLASS/*
--- (--data DIR). It opens them and says what is odd about them; what is wrong with single pictures is `lurcher audit`'s.
+--- lurcher.class_folders: the images that a recipe trains and validates on, DIR/train/CLASS/* and DIR/valid/CLASS/*
+-- (--data DIR). It opens them and says what is odd about them; what is wrong with single images is `lurcher audit`'s.
 
 local lfs = require "lfs"
 local lurcher = require "lurcher"
@@ -8,7 +8,7 @@ local data = lurcher.data
 
 local class_folders = {}
 
---- The pictures of one of the two folders. Raises where it is not there.
+--- The images of one of the two folders. Raises where it is not there.
 local function open(o, name, classes)
   local path = o.data .. "/" .. name
   if lfs.attributes(path, "mode") ~= "directory" then
@@ -18,33 +18,33 @@ local function open(o, name, classes)
   return assert(data.folder{ path, classes = classes })
 end
 
---- Says which classes a set has no pictures of: nothing is learnt of them, or nothing validated.
+--- Says which classes a set has no images of: nothing is learnt of them, or nothing validated.
 local function warn_of_missing(set, path)
   local missing = {}
   for i, count in ipairs(set.counts) do
     if count == 0 then missing[#missing + 1] = ("'%s'"):format(set.classes[i]) end
   end
   if #missing > 0 then
-    print(("warning: no picture of %s in '%s'"):format(#missing <= 5 and table.concat(missing, ", ")
+    print(("warning: no image of %s in '%s'"):format(#missing <= 5 and table.concat(missing, ", ")
       or ("%s and %d more classes"):format(table.concat(missing, ", ", 1, 4), #missing - 4), path))
   end
 end
 
---- Raises where a set, that of o.data/name, has fewer pictures than a step takes (o.batch).
+--- Raises where a set, that of o.data/name, has fewer images than a step takes (o.batch).
 function class_folders.check_batch(o, set, name)
   if o.batch > #set then
-    error(("--batch %d: more than the %d pictures of '%s/%s' (at most as many expected: lower --batch)"):format(o.batch,
+    error(("--batch %d: more than the %d images of '%s/%s' (at most as many expected: lower --batch)"):format(o.batch,
       #set, o.data, name), 0)
   end
 end
 
---- Opens the pictures of o.data: { train, valid, reading }, the last being how they are read (lurcher.reading). about:
+--- Opens the images of o.data: { train, valid, reading }, the last being how they are read (lurcher.reading). about:
 -- saved with the model, where it has been trained before; else o.size and o.era count. Raises where a folder lacks, or
--- o.batch is more than the training pictures.
+-- o.batch is more than the training images.
 function class_folders.open(o, about)
   local train = open(o, "train", about and about.classes)
   local valid = open(o, "valid", train.classes)
-  print(("%d training and %d validation pictures of %d classes"):format(#train, #valid, #train.classes))
+  print(("%d training and %d validation images of %d classes"):format(#train, #valid, #train.classes))
   warn_of_missing(train, o.data .. "/train")
   warn_of_missing(valid, o.data .. "/valid")
   class_folders.check_batch(o, train, "train")

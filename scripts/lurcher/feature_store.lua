@@ -1,12 +1,12 @@
---- lurcher.feature_store: where features stay once they are computed, a row for each view of each picture: in memory,
+--- lurcher.feature_store: where features stay once they are computed, a row for each view of each image: in memory,
 -- or in a file that the next run finds again (data.cache). It knows no model; fixed_features fills and reads it.
 --
 -- A store has bytes, and
---   missing(view)                       list of the pictures whose rows are not there
---   put(view, pictures, index, y)       their rows; index: the pictures that really are in them. true, or nil, message
+--   missing(view)                       list of the images whose rows are not there
+--   put(view, images, index, y)       their rows; index: the images that really are in them. true, or nil, message
 --   finish(seconds)                     every row is there; true, or nil, message
---   select(view, pictures)              f32 tensor of their rows
---   index(view)                         i32 tensor: the picture that really is in each row, from 0
+--   select(view, images)              f32 tensor of their rows
+--   index(view)                         i32 tensor: the image that really is in each row, from 0
 
 local lfs = require "lfs"
 local lurcher = require "lurcher"
@@ -18,12 +18,12 @@ local feature_store = {}
 local memory = {}
 memory.__index = memory
 
---- In memory. Options: size (number of pictures), shape (of a row), store ("f32" or "f16"), views.
+--- In memory. Options: size (number of images), shape (of a row), store ("f32" or "f16"), views.
 function feature_store.memory(o)
   local rows = o.size * o.views
   local features = lurcher.zeros{ rows, dtype = o.store, table.unpack(o.shape) }
   return setmetatable({ size = o.size, features = features, there = {}, bytes = features.bytes,
-    pictures = lurcher.zeros{ rows, dtype = "i32" } }, memory)
+    images = lurcher.zeros{ rows, dtype = "i32" } }, memory)
 end
 
 function memory:missing(view)
@@ -32,23 +32,23 @@ function memory:missing(view)
   return list
 end
 
---- The pictures are those that missing listed first.
-function memory:put(view, pictures, index, y)
-  local first = (view - 1) * self.size + pictures[1]
-  self.features:rows(first, #pictures):copy(y:cast(self.features.dtype))
-  self.pictures:rows(first, #pictures):copy(index)
-  self.there[view] = pictures[#pictures]
+--- The images are those that missing listed first.
+function memory:put(view, images, index, y)
+  local first = (view - 1) * self.size + images[1]
+  self.features:rows(first, #images):copy(y:cast(self.features.dtype))
+  self.images:rows(first, #images):copy(index)
+  self.there[view] = images[#images]
   return true
 end
 
 function memory.finish(_) return true end
 
-function memory:select(view, pictures)
-  local rows = self.features:rows((view - 1) * self.size + 1, self.size):select(pictures)
+function memory:select(view, images)
+  local rows = self.features:rows((view - 1) * self.size + 1, self.size):select(images)
   return rows.dtype == "f32" and rows or rows:cast "f32"
 end
 
-function memory:index(view) return self.pictures:rows((view - 1) * self.size + 1, self.size) end
+function memory:index(view) return self.images:rows((view - 1) * self.size + 1, self.size) end
 
 local file = {}
 file.__index = file
@@ -57,7 +57,7 @@ file.__index = file
 local function absolute(path) return path:sub(1, 1) == "/" and path or lfs.currentdir() .. "/" .. path end
 
 --- "train-10x10x1024-0123456789abcdef.features": the folder of the set and the shape of a row, for people to read, and
--- a hash of the key and of the pictures' places. Their contents are not in it: a picture that changes costs a row, and
+-- a hash of the key and of the images' places. Their contents are not in it: an image that changes costs a row, and
 -- leaves no second file.
 local function file_name(o)
   local places = { o.key }
@@ -68,7 +68,7 @@ local function file_name(o)
 end
 
 --- In a file of the folder, made where it is missing. Options: set, shape, store and views as in memory, folder, key (a
--- text of all that a row depends on besides its picture), label (what rows are, for people), say (a function that shows
+-- text of all that a row depends on besides its image), label (what rows are, for people), say (a function that shows
 -- a line), existing (true: a file that is there already, or none). Where another process computes the same, it is waited
 -- for. Returns the store, or nil and why there can be none.
 function feature_store.file(o)
@@ -91,11 +91,11 @@ function feature_store.file(o)
   return setmetatable({ size = #o.set, cache = cache, path = path, bytes = cache.bytes, seconds = cache.seconds }, file)
 end
 
---- The numbers of the pictures' rows in that view.
-function file:rows_of(view, pictures)
-  if view == 1 then return pictures end
+--- The numbers of the images' rows in that view.
+function file:rows_of(view, images)
+  if view == 1 then return images end
   local rows = {}
-  for i, picture in ipairs(pictures) do rows[i] = (view - 1) * self.size + picture end
+  for i, image in ipairs(images) do rows[i] = (view - 1) * self.size + image end
   return rows
 end
 
@@ -105,14 +105,14 @@ function file:missing(view)
   return list
 end
 
-function file:put(view, pictures, index, y) return self.cache:put(self:rows_of(view, pictures), index, y) end
+function file:put(view, images, index, y) return self.cache:put(self:rows_of(view, images), index, y) end
 
 function file:finish(seconds)
   self.seconds = seconds or self.seconds
   return self.cache:finish(seconds)
 end
 
-function file:select(view, pictures) return self.cache:select(self:rows_of(view, pictures)) end
+function file:select(view, images) return self.cache:select(self:rows_of(view, images)) end
 function file:index(view) return self.cache:index():rows((view - 1) * self.size + 1, self.size) end
 
 function file:close() self.cache:close() end

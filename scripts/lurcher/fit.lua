@@ -262,7 +262,7 @@ local function begin(run, loader, options)
   return state, callbacks
 end
 
---- Sends the next batch's pictures to a GPU while it computes, where they are made already.
+--- Sends the next batch's images to a GPU while it computes, where they are made already.
 local function send_ahead(run, loader)
   if type(loader) == "function" or not loader.peek or not run.device:find "^cuda" then return end
   local coming = loader:peek()

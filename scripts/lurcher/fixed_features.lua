@@ -1,4 +1,4 @@
---- lurcher.fixed_features: what the fixed part of a model (lurcher.prefix) says about every picture of a set: found in
+--- lurcher.fixed_features: what the fixed part of a model (lurcher.prefix) says about every image of a set: found in
 -- a cache folder, or computed once, and given in the batches of any sampler. Where rows stay is feature_store's.
 
 local lurcher = require "lurcher"
@@ -49,36 +49,36 @@ function fixed_features.load_sets(part, sets, common, o)
   return all
 end
 
---- What decides how a picture is read, with data.loader's defaults.
+--- What decides how an image is read, with data.loader's defaults.
 local reading = { size = false, channels = 3, resize = "bilinear", preprocess = "tf", exif = false, max_pixels = 0 }
 
-local CALIBRATION = 64 -- pictures
+local CALIBRATION = 64 -- images
 
---- Numbers of so many pictures of a set, evenly spaced: those that int8 is calibrated on. At most CALIBRATION.
+--- Numbers of so many images of a set, evenly spaced: those that int8 is calibrated on. At most CALIBRATION.
 function fixed_features.calibration(size)
   local list, count = {}, math.min(size, CALIBRATION)
   for i = 1, count do list[i] = (i - 1) * size // count + 1 end
   return list
 end
 
---- A hash of the contents of the pictures that int8 is calibrated on.
+--- A hash of the contents of the images that int8 is calibrated on.
 local function calibration_hash(set)
   local contents = {}
-  for i, picture in ipairs(fixed_features.calibration(#set)) do
-    local file <close> = io.open(set:path(picture), "rb")
+  for i, image in ipairs(fixed_features.calibration(#set)) do
+    local file <close> = io.open(set:path(image), "rb")
     contents[i] = lurcher.hash(file and file:read "a" or "")
   end
   return lurcher.hash(table.concat(contents))
 end
 
---- A text of all that a row depends on besides its picture: the trunk's definition and weights, the device that
--- computes it, and how a picture is read, augmented views included. Layers' names are left out: those that were given
+--- A text of all that a row depends on besides its image: the backbone's definition and weights, the device that
+-- computes it, and how an image is read, augmented views included. Layers' names are left out: those that were given
 -- by counting differ from one making of a model to the next.
 local function key_of(part, o)
-  local definition, parts = lurcher.json.decode(part.trunk:json()), {}
+  local definition, parts = lurcher.json.decode(part.backbone:json()), {}
   for _, output in ipairs(definition.outputs) do output.name = nil end
   for i, layer in ipairs(definition.layers) do
-    for name, weight in pairs(part.trunk.layers[i]:weights()) do
+    for name, weight in pairs(part.backbone.layers[i]:weights()) do
       parts[#parts + 1] = ("%d/%s %s"):format(i, name, lurcher.hash(weight))
     end
     layer.name, layer.trainable = nil, nil
@@ -109,12 +109,12 @@ local function checked(options)
     error(("fixed_features: precision is '%s' ('f32' or 'int8' expected)"):format(o.precision), 3)
   end
   if o.augment and not o.views then
-    error("fixed_features: augment needs views, the number of fixed views of a picture", 3)
+    error("fixed_features: augment needs views, the number of fixed views of an image", 3)
   end
   if o.views and o.views > 1 and not o.augment then
     error("fixed_features: views without augment are all the same", 3)
   end
-  if o.random then error("fixed_features: pictures that draw from a common generator have no fixed views", 3) end
+  if o.random then error("fixed_features: images that draw from a common generator have no fixed views", 3) end
   o.views = o.views or 1
   if type(o.device) ~= "userdata" then o.device = lurcher.device(o.device) end
   return o
@@ -123,7 +123,7 @@ end
 local own = { quiet = true, cache = true, store = true, views = true, memory = true, limit = true, batch = true,
   precision = true, existing = true }
 
---- A loader of the listed pictures, in that order.
+--- A loader of the listed images, in that order.
 local function reader(o, list)
   local given, batch = {}, o.batch or 32
   for key, value in pairs(o) do if not own[key] then given[key] = value end end
@@ -147,7 +147,7 @@ local function fill_view(part, store, view, o, work)
   local loader <close>, at = reader(o, list), 0
   for batch in loader:epoch(view - 1) do
     if batch.target then error("fixed_features: mixup and cutmix have no fixed views", 0) end
-    local y = work.run:predict{ [part.input] = batch.image }[part.trunk.outputs[1]]
+    local y = work.run:predict{ [part.input] = batch.image }[part.backbone.outputs[1]]
     local ok, message = store:put(view, table.move(list, at + 1, at + #y, 1, {}), batch.index, y)
     if not ok then return nil, message end
     at, work.done = at + #y, work.done + #y
@@ -168,7 +168,7 @@ local function fill(part, store, o, work)
   local started, total, missing = lurcher.time(), #o[1] * o.views, 0
   for view = 1, o.views do missing = missing + #store:missing(view) end
   if missing == 0 then return true end
-  local run <close> = part.trunk:compile{ device = o.device, precision = o.precision }
+  local run <close> = part.backbone:compile{ device = o.device, precision = o.precision }
   if o.precision == "int8" then calibrate(run, part, o) end
   work.run, work.done = run, 0
   work.tick = not o.quiet and ticker{ label = ("computing '%s' once"):format(part.layer), total = missing } or nil
@@ -177,7 +177,7 @@ local function fill(part, store, o, work)
     if not ok then return nil, message end
   end
   local seconds = lurcher.time() - started
-  work.say(("computed '%s' once for %d pictures%s: %s in %s, %s"):format(part.layer, math.ceil(missing / o.views),
+  work.say(("computed '%s' once for %d images%s: %s in %s, %s"):format(part.layer, math.ceil(missing / o.views),
     o.views > 1 and (" in %d views"):format(o.views) or "", logs_of.size(part:bytes(missing, o.store)),
     logs_of.duration(seconds), ticker.rate(missing, seconds)))
   -- A few rows do not tell the time of all.
@@ -201,18 +201,18 @@ local function filled_file(part, o, work)
   if not ok then return nil, trouble end
   left.kept = true -- an interrupt or an error must leave the file to others, and to the next try
   local saved = store.seconds / o.views
-  work.say(("layer '%s' of %d pictures from cache %s: %s, saves %s an epoch"):format(part.layer, #o[1], store.path,
+  work.say(("layer '%s' of %d images from cache %s: %s, saves %s an epoch"):format(part.layer, #o[1], store.path,
     logs_of.size(store.bytes), saved < 1 and "less than 1 s" or "about " .. logs_of.duration(saved)))
   return store
 end
 
---- Classes of a view's rows, and the pictures that are really in them; those that could not be read are named, unless
+--- Classes of a view's rows, and the images that are really in them; those that could not be read are named, unless
 -- they were.
 local function classes_of(set, store, view, work)
   local index = store:index(view)
-  for i, picture in ipairs(index:totable()) do
+  for i, image in ipairs(index:totable()) do
     local path = set:path(i)
-    if picture ~= i - 1 and not work.named[path] then
+    if image ~= i - 1 and not work.named[path] then
       work.named[path] = true
       work.say("  could not be read, another of its class stands in: " .. path)
     end
@@ -222,7 +222,7 @@ local function classes_of(set, store, view, work)
   return lurcher.tensor(class):select(index), index
 end
 
---- What one trunk says about every picture of a set, as load has it.
+--- What one backbone says about every image of a set, as load has it.
 local function load_one(part, o)
   local line = ticker{ label = "" }
   local work = { named = {}, say = function(text) if not o.quiet then line:finish(text) end end }
@@ -243,22 +243,22 @@ local function load_one(part, o)
   return learn
 end
 
---- The trunk's output for every picture of a set: from the cache, or computed now. Options: those of data.loader that
--- say how a picture is read (the set first, size, preprocess, seed, workers, ...), and
---   batch (32)      pictures a step. The last bits of a row may depend on it, as on the number of threads
+--- The backbone's output for every image of a set: from the cache, or computed now. Options: those of data.loader that
+-- say how an image is read (the set first, size, preprocess, seed, workers, ...), and
+--   batch (32)      images a step. The last bits of a row may depend on it, as on the number of threads
 --   device          where to compute
 --   cache           folder of cache files (nil: in memory only). A file that cannot be made is said, and done without
 --   existing        true: only a cache file that is there already
 --   limit           most bytes of one cache file
 --   memory          most bytes in memory, where there is no cache file; above it load returns nil and a message
---   precision ("f32")  "int8" computes faster, on the CPU, and nearly the same: calibrated on 64 pictures of the set,
+--   precision ("f32")  "int8" computes faster, on the CPU, and nearly the same: calibrated on 64 images of the set,
 --                   evenly spaced, or on all where there are fewer
 --   store ("f32")   "f16" takes half the room, in files and in memory
---   augment, views  k fixed views of each picture: view v looks as pictures do in epoch v - 1 of data.loader with this
+--   augment, views  k fixed views of each image: view v looks as images do in epoch v - 1 of data.loader with this
 --                   augmentation and seed, and epoch n of training sees view n % k + 1
 --   quiet (false)   says nothing
--- A picture that cannot be read has the features and the class of the one that the loader puts in its place. Where the
--- part is of two trunks, each has a file of its own, which serves models of that trunk alone, too. Returns an object
+-- An image that cannot be read has the features and the class of the one that the loader puts in its place. Where the
+-- part is of two backbones, each has a file of its own, which serves models of that backbone alone, too. Returns an object
 -- with size, views, and loader.
 function fixed_features.load(part, options)
   local o = checked(options)
@@ -270,11 +270,11 @@ function fixed_features.load(part, options)
   return learn, why
 end
 
---- Features (f32), classes and pictures (both i32, from 0) of a list of pictures, in view 1 or the given one. The
--- pictures are those that really are there, as in a batch of data.loader.
-function loaded:select(pictures, view)
+--- Features (f32), classes and images (both i32, from 0) of a list of images, in view 1 or the given one. The
+-- images are those that really are there, as in a batch of data.loader.
+function loaded:select(images, view)
   view = view or 1
-  return self.store:select(view, pictures), self.classes[view]:select(pictures), self.indices[view]:select(pictures)
+  return self.store:select(view, images), self.classes[view]:select(images), self.indices[view]:select(images)
 end
 
 --- A further field of a sampler's batch as a tensor, as data.loader makes it: whole numbers are places counted from 1
@@ -291,12 +291,12 @@ local function field_of(list)
   return lurcher.tensor(values)
 end
 
---- What fit gets for a batch that a sampler drew: a list of pictures, or a table with the list `image` and more fields.
+--- What fit gets for a batch that a sampler drew: a list of images, or a table with the list `image` and more fields.
 function loaded:batch(drawn, options, epoch, step)
   local batch = {}
-  local pictures, view = drawn.image or drawn, epoch % self.views + 1
-  batch.features, batch.class, batch.index = self:select(pictures, view)
-  for _, other in ipairs(self.others) do batch[other.name] = other:select(pictures, view) end
+  local images, view = drawn.image or drawn, epoch % self.views + 1
+  batch.features, batch.class, batch.index = self:select(images, view)
+  for _, other in ipairs(self.others) do batch[other.name] = other:select(images, view) end
   for name, list in pairs(drawn) do
     if type(name) == "string" and name ~= "image" then batch[name] = field_of(list) end
   end
@@ -307,7 +307,7 @@ function loaded:batch(drawn, options, epoch, step)
 end
 
 --- A loader for fit over what was computed: the batches that data.loader gives for the same sampler, or for the same
--- batch, shuffle and seed, with `features` (and `features_2`, of a second trunk) in place of the pictures. Options:
+-- batch, shuffle and seed, with `features` (and `features_2`, of a second backbone) in place of the images. Options:
 -- sampler, targets (both as in data.loader), change (function(batch, epoch, step) that alters a batch before it gets its
 -- targets, step from 1), output (name of the model output whose targets are the classes), batch (64), shuffle (true),
 -- seed (the one in force).

@@ -72,7 +72,7 @@ function logs_of.csv(history, outputs)
   return table.concat(lines, "\n") .. "\n"
 end
 
---- A line for each picture that a loader could not read in its last epoch, and that is not in the set `named` yet;
+--- A line for each image that a loader could not read in its last epoch, and that is not in the set `named` yet;
 -- they are put into it. Then one that sums up, where there was any. Loaders that are no data.loader have none.
 function logs_of.damage(loader, named)
   local lines = {}
@@ -86,7 +86,7 @@ function logs_of.damage(loader, named)
     end
   end
   if #summary > 0 then
-    lines[#lines + 1] = ("  %d picture%s could not be read; others stood in for them in %d rows of the epoch"):format(
+    lines[#lines + 1] = ("  %d image%s could not be read; others stood in for them in %d rows of the epoch"):format(
       #summary, #summary == 1 and "" or "s", summary.damaged)
   end
   return lines

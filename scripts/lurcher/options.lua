@@ -7,12 +7,12 @@
 --     options.main({
 --       name = "single_model", summary = "Trains a softmax classifier on class folders.",
 --       { "data", "path", required = true, value = "DIR", help = "folder with train/ and valid/" },
---       { "epochs", "integer", default = 30, min = 1, help = "passes over the training pictures" },
+--       { "epochs", "integer", default = 30, min = 1, help = "passes over the training images" },
 --       { "freeze", "string", default = "all", help = "..." },
 --       { "optimizer", "choice", default = "adam", choices = { "sgd", "adam" }, help = "..." },
 --       { "device", "device", default = "auto" },
 --       { "resume", "flag", help = "..." },
---       arguments = { name = "IMAGE", min = 1, help = "pictures" },   -- optional: words that are no options
+--       arguments = { name = "IMAGE", min = 1, help = "images" },   -- optional: words that are no options
 --     }, arg, function(o) ... o.data, o.epochs, o.arguments ... end)
 
 local lfs = require "lfs"

@@ -1,6 +1,6 @@
---- lurcher.pair_data: pictures of class folders as batches of pairs, for the recipes of the multi-loss model.
--- Where part of the model is frozen and pictures look the same every time (or have a few fixed views), that part's
--- output is computed once for each picture and the rest trains on it; else batches come from data.loader.
+--- lurcher.pair_data: images of class folders as batches of pairs, for the recipes of the multi-loss model.
+-- Where part of the model is frozen and images look the same every time (or have a few fixed views), that part's
+-- output is computed once for each image and the rest trains on it; else batches come from data.loader.
 
 local lurcher = require "lurcher"
 local augmentations = require "lurcher.augmentations"
@@ -15,19 +15,19 @@ local pair_data = {}
 pair_data.options = options.join({
   { "data", "path", required = true, value = "DIR", help = "folder with train/ and valid/, a folder a class in each" },
   { "batch", "integer", default = 64, min = 2, help = "pairs a step" },
-  { "steps", "integer", min = 1, help = "steps an epoch (default: training pictures / batch)" },
+  { "steps", "integer", min = 1, help = "steps an epoch (default: training images / batch)" },
   { "era", "choice", default = "current", choices = { "current", "2017" },
-    help = "2017: pictures from 0 to 1 and resized by nearest neighbour, batch norms of a frozen trunk, augmentation, "
+    help = "2017: images from 0 to 1 and resized by nearest neighbour, batch norms of a frozen backbone, augmentation, "
       .. "callbacks and validation as they were then, and the last epoch's model instead of the best one's" },
   { "seed", "integer", default = 1, min = 0, help = "fresh weights, dropout, pairs and augmentation follow from it" },
   { "device", "device", default = "auto" },
-  { "workers", "integer", default = 2, min = 1, max = 256, help = "threads that read pictures" },
+  { "workers", "integer", default = 2, min = 1, max = 256, help = "threads that read images" },
   { "memory", "integer", default = 8192, min = 0, value = "MB",
     help = "most that the outputs of the frozen part may take where they are not cached" },
-  { "report", "flag", default = true, help = "end with report.html on the validation pictures; --no-report: do not" },
+  { "report", "flag", default = true, help = "end with report.html on the validation images; --no-report: do not" },
 }, fixed_features.options)
 
---- The training and validation pictures of o.data, and how they are read. `about`: saved with the model, where it has
+--- The training and validation images of o.data, and how they are read. `about`: saved with the model, where it has
 -- been trained before.
 function pair_data.sets(o, about)
   local sets = class_folders.open(o, about)
@@ -35,7 +35,7 @@ function pair_data.sets(o, about)
   return sets
 end
 
---- How pairs are drawn for training and for validation. Validation pairs every picture once with a partner, half of
+--- How pairs are drawn for training and for validation. Validation pairs every image once with a partner, half of
 -- them of its class, the same in every epoch; in 2017 random batches.
 local function samplers_of(sets, o, s)
   local train = siamese.sampler(sets.train, { pairs = o.pairs or "swap", batch = o.batch, seed = o.seed,
@@ -45,8 +45,8 @@ local function samplers_of(sets, o, s)
   return train, valid
 end
 
---- Loaders over pictures.
-local function picture_loaders(sets, o, s, augment)
+--- Loaders over images.
+local function image_loaders(sets, o, s, augment)
   local train, valid = samplers_of(sets, o, s)
   local function loader(set, sampler, changes)
     return data.loader{ set, sampler = sampler, size = sets.reading.size, resize = sets.reading.resize,
@@ -83,7 +83,7 @@ local function mixing(alpha, classes, seed)
   end
 end
 
---- Loaders over what the frozen part says about each picture; nil where there is no room for that. Fixed views are
+--- Loaders over what the frozen part says about each image; nil where there is no room for that. Fixed views are
 -- drawn from seed 0 whatever the recipe's is: the next run finds them in the cache.
 local function feature_loaders(part, sets, o, s, augment)
   local fixed = fixed_features.load_sets(part, { { sets.train, augment = augment, views = augment and s.views,
@@ -98,7 +98,7 @@ local function feature_loaders(part, sets, o, s, augment)
 end
 
 --- Validation as trick_tune.py and retrain.py had it, by mistake: every fourth batch (1, 5, 9, ...) is one of swapped
--- pairs of training pictures (keras.md section 10).
+-- pairs of training images (keras.md section 10).
 local function with_training_pairs(valid, train)
   return { epoch = function(_, n)
     local next_valid, next_train, step = valid:epoch(n), train:epoch(n), 0
@@ -110,9 +110,9 @@ local function with_training_pairs(valid, train)
   end }
 end
 
---- What learns and loaders that feed it: the model on pictures, or its unfrozen rest on the frozen part's outputs.
+--- What learns and loaders that feed it: the model on images, or its unfrozen rest on the frozen part's outputs.
 -- `s`: augment (name), steps (o.steps), views (0: a new one each time), mixup (alpha; of features where they are
--- computed once, else of pictures), leaky (true: in era 2017 training pictures are among those of validation).
+-- computed once, else of images), leaky (true: in era 2017 training images are among those of validation).
 function pair_data.open(model, sets, o, s)
   local augment = augmentations.of(s.augment, o.era)
   local part = (not augment or (s.views or 0) > 0) and o.era ~= "2017" and siamese.split(model)
@@ -121,7 +121,7 @@ function pair_data.open(model, sets, o, s)
     if train then return part.head, train, valid end
   end
   if s.mixup and s.mixup > 0 then augment = augmentations.of(s.augment, o.era, { mixup = s.mixup }) end
-  local train, valid = picture_loaders(sets, o, s, augment)
+  local train, valid = image_loaders(sets, o, s, augment)
   return model, train, s.leaky and o.era == "2017" and with_training_pairs(valid, train) or valid
 end
 

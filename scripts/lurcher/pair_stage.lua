@@ -55,7 +55,7 @@ end
 pair_stage.may_change = { device = true, workers = true, memory = true, report = true,
   cache = true, ["cache-limit"] = true }
 
---- For options.main's `adjust`, of a recipe that continues a run (--run): its pictures and its folder follow from that
+--- For options.main's `adjust`, of a recipe that continues a run (--run): its images and its folder follow from that
 -- run where they are not given. Returns values, or nil and a message.
 function pair_stage.adjusted(spec, values, given)
   local adjusted, message = run_folder.resumed(spec, values, given, pair_stage.may_change)
@@ -124,7 +124,7 @@ local function compiled(learner, o, s)
     label_smoothing = { ctg_out_1 = s.label_smoothing or 0, ctg_out_2 = s.label_smoothing or 0 } }
 end
 
---- What the category heads say about the pictures of a loader: { [head] = { probabilities, ids } }; nil after Ctrl-C.
+--- What the category heads say about the images of a loader: { [head] = { probabilities, ids } }; nil after Ctrl-C.
 local function say(learning, learner, loader)
   local said = { ctg_out_1 = { {}, {} }, ctg_out_2 = { {}, {} } }
   for batch in loader:epoch(0) do
@@ -142,7 +142,7 @@ local function say(learning, learner, loader)
   return said
 end
 
---- Divides the logits of each category head by the temperature that suits the validation pictures. Returns the
+--- Divides the logits of each category head by the temperature that suits the validation images. Returns the
 -- temperatures by head; nil after Ctrl-C.
 local function calibrate(learning, learner, valid)
   local said, fitted = say(learning, learner, valid), {}
@@ -166,8 +166,8 @@ end
 --   schedule       learning rate by epoch; without one it is cut on a plateau
 --   ema            decay of the averaged weights that are validated and kept                     (0: none)
 --   label_smoothing of the categories' losses                                                   (0)
---   mixup          alpha of mixup; of features where the trunk's frozen part is computed once     (0: none)
---   temperature    true: at the end divide the categories' logits by what suits the validation pictures (false)
+--   mixup          alpha of mixup; of features where the backbone's frozen part is computed once     (0: none)
+--   temperature    true: at the end divide the categories' logits by what suits the validation images (false)
 --   prepare        function(run, model) before training: layers' own learning rates
 --   folder         its run folder, where it is not run.path/s.name
 -- The result is the epoch of the least val_loss; in era 2017 the last one. Returns the stage's record; nil after
@@ -214,11 +214,11 @@ function pair_stage.options(given)
     { "batch", "integer", default = given.batch, min = 2, help = "pairs a step" },
     { "pairs", "choice", default = "swap", choices = siamese.pairings,
       help = "how pairs are drawn; see froze_fine_tune" },
-    { "tune-from", "integer", default = 105, min = 0, help = "first layer of the trunk to learn, from 0" },
+    { "tune-from", "integer", default = 105, min = 0, help = "first layer of the backbone to learn, from 0" },
     { "augment", "choice", default = given.augment, choices = augmentations.names, help = augmentations.help },
     { "views", "integer", default = 0, min = 0, max = 1000,
-      help = "draw from this many augmented views of a picture, computed once; 0: a new view each time" },
-    { "epochs", "integer", default = given.epochs, min = 1, help = "passes over the training pictures" },
+      help = "draw from this many augmented views of an image, computed once; 0: a new view each time" },
+    { "epochs", "integer", default = given.epochs, min = 1, help = "passes over the training images" },
     { "lr", "number", default = given.lr, min = 0, help = given.lr_help or "of SGD" },
     { "momentum", "number", default = 0.9, min = 0, max = 1, help = "of SGD" },
     { "pair-weight", "number", default = given.pair_weight, min = 0, help = "of the loss of pairs" },
@@ -228,7 +228,7 @@ function pair_stage.options(given)
 end
 
 --- Opens what a recipe with pair_stage.options continues: the model of o.run, ready to learn from layer o.tune_from,
--- what is saved with it, and the pictures.
+-- what is saved with it, and the images.
 function pair_stage.open(o)
   lurcher.seed(o.seed)
   if not o.resume then run_folder.check_free(o.out) end

@@ -1,6 +1,6 @@
---- lurcher.prediction: what trained classifiers say about a set of pictures, for the recipes that test: class
--- probabilities, averaged over views of each picture and over models, predictions as files, and scores.
--- It knows classifiers alone: one picture in, a vector of class probabilities out.
+--- lurcher.prediction: what trained classifiers say about a set of images, for the recipes that test: class
+-- probabilities, averaged over views of each image and over models, predictions as files, and scores.
+-- It knows classifiers alone: one image in, a vector of class probabilities out.
 
 local lfs = require "lfs"
 local lurcher = require "lurcher"
@@ -11,7 +11,7 @@ local nn, data = lurcher.nn, lurcher.data
 
 local prediction = {}
 
---- The classifier of a file or of a run folder, and what was saved with it: classes, and how its pictures are
+--- The classifier of a file or of a run folder, and what was saved with it: classes, and how its images are
 -- read (lurcher.reading). Raises where there is none.
 function prediction.open_model(path)
   if lfs.attributes(path, "mode") == "directory" then path = path .. "/model.safetensors" end
@@ -24,7 +24,7 @@ function prediction.open_model(path)
   return model, about
 end
 
---- The pictures of a folder; true where they have classes: where it has subfolders with names of `classes`.
+--- The images of a folder; true where they have classes: where it has subfolders with names of `classes`.
 function prediction.open_set(path, classes)
   local is_class = {}
   for _, name in ipairs(classes) do is_class[name] = true end
@@ -46,7 +46,7 @@ local function length_of(model, definition, output)
   end
 end
 
---- The output that tells classes: `name` where it is given, else ctg_out (of two trunks together), ctg_out_1, or the
+--- The output that tells classes: `name` where it is given, else ctg_out (of two backbones together), ctg_out_1, or the
 -- first with a number for each class.
 function prediction.output(model, classes, name)
   local definition, fits = lurcher.json.decode(model:json()), {}
@@ -61,8 +61,8 @@ function prediction.output(model, classes, name)
     #classes) or ("of %d numbers, one a class"):format(#classes), table.concat(model.outputs, ", ")), 0)
 end
 
---- Views of a picture for --tta, the first n of these: as it is, mirrored, both again 1.15 times as large, both 0.87
--- times as large. data.augment options; zoom factors are of what the picture is divided by.
+--- Views of an image for --tta, the first n of these: as it is, mirrored, both again 1.15 times as large, both 0.87
+-- times as large. data.augment options; zoom factors are of what the image is divided by.
 local views = {
   {}, { mirror = true },
   { zoom_min = 1 / 1.15, zoom_max = 1 / 1.15 }, { zoom_min = 1 / 1.15, zoom_max = 1 / 1.15, mirror = true },
@@ -70,7 +70,7 @@ local views = {
 }
 prediction.most_views = #views
 
---- The data.augment of view k, or nil for the picture as it is. A view is sampled as the picture is resized.
+--- The data.augment of view k, or nil for the image as it is. A view is sampled as the image is resized.
 local function view_of(k, resize)
   if not next(views[k]) then return nil end
   local changes = { interpolation = resize == "nearest" and resize or nil }
@@ -79,7 +79,7 @@ local function view_of(k, resize)
 end
 
 --- Loaders of the first `count` views, and the model that they feed: the frozen part's outputs from the cache where
--- there is one for it (o.cache), else pictures.
+-- there is one for it (o.cache), else images.
 local function sources(model, set, about, o, count)
   local part = o.cache and o.cache ~= "none" and prefix.split(model, model.inputs[1])
   local common = reading.saved(about)
@@ -92,7 +92,7 @@ local function sources(model, set, about, o, count)
   local loaders = {}
   for k = 1, part and count or 0 do
     local fixed = part:load(options(k, fixed_features.settings(o, { views = 1, memory = 0, existing = o.existing })))
-    if not fixed then break end -- no room: pictures it is
+    if not fixed then break end -- no room: images it is
     loaders[k] = fixed:loader{ batch = common.batch, shuffle = false }
   end
   if part and #loaders == count then return loaders, part.head end
@@ -100,14 +100,14 @@ local function sources(model, set, about, o, count)
   return loaders, model
 end
 
---- Probabilities (n x classes) of every picture that can be read, in one view, and the pictures' numbers in order.
+--- Probabilities (n x classes) of every image that can be read, in one view, and the images' numbers in order.
 local function one_view(run, loader, output, tick)
   local scores, rows, expected = {}, {}, 0
   for batch in loader:epoch(0) do
     local read, good = batch.index:totable(), {}
     for i, index in ipairs(read) do
       expected = expected + 1
-      if index + 1 == expected then -- else another picture stands in for one that cannot be read
+      if index + 1 == expected then -- else another image stands in for one that cannot be read
         good[#good + 1] = i
         rows[#rows + 1] = expected
       end
@@ -120,12 +120,12 @@ local function one_view(run, loader, output, tick)
     if lurcher.interrupted() then error("interrupted", 0) end
   end
   tick.before = tick.before + expected
-  if #rows == 0 then error("no picture could be read", 0) end
+  if #rows == 0 then error("no image could be read", 0) end
   return lurcher.concat(scores), rows
 end
 
---- Class probabilities (n x classes) of every picture that can be read, the mean over `tta` views (1), and the
--- pictures' numbers in the same order. about: of open_model. Options: tta, batch, workers, device, output (name;
+--- Class probabilities (n x classes) of every image that can be read, the mean over `tta` views (1), and the
+-- images' numbers in the same order. about: of open_model. Options: tta, batch, workers, device, output (name;
 -- default: the model's first), cache, cache_store and cache_limit (see fixed_features.options; nil: nothing is kept),
 -- existing (true: what is in the cache is taken, and nothing added).
 function prediction.predict(model, set, about, o)
@@ -140,7 +140,7 @@ function prediction.predict(model, set, about, o)
     sum, rows = sum and sum + scores or scores, read
   end
   local seconds = lurcher.time() - tick.started
-  tick:finish(("predicted %d pictures%s in %s, %s"):format(#set, count > 1 and (" in %d views"):format(count) or "",
+  tick:finish(("predicted %d images%s in %s, %s"):format(#set, count > 1 and (" in %d views"):format(count) or "",
     logs_of.duration(seconds), ticker.rate(count * #set, seconds)))
   return sum / count, rows
 end
@@ -148,15 +148,15 @@ end
 --- "afghan/0a00bffa2c.jpg" -> "0a00bffa2c"
 local function plain_name(name) return (name:match("[^/]*$"):gsub("%.[^.]*$", "")) end
 
---- Writes a line `class TAB picture name` a picture. name_of(name): what stands for a picture's name (its last part
--- without extension). Says which pictures could not be read.
+--- Writes a line `class TAB image name` an image. name_of(name): what stands for an image's name (its last part
+-- without extension). Says which images could not be read.
 function prediction.write(path, scores, rows, set, classes, name_of)
   local best, lines = scores:argmax(2):totable(), {}
   for i, row in ipairs(rows) do
     lines[i] = ("%s\t%s\n"):format(classes[best[i] + 1], (name_of or plain_name)(set:name(row)))
   end
   assert(lurcher.write_file(path, table.concat(lines)))
-  print(("predictions: %s (%d pictures)"):format(path, #rows))
+  print(("predictions: %s (%d images)"):format(path, #rows))
   local is_read = {}
   for _, row in ipairs(rows) do is_read[row] = true end
   for i = 1, #rows < #set and #set or 0 do
@@ -167,7 +167,7 @@ end
 --- A CSV field, quoted where it must be (RFC 4180).
 local function field(text) return text:find '[",\n]' and '"' .. text:gsub('"', '""') .. '"' or text end
 
---- Writes the probabilities as CSV: a row a picture, a column a class.
+--- Writes the probabilities as CSV: a row an image, a column a class.
 function prediction.write_probabilities(path, scores, rows, set, classes)
   local header = { "picture" }
   for i, name in ipairs(classes) do header[i + 1] = field(name) end

@@ -1,7 +1,7 @@
---- lurcher.prefix: the part of a model whose output for a picture never changes, computed once for every picture.
--- Split a model at its last frozen, deterministic bottleneck, or each of two trunks at its own; compute what that says
--- about each picture of a set; train the rest, which shares its layers with the whole model, on that. The result is
--- that of training the whole, as long as a picture looks the same in every epoch, or takes turns in k fixed augmented
+--- lurcher.prefix: the part of a model whose output for an image never changes, computed once for every image.
+-- Split a model at its last frozen, deterministic bottleneck, or each of two backbones at its own; compute what that says
+-- about each image of a set; train the rest, which shares its layers with the whole model, on that. The result is
+-- that of training the whole, as long as an image looks the same in every epoch, or takes turns in k fixed augmented
 -- views.
 -- What was computed stays in memory, or in a file of a cache folder, where any later run finds it (feature_store).
 --
@@ -19,7 +19,7 @@ prefix.__index = prefix
 
 local function learns(layer) return layer.trainable and next(layer:weights()) ~= nil end
 
---- Whether a node's value is a function of the picture alone that training leaves as it is.
+--- Whether a node's value is a function of the image alone that training leaves as it is.
 local function is_fixed(node, layer, definition, fixed, input)
   if definition.kind == "input" then return definition.name == input end
   if definition.kind == "index" or definition.kind == "dropout" then return false end
@@ -63,8 +63,8 @@ local function is_worth_it(model, nodes, before)
   return saves and trains
 end
 
---- For each node the branch that it lies on: the one consumer of the picture that it descends from; false where it
--- joins several. Two trunks on one picture are two branches.
+--- For each node the branch that it lies on: the one consumer of the image that it descends from; false where it
+-- joins several. Two backbones on one image are two branches.
 local function branches_of(nodes, fixed, image)
   local branch, list = {}, {}
   for i, node in ipairs(nodes) do
@@ -79,7 +79,7 @@ local function branches_of(nodes, fixed, image)
 end
 
 --- The last node of those that `may` be cut at which is a bottleneck, and what comes before it; or nil. Whoever else
--- reads the picture itself (node `image`) is of no concern: that is for the other branches' cuts.
+-- reads the image itself (node `image`) is of no concern: that is for the other branches' cuts.
 local function last_bottleneck(nodes, may, image)
   for k = #nodes, 1, -1 do
     if may(k) then
@@ -137,9 +137,9 @@ local function head_of(model, definition, before, made)
   return nn.model(outputs)
 end
 
---- Splits a model whose pictures come in by `input`. Returns an object with trunk and head (models that share the
--- model's layers), layer (name of the last layer of the trunk), shape, name (of the head's input) and others: of two
--- trunks on one picture the second part, like this one, without a head. Or nil and the reason.
+--- Splits a model whose images come in by `input`. Returns an object with backbone and head (models that share the
+-- model's layers), layer (name of the last layer of the backbone), shape, name (of the head's input) and others: of two
+-- backbones on one image the second part, like this one, without a head. Or nil and the reason.
 function prefix.split(model, input)
   local definition = lurcher.json.decode(model:json())
   local cuts, before = find_cuts(model, definition, input)
@@ -149,7 +149,7 @@ function prefix.split(model, input)
     local name = definition.layers[definition.nodes[k].layer + 1].name
     local node, feature = model:node(name), i == 1 and "features" or "features_" .. i
     made[k] = nn.input{ name = feature, shape = node.shape }
-    parts[i] = setmetatable({ layer = name, shape = node.shape, input = input, name = feature, trunk = nn.model(node),
+    parts[i] = setmetatable({ layer = name, shape = node.shape, input = input, name = feature, backbone = nn.model(node),
       others = {} }, prefix)
   end
   parts[1].head = head_of(model, definition, before, made)
@@ -157,22 +157,22 @@ function prefix.split(model, input)
   return parts[1]
 end
 
---- A part that is all trunk: for what a model says about pictures when nothing of it is to be trained.
+--- A part that is all backbone: for what a model says about images when nothing of it is to be trained.
 function prefix.whole(model, input)
   local name = model.outputs[1]
   local node = model:node(name)
-  return setmetatable({ layer = name, shape = node.shape, input = input, name = "features", trunk = model,
+  return setmetatable({ layer = name, shape = node.shape, input = input, name = "features", backbone = model,
     others = {} }, prefix)
 end
 
---- Bytes that the trunk's outputs for `count` pictures take, in `store` "f32" (the default) or "f16"; without `others`.
+--- Bytes that the backbone's outputs for `count` images take, in `store` "f32" (the default) or "f16"; without `others`.
 function prefix:bytes(count, store)
   local bytes = (store == "f16" and 2 or 4) * count
   for _, extent in ipairs(self.shape) do bytes = bytes * extent end
   return bytes
 end
 
---- What the trunk says about every picture of a set, found or computed: see lurcher.fixed_features.
+--- What the backbone says about every image of a set, found or computed: see lurcher.fixed_features.
 function prefix:load(options) return fixed_features.load(self, options) end
 
 return prefix

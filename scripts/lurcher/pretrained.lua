@@ -1,20 +1,20 @@
---- lurcher.pretrained: trunks with weights from a file, Xception or InceptionV3, for recipes that build heads on them.
+--- lurcher.pretrained: backbones with weights from a file, Xception or InceptionV3, for recipes that build heads on them.
 -- It decides what a partial weight file means: layers it lacks start afresh, and with them everything after them, whose
 -- batch norms would else hold statistics of features that no longer exist.
 --
---     local trunk, report = pretrained.trunk{ size = 299, feature_layer = "add_12", weights = "xception.h5" }
---     trunk:freeze()
---     pretrained.check_frozen(trunk, report, "xception.h5")
+--     local backbone, report = pretrained.backbone{ size = 299, feature_layer = "add_12", weights = "xception.h5" }
+--     backbone:freeze()
+--     pretrained.check_frozen(backbone, report, "xception.h5")
 
 local inception_v3, xception = require "lurcher.models.inception_v3", require "lurcher.models.xception"
 
 local pretrained = {}
 
---- Command-line options of recipes that build a trunk, for options.join.
+--- Command-line options of recipes that build a backbone, for options.join.
 pretrained.options = {
   { "weights", "path", value = "FILE", help = "weights to start from: Keras .h5, or .safetensors" },
-  { "feature-layer", "string", value = "NAME", help = "cut the trunk after this layer, e.g. add_12" },
-  { "size", "integer", default = 299, min = 32, max = 4096, help = "side of the pictures as the network sees them" },
+  { "feature-layer", "string", value = "NAME", help = "cut the backbone after this layer, e.g. add_12" },
+  { "size", "integer", default = 299, min = 32, max = 4096, help = "side of the images as the network sees them" },
   { "width", "number", default = 1, min = 0.01, max = 8, help = "multiplier of every layer's channels" },
   { "middle", "integer", default = 8, min = 0, max = 64, help = "blocks in the middle of the network" },
   { "bn-momentum", "number", default = 0.99, min = 0, max = 1,
@@ -30,41 +30,41 @@ pretrained.inception_options = {
 
 --- Draws anew the first layer that the file has no weights for, and every layer after it. Returns that layer's name, or
 -- nil where nothing is missing.
-local function start_afresh(trunk, report)
+local function start_afresh(backbone, report)
   local first
   for name in report.text:gmatch "([^\n:]+): missing in the file" do
-    local index = trunk:index(name)
+    local index = backbone:index(name)
     if index and (not first or index < first) then first = index end
   end
-  for i = (first or #trunk.layers) + 1, #trunk.layers do
-    if next(trunk.layers[i]:weights()) then trunk.layers[i]:reset() end
+  for i = (first or #backbone.layers) + 1, #backbone.layers do
+    if next(backbone.layers[i]:weights()) then backbone.layers[i]:reset() end
   end
-  return first and trunk.layers[first + 1].name
+  return first and backbone.layers[first + 1].name
 end
 
 --- Xception without its top, averaged over height and width. Options: those of pretrained.options, with "_" for "-",
 -- and `input` ("image"). Returns the model and, with weights, the load report; report.fresh is the name of the first
 -- layer that starts afresh.
-function pretrained.trunk(o)
-  local trunk, report = xception{ size = o.size, width = o.width, middle = o.middle, top = false, pooling = "avg",
+function pretrained.backbone(o)
+  local backbone, report = xception{ size = o.size, width = o.width, middle = o.middle, top = false, pooling = "avg",
     momentum = o.bn_momentum, feature_layer = o.feature_layer, weights = o.weights, input = o.input or "image" }
-  if report then report.fresh = start_afresh(trunk, report) end
-  return trunk, report
+  if report then report.fresh = start_afresh(backbone, report) end
+  return backbone, report
 end
 
 --- The same of InceptionV3. Options: those of pretrained.options and inception_options, `input` ("image"), and
--- beside_xception (true: for a model that has both trunks; its layers are numbered on from Xception's, and it ends
+-- beside_xception (true: for a model that has both backbones; its layers are numbered on from Xception's, and it ends
 -- before avg_pool, a name that is taken).
-function pretrained.inception_trunk(o)
-  local trunk, report = inception_v3{ size = o.size, width = o.width, top = false, momentum = o.bn_momentum,
+function pretrained.inception_backbone(o)
+  local backbone, report = inception_v3{ size = o.size, width = o.width, top = false, momentum = o.bn_momentum,
     pooling = not o.beside_xception and "avg" or nil, first = o.beside_xception and 5 or 1,
     feature_layer = o.inception_feature_layer, weights = o.inception_weights, input = o.input or "image" }
-  if report then report.fresh = start_afresh(trunk, report) end
-  return trunk, report
+  if report then report.fresh = start_afresh(backbone, report) end
+  return backbone, report
 end
 
 --- Raises where a frozen layer of `model` did not get its weights from `file`: it would never learn any. `option`: the
--- one that cuts this trunk ("--feature-layer").
+-- one that cuts this backbone ("--feature-layer").
 function pretrained.check_frozen(model, report, file, option)
   for line in report.text:gmatch "[^\n]+" do
     local name, trouble = line:match "^([^:]+): (.*)$"
@@ -80,7 +80,7 @@ end
 function pretrained.describe(report, file, folder, name)
   name = name or "load_report.txt"
   if not report then
-    print "no --weights: the trunk starts from random weights, and what of it is frozen stays so"
+    print "no --weights: the backbone starts from random weights, and what of it is frozen stays so"
     return
   end
   folder:write(name, report.text .. "\n")

@@ -1,5 +1,5 @@
 --- lurcher.report: one self-contained HTML page about a run: settings, curves, confusion matrix, classes, worst
--- mistakes with their pictures, classes most confused, and where in the picture the network looked.
+-- mistakes with their images, classes most confused, and where in the image the network looked.
 --
 --     local report = require "lurcher.report"
 --     print(report.write(run_folder, { set = valid, scores = report.scores(run, loader, "predictions") }))
@@ -12,7 +12,7 @@ local lurcher = require "lurcher"
 local logs_of, prediction = require "lurcher.logs", require "lurcher.prediction"
 local activation, curves = require "lurcher.report.activation", require "lurcher.report.curves"
 local figures, html = require "lurcher.report.figures", require "lurcher.report.html"
-local matrix, pictures = require "lurcher.report.matrix", require "lurcher.report.pictures"
+local matrix, images = require "lurcher.report.matrix", require "lurcher.report.images"
 local record_of = require "lurcher.report.record"
 local e = html.element
 
@@ -40,7 +40,7 @@ end
 local function summary(page)
   local found, record = page.found, page.record
   local best = record.best
-  return e.div{ class = "tiles", found and { tile(percent(found.top_1), ("right, of %d pictures"):format(found.count)),
+  return e.div{ class = "tiles", found and { tile(percent(found.top_1), ("right, of %d images"):format(found.count)),
       tile(percent(found.top_5), "right among the first five"), tile(("%.3f"):format(found.log_loss), "log-loss"),
       tile(tostring(#found.mistakes), "mistakes") } or false,
     best and tile(("%g of %d"):format(best.epoch, #record.history.rows), "best epoch") or false, time_tile(record) }
@@ -60,13 +60,13 @@ local function mistakes_section(page)
   if shown == 0 then return { e.h2{ id = "mistakes", "Mistakes" }, e.p{ "None." } } end
   return { e.h2{ id = "mistakes", "Worst mistakes" },
     e.p{ class = "soft", ("%d of %d, those first whose true class was given the least probability."):format(shown,
-      #found.mistakes) }, pictures.mistakes(page.set, found, page.classes, shown) }
+      #found.mistakes) }, images.mistakes(page.set, found, page.classes, shown) }
 end
 
 local function confused_section(page)
   local found = page.found
   if not found or #found.pairs == 0 then return false end
-  return { e.h2{ id = "confused", "Classes most confused" }, pictures.confused(page.set, found, page.classes, 6) }
+  return { e.h2{ id = "confused", "Classes most confused" }, images.confused(page.set, found, page.classes, 6) }
 end
 
 local function matrix_section(page)
@@ -79,12 +79,12 @@ end
 local function classes_section(page)
   local found = page.found
   if not found then return false end
-  return { e.h2{ id = "classes", "Classes" }, e.p{ class = "soft", "Worst first. Precision: of the pictures said to ",
+  return { e.h2{ id = "classes", "Classes" }, e.p{ class = "soft", "Worst first. Precision: of the images said to ",
     "be of the class, those that are; recall: of those that are, those said to be; F1: their harmonic mean." },
     matrix.class_table(found.classes, page.classes) }
 end
 
---- Worst mistakes, then pictures that are right, of classes that have not been shown, the least sure first.
+--- Worst mistakes, then images that are right, of classes that have not been shown, the least sure first.
 local function looked_at(found, most)
   local list, seen = {}, {}
   for i = 1, math.min(most // 2, #found.mistakes) do
@@ -109,7 +109,7 @@ local function activation_section(page)
   local head = e.h2{ id = "looked", "Where it looked" }
   local maps, reason = activation.of(page.model, page.about, page.output, page.device)
   if not maps then return { head, e.p{ class = "soft", "No class-activation maps: ", reason, "." } } end
-  return { head, e.p{ class = "soft", "Class-activation maps: what in the picture spoke for the class that was said, ",
+  return { head, e.p{ class = "soft", "Class-activation maps: what in the image spoke for the class that was said, ",
     "and, for a mistake, what spoke for the true one." },
     activation.figures(maps, page.set, looked_at(page.found, page.maps), page.classes) }
 end
@@ -191,20 +191,20 @@ local function judge(page, o)
   local ids = {}
   for i, row in ipairs(rows) do ids[i] = page.set:class(row) end
   page.found = figures.of(scores, ids, rows, page.classes)
-  record_of.add_figures(page.record.path, base_name(page.data), { data = page.data, pictures = page.found.count,
+  record_of.add_figures(page.record.path, base_name(page.data), { data = page.data, images = page.found.count,
     top_1 = page.found.top_1, top_5 = page.found.top_5, log_loss = page.found.log_loss })
 end
 
 --- Writes the page. `folder`: a run folder, as a path or an object. Options:
 --   out                page to write     (report.html in the folder; with data, report-NAME.html, NAME its last folder)
 --   data               folder of class folders to judge by            (the run's own DIR/valid)
---   set, scores        those pictures and their probabilities where they are known already, row by row
+--   set, scores        those images and their probabilities where they are known already, row by row
 --   output             which output tells classes, of a model with several   (ctg_out, ctg_out_1, or the first)
 --   mistakes           mistakes to show                                                                     (24)
---   maps               pictures to show class-activation maps of; 0: none                                    (8)
+--   maps               images to show class-activation maps of; 0: none                                    (8)
 --   device, batch, workers   for predictions
 -- The figures go into figures.json, by the last folder's name of `data`, for lurcher compare. Returns the page's path.
--- Raises where the folder is no run or the pictures are missing.
+-- Raises where the folder is no run or the images are missing.
 function report.write(folder, o)
   o = o or {}
   local path = type(folder) == "table" and folder.path or folder

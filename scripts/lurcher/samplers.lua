@@ -1,5 +1,5 @@
---- lurcher.samplers: which pictures, in which order. A sampler is called with the epoch's number (from 0) and returns
--- an iterator over batches: lists of picture numbers, or tables of them with further fields (rows of the batch from 1).
+--- lurcher.samplers: which images, in which order. A sampler is called with the epoch's number (from 0) and returns
+-- an iterator over batches: lists of image numbers, or tables of them with further fields (rows of the batch from 1).
 -- Any Lua function or coroutine of that shape is as good (examples/custom_sampler.lua). What an epoch draws depends on
 -- the seed and the epoch alone. Samplers of pairs are in samplers/pairs.lua and have their names here too.
 -- To add one: a function that returns new(kind, batches, function(epoch) ... end).
@@ -47,9 +47,9 @@ function samplers.sequential(options)
   end)
 end
 
---- Every picture once an epoch in a new order:
+--- Every image once an epoch in a new order:
 -- shuffled{ set, batch = 32, seed = 0, drop_last = false, rank = 0, world = 1 }. With world processes each
--- picture is drawn by exactly one of them.
+-- image is drawn by exactly one of them.
 function samplers.shuffled(options)
   return whole("shuffled", options, function(size, seed, epoch)
     local random <close> = random_of(seed, epoch)
@@ -95,7 +95,7 @@ local function in_batches(draw, total, batch)
 end
 
 --- Every class as often: class_balanced{ set, batch = 32, seed = 0, size = #set }. Classes take turns in random order,
--- and each gives its pictures in random order, all before one again.
+-- and each gives its images in random order, all before one again.
 function samplers.class_balanced(options)
   local c = classed(options, "class_balanced", "size")
   local total = integer(options, "size", "class_balanced", c.size)
@@ -107,13 +107,13 @@ function samplers.class_balanced(options)
   end)
 end
 
---- Pictures by weight, with replacement:
--- weighted{ set, weights = { one a picture }, batch = 32, seed = 0, size = #set }.
+--- Images by weight, with replacement:
+-- weighted{ set, weights = { one an image }, batch = 32, seed = 0, size = #set }.
 function samplers.weighted(options)
   local size, batch, seed = plain(options, "weighted", "weights size")
   local weights, sums, sum = options.weights, {}, 0
   if type(weights) ~= "table" or #weights ~= size then
-    error(("samplers.weighted: `weights` must be a list of %d numbers, one a picture"):format(size), 2)
+    error(("samplers.weighted: `weights` must be a list of %d numbers, one an image"):format(size), 2)
   end
   for i, weight in ipairs(weights) do
     if not (weight >= 0) then error(("samplers.weighted: weight %d is %s"):format(i, weight), 2) end
@@ -135,8 +135,8 @@ function samplers.weighted(options)
   end)
 end
 
---- P classes with K pictures each: pk{ set, classes = 8, images = 4, seed = 0, steps = #set // (P * K) }. A class with
--- fewer than K pictures repeats some. Yields lists, the pictures of a class side by side.
+--- P classes with K images each: pk{ set, classes = 8, images = 4, seed = 0, steps = #set // (P * K) }. A class with
+-- fewer than K images repeats some. Yields lists, the images of a class side by side.
 function samplers.pk(options)
   local c = classed(options, "pk", "classes images steps")
   local p, k = integer(options, "classes", "pk", 8), integer(options, "images", "pk", 4)

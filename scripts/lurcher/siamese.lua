@@ -1,14 +1,14 @@
---- lurcher.siamese: the founding multi-loss model. Two pictures go through one trunk; each has its class to tell
+--- lurcher.siamese: the founding multi-loss model. Two images go through one backbone; each has its class to tell
 -- (ctg_out_1, ctg_out_2), and the pair whether both are of one class (bin_out), from the squared difference of their
 -- features (keras.md section 10; the idea is from person re-identification, Zheng, Zheng and Yang, 2016).
--- The trunk runs once per distinct picture of a batch; `left` and `right` are rows of what it gives:
+-- The backbone runs once per distinct image of a batch; `left` and `right` are rows of what it gives:
 --
---     image (n h w c) -> trunk -> features (n d) -> rows left, right -> l, r (b d)
+--     image (n h w c) -> backbone -> features (n d) -> rows left, right -> l, r (b d)
 --     ctg_out_1 = softmax(dense(dropout(l)))    ctg_out_2 = softmax(dense(dropout(r)))
 --     bin_out = softmax(dense((l - r)^2)): index 0 different, 1 same
 --
--- With towers the trunk is applied to two inputs, img_1 and img_2, as in the founding code: the same results on the
--- same pairs, at the cost of seeing a picture as often as it occurs.
+-- With towers the backbone is applied to two inputs, img_1 and img_2, as in the founding code: the same results on the
+-- same pairs, at the cost of seeing an image as often as it occurs.
 -- It builds models and feeds them; how long they train on what is the recipes'.
 
 local lurcher = require "lurcher"
@@ -20,15 +20,15 @@ local siamese = {}
 
 siamese.outputs = { "ctg_out_1", "ctg_out_2", "bin_out" }
 
---- The model of pairs on a trunk that ends in a vector (d). Options: classes, dropout (0.5), towers (false).
-function siamese.model(trunk, options)
+--- The model of pairs on a backbone that ends in a vector (d). Options: classes, dropout (0.5), towers (false).
+function siamese.model(backbone, options)
   local rate = options.dropout or 0.5
   local left, right
   if options.towers then
-    local shape = trunk:node(trunk.inputs[1]).shape
-    left, right = trunk(nn.input{ name = "img_1", shape = shape }), trunk(nn.input{ name = "img_2", shape = shape })
+    local shape = backbone:node(backbone.inputs[1]).shape
+    left, right = backbone(nn.input{ name = "img_1", shape = shape }), backbone(nn.input{ name = "img_2", shape = shape })
   else
-    local features = trunk:node(trunk.outputs[1])
+    local features = backbone:node(backbone.outputs[1])
     left, right = nn.gather(features, nn.index "left"), nn.gather(features, nn.index "right")
   end
   local function category(x, k)
@@ -40,7 +40,7 @@ function siamese.model(trunk, options)
     bin_out = nn.dense{ 2, activation = "softmax", name = "bin_out" }(difference) }
 end
 
---- The layer whose output is the trunk's features: what the first category head drops from.
+--- The layer whose output is the backbone's features: what the first category head drops from.
 local function features_of(model)
   local definition = lurcher.json.decode(model:json())
   local function input_of(node) return definition.nodes[node.inputs[1] + 1] end
@@ -55,23 +55,23 @@ local function features_of(model)
   error("a model of pairs expected: there is no layer 'dropout_1' in this one", 0)
 end
 
---- The trunk of a model of pairs, sharing its layers.
-function siamese.trunk(model) return nn.model(model:node(features_of(model))) end
+--- The backbone of a model of pairs, sharing its layers.
+function siamese.backbone(model) return nn.model(model:node(features_of(model))) end
 
---- The classifier inside a model of pairs, one picture in, class probabilities out: what a test needs.
+--- The classifier inside a model of pairs, one image in, class probabilities out: what a test needs.
 function siamese.classifier(model)
   local x = model:layer "dropout_1"(model:node(features_of(model)))
   return nn.model{ ctg_out_1 = model:layer "ctg_out_1"(x) }
 end
 
---- Freezes the trunk's layers below Keras's index `from` and lets the others and the heads learn. Says where there are
+--- Freezes the backbone's layers below Keras's index `from` and lets the others and the heads learn. Says where there are
 -- no others.
 function siamese.tune_from(model, from)
-  local layers = siamese.trunk(model).layers
+  local layers = siamese.backbone(model).layers
   model:unfreeze()
   for i, layer in ipairs(layers) do layer.trainable = i > from end
   if from >= #layers then
-    print(("the trunk has %d layers: none of them learns (--tune-from %d)"):format(#layers, from))
+    print(("the backbone has %d layers: none of them learns (--tune-from %d)"):format(#layers, from))
   end
 end
 
@@ -84,7 +84,7 @@ local function agreement(left, right)
   return lurcher.concat{ 1 - same, same }:transpose()
 end
 
---- Targets of a batch of pairs, for loaders. Where pictures were mixed (batch.target, n x classes) so are they.
+--- Targets of a batch of pairs, for loaders. Where images were mixed (batch.target, n x classes) so are they.
 function siamese.targets(batch)
   local left, right
   if batch.img_1 then
@@ -96,7 +96,7 @@ function siamese.targets(batch)
   return { ctg_out_1 = left, ctg_out_2 = right, bin_out = agreement(left, right) }
 end
 
---- A sampler of pairs for towers: the pictures on the left as img_1, those on the right as img_2.
+--- A sampler of pairs for towers: the images on the left as img_1, those on the right as img_2.
 local function towered(sampler)
   local object = { batches = sampler.batches, kind = sampler.kind }
   return setmetatable(object, { __call = function(_, ...)
@@ -113,8 +113,8 @@ local function towered(sampler)
   end })
 end
 
---- Every pair of one class within a batch of P classes x K pictures, in both orders, and as many random pairs of two
--- classes: a trunk that has seen P * K pictures gives P * K * (K - 1) positive pairs for nothing.
+--- Every pair of one class within a batch of P classes x K images, in both orders, and as many random pairs of two
+-- classes: a backbone that has seen P * K images gives P * K * (K - 1) positive pairs for nothing.
 local function all_pairs(set, options)
   local base = samplers.pk{ set, classes = options.classes, images = options.images, seed = options.seed }
   return setmetatable({ batches = base.batches, kind = "all_pairs" }, { __call = function(_, epoch)
@@ -142,8 +142,8 @@ end
 siamese.pairings = { "swap", "random", "balanced", "all" }
 
 --- A sampler of pairs. Options: pairs ("swap": the founding generator, samplers.batch_swap; "random": the same without
--- swapped batches; "balanced": every picture on the left once an epoch, half of the pairs of one class; "all": of
--- batch / 4 classes x 4 pictures every pair of one class and as many others), batch (64), seed, steps (batches an
+-- swapped batches; "balanced": every image on the left once an epoch, half of the pairs of one class; "all": of
+-- batch / 4 classes x 4 images every pair of one class and as many others), batch (64), seed, steps (batches an
 -- epoch, of swap and random), towers (false).
 function siamese.sampler(set, options)
   local sampler
@@ -159,10 +159,10 @@ function siamese.sampler(set, options)
   return options.towers and towered(sampler) or sampler
 end
 
---- The frozen part of a model of pairs and what is left to train, for its outputs to be computed once a picture; nil
+--- The frozen part of a model of pairs and what is left to train, for its outputs to be computed once an image; nil
 -- where there is none, or for towers.
 function siamese.split(model)
-  if model.inputs[1] == "img_1" then return nil, "two towers see every picture as often as it occurs" end
+  if model.inputs[1] == "img_1" then return nil, "two towers see every image as often as it occurs" end
   return prefix.split(model, "image")
 end
 

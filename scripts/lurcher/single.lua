@@ -1,4 +1,4 @@
---- lurcher.single: what single_model and single_model_tune share: pictures of class folders one by one, the training of
+--- lurcher.single: what single_model and single_model_tune share: images of class folders one by one, the training of
 -- what learns of a classifier, and the model file at the end. Which model, and by which rule, is the recipes'.
 -- A classifier has one softmax output, or several that all tell the same classes.
 
@@ -19,15 +19,15 @@ single.options = options.join({
   { "momentum", "number", default = 0.9, min = 0, max = 1, help = "of sgd" },
   { "augment", "choice", default = "none", choices = augmentations.names, help = augmentations.help },
   { "views", "integer", default = 0, min = 0, max = 1000,
-    help = "draw from this many augmented views of a picture, computed once; 0: a new view each time" },
+    help = "draw from this many augmented views of an image, computed once; 0: a new view each time" },
   { "reduce-patience", "integer", default = 3, min = 0, help = "epochs without gain before lr is cut; 0: never" },
   { "reduce-factor", "number", default = 0.1, min = 0.001, max = 0.999, help = "what lr is then multiplied by" },
   { "era", "choice", default = "current", choices = { "current", "2017" },
-    help = "2017: pictures from 0 to 1 and resized by nearest neighbour, batch norms of a frozen trunk, augmentation "
+    help = "2017: images from 0 to 1 and resized by nearest neighbour, batch norms of a frozen backbone, augmentation "
       .. "and callbacks as they were then, and the last epoch's model instead of the best one's" },
-  { "seed", "integer", default = 1, min = 0, help = "fresh weights, dropout and order of pictures follow from it" },
+  { "seed", "integer", default = 1, min = 0, help = "fresh weights, dropout and order of images follow from it" },
   { "device", "device", default = "auto" },
-  { "workers", "integer", default = 2, min = 1, max = 256, help = "threads that read pictures" },
+  { "workers", "integer", default = 2, min = 1, max = 256, help = "threads that read images" },
   { "memory", "integer", default = 2048, min = 0, value = "MB",
     help = "most that the frozen part's outputs may take where they are not cached" },
   { "report", "flag", default = true, help = "end with report.html in the run folder; --no-report: do not" },
@@ -37,49 +37,49 @@ single.options = options.join({
 single.may_change = { epochs = true, device = true, workers = true, memory = true, patience = true, report = true,
   cache = true, ["cache-limit"] = true }
 
---- The trunks of a classifier, models that share its layers: { xception = , inception_v3 = }, those that it has.
-function single.trunks(model)
-  local trunks = {}
-  if model:index "block1_conv1" then trunks.xception = nn.model(model:node "avg_pool") end
+--- The backbones of a classifier, models that share its layers: { xception = , inception_v3 = }, those that it has.
+function single.backbones(model)
+  local backbones = {}
+  if model:index "block1_conv1" then backbones.xception = nn.model(model:node "avg_pool") end
   if model:index "mixed0" then
-    trunks.inception_v3 = nn.model(model:node(trunks.xception and "inception_avg_pool" or "avg_pool"))
+    backbones.inception_v3 = nn.model(model:node(backbones.xception and "inception_avg_pool" or "avg_pool"))
   end
-  return trunks
+  return backbones
 end
 
---- How the network's pictures are made of the files': options of data.loader.
-local function pictures_of(sets, o)
+--- How the network's images are made of the files': options of data.loader.
+local function images_of(sets, o)
   local how = sets.reading
   return { size = how.size, resize = how.resize, preprocess = how.preprocess, batch = o.batch, workers = o.workers,
     seed = o.seed }
 end
 
---- What learns, and loaders that feed it: the whole model on pictures, or its unfrozen rest on what the frozen part
--- gives for each picture, where that is the same in every epoch (or in one of o.views) and there is room for it.
+--- What learns, and loaders that feed it: the whole model on images, or its unfrozen rest on what the frozen part
+-- gives for each image, where that is the same in every epoch (or in one of o.views) and there is room for it.
 local function learner(model, sets, o)
   local function targets(batch)
     local all = {}
     for _, output in ipairs(model.outputs) do all[output] = batch.class end
     return all
   end
-  local augment, pictures = augmentations.of(o.augment, o.era), pictures_of(sets, o)
+  local augment, images = augmentations.of(o.augment, o.era), images_of(sets, o)
   local part = prefix.split(model, "image")
   local why = part and (o.era == "2017" and "its batch norms see batches, as in 2017" or augment and o.views == 0
-    and ("every picture is new each time (--augment %s without --views)"):format(o.augment))
+    and ("every image is new each time (--augment %s without --views)"):format(o.augment))
   if why then
     print("the frozen part is computed in every epoch: " .. why)
     part = nil
   end
   if part then
-    pictures.device = lurcher.device(o.device)
+    images.device = lurcher.device(o.device)
     local fixed = fixed_features.load_sets(part, { { sets.train, augment = augment, views = augment and o.views },
-      { sets.valid } }, pictures, o)
+      { sets.valid } }, images, o)
     if fixed then
       return part.head, fixed[1]:loader{ batch = o.batch, seed = o.seed, targets = targets },
         fixed[2]:loader{ batch = o.batch, shuffle = false, targets = targets }
     end
   end
-  local train, valid = pictures_of(sets, o), pictures_of(sets, o)
+  local train, valid = images_of(sets, o), images_of(sets, o)
   train[1], train.augment, train.targets = sets.train, augment, targets
   valid[1], valid.shuffle, valid.targets = sets.valid, false, targets
   return model, data.loader(train), data.loader(valid)
@@ -116,7 +116,7 @@ end
 --- Trains what is trainable of a classifier, in a run folder; with o.resume from where its last checkpoint left it.
 -- sets: of class_folders.open. o: the options above, batch, epochs, patience. rule: optimizer, schedule (see
 -- lurcher.schedules; else lr is cut on a plateau), only (name of the one output whose loss counts). Returns the results
--- on the validation pictures and, with o.report, their probabilities; or nil and the exit code: 130 after a Ctrl-C, 1
+-- on the validation images and, with o.report, their probabilities; or nil and the exit code: 130 after a Ctrl-C, 1
 -- where the training went bad.
 function single.train(model, sets, o, folder, rule)
   local learning, train, valid = learner(model, sets, o)
@@ -156,7 +156,7 @@ function single.finish(results, rest, model, sets, folder, o)
     figures[#figures + 1] = ("%s %.4f"):format(output, results[output .. "_acc"] or results.acc)
   end
   if #model.outputs == 1 then figures = { ("%.4f"):format(results.acc) } end
-  print(("%s epoch on the validation pictures: loss %.4f, accuracy %s"):format(o.era == "2017" and "last" or "best",
+  print(("%s epoch on the validation images: loss %.4f, accuracy %s"):format(o.era == "2017" and "last" or "best",
     results.loss, table.concat(figures, ", ")))
   print("model: " .. path)
   print(("next: %slurcher single_model_test --model %s --data DIR"):format(folder.settings.recipe == "single_model"

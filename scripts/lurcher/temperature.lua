@@ -1,9 +1,9 @@
 --- lurcher.temperature: probabilities as sure of themselves as they are right. Smoothed labels, mixup and few epochs
--- leave a classifier less sure than it could be, many epochs more; one number T, fitted on pictures it has not learnt
+-- leave a classifier less sure than it could be, many epochs more; one number T, fitted on images it has not learnt
 -- from, mends that: softmax(z / T) for logits z (Guo, Pleiss, Sun and Weinberger, "On calibration of modern neural
 -- networks", ICML 2017). The order of the classes, and with it top-1, stays as it is.
 --
---     local t = temperature.fit(probabilities, ids)      -- of validation pictures
+--     local t = temperature.fit(probabilities, ids)      -- of validation images
 --     temperature.apply(model:layer "predictions", t)
 
 local lurcher = require "lurcher"

@@ -42,7 +42,7 @@ function ticker:break_line()
   self.open = false
 end
 
---- Pictures a second as a person reads it.
+--- Images a second as a person reads it.
 function ticker.rate(count, seconds)
   if seconds <= 0 then return "" end
   local rate = count / seconds

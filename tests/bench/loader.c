@@ -1,7 +1,7 @@
-/* loader.c - how fast pictures become batches, against libjpeg-turbo's bare decode of the same files. Not a test;
+/* loader.c - how fast images become batches, against libjpeg-turbo's bare decode of the same files. Not a test;
  * tests/bench/loader.lua runs it and more.
  *
- *   bench_loader FOLDER [seconds]     (class folders, or a folder of pictures)
+ *   bench_loader FOLDER [seconds]     (class folders, or a folder of images)
  * Parts take turns; a ratio is taken within a turn, and its median and spread over the turns are printed, because the
  * machine may have other work. For the same reason each is there twice: by the clock, and by processor time, which
  * other work disturbs less. "full" is decode + rotation, shear, zoom, shifts, flip + normalisation to 299x299 f32. */
@@ -29,7 +29,7 @@ static double cpu(void) {
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-typedef struct rate { /* pictures a second, and a CPU second */
+typedef struct rate { /* images a second, and a CPU second */
   double wall, cpu;
 } rate;
 
@@ -164,7 +164,7 @@ int main(int argc, char **argv) {
     r[turn][2] = loader_rate(context, set, augment, 2, seconds);
     r[turn][3] = loader_rate(context, set, NULL, 1, seconds);
   }
-  printf("%lld pictures, %d turns of %g s             pictures/s: clock  CPU s   ratio by clock        by CPU time\n",
+  printf("%lld images, %d turns of %g s             images/s: clock  CPU s   ratio by clock        by CPU time\n",
          (long long)lur_dataset_size(set), TURNS, seconds);
   print_part(r, 0, "bare decode, one thread", -1);
   print_part(r, 1, "full, one worker / bare decode", 0);

@@ -1,13 +1,13 @@
 --- loader.lua - every figure of the data pipeline in one run of about 90 seconds: rates beside libjpeg-turbo's bare
--- decode, a second worker, a Python pipeline with the same steps, what samplers cost, memory over many pictures.
+-- decode, a second worker, a Python pipeline with the same steps, what samplers cost, memory over many images.
 -- Not a test.
 --
---     ninja -C build lurcher bench_loader && LURCHER_THREADS=1 build/lurcher tests/bench/loader.lua [FOLDER] [PICTURES]
+--     ninja -C build lurcher bench_loader && LURCHER_THREADS=1 build/lurcher tests/bench/loader.lua [FOLDER] [IMAGES]
 --
 -- FOLDER: photographs; default: photos and dogs24/train of LURCHER_SHARED or ../shared, and dogs24 for the memory run
--- of PICTURES (50000). Everything takes turns, ratios are taken within a turn: their median, and in brackets their
+-- of IMAGES (50000). Everything takes turns, ratios are taken within a turn: their median, and in brackets their
 -- spread. A ratio by processor time says on a busy machine what the clock would say on a quiet one: two workers that
--- make as many pictures a CPU second as one make twice as many by the clock where two processors are free.
+-- make as many images a CPU second as one make twice as many by the clock where two processors are free.
 -- LURCHER_THREADS=1: compute threads that wait would count. The peer wants python3-pil, python3-scipy, python3-numpy.
 
 local lfs = require "lfs"
@@ -61,7 +61,7 @@ local function random_batches(of, batch, left)
   end
 end
 
---- Pictures a second and a processor second, once the queue runs.
+--- Images a second and a processor second, once the queue runs.
 local function rate(options, seconds)
   options[1], options.size, options.sampler = set, 299, random_batches(set, 16, math.huge)
   local loader <close> = data.loader(options)
@@ -108,9 +108,9 @@ for i = 1, TURNS do
 end
 local one = rates(turns, "one", "cpu")
 print(("\n== %s beside Pillow and SciPy, one thread each, %d turns; bar: 6 times"):format(folder, TURNS))
-print(("one worker, from Lua %8.1f pictures/s, %.1f a CPU second"):format(rates(turns, "one", "wall"), one))
+print(("one worker, from Lua %8.1f images/s, %.1f a CPU second"):format(rates(turns, "one", "wall"), one))
 if turns[1].peer then
-  print(("Pillow and SciPy     %8.1f pictures/s, %.1f a CPU second"):format(rates(turns, "peer", "wall"),
+  print(("Pillow and SciPy     %8.1f images/s, %.1f a CPU second"):format(rates(turns, "peer", "wall"),
     rates(turns, "peer", "cpu")))
   print(("times by clock %s, by CPU time %s"):format(ratio(turns, "one", "peer", "wall"),
     ratio(turns, "one", "peer", "cpu")))
@@ -132,7 +132,7 @@ local kinds = {
 }
 
 local making = 64 / one * 1e3
-print(("\n== samplers over 16500 pictures, batches of 64, beside one worker's %.1f ms a batch; bar: 1 %%")
+print(("\n== samplers over 16500 images, batches of 64, beside one worker's %.1f ms a batch; bar: 1 %%")
   :format(making))
 for _, options in ipairs(kinds) do
   local kind = table.remove(options, 1)
@@ -154,9 +154,9 @@ end
 local many_set = open_set(many_folder)
 local loader <close> = data.loader{ many_set, size = 96, batch = 64, augment = full,
   sampler = random_batches(many_set, 64, many // 64) }
-print(("\n== memory over %d pictures of %s; bar: flat"):format(many // 64 * 64, many_folder))
+print(("\n== memory over %d images of %s; bar: flat"):format(many // 64 * 64, many_folder))
 local n, tenth = 0, many // 640 * 64
 for _ in loader() do
   n = n + 64
-  if n % tenth == 0 then print(("after %6d pictures %.1f MB"):format(n, lurcher.memory().rss / 1e6)) end
+  if n % tenth == 0 then print(("after %6d images %.1f MB"):format(n, lurcher.memory().rss / 1e6)) end
 end

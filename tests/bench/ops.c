@@ -89,7 +89,7 @@ static void stop(const char *what) {
   exit(1);
 }
 
-static lur_operand picture(int n, int extent, int c) { return (lur_operand){LUR_F32, {4, {n, extent, extent, c}}}; }
+static lur_operand image(int n, int extent, int c) { return (lur_operand){LUR_F32, {4, {n, extent, extent, c}}}; }
 
 static lur_operand vector(int c) { return (lur_operand){LUR_F32, {1, {c}}}; }
 
@@ -97,8 +97,8 @@ static void describe_window(const row *r, int batch, lur_op_desc *d) {
   bool same = r->kind != LUR_OP_CONV2D || r->kernel == 1;
   int out = same ? (r->extent + r->stride - 1) / r->stride : (r->extent - r->kernel) / r->stride + 1;
   int total = (out - 1) * r->stride + r->kernel - r->extent, pad = same && total > 0 ? total / 2 : 0;
-  d->x[0] = picture(batch, r->extent, r->ci);
-  d->y = picture(batch, out, r->co);
+  d->x[0] = image(batch, r->extent, r->ci);
+  d->y = image(batch, out, r->co);
   if (r->kind == LUR_OP_POOL)
     d->u.pool = (lur_pool_desc){.mode = LUR_POOL_MAX,
                                 .kernel_h = r->kernel,
@@ -121,7 +121,7 @@ static void describe(const row *r, int batch, bool training, lur_op_desc *d) {
   d->kind = r->kind;
   d->name = "bench";
   d->nx = 1;
-  d->x[0] = d->y = picture(batch, r->extent, r->ci);
+  d->x[0] = d->y = image(batch, r->extent, r->ci);
   switch (r->kind) {
     case LUR_OP_CONV2D:
       describe_window(r, batch, d);

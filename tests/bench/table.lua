@@ -9,11 +9,11 @@
 --   --out DIR     weights, batch, log and figures; a row that has its figures there is not measured again (build/bench)
 --   --data DIR    folder with train/CLASS and valid/CLASS       (default: $LURCHER_SHARED/data/dogs24 or ../shared/...)
 --   --rounds N    turns of each engine                                                                    (5)
---   --size N      side of the pictures; less than 299 to try the table out                              (299)
+--   --size N      side of the images; less than 299 to try the table out                              (299)
 --   --fresh       measure rows that have their figures again
 --   ROW           WORK:BATCH                                    (default: those of `all` below)
 -- Works: inference, int8 (the same in int8, beside our own f32), train (everything learns), tune (layers[105:] learn),
--- head (the softmax learns); and on pictures
+-- head (the softmax learns); and on images
 -- loader, frozen (an epoch of four steps of the founding recipe's first stage, augmented, batch in pairs) and trick
 -- (the same of its last stage, after the first epoch). `inference:8` also measures the share of the processor's
 -- multiply-add peak, by bench_peak where that has been built beside the program (ninja bench_peak).
@@ -28,7 +28,7 @@ local threads = os.getenv "LURCHER_THREADS" or "2"
 local all = { "inference:1", "inference:8", "inference:32", "int8:8", "int8:32", "train:8", "train:16", "tune:8",
   "head:8", "loader:32", "frozen:8", "trick:8" }
 local STEPS = { ["inference:1"] = 6, ["inference:8"] = 2, ["int8:8"] = 2, ["tune:8"] = 2, ["head:8"] = 2 } -- a turn; else 1
-local PICTURES = { loader = true, frozen = true, trick = true }
+local IMAGES = { loader = true, frozen = true, trick = true }
 local WARM = { loader = 1, frozen = 1, trick = 1 } -- steps before the first turn; else 2
 
 local training = { train = true, tune = true, head = true }
@@ -115,8 +115,8 @@ local function names_in(folder)
   return names
 end
 
---- A few pictures of each class: the trick stage computes what it keeps before its first turn.
-local function write_pictures(from, to)
+--- A few images of each class: the trick stage computes what it keeps before its first turn.
+local function write_images(from, to)
   for part, count in pairs{ train = 4, valid = 1 } do
     for _, class in ipairs(names_in(from .. "/" .. part)) do
       local source, target = ("%s/%s/%s"):format(from, part, class), ("%s/%s/%s"):format(to, part, class)
@@ -135,8 +135,8 @@ local function prepare()
     assert(lurcher.save_tensors(o.out .. "/images.safetensors", { images = images }))
     write_weights(o.out .. "/xception.h5", images)
   end
-  local pictures = o.out .. "/pictures"
-  if not exists(pictures) and exists(o.data .. "/train") then write_pictures(o.data, pictures) end
+  local imgs = o.out .. "/images"
+  if not exists(imgs) and exists(o.data .. "/train") then write_images(o.data, imgs) end
 end
 
 -- ---- processes ----
@@ -198,7 +198,7 @@ end
 local function python(engine, work, batch)
   return ("%s TORCHINDUCTOR_CACHE_DIR=%s %s %s/peers/%s %s %d %s %s %s"):format(engine.environment or "",
     quoted(o.out .. "/inductor"), quoted(o.python), quoted(here), engine.file, work, batch, quoted(o.out), threads,
-    quoted(o.out .. "/pictures"))
+    quoted(o.out .. "/images"))
 end
 
 local function has(engine)
@@ -232,7 +232,7 @@ local function start_all(work, batch)
   end
   local function ours(worker)
     return ("%s %s/table_worker.lua %s %d %s %s"):format(quoted(program), quoted(here), worker, batch, quoted(o.out),
-      quoted(o.out .. "/pictures"))
+      quoted(o.out .. "/images"))
   end
   add("Lurcher", ours(work))
   if work == "int8" then add("Lurcher in f32", ours "inference") end
@@ -269,8 +269,8 @@ end
 local function measure(row)
   local work, batch = row:match "^(%w+):(%d+)$"
   batch = math.tointeger(batch)
-  if PICTURES[work] and not exists(o.out .. "/pictures") then
-    say("%s: left out, no pictures in %s", row, o.data)
+  if IMAGES[work] and not exists(o.out .. "/images") then
+    say("%s: left out, no images in %s", row, o.data)
     return nil
   end
   say("%s", row)
@@ -311,10 +311,10 @@ end
 
 local TITLES = { inference = "inference, batch %d", int8 = "inference in int8, batch %d",
   train = "training step, batch %d",
-  tune = "training step, `layers[105:]`, batch %d", head = "training step, softmax on a frozen trunk, batch %d",
-  loader = "pictures read and augmented, batch %d", frozen = "frozen stage, %d pairs a step, augmented",
+  tune = "training step, `layers[105:]`, batch %d", head = "training step, softmax on a frozen backbone, batch %d",
+  loader = "images read and augmented, batch %d", frozen = "frozen stage, %d pairs a step, augmented",
   trick = "trick stage after epoch 1, %d pairs a step" }
---- Pictures of a step as the founding recipe counts them: four steps of pairs, in `frozen` and `trick`.
+--- Images of a step as the founding recipe counts them: four steps of pairs, in `frozen` and `trick`.
 local UNITS = { frozen = 8, trick = 8 }
 
 --- The ratios of one peer's turns to ours: median, least, most.

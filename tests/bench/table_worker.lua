@@ -1,6 +1,6 @@
 --- table_worker.lua - one process of tests/bench/table.lua: the engine at one kind of work, a few steps at a time.
 -- Usage: lurcher tests/bench/table_worker.lua WORK BATCH FOLDER [DATA]. WORK: see `works`; FOLDER: the table's, with
--- xception.h5 and images.safetensors; DATA: a folder with train/ and valid/, for the works that read pictures.
+-- xception.h5 and images.safetensors; DATA: a folder with train/ and valid/, for the works that read images.
 -- It answers lines of its standard input, as every peer does (peers/protocol.py):
 --     step N        does N steps, prints "seconds S1 S2 ..."
 --     output FILE   writes what it computed first as tensor `y` (probabilities, or losses), prints "saved"
@@ -10,7 +10,7 @@ local lurcher = require "lurcher"
 local xception = require "lurcher.models.xception"
 local nn, data, optim = lurcher.nn, lurcher.data, lurcher.optim
 
-local work, batch, folder, pictures = arg[1], math.tointeger(arg[2]), arg[3], arg[4]
+local work, batch, folder, imgs = arg[1], math.tointeger(arg[2]), arg[3], arg[4]
 local LOADED = 12 -- batches a step of `loader`
 
 local images = assert(lurcher.load_tensors(folder .. "/images.safetensors")).images
@@ -61,7 +61,7 @@ function works.head() return training{ to = "avg_pool" } end
 
 --- Decode, resize, turn, shear, zoom and mirror: batches as the frozen stage reads them.
 function works.loader()
-  local set = assert(data.folder(pictures .. "/train"))
+  local set = assert(data.folder(imgs .. "/train"))
   local loader = data.loader{ set, size = size, workers = 2, augment = require "lurcher.augmentations".of "light",
     sampler = function(_, random)
       return function()
@@ -84,11 +84,11 @@ end
 --- A stage of the recipes of pairs as they run it: four steps an epoch, one of them with swapped pairs.
 local function stage(tune_from, s)
   local siamese, pair_data = require "lurcher.siamese", require "lurcher.pair_data"
-  local o = { data = pictures, size = size, batch = batch, steps = 4, seed = 1, device = "cpu", workers = 2,
+  local o = { data = imgs, size = size, batch = batch, steps = 4, seed = 1, device = "cpu", workers = 2,
     memory = 8192, cache = folder .. "/cache", cache_store = "f32", cache_limit = 20000 }
   local sets = pair_data.sets(o)
-  local trunk = network{ top = false, pooling = "avg", input = "image" }
-  local model = siamese.model(trunk:freeze(), { classes = #sets.train.classes })
+  local backbone = network{ top = false, pooling = "avg", input = "image" }
+  local model = siamese.model(backbone:freeze(), { classes = #sets.train.classes })
   if tune_from then siamese.tune_from(model, tune_from) end
   local learner, train = pair_data.open(model, sets, o, s)
   local loss = "categorical_crossentropy"
@@ -103,7 +103,7 @@ end
 
 function works.frozen() return stage(nil, { augment = "light", optimizer = optim.nadam(), pair_weight = 0 }) end
 
---- Epochs 2..n: what is below layer 105 has been computed for each picture before the first step.
+--- Epochs 2..n: what is below layer 105 has been computed for each image before the first step.
 function works.trick()
   return stage(105, { augment = "none", optimizer = optim.sgd{ lr = 1e-4, momentum = 0.9 }, pair_weight = 0.5 })
 end

@@ -1,7 +1,7 @@
 -- worker.lua - one process of tests/bench/xception.lua: times one kind of work of the engine.
 -- Usage: lurcher tests/bench/worker.lua WORK BATCH ITERATIONS [SIZE [DEVICE [PRECISION [WIDTH]]]]; WORK as in xception.lua.
 -- Prints the seconds of each timed iteration, then "peak BYTES": of the process, or of what the run holds on a GPU.
--- The pictures stay where they are from step to step, on the device, as the peer's do.
+-- The images stay where they are from step to step, on the device, as the peer's do.
 local lurcher = require "lurcher"
 local xception = require "lurcher.models.xception"
 local nn, optim = lurcher.nn, lurcher.optim
@@ -10,9 +10,9 @@ local work, batch, iterations = arg[1], tonumber(arg[2]), tonumber(arg[3])
 local size, device, precision = tonumber(arg[4] or 299), arg[5] or "cpu", arg[6] or "f32"
 
 lurcher.seed(7)
-local trunk = xception{ size = size, width = tonumber(arg[7] or 1), top = false, pooling = "avg" }
+local backbone = xception{ size = size, width = tonumber(arg[7] or 1), top = false, pooling = "avg" }
 local image = nn.input("image", size, size, 3)
-local logits = nn.dense{ 1000, activation = "softmax", name = "predictions" }(trunk(image))
+local logits = nn.dense{ 1000, activation = "softmax", name = "predictions" }(backbone(image))
 local model = nn.model{ class = logits }
 if work == "tune" then model:freeze{ to = "block11_sepconv3_bn" } end
 

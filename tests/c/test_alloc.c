@@ -49,8 +49,8 @@ static void let_go(held *h) {
   lur_context_release(h->context);
 }
 
-/* Where cases write, in the working folder of the test, and a folder of six pictures in two classes. */
-static char file[64], keras_file[64], folder[64], picture[128];
+/* Where cases write, in the working folder of the test, and a folder of six images in two classes. */
+static char file[64], keras_file[64], folder[64], image[128];
 
 #define INT(key, value) ((lur_setting){.name = key, .type = LUR_INT, .integer = value, .real = (double)(value)})
 #define TEXT(key, value) ((lur_setting){.name = key, .type = LUR_STRING, .string = value})
@@ -84,7 +84,7 @@ static lur_status layer(held *h, int index, const char *kind, const lur_setting 
   return lur_layer_apply(h->layers[index], nx, x, &h->nodes[index]);
 }
 
-/* A picture classifier with every allocation that building one makes. */
+/* An image classifier with every allocation that building one makes. */
 static lur_status network(held *h) {
   lur_node **y = h->nodes;
   lur_setting conv[] = {INT("filters", 4), INT("kernel", 3), TEXT("padding", "same"), TEXT("name", "conv")};
@@ -200,8 +200,8 @@ static lur_status weights(held *h) {
   return lur_model_load_weights(h->models[0], file, LUR_LOAD_BY_NAME, true, &h->report);
 }
 
-static lur_status pictures(held *h) {
-  LUR_TRY(lur_image_load(h->context, picture, NULL, &h->tensors[0]));
+static lur_status images(held *h) {
+  LUR_TRY(lur_image_load(h->context, image, NULL, &h->tensors[0]));
   LUR_TRY(lur_image_resize(h->tensors[0], 7, 5, LUR_RESIZE_BILINEAR, &h->tensors[1]));
   LUR_TRY(lur_image_resize(h->tensors[0], 7, 5, LUR_RESIZE_NEAREST, &h->tensors[2]));
   return lur_image_crop(h->tensors[0], 1, 1, 4, 4, &h->tensors[3]);
@@ -235,8 +235,8 @@ static lur_status load(held *h, int workers) {
     LUR_TRY(lur_loader_push(h->loader, 1, &field));
     LUR_TRY(lur_loader_pop(h->loader, &h->loaded));
   }
-  /* memory that ran out is never taken for a damaged picture */
-  return lur_loader_damage_count(h->loader) == 0 ? LUR_OK : lur_fail(LUR_ESTATE, "a picture was called damaged");
+  /* memory that ran out is never taken for a damaged image */
+  return lur_loader_damage_count(h->loader) == 0 ? LUR_OK : lur_fail(LUR_ESTATE, "an image was called damaged");
 }
 
 static lur_status loader(held *h) { return load(h, -1); }
@@ -249,7 +249,7 @@ static lur_status feature_cache(held *h) {
   char path[96];
   snprintf(path, sizeof path, "%s/cache.features", folder);
   const lur_cache_options options = {
-      .path = path, .key = "k", .store = LUR_F16, .row = {1, {3}}, .pictures = 2, .views = 1, .fingerprints = prints};
+      .path = path, .key = "k", .store = LUR_F16, .row = {1, {3}}, .images = 2, .views = 1, .fingerprints = prints};
   lur_cache_state state;
   unlink(path);
   LUR_TRY(lur_tensor_new(h->context, NULL, LUR_I32, &(lur_shape){1, {2}}, &t[0]));
@@ -271,7 +271,7 @@ static lur_status feature_cache(held *h) {
 
 /* ---- what the cases read ---- */
 
-static lur_status make_pictures(void) {
+static lur_status make_images(void) {
   held h = {0};
   LUR_TRY(lur_context_new(1, 1, &h.context));
   lur_status status = lur_tensor_new(h.context, NULL, LUR_F32, &(lur_shape){3, {12, 10, 3}}, &h.tensors[0]);
@@ -280,9 +280,9 @@ static lur_status make_pictures(void) {
     char path[128];
     snprintf(path, sizeof path, "%s/%s", folder, i % 2 ? "pug" : "whippet");
     mkdir(path, 0777);
-    snprintf(picture, sizeof picture, "%s/%s/%d.%s", folder, i % 2 ? "pug" : "whippet", i, i % 3 ? "jpg" : "png");
+    snprintf(image, sizeof image, "%s/%s/%d.%s", folder, i % 2 ? "pug" : "whippet", i, i % 3 ? "jpg" : "png");
     status = lur_tensor_uniform(h.tensors[0], 0, 255);
-    if (status == LUR_OK) status = lur_image_save(picture, h.tensors[0], 0);
+    if (status == LUR_OK) status = lur_image_save(image, h.tensors[0], 0);
   }
   let_go(&h);
   return status;
@@ -336,13 +336,13 @@ int main(int argc, char **argv) { /* the name of a case: only that one */
   } cases[] = {{"tensors", tensors},   {"definition", definition},
                {"training", training}, {"checkpoint", checkpoint}, {"int8", int8},
                {"archive", archive},   {"weights", weights},
-               {"pictures", pictures}, {"encoding", encoding}, {"datasets", datasets},
+               {"images", images}, {"encoding", encoding}, {"datasets", datasets},
                {"loader", loader},     {"threaded_loader", threaded_loader},
                {"feature_cache", feature_cache}};
   snprintf(file, sizeof file, "test_alloc_%ld.safetensors", (long)getpid());
   snprintf(keras_file, sizeof keras_file, "test_alloc_%ld.h5", (long)getpid());
   snprintf(folder, sizeof folder, "test_alloc_%ld", (long)getpid());
-  CHECK_OK(make_pictures());
+  CHECK_OK(make_images());
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
     if (argc > 1 && strcmp(argv[1], cases[i].name) != 0) continue;
     CHECK_OK(run_case(cases[i].fn)); /* libraries make what they keep for good now */

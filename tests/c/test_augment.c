@@ -3,7 +3,7 @@
 #include <math.h>
 
 #include "engine/data/augment.h"
-#include "tests/c/pictures.h"
+#include "tests/c/images.h"
 
 static lur_context *context;
 
@@ -59,16 +59,16 @@ static const float sampled[4][2][25] =
        12.8457f, 13.0026f, 5.92942f, 2.85622f, 19.783f,  16.7098f, 12.8667f, 9.79352f, 6.72032f,
        3.64711f, 20.5739f, 16.7308f, 13.6576f, 10.5844f, 7.51122f, 0.438014f}}};
 
-static lur_picture number_picture(int height, int width) {
-  lur_picture p = {0};
-  CHECK_OK(lur_picture_resize_buffer(&p, width, height));
+static lur_rgbx number_image(int height, int width) {
+  lur_rgbx p = {0};
+  CHECK_OK(lur_rgbx_resize_buffer(&p, width, height));
   for (int i = 0; i < width * height; i++)
     memcpy(p.pixels + 4 * i, (uint8_t[]){(uint8_t)i, (uint8_t)(2 * i), (uint8_t)(255 - i), 99}, 4);
   return p;
 }
 
 static void test_sampling(void) {
-  lur_picture p = number_picture(5, 5);
+  lur_rgbx p = number_image(5, 5);
   lur_bytes scratch = {0};
   float out[75];
   for (int fill = 0; fill < 4; fill++)
@@ -84,7 +84,7 @@ static void test_sampling(void) {
                     .scale = {1, 2, 1},
                     .shift = {0, 1, 0},
                     .channel = {0, 0, 1}};
-      CHECK_OK(lur_warp_picture(&w, &p, &scratch, out));
+      CHECK_OK(lur_warp_rgbx(&w, &p, &scratch, out));
       int wrong = 0;
       for (int i = 0; i < 25; i++) {
         wrong += !near(out[3 * i], sampled[fill][order][i], 6e-5);
@@ -93,14 +93,14 @@ static void test_sampling(void) {
       CHECK(wrong == 0);
     }
   lur_bytes_free(&scratch);
-  lur_picture_free(&p);
+  lur_rgbx_free(&p);
 }
 
 /* Rows of 16 and more take AVX-512's loop, of 8 and more AVX2's, narrower ones the plain one: column by column the same
    bits. The map's numbers are dyadic, so that moving its start by a column rounds nothing. */
 static void test_loops_agree(lur_fill fill) {
   enum { W = 83, H = 40 };
-  lur_picture p = number_picture(61, 57);
+  lur_rgbx p = number_image(61, 57);
   lur_bytes scratch = {0};
   static float wide[3 * W * H], narrow[3 * W * H];
   lur_warp w = {.map = {{{0.8125, 0.40625}, {-0.375, 0.65625}}, {-3.1875, 9.71875}},
@@ -111,33 +111,33 @@ static void test_loops_agree(lur_fill fill) {
                 .scale = {0.01f, 0.02f, 0.03f},
                 .shift = {1, 2, 3},
                 .channel = {2, 1, 0}};
-  CHECK_OK(lur_warp_picture(&w, &p, &scratch, wide));
+  CHECK_OK(lur_warp_rgbx(&w, &p, &scratch, wide));
   static const int widths[] = {1, 9, 16, 31};
   for (int i = 0; i < 4; i++) {
     int wrong = 0, first = 70 - 20 * i;
     lur_warp part = w;
     part.width = first + widths[i] <= W ? widths[i] : W - first;
     for (int k = 0; k < 2; k++) part.map.b[k] = w.map.b[k] + first * w.map.a[k][1];
-    CHECK_OK(lur_warp_picture(&part, &p, &scratch, narrow));
+    CHECK_OK(lur_warp_rgbx(&part, &p, &scratch, narrow));
     for (int r = 0; r < H; r++)
       wrong +=
           memcmp(wide + 3 * (r * W + first), narrow + 3 * r * part.width, 3 * sizeof(float) * (size_t)part.width) != 0;
     CHECK(wrong == 0);
   }
   lur_bytes_free(&scratch);
-  lur_picture_free(&p);
+  lur_rgbx_free(&p);
 }
 
 /* One pixel wide, high, or both: there is no neighbour to the right or below, and none is needed. */
-static void test_thin_pictures(void) {
+static void test_thin_images(void) {
   static const int sizes[3][2] = {{1, 1}, {1, 6}, {6, 1}};
   static float out[3 * 20 * 20];
   lur_bytes scratch = {0};
   for (int i = 0; i < 3; i++) {
-    lur_picture p = number_picture(sizes[i][0], sizes[i][1]);
+    lur_rgbx p = number_image(sizes[i][0], sizes[i][1]);
     lur_warp w = {
         .map = {{{0.25, 0}, {0, 0.25}}, {0, 0}}, .height = 20, .width = 20, .scale = {1, 1, 1}, .channel = {0, 1, 2}};
-    CHECK_OK(lur_warp_picture(&w, &p, &scratch, out));
+    CHECK_OK(lur_warp_rgbx(&w, &p, &scratch, out));
     int wrong = 0;
     for (int y = 0; y < 20; y++)
       for (int x = 0; x < 20; x++) {
@@ -145,7 +145,7 @@ static void test_thin_pictures(void) {
         wrong += out[3 * (20 * y + x)] != fmin(along, 5);
       }
     CHECK(wrong == 0);
-    lur_picture_free(&p);
+    lur_rgbx_free(&p);
   }
   lur_bytes_free(&scratch);
 }
@@ -238,7 +238,7 @@ static void test_colour(void) {
   CHECK(rgb_is(v, 162.09, 112.09, 87.09) && rgb_is(v + 6, 254.99, 254.99, 254.99));
   FROM_BASE(.hue = 1.0 / 3); /* red turns green */
   CHECK(rgb_is(v, 50, 200, 100) && rgb_is(v + 6, 255, 255, 255));
-  FROM_BASE(.channel_shift = {100, -100, 5}); /* within 0..255, the picture's own range */
+  FROM_BASE(.channel_shift = {100, -100, 5}); /* within 0..255, the image's own range */
   CHECK(rgb_is(v, 255, 0, 55) && rgb_is(v + 6, 255, 155, 255));
   FROM_BASE(.trivial = LUR_TRIVIAL_POSTERIZE, .magnitude = 2);
   CHECK(rgb_is(v, 192, 64, 0));
@@ -262,7 +262,7 @@ static void test_mix(const char *kind) {
     for (int i = 0; i < N * SIZE; i++) images[i] = (float)ids[i / SIZE];
     lur_source source = {.key = 5 + turn};
     lur_mix_batch(a, &source, N, SIDE, SIDE, 1, images, ids, CLASSES, targets);
-    for (int i = 0; i < N; i++) { /* the picture's mean is its class's number, so it must be the target's mean class */
+    for (int i = 0; i < N; i++) { /* the image's mean is its class's number, so it must be the target's mean class */
       double mean = 0, sum = 0, expected = 0;
       for (int k = 0; k < SIZE; k++) mean += images[i * SIZE + k] / SIZE;
       for (int c = 0; c < CLASSES; c++)
@@ -315,7 +315,7 @@ static void test_rows(int n, const lur_setting *settings, lur_preprocess preproc
   if (!CHECK_OK(load(a, -1, 0, &first, preprocess, channels))) return;
   const float *v = lur_tensor_data(first.fields[0].images);
   size_t row = 33 * 47 * (size_t)(channels ? channels : 3);
-  CHECK(memcmp(v, v + 4 * row, row * sizeof *v) != 0); /* the same picture drawn twice is augmented twice */
+  CHECK(memcmp(v, v + 4 * row, row * sizeof *v) != 0); /* the same image drawn twice is augmented twice */
   int wild = 0;
   for (size_t i = 0; i < 8 * row; i++) wild += !(v[i] >= -130 && v[i] <= 256);
   CHECK(wild == 0);
@@ -331,7 +331,7 @@ static void test_rows(int n, const lur_setting *settings, lur_preprocess preproc
   lur_augment_release(a);
 }
 
-/* Only flips: the resized picture, mirrored, to the bit. */
+/* Only flips: the resized image, mirrored, to the bit. */
 static void test_flip_only(void) {
   lur_augment *a = make(1, (lur_setting[]){yes("hflip")});
   lur_loaded plain, flipped;
@@ -372,7 +372,7 @@ static void test_loader_rows(void) {
     snprintf(name, sizeof name, "set/%c", 'a' + i);
     make_folder(name);
     snprintf(name, sizeof name, "set/%c/%d.%s", 'a' + i, i, i % 2 ? "jpg" : "png");
-    save_picture(context, name, i == 5 ? 1 : 40 + 60 * i, i == 4 ? 400 : 50 + 10 * i, i);
+    save_image(context, name, i == 5 ? 1 : 40 + 60 * i, i == 4 ? 400 : 50 + 10 * i, i);
   }
   CHECK_OK(lur_dataset_folder(in_root("set"), NULL, &set));
   lur_setting all[] = {real("rotate", 40),       real("shear", 10), real("zoom", 0.3),
@@ -430,13 +430,13 @@ static void test_numpy_loader(void) {
 
 int main(void) {
   CHECK_OK(lur_context_new(1, 1, &context));
-  pictures_begin();
+  images_begin();
   test_matrix();
   test_sampling();
   test_loops_agree(LUR_FILL_NEAREST);
   test_loops_agree(LUR_FILL_CONSTANT);
   test_loops_agree(LUR_FILL_REFLECT);
-  test_thin_pictures();
+  test_thin_images();
   test_numpy();
   test_draw_order();
   test_options();
@@ -445,7 +445,7 @@ int main(void) {
   test_mix("cutmix");
   test_loader_rows();
   test_numpy_loader();
-  pictures_end();
+  images_end();
   lur_context_release(context);
   return check_report("augment");
 }

@@ -1,5 +1,5 @@
 /* test_cache.c - the feature cache's file: filled, found again, and never trusted: damage, truncation, other keys and
- * pictures, full disks, killed and competing processes. */
+ * images, full disks, killed and competing processes. */
 #include <fcntl.h>
 #include <math.h>
 #include <signal.h>
@@ -7,19 +7,19 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#include "tests/c/pictures.h"
+#include "tests/c/images.h"
 
-enum { PICTURES = 5, VIEWS = 2, ROWS = PICTURES * VIEWS, WIDTH = 7, HEAD = 8192 }; /* HEAD: where the rows begin */
+enum { IMAGES = 5, VIEWS = 2, ROWS = IMAGES * VIEWS, WIDTH = 7, HEAD = 8192 }; /* HEAD: where the rows begin */
 
 static lur_context *context;
-static uint64_t prints[PICTURES] = {11, 22, 33, 44, 55};
+static uint64_t prints[IMAGES] = {11, 22, 33, 44, 55};
 
 static lur_cache *make(const char *key, lur_dtype store) {
   lur_cache_options o = {.path = in_root("features"),
                          .key = key,
                          .store = store,
                          .row = {1, {WIDTH}},
-                         .pictures = PICTURES,
+                         .images = IMAGES,
                          .views = VIEWS,
                          .fingerprints = prints,
                          .label = "layer"};
@@ -43,8 +43,8 @@ static lur_tensor *numbers(int n, const int32_t *values) {
   return t;
 }
 
-static lur_status put(lur_cache *cache, int32_t row, int32_t picture) {
-  lur_tensor *rows = numbers(1, &row), *index = numbers(1, &picture), *features = NULL;
+static lur_status put(lur_cache *cache, int32_t row, int32_t image) {
+  lur_tensor *rows = numbers(1, &row), *index = numbers(1, &image), *features = NULL;
   CHECK_OK(lur_tensor_new(context, NULL, LUR_F32, &(lur_shape){2, {1, WIDTH}}, &features));
   for (int i = 0; i < WIDTH; i++) ((float *)lur_tensor_data(features))[i] = value_at(row, i);
   lur_status status = lur_cache_put(cache, rows, index, features);
@@ -59,7 +59,7 @@ static int complete(lur_cache *cache) {
   int n = 0;
   for (int32_t row = 0; row < ROWS; row++) {
     if (lur_cache_has(cache, row)) continue;
-    CHECK_OK(put(cache, row, row % PICTURES));
+    CHECK_OK(put(cache, row, row % IMAGES));
     n++;
   }
   CHECK_OK(lur_cache_finish(cache, 2.5));
@@ -107,8 +107,8 @@ static void test_life(void) {
   CHECK(lur_cache_bytes(cache) == HEAD + ROWS * WIDTH * sizeof(float));
   CHECK_FAILS(lur_cache_finish(cache, 1), LUR_ESTATE, "10 rows are missing");
   CHECK_FAILS(put(cache, ROWS, 0), LUR_EARG, "row 10 (0 to 9 expected)");
-  CHECK_FAILS(put(cache, 0, PICTURES), LUR_EARG, "picture 5 (0 to 4 expected)");
-  CHECK_OK(put(cache, 1, 4)); /* another picture stands in */
+  CHECK_FAILS(put(cache, 0, IMAGES), LUR_EARG, "image 5 (0 to 4 expected)");
+  CHECK_OK(put(cache, 1, 4)); /* another image stands in */
   CHECK(complete(cache) == ROWS - 1 && reads_right(cache) && !is_there("features.part"));
   CHECK_FAILS(put(cache, 0, 0), LUR_ESTATE, "not being filled");
   lur_cache_release(cache);
@@ -144,14 +144,14 @@ static void test_stale(void) {
   prints[2] = 1; /* its rows in both views */
   lur_cache *cache = make("k", LUR_F32);
   CHECK(state_of(cache) == LUR_CACHE_FILLING && lur_cache_missing(cache) == VIEWS);
-  CHECK(strstr(lur_cache_note(cache), "2 of 10 rows are damaged, or their pictures have changed") != NULL);
+  CHECK(strstr(lur_cache_note(cache), "2 of 10 rows are damaged, or their images have changed") != NULL);
   CHECK(!lur_cache_has(cache, 2) && !lur_cache_has(cache, 7) && complete(cache) == VIEWS && reads_right(cache));
   lur_cache_release(cache);
   prints[2] = 33;
   CHECK(finished("k", LUR_F32) == VIEWS);
 }
 
-/* A row is also stale when the picture that stands in for a damaged one has changed. */
+/* A row is also stale when the image that stands in for a damaged one has changed. */
 static void test_stand_in(void) {
   lur_cache *cache = make("stand-in", LUR_F32);
   CHECK(state_of(cache) == LUR_CACHE_FILLING);
@@ -166,7 +166,7 @@ static void test_stand_in(void) {
 static void test_resume(void) {
   lur_cache *cache = make("resumed", LUR_F32);
   CHECK(state_of(cache) == LUR_CACHE_FILLING);
-  for (int32_t row = 0; row < 6; row++) CHECK_OK(put(cache, row, row % PICTURES));
+  for (int32_t row = 0; row < 6; row++) CHECK_OK(put(cache, row, row % IMAGES));
   lur_cache_release(cache);
   CHECK(is_there("features.part") && finished("resumed", LUR_F32) == ROWS - 6);
 }
@@ -247,7 +247,7 @@ static void test_folder(void) {
   CHECK(info.is_part && info.is_busy && strcmp(info.label, "layer") == 0 && !removed("features.part"));
   complete(cache);
   CHECK_OK(lur_cache_look(in_root("features"), &info));
-  CHECK(!info.is_part && info.is_busy && info.pictures == PICTURES && info.views == VIEWS && info.store == LUR_F16);
+  CHECK(!info.is_part && info.is_busy && info.images == IMAGES && info.views == VIEWS && info.store == LUR_F16);
   CHECK(info.row.ndim == 1 && info.row.dim[0] == WIDTH && info.seconds == 2.5 && !removed("features"));
   CHECK(state_of(reader) == LUR_CACHE_READY);
   lur_cache_release(cache);
@@ -271,10 +271,10 @@ static void test_folder_strangers(void) {
   CHECK(state_of(cache) == LUR_CACHE_FILLING);
   lur_cache_release(cache);
   CHECK_OK(lur_cache_look(in_root("features.part"), &info));
-  CHECK(info.is_part && !info.is_busy && info.pictures == PICTURES && removed("features.part"));
+  CHECK(info.is_part && !info.is_busy && info.images == IMAGES && removed("features.part"));
   write_bytes_to("empty.part", "", 0);
   CHECK_OK(lur_cache_look(in_root("empty.part"), &info));
-  CHECK(info.is_part && info.pictures == 0 && removed("empty.part"));
+  CHECK(info.is_part && info.images == 0 && removed("empty.part"));
   write_bytes_to("letter", "dear reader", 11);
   CHECK_FAILS(lur_cache_look(in_root("letter"), &info), LUR_EFORMAT, "is no feature cache");
   CHECK_FAILS(lur_cache_remove(in_root("letter"), &gone), LUR_EFORMAT, "is no feature cache");
@@ -303,7 +303,7 @@ static void test_no_room(void) {
   lur_cache_options o = {.path = in_root("no such folder/features"),
                          .key = "",
                          .row = {1, {WIDTH}},
-                         .pictures = PICTURES,
+                         .images = IMAGES,
                          .views = 1,
                          .fingerprints = prints};
   CHECK_OK(lur_cache_new(context, &o, &cache));
@@ -327,14 +327,14 @@ static void test_options(void) {
   const lur_cache_options good = {.path = in_root("features"),
                                   .key = "",
                                   .row = {1, {WIDTH}},
-                                  .pictures = PICTURES,
+                                  .images = IMAGES,
                                   .views = 1,
                                   .fingerprints = prints};
   lur_cache_options o = good;
   o.store = LUR_U8;
   CHECK_FAILS(lur_cache_new(context, &o, &cache), LUR_EARG, "store is u8");
   o = good;
-  o.pictures = INT64_MAX;
+  o.images = INT64_MAX;
   CHECK_FAILS(lur_cache_new(context, &o, &cache), LUR_EARG, "rows expected");
   o = good;
   o.row = (lur_shape){2, {INT64_MAX / 2, 3}};
@@ -364,7 +364,7 @@ static void test_fingerprints(void) {
 }
 
 int main(void) {
-  pictures_begin();
+  images_begin();
   if (CHECK_OK(lur_context_new(1, 1, &context))) {
     test_processes(); /* first: forks want no threads */
     test_life();
@@ -382,6 +382,6 @@ int main(void) {
     test_fingerprints();
     lur_context_release(context);
   }
-  pictures_end();
+  images_end();
   return check_report("test_cache");
 }

@@ -6,7 +6,7 @@
 #include "check.h"
 #include "kernels/backend.h"
 
-enum { PICTURES = 4, EXTENT = 9, IN = 40, OUT = 24 };
+enum { IMAGES = 4, EXTENT = 9, IN = 40, OUT = 24 };
 
 static lur_device *device;
 
@@ -28,9 +28,9 @@ static size_t bytes_of(const lur_operand *o) { return sizeof(float) * (size_t)lu
 static lur_op_desc conv_desc(int kernel, bool gradients) {
   int pad = kernel / 2;
   lur_op_desc d = {.kind = LUR_OP_CONV2D, .name = "conv", .nx = 1, .nw = 1};
-  d.x[0] = operand(PICTURES, EXTENT, EXTENT, IN);
+  d.x[0] = operand(IMAGES, EXTENT, EXTENT, IN);
   d.w[0] = operand(kernel, kernel, IN, OUT);
-  d.y = operand(PICTURES, EXTENT, EXTENT, OUT);
+  d.y = operand(IMAGES, EXTENT, EXTENT, OUT);
   d.u.conv = (lur_conv_desc){
       .kernel_h = kernel, .kernel_w = kernel, .stride_h = 1, .stride_w = 1, .pad_top = pad, .pad_left = pad};
   d.want_dx = d.want_dw = gradients ? 1u : 0;
@@ -114,7 +114,7 @@ static lur_op_desc depthwise_desc(void) {
 
 static lur_op_desc batchnorm_desc(void) {
   lur_op_desc d = {.kind = LUR_OP_BATCHNORM, .name = "norm", .nx = 1, .nw = 4, .want_dx = 1, .want_dw = 3};
-  d.x[0] = d.y = operand(PICTURES, EXTENT, EXTENT, IN);
+  d.x[0] = d.y = operand(IMAGES, EXTENT, EXTENT, IN);
   for (int i = 0; i < 4; i++) d.w[i] = (lur_operand){LUR_F32, {1, {IN}}};
   d.u.batchnorm = (lur_batchnorm_desc){
       .epsilon = 1e-3, .momentum = 0.99, .batch = true, .has_gamma = true, .has_beta = true, .relu = true};

@@ -1,7 +1,7 @@
 /* test_dataset.c - class folders, flat folders with a naming rule, subsets and splits: order, classes, messages. */
-#include "tests/c/pictures.h"
+#include "tests/c/images.h"
 
-static void touch(const char *name) { write_bytes_to(name, "x", 1); } /* scanning opens no picture */
+static void touch(const char *name) { write_bytes_to(name, "x", 1); } /* scanning opens no image */
 
 static void make_tree(void) {
   make_folder("set");
@@ -36,7 +36,7 @@ static void test_folder(void) {
   CHECK(lur_dataset_class_size(d, 2) == 3 && lur_dataset_class_size(d, 3) == 0 && lur_dataset_name(d, 6) == NULL);
   char text[512];
   lur_dataset_format(d, text, sizeof text);
-  CHECK(strstr(text, "6 pictures, 4 classes of 0 (empty) to 3 (b)") && strstr(text, "1 other file ignored"));
+  CHECK(strstr(text, "6 images, 4 classes of 0 (empty) to 3 (b)") && strstr(text, "1 other file ignored"));
   CHECK(lur_dataset_format(d, text, 10) > 40 && strlen(text) == 9);
   lur_dataset_release(d);
 }
@@ -67,7 +67,7 @@ static void test_folder_errors(void) {
   CHECK_FAILS(lur_dataset_folder(in_root("set/stray.jpg"), NULL, &d), LUR_EIO, "is a file");
   CHECK_FAILS(lur_dataset_folder(in_root("bare"), NULL, &d), LUR_EFORMAT, "has no class folders");
   make_folder("bare/a");
-  CHECK_FAILS(lur_dataset_folder(in_root("bare"), NULL, &d), LUR_EFORMAT, "no picture in its 1 class folders");
+  CHECK_FAILS(lur_dataset_folder(in_root("bare"), NULL, &d), LUR_EFORMAT, "no image in its 1 class folders");
 }
 
 static void test_flat(void) {
@@ -127,13 +127,13 @@ static void test_parts(void) {
 }
 
 int main(void) {
-  pictures_begin();
+  images_begin();
   make_tree();
   test_folder();
   test_given_classes();
   test_folder_errors();
   test_flat();
   test_parts();
-  pictures_end();
+  images_end();
   return check_report("dataset");
 }

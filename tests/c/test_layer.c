@@ -325,24 +325,24 @@ static void shape_case(const char *kind, const lur_setting *settings, int n, int
 }
 
 static void test_shapes(void) {
-  const lur_shape picture = {3, {147, 74, 8}}, vector = {1, {10}};
-  const lur_shape three[3] = {{3, {4, 4, 2}}, {3, {4, 4, 3}}, {3, {4, 4, 5}}}, equal[3] = {picture, picture, picture};
+  const lur_shape image = {3, {147, 74, 8}}, vector = {1, {10}};
+  const lur_shape three[3] = {{3, {4, 4, 2}}, {3, {4, 4, 3}}, {3, {4, 4, 5}}}, equal[3] = {image, image, image};
   shape_case("conv2d", SETTINGS(INT("filters", 5), INT("kernel", 3), INT("stride", 2), TEXT("padding", "same")), 1,
-             &picture, "74x37x5");
-  shape_case("conv2d", SETTINGS(INT("filters", 5), PAIR("kernel", 1, 7), TEXT("activation", "relu")), 1, &picture,
+             &image, "74x37x5");
+  shape_case("conv2d", SETTINGS(INT("filters", 5), PAIR("kernel", 1, 7), TEXT("activation", "relu")), 1, &image,
              "147x68x5");
-  shape_case("depthwise_conv2d", SETTINGS(INT("kernel", 3)), 1, &picture, "145x72x8");
-  shape_case("separable_conv2d", SETTINGS(INT("filters", 6), INT("kernel", 3), TEXT("padding", "same")), 1, &picture,
+  shape_case("depthwise_conv2d", SETTINGS(INT("kernel", 3)), 1, &image, "145x72x8");
+  shape_case("separable_conv2d", SETTINGS(INT("filters", 6), INT("kernel", 3), TEXT("padding", "same")), 1, &image,
              "147x74x6");
   shape_case("dense", SETTINGS(INT("units", 4), TEXT("activation", "softmax")), 1, &vector, "4");
-  shape_case("dense", SETTINGS(INT("units", 4)), 1, &picture, "147x74x4");
-  shape_case("batchnorm", NULL, 0, 1, &picture, "147x74x8");
-  shape_case("activation", SETTINGS(TEXT("function", "tanh")), 1, &picture, "147x74x8");
+  shape_case("dense", SETTINGS(INT("units", 4)), 1, &image, "147x74x4");
+  shape_case("batchnorm", NULL, 0, 1, &image, "147x74x8");
+  shape_case("activation", SETTINGS(TEXT("function", "tanh")), 1, &image, "147x74x8");
   shape_case("activation", SETTINGS(TEXT("function", "linear")), 1, &vector, "10");
-  shape_case("max_pool", SETTINGS(INT("size", 3), INT("stride", 2), TEXT("padding", "same")), 1, &picture, "74x37x8");
-  shape_case("avg_pool", NULL, 0, 1, &picture, "73x37x8");
-  shape_case("global_avg_pool", NULL, 0, 1, &picture, "8");
-  shape_case("global_max_pool", NULL, 0, 1, &picture, "8");
+  shape_case("max_pool", SETTINGS(INT("size", 3), INT("stride", 2), TEXT("padding", "same")), 1, &image, "74x37x8");
+  shape_case("avg_pool", NULL, 0, 1, &image, "73x37x8");
+  shape_case("global_avg_pool", NULL, 0, 1, &image, "8");
+  shape_case("global_max_pool", NULL, 0, 1, &image, "8");
   shape_case("add", NULL, 0, 3, equal, "147x74x8");
   shape_case("sub", NULL, 0, 2, equal, "147x74x8");
   shape_case("mul", NULL, 0, 3, equal, "147x74x8");
@@ -354,11 +354,11 @@ static void test_shapes(void) {
   shape_case("normalize", NULL, 0, 1, &vector, "10");
   shape_case("flatten", NULL, 0, 1, &three[0], "32");
   shape_case("reshape", SETTINGS(PAIR("shape", 8, -1)), 1, &three[0], "8x4");
-  shape_case("reduce", SETTINGS(TEXT("function", "max")), 1, &picture, "147x74");
-  shape_case("reduce", SETTINGS(TEXT("function", "sum"), INT("axis", 1), BOOLEAN("keep", true)), 1, &picture, "1x74x8");
-  shape_case("reduce", SETTINGS(TEXT("function", "mean"), INT("axis", 0)), 1, &picture, "scalar");
+  shape_case("reduce", SETTINGS(TEXT("function", "max")), 1, &image, "147x74");
+  shape_case("reduce", SETTINGS(TEXT("function", "sum"), INT("axis", 1), BOOLEAN("keep", true)), 1, &image, "1x74x8");
+  shape_case("reduce", SETTINGS(TEXT("function", "mean"), INT("axis", 0)), 1, &image, "scalar");
   static const char *const plain[] = {"relu", "sigmoid", "tanh", "softmax", "square"};
-  for (int i = 0; i < 5; i++) shape_case(plain[i], NULL, 0, 1, &picture, "147x74x8");
+  for (int i = 0; i < 5; i++) shape_case(plain[i], NULL, 0, 1, &image, "147x74x8");
 }
 
 static void test_messages(void) {

@@ -1,5 +1,5 @@
 /* test_loader.c - the loader: order, the same bits for any number of workers, damage, stopping, memory reused. */
-#include "tests/c/pictures.h"
+#include "tests/c/images.h"
 
 static lur_context *context;
 static lur_dataset *set;
@@ -14,7 +14,7 @@ static void make_set(void) {
     make_folder(name);
     for (int i = 0; i < EACH; i++) {
       snprintf(name, sizeof name, "set/%c/%d.%s", 'a' + c, i, i % 3 ? "jpg" : "png");
-      save_picture(context, name, 20 + i, 30 - c, c * EACH + i);
+      save_image(context, name, 20 + i, 30 - c, c * EACH + i);
     }
   }
   CHECK_OK(lur_dataset_folder(in_root("set"), NULL, &set));
@@ -104,7 +104,7 @@ static void test_misuse(void) {
   CHECK_OK(lur_loader_begin(l, 0));
   CHECK_FAILS(lur_loader_pop(l, &b), LUR_ESTATE, "no batch was pushed");
   lur_load_field bad = {"image", 1, (int64_t[]){N}};
-  CHECK_FAILS(lur_loader_push(l, 1, &bad), LUR_EARG, "picture index 30 of field 'image' is outside the set of 30");
+  CHECK_FAILS(lur_loader_push(l, 1, &bad), LUR_EARG, "image index 30 of field 'image' is outside the set of 30");
   for (int i = 0; i < 3; i++) CHECK_OK(push_range(l, 0, 5));
   CHECK_FAILS(push_range(l, 0, 5), LUR_ESTATE, "3 batches are in work");
   CHECK_OK(lur_loader_begin(l, 1)); /* drops them */
@@ -141,7 +141,7 @@ static void damage_set(void) {
   unsigned char *bytes = read_bytes_of("set/b/4.jpg", &count);
   write_bytes_to("set/b/4.jpg", bytes, count / 2);
   write_bytes_to("set/a/1.jpg", "", 0);
-  write_bytes_to("set/a/2.jpg", "no picture", 10);
+  write_bytes_to("set/a/2.jpg", "no image", 10);
   unlink(in_root("set/c/7.jpg"));
   free(bytes);
 }
@@ -168,7 +168,7 @@ static void test_damage(void) {
 /* A file without read permission. Root may read anything, so that root becomes somebody else for it. */
 static void test_permission(void) {
   bool root = geteuid() == 0;
-  CHECK(chmod(in_root("set/c/2.jpg"), 0) == 0 && chmod(pictures_root, 0755) == 0);
+  CHECK(chmod(in_root("set/c/2.jpg"), 0) == 0 && chmod(images_root, 0755) == 0);
   if (root) CHECK(seteuid(65534) == 0);
   if (access(in_root("set"), X_OK) == 0) {
     lur_loader *l = new_loader(2, false);
@@ -219,14 +219,14 @@ static void test_hopeless(void) {
   CHECK_OK(lur_loader_begin(l, 0));
   lur_load_field f = {"image", 2, (int64_t[]){0, 1}};
   CHECK_OK(lur_loader_push(l, 1, &f));
-  CHECK_FAILS(lur_loader_pop(l, &b), LUR_EFORMAT, "none of the 2 pictures can be read");
+  CHECK_FAILS(lur_loader_pop(l, &b), LUR_EFORMAT, "none of the 2 images can be read");
   lur_loader_release(l);
   lur_dataset_release(d);
 }
 
 int main(void) {
   CHECK_OK(lur_context_new(1, 1, &context));
-  pictures_begin();
+  images_begin();
   make_set();
   test_same_bits();
   test_values();
@@ -239,7 +239,7 @@ int main(void) {
   test_strict();
   test_hopeless();
   lur_dataset_release(set);
-  pictures_end();
+  images_end();
   lur_context_release(context);
   return check_report("loader");
 }

@@ -1,5 +1,5 @@
 /* test_option.c - option tables: every message in full, since users read them. */
-#include "engine/option.h"
+#include "engine/base/option.h"
 #include "tests/c/check.h"
 
 typedef struct sample {

@@ -268,11 +268,11 @@ static void test_order(void) {
   lur_model_release(model);
 }
 
-/* A trunk used as a layer: one flat group, the trainable arrays of the last part first, moving statistics last. */
+/* A backbone used as a layer: one flat group, the trainable arrays of the last part first, moving statistics last. */
 static void test_nested(void) {
   static const group nested[] = {
       EMPTY("img_1"),
-      {"trunk", {{"sep_bn/gamma:0", 1, {6}}, {"sep_bn/beta:0", 1, {6}}, {"sep/depthwise_kernel:0", 4, {3, 3, 4, 1}},
+      {"backbone", {{"sep_bn/gamma:0", 1, {6}}, {"sep_bn/beta:0", 1, {6}}, {"sep/depthwise_kernel:0", 4, {3, 3, 4, 1}},
                  {"sep/pointwise_kernel:0", 4, {1, 1, 4, 6}}, {"sep_bn/moving_mean:0", 1, {6}}, {"sep_bn/moving_variance:0", 1, {6}}}},
       {"predictions", {{"predictions_1/kernel:0", 2, {6, 7}}, {"predictions_1/bias:0", 1, {7}}}},
       END};

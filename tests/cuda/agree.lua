@@ -2,7 +2,7 @@
 -- training the same losses. Both in f32 on both sides.
 --
 -- Usage: lurcher tests/cuda/agree.lua [DEVICE [SIZE [WIDTH [STEPS]]]]          default: cuda 299 1 50
--- Predictions: Xception of SIZE and WIDTH, 4 pictures, largest difference of a logit against 1e-4 of the largest logit.
+-- Predictions: Xception of SIZE and WIDTH, 4 images, largest difference of a logit against 1e-4 of the largest logit.
 -- Training, twice on the device to the same bits: 50 steps at a quarter of SIZE and WIDTH (at least 48 and 1/8),
 -- dropout, Nadam, batches that differ and are short now and then. Rounding grows from step to step, so that the losses
 -- part: 1e-4 at the first, 2e-2 at the last. At a rate of 1e-4 cpu and ref part by 5e-3 in fifty steps, at 1e-3 by
@@ -18,8 +18,8 @@ local classes = 10
 
 local function network(side, share, rate)
   lurcher.seed(11)
-  local trunk = xception{ size = side, width = share, top = false, pooling = "avg" }
-  local head = nn.dense{ classes, name = "logits" }(nn.dropout(rate)(trunk(nn.input("image", side, side, 3))))
+  local backbone = xception{ size = side, width = share, top = false, pooling = "avg" }
+  local head = nn.dense{ classes, name = "logits" }(nn.dropout(rate)(backbone(nn.input("image", side, side, 3))))
   return head
 end
 

@@ -25,8 +25,8 @@ local function copy_rate()
 end
 
 lurcher.seed(7)
-local trunk = xception{ size = size, width = tonumber(arg[5] or 1), top = false, pooling = "avg" }
-local features = trunk(nn.input("image", size, size, 3))
+local backbone = xception{ size = size, width = tonumber(arg[5] or 1), top = false, pooling = "avg" }
+local features = backbone(nn.input("image", size, size, 3))
 local model = nn.model(nn.dense{ 1000, activation = "softmax", name = "class" }(features))
 local ids = {}
 for i = 1, batch do ids[i] = i % 1000 end

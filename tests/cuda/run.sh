@@ -12,7 +12,7 @@
 #                the last two find in kernels that are not ours (cuDNN's, cuBLASLt's) is counted, and no failure
 #     bench      beside the PyTorch on this machine, eager and compiled, channels_last, AMP bf16; bench=quick: three
 #                rows
-#     recipe     froze_fine_tune on the pictures of LURCHER_DATA (a folder with train/ and valid/; dogs24 in ../shared
+#     recipe     froze_fine_tune on the images of LURCHER_DATA (a folder with train/ and valid/; dogs24 in ../shared
 #                where it is there), from the weights LURCHER_WEIGHTS (Xception's, likewise); its time, and the data
 #                pipeline's share of it
 #     pack       only when named: puts programs and libraries in the folder LURCHER_PACK, for a GPU machine that cannot
@@ -197,7 +197,7 @@ part_bench() {
 
 part_recipe() {
   if [ -z "${LURCHER_DATA:-}" ]; then
-    echo "recipe: LURCHER_DATA names no folder of pictures, and there is no $shared/dogs24"
+    echo "recipe: LURCHER_DATA names no folder of images, and there is no $shared/dogs24"
     failed=1
     return
   fi
@@ -212,7 +212,7 @@ part_recipe() {
       NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next }
       { all += $at["seconds"]; waited += $at["wait_seconds"]; epochs++ }
       END {
-        text = "%s: %d epochs, %.1f s, %.1f %% of it waiting for pictures\n"
+        text = "%s: %d epochs, %.1f s, %.1f %% of it waiting for images\n"
         if (all > 0) printf text, name, epochs, all, 100 * waited / all
       }' "$history"
   done
@@ -235,11 +235,11 @@ part_pack() {
 part_pack_data() {
   to=${LURCHER_PACK:?pack-data: LURCHER_PACK names no folder}/data
   mkdir -p "$to"
-  cp -r "${LURCHER_DATA:?pack-data: LURCHER_DATA names no folder of pictures}/train" "$LURCHER_DATA/valid" "$to" ||
+  cp -r "${LURCHER_DATA:?pack-data: LURCHER_DATA names no folder of images}/train" "$LURCHER_DATA/valid" "$to" ||
     failed=1
   kilobytes=$(du -sk --apparent-size "$to" | cut -f1)
   echo "$to: $((kilobytes / 1024)) MiB"
-  [ "$kilobytes" -lt 61440 ] || { echo "pack-data: more than 60 MiB of pictures: take fewer classes" && failed=1; }
+  [ "$kilobytes" -lt 61440 ] || { echo "pack-data: more than 60 MiB of images: take fewer classes" && failed=1; }
 }
 
 [ $# -gt 0 ] || set -- build ops errors agree bench recipe sanitize

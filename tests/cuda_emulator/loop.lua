@@ -1,5 +1,5 @@
 -- loop.lua - fit as recipes call it, with on.ema, on.nan_guard, metrics and clipping: fifty more steps allocate nothing
--- on the device and let the host wait fifty times, once a step. And from a loader, whose batches go ahead: each picture
+-- on the device and let the host wait fifty times, once a step. And from a loader, whose batches go ahead: each image
 -- is sent to the device once.
 --
 -- Usage: lurcher tests/cuda_emulator/loop.lua     (with STEPS, or EPOCHS FOLDER, it is the training itself, whose
@@ -9,7 +9,7 @@ local lurcher = require "lurcher"
 local fit, on = require "lurcher.fit", require "lurcher.callbacks"
 local data, nn, optim = lurcher.data, lurcher.nn, lurcher.optim
 
-local SIDE <const>, PICTURES <const> = 12, 15
+local SIDE <const>, IMAGES <const> = 12, 15
 
 local function compiled()
   lurcher.seed(3)
@@ -39,7 +39,7 @@ end
 
 local function draw(folder)
   lfs.mkdir(folder)
-  for i = 1, PICTURES do
+  for i = 1, IMAGES do
     local class = ("%s/%d"):format(folder, i % 3)
     lfs.mkdir(class)
     assert(lurcher.image.save(("%s/%d.png"):format(class, i), lurcher.uniform{ SIDE, SIDE, 3, low = 0, high = 255 }))
@@ -78,6 +78,6 @@ os.remove(folder)
 draw(folder)
 local sent = counts(12, folder).uploaded - counts(2, folder).uploaded
 remove(folder)
-local pictures = 10 * PICTURES * SIDE * SIDE * 3 * 4
-print(("10 epochs: %d bytes sent, pictures have %d"):format(sent, pictures))
-assert(sent >= pictures and sent < 1.1 * pictures, "pictures are sent more than once")
+local images = 10 * IMAGES * SIDE * SIDE * 3 * 4
+print(("10 epochs: %d bytes sent, images have %d"):format(sent, images))
+assert(sent >= images and sent < 1.1 * images, "images are sent more than once")

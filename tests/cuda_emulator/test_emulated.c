@@ -135,7 +135,7 @@ static void test_ahead(void) {
     now.batch.tensors = now.tensors; /* its own, not next's */
   }
   const emulator_counts after = counts();
-  const uint64_t sent = after.uploaded - before.uploaded, numbers = 2 * sizeof(lur_moving);
+  const uint64_t sent = after.uploaded - before.uploaded, numbers = 2 * sizeof(lur_step_parameters);
   printf("%d steps sent %llu bytes, a batch has %zu\n", STEPS, (unsigned long long)sent, fed);
   CHECK(sent == STEPS * (fed + numbers));
   CHECK(after.waits - before.waits == 2 * STEPS); /* for the uploads and for the results */
@@ -154,7 +154,7 @@ static void refused(lur_device *device, const lur_op_desc *desc, lur_status expe
   if (status == LUR_OK) lur_op_release(&op);
 }
 
-/* n pictures of h by w and c channels, and what k by k makes of them at stride 1 without padding. */
+/* n images of h by w and c channels, and what k by k makes of them at stride 1 without padding. */
 static lur_op_desc window_op(lur_op_kind kind, int64_t n, int64_t h, int64_t w, int64_t c, int k) {
   lur_op_desc d = {.kind = kind, .name = "large", .nx = 1, .x = {{LUR_F32, {4, {n, h, w, c}}}},
                    .y = {LUR_F32, {4, {n, h - k + 1, w - k + 1, c}}}};

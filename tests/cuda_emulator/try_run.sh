@@ -8,7 +8,7 @@ build=$1
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export LURCHER_BUILD="$build" LURCHER_REPORT="$work/report" LURCHER_SMALL=1
-export LURCHER_DATA="$work/pictures" LURCHER_PACK="$work/pack"
+export LURCHER_DATA="$work/images" LURCHER_PACK="$work/pack"
 
 mkdir "$work/bin"
 cat >"$work/bin/compute-sanitizer" <<'END'
@@ -35,8 +35,8 @@ export PATH="$work/bin:$PATH" LURCHER_PYTHON="$work/bin/torch"
       local to = ("%s/%s/class%d"):format(folder, split, class)
       lfs.mkdir(to)
       for i = 1, 4 do
-        local picture = (lurcher.range(24 * 24 * 3) * (class * 20 / 1728) + i * 9):view(24, 24, 3)
-        assert(lurcher.image.save(("%s/%d.png"):format(to, i), picture))
+        local image = (lurcher.range(24 * 24 * 3) * (class * 20 / 1728) + i * 9):view(24, 24, 3)
+        assert(lurcher.image.save(("%s/%d.png"):format(to, i), image))
       end
     end
   end'
@@ -52,6 +52,6 @@ fails() {
     echo "$what passed, or did not say why it failed:" && cat "$work/failed" && exit 1
   fi
 }
-fails "a recipe without pictures" 'recipe  *FAILED' LURCHER_DATA="$work/none" recipe
+fails "a recipe without images" 'recipe  *FAILED' LURCHER_DATA="$work/none" recipe
 fails "a race in a kernel of ours" 'racecheck-gather  *FAILED' LURCHER_TRY_HAZARD=gather_kernel sanitize=racecheck
 fails "a bench without a peer" 'peer: none' LURCHER_PYTHON=false bench=quick

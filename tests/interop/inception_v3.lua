@@ -7,8 +7,8 @@ local nn = lurcher.nn
 local tolerance = 1e-4
 local folder = assert(arg[1], "folder expected: start inception_v3.py")
 local expected = assert(lurcher.load_tensors(folder .. "/expected.safetensors"))
-local pictures = expected.pictures
-expected.pictures = nil
+local images = expected.images
+expected.images = nil
 
 --- Largest difference over largest value, and the same in the Euclidean norm.
 local function differences(a, b)
@@ -27,7 +27,7 @@ for _, file in ipairs{ "legacy.h5", "new.weights.h5" } do
   end
   table.sort(names)
   local run <close> = nn.model(outputs):compile{ device = "cpu" }
-  local actual = run:predict{ input_1 = pictures }
+  local actual = run:predict{ input_1 = images }
   for _, name in ipairs(names) do
     local largest, whole = differences(actual[name], expected[name])
     print(("  %-12s largest %.1e  norm %.1e"):format(name, largest, whole))

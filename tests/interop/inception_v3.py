@@ -4,7 +4,7 @@ no network and no Python package; tests/lua/inception_v3.lua holds what this pro
     python3 -m venv /tmp/keras && /tmp/keras/bin/pip install keras jax h5py safetensors
     KERAS_BACKEND=jax /tmp/keras/bin/python tests/interop/inception_v3.py build/lurcher
 
-Keras writes weights (its legacy .h5 and its .weights.h5), pictures and its outputs to a temporary folder;
+Keras writes weights (its legacy .h5 and its .weights.h5), images and its outputs to a temporary folder;
 inception_v3.lua beside this file loads both weight files and compares. Exit code 0: all within 1e-4 relative."""
 
 import os
@@ -33,13 +33,13 @@ def main(program):
     model = randomized(keras.applications.InceptionV3(weights=None), rng)
     names = [layer.name for layer in model.layers if layer.name.startswith("mixed")] + ["avg_pool", "predictions"]
     tapped = keras.Model(model.inputs, [model.get_layer(name).output for name in names])
-    pictures = rng.uniform(-1, 1, (2, 299, 299, 3)).astype(numpy.float32)
-    outputs = tapped.predict(pictures, verbose=0)
+    images = rng.uniform(-1, 1, (2, 299, 299, 3)).astype(numpy.float32)
+    outputs = tapped.predict(images, verbose=0)
     with tempfile.TemporaryDirectory() as folder:
         model.save(os.path.join(folder, "legacy.h5"))
         model.save_weights(os.path.join(folder, "new.weights.h5"))
         expected = {name: numpy.ascontiguousarray(output) for name, output in zip(names, outputs)}
-        save_file({"pictures": pictures, **expected}, os.path.join(folder, "expected.safetensors"))
+        save_file({"images": images, **expected}, os.path.join(folder, "expected.safetensors"))
         print(f"Keras {keras.__version__} on {keras.backend.backend()}, {model.count_params()} parameters", flush=True)
         script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "inception_v3.lua")
         return subprocess.call([program, script, folder])

@@ -24,7 +24,7 @@ test("augmentations: light and strong are the founding Aug A and Aug B", functio
     options("light", "2017"))
 end)
 
---- One picture as the loader gives it with the augmentation, epoch `n`.
+--- One image as the loader gives it with the augmentation, epoch `n`.
 local function drawn(set, augment, n)
   local loader <close> = data.loader{ set, size = 48, augment = augment, seed = 5, workers = 0, shuffle = false }
   for batch in loader:epoch(n) do return batch.image[1] end
@@ -32,7 +32,7 @@ end
 
 test("augmentations: both eras draw nearly the same change: shear means the same angle", function()
   local folder, smooth = harness.folder "augmentations", lurcher.zeros{ 48, 48, 3 }
-  for y = 1, 48 do -- a smooth picture, so that half a pixel and nearest neighbours change little
+  for y = 1, 48 do -- a smooth image, so that half a pixel and nearest neighbours change little
     for x = 1, 48 do smooth[y][x]:copy(lurcher.tensor{ 5 * y, 5 * x, 250 - 2 * x - 2 * y }) end
   end
   assert(image.save(folder .. "/smooth.png", smooth:cast "u8"))

@@ -8,7 +8,7 @@ local test, raises = harness.test, harness.raises
 
 local work = harness.folder "data"
 
---- A small picture that differs with its number, up to 20.
+--- A small image that differs with its number, up to 20.
 local function draw(path, number, height, width)
   local h, w = height or 20, width or 24
   assert(image.save(path, (lurcher.range(h * w * 3) * (60 / (h * w * 3)) + number * 9):view(h, w, 3)))
@@ -27,7 +27,7 @@ local function read(path)
   return bytes
 end
 
---- class folders a, b, c with `each` pictures, numbered after `base`.
+--- class folders a, b, c with `each` images, numbered after `base`.
 local function make_set(name, each, base)
   local root = work .. "/" .. name
   lfs.mkdir(root)
@@ -48,7 +48,7 @@ local function threads()
   return n
 end
 
---- Every batch's class, index and picture sums as one text.
+--- Every batch's class, index and image sums as one text.
 local function trace(loader, ...)
   local lines = {}
   for batch in loader:epoch(...) do
@@ -59,11 +59,11 @@ end
 
 -- ---- datasets ----
 
-test("folder: classes and pictures count from 1", function()
+test("folder: classes and images count from 1", function()
   local set = open()
   assert(#set == 18 and set.size == 18 and table.concat(set.classes, " ") == "a b c")
   assert(set:name(7) == "b/01.png" and set:class(7) == 2 and set:path(7) == root .. "/b/01.png")
-  assert(tostring(set):find "18 pictures, 3 classes of 6")
+  assert(tostring(set):find "18 images, 3 classes of 6")
   assert(table.concat(set.counts, " ") == "6 6 6" and #set:by_class()[3] == 6 and set:by_class()[3][1] == 13)
   raises("index 19 is out of range", set.path, set, 19)
   local gone, message, code = data.folder(work .. "/nowhere")
@@ -82,7 +82,7 @@ test("subset and split", function()
   assert(#rest == 9 and table.concat(picked.counts, " ") == "3 3 3")
   rest, picked = set:split{ rule = function(_, _, i) return i % 10 == 0 end }
   assert(#rest == 17 and picked:name(1) == set:name(10))
-  raises("picture 19 is out of range", set.subset, set, { 19 })
+  raises("image 19 is out of range", set.subset, set, { 19 })
   local weights = set:subset{ 1, 2, 3, 7 }:class_weights()
   assert(math.abs(weights[1] - 4 / 6) < 1e-9 and math.abs(weights[2] - 2) < 1e-9 and weights[3] == 0)
 end)
@@ -148,29 +148,29 @@ end)
 
 test("loader: preprocessing", function()
   local set = open():subset{ 1 }
-  local picture = assert(image.load(set:path(1))):cast "f32":view(1, 20, 24, 3)
+  local img = assert(image.load(set:path(1))):cast "f32":view(1, 20, 24, 3)
   local function load(options)
     options[1], options.size = set, { 20, 24 }
     local loader <close> = data.loader(options)
     for batch in loader() do return batch.image end
   end
-  harness.near(load{ preprocess = "none" }, picture)
-  harness.near(load{}, picture / 127.5 - 1, 1e-6)
-  harness.near(load{ preprocess = "rescale" }, picture / 255, 1e-6)
+  harness.near(load{ preprocess = "none" }, img)
+  harness.near(load{}, img / 127.5 - 1, 1e-6)
+  harness.near(load{ preprocess = "rescale" }, img / 255, 1e-6)
   local caffe = load{ preprocess = "caffe" }
-  harness.near(caffe:get(1, 3, 4, 1), picture:get(1, 3, 4, 3) - 103.939, 1e-4)
-  harness.near(caffe:get(1, 3, 4, 3), picture:get(1, 3, 4, 1) - 123.68, 1e-4)
+  harness.near(caffe:get(1, 3, 4, 1), img:get(1, 3, 4, 3) - 103.939, 1e-4)
+  harness.near(caffe:get(1, 3, 4, 3), img:get(1, 3, 4, 1) - 123.68, 1e-4)
   raises("preprocess 'caffe' needs 3 channels", load, { preprocess = "caffe", channels = 1 })
 end)
 
 test("loader: era 2017 resizes as it was done then, with and without augmentation", function()
   local set = open():subset{ 1 }
-  local picture = assert(image.load(set:path(1)))
+  local img = assert(image.load(set:path(1)))
   local function near(filter, options)
     options[1], options.size, options.preprocess = set, { 13, 17 }, "none"
     local loader <close> = data.loader(options)
     for batch in loader() do
-      harness.near(batch.image, image.resize(picture, 13, 17, filter):cast "f32":view(1, 13, 17, 3))
+      harness.near(batch.image, image.resize(img, 13, 17, filter):cast "f32":view(1, 13, 17, 3))
     end
   end
   near("bilinear", {})
@@ -278,11 +278,11 @@ test("loader: a sampler's error names its file and line", function()
   local line = debug.getinfo(1, "l").currentline
   fails("data.lua:" .. line + 1 .. ": attempt to index", function() local x; return x.y end)
   fails("data.lua:" .. line + 2 .. ": attempt to index", coroutine.wrap(function() local x; return x.y end))
-  fails("data.lua:" .. line + 4 .. ": sampler: picture 19 at place 2 of field 'image'",
+  fails("data.lua:" .. line + 4 .. ": sampler: image 19 at place 2 of field 'image'",
     coroutine.wrap(function() coroutine.yield{ 1, 19 } end))
   fails("data.lua:" .. line + 5 .. ": sampler: an iterator or a batch", function() return 7 end)
-  fails("sampler: picture 1.5 at place 1", function() return { 1.5 } end)
-  fails("sampler: the batch has no pictures", function() return { rows = { 1 } } end)
+  fails("sampler: image 1.5 at place 1", function() return { 1.5 } end)
+  fails("sampler: the batch has no images", function() return { rows = { 1 } } end)
   fails("sampler: field 'image' is an empty list", function() return { image = {} } end)
   fails("rows%[1%] is 0: tables count from 1", function() return { 1, rows = { 0 } } end)
 end)
@@ -353,7 +353,7 @@ end)
 
 -- ---- damage ----
 
---- A set with a damaged picture of every kind in class a, whole ones beside them; returns the root and their number.
+--- A set with a damaged image of every kind in class a, whole ones beside them; returns the root and their number.
 local function damaged_set()
   local folder = make_set("damaged", 3)
   draw(work .. "/whole.jpg", 3, 48, 64)
@@ -371,7 +371,7 @@ local function damaged_set()
   local png = read(folder .. "/a/01.png")
   bad("flipped.png", png:sub(1, 60) .. string.char(png:byte(61) ~ 0x10) .. png:sub(62))
   write(folder .. "/a/really_png.jpg", png) -- the bytes decide: no damage
-  for at = 1, #whole, #whole // 40 do -- a flipped byte may spare the picture: what the decoder refuses is damage
+  for at = 1, #whole, #whole // 40 do -- a flipped byte may spare the image: what the decoder refuses is damage
     local bytes = whole:sub(1, at - 1) .. string.char(whole:byte(at) ~ 0xFF) .. whole:sub(at + 1)
     if image.decode(bytes) then write(("%s/a/harmless%04d.jpg"):format(folder, at), bytes)
     else bad(("flipped%04d.jpg"):format(at), bytes) end
@@ -413,7 +413,7 @@ test("damage: an epoch completes, names each file once, replaces by class, sums 
     local said = {}
     local told = logs_of.damage(loader, said)
     assert(#told == n + 1 and told[1]:find "could not be read.*damaged/a/", told[1])
-    assert(told[n + 1] == ("  %d pictures could not be read; others stood in for them in %d rows of the epoch")
+    assert(told[n + 1] == ("  %d images could not be read; others stood in for them in %d rows of the epoch")
       :format(n, summary.damaged), told[n + 1])
     for _ in loader() do end
     assert(#loader.summary == n and not loader.summary[1].fresh)
@@ -424,7 +424,7 @@ test("damage: an epoch completes, names each file once, replaces by class, sums 
 end)
 
 -- A file without permission is tests/c/test_loader.c's: root, who may read anything, must become somebody else.
-test("damage: a folder in a picture's place", function()
+test("damage: a folder in an image's place", function()
   local folder = make_set("locked", 2)
   local set = assert(data.folder(folder))
   os.remove(folder .. "/b/01.png")
@@ -434,7 +434,7 @@ test("damage: a folder in a picture's place", function()
   assert(#loader.summary == 1 and loader.summary[1].message:find "is a folder")
 end)
 
--- ---- audit, pictures ----
+-- ---- audit, images ----
 
 test("audit: damage, names, duplicates, sizes, balance", function()
   local train, valid = make_set("audit_train", 4), make_set("audit_valid", 2, 13)
@@ -460,31 +460,31 @@ test("audit: damage, names, duplicates, sizes, balance", function()
   assert(text:find "nameless: left out", text)
   assert(found["class-duplicate"] == 1 and text:find "class%-duplicate b/other.png the same bytes as .*a/02.png", text)
   assert(found["split-duplicate"] == 1 and text:find "split%-duplicate c/seen.png", text)
-  assert(found.tiny == 1 and found.imbalance == 1 and text:find "class 'd' has 0 pictures", text)
+  assert(found.tiny == 1 and found.imbalance == 1 and text:find "class 'd' has 0 images", text)
   assert(found.duplicate == 2, text) -- copy.png, and wrong.jpg beside 04.png
   raises("data.audit' expects datasets", data.audit, {})
 end)
 
 test("image: montage", function()
   local batch = lurcher.tensor{ shape = { 5, 6, 8, 3 }, fill = 1 }
-  local picture = image.montage(batch)
-  assert(picture.dtype == "u8" and table.concat(picture.shape, "x") == "18x32x3" and picture:get(3, 3, 1) == 255)
-  picture = image.montage(batch, { columns = 5, labels = { "a", "b" }, low = 0, high = 2 })
-  assert(table.concat(picture.shape, "x") == "20x52x3" and picture:get(3, 3, 1) == 128)
-  raises("a batch of pictures", image.montage, lurcher.ones(3))
+  local img = image.montage(batch)
+  assert(img.dtype == "u8" and table.concat(img.shape, "x") == "18x32x3" and img:get(3, 3, 1) == 255)
+  img = image.montage(batch, { columns = 5, labels = { "a", "b" }, low = 0, high = 2 })
+  assert(table.concat(img.shape, "x") == "20x52x3" and img:get(3, 3, 1) == 128)
+  raises("a batch of images", image.montage, lurcher.ones(3))
 end)
 
 test("image: load, save, resize, crop", function()
   local path = work .. "/one.png"
   draw(path, 2)
-  local picture = assert(image.load(path))
-  assert(assert(image.decode(read(path))):eq(picture):min() == 1)
-  assert(table.concat(image.resize(picture, 7, 9).shape, "x") == "7x9x3")
-  assert(image.crop(picture, 2, 3, 4, 5):get(1, 1, 2) == picture:get(2, 3, 2))
-  raises("lies outside", image.crop, picture, 20, 1, 4, 5)
-  raises("a name ending in", image.save, work .. "/one.gif", picture)
+  local img = assert(image.load(path))
+  assert(assert(image.decode(read(path))):eq(img):min() == 1)
+  assert(table.concat(image.resize(img, 7, 9).shape, "x") == "7x9x3")
+  assert(image.crop(img, 2, 3, 4, 5):get(1, 1, 2) == img:get(2, 3, 2))
+  raises("lies outside", image.crop, img, 20, 1, 4, 5)
+  raises("a name ending in", image.save, work .. "/one.gif", img)
   local _, message, code = image.load(work .. "/none.png")
   assert(code == "EIO" and message:find "none.png")
-  _, message, code = image.decode "no picture"
+  _, message, code = image.decode "no image"
   assert(code == "EFORMAT" and message:find "neither JPEG nor PNG")
 end)

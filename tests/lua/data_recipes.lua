@@ -19,8 +19,8 @@ local function make()
       local folder = ("%s/dogs/%s/%s"):format(work, part, class)
       lfs.mkdir(folder)
       for i = 1, 3 do
-        local picture = lurcher.tensor{ shape = { 40, 50, 3 }, fill = 40 * p + 10 * c + i }
-        assert(image.save(("%s/%d.png"):format(folder, i), picture))
+        local img = lurcher.tensor{ shape = { 40, 50, 3 }, fill = 40 * p + 10 * c + i }
+        assert(image.save(("%s/%d.png"):format(folder, i), img))
       end
     end
   end
@@ -30,7 +30,7 @@ make()
 
 test("audit: a clean folder, then one with a duplicate across splits", function()
   local output, code = sh "audit dogs"
-  assert(code == 0 and output:find "12 pictures checked: nothing found" and output:find "train: .*6 pictures", output)
+  assert(code == 0 and output:find "12 images checked: nothing found" and output:find "train: .*6 images", output)
   assert(os.execute(("cp '%s/dogs/train/pug/1.png' '%s/dogs/valid/pug/again.png'"):format(work, work)))
   output, code = sh "audit dogs"
   assert(code == 1, output)
@@ -42,7 +42,7 @@ test("audit: a clean folder, then one with a duplicate across splits", function(
   assert(select(2, sh "audit --help") == 0)
 end)
 
-test("audit: a class that a split lacks, or has a folder of without pictures; not where there are no classes", function()
+test("audit: a class that a split lacks, or has a folder of without images; not where there are no classes", function()
   os.remove(work .. "/dogs/valid/pug/again.png")
   local function check(expected)
     local output, code = sh "audit dogs"
@@ -53,22 +53,22 @@ test("audit: a class that a split lacks, or has a folder of without pictures; no
   lfs.mkdir(work .. "/dogs/valid/corgi")
   check()
   assert(image.save(work .. "/dogs/valid/corgi/1.png", lurcher.tensor{ shape = { 40, 50, 3 }, fill = 99 }))
-  check "class%-missing +train: no picture of class 'corgi' %(valid has 1%)"
+  check "class%-missing +train: no image of class 'corgi' %(valid has 1%)"
   os.remove(work .. "/dogs/valid/corgi/1.png")
   lfs.rmdir(work .. "/dogs/valid/corgi")
   lfs.mkdir(work .. "/dogs/test")
   assert(image.save(work .. "/dogs/test/1.png", lurcher.tensor{ shape = { 40, 50, 3 }, fill = 98 }))
   check()
   for i = 1, 3 do os.rename(("%s/dogs/valid/beagle/%d.png"):format(work, i), ("%s/%d.png"):format(work, i)) end
-  check "class%-missing +valid: no picture of class 'beagle' %(train has 3%)\n"
+  check "class%-missing +valid: no image of class 'beagle' %(train has 3%)\n"
   for i = 1, 3 do os.rename(("%s/%d.png"):format(work, i), ("%s/dogs/valid/beagle/%d.png"):format(work, i)) end
 end)
 
-test("augment_preview: one picture of many", function()
-  local output, code = sh "augment_preview --data dogs --pictures 2 --views 3 --size 32 --rotate 30 --hflip --out p.png"
+test("augment_preview: one image of many", function()
+  local output, code = sh "augment_preview --data dogs --images 2 --views 3 --size 32 --rotate 30 --hflip --out p.png"
   assert(code == 0 and output:find "augment{ rotate = 30, hflip = true }", output)
-  local picture = assert(image.load(work .. "/p.png"))
-  assert(table.concat(picture.shape, "x") == "90x138x3", table.concat(picture.shape, "x"))
+  local img = assert(image.load(work .. "/p.png"))
+  assert(table.concat(img.shape, "x") == "90x138x3", table.concat(img.shape, "x"))
   output, code = sh "augment_preview --data dogs --rotat 3"
   assert(code == 2 and output:find "did you mean '%-%-rotate'", output)
 end)

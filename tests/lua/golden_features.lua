@@ -17,7 +17,7 @@ file:close()
 
 local tolerance, rounding = 1e-4, 1e-6
 
---- What the program prints for every picture of the golden file at one layer, as a list of tables.
+--- What the program prints for every image of the golden file at one layer, as a list of tables.
 local function features(layer)
   local weights, images = folder .. "/data/weights/xception_imagenet_block1-13.h5", {}
   for i, case in ipairs(golden.cases) do images[i] = ("'%s/%s'"):format(folder, case.image) end

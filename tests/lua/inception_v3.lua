@@ -1,6 +1,6 @@
 --- Tests of lurcher.models.inception_v3 against the layer table of Keras 2.0.6 (keras.md section 2): order, names,
 -- sizes, parameters and inputs of all 313 layers; golden values, recorded when tests/interop/inception_v3.py had found every
--- mixed* output within 2e-6 of Keras's; cuts, widths, weights for a second trunk.
+-- mixed* output within 2e-6 of Keras's; cuts, widths, weights for a second backbone.
 local harness = require "harness"
 local inception_v3 = require "lurcher.models.inception_v3"
 local lurcher = require "lurcher"
@@ -238,11 +238,11 @@ local golden = {
 
 test("inception_v3: golden values", function()
   local model <close> = seeded{ size = 107, width = 0.25, classes = 5 }
-  local pictures = lurcher.uniform{ 2, 107, 107, 3, low = -1, high = 1 }
+  local images = lurcher.uniform{ 2, 107, 107, 3, low = -1, high = 1 }
   local outputs = { predictions = model:node "predictions" }
   for name in pairs(golden) do outputs[name] = model:node(name) end
   local run <close> = nn.model(outputs):compile{ device = "cpu" }
-  local y = run:predict{ input_1 = pictures }
+  local y = run:predict{ input_1 = images }
   for name, expected in pairs(golden) do
     near({ y[name]:mean(), math.sqrt(y[name]:square():sum()) }, expected)
   end
@@ -273,8 +273,8 @@ test("inception_v3: beside an Xception its numbers go on, and weights of its own
   assert(second:index "conv2d_98" and second:index "batch_normalization_98" and not second:index "conv2d_4")
   local a <close> = alone:compile{}
   local b <close> = second:compile{}
-  local picture = lurcher.uniform{ 1, 75, 75, 3, low = -1, high = 1 }
-  local difference = a:predict{ input_1 = picture }.avg_pool - b:predict{ image = picture }.avg_pool
+  local image = lurcher.uniform{ 1, 75, 75, 3, low = -1, high = 1 }
+  local difference = a:predict{ input_1 = image }.avg_pool - b:predict{ image = image }.avg_pool
   assert(difference:abs():max() == 0)
 end)
 

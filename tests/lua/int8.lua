@@ -5,17 +5,17 @@ local xception = require "lurcher.models.xception"
 local test, raises = harness.test, harness.raises
 local nn, optim = lurcher.nn, lurcher.optim
 
---- A small trunk whose batch norms hold the statistics of the pictures, and those pictures.
-local function small_trunk()
+--- A small backbone whose batch norms hold the statistics of the images, and those images.
+local function small_backbone()
   lurcher.seed(3)
-  local trunk = xception{ size = 64, width = 0.25, middle = 2, top = false, pooling = "avg", input = "image",
+  local backbone = xception{ size = 64, width = 0.25, middle = 2, top = false, pooling = "avg", input = "image",
     momentum = 0 }
-  local model = nn.model(nn.dense{ 4, activation = "softmax", name = "kind" }(trunk:node "avg_pool"))
-  local pictures = lurcher.uniform{ 6, 64, 64, 3, low = -1, high = 1 }
+  local model = nn.model(nn.dense{ 4, activation = "softmax", name = "kind" }(backbone:node "avg_pool"))
+  local images = lurcher.uniform{ 6, 64, 64, 3, low = -1, high = 1 }
   local run <close> = model:compile{ device = "cpu", loss = "categorical_crossentropy",
     optimizer = optim.sgd{ lr = 0 } }
-  run:train{ image = pictures, kind = lurcher.tensor{ 0, 1, 2, 3, 0, 1 }:cast "i32" }
-  return trunk, pictures
+  run:train{ image = images, kind = lurcher.tensor{ 0, 1, 2, 3, 0, 1 }:cast "i32" }
+  return backbone, images
 end
 
 --- |a - b| over the deviation of b.
@@ -25,14 +25,14 @@ local function same(a, b) return (a - b):abs():max() == 0 end
 
 for _, device in ipairs{ "cpu", "ref" } do
   test("int8 on " .. device .. " agrees with f32 within its steps, and says what it does", function()
-    local trunk, pictures = small_trunk()
-    local run <close> = trunk:compile{ device = device, precision = "int8", check = true }
+    local backbone, images = small_backbone()
+    local run <close> = backbone:compile{ device = device, precision = "int8", check = true }
     assert(tostring(run):find "no plan yet")
-    run:calibrate{ image = pictures }
+    run:calibrate{ image = images }
     assert(tostring(run):find "plan for calibrate")
-    local got = run:predict{ image = pictures }.avg_pool
-    local f32 <close> = trunk:compile{ device = device }
-    local error = relative(got, f32:predict{ image = pictures }.avg_pool)
+    local got = run:predict{ image = images }.avg_pool
+    local f32 <close> = backbone:compile{ device = device }
+    local error = relative(got, f32:predict{ image = images }.avg_pool)
     assert(error > 0 and error < 0.1, error)
     local text = tostring(run)
     assert(text:find "int8: %d+ layers calibrated on 6 samples", text)
@@ -45,53 +45,53 @@ end
 -- A sum at a half rounds either way, and each that does lets the next layer round some of its own another way: deep in
 -- a network two devices are as far apart as int8 and f32. Here only three layers are quantised.
 test("int8: cpu and ref agree far closer than int8 and f32 do", function()
-  local trunk, pictures = small_trunk()
-  local model = nn.model(trunk:node "block2_sepconv2_bn")
+  local backbone, images = small_backbone()
+  local model = nn.model(backbone:node "block2_sepconv2_bn")
   local cpu <close> = model:compile{ device = "cpu", precision = "int8" }
-  cpu:calibrate{ image = pictures }
+  cpu:calibrate{ image = images }
   local name = model.outputs[1]
-  local got = cpu:predict{ image = pictures }[name]
+  local got = cpu:predict{ image = images }[name]
   local ref <close> = model:compile{ device = "ref", precision = "int8" }
   ref:calibration(cpu:calibration())
   local f32 <close> = model:compile{ device = "ref" }
-  local definition = ref:predict{ image = pictures }[name]
-  local apart, error = relative(got, definition), relative(got, f32:predict{ image = pictures }[name])
+  local definition = ref:predict{ image = images }[name]
+  local apart, error = relative(got, definition), relative(got, f32:predict{ image = images }[name])
   assert(apart < 0.003 and error > 3 * apart, apart .. " " .. error)
 end)
 
 test("int8: profile tells the type that was read", function()
-  local trunk, pictures = small_trunk()
-  local run <close> = trunk:compile{ device = "cpu", precision = "int8" }
-  run:calibrate{ image = pictures }
-  run:predict{ image = pictures }
+  local backbone, images = small_backbone()
+  local run <close> = backbone:compile{ device = "cpu", precision = "int8" }
+  run:calibrate{ image = images }
+  run:predict{ image = images }
   run:profile(true)
-  run:predict{ image = pictures }
+  run:predict{ image = images }
   local count = { f32 = 0, u8 = 0 }
   for _, row in ipairs(run:profile()) do count[row.type] = count[row.type] + 1 end
   assert(count.u8 == 19 and count.f32 > count.u8)
 end)
 
 test("int8: calibration goes out and in again, and recompile keeps it", function()
-  local trunk, pictures = small_trunk()
-  local run <close> = trunk:compile{ device = "cpu", precision = "int8" }
-  run:calibrate{ image = pictures:rows(1, 3) }
-  local before = run:predict{ image = pictures }.avg_pool
-  run:calibrate{ image = pictures:rows(4, 3) }
-  local ranges, expected = run:calibration(), run:predict{ image = pictures }.avg_pool
+  local backbone, images = small_backbone()
+  local run <close> = backbone:compile{ device = "cpu", precision = "int8" }
+  run:calibrate{ image = images:rows(1, 3) }
+  local before = run:predict{ image = images }.avg_pool
+  run:calibrate{ image = images:rows(4, 3) }
+  local ranges, expected = run:calibration(), run:predict{ image = images }.avg_pool
   assert(not same(before, expected), "a second calibration adds to the first")
   local name = next(ranges)
   assert(ranges[name].shape[1] == 3 and (ranges[name][1] - ranges[name][2]):max() <= 0)
-  local other <close> = trunk:compile{ device = "cpu", precision = "int8" }
+  local other <close> = backbone:compile{ device = "cpu", precision = "int8" }
   assert(other:calibration(ranges) == other)
-  assert(same(other:predict{ image = pictures }.avg_pool, expected))
+  assert(same(other:predict{ image = images }.avg_pool, expected))
   assert(tostring(other):find "ranges that were given")
   other:recompile{}
-  assert(same(other:predict{ image = pictures }.avg_pool, expected))
-  other:calibrate{ image = pictures }
+  assert(same(other:predict{ image = images }.avg_pool, expected))
+  other:calibrate{ image = images }
   assert(same(other:calibration()[name], ranges[name]) or relative(other:calibration()[name], ranges[name]) < 1e-5)
-  local few <close> = trunk:compile{ device = "cpu", precision = "int8" }
+  local few <close> = backbone:compile{ device = "cpu", precision = "int8" }
   few:calibration{ [name] = ranges[name] }
-  few:predict{ image = pictures }
+  few:predict{ image = images }
   local _, convolutions = tostring(few):gsub(" int8 ", "")
   assert(convolutions == 1, "layers without a range stay f32")
 end)
@@ -110,7 +110,7 @@ test("int8: weights that change are quantised anew", function()
   assert(relative(run:predict(batch).c, f32:predict(batch).c) < 0.05)
 end)
 
-test("int8: kernels that look beyond the picture read bytes where nothing is negative, and f32 elsewhere", function()
+test("int8: kernels that look beyond the image read bytes where nothing is negative, and f32 elsewhere", function()
   for _, case in ipairs{ { "relu", 1 }, { "linear", 0 } } do
     local x = nn.conv2d{ 16, 3, activation = case[1], name = "a" }(nn.input("x", 9, 9, 3))
     local model = nn.model(nn.conv2d{ 64, 3, padding = "same", stride = 2, name = "b" }(x))
@@ -148,10 +148,10 @@ test("int8: evaluate has the losses of f32, nearly", function()
 end)
 
 test("int8: what is refused says what to do", function()
-  local trunk, pictures = small_trunk()
-  local run <close> = trunk:compile{ device = "cpu", precision = "int8" }
-  raises("run:calibrate%(batch%) with a few dozen samples first", run.predict, run, { image = pictures })
-  raises("int8, which has no gradients: compile with precision 'f32'", run.forward, run, { image = pictures },
+  local backbone, images = small_backbone()
+  local run <close> = backbone:compile{ device = "cpu", precision = "int8" }
+  raises("run:calibrate%(batch%) with a few dozen samples first", run.predict, run, { image = images })
+  raises("int8, which has no gradients: compile with precision 'f32'", run.forward, run, { image = images },
     { training = true })
   raises("the model has no layer 'nobody'", run.calibration, run, { nobody = lurcher.zeros(3, 4) })
   raises("tensor expected, got string", run.calibration, run, { nobody = "x" })
@@ -161,7 +161,7 @@ test("int8: what is refused says what to do", function()
   local small = nn.model(nn.separable_conv2d{ 16, 3, name = "s" }(nn.input("x", 5, 5, 16)))
   local nan <close> = small:compile{ device = "cpu", precision = "int8" }
   raises("what layer 's' reads is not finite", nan.calibrate, nan, { x = lurcher.zeros(1, 5, 5, 16) / 0 })
-  local f32 <close> = trunk:compile{ device = "cpu" }
-  raises("was not compiled with precision 'int8'", f32.calibrate, f32, { image = pictures })
+  local f32 <close> = backbone:compile{ device = "cpu" }
+  raises("was not compiled with precision 'int8'", f32.calibrate, f32, { image = images })
   raises("was not compiled with precision 'int8'", f32.calibration, f32, { [layer] = lurcher.zeros(3, 16) })
 end)

@@ -59,7 +59,7 @@ test("nan_guard: a training that is well is left alone", function()
   assert(not history.failed and #history == 2 and same(copy_of(run.model), copy_of(other.model)))
 end)
 
-test("nan_guard: a picture that is no number", function()
+test("nan_guard: an image that is no number", function()
   local run <close> = compiled(network())
   local list = batches(5)
   list[3].x:set(0 / 0, 2, 1)

@@ -5,7 +5,7 @@ local test = harness.test
 
 local spec = {
   name = "train", summary = "Trains.",
-  { "data", "path", required = true, value = "DIR", help = "pictures" },
+  { "data", "path", required = true, value = "DIR", help = "images" },
   { "epochs", "integer", default = 30, min = 1, help = "passes" },
   { "lr", "number", default = 1e-3, min = 0, max = 10, help = "learning rate" },
   { "optimizer", "choice", default = "adam", choices = { "sgd", "adam", "nadam" }, help = "rule" },

@@ -1,4 +1,4 @@
---- The recipes of the multi-loss model end to end, as a user starts them, on small drawn pictures: the founding chain
+--- The recipes of the multi-loss model end to end, as a user starts them, on small drawn images: the founding chain
 -- froze_fine_tune, trick_tune, retrain, baidu_dog_test, and modern_tune.
 local harness = require "harness"
 local lfs = require "lfs"
@@ -10,7 +10,7 @@ local work = harness.folder "pair_recipes"
 local succeeds, complains, read = harness.commands(work)
 
 local model = "--size 48 --width 0.125 --middle 1 --batch 16"
-local small = "--data pictures " .. model .. " --frozen-augment none --frozen-epochs 2 --epochs 2 --lr 0.01 "
+local small = "--data images " .. model .. " --frozen-augment none --frozen-epochs 2 --epochs 2 --lr 0.01 "
   .. "--tune-from 20"
 
 local function equal_weights(a, b)
@@ -18,12 +18,12 @@ local function equal_weights(a, b)
 end
 
 test("froze_fine_tune: two stages, each with its record, and the newest model in the run's folder", function()
-  succeeds("%s/examples/draw_pictures.lua --train 12 --valid 6 --test 4 --size 48 --out pictures", harness.root)
+  succeeds("%s/examples/draw_images.lua --train 12 --valid 6 --test 4 --size 48 --out images", harness.root)
   local output = succeeds("froze_fine_tune %s --out run", small)
-  assert(output:find("72 training and 36 validation pictures of 6 classes", 1, true), output)
+  assert(output:find("72 training and 36 validation images of 6 classes", 1, true), output)
   assert(output:find("computed 'avg_pool' once", 1, true) and output:find("computed 'add_1' once", 1, true), output)
   local report = assert(output:match "stage 'tuned': .*")
-  assert(report:find("layer 'add_1' of 36 pictures from cache", 1, true), report)
+  assert(report:find("layer 'add_1' of 36 images from cache", 1, true), report)
   local stages = pair_stage.list(work .. "/run")
   assert(#stages == 2 and stages[1].name == "frozen" and stages[2].name == "tuned" and stages[2].number == 2)
   assert(stages[2].epochs == 2 and stages[2].validation.ctg_out_1_acc >= 0)
@@ -33,12 +33,12 @@ test("froze_fine_tune: two stages, each with its record, and the newest model in
   assert(select(2, history:gsub("\n", "")) == 5 and history:find("stage", 1, true), history)
 end)
 
-test("froze_fine_tune: the trunk's layers below --tune-from stay as they were, those above learn", function()
+test("froze_fine_tune: the backbone's layers below --tune-from stay as they were, those above learn", function()
   local before = assert(lurcher.load_tensors(work .. "/run/frozen/pairs.safetensors"))
   local after = assert(lurcher.load_tensors(work .. "/run/tuned/pairs.safetensors"))
-  local trunk <close> = require "lurcher.models.xception" { size = 48, width = 0.125, middle = 1, top = false }
+  local backbone <close> = require "lurcher.models.xception" { size = 48, width = 0.125, middle = 1, top = false }
   local changed = { [true] = 0, [false] = 0 }
-  for i, layer in ipairs(trunk.layers) do
+  for i, layer in ipairs(backbone.layers) do
     for name in pairs(layer:weights()) do
       local key = layer.name .. "/" .. name
       local same = (before[key] - after[key]):abs():max() == 0
@@ -65,12 +65,12 @@ end)
 
 test("froze_fine_tune: the swapped and the random pairs of a batch are those of two towers", function()
   local siamese = require "lurcher.siamese"
-  local set = assert(lurcher.data.folder{ work .. "/pictures/train" })
+  local set = assert(lurcher.data.folder{ work .. "/images/train" })
   local one, two = assert(lurcher.nn.load(work .. "/run/pairs.safetensors")), nil
   lurcher.seed(1)
-  local trunk = require "lurcher.models.xception" { size = 48, width = 0.125, middle = 1, top = false, pooling = "avg",
+  local backbone = require "lurcher.models.xception" { size = 48, width = 0.125, middle = 1, top = false, pooling = "avg",
     input = "image" }
-  two = siamese.model(trunk, { classes = 6, towers = true })
+  two = siamese.model(backbone, { classes = 6, towers = true })
   assert(two:load(work .. "/run/pairs.safetensors"))
   assert(two.inputs[1] == "img_1" and two.inputs[2] == "img_2")
   local function results(whole, towers)
@@ -95,7 +95,7 @@ end)
 
 test("siamese.sampler: all pairs of a batch of classes, as many of one class as not; targets say which", function()
   local siamese = require "lurcher.siamese"
-  local set = assert(lurcher.data.folder{ work .. "/pictures/train" })
+  local set = assert(lurcher.data.folder{ work .. "/images/train" })
   for drawn in siamese.sampler(set, { pairs = "all", batch = 16, seed = 1 })(0) do
     assert(#drawn.image == 16 and #drawn.left == 96)
     local same = 0
@@ -126,23 +126,23 @@ test("trick_tune continues a run, and can be resumed; its model is the run's new
   complains(2, { "option --run RUN is missing" }, "trick_tune")
   complains(1, { "--batch 999: more than the" }, "trick_tune --run run --out again --batch 999")
   assert(not lfs.attributes(work .. "/again"), "a failed start leaves no folder that the next one stops at")
-  complains(2, { "is no run folder" }, "trick_tune --run pictures")
+  complains(2, { "is no run folder" }, "trick_tune --run images")
 end)
 
-test("retrain: sure predictions become training pictures", function()
-  complains(1, { "of 24 pictures of 'pictures/test' have a probability of at least 1", "lower --confidence" },
-    "retrain --run run --test pictures/test --confidence 1")
+test("retrain: sure predictions become training images", function()
+  complains(1, { "of 24 images of 'images/test' have a probability of at least 1", "lower --confidence" },
+    "retrain --run run --test images/test --confidence 1")
   assert(not lfs.attributes(work .. "/run/retrain"), "the next try has another --confidence and the same folder")
-  local output = succeeds "retrain --run run --test pictures/test --confidence 0 --batch 8 --epochs 1 --tune-from 20"
-  assert(output:find("24 of 24 pictures", 1, true) and output:find("stage 'retrain'", 1, true), output)
+  local output = succeeds "retrain --run run --test images/test --confidence 0 --batch 8 --epochs 1 --tune-from 20"
+  assert(output:find("24 of 24 images", 1, true) and output:find("stage 'retrain'", 1, true), output)
   assert(select(2, read "run/retrain/pseudo_labels.txt":gsub("\n", "")) == 24)
-  output = succeeds("retrain --run run --test pictures/test --confidence 0 --batch 8 --epochs 1 --pictures both "
+  output = succeeds("retrain --run run --test images/test --confidence 0 --batch 8 --epochs 1 --images both "
     .. "--augment none --tune-from 20 --out both")
-  assert(output:find("for 96 pictures", 1, true), output)
+  assert(output:find("for 96 images", 1, true), output)
 end)
 
 test("baidu_dog_test: predictions and probabilities, of views and of several models averaged", function()
-  local output = succeeds "baidu_dog_test --run run --data pictures/test"
+  local output = succeeds "baidu_dog_test --run run --data images/test"
   assert(output:find "top%-1 %d%.%d+" and output:find("confusion (rows: truth", 1, true), output)
   local _, lines = read "predict.txt":gsub("%l+_%l+\t%d%d%d\n", "")
   assert(lines == 24)
@@ -155,14 +155,14 @@ test("baidu_dog_test: predictions and probabilities, of views and of several mod
     end
     return list
   end
-  succeeds "baidu_dog_test --run run --stage frozen --data pictures/test --out frozen.txt"
-  succeeds "baidu_dog_test --run run/frozen run/retrain --data pictures/test --out both.txt"
-  succeeds "baidu_dog_test --run run --data pictures/test --tta 6 --out views.txt"
+  succeeds "baidu_dog_test --run run --stage frozen --data images/test --out frozen.txt"
+  succeeds "baidu_dog_test --run run/frozen run/retrain --data images/test --out both.txt"
+  succeeds "baidu_dog_test --run run --data images/test --tta 6 --out views.txt"
   for _ = 1, 2 do
-    local said = succeeds "baidu_dog_test --run run --data pictures/test --tta 2 --cache kept --out kept.txt"
+    local said = succeeds "baidu_dog_test --run run --data images/test --tta 2 --cache kept --out kept.txt"
     assert(said:find("from cache kept/", 1, true), said)
   end
-  succeeds "baidu_dog_test --run run --data pictures/test --tta 2 --out two.txt"
+  succeeds "baidu_dog_test --run run --data images/test --tta 2 --out two.txt"
   local kept, two = rows "kept.csv", rows "two.csv"
   for i = 2, 25 do near(kept[i], two[i], 1e-5) end
   local newest, frozen, both, views = rows "predict.csv", rows "frozen.csv", rows "both.csv", rows "views.csv"
@@ -176,19 +176,19 @@ test("baidu_dog_test: predictions and probabilities, of views and of several mod
   end
   assert(moved > 1e-6, "six views say the same as one")
   assert(lurcher.json.decode(read "views.json").tta == 6)
-  output = succeeds "baidu_dog_test --run run --data pictures/test/drop_broad --era 2017 --out flat.txt"
+  output = succeeds "baidu_dog_test --run run --data images/test/drop_broad --era 2017 --out flat.txt"
   assert(not output:find("top-1", 1, true) and read "flat.txt":find "^%l+_%l+\t1\n")
-  complains(1, { "name a run folder with --run" }, "baidu_dog_test --data pictures/test")
+  complains(1, { "name a run folder with --run" }, "baidu_dog_test --data images/test")
 end)
 
-test("froze_fine_tune --era 2017: batch norms of the frozen trunk on batches, nothing computed once", function()
+test("froze_fine_tune --era 2017: batch norms of the frozen backbone on batches, nothing computed once", function()
   local output = succeeds("froze_fine_tune %s --era 2017 --frozen-epochs 1 --epochs 1 --out then", small)
   assert(not output:find("once", 1, true), output)
   succeeds "trick_tune --run then --batch 16 --epochs 1 --tune-from 20 --era 2017"
   assert(equal_weights("then/model.safetensors", "then/trick_tune/model.safetensors"))
 end)
 
-local modern = "modern_tune --data pictures " .. model .. " --head-epochs 1 --epochs 3 --tune-from 20 --augment none "
+local modern = "modern_tune --data images " .. model .. " --head-epochs 1 --epochs 3 --tune-from 20 --augment none "
   .. "--mixup 0.2"
 
 test("modern_tune: heads, then the last layers, with everything switched on; resumes to the same bits", function()
@@ -216,15 +216,15 @@ test("modern_tune: the temperatures of its heads are those of stage.json, and ch
   assert(math.abs(fitted.ctg_out_1 - 1) > 0.05, fitted.ctg_out_1)
 end)
 
-test("modern_tune: on pictures, augmented and mixed anew each time", function()
-  local output = succeeds("modern_tune --data pictures %s --head-epochs 1 --epochs 2 --warmup 0 --tune-from 20 --views 0 "
+test("modern_tune: on images, augmented and mixed anew each time", function()
+  local output = succeeds("modern_tune --data images %s --head-epochs 1 --epochs 2 --warmup 0 --tune-from 20 --views 0 "
     .. "--mixup 0.4 --out anew", model)
   assert(not output:find("once", 1, true) and output:find("stage 'tuned'", 1, true), output)
 end)
 
 test("pair_stage: Ctrl-C in the evaluation after the last epoch leaves the stage open; a resume closes it", function()
   local fit, siamese = require "lurcher.fit", require "lurcher.siamese"
-  local set = assert(lurcher.data.folder{ work .. "/pictures/train" })
+  local set = assert(lurcher.data.folder{ work .. "/images/train" })
   local o = { batch = 16, size = 48, era = "current", seed = 1, device = "cpu", workers = 1, memory = 100, cache = "none",
     reduce_patience = 0 }
   local reading = require "lurcher.reading"
@@ -232,7 +232,7 @@ test("pair_stage: Ctrl-C in the evaluation after the last epoch leaves the stage
   local run = { path = work .. "/late", about = reading.about(how, set.classes, {}) }
   local function train()
     local model = assert(lurcher.nn.load(work .. "/run/pairs.safetensors"))
-    siamese.trunk(model):freeze()
+    siamese.backbone(model):freeze()
     return pair_stage.train(model, { train = set, valid = set, reading = how }, o, run, { name = "heads", augment = "none", epochs = 1,
       pair_weight = 0, optimizer = lurcher.optim.sgd{ lr = 0.01 } })
   end

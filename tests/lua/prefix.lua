@@ -6,17 +6,17 @@ local xception = require "lurcher.models.xception"
 local nn, optim = lurcher.nn, lurcher.optim
 local test, near = harness.test, harness.near
 
---- A small Xception with a head of 3 classes, and its trunk.
+--- A small Xception with a head of 3 classes, and its backbone.
 local function build()
   lurcher.seed(3)
-  local trunk = xception{ size = 48, width = 0.125, middle = 1, top = false, pooling = "avg", input = "image" }
-  return nn.model(nn.dense{ 3, activation = "softmax", name = "predictions" }(trunk:node "avg_pool")), trunk
+  local backbone = xception{ size = 48, width = 0.125, middle = 1, top = false, pooling = "avg", input = "image" }
+  return nn.model(nn.dense{ 3, activation = "softmax", name = "predictions" }(backbone:node "avg_pool")), backbone
 end
 
 test("prefix: cuts after the last frozen layer that everything else builds on", function()
-  local model, trunk = build()
+  local model, backbone = build()
   assert(prefix.split(model, "image") == nil)
-  trunk:freeze()
+  backbone:freeze()
   local part = prefix.split(model, "image")
   assert(part.layer == "avg_pool" and #part.shape == 1 and part:bytes(10) == 10 * 256 * 4)
   assert(#part.head.layers == 2 and part.head.outputs[1] == "predictions")
@@ -27,56 +27,56 @@ test("prefix: cuts after the last frozen layer that everything else builds on", 
 end)
 
 test("prefix: nothing deterministic behind a dropout, nothing to train without a head", function()
-  local trunk = xception{ size = 48, width = 0.125, middle = 0, top = false, pooling = "avg", input = "image" }:freeze()
-  assert(prefix.split(trunk, "image") == nil)
-  local dropped = nn.dense{ 2 }(nn.dense{ 4, trainable = false }(nn.dropout(0.5)(trunk:node "avg_pool")))
+  local backbone = xception{ size = 48, width = 0.125, middle = 0, top = false, pooling = "avg", input = "image" }:freeze()
+  assert(prefix.split(backbone, "image") == nil)
+  local dropped = nn.dense{ 2 }(nn.dense{ 4, trainable = false }(nn.dropout(0.5)(backbone:node "avg_pool")))
   assert(prefix.split(nn.model{ y = dropped }, "image").layer == "avg_pool")
 end)
 
-test("prefix: trunk and head together say what the model says", function()
+test("prefix: backbone and head together say what the model says", function()
   local model = build()
   model:freeze{ to = "add_3" }
   local part = prefix.split(model, "image")
   local x = lurcher.uniform{ 2, 48, 48, 3, low = -1, high = 1 }
   local whole = model:compile{ device = "cpu" }:predict{ image = x }.predictions
-  local features = part.trunk:compile{ device = "cpu" }:predict{ image = x }[part.trunk.outputs[1]]
+  local features = part.backbone:compile{ device = "cpu" }:predict{ image = x }[part.backbone.outputs[1]]
   local parts = part.head:compile{ device = "cpu" }:predict{ features = features }.predictions
   near((whole - parts):abs():max(), 0, 1e-6)
 end)
 
---- Two trunks on one picture: a head on each, one on both, and the larger of the first two.
-local function two_trunks()
+--- Two backbones on one image: a head on each, one on both, and the larger of the first two.
+local function two_backbones()
   lurcher.seed(4)
   local image = nn.input("image", 16, 16, 3)
-  local function trunk(k, filters)
+  local function backbone(k, filters)
     local x = nn.conv2d{ filters, 3, stride = 2, name = "first_" .. k }(image)
     return nn.global_avg_pool{ name = "pool_" .. k }(nn.relu{ name = "relu_" .. k }(x))
   end
   local function softmax(name, x) return nn.dense{ 2, activation = "softmax", name = name }(x) end
-  local one, two = trunk(1, 4), trunk(2, 5)
+  local one, two = backbone(1, 4), backbone(2, 5)
   local y_1, y_2 = softmax("y_1", nn.dropout{ 0.5, name = "drop" }(one)), softmax("y_2", two)
   return nn.model{ y_1 = y_1, y_2 = y_2, y = softmax("y", nn.concat{ name = "both" }(one, two)),
     most = nn.maximum{ name = "most" }(y_1, y_2) }
 end
 
-test("prefix: two frozen trunks are cut one by one; trunks and head together say what the model says", function()
-  local model = two_trunks():freeze{ "first_1", "first_2" }
+test("prefix: two frozen backbones are cut one by one; backbones and head together say what the model says", function()
+  local model = two_backbones():freeze{ "first_1", "first_2" }
   local part = assert(prefix.split(model, "image"))
   assert(part.layer == "pool_1" and #part.others == 1 and part.others[1].layer == "pool_2")
   assert(part:bytes(3) == 3 * 4 * 4 and part.others[1]:bytes(3) == 3 * 5 * 4)
   local x, given = lurcher.uniform{ 3, 16, 16, 3 }, {}
   for _, one in ipairs{ part, part.others[1] } do
-    given[one.name] = one.trunk:compile{ device = "cpu" }:predict{ image = x }[one.layer]
+    given[one.name] = one.backbone:compile{ device = "cpu" }:predict{ image = x }[one.layer]
   end
   local whole = model:compile{ device = "cpu" }:predict{ image = x }
   local parts = part.head:compile{ device = "cpu" }:predict(given)
   for _, name in ipairs{ "y_1", "y_2", "y", "most" } do near((whole[name] - parts[name]):abs():max(), 0, 1e-6) end
-  assert(prefix.split(two_trunks():freeze{ "first_1" }, "image") == nil, "the other trunk needs the picture")
-  local deep = prefix.split(two_trunks():freeze{ "first_1", "first_2", "y_2" }, "image")
+  assert(prefix.split(two_backbones():freeze{ "first_1" }, "image") == nil, "the other backbone needs the image")
+  local deep = prefix.split(two_backbones():freeze{ "first_1", "first_2", "y_2" }, "image")
   assert(deep.layer == "pool_1" and deep.others[1].layer == "pool_2")
 end)
 
---- Losses of five steps of the whole model, or of its head on what its trunk gives.
+--- Losses of five steps of the whole model, or of its head on what its backbone gives.
 local function train(split)
   local model = build()
   model:freeze{ to = "add_3" }
@@ -86,7 +86,7 @@ local function train(split)
   if split then
     local part = prefix.split(model, "image")
     learner = part.head
-    batch.features = part.trunk:compile{ device = "cpu" }:predict{ image = x }[part.trunk.outputs[1]]
+    batch.features = part.backbone:compile{ device = "cpu" }:predict{ image = x }[part.backbone.outputs[1]]
   end
   local run = learner:compile{ device = "cpu", optimizer = optim.sgd{ lr = 0.01, momentum = 0.9 },
     loss = "categorical_crossentropy" }
@@ -102,28 +102,28 @@ test("prefix: training the head gives the losses and weights of training the who
   near((whole_kernel - parts_kernel):abs():max(), 0, 1e-4)
 end)
 
---- Ten small pictures of two classes, each of one colour.
+--- Ten small images of two classes, each of one colour.
 local function draw_set()
   local folder = harness.folder "prefix"
   local run_folder = require "lurcher.run_folder"
   for class = 1, 2 do
     assert(run_folder.make_folders(("%s/class%d"):format(folder, class)))
     for i = 1, 5 do
-      local picture = lurcher.zeros{ 40, 40, 3, dtype = "u8" }:fill(20 * i + class)
-      assert(lurcher.image.save(("%s/class%d/%d.png"):format(folder, class, i), picture))
+      local img = lurcher.zeros{ 40, 40, 3, dtype = "u8" }:fill(20 * i + class)
+      assert(lurcher.image.save(("%s/class%d/%d.png"):format(folder, class, i), img))
     end
   end
   return assert(lurcher.data.folder{ folder })
 end
 
-test("prefix: its loader gives the pictures in data.loader's order, and can skip", function()
+test("prefix: its loader gives the images in data.loader's order, and can skip", function()
   local set = draw_set()
   local model = build()
   model:freeze{ to = "add_2" }
   local part = prefix.split(model, "image")
   local loaded = part:load{ set, size = 48, batch = 4, workers = 1, quiet = true }
   local ours = loaded:loader{ batch = 3, seed = 5, output = "predictions" }
-  local run = part.trunk:compile{ device = "cpu" }
+  local run = part.backbone:compile{ device = "cpu" }
   assert(#ours == 4)
   for epoch = 0, 1 do
     local next_batch = ours:epoch(epoch)
@@ -140,11 +140,11 @@ test("prefix: its loader gives the pictures in data.loader's order, and can skip
   assert((skipped().features - whole().features):abs():max() == 0)
 end)
 
-test("prefix: with a sampler of pairs its batches are data.loader's, features in place of pictures", function()
+test("prefix: with a sampler of pairs its batches are data.loader's, features in place of images", function()
   local set = draw_set()
   local part = prefix.split(build():freeze{ to = "add_2" }, "image")
   local loaded = part:load{ set, size = 48, batch = 4, workers = 1, quiet = true }
-  local run = part.trunk:compile{ device = "cpu" }
+  local run = part.backbone:compile{ device = "cpu" }
   local samplers = require "lurcher.samplers"
   local function targets(batch) return { twice = batch.left * 2 } end
   local function sampler() return samplers.batch_swap{ set, batch = 4, seed = 9, steps = 3 } end

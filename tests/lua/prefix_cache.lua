@@ -1,5 +1,5 @@
 --- Tests of the prefix cache: what comes from a cache file is what would have been computed, whatever has happened to
--- the file, the pictures, the weights, the disk, or in another process meanwhile.
+-- the file, the images, the weights, the disk, or in another process meanwhile.
 local harness = require "harness"
 local lfs = require "lfs"
 local lurcher = require "lurcher"
@@ -8,20 +8,20 @@ local data, nn = lurcher.data, lurcher.nn
 local test, near, raises = harness.test, harness.near, harness.raises
 
 local work = harness.folder "prefix_cache"
-local pictures = work .. "/pictures/train"
+local images = work .. "/images/train"
 local count = 10
 
-local function path_of(class, i) return ("%s/class%d/%d.png"):format(pictures, class, i) end
+local function path_of(class, i) return ("%s/class%d/%d.png"):format(images, class, i) end
 
---- Draws picture i of a class; `shade` changes it.
+--- Draws image i of a class; `shade` changes it.
 local function draw(class, i, shade)
-  local picture = lurcher.uniform{ 40, 40, 3, low = 0, high = 120 }
-  picture[1 + i]:fill(250)
-  assert(lurcher.image.save(path_of(class, i), (picture + (shade or 0) + 40 * class):cast "u8"))
+  local image = lurcher.uniform{ 40, 40, 3, low = 0, high = 120 }
+  image[1 + i]:fill(250)
+  assert(lurcher.image.save(path_of(class, i), (image + (shade or 0) + 40 * class):cast "u8"))
 end
 
-assert(require "lurcher.run_folder".make_folders(pictures .. "/class1"))
-assert(require "lurcher.run_folder".make_folders(pictures .. "/class2"))
+assert(require "lurcher.run_folder".make_folders(images .. "/class1"))
+assert(require "lurcher.run_folder".make_folders(images .. "/class2"))
 for class = 1, 2 do
   for i = 1, count // 2 do draw(class, i) end
 end
@@ -40,7 +40,7 @@ end
 
 --- Options of load, `more` among them.
 local function load(part, more)
-  local o = { assert(data.folder{ pictures }), size = 32, batch = 3, workers = 1, device = "cpu", seed = 5,
+  local o = { assert(data.folder{ images }), size = 32, batch = 3, workers = 1, device = "cpu", seed = 5,
     quiet = true }
   for key, value in pairs(more or {}) do o[key] = value end
   return part:load(o)
@@ -55,14 +55,14 @@ end
 
 local function same(a, b) return (a - b):abs():max() == 0 end
 
---- The part with a trunk that must not be computed again.
+--- The part with a backbone that must not be computed again.
 local function without_computing(part)
-  local trunk = part.trunk
-  local idle = { layers = trunk.layers, outputs = trunk.outputs, json = function() return trunk:json() end,
+  local backbone = part.backbone
+  local idle = { layers = backbone.layers, outputs = backbone.outputs, json = function() return backbone:json() end,
     compile = function() error "computed again" end }
   local other = {}
   for key, value in pairs(part) do other[key] = value end
-  other.trunk = idle
+  other.backbone = idle
   return setmetatable(other, getmetatable(part))
 end
 
@@ -137,7 +137,7 @@ test("cache: whatever byte is damaged, the features stay right; so when it is cu
   end
 end)
 
-test("cache: other weights, another size of pictures, another preprocessing are other features", function()
+test("cache: other weights, another size of images, another preprocessing are other features", function()
   local folder = work .. "/stale"
   for _, o in ipairs{ {}, { preprocess = "rescale" }, { resize = "nearest" }, { seed = 9 } } do
     for seed = 3, 4 do
@@ -150,7 +150,7 @@ test("cache: other weights, another size of pictures, another preprocessing are 
   assert(#names_in(folder) == 6, "the seed decides nothing where nothing is drawn")
 end)
 
-test("cache: a picture that changes costs its own row, whatever its date says", function()
+test("cache: an image that changes costs its own row, whatever its date says", function()
   local part, folder = part_of(), work .. "/changed"
   local before = all(load(part, { cache = folder }))
   local times = lfs.attributes(path_of(1, 2))
@@ -169,8 +169,8 @@ test("cache: k fixed views are what data.loader shows in its first k epochs, and
   local o = { augment = augment, views = 3 }
   local memory = load(part, o)
   o.cache = folder
-  local learn, run = load(part, o), part.trunk:compile{ device = "cpu" }
-  local plain = data.loader{ assert(data.folder{ pictures }), size = 32, batch = count, shuffle = false,
+  local learn, run = load(part, o), part.backbone:compile{ device = "cpu" }
+  local plain = data.loader{ assert(data.folder{ images }), size = 32, batch = count, shuffle = false,
     augment = augment, workers = 1, seed = 5 }
   for view = 1, 3 do
     assert(same(all(learn, view), all(memory, view)))
@@ -192,7 +192,7 @@ end)
 
 test("cache: pairs of a siamese head come in the same batches as from memory", function()
   local part, folder = part_of(), work .. "/pairs"
-  local o = { sampler = samplers.pairs{ assert(data.folder{ pictures }), batch = 4, seed = 2 },
+  local o = { sampler = samplers.pairs{ assert(data.folder{ images }), batch = 4, seed = 2 },
     targets = function(batch) return { same = batch.class:select(batch.left):eq(batch.class:select(batch.right)) } end }
   load(part, { cache = folder })
   local from_memory, from_file = load(part):loader(o), load(without_computing(part), { cache = folder }):loader(o)
@@ -207,8 +207,8 @@ test("cache: pairs of a siamese head come in the same batches as from memory", f
   end
 end)
 
---- A script that loads the features of the pictures into the folder arg[1] and prints their hash. With "hold" as
--- arg[2] it stops itself (SIGSTOP) before the fourth picture, so that what others do meanwhile depends on no clock.
+--- A script that loads the features of the images into the folder arg[1] and prints their hash. With "hold" as
+-- arg[2] it stops itself (SIGSTOP) before the fourth image, so that what others do meanwhile depends on no clock.
 local script = work .. "/load.lua"
 assert(lurcher.write_file(script, ([[
 local lurcher = require "lurcher"
@@ -221,22 +221,22 @@ local model = nn.model{ said = nn.dense{ 2, activation = "softmax", name = "said
 model:freeze{ to = "conv" }
 local part = prefix.split(model, "image")
 if arg[2] == "hold" then
-  local trunk, pictures = part.trunk, 0
+  local backbone, images = part.backbone, 0
   local function compile(_, o)
-    local run = trunk:compile(o)
+    local run = backbone:compile(o)
     local function predict(_, batch)
-      pictures = pictures + 1
-      if pictures == 4 then os.execute "kill -STOP $PPID" end
+      images = images + 1
+      if images == 4 then os.execute "kill -STOP $PPID" end
       return run:predict(batch)
     end
     return setmetatable({ predict = predict }, { __close = function() run:close() end })
   end
-  part.trunk = { layers = trunk.layers, outputs = trunk.outputs, json = function() return trunk:json() end,
+  part.backbone = { layers = backbone.layers, outputs = backbone.outputs, json = function() return backbone:json() end,
     compile = compile }
 end
 local loaded = part:load{ assert(data.folder{ %q }), size = 64, batch = 1, workers = 1, device = "cpu", cache = arg[1] }
 print("hash " .. lurcher.hash((loaded:select{ 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 })))
-]]):format(pictures)))
+]]):format(images)))
 
 local function command(folder, how) return ("'%s' '%s' '%s' %s"):format(harness.program, script, folder, how or "") end
 
@@ -284,7 +284,7 @@ test("cache: a killed process leaves rows that the next one goes on from", funct
   local output = harness.run(("%s; kill -9 $held; ls %s"):format(hold(folder), folder))
   assert(output:find("%.features%.part"), output)
   local again, code = harness.run(command(folder))
-  local rest = tonumber(again:match "computed 'flatten_1' once for (%d+) pictures")
+  local rest = tonumber(again:match "computed 'flatten_1' once for (%d+) images")
   assert(code == 0 and rest == 7, again)
   local fresh = harness.run(command(work .. "/both"))
   assert(again:match "hash (%x+)" == fresh:match "hash (%x+)", again)
@@ -320,7 +320,7 @@ test("cache: an interrupted computation leaves the file to the next", function()
   assert(same(all(load(part, { cache = folder })), all(load(part))))
 end)
 
-test("cache: a picture that cannot be read has another's row, and is named from the cache, too", function()
+test("cache: an image that cannot be read has another's row, and is named from the cache, too", function()
   local file = assert(io.open(path_of(2, 4), "rb"))
   local whole = file:read "a"
   file:close()
@@ -328,7 +328,7 @@ test("cache: a picture that cannot be read has another's row, and is named from 
   local folder = work .. "/unreadable"
   for _, expected in ipairs{ "4.png: .*[^\n]+", "4.png\n" } do
     local output = harness.run(command(folder))
-    assert(output:find("another of its class stands in: " .. pictures .. "/class2/" .. expected), output)
+    assert(output:find("another of its class stands in: " .. images .. "/class2/" .. expected), output)
   end
   local _, class, index = load(part_of(), { cache = folder }):select{ 9 }
   assert(class:totable()[1] == 1 and index:totable()[1] ~= 8)
@@ -337,7 +337,7 @@ test("cache: a picture that cannot be read has another's row, and is named from 
 end)
 
 test("data.cache: options and states are checked", function()
-  local set = assert(data.folder{ pictures })
+  local set = assert(data.folder{ images })
   raises("path", data.cache, { key = "k", set = set, shape = { 2 } })
   raises("key", data.cache, { path = work .. "/x", set = set, shape = { 2 } })
   raises("set", data.cache, { path = work .. "/x", key = "k", shape = { 2 } })

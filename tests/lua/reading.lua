@@ -1,4 +1,4 @@
---- Tests of how a file's picture becomes a network's: as its era has it, in every recipe's training, and the same again
+--- Tests of how a file's image becomes a network's: as its era has it, in every recipe's training, and the same again
 -- in prediction and in the report's maps.
 local harness = require "harness"
 local lfs = require "lfs"
@@ -9,7 +9,7 @@ local data, image, nn = lurcher.data, lurcher.image, lurcher.nn
 local test, near = harness.test, harness.near
 
 local work = harness.folder "reading"
-local size, side = 12, 20 -- of the network's pictures, and of the files'
+local size, side = 12, 20 -- of the network's images, and of the files'
 
 for _, part in ipairs{ "train", "valid" } do
   assert(lfs.mkdir(work .. "/" .. part))
@@ -17,20 +17,20 @@ for _, part in ipairs{ "train", "valid" } do
     local folder = ("%s/%s/class%d"):format(work, part, class)
     assert(lfs.mkdir(folder))
     for i = 1, 2 do
-      local picture = lurcher.uniform{ side, side, 3, low = 0, high = 255 }:cast "u8"
-      assert(image.save(("%s/%d.png"):format(folder, i), picture))
+      local img = lurcher.uniform{ side, side, 3, low = 0, high = 255 }:cast "u8"
+      assert(image.save(("%s/%d.png"):format(folder, i), img))
     end
   end
 end
 
---- A file's picture as that era makes it the network's, by the image functions alone.
+--- A file's image as that era makes it the network's, by the image functions alone.
 local function expected(path, era)
-  local picture = assert(image.load(path))
-  if era == "2017" then return image.resize(picture, size, size, "nearest"):cast "f32" / 255 end
-  return image.resize(picture, size, size, "bilinear"):cast "f32" / 127.5 - 1
+  local img = assert(image.load(path))
+  if era == "2017" then return image.resize(img, size, size, "nearest"):cast "f32" / 255 end
+  return image.resize(img, size, size, "bilinear"):cast "f32" / 127.5 - 1
 end
 
-test("reading: what a model is saved with says how its pictures were read", function()
+test("reading: what a model is saved with says how its images were read", function()
   for _, era in ipairs{ "current", "2017" } do
     local how = reading.new{ size = size, era = era }
     local about = reading.about(how, { "a", "b" }, { recipe = "single_model" })
@@ -42,7 +42,7 @@ test("reading: what a model is saved with says how its pictures were read", func
   assert(wide.size[1] == 12 and wide.size[2] == 20)
 end)
 
-test("reading: pairs are trained and validated on pictures of their era", function()
+test("reading: pairs are trained and validated on images of their era", function()
   lurcher.seed(1)
   local x = nn.input("image", size, size, 3)
   local model = siamese.model(nn.model(nn.global_avg_pool{ name = "pool" }(x)), { classes = 2 })
@@ -60,7 +60,7 @@ test("reading: pairs are trained and validated on pictures of their era", functi
   end
 end)
 
-test("reading: prediction reads pictures, and their mirror images, as training did", function()
+test("reading: prediction reads images, and their mirror images, as training did", function()
   local model = nn.model{ seen = nn.flatten(nn.input("image", size, size, 3)) }
   local set = assert(data.folder{ work .. "/valid" })
   for _, era in ipairs{ "current", "2017" } do
@@ -68,18 +68,18 @@ test("reading: prediction reads pictures, and their mirror images, as training d
     for tta = 1, 2 do
       local seen = prediction.predict(model, set, about, { device = "cpu", workers = 1, tta = tta })
       for i = 1, #set do
-        local picture = expected(set:path(i), era)
+        local img = expected(set:path(i), era)
         if tta == 2 then
           local order = {}
           for column = size, 1, -1 do order[#order + 1] = column end
-          local columns = picture:clone():view(size, size * 3)
+          local columns = img:clone():view(size, size * 3)
           local rows = {}
           for row = 1, size do
             rows[row] = columns[row]:clone():view(size, 3):select(order):view(1, size, 3)
           end
-          picture = (picture + lurcher.concat(rows)) / 2
+          img = (img + lurcher.concat(rows)) / 2
         end
-        near(seen[i], picture:view(size * size * 3), 2e-6)
+        near(seen[i], img:view(size * size * 3), 2e-6)
       end
     end
   end

@@ -60,22 +60,22 @@ end)
 
 test("image.encode: the bytes that image.save writes", function()
   lurcher.seed(1)
-  local picture = lurcher.uniform{ 9, 7, 3, low = 0, high = 255 }
+  local image = lurcher.uniform{ 9, 7, 3, low = 0, high = 255 }
   for _, format in ipairs{ "jpeg", "png" } do
     local path = work .. "/saved." .. (format == "jpeg" and "jpg" or format)
-    assert(lurcher.image.save(path, picture, { quality = 70 }))
+    assert(lurcher.image.save(path, image, { quality = 70 }))
     local file = assert(io.open(path, "rb"))
-    assert(lurcher.image.encode(picture, { format = format, quality = 70 }) == file:read "a")
+    assert(lurcher.image.encode(image, { format = format, quality = 70 }) == file:read "a")
     file:close()
   end
-  assert(lurcher.image.encode(picture) == lurcher.image.encode(picture, { format = "jpeg", quality = 90 }))
-  assert(#lurcher.image.encode(picture, { quality = 5 }) < #lurcher.image.encode(picture, { quality = 95 }))
-  local decoded = lurcher.image.decode(lurcher.image.encode(picture, { format = "png" }))
-  near(decoded:cast "f32", (picture + 0.5):cast "i32":cast "f32")
+  assert(lurcher.image.encode(image) == lurcher.image.encode(image, { format = "jpeg", quality = 90 }))
+  assert(#lurcher.image.encode(image, { quality = 5 }) < #lurcher.image.encode(image, { quality = 95 }))
+  local decoded = lurcher.image.decode(lurcher.image.encode(image, { format = "png" }))
+  near(decoded:cast "f32", (image + 0.5):cast "i32":cast "f32")
   raises("h x w x 3", lurcher.image.encode, lurcher.zeros(3, 3))
-  raises("gif", lurcher.image.encode, picture, { format = "gif" })
-  raises("quality", lurcher.image.encode, picture, { quality = 101 })
-  raises("unknown option 'qualty'", lurcher.image.encode, picture, { qualty = 9 })
+  raises("gif", lurcher.image.encode, image, { format = "gif" })
+  raises("quality", lurcher.image.encode, image, { quality = 101 })
+  raises("unknown option 'qualty'", lurcher.image.encode, image, { qualty = 9 })
 end)
 
 test("figures: rates, classes, mistakes and pairs of a small case worked by hand", function()
@@ -99,7 +99,7 @@ test("figures: rates, classes, mistakes and pairs of a small case worked by hand
     and found.pairs[2].b == 3 and found.pairs[2].b_as_a == 1)
 end)
 
-test("figures: a class without pictures, and one that is never said", function()
+test("figures: a class without images, and one that is never said", function()
   local found = figures.of(lurcher.tensor{ { 0.9, 0.1, 0 }, { 0.8, 0.2, 0 } }, { 1, 2 }, { 1, 2 }, { "a", "b", "c" })
   local _, b, c = table.unpack(found.classes)
   assert(not b.precision and b.recall == 0 and b.f1 == 0)
@@ -134,9 +134,9 @@ test("activation: the map's mean is the class's score; the heat is its positive 
   local features = nn.dropout(0.3)(nn.global_avg_pool{ name = "pool" }(x))
   local model = nn.model{ y = nn.dense{ 4, name = "head" }(features) }
   local maps = activation.of(model, { size = { 9, 9 } }, "y", "cpu")
-  local pictures = lurcher.uniform{ 2, 9, 9, 3 }
+  local images = lurcher.uniform{ 2, 9, 9, 3 }
   local run <close> = model:compile{ device = "cpu" }
-  local scores, map = run:predict{ image = pictures }.y, maps.run:predict{ image = pictures }.map
+  local scores, map = run:predict{ image = images }.y, maps.run:predict{ image = images }.map
   local spread = map:clone():view(2 * 49, 6):matmul(maps.kernel):view(2, 49, 4):mean(2)
   near(spread, scores, 1e-5) -- the fresh bias is 0
   local kernel = lurcher.tensor{ { 0, 1 }, { 0, -2 } }
@@ -154,11 +154,11 @@ local small = "--size 48 --width 0.125 --middle 1 --batch 8 --workers 2"
 local odd <const> = "<b>&\"odd'"
 
 test("report: a recipe ends with its page; a class of any name", function()
-  succeeds("%s/examples/draw_pictures.lua --train 8 --valid 4 --test 4 --size 48 --out pictures", harness.root)
+  succeeds("%s/examples/draw_images.lua --train 8 --valid 4 --test 4 --size 48 --out images", harness.root)
   for _, set in ipairs{ "train", "valid", "test" } do
-    assert(os.rename(work .. "/pictures/" .. set .. "/drop_broad", work .. "/pictures/" .. set .. "/" .. odd))
+    assert(os.rename(work .. "/images/" .. set .. "/drop_broad", work .. "/images/" .. set .. "/" .. odd))
   end
-  local output = succeeds("single_model --data pictures %s --epochs 2 --lr 0.002 --out first", small)
+  local output = succeeds("single_model --data images %s --epochs 2 --lr 0.002 --out first", small)
   assert(output:find("report: first/report.html", 1, true), output)
   local page = read "first/report.html"
   is_sound(page)
@@ -179,21 +179,21 @@ test("report: again from the folder alone, with the same figures; judged by a te
   local after = lurcher.json.decode(read "first/figures.json")
   near(after.valid.top_1, before.valid.top_1, 0)
   near(after.valid.log_loss, before.valid.log_loss, 1e-5)
-  assert(after.valid.pictures == 24 and count(read "first/report.html", "<img") == count(page, "<img"))
-  local output = succeeds "report first/ --data pictures/test/ --mistakes 2 --maps 0"
+  assert(after.valid.images == 24 and count(read "first/report.html", "<img") == count(page, "<img"))
+  local output = succeeds "report first/ --data images/test/ --mistakes 2 --maps 0"
   assert(output:find("report: first/report-test.html", 1, true), output)
   local tested = read "first/report-test.html"
   is_sound(tested)
   assert(not tested:find("Where it looked", 1, true) and tested:find("2 of %d+, those first"))
   after = lurcher.json.decode(read "first/figures.json")
-  local scored = succeeds "single_model_test --model first --data pictures/test"
+  local scored = succeeds "single_model_test --model first --data images/test"
   assert(after.valid and after.test and scored:find(("top-1 %.4f"):format(after.test.top_1), 1, true), scored)
   assert(scored:find(("log-loss %.4f"):format(after.test.log_loss), 1, true), scored)
 end)
 
 test("report: mistakes shown are mistakes, with what was said and what is true", function()
   local model, about = prediction.open_model(work .. "/first")
-  local set = prediction.open_set(work .. "/pictures/valid", about.classes)
+  local set = prediction.open_set(work .. "/images/valid", about.classes)
   local scores, rows = prediction.predict(model, set, about, { device = "cpu" })
   local wrong, best = 0, scores:argmax(2):totable()
   local page = read "first/report.html"
@@ -207,8 +207,8 @@ test("report: mistakes shown are mistakes, with what was said and what is true",
   assert(wrong > 0 and count(section, "data:image/jpeg;base64,/9j/") == wrong)
 end)
 
-test("report: --no-report; a run that has not ended; a damaged picture", function()
-  local output = succeeds("single_model --data pictures %s --epochs 1 --no-report --out none", small)
+test("report: --no-report; a run that has not ended; a damaged image", function()
+  local output = succeeds("single_model --data images %s --epochs 1 --no-report --out none", small)
   assert(not output:find("report", 1, true) and not lfs.attributes(work .. "/none/report.html"))
   assert(read "none/command.txt":find("--no-report", 1, true) and not read "first/command.txt":find("report", 1, true))
   os.remove(work .. "/none/model.safetensors")
@@ -217,15 +217,15 @@ test("report: --no-report; a run that has not ended; a damaged picture", functio
   is_sound(page)
   assert(page:find("there is no model yet", 1, true) and page:find("Curves", 1, true))
   assert(not page:find("<img", 1, true))
-  complains(1, { "has no model.safetensors" }, "report none --data pictures/test")
-  local path = work .. "/pictures/test/button_broad/001.jpg"
-  local whole = read "pictures/test/button_broad/001.jpg"
+  complains(1, { "has no model.safetensors" }, "report none --data images/test")
+  local path = work .. "/images/test/button_broad/001.jpg"
+  local whole = read "images/test/button_broad/001.jpg"
   assert(lurcher.write_file(path, whole:sub(1, #whole // 2)))
-  succeeds "report first --data pictures/test"
+  succeeds "report first --data images/test"
   assert(lurcher.write_file(path, whole))
-  assert(lurcher.json.decode(read "first/figures.json").test.pictures == 23)
-  complains(1, { "is no run folder" }, "report pictures")
-  complains(1, { "has no folder with the name of a class" }, "report first --data pictures/test/button_broad")
+  assert(lurcher.json.decode(read "first/figures.json").test.images == 23)
+  complains(1, { "is no run folder" }, "report images")
+  complains(1, { "has no folder with the name of a class" }, "report first --data images/test/button_broad")
   complains(2, { "RUN is missing" }, "report")
 end)
 
@@ -240,7 +240,7 @@ test("report: a model of several outputs, by the one that is asked for", functio
   assert(run:save(work .. "/several/model.safetensors", lurcher.json.encode{ classes = classes, size = { 24, 24 },
     preprocess = "tf" }))
   assert(lurcher.write_file(work .. "/several/settings.json", lurcher.json.encode{ recipe = "mine",
-    options = { data = work .. "/pictures" } }))
+    options = { data = work .. "/images" } }))
   assert(lurcher.write_file(work .. "/several/history.csv", "epoch,loss,ctg_out_1_loss,val_loss,lr,stage\n"
     .. "1,2.5,1.5,2.6,0.1,1\n2,nan,1.4,2.4,0.1,1\n3,2,1.2,,0.01,2\n4,1.9,1.1,2.8,0.01,2\n5,1.8,1,2.9,0.01,2\n"))
   assert(lfs.mkdir(work .. "/several/tuned"))
@@ -260,7 +260,7 @@ test("report: a model of several outputs, by the one that is asked for", functio
 end)
 
 test("compare: what differs, where each was best, and the curves", function()
-  succeeds("single_model --data pictures %s --epochs 3 --lr 0.001 --out second", small)
+  succeeds("single_model --data images %s --epochs 3 --lr 0.001 --out second", small)
   assert(lurcher.write_file(work .. "/second/predict.json", '{ "top_1": 0.875, "log_loss": 0.5, "models": 3 }'))
   local output = succeeds "compare first second none --html side.html"
   assert(output:find "\n  predict top%-1 +87.50 %%\n" and output:find "\n  predict log%-loss +0.5000\n", output)

@@ -8,7 +8,7 @@ local test = harness.test
 local work = harness.folder "resume"
 local succeeds, complains, read = harness.commands(work)
 
-local small = "--data pictures --size 48 --width 0.125 --middle 1 --workers 2"
+local small = "--data images --size 48 --width 0.125 --middle 1 --workers 2"
 
 -- Run before a recipe, this kills the program in its KILL_STAGE-th training, at the end of batch KILL_BATCH.
 assert(lurcher.write_file(work .. "/kill.lua", [[
@@ -65,7 +65,7 @@ local function check(name, command, kills, model)
 end
 
 test("resume: single_model and single_model_tune, killed in the first epoch and later", function()
-  succeeds("%s/examples/draw_pictures.lua --train 12 --valid 4 --test 4 --size 48 --out pictures", harness.root)
+  succeeds("%s/examples/draw_images.lua --train 12 --valid 4 --test 4 --size 48 --out images", harness.root)
   check("single", ("single_model %s --batch 16 --epochs 3 --augment flip --patience 2"):format(small),
     { { 1, 2 }, { 1, 7 } }, "model.safetensors")
   check("single_tuned", "single_model_tune --run single --tune-from 20 --batch 16 --epochs 3 --lr 0.01",
@@ -76,7 +76,7 @@ test("resume: froze_fine_tune in either stage; trick_tune and retrain", function
   check("pairs", ("froze_fine_tune %s --batch 16 --frozen-augment light --frozen-epochs 3 --epochs 3 --lr 0.01 --tune-from "
     .. "20"):format(small), { { 1, 6 }, { 2, 2 }, { 2, 6 } }, "pairs.safetensors")
   check("tricked", "trick_tune --run pairs --batch 16 --epochs 3 --tune-from 20", { { 1, 6 } }, "pairs.safetensors")
-  check("retrained", "retrain --run pairs --test pictures/test --confidence 0 --batch 8 --epochs 3 --tune-from 20",
+  check("retrained", "retrain --run pairs --test images/test --confidence 0 --batch 8 --epochs 3 --tune-from 20",
     { { 1, 2 }, { 1, 5 } }, "pairs.safetensors")
 end)
 

@@ -1,10 +1,10 @@
---- Tests of lurcher.samplers: each epoch has every picture once, in an order that seed and epoch alone decide.
+--- Tests of lurcher.samplers: each epoch has every image once, in an order that seed and epoch alone decide.
 local harness = require "harness"
 local lurcher = require "lurcher"
 local samplers = require "lurcher.samplers"
 local test, raises = harness.test, harness.raises
 
---- The batches of an epoch as one text, and how often each picture was drawn.
+--- The batches of an epoch as one text, and how often each image was drawn.
 local function draw(sampler, epoch)
   local lines, counts = {}, {}
   for picks in sampler(epoch) do
@@ -19,7 +19,7 @@ test("sequential: in order, the last batch short or left out", function()
   assert(draw(samplers.sequential{ 7, batch = 3, drop_last = true }, 0) == "1 2 3|4 5 6")
 end)
 
-test("shuffled: every picture once, another order each epoch and seed, the same again", function()
+test("shuffled: every image once, another order each epoch and seed, the same again", function()
   local sampler = samplers.shuffled{ 100, batch = 32, seed = 7 }
   local first, counts = draw(sampler, 0)
   for i = 1, 100 do assert(counts[i] == 1, i) end
@@ -28,7 +28,7 @@ test("shuffled: every picture once, another order each epoch and seed, the same 
   assert(draw(samplers.shuffled{ 5, batch = 9 }, 3):gsub("[^ ]", "") == "    ")
 end)
 
-test("shuffled: every place is as likely for every picture", function()
+test("shuffled: every place is as likely for every image", function()
   local sampler, hits = samplers.shuffled{ 8, batch = 8, seed = 1 }, {}
   local epochs = 4000
   for epoch = 0, epochs - 1 do
@@ -43,13 +43,13 @@ test("shuffled: every place is as likely for every picture", function()
 end)
 
 test("samplers: misuse", function()
-  raises("samplers.shuffled: number of pictures expected first", samplers.shuffled, { batch = 3 })
+  raises("samplers.shuffled: number of images expected first", samplers.shuffled, { batch = 3 })
   raises("bad option 'batch' to 'samplers.sequential'", samplers.sequential, { 5, batch = 0 })
 end)
 
 -- ---- samplers over a dataset ----
 
---- `classes` classes of `each` pictures that are only names: samplers open no file.
+--- `classes` classes of `each` images that are only names: samplers open no file.
 local function names(classes, each)
   local list = {}
   for c = 1, classes do
@@ -69,7 +69,7 @@ local function counts_of(sampler, epoch, set)
   return counts, total
 end
 
-test("shards: every picture in exactly one rank", function()
+test("shards: every image in exactly one rank", function()
   for _, kind in ipairs{ "sequential", "shuffled" } do
     local seen = {}
     for rank = 0, 2 do
@@ -139,7 +139,7 @@ test("pairs: any ratio", function()
   end
 end)
 
-test("pk: P classes with K pictures each", function()
+test("pk: P classes with K images each", function()
   local set = names(12, 5)
   for picks in samplers.pk{ set, classes = 4, images = 3 }(0) do
     local classes = {}
@@ -156,7 +156,7 @@ end)
 test("hard_negatives: the most alike of another class", function()
   local set = names(4, 6)
   local rows = {}
-  for i = 1, 24 do -- pictures i and 25 - i point the same way, and are of different classes
+  for i = 1, 24 do -- images i and 25 - i point the same way, and are of different classes
     local angle = math.min(i, 25 - i)
     rows[i] = { 3 * math.cos(angle), 3 * math.sin(angle) }
   end

@@ -1,5 +1,5 @@
---- single_model on InceptionV3 and on two trunks, single_model_tune, single_model_test on several outputs: end to end
--- on small drawn pictures. tests/lua/recipes.lua has what they share with every recipe.
+--- single_model on InceptionV3 and on two backbones, single_model_tune, single_model_test on several outputs: end to end
+-- on small drawn images. tests/lua/recipes.lua has what they share with every recipe.
 local harness = require "harness"
 local lurcher = require "lurcher"
 local inception_v3 = require "lurcher.models.inception_v3"
@@ -10,15 +10,15 @@ local work = harness.folder "single_recipes"
 local succeeds, complains, read = harness.commands(work)
 
 local small = "--size 75 --width 0.125 --middle 1 --workers 2"
-local trunks = "--weights xception.h5 --inception-weights inception.h5"
+local backbones = "--weights xception.h5 --inception-weights inception.h5"
 
-test("single_model: both trunks from fresh weights; they stand in for published ones below", function()
-  succeeds("%s/examples/draw_pictures.lua --train 4 --valid 2 --test 2 --size 75 --out pictures", harness.root)
-  succeeds("single_model --backbone both --data pictures %s --bn-momentum 0.5 --batch 8 --epochs 2 --augment none "
+test("single_model: both backbones from fresh weights; they stand in for published ones below", function()
+  succeeds("%s/examples/draw_images.lua --train 4 --valid 2 --test 2 --size 75 --out images", harness.root)
+  succeeds("single_model --backbone both --data images %s --bn-momentum 0.5 --batch 8 --epochs 2 --augment none "
     .. "--lr 0.001 --out fresh", small)
   local model <close> = assert(lurcher.nn.load(work .. "/fresh/model.safetensors"))
   assert(select(2, model:parameters()) > 500000)
-  local learnt = single.trunks(model)
+  local learnt = single.backbones(model)
   assert(learnt.xception:save(work .. "/xception.h5") and learnt.inception_v3:save(work .. "/inception.h5"))
   assert(learnt.xception:index "add_4" == 45 and learnt.inception_v3:index "average_pooling2d_8" == 262)
   local cut <close> = inception_v3{ size = 75, width = 0.125, feature_layer = "mixed7" }
@@ -33,14 +33,14 @@ local function has_changed(a, b, layer)
   return (a[name] - b[name]):abs():max() > 0
 end
 
-test("single_model: two trunks, four outputs, the founding values where nothing else is said", function()
-  local output = succeeds("single_model --backbone both --data pictures %s %s --batch 8 --epochs 1 --out both", small,
-    trunks)
+test("single_model: two backbones, four outputs, the founding values where nothing else is said", function()
+  local output = succeeds("single_model --backbone both --data images %s %s --batch 8 --epochs 1 --out both", small,
+    backbones)
   assert(select(2, output:gsub("weights: %d+ layers loaded, 0 missing, 0 unused, 0 of another shape", "")) == 2, output)
   assert(output:find("accuracy ctg_out 0.%d+, ctg_out_1 0.%d+, ctg_out_2 0.%d+, maximum_1 0.%d+"), output)
   local o = lurcher.json.decode(read "both/settings.json").options
   assert(o.optimizer == "nadam" and o.augment == "strong" and o.patience == 3 and o.batch == 8)
-  assert(output:find("lr 0.002", 1, true) and output:find("every picture is new each time", 1, true), output)
+  assert(output:find("lr 0.002", 1, true) and output:find("every image is new each time", 1, true), output)
   local header = "," .. read "both/history.csv":match "^[^\n]+" .. ","
   for _, name in ipairs{ "loss", "ctg_out_1_loss", "ctg_out_2_loss", "ctg_out_loss", "maximum_1_loss",
     "val_ctg_out_acc" } do
@@ -48,21 +48,21 @@ test("single_model: two trunks, four outputs, the founding values where nothing 
   end
 end)
 
-test("single_model: two frozen trunks are computed once, each for all models of it; the training is the same", function()
-  local train = ("single_model --backbone both --data pictures %s %s --batch 8 --epochs 2 --augment none --no-report")
-    :format(small, trunks)
+test("single_model: two frozen backbones are computed once, each for all models of it; the training is the same", function()
+  local train = ("single_model --backbone both --data images %s %s --batch 8 --epochs 2 --augment none --no-report")
+    :format(small, backbones)
   local output = succeeds("%s --cache none --memory 0 --out anew", train)
   assert(output:find("the frozen part is computed in every epoch: ", 1, true), output)
   output = succeeds("%s --out once", train)
-  assert(output:find("layer 'avg_pool' of 24 pictures from cache", 1, true)
-    and output:find("layer 'inception_avg_pool' of 24 pictures from cache", 1, true), output)
+  assert(output:find("layer 'avg_pool' of 24 images from cache", 1, true)
+    and output:find("layer 'inception_avg_pool' of 24 images from cache", 1, true), output)
   local anew, once = weights "anew", weights "once"
   for name, tensor in pairs(anew) do near((tensor - once[name]):abs():max(), 0, 2e-5) end
-  output = succeeds("single_model --data pictures %s --weights xception.h5 --batch 8 --epochs 1 --no-report --out alone",
+  output = succeeds("single_model --data images %s --weights xception.h5 --batch 8 --epochs 1 --no-report --out alone",
     small)
-  assert(output:find("layer 'avg_pool' of 24 pictures from cache", 1, true) and not output:find "computed", output)
-  output = succeeds "single_model_test --model once --data pictures/valid --cache runs/cache"
-  assert(output:find("layer 'inception_avg_pool' of 12 pictures from cache", 1, true), output)
+  assert(output:find("layer 'avg_pool' of 24 images from cache", 1, true) and not output:find "computed", output)
+  output = succeeds "single_model_test --model once --data images/valid --cache runs/cache"
+  assert(output:find("layer 'inception_avg_pool' of 12 images from cache", 1, true), output)
 end)
 
 test("single_model: the four outputs are what they are called", function()
@@ -77,13 +77,13 @@ end)
 
 test("single_model_test: one of several outputs, ctg_out if none is named", function()
   local function loss(more)
-    local output = succeeds("single_model_test --model both --data pictures/test %s", more)
+    local output = succeeds("single_model_test --model both --data images/test %s", more)
     return assert(output:match "log%-loss (%d.%d+)")
   end
   local default = loss ""
   assert(default == loss "--output ctg_out" and default ~= loss "--output maximum_1")
   complains(1, { "no output 'ctg'", "ctg_out, ctg_out_1, ctg_out_2, maximum_1" },
-    "single_model_test --model both --data pictures/test --output ctg")
+    "single_model_test --model both --data images/test --output ctg")
 end)
 
 --- A column of a run's history, as texts.
@@ -100,7 +100,7 @@ local function column(run, name)
   return table.concat(rows, " ", 2)
 end
 
-test("single_model_tune: the last layers of both trunks and the heads learn, the rest stays", function()
+test("single_model_tune: the last layers of both backbones and the heads learn, the rest stays", function()
   local output = succeeds "single_model_tune --run both --tune-from 45 --batch 8 --epochs 4 --lr 0.001 --out tuned"
   assert(output:find("next: lurcher single_model_test --model tuned", 1, true), output)
   local before, after = weights "both", weights "tuned"
@@ -109,7 +109,7 @@ test("single_model_tune: the last layers of both trunks and the heads learn, the
     assert(has_changed(before, after, layer) == expected, layer)
   end
   assert(column("tuned", "lr") == "0.001 0.001 0.0001 1e-05", column("tuned", "lr"))
-  succeeds "single_model_test --model tuned --data pictures/test --out tuned.txt"
+  succeeds "single_model_test --model tuned --data images/test --out tuned.txt"
 end)
 
 test("single_model_tune: --output leaves the other outputs' heads alone", function()
@@ -132,18 +132,18 @@ test("single_model_tune: resumed after two of four epochs it ends with the same 
 end)
 
 test("single_model: an InceptionV3 alone, its frozen output computed once, then tuned from a file", function()
-  local output = succeeds("single_model --backbone inception_v3 --inception-weights inception.h5 --data pictures %s "
+  local output = succeeds("single_model --backbone inception_v3 --inception-weights inception.h5 --data images %s "
     .. "--batch 8 --epochs 2 --out inception", small)
-  assert(output:find("layer 'avg_pool' of 24 pictures from cache", 1, true), output)
-  output = succeeds("single_model_tune --model inception/model.safetensors --data pictures --inception-tune-from 280 "
+  assert(output:find("layer 'avg_pool' of 24 images from cache", 1, true), output)
+  output = succeeds("single_model_tune --model inception/model.safetensors --data images --inception-tune-from 280 "
     .. "--batch 8 --epochs 1 --schedule plateau --out inception_tuned")
   assert(output:find("computed 'mixed9' once", 1, true), output)
   local before, after = weights "inception", weights "inception_tuned"
   assert(not has_changed(before, after, "conv2d_85") and has_changed(before, after, "conv2d_86"))
 end)
 
-test("single_model: era 2017 says what its pictures were, and what comes after takes them so", function()
-  succeeds("single_model --data pictures %s --size 60 --weights xception.h5 --era 2017 --augment light --batch 8 "
+test("single_model: era 2017 says what its images were, and what comes after takes them so", function()
+  succeeds("single_model --data images %s --size 60 --weights xception.h5 --era 2017 --augment light --batch 8 "
     .. "--epochs 1 --out then", small)
   succeeds "single_model_tune --run then --batch 8 --epochs 1 --out then_tuned"
   for _, run in ipairs{ "then", "then_tuned" } do
@@ -160,15 +160,15 @@ test("single_model: era 2017 says what its pictures were, and what comes after t
 end)
 
 test("single recipes: what is wrong is said in one line", function()
-  complains(2, { "--weights: there is no such trunk with --backbone inception_v3" },
-    "single_model --data pictures --backbone inception_v3 --weights xception.h5")
-  complains(2, { "--inception-weights: there is no such trunk" },
-    "single_model --data pictures --inception-weights inception.h5")
+  complains(2, { "--weights: there is no such backbone with --backbone inception_v3" },
+    "single_model --data images --backbone inception_v3 --weights xception.h5")
+  complains(2, { "--inception-weights: there is no such backbone" },
+    "single_model --data images --inception-weights inception.h5")
   complains(2, { "all or none expected with --backbone both" },
-    "single_model --data pictures --backbone both --freeze add_3")
+    "single_model --data images --backbone both --freeze add_3")
   complains(1, { "is frozen, but 'cut.h5' does not give its weights", "--inception-feature-layer" },
-    "single_model --data pictures --backbone inception_v3 --inception-weights cut.h5 --batch 8 %s", small)
-  complains(2, { "one of --run and --model is expected" }, "single_model_tune --data pictures")
+    "single_model --data images --backbone inception_v3 --inception-weights cut.h5 --batch 8 %s", small)
+  complains(2, { "one of --run and --model is expected" }, "single_model_tune --data images")
   complains(1, { "no output 'ctg'" }, "single_model_tune --run both --batch 8 --output ctg")
   complains(1, { "nowhere" }, "single_model_tune --run nowhere")
   assert(succeeds("single_model_tune --help"):find("usage: lurcher single_model_tune", 1, true))

@@ -66,7 +66,7 @@ test("batches: mistakes name the field", function()
   local batch = data()
   raises("x", run.train, run, { y = batch.y })
   raises("y", run.train, run, { x = batch.x })
-  raises("the batch has no 'x', an input of the model %(it has picture%)", run.predict, run, { picture = batch.x })
+  raises("the batch has no 'x', an input of the model %(it has image%)", run.predict, run, { image = batch.x })
   raises("the batch has no 'y', the target of an output with a loss %(it has x, class%)", run.evaluate, run,
     { x = batch.x, class = batch.y, note = "no tensor" })
   raises("field 'x': lurcher.tensor or table of numbers expected, got string", run.train, run, { x = "x", y = batch.y })

@@ -148,7 +148,7 @@ test("xception: width, depth, size and classes", function()
   assert(shallow.outputs[1] == "max_pool")
 end)
 
-test("xception: two trunks in one model by prefix and input name", function()
+test("xception: two backbones in one model by prefix and input name", function()
   local a = xception{ width = 0.125, middle = 1, size = 71, top = false, pooling = "avg", prefix = "a_", input = "one" }
   local b = xception{ width = 0.125, middle = 1, size = 71, top = false, pooling = "avg", prefix = "b_", input = "two" }
   local one, two = nn.input("one", 71, 71, 3), nn.input("two", 71, 71, 3)

@@ -53,7 +53,7 @@ typedef struct depthwise_row {
 
 static const depthwise_row depthwise_rows[] = {
     {1, 1, 1, 1, 1, 1, 1, 1, 0, false, true},
-    {2, 6, 5, 3, 1, 1, 6, 5, 0, false, true}, /* a picture quantised */
+    {2, 6, 5, 3, 1, 1, 6, 5, 0, false, true}, /* an image quantised */
     {2, 7, 6, 37, 1, 2, 4, 3, 0, true, true}, /* and sampled */
     {2, 6, 5, 33, 3, 1, 6, 5, 1, true, true},
     {1, 9, 9, 728, 3, 1, 9, 9, 1, false, true},

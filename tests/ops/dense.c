@@ -62,7 +62,7 @@ void ops_dense(suite *s) {
     suite_check(s, &c);
   }
   op_case c = case_of(&rows[2]);
-  snprintf(c.name, sizeof c.name, "a picture: 2x3x4x7 to 3");
+  snprintf(c.name, sizeof c.name, "an image: 2x3x4x7 to 3");
   c.desc.x[0] = F32(2, 3, 4, 7);
   c.desc.y = F32(2, 3, 4, 3);
   suite_check(s, &c);

@@ -21,5 +21,5 @@ void ops_global_pool(suite *s) {
   d.y = F32(2, 5);
   suite_reject(s, "other channels", &d, LUR_ESHAPE, "2x5");
   d.x[0] = F32(2, 4);
-  suite_reject(s, "no picture", &d, LUR_ESHAPE, "2x4");
+  suite_reject(s, "no image", &d, LUR_ESHAPE, "2x4");
 }

@@ -45,7 +45,7 @@ static op_case affine_case_of(const row *r, lur_pool_mode mode) {
   return c;
 }
 
-/* One 3x3 picture of negative numbers, 3x3 windows, stride 2, padded by 1: padding never wins and is not counted;
+/* One 3x3 image of negative numbers, 3x3 windows, stride 2, padded by 1: padding never wins and is not counted;
    the tie of -1 and -1 in the first window goes to the first cell. */
 static void golden(suite *s) {
   static const float x[] = {-1, -5, -3, -1, -4, -2, -9, -8, -7}, dy[] = {1, 10, 100, 1000};
@@ -78,7 +78,7 @@ static void errors(suite *s) {
   d = good, d.u.pool.pad_left = 3;
   suite_reject(s, "a window of padding alone", &d, LUR_EARG, "padding 3");
   d = good, d.y.shape.dim[1] = 4;
-  suite_reject(s, "a window behind the picture", &d, LUR_ESHAPE, "4 outputs");
+  suite_reject(s, "a window behind the image", &d, LUR_ESHAPE, "4 outputs");
   d = good, d.u.pool.mode = (lur_pool_mode)7;
   suite_reject(s, "unknown mode", &d, LUR_EARG, "mode 7");
   d = good, d.u.pool.kernel_h = 0;

@@ -1,5 +1,5 @@
 /* separable_conv2d.c - cases of separable_conv2d: windows, channels about the width of a tile's vectors, pixels about
- * its rows, pictures that end within a tile. It has no gradients. */
+ * its rows, images that end within a tile. It has no gradients. */
 #include "suite.h"
 
 enum { RELU_IN = 1, RELU = 2, RESIDUAL = 4 };

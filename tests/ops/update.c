@@ -163,13 +163,13 @@ static void check_slot(suite *s, lur_device *device, const row *r, int slot, arr
 
 static void check_row(suite *s, lur_device *device, const row *r) {
   arrays a[SLOTS];
-  lur_slot slots[SLOTS];
+  lur_parameter slots[SLOTS];
   lur_status status = LUR_OK;
   memset(a, 0, sizeof a);
   for (int k = 0; k < SLOTS && status == LUR_OK; k++) {
     status = arrays_new(device, k, &a[k]);
     bool momentum = r->u.rule != LUR_SGD || r->u.momentum != 0;
-    slots[k] = (lur_slot){buffer_data(&a[k].p),
+    slots[k] = (lur_parameter){buffer_data(&a[k].p),
                           buffer_data(&a[k].g),
                           momentum ? buffer_data(&a[k].m) : NULL,
                           r->u.rule != LUR_SGD ? buffer_data(&a[k].v) : NULL,
@@ -193,7 +193,7 @@ static void nadam_golden(suite *s, lur_device *device) {
   bool ok = buffer_new(device, 4, &one, &p) == LUR_OK && buffer_new(device, 4, &g, &gradient) == LUR_OK &&
             buffer_new(device, 4, &zero, &m) == LUR_OK && buffer_new(device, 4, &zero, &v) == LUR_OK;
   if (!suite_expect(s, ok, "nadam on %s: %s", device->name, lur_last_error())) return;
-  lur_slot slot = {buffer_data(&p), buffer_data(&gradient), buffer_data(&m), buffer_data(&v), 1, 1, 0};
+  lur_parameter slot = {buffer_data(&p), buffer_data(&gradient), buffer_data(&m), buffer_data(&v), 1, 1, 0};
   for (int t = 1; t <= 3; t++) {
     double now = 0.9 * (1 - 0.5 * pow(0.96, 0.004 * t)), next = 0.9 * (1 - 0.5 * pow(0.96, 0.004 * (t + 1)));
     schedule *= now;
@@ -219,7 +219,7 @@ static void nadam_golden(suite *s, lur_device *device) {
    there as the sum. expected: what the first is told. */
 static void check_found(suite *s, lur_device *device, const char *what, const lur_update *found, double squares,
                         const lur_update *expected) {
-  const lur_moving moving = {.lr = found->lr, .decay_lr = found->decay_lr, .m_scale = found->m_scale, .g_scale = found->g_scale,
+  const lur_step_parameters moving = {.lr = found->lr, .decay_lr = found->decay_lr, .m_scale = found->m_scale, .g_scale = found->g_scale,
                              .v_scale = found->v_scale, .gradient_scale = (double)found->gradient_scale};
   enum { WHICH = 1, BOTH = 2 };
   const int64_t n = counts[WHICH];
@@ -230,7 +230,7 @@ static void check_found(suite *s, lur_device *device, const char *what, const lu
     arrays a = {0};
     lur_update u = k ? *expected : *found;
     ok = arrays_new(device, WHICH, &a) == LUR_OK;
-    lur_slot slot = {buffer_data(&a.p), buffer_data(&a.g), buffer_data(&a.m), buffer_data(&a.v), n, 1, 0.01f};
+    lur_parameter slot = {buffer_data(&a.p), buffer_data(&a.g), buffer_data(&a.m), buffer_data(&a.v), n, 1, 0.01f};
     if (!k) u.squares = buffer_data(&sum);
     if (!k && !device->backend->host_memory) {
       u.moving = buffer_data(&there);
@@ -263,7 +263,7 @@ static void check_found_numbers(suite *s, lur_device *device) {
 }
 
 /* The sum lies in device memory. */
-static lur_status norm_of(lur_device *device, const lur_slot *slots, int n, double *sum) {
+static lur_status norm_of(lur_device *device, const lur_parameter *slots, int n, double *sum) {
   buffer there;
   bool intact = false;
   const double before = -1;
@@ -276,7 +276,7 @@ static lur_status norm_of(lur_device *device, const lur_slot *slots, int n, doub
 
 static void check_norm(suite *s, lur_device *device) {
   arrays a[SLOTS];
-  lur_slot slots[SLOTS] = {{0}};
+  lur_parameter slots[SLOTS] = {{0}};
   double expected = 0, sum = -1, again = -2;
   lur_status status = LUR_OK;
   memset(a, 0, sizeof a);
@@ -302,12 +302,12 @@ static void check_lerp(suite *s, lur_device *device) {
   static const double shares[] = {0, 0.001, 0.5, 1};
   for (size_t r = 0; r < sizeof shares / sizeof *shares; r++) {
     arrays a[SLOTS];
-    lur_slot slots[SLOTS] = {{0}};
+    lur_parameter slots[SLOTS] = {{0}};
     lur_status status = LUR_OK;
     memset(a, 0, sizeof a);
     for (int k = 0; k < SLOTS && status == LUR_OK; k++) {
       status = arrays_new(device, k, &a[k]);
-      slots[k] = (lur_slot){.p = buffer_data(&a[k].p), .g = buffer_data(&a[k].g), .count = counts[k]};
+      slots[k] = (lur_parameter){.p = buffer_data(&a[k].p), .g = buffer_data(&a[k].g), .count = counts[k]};
     }
     if (status == LUR_OK) status = lur_device_lerp(device, slots, SLOTS, shares[r]);
     if (status == LUR_OK) status = lur_device_lerp(device, slots, 0, shares[r]);

@@ -2,12 +2,12 @@
  * Compiled by loops_*.c only.
  *
  * Tiles are a few columns of one or two rows; the walk over channels is innermost, so that memory is read and written
- * in order and the processor's prefetching keeps up. A row outside the picture is read from `zeros` with step 0, so
+ * in order and the processor's prefetching keeps up. A row outside the image is read from `zeros` with step 0, so
  * that no loop asks where it is; only tiles at the sides ask for columns.
  *
  * A result in bytes is rounded as it is stored: whoever quantises has put scale and zero point into weights and bias.
  *
- * An affine (a batch norm that is worked out here) changes cells of the picture only: those outside stay 0. */
+ * An affine (a batch norm that is worked out here) changes cells of the image only: those outside stay 0. */
 
 static const float zeros[LANES];
 
@@ -16,8 +16,8 @@ typedef struct row {
   int64_t step;   /* floats from a column to the next; 0: all cells are zero */
 } row;
 
-INLINE row row_at(const float *picture, int64_t y, int64_t h, int64_t w, int64_t c) {
-  return y >= 0 && y < h ? (row){picture + y * w * c, c} : (row){zeros, 0};
+INLINE row row_at(const float *image, int64_t y, int64_t h, int64_t w, int64_t c) {
+  return y >= 0 && y < h ? (row){image + y * w * c, c} : (row){zeros, 0};
 }
 
 /* Channels at..at+n of a column. */

@@ -9,7 +9,7 @@
 
 #include "kernels/backend.h"
 
-/* A picture and a window over it; c channels. */
+/* An image and a window over it; c channels. */
 typedef struct lur_window_shape {
   int64_t ih, iw, oh, ow, c;
   int kh, kw, sh, sw, pt, pl;
@@ -82,7 +82,7 @@ typedef struct lur_loops {
   void (*norm_back_statistics)(const float *mean, const float *k, const float *x, float *dx, bool add, int64_t rows,
                                int64_t c);
 
-  /* ---- depthwise convolution of one picture; rows y0..y1 of the result ---- */
+  /* ---- depthwise convolution of one image; rows y0..y1 of the result ---- */
   void (*depthwise)(const lur_window_shape *s, const float *x, const float *affine, bool relu_in, const float *w,
                     const float *bias, bool relu, float *y, int64_t y0, int64_t y1); /* affine, bias: NULL for none */
   void (*depthwise_bytes)(const lur_window_shape *s, const float *x, bool relu_in, const float *w, const float *bias,
@@ -90,14 +90,14 @@ typedef struct lur_loops {
   void (*depthwise_back)(const lur_window_shape *s, const lur_depthwise_grads *g, int64_t y0,
                          int64_t y1); /* rows of the input */
 
-  /* ---- pooling of one picture ---- */
+  /* ---- pooling of one image ---- */
   void (*max_pool)(const lur_window_shape *s, const float *x, const float *affine, float *y, uint8_t *winner,
                    int64_t y0, int64_t y1); /* affine, winner: NULL for none */
   void (*avg_pool)(const lur_window_shape *s, const float *x, const float *affine, float *y, int64_t y0, int64_t y1);
   void (*pool_back)(const lur_window_shape *s, const lur_pool_grads *g, int64_t y0, int64_t y1); /* rows of the input */
 
   /* ---- optimizers: elements begin..end of one slot ---- */
-  void (*update)(const lur_update *u, const lur_slot *slot, int64_t begin, int64_t end);
+  void (*update)(const lur_update *u, const lur_parameter *slot, int64_t begin, int64_t end);
   double (*squares)(const float *g, int64_t n);
   void (*lerp)(float *p, const float *g, float share, int64_t n); /* p += share * (g - p); 1 copies */
 } lur_loops;

@@ -35,7 +35,7 @@ INLINE void vbest(vec *best, ivec *who, vec v, int tap) {
 #endif
 }
 
-/* The taps of a window that lie in the picture: ky0..ky1, kx0..kx1. */
+/* The taps of a window that lie in the image: ky0..ky1, kx0..kx1. */
 typedef struct taps {
   int ky0, ky1, kx0, kx1;
 } taps;

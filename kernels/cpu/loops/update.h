@@ -11,7 +11,7 @@ INLINE float clipped(const lur_update *u, float p, float g, float decay) {
   return g + decay * p;
 }
 
-static void update_sgd(const lur_update *u, const lur_slot *s, int64_t begin, int64_t end) {
+static void update_sgd(const lur_update *u, const lur_parameter *s, int64_t begin, int64_t end) {
   const float a = (float)(u->lr * (double)s->lr_scale), momentum = (float)u->momentum, decay = s->weight_decay;
   const float *restrict g = s->g;
   float *restrict p = s->p, *restrict m = s->m;
@@ -27,7 +27,7 @@ static void update_sgd(const lur_update *u, const lur_slot *s, int64_t begin, in
 }
 
 /* adam, adamw and nadam: p -= a * (from_g * g + from_m * m) / (sqrt(v * v_scale) + epsilon). */
-static void update_adam(const lur_update *u, const lur_slot *s, int64_t begin, int64_t end) {
+static void update_adam(const lur_update *u, const lur_parameter *s, int64_t begin, int64_t end) {
   const bool nadam = u->rule == LUR_NADAM, apart = u->rule == LUR_ADAMW;
   const float a = (float)(u->lr * (double)s->lr_scale), epsilon = (float)u->epsilon;
   const float b1 = (float)u->beta1, c1 = (float)(1 - u->beta1), b2 = (float)u->beta2, c2 = (float)(1 - u->beta2);
@@ -46,7 +46,7 @@ static void update_adam(const lur_update *u, const lur_slot *s, int64_t begin, i
   }
 }
 
-static void update(const lur_update *u, const lur_slot *s, int64_t begin, int64_t end) {
+static void update(const lur_update *u, const lur_parameter *s, int64_t begin, int64_t end) {
   if (u->rule == LUR_SGD)
     update_sgd(u, s, begin, end);
   else

@@ -1,6 +1,6 @@
 --- lurcher.callbacks.nan_guard: the callback behind on.nan_guard: ends training at the first loss or weight that is no
 -- finite number, says which layer went bad first, and puts the last good weights back. It never goes on by itself:
--- what to change (rate, clipping, a picture) is for a person to say.
+-- what to change (rate, clipping, an image) is for a person to say.
 --
 -- The layer is found by the step done again from the weights before it: the first layer whose output is not finite,
 -- walking forward; else the first gradient that is not, walking backward; else the update itself.

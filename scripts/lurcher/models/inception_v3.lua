@@ -5,8 +5,8 @@
 --
 --     local inception_v3 = require "lurcher.models.inception_v3"
 --     local model = inception_v3()                                        -- ImageNet's shape, 1000 classes
---     local trunk = inception_v3{ top = false, pooling = "avg", weights = "inception_v3.h5" }
---     local trunk = inception_v3{ feature_layer = "mixed7", pooling = "avg", size = 224 }
+--     local backbone = inception_v3{ top = false, pooling = "avg", weights = "inception_v3.h5" }
+--     local backbone = inception_v3{ feature_layer = "mixed7", pooling = "avg", size = 224 }
 --
 -- Options:
 --   size           side of the square input, at least 75, or { h, w }                        (299)
@@ -18,7 +18,7 @@
 --   feature_layer  cut after the layer of this name ("mixed7"); no top then                  (nil)
 --   pooling        "avg" or "max" over height and width, where there is no top               (nil)
 --   input          name of the input                                                   ("input_1")
---   prefix         put before every layer's name, for two trunks in one model                 ("")
+--   prefix         put before every layer's name, for two backbones in one model                 ("")
 --   first          number of the first conv2d and batch_normalization: 5 where an Xception is
 --                  in the same model, as Keras counts on                                       (1)
 --   weights        file to load: Keras .h5 or .safetensors                                   (nil)
@@ -53,7 +53,7 @@ local function stem(b, x)
   return max_pool(b, x)
 end
 
---- mixed0, 1, 2: 35x35 for pictures of 299.
+--- mixed0, 1, 2: 35x35 for images of 299.
 local function block_35(b, name, x, pooled)
   local branch1x1 = unit(b, x, 64, 1)
   local branch5x5 = chain(b, x, { { 48, 1 }, { 64, 5 } })

@@ -4,8 +4,8 @@
 --
 --     local xception = require "lurcher.models.xception"
 --     local model = xception()                                            -- ImageNet's shape, 1000 classes
---     local trunk = xception{ top = false, pooling = "avg", weights = "xception.h5" }
---     local trunk = xception{ feature_layer = "add_12", pooling = "avg", size = 224 }
+--     local backbone = xception{ top = false, pooling = "avg", weights = "xception.h5" }
+--     local backbone = xception{ feature_layer = "add_12", pooling = "avg", size = 224 }
 --
 -- Options:
 --   size           side of the square input, or { h, w }                                     (299)
@@ -18,7 +18,7 @@
 --   feature_layer  cut after the layer of this name ("add_12"); no top then                  (nil)
 --   pooling        "avg" or "max" over height and width, where there is no top               (nil)
 --   input          name of the input                                                   ("input_1")
---   prefix         put before every layer's name, for two trunks in one model                 ("")
+--   prefix         put before every layer's name, for two backbones in one model                 ("")
 --   weights        file to load: Keras .h5 or .safetensors                                   (nil)
 -- Returns the model, and with `weights` the load report too. Raises at the caller's line for unknown options, an
 -- unknown feature_layer, or weights that cannot be read.

@@ -1,11 +1,11 @@
---- lurcher.report.activation: where in a picture a class was seen: class-activation maps (Zhou et al., "Learning deep
+--- lurcher.report.activation: where in an image a class was seen: class-activation maps (Zhou et al., "Learning deep
 -- features for discriminative localization", CVPR 2016). For models that end in a global average pool and a dense
 -- layer, where the score of a class is the mean over places of the map weighted by the class's part of the kernel. For
 -- others there is no map, and activation.of says why.
 
 local lurcher = require "lurcher"
 local html = require "lurcher.report.html"
-local pictures = require "lurcher.report.pictures"
+local images = require "lurcher.report.images"
 local reading = require "lurcher.reading"
 local nn, data, image = lurcher.nn, lurcher.data, lurcher.image
 local e = html.element
@@ -31,7 +31,7 @@ local function find(model, output)
   return model:layer(head.name), model:node(layer_at(definition.nodes[at + 1].inputs[1]).name)
 end
 
---- An object that maps pictures, or nil and the reason. `about`: saved with the model.
+--- An object that maps images, or nil and the reason. `about`: saved with the model.
 function activation.of(model, about, output, device)
   local head, node = find(model, output)
   if not head then return nil, "the model does not end in a global average pool and a dense layer" end
@@ -40,7 +40,7 @@ function activation.of(model, about, output, device)
     about = about }
 end
 
---- Maps (h x w x channels) of pictures of a set, by picture number.
+--- Maps (h x w x channels) of images of a set, by image number.
 local function maps_of(self, set, rows)
   local chosen, maps, done = set:subset(rows), {}, 0
   local options = reading.saved(self.about)
@@ -66,29 +66,29 @@ function activation.heat(map, kernel, class)
   return (most > 0 and heat / most or heat):view(height, width, 1)
 end
 
---- The picture in grey with the heat over it, from red to yellow.
-local function painted(picture, heat)
-  local height, width = picture.shape[1], picture.shape[2]
+--- The image in grey with the heat over it, from red to yellow.
+local function painted(img, heat)
+  local height, width = img.shape[1], img.shape[2]
   local u8 = (heat * 255):cast "u8"
   local wide = image.resize(lurcher.concat{ u8, u8, u8, axis = 3 }, height, width):cast "f32":rows(1, height)
   local t = (wide:mean(3) / 255):view(height, width, 1)
-  local grey = picture:cast "f32":mean(3):view(height, width, 1)
+  local grey = img:cast "f32":mean(3):view(height, width, 1)
   local alpha = (t * 1.4):minimum(1) * 0.75
   local colour = lurcher.concat{ t * 0 + 240, t * 190 + 40, t * 60 + 20, axis = 3 }
   return grey * (alpha * -1 + 1) * 0.9 + colour * alpha
 end
 
---- A figure: the picture, what spoke for what was said, and for a mistake what spoke for the truth.
+--- A figure: the image, what spoke for what was said, and for a mistake what spoke for the truth.
 local function figure(self, set, entry, map, classes)
-  local picture = pictures.small(set:path(entry.row), 200)
-  if not picture then return false end
-  local row = { pictures.inline(picture, set:name(entry.row)),
-    pictures.inline(painted(picture, activation.heat(map, self.kernel, entry.said)), "for " .. classes[entry.said]) }
+  local img = images.small(set:path(entry.row), 200)
+  if not img then return false end
+  local row = { images.inline(img, set:name(entry.row)),
+    images.inline(painted(img, activation.heat(map, self.kernel, entry.said)), "for " .. classes[entry.said]) }
   if entry.said ~= entry.truth then
     local heat = activation.heat(map, self.kernel, entry.truth)
-    row[3] = pictures.inline(painted(picture, heat), "for " .. classes[entry.truth])
+    row[3] = images.inline(painted(img, heat), "for " .. classes[entry.truth])
   end
-  return e.figure{ title = set:name(entry.row), e.div{ row }, e.figcaption{ pictures.verdict(entry, classes) } }
+  return e.figure{ title = set:name(entry.row), e.div{ row }, e.figcaption{ images.verdict(entry, classes) } }
 end
 
 --- The entries as figures in a grid.

@@ -62,7 +62,7 @@ local function number_text(value, share)
   return (("%.3g"):format(value))
 end
 
---- Maps of x and y to the picture, and the ticks of both axes.
+--- Maps of x and y to the image, and the ticks of both axes.
 local function scales(spec, x0, x1, y0, y1)
   local log = spec.log and math.log or function(v) return v end
   if y0 == y1 then y0, y1 = spec.log and y0 / 2 or y0 - math.max(math.abs(y0) * 0.1, 1e-9),

@@ -47,7 +47,7 @@ local function confused_pairs(matrix)
   return pairs_found
 end
 
---- scores: n x classes; ids: the true classes from 1; rows: what each row of scores is, a picture's number in its set.
+--- scores: n x classes; ids: the true classes from 1; rows: what each row of scores is, an image's number in its set.
 -- Returns { count, top_1, top_5 (nil for fewer than 6 classes), log_loss, matrix, classes = rows of classes, pairs,
 -- said = per row { row, truth, said, p_said, p_truth }, mistakes = those that are wrong, worst first }.
 function figures.of(scores, ids, rows, classes)

@@ -74,7 +74,7 @@ for i = 0, 4095 do
   twelve_bits[i] = digits:sub(high, high) .. digits:sub(low, low)
 end
 
---- A string of bytes in base64 (RFC 4648), for pictures inside the page.
+--- A string of bytes in base64 (RFC 4648), for images inside the page.
 function html.base64(bytes)
   local parts, whole = {}, #bytes - #bytes % 3
   for i = 1, whole, 3 do
@@ -126,14 +126,14 @@ th{font-weight:600;color:var(--soft);font-size:13px}td.n,th.n{text-align:right}
 .track{display:inline-block;width:98px}
 .bar{display:inline-block;height:8px;border-radius:4px;background:var(--accent);vertical-align:middle}
 .bar.low{background:var(--warm)}
-.pictures{display:grid;grid-template-columns:repeat(auto-fill,minmax(168px,1fr));gap:14px}
+.images{display:grid;grid-template-columns:repeat(auto-fill,minmax(168px,1fr));gap:14px}
 figure{margin:0;background:var(--card);border:1px solid var(--line);border-radius:8px;overflow:hidden}
 figure img{display:block;width:100%;aspect-ratio:1;object-fit:cover}
 figure.none{min-height:120px}
 figcaption{padding:7px 10px 9px;font-size:13px;line-height:1.4;overflow-wrap:anywhere}
 .said{color:var(--warm)}.true{color:var(--good)}
 .versus{display:grid;grid-template-columns:1fr 1fr;gap:18px}
-.versus .pictures{grid-template-columns:repeat(auto-fill,minmax(120px,1fr))}
+.versus .images{grid-template-columns:repeat(auto-fill,minmax(120px,1fr))}
 .maps{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,500px),1fr));gap:14px}
 .maps figure div{display:grid;grid-auto-columns:1fr;grid-auto-flow:column;gap:2px}
 .settings{columns:320px;column-gap:32px}
@@ -142,7 +142,7 @@ figcaption{padding:7px 10px 9px;font-size:13px;line-height:1.4;overflow-wrap:any
 .settings dd{overflow-wrap:anywhere;flex:1}
 code{font:13px/1.5 ui-monospace,"DejaVu Sans Mono",monospace;overflow-wrap:anywhere}
 @media (max-width:600px){main{padding:14px 12px 40px}.versus{grid-template-columns:1fr}h1{font-size:21px}
-.pictures{grid-template-columns:repeat(auto-fill,minmax(136px,1fr))}}
+.images{grid-template-columns:repeat(auto-fill,minmax(136px,1fr))}}
 ]]
 
 --- A whole page, which needs nothing but itself, and says so to the browser. more: further CSS, or nil.

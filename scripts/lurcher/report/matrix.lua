@@ -76,7 +76,7 @@ function matrix.class_table(rows, classes)
       e.td{ row.taken and ("%s (%d)"):format(classes[row.taken], row.taken_count) or "" } }
   end
   return e.div{ class = "card scroll", e.table{
-    e.tr{ e.th{ "class" }, e.th{ class = "n", "pictures" }, e.th{ class = "n", "precision" },
+    e.tr{ e.th{ "class" }, e.th{ class = "n", "images" }, e.th{ class = "n", "precision" },
       e.th{ class = "n", "recall" }, e.th{ "F1" }, e.th{ "most taken for" } }, lines } }
 end
 

@@ -38,18 +38,18 @@ local function check(options, name, known)
   end
 end
 
---- Number of pictures, batch size and seed of a sampler that needs no classes.
+--- Number of images, batch size and seed of a sampler that needs no classes.
 function common.plain(options, name, known)
   check(options, name, known)
   local first = options[1]
   local size = math.tointeger(first) or (type(first) == "userdata" and #first)
   if not size or size < 1 then
-    error(("samplers.%s: number of pictures expected first, got %s"):format(name, tostring(first)), 3)
+    error(("samplers.%s: number of images expected first, got %s"):format(name, tostring(first)), 3)
   end
   return size, common.integer(options, "batch", name, 32), math.tointeger(options.seed or 0)
 end
 
---- The same for one that needs classes: and lists of pictures by class (without empty ones), and each picture's class.
+--- The same for one that needs classes: and lists of images by class (without empty ones), and each image's class.
 function common.classed(options, name, known)
   check(options, name, known)
   local set = options[1]
@@ -59,7 +59,7 @@ function common.classed(options, name, known)
   local lists, class_of = {}, {}
   for class, list in ipairs(set:by_class()) do
     if #list > 0 then lists[#lists + 1] = list end
-    for _, picture in ipairs(list) do class_of[picture] = class end
+    for _, image in ipairs(list) do class_of[image] = class end
   end
   if #lists == 0 then error(("samplers.%s: the dataset has no classes"):format(name), 3) end
   return { set = set, size = #set, lists = lists, class_of = class_of, seed = math.tointeger(options.seed or 0),
@@ -81,7 +81,7 @@ function common.slices(order, batch, drop_last)
   end
 end
 
---- The number of batches that `size` pictures make; without a last short one where drop_last.
+--- The number of batches that `size` images make; without a last short one where drop_last.
 function common.batches_of(size, batch, drop_last) return drop_last and size // batch or (size + batch - 1) // batch end
 
 --- An endless draw from a list: all of it in random order, then again.

@@ -1,5 +1,5 @@
---- lurcher.samplers.pairs: samplers whose batches are pairs of pictures; lurcher.samplers has them by the same names.
--- A batch has image (distinct pictures), left and right (rows of the batch), so that a trunk sees each picture once.
+--- lurcher.samplers.pairs: samplers whose batches are pairs of images; lurcher.samplers has them by the same names.
+-- A batch has image (distinct images), left and right (rows of the batch), so that a backbone sees each image once.
 -- sampler.statistics counts pairs and positive ones, sampler:report() says it in a line.
 
 local lurcher = require "lurcher"
@@ -68,7 +68,7 @@ local function new_pairs(kind, batches, class_of, epoch)
   function sampler:report()
     local s = self.statistics
     local function share(part, of) return of > 0 and 100 * part / of or 0 end
-    return ("%d batches, %d pairs: %.1f %% positive, %d of a picture with itself; %d swapped batches: %.1f %% positive")
+    return ("%d batches, %d pairs: %.1f %% positive, %d of an image with itself; %d swapped batches: %.1f %% positive")
       :format(s.batches, s.pairs, share(s.positive, s.pairs), s.itself, s.swapped,
         share(s.swapped_positive, s.swapped_pairs))
   end
@@ -91,7 +91,7 @@ end
 local function join(a, b) return table.move(b, 1, #b, #a + 1, table.move(a, 1, #a, 1, {})) end
 
 --- The founding pair generator (keras.md section 10): batch_swap{ set, batch = 64, seed = 0, swap = true, steps = }.
--- One step in four (1, 5, 9, ... counted over all epochs) pairs the pictures of one batch among themselves, see
+-- One step in four (1, 5, 9, ... counted over all epochs) pairs the images of one batch among themselves, see
 -- partners; the others are two random batches side by side. `steps`: batches an epoch (#set // batch). swap = false:
 -- random pairs only, as in validation. Orders start anew with each epoch.
 function samplers.batch_swap(options)
@@ -109,7 +109,7 @@ function samplers.batch_swap(options)
       local first = draw()
       if swap and (n - 1) % 4 == 1 then
         local classes = {}
-        for row, picture in ipairs(first) do classes[row] = c.class_of[picture] or -row end
+        for row, image in ipairs(first) do classes[row] = c.class_of[image] or -row end
         return { image = first, left = rows(1, c.batch), right = samplers.partners(classes) }, true
       end
       return { image = join(first, draw()), left = rows(1, c.batch), right = rows(c.batch + 1, 2 * c.batch) }, false
@@ -118,18 +118,18 @@ function samplers.batch_swap(options)
   return sampler
 end
 
---- Another picture of the class of `list`; nil when it has only this one.
-local function mate(list, picture, random)
+--- Another image of the class of `list`; nil when it has only this one.
+local function mate(list, image, random)
   if #list < 2 then return nil end
   local at = random:int(#list - 1)
-  return list[at] ~= picture and list[at] or list[#list]
+  return list[at] ~= image and list[at] or list[#list]
 end
 
---- A picture of another class; nil when there is but one class.
-local function stranger(c, picture, random)
+--- An image of another class; nil when there is but one class.
+local function stranger(c, image, random)
   if #c.lists < 2 then return nil end
   local other
-  repeat other = random:int(c.size) until c.class_of[other] ~= c.class_of[picture]
+  repeat other = random:int(c.size) until c.class_of[other] ~= c.class_of[image]
   return other
 end
 
@@ -139,8 +139,8 @@ local function by_class_number(c)
   return lists
 end
 
---- Pairs at any ratio: pairs{ set, batch = 32, positive = 0.5, seed = 0 }. Every picture is on the left once an epoch;
--- on the right stands another picture of its class in the stated share of the rows, else one of another class.
+--- Pairs at any ratio: pairs{ set, batch = 32, positive = 0.5, seed = 0 }. Every image is on the left once an epoch;
+-- on the right stands another image of its class in the stated share of the rows, else one of another class.
 function samplers.pairs(options)
   local c = classed(options, "pairs", "positive")
   local positive, lists = options.positive or 0.5, by_class_number(c)
@@ -154,23 +154,23 @@ function samplers.pairs(options)
       local left = draw()
       if not left then return nil end
       local right = {}
-      for i, picture in ipairs(left) do
+      for i, image in ipairs(left) do
         owed = owed + positive
-        local list = lists[c.class_of[picture]]
-        local partner = owed >= 0.5 and list and mate(list, picture, random)
-        if partner then owed = owed - 1 end -- a class of one picture: its share goes to a later row
-        right[i] = partner or stranger(c, picture, random) or picture
+        local list = lists[c.class_of[image]]
+        local partner = owed >= 0.5 and list and mate(list, image, random)
+        if partner then owed = owed - 1 end -- a class of one image: its share goes to a later row
+        right[i] = partner or stranger(c, image, random) or image
       end
       return { image = join(left, right), left = rows(1, #left), right = rows(#left + 1, 2 * #left) }, false
     end
   end)
 end
 
---- For each anchor the most alike of some pictures of other classes, by cosine: a list of pictures.
+--- For each anchor the most alike of some images of other classes, by cosine: a list of images.
 local function hardest(embeddings, anchors, pool, class_of)
   local function ids(list)
     local classes = { dtype = "i32" }
-    for i, picture in ipairs(list) do classes[i] = class_of[picture] or 0 end
+    for i, image in ipairs(list) do classes[i] = class_of[image] or 0 end
     return lurcher.tensor(classes)
   end
   local alike = embeddings:select(anchors):matmul(embeddings:select(pool):transpose())
@@ -182,7 +182,7 @@ end
 
 --- Pairs whose negatives are hard:
 -- hard_negatives{ set, embeddings = tensor, batch = 32, positive = 0.5, pool = 512, seed = 0 }. As pairs, but a
--- negative is the most alike of `pool` random pictures, by cosine of `embeddings` (n x d, a row a picture, of the last
+-- negative is the most alike of `pool` random images, by cosine of `embeddings` (n x d, a row an image, of the last
 -- epoch). Set sampler.embeddings anew after each epoch (features of the set in order); nil: negatives are random.
 function samplers.hard_negatives(options)
   local c = classed(options, "hard_negatives", "embeddings positive pool")

@@ -12,7 +12,7 @@ directory=$1
 python="$directory/bin/python"
 [ -x "$python" ] || python3 -m venv "$directory" || exit 1
 
-# The peers load pictures and weights with these.
+# The peers load images and weights with these.
 "$python" -m pip install --quiet --no-compile numpy pillow h5py safetensors || exit 1
 
 # install NAME MODULE PACKAGE... : the packages, unless the module is there already

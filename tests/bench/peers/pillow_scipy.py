@@ -1,6 +1,6 @@
 """What the loader replaces: Pillow decode and resize, SciPy's affine transform a channel, normalisation, one thread.
 
-    python3 pillow_scipy.py FOLDER SECONDS      prints pictures per second, and per CPU second
+    python3 pillow_scipy.py FOLDER SECONDS      prints images per second, and per CPU second
 Packages: python3-pil, python3-scipy of Debian 12. The same steps as tests/bench/loader.lua.
 """
 import os
@@ -29,8 +29,8 @@ def matrix(rng):
 
 
 def sample(path, rng):
-    picture = Image.open(path).convert("RGB").resize((SIDE, SIDE), Image.BILINEAR)
-    x = np.asarray(picture, dtype=np.float32)
+    image = Image.open(path).convert("RGB").resize((SIDE, SIDE), Image.BILINEAR)
+    x = np.asarray(image, dtype=np.float32)
     m = matrix(rng)
     x = np.stack([affine_transform(x[..., k], m[:2, :2], m[:2, 2], order=1, mode="nearest") for k in range(3)], axis=-1)
     if rng.random_sample() < 0.5:

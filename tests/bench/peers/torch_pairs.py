@@ -1,5 +1,5 @@
-"""The recipes of pairs as a plain PyTorch program has them: pictures by Pillow in the DataLoader's worker processes,
-both towers as one forward of 2 B pictures, the frozen part without gradients. Works of torch_peer.py.
+"""The recipes of pairs as a plain PyTorch program has them: images by Pillow in the DataLoader's worker processes,
+both towers as one forward of 2 B images, the frozen part without gradients. Works of torch_peer.py.
 """
 import math
 import os
@@ -30,7 +30,7 @@ def light():
     return a, b, half - a * half - b * half, d, e, half - d * half - e * half
 
 
-class Pictures(Dataset):
+class Images(Dataset):
     def __init__(self, folder, augment):
         self.classes = sorted(os.listdir(folder))
         self.items = [(os.path.join(folder, name, file), k) for k, name in enumerate(self.classes)
@@ -42,15 +42,15 @@ class Pictures(Dataset):
 
     def __getitem__(self, i):
         path, label = self.items[i]
-        picture = Image.open(path).convert("RGB").resize((SIDE, SIDE), Image.BILINEAR)
+        image = Image.open(path).convert("RGB").resize((SIDE, SIDE), Image.BILINEAR)
         if self.augment:
-            picture = picture.transform((SIDE, SIDE), Image.AFFINE, light(), Image.BILINEAR)
-        x = torch.from_numpy(np.asarray(picture, dtype=np.float32)).mul_(1 / 127.5).sub_(1)
+            image = image.transform((SIDE, SIDE), Image.AFFINE, light(), Image.BILINEAR)
+        x = torch.from_numpy(np.asarray(image, dtype=np.float32)).mul_(1 / 127.5).sub_(1)
         return x.permute(2, 0, 1), label
 
 
 class Draws:
-    """Batches of `size` random pictures, `count` an epoch."""
+    """Batches of `size` random images, `count` an epoch."""
 
     def __init__(self, n, size, count):
         self.n, self.size, self.count = n, size, count
@@ -91,13 +91,13 @@ class PairDraws(Draws):
         return right
 
 
-def reader(pictures, draws):
-    return DataLoader(pictures, batch_sampler=draws, num_workers=WORKERS, persistent_workers=True)
+def reader(images, draws):
+    return DataLoader(images, batch_sampler=draws, num_workers=WORKERS, persistent_workers=True)
 
 
 def loader():
-    pictures = Pictures(protocol.DATA + "/train", True)
-    batches = reader(pictures, Draws(len(pictures), protocol.BATCH, LOADED + 1))
+    images = Images(protocol.DATA + "/train", True)
+    batches = reader(images, Draws(len(images), protocol.BATCH, LOADED + 1))
 
     def step():
         start = None
@@ -111,26 +111,26 @@ def loader():
 class Pairs(nn.Module):
     def __init__(self, classes):
         super().__init__()
-        self.trunk = load(Xception(), protocol.keras_weights())
+        self.backbone = load(Xception(), protocol.keras_weights())
         self.left, self.right = nn.Linear(2048, classes), nn.Linear(2048, classes)
         self.pair = nn.Linear(2048, 2)
 
     def forward(self, x, all_frozen):
         with torch.no_grad():
-            x = self.trunk.below(x)
+            x = self.backbone.below(x)
             if all_frozen:
-                x = self.trunk.above(x)
-        left, right = (x if all_frozen else self.trunk.above(x)).chunk(2)
+                x = self.backbone.above(x)
+        left, right = (x if all_frozen else self.backbone.above(x)).chunk(2)
         return self.left(F.dropout(left)), self.right(F.dropout(right)), self.pair((left - right) ** 2)
 
 
 def stage(augment, all_frozen, pair_weight, make_optimizer):
-    pictures = Pictures(protocol.DATA + "/train", augment)
-    model = Pairs(len(pictures.classes)).to(memory_format=torch.channels_last)
-    model.trunk.fc = None
-    model.trunk.freeze(model.trunk.below, *([model.trunk.above] if all_frozen else []))
+    images = Images(protocol.DATA + "/train", augment)
+    model = Pairs(len(images.classes)).to(memory_format=torch.channels_last)
+    model.backbone.fc = None
+    model.backbone.freeze(model.backbone.below, *([model.backbone.above] if all_frozen else []))
     optimizer = make_optimizer([p for p in model.parameters() if p.requires_grad])
-    batches = reader(pictures, PairDraws([label for _, label in pictures.items], protocol.BATCH))
+    batches = reader(images, PairDraws([label for _, label in images.items], protocol.BATCH))
 
     def epoch():
         for x, label in batches:
@@ -151,5 +151,5 @@ def frozen():
 
 
 def trick():
-    """Nothing is kept between epochs: the frozen part is computed for every picture of every step."""
+    """Nothing is kept between epochs: the frozen part is computed for every image of every step."""
     return stage(False, False, 0.5, lambda learned: torch.optim.SGD(learned, lr=1e-4, momentum=0.9))

@@ -1,0 +1,236 @@
+/* definition.c - a model's definition as JSON and back: layers with their options, applications, names.
+ *
+ *   { "format": "lurcher-model", "version": 1,
+ *     "layers":  [ { "name": "dense_1", "kind": "dense", "trainable": true, "options": { "units": 24 } }, ... ],
+ *     "nodes":   [ { "layer": 0, "inputs": [] }, ... ],          inputs come before their users
+ *     "inputs":  [ 0 ],  "outputs": [ { "name": "class", "node": 133 } ] }
+ *
+ * It comes from a file, so nothing in it is trusted. */
+#include <cjson/cJSON.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/plan/plan.h"
+
+void lur_text_free(char *text) { free(text); }
+
+/* ---- writing ---- */
+
+static cJSON *option_value(const lur_setting *setting) {
+  switch (setting->type) {
+    case LUR_BOOL: return cJSON_CreateBool(setting->boolean);
+    case LUR_INT: return cJSON_CreateNumber((double)setting->integer);
+    case LUR_REAL: return cJSON_CreateNumber(setting->real);
+    case LUR_STRING: return cJSON_CreateString(setting->string);
+    case LUR_INTS: {
+      cJSON *list = cJSON_CreateArray();
+      for (int i = 0; i < setting->count && list; i++) cJSON_AddItemToArray(list, cJSON_CreateNumber((double)setting->ints[i]));
+      return list;
+    }
+    default: return cJSON_CreateNull();
+  }
+}
+
+enum { MAX_SETTINGS = 32 };
+
+static cJSON *layer_object(const lur_layer *layer) {
+  lur_setting settings[MAX_SETTINGS];
+  cJSON *object = cJSON_CreateObject();
+  cJSON_AddStringToObject(object, "name", layer->name);
+  cJSON_AddStringToObject(object, "kind", layer->kind->name);
+  cJSON_AddBoolToObject(object, "trainable", layer->trainable);
+  cJSON *options = cJSON_AddObjectToObject(object, "options");
+  int n = lur_layer_settings(layer, settings, MAX_SETTINGS);
+  for (int i = 0; i < n && i < MAX_SETTINGS; i++) cJSON_AddItemToObject(options, settings[i].name, option_value(&settings[i]));
+  return object;
+}
+
+static int layer_at(const lur_model *model, const lur_layer *layer) {
+  for (int i = 0; i < model->nlayers; i++) {
+    if (model->layers[i] == layer) return i;
+  }
+  return -1;
+}
+
+static int node_at(const lur_model *model, const lur_node *node) {
+  for (int i = 0; i < model->nnodes; i++) {
+    if (model->nodes[i] == node) return i;
+  }
+  return -1;
+}
+
+static cJSON *node_object(const lur_model *model, const lur_node *node) {
+  cJSON *object = cJSON_CreateObject();
+  cJSON_AddNumberToObject(object, "layer", layer_at(model, node->layer));
+  cJSON *inputs = cJSON_AddArrayToObject(object, "inputs");
+  for (int i = 0; i < node->nx; i++) cJSON_AddItemToArray(inputs, cJSON_CreateNumber(node_at(model, node->x[i])));
+  return object;
+}
+
+lur_status lur_model_to_json(const lur_model *model, char **text) {
+  cJSON *root = cJSON_CreateObject();
+  cJSON_AddStringToObject(root, "format", "lurcher-model");
+  cJSON_AddNumberToObject(root, "version", 1);
+  cJSON *layers = cJSON_AddArrayToObject(root, "layers"), *nodes = cJSON_AddArrayToObject(root, "nodes");
+  cJSON *inputs = cJSON_AddArrayToObject(root, "inputs"), *outputs = cJSON_AddArrayToObject(root, "outputs");
+  for (int i = 0; i < model->nlayers; i++) cJSON_AddItemToArray(layers, layer_object(model->layers[i]));
+  for (int i = 0; i < model->nnodes; i++) cJSON_AddItemToArray(nodes, node_object(model, model->nodes[i]));
+  for (int i = 0; i < model->ninputs; i++) {
+    cJSON_AddItemToArray(inputs, cJSON_CreateNumber(node_at(model, model->inputs[i])));
+  }
+  for (int i = 0; i < model->noutputs; i++) {
+    cJSON *object = cJSON_CreateObject();
+    cJSON_AddStringToObject(object, "name", model->output_names[i]);
+    cJSON_AddNumberToObject(object, "node", node_at(model, model->outputs[i]));
+    cJSON_AddItemToArray(outputs, object);
+  }
+  char *made = outputs ? cJSON_PrintUnformatted(root) : NULL;
+  cJSON_Delete(root);
+  if (!made) return lur_fail(LUR_ENOMEM, "no memory for a model's definition");
+  *text = made;
+  return LUR_OK;
+}
+
+/* ---- reading ---- */
+
+typedef struct reader {
+  lur_context *context;
+  int nlayers, nnodes;
+  lur_layer **layers;
+  lur_node **nodes; /* NULL where not made yet */
+} reader;
+
+static lur_status wrong(const char *what, int index) {
+  return lur_fail(LUR_EFORMAT, "model definition: %s of entry %d is missing or wrong", what, index);
+}
+
+/* A whole number in [0, limit). */
+static bool read_index(const cJSON *item, int limit, int *index) {
+  if (!cJSON_IsNumber(item) || !(item->valuedouble >= 0) || item->valuedouble >= limit) return false;
+  if (item->valuedouble != (double)(int)item->valuedouble) return false;
+  *index = (int)item->valuedouble;
+  return true;
+}
+
+static lur_status read_option(const cJSON *item, lur_setting *setting) {
+  *setting = (lur_setting){.name = item->string};
+  if (cJSON_IsBool(item)) {
+    setting->type = LUR_BOOL;
+    setting->boolean = cJSON_IsTrue(item);
+  } else if (cJSON_IsNumber(item)) {
+    double number = item->valuedouble;
+    bool whole = number >= -9007199254740992.0 && number <= 9007199254740992.0 && number == (double)(int64_t)number;
+    setting->type = whole ? LUR_INT : LUR_REAL;
+    setting->integer = whole ? (int64_t)number : 0;
+    setting->real = number;
+  } else if (cJSON_IsString(item)) {
+    setting->type = LUR_STRING;
+    setting->string = item->valuestring;
+  } else if (cJSON_IsArray(item) && cJSON_GetArraySize(item) <= LUR_MAX_DIMS) {
+    setting->type = LUR_INTS;
+    for (const cJSON *entry = item->child; entry; entry = entry->next) {
+      if (!cJSON_IsNumber(entry) || !(entry->valuedouble > -1e15 && entry->valuedouble < 1e15)) return LUR_EFORMAT;
+      setting->ints[setting->count++] = (int64_t)entry->valuedouble;
+    }
+  } else {
+    return LUR_EFORMAT;
+  }
+  return LUR_OK;
+}
+
+static lur_status read_layer(reader *r, const cJSON *object, int index) {
+  const cJSON *name = cJSON_GetObjectItemCaseSensitive(object, "name"), *kind = cJSON_GetObjectItemCaseSensitive(object, "kind");
+  const cJSON *trainable = cJSON_GetObjectItemCaseSensitive(object, "trainable");
+  const cJSON *options = cJSON_GetObjectItemCaseSensitive(object, "options");
+  if (!cJSON_IsString(name) || !cJSON_IsString(kind) || !cJSON_IsBool(trainable) || !cJSON_IsObject(options)) {
+    return wrong("a field of layers", index);
+  }
+  lur_setting settings[MAX_SETTINGS] = {{.name = "name", .type = LUR_STRING, .string = name->valuestring}};
+  int n = 1;
+  for (const cJSON *item = options->child; item; item = item->next) {
+    if (n == MAX_SETTINGS || read_option(item, &settings[n++]) != LUR_OK) return wrong("options", index);
+  }
+  LUR_TRY(lur_layer_new(r->context, kind->valuestring, settings, n, &r->layers[index]));
+  lur_layer_set_trainable(r->layers[index], cJSON_IsTrue(trainable));
+  return LUR_OK;
+}
+
+/* Inputs are nodes of their own making. */
+static lur_status read_input(reader *r, lur_layer *layer, int index) {
+  const lur_input_options *options = layer->options;
+  if (strcmp(layer->kind->name, "index") == 0) return lur_index(r->context, layer->name, &r->nodes[index]);
+  return lur_input(r->context, layer->name, (lur_dtype)options->dtype, &options->shape, &r->nodes[index]);
+}
+
+static lur_status read_node(reader *r, const cJSON *object, int index) {
+  const cJSON *inputs = cJSON_GetObjectItemCaseSensitive(object, "inputs");
+  int layer, n = 0;
+  lur_node *x[LUR_MAX_OPERANDS];
+  if (!read_index(cJSON_GetObjectItemCaseSensitive(object, "layer"), r->nlayers, &layer) || !cJSON_IsArray(inputs)) {
+    return wrong("a field of nodes", index);
+  }
+  for (const cJSON *item = inputs->child; item; item = item->next) {
+    int input;
+    if (n == LUR_MAX_OPERANDS || !read_index(item, index, &input)) return wrong("an input of nodes", index);
+    x[n++] = r->nodes[input];
+  }
+  const char *kind = r->layers[layer]->kind->name;
+  if (strcmp(kind, "input") == 0 || strcmp(kind, "index") == 0) return read_input(r, r->layers[layer], index);
+  return lur_layer_apply(r->layers[layer], n, x, &r->nodes[index]);
+}
+
+static lur_status read_model(reader *r, const cJSON *root, lur_model **model) {
+  const cJSON *inputs = cJSON_GetObjectItemCaseSensitive(root, "inputs");
+  const cJSON *outputs = cJSON_GetObjectItemCaseSensitive(root, "outputs");
+  lur_node *input_nodes[LUR_MAX_INPUTS], *output_nodes[LUR_MAX_OUTPUTS];
+  const char *names[LUR_MAX_OUTPUTS];
+  int ninputs = 0, noutputs = 0, node;
+  if (!cJSON_IsArray(inputs) || !cJSON_IsArray(outputs)) return wrong("inputs or outputs", 0);
+  for (const cJSON *item = inputs->child; item; item = item->next) {
+    if (ninputs == LUR_MAX_INPUTS || !read_index(item, r->nnodes, &node)) return wrong("node of inputs", ninputs);
+    input_nodes[ninputs++] = r->nodes[node];
+  }
+  for (const cJSON *item = outputs->child; item; item = item->next) {
+    const cJSON *name = cJSON_GetObjectItemCaseSensitive(item, "name");
+    bool good = noutputs < LUR_MAX_OUTPUTS && cJSON_IsString(name) &&
+                read_index(cJSON_GetObjectItemCaseSensitive(item, "node"), r->nnodes, &node);
+    if (!good) return wrong("a field of outputs", noutputs);
+    names[noutputs] = name->valuestring;
+    output_nodes[noutputs++] = r->nodes[node];
+  }
+  return lur_model_new(r->context, ninputs, input_nodes, noutputs, names, output_nodes, model);
+}
+
+static lur_status read_all(reader *r, const cJSON *root, lur_model **model) {
+  const cJSON *format = cJSON_GetObjectItemCaseSensitive(root, "format"), *version = cJSON_GetObjectItemCaseSensitive(root, "version");
+  const cJSON *layers = cJSON_GetObjectItemCaseSensitive(root, "layers"), *nodes = cJSON_GetObjectItemCaseSensitive(root, "nodes");
+  if (!cJSON_IsString(format) || strcmp(format->valuestring, "lurcher-model") != 0) {
+    return lur_fail(LUR_EFORMAT, "this is no model definition (\"format\": \"lurcher-model\" expected)");
+  }
+  if (!cJSON_IsNumber(version) || version->valuedouble != 1) {
+    return lur_fail(LUR_EFORMAT, "model definition: version %g (1 expected)", cJSON_IsNumber(version) ? version->valuedouble : 0.0);
+  }
+  if (!cJSON_IsArray(layers) || !cJSON_IsArray(nodes)) return wrong("layers or nodes", 0);
+  r->nlayers = cJSON_GetArraySize(layers);
+  r->nnodes = cJSON_GetArraySize(nodes);
+  LUR_TRY(lur_alloc_items((size_t)r->nlayers + 1, sizeof *r->layers, &r->layers));
+  LUR_TRY(lur_alloc_items((size_t)r->nnodes + 1, sizeof *r->nodes, &r->nodes));
+  int i = 0;
+  for (const cJSON *item = layers->child; item; item = item->next) LUR_TRY(read_layer(r, item, i++));
+  i = 0;
+  for (const cJSON *item = nodes->child; item; item = item->next) LUR_TRY(read_node(r, item, i++));
+  return read_model(r, root, model);
+}
+
+lur_status lur_model_from_json(lur_context *context, const char *text, lur_model **model) {
+  cJSON *root = cJSON_Parse(text);
+  if (!root) return lur_fail(LUR_EFORMAT, "model definition: not JSON");
+  reader r = {.context = context};
+  lur_status status = read_all(&r, root, model);
+  for (int i = 0; i < r.nnodes && r.nodes; i++) lur_node_release(r.nodes[i]);
+  for (int i = 0; i < r.nlayers && r.layers; i++) lur_layer_release(r.layers[i]);
+  free(r.nodes);
+  free(r.layers);
+  cJSON_Delete(root);
+  return status;
+}

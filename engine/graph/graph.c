@@ -1,0 +1,135 @@
+/* graph.c - nodes: inputs and applications of layers. A node owns nothing but its place in the graph. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/plan/plan.h"
+
+static lur_status new_node(lur_layer *layer, int n, lur_node *const *x, lur_dtype dtype, const lur_shape *sample,
+                           lur_node **node) {
+  lur_node *made = NULL;
+  LUR_TRY(lur_alloc_items(1, sizeof *made, &made));
+  atomic_init(&made->refs, 1);
+  if (n > 0 && lur_alloc_items((size_t)n, sizeof *made->x, &made->x) != LUR_OK) {
+    free(made);
+    return LUR_ENOMEM;
+  }
+  for (int i = 0; i < n; i++) {
+    lur_node_retain(x[i]);
+    made->x[i] = x[i];
+  }
+  made->nx = n;
+  made->layer = layer;
+  lur_layer_retain(layer);
+  made->sample = *sample;
+  made->dtype = dtype;
+  *node = made;
+  return LUR_OK;
+}
+
+void lur_node_retain(lur_node *node) { atomic_fetch_add(&node->refs, 1); }
+
+/* A chain of a thousand nodes must not recurse a thousand deep: nodes that die are kept on a list, through x[0]'s
+   place, until their inputs are let go too. */
+void lur_node_release(lur_node *node) {
+  lur_node *dead = NULL;
+  if (node && atomic_fetch_sub(&node->refs, 1) == 1) dead = node;
+  while (dead) {
+    lur_node *now = dead;
+    dead = now->dead;
+    for (int i = 0; i < now->nx; i++) {
+      if (atomic_fetch_sub(&now->x[i]->refs, 1) != 1) continue;
+      now->x[i]->dead = dead;
+      dead = now->x[i];
+    }
+    lur_layer_release(now->layer);
+    free(now->x);
+    free(now);
+  }
+}
+
+lur_layer *lur_node_layer(const lur_node *node) { return node->layer; }
+const lur_shape *lur_node_shape(const lur_node *node) { return &node->sample; }
+lur_context *lur_node_context(const lur_node *node) { return node->layer->context; }
+
+bool lur_node_is_input(const lur_node *node) {
+  return strcmp(node->layer->kind->name, "input") == 0 || strcmp(node->layer->kind->name, "index") == 0;
+}
+
+/* A layer of kind "input" or "index" and its one node. */
+static lur_status new_input(lur_context *context, const char *kind, const lur_setting *settings, int n, lur_dtype dtype,
+                            const lur_shape *sample, lur_node **node) {
+  lur_layer *layer = NULL;
+  LUR_TRY(lur_layer_new(context, kind, settings, n, &layer));
+  lur_status status = new_node(layer, 0, NULL, dtype, sample, node);
+  lur_layer_release(layer);
+  return status;
+}
+
+lur_status lur_input(lur_context *context, const char *name, lur_dtype dtype, const lur_shape *sample, lur_node **node) {
+  LUR_TRY(lur_shape_check(sample));
+  if (sample->ndim + 1 > LUR_MAX_DIMS) {
+    return lur_fail(LUR_ESHAPE, "input '%s': a sample has %d dimensions (at most %d)", name, sample->ndim, LUR_MAX_DIMS - 1);
+  }
+  lur_setting settings[3] = {{.name = "name", .type = LUR_STRING, .string = name},
+                             {.name = "shape", .type = LUR_INTS, .count = sample->ndim},
+                             {.name = "dtype", .type = LUR_STRING, .string = lur_dtype_name(dtype)}};
+  for (int i = 0; i < sample->ndim; i++) settings[1].ints[i] = sample->dim[i];
+  return new_input(context, "input", settings, 3, dtype, sample, node);
+}
+
+lur_status lur_index(lur_context *context, const char *name, lur_node **node) {
+  lur_setting settings[1] = {{.name = "name", .type = LUR_STRING, .string = name}};
+  return new_input(context, "index", settings, 1, LUR_I32, &(lur_shape){0}, node);
+}
+
+/* shape with a batch of one row in front. */
+static lur_operand one_row(const lur_node *node) {
+  lur_operand operand = {node->dtype, {.ndim = node->sample.ndim + 1, .dim = {1}}};
+  for (int i = 0; i < node->sample.ndim; i++) operand.shape.dim[i + 1] = node->sample.dim[i];
+  return operand;
+}
+
+/* Emits the application with one row and reads the shape off the result. */
+static lur_status learn_shape(lur_layer *layer, int n, lur_node *const *x, lur_dtype *dtype, lur_shape *sample) {
+  lur_plan *plan = NULL;
+  LUR_TRY(lur_alloc_items(1, sizeof *plan, &plan));
+  lur_emitter emitter = {.plan = plan};
+  int values[LUR_MAX_OPERANDS], y = -1;
+  lur_status status = LUR_OK;
+  for (int i = 0; i < n && status == LUR_OK; i++) {
+    lur_operand operand = one_row(x[i]);
+    status = lur_plan_add_value(plan, &operand, &values[i]);
+  }
+  if (status == LUR_OK) status = layer->kind->emit(layer, &emitter, n, values, &y);
+  if (status == LUR_OK) {
+    const lur_operand *operand = &plan->values[y].operand;
+    *dtype = operand->dtype;
+    sample->ndim = operand->shape.ndim - 1;
+    for (int i = 0; i < sample->ndim; i++) sample->dim[i] = operand->shape.dim[i + 1];
+  }
+  lur_plan_free(plan);
+  return status;
+}
+
+lur_status lur_layer_apply(lur_layer *layer, int n, lur_node *const *x, lur_node **y) {
+  const lur_layer_type *kind = layer->kind;
+  int most = kind->max_inputs < 0 ? LUR_MAX_OPERANDS : kind->max_inputs;
+  if (!kind->emit || n < kind->min_inputs || n > most) {
+    char want[32];
+    if (kind->min_inputs == most) snprintf(want, sizeof want, "%d", most);
+    else snprintf(want, sizeof want, "%d to %d", kind->min_inputs, most);
+    return lur_fail(LUR_EARG, "%s '%s': applied to %d inputs (%s expected)", kind->name, layer->name, n, want);
+  }
+  lur_shape samples[LUR_MAX_OPERANDS], sample = {0};
+  for (int i = 0; i < n; i++) {
+    if (x[i]->layer->context != layer->context) {
+      return lur_fail(LUR_EARG, "%s '%s': input %d belongs to another context", kind->name, layer->name, i + 1);
+    }
+    samples[i] = x[i]->sample;
+  }
+  lur_dtype dtype = LUR_F32;
+  LUR_TRY(lur_layer_build(layer, n, samples));
+  LUR_TRY(learn_shape(layer, n, x, &dtype, &sample));
+  return new_node(layer, n, x, dtype, &sample, y);
+}
