@@ -127,7 +127,7 @@ const lur_kernel *lur_device_kernel(const lur_device *device, lur_op_kind kind) 
 
 static bool uses_affine(const lur_op_desc *desc) {
   if (desc->kind == LUR_OP_BATCHNORM) return desc->u.batchnorm.affine_out;
-  if (desc->kind == LUR_OP_DEPTHWISE) return desc->u.conv.affine_in;
+  if (desc->kind == LUR_OP_DEPTHWISE_CONV2D) return desc->u.conv2d.affine_in;
   return desc->kind == LUR_OP_POOL && desc->u.pool.affine_in;
 }
 
@@ -143,7 +143,7 @@ lur_status lur_op_plan(lur_device *device, const lur_op_desc *desc, lur_op *op) 
   if (uses_affine(desc) && !device->backend->affine)
     return lur_fail(LUR_EUNSUPPORTED, "op '%s' has no affine_in or affine_out on %s", lur_op_kind_name(desc->kind),
                     device->backend->name);
-  if (lur_op_in_bytes(desc) && !device->backend->bytes)
+  if (lur_op_is_int8(desc) && !device->backend->int8)
     return lur_fail(LUR_EUNSUPPORTED, "op '%s' has no form in bytes on %s", lur_op_kind_name(desc->kind),
                     device->backend->name);
   op->kernel = kernel;

@@ -118,7 +118,7 @@ struct lur_backend {
   const lur_backend *parent; /* asked for rows and functions this one lacks; NULL: nobody */
   bool host_memory;          /* device pointers are ordinary host pointers */
   bool affine;               /* rows take affine_out and affine_in (op_desc.h); false: such ops are LUR_EUNSUPPORTED */
-  bool bytes;                /* convolutions from and to u8 (op_desc.h); false: LUR_EUNSUPPORTED */
+  bool int8;                /* convolutions from and to u8 (op_desc.h); false: LUR_EUNSUPPORTED */
   /* Whether a depthwise convolution and the 1x1 convolution after it become one separable_conv2d where nothing goes
      backward. NULL: never. */
   bool (*separable)(const lur_device *device, const lur_op_desc *pointwise);
@@ -143,10 +143,10 @@ struct lur_backend {
   /* Recording: what is asked between begin and end (kernels, update, gradient_norm, fill) is not done but recorded, and
      done by each replay, on what the memory it names holds by then. begin or end fails where this cannot be, with the
      reason; nothing is left behind then. All four NULL: the backend does not record. */
-  lur_status (*record_begin)(lur_device *device);
-  lur_status (*record_end)(lur_device *device, bool keep, void **record); /* keep false: throws it away, always LUR_OK */
+  lur_status (*capture_begin)(lur_device *device);
+  lur_status (*capture_end)(lur_device *device, bool keep, void **record); /* keep false: throws it away, always LUR_OK */
   lur_status (*replay)(lur_device *device, void *record);
-  void (*record_free)(lur_device *device, void *record);
+  void (*capture_free)(lur_device *device, void *record);
 
   /* Copies beside the computing: upload fills `staged` from memory of alloc_host, which stays as it is until land or
      sync; land, in the order of everything else, takes it to dst. Both NULL: the backend has no such way. */

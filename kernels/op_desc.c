@@ -13,8 +13,8 @@ const char *lur_op_kind_name(lur_op_kind kind) {
   return (unsigned)kind < LUR_OP_COUNT ? names[kind] : "unknown op";
 }
 
-bool lur_op_in_bytes(const lur_op_desc *d) {
-  if (d->kind != LUR_OP_CONV2D && d->kind != LUR_OP_DEPTHWISE) return false;
+bool lur_op_is_int8(const lur_op_desc *d) {
+  if (d->kind != LUR_OP_CONV2D && d->kind != LUR_OP_DEPTHWISE_CONV2D) return false;
   return d->x[0].dtype == LUR_U8 || d->y.dtype == LUR_U8;
 }
 
@@ -117,9 +117,9 @@ static lur_status image(const lur_op_desc *d, int kernel_h, int kernel_w, int st
   return window("width", x->dim[2], y->dim[2], kernel_w, stride_w, left);
 }
 
-/* conv2d of bytes, or depthwise to bytes: what op_desc.h says of lur_conv_desc. */
+/* conv2d of bytes, or depthwise to bytes: what op_desc.h says of lur_conv2d_desc. */
 static lur_status check_bytes(const lur_op_desc *d, bool depthwise) {
-  const lur_conv_desc *u = &d->u.conv;
+  const lur_conv2d_desc *u = &d->u.conv2d;
   const lur_dtype x = d->x[0].dtype, y = d->y.dtype;
   if (x != (depthwise ? LUR_F32 : LUR_U8) || y != (depthwise ? LUR_U8 : LUR_F32))
     return lur_fail(LUR_ETYPE, "x[0] is %s and y is %s: %s expected", lur_dtype_name(x), lur_dtype_name(y),
@@ -146,10 +146,10 @@ static lur_status check_affine_in(const lur_op_desc *d, bool affine_in) {
 }
 
 static lur_status check_conv(const lur_op_desc *d) {
-  const lur_conv_desc *u = &d->u.conv;
+  const lur_conv2d_desc *u = &d->u.conv2d;
   const lur_shape *x = &d->x[0].shape, *w = &d->w[0].shape, *y = &d->y.shape;
-  bool depthwise = d->kind == LUR_OP_DEPTHWISE;
-  const bool bytes = lur_op_in_bytes(d);
+  bool depthwise = d->kind == LUR_OP_DEPTHWISE_CONV2D;
+  const bool bytes = lur_op_is_int8(d);
   LUR_TRY(counts(d, 1, 2, 1, bytes && !depthwise ? 3 : 2));
   if (bytes) {
     LUR_TRY(check_bytes(d, depthwise));
@@ -179,7 +179,7 @@ static lur_status check_conv(const lur_op_desc *d) {
 }
 
 static lur_status check_separable(const lur_op_desc *d) {
-  const lur_conv_desc *u = &d->u.conv;
+  const lur_conv2d_desc *u = &d->u.conv2d;
   const lur_shape *x = &d->x[0].shape, *y = &d->y.shape;
   LUR_TRY(counts(d, 1, 2, 3, 3));
   LUR_TRY(floats(d, 0));
@@ -371,8 +371,8 @@ static lur_status check_loss(const lur_op_desc *d) {
 static lur_status check_kind(const lur_op_desc *d) {
   switch (d->kind) {
   case LUR_OP_CONV2D:
-  case LUR_OP_DEPTHWISE: return check_conv(d);
-  case LUR_OP_SEPARABLE: return check_separable(d);
+  case LUR_OP_DEPTHWISE_CONV2D: return check_conv(d);
+  case LUR_OP_SEPARABLE_CONV2D: return check_separable(d);
   case LUR_OP_DENSE: return check_dense(d);
   case LUR_OP_BATCHNORM: return check_batchnorm(d);
   case LUR_OP_ACTIVATION:
@@ -430,10 +430,10 @@ double lur_op_flops(const lur_op_desc *d) {
   double y = (double)lur_shape_count(&d->y.shape);
   switch (d->kind) {
   case LUR_OP_CONV2D:
-    return 2.0 * y * (double)d->u.conv.kernel_h * (double)d->u.conv.kernel_w * (double)last(&d->x[0].shape);
-  case LUR_OP_DEPTHWISE: return 2.0 * y * (double)d->u.conv.kernel_h * (double)d->u.conv.kernel_w;
-  case LUR_OP_SEPARABLE: {
-    const double ci = (double)last(&d->x[0].shape), taps = (double)d->u.conv.kernel_h * (double)d->u.conv.kernel_w;
+    return 2.0 * y * (double)d->u.conv2d.kernel_h * (double)d->u.conv2d.kernel_w * (double)last(&d->x[0].shape);
+  case LUR_OP_DEPTHWISE_CONV2D: return 2.0 * y * (double)d->u.conv2d.kernel_h * (double)d->u.conv2d.kernel_w;
+  case LUR_OP_SEPARABLE_CONV2D: {
+    const double ci = (double)last(&d->x[0].shape), taps = (double)d->u.conv2d.kernel_h * (double)d->u.conv2d.kernel_w;
     return 2.0 * y * ci + 2.0 * y / (double)last(&d->y.shape) * ci * taps;
   }
   case LUR_OP_DENSE: return 2.0 * y * (double)last(&d->x[0].shape);

@@ -38,8 +38,8 @@ extern "C" {
  *  loss              x[0] predictions n c, x[1] target, [x[2] sample weights f32 n] -> y f32 {1} */
 #define LUR_OP_KINDS(row)                  \
   row(CONV2D, "conv2d")                    \
-  row(DEPTHWISE, "depthwise_conv2d")       \
-  row(SEPARABLE, "separable_conv2d")       \
+  row(DEPTHWISE_CONV2D, "depthwise_conv2d")       \
+  row(SEPARABLE_CONV2D, "separable_conv2d")       \
   row(DENSE, "dense")                      \
   row(BATCHNORM, "batchnorm")              \
   row(ACTIVATION, "activation")            \
@@ -81,15 +81,15 @@ typedef struct lur_operand {
        without relu and affine_in. A kernel of one cell is how an image is quantised.
      conv2d of x u8: w[0] holds whole numbers from -127 to 127, and
        y = [relu](w[2][o] * sum x * w[0] + w[1][o] [+ residual]), the sum a 32-bit integer. */
-typedef struct lur_conv_desc {
+typedef struct lur_conv2d_desc {
   int kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left;
   bool affine_in; /* the op reads x * x[1][0] + x[1][1], channel by channel, f32; depthwise_conv2d only */
   bool relu_in;   /* the op reads max(., 0) of that; not conv2d */
   bool relu;      /* y = max(., 0) after bias and residual; forward only unless no gradient is asked */
-} lur_conv_desc;
+} lur_conv2d_desc;
 
 typedef struct lur_dense_desc {
-  bool relu; /* as in lur_conv_desc */
+  bool relu; /* as in lur_conv2d_desc */
 } lur_dense_desc;
 
 /* y = [relu]((x - mean) / sqrt(variance + epsilon) * gamma + beta [+ residual]).
@@ -110,7 +110,7 @@ typedef struct lur_activation_desc {
 
 typedef enum lur_pool_mode { LUR_POOL_MAX = 0, LUR_POOL_AVG } lur_pool_mode;
 /* Cells outside the image never win a maximum and are not counted in an average's divisor.
-   The gradient of a maximum goes to its first cell in row-major order. affine_in: as in lur_conv_desc. */
+   The gradient of a maximum goes to its first cell in row-major order. affine_in: as in lur_conv2d_desc. */
 typedef struct lur_pool_desc {
   lur_pool_mode mode;
   int kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left;
@@ -175,7 +175,7 @@ typedef struct lur_op_desc {
   unsigned want_dw; /* bit i set: and of w[i]. Both zero: backward is never called, nothing need be saved */
   bool tf32;        /* conv2d, dense: products may round their f32 factors to 10 bits; backends that cannot ignore it */
   union {
-    lur_conv_desc conv; /* conv2d, depthwise_conv2d */
+    lur_conv2d_desc conv2d; /* conv2d, depthwise_conv2d */
     lur_dense_desc dense;
     lur_batchnorm_desc batchnorm;
     lur_activation_desc activation;
@@ -195,7 +195,7 @@ typedef struct lur_op_desc {
 lur_status lur_op_check(const lur_op_desc *desc);
 
 /* Whether it is a convolution from or to bytes. */
-bool lur_op_in_bytes(const lur_op_desc *desc);
+bool lur_op_is_int8(const lur_op_desc *desc);
 
 /* Multiply-adds of the op's forward pass times two. The convolutions, dense and nothing else: the rest is counted 0. */
 double lur_op_flops(const lur_op_desc *desc);

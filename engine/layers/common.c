@@ -62,8 +62,8 @@ lur_status lur_layer_window(const lur_layer *layer, const lur_shape *x, const in
   return LUR_OK;
 }
 
-lur_conv_desc lur_layer_conv(const int64_t kernel[2], const int64_t stride[2], const lur_window_2d *window) {
-  return (lur_conv_desc){.kernel_h = (int)kernel[0],
+lur_conv2d_desc lur_layer_conv(const int64_t kernel[2], const int64_t stride[2], const lur_window_2d *window) {
+  return (lur_conv2d_desc){.kernel_h = (int)kernel[0],
                          .kernel_w = (int)kernel[1],
                          .stride_h = (int)stride[0],
                          .stride_w = (int)stride[1],

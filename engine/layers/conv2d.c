@@ -42,7 +42,7 @@ static lur_status emit(const lur_layer *layer, lur_emitter *emitter, int n, cons
   lur_window_2d w;
   LUR_TRY(lur_layer_window(layer, &in, o->kernel, o->stride, o->padding, &w));
   lur_op_desc desc = {.kind = LUR_OP_CONV2D, .y = {LUR_F32, {4, {in.dim[0], w.out_h, w.out_w, o->filters}}}};
-  desc.u.conv = lur_layer_conv(o->kernel, o->stride, &w);
+  desc.u.conv2d = lur_layer_conv(o->kernel, o->stride, &w);
   int value, weights[2] = {0, 1};
   LUR_TRY(lur_emit(emitter, layer, &desc, 1, x, o->use_bias ? 2 : 1, weights, &value));
   return lur_emit_activation(emitter, layer, o->activation, value, y);

@@ -39,8 +39,8 @@ static lur_status emit(const lur_layer *layer, lur_emitter *emitter, int n, cons
   LUR_TRY(lur_layer_need_channels(layer, 0, 2, in.dim[3]));
   lur_window_2d w;
   LUR_TRY(lur_layer_window(layer, &in, o->kernel, o->stride, o->padding, &w));
-  lur_op_desc desc = {.kind = LUR_OP_DEPTHWISE, .y = {LUR_F32, {4, {in.dim[0], w.out_h, w.out_w, in.dim[3]}}}};
-  desc.u.conv = lur_layer_conv(o->kernel, o->stride, &w);
+  lur_op_desc desc = {.kind = LUR_OP_DEPTHWISE_CONV2D, .y = {LUR_F32, {4, {in.dim[0], w.out_h, w.out_w, in.dim[3]}}}};
+  desc.u.conv2d = lur_layer_conv(o->kernel, o->stride, &w);
   int value, weights[2] = {0, 1};
   LUR_TRY(lur_emit(emitter, layer, &desc, 1, x, o->use_bias ? 2 : 1, weights, &value));
   return lur_emit_activation(emitter, layer, o->activation, value, y);

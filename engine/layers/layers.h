@@ -23,7 +23,7 @@ lur_status lur_layer_window(const lur_layer *layer, const lur_shape *x, const in
                             const int64_t stride[2], int padding, lur_window_2d *window);
 
 /* The op's description of such a window, nothing fused. */
-lur_conv_desc lur_layer_conv(const int64_t kernel[2], const int64_t stride[2], const lur_window_2d *window);
+lur_conv2d_desc lur_layer_conv(const int64_t kernel[2], const int64_t stride[2], const lur_window_2d *window);
 
 /* Rows of option tables that several kinds have. `owner` is the kind's options struct. */
 #define LUR_ROW_KERNEL(owner)                                                                                          \

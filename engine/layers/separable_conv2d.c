@@ -44,8 +44,8 @@ static lur_status emit_depthwise(const lur_layer *layer, lur_emitter *emitter, i
   const lur_shape in = *lur_emit_shape(emitter, x);
   lur_window_2d w;
   LUR_TRY(lur_layer_window(layer, &in, o->kernel, o->stride, o->padding, &w));
-  lur_op_desc desc = {.kind = LUR_OP_DEPTHWISE, .y = {LUR_F32, {4, {in.dim[0], w.out_h, w.out_w, in.dim[3]}}}};
-  desc.u.conv = lur_layer_conv(o->kernel, o->stride, &w);
+  lur_op_desc desc = {.kind = LUR_OP_DEPTHWISE_CONV2D, .y = {LUR_F32, {4, {in.dim[0], w.out_h, w.out_w, in.dim[3]}}}};
+  desc.u.conv2d = lur_layer_conv(o->kernel, o->stride, &w);
   const int weights[1] = {0};
   return lur_emit(emitter, layer, &desc, 1, &x, 1, weights, y);
 }
@@ -60,7 +60,7 @@ static lur_status emit(const lur_layer *layer, lur_emitter *emitter, int n, cons
   lur_op_desc desc = {.kind = LUR_OP_CONV2D};
   lur_emit_like(emitter, middle, &desc);
   desc.y.shape.dim[3] = o->filters;
-  desc.u.conv = (lur_conv_desc){.kernel_h = 1, .kernel_w = 1, .stride_h = 1, .stride_w = 1};
+  desc.u.conv2d = (lur_conv2d_desc){.kernel_h = 1, .kernel_w = 1, .stride_h = 1, .stride_w = 1};
   const int weights[2] = {1, 2};
   LUR_TRY(lur_emit(emitter, layer, &desc, 1, &middle, o->use_bias ? 2 : 1, weights, &value));
   return lur_emit_activation(emitter, layer, o->activation, value, y);

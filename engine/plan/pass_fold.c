@@ -102,13 +102,13 @@ done:
 /* ---- which ops may join ---- */
 
 static bool is_linear(const lur_plan_op *op) {
-  return op->desc.kind == LUR_OP_CONV2D || op->desc.kind == LUR_OP_DEPTHWISE || op->desc.kind == LUR_OP_DENSE;
+  return op->desc.kind == LUR_OP_CONV2D || op->desc.kind == LUR_OP_DEPTHWISE_CONV2D || op->desc.kind == LUR_OP_DENSE;
 }
 
 static bool *relu_flag(lur_op_desc *desc) {
   switch (desc->kind) {
     case LUR_OP_CONV2D:
-    case LUR_OP_DEPTHWISE: return &desc->u.conv.relu;
+    case LUR_OP_DEPTHWISE_CONV2D: return &desc->u.conv2d.relu;
     case LUR_OP_DENSE: return &desc->u.dense.relu;
     case LUR_OP_BATCHNORM: return &desc->u.batchnorm.relu;
     case LUR_OP_BINARY: return &desc->u.binary.relu;
@@ -196,13 +196,13 @@ static bool relu_joins_readers(lur_plan *plan, int at) {
   for (int i = 0; i < plan->nops; i++) {
     const lur_plan_op *op = &plan->ops[i];
     for (int k = 0; k < op->desc.nx; k++) {
-      if (op->x[k] == y && (op->desc.kind != LUR_OP_DEPTHWISE || op->desc.u.conv.relu_in)) return false;
+      if (op->x[k] == y && (op->desc.kind != LUR_OP_DEPTHWISE_CONV2D || op->desc.u.conv2d.relu_in)) return false;
     }
   }
   for (int i = 0; i < plan->nops; i++) {
-    if (plan->ops[i].desc.kind != LUR_OP_DEPTHWISE || plan->ops[i].x[0] != y) continue;
+    if (plan->ops[i].desc.kind != LUR_OP_DEPTHWISE_CONV2D || plan->ops[i].x[0] != y) continue;
     plan->ops[i].x[0] = x;
-    plan->ops[i].desc.u.conv.relu_in = true;
+    plan->ops[i].desc.u.conv2d.relu_in = true;
   }
   lur_plan_remove_op(plan, at);
   return true;
@@ -211,7 +211,7 @@ static bool relu_joins_readers(lur_plan *plan, int at) {
 static bool takes_residual(const lur_plan_op *op) {
   if (op->desc.nx != 1) return false;
   if (op->desc.kind == LUR_OP_BATCHNORM) return !op->desc.u.batchnorm.relu;
-  if (op->desc.kind == LUR_OP_CONV2D) return !op->backward && !op->desc.u.conv.relu;
+  if (op->desc.kind == LUR_OP_CONV2D) return !op->backward && !op->desc.u.conv2d.relu;
   return op->desc.kind == LUR_OP_DENSE && !op->backward && !op->desc.u.dense.relu;
 }
 
@@ -243,7 +243,7 @@ static bool add_joins_producer(lur_plan *plan, int at) {
 /* ---- batch norm that its readers work out ---- */
 
 static bool *affine_flag(lur_op_desc *desc) {
-  if (desc->kind == LUR_OP_DEPTHWISE) return &desc->u.conv.affine_in;
+  if (desc->kind == LUR_OP_DEPTHWISE_CONV2D) return &desc->u.conv2d.affine_in;
   return desc->kind == LUR_OP_POOL ? &desc->u.pool.affine_in : NULL;
 }
 
@@ -286,7 +286,7 @@ static bool norm_joins_readers(lur_plan *plan, int at) {
 /* ---- depthwise and pointwise in one ---- */
 
 static bool is_pointwise(const lur_op_desc *d) {
-  const lur_conv_desc *u = &d->u.conv;
+  const lur_conv2d_desc *u = &d->u.conv2d;
   return d->kind == LUR_OP_CONV2D && u->kernel_h == 1 && u->kernel_w == 1 && u->stride_h == 1 && u->stride_w == 1 &&
          u->pad_top == 0 && u->pad_left == 0 && d->nw == 2 && d->y.dtype == LUR_F32;
 }
@@ -297,13 +297,13 @@ static bool depthwise_joins_pointwise(lur_plan *plan, const lur_device *device, 
   lur_plan_op *op = &plan->ops[at];
   if (!is_pointwise(&op->desc) || op->backward || !device->backend->separable(device, &op->desc)) return false;
   const lur_plan_op *depthwise = sole_producer(plan, op->x[0]);
-  if (!depthwise || depthwise->desc.kind != LUR_OP_DEPTHWISE || depthwise->layer != op->layer) return false;
+  if (!depthwise || depthwise->desc.kind != LUR_OP_DEPTHWISE_CONV2D || depthwise->layer != op->layer) return false;
   const lur_op_desc *d = &depthwise->desc;
-  if (depthwise->folded || d->nx != 1 || d->nw != 1 || d->u.conv.relu) return false;
-  const bool relu = op->desc.u.conv.relu;
-  op->desc.kind = LUR_OP_SEPARABLE;
-  op->desc.u.conv = d->u.conv;
-  op->desc.u.conv.relu = relu;
+  if (depthwise->folded || d->nx != 1 || d->nw != 1 || d->u.conv2d.relu) return false;
+  const bool relu = op->desc.u.conv2d.relu;
+  op->desc.kind = LUR_OP_SEPARABLE_CONV2D;
+  op->desc.u.conv2d = d->u.conv2d;
+  op->desc.u.conv2d.relu = relu;
   op->x[0] = depthwise->x[0];
   op->desc.x[0] = d->x[0];
   op->desc.nw = 3;

@@ -156,24 +156,24 @@ static lur_status attach(const lur_run *run, lur_plan_op *op, const lur_range *r
 
 /* Windows that reach beyond the image read zeros there. */
 static bool looks_outside(const lur_op_desc *d) {
-  const lur_conv_desc *u = &d->u.conv;
+  const lur_conv2d_desc *u = &d->u.conv2d;
   const int64_t *x = d->x[0].shape.dim, *y = d->y.shape.dim;
   if (u->pad_top || u->pad_left) return true;
   return (y[1] - 1) * u->stride_h + u->kernel_h > x[1] || (y[2] - 1) * u->stride_w + u->kernel_w > x[2];
 }
 
-static bool is_pointwise(const lur_conv_desc *u) { return u->kernel_h == 1 && u->kernel_w == 1; }
+static bool is_pointwise(const lur_conv2d_desc *u) { return u->kernel_h == 1 && u->kernel_w == 1; }
 
 /* The depthwise convolution that can write the bytes of conv's input, or NULL. */
 static lur_plan_op *writer_of(lur_plan *plan, const lur_plan_op *conv) {
   const int x = conv->x[0];
   if (plan->values[x].wanted || lur_plan_uses(plan, x) != 1) return NULL;
   lur_plan_op *op = &plan->ops[plan->values[x].producer];
-  return op->desc.kind == LUR_OP_DEPTHWISE && !op->desc.u.conv.affine_in ? op : NULL;
+  return op->desc.kind == LUR_OP_DEPTHWISE_CONV2D && !op->desc.u.conv2d.affine_in ? op : NULL;
 }
 
 static bool is_worth_a_pass(const lur_op_desc *d) {
-  const lur_conv_desc *u = &d->u.conv;
+  const lur_conv2d_desc *u = &d->u.conv2d;
   const int64_t sampled = is_pointwise(u) ? 1 : (int64_t)u->stride_h * u->stride_w;
   return (int64_t)u->kernel_h * u->kernel_w * d->y.shape.dim[3] / sampled >= WORTH_A_PASS;
 }
@@ -198,13 +198,13 @@ static bool never_negative(const lur_range *range) {
 /* Puts in front of the convolution at `at` what quantises its input. *at follows the convolution. */
 static lur_status insert_writer(const lur_run *run, lur_plan *plan, int *at, const lur_range *range, bool plain_zero) {
   lur_plan_op *conv = &plan->ops[*at];
-  lur_conv_desc *u = &conv->desc.u.conv;
+  lur_conv2d_desc *u = &conv->desc.u.conv2d;
   const int none[2] = {-1, -1}, x = conv->x[0];
-  lur_op_desc desc = {.kind = LUR_OP_DEPTHWISE, .y = {LUR_U8, conv->desc.x[0].shape}};
+  lur_op_desc desc = {.kind = LUR_OP_DEPTHWISE_CONV2D, .y = {LUR_U8, conv->desc.x[0].shape}};
   desc.w[0] = (lur_operand){LUR_F32, {4, {1, 1, range->channels, 1}}};
-  desc.u.conv = (lur_conv_desc){.kernel_h = 1, .kernel_w = 1, .stride_h = 1, .stride_w = 1};
+  desc.u.conv2d = (lur_conv2d_desc){.kernel_h = 1, .kernel_w = 1, .stride_h = 1, .stride_w = 1};
   if (is_pointwise(u)) {
-    desc.u.conv.stride_h = u->stride_h, desc.u.conv.stride_w = u->stride_w;
+    desc.u.conv2d.stride_h = u->stride_h, desc.u.conv2d.stride_w = u->stride_w;
     desc.y.shape.dim[1] = conv->desc.y.shape.dim[1], desc.y.shape.dim[2] = conv->desc.y.shape.dim[2];
     u->stride_h = u->stride_w = 1;
   }
@@ -221,11 +221,11 @@ static lur_status quantize_one(const lur_run *run, lur_plan *plan, int *at, cons
   if (range->channels != conv->desc.x[0].shape.dim[3])
     return lur_fail(LUR_ESHAPE, "range of layer '%s' has %lld channels, the layer reads %s", conv->desc.name,
                     (long long)range->channels, lur_shape_format(&conv->desc.x[0].shape, shape));
-  const bool plain_zero = looks_outside(&conv->desc) || (writer && writer->desc.u.conv.relu);
+  const bool plain_zero = looks_outside(&conv->desc) || (writer && writer->desc.u.conv2d.relu);
   if (plain_zero && !never_negative(range)) return LUR_OK;
   if (writer) {
     LUR_TRY(attach(run, writer, range, true, plain_zero));
-    writer->desc.u.conv.relu = false; /* bytes end at zero, which is 0 */
+    writer->desc.u.conv2d.relu = false; /* bytes end at zero, which is 0 */
     writer->desc.y.dtype = plan->values[writer->y].operand.dtype = LUR_U8;
   } else {
     LUR_TRY(insert_writer(run, plan, at, range, plain_zero));

@@ -54,7 +54,7 @@ static lur_status check_precision(lur_precision precision, const lur_device *dev
     return lur_fail(LUR_EUNSUPPORTED, "compile: precision '%s' is not served by %s (device cuda, or f32 expected)",
                     precision == LUR_PRECISION_BF16 ? "bf16" : "f16", lur_device_name(device));
   }
-  if (precision == LUR_PRECISION_INT8 && !device->backend->bytes) {
+  if (precision == LUR_PRECISION_INT8 && !device->backend->int8) {
     return lur_fail(LUR_EUNSUPPORTED, "compile: precision 'int8' is not served by %s (device cpu, or bf16 expected)",
                     lur_device_name(device));
   }

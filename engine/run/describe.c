@@ -44,13 +44,13 @@ static size_t operand_bytes(const lur_operand *operand) {
 /* What was fused into the op, before it and after it: "batchnorm+ relu+ +residual +relu". */
 static void put_fused(text *t, const lur_plan_op *op) {
   const lur_op_desc *d = &op->desc;
-  bool conv = d->kind == LUR_OP_CONV2D || d->kind == LUR_OP_DEPTHWISE || d->kind == LUR_OP_SEPARABLE;
-  bool relu = conv ? d->u.conv.relu : d->kind == LUR_OP_DENSE ? d->u.dense.relu : d->kind == LUR_OP_BATCHNORM ? d->u.batchnorm.relu
+  bool conv = d->kind == LUR_OP_CONV2D || d->kind == LUR_OP_DEPTHWISE_CONV2D || d->kind == LUR_OP_SEPARABLE_CONV2D;
+  bool relu = conv ? d->u.conv2d.relu : d->kind == LUR_OP_DENSE ? d->u.dense.relu : d->kind == LUR_OP_BATCHNORM ? d->u.batchnorm.relu
                    : d->kind == LUR_OP_BINARY && d->u.binary.relu;
   const bool affine_in =
-      (d->kind == LUR_OP_DEPTHWISE && d->u.conv.affine_in) || (d->kind == LUR_OP_POOL && d->u.pool.affine_in);
+      (d->kind == LUR_OP_DEPTHWISE_CONV2D && d->u.conv2d.affine_in) || (d->kind == LUR_OP_POOL && d->u.pool.affine_in);
   if (affine_in) put(t, " batchnorm+");
-  if (conv && d->u.conv.relu_in) put(t, " relu+");
+  if (conv && d->u.conv2d.relu_in) put(t, " relu+");
   if (conv && d->x[0].dtype == LUR_U8) put(t, " int8");
   if (op->folded) put(t, " +batchnorm");
   if (d->nx == 2 && !affine_in && (conv || d->kind == LUR_OP_DENSE || d->kind == LUR_OP_BATCHNORM))
@@ -121,7 +121,7 @@ lur_status lur_run_describe(lur_run *run, char **result) {
         modes[plan->key.mode], (long long)rows, plan->nops, flops * 1e-9);
     put_ops(&t, plan);
     const char *plain = lur_run_plain_reason(run);
-    if (run->options.device->backend->record_begin)
+    if (run->options.device->backend->capture_begin)
       put(&t, "steps are %s%s\n", plain ? "launched op by op: " : "recorded and replayed", plain ? plain : "");
     put(&t, "arena %.1f MiB (scratch %.1f), weights, gradients and optimizer state %.1f MiB\n", mib(plan->arena_bytes),
         mib(plan->scratch_bytes), mib(lur_run_state_bytes(run)));

@@ -51,7 +51,7 @@ static lur_status need_room(lur_device *device, size_t bytes, void **memory, siz
 /* Whether ops can read tensor where it lies. What is recorded reads one address, whatever the batch. */
 static bool reads_in_place(const lur_device *device, const lur_tensor *tensor) {
   if (((uintptr_t)lur_tensor_address(tensor) & 63u) != 0) return false;
-  if (lur_tensor_device(tensor) == device) return !device->backend->record_begin;
+  if (lur_tensor_device(tensor) == device) return !device->backend->capture_begin;
   return device->backend->host_memory && lur_tensor_data(tensor);
 }
 

@@ -22,12 +22,12 @@ uint64_t lur_key_add_bytes(uint64_t key, const void *bytes, size_t count) {
 }
 
 void lur_recording_free(lur_device *device, lur_recording *recording) {
-  if (recording->record) device->backend->record_free(device, recording->record);
+  if (recording->record) device->backend->capture_free(device, recording->record);
   memset(recording, 0, sizeof *recording);
 }
 
 const lur_step_parameters *lur_run_moving(const lur_run *run) {
-  return run->options.device->backend->record_begin ? &run->on_device->moving : NULL;
+  return run->options.device->backend->capture_begin ? &run->on_device->moving : NULL;
 }
 
 lur_status lur_run_move(lur_run *run, const lur_update *update) {
@@ -45,7 +45,7 @@ lur_status lur_run_move(lur_run *run, const lur_update *update) {
 }
 
 const char *lur_run_plain_reason(const lur_run *run) {
-  if (!run->options.device->backend->record_begin) return "the device does not record";
+  if (!run->options.device->backend->capture_begin) return "the device does not record";
   if (run->options.no_graph) return "compiled with graph = false";
   if (run->options.check) return "check mode looks at every op";
   if (run->profile) return "profiling times every op";
@@ -55,13 +55,13 @@ const char *lur_run_plain_reason(const lur_run *run) {
 /* Whether there is a record now; where the device refuses, the run remembers why and tries no more. */
 static bool record(lur_run *run, lur_recording *recording, lur_status (*launch)(lur_run *, void *), void *context) {
   lur_device *device = run->options.device;
-  lur_status status = device->backend->record_begin(device);
+  lur_status status = device->backend->capture_begin(device);
   if (status == LUR_OK) {
     run->recording = true;
     status = launch(run, context);
     run->recording = false;
-    if (status == LUR_OK) status = device->backend->record_end(device, true, &recording->record);
-    else (void)device->backend->record_end(device, false, NULL);
+    if (status == LUR_OK) status = device->backend->capture_end(device, true, &recording->record);
+    else (void)device->backend->capture_end(device, false, NULL);
   }
   if (status != LUR_OK) snprintf(run->plain_reason, sizeof run->plain_reason, "refused: %s", lur_last_error());
   return status == LUR_OK;

@@ -136,7 +136,7 @@ const lur_backend lur_cpu_backend = {
     .parent = &lur_ref_backend,
     .host_memory = true,
     .affine = true,
-    .bytes = true,
+    .int8 = true,
     .separable = lur_cpu_separable,
     .open = cpu_open,
     .close = cpu_close,
@@ -146,7 +146,7 @@ const lur_backend lur_cpu_backend = {
     .lerp = lur_cpu_lerp,
     .kernels = {
         [LUR_OP_CONV2D] = &lur_cpu_conv2d,
-        [LUR_OP_DEPTHWISE] = &lur_cpu_depthwise,
+        [LUR_OP_DEPTHWISE_CONV2D] = &lur_cpu_depthwise,
         [LUR_OP_DENSE] = &lur_cpu_dense,
         [LUR_OP_BATCHNORM] = &lur_cpu_batchnorm,
         [LUR_OP_ACTIVATION] = &lur_cpu_activation,
@@ -159,6 +159,6 @@ const lur_backend lur_cpu_backend = {
         [LUR_OP_GATHER] = &lur_cpu_gather,
         [LUR_OP_DROPOUT] = &lur_cpu_dropout,
         [LUR_OP_COPY] = &lur_cpu_copy,
-        [LUR_OP_SEPARABLE] = &lur_cpu_separable_kernel,
+        [LUR_OP_SEPARABLE_CONV2D] = &lur_cpu_separable_kernel,
     },
 };

@@ -10,7 +10,7 @@
 #include "kernels/backend.h"
 #include "kernels/cpu/dnn.h"
 #include "kernels/cpu/loops/loops.h"
-#include "kernels/cpu/loops/products.h"
+#include "kernels/cpu/loops/gemm.h"
 
 extern const lur_kernel lur_cpu_conv2d, lur_cpu_depthwise, lur_cpu_dense, lur_cpu_batchnorm, lur_cpu_activation, lur_cpu_softmax,
     lur_cpu_pool, lur_cpu_global_pool, lur_cpu_binary, lur_cpu_affine, lur_cpu_concat, lur_cpu_gather, lur_cpu_dropout,
@@ -44,7 +44,7 @@ enum { CPU_BLOCK = 8192, CPU_MAX_PARTS = 256 };
 /* What oneDNN is told of a conv2d. */
 static inline lur_dnn_conv cpu_conv_sizes(const lur_op_desc *d) {
   const int64_t *x = d->x[0].shape.dim, *y = d->y.shape.dim;
-  const lur_conv_desc *u = &d->u.conv;
+  const lur_conv2d_desc *u = &d->u.conv2d;
   return (lur_dnn_conv){x[0],        x[1],        x[2],        x[3],        y[1],       y[2],       y[3],
                         u->kernel_h, u->kernel_w, u->stride_h, u->stride_w, u->pad_top, u->pad_left};
 }

@@ -42,15 +42,15 @@ static const row rows[] = {
     {LUR_OP_CONV2D, 1, BOTH, 19, 728, 1024, 1, 2, DX_ADD},
     {LUR_OP_CONV2D, 1, BOTH, 10, 1024, 1536, 1, 1, NONE},
     {LUR_OP_CONV2D, 1, BOTH, 10, 1536, 2048, 1, 1, NONE},
-    {LUR_OP_DEPTHWISE, 1, BOTH, 147, 64, 64, 3, 1, NONE},
-    {LUR_OP_DEPTHWISE, 1, BOTH, 147, 128, 128, 3, 1, RELU},
-    {LUR_OP_DEPTHWISE, 1, BOTH, 74, 128, 128, 3, 1, RELU},
-    {LUR_OP_DEPTHWISE, 1, BOTH, 74, 256, 256, 3, 1, RELU},
-    {LUR_OP_DEPTHWISE, 1, BOTH, 37, 256, 256, 3, 1, RELU},
-    {LUR_OP_DEPTHWISE, 1, BOTH, 37, 728, 728, 3, 1, RELU},
-    {LUR_OP_DEPTHWISE, 26, BOTH, 19, 728, 728, 3, 1, RELU},
-    {LUR_OP_DEPTHWISE, 1, BOTH, 10, 1024, 1024, 3, 1, NONE},
-    {LUR_OP_DEPTHWISE, 1, BOTH, 10, 1536, 1536, 3, 1, NONE},
+    {LUR_OP_DEPTHWISE_CONV2D, 1, BOTH, 147, 64, 64, 3, 1, NONE},
+    {LUR_OP_DEPTHWISE_CONV2D, 1, BOTH, 147, 128, 128, 3, 1, RELU},
+    {LUR_OP_DEPTHWISE_CONV2D, 1, BOTH, 74, 128, 128, 3, 1, RELU},
+    {LUR_OP_DEPTHWISE_CONV2D, 1, BOTH, 74, 256, 256, 3, 1, RELU},
+    {LUR_OP_DEPTHWISE_CONV2D, 1, BOTH, 37, 256, 256, 3, 1, RELU},
+    {LUR_OP_DEPTHWISE_CONV2D, 1, BOTH, 37, 728, 728, 3, 1, RELU},
+    {LUR_OP_DEPTHWISE_CONV2D, 26, BOTH, 19, 728, 728, 3, 1, RELU},
+    {LUR_OP_DEPTHWISE_CONV2D, 1, BOTH, 10, 1024, 1024, 3, 1, NONE},
+    {LUR_OP_DEPTHWISE_CONV2D, 1, BOTH, 10, 1536, 1536, 3, 1, NONE},
     {LUR_OP_BATCHNORM, 1, TRAINING, 149, 32, 32, 1, 1, RELU},
     {LUR_OP_BATCHNORM, 1, TRAINING, 147, 64, 64, 1, 1, RELU},
     {LUR_OP_BATCHNORM, 2, TRAINING, 147, 128, 128, 1, 1, NONE},
@@ -108,7 +108,7 @@ static void describe_window(const row *r, int batch, lur_op_desc *d) {
                                 .pad_top = pad,
                                 .pad_left = pad};
   else
-    d->u.conv = (lur_conv_desc){.kernel_h = r->kernel,
+    d->u.conv2d = (lur_conv2d_desc){.kernel_h = r->kernel,
                                 .kernel_w = r->kernel,
                                 .stride_h = r->stride,
                                 .stride_w = r->stride,
@@ -130,9 +130,9 @@ static void describe(const row *r, int batch, bool training, lur_op_desc *d) {
       if (!training) d->w[1] = vector(r->co);
       if (r->flags & RESIDUAL) d->x[d->nx++] = d->y;
       break;
-    case LUR_OP_DEPTHWISE:
+    case LUR_OP_DEPTHWISE_CONV2D:
       describe_window(r, batch, d);
-      d->u.conv.relu_in = (r->flags & RELU) != 0;
+      d->u.conv2d.relu_in = (r->flags & RELU) != 0;
       d->w[d->nw++] = (lur_operand){LUR_F32, {4, {r->kernel, r->kernel, r->ci, 1}}};
       break;
     case LUR_OP_BATCHNORM:

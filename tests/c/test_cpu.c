@@ -31,7 +31,7 @@ static lur_op_desc conv_desc(int kernel, bool gradients) {
   d.x[0] = operand(IMAGES, EXTENT, EXTENT, IN);
   d.w[0] = operand(kernel, kernel, IN, OUT);
   d.y = operand(IMAGES, EXTENT, EXTENT, OUT);
-  d.u.conv = (lur_conv_desc){
+  d.u.conv2d = (lur_conv2d_desc){
       .kernel_h = kernel, .kernel_w = kernel, .stride_h = 1, .stride_w = 1, .pad_top = pad, .pad_left = pad};
   d.want_dx = d.want_dw = gradients ? 1u : 0;
   return d;
@@ -105,10 +105,10 @@ static void equal_bits(const lur_op_desc *d) {
 
 static lur_op_desc depthwise_desc(void) {
   lur_op_desc d = conv_desc(3, true);
-  d.kind = LUR_OP_DEPTHWISE;
+  d.kind = LUR_OP_DEPTHWISE_CONV2D;
   d.w[0] = operand(3, 3, IN, 1);
   d.y = d.x[0];
-  d.u.conv.relu_in = true;
+  d.u.conv2d.relu_in = true;
   return d;
 }
 

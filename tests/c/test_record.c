@@ -34,7 +34,7 @@ typedef struct outcome {
   float values[MOST_WEIGHTS];
 } outcome;
 
-static bool can_record(const training *t) { return t->device->backend->record_begin != NULL; }
+static bool can_record(const training *t) { return t->device->backend->capture_begin != NULL; }
 
 static void begin(training *t, const char *optimizer, const lur_setting *settings, int n, double weight, const lur_compile_options *extra) {
   const lur_loss losses[2] = {{"class", "categorical_crossentropy", weight, 0.1}, {"same", "categorical_crossentropy", 0.5, 0}};

@@ -164,7 +164,7 @@ static lur_op_desc window_op(lur_op_kind kind, int64_t n, int64_t h, int64_t w, 
   }
   d.nw = 1;
   d.w[0] = (lur_operand){LUR_F32, {4, {k, k, c, kind == LUR_OP_CONV2D ? c : 1}}};
-  d.u.conv = (lur_conv_desc){.kernel_h = k, .kernel_w = k, .stride_h = 1, .stride_w = 1};
+  d.u.conv2d = (lur_conv2d_desc){.kernel_h = k, .kernel_w = k, .stride_h = 1, .stride_w = 1};
   return d;
 }
 
@@ -172,10 +172,10 @@ static void test_limits(void) {
   training t;
   CHECK_OK(begin(&t));
   const lur_op_desc pool = window_op(LUR_OP_POOL, 1 << 19, 64, 65, 1, 2);
-  const lur_op_desc depthwise = window_op(LUR_OP_DEPTHWISE, 1 << 19, 64, 65, 1, 3);
+  const lur_op_desc depthwise = window_op(LUR_OP_DEPTHWISE_CONV2D, 1 << 19, 64, 65, 1, 3);
   const lur_op_desc conv = window_op(LUR_OP_CONV2D, 1 << 10, 256, 256, 64, 3);
   const lur_op_desc wide = window_op(LUR_OP_CONV2D, 1, 32, 32, 1, 21);
-  lur_op_desc taps = window_op(LUR_OP_DEPTHWISE, 1, 300, 300, 1, 257);
+  lur_op_desc taps = window_op(LUR_OP_DEPTHWISE_CONV2D, 1, 300, 300, 1, 257);
   taps.want_dw = 1;
   refused(t.device, &pool, LUR_EUNSUPPORTED, "places in a batch are too many (2^31 at most): lower the batch size");
   refused(t.device, &depthwise, LUR_EUNSUPPORTED, "places in a batch are too many");
@@ -252,7 +252,7 @@ static void test_memory(void) {
 /* ---- blame: the n-th kernel fails ---- */
 
 /* The kinds of op, as messages name them, that a file's kernels serve ("de": dense and depthwise). */
-static const char *const owners[][4] = {{"depthwise.cu", "depthwise_conv2d"},
+static const char *const owners[][4] = {{"depthwise_conv2d.cu", "depthwise_conv2d"},
                                         {"batchnorm.cu", "batchnorm"},
                                         {"activation.cu", "activation", "softmax"},
                                         {"pool.cu", "pool"},
@@ -314,7 +314,7 @@ static void test_blame(bool sync) {
 
 static void test_table(const lur_backend *cuda) {
   for (int kind = 0; kind < LUR_OP_COUNT; kind++) {
-    if (kind == LUR_OP_SEPARABLE && !cuda->separable) continue; /* the plan makes none there */
+    if (kind == LUR_OP_SEPARABLE_CONV2D && !cuda->separable) continue; /* the plan makes none there */
     const lur_kernel *ref = lur_ref_backend.kernels[kind], *row = cuda->kernels[kind];
     bool same = ref && row && (ref->forward != NULL) == (row->forward != NULL) &&
                 (ref->backward != NULL) == (row->backward != NULL);

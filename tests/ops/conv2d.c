@@ -84,7 +84,7 @@ static op_case case_of(const row *r) {
   c.desc.w[0] = F32(r->kh, r->kw, r->ci, r->co);
   c.desc.w[1] = F32(r->co);
   c.desc.y = c.desc.x[1] = F32(r->n, oh, ow, r->co);
-  c.desc.u.conv = (lur_conv_desc){r->kh, r->kw, r->sh, r->sw, top, left, false, false, r->flags & RELU};
+  c.desc.u.conv2d = (lur_conv2d_desc){r->kh, r->kw, r->sh, r->sw, top, left, false, false, r->flags & RELU};
   c.optional = r->flags & RELU; /* relu is promised for inference only */
   return c;
 }
@@ -103,7 +103,7 @@ static void golden(suite *s) {
                    .y = F32(1, 3, 3, 1),
                    .want_dx = 1,
                    .want_dw = 1,
-                   .u.conv = {2, 2, 1, 1, 1, 1, false, false}};
+                   .u.conv2d = {2, 2, 1, 1, 1, 1, false, false}};
   for (int k = 0; k < suite_devices(s); k++) {
     lur_device *device = suite_device(s, k);
     memcpy(gw, w, sizeof w);
@@ -132,11 +132,11 @@ static void errors(suite *s) {
   d.name = "block4_sep1";
   d.w[0] = F32(3, 3, 728, 4);
   suite_reject(s, "wrong channels", &d, LUR_ESHAPE, "'block4_sep1': input has 3 channels, weights expect 728");
-  d = good, d.u.conv.kernel_h = 5;
+  d = good, d.u.conv2d.kernel_h = 5;
   suite_reject(s, "kernel unlike weights", &d, LUR_ESHAPE, "5x3");
-  d = good, d.u.conv.stride_w = 0;
+  d = good, d.u.conv2d.stride_w = 0;
   suite_reject(s, "stride 0", &d, LUR_EARG, "stride");
-  d = good, d.u.conv.pad_top = 3;
+  d = good, d.u.conv2d.pad_top = 3;
   suite_reject(s, "padding as large as the kernel", &d, LUR_EARG, "padding 3");
   d = good, d.y.shape.dim[1] = 9;
   suite_reject(s, "too many outputs", &d, LUR_ESHAPE, "9 outputs");
@@ -158,7 +158,7 @@ static void errors(suite *s) {
   suite_reject(s, "no weights", &d, LUR_EARG, "weights");
   d = good, d.want_dw = 2;
   suite_reject(s, "gradient of nothing", &d, LUR_EARG, "wanted");
-  d = good, d.u.conv.relu_in = true;
+  d = good, d.u.conv2d.relu_in = true;
   suite_reject(s, "relu_in", &d, LUR_EARG, "relu_in");
   d = good, d.y.dtype = LUR_F16;
   suite_reject(s, "y of another type", &d, LUR_ETYPE, "f16");

@@ -50,7 +50,7 @@ static const row rows[] = {
 };
 
 static op_case case_of(const row *r) {
-  op_case c = suite_case(LUR_OP_DEPTHWISE, "%dx%dx%dx%d, %dx%d stride %dx%d to %dx%d%s%s%s%s", r->n, r->h, r->w, r->c,
+  op_case c = suite_case(LUR_OP_DEPTHWISE_CONV2D, "%dx%dx%dx%d, %dx%d stride %dx%d to %dx%d%s%s%s%s", r->n, r->h, r->w, r->c,
                          r->kh, r->kw, r->sh, r->sw, r->oh, r->ow, r->flags & BIAS ? " bias" : "",
                          r->flags & RELU_IN ? " relu_in" : "", r->flags & RELU ? " relu" : "",
                          r->flags & AFFINE ? " affine_in" : "");
@@ -62,7 +62,7 @@ static op_case case_of(const row *r) {
   c.desc.w[0] = F32(r->kh, r->kw, r->c, 1);
   c.desc.w[1] = F32(r->c);
   c.desc.y = F32(r->n, r->oh, r->ow, r->c);
-  c.desc.u.conv = (lur_conv_desc){
+  c.desc.u.conv2d = (lur_conv2d_desc){
       r->kh, r->kw, r->sh, r->sw, r->top, r->left, r->flags & AFFINE, r->flags & RELU_IN, r->flags & RELU};
   c.x[0] = r->flags & RELU_IN ? FILL_AWAY : FILL_UNIFORM;
   c.optional = r->flags & (RELU | AFFINE); /* relu is promised for inference only, affine_in by some backends */
@@ -78,9 +78,9 @@ static void errors(suite *s) {
   suite_reject(s, "wrong channels", &d, LUR_ESHAPE, "input has 3 channels, weights expect 4");
   d = good, d.nx = 2, d.x[1] = d.y;
   suite_reject(s, "a residual", &d, LUR_EARG, "inputs");
-  d = good, d.u.conv.affine_in = true, d.nx = 2, d.x[1] = F32(3);
+  d = good, d.u.conv2d.affine_in = true, d.nx = 2, d.x[1] = F32(3);
   suite_reject(s, "affine of one row", &d, LUR_ESHAPE, "affine is 3");
-  d = good, d.u.conv.pad_left = -1;
+  d = good, d.u.conv2d.pad_left = -1;
   suite_reject(s, "negative padding", &d, LUR_EARG, "padding -1");
 }
 

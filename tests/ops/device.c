@@ -61,14 +61,14 @@ static void descriptions(suite *s) {
        .x = {F32(2, 8, 10, 3)},
        .w = {F32(3, 3, 3, 8)},
        .y = F32(2, 4, 5, 8),
-       .u.conv = {3, 3, 2, 2, 0, 0, false, false}},
-      {.kind = LUR_OP_DEPTHWISE,
+       .u.conv2d = {3, 3, 2, 2, 0, 0, false, false}},
+      {.kind = LUR_OP_DEPTHWISE_CONV2D,
        .nx = 1,
        .nw = 1,
        .x = {F32(2, 8, 10, 3)},
        .w = {F32(3, 3, 3, 1)},
        .y = F32(2, 4, 5, 3),
-       .u.conv = {3, 3, 2, 2, 0, 0, false, false}},
+       .u.conv2d = {3, 3, 2, 2, 0, 0, false, false}},
       {.kind = LUR_OP_DENSE, .nx = 1, .nw = 1, .x = {F32(6, 7)}, .w = {F32(7, 11)}, .y = F32(6, 11)},
       {.kind = LUR_OP_SOFTMAX, .nx = 1, .x = {F32(6, 7)}, .y = F32(6, 7)}};
   for (int i = 0; i < 4; i++) {
@@ -91,7 +91,7 @@ static void descriptions(suite *s) {
 static void every_row(suite *s) {
   for (int k = 0; k < s->ndevices; k++)
     for (int i = 0; i < LUR_OP_COUNT; i++) {
-      if (i == LUR_OP_SEPARABLE && !s->devices[k]->backend->separable) continue; /* the plan makes none there */
+      if (i == LUR_OP_SEPARABLE_CONV2D && !s->devices[k]->backend->separable) continue; /* the plan makes none there */
       suite_expect(s, lur_device_kernel(s->devices[k], (lur_op_kind)i), "op '%s' has no %s kernel",
                    lur_op_kind_name((lur_op_kind)i), s->devices[k]->name);
     }

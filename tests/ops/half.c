@@ -52,7 +52,7 @@ static void round_all(lur_dtype dtype, float *v, uint16_t *h, int64_t count) {
 /* The half form of a description: activations change their type; targets, weights, losses, scales and shifts do not. */
 static lur_op_desc half_desc(lur_op_desc d, lur_dtype dtype) {
   bool loss = d.kind == LUR_OP_LOSS, affine_out = d.kind == LUR_OP_BATCHNORM && d.u.batchnorm.affine_out;
-  bool affine_in = (d.kind == LUR_OP_DEPTHWISE && d.u.conv.affine_in) || (d.kind == LUR_OP_POOL && d.u.pool.affine_in);
+  bool affine_in = (d.kind == LUR_OP_DEPTHWISE_CONV2D && d.u.conv2d.affine_in) || (d.kind == LUR_OP_POOL && d.u.pool.affine_in);
   for (int i = 0; i < (loss || affine_in ? 1 : d.nx); i++)
     if (d.x[i].dtype == LUR_F32) d.x[i].dtype = dtype;
   if (!loss && !affine_out) d.y.dtype = dtype;
@@ -150,23 +150,23 @@ static void products(suite *s) {
   OP(DENSE, "odd sizes, relu, residual", 0, .nx = 2, .nw = 2, .x = {F32(5, 13), F32(5, 7)}, .w = {F32(13, 7), F32(7)}, .y = F32(5, 7),
      .u.dense = {true});
   OP(CONV2D, "1x1 relu", 0, .nx = 1, .nw = 2, .x = {F32(2, 6, 5, 16)}, .w = {F32(1, 1, 16, 8), F32(8)}, .y = F32(2, 6, 5, 8),
-     .u.conv = {1, 1, 1, 1, 0, 0, .relu = true});
+     .u.conv2d = {1, 1, 1, 1, 0, 0, .relu = true});
   OP(CONV2D, "3x3 stride 2, framed, residual", 0, .nx = 2, .nw = 2, .x = {F32(2, 8, 7, 5), F32(2, 4, 4, 6)}, .w = {F32(3, 3, 5, 6), F32(6)},
-     .y = F32(2, 4, 4, 6), .u.conv = {3, 3, 2, 2, 0, 1});
+     .y = F32(2, 4, 4, 6), .u.conv2d = {3, 3, 2, 2, 0, 1});
   OP(CONV2D, "3x3 stride 2, framed, even channels", 0, .nx = 1, .nw = 1, .x = {F32(2, 8, 7, 8)}, .w = {F32(3, 3, 8, 6)},
-     .y = F32(2, 4, 4, 6), .u.conv = {3, 3, 2, 2, 0, 1});
+     .y = F32(2, 4, 4, 6), .u.conv2d = {3, 3, 2, 2, 0, 1});
   OP(CONV2D, "3x3 same", 0, .nx = 1, .nw = 1, .x = {F32(1, 6, 6, 8)}, .w = {F32(3, 3, 8, 8)}, .y = F32(1, 6, 6, 8),
-     .u.conv = {3, 3, 1, 1, 1, 1});
+     .u.conv2d = {3, 3, 1, 1, 1, 1});
   OP(CONV2D, "3x3 bias, relu", 0, .nx = 1, .nw = 2, .x = {F32(1, 6, 6, 3)}, .w = {F32(3, 3, 3, 8), F32(8)}, .y = F32(1, 4, 4, 8),
-     .u.conv = {3, 3, 1, 1, 0, 0, .relu = true});
-  OP(DEPTHWISE, "3x3 relu_in", 0, .nx = 1, .nw = 1, .x = {F32(2, 7, 9, 40)}, .w = {F32(3, 3, 40, 1)}, .y = F32(2, 7, 9, 40),
-     .u.conv = {3, 3, 1, 1, 1, 1, .relu_in = true});
-  OP(DEPTHWISE, "3x3 stride 2 bias", 0, .nx = 1, .nw = 2, .x = {F32(1, 7, 8, 7)}, .w = {F32(3, 3, 7, 1), F32(7)}, .y = F32(1, 4, 4, 7),
-     .u.conv = {3, 3, 2, 2, 1, 0});
-  OP(DEPTHWISE, "5x5 relu", 0, .nx = 1, .nw = 2, .x = {F32(1, 7, 8, 8)}, .w = {F32(5, 5, 8, 1), F32(8)}, .y = F32(1, 7, 8, 8),
-     .u.conv = {5, 5, 1, 1, 2, 2, .relu = true});
-  OP(DEPTHWISE, "5x5, odd channels", 0, .nx = 1, .nw = 2, .x = {F32(1, 7, 8, 5)}, .w = {F32(5, 5, 5, 1), F32(5)}, .y = F32(1, 7, 8, 5),
-     .u.conv = {5, 5, 1, 1, 2, 2});
+     .u.conv2d = {3, 3, 1, 1, 0, 0, .relu = true});
+  OP(DEPTHWISE_CONV2D, "3x3 relu_in", 0, .nx = 1, .nw = 1, .x = {F32(2, 7, 9, 40)}, .w = {F32(3, 3, 40, 1)}, .y = F32(2, 7, 9, 40),
+     .u.conv2d = {3, 3, 1, 1, 1, 1, .relu_in = true});
+  OP(DEPTHWISE_CONV2D, "3x3 stride 2 bias", 0, .nx = 1, .nw = 2, .x = {F32(1, 7, 8, 7)}, .w = {F32(3, 3, 7, 1), F32(7)}, .y = F32(1, 4, 4, 7),
+     .u.conv2d = {3, 3, 2, 2, 1, 0});
+  OP(DEPTHWISE_CONV2D, "5x5 relu", 0, .nx = 1, .nw = 2, .x = {F32(1, 7, 8, 8)}, .w = {F32(5, 5, 8, 1), F32(8)}, .y = F32(1, 7, 8, 8),
+     .u.conv2d = {5, 5, 1, 1, 2, 2, .relu = true});
+  OP(DEPTHWISE_CONV2D, "5x5, odd channels", 0, .nx = 1, .nw = 2, .x = {F32(1, 7, 8, 5)}, .w = {F32(5, 5, 5, 1), F32(5)}, .y = F32(1, 7, 8, 5),
+     .u.conv2d = {5, 5, 1, 1, 2, 2});
 }
 
 /* A batch norm that its readers work out: what it gives, and what they make of it. */
@@ -176,10 +176,10 @@ static void norms_read(suite *s) {
   for (int batch = 0; batch < 2; batch++)
     OP(BATCHNORM, batch ? "affine_out, batch" : "affine_out, moving", 0, .nx = 1, .nw = 4, .x = {F32(3, 5, 4, 24)},
        .w = {F32(24), F32(24), F32(24), F32(24)}, .y = F32(2, 24), .u.batchnorm = {1e-3, 0.99, batch, true, true, .affine_out = true});
-  OP(DEPTHWISE, "affine_in, relu_in", 0, .nx = 2, .nw = 1, .x = {F32(2, 7, 9, 40), F32(2, 40)}, .w = {F32(3, 3, 40, 1)},
-     .y = F32(2, 7, 9, 40), .u.conv = {3, 3, 1, 1, 1, 1, .affine_in = true, .relu_in = true});
-  OP(DEPTHWISE, "affine_in, stride 2", 0, .nx = 2, .nw = 1, .x = {F32(2, 7, 8, 7), F32(2, 7)}, .w = {F32(3, 3, 7, 1)}, .y = F32(2, 4, 4, 7),
-     .u.conv = {3, 3, 2, 2, 1, 0, .affine_in = true});
+  OP(DEPTHWISE_CONV2D, "affine_in, relu_in", 0, .nx = 2, .nw = 1, .x = {F32(2, 7, 9, 40), F32(2, 40)}, .w = {F32(3, 3, 40, 1)},
+     .y = F32(2, 7, 9, 40), .u.conv2d = {3, 3, 1, 1, 1, 1, .affine_in = true, .relu_in = true});
+  OP(DEPTHWISE_CONV2D, "affine_in, stride 2", 0, .nx = 2, .nw = 1, .x = {F32(2, 7, 8, 7), F32(2, 7)}, .w = {F32(3, 3, 7, 1)}, .y = F32(2, 4, 4, 7),
+     .u.conv2d = {3, 3, 2, 2, 1, 0, .affine_in = true});
   OP(POOL, "affine_in, max", 0, .nx = 2, .x = {F32(2, 7, 8, 16), F32(2, 16)}, .y = F32(2, 4, 4, 16),
      .u.pool = {LUR_POOL_MAX, 3, 3, 2, 2, 1, 0, .affine_in = true});
   OP(POOL, "affine_in, average", 0, .nx = 2, .x = {F32(2, 6, 6, 7), F32(2, 7)}, .y = F32(2, 3, 3, 7),

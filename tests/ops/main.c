@@ -26,7 +26,7 @@ static const kind kinds[] = {
     {"gather", ops_gather},       {"dropout", ops_dropout},     {"copy", ops_copy},
     {"normalize", ops_normalize}, {"reduce", ops_reduce},       {"loss", ops_loss},
     {"update", ops_update},     {"half", ops_half},
-    {"bytes", ops_bytes}};
+    {"int8", ops_int8}};
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
 static bool cuda_required(void) {

@@ -31,7 +31,7 @@ static const row rows[] = {
 };
 
 static op_case case_of(const row *r) {
-  op_case c = suite_case(LUR_OP_SEPARABLE, "%dx%dx%dx%d to %dx%dx%d, %dx%d stride %d%s%s%s", r->n, r->h, r->w, r->ci,
+  op_case c = suite_case(LUR_OP_SEPARABLE_CONV2D, "%dx%dx%dx%d to %dx%dx%d, %dx%d stride %d%s%s%s", r->n, r->h, r->w, r->ci,
                          r->oh, r->ow, r->co, r->k, r->k, r->stride, r->flags & RELU_IN ? " relu_in" : "",
                          r->flags & RELU ? " relu" : "", r->flags & RESIDUAL ? " residual" : "");
   c.desc.nx = r->flags & RESIDUAL ? 2 : 1;
@@ -41,7 +41,7 @@ static op_case case_of(const row *r) {
   c.desc.w[1] = F32(r->co);
   c.desc.w[2] = F32(r->k, r->k, r->ci, 1);
   c.desc.x[1] = c.desc.y = F32(r->n, r->oh, r->ow, r->co);
-  c.desc.u.conv = (lur_conv_desc){
+  c.desc.u.conv2d = (lur_conv2d_desc){
       r->k, r->k, r->stride, r->stride, r->pad, r->pad, false, r->flags & RELU_IN, r->flags & RELU};
   c.optional = true; /* the engine asks lur_backend.separable before it makes one */
   return c;
@@ -66,11 +66,11 @@ static void golden(suite *s) {
   const double expected[] = {21, 31, 21, 11};
   lur_op_desc d = case_of(&rows[0]).desc;
   d.x[0] = d.y = F32(1, 1, 4, 1);
-  d.u.conv.relu_in = true;
+  d.u.conv2d.relu_in = true;
   for (int k = 0; k < suite_devices(s); k++) {
     float y[4];
     const plain_args args = {.x = {x}, .w = {(float *)w, (float *)bias, (float *)ones}, .y = y};
-    if (!lur_device_kernel(suite_device(s, k), LUR_OP_SEPARABLE)) continue;
+    if (!lur_device_kernel(suite_device(s, k), LUR_OP_SEPARABLE_CONV2D)) continue;
     if (suite_run(s, suite_device(s, k), &d, &args))
       suite_near(s, "separable", suite_device(s, k), y, expected, 4, 0, 1e-6);
   }

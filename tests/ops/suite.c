@@ -109,7 +109,7 @@ static bool same_outputs(const lur_op_desc *d, const outputs *a, const outputs *
 static unsigned all_dx(const lur_op_desc *d) {
   unsigned bits = 0;
   int n = d->kind == LUR_OP_LOSS ? 1 : d->nx;
-  if (d->kind == LUR_OP_SEPARABLE || lur_op_in_bytes(d)) return 0;
+  if (d->kind == LUR_OP_SEPARABLE_CONV2D || lur_op_is_int8(d)) return 0;
   for (int i = 0; i < n; i++)
     if (d->x[i].dtype == LUR_F32) bits |= 1u << i;
   return bits;
@@ -118,7 +118,7 @@ static unsigned all_dx(const lur_op_desc *d) {
 static unsigned all_dw(const lur_op_desc *d) {
   unsigned bits = 0;
   int n = d->kind == LUR_OP_BATCHNORM ? 2 : d->nw;
-  if (d->kind == LUR_OP_SEPARABLE || lur_op_in_bytes(d)) return 0;
+  if (d->kind == LUR_OP_SEPARABLE_CONV2D || lur_op_is_int8(d)) return 0;
   for (int i = 0; i < n; i++)
     if (weight_present(d, i)) bits |= 1u << i;
   return bits;

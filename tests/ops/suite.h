@@ -106,6 +106,6 @@ void ops_loss(suite *s);
 void ops_update(suite *s);
 void ops_device(suite *s);
 void ops_half(suite *s);
-void ops_bytes(suite *s);
+void ops_int8(suite *s);
 
 #endif

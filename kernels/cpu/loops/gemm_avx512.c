@@ -1,10 +1,10 @@
-/* products_avx512.c - products by multiply-adds of f32: tiles of nine rows by three vectors, which fill the registers.
+/* gemm_avx512.c - products by multiply-adds of f32: tiles of nine rows by three vectors, which fill the registers.
  *
  * One step of a tile reads nine numbers of a and three vectors of b for 27 multiply-adds. b comes in panels of three
  * vectors, packed so that a tile reads it in order; a is read where it lies, or packed in tiles when it lies across.
  * From the second cache a tile runs at the machine's multiply-add peak, so what is lost is lost in waiting for memory:
  * each tile fetches, a line every few steps, its part of the panel that comes next and of the rows that come next. */
-#include "kernels/cpu/loops/products.h"
+#include "kernels/cpu/loops/gemm.h"
 #include "kernels/cpu/loops/vector.h"
 
 enum { PANEL = 48, TILE_ROWS = 9, TILE_VECTORS = PANEL / LANES };

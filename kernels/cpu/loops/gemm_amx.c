@@ -1,4 +1,4 @@
-/* products_amx.c - products of f32 on AMX, which multiplies tiles of bfloat16 and adds them up in f32.
+/* gemm_amx.c - products of f32 on AMX, which multiplies tiles of bfloat16 and adds them up in f32.
  *
  * A bfloat16 is the upper half of an f32, so three of them hold all 24 bits of one: x = x0 + x1 + x2, each the rest
  * rounded to nearest. Of the nine products of two such sums the six largest are computed, smallest first; the other
@@ -11,7 +11,7 @@
  * of both lie by 16 rows (or columns), by 32 of k, by part. Four of y's are summed at a time, which four of a and b
  * feed; meanwhile the rows of a that come next and those of y that will be written are fetched. Fetching the columns
  * that come next, which AVX-512 gains by, costs 10 % here: they are read in order, and fast enough. */
-#include "kernels/cpu/loops/products.h"
+#include "kernels/cpu/loops/gemm.h"
 
 #include <immintrin.h>
 #include <sys/syscall.h>

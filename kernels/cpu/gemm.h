@@ -1,9 +1,9 @@
-/* product.h - our own matrix products (loops/products.h) over all threads: 1x1 convolutions and their gradients.
+/* product.h - our own matrix products (loops/gemm.h) over all threads: 1x1 convolutions and their gradients.
  * Only where the processor has a table of them; see lur_dnn_product and lur_dnn_matmul for the rest. */
 #ifndef LUR_CPU_PRODUCT_H
 #define LUR_CPU_PRODUCT_H
 
-#include "kernels/cpu/loops/products.h"
+#include "kernels/cpu/loops/gemm.h"
 
 /* Weights [k n], or with `across` [n k], that are packed before a product: to memory of their own, anew only when their
    version differs, or each time to scratch. */

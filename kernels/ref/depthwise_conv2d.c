@@ -16,7 +16,7 @@ typedef struct sizes {
 
 static sizes sizes_of(const lur_op_desc *d, const lur_args *args) {
   const int64_t *x = d->x[0].shape.dim, *y = d->y.shape.dim;
-  const lur_conv_desc *u = &d->u.conv;
+  const lur_conv2d_desc *u = &d->u.conv2d;
   return (sizes){
       x[0],        x[1],        x[2],        x[3],       y[1],        y[2],       u->kernel_h,
       u->kernel_w, u->stride_h, u->stride_w, u->pad_top, u->pad_left, u->relu_in, u->affine_in ? args->x[1] : NULL};
@@ -25,10 +25,10 @@ static sizes sizes_of(const lur_op_desc *d, const lur_args *args) {
 static lur_status plan(lur_op *op) {
   LUR_TRY(lur_ref_want_f32(op, 0));
   const lur_op_desc *d = &op->desc;
-  bool affine = d->u.conv.affine_in, mask = d->u.conv.relu_in && d->want_dx;
+  bool affine = d->u.conv2d.affine_in, mask = d->u.conv2d.relu_in && d->want_dx;
   op->backward_x = d->want_dw & 1u || mask || d->want_dx & 2u ? 1u : 0;
   if (affine && ref_wants(op)) op->backward_x |= 2u;
-  op->backward_y = op->desc.u.conv.relu && ref_wants(op);
+  op->backward_y = op->desc.u.conv2d.relu && ref_wants(op);
   if (op->backward_y) op->backward_scratch = sizeof(float) * (size_t)lur_shape_count(&op->desc.y.shape);
   return LUR_OK;
 }
@@ -65,7 +65,7 @@ static uint8_t byte_of(double v) { return v > 0 ? (uint8_t)(v < 255 ? nearbyint(
 static lur_status forward(lur_op *op, const lur_args *args) {
   const sizes s = sizes_of(&op->desc, args);
   const float *x = args->x[0], *w = args->w[0], *b = op->desc.nw == 2 ? args->w[1] : NULL;
-  bool relu = op->desc.u.conv.relu;
+  bool relu = op->desc.u.conv2d.relu;
   float *y = args->y;
   uint8_t *bytes = op->desc.y.dtype == LUR_U8 ? args->y : NULL;
 #pragma omp parallel for
@@ -151,7 +151,7 @@ static void backward_weights(const sizes *s, const float *x, const float *dy, fl
 static lur_status backward(lur_op *op, const lur_args *args) {
   const sizes s = sizes_of(&op->desc, args);
   int64_t count = lur_shape_count(&op->desc.y.shape);
-  const float *dy = lur_ref_relu_dy(op->desc.u.conv.relu, args, args->scratch, count);
+  const float *dy = lur_ref_relu_dy(op->desc.u.conv2d.relu, args, args->scratch, count);
   if (op->desc.want_dw & 1u) backward_weights(&s, args->x[0], dy, args->dw[0]);
   if (op->desc.want_dw & 2u) lur_ref_add_columns(dy, count / s.c, s.c, args->dw[1]);
   if (op->desc.want_dx & 1u) backward_input(&s, args->x[0], dy, args->w[0], args->dx[0], args->dx_add & 1u);

@@ -35,7 +35,7 @@ static lur_status plan(lur_op *op) {
 static lur_status forward(lur_op *op, const lur_args *args) {
   const lur_op_desc *d = &op->desc;
   const int64_t *xd = d->x[0].shape.dim, *yd = d->y.shape.dim;
-  const lur_conv_desc *u = &d->u.conv;
+  const lur_conv2d_desc *u = &d->u.conv2d;
   const sizes s = {xd[1],       xd[2],       xd[3],       yd[1],       yd[2],      yd[3],
                    u->kernel_h, u->kernel_w, u->stride_h, u->stride_w, u->pad_top, u->pad_left};
   const uint8_t *x = args->x[0];

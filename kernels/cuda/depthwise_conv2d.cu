@@ -1,4 +1,4 @@
-/* depthwise.cu - depthwise_conv2d: one kernel a channel, NHWC, kernels kh kw C 1 (formula: kernels/ref/depthwise.c).
+/* depthwise_conv2d.cu - depthwise_conv2d: one kernel a channel, NHWC, kernels kh kw C 1 (formula: kernels/ref/depthwise_conv2d.c).
  *
  * 3x3 at stride 1 and 2, all there is in Xception, has kernels of its own: a thread keeps the nine weights of its V
  * channels in registers and slides over TILE outputs of a row. The data gradient at stride 1 is that same kernel with
@@ -16,7 +16,7 @@ struct sizes { /* rows and columns of what is read (h w) and written (oh ow) */
 
 static sizes sizes_of(const lur_op_desc *d) {
   const int64_t *x = d->x[0].shape.dim, *y = d->y.shape.dim;
-  const lur_conv_desc *u = &d->u.conv;
+  const lur_conv2d_desc *u = &d->u.conv2d;
   return {(int)x[0],   (int)x[1],   (int)x[2],   (int)x[3],   (int)y[1],  (int)y[2],
           u->kernel_h, u->kernel_w, u->stride_h, u->stride_w, u->pad_top, u->pad_left};
 }
@@ -44,10 +44,10 @@ static lur_status plan(lur_op *op) {
   sizes s = sizes_of(d);
   if (d->want_dw & 1u && (int64_t)s.kh * s.kw > 65535) /* blockIdx.z numbers taps */
     return lur_fail(LUR_EUNSUPPORTED, "a kernel of %d x %d: at most 65535 taps have a gradient on cuda", s.kh, s.kw);
-  bool mask = d->u.conv.relu_in && d->want_dx, sums = d->want_dx & 2u;
+  bool mask = d->u.conv2d.relu_in && d->want_dx, sums = d->want_dx & 2u;
   op->backward_x = d->want_dw & 1u || mask || sums ? 1u : 0;
-  if (d->u.conv.affine_in && lur_cuda_wants(op)) op->backward_x |= 2u;
-  op->backward_y = d->u.conv.relu && lur_cuda_wants(op);
+  if (d->u.conv2d.affine_in && lur_cuda_wants(op)) op->backward_x |= 2u;
+  op->backward_y = d->u.conv2d.relu && lur_cuda_wants(op);
   if (d->want_dw & 1u)
     op->backward_scratch = sizeof(float) * weights_tiling(op->device, &s).grid.y * (size_t)(s.kh * s.kw) * (size_t)s.c;
   if (d->want_dw & 2u) {
@@ -232,7 +232,7 @@ static lur_status convolve(lur_device *device, sizes s, ways<T> o, const T *x, T
 
 template <class T>
 static lur_status run_forward(lur_op *op, const lur_args *args) {
-  const lur_conv_desc *u = &op->desc.u.conv;
+  const lur_conv2d_desc *u = &op->desc.u.conv2d;
   sizes s = sizes_of(&op->desc);
   ways<T> o = {static_cast<const float *>(args->w[0]),
                op->desc.nw == 2 ? static_cast<const float *>(args->w[1]) : NULL,
@@ -388,7 +388,7 @@ static lur_status run_backward(lur_op *op, const lur_args *args) {
   const T *y = op->backward_y ? static_cast<const T *>(args->y) : NULL;
   float *scratch = static_cast<float *>(args->scratch);
   ways<T> o = {static_cast<const float *>(args->w[0]), NULL,
-               d->u.conv.affine_in ? static_cast<const float *>(args->x[1]) : NULL, d->u.conv.relu_in, false, y, x,
+               d->u.conv2d.affine_in ? static_cast<const float *>(args->x[1]) : NULL, d->u.conv2d.relu_in, false, y, x,
                d->want_dx & 2u ? scratch : NULL, (args->dx_add & 1u) != 0};
   if (d->want_dw & 1u)
     LUR_TRY((weight_gradient<T, V>(op->device, s, o, x, dy, static_cast<float *>(args->dw[0]), scratch)));

@@ -11,19 +11,19 @@ typedef struct sizes {
 
 static sizes sizes_of(const lur_op_desc *d) {
   const int64_t *x = d->x[0].shape.dim, *y = d->y.shape.dim;
-  const lur_conv_desc *u = &d->u.conv;
+  const lur_conv2d_desc *u = &d->u.conv2d;
   return (sizes){x[0],        x[1],        x[2],        x[3],        y[1],       y[2],       y[3],
                  u->kernel_h, u->kernel_w, u->stride_h, u->stride_w, u->pad_top, u->pad_left};
 }
 
 static lur_status plan(lur_op *op) {
-  if (lur_op_in_bytes(&op->desc)) {
+  if (lur_op_is_int8(&op->desc)) {
     op->kernel = &lur_ref_conv_bytes;
     return LUR_OK;
   }
   LUR_TRY(lur_ref_want_f32(op, 0));
   op->backward_x = op->desc.want_dw & 1u;
-  op->backward_y = op->desc.u.conv.relu && ref_wants(op);
+  op->backward_y = op->desc.u.conv2d.relu && ref_wants(op);
   if (op->backward_y) op->backward_scratch = sizeof(float) * (size_t)lur_shape_count(&op->desc.y.shape);
   return LUR_OK;
 }
@@ -48,7 +48,7 @@ static lur_status forward(lur_op *op, const lur_args *args) {
   const sizes s = sizes_of(&op->desc);
   const float *x = args->x[0], *residual = op->desc.nx == 2 ? args->x[1] : NULL;
   const float *w = args->w[0], *b = op->desc.nw == 2 ? args->w[1] : NULL;
-  bool relu = op->desc.u.conv.relu;
+  bool relu = op->desc.u.conv2d.relu;
   float *y = args->y;
 #pragma omp parallel for
   for (int64_t row = 0; row < s.n * s.oh; row++) {
@@ -121,7 +121,7 @@ static void backward_weights(const sizes *s, const float *x, const float *dy, fl
 static lur_status backward(lur_op *op, const lur_args *args) {
   const sizes s = sizes_of(&op->desc);
   int64_t count = lur_shape_count(&op->desc.y.shape);
-  const float *dy = lur_ref_relu_dy(op->desc.u.conv.relu, args, args->scratch, count);
+  const float *dy = lur_ref_relu_dy(op->desc.u.conv2d.relu, args, args->scratch, count);
   if (op->desc.want_dw & 1u) backward_weights(&s, args->x[0], dy, args->dw[0]);
   if (op->desc.want_dw & 2u) lur_ref_add_columns(dy, count / s.co, s.co, args->dw[1]);
   if (op->desc.want_dx & 1u) backward_input(&s, dy, args->w[0], args->dx[0], args->dx_add & 1u);

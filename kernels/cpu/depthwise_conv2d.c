@@ -1,4 +1,4 @@
-/* depthwise.c - depthwise_conv2d on our own loops (kernels/cpu/loops/depthwise.h). Definition: kernels/ref/depthwise.c.
+/* depthwise.c - depthwise_conv2d on our own loops (kernels/cpu/loops/depthwise.h). Definition: kernels/ref/depthwise_conv2d.c.
  *
  * It works in memory order: rows of all images are cut into as many parts as there are threads, and one walk gives
  * all gradients. Each part sums dw and the affine's gradients for itself in double; the parts are added in order. */
@@ -24,18 +24,18 @@ static int64_t taps_count(const lur_window_shape *s) { return (int64_t)s->kh * s
 /* Sums of one part: dw, then under affine_in the gradients of scale and shift. */
 static int64_t sums_count(const lur_op *op) {
   const depthwise *p = op->state;
-  return taps_count(&p->s) + (op->desc.u.conv.affine_in ? 2 * p->s.c : 0);
+  return taps_count(&p->s) + (op->desc.u.conv2d.affine_in ? 2 * p->s.c : 0);
 }
 
 static bool wants_sums(const lur_op_desc *d) { return d->want_dw & 1u || d->want_dx & 2u; }
 
 static void plan_backward(lur_op *op, depthwise *p) {
   const lur_op_desc *d = &op->desc;
-  const bool gate = d->u.conv.relu_in && d->want_dx;
+  const bool gate = d->u.conv2d.relu_in && d->want_dx;
   op->backward_x = wants_sums(d) || gate ? 1u : 0;
-  if (d->u.conv.affine_in && (d->want_dx || wants_sums(d))) op->backward_x |= 2u;
-  op->backward_y = d->u.conv.relu;
-  if (d->u.conv.relu) p->masked_bytes = (sizeof(float) * (size_t)lur_shape_count(&d->y.shape) + 63) / 64 * 64;
+  if (d->u.conv2d.affine_in && (d->want_dx || wants_sums(d))) op->backward_x |= 2u;
+  op->backward_y = d->u.conv2d.relu;
+  if (d->u.conv2d.relu) p->masked_bytes = (sizeof(float) * (size_t)lur_shape_count(&d->y.shape) + 63) / 64 * 64;
   size_t rest = wants_sums(d) ? (sizeof(double) + sizeof(float)) * (size_t)p->parts * (size_t)sums_count(op) : 0;
   size_t columns = d->want_dw & 2u ? lur_cpu_columns_scratch(p->column_parts, p->s.c) : 0;
   op->backward_scratch = p->masked_bytes + (rest > columns ? rest : columns);
@@ -43,12 +43,12 @@ static void plan_backward(lur_op *op, depthwise *p) {
 
 static lur_status plan(lur_op *op) {
   const lur_op_desc *d = &op->desc;
-  if (!lur_cpu_all_f32(op) && !lur_op_in_bytes(d)) return lur_cpu_plan_parent(op);
+  if (!lur_cpu_all_f32(op) && !lur_op_is_int8(d)) return lur_cpu_plan_parent(op);
   depthwise *p = calloc(1, sizeof *p);
   if (!p) return lur_fail(LUR_ENOMEM, "no memory for a plan");
   op->state = p;
   const int64_t *x = d->x[0].shape.dim, *y = d->y.shape.dim;
-  const lur_conv_desc *u = &d->u.conv;
+  const lur_conv2d_desc *u = &d->u.conv2d;
   p->n = x[0];
   p->s = (lur_window_shape){x[1],        x[2],        y[1],        y[2],       x[3],       u->kernel_h,
                             u->kernel_w, u->stride_h, u->stride_w, u->pad_top, u->pad_left};
@@ -62,9 +62,9 @@ static lur_status forward(lur_op *op, const lur_args *args) {
   const depthwise *p = op->state;
   const lur_loops *loops = cpu_loops(op);
   const lur_window_shape *s = &p->s;
-  const bool relu_in = op->desc.u.conv.relu_in, relu = op->desc.u.conv.relu;
+  const bool relu_in = op->desc.u.conv2d.relu_in, relu = op->desc.u.conv2d.relu;
   const float *x = args->x[0], *w = args->w[0], *bias = op->desc.nw == 2 ? args->w[1] : NULL;
-  const float *affine = op->desc.u.conv.affine_in ? args->x[1] : NULL;
+  const float *affine = op->desc.u.conv2d.affine_in ? args->x[1] : NULL;
   float *y = args->y;
   uint8_t *bytes = op->desc.y.dtype == LUR_U8 ? args->y : NULL;
   const int64_t rows = p->n * s->oh;
@@ -86,7 +86,7 @@ static lur_status forward(lur_op *op, const lur_args *args) {
 
 /* What all parts share; a part sets x, dy and dx to its image, and sums and work to its own. */
 static lur_depthwise_grads grads_of(const lur_op *op, const lur_args *args) {
-  const lur_conv_desc *u = &op->desc.u.conv;
+  const lur_conv2d_desc *u = &op->desc.u.conv2d;
   return (lur_depthwise_grads){
       .affine = u->affine_in ? args->x[1] : NULL, .w = args->w[0], .relu_in = u->relu_in, .add = args->dx_add & 1u};
 }
@@ -123,7 +123,7 @@ static lur_status backward(lur_op *op, const lur_args *args) {
   const lur_loops *loops = cpu_loops(op);
   void *rest = (char *)args->scratch + p->masked_bytes;
   const float *dy = args->dy;
-  if (d->u.conv.relu) {
+  if (d->u.conv2d.relu) {
     lur_cpu_mask(loops, args->y, dy, args->scratch, lur_shape_count(&d->y.shape));
     dy = args->scratch;
   }

@@ -1,12 +1,12 @@
 /* separable.c - separable_conv2d: a few rows of the depthwise convolution at a time, multiplied while they lie in the
- * second cache. Definition: kernels/ref/separable.c.
+ * second cache. Definition: kernels/ref/separable_conv2d.c.
  *
  * Output pixels of all images are cut into one part a thread, at whole tiles. A part fills its buffer with rows of
  * the depthwise convolution, hands whole tiles of pixels to the product, and moves the few left over to the front for
  * the next turn: in memory y's pixels follow one another, whatever row they are of. Every element is summed by one
  * thread in one order. Only where the processor has products of ours (lur_cpu_separable says so to the engine). */
 #include "kernels/cpu/cpu.h"
-#include "kernels/cpu/product.h"
+#include "kernels/cpu/gemm.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -54,7 +54,7 @@ static lur_status plan(lur_op *op) {
   if (!p) return lur_fail(LUR_ENOMEM, "no memory for a plan");
   op->state = p;
   const int64_t *x = d->x[0].shape.dim, *y = d->y.shape.dim;
-  const lur_conv_desc *u = &d->u.conv;
+  const lur_conv2d_desc *u = &d->u.conv2d;
   p->n = x[0];
   p->co = y[3];
   p->s = (lur_window_shape){x[1],        x[2],        y[1],        y[2],       x[3],       u->kernel_h,
@@ -80,7 +80,7 @@ static void depthwise_rows(const lur_op *op, const lur_args *args, int64_t image
   lur_window_shape s = p->s;
   const float *x = (const float *)args->x[0] + image * s.ih * s.iw * s.c;
   s.pt -= (int)(y0 * s.sh); /* row 0 is row y0 */
-  cpu_loops(op)->depthwise(&s, x, NULL, op->desc.u.conv.relu_in, args->w[2], NULL, false, to, 0, y1 - y0);
+  cpu_loops(op)->depthwise(&s, x, NULL, op->desc.u.conv2d.relu_in, args->w[2], NULL, false, to, 0, y1 - y0);
 }
 
 /* Where row r of all images' depthwise convolutions begins to be read from; the last one's end. */
@@ -124,7 +124,7 @@ static lur_status forward(lur_op *op, const lur_args *args) {
                                .n = p->co,
                                .packed = lur_cpu_weights_pack(ours, &p->weights, args->w[0], args->version, NULL),
                                .bias = args->w[1],
-                               .relu = op->desc.u.conv.relu};
+                               .relu = op->desc.u.conv2d.relu};
   const int64_t pixels = p->n * p->s.oh * p->s.ow;
 #pragma omp parallel for schedule(static, 1)
   for (int part = 0; part < p->parts; part++)

@@ -1,11 +1,11 @@
-/* conv.c - conv2d. Definition: kernels/ref/conv.c. Its form in bytes: conv_bytes.c.
+/* conv.c - conv2d. Definition: kernels/ref/conv2d.c. Its form in bytes: conv_bytes.c.
  *
  * Activations stay plain NHWC. A 1x1 convolution and its gradients are matrix products: dx is one of dy with the
  * weights read as [co ci], dw is x transposed times dy. They are our own (product.h) where the processor runs those and
  * there is enough to do, else oneDNN's. Under a stride both gradients work on the sampled pixels only: dx is computed dense
  * in scratch and scattered, x is packed. Other kernels are oneDNN's, gradients too. */
 #include "kernels/cpu/cpu.h"
-#include "kernels/cpu/product.h"
+#include "kernels/cpu/gemm.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -99,8 +99,8 @@ static lur_status plan_backward(lur_op *op, conv *c) {
   if (d->want_dx & 1u) LUR_TRY(plan_dx(op, c));
   if (d->want_dw & 1u) LUR_TRY(plan_dw(op, c));
   op->backward_x = d->want_dw & 1u;
-  op->backward_y = d->u.conv.relu;
-  if (d->u.conv.relu) c->masked_bytes = bytes_of(c->y_count);
+  op->backward_y = d->u.conv2d.relu;
+  if (d->u.conv2d.relu) c->masked_bytes = bytes_of(c->y_count);
   /* The copy of x for dw, the dense dx of a strided form and the dx that waits to be added use one place in turn. */
   if (c->strided) c->small_bytes = bytes_of(c->small_count);
   else if (!c->pointwise && d->want_dx & 1u) c->small_bytes = bytes_of(c->x_count);
@@ -123,7 +123,7 @@ static lur_status plan_again_by_parent(lur_op *op) {
 
 static lur_status plan_forward(lur_op *op, conv *c) {
   const lur_op_desc *d = &op->desc;
-  const bool changes = d->want_dw & 1u, plain = d->nw == 1 && !d->u.conv.relu;
+  const bool changes = d->want_dw & 1u, plain = d->nw == 1 && !d->u.conv2d.relu;
   if (is_our_forward(op, c, changes)) {
     c->our_forward = true;
     c->weights = (lur_cpu_weights){.k = c->s.ci, .n = c->s.co};
@@ -133,7 +133,7 @@ static lur_status plan_forward(lur_op *op, conv *c) {
     op->forward_scratch += c->packed_bytes;
     return LUR_OK;
   }
-  const unsigned post = (d->nw == 2 ? LUR_DNN_BIAS : 0u) | (d->u.conv.relu && d->nx == 1 ? LUR_DNN_RELU : 0u);
+  const unsigned post = (d->nw == 2 ? LUR_DNN_BIAS : 0u) | (d->u.conv2d.relu && d->nx == 1 ? LUR_DNN_RELU : 0u);
   if (changes && plain && c->pointwise && !c->strided && pixels_of(c) < FEW_PIXELS)
     LUR_TRY(lur_dnn_product(pixels_of(c), c->s.co, c->s.ci, LUR_DNN_PLAIN, LUR_DNN_PLAIN, false, &c->forward));
   else LUR_TRY(lur_dnn_conv_forward(cpu_dnn(op), &c->s, false, post, &c->forward));
@@ -144,7 +144,7 @@ static lur_status plan_forward(lur_op *op, conv *c) {
 
 static lur_status plan(lur_op *op) {
   const lur_op_desc *d = &op->desc;
-  if (lur_op_in_bytes(d)) {
+  if (lur_op_is_int8(d)) {
     op->kernel = &lur_cpu_conv_bytes;
     return op->kernel->plan(op);
   }
@@ -169,7 +169,7 @@ static lur_status plan(lur_op *op) {
 static void add_residual(const lur_op *op, const float *residual, float *y) {
   const conv *c = op->state;
   const lur_loops *loops = cpu_loops(op);
-  const lur_binary_desc add = {LUR_ADD, op->desc.u.conv.relu};
+  const lur_binary_desc add = {LUR_ADD, op->desc.u.conv2d.relu};
   const int64_t blocks = cpu_blocks(c->y_count);
 #pragma omp parallel for schedule(static) if (blocks > 1)
   for (int64_t b = 0; b < blocks; b++)
@@ -184,7 +184,7 @@ static lur_status our_forward(lur_op *op, const lur_args *args) {
                          .n = c->s.co,
                          .packed = packed,
                          .bias = op->desc.nw == 2 ? args->w[1] : NULL,
-                         .relu = op->desc.u.conv.relu};
+                         .relu = op->desc.u.conv2d.relu};
   lur_cpu_product(ours, &p, args->x[0], pixels_of(c), op->desc.nx == 2 ? args->x[1] : NULL, args->y, c->parts,
                   (char *)args->scratch + c->packed_bytes);
   return LUR_OK;
@@ -286,7 +286,7 @@ static lur_status backward(lur_op *op, const lur_args *args) {
   float *masked = (float *)scratch, *small = (float *)(scratch + c->masked_bytes);
   void *rest = scratch + c->masked_bytes + c->small_bytes;
   const float *dy = args->dy;
-  if (d->u.conv.relu) {
+  if (d->u.conv2d.relu) {
     lur_cpu_mask(cpu_loops(op), args->y, dy, masked, c->y_count);
     dy = masked;
   }

@@ -15,7 +15,7 @@ static lur_status plan(lur_op *op) {
 
 /* d of output cell oy, ox; x: one image, h w c. */
 static void depthwise_cell(const lur_op_desc *desc, const float *x, const float *k, int64_t oy, int64_t ox, double *d) {
-  const lur_conv_desc *u = &desc->u.conv;
+  const lur_conv2d_desc *u = &desc->u.conv2d;
   const int64_t h = desc->x[0].shape.dim[1], w = desc->x[0].shape.dim[2], c = desc->x[0].shape.dim[3];
   for (int64_t i = 0; i < c; i++) d[i] = 0;
   for (int ky = 0; ky < u->kernel_h; ky++) {
@@ -48,7 +48,7 @@ static lur_status forward(lur_op *op, const lur_args *args) {
         const int64_t at = (row * ow + ox) * co + o;
         double sum = (double)b[o] + (residual ? (double)residual[at] : 0);
         for (int64_t i = 0; i < ci; i++) sum += d[i] * (double)w[i * co + o];
-        y[at] = (float)(desc->u.conv.relu ? ref_relu(sum) : sum);
+        y[at] = (float)(desc->u.conv2d.relu ? ref_relu(sum) : sum);
       }
     }
   }

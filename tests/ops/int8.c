@@ -38,7 +38,7 @@ static op_case case_of(const row *r) {
   c.desc.w[1] = c.desc.w[2] = F32(r->co);
   c.w[0] = FILL_WHOLE;
   c.w[2] = FILL_SMALL;
-  c.desc.u.conv = (lur_conv_desc){
+  c.desc.u.conv2d = (lur_conv2d_desc){
       .kernel_h = r->k, .kernel_w = r->k, .stride_h = r->stride, .stride_w = r->stride,
       .pad_top = r->before, .pad_left = r->before, .relu = r->flags & RELU};
   c.eps = 1e-6; /* two roundings of a float: the sums are exact */
@@ -63,7 +63,7 @@ static const depthwise_row depthwise_rows[] = {
 };
 
 static op_case depthwise_case(const depthwise_row *r) {
-  op_case c = suite_case(LUR_OP_DEPTHWISE, "%dx%dx%dx%d to bytes, %dx%d stride %d%s%s", r->n, r->h, r->w, r->c, r->k,
+  op_case c = suite_case(LUR_OP_DEPTHWISE_CONV2D, "%dx%dx%dx%d to bytes, %dx%d stride %d%s%s", r->n, r->h, r->w, r->c, r->k,
                          r->k, r->stride, r->relu_in ? " relu_in" : "", r->bias ? " bias" : "");
   c.desc.nx = 1;
   c.desc.nw = r->bias ? 2 : 1;
@@ -73,7 +73,7 @@ static op_case depthwise_case(const depthwise_row *r) {
   c.desc.y = (lur_operand){LUR_U8, SHAPE(r->n, r->oh, r->ow, r->c)};
   c.x[0] = c.w[1] = FILL_HALVES; /* many a sum ends in one half */
   c.w[0] = FILL_TIES;
-  c.desc.u.conv = (lur_conv_desc){.kernel_h = r->k, .kernel_w = r->k, .stride_h = r->stride, .stride_w = r->stride,
+  c.desc.u.conv2d = (lur_conv2d_desc){.kernel_h = r->k, .kernel_w = r->k, .stride_h = r->stride, .stride_w = r->stride,
                                   .pad_top = r->before, .pad_left = r->before, .relu_in = r->relu_in};
   c.optional = true;
   return c;
@@ -86,13 +86,13 @@ static void golden(suite *s) {
   enum { N = sizeof expected };
   float one[N], zero[N] = {0}, y[N] = {0};
   for (int i = 0; i < N; i++) one[i] = 1;
-  lur_op_desc d = {.kind = LUR_OP_DEPTHWISE, .name = "golden", .nx = 1, .nw = 2};
+  lur_op_desc d = {.kind = LUR_OP_DEPTHWISE_CONV2D, .name = "golden", .nx = 1, .nw = 2};
   d.x[0] = F32(1, 1, 1, N), d.w[0] = F32(1, 1, N, 1), d.w[1] = F32(N);
   d.y = (lur_operand){LUR_U8, SHAPE(1, 1, 1, N)};
-  d.u.conv = (lur_conv_desc){.kernel_h = 1, .kernel_w = 1, .stride_h = 1, .stride_w = 1};
+  d.u.conv2d = (lur_conv2d_desc){.kernel_h = 1, .kernel_w = 1, .stride_h = 1, .stride_w = 1};
   for (int i = 0; i < suite_devices(s); i++) {
     lur_device *device = suite_device(s, i);
-    if (!device->backend->bytes) continue;
+    if (!device->backend->int8) continue;
     if (!suite_run(s, device, &d, &(plain_args){.x = {x}, .w = {one, zero}, .y = y})) continue;
     suite_expect(s, memcmp(y, expected, N) == 0, "bytes on %s: -0.6 0.5 1.5 ... are not rounded half to even", device->name);
   }
@@ -108,13 +108,13 @@ static void errors(suite *s) {
   suite_reject(s, "a gradient", &d, LUR_EUNSUPPORTED, "bytes have no gradient");
   d = case_of(&rows[1]).desc, d.y.dtype = LUR_U8;
   suite_reject(s, "bytes to bytes", &d, LUR_ETYPE, "u8 to f32 expected");
-  d = depthwise_case(&depthwise_rows[1]).desc, d.u.conv.relu = true;
+  d = depthwise_case(&depthwise_rows[1]).desc, d.u.conv2d.relu = true;
   suite_reject(s, "relu and bytes", &d, LUR_EARG, "f32 result only");
   d = depthwise_case(&depthwise_rows[1]).desc, d.x[0].dtype = LUR_U8;
   suite_reject(s, "depthwise of bytes", &d, LUR_ETYPE, "f32 to u8 expected");
 }
 
-void ops_bytes(suite *s) {
+void ops_int8(suite *s) {
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
     op_case c = case_of(&rows[i]);
     suite_check(s, &c);

@@ -1,5 +1,5 @@
 /* product.c - products over all threads; the arithmetic is in loops/products_*.c. */
-#include "kernels/cpu/product.h"
+#include "kernels/cpu/gemm.h"
 
 #include <stdlib.h>
 

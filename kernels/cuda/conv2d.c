@@ -35,7 +35,7 @@ static bool same_extent(int64_t in, int64_t out, int kernel, int stride, int pad
 
 static void take_shape(const lur_op_desc *d, conv *c) {
   const int64_t *x = d->x[0].shape.dim, *y = d->y.shape.dim;
-  const lur_conv_desc *u = &d->u.conv;
+  const lur_conv2d_desc *u = &d->u.conv2d;
   memcpy(c->image, x, sizeof c->image);
   c->framed = !same_extent(x[1], y[1], u->kernel_h, u->stride_h, u->pad_top) ||
               !same_extent(x[2], y[2], u->kernel_w, u->stride_w, u->pad_left);
@@ -59,7 +59,7 @@ static lur_status check_size(const conv *c) {
 }
 
 static lur_status describe(lur_device *device, const lur_op_desc *d, conv *c) {
-  const lur_conv_desc *u = &d->u.conv;
+  const lur_conv2d_desc *u = &d->u.conv2d;
   const int64_t *x = c->image, *y = d->y.shape.dim;
   cudnnDataType_t type = type_of(d->y.dtype);
   LUR_TRY(check_size(c));
@@ -126,7 +126,7 @@ static lur_status ask(lur_device *device, const conv *c, direction way, bool str
 }
 
 static void fill_key(const lur_op_desc *d, const conv *c, direction way, int64_t key[20]) {
-  const lur_conv_desc *u = &d->u.conv;
+  const lur_conv2d_desc *u = &d->u.conv2d;
   const int64_t all[20] = {way, (int64_t)d->y.dtype, d->tf32, c->framed, c->image[0], c->image[3], c->fh, c->fw,
                            c->co, d->y.shape.dim[1], d->y.shape.dim[2], u->kernel_h, u->kernel_w, u->stride_h,
                            u->stride_w, u->pad_top, u->pad_left};
@@ -168,7 +168,7 @@ static size_t frame_bytes(const lur_op *op, const conv *c) {
   return lur_cuda_round(lur_dtype_size(op->desc.y.dtype) * (size_t)(c->image[0] * c->fh * c->fw * c->image[3]));
 }
 static size_t mask_bytes(const lur_op *op) {
-  return op->desc.u.conv.relu ? lur_cuda_round(lur_cuda_bytes(&op->desc.y)) : 0;
+  return op->desc.u.conv2d.relu ? lur_cuda_round(lur_cuda_bytes(&op->desc.y)) : 0;
 }
 
 /* Backward's scratch: masked dy, kernel, frame, workspace. */
@@ -200,7 +200,7 @@ static lur_status plan_conv(lur_op *op, conv *c) {
   if (d->want_dx & 1u) LUR_TRY(choose(op->device, d, c, DATA));
   if (d->want_dw & 1u) LUR_TRY(choose(op->device, d, c, WEIGHTS));
   op->backward_x = d->want_dw & 1u;
-  op->backward_y = d->u.conv.relu && lur_cuda_wants(op);
+  op->backward_y = d->u.conv2d.relu && lur_cuda_wants(op);
   op->forward_scratch = kernel_bytes(op, c) + frame_bytes(op, c) + lur_cuda_workspace_room(c->workspace[FORWARD]);
   size_backward(op, c);
   return LUR_OK;
@@ -209,7 +209,7 @@ static lur_status plan_conv(lur_op *op, conv *c) {
 static const lur_kernel pointwise = {NULL, lur_linear_forward, lur_linear_backward, lur_linear_release};
 
 static bool is_pointwise(const lur_op_desc *d) {
-  const lur_conv_desc *u = &d->u.conv;
+  const lur_conv2d_desc *u = &d->u.conv2d;
   return u->kernel_h == 1 && u->kernel_w == 1 && u->stride_h == 1 && u->stride_w == 1 &&
          d->x[0].shape.dim[1] == d->y.shape.dim[1] && d->x[0].shape.dim[2] == d->y.shape.dim[2];
 }
@@ -217,7 +217,7 @@ static bool is_pointwise(const lur_op_desc *d) {
 static lur_status plan(lur_op *op) {
   if (is_pointwise(&op->desc)) {
     op->kernel = &pointwise; /* from here on it is a dense */
-    return lur_linear_plan(op, op->desc.u.conv.relu);
+    return lur_linear_plan(op, op->desc.u.conv2d.relu);
   }
   LUR_TRY(lur_cuda_want_f32_weights(op));
   LUR_TRY(lur_cuda_want_products(op));
@@ -238,8 +238,8 @@ static lur_status framed(lur_op *op, const conv *c, const void *x, char **scratc
   *to = x;
   if (!c->framed) return LUR_OK;
   *to = *scratch;
-  LUR_TRY(lur_cuda_frame(op->device, op->desc.y.dtype, x, *scratch, c->image, c->fh, c->fw, op->desc.u.conv.pad_top,
-                         op->desc.u.conv.pad_left));
+  LUR_TRY(lur_cuda_frame(op->device, op->desc.y.dtype, x, *scratch, c->image, c->fh, c->fw, op->desc.u.conv2d.pad_top,
+                         op->desc.u.conv2d.pad_left));
   *scratch += frame_bytes(op, c);
   return LUR_OK;
 }
@@ -258,9 +258,9 @@ static lur_status forward(lur_op *op, const lur_args *args) {
                                             (cudnnConvolutionFwdAlgo_t)c->algorithm[FORWARD],
                                             lur_cuda_workspace(scratch), c->workspace[FORWARD], &zero, c->y, args->y));
   LUR_TRY(lur_cuda_launched(device));
-  if (d->nw < 2 && d->nx < 2 && !d->u.conv.relu) return LUR_OK;
+  if (d->nw < 2 && d->nx < 2 && !d->u.conv2d.relu) return LUR_OK;
   return lur_cuda_epilogue(device, d->y.dtype, args->y, d->nw == 2 ? args->w[1] : NULL, d->nx == 2 ? args->x[1] : NULL,
-                           d->u.conv.relu, c->rows, c->co);
+                           d->u.conv2d.relu, c->rows, c->co);
 }
 
 /* ---- backward ---- */
@@ -283,7 +283,7 @@ static lur_status weight_gradient(lur_op *op, const lur_args *args, const void *
 
 static lur_status data_gradient(lur_op *op, const lur_args *args, const void *dy, char *scratch) {
   const conv *c = op->state;
-  const lur_conv_desc *u = &op->desc.u.conv;
+  const lur_conv2d_desc *u = &op->desc.u.conv2d;
   lur_device *device = op->device;
   bool add = args->dx_add & 1u;
   char *kernel = scratch, *frame = kernel + kernel_bytes(op, c);
@@ -307,7 +307,7 @@ static lur_status backward(lur_op *op, const lur_args *args) {
   char *scratch = (char *)args->scratch + mask_bytes(op);
   const void *dy = args->dy;
   (void)lur_cuda_enter(op->device);
-  if (d->u.conv.relu) {
+  if (d->u.conv2d.relu) {
     LUR_TRY(lur_cuda_put(op->device, d->y.dtype, args->scratch, dy, args->y, c->rows * c->co, false));
     dy = args->scratch;
   }

@@ -1,6 +1,6 @@
 /* products.h - matrix products on one thread, one table a way of computing them: 1x1 convolutions and their gradients.
  *
- * products_avx512.c multiplies f32 in registers; products_amx.c multiplies bfloat16 tiles, six times for one product of
+ * gemm_avx512.c multiplies f32 in registers; gemm_amx.c multiplies bfloat16 tiles, six times for one product of
  * f32. A table packs operands as it likes; who calls it provides the memory. Narrower instruction sets have none:
  * oneDNN, whose generated code has their registers full, serves there. A new way: a file with a table, and a case in
  * the pick. */

@@ -1,4 +1,4 @@
-/* conv_bytes.c - conv2d of an image in bytes, on oneDNN's products of bytes. Definition: kernels/ref/conv_bytes.c.
+/* conv_bytes.c - conv2d of an image in bytes, on oneDNN's products of bytes. Definition: kernels/ref/conv2d_int8.c.
  *
  * Where the processor has none (VNNI or AMX), or oneDNN does not serve the shape, the bytes become floats and the f32
  * convolution takes them: right to f32's rounding and no faster than f32, for machines that must only read a model. */
@@ -40,7 +40,7 @@ static lur_status plan(lur_op *op) {
   c->x_count = lur_shape_count(&d->x[0].shape);
   c->rows = s.n * s.oh * s.ow;
   c->co = s.co;
-  const unsigned post = LUR_DNN_SCALE | (d->u.conv.relu && d->nx == 1 ? LUR_DNN_RELU : 0u);
+  const unsigned post = LUR_DNN_SCALE | (d->u.conv2d.relu && d->nx == 1 ? LUR_DNN_RELU : 0u);
   lur_status status = lur_dnn_conv_bytes(cpu_dnn(op), &s, post, &c->call);
   if (status == LUR_EUNSUPPORTED) status = plan_floats(op, c, &s);
   if (status == LUR_OK) status = lur_dnn_keep_weights(c->call);
@@ -69,14 +69,14 @@ static void finish(const lur_op *op, const lur_args *args) {
   for (int part = 0; part < parts; part++) {
     const int64_t begin = cpu_part_start(c->rows, parts, part), rows = cpu_part_start(c->rows, parts, part + 1) - begin;
     const int64_t at = begin * c->co;
-    loops->norm_forward(&norm, y + at, residual ? residual + at : NULL, op->desc.u.conv.relu, y + at, rows, c->co);
+    loops->norm_forward(&norm, y + at, residual ? residual + at : NULL, op->desc.u.conv2d.relu, y + at, rows, c->co);
   }
 }
 
 static void add_residual(const lur_op *op, const float *residual, float *y) {
   const conv_bytes *c = op->state;
   const lur_loops *loops = cpu_loops(op);
-  const lur_binary_desc add = {LUR_ADD, op->desc.u.conv.relu};
+  const lur_binary_desc add = {LUR_ADD, op->desc.u.conv2d.relu};
   const int64_t count = c->rows * c->co, blocks = cpu_blocks(count);
 #pragma omp parallel for schedule(static) if (blocks > 1)
   for (int64_t b = 0; b < blocks; b++) {

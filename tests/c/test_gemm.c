@@ -1,7 +1,7 @@
-/* test_products.c - the cpu backend's own matrix products (kernels/cpu/loops/products.h), each table that this
+/* test_gemm.c - the cpu backend's own matrix products (kernels/cpu/loops/gemm.h), each table that this
  * processor has against sums in double: sizes about those of tiles and panels, what follows a product, both ways of
  * packing, turns of a gradient; and that products by parts of bfloat16 are as close as multiply-adds of f32. */
-#include "kernels/cpu/product.h"
+#include "kernels/cpu/gemm.h"
 
 #include <math.h>
 #include <stdio.h>
