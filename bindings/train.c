@@ -402,7 +402,7 @@ static int get_state_bytes(lua_State *L) {
 }
 
 static int get_graph(lua_State *L) {
-  const char *reason = lur_run_plain_reason(check_run(L, 1));
+  const char *reason = lur_run_capture_reason(check_run(L, 1));
   lua_pushstring(L, reason != NULL ? reason : "recorded");
   return 1;
 }

@@ -286,8 +286,10 @@ typedef struct lur_results { /* of one batch; Keras's names: loss, NAME_loss, NA
    the present one, and give the same tensors to the next call. Memory of a loader made for the device (pinned) really
    overlaps. A batch that never comes, or is written to after, costs time and nothing else. */
 lur_status lur_run_prefetch(lur_run *run, const lur_batch *batch);
-/* NULL: steps are recorded at their second use and replayed from then on. Else why not. */
-const char *lur_run_plain_reason(const lur_run *run);
+/* NULL: steps are captured as a graph at their second use and replayed from then on. Else the reason why not. */
+const char *lur_run_capture_reason(const lur_run *run);
+/* Deprecated name of lur_run_capture_reason. */
+static inline const char *lur_run_plain_reason(const lur_run *run) { return lur_run_capture_reason(run); }
 /* Forward in training form, backward, optimizer step. Like every call that takes a batch, it returns when the device is
    done. */
 lur_status lur_run_train(lur_run *run, const lur_batch *batch, lur_results *results);

@@ -1,10 +1,11 @@
 /* alloc.c - the one place where the engine asks for zeroed arrays of structs.
  *
- * It refuses to be an allocator of its own: tensors take their memory from a device, arrays from calloc. */
+ * It is not an allocator: tensors take their memory from a device, arrays take theirs from calloc. */
+#include "alloc.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/internal.h"
 
 lur_status lur_alloc_items(size_t n, size_t size, void *items) {
   void *memory = calloc(n ? n : 1, size ? size : 1); /* calloc itself checks n * size for overflow */

@@ -1,14 +1,17 @@
 /* context.c - what a set of objects shares: seed, thread count, opened devices, counters of names, the interrupt.
  *
- * It refuses to be a global: every object leads to its context, and two contexts know nothing of each other.
- * A new per-program setting goes here as a field of lur_context and a pair of functions. */
+ * There is no global context: every object leads to its own, and two contexts share nothing.
+ * To add a setting: a field of lur_context and a pair of functions. */
+#include "context.h"
+
 #include <errno.h>
 #include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/internal.h"
+#include "alloc.h"
+#include "kernels/backend.h"
 
 enum { MAX_THREADS = 1024 };
 
@@ -107,7 +110,7 @@ int lur_device_list(char names[][32], int capacity, const char **why) {
   put_name(names, capacity, 1, "cpu");
   lur_status status = lur_backend_find("cuda", &cuda);
   if (status == LUR_OK) status = cuda->count(&present);
-  if (status == LUR_OK && present == 0) status = lur_fail(LUR_EUNSUPPORTED, "no CUDA device: the driver knows none");
+  if (status == LUR_OK && present == 0) status = lur_fail(LUR_EUNSUPPORTED, "no CUDA device: the driver reports none");
   if (why) *why = status == LUR_OK ? NULL : lur_last_error();
   for (int i = 0; i < present; i++) {
     char name[32];

@@ -3,7 +3,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "engine/internal.h"
+#include "engine/tensor/tensor.h"
 #include "rgbx.h"
 
 static void free_memory(void *memory, size_t bytes) {

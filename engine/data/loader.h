@@ -8,7 +8,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "engine/internal.h"
+#include "engine/base/alloc.h"
+#include "engine/tensor/tensor.h"
 #include "buffers.h"
 #include "dataset.h"
 #include "sample.h"

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/internal.h"
+#include "engine/lurcher.h"
 
 enum { GLYPH_W = 5, GLYPH_H = 8, GAP = 2, MAX_SIDE = 30000 };
 

@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/run/run.h"
+#include "engine/run/state.h"
 #include "files.h"
 
 #define MODEL_KEY "lurcher.model"
@@ -25,11 +25,6 @@
 #define EXTRA_KEY "lurcher.extra"
 
 /* ---- save ---- */
-
-/* "none" for a run without an optimizer. */
-static const char *optimizer_of(const lur_run *run) {
-  return run->options.optimizer == NULL ? "none" : lur_optimizer_kind(run->options.optimizer);
-}
 
 static lur_status state_text(const lur_run *run, const lur_run_state *state, char **text) {
   lur_lines buffer = {0};
@@ -43,7 +38,7 @@ static lur_status state_text(const lur_run *run, const lur_run_state *state, cha
   if (state->loss_scale > 0)
     lur_lines_add(&buffer, ",\"loss_scale\":\"%016" PRIx64 "\",\"good_steps\":\"%" PRId64 "\"", loss_scale, state->good_steps);
   lur_lines_add(&buffer, ",\"lr\":\"%016" PRIx64 "\",\"m_schedule\":\"%016" PRIx64 "\",\"optimizer\":\"%s\"}", lr, m_schedule,
-                 optimizer_of(run));
+                 lur_run_optimizer_kind(run));
   return lur_lines_take(&buffer, text);
 }
 
@@ -219,7 +214,7 @@ static bool read_loss_scale(const cJSON *json, lur_run_state *state) {
 
 /* Arrays of one optimizer mean nothing to another. A run without one takes weights and counters. */
 static lur_status check_optimizer(const char *path, const cJSON *json, const lur_run *run) {
-  const char *there = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "optimizer")), *here = optimizer_of(run);
+  const char *there = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "optimizer")), *here = lur_run_optimizer_kind(run);
   if (there == NULL) return lur_fail(LUR_EFORMAT, "'%s': its counters do not name an optimizer", path);
   if (strcmp(here, "none") == 0 || strcmp(there, here) == 0) return LUR_OK;
   return lur_fail(LUR_ESTATE, "'%s' was trained with optimizer '%.40s', this run has '%s': load its weights, or compile with the same", path,
@@ -244,7 +239,7 @@ static lur_status read_counters(const char *path, const char *text, const lur_ru
 
 static lur_status read_state(lur_archive *archive, const char *path, const lur_run *run, lur_run_state *state) {
   LUR_TRY(read_counters(path, lur_archive_metadata(archive, STATE_KEY), run, state));
-  if (run->options.optimizer == NULL) return LUR_OK;
+  if (strcmp(lur_run_optimizer_kind(run), "none") == 0) return LUR_OK;
   int n = 0;
   for (int i = 0; i < lur_archive_count(archive); i++) n += is_optimizer_array(lur_archive_name(archive, i));
   LUR_TRY(lur_alloc_items((size_t)n + 1, sizeof *state->names, &state->names));

@@ -8,7 +8,9 @@
 
 #include <sys/types.h>
 
-#include "engine/internal.h"
+#include "engine/base/alloc.h"
+#include "engine/lurcher.h"
+#include "kernels/op_desc.h"
 
 /* ---- atomic writer: file.c ---- */
 

@@ -5,12 +5,12 @@
  *     "nodes":   [ { "layer": 0, "inputs": [] }, ... ],          inputs come before their users
  *     "inputs":  [ 0 ],  "outputs": [ { "name": "class", "node": 133 } ] }
  *
- * It comes from a file, so nothing in it is trusted. */
+ * A definition may come from a file, so everything in it is checked. */
 #include <cjson/cJSON.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/plan/plan.h"
+#include "graph.h"
 
 void lur_text_free(char *text) { free(text); }
 
@@ -97,7 +97,7 @@ typedef struct reader {
   lur_context *context;
   int nlayers, nnodes;
   lur_layer **layers;
-  lur_node **nodes; /* NULL where not made yet */
+  lur_node **nodes; /* NULL where not created yet */
 } reader;
 
 static lur_status wrong(const char *what, int index) {
@@ -155,7 +155,7 @@ static lur_status read_layer(reader *r, const cJSON *object, int index) {
   return LUR_OK;
 }
 
-/* Inputs are nodes of their own making. */
+/* lur_input and lur_index create the layer and its node together. */
 static lur_status read_input(reader *r, lur_layer *layer, int index) {
   const lur_input_options *options = layer->options;
   if (strcmp(layer->kind->name, "index") == 0) return lur_index(r->context, layer->name, &r->nodes[index]);
@@ -205,7 +205,7 @@ static lur_status read_all(reader *r, const cJSON *root, lur_model **model) {
   const cJSON *format = cJSON_GetObjectItemCaseSensitive(root, "format"), *version = cJSON_GetObjectItemCaseSensitive(root, "version");
   const cJSON *layers = cJSON_GetObjectItemCaseSensitive(root, "layers"), *nodes = cJSON_GetObjectItemCaseSensitive(root, "nodes");
   if (!cJSON_IsString(format) || strcmp(format->valuestring, "lurcher-model") != 0) {
-    return lur_fail(LUR_EFORMAT, "this is no model definition (\"format\": \"lurcher-model\" expected)");
+    return lur_fail(LUR_EFORMAT, "not a model definition (\"format\": \"lurcher-model\" expected)");
   }
   if (!cJSON_IsNumber(version) || version->valuedouble != 1) {
     return lur_fail(LUR_EFORMAT, "model definition: version %g (1 expected)", cJSON_IsNumber(version) ? version->valuedouble : 0.0);

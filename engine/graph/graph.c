@@ -1,9 +1,10 @@
-/* graph.c - nodes: inputs and applications of layers. A node owns nothing but its place in the graph. */
+/* graph.c - nodes: inputs and applications of layers. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/plan/plan.h"
+#include "emit.h"
+#include "graph.h"
 
 static lur_status new_node(lur_layer *layer, int n, lur_node *const *x, lur_dtype dtype, const lur_shape *sample,
                            lur_node **node) {
@@ -83,7 +84,39 @@ lur_status lur_index(lur_context *context, const char *name, lur_node **node) {
   return new_input(context, "index", settings, 1, LUR_I32, &(lur_shape){0}, node);
 }
 
-/* shape with a batch of one row in front. */
+/* ---- learning a shape ---- */
+
+/* An emitter that keeps the operand of each value and no ops: all that a node needs to know is its output's shape. */
+typedef struct shape_emitter {
+  lur_emitter emitter; /* first: emit functions see only this */
+  int n, room;
+  lur_operand *operands;
+} shape_emitter;
+
+static lur_status add_operand(shape_emitter *e, const lur_operand *operand, int *value) {
+  if (e->n == e->room) {
+    int room = e->room ? 2 * e->room : 16;
+    lur_operand *bigger = realloc(e->operands, (size_t)room * sizeof *bigger);
+    if (!bigger) return lur_fail(LUR_ENOMEM, "no memory for the shapes of %d values", room);
+    e->operands = bigger;
+    e->room = room;
+  }
+  e->operands[e->n] = *operand;
+  *value = e->n++;
+  return LUR_OK;
+}
+
+static const lur_operand *operand_of(const lur_emitter *emitter, int value) {
+  return &((const shape_emitter *)emitter)->operands[value];
+}
+
+static lur_status append(lur_emitter *emitter, lur_layer *layer, const lur_op_desc *desc, int nx, const int *x, int nw,
+                         const int *weights, int *y) {
+  (void)layer, (void)nx, (void)x, (void)nw, (void)weights;
+  return add_operand((shape_emitter *)emitter, &desc->y, y);
+}
+
+/* The node's output with a batch of one row. */
 static lur_operand one_row(const lur_node *node) {
   lur_operand operand = {node->dtype, {.ndim = node->sample.ndim + 1, .dim = {1}}};
   for (int i = 0; i < node->sample.ndim; i++) operand.shape.dim[i + 1] = node->sample.dim[i];
@@ -92,25 +125,26 @@ static lur_operand one_row(const lur_node *node) {
 
 /* Emits the application with one row and reads the shape off the result. */
 static lur_status learn_shape(lur_layer *layer, int n, lur_node *const *x, lur_dtype *dtype, lur_shape *sample) {
-  lur_plan *plan = NULL;
-  LUR_TRY(lur_alloc_items(1, sizeof *plan, &plan));
-  lur_emitter emitter = {.plan = plan};
+  shape_emitter e = {.emitter = {.operand = operand_of, .append = append}};
   int values[LUR_MAX_OPERANDS], y = -1;
   lur_status status = LUR_OK;
   for (int i = 0; i < n && status == LUR_OK; i++) {
     lur_operand operand = one_row(x[i]);
-    status = lur_plan_add_value(plan, &operand, &values[i]);
+    status = lur_shape_check(&operand.shape);
+    if (status == LUR_OK) status = add_operand(&e, &operand, &values[i]);
   }
-  if (status == LUR_OK) status = layer->kind->emit(layer, &emitter, n, values, &y);
+  if (status == LUR_OK) status = layer->kind->emit(layer, &e.emitter, n, values, &y);
   if (status == LUR_OK) {
-    const lur_operand *operand = &plan->values[y].operand;
+    const lur_operand *operand = &e.operands[y];
     *dtype = operand->dtype;
     sample->ndim = operand->shape.ndim - 1;
     for (int i = 0; i < sample->ndim; i++) sample->dim[i] = operand->shape.dim[i + 1];
   }
-  lur_plan_free(plan);
+  free(e.operands);
   return status;
 }
+
+/* ---- applying a layer ---- */
 
 lur_status lur_layer_apply(lur_layer *layer, int n, lur_node *const *x, lur_node **y) {
   const lur_layer_type *kind = layer->kind;

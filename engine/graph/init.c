@@ -1,12 +1,14 @@
 /* init.c - the first values of weights.
  *
- * A weight is a pure function of (context seed, layer name, weight name, element): layers may be made in any order,
+ * A weight is a pure function of (context seed, layer name, weight name, element): layers may be created in any order,
  * on any number of threads. Formulas: Keras 2.0.6, keras/initializers.py. To add one: a name in lur_init
- * (internal.h) and lur_init_names, a case in `draw`. */
+ * (layer.h) and lur_init_names, and a case in `draw`. */
 #include <math.h>
 
+#include "engine/base/context.h"
 #include "engine/tensor/tensor_host.h"
 #include "kernels/random.h"
+#include "layer.h"
 
 const char *const lur_init_names[] = {"glorot_uniform", "he_normal", "normal", "zeros", "ones", NULL};
 
@@ -32,8 +34,8 @@ static void draw_uniform(uint64_t key, float *y, int64_t count, double limit) {
   }
 }
 
-/* truncated: what lies beyond two deviations is drawn again, as TensorFlow's truncated_normal does. */
-static void draw_normal(uint64_t key, float *y, int64_t count, double deviation, bool truncated) {
+/* truncated: values beyond two standard deviations are drawn again, as TensorFlow's truncated_normal does. */
+static void draw_normal(uint64_t key, float *y, int64_t count, double std, bool truncated) {
 #pragma omp parallel for if (count > 65536)
   for (int64_t i = 0; i < count; i++) {
     double normal[4];
@@ -43,7 +45,7 @@ static void draw_normal(uint64_t key, float *y, int64_t count, double deviation,
       for (pick = 0; pick < 4 && truncated && fabs(normal[pick]) > 2; pick++) continue;
       if (pick < 4) break;
     }
-    y[i] = (float)(deviation * normal[pick]);
+    y[i] = (float)(std * normal[pick]);
   }
 }
 

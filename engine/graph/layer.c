@@ -1,11 +1,10 @@
-/* layer.c - layers of every kind: names, options, weights. What a kind is stands in engine/layers/.
- *
- * A layer knows nothing of graphs or runs; a node is one application of it (graph.c). */
+/* layer.c - layers of every kind: creation, names and options. Weights are in weight.c, the kinds in engine/layers/. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/internal.h"
+#include "engine/base/context.h"
+#include "layer.h"
 
 /* ---- options every kind takes ---- */
 
@@ -23,7 +22,7 @@ static const lur_option common_table[] = {{.name = "name",
                                            .type = LUR_OPT_BOOL,
                                            .offset = offsetof(common_options, trainable),
                                            .def = "true",
-                                           .help = "false: the optimizer leaves its weights alone"},
+                                           .help = "false: the optimizer does not change its weights"},
                                           {0}};
 static const char *const common_names[] = {"name", "trainable", NULL};
 
@@ -32,7 +31,7 @@ static bool is_common(const lur_setting *s) {
 }
 
 static lur_status read_common(const char *kind, const lur_setting *settings, int n, common_options *common) {
-  lur_setting own[3]; /* a third one shows that one is given twice */
+  lur_setting own[3]; /* room for a third, which shows that an option is given twice */
   int count = 0;
   for (int i = 0; i < n && count < 3; i++) {
     if (is_common(&settings[i])) own[count++] = settings[i];
@@ -81,7 +80,7 @@ static lur_status unknown_kind(const char *kind) {
 
 /* ---- names ---- */
 
-/* The counter of a kind's automatic names, made at first use. */
+/* The counter of a kind's automatic names, created at first use. */
 static lur_status counter_of(lur_context *context, const lur_layer_type *kind, lur_counter **counter) {
   const char *stem = kind->auto_name ? kind->auto_name : kind->name;
   const int most = (int)(sizeof context->counters / sizeof context->counters[0]);
@@ -112,7 +111,7 @@ static lur_status layer_fill(lur_layer *layer, const lur_setting *settings, int 
     snprintf(layer->name, sizeof layer->name, "%s_%d", counter->kind, counter->count + 1);
   }
   if (kind->check) LUR_TRY(kind->check(layer));
-  if (counter) counter->count++; /* only a layer that came to be takes a number */
+  if (counter) counter->count++; /* a layer that could not be created takes no number */
   return LUR_OK;
 }
 
@@ -136,17 +135,11 @@ lur_status lur_layer_new(lur_context *context, const char *kind, const lur_setti
   return LUR_OK;
 }
 
-static void drop_weights(lur_layer *layer) {
-  for (int i = 0; i < layer->nweights; i++) lur_tensor_release(layer->weights[i].value);
-  memset(layer->weights, 0, sizeof layer->weights);
-  layer->nweights = 0;
-}
-
 void lur_layer_retain(lur_layer *layer) { atomic_fetch_add(&layer->refs, 1); }
 
 void lur_layer_release(lur_layer *layer) {
   if (!layer || atomic_fetch_sub(&layer->refs, 1) != 1) return;
-  drop_weights(layer);
+  lur_layer_drop_weights(layer);
   free(layer->options);
   lur_context_release(layer->context);
   free(layer);
@@ -175,83 +168,4 @@ int lur_layer_settings(const lur_layer *layer, lur_setting *settings, int capaci
     if (n < capacity) lur_option_get(o, layer->options, &settings[n]);
   }
   return n;
-}
-
-/* ---- weights ---- */
-
-lur_status lur_layer_add_weight(lur_layer *layer, int index, const char *name, const lur_shape *shape, bool learned,
-                                lur_init init, double fan_in, double fan_out) {
-  const char *kind = layer->kind->name;
-  if (layer->built) {
-    const lur_weight *weight = &layer->weights[index];
-    if (index < layer->nweights && lur_shape_equal(&weight->shape, shape)) return LUR_OK;
-    char have[LUR_SHAPE_TEXT], want[LUR_SHAPE_TEXT];
-    return lur_fail(LUR_ESHAPE, "%s '%s': its '%s' is %s, this input needs %s", kind, layer->name, name,
-                    lur_shape_format(&weight->shape, have), lur_shape_format(shape, want));
-  }
-  lur_status status = lur_shape_check(shape);
-  if (status != LUR_OK) return lur_blame(status, "%s '%s': weight '%s'", kind, layer->name, name);
-  lur_weight *weight = &layer->weights[index];
-  *weight = (lur_weight){
-      .shape = *shape, .learned = learned, .init = init, .fan_in = fan_in, .fan_out = fan_out, .scale = 0.05};
-  snprintf(weight->name, sizeof weight->name, "%s", name);
-  weight->decays = strstr(name, "kernel") != NULL;
-  if (index >= layer->nweights) layer->nweights = index + 1;
-  return LUR_OK;
-}
-
-lur_status lur_layer_build(lur_layer *layer, int n, const lur_shape *samples) {
-  lur_status status = layer->kind->build ? layer->kind->build(layer, n, samples) : LUR_OK;
-  if (layer->built) return status;
-  for (int i = 0; i < layer->nweights && status == LUR_OK; i++) status = lur_weight_draw(layer, &layer->weights[i]);
-  if (status != LUR_OK) {
-    drop_weights(layer);
-    return status;
-  }
-  layer->built = true;
-  return LUR_OK;
-}
-
-int lur_layer_weight_count(const lur_layer *layer) { return layer->nweights; }
-const char *lur_layer_weight_name(const lur_layer *layer, int index) { return layer->weights[index].name; }
-bool lur_layer_weight_learned(const lur_layer *layer, int index) { return layer->weights[index].learned; }
-lur_tensor *lur_layer_weight(const lur_layer *layer, int index) { return layer->weights[index].value; }
-
-lur_status lur_layer_set_weight(lur_layer *layer, int index, lur_tensor *value) {
-  if (index < 0 || index >= layer->nweights) {
-    return lur_fail(LUR_EARG, "%s '%s': weight %d of %d%s", layer->kind->name, layer->name, index, layer->nweights,
-                    layer->built ? "" : " (its weights are made when it is first applied)");
-  }
-  lur_weight *weight = &layer->weights[index];
-  if (!lur_shape_equal(&value->shape, &weight->shape)) {
-    char have[LUR_SHAPE_TEXT], got[LUR_SHAPE_TEXT];
-    return lur_fail(LUR_ESHAPE, "%s '%s': weight '%s' is %s, got %s", layer->kind->name, layer->name, weight->name,
-                    lur_shape_format(&weight->shape, have), lur_shape_format(&value->shape, got));
-  }
-  lur_tensor *f32 = value;
-  if (value->dtype == LUR_F32) {
-    lur_tensor_retain(value);
-  } else {
-    LUR_TRY(lur_tensor_cast(value, LUR_F32, &f32));
-  }
-  lur_status status = lur_tensor_copy(weight->value, f32);
-  if (status == LUR_OK) weight->version++;
-  lur_tensor_release(f32);
-  return status;
-}
-
-lur_status lur_layer_reset(lur_layer *layer) {
-  for (int i = 0; i < layer->nweights; i++) LUR_TRY(lur_weight_draw(layer, &layer->weights[i]));
-  return LUR_OK;
-}
-
-uint64_t lur_weight_version(const lur_weight *weight) { return weight->version + weight->value->storage->writes; }
-
-lur_status lur_weight_to(lur_weight *weight, lur_device *device) {
-  lur_tensor *there;
-  LUR_TRY(lur_tensor_to(weight->value, device, &there));
-  if (there != weight->value) weight->version += weight->value->storage->writes; /* the new tensor counts from 0 */
-  lur_tensor_release(weight->value);
-  weight->value = there;
-  return LUR_OK;
 }

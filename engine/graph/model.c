@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/plan/plan.h"
+#include "graph.h"
 
 /* ---- the walk ---- */
 

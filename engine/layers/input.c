@@ -1,5 +1,6 @@
 /* input.c - the two kinds that begin a graph: input (images, features) and index (row numbers).
  * They have no op: a run copies what the batch brings into their place. */
+#include "engine/graph/graph.h"
 #include "layers.h"
 
 static const char *const dtypes[] = {"f32", "f16", "bf16", "i32", "u8", NULL}; /* in the order of lur_dtype */

@@ -3,7 +3,7 @@
 #ifndef LUR_LAYERS_H
 #define LUR_LAYERS_H
 
-#include "engine/internal.h"
+#include "engine/graph/emit.h"
 
 /* LUR_ESHAPE unless a sample has as many dimensions; `form` names them: "h w c". */
 lur_status lur_layer_need_dims(const lur_layer *layer, const lur_shape *sample, int ndim, const char *form);
@@ -24,6 +24,19 @@ lur_status lur_layer_window(const lur_layer *layer, const lur_shape *x, const in
 
 /* The op's description of such a window, nothing fused. */
 lur_conv2d_desc lur_layer_conv(const int64_t kernel[2], const int64_t stride[2], const lur_window_2d *window);
+
+/* ---- options that several kinds have ---- */
+
+/* The `activation` option of conv2d, depthwise_conv2d, separable_conv2d, dense and activation. */
+extern const char *const lur_activation_names[]; /* linear relu sigmoid tanh softmax square abs exp log sqrt, NULL */
+/* Appends the activation; "linear" appends nothing. */
+lur_status lur_emit_activation(lur_emitter *emitter, const lur_layer *layer, int activation, int x, int *y);
+
+/* TensorFlow's rule. same: out = ceil(in / stride), before = floor(total / 2); valid: no padding. */
+typedef enum lur_padding { LUR_PADDING_VALID = 0, LUR_PADDING_SAME } lur_padding;
+extern const char *const lur_padding_names[]; /* valid same NULL */
+/* LUR_ESHAPE when the kernel does not fit. */
+lur_status lur_window(int64_t in, int64_t kernel, int64_t stride, lur_padding padding, int64_t *out, int *before);
 
 /* Rows of option tables that several kinds have. `owner` is the kind's options struct. */
 #define LUR_ROW_KERNEL(owner)                                                                                          \

@@ -1,6 +1,6 @@
 /* table.c - the list of layer kinds. A new kind: a lur_layer_type in a file of its own (or beside its relatives),
  * a row here, a row in tests. */
-#include "engine/internal.h"
+#include "engine/graph/layer.h"
 
 #define LAYER_KINDS(row)                                                                                               \
   row(conv2d) row(depthwise_conv2d) row(separable_conv2d) row(dense) row(batchnorm) row(activation) row(relu)          \

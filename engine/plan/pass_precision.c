@@ -1,12 +1,12 @@
-/* pass_precision.c - images in half: values of a height and width become f16 or bf16, and copies that convert stand
- * where they meet f32. Everything else, heads and losses included, stays f32, and so do all weights.
+/* pass_precision.c - half precision: values that have a height and a width become f16 or bf16, and copies that convert
+ * are inserted where they meet f32. Everything else, heads and losses included, stays f32, and so do all weights.
  *
- * Not a pass that may be left out: it is what option `precision` asks for. A new op that must see f32 whatever its
- * shape: a case in `wants_half`. */
+ * This pass is mandatory: it implements option `precision`. A new op that must see f32 whatever its shape needs a case in
+ * `wants_half`. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/run/run.h"
+#include "plan.h"
 
 typedef struct rewrite {
   lur_plan *plan;
@@ -19,7 +19,7 @@ typedef struct rewrite {
 
 static bool floating(lur_dtype dtype) { return dtype == LUR_F32 || dtype == LUR_F16 || dtype == LUR_BF16; }
 
-/* Ops over images; a mean over one still reads it in half. */
+/* Ops over images. The mean over an image also reads it in half precision. */
 static bool wants_half(const lur_op_desc *desc) {
   if (desc->kind == LUR_OP_LOSS || desc->kind == LUR_OP_SOFTMAX || desc->kind == LUR_OP_NORMALIZE) return false;
   return desc->x[0].shape.ndim == 4 && floating(desc->x[0].dtype);
@@ -38,7 +38,7 @@ static lur_status append(rewrite *r, const lur_plan_op *op) {
   return LUR_OK;
 }
 
-/* *value becomes its twin of dtype; a copy makes it where there is none. layer: whose name the copy goes by. */
+/* *value becomes its twin of dtype, which a copy computes where there is none. layer: gives the copy its name. */
 static lur_status convert(rewrite *r, lur_layer *layer, lur_dtype dtype, int *value) {
   lur_operand to = r->plan->values[*value].operand;
   if (to.dtype == dtype) return LUR_OK;
@@ -70,7 +70,7 @@ static lur_status rewrite_op(rewrite *r, lur_plan_op op) {
   return append(r, &op);
 }
 
-/* What the caller reads is f32. */
+/* Outputs that the caller reads are f32. */
 static lur_status rewrite_outputs(rewrite *r, int noutputs) {
   for (int i = 0; i < noutputs; i++) {
     int *output = &r->plan->outputs[i], producer = r->plan->values[*output].producer;
@@ -93,8 +93,8 @@ static void take_tf32(lur_plan *plan) {
   for (int i = 0; i < plan->nops; i++) plan->ops[i].desc.tf32 = true;
 }
 
-lur_status lur_pass_precision(const lur_run *run, lur_plan *plan) {
-  lur_precision precision = run->options.precision;
+lur_status lur_pass_precision(const lur_plan_target *target, lur_plan *plan) {
+  lur_precision precision = target->precision;
   if (precision == LUR_PRECISION_F32 || precision == LUR_PRECISION_INT8) return LUR_OK; /* int8: pass_quantize.c */
   if (precision == LUR_PRECISION_TF32) {
     take_tf32(plan);
@@ -103,10 +103,10 @@ lur_status lur_pass_precision(const lur_run *run, lur_plan *plan) {
   rewrite r = {.plan = plan, .half = precision == LUR_PRECISION_F16 ? LUR_F16 : LUR_BF16, .nold = plan->nvalues};
   LUR_TRY(lur_alloc_items((size_t)plan->nvalues, sizeof *r.twin, &r.twin));
   for (int i = 0; i < plan->nvalues; i++) r.twin[i] = -1;
-  lur_status status = rewrite_all(&r, run->model->noutputs);
+  lur_status status = rewrite_all(&r, target->model->noutputs);
   free(r.twin);
   if (status != LUR_OK) {
-    for (int i = 0; i < plan->nops; i++) plan->values[plan->ops[i].y].producer = i; /* the old list is whole */
+    for (int i = 0; i < plan->nops; i++) plan->values[plan->ops[i].y].producer = i; /* the old list is still complete */
     free(r.ops);
     return status;
   }

@@ -1,50 +1,52 @@
-/* compile.c - makes a run of a model: takes the options, lists what learns, brings weights to the device; makes it anew
- * with other options; and ends it. Nothing here depends on a batch: plans are run.c's. */
-#include <stdio.h>
+/* compile.c - creates a run of a model: takes the options into the target, lists what learns, brings weights to the device,
+ * opens the run's parts; recompiles it with other options; and frees it. Nothing here depends on a batch: plans.c builds
+ * the plans. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "run.h"
 
-/* ---- options ---- */
+/* ---- the target ---- */
 
 static const char *const loss_names[] = {"categorical_crossentropy", "binary_crossentropy", "mean_squared_error"};
 
-static lur_status take_loss(lur_run *run, int i, const lur_loss *loss) {
-  const lur_model *model = run->model;
+static lur_status find_output(const lur_model *model, const lur_loss *loss, int *output) {
   const char *known[LUR_MAX_OUTPUTS];
-  int output = -1, kind = -1;
   for (int k = 0; k < model->noutputs; k++) {
     known[k] = model->output_names[k];
-    if (strcmp(known[k], loss->output) == 0) output = k;
+    if (strcmp(known[k], loss->output) != 0) continue;
+    *output = k;
+    return LUR_OK;
   }
-  if (output < 0) {
-    const char *near = lur_nearest(loss->output, known, model->noutputs);
-    return lur_fail(LUR_EARG, "compile: loss for '%s', which is no output of the model (%s%s%s)", loss->output,
-                    near ? "did you mean '" : "first output: '", near ? near : known[0], near ? "'?" : "'");
-  }
+  const char *near = lur_nearest(loss->output, known, model->noutputs);
+  return lur_fail(LUR_EARG, "compile: loss for '%s', which is not an output of the model (%s%s%s)", loss->output,
+                  near ? "did you mean '" : "first output: '", near ? near : known[0], near ? "'?" : "'");
+}
+
+static lur_status find_loss_kind(const lur_loss *loss, lur_loss_kind *kind) {
   for (int k = 0; k < 3; k++) {
-    if (strcmp(loss_names[k], loss->kind) == 0) kind = k;
+    if (strcmp(loss_names[k], loss->kind) != 0) continue;
+    *kind = (lur_loss_kind)k;
+    return LUR_OK;
   }
-  if (kind < 0) {
-    const char *near = lur_nearest(loss->kind, loss_names, 3);
-    return lur_fail(LUR_EARG, "compile: unknown loss '%s' for output '%s' (%s%s%s)", loss->kind, loss->output,
-                    near ? "did you mean '" : "categorical_crossentropy, binary_crossentropy or mean_squared_error",
-                    near ? near : "", near ? "'?" : " expected");
-  }
+  const char *near = lur_nearest(loss->kind, loss_names, 3);
+  return lur_fail(LUR_EARG, "compile: unknown loss '%s' for output '%s' (%s%s%s)", loss->kind, loss->output,
+                  near ? "did you mean '" : "categorical_crossentropy, binary_crossentropy or mean_squared_error",
+                  near ? near : "", near ? "'?" : " expected");
+}
+
+static lur_status take_loss(const lur_model *model, const lur_loss *loss, lur_target_loss *taken) {
+  lur_target_loss made = {.weight = loss->weight, .label_smoothing = loss->label_smoothing};
+  LUR_TRY(find_output(model, loss, &made.output_index));
+  LUR_TRY(find_loss_kind(loss, &made.kind));
   if (!(loss->weight >= 0) || !(loss->label_smoothing >= 0 && loss->label_smoothing < 1)) {
     return lur_fail(
         LUR_EARG,
         "compile: loss of '%s' has weight %g and label smoothing %g (weight >= 0 and smoothing in [0, 1) expected)",
         loss->output, loss->weight, loss->label_smoothing);
   }
-  snprintf(run->loss_texts[i][0], LUR_NAME, "%s", model->output_names[output]);
-  snprintf(run->loss_texts[i][1], LUR_NAME, "%s", loss_names[kind]);
-  run->losses[i] = *loss;
-  run->losses[i].output = run->loss_texts[i][0];
-  run->losses[i].kind = run->loss_texts[i][1];
-  run->loss_kinds[i] = (lur_loss_kind)kind;
-  run->loss_outputs[i] = output;
+  memcpy(made.output, model->output_names[made.output_index], LUR_NAME);
+  *taken = made;
   return LUR_OK;
 }
 
@@ -61,127 +63,92 @@ static lur_status check_precision(lur_precision precision, const lur_device *dev
   return LUR_OK;
 }
 
-static lur_status take_options(lur_run *run, const lur_compile_options *options) {
-  run->options = *options;
-  run->options.losses = run->losses;
-  if (!options->device) LUR_TRY(lur_context_device(run->model->context, "cpu", &run->options.device));
-  run->options.optimizer = NULL; /* until it is retained */
-  LUR_TRY(check_precision(options->precision, run->options.device));
-  run->options.nlosses = 0;
-  if (options->nlosses > LUR_MAX_OUTPUTS) return lur_fail(LUR_EARG, "compile: more than %d losses", LUR_MAX_OUTPUTS);
-  for (int i = 0; i < options->nlosses; i++) {
-    LUR_TRY(take_loss(run, i, &options->losses[i]));
-    run->options.nlosses++;
-  }
-  if (options->optimizer) {
-    lur_optimizer_retain(options->optimizer);
-    run->options.optimizer = options->optimizer;
-    run->lr = lur_optimizer_lr(options->optimizer);
+static lur_status take_options(lur_plan_target *target, const lur_compile_options *o) {
+  target->device = o->device;
+  if (!o->device) LUR_TRY(lur_context_device(target->model->context, "cpu", &target->device));
+  target->precision = o->precision;
+  target->batchnorm_batch = o->batchnorm_batch;
+  target->input_gradients = o->input_gradients;
+  target->check = o->check;
+  target->no_prune = o->no_prune;
+  target->no_fold = o->no_fold;
+  target->no_split = o->no_split;
+  target->no_arena = o->no_arena;
+  LUR_TRY(check_precision(o->precision, target->device));
+  if (o->nlosses > LUR_MAX_OUTPUTS) return lur_fail(LUR_EARG, "compile: more than %d losses", LUR_MAX_OUTPUTS);
+  for (int i = 0; i < o->nlosses; i++) {
+    LUR_TRY(take_loss(target->model, &o->losses[i], &target->losses[i]));
+    target->nlosses++;
   }
   return LUR_OK;
 }
 
-/* ---- what a run holds ---- */
-
-/* Which weights learn, and where each stands in the flat gradient. */
-static lur_status list_learned(lur_run *run) {
-  const lur_model *model = run->model;
-  LUR_TRY(lur_alloc_items((size_t)model->nlayers, sizeof *run->trains, &run->trains));
-  LUR_TRY(lur_alloc_items((size_t)model->nlayers * LUR_MAX_WEIGHTS, sizeof *run->learned, &run->learned));
+/* Lists the weights that learn, and where each is in the flat arrays. */
+static lur_status list_learned(lur_plan_target *target) {
+  const lur_model *model = target->model;
+  LUR_TRY(lur_alloc_items((size_t)model->nlayers, sizeof *target->trains, &target->trains));
+  LUR_TRY(lur_alloc_items((size_t)model->nlayers * LUR_MAX_WEIGHTS, sizeof *target->learned, &target->learned));
   int64_t offset = 0;
   for (int i = 0; i < model->nlayers; i++) {
     lur_layer *layer = model->layers[i];
-    run->trains[i] = layer->trainable;
+    target->trains[i] = layer->trainable;
     for (int k = 0; k < layer->nweights && layer->trainable; k++) {
       if (!layer->weights[k].learned) continue;
       int64_t count = lur_shape_count(&layer->weights[k].shape);
-      run->learned[run->nlearned++] = (lur_learned){layer, k, offset, count, 1, 1};
-      offset += (count + 15) / 16 * 16; /* every gradient starts on 64 bytes */
+      target->learned[target->nlearned++] = (lur_learned){layer, k, offset, count};
+      offset += lur_learned_room(count);
     }
   }
-  run->gradient_count = offset;
   return LUR_OK;
 }
 
-static lur_status move_weights(lur_run *run) {
-  for (int i = 0; i < run->model->nlayers; i++) {
-    lur_layer *layer = run->model->layers[i];
-    for (int k = 0; k < layer->nweights; k++) LUR_TRY(lur_weight_to(&layer->weights[k], run->options.device));
+static void free_target(lur_plan_target *target) {
+  lur_ranges_free(&target->ranges);
+  free(target->trains);
+  free(target->learned);
+  lur_model_release(target->model);
+}
+
+static lur_status move_weights(const lur_plan_target *target) {
+  for (int i = 0; i < target->model->nlayers; i++) {
+    lur_layer *layer = target->model->layers[i];
+    for (int k = 0; k < layer->nweights; k++) LUR_TRY(lur_weight_to(&layer->weights[k], target->device));
   }
   return LUR_OK;
 }
 
-lur_status lur_run_set_loss_weights(lur_run *run) {
-  lur_tensor *host = NULL;
-  lur_shape shape = {.ndim = 1, .dim = {LUR_MAX_OUTPUTS}};
-  LUR_TRY(lur_tensor_new(run->model->context, NULL, LUR_F32, &shape, &host));
-  for (int i = 0; i < run->options.nlosses; i++)
-    ((float *)lur_tensor_data(host))[i] = (float)(run->losses[i].weight * run->loss_scale);
-  lur_status status = run->loss_weights ? lur_tensor_copy(run->loss_weights, host)
-                                        : lur_tensor_to(host, run->options.device, &run->loss_weights);
-  lur_tensor_release(host);
-  return status;
-}
-
-/* What hangs on the options: everything but the model. */
-static void clear(lur_run *run) {
-  if (run->options.device) {
-    lur_run_drop_fed(run);
-    lur_recording_free(run->options.device, &run->step_recording);
-    lur_device_free(run->options.device, run->on_device);
-    run->on_device = NULL;
-  }
-  for (int i = 0; i < run->nplans; i++) lur_plan_free(run->plans[i]);
-  run->nplans = 0;
-  lur_run_drop_ranges(run);
-  run->last = NULL;
-  run->forward_done = false;
-  if (run->options.device) lur_device_free(run->options.device, run->arena);
-  run->arena = NULL;
-  run->arena_bytes = 0;
-  lur_tensor_release(run->gradients);
-  lur_tensor_release(run->m);
-  lur_tensor_release(run->v);
-  lur_tensor_release(run->loss_weights);
-  run->gradients = run->m = run->v = run->loss_weights = NULL;
-  free(run->slots);
-  free(run->watched);
-  free(run->learned);
-  run->slots = run->watched = NULL;
-  free(run->trains);
-  run->learned = NULL;
-  run->trains = NULL;
-  run->nlearned = 0;
-  lur_optimizer_release(run->options.optimizer);
-  run->options.optimizer = NULL;
-}
+/* ---- the run ---- */
 
 static lur_status set_up(lur_run *run, const lur_compile_options *options) {
-  LUR_TRY(take_options(run, options));
-  LUR_TRY(list_learned(run));
-  LUR_TRY(lur_plan_check_kernels(run));
-  LUR_TRY(move_weights(run));
-  void *memory = NULL;
-  LUR_TRY(lur_device_alloc(run->options.device, sizeof *run->on_device, &memory));
-  run->on_device = memory;
-  LUR_TRY(lur_device_fill(run->options.device, memory, 0, sizeof *run->on_device));
-  run->loss_scale = run->options.precision == LUR_PRECISION_F16 ? 65536 : 1;
-  LUR_TRY(lur_run_set_loss_weights(run));
-  run->iterations = 0;
-  run->step = 0;
-  run->m_schedule = 1;
-  run->finite = -1;
-  run->seed = lur_context_get_seed(run->model->context);
-  return LUR_OK;
+  lur_plan_target *target = &run->target;
+  LUR_TRY(take_options(target, options));
+  LUR_TRY(list_learned(target));
+  LUR_TRY(lur_run_open_optimizer(run, options->optimizer));
+  LUR_TRY(lur_plan_check_kernels(target));
+  LUR_TRY(move_weights(target));
+  LUR_TRY(lur_run_open_results(run));
+  run->capturing.disabled = options->no_graph;
+  run->seed = lur_context_get_seed(target->model->context);
+  return lur_run_set_loss_scale(run, options->precision == LUR_PRECISION_F16 ? 65536 : 1, 0);
 }
 
-/* ---- life ---- */
+/* Plans first: they use the rest. Every part may be half set up, or not at all. */
+static void tear_down(lur_run *run) {
+  if (run->target.device) {
+    lur_run_unbind(run);
+    lur_run_drop_plans(run);
+    lur_run_close_optimizer(run);
+    lur_run_close_results(run);
+    lur_tensor_release(run->loss_scale.weights);
+  }
+  free_target(&run->target);
+}
 
 lur_status lur_model_compile(lur_model *model, const lur_compile_options *options, lur_run **run) {
   lur_run *made = NULL;
   LUR_TRY(lur_alloc_items(1, sizeof *made, &made));
   atomic_init(&made->refs, 1);
-  made->model = model;
+  made->target.model = model;
   lur_model_retain(model);
   lur_status status = set_up(made, options);
   if (status == LUR_OK) *run = made;
@@ -189,35 +156,26 @@ lur_status lur_model_compile(lur_model *model, const lur_compile_options *option
   return status;
 }
 
-/* An int8 run stays calibrated: the model is the same. */
+/* A recompiled int8 run stays calibrated, because the model is the same. */
 static void keep_ranges(lur_run *from, lur_run *to) {
-  if (to->options.precision != LUR_PRECISION_INT8) return;
-  to->ranges = from->ranges;
-  to->nranges = from->nranges;
-  to->ranges_room = from->ranges_room;
-  to->calibrated = from->calibrated;
-  from->ranges = NULL;
-  from->nranges = from->ranges_room = 0;
+  if (to->target.precision != LUR_PRECISION_INT8) return;
+  to->target.ranges = from->target.ranges;
+  from->target.ranges = (lur_ranges){0};
 }
 
 /* A failure leaves the run as it was. */
 lur_status lur_run_recompile(lur_run *run, const lur_compile_options *options) {
   lur_run *made = NULL;
-  LUR_TRY(lur_model_compile(run->model, options, &made));
+  LUR_TRY(lur_model_compile(run->target.model, options, &made));
   made->profile = run->profile;
   keep_ranges(run, made);
-  made->watch = run->watch;
+  lur_run_set_watch(made, run->optimizing.watch);
   lur_run swapped = *run;
   atomic_int refs = atomic_load(&run->refs);
   *run = *made;
   atomic_init(&run->refs, refs);
   *made = swapped;
   atomic_init(&made->refs, 1);
-  for (int i = 0; i < run->options.nlosses; i++) { /* these point into the struct itself */
-    run->losses[i].output = run->loss_texts[i][0];
-    run->losses[i].kind = run->loss_texts[i][1];
-  }
-  run->options.losses = run->losses;
   lur_run_release(made);
   return LUR_OK;
 }
@@ -226,10 +184,9 @@ void lur_run_retain(lur_run *run) { atomic_fetch_add(&run->refs, 1); }
 
 void lur_run_release(lur_run *run) {
   if (!run || atomic_fetch_sub(&run->refs, 1) != 1) return;
-  clear(run);
-  lur_model_release(run->model);
+  tear_down(run);
   free(run);
 }
 
-lur_model *lur_run_model(const lur_run *run) { return run->model; }
-lur_device *lur_run_device(const lur_run *run) { return run->options.device; }
+lur_model *lur_run_model(const lur_run *run) { return run->target.model; }
+lur_device *lur_run_device(const lur_run *run) { return run->target.device; }

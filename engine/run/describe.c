@@ -6,7 +6,7 @@
 
 #include "run.h"
 
-typedef struct text { /* grows as it is written to; failed: memory ran out */
+typedef struct text { /* grows as it is written to; failed: out of memory */
   char *bytes;
   size_t used, room;
   bool failed;
@@ -41,7 +41,7 @@ static size_t operand_bytes(const lur_operand *operand) {
   return (size_t)lur_shape_count(&operand->shape) * lur_dtype_size(operand->dtype);
 }
 
-/* What was fused into the op, before it and after it: "batchnorm+ relu+ +residual +relu". */
+/* What is fused into the op, before and after it: "batchnorm+ relu+ +residual +relu". */
 static void put_fused(text *t, const lur_plan_op *op) {
   const lur_op_desc *d = &op->desc;
   bool conv = d->kind == LUR_OP_CONV2D || d->kind == LUR_OP_DEPTHWISE_CONV2D || d->kind == LUR_OP_SEPARABLE_CONV2D;
@@ -59,14 +59,15 @@ static void put_fused(text *t, const lur_plan_op *op) {
   if (conv && d->y.dtype == LUR_U8) put(t, " +quantize");
 }
 
-/* Of a run in int8: how far it is. */
+/* The state of an int8 run's calibration. */
 static void put_calibration(text *t, const lur_run *run) {
-  if (run->options.precision != LUR_PRECISION_INT8) return;
-  if (run->nranges == 0 && run->calibrated) put(t, "int8: no layer is worth it, all is f32\n");
-  else if (run->nranges == 0) put(t, "int8: not calibrated yet (run:calibrate(batch))\n");
-  else if (run->calibrated)
-    put(t, "int8: %d layers calibrated on %lld samples\n", run->nranges, (long long)run->calibrated);
-  else put(t, "int8: %d layers with ranges that were given\n", run->nranges);
+  const lur_ranges *ranges = &run->target.ranges;
+  if (run->target.precision != LUR_PRECISION_INT8) return;
+  if (ranges->n == 0 && ranges->samples) put(t, "int8: no layer is worth it, all is f32\n");
+  else if (ranges->n == 0) put(t, "int8: not calibrated yet (call run:calibrate(batch))\n");
+  else if (ranges->samples)
+    put(t, "int8: %d layers calibrated on %lld samples\n", ranges->n, (long long)ranges->samples);
+  else put(t, "int8: %d layers with ranges that were set\n", ranges->n);
 }
 
 static void put_ops(text *t, const lur_plan *plan) {
@@ -109,20 +110,20 @@ static void put_holders(text *t, const lur_plan *plan) {
 
 lur_status lur_run_describe(lur_run *run, char **result) {
   static const char *const modes[] = {"predict", "evaluate", "train", "forward in training form", "calibrate"};
-  const lur_plan *plan = run->last;
+  const lur_plan *plan = run->plans.last ? run->plans.last->plan : NULL;
   text t = {0};
   if (!plan) {
-    put(&t, "run on %s: no plan yet (plans are made at the first batch)\n", lur_device_name(run->options.device));
+    put(&t, "run on %s: no plan yet (plans are made at the first batch)\n", lur_device_name(run->target.device));
   } else {
     double flops = 0;
     int64_t rows = plan->key.rows[0];
     for (int i = 0; i < plan->nops; i++) flops += lur_op_flops(&plan->ops[i].desc);
-    put(&t, "run on %s, plan for %s, %lld rows: %d steps, %.2f GFLOP forward\n", lur_device_name(run->options.device),
+    put(&t, "run on %s, plan for %s, %lld rows: %d steps, %.2f GFLOP forward\n", lur_device_name(run->target.device),
         modes[plan->key.mode], (long long)rows, plan->nops, flops * 1e-9);
     put_ops(&t, plan);
-    const char *plain = lur_run_plain_reason(run);
-    if (run->options.device->backend->capture_begin)
-      put(&t, "steps are %s%s\n", plain ? "launched op by op: " : "recorded and replayed", plain ? plain : "");
+    const char *reason = lur_run_capture_reason(run);
+    if (run->target.device->backend->capture_begin)
+      put(&t, "steps are %s%s\n", reason ? "launched op by op: " : "captured and replayed", reason ? reason : "");
     put(&t, "arena %.1f MiB (scratch %.1f), weights, gradients and optimizer state %.1f MiB\n", mib(plan->arena_bytes),
         mib(plan->scratch_bytes), mib(lur_run_state_bytes(run)));
     put_holders(&t, plan);
@@ -132,7 +133,7 @@ lur_status lur_run_describe(lur_run *run, char **result) {
     free(t.bytes);
     return lur_fail(LUR_ENOMEM, "no memory to describe the run");
   }
-  if (t.bytes[t.used - 1] == '\n') t.bytes[t.used - 1] = '\0'; /* print(run) ends the last line itself */
+  if (t.bytes[t.used - 1] == '\n') t.bytes[t.used - 1] = '\0'; /* print(run) ends the last line */
   *result = t.bytes;
   return LUR_OK;
 }
@@ -146,7 +147,7 @@ static double op_bytes(const lur_op_desc *desc) {
 }
 
 int lur_run_profile(const lur_run *run, lur_profile_row *rows, int capacity) {
-  const lur_plan *plan = run->last;
+  const lur_plan *plan = run->plans.last ? run->plans.last->plan : NULL;
   int n = 0;
   for (int i = 0; plan && i < plan->nops; i++) {
     const lur_plan_op *op = &plan->ops[i];

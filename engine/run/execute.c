@@ -1,55 +1,56 @@
-/* execute.c - runs a plan: fills in addresses, calls kernels, in check mode watches what they write.
+/* execute.c - runs a plan: fills in addresses, calls kernels, and in check mode inspects what they write.
  *
- * Launching has no effect on the host, so that record.c may record it; what follows from it on the host (a weight has
- * moved) is noted after. */
+ * Launching changes nothing on the host, so that capture.c can capture it; what follows on the host (the version of a
+ * weight) is updated afterwards. */
 #include <string.h>
 #include <time.h>
 
+#include "engine/tensor/tensor.h"
 #include "run.h"
 
 /* ---- addresses ---- */
 
 static char *buffer_address(const lur_run *run, const lur_plan *plan, int buffer) {
-  return buffer < 0 ? NULL : (char *)run->arena + plan->buffers[buffer].offset;
+  return buffer < 0 ? NULL : (char *)run->plans.arena + plan->buffers[buffer].offset;
 }
 
-/* Values fed from outside lie in run->fed, in the order of feed.c: inputs, then target and weight of each loss. */
-static void *fed_address(const lur_run *run, const lur_plan *plan, int value) {
-  for (int i = 0; i < run->model->ninputs; i++) {
-    if (plan->inputs[i] == value) return run->fed[i].address;
+/* Values from outside are in run->bound, in the order of bind.c: inputs, then target and sample weights of each loss. */
+static void *bound_address(const lur_run *run, const lur_plan *plan, int value) {
+  for (int i = 0; i < run->target.model->ninputs; i++) {
+    if (plan->inputs[i] == value) return run->bound[i].address;
   }
   for (int i = 0; i < plan->nlosses; i++) {
-    if (plan->losses[i].target == value) return run->fed[LUR_MAX_INPUTS + 2 * i].address;
-    if (plan->losses[i].sample_weight == value) return run->fed[LUR_MAX_INPUTS + 2 * i + 1].address;
+    if (plan->losses[i].target == value) return run->bound[LUR_MAX_INPUTS + 2 * i].address;
+    if (plan->losses[i].sample_weight == value) return run->bound[LUR_MAX_INPUTS + 2 * i + 1].address;
   }
   return NULL;
 }
 
-void *lur_plan_address(const lur_run *run, const lur_plan *plan, int value) {
+void *lur_run_address(const lur_run *run, const lur_plan *plan, int value) {
   if (plan->values[value].buffer >= 0) return buffer_address(run, plan, plan->values[value].buffer);
-  return fed_address(run, plan, value);
+  return bound_address(run, plan, value);
 }
 
-void *lur_plan_gradient_address(const lur_run *run, const lur_plan *plan, int value) {
+void *lur_run_gradient_address(const lur_run *run, const lur_plan *plan, int value) {
   for (int i = 0; i < plan->nlosses; i++) {
-    if (plan->losses[i].y == value) return (float *)lur_tensor_address(run->loss_weights) + i;
+    if (plan->losses[i].y == value) return (float *)lur_tensor_address(run->loss_scale.weights) + i;
   }
   return buffer_address(run, plan, plan->values[value].grad_buffer);
 }
 
 /* ---- one op ---- */
 
-/* An op's weights are where they are expected, and copies made of them are up to date. */
+/* Checks that an op's weights are on the run's device, and brings those derived from them up to date. */
 static lur_status ready_weights(const lur_run *run, const lur_plan_op *op) {
-  if (op->folded) LUR_TRY(lur_folded_refresh(op->folded, run->options.device));
+  if (op->folded) LUR_TRY(lur_folded_refresh(op->folded, run->target.device));
   for (int i = op->folded ? LUR_FOLDED_WEIGHTS : 0; i < op->desc.nw; i++) {
     if (op->weights[i] < 0) continue;
     const lur_device *there = lur_tensor_device(op->layer->weights[op->weights[i]].value);
-    if (there == run->options.device) continue;
+    if (there == run->target.device) continue;
     return lur_fail(LUR_ESTATE, "%s '%s': its weights were moved to %s by another compile (this run is on %s): recompile",
-                    op->layer->kind->name, op->layer->name, lur_device_name(there), lur_device_name(run->options.device));
+                    op->layer->kind->name, op->layer->name, lur_device_name(there), lur_device_name(run->target.device));
   }
-  return op->quantized ? lur_quantized_refresh(op) : LUR_OK;
+  return op->quantized ? lur_quantized_refresh(op->quantized) : LUR_OK;
 }
 
 static void set_weights(const lur_plan_op *op, lur_args *args) {
@@ -75,25 +76,25 @@ static void set_weights(const lur_plan_op *op, lur_args *args) {
 static lur_status fill_args(const lur_run *run, const lur_plan *plan, const lur_plan_op *op, bool backward, lur_args *args) {
   memset(args, 0, sizeof *args);
   for (int i = 0; i < op->desc.nx; i++) {
-    args->x[i] = lur_plan_address(run, plan, op->x[i]);
-    if (!args->x[i]) return lur_fail(LUR_ESTATE, "%s '%s': input %d was not fed", lur_op_kind_name(op->desc.kind), op->desc.name, i + 1);
+    args->x[i] = lur_run_address(run, plan, op->x[i]);
+    if (!args->x[i]) return lur_fail(LUR_ESTATE, "%s '%s': input %d is not bound", lur_op_kind_name(op->desc.kind), op->desc.name, i + 1);
   }
   set_weights(op, args);
-  args->y = lur_plan_address(run, plan, op->y);
+  args->y = lur_run_address(run, plan, op->y);
   args->saved = buffer_address(run, plan, op->saved);
-  args->scratch = plan->scratch_bytes ? (char *)run->arena + plan->scratch_offset : NULL;
+  args->scratch = plan->scratch_bytes ? (char *)run->plans.arena + plan->scratch_offset : NULL;
   args->seed = run->seed;
   args->step = run->step;
-  args->moving = lur_run_moving(run);
+  args->moving = lur_run_step_parameters(run);
   if (!backward) return LUR_OK;
-  args->dy = lur_plan_gradient_address(run, plan, op->y);
+  args->dy = lur_run_gradient_address(run, plan, op->y);
   args->dx_add = op->dx_add;
   for (int i = 0; i < op->desc.nx; i++) {
-    if (op->desc.want_dx >> i & 1u) args->dx[i] = lur_plan_gradient_address(run, plan, op->x[i]);
+    if (op->desc.want_dx >> i & 1u) args->dx[i] = lur_run_gradient_address(run, plan, op->x[i]);
   }
-  float *gradients = run->gradients ? lur_tensor_address(run->gradients) : NULL;
+  float *gradients = run->optimizing.gradients ? lur_tensor_address(run->optimizing.gradients) : NULL;
   for (int i = 0; i < op->desc.nw; i++) {
-    if (op->desc.want_dw >> i & 1u) args->dw[i] = gradients + run->learned[lur_run_learned(run, op->layer, op->weights[i])].offset;
+    if (op->desc.want_dw >> i & 1u) args->dw[i] = gradients + run->target.learned[lur_target_learned(&run->target, op->layer, op->weights[i])].offset;
   }
   return LUR_OK;
 }
@@ -103,7 +104,7 @@ static lur_status fill_args(const lur_run *run, const lur_plan *plan, const lur_
 enum { PATTERN = 0xA5, NAN_BYTE = 0xFF };
 
 static lur_status prepare_buffer(lur_run *run, char *at, size_t bytes) {
-  lur_device *device = run->options.device;
+  lur_device *device = run->target.device;
   LUR_TRY(lur_device_fill(device, at - LUR_GUARD, PATTERN, LUR_GUARD));
   LUR_TRY(lur_device_fill(device, at, NAN_BYTE, bytes));
   return lur_device_fill(device, at + bytes, PATTERN, LUR_GUARD);
@@ -111,7 +112,7 @@ static lur_status prepare_buffer(lur_run *run, char *at, size_t bytes) {
 
 static lur_status inspect_buffer(lur_run *run, const lur_plan_op *op, const char *what, const char *at, size_t bytes) {
   unsigned char guard[2 * LUR_GUARD];
-  lur_device *device = run->options.device;
+  lur_device *device = run->target.device;
   LUR_TRY(lur_device_copy(device, guard, at - LUR_GUARD, LUR_GUARD, LUR_COPY_TO_HOST));
   LUR_TRY(lur_device_copy(device, guard + LUR_GUARD, at + bytes, LUR_GUARD, LUR_COPY_TO_HOST));
   LUR_TRY(lur_device_sync(device));
@@ -123,7 +124,7 @@ static lur_status inspect_buffer(lur_run *run, const lur_plan_op *op, const char
   return LUR_OK;
 }
 
-/* Calls visit for every buffer the call writes whole: y and saved, or the overwritten dx; and scratch. */
+/* Prepares or inspects every buffer that the call overwrites: y and saved, or dx; and scratch. */
 static lur_status each_written(lur_run *run, lur_plan *plan, const lur_plan_op *op, bool backward, bool inspect) {
   int buffers[LUR_MAX_OPERANDS + 2], n = 0;
   const char *what[LUR_MAX_OPERANDS + 2];
@@ -146,7 +147,7 @@ static lur_status each_written(lur_run *run, lur_plan *plan, const lur_plan_op *
   }
   size_t scratch = backward ? op->op.backward_scratch : op->op.forward_scratch;
   if (scratch == 0) return LUR_OK;
-  char *at = (char *)run->arena + plan->scratch_offset;
+  char *at = (char *)run->plans.arena + plan->scratch_offset;
   return inspect ? inspect_buffer(run, op, "scratch", at, scratch) : prepare_buffer(run, at, scratch);
 }
 
@@ -158,8 +159,8 @@ static double now(void) {
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* Statistics move in a batch norm's forward: copies folded from them are stale. */
-static void note_moved_weights(const lur_plan_op *op) {
+/* A batch norm's forward updates its moving statistics: weights folded from them are stale. */
+static void note_updated_statistics(const lur_plan_op *op) {
   if (op->desc.kind != LUR_OP_BATCHNORM || !op->desc.u.batchnorm.batch) return;
   for (int i = 2; i < 4; i++) op->layer->weights[op->weights[i]].version++;
 }
@@ -176,25 +177,25 @@ static lur_status call(lur_run *run, lur_plan *plan, int at, bool backward) {
   lur_plan_op *op = &plan->ops[at];
   lur_args args;
   LUR_TRY(fill_args(run, plan, op, backward, &args));
-  if (run->options.check) LUR_TRY(each_written(run, plan, op, backward, false));
+  if (run->target.check) LUR_TRY(each_written(run, plan, op, backward, false));
   if (op->observes) LUR_TRY(lur_range_observe(op->observes, args.x[0], lur_shape_count(&op->desc.x[0].shape)));
   double start = run->profile ? now() : 0;
   lur_status status = backward ? op->op.kernel->backward(&op->op, &args) : op->op.kernel->forward(&op->op, &args);
   if (status != LUR_OK) return blame_op(status, &op->desc, backward);
   if (run->profile) {
-    LUR_TRY(lur_device_sync(run->options.device));
+    LUR_TRY(lur_device_sync(run->target.device));
     op->seconds[backward] += now() - start;
     op->calls[backward]++;
   }
-  return run->options.check ? each_written(run, plan, op, backward, true) : LUR_OK;
+  return run->target.check ? each_written(run, plan, op, backward, true) : LUR_OK;
 }
 
 static lur_status launch_forward(lur_run *run, lur_plan *plan) {
-  /* Inference changes nothing, so it may stop anywhere; a training step is not left half done. */
-  bool stoppable = plan->key.mode != LUR_MODE_TRAIN && plan->key.mode != LUR_MODE_FREE && !run->recording;
+  /* Inference changes nothing, so it can be interrupted anywhere; a training step is always completed. */
+  bool stoppable = plan->key.mode != LUR_MODE_TRAIN && plan->key.mode != LUR_MODE_FREE && !run->capturing.active;
   lur_denormals_off();
   for (int i = 0; i < plan->nops; i++) {
-    if (stoppable) LUR_TRY(lur_context_check_interrupt(run->model->context));
+    if (stoppable) LUR_TRY(lur_context_check_interrupt(run->target.model->context));
     LUR_TRY(call(run, plan, i, false));
   }
   return LUR_OK;
@@ -204,15 +205,15 @@ static lur_status launch_forward(lur_run *run, lur_plan *plan) {
 static lur_status launch(lur_run *run, void *context) {
   lur_plan *plan = context;
   LUR_TRY(launch_forward(run, plan));
-  return plan->key.mode == LUR_MODE_TRAIN ? lur_plan_backward(run, plan) : LUR_OK;
+  return plan->key.mode == LUR_MODE_TRAIN ? lur_run_execute_backward(run, plan) : LUR_OK;
 }
 
-/* Of everything a recorded plan has in it that may lie elsewhere the next time. */
+/* A key of every address in a captured plan that may change. */
 static uint64_t addresses(const lur_run *run, const lur_plan *plan) {
-  uint64_t key = lur_key_add(1, run->arena);
-  key = lur_key_add(key, run->gradients ? lur_tensor_address(run->gradients) : NULL);
-  key = lur_key_add(key, run->loss_weights ? lur_tensor_address(run->loss_weights) : NULL);
-  for (int i = 0; i < LUR_MAX_FED; i++) key = lur_key_add(key, run->fed[i].address);
+  uint64_t key = lur_key_add(1, run->plans.arena);
+  key = lur_key_add(key, run->optimizing.gradients ? lur_tensor_address(run->optimizing.gradients) : NULL);
+  key = lur_key_add(key, run->loss_scale.weights ? lur_tensor_address(run->loss_scale.weights) : NULL);
+  for (int i = 0; i < LUR_MAX_BOUND; i++) key = lur_key_add(key, run->bound[i].address);
   for (int i = 0; i < plan->nops; i++) {
     const lur_plan_op *op = &plan->ops[i];
     for (int k = 0; k < op->desc.nw && !op->folded && !op->quantized; k++) {
@@ -222,14 +223,15 @@ static uint64_t addresses(const lur_run *run, const lur_plan *plan) {
   return key;
 }
 
-lur_status lur_plan_run(lur_run *run, lur_plan *plan) {
+lur_status lur_run_execute(lur_run *run, lur_run_plan *entry) {
+  lur_plan *plan = entry->plan;
   for (int i = 0; i < plan->nops; i++) LUR_TRY(ready_weights(run, &plan->ops[i]));
-  LUR_TRY(lur_run_recorded(run, &plan->recording, addresses(run, plan), launch, plan));
-  for (int i = 0; i < plan->nops; i++) note_moved_weights(&plan->ops[i]);
+  LUR_TRY(lur_run_captured(run, &entry->capture, addresses(run, plan), launch, plan));
+  for (int i = 0; i < plan->nops; i++) note_updated_statistics(&plan->ops[i]);
   return LUR_OK;
 }
 
-lur_status lur_plan_backward(lur_run *run, lur_plan *plan) {
+lur_status lur_run_execute_backward(lur_run *run, lur_plan *plan) {
   lur_denormals_off();
   for (int i = plan->nops - 1; i >= 0; i--) {
     if (plan->ops[i].backward) LUR_TRY(call(run, plan, i, true));
@@ -237,11 +239,11 @@ lur_status lur_plan_backward(lur_run *run, lur_plan *plan) {
   return LUR_OK;
 }
 
-lur_status lur_plan_read(lur_run *run, const lur_plan *plan, int value, lur_tensor **tensor) {
+lur_status lur_run_read(lur_run *run, const lur_plan *plan, int value, lur_tensor **tensor) {
   const lur_operand *operand = &plan->values[value].operand;
   lur_tensor *made = NULL;
-  LUR_TRY(lur_tensor_new(run->model->context, NULL, operand->dtype, &operand->shape, &made));
-  lur_status status = lur_device_copy(run->options.device, lur_tensor_data(made), lur_plan_address(run, plan, value),
+  LUR_TRY(lur_tensor_new(run->target.model->context, NULL, operand->dtype, &operand->shape, &made));
+  lur_status status = lur_device_copy(run->target.device, lur_tensor_data(made), lur_run_address(run, plan, value),
                                       lur_tensor_bytes(made), LUR_COPY_TO_HOST);
   if (status == LUR_OK) *tensor = made;
   else lur_tensor_release(made);

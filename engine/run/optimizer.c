@@ -1,14 +1,16 @@
 /* optimizer.c - optimizers as declared options, and one update of all learned weights.
  *
- * Formulas are those of Keras 2.0.6 (keras/optimizers.py): Adam's and Nadam's epsilon stands outside the bias
+ * Formulas are those of Keras 2.0.6 (keras/optimizers.py): Adam's and Nadam's epsilon is outside the bias
  * correction; the learning rate is inside SGD's velocity. AdamW: Loshchilov and Hutter, "Decoupled weight decay
- * regularization" (ICLR 2019), decay times the uncorrected learning rate. Weight decay touches kernels only, never
- * biases or batch norm. Clipping by norm is by the global norm of all gradients. */
+ * regularization" (ICLR 2019), decay times the uncorrected learning rate. Weight decay applies to kernels only, never
+ * to biases or batch norm. Clipping by norm is by the global norm of all gradients. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/base/option.h"
+#include "engine/tensor/tensor.h"
 #include "run.h"
 
 typedef struct lur_optimizer_options {
@@ -19,17 +21,17 @@ typedef struct lur_optimizer_options {
 #define OFFSET(field) offsetof(lur_optimizer_options, field)
 #define COMMON(decay_default)                                                                                          \
   {"decay", LUR_OPT_REAL, OFFSET(decay), "0", 0, 1e9, NULL, "lr / (1 + decay * steps made)"},                           \
-  {"weight_decay", LUR_OPT_REAL, OFFSET(weight_decay), decay_default, 0, 1e9, NULL, "of kernels; biases and batch norm never decay"}, \
-  {"clip_norm", LUR_OPT_REAL, OFFSET(clip_norm), "0", 0, 1e30, NULL, "scales all gradients down to this global norm; 0: off"}, \
-  {"clip_value", LUR_OPT_REAL, OFFSET(clip_value), "0", 0, 1e30, NULL, "clips every gradient to [-v, v]; 0: off"}
+  {"weight_decay", LUR_OPT_REAL, OFFSET(weight_decay), decay_default, 0, 1e9, NULL, "weight decay (L2) of kernels; biases and batch norm never decay"}, \
+  {"clip_norm", LUR_OPT_REAL, OFFSET(clip_norm), "0", 0, 1e30, NULL, "scales all gradients down to this global norm (0: off)"}, \
+  {"clip_value", LUR_OPT_REAL, OFFSET(clip_value), "0", 0, 1e30, NULL, "clips every gradient to [-v, v] (0: off)"}
 #define BETAS(epsilon_default)                                                                        \
-  {"beta_1", LUR_OPT_REAL, OFFSET(beta_1), "0.9", 0, 0.999999, NULL, "decay of the mean"},             \
-  {"beta_2", LUR_OPT_REAL, OFFSET(beta_2), "0.999", 0, 0.99999999, NULL, "decay of the mean square"},  \
-  {"epsilon", LUR_OPT_REAL, OFFSET(epsilon), epsilon_default, 0, 1, NULL, "added to the root (1e-8: Keras before 2.1.3)"}
+  {"beta_1", LUR_OPT_REAL, OFFSET(beta_1), "0.9", 0, 0.999999, NULL, "decay of the mean gradient"},             \
+  {"beta_2", LUR_OPT_REAL, OFFSET(beta_2), "0.999", 0, 0.99999999, NULL, "decay of the mean squared gradient"},  \
+  {"epsilon", LUR_OPT_REAL, OFFSET(epsilon), epsilon_default, 0, 1, NULL, "added to the square root (Keras before 2.1.3: 1e-8)"}
 
 static const lur_option sgd_options[] = {
     {"lr", LUR_OPT_REAL, OFFSET(lr), "0.01", 0, 1e9, NULL, "learning rate"},
-    {"momentum", LUR_OPT_REAL, OFFSET(momentum), "0", 0, 1, NULL, "share of the velocity that stays"},
+    {"momentum", LUR_OPT_REAL, OFFSET(momentum), "0", 0, 1, NULL, "share of the velocity that is kept"},
     {"nesterov", LUR_OPT_BOOL, OFFSET(nesterov), "false", 0, 0, NULL, "looks ahead along the velocity"},
     COMMON("0"),
     {0}};
@@ -40,7 +42,7 @@ static const lur_option adamw_options[] = {
 static const lur_option nadam_options[] = {
     {"lr", LUR_OPT_REAL, OFFSET(lr), "0.002", 0, 1e9, NULL, "learning rate"},
     BETAS("1e-7"),
-    {"schedule_decay", LUR_OPT_REAL, OFFSET(schedule_decay), "0.004", 0, 1, NULL, "of the momentum schedule"},
+    {"schedule_decay", LUR_OPT_REAL, OFFSET(schedule_decay), "0.004", 0, 1, NULL, "decay of the momentum schedule"},
     COMMON("0"),
     {0}};
 
@@ -106,125 +108,201 @@ int lur_optimizer_format(const lur_optimizer *optimizer, char *text, size_t capa
 
 /* ---- one update ---- */
 
-/* What moves from step to step. */
-static void schedule(lur_run *run, const lur_optimizer_options *o, lur_update *update) {
-  double t = (double)run->iterations + 1;
-  update->lr = update->decay_lr = run->lr / (1 + o->decay * (double)run->iterations);
+/* The numbers of this step. */
+static void schedule(lur_optimizing *o, const lur_optimizer_options *options, lur_update *update) {
+  double t = (double)o->iterations + 1;
+  update->lr = update->decay_lr = o->lr / (1 + options->decay * (double)o->iterations);
   if (update->rule == LUR_ADAM || update->rule == LUR_ADAMW) {
-    update->lr *= sqrt(1 - pow(o->beta_2, t)) / (1 - pow(o->beta_1, t));
+    update->lr *= sqrt(1 - pow(options->beta_2, t)) / (1 - pow(options->beta_1, t));
   }
   if (update->rule != LUR_NADAM) return;
-  double u = o->beta_1 * (1 - 0.5 * pow(0.96, t * o->schedule_decay));
-  double next = o->beta_1 * (1 - 0.5 * pow(0.96, (t + 1) * o->schedule_decay));
-  run->m_schedule *= u;
-  update->g_scale = (1 - u) / (1 - run->m_schedule);
-  update->m_scale = next / (1 - run->m_schedule * next);
-  update->v_scale = 1 / (1 - pow(o->beta_2, t));
+  double u = options->beta_1 * (1 - 0.5 * pow(0.96, t * options->schedule_decay));
+  double next = options->beta_1 * (1 - 0.5 * pow(0.96, (t + 1) * options->schedule_decay));
+  o->m_schedule *= u;
+  update->g_scale = (1 - u) / (1 - o->m_schedule);
+  update->m_scale = next / (1 - o->m_schedule * next);
+  update->v_scale = 1 / (1 - pow(options->beta_2, t));
 }
 
-static lur_status need_state(lur_run *run, const lur_optimizer_options *o, lur_update_rule rule) {
-  lur_shape shape = {.ndim = 1, .dim = {run->gradient_count}};
-  bool m = rule != LUR_SGD || o->momentum != 0, v = rule != LUR_SGD;
-  if (m && !run->m) LUR_TRY(lur_tensor_new(run->model->context, run->options.device, LUR_F32, &shape, &run->m));
-  if (v && !run->v) LUR_TRY(lur_tensor_new(run->model->context, run->options.device, LUR_F32, &shape, &run->v));
-  return LUR_OK;
+static lur_status new_array(const lur_run *run, lur_tensor **array) {
+  lur_shape shape = {.ndim = 1, .dim = {run->optimizing.count}};
+  return *array ? LUR_OK : lur_tensor_new(run->target.model->context, run->target.device, LUR_F32, &shape, array);
 }
 
-static void fill_slots(lur_run *run, double decay, lur_parameter *slots) {
-  const float *g = lur_tensor_address(run->gradients);
-  float *m = run->m ? lur_tensor_address(run->m) : NULL, *v = run->v ? lur_tensor_address(run->v) : NULL;
-  for (int i = 0; i < run->nlearned; i++) {
-    const lur_learned *learned = &run->learned[i];
+static lur_status need_state(lur_run *run, const lur_optimizer_options *options, lur_update_rule rule) {
+  bool m = rule != LUR_SGD || options->momentum != 0, v = rule != LUR_SGD;
+  if (m) LUR_TRY(new_array(run, &run->optimizing.m));
+  return v ? new_array(run, &run->optimizing.v) : LUR_OK;
+}
+
+lur_status lur_run_need_gradients(lur_run *run) {
+  return run->optimizing.count == 0 ? LUR_OK : new_array(run, &run->optimizing.gradients);
+}
+
+static void fill_parameters(lur_run *run, double decay) {
+  lur_optimizing *o = &run->optimizing;
+  const float *g = lur_tensor_address(o->gradients);
+  float *m = o->m ? lur_tensor_address(o->m) : NULL, *v = o->v ? lur_tensor_address(o->v) : NULL;
+  for (int i = 0; i < run->target.nlearned; i++) {
+    const lur_learned *learned = &run->target.learned[i];
     const lur_weight *weight = &learned->layer->weights[learned->weight];
-    slots[i] = (lur_parameter){.p = lur_tensor_address(weight->value),
-                          .g = g + learned->offset,
-                          .m = m ? m + learned->offset : NULL,
-                          .v = v ? v + learned->offset : NULL,
-                          .count = learned->count,
-                          .lr_scale = learned->lr_scale,
-                          .weight_decay = weight->decays ? (float)(decay * learned->decay_scale) : 0};
+    o->parameters[i] = (lur_parameter){.p = lur_tensor_address(weight->value),
+                                       .g = g + learned->offset,
+                                       .m = m ? m + learned->offset : NULL,
+                                       .v = v ? v + learned->offset : NULL,
+                                       .count = learned->count,
+                                       .lr_scale = o->scales[i].lr,
+                                       .weight_decay = weight->decays ? (float)(decay * o->scales[i].decay) : 0};
   }
 }
 
-/* Micikevicius et al., "Mixed precision training" (2018), section 3.2: halved where a gradient overflowed, doubled after
-   2000 steps without. */
-static lur_status adapt_scale(lur_run *run, bool overflow) {
-  enum { PATIENCE = 2000 };
-  if (!overflow && ++run->good_steps < PATIENCE) return LUR_OK;
-  double scale = overflow ? run->loss_scale / 2 : run->loss_scale * 2;
-  run->good_steps = 0;
-  if (scale < 1 || scale > 16777216) return LUR_OK;
-  run->loss_scale = scale;
-  return lur_run_set_loss_weights(run);
-}
-
-/* The weights that training moves: of layers that learn, and of every batch norm. */
+/* The weights that training changes: those of trainable layers and of every batch norm. */
 static lur_status fill_watched(lur_run *run) {
-  const lur_model *model = run->model;
-  if (!run->watched) LUR_TRY(lur_alloc_items((size_t)model->nlayers * LUR_MAX_WEIGHTS, sizeof *run->watched, &run->watched));
-  run->nwatched = 0;
+  lur_optimizing *o = &run->optimizing;
+  const lur_model *model = run->target.model;
+  if (!o->watched) LUR_TRY(lur_alloc_items((size_t)model->nlayers * LUR_MAX_WEIGHTS, sizeof *o->watched, &o->watched));
+  o->nwatched = 0;
   for (int i = 0; i < model->nlayers; i++) {
     const lur_layer *layer = model->layers[i];
-    if (!run->trains[i] && strcmp(layer->kind->name, "batchnorm") != 0) continue;
+    if (!run->target.trains[i] && strcmp(layer->kind->name, "batchnorm") != 0) continue;
     for (int k = 0; k < layer->nweights; k++) {
-      run->watched[run->nwatched++] =
+      o->watched[o->nwatched++] =
           (lur_parameter){.g = lur_tensor_address(layer->weights[k].value), .count = lur_shape_count(&layer->weights[k].shape)};
     }
   }
   return LUR_OK;
 }
 
-/* What the device is asked for; the host looks at none of it. */
+/* What the device is asked for. The host looks at none of it, so that it can be captured. */
 static lur_status launch(lur_run *run, void *context) {
   const lur_update *update = context;
-  lur_device *device = run->options.device;
-  if (update->squares) LUR_TRY(lur_device_gradient_norm(device, run->slots, run->nlearned, &run->on_device->squares));
-  LUR_TRY(lur_device_update(device, update, run->slots, run->nlearned));
-  if (run->watch) LUR_TRY(lur_device_gradient_norm(device, run->watched, run->nwatched, &run->on_device->watched));
-  return lur_device_fill(device, lur_tensor_address(run->gradients), 0, lur_tensor_bytes(run->gradients));
+  const lur_optimizing *o = &run->optimizing;
+  lur_device *device = run->target.device;
+  lur_on_device *found = run->readback.on_device;
+  if (update->squares) LUR_TRY(lur_device_gradient_norm(device, o->parameters, run->target.nlearned, &found->squares));
+  LUR_TRY(lur_device_update(device, update, o->parameters, run->target.nlearned));
+  if (o->watch) LUR_TRY(lur_device_gradient_norm(device, o->watched, o->nwatched, &found->watched));
+  return lur_device_fill(device, lur_tensor_address(o->gradients), 0, lur_tensor_bytes(o->gradients));
 }
 
-/* Of all that does not move from step to step: the optimizer's own numbers change with a recompile only. */
-static uint64_t recording_key(const lur_run *run, const lur_update *update) {
-  uint64_t key = lur_key_add_bytes(1, run->slots, (size_t)run->nlearned * sizeof *run->slots);
-  if (run->watch) key = lur_key_add_bytes(key, run->watched, (size_t)run->nwatched * sizeof *run->watched);
-  return lur_key_add_bytes(key, (const bool[]){update->squares != NULL, update->skip_overflow, run->watch}, 3 * sizeof(bool));
+/* Of everything that stays the same from step to step. The optimizer's own numbers change only with a recompile. */
+static uint64_t capture_key(const lur_run *run, const lur_update *update) {
+  const lur_optimizing *o = &run->optimizing;
+  uint64_t key = lur_key_add_bytes(1, o->parameters, (size_t)run->target.nlearned * sizeof *o->parameters);
+  if (o->watch) key = lur_key_add_bytes(key, o->watched, (size_t)o->nwatched * sizeof *o->watched);
+  return lur_key_add_bytes(key, (const bool[]){update->squares != NULL, update->skip_overflow, o->watch}, 3 * sizeof(bool));
 }
 
-/* The numbers of this step, and what clips; the run's schedule moves. */
+/* The numbers of this step, and clipping. Advances the run's schedule. */
 static lur_update make_update(lur_run *run, const lur_optimizer_options *o) {
-  lur_update update = {.rule = run->options.optimizer->rule, .momentum = o->momentum, .nesterov = o->nesterov,
+  const bool scaled = run->loss_scale.applied;
+  lur_update update = {.rule = run->optimizing.optimizer->rule, .momentum = o->momentum, .nesterov = o->nesterov,
                        .beta1 = o->beta_1, .beta2 = o->beta_2, .epsilon = o->epsilon,
-                       .gradient_scale = (float)(run->scaled ? 1 / run->loss_scale : 1), .clip_value = (float)o->clip_value,
-                       .clip_norm = o->clip_norm, .skip_overflow = run->scaled, .moving = lur_run_moving(run)};
-  if (o->clip_norm > 0 || run->scaled) update.squares = &run->on_device->squares;
-  schedule(run, o, &update);
+                       .gradient_scale = (float)(scaled ? 1 / run->loss_scale.value : 1), .clip_value = (float)o->clip_value,
+                       .clip_norm = o->clip_norm, .skip_overflow = scaled, .moving = lur_run_step_parameters(run)};
+  if (o->clip_norm > 0 || scaled) update.squares = &run->readback.on_device->squares;
+  schedule(&run->optimizing, o, &update);
   return update;
 }
 
 lur_status lur_run_update(lur_run *run) {
-  const lur_optimizer_options *o = run->options.optimizer->options;
-  LUR_TRY(need_state(run, o, run->options.optimizer->rule));
-  if (!run->slots) LUR_TRY(lur_alloc_items((size_t)run->nlearned, sizeof *run->slots, &run->slots));
-  fill_slots(run, o->weight_decay, run->slots);
-  if (run->watch) LUR_TRY(fill_watched(run));
-  run->m_schedule_before = run->m_schedule;
-  lur_update update = make_update(run, o);
-  lur_status status = lur_run_move(run, &update);
-  if (status == LUR_OK) status = lur_run_recorded(run, &run->step_recording, recording_key(run, &update), launch, &update);
+  lur_optimizing *o = &run->optimizing;
+  const lur_optimizer_options *options = o->optimizer->options;
+  LUR_TRY(need_state(run, options, o->optimizer->rule));
+  if (!o->parameters) LUR_TRY(lur_alloc_items((size_t)run->target.nlearned, sizeof *o->parameters, &o->parameters));
+  fill_parameters(run, options->weight_decay);
+  if (o->watch) LUR_TRY(fill_watched(run));
+  o->m_schedule_before = o->m_schedule;
+  lur_update update = make_update(run, options);
+  lur_status status = lur_run_write_step_parameters(run, &update);
+  if (status == LUR_OK) status = lur_run_captured(run, &o->capture, capture_key(run, &update), launch, &update);
   if (status != LUR_OK) {
-    run->m_schedule = run->m_schedule_before;
-    return lur_blame(status, "%s's update of the weights", lur_optimizer_kind(run->options.optimizer));
+    o->m_schedule = o->m_schedule_before;
+    return lur_blame(status, "%s's update of the weights", lur_optimizer_kind(o->optimizer));
   }
-  for (int i = 0; i < run->nlearned; i++) run->learned[i].layer->weights[run->learned[i].weight].version++;
+  for (int i = 0; i < run->target.nlearned; i++) {
+    const lur_learned *learned = &run->target.learned[i];
+    learned->layer->weights[learned->weight].version++;
+  }
   return LUR_OK;
 }
 
 lur_status lur_run_updated(lur_run *run) {
-  bool scaled = run->scaled, overflow = scaled && !isfinite(run->seen.squares); /* then the step was left out */
-  if (run->watch) run->finite = isfinite(run->seen.watched) ? 1 : 0;
-  run->scaled = false;
-  if (overflow) run->m_schedule = run->m_schedule_before;
-  else run->iterations++;
-  return scaled ? adapt_scale(run, overflow) : LUR_OK;
+  lur_optimizing *o = &run->optimizing;
+  const lur_on_device *seen = &run->readback.seen;
+  bool scaled = run->loss_scale.applied, overflow = scaled && !isfinite(seen->squares); /* the device skipped the step */
+  if (o->watch) o->finite = isfinite(seen->watched) ? 1 : 0;
+  run->loss_scale.applied = false;
+  if (overflow) o->m_schedule = o->m_schedule_before;
+  else o->iterations++;
+  return scaled ? lur_run_adapt_loss_scale(run, overflow) : LUR_OK;
+}
+
+/* ---- the run's part ---- */
+
+lur_status lur_run_open_optimizer(lur_run *run, lur_optimizer *optimizer) {
+  lur_optimizing *o = &run->optimizing;
+  if (optimizer) {
+    lur_optimizer_retain(optimizer);
+    o->optimizer = optimizer;
+    o->lr = lur_optimizer_lr(optimizer);
+  }
+  o->m_schedule = 1;
+  o->finite = -1;
+  LUR_TRY(lur_alloc_items((size_t)run->target.nlearned, sizeof *o->scales, &o->scales));
+  for (int i = 0; i < run->target.nlearned; i++) o->scales[i] = (lur_scales){1, 1};
+  if (run->target.nlearned > 0) {
+    const lur_learned *last = &run->target.learned[run->target.nlearned - 1];
+    o->count = last->offset + lur_learned_room(last->count);
+  }
+  return LUR_OK;
+}
+
+void lur_run_close_optimizer(lur_run *run) {
+  lur_optimizing *o = &run->optimizing;
+  lur_capture_free(run->target.device, &o->capture);
+  lur_tensor_release(o->gradients);
+  lur_tensor_release(o->m);
+  lur_tensor_release(o->v);
+  free(o->scales);
+  free(o->parameters);
+  free(o->watched);
+  lur_optimizer_release(o->optimizer);
+  *o = (lur_optimizing){0};
+}
+
+void lur_run_zero_gradients(lur_run *run) {
+  const lur_tensor *gradients = run->optimizing.gradients;
+  run->loss_scale.applied = false;
+  if (!gradients) return;
+  (void)lur_device_fill(run->target.device, lur_tensor_address(gradients), 0, lur_tensor_bytes(gradients));
+}
+
+double lur_run_lr(const lur_run *run) { return run->optimizing.lr; }
+void lur_run_set_lr(lur_run *run, double lr) { run->optimizing.lr = lr; }
+int64_t lur_run_iterations(const lur_run *run) { return run->optimizing.iterations; }
+
+void lur_run_set_watch(lur_run *run, bool on) {
+  run->optimizing.watch = on;
+  run->optimizing.finite = -1;
+}
+
+bool lur_run_watches(const lur_run *run) { return run->optimizing.watch; }
+int lur_run_finite(const lur_run *run) { return run->optimizing.finite; }
+
+lur_status lur_run_scale_layer(lur_run *run, const char *layer, double lr_scale, double decay_scale) {
+  int found = 0;
+  for (int i = 0; i < run->target.nlearned; i++) {
+    if (strcmp(run->target.learned[i].layer->name, layer) != 0) continue;
+    run->optimizing.scales[i] = (lur_scales){(float)lr_scale, (float)decay_scale};
+    found++;
+  }
+  return found ? LUR_OK : lur_fail(LUR_EARG, "scale: no trainable layer '%s' with weights in this run", layer);
+}
+
+size_t lur_run_state_bytes(const lur_run *run) {
+  size_t bytes = (size_t)lur_model_parameters(run->target.model, false) * sizeof(float);
+  const lur_tensor *arrays[] = {run->optimizing.gradients, run->optimizing.m, run->optimizing.v};
+  for (int i = 0; i < 3; i++) bytes += arrays[i] ? lur_tensor_bytes(arrays[i]) : 0;
+  return bytes;
 }

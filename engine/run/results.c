@@ -37,9 +37,9 @@ static double categorical_accuracy(const float *predictions, const void *data, b
 static double binary_accuracy(const float *predictions, bool logits, const void *data, bool ids, int64_t count) {
   int64_t right = 0;
   for (int64_t i = 0; i < count; i++) {
-    double said = logits ? (predictions[i] > 0 ? 1 : 0) : nearbyint((double)predictions[i]);
+    double predicted = logits ? (predictions[i] > 0 ? 1 : 0) : nearbyint((double)predictions[i]);
     double truth = ids ? (double)((const int32_t *)data)[i] : (double)((const float *)data)[i];
-    right += said == truth;
+    right += predicted == truth;
   }
   return (double)right / (double)count;
 }
@@ -52,9 +52,9 @@ static bool from_logits(const lur_plan *plan, int loss) {
 
 enum { LOSS, PREDICTIONS, TARGET, READ };
 
-/* What is read of one loss; -1: its kind has no accuracy. */
+/* The values that are read of one loss; -1: its kind has no accuracy. */
 static void values_read(const lur_run *run, const lur_plan *plan, int i, int values[READ]) {
-  bool counted = run->loss_kinds[i] != LUR_MEAN_SQUARED_ERROR;
+  bool counted = run->target.losses[i].kind != LUR_MEAN_SQUARED_ERROR;
   values[LOSS] = plan->losses[i].y;
   values[PREDICTIONS] = counted ? plan->losses[i].predictions : -1;
   values[TARGET] = counted ? plan->losses[i].target : -1;
@@ -65,38 +65,59 @@ static size_t value_bytes(const lur_plan *plan, int value) {
   return lur_dtype_size(operand->dtype) * (size_t)lur_shape_count(&operand->shape);
 }
 
-lur_status lur_plan_alloc_host(lur_run *run, lur_plan *plan) {
-  plan->device = run->options.device;
-  if (plan->device->backend->host_memory) return LUR_OK;
+lur_status lur_run_plan_alloc_host(const lur_run *run, lur_run_plan *entry) {
+  const lur_plan *plan = entry->plan;
+  if (run->target.device->backend->host_memory) return LUR_OK;
   for (int i = 0; i < plan->nlosses; i++) {
     int values[READ];
     values_read(run, plan, i, values);
-    for (int k = 0; k < READ; k++) plan->host_bytes += values[k] < 0 ? 0 : (value_bytes(plan, values[k]) + 63) & ~(size_t)63;
+    for (int k = 0; k < READ; k++) entry->host_bytes += values[k] < 0 ? 0 : (value_bytes(plan, values[k]) + 63) & ~(size_t)63;
   }
-  if (plan->host_bytes == 0) return LUR_OK;
-  plan->host_bytes += sizeof(lur_on_device);
-  return lur_device_alloc_host(plan->device, plan->host_bytes, &plan->host);
+  if (entry->host_bytes == 0) return LUR_OK;
+  entry->host_bytes += sizeof(lur_on_device);
+  return lur_device_alloc_host(run->target.device, entry->host_bytes, &entry->host);
 }
 
-/* Where the host can read them: in place, or copied; the one wait of a step. */
-static lur_status read_values(lur_run *run, lur_plan *plan, const void *(*found)[READ]) {
-  char *to = plan->host;
+/* Where the host can read them: in place, or copied. This is the one wait of a step. */
+static lur_status read_values(lur_run *run, lur_run_plan *entry, const void *(*found)[READ]) {
+  const lur_plan *plan = entry->plan;
+  lur_device *device = run->target.device;
+  lur_readback *readback = &run->readback;
+  char *to = entry->host;
   for (int i = 0; i < plan->nlosses; i++) {
     int values[READ];
     values_read(run, plan, i, values);
     for (int k = 0; k < READ; k++) {
-      found[i][k] = values[k] < 0 ? NULL : lur_plan_address(run, plan, values[k]);
+      found[i][k] = values[k] < 0 ? NULL : lur_run_address(run, plan, values[k]);
       if (!found[i][k] || !to) continue;
       size_t bytes = value_bytes(plan, values[k]);
-      LUR_TRY(lur_device_copy(plan->device, to, found[i][k], bytes, LUR_COPY_TO_HOST));
+      LUR_TRY(lur_device_copy(device, to, found[i][k], bytes, LUR_COPY_TO_HOST));
       found[i][k] = to;
       to += (bytes + 63) & ~(size_t)63;
     }
   }
-  if (to) LUR_TRY(lur_device_copy(plan->device, to, run->on_device, sizeof *run->on_device, LUR_COPY_TO_HOST));
-  LUR_TRY(lur_device_sync(plan->device));
-  run->seen = to ? *(const lur_on_device *)(const void *)to : *run->on_device;
+  if (to) LUR_TRY(lur_device_copy(device, to, readback->on_device, sizeof *readback->on_device, LUR_COPY_TO_HOST));
+  LUR_TRY(lur_device_sync(device));
+  readback->seen = to ? *(const lur_on_device *)(const void *)to : *readback->on_device;
   return LUR_OK;
+}
+
+lur_status lur_run_read_back(lur_run *run) {
+  lur_readback *readback = &run->readback;
+  LUR_TRY(lur_device_copy(run->target.device, &readback->seen, readback->on_device, sizeof readback->seen, LUR_COPY_TO_HOST));
+  return lur_device_sync(run->target.device);
+}
+
+lur_status lur_run_open_results(lur_run *run) {
+  void *memory = NULL;
+  LUR_TRY(lur_device_alloc(run->target.device, sizeof(lur_on_device), &memory));
+  run->readback.on_device = memory;
+  return lur_device_fill(run->target.device, memory, 0, sizeof(lur_on_device));
+}
+
+void lur_run_close_results(lur_run *run) {
+  lur_device_free(run->target.device, run->readback.on_device);
+  run->readback.on_device = NULL;
 }
 
 /* ---- results ---- */
@@ -106,27 +127,28 @@ static double accuracy(const lur_run *run, const lur_plan *plan, int i, const vo
   if (!found[PREDICTIONS]) return NAN;
   const lur_shape *shape = &plan->values[plan->losses[i].predictions].operand.shape;
   bool ids = plan->values[plan->losses[i].target].operand.dtype == LUR_I32;
-  bool binary = run->loss_kinds[i] == LUR_BINARY_CROSSENTROPY || shape->dim[1] == 1;
+  bool binary = run->target.losses[i].kind == LUR_BINARY_CROSSENTROPY || shape->dim[1] == 1;
   if (binary) return binary_accuracy(found[PREDICTIONS], from_logits(plan, i), found[TARGET], ids, lur_shape_count(shape));
   return categorical_accuracy(found[PREDICTIONS], found[TARGET], ids, shape->dim[0], shape->dim[1]);
 }
 
-lur_status lur_run_results(lur_run *run, lur_plan *plan, lur_results *results) {
-  bool several = run->model->noutputs > 1;
+lur_status lur_run_results(lur_run *run, lur_run_plan *entry, lur_results *results) {
+  const lur_plan *plan = entry->plan;
+  bool several = run->target.model->noutputs > 1;
   double losses[LUR_MAX_OUTPUTS], total = 0;
   const void *found[LUR_MAX_OUTPUTS][READ];
-  LUR_TRY(read_values(run, plan, found));
+  LUR_TRY(read_values(run, entry, found));
   for (int i = 0; i < plan->nlosses; i++) {
     losses[i] = (double)*(const float *)found[i][LOSS];
-    if (run->losses[i].weight != 0) total += run->losses[i].weight * losses[i];
+    if (run->target.losses[i].weight != 0) total += run->target.losses[i].weight * losses[i];
   }
   memset(results, 0, sizeof *results);
   results->samples = plan->key.target[0].shape.dim[0];
   add_result(results, NULL, "loss", total);
-  for (int i = 0; i < plan->nlosses && several; i++) add_result(results, run->losses[i].output, "loss", losses[i]);
+  for (int i = 0; i < plan->nlosses && several; i++) add_result(results, run->target.losses[i].output, "loss", losses[i]);
   for (int i = 0; i < plan->nlosses; i++) {
     double value = accuracy(run, plan, i, found[i]);
-    if (!isnan(value)) add_result(results, several ? run->losses[i].output : NULL, "acc", value);
+    if (!isnan(value)) add_result(results, several ? run->target.losses[i].output : NULL, "acc", value);
   }
   return LUR_OK;
 }

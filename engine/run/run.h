@@ -1,168 +1,198 @@
-/* run.h - a model compiled for a device: what all its plans share. For the engine's files that make runs,
- * plan, execute and describe. */
+/* run.h - a model compiled for a device: what all its plans share. Each part of lur_run belongs to one file, which alone
+ * changes it; run.c, compile.c and describe.c put the parts together. */
 #ifndef LUR_RUN_H
 #define LUR_RUN_H
 
+#include <stdatomic.h>
+
 #include "engine/plan/plan.h"
+#include "state.h"
 
-/* One learned weight of a layer that trains: its place in the flat gradient and optimizer arrays. */
-typedef struct lur_learned {
-  lur_layer *layer;
-  int weight;
-  int64_t offset, count;
-  float lr_scale, decay_scale;
-} lur_learned;
+/* ---- bound inputs: bind.c ---- */
 
-enum { LUR_MAX_PLANS = 8, LUR_MAX_FED = LUR_MAX_INPUTS + 2 * LUR_MAX_OUTPUTS };
+enum { LUR_MAX_BOUND = LUR_MAX_INPUTS + 2 * LUR_MAX_OUTPUTS };
 
-/* A tensor of a batch that is to come, retained; NULL: none. writes: of its storage when it set out. */
-typedef struct lur_announced {
+/* A tensor of the next batch, retained; NULL: none. writes: of its storage when the copy began. */
+typedef struct lur_prefetched {
   lur_tensor *tensor;
   uint64_t writes;
-} lur_announced;
+} lur_prefetched;
 
 /* One tensor of the present batch, as plans read it. */
-typedef struct lur_fed {
-  void *address;      /* NULL: not fed */
+typedef struct lur_bound_input {
+  void *address;      /* NULL: not bound */
   lur_tensor *tensor; /* read in place, retained; NULL: copied into memory */
-  void *memory;       /* ours on the device, large enough for every batch so far: all lie at the same address */
+  void *memory;       /* on the device, large enough for every batch so far: they all have the same address */
   size_t bytes;
-  lur_announced coming;  /* on its way to staged beside the computing */
-  lur_announced arrived; /* in memory already: the next batch, as long as no other one is fed */
+  lur_prefetched in_flight; /* being copied to staged while the device computes */
+  lur_prefetched arrived;   /* in memory already: the next batch, unless another one is bound first */
   void *staged;
   size_t staged_bytes;
-} lur_fed;
+} lur_bound_input;
 
-/* What a run keeps in device memory beside tensors. */
-typedef struct lur_on_device {
-  lur_step_parameters moving;
-  double squares; /* of all gradients, of the last step that asked */
-  double watched; /* of all weights that training moves, after the last step that asked: finite when each of them is */
-} lur_on_device;
-
-struct lur_run {
-  atomic_int refs;
-  lur_model *model;
-  lur_compile_options options; /* losses and optimizer are ours: copied, retained */
-  lur_loss losses[LUR_MAX_OUTPUTS];
-  char loss_texts[LUR_MAX_OUTPUTS][2][LUR_NAME]; /* output, kind */
-  lur_loss_kind loss_kinds[LUR_MAX_OUTPUTS];
-  int loss_outputs[LUR_MAX_OUTPUTS]; /* position among the model's outputs */
-  bool *trains;                      /* by model layer: trainable when this was compiled */
-
-  int nlearned;
-  lur_learned *learned;
-  int64_t gradient_count; /* floats in the flat arrays: weights, each rounded up to 16 */
-  lur_parameter *slots;               /* nlearned; what an update works on */
-  lur_tensor *gradients, *m, *v; /* flat f32; NULL until needed */
-  lur_tensor *loss_weights;      /* f32, one a loss: the gradient each loss starts from */
-
-  void *arena;
-  size_t arena_bytes;
-  int nplans;
-  lur_plan *plans[LUR_MAX_PLANS];
-  lur_plan *last;   /* the plan last run */
-  bool forward_done; /* activations of `last` wait for a backward */
-  int64_t clock;
-
-  lur_fed fed[LUR_MAX_FED];     /* the present batch: inputs, targets, sample weights */
-  lur_on_device *on_device;     /* device memory */
-  lur_on_device seen;           /* what it held when the host last waited for results */
-  lur_parameter *watched;            /* the weights that training moves, as g; NULL until a step asks */
-  int nwatched;
-  bool watch;                   /* every step finds out whether they are finite */
-  int finite;                   /* what the last step found: 1, 0; -1: none has looked */
-  lur_recording step_recording; /* of the optimizer's part of a step */
-  bool recording;               /* what is launched now is recorded */
-  char plain_reason[256];       /* why steps are not recorded any more; empty: they are */
-  int nranges, ranges_room;
-  lur_range **ranges;           /* of int8: what calibration saw; plans point at them */
-  int64_t calibrated;           /* samples of all calibrations; ranges that were given are not counted */
-  int64_t iterations;
-  uint64_t step, seed;
-  double lr, m_schedule, m_schedule_before; /* before: the last update, which an overflow takes back */
-  double loss_scale; /* f16: multiplies every loss's gradient, 1 otherwise */
-  int good_steps;    /* since the scale last changed */
-  bool scaled;       /* gradients carry the scale */
-  bool profile;
-};
-
-/* Whether layer was trainable when run was compiled. */
-bool lur_run_trains(const lur_run *run, const lur_layer *layer);
-/* Whether op has a weight that this run learns. */
-bool lur_run_trains_op(const lur_run *run, const lur_plan_op *op);
-/* Position in run->learned, or -1. */
-int lur_run_learned(const lur_run *run, const lur_layer *layer, int weight);
-
-/* plan.c: makes the plan for key. */
-/* Every op of the model has a kernel on the run's device: LUR_EUNSUPPORTED names the one that has not. */
-lur_status lur_plan_check_kernels(lur_run *run);
-lur_status lur_plan_build(lur_run *run, const lur_plan_key *key, lur_plan **plan);
-
-/* feed.c: finds the batch's tensors, checks them, asks for copies on the device (run->fed), writes the key. Wait before
-   the batch is given back, on failure too. */
-lur_status lur_run_feed(lur_run *run, const lur_batch *batch, lur_plan_mode mode, lur_plan_key *key);
-void lur_run_drop_fed(lur_run *run);
-/* Row numbers fed to gathers lie inside what they gather from. */
+/* Finds the batch's tensors, checks them, starts copies to the device and writes the key. Wait before the batch goes back
+   to its owner, on failure too. */
+lur_status lur_run_bind(lur_run *run, const lur_batch *batch, lur_plan_mode mode, lur_plan_key *key);
+/* Row numbers bound to gathers are within what they gather from. */
 lur_status lur_run_check_rows(lur_run *run, const lur_plan *plan, const lur_batch *batch);
+void lur_run_unbind(lur_run *run);
 
-/* ranges.c: what int8 knows of the numbers that its convolutions read. */
-/* The range of layer, which reads that many channels; made where there is none. */
-lur_status lur_run_range_of(lur_run *run, lur_layer *layer, int64_t channels, lur_range **range);
-/* The range of layer when something has been seen or given, else NULL. */
-const lur_range *lur_run_known_range(const lur_run *run, const lur_layer *layer);
-/* Widens range to count numbers, channels innermost. LUR_ESTATE where one is not finite. */
-lur_status lur_range_observe(lur_range *range, const float *x, int64_t count);
-void lur_run_drop_ranges(lur_run *run);
+/* ---- parameters and optimizer state: optimizer.c; run_state.c saves and restores them ---- */
 
-/* execute.c: runs ops of the plan. fed tensors and the arena are in place. */
-/* Forward, and with losses in training backward too: recorded where the device can. */
-lur_status lur_plan_run(lur_run *run, lur_plan *plan);
-lur_status lur_plan_backward(lur_run *run, lur_plan *plan);
-/* Device address of a value; NULL when it has no memory. */
-void *lur_plan_address(const lur_run *run, const lur_plan *plan, int value);
-void *lur_plan_gradient_address(const lur_run *run, const lur_plan *plan, int value);
-/* A host copy of a value; there after the next sync. */
-lur_status lur_plan_read(lur_run *run, const lur_plan *plan, int value, lur_tensor **tensor);
-
-/* record.c: work that is asked at every step, recorded and replayed. */
-/* Does what launch asks: by launching, at its first use; then by a recording, as long as key stays the same. */
-lur_status lur_run_recorded(lur_run *run, lur_recording *recording, uint64_t key,
-                            lur_status (*launch)(lur_run *run, void *context), void *context);
-void lur_recording_free(lur_device *device, lur_recording *recording);
-/* Takes value into a key. */
-uint64_t lur_key_add(uint64_t key, const void *address);
-uint64_t lur_key_add_bytes(uint64_t key, const void *bytes, size_t count);
-/* Device memory that holds what moves from step to step; NULL where the device does not record. */
-const lur_step_parameters *lur_run_moving(const lur_run *run);
-/* Writes it: dropout's counters from run, the rest from update (NULL: left at 0). */
-lur_status lur_run_move(lur_run *run, const lur_update *update);
-
-/* compile.c: loss_weights from the losses' weights and loss_scale. */
-lur_status lur_run_set_loss_weights(lur_run *run);
-
-/* run.c: forgets plans made for other ranges than the present ones. */
-void lur_run_drop_quantized_plans(lur_run *run);
-/* Runs a batch in LUR_MODE_CALIBRATE, and waits. */
-lur_status lur_run_observe(lur_run *run, const lur_batch *batch);
-
-/* optimizer.c */
 struct lur_optimizer {
   atomic_int refs;
   lur_context *context;
   lur_update_rule rule;
   void *options; /* lur_optimizer_options */
 };
-/* Asks for one update of all learned weights from run->gradients, which are zeroed. Once the host has waited and
-   run->seen is there, lur_run_updated notes what came of it: iterations, the loss scale, whether weights are finite. */
-lur_status lur_run_update(lur_run *run);
-lur_status lur_run_updated(lur_run *run);
 double lur_optimizer_lr(const lur_optimizer *optimizer);
 
-/* results.c: losses and accuracies of the plan just run, and run->seen. Waits for the device, once. */
-lur_status lur_plan_alloc_host(lur_run *run, lur_plan *plan); /* once, before the plan runs */
-lur_status lur_run_results(lur_run *run, lur_plan *plan, lur_results *results);
+typedef struct lur_scales { /* of one learned weight: lur_run_scale_layer */
+  float lr, decay;
+} lur_scales;
 
-enum { LUR_GUARD = 64 }; /* bytes of guard zone in check mode */
+/* A piece of work that the device is asked for at every step: launched once, captured, then replayed (capture.c). */
+typedef struct lur_capture {
+  void *graph;  /* the backend's; NULL: not captured */
+  uint64_t key; /* of every address and number that the graph contains; 0: not launched yet */
+} lur_capture;
+
+typedef struct lur_optimizing {
+  lur_optimizer *optimizer; /* retained; NULL: no steps */
+  lur_scales *scales;       /* by learned weight */
+  lur_parameter *parameters; /* by learned weight: what an update works on; NULL until the first */
+  int64_t count;             /* floats in the flat arrays: learned weights, each rounded up to 16 */
+  lur_tensor *gradients, *m, *v; /* flat f32; NULL until needed */
+  int64_t iterations;
+  double lr, m_schedule, m_schedule_before; /* before: the last update, which an overflow takes back */
+  lur_capture capture;      /* of the update */
+  bool watch;               /* every step finds out whether weights are finite */
+  int finite;               /* what the last step found: 1, 0; -1: none has looked */
+  int nwatched;
+  lur_parameter *watched;   /* the weights that training changes, as g; NULL until a step asks */
+} lur_optimizing;
+
+/* Allocates what depends on target->learned; retains the optimizer (NULL: none). */
+lur_status lur_run_open_optimizer(lur_run *run, lur_optimizer *optimizer);
+void lur_run_close_optimizer(lur_run *run);
+lur_status lur_run_need_gradients(lur_run *run);
+/* Asks for one update of all learned weights from the gradients, which are zeroed. After the host has waited,
+   lur_run_updated takes note of the outcome: iterations, the loss scale, whether weights are finite. */
+lur_status lur_run_update(lur_run *run);
+lur_status lur_run_updated(lur_run *run);
+
+/* ---- loss scale: loss_scale.c ---- */
+
+typedef struct lur_loss_scale {
+  double value;        /* f16: multiplies the gradient of every loss; else 1 */
+  int64_t good_steps;  /* since it last changed */
+  bool applied;        /* the gradients carry the scale */
+  lur_tensor *weights; /* f32, one per loss: the gradient that each loss starts from */
+} lur_loss_scale;
+
+/* Sets the scale and the losses' weights that follow from it. A failure changes nothing. */
+lur_status lur_run_set_loss_scale(lur_run *run, double value, int64_t good_steps);
+/* Halves the scale after an overflow, doubles it after many steps without. */
+lur_status lur_run_adapt_loss_scale(lur_run *run, bool overflow);
+
+/* ---- capture and replay of steps: capture.c ---- */
+
+typedef struct lur_capturing {
+  bool disabled;    /* compiled with no_graph */
+  bool active;      /* what is launched now is being captured */
+  char refusal[256]; /* why the device refused a capture; empty: it did not */
+} lur_capturing;
+
+/* Does what launch asks for: by launching it the first time, then by replaying a capture for as long as key is the same. */
+lur_status lur_run_captured(lur_run *run, lur_capture *capture, uint64_t key,
+                            lur_status (*launch)(lur_run *run, void *context), void *context);
+void lur_capture_free(lur_device *device, lur_capture *capture);
+/* Adds a value to a key. */
+uint64_t lur_key_add(uint64_t key, const void *address);
+uint64_t lur_key_add_bytes(uint64_t key, const void *bytes, size_t count);
+/* The step parameters in device memory; NULL where the device does not capture. */
+const lur_step_parameters *lur_run_step_parameters(const lur_run *run);
+/* Writes them: dropout's counters from run, the rest from update (NULL: 0). */
+lur_status lur_run_write_step_parameters(lur_run *run, const lur_update *update);
+
+/* ---- results: results.c ---- */
+
+/* What a run keeps in device memory besides tensors. */
+typedef struct lur_on_device {
+  lur_step_parameters parameters;
+  double squares; /* sum over all gradients, of the last step that asked for it */
+  double watched; /* the same over all weights that training changes: finite when each of them is */
+} lur_on_device;
+
+typedef struct lur_readback {
+  lur_on_device *on_device; /* device memory */
+  lur_on_device seen;       /* its content when the host last waited for results */
+} lur_readback;
+
+lur_status lur_run_open_results(lur_run *run);
+void lur_run_close_results(lur_run *run);
+/* Waits for the device and fills run->readback.seen. */
+lur_status lur_run_read_back(lur_run *run);
+
+/* ---- plans and their arena: plans.c ---- */
+
+/* A plan, with what the run keeps for it. */
+typedef struct lur_run_plan {
+  lur_plan *plan;
+  int64_t used; /* plans.clock at the last use */
+  lur_capture capture; /* of forward, and in training of backward after it */
+  void *host;          /* where losses, and what accuracies are computed from, are copied to; NULL: read in place */
+  size_t host_bytes;
+} lur_run_plan;
+
+enum { LUR_MAX_PLANS = 8 };
+
+typedef struct lur_run_plans {
+  int n;
+  lur_run_plan *plans[LUR_MAX_PLANS];
+  lur_run_plan *last; /* the one last used */
+  int64_t clock;
+  void *arena;        /* shared by all plans */
+  size_t arena_bytes;
+} lur_run_plans;
+
+/* The plan for key, built where there is none. The arena is large enough for it, and it is run->plans.last. */
+lur_status lur_run_find_plan(lur_run *run, const lur_plan_key *key, lur_run_plan **plan);
+/* Frees the plans that were built for other ranges than the present ones. */
+void lur_run_drop_quantized_plans(lur_run *run);
+void lur_run_drop_plans(lur_run *run);
+/* results.c: host memory for a new plan's results. */
+lur_status lur_run_plan_alloc_host(const lur_run *run, lur_run_plan *plan);
+
+/* ---- the run ---- */
+
+struct lur_run {
+  atomic_int refs;
+  lur_plan_target target; /* compile.c */
+  lur_bound_input bound[LUR_MAX_BOUND]; /* inputs, then target and sample weights of each loss */
+  lur_optimizing optimizing;
+  lur_loss_scale loss_scale;
+  lur_capturing capturing;
+  lur_readback readback;
+  lur_run_plans plans;
+  uint64_t step, seed; /* training forwards so far; with it, the key of dropout's masks */
+  bool forward_done;   /* activations of the last plan wait for a backward */
+  bool profile;
+};
+
+/* execute.c: runs the ops of a plan. Inputs are bound and the arena is allocated. */
+/* Forward, and in training with losses backward too; captured where the device can. */
+lur_status lur_run_execute(lur_run *run, lur_run_plan *plan);
+lur_status lur_run_execute_backward(lur_run *run, lur_plan *plan);
+/* Device address of a value; NULL when it has no memory. */
+void *lur_run_address(const lur_run *run, const lur_plan *plan, int value);
+void *lur_run_gradient_address(const lur_run *run, const lur_plan *plan, int value);
+/* A host copy of a value, complete after the next sync. */
+lur_status lur_run_read(lur_run *run, const lur_plan *plan, int value, lur_tensor **tensor);
+
+/* results.c: losses and accuracies of the plan just executed, and run->readback.seen. Waits for the device, once. */
+lur_status lur_run_results(lur_run *run, lur_run_plan *plan, lur_results *results);
+/* run.c: runs a batch in LUR_MODE_CALIBRATE, and waits. */
+lur_status lur_run_observe(lur_run *run, const lur_batch *batch);
 
 #endif

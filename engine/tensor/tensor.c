@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/internal.h"
+#include "engine/base/alloc.h"
+#include "kernels/backend.h"
 #include "tensor_host.h"
 
 /* ---- storage ---- */

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "kernels/backend.h"
 #include "tensor_host.h"
 
 /* ---- elements ---- */

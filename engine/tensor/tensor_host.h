@@ -1,9 +1,8 @@
-/* tensor_host.h - what the tensor files share: elements of host memory, and operands made fit for arithmetic.
- * Never included outside engine/tensor*.c, metric.c and init.c. */
+/* tensor_host.h - elements in host memory, for the engine's files that compute on host tensors. */
 #ifndef LUR_TENSOR_HOST_H
 #define LUR_TENSOR_HOST_H
 
-#include "engine/internal.h"
+#include "tensor.h"
 
 /* Truncates and saturates; NaN is 0. */
 int32_t lur_saturate_i32(double value);

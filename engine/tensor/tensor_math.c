@@ -6,6 +6,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "engine/base/alloc.h"
+#include "kernels/backend.h"
 #include "tensor_host.h"
 
 /* ---- broadcasting ---- */

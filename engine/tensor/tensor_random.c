@@ -4,8 +4,9 @@
  * size of earlier draws. Initial weights do not come from here: init.c draws them by name. */
 #include <math.h>
 
-#include "tensor_host.h"
+#include "engine/base/context.h"
 #include "kernels/random.h"
+#include "tensor_host.h"
 
 static const uint64_t stream_tag = 0x74656e736f727321u; /* keeps the stream apart from weights and dropout */
 

@@ -2,6 +2,7 @@
  * and the matrix product, which is the dense op of the cpu backend. */
 #include <string.h>
 
+#include "kernels/backend.h"
 #include "tensor_host.h"
 
 static lur_status need_matrix(const char *what, const lur_tensor *a) {

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "engine/internal.h"
+#include "engine/layers/layers.h"
 #include "tests/c/check.h"
 
 static lur_context *context;

@@ -231,7 +231,7 @@ static void test_errors(void) {
   losses[0].kind = "categorical_crossentropy";
   CHECK_OK(lur_model_compile(model, &options, &run));
   CHECK_FAILS(lur_run_train(run, &f.batch, &results), LUR_ESTATE, "without an optimizer");
-  CHECK_FAILS(lur_run_backward(run, f.tensors), LUR_ESTATE, "no forward in training form");
+  CHECK_FAILS(lur_run_backward(run, f.tensors), LUR_ESTATE, "call run:forward(batch, { training = true }) first");
   lur_batch few = {1, names, f.tensors};
   CHECK_FAILS(lur_run_evaluate(run, &few, &results), LUR_EARG, "'left'");
   CHECK_OK(lur_tensor_set(f.tensors[1], 2, ROWS));
@@ -309,7 +309,7 @@ static void test_input_gradient(void) {
     norm += value * value;
   }
   CHECK(norm > 0 && isfinite(norm));
-  CHECK_FAILS(lur_run_backward(run, ones), LUR_ESTATE, "no forward");
+  CHECK_FAILS(lur_run_backward(run, ones), LUR_ESTATE, "call run:forward");
   lur_tensor_release(gradient);
   for (int i = 0; i < 2; i++) lur_tensor_release(ones[i]);
   drop_batch(&f);

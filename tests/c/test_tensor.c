@@ -4,7 +4,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-#include "engine/internal.h"
+#include "engine/base/context.h"
+#include "engine/tensor/tensor.h"
 #include "tests/c/check.h"
 
 static lur_context *context;

@@ -98,9 +98,9 @@ part_ops() {
   for kind in $(kinds); do check "ops_$kind" "$build/test_ops" --compare --device cuda "$kind"; done
   check device "$build/test_cuda"
   check model "$build/test_model" cuda
-  check record "$build/test_record" cuda
+  check capture "$build/test_capture" cuda
   check script "$build/lurcher" "$root/tests/lua/run.lua" gpu
-  check record_sync env LURCHER_SYNC=1 "$build/test_record" cuda "refused: LURCHER_SYNC=1"
+  check capture_sync env LURCHER_SYNC=1 "$build/test_capture" cuda "refused: LURCHER_SYNC=1"
 }
 
 part_errors() {
@@ -223,7 +223,7 @@ part_pack() {
   to=${LURCHER_PACK:?pack: LURCHER_PACK names no folder}
   mkdir -p "$to/lib"
   cp "$build"/lurcher "$build"/liblurcher.so "$build"/lurcher_cuda.so "$build"/test_ops "$build"/test_cuda \
-    "$build"/test_model "$build"/test_record "$to" || failed=1
+    "$build"/test_model "$build"/test_capture "$to" || failed=1
   ldd "$to"/* 2>/dev/null | sed -n 's/.*=> \(\/[^ ]*\).*/\1/p' | sort -u |
     grep -Ev '/(libc|libm|libpthread|libdl|librt|ld-linux[^/]*|libcud[^/]*|libcublas[^/]*|liblurcher)\.so' |
     xargs -r cp -L -t "$to/lib"

@@ -6,7 +6,7 @@
 #include <dlfcn.h>
 #include <stdlib.h>
 
-#include "engine/internal.h"
+#include "kernels/backend.h"
 #include "tests/c/check.h"
 #include "tests/c/small_model.h"
 #include "tests/cuda_emulator/emulator.h"
@@ -107,7 +107,7 @@ static void test_steps(lur_precision precision, const char *name) {
          STEPS, (unsigned long long)(after.launches - before.launches), allocations, waits);
   CHECK(allocations == 0);
   CHECK(waits == 2 * STEPS || (precision == LUR_PRECISION_F16 && waits == 2 * STEPS + 1)); /* f16: a change of scale */
-  CHECK(!lur_run_plain_reason(t.run));
+  CHECK(!lur_run_capture_reason(t.run));
   for (int i = 0; i < n; i++) lur_tensor_release(averages[i]);
   end(&t);
 }

@@ -84,7 +84,7 @@ test("int8: calibration goes out and in again, and recompile keeps it", function
   local other <close> = backbone:compile{ device = "cpu", precision = "int8" }
   assert(other:calibration(ranges) == other)
   assert(same(other:predict{ image = images }.avg_pool, expected))
-  assert(tostring(other):find "ranges that were given")
+  assert(tostring(other):find "ranges that were set")
   other:recompile{}
   assert(same(other:predict{ image = images }.avg_pool, expected))
   other:calibrate{ image = images }
@@ -160,7 +160,7 @@ test("int8: what is refused says what to do", function()
   raises("channel 1 goes from 1 to 0", run.calibration, run, { [layer] = lurcher.tensor{ { 1 }, { 0 }, { 0 } } })
   local small = nn.model(nn.separable_conv2d{ 16, 3, name = "s" }(nn.input("x", 5, 5, 16)))
   local nan <close> = small:compile{ device = "cpu", precision = "int8" }
-  raises("what layer 's' reads is not finite", nan.calibrate, nan, { x = lurcher.zeros(1, 5, 5, 16) / 0 })
+  raises("the input of layer 's' is not finite", nan.calibrate, nan, { x = lurcher.zeros(1, 5, 5, 16) / 0 })
   local f32 <close> = backbone:compile{ device = "cpu" }
   raises("was not compiled with precision 'int8'", f32.calibrate, f32, { image = images })
   raises("was not compiled with precision 'int8'", f32.calibration, f32, { [layer] = lurcher.zeros(3, 16) })

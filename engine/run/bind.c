@@ -1,9 +1,10 @@
-/* feed.c - takes a batch of named tensors to the device: finds each by name, checks it, and works out the key of the
- * plan it needs. Nothing here trusts an id or a row number: kernels do not check them.
+/* bind.c - binds a batch of named tensors to the inputs of a plan: finds each by name, checks it, brings it to the device,
+ * and computes the key of the plan that the batch needs. Kernels do not check class ids and row numbers, so they are
+ * checked here.
  *
- * Copies are asked for, not waited for: whoever feeds waits before the batch's owner has it back. A batch announced with
- * lur_run_prefetch is on its way while the one before it is computed on: by the time the one after it is announced, which
- * is before its own step, it is there and goes to where that step reads it. */
+ * Copies are started, not waited for: the caller waits before the batch's owner has it back. The next batch can be
+ * prefetched (lur_run_prefetch): it is copied to a staging area while the device computes on the present one. When the
+ * batch after it is prefetched, before its own step, the copy has arrived and moves to where that step reads it. */
 #include <stdio.h>
 #include <string.h>
 
@@ -48,101 +49,101 @@ static lur_status need_room(lur_device *device, size_t bytes, void **memory, siz
   return LUR_OK;
 }
 
-/* Whether ops can read tensor where it lies. What is recorded reads one address, whatever the batch. */
+/* Whether ops can read the tensor in place. A captured step reads one address, whatever the batch. */
 static bool reads_in_place(const lur_device *device, const lur_tensor *tensor) {
   if (((uintptr_t)lur_tensor_address(tensor) & 63u) != 0) return false;
   if (lur_tensor_device(tensor) == device) return !device->backend->capture_begin;
   return device->backend->host_memory && lur_tensor_data(tensor);
 }
 
-static void drop(lur_announced *announced) {
-  lur_tensor_release(announced->tensor);
-  announced->tensor = NULL;
+static void drop(lur_prefetched *prefetched) {
+  lur_tensor_release(prefetched->tensor);
+  prefetched->tensor = NULL;
 }
 
-/* Whether tensor was announced, and nobody has written to it since. */
-static bool is_announced(const lur_announced *announced, const lur_tensor *tensor) {
-  return announced->tensor == tensor && announced->writes == tensor->storage->writes;
+/* Whether tensor was prefetched and has not been written to since. */
+static bool is_prefetched(const lur_prefetched *prefetched, const lur_tensor *tensor) {
+  return prefetched->tensor == tensor && prefetched->writes == tensor->storage->writes;
 }
 
-static lur_status copy_in(lur_device *device, lur_fed *fed, lur_tensor *tensor) {
+static lur_status copy_in(lur_device *device, lur_bound_input *bound, lur_tensor *tensor) {
   size_t bytes = lur_tensor_bytes(tensor);
-  LUR_TRY(need_room(device, bytes, &fed->memory, &fed->bytes));
-  fed->address = fed->memory;
-  if (is_announced(&fed->arrived, tensor)) return LUR_OK;
-  if (is_announced(&fed->coming, tensor)) return device->backend->land(device, fed->memory, fed->staged, bytes);
+  LUR_TRY(need_room(device, bytes, &bound->memory, &bound->bytes));
+  bound->address = bound->memory;
+  if (is_prefetched(&bound->arrived, tensor)) return LUR_OK;
+  if (is_prefetched(&bound->in_flight, tensor)) return device->backend->land(device, bound->memory, bound->staged, bytes);
   if (lur_tensor_device(tensor) == device)
-    return lur_device_copy(device, fed->memory, lur_tensor_address(tensor), bytes, LUR_COPY_WITHIN);
-  if (lur_tensor_data(tensor)) return lur_device_copy(device, fed->memory, lur_tensor_data(tensor), bytes, LUR_COPY_TO_DEVICE);
-  return lur_memory_copy(device, fed->memory, lur_tensor_device(tensor), lur_tensor_address(tensor), bytes);
+    return lur_device_copy(device, bound->memory, lur_tensor_address(tensor), bytes, LUR_COPY_WITHIN);
+  if (lur_tensor_data(tensor)) return lur_device_copy(device, bound->memory, lur_tensor_data(tensor), bytes, LUR_COPY_TO_DEVICE);
+  return lur_memory_copy(device, bound->memory, lur_tensor_device(tensor), lur_tensor_address(tensor), bytes);
 }
 
-/* Into run->fed[slot]: as it is where the device can read it in place, else copied into memory that is kept. */
-static lur_status put(lur_run *run, int slot, lur_tensor *tensor) {
-  lur_fed *fed = &run->fed[slot];
-  lur_tensor *old = fed->tensor;
-  fed->tensor = NULL;
-  fed->address = NULL;
+/* Binds tensor to run->bound[at]: as it is where the device can read it in place, else as a copy in memory that is kept. */
+static lur_status put(lur_run *run, int at, lur_tensor *tensor) {
+  lur_bound_input *bound = &run->bound[at];
+  lur_tensor *old = bound->tensor;
+  bound->tensor = NULL;
+  bound->address = NULL;
   lur_status status = LUR_OK;
-  if (reads_in_place(run->options.device, tensor)) {
+  if (reads_in_place(run->target.device, tensor)) {
     lur_tensor_retain(tensor);
-    fed->tensor = tensor;
-    fed->address = lur_tensor_address(tensor);
+    bound->tensor = tensor;
+    bound->address = lur_tensor_address(tensor);
   } else {
-    status = copy_in(run->options.device, fed, tensor);
+    status = copy_in(run->target.device, bound, tensor);
   }
-  drop(&fed->arrived); /* it has been overwritten, or is the present batch from here on */
-  if (fed->coming.tensor == tensor) drop(&fed->coming);
+  drop(&bound->arrived); /* overwritten, or the present batch from now on */
+  if (bound->in_flight.tensor == tensor) drop(&bound->in_flight);
   lur_tensor_release(old);
   return status;
 }
 
-void lur_run_drop_fed(lur_run *run) {
-  lur_device *device = run->options.device;
-  for (int i = 0; i < LUR_MAX_FED; i++) {
-    lur_fed *fed = &run->fed[i];
-    if (fed->coming.tensor || fed->arrived.tensor) (void)lur_device_sync(device); /* it may be under way still */
-    drop(&fed->coming);
-    drop(&fed->arrived);
-    lur_tensor_release(fed->tensor);
-    if (device) lur_device_free(device, fed->memory);
-    if (device) lur_device_free(device, fed->staged);
-    memset(fed, 0, sizeof *fed);
+void lur_run_unbind(lur_run *run) {
+  lur_device *device = run->target.device;
+  for (int i = 0; i < LUR_MAX_BOUND; i++) {
+    lur_bound_input *bound = &run->bound[i];
+    if (bound->in_flight.tensor || bound->arrived.tensor) (void)lur_device_sync(device); /* a copy may still be running */
+    drop(&bound->in_flight);
+    drop(&bound->arrived);
+    lur_tensor_release(bound->tensor);
+    if (device) lur_device_free(device, bound->memory);
+    if (device) lur_device_free(device, bound->staged);
+    memset(bound, 0, sizeof *bound);
   }
 }
 
 /* ---- the next batch ---- */
 
-/* What was announced last goes to where ops read it: the next train takes it there, and staged is free for another. */
-static lur_status arrive(lur_device *device, lur_fed *fed) {
-  size_t bytes = lur_tensor_bytes(fed->coming.tensor);
-  LUR_TRY(need_room(device, bytes, &fed->memory, &fed->bytes));
-  LUR_TRY(device->backend->land(device, fed->memory, fed->staged, bytes));
-  drop(&fed->arrived);
-  fed->arrived = fed->coming;
-  fed->coming.tensor = NULL;
+/* Moves what was prefetched last to where ops read it: the next step finds it there, and staged is free for another. */
+static lur_status arrive(lur_device *device, lur_bound_input *bound) {
+  size_t bytes = lur_tensor_bytes(bound->in_flight.tensor);
+  LUR_TRY(need_room(device, bytes, &bound->memory, &bound->bytes));
+  LUR_TRY(device->backend->land(device, bound->memory, bound->staged, bytes));
+  drop(&bound->arrived);
+  bound->arrived = bound->in_flight;
+  bound->in_flight.tensor = NULL;
   return LUR_OK;
 }
 
-/* held: a backward is still to come, which reads the present batch where it lies. */
-static lur_status send_ahead(lur_device *device, lur_fed *fed, lur_tensor *tensor, bool held) {
-  if (is_announced(&fed->coming, tensor)) return LUR_OK;
-  if (fed->coming.tensor && !held) LUR_TRY(arrive(device, fed));
-  if (fed->coming.tensor) LUR_TRY(lur_device_sync(device)); /* it is given up */
-  drop(&fed->coming);
-  LUR_TRY(need_room(device, lur_tensor_bytes(tensor), &fed->staged, &fed->staged_bytes));
-  LUR_TRY(device->backend->upload(device, fed->staged, lur_tensor_data(tensor), lur_tensor_bytes(tensor)));
+/* held: a backward that reads the present batch is still to come, so that nothing may overwrite it. */
+static lur_status start_copy(lur_device *device, lur_bound_input *bound, lur_tensor *tensor, bool held) {
+  if (is_prefetched(&bound->in_flight, tensor)) return LUR_OK;
+  if (bound->in_flight.tensor && !held) LUR_TRY(arrive(device, bound));
+  if (bound->in_flight.tensor) LUR_TRY(lur_device_sync(device)); /* given up */
+  drop(&bound->in_flight);
+  LUR_TRY(need_room(device, lur_tensor_bytes(tensor), &bound->staged, &bound->staged_bytes));
+  LUR_TRY(device->backend->upload(device, bound->staged, lur_tensor_data(tensor), lur_tensor_bytes(tensor)));
   lur_tensor_retain(tensor);
-  fed->coming = (lur_announced){tensor, tensor->storage->writes};
+  bound->in_flight = (lur_prefetched){tensor, tensor->storage->writes};
   return LUR_OK;
 }
 
 lur_status lur_run_prefetch(lur_run *run, const lur_batch *batch) {
-  lur_device *device = run->options.device;
+  lur_device *device = run->target.device;
   if (!device->backend->upload) return LUR_OK;
-  for (int i = 0; i < run->model->ninputs; i++) {
-    lur_tensor *tensor = find(batch, run->model->inputs[i]->layer->name);
-    if (tensor && lur_tensor_data(tensor)) LUR_TRY(send_ahead(device, &run->fed[i], tensor, run->forward_done));
+  for (int i = 0; i < run->target.model->ninputs; i++) {
+    lur_tensor *tensor = find(batch, run->target.model->inputs[i]->layer->name);
+    if (tensor && lur_tensor_data(tensor)) LUR_TRY(start_copy(device, &run->bound[i], tensor, run->forward_done));
   }
   return LUR_OK;
 }
@@ -165,10 +166,10 @@ static lur_status check_input(const lur_node *input, const lur_tensor *tensor) {
   return LUR_OK;
 }
 
-static lur_status feed_inputs(lur_run *run, const lur_batch *batch, lur_plan_key *key) {
+static lur_status bind_inputs(lur_run *run, const lur_batch *batch, lur_plan_key *key) {
   char names[256];
-  for (int i = 0; i < run->model->ninputs; i++) {
-    const lur_node *input = run->model->inputs[i];
+  for (int i = 0; i < run->target.model->ninputs; i++) {
+    const lur_node *input = run->target.model->inputs[i];
     lur_tensor *tensor = find(batch, input->layer->name);
     if (!tensor) {
       return lur_fail(LUR_EARG, "the batch has no '%s', an input of the model (it has %s)", input->layer->name,
@@ -183,8 +184,8 @@ static lur_status feed_inputs(lur_run *run, const lur_batch *batch, lur_plan_key
 
 /* ---- targets ---- */
 
-/* Every i32 of tensor lies in [0, limit). */
-static lur_status check_range(lur_tensor *tensor, int64_t limit, const char *what, const char *name) {
+/* LUR_EARG unless every i32 of tensor is in [0, limit). */
+static lur_status check_ids(lur_tensor *tensor, int64_t limit, const char *what, const char *name) {
   lur_tensor *host = NULL;
   lur_device *cpu = NULL;
   LUR_TRY(lur_context_device(lur_tensor_context(tensor), "cpu", &cpu));
@@ -206,18 +207,18 @@ static lur_status check_range(lur_tensor *tensor, int64_t limit, const char *wha
   return status;
 }
 
-static lur_status feed_target(lur_run *run, const lur_batch *batch, int i, lur_plan_key *key) {
+static lur_status bind_target(lur_run *run, const lur_batch *batch, int i, lur_plan_key *key) {
   char text[LUR_NAME + 8], names[256];
-  const char *output = run->losses[i].output;
+  const char *output = run->target.losses[i].output;
   lur_tensor *target = find(batch, output);
   if (!target) {
     return lur_fail(LUR_EARG, "the batch has no '%s', the target of an output with a loss (it has %s)", output,
                     list_names(batch, names, sizeof names));
   }
-  const lur_shape *predictions = &run->model->outputs[run->loss_outputs[i]]->sample;
+  const lur_shape *predictions = &run->target.model->outputs[run->target.losses[i].output_index]->sample;
   if (lur_tensor_dtype(target) == LUR_I32 && predictions->ndim == 1) {
     int64_t classes = predictions->dim[0] > 1 ? predictions->dim[0] : 2;
-    LUR_TRY(check_range(target, classes, "target", output));
+    LUR_TRY(check_ids(target, classes, "target", output));
   }
   copy_operand(target, &key->target[i]);
   LUR_TRY(put(run, LUR_MAX_INPUTS + 2 * i, target));
@@ -233,12 +234,12 @@ static lur_status feed_target(lur_run *run, const lur_batch *batch, int i, lur_p
   return put(run, LUR_MAX_INPUTS + 2 * i + 1, weight);
 }
 
-lur_status lur_run_feed(lur_run *run, const lur_batch *batch, lur_plan_mode mode, lur_plan_key *key) {
+lur_status lur_run_bind(lur_run *run, const lur_batch *batch, lur_plan_mode mode, lur_plan_key *key) {
   memset(key, 0, sizeof *key);
   key->mode = mode;
-  LUR_TRY(feed_inputs(run, batch, key));
+  LUR_TRY(bind_inputs(run, batch, key));
   if (mode != LUR_MODE_TRAIN && mode != LUR_MODE_EVALUATE) return LUR_OK;
-  for (int i = 0; i < run->options.nlosses; i++) LUR_TRY(feed_target(run, batch, i, key));
+  for (int i = 0; i < run->target.nlosses; i++) LUR_TRY(bind_target(run, batch, i, key));
   return LUR_OK;
 }
 
@@ -246,10 +247,10 @@ lur_status lur_run_check_rows(lur_run *run, const lur_plan *plan, const lur_batc
   for (int i = 0; i < plan->nops; i++) {
     const lur_plan_op *op = &plan->ops[i];
     if (op->desc.kind != LUR_OP_GATHER) continue;
-    for (int k = 0; k < run->model->ninputs; k++) {
+    for (int k = 0; k < run->target.model->ninputs; k++) {
       if (plan->inputs[k] != op->x[1]) continue;
-      const char *name = run->model->inputs[k]->layer->name;
-      LUR_TRY(check_range(find(batch, name), op->desc.x[0].shape.dim[0], "row numbers", name));
+      const char *name = run->target.model->inputs[k]->layer->name;
+      LUR_TRY(check_ids(find(batch, name), op->desc.x[0].shape.dim[0], "row numbers", name));
     }
   }
   return LUR_OK;

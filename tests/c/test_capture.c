@@ -1,13 +1,14 @@
-/* test_record.c - a step that is recorded and replayed gives the bits of one that is launched op by op; batches sent ahead
- * are those that are computed on; what the device cannot do is said, and training goes on or ends with one message.
+/* test_capture.c - a step that is captured and replayed gives the bits of one that is launched op by op; prefetched batches
+ * are those that are computed on; where the device cannot capture, the run gives the reason, and training continues or ends
+ * with one message.
  *
- * test_record [DEVICE [EXPECTED]]: cpu by default, which records nothing and must agree all the same. EXPECTED: why steps are not
- * recorded, or "lost": a device that fails in the middle. */
+ * test_capture [DEVICE [EXPECTED]]: cpu by default, which captures nothing and must agree all the same. EXPECTED: the reason
+ * why steps are not captured, or "lost": a device that fails in the middle. */
 #include <math.h>
 #include <stdlib.h>
 
 #include "check.h"
-#include "engine/internal.h"
+#include "engine/tensor/tensor.h"
 #include "kernels/backend.h"
 #include "kernels/random.h"
 #include "small_model.h"
@@ -26,7 +27,7 @@ typedef struct training {
   float *images[2]; /* pinned where the device has such memory; step k's in k % 2 */
 } training;
 
-/* What came out, bit for bit. */
+/* The results, bit for bit. */
 typedef struct outcome {
   int steps, weights;
   int64_t iterations;
@@ -34,7 +35,7 @@ typedef struct outcome {
   float values[MOST_WEIGHTS];
 } outcome;
 
-static bool can_record(const training *t) { return t->device->backend->capture_begin != NULL; }
+static bool can_capture(const training *t) { return t->device->backend->capture_begin != NULL; }
 
 static void begin(training *t, const char *optimizer, const lur_setting *settings, int n, double weight, const lur_compile_options *extra) {
   const lur_loss losses[2] = {{"class", "categorical_crossentropy", weight, 0.1}, {"same", "categorical_crossentropy", 0.5, 0}};
@@ -89,8 +90,8 @@ static void batch_of(training *t, int step, fixture *f) {
 
 /* ---- training ---- */
 
-/* Steps first to last. ahead: the next batch is sent while this one is computed on; its memory is spoilt as soon as
-   the step has returned. */
+/* Steps first to last. ahead: the next batch is prefetched while this one is computed on; its memory is overwritten as
+   soon as the step has returned. */
 static void train(training *t, int first, int last, bool ahead, outcome *o) {
   fixture now, next = {0};
   batch_of(t, first, &now);
@@ -137,16 +138,16 @@ static void same_outcome(const outcome *a, const outcome *b, const char *what) {
   if (!CHECK(memcmp(a->values, b->values, sizeof(float) * (size_t)a->weights) == 0)) fprintf(stderr, "%s: weights differ\n", what);
 }
 
-static void check_recorded(const training *t) {
-  const char *reason = lur_run_plain_reason(t->run);
-  if (!can_record(t)) CHECK(reason && strcmp(reason, "the device does not record") == 0);
+static void check_captured(const training *t) {
+  const char *reason = lur_run_capture_reason(t->run);
+  if (!can_capture(t)) CHECK(reason && strcmp(reason, "the device has no graph capture") == 0);
   else if (expected) CHECK(reason && strstr(reason, expected));
   else CHECK(!reason);
 }
 
 static lur_setting real(const char *name, double value) { return (lur_setting){.name = name, .type = LUR_REAL, .real = value}; }
 
-/* The same training three times: launched, recorded, recorded with batches sent ahead. */
+/* The same training three times: launched, captured, captured with prefetched batches. */
 static void compare(const char *optimizer, const lur_setting *settings, int n, double weight, lur_precision precision, int steps) {
   outcome *all = calloc(3, sizeof *all);
   if (!CHECK(all)) return;
@@ -156,12 +157,12 @@ static void compare(const char *optimizer, const lur_setting *settings, int n, d
     begin(&t, optimizer, settings, n, weight, &options);
     train(&t, 0, steps, way == 2, &all[way]);
     read_outcome(&t, &all[way]);
-    if (way > 0) check_recorded(&t);
+    if (way > 0) check_captured(&t);
     end(&t);
   }
   CHECK(all[0].losses[0] == all[0].losses[0]);
   same_outcome(&all[0], &all[1], optimizer);
-  same_outcome(&all[0], &all[2], "sent ahead");
+  same_outcome(&all[0], &all[2], "prefetched");
   free(all);
 }
 
@@ -176,7 +177,7 @@ static void test_optimizers(void) {
   compare("nadam", nadam, 2, 1, LUR_PRECISION_F32, LONG_STEPS);
 }
 
-/* Heavy losses overflow at first: steps are left out, in a recording too. */
+/* Heavy losses overflow at first: steps are skipped, in a captured step too. */
 static void test_half(void) {
   const lur_setting adam[] = {real("lr", 0.01)};
   if (strncmp(tested, "cuda", 4) != 0) return;
@@ -189,7 +190,7 @@ static void test_resume(void) {
   const lur_setting nadam[] = {real("lr", 0.01)};
   const bool half = strncmp(tested, "cuda", 4) == 0;
   const lur_compile_options options = {.precision = half ? LUR_PRECISION_F16 : LUR_PRECISION_F32};
-  const char *path = "test_record.safetensors";
+  const char *path = "test_capture.safetensors";
   outcome *all = calloc(2, sizeof *all);
   if (!CHECK(all)) return;
   for (int way = 0; way < 2; way++) {
@@ -241,7 +242,7 @@ static void by_hand(bool no_graph, outcome *o) {
     drop_batch(&f);
   }
   read_outcome(&t, o);
-  if (!no_graph) check_recorded(&t);
+  if (!no_graph) check_captured(&t);
   end(&t);
 }
 
@@ -254,8 +255,8 @@ static void test_by_hand(void) {
   free(all);
 }
 
-/* What was sent ahead is used for that very tensor only, and only while nobody has written to it. */
-static void test_sent_ahead(void) {
+/* A prefetched copy is used for that very tensor only, and only while nobody has written to it. */
+static void test_prefetched(void) {
   const lur_setting sgd[] = {real("lr", 0)};
   training t;
   lur_compile_options options = {0};
@@ -286,9 +287,9 @@ static void test_sent_ahead(void) {
   end(&t);
 }
 
-/* A backward by hand reads the batch of its forward, whatever is announced between the two; and what was recorded may be
-   recorded anew, or the run end, while its last step is still under way. */
-static void test_by_hand_ahead(void) {
+/* A backward by hand reads the batch of its forward, whatever is prefetched between the two; and a step may be captured
+   again, or the run end, while its last replay is still running. */
+static void test_by_hand_prefetched(void) {
   const lur_setting sgd[] = {real("lr", 0.1)};
   lur_tensor *gradients[2] = {NULL};
   for (int way = 0; way < 2; way++) {
@@ -348,7 +349,7 @@ int main(int argc, char **argv) {
   if (argc > 2) expected = argv[2];
   if (expected && strcmp(expected, "lost") == 0) {
     test_lost();
-    return check_report("test_record");
+    return check_report("test_capture");
   }
   if (!expected) {
     test_optimizers();
@@ -356,7 +357,7 @@ int main(int argc, char **argv) {
     test_resume();
   }
   test_by_hand();
-  test_sent_ahead();
-  test_by_hand_ahead();
-  return check_report("test_record");
+  test_prefetched();
+  test_by_hand_prefetched();
+  return check_report("test_capture");
 }

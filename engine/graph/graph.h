@@ -1,0 +1,40 @@
+/* graph.h - the inside of nodes and models. A node is one application of a layer and owns nothing but its place in the
+ * graph; a model is a graph with named inputs and outputs. */
+#ifndef LUR_GRAPH_H
+#define LUR_GRAPH_H
+
+#include "layer.h"
+
+enum { LUR_MAX_INPUTS = 16, LUR_MAX_OUTPUTS = 16 };
+
+struct lur_node {
+  atomic_int refs;
+  lur_layer *layer;
+  int nx;
+  lur_node **x;
+  lur_shape sample; /* output shape of one sample */
+  lur_dtype dtype;
+  lur_node *dead;   /* graph.c: the next node to free, while a chain of nodes is released */
+};
+
+/* Options of input and index layers (layers/input.c). definition.c reads them too. */
+typedef struct lur_input_options {
+  lur_shape shape;
+  int dtype; /* lur_dtype */
+} lur_input_options;
+bool lur_node_is_input(const lur_node *node); /* input or index */
+
+struct lur_model {
+  atomic_int refs;
+  lur_context *context;
+  int ninputs, noutputs;
+  lur_node **inputs, **outputs;
+  char (*output_names)[LUR_NAME];
+  int nnodes;        /* in an order where inputs come before their users */
+  lur_node **nodes;
+  int nlayers;       /* in the order of Keras's model.layers */
+  lur_layer **layers;
+  lur_node **layer_nodes; /* first application of each */
+};
+
+#endif
