@@ -274,14 +274,52 @@ static void set_count(lua_State *L, const char *key, int value) {
   lua_setfield(L, -2, key);
 }
 
+/* Sets the model's weight names from the table at index. */
+static void set_weight_names(lua_State *L, lur_model *model, int index) {
+  int n = 0, i = 0;
+  for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
+    if (lua_type(L, -2) != LUA_TSTRING || lua_type(L, -1) != LUA_TSTRING)
+      lur_raise(L, "weight names: strings expected as keys and values, got %s and %s", luaL_typename(L, -2), luaL_typename(L, -1));
+    n++;
+  }
+  lur_weight_name *names = lua_newuserdatauv(L, (size_t)n * sizeof *names + 1, 0);
+  for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) names[i++] = (lur_weight_name){lua_tostring(L, -2), lua_tostring(L, -1)};
+  LUR_CALL(L, lur_model_set_weight_names(model, n, names));
+  lua_pop(L, 1);
+}
+
+/* Sets the names with a table, else returns them. */
+static int model_weight_names(lua_State *L) {
+  lur_model *model = check_model(L, 1);
+  if (!lua_isnoneornil(L, 2)) {
+    luaL_checktype(L, 2, LUA_TTABLE);
+    lua_settop(L, 2);
+    set_weight_names(L, model, 2);
+    lua_settop(L, 1);
+    return 1;
+  }
+  lua_newtable(L);
+  for (int i = 0; i < lur_model_weight_name_count(model); i++) {
+    lur_weight_name name = lur_model_weight_name(model, i);
+    lua_pushstring(L, name.model);
+    lua_setfield(L, -2, name.file);
+  }
+  return 1;
+}
+
 static int model_load(lua_State *L) {
-  static const char *const known[] = {"by", "strict", NULL}, *const ways[] = {"auto", "name", "order", NULL};
+  static const char *const known[] = {"by", "strict", "names", NULL}, *const ways[] = {"auto", "name", "order", NULL};
   lur_model *model = check_model(L, 1);
   const char *path = luaL_checkstring(L, 2);
   lua_settop(L, 3);
   lur_args_options(L, 3, "load", known);
   lur_load_match by = (lur_load_match)lur_args_choice(L, 3, "load", "by", ways, 0);
   bool strict = lur_args_bool(L, 3, "load", "strict", false);
+  if (lua_istable(L, 3) && lua_getfield(L, 3, "names") != LUA_TNIL) {
+    if (!lua_istable(L, -1)) lur_args_bad(L, "load", "names", "table expected, got %s", luaL_typename(L, -1));
+    set_weight_names(L, model, lua_gettop(L));
+  }
+  lua_settop(L, 3);
   lur_guard *guard = lur_guard_new(L, free_report);
   lur_load_report report = {0};
   lur_status status;
@@ -359,6 +397,7 @@ static const luaL_Reg methods[] = {{"layer", model_layer},
                                    {"freeze", model_freeze},
                                    {"unfreeze", model_unfreeze},
                                    {"parameters", model_parameters},
+                                   {"weight_names", model_weight_names},
                                    {"load", model_load},
                                    {"save", model_save},
                                    {"json", model_json},

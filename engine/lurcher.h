@@ -353,8 +353,18 @@ typedef struct lur_load_report {
 void lur_load_report_free(lur_load_report *report);
 
 typedef enum lur_load_match { LUR_LOAD_AUTO = 0, LUR_LOAD_BY_NAME, LUR_LOAD_BY_ORDER } lur_load_match;
+/* What a file of another framework calls a weight: file "conv1.weight", model "block1_conv1/kernel" (LAYER/WEIGHT). */
+typedef struct lur_weight_name {
+  const char *file, *model;
+} lur_weight_name;
+/* The names under which lur_model_load_weights finds this model's weights in a PyTorch state dict (.safetensors); kernels
+   are transposed. Replaces the names that were set before. LUR_EARG for a name that is not LAYER/WEIGHT. */
+lur_status lur_model_set_weight_names(lur_model *model, int n, const lur_weight_name *names);
+int lur_model_weight_name_count(const lur_model *model);
+lur_weight_name lur_model_weight_name(const lur_model *model, int index);
+
 /* Reads weights, whatever the file is called: Keras .h5 (weights or full model, nested models too), .weights.h5 and
-   .keras, Lurcher or PyTorch-named .safetensors, a checkpoint's weights. AUTO: by name, automatic names (conv2d_4) by
+   .keras, .safetensors (Lurcher's, a checkpoint's, or PyTorch's where the model has names for it). AUTO: by name, automatic names (conv2d_4) by
    order within their kind; where nothing fits, all by order. Nothing that fits at all: LUR_ESHAPE. strict: anything
    missing or mismatched is LUR_ESHAPE or LUR_EFORMAT and no weight is changed. report may be NULL. */
 lur_status lur_model_load_weights(lur_model *model, const char *path, lur_load_match match, bool strict,

@@ -308,10 +308,15 @@ function model:unfreeze(which) end
 ---@return integer total
 ---@return integer trainable
 function model:parameters() end
----Reads weights, whatever the file is called: Keras .h5, .weights.h5 or .keras, .safetensors (a checkpoint's, or with the
----usual PyTorch names).
+---The names under which `load` finds the model's weights in a PyTorch state dict (.safetensors). With a table, sets them and
+---returns the model; without one, returns them. Models of lurcher.models.xception have those of timm's Xception.
+---@param names? table<string, string> name in the file to LAYER/WEIGHT: { ["conv1.weight"] = "block1_conv1/kernel" }
+---@return lurcher.model|table<string, string>
+function model:weight_names(names) end
+---Reads weights, whatever the file is called: Keras .h5, .weights.h5 or .keras, .safetensors (Lurcher's, a checkpoint's, or
+---PyTorch's where the model has names for it).
 ---@param path string
----@param options? { by?: "auto"|"name"|"order", strict?: boolean } auto: by name, and by order where no name fits; strict: anything missing or mismatched changes nothing and fails
+---@param options? { by?: "auto"|"name"|"order", strict?: boolean, names?: table<string, string> } names: as for weight_names, which they replace; auto: by name, and by order where no name fits; strict: anything missing or mismatched changes nothing and fails
 ---@return { loaded: integer, missing: integer, unused: integer, mismatched: integer, text: string }? report counts of layers, text one line a trouble
 ---@return string? message, string? code
 function model:load(path, options) end

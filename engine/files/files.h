@@ -162,10 +162,10 @@ lur_status lur_weights_apply(lur_model *model, lur_weight_file *file, lur_load_m
 lur_status lur_keras_open(lur_weight_file *file, const lur_model *model, bool zipped);
 /* keras_write.c: the same layout, atomically. */
 lur_status lur_keras_save(const lur_model *model, const char *path);
-/* safetensors_weights.c: "LAYER/WEIGHT" names, or PyTorch's for networks that torch_names.c knows. */
-lur_status lur_safetensors_open_weights(lur_context *context, lur_weight_file *file);
+/* safetensors_weights.c: "LAYER/WEIGHT" names, or PyTorch's where the model knows them. */
+lur_status lur_safetensors_open_weights(lur_weight_file *file, const lur_model *model);
 
-/* ---- PyTorch's names: torch_names.c ---- */
+/* ---- PyTorch's names and layouts: torch.c ---- */
 
 typedef enum lur_torch_order { /* how the file's array becomes the model's */
   LUR_TORCH_SAME,      /* vectors */
@@ -179,9 +179,10 @@ typedef struct lur_torch_name {
   lur_torch_order order;
 } lur_torch_name;
 
-/* What a PyTorch name with this many dimensions is called here; false for a name that is no weight of a known network. */
-bool lur_torch_translate(const char *name, int ndim, lur_torch_name *to);
-/* Names that are neither weights nor unknown: "bn1.num_batches_tracked". */
+/* The model's weight for the name of an array with that many dimensions; false where the model has no such name
+   (lur_model_set_weight_names). */
+bool lur_torch_translate(const lur_model *model, const char *name, int ndim, lur_torch_name *to);
+/* Arrays of PyTorch's that are not weights: "bn1.num_batches_tracked". */
 bool lur_torch_ignores(const char *name);
 /* The shape after the transposition; false where the number of dimensions does not fit the order. */
 bool lur_torch_shape(lur_torch_order order, const lur_shape *from, lur_shape *to);

@@ -1,11 +1,11 @@
-/* safetensors_weights.c - a safetensors file as a list of layers: our own names LAYER/WEIGHT, of weight files and of
- * checkpoints (whose other arrays are passed over), or PyTorch's where torch_names.c knows the network. */
+/* safetensors_weights.c - a safetensors file as a list of layers: Lurcher's own names LAYER/WEIGHT, of weights files and of
+ * checkpoints (whose other arrays are skipped), or PyTorch's names where the model knows them. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "files.h"
 
-/* source: the archive's index for our names; behind it, for PyTorch's, the order. */
+/* source: the archive's index, and the order of the array in it. */
 static int pack(int index, lur_torch_order order) { return index * 4 + (int)order; }
 
 static lur_status read_array(lur_weight_file *file, const lur_file_array *array, float *values) {
@@ -21,7 +21,7 @@ static lur_status read_array(lur_weight_file *file, const lur_file_array *array,
 
 static void close_archive(lur_weight_file *file) { lur_archive_close(file->self); }
 
-/* ---- our names ---- */
+/* ---- Lurcher's names ---- */
 
 static lur_status add_ours(lur_weight_file *file, const lur_archive *archive) {
   const char *kind = lur_archive_metadata(archive, LUR_KIND_KEY);
@@ -40,14 +40,14 @@ static lur_status add_ours(lur_weight_file *file, const lur_archive *archive) {
 
 /* ---- PyTorch's names ---- */
 
-static lur_status add_torch(lur_weight_file *file, const lur_archive *archive) {
+static lur_status add_torch(lur_weight_file *file, const lur_model *model, const lur_archive *archive) {
   for (int i = 0; i < lur_archive_count(archive); i++) {
     const char *name = lur_archive_name(archive, i);
     const lur_shape *from = lur_archive_shape(archive, i);
     lur_torch_name to;
     lur_shape shape;
     if (lur_torch_ignores(name)) continue;
-    if (!lur_torch_translate(name, from->ndim, &to) || !lur_torch_shape(to.order, from, &shape)) {
+    if (!lur_torch_translate(model, name, from->ndim, &to) || !lur_torch_shape(to.order, from, &shape)) {
       /* Named in the report as unused. */
       LUR_TRY(lur_weight_file_add(file, 0, name, "weight", from, pack(i, LUR_TORCH_SAME)));
       continue;
@@ -59,29 +59,30 @@ static lur_status add_torch(lur_weight_file *file, const lur_archive *archive) {
 
 /* ---- which of the two ---- */
 
-static void count_names(const lur_archive *archive, int *ours, int *torch) {
+static void count_names(const lur_archive *archive, const lur_model *model, int *ours, int *torch) {
   *ours = *torch = 0;
   for (int i = 0; i < lur_archive_count(archive); i++) {
     lur_torch_name to;
     const char *name = lur_archive_name(archive, i);
     *ours += strchr(name, '/') != NULL;
-    *torch += lur_torch_translate(name, lur_archive_shape(archive, i)->ndim, &to);
+    *torch += lur_torch_translate(model, name, lur_archive_shape(archive, i)->ndim, &to);
   }
 }
 
-lur_status lur_safetensors_open_weights(lur_context *context, lur_weight_file *file) {
+lur_status lur_safetensors_open_weights(lur_weight_file *file, const lur_model *model) {
   lur_archive *archive = NULL;
   int ours, torch;
-  LUR_TRY(lur_archive_open(context, file->path, &archive));
+  LUR_TRY(lur_archive_open(lur_model_context(model), file->path, &archive));
   file->self = archive;
   file->read = read_array;
   file->close = close_archive;
-  count_names(archive, &ours, &torch);
+  count_names(archive, model, &ours, &torch);
   if (ours > 0 && ours >= torch) return add_ours(file, archive);
   if (torch > 0) {
     file->unordered = true; /* state dicts are often sorted by name */
-    return add_torch(file, archive);
+    return add_torch(file, model, archive);
   }
-  return lur_fail(LUR_EFORMAT, "'%s' holds no weights: names like 'LAYER/kernel', or PyTorch's of Xception, were expected, '%.100s' came",
+  return lur_fail(LUR_EFORMAT, "'%s' holds no weights of this model: names like 'LAYER/kernel', or names given with weight_names, were "
+                  "expected, '%.100s' came",
                   file->path, lur_archive_count(archive) > 0 ? lur_archive_name(archive, 0) : "no tensor");
 }

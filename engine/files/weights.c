@@ -51,7 +51,7 @@ static lur_status open_weights(lur_model *model, const char *path, lur_weight_fi
   LUR_TRY(lur_text_copy(path, &file->path));
   switch (found) {
     case FORMAT_HDF5: return lur_keras_open(file, model, false);
-    case FORMAT_SAFETENSORS: return lur_safetensors_open_weights(lur_model_context(model), file);
+    case FORMAT_SAFETENSORS: return lur_safetensors_open_weights(file, model);
     case FORMAT_EMPTY: return lur_fail(LUR_EFORMAT, "'%s' is no weight file: it is empty", path);
     case FORMAT_ZIP: return lur_keras_open(file, model, true);
     case FORMAT_UNKNOWN: break;

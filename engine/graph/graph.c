@@ -155,7 +155,7 @@ lur_status lur_layer_apply(lur_layer *layer, int n, lur_node *const *x, lur_node
     else snprintf(want, sizeof want, "%d to %d", kind->min_inputs, most);
     return lur_fail(LUR_EARG, "%s '%s': applied to %d inputs (%s expected)", kind->name, layer->name, n, want);
   }
-  lur_shape samples[LUR_MAX_OPERANDS], sample = {0};
+  lur_shape samples[LUR_MAX_OPERANDS] = {{0}}, sample = {0};
   for (int i = 0; i < n; i++) {
     if (x[i]->layer->context != layer->context) {
       return lur_fail(LUR_EARG, "%s '%s': input %d belongs to another context", kind->name, layer->name, i + 1);

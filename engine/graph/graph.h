@@ -35,6 +35,11 @@ struct lur_model {
   int nlayers;       /* in the order of Keras's model.layers */
   lur_layer **layers;
   lur_node **layer_nodes; /* first application of each */
+  int nweight_names;
+  lur_weight_name *weight_names; /* weight_names.c; strings owned */
 };
+
+/* Frees them; the model then has none. */
+void lur_model_drop_weight_names(lur_model *model);
 
 #endif

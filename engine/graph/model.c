@@ -234,6 +234,7 @@ void lur_model_release(lur_model *model) {
   free(model->nodes);
   free(model->layers);
   free(model->layer_nodes);
+  lur_model_drop_weight_names(model);
   lur_context_release(model->context);
   free(model);
 }

@@ -332,8 +332,23 @@ static void test_torch(void) {
     for (int64_t e = 0; e < lur_shape_count(&arrays[i].shape); e++) CHECK_OK(lur_tensor_set(tensors[i], e, 1000. * i + (double)e));
   }
   CHECK_OK(lur_tensors_save(in_folder("t.safetensors"), N, names, tensors, 0, NULL));
+  static const lur_weight_name known[] = {
+      {"conv1.weight", "block1_conv1/kernel"}, {"bn1.weight", "block1_conv1_bn/gamma"}, {"bn1.bias", "block1_conv1_bn/beta"},
+      {"bn1.running_mean", "block1_conv1_bn/moving_mean"}, {"bn1.running_var", "block1_conv1_bn/moving_variance"},
+      {"block2.rep.4.conv1.weight", "block3_sepconv2/depthwise_kernel"},
+      {"block2.rep.4.pointwise.weight", "block3_sepconv2/pointwise_kernel"},
+      {"block2.rep.5.weight", "block3_sepconv2_bn/gamma"}, {"block2.rep.5.bias", "block3_sepconv2_bn/beta"},
+      {"block2.rep.5.running_mean", "block3_sepconv2_bn/moving_mean"},
+      {"block2.rep.5.running_var", "block3_sepconv2_bn/moving_variance"}, {"block2.skip.weight", "conv2d_2/kernel"},
+      {"fc.weight", "predictions/kernel"}, {"fc.bias", "predictions/bias"}};
+  const lur_weight_name flat = {"fc.weight", "predictions"};
   lur_model *model = make_chain(links);
   lur_load_report report = {0};
+  CHECK_FAILS(lur_model_load_weights(model, in_folder("t.safetensors"), LUR_LOAD_AUTO, true, NULL), LUR_EFORMAT, "weight_names");
+  CHECK_FAILS(lur_model_set_weight_names(model, 1, &flat), LUR_EARG, "LAYER/WEIGHT expected");
+  CHECK_OK(lur_model_set_weight_names(model, 1, known));
+  CHECK_OK(lur_model_set_weight_names(model, sizeof known / sizeof *known, known)); /* instead of the first */
+  CHECK(lur_model_weight_name_count(model) == sizeof known / sizeof *known && strcmp(lur_model_weight_name(model, 0).file, "conv1.weight") == 0);
   CHECK_OK(lur_model_load_weights(model, in_folder("t.safetensors"), LUR_LOAD_AUTO, true, &report));
   CHECK(report.loaded == 6 && report.unused == 1 && strstr(report.text, "stranger.weight: in the file") != NULL);
   lur_load_report_free(&report);

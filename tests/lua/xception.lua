@@ -156,6 +156,60 @@ test("xception: two backbones in one model by prefix and input name", function()
   assert(model:index "a_avg_pool" and model:index "b_add_1")
 end)
 
+--- A weight in PyTorch's layout.
+local function to_pytorch(name, w)
+  local s = w.shape
+  if #s == 1 then return w end
+  if #s == 2 then return w:transpose() end
+  local taps, inputs, outputs = s[1] * s[2], s[3], s[4]
+  if name == "depthwise_kernel" then return w:reshape(taps, inputs):transpose():reshape(inputs, 1, s[1], s[2]) end
+  local flat, rows = w:reshape(taps * inputs, outputs):transpose(), {}
+  for o = 1, outputs do rows[o] = flat[o]:reshape(taps, inputs):transpose():reshape(1, inputs, s[1], s[2]) end
+  return outputs == 1 and rows[1] or lurcher.concat(rows, 1)
+end
+
+test("xception: weights under timm's names are loaded, with the prefix too", function()
+  local options = { width = 0.03, size = 71, classes = 3 }
+  lurcher.seed(11)
+  local from <close> = xception(options)
+  local names, state = from:weight_names(), {}
+  -- As timm prints them.
+  for file, weight in pairs{ ["conv1.weight"] = "block1_conv1/kernel", ["bn2.running_var"] = "block1_conv2_bn/moving_variance",
+    ["block1.rep.0.conv1.weight"] = "block2_sepconv1/depthwise_kernel", ["block1.skip.weight"] = "conv2d_1/kernel",
+    ["block4.rep.7.pointwise.weight"] = "block5_sepconv3/pointwise_kernel", ["block12.rep.5.bias"] = "block13_sepconv2_bn/beta",
+    ["block12.skipbn.weight"] = "batch_normalization_4/gamma", ["conv4.pointwise.weight"] = "block14_sepconv2/pointwise_kernel",
+    ["bn4.running_mean"] = "block14_sepconv2_bn/moving_mean", ["fc.weight"] = "predictions/kernel" } do
+    assert(names[file] == weight, file)
+  end
+  for file, weight in pairs(names) do
+    local layer, name = weight:match "(.*)/(.*)"
+    local value = from:layer(layer):weights()[name]
+    if value and not file:find "^last_linear" then state["module." .. file] = to_pytorch(name, value) end
+  end
+  state["module.bn1.num_batches_tracked"] = lurcher.zeros(1)
+  local path = os.tmpname() .. ".safetensors"
+  assert(lurcher.save_tensors(path, state))
+  lurcher.seed(12)
+  for _, prefix in ipairs{ "", "a_" } do
+    options.weights, options.prefix = path, prefix
+    local to <close>, report = xception(options)
+    assert(report.missing == 0 and report.mismatched == 0 and report.unused == 0, report.text)
+    for _, layer in ipairs(from.layers) do
+      for name, value in pairs(layer:weights()) do
+        assert((to:layer(prefix .. layer.name):weights()[name] - value):abs():max() == 0, layer.name)
+      end
+    end
+  end
+  options.weights, options.prefix = nil, nil
+  local whole <close> = nn.model{ out = nn.dense{ 2 }(xception{ width = 0.03, size = 71, top = false, pooling = "avg" }(
+    nn.input("image", 71, 71, 3))) }
+  local nothing, message = whole:load(path)
+  assert(not nothing and message:find "weight_names", message)
+  local report = assert(whole:load(path, { names = names }))
+  assert(report.loaded > 70 and report.missing == 1, report.text) -- the head
+  os.remove(path)
+end)
+
 test("xception: misuse names the option, what was expected and what came", function()
   raises("unknown option 'widht' to 'xception' %(did you mean 'width'%?%)", xception, { widht = 1 })
   raises("bad option 'width' to 'xception' %(positive number expected, got 0%)", xception, { width = 0 })

@@ -145,10 +145,18 @@ local function cut_missing(b, kind)
     near and "; did you mean '" .. near .. "'?" or ""), 3)
 end
 
+--- A copy of names with the prefix before every layer's name.
+function builder.prefixed(names, prefix)
+  local copy = {}
+  for file, weight in pairs(names) do copy[file] = prefix .. weight end
+  return copy
+end
+
 --- A function that builds models of a kind from a table of options.
 -- own: the options beyond the common ones, a list of default, check and what is expected for each name.
 -- walk(b, x, o): the network from its input's node to the last one before pooling.
-function builder.network(kind, own, walk)
+-- names: what PyTorch's files call the weights, for model:weight_names; nil: no such files are read.
+function builder.network(kind, own, walk, names)
   return function(given)
     local o = settings(kind, given or {}, own)
     local b = setmetatable({ names = {}, counts = {}, width = o.width, momentum = o.momentum, prefix = o.prefix,
@@ -161,6 +169,7 @@ function builder.network(kind, own, walk)
     end
     if not o.top and o.pooling and #y.shape == 3 then y = b:pool(y, o.pooling) end
     local model = nn.model(y)
+    if names then model:weight_names(builder.prefixed(names, o.prefix)) end
     if not o.weights then return model end
     local report, message = model:load(o.weights)
     if not report then error(("%s: cannot load weights: %s"):format(kind, message), 2) end

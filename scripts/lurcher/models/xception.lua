@@ -19,7 +19,7 @@
 --   pooling        "avg" or "max" over height and width, where there is no top               (nil)
 --   input          name of the input                                                   ("input_1")
 --   prefix         put before every layer's name, for two backbones in one model                 ("")
---   weights        file to load: Keras .h5 or .safetensors                                   (nil)
+--   weights        file to load: Keras .h5, or .safetensors (Lurcher's, or timm's Xception)      (nil)
 -- Returns the model, and with `weights` the load report too. Raises at the caller's line for unknown options, an
 -- unknown feature_layer, or weights that cannot be read.
 
@@ -78,7 +78,49 @@ local function exit_flow(b, x, block)
   return x
 end
 
+-- ---- PyTorch's names: timm/models/xception.py of pytorch-image-models, commit 16664ea ("xception", later
+-- "legacy_xception") ----
+
+--- name in the file -> LAYER/WEIGHT. timm's conv1 .. conv4 and block1 .. block12 are block1_conv1 .. block14_sepconv2 and
+-- block2 .. block13 here; inside a block, rep.N counts ReLUs, separable convolutions and batch norms.
+local function pytorch_names()
+  local names = {}
+  local function conv(file, layer)
+    names[file .. ".weight"], names[file .. ".bias"] = layer .. "/kernel", layer .. "/bias"
+  end
+  local function separable(file, layer)
+    names[file .. ".conv1.weight"] = layer .. "/depthwise_kernel"
+    names[file .. ".pointwise.weight"] = layer .. "/pointwise_kernel"
+  end
+  local function norm(file, layer)
+    names[file .. ".weight"], names[file .. ".bias"] = layer .. "/gamma", layer .. "/beta"
+    names[file .. ".running_mean"], names[file .. ".running_var"] = layer .. "/moving_mean", layer .. "/moving_variance"
+  end
+  for k = 1, 2 do
+    conv("conv" .. k, "block1_conv" .. k)
+    norm("bn" .. k, "block1_conv" .. k .. "_bn")
+    separable("conv" .. k + 2, "block14_sepconv" .. k)
+    norm("bn" .. k + 2, "block14_sepconv" .. k .. "_bn")
+  end
+  for block = 2, 13 do
+    local file, place = "block" .. block - 1, block == 2 and 0 or 1 -- every block but the first begins with a ReLU
+    for k = 1, block >= 5 and block <= 12 and 3 or 2 do
+      local layer = ("block%d_sepconv%d"):format(block, k)
+      separable(("%s.rep.%d"):format(file, place), layer)
+      norm(("%s.rep.%d"):format(file, place + 1), layer .. "_bn")
+      place = place + 3
+    end
+  end
+  for k, block in ipairs{ 1, 2, 3, 12 } do -- the residual branches, whose layers have Keras's automatic names
+    conv(("block%d.skip"):format(block), "conv2d_" .. k)
+    norm(("block%d.skipbn"):format(block), "batch_normalization_" .. k)
+  end
+  conv("fc", "predictions")
+  conv("last_linear", "predictions")
+  return names
+end
+
 --- Builds the model. See the top of the file.
 return builder.network("xception", { middle = { 8, builder.is_count, "integer of at least 0" } }, function(b, x, o)
   return exit_flow(b, middle_flow(b, entry_flow(b, x), o.middle), 5 + o.middle)
-end)
+end, pytorch_names())
