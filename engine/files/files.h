@@ -1,61 +1,21 @@
-/* files.h - what the files of engine/files/ share: the atomic writer, checked reading, growing text, and the list of
- * named arrays that every weight format is turned into before it is matched to a model.
+/* files.h - what the files of engine/files/ share: zip and safetensors, and the list of named arrays that every weight
+ * format is turned into before it is matched to a model.
  *
  * Included by engine/files/ only (and by its tests). To add a weight format: fill a lur_weight_file (layers, arrays,
  * shapes, a read function) and give it to lur_weights_apply; recognise its first bytes in weights.c. */
 #ifndef LUR_FILES_H
 #define LUR_FILES_H
 
-#include <sys/types.h>
-
 #include "engine/base/alloc.h"
+#include "engine/base/file.h"
+#include "engine/base/text.h"
 #include "engine/lurcher.h"
 #include "kernels/op_desc.h"
 
-/* ---- atomic writer: file.c ---- */
-
-/* The bytes go to ".NAME.lurcher-tmp" beside the target and reach the target's name by rename, whole or not at all.
-   The temporary is locked while it is written: one left by a killed process is taken over by the next writer. */
-typedef struct lur_writer {
-  int fd;          /* -1: closed */
-  char *path;      /* the target, symbolic links followed */
-  char *temporary;
-} lur_writer;
-
-/* LUR_EIO where the folder is missing or not writable, or the target is no regular file. */
-lur_status lur_writer_open(lur_writer *writer, const char *path);
-lur_status lur_writer_put(lur_writer *writer, const void *bytes, size_t count);
-/* Syncs, renames, syncs the folder, closes. On failure the old file stands and the temporary is gone. */
-lur_status lur_writer_commit(lur_writer *writer);
-/* Removes the temporary and frees; a no-op after commit or a failed open. */
-void lur_writer_release(lur_writer *writer);
-
-/* ---- checked reading: file.c ---- */
-
-/* Opens a regular file and gives its size. LUR_EIO names the file and the system's reason. */
-lur_status lur_file_open(const char *path, int *fd, uint64_t *size);
-/* Reads exactly count bytes at offset; an early end is LUR_EFORMAT. */
-lur_status lur_file_read_at(int fd, const char *path, uint64_t offset, void *bytes, size_t count);
+/* ---- zip.c ---- */
 
 /* One uncompressed member of a zip archive, its checksum compared: zip.c. free() the bytes. */
 lur_status lur_zip_read(const char *path, const char *name, void **bytes, size_t *count);
-
-/* ---- growing text: text.c ---- */
-
-typedef struct lur_lines { /* zero-initialised; bytes is NUL-terminated once something was added */
-  char *bytes;
-  size_t length, capacity;
-  bool failed; /* memory ran out; later additions are dropped */
-} lur_lines;
-void lur_lines_add(lur_lines *buffer, const char *format, ...)
-#if defined(__GNUC__)
-    __attribute__((format(printf, 2, 3)))
-#endif
-    ;
-/* Hands the text over ("" when nothing was added) and empties the buffer; LUR_ENOMEM when it failed. */
-lur_status lur_lines_take(lur_lines *buffer, char **text);
-/* strdup with a message. */
-lur_status lur_text_copy(const char *text, char **copy);
 
 /* ---- safetensors ---- */
 

@@ -1,39 +1,10 @@
 /* describe.c - a plan as text, and its times: what print(run) and run:profile() show. */
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/base/text.h"
 #include "run.h"
-
-typedef struct text { /* grows as it is written to; failed: out of memory */
-  char *bytes;
-  size_t used, room;
-  bool failed;
-} text;
-
-static void put(text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void put(text *t, const char *format, ...) {
-  va_list args;
-  va_start(args, format);
-  int n = vsnprintf(NULL, 0, format, args);
-  va_end(args);
-  if (t->failed || n < 0) return;
-  if (t->used + (size_t)n + 1 > t->room) {
-    size_t room = (t->used + (size_t)n + 1) * 2;
-    char *bigger = realloc(t->bytes, room);
-    if (!bigger) {
-      t->failed = true;
-      return;
-    }
-    t->bytes = bigger;
-    t->room = room;
-  }
-  va_start(args, format);
-  vsnprintf(t->bytes + t->used, t->room - t->used, format, args);
-  va_end(args);
-  t->used += (size_t)n;
-}
 
 static double mib(size_t bytes) { return (double)bytes / 1048576; }
 
@@ -42,44 +13,44 @@ static size_t operand_bytes(const lur_operand *operand) {
 }
 
 /* What is fused into the op, before and after it: "batchnorm+ relu+ +residual +relu". */
-static void put_fused(text *t, const lur_plan_op *op) {
+static void put_fused(lur_lines *t, const lur_plan_op *op) {
   const lur_op_desc *d = &op->desc;
   bool conv = d->kind == LUR_OP_CONV2D || d->kind == LUR_OP_DEPTHWISE_CONV2D || d->kind == LUR_OP_SEPARABLE_CONV2D;
   bool relu = conv ? d->u.conv2d.relu : d->kind == LUR_OP_DENSE ? d->u.dense.relu : d->kind == LUR_OP_BATCHNORM ? d->u.batchnorm.relu
                    : d->kind == LUR_OP_BINARY && d->u.binary.relu;
   const bool affine_in =
       (d->kind == LUR_OP_DEPTHWISE_CONV2D && d->u.conv2d.affine_in) || (d->kind == LUR_OP_POOL && d->u.pool.affine_in);
-  if (affine_in) put(t, " batchnorm+");
-  if (conv && d->u.conv2d.relu_in) put(t, " relu+");
-  if (conv && d->x[0].dtype == LUR_U8) put(t, " int8");
-  if (op->folded) put(t, " +batchnorm");
+  if (affine_in) lur_lines_add(t, " batchnorm+");
+  if (conv && d->u.conv2d.relu_in) lur_lines_add(t, " relu+");
+  if (conv && d->x[0].dtype == LUR_U8) lur_lines_add(t, " int8");
+  if (op->folded) lur_lines_add(t, " +batchnorm");
   if (d->nx == 2 && !affine_in && (conv || d->kind == LUR_OP_DENSE || d->kind == LUR_OP_BATCHNORM))
-    put(t, " +residual");
-  if (relu) put(t, " +relu");
-  if (conv && d->y.dtype == LUR_U8) put(t, " +quantize");
+    lur_lines_add(t, " +residual");
+  if (relu) lur_lines_add(t, " +relu");
+  if (conv && d->y.dtype == LUR_U8) lur_lines_add(t, " +quantize");
 }
 
 /* The state of an int8 run's calibration. */
-static void put_calibration(text *t, const lur_run *run) {
+static void put_calibration(lur_lines *t, const lur_run *run) {
   const lur_ranges *ranges = &run->target.ranges;
   if (run->target.precision != LUR_PRECISION_INT8) return;
-  if (ranges->n == 0 && ranges->samples) put(t, "int8: no layer is worth it, all is f32\n");
-  else if (ranges->n == 0) put(t, "int8: not calibrated yet (call run:calibrate(batch))\n");
+  if (ranges->n == 0 && ranges->samples) lur_lines_add(t, "int8: no layer is worth it, all is f32\n");
+  else if (ranges->n == 0) lur_lines_add(t, "int8: not calibrated yet (call run:calibrate(batch))\n");
   else if (ranges->samples)
-    put(t, "int8: %d layers calibrated on %lld samples\n", ranges->n, (long long)ranges->samples);
-  else put(t, "int8: %d layers with ranges that were set\n", ranges->n);
+    lur_lines_add(t, "int8: %d layers calibrated on %lld samples\n", ranges->n, (long long)ranges->samples);
+  else lur_lines_add(t, "int8: %d layers with ranges that were set\n", ranges->n);
 }
 
-static void put_ops(text *t, const lur_plan *plan) {
+static void put_ops(lur_lines *t, const lur_plan *plan) {
   char shape[LUR_SHAPE_TEXT];
-  put(t, "%4s  %-28s %-18s %-18s %9s %9s  %s\n", "step", "layer", "op", "output", "MiB", "MFLOP", "");
+  lur_lines_add(t, "%4s  %-28s %-18s %-18s %9s %9s  %s\n", "step", "layer", "op", "output", "MiB", "MFLOP", "");
   for (int i = 0; i < plan->nops; i++) {
     const lur_plan_op *op = &plan->ops[i];
-    put(t, "%4d  %-28s %-18s %-18s %9.2f %9.1f  %s%s", i + 1, op->desc.name, lur_op_kind_name(op->desc.kind),
+    lur_lines_add(t, "%4d  %-28s %-18s %-18s %9.2f %9.1f  %s%s", i + 1, op->desc.name, lur_op_kind_name(op->desc.kind),
         lur_shape_format(&op->desc.y.shape, shape), mib(operand_bytes(&op->desc.y)), lur_op_flops(&op->desc) * 1e-6,
         op->prefix ? "frozen" : "", op->backward ? "backward" : "");
     put_fused(t, op);
-    put(t, "\n");
+    lur_lines_add(t, "\n");
   }
 }
 
@@ -89,7 +60,7 @@ static int by_bytes(const void *a, const void *b, void *plan) {
   return p > q ? -1 : p < q ? 1 : *(const int *)a - *(const int *)b;
 }
 
-static void put_holders(text *t, const lur_plan *plan) {
+static void put_holders(lur_lines *t, const lur_plan *plan) {
   int *order = NULL, n = 0;
   if (lur_alloc_items((size_t)plan->nbuffers, sizeof *order, &order) != LUR_OK) {
     t->failed = true;
@@ -99,11 +70,11 @@ static void put_holders(text *t, const lur_plan *plan) {
     if (plan->buffers[i].alias < 0) order[n++] = i;
   }
   qsort_r(order, (size_t)n, sizeof *order, by_bytes, (void *)(uintptr_t)plan);
-  put(t, "largest holders:\n");
+  lur_lines_add(t, "largest holders:\n");
   for (int i = 0; i < n && i < 10; i++) {
     const lur_buffer *buffer = &plan->buffers[order[i]];
     const lur_op_desc *desc = &plan->ops[buffer->op].desc;
-    put(t, "  %9.2f MiB  %s of %s (%s)\n", mib(buffer->bytes), buffer->what, desc->name, lur_op_kind_name(desc->kind));
+    lur_lines_add(t, "  %9.2f MiB  %s of %s (%s)\n", mib(buffer->bytes), buffer->what, desc->name, lur_op_kind_name(desc->kind));
   }
   free(order);
 }
@@ -111,30 +82,29 @@ static void put_holders(text *t, const lur_plan *plan) {
 lur_status lur_run_describe(lur_run *run, char **result) {
   static const char *const modes[] = {"predict", "evaluate", "train", "forward in training form", "calibrate"};
   const lur_plan *plan = run->plans.last ? run->plans.last->plan : NULL;
-  text t = {0};
+  lur_lines t = {0};
   if (!plan) {
-    put(&t, "run on %s: no plan yet (plans are made at the first batch)\n", lur_device_name(run->target.device));
+    lur_lines_add(&t, "run on %s: no plan yet (plans are made at the first batch)\n", lur_device_name(run->target.device));
   } else {
     double flops = 0;
     int64_t rows = plan->key.rows[0];
     for (int i = 0; i < plan->nops; i++) flops += lur_op_flops(&plan->ops[i].desc);
-    put(&t, "run on %s, plan for %s, %lld rows: %d steps, %.2f GFLOP forward\n", lur_device_name(run->target.device),
+    lur_lines_add(&t, "run on %s, plan for %s, %lld rows: %d steps, %.2f GFLOP forward\n", lur_device_name(run->target.device),
         modes[plan->key.mode], (long long)rows, plan->nops, flops * 1e-9);
     put_ops(&t, plan);
     const char *reason = lur_run_capture_reason(run);
     if (run->target.device->backend->capture_begin)
-      put(&t, "steps are %s%s\n", reason ? "launched op by op: " : "captured and replayed", reason ? reason : "");
-    put(&t, "arena %.1f MiB (scratch %.1f), weights, gradients and optimizer state %.1f MiB\n", mib(plan->arena_bytes),
+      lur_lines_add(&t, "steps are %s%s\n", reason ? "launched op by op: " : "captured and replayed", reason ? reason : "");
+    lur_lines_add(&t, "arena %.1f MiB (scratch %.1f), weights, gradients and optimizer state %.1f MiB\n", mib(plan->arena_bytes),
         mib(plan->scratch_bytes), mib(lur_run_state_bytes(run)));
     put_holders(&t, plan);
   }
   put_calibration(&t, run);
-  if (t.failed || !t.bytes) {
-    free(t.bytes);
-    return lur_fail(LUR_ENOMEM, "no memory to describe the run");
-  }
-  if (t.bytes[t.used - 1] == '\n') t.bytes[t.used - 1] = '\0'; /* print(run) ends the last line */
-  *result = t.bytes;
+  char *text = NULL;
+  LUR_TRY(lur_lines_take(&t, &text));
+  size_t length = strlen(text);
+  if (length > 0 && text[length - 1] == '\n') text[length - 1] = '\0'; /* print(run) ends the last line */
+  *result = text;
   return LUR_OK;
 }
 

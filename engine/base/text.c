@@ -1,5 +1,5 @@
-/* text.c - text that grows as it is written: reports, names, JSON paths. Nothing about files or formats. */
-#include "files.h"
+/* text.c - text that grows as it is written (text.h): reports, names, JSON paths. */
+#include "text.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,8 +1,8 @@
-/* file.c - whole files: written so that a reader sees the old bytes or the new ones and never a mixture, and read
- * with every short read noticed. It knows no format.
+/* file.c - whole files: written so that a reader sees the old bytes or the new ones and never a mixture, and read with every
+ * short read noticed. No file format is known here.
  *
  * The order of an atomic write is POSIX's: write, fsync the file, rename, fsync the folder. */
-#include "files.h"
+#include "file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,6 +12,8 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "text.h"
 
 enum { MAX_TEMPORARIES = 64, MAX_STEM = 200, WRITE_CHUNK = 1 << 30 };
 
