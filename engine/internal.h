@@ -136,7 +136,7 @@ lur_status lur_emit(lur_emitter *emitter, const lur_layer *layer, const lur_op_d
 void lur_emit_like(const lur_emitter *emitter, int x, lur_op_desc *desc);
 /* The `activation` option shared by conv2d, separable_conv2d, dense and activation: appends it; "linear" appends
    nothing. */
-extern const char *const lur_activation_names[]; /* linear relu sigmoid tanh softmax square abs exp log sqrt, NULL */
+extern const char *const lur_activation_names[]; /* linear, those of LUR_ACTIVATIONS (op_desc.h), softmax, NULL */
 lur_status lur_emit_activation(lur_emitter *emitter, const lur_layer *layer, int activation, int x, int *y);
 
 /* TensorFlow's rule. same: out = ceil(in / stride), before = floor(total / 2); valid: no padding. */

@@ -84,7 +84,7 @@ static lur_status fill_args(const lur_run *run, const lur_plan *plan, const lur_
   args->scratch = plan->scratch_bytes ? (char *)run->arena + plan->scratch_offset : NULL;
   args->seed = run->seed;
   args->step = run->step;
-  args->moving = lur_run_moving(run);
+  args->step_parameters = lur_run_moving(run);
   if (!backward) return LUR_OK;
   args->dy = lur_plan_gradient_address(run, plan, op->y);
   args->dx_add = op->dx_add;

@@ -70,7 +70,7 @@ static lur_status copy_in(lur_device *device, lur_fed *fed, lur_tensor *tensor) 
   LUR_TRY(need_room(device, bytes, &fed->memory, &fed->bytes));
   fed->address = fed->memory;
   if (is_announced(&fed->arrived, tensor)) return LUR_OK;
-  if (is_announced(&fed->coming, tensor)) return device->backend->land(device, fed->memory, fed->staged, bytes);
+  if (is_announced(&fed->coming, tensor)) return device->backend->prefetch_finish(device, fed->memory, fed->staged, bytes);
   if (lur_tensor_device(tensor) == device)
     return lur_device_copy(device, fed->memory, lur_tensor_address(tensor), bytes, LUR_COPY_WITHIN);
   if (lur_tensor_data(tensor)) return lur_device_copy(device, fed->memory, lur_tensor_data(tensor), bytes, LUR_COPY_TO_DEVICE);
@@ -117,7 +117,7 @@ void lur_run_drop_fed(lur_run *run) {
 static lur_status arrive(lur_device *device, lur_fed *fed) {
   size_t bytes = lur_tensor_bytes(fed->coming.tensor);
   LUR_TRY(need_room(device, bytes, &fed->memory, &fed->bytes));
-  LUR_TRY(device->backend->land(device, fed->memory, fed->staged, bytes));
+  LUR_TRY(device->backend->prefetch_finish(device, fed->memory, fed->staged, bytes));
   drop(&fed->arrived);
   fed->arrived = fed->coming;
   fed->coming.tensor = NULL;
@@ -131,7 +131,7 @@ static lur_status send_ahead(lur_device *device, lur_fed *fed, lur_tensor *tenso
   if (fed->coming.tensor) LUR_TRY(lur_device_sync(device)); /* it is given up */
   drop(&fed->coming);
   LUR_TRY(need_room(device, lur_tensor_bytes(tensor), &fed->staged, &fed->staged_bytes));
-  LUR_TRY(device->backend->upload(device, fed->staged, lur_tensor_data(tensor), lur_tensor_bytes(tensor)));
+  LUR_TRY(device->backend->prefetch_begin(device, fed->staged, lur_tensor_data(tensor), lur_tensor_bytes(tensor)));
   lur_tensor_retain(tensor);
   fed->coming = (lur_announced){tensor, tensor->storage->writes};
   return LUR_OK;
@@ -139,7 +139,7 @@ static lur_status send_ahead(lur_device *device, lur_fed *fed, lur_tensor *tenso
 
 lur_status lur_run_prefetch(lur_run *run, const lur_batch *batch) {
   lur_device *device = run->options.device;
-  if (!device->backend->upload) return LUR_OK;
+  if (!device->backend->prefetch_begin) return LUR_OK;
   for (int i = 0; i < run->model->ninputs; i++) {
     lur_tensor *tensor = find(batch, run->model->inputs[i]->layer->name);
     if (tensor && lur_tensor_data(tensor)) LUR_TRY(send_ahead(device, &run->fed[i], tensor, run->forward_done));

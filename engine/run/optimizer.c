@@ -196,7 +196,7 @@ static lur_update make_update(lur_run *run, const lur_optimizer_options *o) {
   lur_update update = {.rule = run->options.optimizer->rule, .momentum = o->momentum, .nesterov = o->nesterov,
                        .beta1 = o->beta_1, .beta2 = o->beta_2, .epsilon = o->epsilon,
                        .gradient_scale = (float)(run->scaled ? 1 / run->loss_scale : 1), .clip_value = (float)o->clip_value,
-                       .clip_norm = o->clip_norm, .skip_overflow = run->scaled, .moving = lur_run_moving(run)};
+                       .clip_norm = o->clip_norm, .skip_overflow = run->scaled, .step_parameters = lur_run_moving(run)};
   if (o->clip_norm > 0 || run->scaled) update.squares = &run->on_device->squares;
   schedule(run, o, &update);
   return update;
