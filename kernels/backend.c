@@ -1,7 +1,7 @@
-/* backend.c - finds backends, opens devices, and hands each call to the nearest row up the parents.
+/* backend.c - finds backends, opens devices, and forwards each call to the backend or its nearest parent that serves it.
  *
- * It knows no op and keeps no state: the CUDA plugin is looked for at each open, and stays mapped once found.
- * A new backend is a line in lur_backend_find. */
+ * Nothing here depends on an op, and there is no state: the CUDA plugin is looked for at each open, and stays mapped
+ * once it has been found. A new backend is a line in lur_backend_find. */
 #include "backend.h"
 
 #include <dlfcn.h>
@@ -14,11 +14,11 @@
 
 /* ---- backends and devices ---- */
 
-/* lurcher_cuda.so stands beside the library that holds this function. */
+/* lurcher_cuda.so is in the folder of the library or program that contains this function. */
 static lur_status plugin_path(char *path, size_t capacity) {
   Dl_info info;
   if (!dladdr((const void *)&lur_cpu_backend, &info) || !info.dli_fname)
-    return lur_fail(LUR_EUNSUPPORTED, "no CUDA device: cannot tell where liblurcher lies");
+    return lur_fail(LUR_EUNSUPPORTED, "no CUDA device: the folder of liblurcher cannot be found");
   const char *slash = strrchr(info.dli_fname, '/');
   int folder = slash ? (int)(slash - info.dli_fname + 1) : 0;
   int used = snprintf(path, capacity, "%.*slurcher_cuda.so", folder, info.dli_fname);
@@ -30,7 +30,7 @@ static lur_status plugin_path(char *path, size_t capacity) {
 static lur_status open_plugin(const lur_backend **backend) {
   char path[4096];
   LUR_TRY(plugin_path(path, sizeof path));
-  /* RTLD_NODELETE: the CUDA runtime must never be unmapped, and so the handle need not be kept. */
+  /* RTLD_NODELETE: the CUDA runtime must never be unmapped. So the handle need not be kept. */
   void *plugin = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
   if (!plugin) {
     const char *why = dlerror();
@@ -42,8 +42,8 @@ static lur_status open_plugin(const lur_backend **backend) {
   dlclose(plugin);
   if (!found) return lur_fail(LUR_EUNSUPPORTED, "no CUDA device: %s has no lur_cuda_backend", path);
   if (!fits)
-    return lur_fail(LUR_EUNSUPPORTED, "no CUDA device: %s is of another version than liblurcher (one build of both "
-                    "expected: build them again)", path);
+    return lur_fail(LUR_EUNSUPPORTED, "no CUDA device: %s and liblurcher are of different versions: build both again",
+                    path);
   *backend = found;
   return LUR_OK;
 }
@@ -88,7 +88,7 @@ static lur_status open_cuda(int index, lur_device **device) {
   return open_on(cuda, index, device);
 }
 
-/* "cuda" and "cuda:12" give their number, everything else -1. */
+/* The number of "cuda" (0) or "cuda:12"; -1 for any other name. */
 static int cuda_index(const char *name) {
   if (strncmp(name, "cuda", 4) != 0) return -1;
   if (name[4] == 0) return 0;
@@ -144,7 +144,7 @@ lur_status lur_op_plan(lur_device *device, const lur_op_desc *desc, lur_op *op) 
     return lur_fail(LUR_EUNSUPPORTED, "op '%s' has no affine_in or affine_out on %s", lur_op_kind_name(desc->kind),
                     device->backend->name);
   if (lur_op_is_int8(desc) && !device->backend->int8)
-    return lur_fail(LUR_EUNSUPPORTED, "op '%s' has no form in bytes on %s", lur_op_kind_name(desc->kind),
+    return lur_fail(LUR_EUNSUPPORTED, "op '%s' has no int8 form on %s", lur_op_kind_name(desc->kind),
                     device->backend->name);
   op->kernel = kernel;
   op->device = device;
@@ -162,7 +162,7 @@ void lur_op_release(lur_op *op) {
   memset(op, 0, sizeof *op);
 }
 
-/* ---- memory and updates: the nearest function up the parents ---- */
+/* ---- memory and updates: the function of the backend or of its nearest parent that has one ---- */
 
 #define NEAREST(device, field)                                                                                         \
   const lur_backend *b = (device)->backend;                                                                            \
@@ -207,23 +207,23 @@ lur_status lur_device_sync(lur_device *device) {
   return b->sync(device);
 }
 
-lur_status lur_device_update(lur_device *device, const lur_update *update, const lur_parameter *slots, int n) {
+lur_status lur_device_update(lur_device *device, const lur_update *update, const lur_parameter *parameters, int n) {
   NEAREST(device, update);
-  if (!update->squares || !device->backend->host_memory) return b->update(device, update, slots, n);
+  if (!update->squares || !device->backend->host_memory) return b->update(device, update, parameters, n);
   if (update->skip_overflow && !isfinite(*update->squares)) return LUR_OK;
-  lur_update known = *update; /* the host can look at the sum itself */
-  known.gradient_scale = lur_update_scale((double)update->gradient_scale, update->clip_norm, *update->squares);
-  return b->update(device, &known, slots, n);
+  lur_update scaled = *update; /* the sum is in host memory: the scale is computed here, not by the kernel */
+  scaled.gradient_scale = lur_update_scale((double)update->gradient_scale, update->clip_norm, *update->squares);
+  return b->update(device, &scaled, parameters, n);
 }
 
-lur_status lur_device_gradient_norm(lur_device *device, const lur_parameter *slots, int n, double *sum) {
+lur_status lur_device_gradient_norm(lur_device *device, const lur_parameter *parameters, int n, double *sum) {
   NEAREST(device, gradient_norm);
-  return b->gradient_norm(device, slots, n, sum);
+  return b->gradient_norm(device, parameters, n, sum);
 }
 
-lur_status lur_device_lerp(lur_device *device, const lur_parameter *slots, int n, double share) {
+lur_status lur_device_lerp(lur_device *device, const lur_parameter *parameters, int n, double share) {
   NEAREST(device, lerp);
-  return b->lerp(device, slots, n, share);
+  return b->lerp(device, parameters, n, share);
 }
 
 /* ---- denormals ---- */

@@ -15,7 +15,7 @@ const char *lur_status_name(lur_status status) {
 }
 
 lur_status lur_fail(lur_status status, const char *format, ...) {
-  /* Formatted aside first: an argument may be the old message itself. */
+  /* Formatted into another buffer first: an argument may be the old message itself. */
   char text[MESSAGE_BYTES];
   va_list args;
   va_start(args, format);
@@ -77,7 +77,7 @@ float lur_bf16_to_f32(uint16_t brain) { return float_of((uint32_t)brain << 16); 
 
 uint16_t lur_f32_to_bf16(float value) {
   uint32_t bits = bits_of(value);
-  if ((bits & 0x7fffffffu) > 0x7f800000u) return (uint16_t)((bits >> 16) | 0x40u); /* keep a NaN a NaN */
+  if ((bits & 0x7fffffffu) > 0x7f800000u) return (uint16_t)((bits >> 16) | 0x40u); /* a NaN stays a NaN */
   return (uint16_t)((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
 }
 
@@ -122,13 +122,13 @@ bool lur_shape_equal(const lur_shape *a, const lur_shape *b) {
 lur_status lur_shape_check(const lur_shape *shape) {
   const int64_t limit = (int64_t)1 << 40;
   if (shape->ndim < 0 || shape->ndim > LUR_MAX_DIMS) {
-    return lur_fail(LUR_ESHAPE, "a shape of %d dimensions (0 to %d expected)", shape->ndim, LUR_MAX_DIMS);
+    return lur_fail(LUR_ESHAPE, "a shape has %d dimensions (0 to %d expected)", shape->ndim, LUR_MAX_DIMS);
   }
   int64_t count = 1;
   for (int i = 0; i < shape->ndim; i++) {
     int64_t extent = shape->dim[i];
     if (extent < 0) return lur_fail(LUR_ESHAPE, "extent %d of a shape is negative (%lld)", i + 1, (long long)extent);
-    if (extent > 0 && count > limit / extent) return lur_fail(LUR_ESHAPE, "a shape of more than 2^40 elements");
+    if (extent > 0 && count > limit / extent) return lur_fail(LUR_ESHAPE, "a shape has more than 2^40 elements");
     count *= extent;
   }
   return LUR_OK;

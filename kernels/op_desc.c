@@ -1,17 +1,34 @@
 /* op_desc.c - names, checks and FLOPs of op descriptions.
  *
- * The checks are the same for every backend and stand here alone: a kernel's plan may trust the shapes, and adds only
- * what it cannot serve. It refuses to know a device. A new op: one function here and one line in check_kind. */
+ * The checks are the same for every backend and are made only here: a kernel's plan may trust the shapes and refuses
+ * only what the kernel cannot do. Nothing here depends on a device. A new op: a function here and a case in
+ * check_kind. */
 #include "op_desc.h"
 
 const char *lur_op_kind_name(lur_op_kind kind) {
   static const char *const names[LUR_OP_COUNT] = {
-#define NAME(kind, name) name,
+#define NAME(KIND, name) #name,
       LUR_OP_KINDS(NAME)
 #undef NAME
   };
   return (unsigned)kind < LUR_OP_COUNT ? names[kind] : "unknown op";
 }
+
+enum { READS_y, READS_x };
+static const struct {
+  const char *name;
+  bool reads_x;
+} activations[LUR_ACTIVATION_COUNT] = {
+#define ACTIVATION(KIND, name, reads) {#name, READS_##reads == READS_x},
+    LUR_ACTIVATIONS(ACTIVATION)
+#undef ACTIVATION
+};
+
+const char *lur_activation_name(lur_activation function) {
+  return (unsigned)function < LUR_ACTIVATION_COUNT ? activations[function].name : "unknown activation";
+}
+
+bool lur_activation_reads_x(lur_activation function) { return activations[function].reads_x; }
 
 bool lur_op_is_int8(const lur_op_desc *d) {
   if (d->kind != LUR_OP_CONV2D && d->kind != LUR_OP_DEPTHWISE_CONV2D) return false;
@@ -22,7 +39,7 @@ static int64_t last(const lur_shape *s) { return s->ndim > 0 ? s->dim[s->ndim - 
 
 static bool floating(lur_dtype dtype) { return dtype == LUR_F32 || dtype == LUR_F16 || dtype == LUR_BF16; }
 
-/* batchnorm without gamma or beta has no w[0] or w[1]; everything else that is counted is there. */
+/* Only a batchnorm without gamma or beta leaves out weights that nw counts. */
 static bool weight_absent(const lur_op_desc *d, int i) {
   if (d->kind != LUR_OP_BATCHNORM) return false;
   return (i == 0 && !d->u.batchnorm.has_gamma) || (i == 1 && !d->u.batchnorm.has_beta);
@@ -31,7 +48,7 @@ static bool weight_absent(const lur_op_desc *d, int i) {
 static lur_status extents(const char *role, int index, const lur_operand *operand) {
   char text[LUR_SHAPE_TEXT];
   if ((unsigned)operand->dtype >= LUR_DTYPE_COUNT)
-    return lur_fail(LUR_ETYPE, "%s[%d] has no known data type (%d)", role, index, (int)operand->dtype);
+    return lur_fail(LUR_ETYPE, "%s[%d] has an unknown data type (%d)", role, index, (int)operand->dtype);
   LUR_TRY(lur_shape_check(&operand->shape));
   for (int i = 0; i < operand->shape.ndim; i++)
     if (operand->shape.dim[i] < 1)
@@ -68,17 +85,17 @@ static lur_status vector(const char *role, const lur_shape *s, int64_t expected)
   return lur_fail(LUR_ESHAPE, "%s is %s, expected %lld", role, lur_shape_format(s, text), (long long)expected);
 }
 
-/* x[from..], weights and y hold floating point numbers; the x and y of one type. */
+/* The inputs (but for those in skip_x) have one floating-point type, and the weights hold floating-point numbers. */
 static lur_status floats(const lur_op_desc *d, unsigned skip_x) {
   for (int i = 0; i < d->nx; i++) {
     if (skip_x >> i & 1u) continue;
     if (!floating(d->x[i].dtype) || d->x[i].dtype != d->x[0].dtype)
-      return lur_fail(LUR_ETYPE, "x[%d] is %s, x[0] is %s: one floating point type expected", i,
+      return lur_fail(LUR_ETYPE, "x[%d] is %s, x[0] is %s: one floating-point type expected", i,
                       lur_dtype_name(d->x[i].dtype), lur_dtype_name(d->x[0].dtype));
   }
   for (int i = 0; i < d->nw; i++)
     if (!weight_absent(d, i) && !floating(d->w[i].dtype))
-      return lur_fail(LUR_ETYPE, "w[%d] is %s, floating point expected", i, lur_dtype_name(d->w[i].dtype));
+      return lur_fail(LUR_ETYPE, "w[%d] is %s, a floating-point type expected", i, lur_dtype_name(d->w[i].dtype));
   return LUR_OK;
 }
 
@@ -95,14 +112,15 @@ static lur_status elementwise(const lur_op_desc *d, int nx) {
   return equal("y", &d->y.shape, "x[0]", &d->x[0].shape);
 }
 
-/* One direction of a window: the last window must begin inside the image, or before it by less than the kernel. */
-static lur_status window(const char *way, int64_t in, int64_t out, int kernel, int stride, int pad) {
+/* A window along one dimension: the last one must begin inside the image, or before it by less than the kernel. */
+static lur_status window(const char *dimension, int64_t in, int64_t out, int kernel, int stride, int pad) {
   if (kernel < 1 || stride < 1)
-    return lur_fail(LUR_EARG, "%s: kernel %d and stride %d must be positive", way, kernel, stride);
-  if (pad < 0 || pad >= kernel) return lur_fail(LUR_EARG, "%s: padding %d must be in 0..%d", way, pad, kernel - 1);
+    return lur_fail(LUR_EARG, "%s: kernel %d and stride %d must be positive", dimension, kernel, stride);
+  if (pad < 0 || pad >= kernel)
+    return lur_fail(LUR_EARG, "%s: padding %d must be in 0..%d", dimension, pad, kernel - 1);
   if (out - 1 > (in + pad - 1) / stride)
-    return lur_fail(LUR_ESHAPE, "%s: %lld outputs of kernel %d, stride %d, padding %d do not fit into %lld cells", way,
-                    (long long)out, kernel, stride, pad, (long long)in);
+    return lur_fail(LUR_ESHAPE, "%s: %lld outputs of kernel %d, stride %d, padding %d do not fit into %lld pixels",
+                    dimension, (long long)out, kernel, stride, pad, (long long)in);
   return LUR_OK;
 }
 
@@ -117,8 +135,8 @@ static lur_status image(const lur_op_desc *d, int kernel_h, int kernel_w, int st
   return window("width", x->dim[2], y->dim[2], kernel_w, stride_w, left);
 }
 
-/* conv2d of bytes, or depthwise to bytes: what op_desc.h says of lur_conv2d_desc. */
-static lur_status check_bytes(const lur_op_desc *d, bool depthwise) {
+/* The int8 forms of conv2d and depthwise_conv2d: see lur_conv2d_desc. */
+static lur_status check_int8(const lur_op_desc *d, bool depthwise) {
   const lur_conv2d_desc *u = &d->u.conv2d;
   const lur_dtype x = d->x[0].dtype, y = d->y.dtype;
   if (x != (depthwise ? LUR_F32 : LUR_U8) || y != (depthwise ? LUR_U8 : LUR_F32))
@@ -130,13 +148,13 @@ static lur_status check_bytes(const lur_op_desc *d, bool depthwise) {
     if (d->w[i].dtype != LUR_F32)
       return lur_fail(LUR_ETYPE, "w[%d] is %s, f32 expected", i, lur_dtype_name(d->w[i].dtype));
   if (depthwise && (u->relu || u->affine_in))
-    return lur_fail(LUR_EARG, "relu and affine_in go with an f32 result only");
+    return lur_fail(LUR_EARG, "relu and affine_in need an f32 result");
   if (!depthwise) LUR_TRY(counts(d, 1, 2, 3, 3));
-  if (d->want_dx || d->want_dw) return lur_fail(LUR_EUNSUPPORTED, "bytes have no gradient");
+  if (d->want_dx || d->want_dw) return lur_fail(LUR_EUNSUPPORTED, "the int8 form has no gradient");
   return LUR_OK;
 }
 
-/* affine_in comes with x[1] f32 2 c, and x[1] comes with nothing else. */
+/* With affine_in x[1] is f32 2 c; without it there is no x[1]. */
 static lur_status check_affine_in(const lur_op_desc *d, bool affine_in) {
   LUR_TRY(counts(d, affine_in ? 2 : 1, affine_in ? 2 : 1, d->nw, d->nw));
   if (!affine_in) return LUR_OK;
@@ -145,14 +163,14 @@ static lur_status check_affine_in(const lur_op_desc *d, bool affine_in) {
   return equal("affine", &d->x[1].shape, "2 x channels", &expected);
 }
 
-static lur_status check_conv(const lur_op_desc *d) {
+static lur_status check_conv2d(const lur_op_desc *d) {
   const lur_conv2d_desc *u = &d->u.conv2d;
   const lur_shape *x = &d->x[0].shape, *w = &d->w[0].shape, *y = &d->y.shape;
   bool depthwise = d->kind == LUR_OP_DEPTHWISE_CONV2D;
-  const bool bytes = lur_op_is_int8(d);
-  LUR_TRY(counts(d, 1, 2, 1, bytes && !depthwise ? 3 : 2));
-  if (bytes) {
-    LUR_TRY(check_bytes(d, depthwise));
+  const bool int8 = lur_op_is_int8(d);
+  LUR_TRY(counts(d, 1, 2, 1, int8 && !depthwise ? 3 : 2));
+  if (int8) {
+    LUR_TRY(check_int8(d, depthwise));
   } else {
     LUR_TRY(floats(d, u->affine_in ? 2u : 0));
     LUR_TRY(same_type(d));
@@ -169,7 +187,7 @@ static lur_status check_conv(const lur_op_desc *d) {
     return lur_fail(LUR_ESHAPE, "input has %lld channels, weights expect %lld", (long long)x->dim[3],
                     (long long)w->dim[2]);
   if (depthwise && w->dim[3] != 1)
-    return lur_fail(LUR_ESHAPE, "weights have multiplier %lld, only 1 is served", (long long)w->dim[3]);
+    return lur_fail(LUR_ESHAPE, "weights have multiplier %lld, only 1 is supported", (long long)w->dim[3]);
   int64_t co = depthwise ? w->dim[2] : w->dim[3];
   if (y->dim[3] != co)
     return lur_fail(LUR_ESHAPE, "y has %lld channels, weights give %lld", (long long)y->dim[3], (long long)co);
@@ -178,7 +196,7 @@ static lur_status check_conv(const lur_op_desc *d) {
   return d->nx == 2 && !depthwise ? equal("residual", &d->x[1].shape, "y", y) : LUR_OK;
 }
 
-static lur_status check_separable(const lur_op_desc *d) {
+static lur_status check_separable_conv2d(const lur_op_desc *d) {
   const lur_conv2d_desc *u = &d->u.conv2d;
   const lur_shape *x = &d->x[0].shape, *y = &d->y.shape;
   LUR_TRY(counts(d, 1, 2, 3, 3));
@@ -217,7 +235,7 @@ static lur_status check_batchnorm(const lur_op_desc *d) {
   if (d->x[0].shape.ndim < 1) return lur_fail(LUR_ESHAPE, "x[0] is a scalar, a channel dimension is expected");
   if (d->u.batchnorm.affine_out) {
     const lur_shape expected = {2, {2, last(&d->x[0].shape)}};
-    if (d->nx != 1 || d->u.batchnorm.relu) return lur_fail(LUR_EARG, "affine_out goes with neither residual nor relu");
+    if (d->nx != 1 || d->u.batchnorm.relu) return lur_fail(LUR_EARG, "affine_out allows neither residual nor relu");
     if (d->y.dtype != LUR_F32) return lur_fail(LUR_ETYPE, "y is %s, f32 expected", lur_dtype_name(d->y.dtype));
     LUR_TRY(equal("y", &d->y.shape, "2 x channels", &expected));
   } else {
@@ -229,7 +247,7 @@ static lur_status check_batchnorm(const lur_op_desc *d) {
     if (!weight_absent(d, i)) LUR_TRY(vector(names[i], &d->w[i].shape, last(&d->x[0].shape)));
   if (d->want_dw & 0xCu) return lur_fail(LUR_EARG, "mean and variance have no gradient");
   if ((d->want_dw & 1u && !d->u.batchnorm.has_gamma) || (d->want_dw & 2u && !d->u.batchnorm.has_beta))
-    return lur_fail(LUR_EARG, "a gradient is wanted of a gamma or beta that is not there");
+    return lur_fail(LUR_EARG, "the gradient of gamma or beta is wanted, which is not there");
   if (!(d->u.batchnorm.epsilon > 0)) return lur_fail(LUR_EARG, "epsilon %g must be positive", d->u.batchnorm.epsilon);
   return LUR_OK;
 }
@@ -287,7 +305,7 @@ static lur_status check_gather(const lur_op_desc *d) {
   LUR_TRY(same_type(d));
   LUR_TRY(ndim("rows", &d->x[1].shape, 1));
   if (d->x[0].shape.ndim < 1) return lur_fail(LUR_ESHAPE, "x[0] is a scalar: it has no rows");
-  if (d->x[0].shape.dim[0] > INT32_MAX) return lur_fail(LUR_ESHAPE, "x[0] has more rows than i32 can number");
+  if (d->x[0].shape.dim[0] > INT32_MAX) return lur_fail(LUR_ESHAPE, "x[0] has more rows than an i32 can count");
   if (d->want_dx & 2u) return lur_fail(LUR_EARG, "row numbers have no gradient");
   lur_shape expected = d->x[0].shape;
   expected.dim[0] = d->x[1].shape.dim[0];
@@ -301,11 +319,12 @@ static lur_status check_copy(const lur_op_desc *d) {
   if (d->want_dx && !floating(d->x[0].dtype))
     return lur_fail(LUR_ETYPE, "%s has no gradient", lur_dtype_name(d->x[0].dtype));
   if (lur_shape_count(&d->x[0].shape) == lur_shape_count(&d->y.shape)) return LUR_OK;
-  return lur_fail(LUR_ESHAPE, "y is %s, x[0] is %s: as many elements are expected", lur_shape_format(&d->y.shape, a),
+  return lur_fail(LUR_ESHAPE, "y is %s, x[0] is %s: the same number of elements expected", lur_shape_format(&d->y.shape, a),
                   lur_shape_format(&d->x[0].shape, b));
 }
 
-/* y is x[0] with the reduced extents 1 or dropped: the extents other than 1 are the same in the same order. */
+/* y must be x[0] with the reduced dimensions dropped or of extent 1: its extents other than 1 are those of the other
+   dimensions, in order. */
 static bool reduces_to(const lur_shape *x, unsigned axes, const lur_shape *y) {
   int j = 0;
   for (int i = 0; i < x->ndim; i++) {
@@ -325,7 +344,7 @@ static lur_status check_reduce(const lur_op_desc *d) {
   LUR_TRY(same_type(d));
   if ((unsigned)u->function > LUR_MIN) return lur_fail(LUR_EARG, "unknown reduction %d", (int)u->function);
   if (u->axes >> d->x[0].shape.ndim)
-    return lur_fail(LUR_EARG, "axes 0x%x name dimensions that %s has not", u->axes,
+    return lur_fail(LUR_EARG, "axes 0x%x name dimensions that %s does not have", u->axes,
                     lur_shape_format(&d->x[0].shape, a));
   if (reduces_to(&d->x[0].shape, u->axes, &d->y.shape)) return LUR_OK;
   return lur_fail(LUR_ESHAPE, "y is %s, not %s reduced over axes 0x%x", lur_shape_format(&d->y.shape, a),
@@ -364,19 +383,19 @@ static lur_status check_loss(const lur_op_desc *d) {
   if (!(u->label_smoothing >= 0 && u->label_smoothing <= 1))
     return lur_fail(LUR_EARG, "label smoothing %g must be in 0..1", u->label_smoothing);
   if (u->kind == LUR_MEAN_SQUARED_ERROR && (u->label_smoothing != 0 || u->from_logits))
-    return lur_fail(LUR_EARG, "mean_squared_error knows neither label smoothing nor logits");
+    return lur_fail(LUR_EARG, "mean_squared_error takes neither label smoothing nor logits");
   return LUR_OK;
 }
 
 static lur_status check_kind(const lur_op_desc *d) {
   switch (d->kind) {
   case LUR_OP_CONV2D:
-  case LUR_OP_DEPTHWISE_CONV2D: return check_conv(d);
-  case LUR_OP_SEPARABLE_CONV2D: return check_separable(d);
+  case LUR_OP_DEPTHWISE_CONV2D: return check_conv2d(d);
+  case LUR_OP_SEPARABLE_CONV2D: return check_separable_conv2d(d);
   case LUR_OP_DENSE: return check_dense(d);
   case LUR_OP_BATCHNORM: return check_batchnorm(d);
   case LUR_OP_ACTIVATION:
-    if ((unsigned)d->u.activation.function > LUR_SQRT)
+    if ((unsigned)d->u.activation.function >= LUR_ACTIVATION_COUNT)
       return lur_fail(LUR_EARG, "unknown activation %d", (int)d->u.activation.function);
     return elementwise(d, 1);
   case LUR_OP_SOFTMAX:

@@ -1,9 +1,8 @@
-/* op_desc.h - what an op is: one small struct per kind, in a tagged union.
+/* op_desc.h - the description of an op: one small struct per kind, in a tagged union.
  *
- * A description is complete: operands, options and which gradients will be asked for. A backend plans from it
- * alone. Convolution layouts: images N H W C, kernels kh kw Cin Cout, depthwise kernels kh kw C 1, dense in out.
- * To add an op: a row in LUR_OP_KINDS, a struct here if it has options, a file in kernels/ref (the definition),
- * a file in tests/ops, then rows in the other backends. */
+ * A description is complete: operands, options, and the gradients that backward will have to compute. A backend plans
+ * an op from its description alone. Layouts: images are N H W C, convolution weights kh kw Cin Cout, depthwise weights
+ * kh kw C 1, dense weights in out. How to add an op or an activation: kernels/README.md. */
 #ifndef LUR_OP_DESC_H
 #define LUR_OP_DESC_H
 
@@ -13,51 +12,54 @@
 extern "C" {
 #endif
 
-/* kind, name in messages. Shapes: n rows (batch), c channels (last dimension).
+/* The op kinds: constant and name. The list generates the enum, the names, the reference backend's table, and the
+ * registration of the op suite (tests/ops, and the test names in CMakeLists.txt, which reads these lines).
+ * In the shapes below n is the batch, c the channels (the last dimension).
  *
  *  conv2d            x[0] n h w ci, w[0] kh kw ci co, [w[1] bias co], [x[1] residual like y] -> y n oh ow co;
  *                    x[0] u8: w[1] and w[2], scale co, must be there
  *  depthwise_conv2d  x[0] n h w c,  w[0] kh kw c 1,   [w[1] bias c], [x[1] affine 2 c] -> y n oh ow c, or y u8
  *  separable_conv2d  x[0] n h w ci, w[0] 1 1 ci co, w[1] bias co, w[2] kh kw ci 1, [x[1] residual like y]
- *                    -> y n oh ow co: depthwise_conv2d by w[2], of that conv2d by w[0]; no gradients
+ *                    -> y n oh ow co: depthwise_conv2d with w[2], then conv2d with w[0]; no gradients
  *  dense             x[0] n i (or ..., i), w[0] i o,  [w[1] bias o], [x[1] residual]  -> y ..., o
  *  batchnorm         x[0] ..., c; w gamma beta mean variance, each c -> y like x[0]; [x[1] residual like y];
- *                    or y 2 c: what to multiply x[0] with, and what to add, for ops that read it through affine_in
- *  activation        x[0] -> y, element by element
+ *                    or y 2 c: the scale and the shift of each channel, for ops that read x[0] through affine_in
+ *  activation        x[0] -> y, a function of each element (LUR_ACTIVATIONS)
  *  softmax           x[0] ..., c -> y, over the last dimension
  *  pool              x[0] n h w c, [x[1] affine 2 c] -> y n oh ow c
  *  global_pool       x[0] n h w c -> y n c (mean over h and w)
  *  binary            x[0], x[1] of equal shape -> y
  *  affine            x[0] -> y = scale * x + shift
  *  concat            x[0..nx-1], joined along dimension `axis`
- *  gather            x[0] n ..., x[1] i32 rows m (0-based, checked by the caller) -> y m ...
+ *  gather            x[0] n ..., x[1] i32 row numbers m (from 0, checked by the caller) -> y m ...
  *  dropout           x[0] -> y
- *  copy              x[0] -> y of as many elements (reshape); between f32, f16 and bf16 it converts, where a backend has half
+ *  copy              x[0] -> y with the same number of elements (reshape); converts between f32, f16 and bf16 on
+ *                    backends with `half`
  *  normalize         x[0] ..., c -> y = x / max(|x|2, epsilon) over the last dimension
- *  reduce            x[0] -> y, over the dimensions in `axes` (kept as extent 1 or dropped: y's shape tells)
+ *  reduce            x[0] -> y, over the dimensions in `axes`, which y keeps with extent 1 or drops
  *  loss              x[0] predictions n c, x[1] target, [x[2] sample weights f32 n] -> y f32 {1} */
-#define LUR_OP_KINDS(row)                  \
-  row(CONV2D, "conv2d")                    \
-  row(DEPTHWISE_CONV2D, "depthwise_conv2d")       \
-  row(SEPARABLE_CONV2D, "separable_conv2d")       \
-  row(DENSE, "dense")                      \
-  row(BATCHNORM, "batchnorm")              \
-  row(ACTIVATION, "activation")            \
-  row(SOFTMAX, "softmax")                  \
-  row(POOL, "pool")                        \
-  row(GLOBAL_POOL, "global_pool")          \
-  row(BINARY, "binary")                    \
-  row(AFFINE, "affine")                    \
-  row(CONCAT, "concat")                    \
-  row(GATHER, "gather")                    \
-  row(DROPOUT, "dropout")                  \
-  row(COPY, "copy")                        \
-  row(NORMALIZE, "normalize")              \
-  row(REDUCE, "reduce")                    \
-  row(LOSS, "loss")
+#define LUR_OP_KINDS(row)                    \
+  row(CONV2D, conv2d)                        \
+  row(DEPTHWISE_CONV2D, depthwise_conv2d)    \
+  row(SEPARABLE_CONV2D, separable_conv2d)    \
+  row(DENSE, dense)                          \
+  row(BATCHNORM, batchnorm)                  \
+  row(ACTIVATION, activation)                \
+  row(SOFTMAX, softmax)                      \
+  row(POOL, pool)                            \
+  row(GLOBAL_POOL, global_pool)              \
+  row(BINARY, binary)                        \
+  row(AFFINE, affine)                        \
+  row(CONCAT, concat)                        \
+  row(GATHER, gather)                        \
+  row(DROPOUT, dropout)                      \
+  row(COPY, copy)                            \
+  row(NORMALIZE, normalize)                  \
+  row(REDUCE, reduce)                        \
+  row(LOSS, loss)
 
 typedef enum lur_op_kind {
-#define LUR_OP_ENUM(kind, name) LUR_OP_##kind,
+#define LUR_OP_ENUM(KIND, name) LUR_OP_##KIND,
   LUR_OP_KINDS(LUR_OP_ENUM)
 #undef LUR_OP_ENUM
       LUR_OP_COUNT
@@ -73,19 +75,19 @@ typedef struct lur_operand {
   lur_shape shape;
 } lur_operand;
 
-/* conv2d, depthwise_conv2d, and separable_conv2d, whose depthwise part has the window. Cross-correlation. Cells
-   outside the image read as zero; y's extent and the top/left padding fix the bottom/right padding, which may differ
-   by one (the "same" rule of TensorFlow).
-   In bytes, where a backend has `bytes`, inference alone, weights f32 all the same:
-     depthwise to y u8: y = what it gives in f32, rounded to the nearest whole number, half to even, and cut to 0..255;
-       without relu and affine_in. A kernel of one cell is how an image is quantised.
-     conv2d of x u8: w[0] holds whole numbers from -127 to 127, and
-       y = [relu](w[2][o] * sum x * w[0] + w[1][o] [+ residual]), the sum a 32-bit integer. */
+/* conv2d, depthwise_conv2d, and separable_conv2d, whose depthwise part has the window. Cross-correlation. Pixels
+   outside the image read as zero; y's extents and the top and left padding determine the bottom and right padding,
+   which may differ by one (TensorFlow's "same" rule).
+   The int8 forms exist on backends with `int8`, for inference only; their weights are f32 too:
+     depthwise_conv2d with y u8: the f32 result rounded to the nearest integer, half to even, and clamped to 0..255;
+       without relu and affine_in. With a 1x1 kernel it quantizes an image.
+     conv2d with x u8: w[0] holds integers from -127 to 127, and
+       y = [relu](w[2][o] * sum x * w[0] + w[1][o] [+ residual]), where the sum is a 32-bit integer. */
 typedef struct lur_conv2d_desc {
   int kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left;
-  bool affine_in; /* the op reads x * x[1][0] + x[1][1], channel by channel, f32; depthwise_conv2d only */
+  bool affine_in; /* the op reads x * x[1][0] + x[1][1], per channel, in f32; depthwise_conv2d only */
   bool relu_in;   /* the op reads max(., 0) of that; not conv2d */
-  bool relu;      /* y = max(., 0) after bias and residual; forward only unless no gradient is asked */
+  bool relu;      /* y = max(., 0) after bias and residual; a backend may refuse it where gradients are wanted */
 } lur_conv2d_desc;
 
 typedef struct lur_dense_desc {
@@ -93,24 +95,54 @@ typedef struct lur_dense_desc {
 } lur_dense_desc;
 
 /* y = [relu]((x - mean) / sqrt(variance + epsilon) * gamma + beta [+ residual]).
-   batch: mean and biased variance over every row but the last dimension, and moving statistics move:
-   s -= (s - batch) * (1 - momentum). Otherwise w[2] and w[3] are used and left alone.
+   batch: mean and biased variance over all dimensions but the last; the moving statistics are updated:
+   s -= (s - batch) * (1 - momentum). Otherwise w[2] and w[3] are used and not changed.
    has_gamma/has_beta false: w[0]/w[1] are NULL and count as 1/0.
-   affine_out: y is f32 2 c, y[0] = gamma / sqrt(variance + epsilon) and y[1] = beta - mean * y[0]: the normalised image
-   is never stored, its readers work it out (no relu, no residual then). */
+   affine_out: y is f32 2 c, y[0] = gamma / sqrt(variance + epsilon) and y[1] = beta - mean * y[0]. The normalized image
+   is never stored: the ops that read it compute it. Neither relu nor residual is allowed then. */
 typedef struct lur_batchnorm_desc {
   double epsilon, momentum;
   bool batch, has_gamma, has_beta, relu, affine_out;
 } lur_batchnorm_desc;
 
-typedef enum lur_activation { LUR_RELU = 0, LUR_SIGMOID, LUR_TANH, LUR_SQUARE, LUR_ABS, LUR_EXP, LUR_LOG, LUR_SQRT } lur_activation;
+/* The activations: constant, name in messages and options, and what their derivative is computed from: y where that is
+   possible, so that x need not be kept, else x. The list generates the enum, the names (also those of the `activation`
+   option of the layers), what backward reads on every backend, and the f16 and bf16 cases of the op suite.
+   gelu: x * Phi(x), Phi the cumulative distribution of the standard normal distribution, exact (Hendrycks and Gimpel,
+   "Gaussian error linear units", 2016). */
+#define LUR_ACTIVATIONS(row)   \
+  row(RELU, relu, y)           \
+  row(SIGMOID, sigmoid, y)     \
+  row(TANH, tanh, y)           \
+  row(SQUARE, square, x)       \
+  row(ABS, abs, x)             \
+  row(EXP, exp, y)             \
+  row(LOG, log, x)             \
+  row(SQRT, sqrt, y)           \
+  row(GELU, gelu, x)
+
+typedef enum lur_activation {
+#define LUR_ACTIVATION_ENUM(KIND, name, reads) LUR_##KIND,
+  LUR_ACTIVATIONS(LUR_ACTIVATION_ENUM)
+#undef LUR_ACTIVATION_ENUM
+} lur_activation;
+
+#define LUR_ACTIVATION_ONE(KIND, name, reads) +1
+enum { LUR_ACTIVATION_COUNT = LUR_ACTIVATIONS(LUR_ACTIVATION_ONE) };
+#undef LUR_ACTIVATION_ONE
+
+/* "relu" for LUR_RELU. Never NULL. */
+const char *lur_activation_name(lur_activation function);
+/* Whether the derivative is computed from x; false: from y. */
+bool lur_activation_reads_x(lur_activation function);
+
 typedef struct lur_activation_desc {
   lur_activation function;
 } lur_activation_desc;
 
 typedef enum lur_pool_mode { LUR_POOL_MAX = 0, LUR_POOL_AVG } lur_pool_mode;
-/* Cells outside the image never win a maximum and are not counted in an average's divisor.
-   The gradient of a maximum goes to its first cell in row-major order. affine_in: as in lur_conv2d_desc. */
+/* Pixels outside the image never are the maximum and do not count in an average. The gradient of a maximum goes to the
+   first pixel that has it, in row-major order. affine_in: as in lur_conv2d_desc. */
 typedef struct lur_pool_desc {
   lur_pool_mode mode;
   int kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left;
@@ -118,7 +150,7 @@ typedef struct lur_pool_desc {
 } lur_pool_desc;
 
 typedef enum lur_binary { LUR_ADD = 0, LUR_SUB, LUR_MUL, LUR_MAXIMUM } lur_binary;
-/* maximum: on a tie the gradient goes to x[0]. relu: y = max(., 0), for a residual add followed by ReLU. */
+/* maximum: on a tie the gradient goes to x[0]. relu: y = max(., 0), for a residual addition followed by a ReLU. */
 typedef struct lur_binary_desc {
   lur_binary function;
   bool relu;
@@ -132,9 +164,9 @@ typedef struct lur_concat_desc {
   int axis;
 } lur_concat_desc;
 
-/* Keeps an element with probability 1-rate and divides it by 1-rate. Element i of the op numbered `stream` keeps
-   iff lur_random_keep(seed, stream, step, i, rate) (kernels/random.h): the same mask on every device.
-   training false: identity. */
+/* Keeps an element with probability 1-rate and divides it by 1-rate. Element i of the op with the number `stream` is
+   kept if lur_random_keep(seed, stream, step, i, rate) (kernels/random.h): the mask is the same on every device.
+   training false: the identity. */
 typedef struct lur_dropout_desc {
   double rate;
   uint32_t stream;
@@ -146,20 +178,20 @@ typedef struct lur_normalize_desc {
 } lur_normalize_desc;
 
 typedef enum lur_reduction { LUR_SUM = 0, LUR_MEAN, LUR_MAX, LUR_MIN } lur_reduction;
-/* max, min: the gradient goes to the first winner in row-major order. */
+/* max, min: the gradient goes to the first element that has the extremum, in row-major order. */
 typedef struct lur_reduce_desc {
   lur_reduction function;
   unsigned axes; /* bit d set: dimension d is reduced */
 } lur_reduce_desc;
 
 typedef enum lur_loss_kind { LUR_CATEGORICAL_CROSSENTROPY = 0, LUR_BINARY_CROSSENTROPY, LUR_MEAN_SQUARED_ERROR } lur_loss_kind;
-/* y = sum_i weight_i * l_i / n (weights 1 when x[2] is absent: the mean; n counts every row).
-   categorical: target i32 n (ids) or f32 n c (rows of probabilities); label smoothing s makes the target
-   (1-s) * target + s/c. from_logits: log-softmax of x[0]; else x[0] are probabilities, which are divided by their
-   sum, clipped to [1e-7, 1-1e-7] and pass no gradient where clipped (Keras 2.0.6, tensorflow_backend.py).
-   binary: target f32 n c (or i32 n when c = 1); mean over c; from_logits: sigmoid cross entropy; else clipped likewise;
-   label smoothing makes the target (1-s) * target + s/2.
-   mean_squared_error: target f32 n c, mean over c. */
+/* y = sum_i weight_i * l_i / n, where n counts every row; without x[2] the weights are 1, and y is the mean.
+   categorical: the target is i32 n (class ids) or f32 n c (rows of probabilities); label smoothing s makes it
+   (1-s) * target + s/c. from_logits: log-softmax of x[0]; otherwise x[0] holds probabilities, which are divided by
+   their sum and clipped to [1e-7, 1-1e-7]; clipped ones get no gradient (Keras 2.0.6, tensorflow_backend.py).
+   binary: the target is f32 n c (or i32 n when c = 1); mean over c; from_logits: sigmoid cross entropy; otherwise
+   clipped in the same way; label smoothing makes the target (1-s) * target + s/2.
+   mean_squared_error: the target is f32 n c; mean over c. */
 typedef struct lur_loss_desc {
   lur_loss_kind kind;
   bool from_logits;
@@ -168,12 +200,12 @@ typedef struct lur_loss_desc {
 
 typedef struct lur_op_desc {
   lur_op_kind kind;
-  const char *name; /* the node's, for messages; may be NULL; outlives the op */
+  const char *name; /* of the node, for messages; may be NULL; must outlive the op */
   int nx, nw;
   lur_operand x[LUR_MAX_OPERANDS], w[LUR_MAX_WEIGHTS], y;
-  unsigned want_dx; /* bit i set: backward will be asked for the gradient of x[i] */
-  unsigned want_dw; /* bit i set: and of w[i]. Both zero: backward is never called, nothing need be saved */
-  bool tf32;        /* conv2d, dense: products may round their f32 factors to 10 bits; backends that cannot ignore it */
+  unsigned want_dx; /* bit i set: backward will have to compute the gradient of x[i] */
+  unsigned want_dw; /* the same for w[i]. Both zero: backward is never called and nothing need be saved */
+  bool tf32;        /* conv2d, dense: f32 factors may be rounded to 10 bits; backends without TF32 ignore it */
   union {
     lur_conv2d_desc conv2d; /* conv2d, depthwise_conv2d */
     lur_dense_desc dense;
@@ -190,14 +222,15 @@ typedef struct lur_op_desc {
   } u;
 } lur_op_desc;
 
-/* LUR_OK when operands, options and wanted gradients fit together as the table above says; else the message names
-   the op and what was expected. lur_op_plan asks it first, so that a kernel's plan checks only what is its own. */
+/* LUR_OK if operands, options and wanted gradients fit together as the table above says; otherwise the message names
+   the op and what was expected. lur_op_plan calls it first, so that a kernel's plan checks only its own limits. */
 lur_status lur_op_check(const lur_op_desc *desc);
 
-/* Whether it is a convolution from or to bytes. */
+/* Whether it is the int8 form of a convolution: u8 in or out. */
 bool lur_op_is_int8(const lur_op_desc *desc);
 
-/* Multiply-adds of the op's forward pass times two. The convolutions, dense and nothing else: the rest is counted 0. */
+/* Floating-point operations of the forward pass, two per multiply-add. Counted for convolutions and dense, 0 for
+   every other kind. */
 double lur_op_flops(const lur_op_desc *desc);
 
 #ifdef __cplusplus

@@ -1,8 +1,8 @@
-/* random.h - Philox4x32-10, the counter-based generator behind every random number of the engine.
+/* random.h - Philox4x32-10, the counter-based generator of every random number of the engine.
  *
  * Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (SC 2011). A number is a pure function of
- * (key, counter), so that it does not matter which thread, device or worker asks. Header only: nvcc compiles it
- * for the device as it stands. */
+ * (key, counter), so it does not depend on the thread, device or worker that computes it. Header only: nvcc compiles it
+ * for the device too. */
 #ifndef LUR_RANDOM_H
 #define LUR_RANDOM_H
 
@@ -36,16 +36,16 @@ LUR_RANDOM_FN lur_random4 lur_philox(uint64_t key, uint64_t high, uint64_t low) 
   return r;
 }
 
-/* [0, 1) with 24 bits: every value is exact in a float. */
+/* A number in [0, 1) of 24 bits, which a float holds exactly. */
 LUR_RANDOM_FN float lur_random_unit(uint32_t word) { return (float)(word >> 8) * (1.0f / 16777216.0f); }
 
-/* Dropout's decision for element `index` of op `stream` at training step `step`: true keeps it. */
+/* Whether dropout keeps element `index` of the op with the number `stream` at training step `step`. */
 LUR_RANDOM_FN int lur_random_keep(uint64_t seed, uint32_t stream, uint64_t step, uint64_t index, double rate) {
   lur_random4 r = lur_philox(seed ^ ((uint64_t)stream << 32), step, index >> 2);
   return lur_random_unit(r.v[index & 3]) >= (float)rate;
 }
 
-/* 64 bits that depend on every bit of the input: makes keys out of names and numbers (SplitMix64's finaliser). */
+/* 64 bits that depend on every bit of the input, for keys made of names and numbers (SplitMix64's finalizer). */
 LUR_RANDOM_FN uint64_t lur_random_mix(uint64_t x) {
   x += 0x9E3779B97F4A7C15u;
   x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;

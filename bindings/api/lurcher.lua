@@ -12,7 +12,7 @@
 -- Every handle has :close(), is closed by the collector, and can be declared <close>; use after close raises.
 
 ---@alias lurcher.dtype "f32"|"f16"|"bf16"|"i32"|"u8"
----@alias lurcher.activation "linear"|"relu"|"sigmoid"|"tanh"|"softmax"|"square"|"abs"|"exp"|"log"|"sqrt"
+---@alias lurcher.activation "linear"|"relu"|"sigmoid"|"tanh"|"softmax"|"gelu"|"square"|"abs"|"exp"|"log"|"sqrt"
 ---@alias lurcher.init "glorot_uniform"|"he_normal"|"normal"|"zeros"|"ones"
 ---@alias lurcher.number_or_tensor number|lurcher.tensor
 ---@alias lurcher.batch table<string, lurcher.tensor|number[]> inputs by input name, targets by output name, sample weights by "NAME_weight"; other names are ignored. A table of whole numbers for an index input counts from 1

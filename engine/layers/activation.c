@@ -1,17 +1,12 @@
-/* activation.c - functions applied element by element, and softmax: the kind `activation`, one kind per function for
- * short scripts, and the `activation` option of other kinds. A new function: a name in lur_activation_names
- * (common.c), its place in `function_of`, the op in every backend, and where wanted a kind at the end. */
+/* activation.c - functions applied element by element, and softmax: the kind `activation`, one kind for each common
+ * function, and the `activation` option of other kinds. A new function: LUR_ACTIVATIONS in kernels/op_desc.h (see
+ * kernels/README.md), and optionally a kind of its own at the end. */
 #include <string.h>
 
 #include "layers.h"
 
-enum { LINEAR = 0, SOFTMAX = 4 }; /* positions in lur_activation_names */
-
-static lur_activation function_of(int activation) {
-  static const lur_activation functions[] = {LUR_RELU,   LUR_RELU, LUR_SIGMOID, LUR_TANH, LUR_RELU,
-                                             LUR_SQUARE, LUR_ABS,  LUR_EXP,     LUR_LOG,  LUR_SQRT};
-  return functions[activation]; /* linear and softmax have no function of their own */
-}
+/* Positions in lur_activation_names; those between are the lur_activation constants, in order. */
+enum { LINEAR = 0, FIRST_FUNCTION = 1, SOFTMAX = FIRST_FUNCTION + LUR_ACTIVATION_COUNT };
 
 lur_status lur_emit_activation(lur_emitter *emitter, const lur_layer *layer, int activation, int x, int *y) {
   if (activation == LINEAR) {
@@ -22,7 +17,7 @@ lur_status lur_emit_activation(lur_emitter *emitter, const lur_layer *layer, int
   lur_op_desc desc = {.kind = activation == SOFTMAX ? LUR_OP_SOFTMAX : LUR_OP_ACTIVATION};
   lur_emit_like(emitter, x, &desc);
   if (activation != SOFTMAX) {
-    desc.u.activation.function = function_of(activation);
+    desc.u.activation.function = (lur_activation)(activation - FIRST_FUNCTION);
   } else if (desc.y.shape.ndim < 2) {
     lur_shape sample = lur_emit_sample(emitter, x);
     return lur_layer_need_dims(layer, &sample, 1, "classes");
@@ -54,7 +49,7 @@ const lur_layer_type lur_layer_activation = {.name = "activation",
                                              .max_inputs = 1,
                                              .emit = emit};
 
-/* A kind that is named like its function. */
+/* Of a kind that has the name of its function. */
 static lur_status emit_named(const lur_layer *layer, lur_emitter *emitter, int n, const int *x, int *y) {
   int function = LINEAR;
   (void)n;

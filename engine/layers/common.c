@@ -2,8 +2,9 @@
 #include "layers.h"
 
 const char *const lur_padding_names[] = {"valid", "same", NULL};
-const char *const lur_activation_names[] = {"linear", "relu", "sigmoid", "tanh", "softmax", "square",
-                                            "abs",    "exp",  "log",     "sqrt", NULL};
+#define NAME(KIND, name, reads) #name,
+const char *const lur_activation_names[] = {"linear", LUR_ACTIVATIONS(NAME) "softmax", NULL};
+#undef NAME
 
 lur_shape lur_emit_sample(const lur_emitter *emitter, int x) {
   const lur_shape *shape = lur_emit_shape(emitter, x);

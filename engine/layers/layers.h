@@ -28,7 +28,7 @@ lur_conv2d_desc lur_layer_conv(const int64_t kernel[2], const int64_t stride[2],
 /* ---- options that several kinds have ---- */
 
 /* The `activation` option of conv2d, depthwise_conv2d, separable_conv2d, dense and activation. */
-extern const char *const lur_activation_names[]; /* linear relu sigmoid tanh softmax square abs exp log sqrt, NULL */
+extern const char *const lur_activation_names[]; /* linear, those of LUR_ACTIVATIONS (op_desc.h), softmax, NULL */
 /* Appends the activation; "linear" appends nothing. */
 lur_status lur_emit_activation(lur_emitter *emitter, const lur_layer *layer, int activation, int x, int *y);
 

@@ -71,7 +71,7 @@ static lur_status copy_in(lur_device *device, lur_bound_input *bound, lur_tensor
   LUR_TRY(need_room(device, bytes, &bound->memory, &bound->bytes));
   bound->address = bound->memory;
   if (is_prefetched(&bound->arrived, tensor)) return LUR_OK;
-  if (is_prefetched(&bound->in_flight, tensor)) return device->backend->land(device, bound->memory, bound->staged, bytes);
+  if (is_prefetched(&bound->in_flight, tensor)) return device->backend->prefetch_finish(device, bound->memory, bound->staged, bytes);
   if (lur_tensor_device(tensor) == device)
     return lur_device_copy(device, bound->memory, lur_tensor_address(tensor), bytes, LUR_COPY_WITHIN);
   if (lur_tensor_data(tensor)) return lur_device_copy(device, bound->memory, lur_tensor_data(tensor), bytes, LUR_COPY_TO_DEVICE);
@@ -118,7 +118,7 @@ void lur_run_unbind(lur_run *run) {
 static lur_status arrive(lur_device *device, lur_bound_input *bound) {
   size_t bytes = lur_tensor_bytes(bound->in_flight.tensor);
   LUR_TRY(need_room(device, bytes, &bound->memory, &bound->bytes));
-  LUR_TRY(device->backend->land(device, bound->memory, bound->staged, bytes));
+  LUR_TRY(device->backend->prefetch_finish(device, bound->memory, bound->staged, bytes));
   drop(&bound->arrived);
   bound->arrived = bound->in_flight;
   bound->in_flight.tensor = NULL;
@@ -132,7 +132,7 @@ static lur_status start_copy(lur_device *device, lur_bound_input *bound, lur_ten
   if (bound->in_flight.tensor) LUR_TRY(lur_device_sync(device)); /* given up */
   drop(&bound->in_flight);
   LUR_TRY(need_room(device, lur_tensor_bytes(tensor), &bound->staged, &bound->staged_bytes));
-  LUR_TRY(device->backend->upload(device, bound->staged, lur_tensor_data(tensor), lur_tensor_bytes(tensor)));
+  LUR_TRY(device->backend->prefetch_begin(device, bound->staged, lur_tensor_data(tensor), lur_tensor_bytes(tensor)));
   lur_tensor_retain(tensor);
   bound->in_flight = (lur_prefetched){tensor, tensor->storage->writes};
   return LUR_OK;
@@ -140,7 +140,7 @@ static lur_status start_copy(lur_device *device, lur_bound_input *bound, lur_ten
 
 lur_status lur_run_prefetch(lur_run *run, const lur_batch *batch) {
   lur_device *device = run->target.device;
-  if (!device->backend->upload) return LUR_OK;
+  if (!device->backend->prefetch_begin) return LUR_OK;
   for (int i = 0; i < run->target.model->ninputs; i++) {
     lur_tensor *tensor = find(batch, run->target.model->inputs[i]->layer->name);
     if (tensor && lur_tensor_data(tensor)) LUR_TRY(start_copy(device, &run->bound[i], tensor, run->forward_done));

@@ -85,7 +85,7 @@ static lur_status fill_args(const lur_run *run, const lur_plan *plan, const lur_
   args->scratch = plan->scratch_bytes ? (char *)run->plans.arena + plan->scratch_offset : NULL;
   args->seed = run->seed;
   args->step = run->step;
-  args->moving = lur_run_step_parameters(run);
+  args->step_parameters = lur_run_step_parameters(run);
   if (!backward) return LUR_OK;
   args->dy = lur_run_gradient_address(run, plan, op->y);
   args->dx_add = op->dx_add;

@@ -199,7 +199,7 @@ static lur_update make_update(lur_run *run, const lur_optimizer_options *o) {
   lur_update update = {.rule = run->optimizing.optimizer->rule, .momentum = o->momentum, .nesterov = o->nesterov,
                        .beta1 = o->beta_1, .beta2 = o->beta_2, .epsilon = o->epsilon,
                        .gradient_scale = (float)(scaled ? 1 / run->loss_scale.value : 1), .clip_value = (float)o->clip_value,
-                       .clip_norm = o->clip_norm, .skip_overflow = scaled, .moving = lur_run_step_parameters(run)};
+                       .clip_norm = o->clip_norm, .skip_overflow = scaled, .step_parameters = lur_run_step_parameters(run)};
   if (o->clip_norm > 0 || scaled) update.squares = &run->readback.on_device->squares;
   schedule(&run->optimizing, o, &update);
   return update;

@@ -1,14 +1,11 @@
-/* activation.c - functions of one element, and softmax, over our own loops. Definition: kernels/ref/activation.c. */
+/* activation.c - activations and softmax on loops/elementwise.h. Definition: kernels/ref/activation.c. */
 #include "kernels/cpu/cpu.h"
-
-/* Slopes of these come from x, of the others from y. */
-static bool needs_x(lur_activation f) { return f == LUR_SQUARE || f == LUR_ABS || f == LUR_LOG; }
 
 static lur_status plan(lur_op *op) {
   if (!lur_cpu_all_f32(op)) return lur_cpu_plan_parent(op);
   op->in_place = true;
   if (!cpu_wants(op)) return LUR_OK;
-  op->backward_x = needs_x(op->desc.u.activation.function) ? 1u : 0;
+  op->backward_x = lur_activation_reads_x(op->desc.u.activation.function) ? 1u : 0;
   op->backward_y = !op->backward_x;
   op->dx_in_place = true;
   return LUR_OK;

@@ -1,10 +1,10 @@
-/* batchnorm.c - batch norm in two passes forward and two back. Definition: kernels/ref/batchnorm.c.
+/* batchnorm.c - batch norm in two passes forward and two passes backward. Definition: kernels/ref/batchnorm.c.
  *
- * Forward in training: one pass for the statistics, one that normalises, adds the residual and applies the ReLU.
- * Backward: one pass for the two sums of each channel, one for dx. The ReLU's mask is not kept: without a residual it
- * is worked out again from x, which backward reads anyway. With affine_out only the first pass forward is left, and
- * backward's sums come as dy, so that only dx is left there. saved: per channel mean, scale, shift and, scale without
- * gamma, the reciprocal deviation (floats). */
+ * Forward in training: one pass computes the statistics, one normalizes, adds the residual and applies the ReLU.
+ * Backward: one pass computes the two sums of each channel, one computes dx. The ReLU's mask is not kept: without a
+ * residual it is computed again from x, which backward reads anyway. With affine_out forward has only the first pass,
+ * and the sums of backward are dy itself, so only dx remains. saved: per channel the mean, scale, shift, and reciprocal
+ * standard deviation (floats). */
 #include "kernels/cpu/cpu.h"
 
 #include <math.h>
@@ -16,7 +16,7 @@ enum { MEAN, SCALE, SHIFT, RECIPROCAL, KEPT }; /* rows of c floats in saved */
 typedef struct norm_plan {
   int64_t rows, c;
   int parts;
-  bool gate_norm; /* backward works the ReLU's mask out from x */
+  bool gate_norm; /* backward computes the ReLU's mask from x */
 } norm_plan;
 
 static void release(lur_op *op) {
@@ -24,12 +24,12 @@ static void release(lur_op *op) {
   op->state = NULL;
 }
 
-/* Sums of all parts, then their float work. */
+/* The sums of all parts, then their float work space. */
 static size_t sums_bytes(const norm_plan *p) {
   return (size_t)p->parts * 2 * (size_t)p->c * (sizeof(double) + sizeof(float));
 }
 
-static size_t kept_bytes(const norm_plan *p) { return (sizeof(float) * KEPT * (size_t)p->c + 63) / 64 * 64; }
+static size_t kept_bytes(const norm_plan *p) { return cpu_round(sizeof(float) * KEPT * (size_t)p->c); }
 
 static size_t k_bytes(const norm_plan *p) { return sizeof(float) * 3 * (size_t)p->c; }
 
@@ -63,7 +63,7 @@ static lur_status plan(lur_op *op) {
   return LUR_OK;
 }
 
-/* Sum of column i over the parts, whose rows are 2c long. */
+/* The sum over the parts of column i of `sums`, whose rows have 2c elements. */
 static double total(const norm_plan *p, const double *sums, int64_t i) {
   double sum = 0;
   for (int part = 0; part < p->parts; part++) sum += sums[part * 2 * p->c + i];
@@ -74,7 +74,7 @@ static void move(float *statistic, double batch, double momentum) {
   *statistic = (float)((double)*statistic - ((double)*statistic - batch) * (1 - momentum));
 }
 
-/* Fills sums with every part's sums of x - x[0] and of its square. */
+/* The sums of x - x[0] and of its square, per part and channel. */
 static void batch_sums(lur_op *op, const float *x, double *sums) {
   const norm_plan *p = op->state;
   const lur_loops *loops = cpu_loops(op);
@@ -88,7 +88,7 @@ static void batch_sums(lur_op *op, const float *x, double *sums) {
   }
 }
 
-/* Mean, scale, shift and reciprocal deviation of every channel; moves the moving statistics. */
+/* Computes mean, scale, shift and reciprocal standard deviation of every channel; updates the moving statistics. */
 static void prepare(lur_op *op, const lur_args *args, const double *sums, float *kept) {
   const norm_plan *p = op->state;
   const lur_batchnorm_desc *u = &op->desc.u.batchnorm;
@@ -110,7 +110,7 @@ static void prepare(lur_op *op, const lur_args *args, const double *sums, float 
     const float rounded = (float)mean;
     kept[MEAN * c + i] = rounded;
     kept[SCALE * c + i] = (float)scale;
-    /* What rounding the mean to float took away goes into the shift. */
+    /* The shift includes the error of rounding the mean to float. */
     kept[SHIFT * c + i] = (float)((beta ? (double)beta[i] : 0) + ((double)rounded - mean) * scale);
     kept[RECIPROCAL * c + i] = (float)reciprocal;
   }
@@ -120,7 +120,7 @@ static lur_norm norm_of(const norm_plan *p, const float *kept) {
   return (lur_norm){kept + MEAN * p->c, kept + SCALE * p->c, kept + SHIFT * p->c};
 }
 
-/* y: scale, then shift. With the rounded scale: x * scale + shift is beta at the mean. */
+/* y: scale, then shift. The shift uses the rounded scale, so that x * scale + shift is beta at the mean. */
 static void put_affine(const lur_op *op, const lur_args *args, const float *kept) {
   const norm_plan *p = op->state;
   float *y = args->y;
@@ -176,7 +176,7 @@ typedef struct channel_sums {
   double plain, scaled;
 } channel_sums;
 
-/* sums: of all parts; NULL: not worked out. */
+/* sums: of all parts; NULL: not computed. */
 static channel_sums sums_of(const lur_op *op, const lur_args *args, const double *sums, const float *kept, int64_t i) {
   const norm_plan *p = op->state;
   if (op->desc.u.batchnorm.affine_out) {
@@ -221,7 +221,7 @@ static void input_gradients(lur_op *op, const lur_args *args, const lur_norm *no
   }
 }
 
-/* What goes to x through mean and variance; the readers of the affine gave the rest. */
+/* With affine_out: the part of dx that comes through mean and variance. The ops that read x add the rest. */
 static void statistics_gradients(lur_op *op, const lur_args *args, const float *kept, const float *k) {
   const norm_plan *p = op->state;
   const lur_loops *loops = cpu_loops(op);

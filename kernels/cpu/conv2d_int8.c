@@ -1,21 +1,21 @@
-/* conv_bytes.c - conv2d of an image in bytes, on oneDNN's products of bytes. Definition: kernels/ref/conv2d_int8.c.
+/* conv2d_int8.c - the int8 form of conv2d, on oneDNN. Definition: kernels/ref/conv2d_int8.c.
  *
- * Where the processor has none (VNNI or AMX), or oneDNN does not serve the shape, the bytes become floats and the f32
- * convolution takes them: right to f32's rounding and no faster than f32, for machines that must only read a model. */
+ * If the processor has no int8 multiplication (VNNI or AMX), or oneDNN does not support the shape, x is converted to
+ * f32 and the f32 convolution runs: correct up to rounding, no faster than f32, so that every machine runs the model. */
 #include "kernels/cpu/cpu.h"
 
 #include <stdlib.h>
 
-typedef struct conv_bytes {
+typedef struct conv2d_int8 {
   lur_dnn_call *call;
-  bool floats;        /* call convolves x as f32, without scale and bias */
+  bool floats;        /* the call convolves x as f32, without scale and bias */
   size_t float_bytes; /* x as f32, at the front of scratch */
   int64_t x_count, rows, co;
-  float *zeros; /* co; with floats */
-} conv_bytes;
+  float *zeros; /* co; only with `floats` */
+} conv2d_int8;
 
 static void release(lur_op *op) {
-  conv_bytes *c = op->state;
+  conv2d_int8 *c = op->state;
   if (!c) return;
   lur_dnn_release(c->call);
   free(c->zeros);
@@ -23,25 +23,25 @@ static void release(lur_op *op) {
   op->state = NULL;
 }
 
-static lur_status plan_floats(lur_op *op, conv_bytes *c, const lur_dnn_conv *s) {
-  LUR_TRY(lur_dnn_conv_forward(cpu_dnn(op), s, false, 0, &c->call));
+static lur_status plan_floats(lur_op *op, conv2d_int8 *c, const lur_dnn_conv2d *s) {
+  LUR_TRY(lur_dnn_conv2d_forward(cpu_dnn(op), s, false, 0, &c->call));
   c->floats = true;
-  c->float_bytes = (sizeof(float) * (size_t)c->x_count + 63) / 64 * 64;
+  c->float_bytes = cpu_round(sizeof(float) * (size_t)c->x_count);
   c->zeros = calloc((size_t)c->co, sizeof *c->zeros);
   return c->zeros ? LUR_OK : lur_fail(LUR_ENOMEM, "no memory for a plan");
 }
 
 static lur_status plan(lur_op *op) {
   const lur_op_desc *d = &op->desc;
-  const lur_dnn_conv s = cpu_conv_sizes(d);
-  conv_bytes *c = calloc(1, sizeof *c);
+  const lur_dnn_conv2d s = cpu_conv2d_sizes(d);
+  conv2d_int8 *c = calloc(1, sizeof *c);
   if (!c) return lur_fail(LUR_ENOMEM, "no memory for a plan");
   op->state = c;
   c->x_count = lur_shape_count(&d->x[0].shape);
   c->rows = s.n * s.oh * s.ow;
   c->co = s.co;
   const unsigned post = LUR_DNN_SCALE | (d->u.conv2d.relu && d->nx == 1 ? LUR_DNN_RELU : 0u);
-  lur_status status = lur_dnn_conv_bytes(cpu_dnn(op), &s, post, &c->call);
+  lur_status status = lur_dnn_conv2d_int8(cpu_dnn(op), &s, post, &c->call);
   if (status == LUR_EUNSUPPORTED) status = plan_floats(op, c, &s);
   if (status == LUR_OK) status = lur_dnn_keep_weights(c->call);
   if (status == LUR_OK) op->forward_scratch = c->float_bytes + lur_dnn_scratch(c->call);
@@ -50,7 +50,7 @@ static lur_status plan(lur_op *op) {
   return status == LUR_EUNSUPPORTED ? lur_cpu_plan_parent(op) : status;
 }
 
-static void to_floats(const conv_bytes *c, const lur_loops *loops, const uint8_t *x, float *floats) {
+static void to_floats(const conv2d_int8 *c, const lur_loops *loops, const uint8_t *x, float *floats) {
   const int64_t blocks = cpu_blocks(c->x_count);
 #pragma omp parallel for schedule(static) if (blocks > 1)
   for (int64_t b = 0; b < blocks; b++)
@@ -59,7 +59,7 @@ static void to_floats(const conv_bytes *c, const lur_loops *loops, const uint8_t
 
 /* y = [relu](y * scale + bias [+ residual]), row by row. */
 static void finish(const lur_op *op, const lur_args *args) {
-  const conv_bytes *c = op->state;
+  const conv2d_int8 *c = op->state;
   const lur_loops *loops = cpu_loops(op);
   const lur_norm norm = {c->zeros, args->w[2], args->w[1]};
   const float *residual = op->desc.nx == 2 ? args->x[1] : NULL;
@@ -73,20 +73,8 @@ static void finish(const lur_op *op, const lur_args *args) {
   }
 }
 
-static void add_residual(const lur_op *op, const float *residual, float *y) {
-  const conv_bytes *c = op->state;
-  const lur_loops *loops = cpu_loops(op);
-  const lur_binary_desc add = {LUR_ADD, op->desc.u.conv2d.relu};
-  const int64_t count = c->rows * c->co, blocks = cpu_blocks(count);
-#pragma omp parallel for schedule(static) if (blocks > 1)
-  for (int64_t b = 0; b < blocks; b++) {
-    const int64_t at = b * CPU_BLOCK;
-    loops->binary(&add, y + at, residual + at, y + at, cpu_block_size(count, b));
-  }
-}
-
 static lur_status forward(lur_op *op, const lur_args *args) {
-  const conv_bytes *c = op->state;
+  const conv2d_int8 *c = op->state;
   lur_dnn_args run = {.src = args->x[0],
                       .weights = args->w[0],
                       .bias = args->w[1],
@@ -100,8 +88,9 @@ static lur_status forward(lur_op *op, const lur_args *args) {
   }
   LUR_TRY(lur_dnn_run(c->call, &run));
   if (c->floats) finish(op, args);
-  else if (op->desc.nx == 2) add_residual(op, args->x[1], args->y);
+  else if (op->desc.nx == 2)
+    lur_cpu_add_residual(cpu_loops(op), args->x[1], op->desc.u.conv2d.relu, args->y, c->rows * c->co);
   return LUR_OK;
 }
 
-const lur_kernel lur_cpu_conv_bytes = {plan, forward, NULL, release};
+const lur_kernel lur_cpu_conv2d_int8 = {plan, forward, NULL, release};

@@ -1,7 +1,5 @@
-/* cpu.c - the table of the cpu backend: ref with rows replaced by oneDNN and by our own vectorised loops.
- *
- * Whatever is not named here is ref's (kernels/backend.c asks the parent). A row lives in the file
- * of its op; to add one, write kernels/cpu/OP.c, declare its kernel in cpu.h and name it below. */
+/* cpu.c - the cpu backend's table, device and memory. Its kernels call oneDNN or vectorized loops (loops/); ops without
+ * a row in LUR_CPU_KERNELS (cpu.h) run on ref. */
 #include "kernels/cpu/cpu.h"
 
 #include <stdlib.h>
@@ -12,15 +10,15 @@
 
 enum { CACHE_LINE = 64, HUGE_PAGE = 2 << 20 };
 
-/* Large blocks ask for huge pages: rows of a wide image lie a page or more apart, and with 4 KB pages each column of a
-   depthwise window misses the translation cache. */
+/* Large blocks use huge pages: rows of a wide image are a page or more apart, and with pages of 4 KB each column of a
+   depthwise window misses the TLB. */
 static lur_status cpu_alloc(lur_device *device, size_t bytes, void **memory) {
   const size_t align = bytes >= HUGE_PAGE ? HUGE_PAGE : CACHE_LINE;
   const size_t rounded = bytes ? (bytes + align - 1) / align * align : align;
   void *made = rounded >= bytes ? aligned_alloc(align, rounded) : NULL;
   if (!made) return lur_fail(LUR_ENOMEM, "%s: no memory for %zu bytes", device->name, bytes);
 #if defined(MADV_HUGEPAGE)
-  if (align == HUGE_PAGE) (void)madvise(made, rounded, MADV_HUGEPAGE); /* advice: nothing depends on it */
+  if (align == HUGE_PAGE) (void)madvise(made, rounded, MADV_HUGEPAGE); /* may fail: only speed depends on it */
 #endif
   *memory = made;
   return LUR_OK;
@@ -30,7 +28,7 @@ static lur_status cpu_open(lur_device *device) {
   lur_cpu *cpu = calloc(1, sizeof *cpu);
   if (!cpu) return lur_fail(LUR_ENOMEM, "%s: no memory for the device", device->name);
   cpu->loops = lur_loops_pick();
-  cpu->products = lur_products_pick();
+  cpu->gemm = lur_gemm_loops_pick();
   lur_status status = lur_dnn_open(&cpu->dnn);
   if (status != LUR_OK) {
     free(cpu);
@@ -62,12 +60,12 @@ const lur_loops *lur_loops_pick(void) {
   return &lur_loops_portable;
 }
 
-const lur_products *lur_products_pick(void) {
+const lur_gemm_loops *lur_gemm_loops_pick(void) {
 #if defined(__x86_64__)
   const char *asked = getenv("LURCHER_CPU_ISA");
   if (lur_loops_pick() != &lur_loops_avx512) return NULL;
-  if (!(asked && strcmp(asked, "avx512") == 0) && lur_amx_permitted()) return &lur_products_amx;
-  return &lur_products_avx512;
+  if (!(asked && strcmp(asked, "avx512") == 0) && lur_amx_permitted()) return &lur_gemm_loops_amx;
+  return &lur_gemm_loops_avx512;
 #else
   return NULL;
 #endif
@@ -92,10 +90,8 @@ void lur_cpu_put(const lur_loops *loops, float *dst, const float *src, int64_t c
 #pragma omp parallel for schedule(static) if (blocks > 1)
   for (int64_t b = 0; b < blocks; b++) {
     const int64_t at = b * CPU_BLOCK, n = cpu_block_size(count, b);
-    if (add)
-      loops->affine(1, 0, src + at, dst + at, true, n);
-    else
-      memcpy(dst + at, src + at, sizeof(float) * (size_t)n);
+    if (add) loops->affine(1, 0, src + at, dst + at, true, n);
+    else memcpy(dst + at, src + at, sizeof(float) * (size_t)n);
   }
 }
 
@@ -104,6 +100,16 @@ void lur_cpu_mask(const lur_loops *loops, const float *y, const float *dy, float
 #pragma omp parallel for schedule(static) if (blocks > 1)
   for (int64_t b = 0; b < blocks; b++)
     loops->mask(y + b * CPU_BLOCK, dy + b * CPU_BLOCK, out + b * CPU_BLOCK, cpu_block_size(count, b));
+}
+
+void lur_cpu_add_residual(const lur_loops *loops, const float *residual, bool relu, float *y, int64_t count) {
+  const lur_binary_desc add = {LUR_ADD, relu};
+  const int64_t blocks = cpu_blocks(count);
+#pragma omp parallel for schedule(static) if (blocks > 1)
+  for (int64_t b = 0; b < blocks; b++) {
+    const int64_t at = b * CPU_BLOCK;
+    loops->binary(&add, y + at, residual + at, y + at, cpu_block_size(count, b));
+  }
 }
 
 void lur_cpu_put_sums(const double *sums, int parts, int64_t width, float *to, int64_t count, bool add) {
@@ -119,7 +125,8 @@ size_t lur_cpu_columns_scratch(int parts, int64_t c) {
 }
 
 /* scratch: parts x c sums, then parts x c floats of work. */
-void lur_cpu_columns(const lur_loops *loops, int parts, const float *dy, int64_t rows, int64_t c, void *scratch, float *db) {
+void lur_cpu_columns(const lur_loops *loops, int parts, const float *dy, int64_t rows, int64_t c, void *scratch,
+                     float *db) {
   double *sums = scratch;
   float *work = (float *)(sums + parts * c);
 #pragma omp parallel for schedule(static, 1) if (parts > 1)
@@ -131,34 +138,19 @@ void lur_cpu_columns(const lur_loops *loops, int parts, const float *dy, int64_t
   lur_cpu_put_sums(sums, parts, c, db, c, true);
 }
 
+#define ROW(KIND, name) [LUR_OP_##KIND] = &lur_cpu_##name,
 const lur_backend lur_cpu_backend = {
     .name = "cpu",
     .parent = &lur_ref_backend,
     .host_memory = true,
     .affine = true,
     .int8 = true,
-    .separable = lur_cpu_separable,
+    .separable = lur_cpu_fuses_separable,
     .open = cpu_open,
     .close = cpu_close,
-    .alloc = cpu_alloc, /* ref's free serves it */
+    .alloc = cpu_alloc, /* freed by ref's free */
     .update = lur_cpu_update,
     .gradient_norm = lur_cpu_gradient_norm,
     .lerp = lur_cpu_lerp,
-    .kernels = {
-        [LUR_OP_CONV2D] = &lur_cpu_conv2d,
-        [LUR_OP_DEPTHWISE_CONV2D] = &lur_cpu_depthwise,
-        [LUR_OP_DENSE] = &lur_cpu_dense,
-        [LUR_OP_BATCHNORM] = &lur_cpu_batchnorm,
-        [LUR_OP_ACTIVATION] = &lur_cpu_activation,
-        [LUR_OP_SOFTMAX] = &lur_cpu_softmax,
-        [LUR_OP_POOL] = &lur_cpu_pool,
-        [LUR_OP_GLOBAL_POOL] = &lur_cpu_global_pool,
-        [LUR_OP_BINARY] = &lur_cpu_binary,
-        [LUR_OP_AFFINE] = &lur_cpu_affine,
-        [LUR_OP_CONCAT] = &lur_cpu_concat,
-        [LUR_OP_GATHER] = &lur_cpu_gather,
-        [LUR_OP_DROPOUT] = &lur_cpu_dropout,
-        [LUR_OP_COPY] = &lur_cpu_copy,
-        [LUR_OP_SEPARABLE_CONV2D] = &lur_cpu_separable_kernel,
-    },
+    .kernels = {LUR_CPU_KERNELS(ROW)},
 };

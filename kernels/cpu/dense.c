@@ -1,6 +1,6 @@
-/* dense.c - dense on oneDNN's matrix product. Definition: kernels/ref/dense.c.
+/* dense.c - dense on oneDNN's GEMM. Definition: kernels/ref/dense.c.
  *
- * Weights are used as they lie: a few rows of x meet megabytes of weights, and packing them would read them twice. */
+ * Weights are not packed: there are few rows of x and megabytes of weights, which packing would read twice. */
 #include "kernels/cpu/cpu.h"
 
 #include <stdlib.h>
@@ -9,7 +9,7 @@ typedef struct dense {
   int64_t rows, in, out;
   lur_dnn_call *forward, *dx, *dx_add, *dw;
   int parts;
-  size_t masked_bytes; /* dy behind the ReLU, at the front of backward's scratch */
+  size_t masked_bytes; /* dy masked by the ReLU, at the front of backward's scratch */
 } dense;
 
 static void release(lur_op *op) {
@@ -23,24 +23,22 @@ static void release(lur_op *op) {
   op->state = NULL;
 }
 
-static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
-
 static lur_status plan_backward(lur_op *op, dense *s) {
   const lur_op_desc *d = &op->desc;
   lur_dnn *dnn = cpu_dnn(op);
   if (d->want_dx & 1u) {
-    LUR_TRY(lur_dnn_matmul(dnn, s->rows, s->in, s->out, LUR_DNN_PLAIN, LUR_DNN_TRANSPOSED, 0, &s->dx));
+    LUR_TRY(lur_dnn_gemm(dnn, s->rows, s->in, s->out, LUR_DNN_PLAIN, LUR_DNN_TRANSPOSED, 0, &s->dx));
     LUR_TRY(
-        lur_dnn_matmul(dnn, s->rows, s->in, s->out, LUR_DNN_PLAIN, LUR_DNN_TRANSPOSED, LUR_DNN_ACCUMULATE, &s->dx_add));
+        lur_dnn_gemm(dnn, s->rows, s->in, s->out, LUR_DNN_PLAIN, LUR_DNN_TRANSPOSED, LUR_DNN_ACCUMULATE, &s->dx_add));
   }
   if (d->want_dw & 1u)
-    LUR_TRY(lur_dnn_matmul(dnn, s->in, s->out, s->rows, LUR_DNN_TRANSPOSED, LUR_DNN_PLAIN, LUR_DNN_ACCUMULATE, &s->dw));
+    LUR_TRY(lur_dnn_gemm(dnn, s->in, s->out, s->rows, LUR_DNN_TRANSPOSED, LUR_DNN_PLAIN, LUR_DNN_ACCUMULATE, &s->dw));
   op->backward_x = d->want_dw & 1u;
   op->backward_y = d->u.dense.relu;
-  if (d->u.dense.relu) s->masked_bytes = (sizeof(float) * (size_t)(s->rows * s->out) + 63) / 64 * 64;
-  size_t rest = larger(lur_dnn_scratch(s->dx), lur_dnn_scratch(s->dx_add));
-  rest = larger(rest, lur_dnn_scratch(s->dw));
-  if (d->want_dw & 2u) rest = larger(rest, lur_cpu_columns_scratch(s->parts, s->out));
+  if (d->u.dense.relu) s->masked_bytes = cpu_round(sizeof(float) * (size_t)(s->rows * s->out));
+  size_t rest = cpu_larger(lur_dnn_scratch(s->dx), lur_dnn_scratch(s->dx_add));
+  rest = cpu_larger(rest, lur_dnn_scratch(s->dw));
+  if (d->want_dw & 2u) rest = cpu_larger(rest, lur_cpu_columns_scratch(s->parts, s->out));
   op->backward_scratch = s->masked_bytes + rest;
   return LUR_OK;
 }
@@ -58,7 +56,7 @@ static lur_status plan(lur_op *op) {
   unsigned post =
       (d->nw == 2 ? LUR_DNN_BIAS : 0u) | (d->nx == 2 ? LUR_DNN_RESIDUAL : 0u) | (d->u.dense.relu ? LUR_DNN_RELU : 0u);
   lur_status status =
-      lur_dnn_matmul(cpu_dnn(op), s->rows, s->out, s->in, LUR_DNN_PLAIN, LUR_DNN_PLAIN, post, &s->forward);
+      lur_dnn_gemm(cpu_dnn(op), s->rows, s->out, s->in, LUR_DNN_PLAIN, LUR_DNN_PLAIN, post, &s->forward);
   if (status == LUR_OK) op->forward_scratch = lur_dnn_scratch(s->forward);
   if (status == LUR_OK && cpu_wants(op)) status = plan_backward(op, s);
   if (status != LUR_OK) release(op);

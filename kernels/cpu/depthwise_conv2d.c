@@ -1,7 +1,7 @@
-/* depthwise.c - depthwise_conv2d on our own loops (kernels/cpu/loops/depthwise.h). Definition: kernels/ref/depthwise_conv2d.c.
+/* depthwise_conv2d.c - depthwise_conv2d on loops/depthwise_conv2d.h. Definition: kernels/ref/depthwise_conv2d.c.
  *
- * It works in memory order: rows of all images are cut into as many parts as there are threads, and one walk gives
- * all gradients. Each part sums dw and the affine's gradients for itself in double; the parts are added in order. */
+ * The rows of all images are divided into one part per thread, and one pass over a part computes all gradients. Each
+ * part sums dw and the affine's gradients in double; the parts are added in order. */
 #include "kernels/cpu/cpu.h"
 
 #include <stdlib.h>
@@ -11,7 +11,7 @@ typedef struct depthwise {
   lur_window_shape s;
   int64_t n;
   int parts, column_parts;
-  size_t masked_bytes; /* dy behind the ReLU, at the front of backward's scratch */
+  size_t masked_bytes; /* dy masked by the ReLU, at the front of backward's scratch */
 } depthwise;
 
 static void release(lur_op *op) {
@@ -21,7 +21,7 @@ static void release(lur_op *op) {
 
 static int64_t taps_count(const lur_window_shape *s) { return (int64_t)s->kh * s->kw * s->c; }
 
-/* Sums of one part: dw, then under affine_in the gradients of scale and shift. */
+/* The sums of one part: dw, then with affine_in the gradients of scale and shift. */
 static int64_t sums_count(const lur_op *op) {
   const depthwise *p = op->state;
   return taps_count(&p->s) + (op->desc.u.conv2d.affine_in ? 2 * p->s.c : 0);
@@ -35,10 +35,10 @@ static void plan_backward(lur_op *op, depthwise *p) {
   op->backward_x = wants_sums(d) || gate ? 1u : 0;
   if (d->u.conv2d.affine_in && (d->want_dx || wants_sums(d))) op->backward_x |= 2u;
   op->backward_y = d->u.conv2d.relu;
-  if (d->u.conv2d.relu) p->masked_bytes = (sizeof(float) * (size_t)lur_shape_count(&d->y.shape) + 63) / 64 * 64;
+  if (d->u.conv2d.relu) p->masked_bytes = cpu_round(sizeof(float) * (size_t)lur_shape_count(&d->y.shape));
   size_t rest = wants_sums(d) ? (sizeof(double) + sizeof(float)) * (size_t)p->parts * (size_t)sums_count(op) : 0;
   size_t columns = d->want_dw & 2u ? lur_cpu_columns_scratch(p->column_parts, p->s.c) : 0;
-  op->backward_scratch = p->masked_bytes + (rest > columns ? rest : columns);
+  op->backward_scratch = p->masked_bytes + cpu_larger(rest, columns);
 }
 
 static lur_status plan(lur_op *op) {
@@ -47,11 +47,8 @@ static lur_status plan(lur_op *op) {
   depthwise *p = calloc(1, sizeof *p);
   if (!p) return lur_fail(LUR_ENOMEM, "no memory for a plan");
   op->state = p;
-  const int64_t *x = d->x[0].shape.dim, *y = d->y.shape.dim;
-  const lur_conv2d_desc *u = &d->u.conv2d;
-  p->n = x[0];
-  p->s = (lur_window_shape){x[1],        x[2],        y[1],        y[2],       x[3],       u->kernel_h,
-                            u->kernel_w, u->stride_h, u->stride_w, u->pad_top, u->pad_left};
+  p->n = d->x[0].shape.dim[0];
+  p->s = cpu_window(d);
   p->parts = cpu_parts(p->n * p->s.ih);
   p->column_parts = cpu_parts(p->n * p->s.oh * p->s.ow);
   if (cpu_wants(op)) plan_backward(op, p);
@@ -66,7 +63,7 @@ static lur_status forward(lur_op *op, const lur_args *args) {
   const float *x = args->x[0], *w = args->w[0], *bias = op->desc.nw == 2 ? args->w[1] : NULL;
   const float *affine = op->desc.u.conv2d.affine_in ? args->x[1] : NULL;
   float *y = args->y;
-  uint8_t *bytes = op->desc.y.dtype == LUR_U8 ? args->y : NULL;
+  uint8_t *int8 = op->desc.y.dtype == LUR_U8 ? args->y : NULL;
   const int64_t rows = p->n * s->oh;
   const int parts = cpu_parts(rows);
 #pragma omp parallel for schedule(static, 1)
@@ -77,17 +74,17 @@ static lur_status forward(lur_op *op, const lur_args *args) {
       r = cpu_rows_of_image(r, end, s->oh, &image, &y0, &y1);
       const float *from = x + image * s->ih * s->iw * s->c;
       const int64_t to = image * s->oh * s->ow * s->c;
-      if (bytes) loops->depthwise_bytes(s, from, relu_in, w, bias, bytes + to, y0, y1);
-      else loops->depthwise(s, from, affine, relu_in, w, bias, relu, y + to, y0, y1);
+      if (int8) loops->depthwise_conv2d_int8(s, from, relu_in, w, bias, int8 + to, y0, y1);
+      else loops->depthwise_conv2d(s, from, affine, relu_in, w, bias, relu, y + to, y0, y1);
     }
   }
   return LUR_OK;
 }
 
-/* What all parts share; a part sets x, dy and dx to its image, and sums and work to its own. */
-static lur_depthwise_grads grads_of(const lur_op *op, const lur_args *args) {
+/* What all parts share. Each part sets x, dy and dx to its image, and uses its own sums and work. */
+static lur_depthwise_conv2d_grads grads_of(const lur_op *op, const lur_args *args) {
   const lur_conv2d_desc *u = &op->desc.u.conv2d;
-  return (lur_depthwise_grads){
+  return (lur_depthwise_conv2d_grads){
       .affine = u->affine_in ? args->x[1] : NULL, .w = args->w[0], .relu_in = u->relu_in, .add = args->dx_add & 1u};
 }
 
@@ -102,7 +99,7 @@ static void backward_main(lur_op *op, const lur_args *args, const float *dy, dou
   for (int part = 0; part < p->parts; part++) {
     const int64_t end = cpu_part_start(rows, p->parts, part + 1);
     int64_t image, y0, y1;
-    lur_depthwise_grads g = grads_of(op, args);
+    lur_depthwise_conv2d_grads g = grads_of(op, args);
     g.sums = sums ? sums + part * count : NULL;
     g.work = sums ? (float *)(sums + p->parts * count) + part * count : NULL;
     if (sums) memset(g.sums, 0, sizeof *g.sums * (size_t)count);
@@ -112,7 +109,7 @@ static void backward_main(lur_op *op, const lur_args *args, const float *dy, dou
       g.x = x ? x + at : NULL;
       g.dy = dy + image * s->oh * s->ow * s->c;
       g.dx = dx ? dx + at : NULL;
-      loops->depthwise_back(s, &g, y0, y1);
+      loops->depthwise_conv2d_back(s, &g, y0, y1);
     }
   }
 }
@@ -136,4 +133,4 @@ static lur_status backward(lur_op *op, const lur_args *args) {
   return LUR_OK;
 }
 
-const lur_kernel lur_cpu_depthwise = {plan, forward, backward, release};
+const lur_kernel lur_cpu_depthwise_conv2d = {plan, forward, backward, release};

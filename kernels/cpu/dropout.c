@@ -1,7 +1,7 @@
-/* dropout.c - dropout four elements a draw. Definition: kernels/ref/dropout.c and kernels/random.h.
+/* dropout.c - dropout, four elements per random number. Definition: kernels/ref/dropout.c and kernels/random.h.
  *
- * One Philox block decides four neighbours, so that each is drawn once here, where the definition draws it four times.
- */
+ * One Philox block decides four consecutive elements: it is computed once here, where the definition computes it four
+ * times. */
 #include "kernels/cpu/cpu.h"
 
 #include "kernels/random.h"
@@ -12,7 +12,7 @@ static lur_status plan(lur_op *op) {
   return LUR_OK;
 }
 
-/* to = or += from where kept, times 1 / (1 - rate), for elements begin..end; begin is a multiple of four. */
+/* to = or += from / (1 - rate) where kept, else 0, for elements begin..end; begin is a multiple of four. */
 static void drop(const lur_dropout_desc *u, const lur_args *args, const float *from, float *to, bool add, int64_t begin,
                  int64_t end) {
   const float scale = (float)(1 / (1 - u->rate)), rate = (float)u->rate;

@@ -1,5 +1,5 @@
-/* merge.c - ops that join or pass on tensors: binary, affine, concat, copy, gather. Definitions: kernels/ref/merge.c
- * and gather.c. All of them are memory traffic; they are cut into blocks that fit the nearest cache. */
+/* merge.c - ops that combine or copy tensors: binary, affine, concat, copy, gather. Definitions: kernels/ref/merge.c
+ * and gather.c. All of them are bound by memory; they run in blocks that fit into the L1 cache. */
 #include "kernels/cpu/cpu.h"
 
 #include <string.h>
@@ -83,11 +83,11 @@ static lur_status affine_backward(lur_op *op, const lur_args *args) {
 
 const lur_kernel lur_cpu_affine = {affine_plan, affine_forward, affine_backward, NULL};
 
-/* ---- concat: y is `outer` rows, each the inputs' runs one after another ---- */
+/* ---- concat: y has `outer` rows; each holds one run of elements per input ---- */
 
 static lur_status concat_plan(lur_op *op) { return lur_cpu_all_f32(op) ? LUR_OK : lur_cpu_plan_parent(op); }
 
-/* Elements of an operand in one outer row: its extents from the axis on. */
+/* Elements of an operand in one outer row: the product of its extents from the axis on. */
 static int64_t run_length(const lur_op_desc *d, const lur_shape *shape) {
   int64_t length = 1;
   for (int i = d->u.concat.axis; i < shape->ndim; i++) length *= shape->dim[i];
@@ -119,10 +119,8 @@ static lur_status concat_backward(lur_op *op, const lur_args *args) {
     for (int k = 0; k < d->nx; k++) {
       const int64_t run = run_length(d, &d->x[k].shape);
       float *to = d->want_dx >> k & 1u ? (float *)args->dx[k] + r * run : NULL;
-      if (to && args->dx_add >> k & 1u)
-        loops->affine(1, 0, from, to, true, run);
-      else if (to)
-        memcpy(to, from, sizeof(float) * (size_t)run);
+      if (to && args->dx_add >> k & 1u) loops->affine(1, 0, from, to, true, run);
+      else if (to) memcpy(to, from, sizeof(float) * (size_t)run);
       from += run;
     }
   }
@@ -151,7 +149,7 @@ static lur_status copy_backward(lur_op *op, const lur_args *args) {
 
 const lur_kernel lur_cpu_copy = {copy_plan, copy_forward, copy_backward, NULL};
 
-/* ---- gather: forward is ref's; backward adds the rows in the order of the index ---- */
+/* ---- gather: forward is ref's; backward adds rows in the order of the index ---- */
 
 static lur_status gather_plan(lur_op *op) {
   if (!cpu_wants(op)) return lur_cpu_plan_parent(op);
@@ -164,7 +162,7 @@ static lur_status gather_forward(lur_op *op, const lur_args *args) {
   return lur_ref_backend.kernels[LUR_OP_GATHER]->forward(op, args);
 }
 
-/* Cut along the width: each thread walks the index for its own columns, so that no two write one cell. */
+/* Divided by columns: each thread goes through the whole index for its own columns, so no two write one element. */
 static lur_status gather_backward(lur_op *op, const lur_args *args) {
   const lur_loops *loops = cpu_loops(op);
   const int64_t n = op->desc.x[0].shape.dim[0], m = op->desc.y.shape.dim[0],

@@ -1,13 +1,13 @@
-/* pool.c - pool and global_pool on our own loops. Definition: kernels/ref/pool.c.
+/* pool.c - pool and global_pool on loops/pool.h. Definition: kernels/ref/pool.c.
  *
- * A maximum keeps one byte a cell: the winner's number in its window. Rows are cut over the threads; backward's parts
- * sum the affine's gradients for themselves in double, and are added in order. */
+ * For a maximum, saved holds one byte per output: the number of the maximum's pixel in its window. Rows are divided
+ * among threads; in backward each part sums the affine's gradients in double, and the parts are added in order. */
 #include "kernels/cpu/cpu.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_TAPS = 256 }; /* a winner's number must fit a byte */
+enum { MOST_TAPS = 256 }; /* the number of a pixel in its window must fit into a byte */
 
 typedef struct pool {
   lur_window_shape s;
@@ -27,10 +27,8 @@ static lur_status plan(lur_op *op) {
   pool *p = calloc(1, sizeof *p);
   if (!p) return lur_fail(LUR_ENOMEM, "no memory for a plan");
   op->state = p;
-  const int64_t *x = d->x[0].shape.dim, *y = d->y.shape.dim;
-  p->n = x[0];
-  p->s = (lur_window_shape){x[1],        x[2],        y[1],        y[2],       x[3],       u->kernel_h,
-                            u->kernel_w, u->stride_h, u->stride_w, u->pad_top, u->pad_left};
+  p->n = d->x[0].shape.dim[0];
+  p->s = cpu_window(d);
   p->parts = cpu_parts(p->n * p->s.ih);
   if (u->mode == LUR_POOL_MAX && cpu_wants(op)) op->saved_bytes = (size_t)lur_shape_count(&d->y.shape);
   if (!u->affine_in) return LUR_OK;
@@ -56,7 +54,7 @@ static lur_status forward(lur_op *op, const lur_args *args) {
   return LUR_OK;
 }
 
-/* Rows of the input that fall to one part; own: its sums, or NULL. */
+/* The input rows of one part. own: its sums, or NULL. */
 static void backward_part(const lur_op *op, const lur_args *args, int part, double *own, float *work) {
   const pool *p = op->state;
   const lur_window_shape *s = &p->s;
@@ -95,7 +93,7 @@ const lur_kernel lur_cpu_pool = {plan, forward, backward, release};
 
 static lur_status global_plan(lur_op *op) {
   if (!lur_cpu_all_f32(op)) return lur_cpu_plan_parent(op);
-  /* Each image's sums in double, and the float work of column_sums. */
+  /* The sums of each image in double, and the float work space of column_sums. */
   op->forward_scratch = (size_t)lur_shape_count(&op->desc.y.shape) * (sizeof(double) + sizeof(float));
   return LUR_OK;
 }

@@ -1,13 +1,10 @@
-/* activation.cu - functions of one element, and softmax over the last dimension: a warp a row.
+/* activation.cu - the activations (LUR_ACTIVATIONS in op_desc.h), and softmax over the last dimension: one warp per row.
  *
- * Gradients come from y wherever they can (see kernels/ref/activation.c). A new function: a case in `value` and one in
- * `slope`, and in `needs_x` when its slope wants x. */
+ * A new activation: a case in `value` and one in `slope`. */
 #include "kernel.cuh"
 
-static bool needs_x(lur_activation f) { return f == LUR_SQUARE || f == LUR_ABS || f == LUR_LOG; }
-
 static lur_status plan(lur_op *op) {
-  bool x = needs_x(op->desc.u.activation.function);
+  bool x = lur_activation_reads_x(op->desc.u.activation.function);
   op->in_place = true;
   if (!lur_cuda_wants(op)) return LUR_OK;
   op->backward_x = x ? 1u : 0;
@@ -15,6 +12,9 @@ static lur_status plan(lur_op *op) {
   op->dx_in_place = true;
   return LUR_OK;
 }
+
+/* The cumulative distribution function of the standard normal distribution. */
+static __device__ inline float normal(float x) { return 0.5f * erfcf(-x * 0.70710678118654752f); }
 
 struct value {
   lur_activation f;
@@ -29,12 +29,13 @@ struct value {
       case LUR_EXP: return expf(x);
       case LUR_LOG: return logf(x);
       case LUR_SQRT: return sqrtf(x);
+      case LUR_GELU: return x * normal(x);
     }
     return x;
   }
 };
 
-/* dy * dy/dx; v[1] is y, or x for the functions of needs_x. */
+/* dy times the derivative. in[1]: x where lur_activation_reads_x says so, else y. */
 struct slope {
   lur_activation f;
   __device__ float operator()(const float (&in)[2]) const {
@@ -48,6 +49,7 @@ struct slope {
       case LUR_EXP: return dy * v;
       case LUR_LOG: return dy / v;
       case LUR_SQRT: return dy * (0.5f / v);
+      case LUR_GELU: return dy * fmaf(v * expf(-0.5f * v * v), 0.39894228f, normal(v)); /* 1 / sqrt(2 pi) */
     }
     return dy;
   }
@@ -62,7 +64,7 @@ static lur_status forward(lur_op *op, const lur_args *args) {
 static lur_status backward(lur_op *op, const lur_args *args) {
   const lur_op_desc *d = &op->desc;
   lur_activation f = d->u.activation.function;
-  const void *v = needs_x(f) ? args->x[0] : args->y;
+  const void *v = lur_activation_reads_x(f) ? args->x[0] : args->y;
   return map<2>(op->device, d->y.dtype, lur_shape_count(&d->y.shape), {{args->dy, v}}, args->dx[0], args->dx_add & 1u,
                 slope{f});
 }
@@ -71,7 +73,7 @@ const lur_kernel lur_cuda_activation = {plan, forward, backward, NULL};
 
 /* ---- softmax ---- */
 
-enum { ROWS = 4 }; /* rows, that is warps, a block */
+enum { ROWS = 4 }; /* rows (warps) per block */
 
 static lur_status softmax_plan(lur_op *op) {
   op->in_place = true;

@@ -1,19 +1,19 @@
 /* batchnorm.cu - y = [relu](gamma * (x - mean) / sqrt(variance + epsilon) + beta [+ residual]), per channel.
  *
- * As kernels/ref/batchnorm.c. Statistics of a batch: each thread sums x - k and (x - k)^2, where k is the first number
- * it meets (no cancellation however large the mean is); threads, then parts are joined by Chan's formula (Chan, Golub,
- * LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances", 1979), the parts in double.
- * saved holds, per channel, the mean and the reciprocal deviation that forward used. With affine_out only the
- * statistics are worked out forward, and backward takes the gradients of scale and shift, which its readers summed. */
+ * As kernels/ref/batchnorm.c. Batch statistics: each thread sums x - k and (x - k)^2, where k is its first number (no
+ * cancellation, however large the mean); threads and then parts are joined by Chan's formula (Chan, Golub, LeVeque,
+ * "Updating formulae and a pairwise algorithm for computing sample variances", 1979), the parts in double.
+ * saved holds, per channel, the mean and the reciprocal standard deviation that forward used. With affine_out forward
+ * computes only the statistics, and dy holds the gradients of scale and shift, summed by the ops that read x. */
 #include "kernel.cuh"
 
-enum { PARTS = 512 }; /* at most: what the last kernel of a sum walks over */
+enum { PARTS = 512 }; /* the most parts of a sum, which its last kernel adds */
 
 struct norm_sizes {
   int64_t rows, c, part;
 };
 
-struct norm_plan { /* of one op, made anew at each call: a few divisions */
+struct norm_plan { /* of one op; computed at each call, by a few divisions */
   norm_sizes s;
   lur_tiling sums, apply;
   bool even;
@@ -68,7 +68,7 @@ static __device__ inline moments<N> join(moments<N> a, moments<N> b) {
           a.squares + b.squares + delta * delta * (a.count * b.count / count)};
 }
 
-/* Joins each m[j] over threadIdx.y; the result lands in threads of threadIdx.y 0. */
+/* Joins each m[j] over threadIdx.y, in the threads with threadIdx.y 0. */
 template <int V>
 static __device__ inline void join_down(moments<float> (&m)[V], moments<float> *shared) {
   int t = (int)(threadIdx.y * blockDim.x + threadIdx.x);
@@ -87,7 +87,7 @@ static __device__ inline void join_down(moments<float> (&m)[V], moments<float> *
   for (int j = 0; j < V; j++) m[j] = shared[j * LUR_THREADS + t]; /* what this thread wrote last */
 }
 
-/* partials: mean, then squares of each part's channels. */
+/* partials: per part, the mean and then the squares of each channel. */
 template <class T, int V>
 __global__ void moments_kernel(norm_sizes s, const T *x, float *partials) {
   __shared__ moments<float> shared[LUR_THREADS * V];
@@ -121,9 +121,8 @@ struct norm_weights {
   const float *gamma, *beta; /* NULL counts as 1 and 0 */
 };
 
-/* statistics: mean and reciprocal deviation, from the batch (whose moving statistics then move) or, at no parts, from
-   the weights.
-   affine: scale and shift of the whole norm, or NULL. */
+/* statistics: mean and reciprocal standard deviation, of the batch (then the moving statistics are updated) or, without
+   parts, from the moving statistics. affine: scale and shift of the whole norm, or NULL. */
 static __global__ void statistics_kernel(norm_sizes s, lur_batchnorm_desc u, norm_weights w, const float *partials,
                                          int64_t parts, float *mean, float *variance, float *statistics,
                                          float *affine) {
@@ -217,7 +216,7 @@ static lur_status forward(lur_op *op, const lur_args *args) {
 
 /* ---- backward ---- */
 
-/* partials of each part: sum of dy, then sum of dy * xhat. x NULL: the latter is not asked for. y: mask of the ReLU. */
+/* partials: per part, the sum of dy, then the sum of dy * xhat (not if x is NULL). y: the mask of the ReLU, or NULL. */
 template <class T, int V>
 __global__ void sums_kernel(norm_sizes s, const T *x, const T *y, const T *dy, const float *statistics,
                             float *partials) {
@@ -250,7 +249,7 @@ __global__ void sums_kernel(norm_sizes s, const T *x, const T *y, const T *dy, c
   store<V>(partials + (2 * blockIdx.y + 1) * s.c + channel, scaled);
 }
 
-/* sums: both, of all parts; dgamma and dbeta (NULL: not wanted) take their share. */
+/* sums: both, over all parts, which are also added to dgamma and dbeta (NULL: not wanted). */
 static __global__ void gradients_kernel(int64_t c, const float *partials, int64_t parts, float *sums, float *dgamma,
                                         float *dbeta) {
   __shared__ double shared[LUR_THREADS];
@@ -276,7 +275,7 @@ struct norm_gradients {
   bool add, add_residual;
 };
 
-/* dx = gamma/deviation * (dy - mean(dy) - xhat * mean(dy * xhat)), the means only where statistics are the batch's. */
+/* dx = gamma / std * (dy - mean(dy) - xhat * mean(dy * xhat)); the means only with batch statistics. */
 template <class T, int V>
 __global__ void dx_kernel(norm_sizes s, norm_gradients<T> g, const float *statistics, const float *sums,
                           norm_weights w) {
@@ -333,12 +332,12 @@ static lur_status run_backward(lur_op *op, const lur_args *args, norm_plan p) {
   return lur_cuda_launched(op->device);
 }
 
-/* ---- backward under affine_out ----
-   From the gradients ds and dt of scale = gamma / deviation and shift = beta - mean * scale, with k = ds - mean * dt:
-   dgamma = k / deviation, dbeta = dt, and through the statistics of x itself
-   dx = -gamma / deviation / rows * (dt + (x - mean) / deviation^2 * k). */
+/* ---- backward with affine_out ----
+   From the gradients ds and dt of scale = gamma / std and shift = beta - mean * scale, with k = ds - mean * dt:
+   dgamma = k / std, dbeta = dt, and through the batch statistics
+   dx = -gamma / std / rows * (dt + (x - mean) / std^2 * k). */
 
-/* line: the two coefficients of dx, constant and of x - mean. */
+/* line: the two coefficients of dx = line[0] + line[1] * (x - mean), per channel. */
 static __global__ void affine_gradients_kernel(norm_sizes s, const float *affine, const float *statistics,
                                                norm_weights w, float *line, float *dgamma, float *dbeta) {
   int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
@@ -370,7 +369,7 @@ __global__ void affine_dx_kernel(norm_sizes s, const T *x, const float *statisti
   }
 }
 
-/* Statistics that do not depend on x give it nothing. */
+/* The moving statistics do not depend on x: dx = 0. */
 static lur_status no_gradient(lur_op *op, const lur_args *args) {
   const lur_operand *x = &op->desc.x[0];
   if (args->dx_add & 1u) return LUR_OK;

@@ -1,4 +1,4 @@
-/* check.h - a failed call of the CUDA runtime, cuDNN or cuBLASLt becomes one message that names it. For hosts. */
+/* check.h - turns a failed call of the CUDA runtime, cuDNN or cuBLASLt into a message that names it. For host code. */
 #ifndef LUR_CUDA_CHECK_H
 #define LUR_CUDA_CHECK_H
 
@@ -7,22 +7,22 @@
 
 #include "cuda.h"
 
-/* device: for the message. */
+/* The message begins with the name of the device. */
 #define CUDA_TRY(device, call) LUR_TRY(lur_cuda_check(device, call, #call))
 #define CUDNN_TRY(device, call) LUR_TRY(lur_cudnn_check(device, call, #call))
 #define CUBLAS_TRY(device, call) LUR_TRY(lur_cublas_check(device, call, #call))
 
-/* The called function's name is all of `what` up to the parenthesis. */
+/* The length of the function's name in `what`, the text of a call: up to the parenthesis. */
 static inline int lur_cuda_name_length(const char *what) {
   int n = 0;
   while (what[n] && what[n] != '(') n++;
   return n;
 }
 
-/* A library's refusal: of memory, of what it does not serve, or because the device failed before (`words`: its own). */
+/* A failed call of a library: out of memory, unsupported, or because the device failed before. words: the library's. */
 lur_status lur_cuda_refused(lur_device *device, bool memory, bool unsupported, const char *what, const char *words);
 
-/* cuDNN 9 answers with a category and a reason in it: NOT_SUPPORTED_SHAPE is NOT_SUPPORTED too. */
+/* A status of cuDNN 9 is a category and a reason within it: NOT_SUPPORTED_SHAPE is of the category NOT_SUPPORTED. */
 static inline lur_status lur_cudnn_check(lur_device *device, cudnnStatus_t status, const char *what) {
   if (status == CUDNN_STATUS_SUCCESS) return LUR_OK;
   bool memory = status == CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED ||

@@ -1,5 +1,5 @@
-/* common.cu - the small kernels that convolutions, dense and batch norm share: casts, masks, bias, column sums, turned
- * matrices and framed images. It refuses to hold an op: those stand in files of their own. */
+/* common.cu - the small kernels that convolutions, dense and batch norm share: casts, masks, bias, column sums,
+ * transposed matrices and padded images. No op is here: each has its own file. */
 #include "kernel.cuh"
 
 /* ---- casts ---- */
@@ -26,7 +26,7 @@ lur_status lur_cuda_cast(lur_device *device, lur_dtype dtype, const float *src, 
   return lur_cuda_launched(device);
 }
 
-/* ---- gradients that pass through ---- */
+/* ---- gradients that are copied, masked or added ---- */
 
 struct pass {
   bool masked;
@@ -38,7 +38,7 @@ lur_status lur_cuda_put(lur_device *device, lur_dtype dtype, void *dx, const voi
   return map<2>(device, dtype, count, {{dy, y}}, dx, add, pass{y != NULL});
 }
 
-/* ---- bias, residual and ReLU after a product that could not take them along ---- */
+/* ---- bias, residual and ReLU after a product that does not include them ---- */
 
 template <class T, int V>
 __global__ void epilogue_kernel(T *y, const float *bias, const T *residual, bool relu, int64_t rows, int64_t c,
@@ -77,7 +77,7 @@ lur_status lur_cuda_epilogue(lur_device *device, lur_dtype dtype, void *y, const
   return LUR_OK;
 }
 
-/* ---- column sums: a block sums a part of the rows, then the parts are summed in double ---- */
+/* ---- column sums: each block sums a part of the rows, then the parts are summed in double ---- */
 
 template <class T, int V>
 __global__ void columns_kernel(const T *dy, const T *y, int64_t rows, int64_t c, int64_t part, float *partials) {
@@ -120,12 +120,12 @@ lur_status lur_cuda_columns(lur_device *device, lur_dtype dtype, const void *dy,
   return lur_cuda_add_parts(device, partials, t.grid.y, c, db, true);
 }
 
-/* ---- matrices turned over, through a tile of shared memory so that both sides are read in rows ---- */
+/* ---- transposition, through a tile of shared memory so that both matrices are accessed in rows ---- */
 
 enum { TILE = 32 };
 
 template <class A, class B>
-__global__ void turn_kernel(const A *from, B *to, int64_t rows, int64_t columns, bool add) {
+__global__ void transpose_kernel(const A *from, B *to, int64_t rows, int64_t columns, bool add) {
   __shared__ float tile[TILE][TILE + 1];
   int64_t tiles = (columns + TILE - 1) / TILE;
   int64_t r0 = blockIdx.x / tiles * TILE, c0 = blockIdx.x % tiles * TILE;
@@ -141,39 +141,39 @@ __global__ void turn_kernel(const A *from, B *to, int64_t rows, int64_t columns,
   }
 }
 
-static dim3 turn_grid(int64_t rows, int64_t columns) {
+static dim3 transpose_grid(int64_t rows, int64_t columns) {
   return dim3((unsigned)(divide_up(rows, TILE) * divide_up(columns, TILE)));
 }
 
-lur_status lur_cuda_turn(lur_device *device, lur_dtype dtype, const float *from, void *to, int64_t rows,
+lur_status lur_cuda_transpose(lur_device *device, lur_dtype dtype, const float *from, void *to, int64_t rows,
                          int64_t columns) {
   cudaStream_t stream = lur_cuda_enter(device);
-  LUR_WITH_TYPE(dtype, LUR_LAUNCH((turn_kernel<float, T>), turn_grid(rows, columns), dim3(TILE, 8), stream, from,
+  LUR_WITH_TYPE(dtype, LUR_LAUNCH((transpose_kernel<float, T>), transpose_grid(rows, columns), dim3(TILE, 8), stream, from,
                                   static_cast<T *>(to), rows, columns, false));
   return lur_cuda_launched(device);
 }
 
-lur_status lur_cuda_turn_add(lur_device *device, lur_dtype dtype, const void *from, float *to, int64_t rows,
+lur_status lur_cuda_transpose_add(lur_device *device, lur_dtype dtype, const void *from, float *to, int64_t rows,
                              int64_t columns) {
   cudaStream_t stream = lur_cuda_enter(device);
-  LUR_WITH_TYPE(dtype, LUR_LAUNCH((turn_kernel<T, float>), turn_grid(rows, columns), dim3(TILE, 8), stream,
+  LUR_WITH_TYPE(dtype, LUR_LAUNCH((transpose_kernel<T, float>), transpose_grid(rows, columns), dim3(TILE, 8), stream,
                                   static_cast<const T *>(from), to, rows, columns, true));
   return lur_cuda_launched(device);
 }
 
-/* ---- frames: cuDNN pads both sides alike, TensorFlow's "same" does not ---- */
+/* ---- padding: cuDNN pads both sides equally, TensorFlow's "same" does not ---- */
 
-struct frame_sizes {
-  int n, h, w, c, fh, fw, top, left;
+struct padded_sizes {
+  int n, h, w, c, ph, pw, top, left;
 };
 
-/* Channels across, cells down: of the frame, or (back) of the image. */
+/* threadIdx.x counts channels, y pixels: of the padded image, or (unpad) of the image. */
 template <class T, int V>
-__global__ void frame_kernel(frame_sizes s, const T *from, T *to) {
+__global__ void pad_kernel(padded_sizes s, const T *from, T *to) {
   const int channel = (int)(blockIdx.x * blockDim.x + threadIdx.x) * V;
-  const unsigned count = channel < s.c ? (unsigned)(s.n * s.fh * s.fw) : 0, step = gridDim.y * blockDim.y;
+  const unsigned count = channel < s.c ? (unsigned)(s.n * s.ph * s.pw) : 0, step = gridDim.y * blockDim.y;
   for (unsigned i = blockIdx.y * blockDim.y + threadIdx.y; i < count; i += step) {
-    const cell at = cell_of(i, s.fh, s.fw);
+    const pixel at = pixel_of(i, s.ph, s.pw);
     const int y = at.y - s.top, x = at.x - s.left;
     float v[V] = {};
     if (y >= 0 && y < s.h && x >= 0 && x < s.w)
@@ -183,52 +183,51 @@ __global__ void frame_kernel(frame_sizes s, const T *from, T *to) {
 }
 
 template <class T, int V>
-__global__ void unframe_kernel(frame_sizes s, const T *frame, T *to, bool add) {
+__global__ void unpad_kernel(padded_sizes s, const T *from, T *to, bool add) {
   const int channel = (int)(blockIdx.x * blockDim.x + threadIdx.x) * V;
   const unsigned count = channel < s.c ? (unsigned)(s.n * s.h * s.w) : 0, step = gridDim.y * blockDim.y;
   for (unsigned i = blockIdx.y * blockDim.y + threadIdx.y; i < count; i += step) {
-    const cell at = cell_of(i, s.h, s.w);
+    const pixel at = pixel_of(i, s.h, s.w);
     const int y = at.y + s.top, x = at.x + s.left;
     float v[V] = {};
-    if (y < s.fh && x < s.fw) load<V>(frame + (int64_t)((at.n * s.fh + y) * s.fw + x) * s.c + channel, v);
+    if (y < s.ph && x < s.pw) load<V>(from + (int64_t)((at.n * s.ph + y) * s.pw + x) * s.c + channel, v);
     put<V>(to + (int64_t)i * s.c + channel, v, add);
   }
 }
 
-static frame_sizes frame_of(const int64_t image[4], int64_t fh, int64_t fw, int64_t top, int64_t left) {
-  return {(int)image[0], (int)image[1], (int)image[2], (int)image[3], (int)fh, (int)fw, (int)top, (int)left};
+static padded_sizes padded_sizes_of(const int64_t image[4], int64_t ph, int64_t pw, int64_t top, int64_t left) {
+  return {(int)image[0], (int)image[1], (int)image[2], (int)image[3], (int)ph, (int)pw, (int)top, (int)left};
 }
 
 template <class T, int V>
-static lur_status frame(lur_device *device, frame_sizes s, const T *from, T *to) {
+static lur_status pad(lur_device *device, padded_sizes s, const T *from, T *to) {
   cudaStream_t stream = lur_cuda_enter(device);
-  lur_tiling t = tile_rows(device, s.c / V, (int64_t)s.n * s.fh * s.fw, 1, 65535);
-  LUR_LAUNCH((frame_kernel<T, V>), t.grid, t.block, stream, s, from, to);
+  lur_tiling t = tile_rows(device, s.c / V, (int64_t)s.n * s.ph * s.pw, 1, 65535);
+  LUR_LAUNCH((pad_kernel<T, V>), t.grid, t.block, stream, s, from, to);
   return lur_cuda_launched(device);
 }
 
 template <class T, int V>
-static lur_status unframe(lur_device *device, frame_sizes s, const T *from, T *to, bool add) {
+static lur_status unpad(lur_device *device, padded_sizes s, const T *from, T *to, bool add) {
   cudaStream_t stream = lur_cuda_enter(device);
   lur_tiling t = tile_rows(device, s.c / V, (int64_t)s.n * s.h * s.w, 1, 65535);
-  LUR_LAUNCH((unframe_kernel<T, V>), t.grid, t.block, stream, s, from, to, add);
+  LUR_LAUNCH((unpad_kernel<T, V>), t.grid, t.block, stream, s, from, to, add);
   return lur_cuda_launched(device);
 }
 
-lur_status lur_cuda_frame(lur_device *device, lur_dtype dtype, const void *from, void *to, const int64_t image[4],
-                          int64_t fh, int64_t fw, int64_t top, int64_t left) {
-  frame_sizes s = frame_of(image, fh, fw, top, left);
+lur_status lur_cuda_pad(lur_device *device, lur_dtype dtype, const void *from, void *to, const int64_t image[4],
+                          int64_t ph, int64_t pw, int64_t top, int64_t left) {
+  padded_sizes s = padded_sizes_of(image, ph, pw, top, left);
   LUR_WITH_TYPE(dtype, const T *src = static_cast<const T *>(from); T *dst = static_cast<T *>(to);
-                return s.c % 4 == 0 ? frame<T, 4>(device, s, src, dst) : frame<T, 1>(device, s, src, dst));
+                return s.c % 4 == 0 ? pad<T, 4>(device, s, src, dst) : pad<T, 1>(device, s, src, dst));
   return LUR_OK;
 }
 
-lur_status lur_cuda_unframe(lur_device *device, lur_dtype dtype, const void *from, void *to, const int64_t image[4],
-                            int64_t fh, int64_t fw, int64_t top, int64_t left, bool add) {
-  frame_sizes s = frame_of(image, fh, fw, top, left);
+lur_status lur_cuda_unpad(lur_device *device, lur_dtype dtype, const void *from, void *to, const int64_t image[4],
+                            int64_t ph, int64_t pw, int64_t top, int64_t left, bool add) {
+  padded_sizes s = padded_sizes_of(image, ph, pw, top, left);
   LUR_WITH_TYPE(dtype, const T *src = static_cast<const T *>(from); T *dst = static_cast<T *>(to);
-                return s.c % 4 == 0 ? unframe<T, 4>(device, s, src, dst, add)
-                                    : unframe<T, 1>(device, s, src, dst, add));
+                return s.c % 4 == 0 ? unpad<T, 4>(device, s, src, dst, add) : unpad<T, 1>(device, s, src, dst, add));
   return LUR_OK;
 }
 

@@ -1,7 +1,7 @@
-/* cuda.c - the table of the CUDA backend, its devices and their memory.
+/* cuda.c - the CUDA backend's table, its devices and their memory.
  *
- * Work runs on one stream in the order it was asked for. Nothing here knows an op; recorded steps and the second stream
- * are record.c's. */
+ * Work runs on one stream, in the order of the calls. Nothing here depends on an op; graph capture and the second stream
+ * are in capture.c. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +21,7 @@ static bool is_sticky(cudaError_t error) {
          error == cudaErrorLaunchTimeout || error == cudaErrorNvlinkUncorrectable || error == cudaErrorUnknown;
 }
 
-/* Of `bytes`, or (0) of what the call `what` wanted. */
+/* No memory for `bytes`, or (0) for the call `what`. */
 static lur_status out_of_memory(lur_device *device, const char *what, size_t bytes) {
   size_t free_bytes = 0, total = 0;
   char wanted[64];
@@ -39,7 +39,7 @@ static lur_status out_of_memory(lur_device *device, const char *what, size_t byt
 
 lur_status lur_cuda_check(lur_device *device, cudaError_t error, const char *what) {
   if (error == cudaSuccess) return LUR_OK;
-  (void)cudaGetLastError(); /* taken: it must not fail the next call too */
+  (void)cudaGetLastError(); /* clears the error, so that it does not fail the next call too */
   if (error == cudaErrorMemoryAllocation) return out_of_memory(device, what, 0);
   const char *hint = "";
   if (is_sticky(error))
@@ -50,8 +50,8 @@ lur_status lur_cuda_check(lur_device *device, cudaError_t error, const char *wha
                   cudaGetErrorString(error), cudaGetErrorName(error), hint);
 }
 
-/* A device that has failed tells the runtime why and the libraries only that it did. Each of them has a runtime of its
-   own, so that ours may not have met the fault yet: any call that needs the device finds it. */
+/* After a fault, the runtime reports the reason, the libraries only that there was one. Each library has its own copy of
+   the runtime, so this one may not have seen the fault yet: any call that needs the device returns it. */
 lur_status lur_cuda_refused(lur_device *device, bool memory, bool unsupported, const char *what, const char *words) {
   size_t free_bytes = 0, total = 0;
   cudaError_t before = unsupported ? cudaSuccess : cudaMemGetInfo(&free_bytes, &total);
@@ -70,10 +70,10 @@ cudaStream_t lur_cuda_enter(lur_device *device) {
 int lur_cuda_sms(const lur_device *device) { return lur_cuda_state_of(device)->sms; }
 
 /* 7.5 has no arithmetic in bf16, and no library that makes up for it: said here, before they refuse shape by shape. */
-lur_status lur_cuda_want_products(const lur_op *op) {
+lur_status lur_cuda_want_gemm(const lur_op *op) {
   const lur_cuda_state *s = lur_cuda_state_of(op->device);
   if (op->desc.y.dtype != LUR_BF16 || s->major >= 8) return LUR_OK;
-  return lur_fail(LUR_ETYPE, "%s has compute capability %d.%d, products in bf16 need 8.0 or newer: use f16 or f32",
+  return lur_fail(LUR_ETYPE, "%s has compute capability %d.%d, bf16 needs 8.0 or newer: use f16 or f32",
                   op->device->name, s->major, s->minor);
 }
 
@@ -114,7 +114,7 @@ static lur_status cuda_count(int *devices) {
   return lur_fail(LUR_EUNSUPPORTED, "no CUDA device: %s (%s)", cudaGetErrorString(error), cudaGetErrorName(error));
 }
 
-/* The plugin holds code for some architectures only. */
+/* The plugin contains code for some architectures only. */
 static lur_status check_architecture(lur_device *device) {
   int major = 0, minor = 0;
   cudaError_t error = lur_cuda_probe();
@@ -126,7 +126,7 @@ static lur_status check_architecture(lur_device *device) {
     return lur_cuda_check(device, error, "cudaFuncGetAttributes");
   return lur_fail(LUR_EUNSUPPORTED,
                   "no CUDA device: %s has compute capability %d.%d, the plugin was built for %s: configure with "
-                  "-DLURCHER_CUDA_ARCHITECTURES=%d%d and a toolkit that serves it", device->name, major, minor,
+                  "-DLURCHER_CUDA_ARCHITECTURES=%d%d and a toolkit that supports it", device->name, major, minor,
                   LUR_CUDA_ARCHITECTURES, major, minor);
 }
 
@@ -139,9 +139,9 @@ static lur_status set_up(lur_device *device, lur_cuda_state *s) {
   CUDA_TRY(device, cudaDeviceGetAttribute(&s->major, cudaDevAttrComputeCapabilityMajor, device->index));
   CUDA_TRY(device, cudaDeviceGetAttribute(&s->minor, cudaDevAttrComputeCapabilityMinor, device->index));
   CUDA_TRY(device, cudaStreamCreateWithFlags(&s->compute, cudaStreamNonBlocking));
-  CUDA_TRY(device, cudaStreamCreateWithFlags(&s->upload, cudaStreamNonBlocking));
-  CUDA_TRY(device, cudaEventCreateWithFlags(&s->uploaded, cudaEventDisableTiming));
-  CUDA_TRY(device, cudaEventCreateWithFlags(&s->landed, cudaEventDisableTiming));
+  CUDA_TRY(device, cudaStreamCreateWithFlags(&s->prefetch, cudaStreamNonBlocking));
+  CUDA_TRY(device, cudaEventCreateWithFlags(&s->prefetched, cudaEventDisableTiming));
+  CUDA_TRY(device, cudaEventCreateWithFlags(&s->consumed, cudaEventDisableTiming));
   CUDA_TRY(device, cudaMalloc((void **)&s->partials, LUR_CUDA_PARTIALS * sizeof(double)));
   CUBLAS_TRY(device, cublasLtCreate(&s->blas));
   CUDNN_TRY(device, cudnnCreate(&s->dnn));
@@ -149,16 +149,16 @@ static lur_status set_up(lur_device *device, lur_cuda_state *s) {
   return LUR_OK;
 }
 
-/* Everything that set_up made, or the part it got to. */
+/* Releases what set_up made, also if it failed halfway. */
 static void tear_down(lur_cuda_state *s) {
   if (s->compute) cudaStreamSynchronize(s->compute);
-  if (s->upload) cudaStreamSynchronize(s->upload);
+  if (s->prefetch) cudaStreamSynchronize(s->prefetch);
   if (s->dnn) cudnnDestroy(s->dnn);
   if (s->blas) cublasLtDestroy(s->blas);
   if (s->partials) cudaFree(s->partials);
-  if (s->uploaded) cudaEventDestroy(s->uploaded);
-  if (s->landed) cudaEventDestroy(s->landed);
-  if (s->upload) cudaStreamDestroy(s->upload);
+  if (s->prefetched) cudaEventDestroy(s->prefetched);
+  if (s->consumed) cudaEventDestroy(s->consumed);
+  if (s->prefetch) cudaStreamDestroy(s->prefetch);
   if (s->compute) cudaStreamDestroy(s->compute);
   (void)cudaGetLastError();
   for (lur_cuda_choice *c = s->choices; c;) {
@@ -166,7 +166,7 @@ static void tear_down(lur_cuda_state *s) {
     free(c);
     c = next;
   }
-  for (lur_cuda_block *b = s->blocks; b;) { /* what nobody freed goes with the process */
+  for (lur_cuda_block *b = s->blocks; b;) { /* memory that was not freed is released with the process */
     lur_cuda_block *next = b->next;
     free(b);
     b = next;
@@ -206,7 +206,7 @@ static lur_status cuda_alloc(lur_device *device, size_t bytes, void **memory) {
   if (error != cudaSuccess) {
     (void)cudaGetLastError();
     free(block);
-    /* Nothing else of this call can be an invalid value than a size beyond all memory. */
+    /* The only value of this call that can be invalid is a size larger than all memory. */
     const bool size = error == cudaErrorMemoryAllocation || error == cudaErrorInvalidValue;
     return size ? out_of_memory(device, "", bytes) : lur_cuda_check(device, error, "cudaMalloc");
   }
@@ -278,14 +278,15 @@ static lur_status cuda_fill(lur_device *device, void *memory, int byte, size_t b
 static lur_status cuda_sync(lur_device *device) {
   cudaStream_t stream = lur_cuda_enter(device);
   lur_cuda_state *s = lur_cuda_state_of(device);
-  if (s->uploading) CUDA_TRY(device, cudaStreamSynchronize(s->upload));
-  s->uploading = false;
+  if (s->prefetching) CUDA_TRY(device, cudaStreamSynchronize(s->prefetch));
+  s->prefetching = false;
   CUDA_TRY(device, cudaStreamSynchronize(stream));
   return LUR_OK;
 }
 
 const uint64_t lur_cuda_layout = LUR_BACKEND_LAYOUT;
 
+#define ROW(KIND, name) [LUR_OP_##KIND] = &lur_cuda_##name,
 const lur_backend lur_cuda_backend = {
     .name = "cuda",
     .affine = true,
@@ -303,28 +304,10 @@ const lur_backend lur_cuda_backend = {
     .update = lur_cuda_update,
     .gradient_norm = lur_cuda_gradient_norm,
     .lerp = lur_cuda_lerp,
-    .capture_begin = lur_cuda_record_begin,
-    .capture_end = lur_cuda_record_end,
+    .capture_begin = lur_cuda_capture_begin,
+    .capture_end = lur_cuda_capture_end,
     .replay = lur_cuda_replay,
-    .capture_free = lur_cuda_record_free,
-    .upload = lur_cuda_upload,
-    .land = lur_cuda_land,
-    .kernels = {
-        [LUR_OP_CONV2D] = &lur_cuda_conv2d,
-        [LUR_OP_DEPTHWISE_CONV2D] = &lur_cuda_depthwise,
-        [LUR_OP_DENSE] = &lur_cuda_dense,
-        [LUR_OP_BATCHNORM] = &lur_cuda_batchnorm,
-        [LUR_OP_ACTIVATION] = &lur_cuda_activation,
-        [LUR_OP_SOFTMAX] = &lur_cuda_softmax,
-        [LUR_OP_POOL] = &lur_cuda_pool,
-        [LUR_OP_GLOBAL_POOL] = &lur_cuda_global_pool,
-        [LUR_OP_BINARY] = &lur_cuda_binary,
-        [LUR_OP_AFFINE] = &lur_cuda_affine,
-        [LUR_OP_CONCAT] = &lur_cuda_concat,
-        [LUR_OP_GATHER] = &lur_cuda_gather,
-        [LUR_OP_DROPOUT] = &lur_cuda_dropout,
-        [LUR_OP_COPY] = &lur_cuda_copy,
-        [LUR_OP_NORMALIZE] = &lur_cuda_normalize,
-        [LUR_OP_REDUCE] = &lur_cuda_reduce,
-        [LUR_OP_LOSS] = &lur_cuda_loss,
-    }};
+    .capture_free = lur_cuda_capture_free,
+    .prefetch_begin = lur_cuda_prefetch_begin,
+    .prefetch_finish = lur_cuda_prefetch_finish,
+    .kernels = {LUR_CUDA_KERNELS(ROW)}};

@@ -1,25 +1,17 @@
-/* depthwise_conv2d.cu - depthwise_conv2d: one kernel a channel, NHWC, kernels kh kw C 1 (formula: kernels/ref/depthwise_conv2d.c).
+/* depthwise_conv2d.cu - one kernel per channel, NHWC, weights kh kw C 1. Formula: kernels/ref/depthwise_conv2d.c.
  *
- * 3x3 at stride 1 and 2, all there is in Xception, has kernels of its own: a thread keeps the nine weights of its V
- * channels in registers and slides over TILE outputs of a row. The data gradient at stride 1 is that same kernel with
- * the weights turned round. The weight gradient is summed by block over a part of the rows, then over parts in double.
- * Every other size takes the plain kernels at the end of each section. Under affine_in what is read is x * scale +
- * shift, and the data gradient's kernel sums the gradients of both as it goes. */
+ * 3x3 with stride 1 and 2, the sizes of Xception, has its own kernels: a thread keeps the nine weights of its V channels
+ * in registers and computes TILE outputs of a row. The data gradient with stride 1 is the same kernel with the weights
+ * in reverse order. The weight gradient is summed per block over a part of the rows, then over parts in double. All
+ * other sizes use the plain kernels at the end of each section. With affine_in x is read as x * scale + shift, and the
+ * kernel of the data gradient also sums the gradients of scale and shift. */
 #include "kernel.cuh"
 
 enum { TILE = 4, PARTS = 512, SUM_PARTS = 512 };
 
-struct sizes { /* rows and columns of what is read (h w) and written (oh ow) */
-  int n, h, w, c, oh, ow;
-  int kh, kw, sh, sw, top, left;
-};
+typedef window_sizes sizes; /* h w: of what is read, oh ow: of what is written */
 
-static sizes sizes_of(const lur_op_desc *d) {
-  const int64_t *x = d->x[0].shape.dim, *y = d->y.shape.dim;
-  const lur_conv2d_desc *u = &d->u.conv2d;
-  return {(int)x[0],   (int)x[1],   (int)x[2],   (int)x[3],   (int)y[1],  (int)y[2],
-          u->kernel_h, u->kernel_w, u->stride_h, u->stride_w, u->pad_top, u->pad_left};
-}
+static sizes sizes_of(const lur_op_desc *d) { return window_sizes_of(d, &d->u.conv2d); }
 
 static bool three(const sizes *s) { return s->kh == 3 && s->kw == 3 && s->sh == s->sw && s->sh <= 2; }
 
@@ -29,7 +21,7 @@ static lur_tiling weights_tiling(lur_device *device, const sizes *s) {
   return tile_rows(device, s->c / vector_of(s), (int64_t)s->n * s->oh, 1, PARTS);
 }
 
-/* Of the data gradient: channels across, strips of TILE cells or single cells down. Sums need a place for each part. */
+/* For the data gradient: x counts channels, y strips of TILE pixels or single pixels. Sums need memory for each part. */
 static lur_tiling data_tiling(lur_device *device, const sizes *s, bool sums) {
   int64_t lines = (int64_t)s->n * s->h, rows = lines * (three(s) && s->sh == 1 ? divide_up(s->w, TILE) : s->w);
   return tile_rows(device, s->c / vector_of(s), rows, 2, sums ? SUM_PARTS : 65535);
@@ -39,8 +31,8 @@ static lur_status plan(lur_op *op) {
   const lur_op_desc *d = &op->desc;
   const int64_t *x = d->x[0].shape.dim, *y = d->y.shape.dim;
   LUR_TRY(lur_cuda_want_f32_weights(op));
-  LUR_TRY(check_cells(x[0] * x[1] * x[2]));
-  LUR_TRY(check_cells(y[0] * y[1] * y[2]));
+  LUR_TRY(check_pixels(x[0] * x[1] * x[2]));
+  LUR_TRY(check_pixels(y[0] * y[1] * y[2]));
   sizes s = sizes_of(d);
   if (d->want_dw & 1u && (int64_t)s.kh * s.kw > 65535) /* blockIdx.z numbers taps */
     return lur_fail(LUR_EUNSUPPORTED, "a kernel of %d x %d: at most 65535 taps have a gradient on cuda", s.kh, s.kw);
@@ -63,9 +55,9 @@ static lur_status plan(lur_op *op) {
 
 /* ---- forward, and the data gradient of 3x3 at stride 1 ---- */
 
-/* What happens on the way in and out. Forward: x is read through affine and relu_in, y written through relu. Back: dy
-   is read where mask > 0 (y under relu); dx is written, or added, where what x was read as is > 0 (under relu_in),
-   times the affine's scale. */
+/* How values are read and written. Forward: x is read through affine and relu_in, y is written through relu. Backward:
+   dy is read where mask > 0 (mask: y, with relu); dx is multiplied with the affine's scale and stored, or added; with
+   relu_in it is 0 unless the value that forward read is > 0. */
 template <class T>
 struct ways {
   const float *w, *bias, *affine;
@@ -76,7 +68,7 @@ struct ways {
 };
 
 template <class T, int V>
-static __device__ inline void read(const ways<T> *o, const linear<V> *a, const T *x, int64_t at, float (&v)[V]) {
+static __device__ inline void read(const ways<T> *o, const channel_affine<V> *a, const T *x, int64_t at, float (&v)[V]) {
   load<V>(x + at, v);
   apply<V>(a, v);
   if (!o->relu_in) return;
@@ -103,9 +95,9 @@ static __device__ inline void write(const ways<T> *o, T *y, int64_t at, float (&
   store<V>(y + at, v);
 }
 
-/* dx NULL: only the sums are wanted. */
+/* dx: NULL if only the sums are wanted. */
 template <class T, int V>
-static __device__ inline void write_back(const ways<T> *o, const linear<V> *a, T *dx, int64_t at, float (&v)[V],
+static __device__ inline void write_back(const ways<T> *o, const channel_affine<V> *a, T *dx, int64_t at, float (&v)[V],
                                          float (&scaled)[V], float (&plain)[V]) {
   float x[V] = {}, seen[V];
   if (o->relu_in || o->partials) load<V>(o->x + at, x);
@@ -122,24 +114,24 @@ static __device__ inline void write_back(const ways<T> *o, const linear<V> *a, T
   if (dx) put<V>(dx + at, v, o->add);
 }
 
-/* BACK: x is dy, y is dx, and the weights are turned round. */
+/* BACK: x is dy, y is dx, and the weights are in reverse order. */
 template <class T, int V, int S, bool BACK>
 __global__ void three_kernel(sizes s, ways<T> o, const T *x, T *y) {
   constexpr int COLUMNS = (TILE - 1) * S + 3;
   __shared__ float shared[BACK ? LUR_THREADS * V : 1];
   int64_t channel = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * V;
   float w[9][V] = {}, bias[V] = {}, scaled[V] = {}, plain[V] = {};
-  linear<V> a = {};
+  channel_affine<V> a = {};
   if (channel < s.c) {
 #pragma unroll
     for (int k = 0; k < 9; k++) load<V>(o.w + (int64_t)(BACK ? 8 - k : k) * s.c + channel, w[k]);
     if (o.bias) load<V>(o.bias + channel, bias);
-    a = linear_at<V>(o.affine, s.c, channel);
+    a = affine_at<V>(o.affine, s.c, channel);
   }
   const int tiles = (s.ow + TILE - 1) / TILE;
   const unsigned count = channel < s.c ? (unsigned)(s.n * s.oh * tiles) : 0, step = gridDim.y * blockDim.y;
   for (unsigned t = blockIdx.y * blockDim.y + threadIdx.y; t < count; t += step) {
-    const cell strip = cell_of(t, s.oh, tiles);
+    const pixel strip = pixel_of(t, s.oh, tiles);
     const int ox = strip.x * TILE;
     float sum[TILE][V], v[V];
 #pragma unroll
@@ -182,17 +174,17 @@ __global__ void three_kernel(sizes s, ways<T> o, const T *x, T *y) {
   if (BACK && o.partials) store_sums<V>(scaled, plain, s.c, channel, shared, o.partials);
 }
 
-/* Every other size. Channels across, outputs down. */
+/* All other sizes. x counts channels, y outputs. */
 template <class T, int V>
 __global__ void plain_kernel(sizes s, ways<T> o, const T *x, T *y) {
   int64_t channel = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * V;
   if (channel >= s.c) return;
   const unsigned count = (unsigned)(s.n * s.oh * s.ow), step = gridDim.y * blockDim.y;
-  const linear<V> a = linear_at<V>(o.affine, s.c, channel);
+  const channel_affine<V> a = affine_at<V>(o.affine, s.c, channel);
   float bias[V] = {};
   if (o.bias) load<V>(o.bias + channel, bias);
   for (unsigned i = blockIdx.y * blockDim.y + threadIdx.y; i < count; i += step) {
-    const cell at = cell_of(i, s.oh, s.ow);
+    const pixel at = pixel_of(i, s.oh, s.ow);
     float sum[V], v[V], w[V];
 #pragma unroll
     for (int j = 0; j < V; j++) sum[j] = bias[j];
@@ -212,7 +204,7 @@ __global__ void plain_kernel(sizes s, ways<T> o, const T *x, T *y) {
   }
 }
 
-/* Channels across; down strips of TILE outputs, or single ones. */
+/* x counts channels, y strips of TILE outputs or single outputs. */
 static lur_tiling outputs_tiling(lur_device *device, const sizes *s, int v) {
   return tile_rows(device, s->c / v, (int64_t)s->n * s->oh * (three(s) ? divide_up(s->ow, TILE) : s->ow), 1, 65535);
 }
@@ -248,18 +240,18 @@ static lur_status forward(lur_op *op, const lur_args *args) {
   return LUR_OK;
 }
 
-/* ---- data gradient at other strides: every input cell asks the outputs that cover it ---- */
+/* ---- data gradient with other strides: every input pixel adds up the outputs that cover it ---- */
 
 template <class T, int V>
 __global__ void data_kernel(sizes s, ways<T> o, const T *dy, T *dx) {
   __shared__ float shared[LUR_THREADS * V];
   int64_t channel = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * V;
   const unsigned count = channel < s.c ? (unsigned)(s.n * s.h * s.w) : 0, step = gridDim.y * blockDim.y;
-  linear<V> a = {};
-  if (channel < s.c) a = linear_at<V>(o.affine, s.c, channel);
+  channel_affine<V> a = {};
+  if (channel < s.c) a = affine_at<V>(o.affine, s.c, channel);
   float scaled[V] = {}, plain[V] = {};
   for (unsigned i = blockIdx.y * blockDim.y + threadIdx.y; i < count; i += step) {
-    const cell in = cell_of(i, s.h, s.w);
+    const pixel in = pixel_of(i, s.h, s.w);
     const span outer = covering(in.y, s.sh, s.top, s.kh, s.oh), inner = covering(in.x, s.sw, s.left, s.kw, s.ow);
     float sum[V] = {}, v[V], w[V];
     for (int oy = outer.from; oy < outer.to; oy++)
@@ -275,7 +267,7 @@ __global__ void data_kernel(sizes s, ways<T> o, const T *dy, T *dx) {
   if (o.partials) store_sums<V>(scaled, plain, s.c, channel, shared, o.partials);
 }
 
-/* affine_gradient: of scale and shift, where o.partials is set. */
+/* affine_gradient: of scale and shift, if o.partials is set. */
 template <class T, int V>
 static lur_status data_gradient(lur_device *device, sizes s, ways<T> o, const T *dy, T *dx, float *affine_gradient,
                                 bool add) {
@@ -294,15 +286,15 @@ static lur_status data_gradient(lur_device *device, sizes s, ways<T> o, const T 
 
 /* ---- weight gradient ---- */
 
-/* partials of each part: 9 c. A thread walks along whole rows of outputs with a 3x3 window of inputs in registers. */
+/* partials: 9 c per part. A thread goes along whole rows of outputs with a 3x3 window of inputs in registers. */
 template <class T, int V, int S>
 __global__ void three_weights_kernel(sizes s, ways<T> o, int64_t part, const T *x, const T *dy, float *partials) {
   __shared__ float shared[LUR_THREADS * V];
   int64_t channel = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * V, rows = (int64_t)s.n * s.oh;
   int64_t first = blockIdx.y * part, end = first + part < rows ? first + part : rows;
   float sum[9][V] = {}, window[3][3][V], g[V];
-  linear<V> a = {};
-  if (channel < s.c) a = linear_at<V>(o.affine, s.c, channel);
+  channel_affine<V> a = {};
+  if (channel < s.c) a = affine_at<V>(o.affine, s.c, channel);
   for (int64_t row = first + threadIdx.y; row < end && channel < s.c; row += blockDim.y) {
     const int n = (int)row / s.oh, y0 = (int)row % s.oh * S - s.top;
     for (int ox = 0; ox < s.ow; ox++) {
@@ -333,7 +325,7 @@ __global__ void three_weights_kernel(sizes s, ways<T> o, int64_t part, const T *
   }
 }
 
-/* One tap a blockIdx.z. */
+/* One tap per blockIdx.z. */
 template <class T, int V>
 __global__ void plain_weights_kernel(sizes s, ways<T> o, int64_t part, const T *x, const T *dy, float *partials) {
   __shared__ float shared[LUR_THREADS * V];
@@ -341,8 +333,8 @@ __global__ void plain_weights_kernel(sizes s, ways<T> o, int64_t part, const T *
   int64_t first = blockIdx.y * part, end = first + part < rows ? first + part : rows;
   int ky = (int)blockIdx.z / s.kw, kx = (int)blockIdx.z % s.kw;
   float sum[V] = {}, v[V], g[V];
-  linear<V> a = {};
-  if (channel < s.c) a = linear_at<V>(o.affine, s.c, channel);
+  channel_affine<V> a = {};
+  if (channel < s.c) a = affine_at<V>(o.affine, s.c, channel);
   for (int64_t row = first + threadIdx.y; row < end && channel < s.c; row += blockDim.y) {
     const int n = (int)row / s.oh, iy = (int)row % s.oh * s.sh - s.top + ky;
     if (iy < 0 || iy >= s.h) continue;
@@ -407,4 +399,4 @@ static lur_status backward(lur_op *op, const lur_args *args) {
   return LUR_OK;
 }
 
-const lur_kernel lur_cuda_depthwise = {plan, forward, backward, NULL};
+const lur_kernel lur_cuda_depthwise_conv2d = {plan, forward, backward, NULL};

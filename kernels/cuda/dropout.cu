@@ -1,8 +1,8 @@
 /* dropout.cu - keeps an element with probability 1-rate and divides it by 1-rate; identity outside training.
  *
- * The mask is that of every backend, a pure function of (seed, stream, step, element): kernels/random.h. One draw of
- * the generator serves four neighbours. Backward draws it again, nothing is saved. Seed and step are read from device
- * memory where the caller keeps them there: a recorded launch draws another mask at each step. */
+ * The mask is the same on every backend, a pure function of (seed, stream, step, element): kernels/random.h. One random
+ * block serves four consecutive elements. Backward computes it again, nothing is saved. Seed and step are read from
+ * device memory if the caller keeps them there: a captured launch uses another mask at each step. */
 #include "kernel.cuh"
 
 #include "kernels/random.h"
@@ -14,7 +14,7 @@ static lur_status plan(lur_op *op) {
 
 struct mask {
   uint64_t seed, step, stream;
-  const lur_step_parameters *found; /* NULL: seed and step as above */
+  const lur_step_parameters *device; /* seed and step in device memory; NULL: those above */
   float rate, scale;
   bool on;
 };
@@ -22,7 +22,7 @@ struct mask {
 template <class T>
 __global__ void dropout_kernel(int64_t count, mask m, const T *from, T *to, bool add) {
   int64_t stride = (int64_t)gridDim.x * blockDim.x;
-  const uint64_t key = (m.found ? m.found->seed : m.seed) ^ m.stream, step = m.found ? m.found->step : m.step;
+  const uint64_t key = (m.device ? m.device->seed : m.seed) ^ m.stream, step = m.device ? m.device->step : m.step;
   for (int64_t at = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * 4; at < count; at += stride * 4) {
     int many = count - at < 4 ? (int)(count - at) : 4;
     float v[4] = {};
@@ -46,7 +46,7 @@ static lur_status run(lur_op *op, const lur_args *args, const void *from, void *
   const lur_dropout_desc *u = &op->desc.u.dropout;
   cudaStream_t stream = lur_cuda_enter(op->device);
   int64_t count = lur_shape_count(&op->desc.y.shape);
-  mask m = {args->seed, args->step, (uint64_t)u->stream << 32, args->moving, (float)u->rate,
+  mask m = {args->seed, args->step, (uint64_t)u->stream << 32, args->step_parameters, (float)u->rate,
             (float)(1 / (1 - u->rate)), u->training && u->rate > 0};
   LUR_WITH_TYPE(op->desc.y.dtype,
                 LUR_LAUNCH(dropout_kernel<T>, blocks_for(op->device, divide_up(count, 4)), LUR_THREADS, stream, count,

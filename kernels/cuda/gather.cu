@@ -1,6 +1,6 @@
-/* gather.cu - y[k] = x[rows[k]]; a row that is taken twice gets the sum of both gradients, in the order of k.
+/* gather.cu - y[k] = x[rows[k]]. The gradient of a row is the sum over all k that take it, in order.
  *
- * Row numbers are the caller's to check; one that names no row reads as zeros, so that no foreign memory is touched. */
+ * The caller checks the row numbers; a wrong one reads as zeros, so that no other memory is accessed. */
 #include "kernel.cuh"
 
 static lur_status plan(lur_op *op) {

@@ -1,18 +1,18 @@
 /* gemm.c - products of row-major matrices on cuBLASLt, planned once and run without allocating.
  *
- * cuBLASLt counts column-major: d turned over is b turned over times a turned over, so b goes first and nothing moves.
- * f32 is strict unless tf32 is asked for. Half types multiply as they are and sum in f32. */
+ * cuBLASLt is column-major: the transpose of d is the transpose of b times the transpose of a, so b comes first and no
+ * data is moved. f32 is strict unless tf32 is set. Half types are multiplied directly and summed in f32. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "host.h"
 
-/* What pointers are promised to keep (the contract gives 64); algorithms looked at. */
+/* The alignment of pointers that is promised (the contract gives 64); the number of algorithms considered. */
 enum { ALIGNMENT = 16, ANSWERS = 8 };
 static const size_t MOST_WORKSPACE = (size_t)32 << 20;
 
-struct lur_gemm {
-  cublasLtMatmulDesc_t product;
+struct lur_cuda_gemm {
+  cublasLtMatmulDesc_t desc;
   cublasLtMatrixLayout_t a, b, d;
   cublasLtMatmulAlgo_t algorithm;
   size_t workspace;
@@ -23,28 +23,28 @@ static cudaDataType_t type_of(lur_dtype dtype) {
 }
 
 #define SET(attribute, value) \
-  CUBLAS_TRY(device, cublasLtMatmulDescSetAttribute(g->product, attribute, &(value), sizeof(value)))
+  CUBLAS_TRY(device, cublasLtMatmulDescSetAttribute(g->desc, attribute, &(value), sizeof(value)))
 
-static lur_status describe(lur_device *device, const lur_gemm_desc *d, lur_gemm *g) {
-  bool tf32 = d->tf32 && lur_cuda_state_of(device)->major >= 8; /* older ones multiply in f32 */
+static lur_status describe(lur_device *device, const lur_cuda_gemm_desc *d, lur_cuda_gemm *g) {
+  bool tf32 = d->tf32 && lur_cuda_state_of(device)->major >= 8; /* older devices multiply in f32 */
   cublasComputeType_t compute = tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
-  CUBLAS_TRY(device, cublasLtMatmulDescCreate(&g->product, compute, CUDA_R_32F));
-  cublasOperation_t first = d->b_turned ? CUBLAS_OP_T : CUBLAS_OP_N, second = d->a_turned ? CUBLAS_OP_T : CUBLAS_OP_N;
+  CUBLAS_TRY(device, cublasLtMatmulDescCreate(&g->desc, compute, CUDA_R_32F));
+  cublasOperation_t first = d->b_transposed ? CUBLAS_OP_T : CUBLAS_OP_N, second = d->a_transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
   SET(CUBLASLT_MATMUL_DESC_TRANSA, first);
   SET(CUBLASLT_MATMUL_DESC_TRANSB, second);
   cublasLtEpilogue_t epilogue = d->bias ? (d->relu ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_BIAS)
                                         : (d->relu ? CUBLASLT_EPILOGUE_RELU : CUBLASLT_EPILOGUE_DEFAULT);
   SET(CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue);
-  if (d->bias) { /* the search for an algorithm looks at its alignment, which must promise no more than the run's has */
+  if (d->bias) { /* the choice of an algorithm depends on its alignment, which must not exceed that of the run */
     const void *placeholder = (const char *)lur_cuda_partials(device) + ALIGNMENT;
     SET(CUBLASLT_MATMUL_DESC_BIAS_POINTER, placeholder);
   }
   cudaDataType_t ab = type_of(d->ab), out = type_of(d->d);
   uint64_t m = (uint64_t)d->m, n = (uint64_t)d->n, k = (uint64_t)d->k;
-  CUBLAS_TRY(device, cublasLtMatrixLayoutCreate(&g->b, ab, d->b_turned ? k : n, d->b_turned ? n : k,
-                                                d->b_turned ? d->k : d->n));
-  CUBLAS_TRY(device, cublasLtMatrixLayoutCreate(&g->a, ab, d->a_turned ? m : k, d->a_turned ? k : m,
-                                                d->a_turned ? d->m : d->k));
+  CUBLAS_TRY(device, cublasLtMatrixLayoutCreate(&g->b, ab, d->b_transposed ? k : n, d->b_transposed ? n : k,
+                                                d->b_transposed ? d->k : d->n));
+  CUBLAS_TRY(device, cublasLtMatrixLayoutCreate(&g->a, ab, d->a_transposed ? m : k, d->a_transposed ? k : m,
+                                                d->a_transposed ? d->m : d->k));
   CUBLAS_TRY(device, cublasLtMatrixLayoutCreate(&g->d, out, n, m, d->n));
   return LUR_OK;
 }
@@ -55,7 +55,7 @@ static lur_status prefer(lur_device *device, bool half, cublasLtMatmulPreference
       CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES};
   const uint64_t workspace = MOST_WORKSPACE;
   const uint32_t alignment = ALIGNMENT;
-  /* A long sum may be split; into a half d its parts are added up in f32, they would be rounded one by one else. */
+  /* A long sum may be split. With a half d its parts must be added in f32: otherwise each would be rounded. */
   const uint32_t reductions = half ? CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE : CUBLASLT_REDUCTION_SCHEME_MASK;
   CUBLAS_TRY(device, cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
                                                           &workspace, sizeof workspace));
@@ -66,25 +66,25 @@ static lur_status prefer(lur_device *device, bool half, cublasLtMatmulPreference
   return LUR_OK;
 }
 
-static lur_status choose(lur_device *device, bool half, cublasLtMatmulPreference_t preference, lur_gemm *g) {
+static lur_status choose(lur_device *device, bool half, cublasLtMatmulPreference_t preference, lur_cuda_gemm *g) {
   cublasLtMatmulHeuristicResult_t found[ANSWERS];
   int n = 0, best = 0;
   LUR_TRY(prefer(device, half, preference));
-  cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(lur_cuda_state_of(device)->blas, g->product, g->b, g->a, g->d,
+  cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(lur_cuda_state_of(device)->blas, g->desc, g->b, g->a, g->d,
                                                          g->d, preference, ANSWERS, found, &n);
   if (status != CUBLAS_STATUS_NOT_SUPPORTED)
     LUR_TRY(lur_cublas_check(device, status, "cublasLtMatmulAlgoGetHeuristic"));
-  while (best < n && found[best].state != CUBLAS_STATUS_SUCCESS) best++; /* of others nothing else is valid */
-  if (best >= n) return lur_fail(LUR_EUNSUPPORTED, "%s: cuBLASLt has no algorithm for this product", device->name);
+  while (best < n && found[best].state != CUBLAS_STATUS_SUCCESS) best++; /* otherwise nothing else of the answer is valid */
+  if (best >= n) return lur_fail(LUR_EUNSUPPORTED, "%s: cuBLASLt has no algorithm for this matrix product", device->name);
   g->algorithm = found[best].algo;
   g->workspace = found[best].workspaceSize;
   return LUR_OK;
 }
 
-lur_status lur_gemm_plan(lur_device *device, const lur_gemm_desc *desc, lur_gemm **gemm) {
+lur_status lur_cuda_gemm_plan(lur_device *device, const lur_cuda_gemm_desc *desc, lur_cuda_gemm **gemm) {
   cublasLtMatmulPreference_t preference = NULL;
-  lur_gemm *g = calloc(1, sizeof *g);
-  if (!g) return lur_fail(LUR_ENOMEM, "no memory for a planned product");
+  lur_cuda_gemm *g = calloc(1, sizeof *g);
+  if (!g) return lur_fail(LUR_ENOMEM, "no memory for a plan");
   lur_status status = describe(device, desc, g);
   if (status == LUR_OK)
     status = lur_cublas_check(device, cublasLtMatmulPreferenceCreate(&preference), "cublasLtMatmulPreferenceCreate");
@@ -93,26 +93,26 @@ lur_status lur_gemm_plan(lur_device *device, const lur_gemm_desc *desc, lur_gemm
   if (status == LUR_OK)
     *gemm = g;
   else
-    lur_gemm_release(g);
+    lur_cuda_gemm_release(g);
   return status;
 }
 
-size_t lur_gemm_workspace(const lur_gemm *gemm) { return lur_cuda_workspace_room(gemm->workspace); }
+size_t lur_cuda_gemm_workspace(const lur_cuda_gemm *gemm) { return lur_cuda_workspace_room(gemm->workspace); }
 
-lur_status lur_gemm_run(lur_device *device, const lur_gemm *g, const void *a, const void *b, const void *c,
+lur_status lur_cuda_gemm_run(lur_device *device, const lur_cuda_gemm *g, const void *a, const void *b, const void *c,
                         const void *bias, void *d, void *workspace) {
   cudaStream_t stream = lur_cuda_enter(device);
   const float alpha = 1, beta = c ? 1 : 0;
   if (bias) SET(CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
   CUBLAS_TRY(device,
-             cublasLtMatmul(lur_cuda_state_of(device)->blas, g->product, &alpha, b, g->b, a, g->a, &beta, c ? c : d,
+             cublasLtMatmul(lur_cuda_state_of(device)->blas, g->desc, &alpha, b, g->b, a, g->a, &beta, c ? c : d,
                             g->d, d, g->d, &g->algorithm, lur_cuda_workspace(workspace), g->workspace, stream));
   return lur_cuda_launched(device);
 }
 
-void lur_gemm_release(lur_gemm *gemm) {
+void lur_cuda_gemm_release(lur_cuda_gemm *gemm) {
   if (!gemm) return;
-  if (gemm->product) cublasLtMatmulDescDestroy(gemm->product);
+  if (gemm->desc) cublasLtMatmulDescDestroy(gemm->desc);
   if (gemm->a) cublasLtMatrixLayoutDestroy(gemm->a);
   if (gemm->b) cublasLtMatrixLayoutDestroy(gemm->b);
   if (gemm->d) cublasLtMatrixLayoutDestroy(gemm->d);

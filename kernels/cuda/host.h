@@ -1,4 +1,4 @@
-/* host.h - the state of an open CUDA device, for the hosts in C: cuda.c, gemm.c, dense.c, conv.c. No kernel sees it. */
+/* host.h - the state of an open CUDA device, for host code in C: cuda.c, capture.c, gemm.c, dense.c, conv2d.c. */
 #ifndef LUR_CUDA_HOST_H
 #define LUR_CUDA_HOST_H
 
@@ -6,7 +6,7 @@
 
 #include "check.h"
 
-/* An algorithm that cuDNN was asked for once, by everything its answer depends on (conv.c). */
+/* cuDNN's choice of algorithm, by everything it depends on, so that each question is asked once (conv2d.c). */
 typedef struct lur_cuda_choice {
   struct lur_cuda_choice *next;
   int64_t key[20];
@@ -15,66 +15,66 @@ typedef struct lur_cuda_choice {
   size_t workspace;
 } lur_cuda_choice;
 
-typedef struct lur_cuda_block { /* memory in use, for the message when it runs out */
+typedef struct lur_cuda_block { /* memory in use, for the message if no more is available */
   struct lur_cuda_block *next;
   void *memory;
   size_t bytes;
 } lur_cuda_block;
 
 typedef struct lur_cuda_state {
-  cudaStream_t compute, upload; /* upload: copies that overlap compute (record.c) */
-  cudaEvent_t uploaded, landed; /* the last upload is there; what it brought has been taken */
+  cudaStream_t compute, prefetch;   /* prefetch: copies that overlap computation (capture.c) */
+  cudaEvent_t prefetched, consumed; /* the last prefetch has arrived; it has been copied to where it is read */
   cublasLtHandle_t blas;
   cudnnHandle_t dnn;
   int sms, major, minor; /* multiprocessors; compute capability */
   bool sync;      /* LURCHER_SYNC=1 */
-  bool uploading; /* since the last wait */
+  bool prefetching; /* a prefetch began since the last wait */
   double *partials;
   lur_cuda_choice *choices;
-  pthread_mutex_t lock; /* of the two below: loader threads allocate too */
+  pthread_mutex_t lock; /* of the next two: loader threads allocate too */
   lur_cuda_block *blocks;
   size_t held;
 } lur_cuda_state;
 
 static inline lur_cuda_state *lur_cuda_state_of(const lur_device *device) { return device->state; }
 
-/* LUR_ETYPE where the device has no arithmetic for op's activations. */
-lur_status lur_cuda_want_products(const lur_op *op);
+/* LUR_ETYPE if the device cannot multiply matrices of the type of the op's activations. */
+lur_status lur_cuda_want_gemm(const lur_op *op);
 
-/* ---- recorded steps, uploads (record.c) ---- */
+/* ---- graph capture, prefetch (capture.c) ---- */
 
-lur_status lur_cuda_record_begin(lur_device *device);
-lur_status lur_cuda_record_end(lur_device *device, bool keep, void **record);
-lur_status lur_cuda_replay(lur_device *device, void *record);
-void lur_cuda_record_free(lur_device *device, void *record);
-lur_status lur_cuda_upload(lur_device *device, void *staged, const void *src, size_t bytes);
-lur_status lur_cuda_land(lur_device *device, void *dst, const void *staged, size_t bytes);
+lur_status lur_cuda_capture_begin(lur_device *device);
+lur_status lur_cuda_capture_end(lur_device *device, bool keep, void **captured);
+lur_status lur_cuda_replay(lur_device *device, void *captured);
+void lur_cuda_capture_free(lur_device *device, void *captured);
+lur_status lur_cuda_prefetch_begin(lur_device *device, void *staged, const void *src, size_t bytes);
+lur_status lur_cuda_prefetch_finish(lur_device *device, void *dst, const void *staged, size_t bytes);
 
-/* ---- products of matrices (gemm.c) ---- */
+/* ---- matrix products (gemm.c) ---- */
 
-/* Row-major d[m,n] = [relu](a[m,k] b[k,n] [+ bias[n]] [+ c[m,n]]). a_turned: a is stored [k,m]; b_turned: b is stored
-   [n,k]. a, b and bias are of type ab but for an f32 d of half operands; c and d of type d. */
-typedef struct lur_gemm_desc {
+/* Row-major d[m,n] = [relu](a[m,k] b[k,n] [+ bias[n]] [+ c[m,n]]). a_transposed: a is stored as [k,m]; b_transposed: b is
+   stored as [n,k]. a and b have the type ab; c, d and bias the type d. */
+typedef struct lur_cuda_gemm_desc {
   int64_t m, n, k;
   lur_dtype ab, d;
-  bool a_turned, b_turned, bias, relu, tf32;
-} lur_gemm_desc;
+  bool a_transposed, b_transposed, bias, relu, tf32;
+} lur_cuda_gemm_desc;
 
-typedef struct lur_gemm lur_gemm;
+typedef struct lur_cuda_gemm lur_cuda_gemm;
 
-/* LUR_EUNSUPPORTED when cuBLASLt has no algorithm for it. */
-lur_status lur_gemm_plan(lur_device *device, const lur_gemm_desc *desc, lur_gemm **gemm);
-size_t lur_gemm_workspace(const lur_gemm *gemm); /* bytes of scratch */
-/* c NULL: nothing is added; c may be d. bias NULL unless planned. */
-lur_status lur_gemm_run(lur_device *device, const lur_gemm *gemm, const void *a, const void *b, const void *c,
+/* LUR_EUNSUPPORTED if cuBLASLt has no algorithm for it. */
+lur_status lur_cuda_gemm_plan(lur_device *device, const lur_cuda_gemm_desc *desc, lur_cuda_gemm **gemm);
+size_t lur_cuda_gemm_workspace(const lur_cuda_gemm *gemm); /* bytes of scratch */
+/* c: NULL for none; may be d. bias: NULL unless planned. */
+lur_status lur_cuda_gemm_run(lur_device *device, const lur_cuda_gemm *gemm, const void *a, const void *b, const void *c,
                         const void *bias, void *d, void *workspace);
-void lur_gemm_release(lur_gemm *gemm); /* NULL is fine */
+void lur_cuda_gemm_release(lur_cuda_gemm *gemm); /* NULL is fine */
 
-/* ---- rows times a matrix: dense, and conv2d where its kernel is 1x1 and its stride 1 (dense.c) ---- */
+/* ---- dense, and conv2d with a 1x1 kernel and stride 1 (dense.c) ---- */
 
-lur_status lur_linear_plan(lur_op *op, bool relu);
-lur_status lur_linear_forward(lur_op *op, const lur_args *args);
-lur_status lur_linear_backward(lur_op *op, const lur_args *args);
-void lur_linear_release(lur_op *op);
+lur_status lur_cuda_dense_plan(lur_op *op, bool relu);
+lur_status lur_cuda_dense_forward(lur_op *op, const lur_args *args);
+lur_status lur_cuda_dense_backward(lur_op *op, const lur_args *args);
+void lur_cuda_dense_release(lur_op *op);
 
 #endif

@@ -1,8 +1,8 @@
-/* kernel.cuh - what the .cu files share: launching, 16-byte accesses to three data types, sums over warps and blocks,
- * and one kernel that maps any function of a few arrays.
+/* kernel.cuh - what the .cu files share: launching, 16-byte accesses to three data types, windows of images, sums over
+ * warps and blocks, and one kernel that maps any function of a few arrays.
  *
- * Kernels compute in float whatever they store. Launches are written LUR_LAUNCH((kernel<T, 4>), grid, block, stream,
- * arguments...), which nvcc and the emulator under tests/cuda_emulator both take; shared memory is always static. */
+ * Kernels compute in float, whatever they store. Launches are written LUR_LAUNCH((kernel<T, 4>), grid, block, stream,
+ * arguments...), for nvcc and for the emulator in tests/cuda_emulator; shared memory is always static. */
 #ifndef LUR_KERNEL_CUH
 #define LUR_KERNEL_CUH
 
@@ -16,7 +16,7 @@
 
 #include "cuda.h"
 
-/* An argument that is read where it lies; before 7.0 there is no such thing, and it is copied. */
+/* A kernel argument that is not copied; before compute capability 7.0 it always is. */
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 700
 #define LUR_IN_PLACE
 #else
@@ -58,7 +58,7 @@ static __device__ inline void from_float(float v, lur_bf16 *to) {
 #endif
 }
 
-/* Runs the statements with T bound to the type of dtype, which is one of the three. */
+/* Runs the statements with T as the type of dtype, which is one of the three. */
 #define LUR_WITH_TYPE(dtype, ...) \
   do {                            \
     if ((dtype) == LUR_F16) {     \
@@ -84,7 +84,7 @@ struct alignas(sizeof(T) * V) pack {
   T v[V];
 };
 
-/* V neighbours at p, which is aligned to all of them. */
+/* V elements at p, which is aligned to their total size. */
 template <int V, class T>
 static __device__ inline void load(const T *p, float (&v)[V]) {
   LUR_CHECK_ALIGNED(p, sizeof(T) * V);
@@ -116,7 +116,7 @@ static __device__ inline void put(T *p, const float (&v)[V], bool add) {
   store<V>(p, old);
 }
 
-/* y = max(., 0) that lets NaN through. */
+/* max(v, 0); NaN stays NaN. */
 static __device__ inline float relu_of(float v) { return v < 0 ? 0 : v; }
 
 /* ---- launches ---- */
@@ -125,20 +125,20 @@ enum { LUR_THREADS = 256 };
 
 static inline int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-/* Blocks for `items` threads that stride over the rest: enough to fill the device eight times. */
+/* The number of blocks for `items` threads with a grid-stride loop: enough to fill the device several times. */
 static inline unsigned blocks_for(lur_device *device, int64_t items) {
   int64_t blocks = divide_up(items, LUR_THREADS), limit = (int64_t)lur_cuda_sms(device) * 8 * 4;
   return (unsigned)(blocks < 1 ? 1 : blocks < limit ? blocks : limit);
 }
 
-/* Threads over rows x channels: x counts groups of V channels, y rows. Every thread keeps its channels and walks down
-   its part of the rows; gridDim.y parts. */
+/* Threads over rows x channels: x counts groups of V channels, y rows. Each thread keeps its channels and goes through
+   one part of the rows; there are gridDim.y parts. */
 struct lur_tiling {
   dim3 grid, block;
   int64_t part; /* rows of one part */
 };
 
-/* parts at most `most`; each at least `least` rows a thread. */
+/* At most `most` parts, with at least `least` rows per thread. */
 static inline lur_tiling tile_rows(lur_device *device, int64_t groups, int64_t rows, int64_t least, int64_t most) {
   unsigned tx = 1;
   while (tx < groups && tx < 32) tx *= 2;
@@ -153,21 +153,21 @@ static inline lur_tiling tile_rows(lur_device *device, int64_t groups, int64_t r
   return t;
 }
 
-/* ---- places in images: in 32 bits, a division of 64 takes longer than the memory it finds ---- */
+/* ---- pixels of images: in 32 bits, because a 64-bit division takes longer than the access to memory ---- */
 
-/* What plans ask of the cells of a batch, read and written. */
-static inline lur_status check_cells(int64_t cells) {
-  if (cells <= INT32_MAX) return LUR_OK;
-  return lur_fail(LUR_EUNSUPPORTED, "%lld places in a batch are too many (2^31 at most): lower the batch size",
-                  (long long)cells);
+/* LUR_EUNSUPPORTED if a batch has more pixels than 32 bits can count. Plans check those read and those written. */
+static inline lur_status check_pixels(int64_t pixels) {
+  if (pixels <= INT32_MAX) return LUR_OK;
+  return lur_fail(LUR_EUNSUPPORTED, "%lld pixels in a batch are too many (2^31 at most): lower the batch size",
+                  (long long)pixels);
 }
 
-struct cell {
+struct pixel {
   int n, y, x;
 };
 
-/* By its number in row-major order among images of h by w. */
-static __device__ inline cell cell_of(unsigned number, int h, int w) {
+/* The pixel with that number, in row-major order over images of h by w. */
+static __device__ inline pixel pixel_of(unsigned number, int h, int w) {
   const unsigned row = number / (unsigned)w;
   return {(int)(row / (unsigned)h), (int)(row % (unsigned)h), (int)(number % (unsigned)w)};
 }
@@ -176,15 +176,29 @@ struct span { /* of rows or columns: from <= i < to */
   int from, to;
 };
 
-/* The outputs whose windows cover row or column `in`. */
+/* The outputs whose windows cover the input row or column `in`. */
 static __device__ inline span covering(int in, int stride, int pad, int kernel, int outputs) {
   const int first = in + pad - kernel + 1, last = (in + pad) / stride;
   return {first > 0 ? (first + stride - 1) / stride : 0, last + 1 < outputs ? last + 1 : outputs};
 }
 
+/* The sizes of a convolution or a pool: x n h w c, y n oh ow, window kh kw, stride sh sw, padding top left. */
+struct window_sizes {
+  int n, h, w, c, oh, ow;
+  int kh, kw, sh, sw, top, left;
+};
+
+/* u: the op's lur_conv2d_desc or lur_pool_desc. */
+template <class U>
+static inline window_sizes window_sizes_of(const lur_op_desc *d, const U *u) {
+  const int64_t *x = d->x[0].shape.dim, *y = d->y.shape.dim;
+  return {(int)x[0],   (int)x[1],   (int)x[2],   (int)x[3],   (int)y[1],  (int)y[2],
+          u->kernel_h, u->kernel_w, u->stride_h, u->stride_w, u->pad_top, u->pad_left};
+}
+
 /* ---- sums ---- */
 
-/* Adds up each v[j] over threadIdx.y; the sums land in threads of threadIdx.y 0. shared: LUR_THREADS * V floats. */
+/* Sums each v[j] over threadIdx.y, in the threads with threadIdx.y 0. shared: LUR_THREADS * V floats. */
 template <int V>
 static __device__ inline void sum_down(float (&v)[V], float *shared) {
   int t = (int)(threadIdx.y * blockDim.x + threadIdx.x);
@@ -202,18 +216,18 @@ static __device__ inline void sum_down(float (&v)[V], float *shared) {
   __syncthreads();
 }
 
-/* ---- a batch norm that is worked out where its output would be read (affine_in): v * scale + shift ---- */
+/* ---- a batch norm that is computed where its output is read (affine_in): v * scale + shift ---- */
 
 template <int V>
-struct linear {
+struct channel_affine {
   float scale[V], shift[V];
   bool on;
 };
 
-/* Of V channels; affine holds c scales, then c shifts. NULL: off. */
+/* That of V channels. affine: c scales, then c shifts; NULL: off. */
 template <int V>
-static __device__ inline linear<V> linear_at(const float *affine, int64_t c, int64_t channel) {
-  linear<V> a = {};
+static __device__ inline channel_affine<V> affine_at(const float *affine, int64_t c, int64_t channel) {
+  channel_affine<V> a = {};
   a.on = affine != NULL;
   if (a.on) load<V>(affine + channel, a.scale);
   if (a.on) load<V>(affine + c + channel, a.shift);
@@ -221,14 +235,14 @@ static __device__ inline linear<V> linear_at(const float *affine, int64_t c, int
 }
 
 template <int V>
-static __device__ inline void apply(const linear<V> *a, float (&v)[V]) {
+static __device__ inline void apply(const channel_affine<V> *a, float (&v)[V]) {
   if (!a->on) return;
 #pragma unroll
   for (int j = 0; j < V; j++) v[j] = fmaf(v[j], a->scale[j], a->shift[j]);
 }
 
-/* A block's sums for the gradients of scale and shift, into its own row of partials (2 c each). All threads call it.
-   shared: LUR_THREADS * V floats. */
+/* Stores a block's sums for the gradients of scale and shift in its own part of partials (2 c each). All threads must
+   call it. shared: LUR_THREADS * V floats. */
 template <int V>
 static __device__ inline void store_sums(float (&scaled)[V], float (&plain)[V], int64_t c, int64_t channel,
                                          float *shared, float *partials) {
@@ -239,13 +253,13 @@ static __device__ inline void store_sums(float (&scaled)[V], float (&plain)[V], 
   store<V>(partials + (2 * blockIdx.y + 1) * c + channel, plain);
 }
 
-/* Sums over parts: 16 columns a block across, 16 threads down, each of which takes every 16th part of its column. */
+/* Sums over parts: a block has 16 columns, and 16 threads per column, each of which adds every 16th part. */
 enum { LUR_PART_COLUMNS = 16 };
 
 static inline dim3 parts_grid(int64_t columns) { return dim3((unsigned)divide_up(columns, LUR_PART_COLUMNS)); }
 static inline dim3 parts_block() { return dim3(LUR_PART_COLUMNS, LUR_THREADS / LUR_PART_COLUMNS); }
 
-/* Adds v up over threadIdx.y; the sum lands in threads of threadIdx.y 0. shared: LUR_THREADS doubles. All call it. */
+/* Sums v over threadIdx.y, in the threads with threadIdx.y 0. All threads must call it. shared: LUR_THREADS doubles. */
 static __device__ inline double sum_parts(double v, double *shared) {
   shared[threadIdx.y * LUR_PART_COLUMNS + threadIdx.x] = v;
   __syncthreads();
@@ -276,7 +290,7 @@ static __device__ inline double warp_max(double v) {
   return v;
 }
 
-/* ---- one kernel for every function of one element of each of N arrays: out = f(in), or += ---- */
+/* ---- one kernel for any function of N arrays, element by element: out = or += f(in) ---- */
 
 template <int N>
 struct lur_arrays {
@@ -293,8 +307,7 @@ __global__ void map_kernel(int64_t count, lur_arrays<N> in, T *out, bool add, F 
     for (int k = 0; k < N; k++) {
       const T *p = static_cast<const T *>(in.p[k]);
       if (!p) continue;
-      if (many == V)
-        load<V>(p + at, v[k]);
+      if (many == V) load<V>(p + at, v[k]);
       else
         for (int j = 0; j < many; j++) v[k][j] = to_float(p[at + j]);
     }

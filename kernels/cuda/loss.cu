@@ -1,18 +1,18 @@
 /* loss.cu - categorical and binary cross entropy, mean squared error: y = sum_i weight_i * l_i / n.
  *
- * The same formulas as kernels/ref/loss.c, in double: a warp a row, then one block adds the rows up. A class number
- * outside the classes makes the loss and its gradient NaN; the engine refuses such a batch before.
+ * The same formulas as kernels/ref/loss.c, in double: one warp per row, then one block sums the rows. An id outside the
+ * classes makes the loss and its gradient NaN; the engine refuses such a batch before.
  * A new loss: a case in row_loss and one in gradient_kernel. */
 #include "kernel.cuh"
 
-enum { ROWS = 4 }; /* rows, that is warps, a block */
+enum { ROWS = 4 }; /* rows (warps) per block */
 
 struct loss_sizes {
   lur_loss_desc u;
   int64_t n, c;
 };
 
-/* One row: its predictions, and its target as numbers or (numbers NULL) as an id. */
+/* One row: its predictions, and its target as numbers or (if numbers is NULL) as an id. */
 template <class T>
 struct loss_row {
   const T *x;
@@ -51,7 +51,7 @@ static __device__ inline bool wrong_id(const loss_sizes *s, const loss_row<T> *w
   return !w->numbers && (w->id < 0 || w->id >= (s->u.kind == LUR_CATEGORICAL_CROSSENTROPY ? s->c : 2));
 }
 
-/* log sum exp of the row, or its plain sum; by the whole warp. */
+/* log sum exp of the row, or its sum. The whole warp calls it. */
 template <class T>
 static __device__ inline double row_sum(const loss_sizes *s, const T *x) {
   double sum = 0, top = (double)to_float(x[0]);
@@ -71,7 +71,7 @@ static __device__ inline double binary_loss(bool logits, double x, double t) {
   return -t * log(p) - (1 - t) * log(1 - p);
 }
 
-/* By the whole warp; the sum is every lane's. */
+/* The whole warp calls it, and every lane gets the result. */
 template <class T>
 static __device__ double row_loss(const loss_sizes *s, const loss_row<T> *w) {
   bool categorical = s->u.kind == LUR_CATEGORICAL_CROSSENTROPY, logits = s->u.from_logits;

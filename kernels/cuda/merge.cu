@@ -1,4 +1,4 @@
-/* merge.cu - ops that join or pass on tensors: binary, affine, concat, copy. */
+/* merge.cu - ops that combine or copy tensors: binary, affine, concat, copy. */
 #include "kernel.cuh"
 
 /* ---- binary ---- */
@@ -28,7 +28,7 @@ struct binary_value {
   }
 };
 
-/* in: dy, y, a, b. second: the gradient of b instead of a's. On a tie the gradient of a maximum goes to a. */
+/* in: dy, y, a, b. second: the gradient of b instead of a. On a tie the gradient of a maximum goes to a. */
 struct binary_slope {
   lur_binary_desc u;
   bool second;
@@ -55,7 +55,7 @@ static lur_status binary_backward(lur_op *op, const lur_args *args) {
   int64_t count = lur_shape_count(&d->y.shape);
   lur_arrays<4> in = {{args->dy, op->backward_y ? args->y : NULL, op->backward_x & 1u ? args->x[0] : NULL,
                        op->backward_x & 2u ? args->x[1] : NULL}};
-  /* dx[1] first: dx[0] may be dy. */
+  /* dx[1] comes first because dx[0] may be the same memory as dy. */
   if (d->want_dx & 2u)
     LUR_TRY(map<4>(op->device, d->y.dtype, count, in, args->dx[1], (args->dx_add & 2u) != 0,
                    binary_slope{d->u.binary, true}));
@@ -93,20 +93,20 @@ static lur_status affine_backward(lur_op *op, const lur_args *args) {
 
 const lur_kernel lur_cuda_affine = {affine_plan, affine_forward, affine_backward, NULL};
 
-/* ---- concat: y is `outer` rows, each the inputs' runs one after another ---- */
+/* ---- concat: y has `outer` rows; each holds one run of elements per input ---- */
 
 static lur_status concat_plan(lur_op *op) {
   (void)op;
   return LUR_OK;
 }
 
-/* One input's part of the joined rows: run of its elements at offset in each of `rows` rows of row elements. Elements
-   are counted in units of V. */
+/* The part of the joined rows that belongs to one input: `run` elements at `offset` in each of `rows` rows of `row`
+   elements, all counted in units of V elements. */
 struct part_sizes {
   int64_t rows, run, row, offset;
 };
 
-/* split: from the joined rows into the part, adding when add; else from the part into the rows. */
+/* split: from the joined rows to the input (= or +=); otherwise from the input to the rows. */
 template <class T, int V>
 __global__ void part_kernel(part_sizes s, const T *from, T *to, bool split, bool add) {
   const int64_t place = (int64_t)blockIdx.x * blockDim.x + threadIdx.x, step = (int64_t)gridDim.y * blockDim.y;
@@ -119,7 +119,7 @@ __global__ void part_kernel(part_sizes s, const T *from, T *to, bool split, bool
   }
 }
 
-/* Elements of x[k] in one outer row: its extents from the axis on. */
+/* Elements of x[k] in one outer row: the product of its extents from the axis on. */
 static int64_t run_length(const lur_op_desc *d, int k) {
   int64_t length = 1;
   for (int i = d->u.concat.axis; i < d->x[k].shape.ndim; i++) length *= d->x[k].shape.dim[i];
@@ -174,7 +174,7 @@ static lur_status concat_backward(lur_op *op, const lur_args *args) {
 
 const lur_kernel lur_cuda_concat = {concat_plan, concat_forward, concat_backward, NULL};
 
-/* ---- copy: as it is, or converted ---- */
+/* ---- copy, with conversion between types ---- */
 
 static lur_status copy_plan(lur_op *op) {
   op->in_place = op->dx_in_place = op->desc.x[0].dtype == op->desc.y.dtype;

@@ -1,4 +1,4 @@
-/* normalize.cu - y = x / max(|x|2, epsilon) over the last dimension: a warp a row. */
+/* normalize.cu - y = x / max(|x|2, epsilon) over the last dimension: one warp per row. */
 #include "kernel.cuh"
 
 enum { ROWS = 4 };
@@ -20,7 +20,7 @@ __global__ void normalize_kernel(const T *x, T *y, int64_t rows, int64_t c, floa
   for (int64_t i = r * c + threadIdx.x; i < (r + 1) * c; i += 32) from_float(to_float(x[i]) / length, &y[i]);
 }
 
-/* dx = (dy - x (x.dy) / |x|^2) / |x|; below epsilon the length is a constant: dx = dy / epsilon. */
+/* dx = (dy - x (x.dy) / |x|^2) / |x|; where |x| < epsilon the divisor is constant: dx = dy / epsilon. */
 template <class T>
 __global__ void normalize_backward_kernel(const T *x, const T *dy, T *dx, int64_t rows, int64_t c, float epsilon,
                                           bool add) {

@@ -1,37 +1,29 @@
 /* pool.cu - pool (maximum, average) and global_pool (mean over height and width).
  *
- * The gradient of a maximum goes to its first cell in row-major order: forward notes that cell's place in the window in
- * saved, a byte where the window has at most 256 cells, else two. Backward gathers: every input cell asks the windows
- * that cover it, so that nothing is added by two threads. Under affine_in cells are read as x * scale + shift; the
- * gradients of both are summed by block, over a part of the cells, then over parts in double. */
+ * The gradient of a maximum goes to the first pixel that has it, in row-major order: forward writes that pixel's number
+ * in the window to saved, one byte if the window has at most 256 pixels, else two. In backward every input pixel adds up
+ * the windows that cover it, so that no two threads write one element. With affine_in pixels are read as
+ * x * scale + shift; the gradients of both are summed per block over a part of the pixels, then over parts in double. */
 #include "kernel.cuh"
 
 enum { SUM_PARTS = 512 };
 
-struct pool_sizes {
-  int n, h, w, c, oh, ow;
-  int kh, kw, sh, sw, top, left;
-};
+typedef window_sizes pool_sizes;
 
-static pool_sizes sizes_of(const lur_op_desc *d) {
-  const int64_t *x = d->x[0].shape.dim, *y = d->y.shape.dim;
-  const lur_pool_desc *u = &d->u.pool;
-  return {(int)x[0],   (int)x[1],   (int)x[2],   (int)x[3],   (int)y[1],  (int)y[2],
-          u->kernel_h, u->kernel_w, u->stride_h, u->stride_w, u->pad_top, u->pad_left};
-}
+static pool_sizes sizes_of(const lur_op_desc *d) { return window_sizes_of(d, &d->u.pool); }
 
-static int64_t window_cells(const lur_op_desc *d) { return (int64_t)d->u.pool.kernel_h * d->u.pool.kernel_w; }
+static int64_t window_pixels(const lur_op_desc *d) { return (int64_t)d->u.pool.kernel_h * d->u.pool.kernel_w; }
 
 static int vector_of(const lur_op_desc *d) { return d->x[0].shape.dim[3] % 4 == 0 ? 4 : 1; }
 
-/* Channels across, cells down: forward those that are written. */
+/* x counts channels, y outputs. */
 static lur_tiling outputs_tiling(const lur_op *op) {
   const int64_t *x = op->desc.x[0].shape.dim, *y = op->desc.y.shape.dim;
   return tile_rows(op->device, x[3] / vector_of(&op->desc), y[0] * y[1] * y[2], 1, 65535);
 }
 
-/* Backward those of the input. Sums need a place for each part. */
-static lur_tiling cells_tiling(const lur_op *op) {
+/* x counts channels, y input pixels. Sums need memory for each part. */
+static lur_tiling inputs_tiling(const lur_op *op) {
   const int64_t *x = op->desc.x[0].shape.dim;
   return tile_rows(op->device, x[3] / vector_of(&op->desc), x[0] * x[1] * x[2], 2,
                    op->desc.want_dx & 2u ? SUM_PARTS : 65535);
@@ -40,44 +32,54 @@ static lur_tiling cells_tiling(const lur_op *op) {
 static lur_status plan(lur_op *op) {
   const lur_op_desc *d = &op->desc;
   const int64_t *x = d->x[0].shape.dim, *y = d->y.shape.dim;
-  LUR_TRY(check_cells(x[0] * x[1] * x[2]));
-  LUR_TRY(check_cells(y[0] * y[1] * y[2]));
+  LUR_TRY(check_pixels(x[0] * x[1] * x[2]));
+  LUR_TRY(check_pixels(y[0] * y[1] * y[2]));
   if (!lur_cuda_wants(op)) return LUR_OK;
   if (d->u.pool.affine_in) op->backward_x = (d->want_dx & 2u ? 1u : 0) | (d->want_dx & 1u ? 2u : 0);
   if (d->want_dx & 2u)
-    op->backward_scratch = sizeof(float) * 2 * (size_t)(cells_tiling(op).grid.y * d->x[0].shape.dim[3]);
+    op->backward_scratch = sizeof(float) * 2 * (size_t)(inputs_tiling(op).grid.y * d->x[0].shape.dim[3]);
   if (d->u.pool.mode != LUR_POOL_MAX) return LUR_OK;
-  int64_t cells = window_cells(d);
-  if (cells > 65536)
-    return lur_fail(LUR_EUNSUPPORTED, "a window of %lld cells: at most 65536 have a gradient on cuda",
-                    (long long)cells);
-  op->saved_bytes = (cells > 256 ? 2u : 1u) * (size_t)lur_shape_count(&d->y.shape);
+  int64_t pixels = window_pixels(d);
+  if (pixels > 65536)
+    return lur_fail(LUR_EUNSUPPORTED, "a window of %lld pixels: at most 65536 have a gradient on cuda",
+                    (long long)pixels);
+  op->saved_bytes = (pixels > 256 ? 2u : 1u) * (size_t)lur_shape_count(&d->y.shape);
   return LUR_OK;
 }
 
-/* The rows or columns of a window that lie in the image. */
+/* The rows or columns of a window that are inside the image. */
 static __device__ inline span span_of(int out, int stride, int pad, int kernel, int extent) {
   int first = out * stride - pad;
   return {first < 0 ? 0 : first, first + kernel < extent ? first + kernel : extent};
 }
 
-/* I: what saved holds. */
+/* The window of output number i, as far as it is inside the image. */
+struct window {
+  pixel at;
+  span rows, columns;
+};
+
+static __device__ inline window window_of(const pool_sizes *s, unsigned i) {
+  const pixel at = pixel_of(i, s->oh, s->ow);
+  return {at, span_of(at.y, s->sh, s->top, s->kh, s->h), span_of(at.x, s->sw, s->left, s->kw, s->w)};
+}
+
+/* I: the type of the elements of saved. */
 template <class T, class I, int V>
 __global__ void max_kernel(pool_sizes s, const T *x, const float *affine, T *y, I *saved) {
   int64_t channel = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * V;
   if (channel >= s.c) return;
   const unsigned count = (unsigned)(s.n * s.oh * s.ow), step = gridDim.y * blockDim.y;
-  const linear<V> a = linear_at<V>(affine, s.c, channel);
+  const channel_affine<V> a = affine_at<V>(affine, s.c, channel);
   for (unsigned i = blockIdx.y * blockDim.y + threadIdx.y; i < count; i += step) {
-    const cell at = cell_of(i, s.oh, s.ow);
-    span rows = span_of(at.y, s.sh, s.top, s.kh, s.h), columns = span_of(at.x, s.sw, s.left, s.kw, s.w);
+    const window k = window_of(&s, i);
     float best[V] = {}, v[V];
     int winner[V] = {};
-    for (int iy = rows.from; iy < rows.to; iy++)
-      for (int ix = columns.from; ix < columns.to; ix++) {
-        bool first = iy == rows.from && ix == columns.from;
-        int place = (iy - at.y * s.sh + s.top) * s.kw + (ix - at.x * s.sw + s.left);
-        load<V>(x + (int64_t)((at.n * s.h + iy) * s.w + ix) * s.c + channel, v);
+    for (int iy = k.rows.from; iy < k.rows.to; iy++)
+      for (int ix = k.columns.from; ix < k.columns.to; ix++) {
+        bool first = iy == k.rows.from && ix == k.columns.from;
+        int place = (iy - k.at.y * s.sh + s.top) * s.kw + (ix - k.at.x * s.sw + s.left);
+        load<V>(x + (int64_t)((k.at.n * s.h + iy) * s.w + ix) * s.c + channel, v);
         apply<V>(&a, v);
 #pragma unroll
         for (int j = 0; j < V; j++)
@@ -98,19 +100,18 @@ __global__ void average_kernel(pool_sizes s, const T *x, const float *affine, T 
   int64_t channel = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * V;
   if (channel >= s.c) return;
   const unsigned count = (unsigned)(s.n * s.oh * s.ow), step = gridDim.y * blockDim.y;
-  const linear<V> a = linear_at<V>(affine, s.c, channel);
+  const channel_affine<V> a = affine_at<V>(affine, s.c, channel);
   for (unsigned i = blockIdx.y * blockDim.y + threadIdx.y; i < count; i += step) {
-    const cell at = cell_of(i, s.oh, s.ow);
-    span rows = span_of(at.y, s.sh, s.top, s.kh, s.h), columns = span_of(at.x, s.sw, s.left, s.kw, s.w);
+    const window k = window_of(&s, i);
     float sum[V] = {}, v[V];
-    for (int iy = rows.from; iy < rows.to; iy++)
-      for (int ix = columns.from; ix < columns.to; ix++) {
-        load<V>(x + (int64_t)((at.n * s.h + iy) * s.w + ix) * s.c + channel, v);
+    for (int iy = k.rows.from; iy < k.rows.to; iy++)
+      for (int ix = k.columns.from; ix < k.columns.to; ix++) {
+        load<V>(x + (int64_t)((k.at.n * s.h + iy) * s.w + ix) * s.c + channel, v);
         apply<V>(&a, v);
 #pragma unroll
         for (int j = 0; j < V; j++) sum[j] += v[j];
       }
-    float many = (float)((rows.to - rows.from) * (columns.to - columns.from));
+    float many = (float)((k.rows.to - k.rows.from) * (k.columns.to - k.columns.from));
 #pragma unroll
     for (int j = 0; j < V; j++) sum[j] /= many;
     store<V>(y + (int64_t)i * s.c + channel, sum);
@@ -127,9 +128,9 @@ struct pool_gradients {
   bool add;
 };
 
-/* What comes to an input cell, from the windows that cover it. */
+/* The gradient of an input pixel, from the windows that cover it. */
 template <class T, class I, int V>
-static __device__ inline void gather(const pool_sizes *s, const pool_gradients<T, I> *g, cell in, int64_t channel,
+static __device__ inline void gather(const pool_sizes *s, const pool_gradients<T, I> *g, pixel in, int64_t channel,
                                      float (&sum)[V]) {
   const span outer = covering(in.y, s->sh, s->top, s->kh, s->oh), inner = covering(in.x, s->sw, s->left, s->kw, s->ow);
   float v[V];
@@ -156,13 +157,13 @@ __global__ void backward_kernel(pool_sizes s, pool_gradients<T, I> g) {
   __shared__ float shared[LUR_THREADS * V];
   int64_t channel = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * V;
   const unsigned count = channel < s.c ? (unsigned)(s.n * s.h * s.w) : 0, step = gridDim.y * blockDim.y;
-  linear<V> a = {};
-  if (channel < s.c) a = linear_at<V>(g.affine, s.c, channel);
+  channel_affine<V> a = {};
+  if (channel < s.c) a = affine_at<V>(g.affine, s.c, channel);
   float scaled[V] = {}, plain[V] = {}, x[V];
   for (unsigned i = blockIdx.y * blockDim.y + threadIdx.y; i < count; i += step) {
     int64_t at = (int64_t)i * s.c + channel;
     float sum[V] = {};
-    gather<T, I, V>(&s, &g, cell_of(i, s.h, s.w), channel, sum);
+    gather<T, I, V>(&s, &g, pixel_of(i, s.h, s.w), channel, sum);
     if (g.partials) {
       load<V>(g.x + at, x);
 #pragma unroll
@@ -196,7 +197,7 @@ template <class T, class I, int V>
 static lur_status run_backward(lur_op *op, const lur_args *args) {
   const lur_op_desc *d = &op->desc;
   cudaStream_t stream = lur_cuda_enter(op->device);
-  lur_tiling t = cells_tiling(op);
+  lur_tiling t = inputs_tiling(op);
   bool sums = d->want_dx & 2u;
   pool_gradients<T, I> g = {static_cast<const T *>(args->dy), static_cast<const T *>(args->x[0]),
                             op->saved_bytes ? static_cast<const I *>(args->saved) : NULL,
@@ -217,7 +218,7 @@ static lur_status run(lur_op *op, const lur_args *args, bool back) {
 }
 
 static lur_status choose(lur_op *op, const lur_args *args, bool back) {
-  bool wide = window_cells(&op->desc) > 256;
+  bool wide = window_pixels(&op->desc) > 256;
   LUR_WITH_TYPE(op->desc.y.dtype, return wide ? run<T, uint16_t>(op, args, back) : run<T, uint8_t>(op, args, back));
   return LUR_OK;
 }
@@ -227,11 +228,11 @@ static lur_status backward(lur_op *op, const lur_args *args) { return choose(op,
 
 const lur_kernel lur_cuda_pool = {plan, forward, backward, NULL};
 
-/* ---- global_pool: a block an image and a tile of channels ---- */
+/* ---- global_pool: one block per image and tile of channels ---- */
 
 static lur_status global_plan(lur_op *op) {
   const int64_t *x = op->desc.x[0].shape.dim;
-  return check_cells(x[0] * x[1] * x[2]);
+  return check_pixels(x[0] * x[1] * x[2]);
 }
 
 template <class T, int V>
@@ -252,13 +253,13 @@ __global__ void global_kernel(const T *x, T *y, int64_t area, int64_t c) {
   store<V>(y + blockIdx.y * c + channel, sum);
 }
 
-/* Channels across, cells down. */
+/* x counts channels, y pixels. */
 template <class T, int V>
-__global__ void global_backward_kernel(const T *dy, T *dx, unsigned cells, unsigned area, int64_t c, bool add) {
+__global__ void global_backward_kernel(const T *dy, T *dx, unsigned pixels, unsigned area, int64_t c, bool add) {
   int64_t channel = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * V;
   if (channel >= c) return;
   const unsigned step = gridDim.y * blockDim.y;
-  for (unsigned i = blockIdx.y * blockDim.y + threadIdx.y; i < cells; i += step) {
+  for (unsigned i = blockIdx.y * blockDim.y + threadIdx.y; i < pixels; i += step) {
     float v[V];
     load<V>(dy + (int64_t)(i / area) * c + channel, v);
 #pragma unroll
@@ -267,7 +268,7 @@ __global__ void global_backward_kernel(const T *dy, T *dx, unsigned cells, unsig
   }
 }
 
-/* gridDim.y numbers images, and holds at most 65535 of them. */
+/* gridDim.y counts images, and is at most 65535. */
 enum { MOST_IMAGES = 65535 };
 
 template <class T, int V>
@@ -293,10 +294,10 @@ static lur_status global_forward(lur_op *op, const lur_args *args) {
 template <class T, int V>
 static lur_status run_global_backward(lur_op *op, const lur_args *args) {
   cudaStream_t stream = lur_cuda_enter(op->device);
-  const int64_t *d = op->desc.x[0].shape.dim, area = d[1] * d[2], cells = d[0] * area;
-  lur_tiling t = tile_rows(op->device, d[3] / V, cells, 1, 65535);
+  const int64_t *d = op->desc.x[0].shape.dim, area = d[1] * d[2], pixels = d[0] * area;
+  lur_tiling t = tile_rows(op->device, d[3] / V, pixels, 1, 65535);
   LUR_LAUNCH((global_backward_kernel<T, V>), t.grid, t.block, stream, static_cast<const T *>(args->dy),
-             static_cast<T *>(args->dx[0]), (unsigned)cells, (unsigned)area, d[3], (args->dx_add & 1u) != 0);
+             static_cast<T *>(args->dx[0]), (unsigned)pixels, (unsigned)area, d[3], (args->dx_add & 1u) != 0);
   return lur_cuda_launched(op->device);
 }
 

@@ -1,13 +1,14 @@
-/* reduce.cu - sum, mean, maximum, minimum over chosen dimensions: a thread an output, or a block where it has many
- * elements. The gradient of an extremum goes to the first winner in row-major order, whose place forward saves. */
+/* reduce.cu - sum, mean, maximum, minimum over chosen dimensions: one thread per output, or one block if an output has
+ * many elements. The gradient of an extremum goes to the first element that has it, in row-major order, whose position
+ * forward saves. */
 #include "kernel.cuh"
 
-/* Neighbouring dimensions that are all reduced or all kept count as one. An output's elements are the grid `inner` with
-   strides `inner_stride` behind the cell of the grid `outer`. */
+/* The order in which elements are visited. Adjacent dimensions that are all reduced or all kept are merged. The elements
+   of an output form the grid `inner`, with strides inner_stride, from the output's position in the grid `outer`. */
 struct walk {
   int nouter, ninner;
   int64_t outer[LUR_MAX_DIMS], outer_stride[LUR_MAX_DIMS], inner[LUR_MAX_DIMS], inner_stride[LUR_MAX_DIMS];
-  int64_t many; /* elements an output */
+  int64_t many; /* elements per output */
 };
 
 static walk walk_of(const lur_op_desc *d) {
@@ -15,7 +16,7 @@ static walk walk_of(const lur_op_desc *d) {
   walk w = {};
   w.many = 1;
   int64_t stride = 1;
-  int last = -1; /* 1: the dimension before was reduced */
+  int last = -1; /* whether the previous dimension is reduced; -1: there is none */
   for (int i = x->ndim - 1; i >= 0; i--) {
     int reduced = (int)(d->u.reduce.axes >> i & 1u);
     int *n = reduced ? &w.ninner : &w.nouter;
@@ -33,7 +34,7 @@ static walk walk_of(const lur_op_desc *d) {
   return w;
 }
 
-/* Position in x of number `at` of a row-major grid whose innermost extent stands first. */
+/* The position in x of element `at` of a row-major grid whose innermost extent comes first. */
 static __device__ inline int64_t position(int n, const int64_t *extent, const int64_t *stride, int64_t at) {
   int64_t p = 0;
   for (int i = 0; i < n; i++) {
@@ -51,7 +52,7 @@ static lur_status plan(lur_op *op) {
   return LUR_OK;
 }
 
-/* A sum, or a value and its number among the output's elements. Ref's rule for NaN: one that comes first stays. */
+/* A sum, or an extremum and its number among the output's elements. NaN as in ref: the result only if it comes first. */
 struct tally {
   double sum;
   float best;
@@ -130,7 +131,7 @@ __global__ void reduce_backward_kernel(walk w, lur_reduction f, const T *dy, con
   }
 }
 
-enum { LONG = 256 }; /* elements an output from which a block works on it */
+enum { LONG = 256 }; /* from this number of elements per output a block computes it */
 
 template <class T>
 static lur_status run_forward(lur_op *op, const lur_args *args) {

@@ -1,16 +1,13 @@
-/* activation.c - functions of one element, and softmax over the last dimension.
+/* activation.c - the activations (LUR_ACTIVATIONS in op_desc.h), and softmax over the last dimension.
  *
- * Gradients come from y wherever they can, so that x need not be kept. A new function: a case in `value` and one in
- * `slope`, and in `needs_x` when its slope wants x. */
+ * A new activation: a case in `value` and one in `slope`. */
 #include "ref.h"
 
 #include <math.h>
 
-static bool needs_x(lur_activation f) { return f == LUR_SQUARE || f == LUR_ABS || f == LUR_LOG; }
-
 static lur_status plan(lur_op *op) {
   LUR_TRY(lur_ref_want_f32(op, 0));
-  bool x = needs_x(op->desc.u.activation.function);
+  bool x = lur_activation_reads_x(op->desc.u.activation.function);
   op->in_place = true;
   if (!ref_wants(op)) return LUR_OK;
   op->backward_x = x ? 1u : 0;
@@ -18,6 +15,9 @@ static lur_status plan(lur_op *op) {
   op->dx_in_place = true;
   return LUR_OK;
 }
+
+/* The cumulative distribution function of the standard normal distribution; erfc keeps the tail for negative x. */
+static double normal(double x) { return 0.5 * erfc(-x * 0.70710678118654752440); }
 
 static double value(lur_activation f, double x) {
   switch (f) {
@@ -29,11 +29,12 @@ static double value(lur_activation f, double x) {
   case LUR_EXP: return exp(x);
   case LUR_LOG: return log(x);
   case LUR_SQRT: return sqrt(x);
+  case LUR_GELU: return x * normal(x);
   }
   return x;
 }
 
-/* dy/dx from y, or from x for the functions of needs_x. */
+/* dy/dx. v: x where lur_activation_reads_x says so, else y. */
 static double slope(lur_activation f, double v) {
   switch (f) {
   case LUR_RELU: return v > 0 ? 1 : 0;
@@ -44,6 +45,7 @@ static double slope(lur_activation f, double v) {
   case LUR_EXP: return v;
   case LUR_LOG: return 1 / v;
   case LUR_SQRT: return 0.5 / v;
+  case LUR_GELU: return normal(v) + v * exp(-0.5 * v * v) * 0.39894228040143267794; /* 1 / sqrt(2 pi) */
   }
   return 1;
 }
@@ -60,7 +62,7 @@ static lur_status forward(lur_op *op, const lur_args *args) {
 static lur_status backward(lur_op *op, const lur_args *args) {
   lur_activation f = op->desc.u.activation.function;
   int64_t count = lur_shape_count(&op->desc.y.shape);
-  const float *v = needs_x(f) ? args->x[0] : args->y, *dy = args->dy;
+  const float *v = lur_activation_reads_x(f) ? args->x[0] : args->y, *dy = args->dy;
 #pragma omp parallel for
   for (int64_t i = 0; i < count; i++)
     ref_put(args->dx[0], i, (double)dy[i] * slope(f, (double)v[i]), args->dx_add & 1u);

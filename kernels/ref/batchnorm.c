@@ -1,9 +1,9 @@
 /* batchnorm.c - y = [relu](gamma * (x - mean) / sqrt(variance + epsilon) + beta [+ residual]), per channel.
  *
  * Ioffe and Szegedy, "Batch normalization" (2015), as in Keras 2.0.6 (normalization.py, tensorflow_backend.py): the
- * batch's variance is biased, in the moving statistics too; s -= (s - batch) * (1 - momentum).
- * saved holds, per channel, the mean and the reciprocal deviation that forward used (doubles).
- * With affine_out the result is only what each channel is multiplied with and what is added to it. */
+ * batch's variance is biased, also in the moving statistics; s -= (s - batch) * (1 - momentum).
+ * saved holds, per channel, the mean and the reciprocal standard deviation that forward used (doubles).
+ * With affine_out the result is only the scale and the shift of each channel. */
 #include "ref.h"
 
 #include <math.h>
@@ -73,7 +73,7 @@ static lur_status forward(lur_op *op, const lur_args *args) {
   return LUR_OK;
 }
 
-/* sums[2i] = sum of dy, sums[2i+1] = sum of dy * (x - mean) / deviation: the gradients of beta and gamma. */
+/* sums[2i] = sum of dy, sums[2i+1] = sum of dy * (x - mean) / std: the gradients of beta and gamma. */
 static void channel_sums(const float *x, const float *dy, const double *statistics, int64_t rows, int64_t c,
                          double *sums) {
 #pragma omp parallel for
@@ -88,7 +88,7 @@ static void channel_sums(const float *x, const float *dy, const double *statisti
   }
 }
 
-/* Batch statistics depend on x: dx = gamma/deviation * (dy - mean(dy) - xhat * mean(dy * xhat)). */
+/* Batch statistics depend on x: dx = gamma / std * (dy - mean(dy) - xhat * mean(dy * xhat)). */
 static void backward_input(const lur_op *op, const lur_args *args, const float *dy, const double *sums, int64_t rows,
                            int64_t c) {
   const lur_batchnorm_desc *u = &op->desc.u.batchnorm;
@@ -104,7 +104,7 @@ static void backward_input(const lur_op *op, const lur_args *args, const float *
 }
 
 /* From the gradients ds and dt of scale = gamma * r and shift = beta - mean * scale, where r = 1 / sqrt(variance +
-   epsilon): dgamma = r * (ds - mean * dt), dbeta = dt, and, where mean and variance are x's own, dx = -gamma * r / rows
+   epsilon): dgamma = r * (ds - mean * dt), dbeta = dt, and, with batch statistics, dx = -gamma * r / rows
    * (dt + (x - mean) * r^2 * (ds - mean * dt)). */
 static void backward_affine(const lur_op *op, const lur_args *args, int64_t rows, int64_t c) {
   const lur_op_desc *d = &op->desc;
@@ -138,7 +138,7 @@ static lur_status backward(lur_op *op, const lur_args *args) {
     if (d->want_dw & 1u) ref_put(args->dw[0], i, sums[2 * i + 1], true);
     if (d->want_dw & 2u) ref_put(args->dw[1], i, sums[2 * i], true);
   }
-  /* dx[1] first: dx[0] may be dy. */
+  /* dx[1] comes first because dx[0] may be the same memory as dy. */
   if (d->want_dx & 2u) lur_ref_put_all(args->dx[1], dy, count, args->dx_add & 2u);
   if (d->want_dx & 1u) backward_input(op, args, dy, sums, rows, c);
   return LUR_OK;

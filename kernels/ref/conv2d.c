@@ -1,24 +1,13 @@
-/* conv.c - conv2d: cross-correlation, NHWC, kernels kh kw Cin Cout, cells outside the image read as zero.
+/* conv2d.c - cross-correlation, NHWC, weights kh kw Cin Cout; pixels outside the image read as zero.
  *
  *   y[n,oy,ox,o] = [relu](b[o] + sum_{ky,kx,i} x[n, oy*sh-top+ky, ox*sw-left+kx, i] * w[ky,kx,i,o] [+ residual])
  *
- * The form of bytes is conv_bytes.c's, the depthwise one depthwise.c's. */
+ * The int8 form is in conv2d_int8.c, the depthwise one in depthwise_conv2d.c. */
 #include "ref.h"
-
-typedef struct sizes {
-  int64_t n, h, w, ci, oh, ow, co, kh, kw, sh, sw, top, left;
-} sizes;
-
-static sizes sizes_of(const lur_op_desc *d) {
-  const int64_t *x = d->x[0].shape.dim, *y = d->y.shape.dim;
-  const lur_conv2d_desc *u = &d->u.conv2d;
-  return (sizes){x[0],        x[1],        x[2],        x[3],        y[1],       y[2],       y[3],
-                 u->kernel_h, u->kernel_w, u->stride_h, u->stride_w, u->pad_top, u->pad_left};
-}
 
 static lur_status plan(lur_op *op) {
   if (lur_op_is_int8(&op->desc)) {
-    op->kernel = &lur_ref_conv_bytes;
+    op->kernel = &lur_ref_conv2d_int8;
     return LUR_OK;
   }
   LUR_TRY(lur_ref_want_f32(op, 0));
@@ -28,8 +17,8 @@ static lur_status plan(lur_op *op) {
   return LUR_OK;
 }
 
-/* Adds the products of one output cell, channels from..from+many, to sum. */
-static void cell(const sizes *s, const float *x, const float *w, int64_t oy, int64_t ox, int64_t from, int64_t many,
+/* Adds to sum what one output pixel sums, in channels from..from+many. */
+static void pixel(const ref_sizes *s, const float *x, const float *w, int64_t oy, int64_t ox, int64_t from, int64_t many,
                  double *sum) {
   for (int64_t ky = 0; ky < s->kh; ky++) {
     int64_t iy = oy * s->sh - s->top + ky;
@@ -45,7 +34,7 @@ static void cell(const sizes *s, const float *x, const float *w, int64_t oy, int
 }
 
 static lur_status forward(lur_op *op, const lur_args *args) {
-  const sizes s = sizes_of(&op->desc);
+  const ref_sizes s = REF_SIZES(&op->desc, &op->desc.u.conv2d);
   const float *x = args->x[0], *residual = op->desc.nx == 2 ? args->x[1] : NULL;
   const float *w = args->w[0], *b = op->desc.nw == 2 ? args->w[1] : NULL;
   bool relu = op->desc.u.conv2d.relu;
@@ -59,15 +48,15 @@ static lur_status forward(lur_op *op, const lur_args *args) {
         int64_t many = ref_min(REF_BLOCK, s.co - from), at = (row * s.ow + ox) * s.co + from;
         for (int64_t o = 0; o < many; o++)
           sum[o] = (b ? (double)b[from + o] : 0) + (residual ? (double)residual[at + o] : 0);
-        cell(&s, image, w, row % s.oh, ox, from, many, sum);
+        pixel(&s, image, w, row % s.oh, ox, from, many, sum);
         for (int64_t o = 0; o < many; o++) y[at + o] = (float)(relu ? ref_relu(sum[o]) : sum[o]);
       }
   }
   return LUR_OK;
 }
 
-/* Gradient of one input element: every output cell whose window covers it. dy: of this image. */
-static double input_element(const sizes *s, const float *dy, const float *w, int64_t iy, int64_t ix, int64_t i) {
+/* The gradient of one input element: from every output pixel whose window covers it. dy: of this image. */
+static double input_element(const ref_sizes *s, const float *dy, const float *w, int64_t iy, int64_t ix, int64_t i) {
   double sum = 0;
   for (int64_t ky = 0; ky < s->kh; ky++) {
     int64_t ty = iy + s->top - ky, oy = ty / s->sh;
@@ -82,7 +71,7 @@ static double input_element(const sizes *s, const float *dy, const float *w, int
   return sum;
 }
 
-static void backward_input(const sizes *s, const float *dy, const float *w, float *dx, bool add) {
+static void backward_input(const ref_sizes *s, const float *dy, const float *w, float *dx, bool add) {
 #pragma omp parallel for
   for (int64_t row = 0; row < s->n * s->h; row++)
     for (int64_t ix = 0; ix < s->w; ix++)
@@ -91,8 +80,8 @@ static void backward_input(const sizes *s, const float *dy, const float *w, floa
                 input_element(s, dy + row / s->h * s->oh * s->ow * s->co, w, row % s->h, ix, i), add);
 }
 
-/* Gradient of w[ky,kx,i, from..from+many], added to sum. */
-static void weight_elements(const sizes *s, const float *x, const float *dy, int64_t ky, int64_t kx, int64_t i,
+/* Adds to sum the gradient of w[ky,kx,i, from..from+many]. */
+static void weight_elements(const ref_sizes *s, const float *x, const float *dy, int64_t ky, int64_t kx, int64_t i,
                             int64_t from, int64_t many, double *sum) {
   for (int64_t row = 0; row < s->n * s->oh; row++) {
     int64_t iy = row % s->oh * s->sh - s->top + ky;
@@ -107,7 +96,7 @@ static void weight_elements(const sizes *s, const float *x, const float *dy, int
   }
 }
 
-static void backward_weights(const sizes *s, const float *x, const float *dy, float *dw) {
+static void backward_weights(const ref_sizes *s, const float *x, const float *dy, float *dw) {
 #pragma omp parallel for
   for (int64_t at = 0; at < s->kh * s->kw * s->ci; at++)
     for (int64_t from = 0; from < s->co; from += REF_BLOCK) {
@@ -119,7 +108,7 @@ static void backward_weights(const sizes *s, const float *x, const float *dy, fl
 }
 
 static lur_status backward(lur_op *op, const lur_args *args) {
-  const sizes s = sizes_of(&op->desc);
+  const ref_sizes s = REF_SIZES(&op->desc, &op->desc.u.conv2d);
   int64_t count = lur_shape_count(&op->desc.y.shape);
   const float *dy = lur_ref_relu_dy(op->desc.u.conv2d.relu, args, args->scratch, count);
   if (op->desc.want_dw & 1u) backward_weights(&s, args->x[0], dy, args->dw[0]);

@@ -1,17 +1,13 @@
-/* conv_bytes.c - conv2d of an image in bytes, as `precision = "int8"` has it; otherwise as conv.c. Inference alone.
+/* conv2d_int8.c - the int8 form of conv2d, which `precision = "int8"` runs; otherwise as conv2d.c. Inference only.
  *
  *   y[n,oy,ox,o] = [relu](scale[o] * S + b[o] [+ residual]),   S = sum_{ky,kx,i} x[...] * w[ky,kx,i,o]
  *
- * x are bytes and w whole numbers from -127 to 127, kept in f32; S is exact. Cells outside the image read as the byte
- * zero, whatever number that stands for. */
+ * x is u8, and w holds integers from -127 to 127 in f32, so S is exact. Pixels outside the image read as 0, whatever
+ * value 0 represents. */
 #include "ref.h"
 
-typedef struct sizes {
-  int64_t h, w, ci, oh, ow, co, kh, kw, sh, sw, top, left;
-} sizes;
-
-/* The sums of one output cell, channels from..from+many. */
-static void cell(const sizes *s, const uint8_t *x, const float *w, int64_t oy, int64_t ox, int64_t from, int64_t many,
+/* Adds to sum what one output pixel sums, in channels from..from+many. */
+static void pixel(const ref_sizes *s, const uint8_t *x, const float *w, int64_t oy, int64_t ox, int64_t from, int64_t many,
                  int32_t *sum) {
   for (int64_t ky = 0; ky < s->kh; ky++) {
     int64_t iy = oy * s->sh - s->top + ky;
@@ -34,20 +30,18 @@ static lur_status plan(lur_op *op) {
 
 static lur_status forward(lur_op *op, const lur_args *args) {
   const lur_op_desc *d = &op->desc;
-  const int64_t *xd = d->x[0].shape.dim, *yd = d->y.shape.dim;
   const lur_conv2d_desc *u = &d->u.conv2d;
-  const sizes s = {xd[1],       xd[2],       xd[3],       yd[1],       yd[2],      yd[3],
-                   u->kernel_h, u->kernel_w, u->stride_h, u->stride_w, u->pad_top, u->pad_left};
+  const ref_sizes s = REF_SIZES(d, u);
   const uint8_t *x = args->x[0];
   const float *residual = d->nx == 2 ? args->x[1] : NULL, *w = args->w[0], *b = args->w[1], *scale = args->w[2];
   float *y = args->y;
 #pragma omp parallel for
-  for (int64_t row = 0; row < yd[0] * s.oh; row++)
+  for (int64_t row = 0; row < s.n * s.oh; row++)
     for (int64_t ox = 0; ox < s.ow; ox++)
       for (int64_t from = 0; from < s.co; from += REF_BLOCK) {
         int32_t sum[REF_BLOCK] = {0};
         int64_t many = ref_min(REF_BLOCK, s.co - from), at = (row * s.ow + ox) * s.co + from;
-        cell(&s, x + row / s.oh * s.h * s.w * s.ci, w, row % s.oh, ox, from, many, sum);
+        pixel(&s, x + row / s.oh * s.h * s.w * s.ci, w, row % s.oh, ox, from, many, sum);
         for (int64_t o = 0; o < many; o++) {
           double v = (double)scale[from + o] * sum[o] + (double)b[from + o] + (residual ? (double)residual[at + o] : 0);
           y[at + o] = (float)(u->relu ? ref_relu(v) : v);
@@ -56,4 +50,4 @@ static lur_status forward(lur_op *op, const lur_args *args) {
   return LUR_OK;
 }
 
-const lur_kernel lur_ref_conv_bytes = {plan, forward, NULL, NULL};
+const lur_kernel lur_ref_conv2d_int8 = {plan, forward, NULL, NULL};

@@ -1,4 +1,4 @@
-/* dense.c - dense: y[r,o] = [relu](b[o] + sum_i x[r,i] * w[i,o] [+ residual]), rows r over every dimension but the
+/* dense.c - y[r,o] = [relu](b[o] + sum_i x[r,i] * w[i,o] [+ residual]), where r counts over all dimensions but the
  * last. */
 #include "ref.h"
 

@@ -1,9 +1,9 @@
-/* depthwise.c - depthwise_conv2d: one kernel a channel, kernels kh kw C 1; otherwise as conv.c.
+/* depthwise_conv2d.c - one kernel per channel, weights kh kw C 1; otherwise as conv2d.c.
  *
  *   y[n,oy,ox,c] = [relu](b[c] + sum_{ky,kx} f(x[n, oy*sh-top+ky, ox*sw-left+kx, c]) * w[ky,kx,c])
  *
- * where f(v) is v * scale[c] + shift[c] under affine_in (x[1]: a batch norm that is worked out here), then max(., 0)
- * under relu_in: what stands before each separable convolution of Xception. y in bytes is this, rounded and cut. */
+ * where f(v) is v * scale[c] + shift[c] with affine_in (x[1]: a batch norm that is computed here), then max(., 0) with
+ * relu_in: Xception has both before its separable convolutions. In the int8 form y is this, rounded and clamped. */
 #include "ref.h"
 
 #include <math.h>
@@ -15,11 +15,10 @@ typedef struct sizes {
 } sizes;
 
 static sizes sizes_of(const lur_op_desc *d, const lur_args *args) {
-  const int64_t *x = d->x[0].shape.dim, *y = d->y.shape.dim;
   const lur_conv2d_desc *u = &d->u.conv2d;
-  return (sizes){
-      x[0],        x[1],        x[2],        x[3],       y[1],        y[2],       u->kernel_h,
-      u->kernel_w, u->stride_h, u->stride_w, u->pad_top, u->pad_left, u->relu_in, u->affine_in ? args->x[1] : NULL};
+  const ref_sizes r = REF_SIZES(d, u);
+  return (sizes){r.n,  r.h,  r.w,  r.ci,  r.oh,   r.ow,       r.kh,
+                 r.kw, r.sh, r.sw, r.top, r.left, u->relu_in, u->affine_in ? args->x[1] : NULL};
 }
 
 static lur_status plan(lur_op *op) {
@@ -44,8 +43,8 @@ static double read(const sizes *s, const float *x, int64_t at) {
   return s->relu_in ? ref_relu(v) : v;
 }
 
-/* x: one image. */
-static double cell(const sizes *s, const float *x, const float *w, int64_t oy, int64_t ox, int64_t c) {
+/* The sum of one output pixel. x: one image. */
+static double pixel(const sizes *s, const float *x, const float *w, int64_t oy, int64_t ox, int64_t c) {
   double sum = 0;
   for (int64_t ky = 0; ky < s->kh; ky++) {
     int64_t iy = oy * s->sh - s->top + ky;
@@ -59,22 +58,22 @@ static double cell(const sizes *s, const float *x, const float *w, int64_t oy, i
   return sum;
 }
 
-/* Half to even, as processors round; what is no number becomes 0. */
-static uint8_t byte_of(double v) { return v > 0 ? (uint8_t)(v < 255 ? nearbyint(v) : 255) : 0; }
+/* Rounded half to even, as processors do; NaN becomes 0. */
+static uint8_t u8_of(double v) { return v > 0 ? (uint8_t)(v < 255 ? nearbyint(v) : 255) : 0; }
 
 static lur_status forward(lur_op *op, const lur_args *args) {
   const sizes s = sizes_of(&op->desc, args);
   const float *x = args->x[0], *w = args->w[0], *b = op->desc.nw == 2 ? args->w[1] : NULL;
   bool relu = op->desc.u.conv2d.relu;
   float *y = args->y;
-  uint8_t *bytes = op->desc.y.dtype == LUR_U8 ? args->y : NULL;
+  uint8_t *int8 = op->desc.y.dtype == LUR_U8 ? args->y : NULL;
 #pragma omp parallel for
   for (int64_t row = 0; row < s.n * s.oh; row++)
     for (int64_t ox = 0; ox < s.ow; ox++)
       for (int64_t c = 0; c < s.c; c++) {
-        double sum = cell(&s, x + row / s.oh * s.h * s.w * s.c, w, row % s.oh, ox, c) + (b ? (double)b[c] : 0);
+        double sum = pixel(&s, x + row / s.oh * s.h * s.w * s.c, w, row % s.oh, ox, c) + (b ? (double)b[c] : 0);
         int64_t at = (row * s.ow + ox) * s.c + c;
-        if (bytes) bytes[at] = byte_of(sum);
+        if (int8) int8[at] = u8_of(sum);
         else y[at] = (float)(relu ? ref_relu(sum) : sum);
       }
   return LUR_OK;
@@ -95,7 +94,7 @@ static double input_element(const sizes *s, const float *dy, const float *w, int
   return sum;
 }
 
-/* Gradient of what f is given, at element `at` of x: cell row, ix of all images' rows. */
+/* The gradient of the result of the affine, of pixel ix in row `row` (counted over all images). */
 static double inner_element(const sizes *s, const float *x, const float *dy, const float *w, int64_t row, int64_t ix,
                             int64_t c) {
   int64_t at = (row * s->w + ix) * s->c + c;
@@ -113,7 +112,7 @@ static void backward_input(const sizes *s, const float *x, const float *dy, cons
       }
 }
 
-/* dscale = sum of the inner gradient times x, dshift = its sum. */
+/* dscale = the sum of the inner gradient times x, dshift = the sum of the inner gradient. */
 static void backward_affine(const sizes *s, const float *x, const float *dy, const float *w, float *dx, bool add) {
 #pragma omp parallel for
   for (int64_t c = 0; c < s->c; c++) {
@@ -159,4 +158,4 @@ static lur_status backward(lur_op *op, const lur_args *args) {
   return LUR_OK;
 }
 
-const lur_kernel lur_ref_depthwise = {plan, forward, backward, NULL};
+const lur_kernel lur_ref_depthwise_conv2d = {plan, forward, backward, NULL};

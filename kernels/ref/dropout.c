@@ -1,6 +1,6 @@
 /* dropout.c - keeps an element with probability 1-rate and divides it by 1-rate; identity outside training.
  *
- * The mask is a pure function of (seed, stream, step, element): backward draws it again, nothing is saved. */
+ * The mask is a pure function of (seed, stream, step, element): backward computes it again, nothing is saved. */
 #include "ref.h"
 
 #include "kernels/random.h"
@@ -11,7 +11,7 @@ static lur_status plan(lur_op *op) {
   return LUR_OK;
 }
 
-/* What element i is multiplied by. */
+/* The factor of element i. */
 static double factor(const lur_dropout_desc *u, const lur_args *args, int64_t i) {
   if (!u->training || u->rate == 0) return 1;
   return lur_random_keep(args->seed, u->stream, args->step, (uint64_t)i, u->rate) ? 1 / (1 - u->rate) : 0;

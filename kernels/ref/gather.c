@@ -1,4 +1,4 @@
-/* gather.c - y[k] = x[rows[k]]; a row that is taken twice gets the sum of both gradients. */
+/* gather.c - y[k] = x[rows[k]]. The gradient of a row is the sum over all k that take it. */
 #include "ref.h"
 
 #include <string.h>

@@ -1,20 +1,20 @@
 /* loss.c - categorical and binary cross entropy, mean squared error: y = sum_i weight_i * l_i / n.
  *
- * Probabilities are treated as Keras 2.0.6 does (tensorflow_backend.py): divided by their sum (categorical), clipped to
+ * Probabilities are treated as in Keras 2.0.6 (tensorflow_backend.py): divided by their sum (categorical), clipped to
  * [1e-7, 1-1e-7], no gradient where clipped. From logits: log-softmax, and max(x,0) - x*t + log(1+exp(-|x|)).
  * Label smoothing s: t = (1-s)*t + s/c (categorical), (1-s)*t + s/2 (binary).
- * A new loss: a row function and a row gradient, and a case in each of `row_loss` and `row_gradient`. */
+ * A new loss: a function of a row and its gradient, and a case in both `row_loss` and `row_gradient`. */
 #include "ref.h"
 
 #include <math.h>
 
 static const double CLIP = 1e-7;
 
-/* One row: c predictions, and its target as ids or as numbers. */
+/* One row: c predictions, and the target as c numbers or as an id. */
 typedef struct row {
   const lur_loss_desc *u;
   int64_t c;
-  const float *x, *numbers; /* numbers NULL: id */
+  const float *x, *numbers; /* numbers NULL: id is the target */
   int32_t id;
 } row;
 
@@ -90,7 +90,7 @@ static double row_loss(const row *w) {
   return 0;
 }
 
-/* An id that names no class would read beside the row. */
+/* An id outside the classes would read outside the row. */
 static lur_status check_ids(const lur_op *op, const lur_args *args, int64_t n) {
   if (op->desc.x[1].dtype != LUR_I32) return LUR_OK;
   int64_t c = ref_last(&op->desc.x[0].shape), classes = op->desc.u.loss.kind == LUR_CATEGORICAL_CROSSENTROPY ? c : 2;

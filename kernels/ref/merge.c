@@ -1,9 +1,9 @@
-/* merge.c - ops that join or pass on tensors: binary, affine, concat, copy. */
+/* merge.c - ops that combine or copy tensors: binary, affine, concat, copy. */
 #include "ref.h"
 
 #include <string.h>
 
-/* ---- binary: add, sub, mul, maximum, each with an optional ReLU after it ---- */
+/* ---- binary: add, sub, mul, maximum, each followed by an optional ReLU ---- */
 
 static lur_status binary_plan(lur_op *op) {
   const lur_op_desc *d = &op->desc;
@@ -40,7 +40,7 @@ static lur_status binary_forward(lur_op *op, const lur_args *args) {
   return LUR_OK;
 }
 
-/* The factors of dy in dx[0] and dx[1]. On a tie the gradient of a maximum goes to x[0]. */
+/* dx[0] / dy and dx[1] / dy. On a tie the gradient of a maximum goes to x[0]. */
 static void binary_slopes(lur_binary f, const float *a, const float *b, int64_t i, double *da, double *db) {
   *da = 1;
   *db = f == LUR_SUB ? -1 : 1;
@@ -100,11 +100,11 @@ static lur_status affine_backward(lur_op *op, const lur_args *args) {
 
 const lur_kernel lur_ref_affine = {affine_plan, affine_forward, affine_backward, NULL};
 
-/* ---- concat: y is `outer` rows, each the inputs' runs one after another ---- */
+/* ---- concat: y has `outer` rows; each holds one run of elements per input ---- */
 
 static lur_status concat_plan(lur_op *op) { return lur_ref_want_f32(op, 0); }
 
-/* Elements of x[k] in one outer row: its extents from the axis on. */
+/* Elements of x[k] in one outer row: the product of its extents from the axis on. */
 static int64_t run_length(const lur_op_desc *d, int k) {
   int64_t length = 1;
   for (int i = d->u.concat.axis; i < d->x[k].shape.ndim; i++) length *= d->x[k].shape.dim[i];
@@ -150,8 +150,8 @@ const lur_kernel lur_ref_concat = {concat_plan, concat_forward, concat_backward,
 
 static lur_status copy_plan(lur_op *op) {
   if (op->desc.y.dtype != op->desc.x[0].dtype)
-    return lur_fail(LUR_ETYPE, "from %s to %s: %s does not convert", lur_dtype_name(op->desc.x[0].dtype), lur_dtype_name(op->desc.y.dtype),
-                    op->device->name);
+    return lur_fail(LUR_ETYPE, "from %s to %s: %s does not convert", lur_dtype_name(op->desc.x[0].dtype),
+                    lur_dtype_name(op->desc.y.dtype), op->device->name);
   if (ref_wants(op)) LUR_TRY(lur_ref_want_f32(op, 0));
   op->in_place = op->dx_in_place = true;
   return LUR_OK;

@@ -29,7 +29,7 @@ static lur_status forward(lur_op *op, const lur_args *args) {
   return LUR_OK;
 }
 
-/* dx = (dy - x (x.dy) / |x|^2) / |x|; below epsilon the length is a constant: dx = dy / epsilon. */
+/* dx = (dy - x (x.dy) / |x|^2) / |x|; where |x| < epsilon the divisor is constant: dx = dy / epsilon. */
 static lur_status backward(lur_op *op, const lur_args *args) {
   int64_t c = ref_last(&op->desc.y.shape), rows = lur_shape_count(&op->desc.y.shape) / c;
 #pragma omp parallel for

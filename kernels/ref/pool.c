@@ -1,8 +1,8 @@
 /* pool.c - pool (maximum, average) and global_pool (mean over height and width).
  *
- * Cells outside the image never win a maximum and are not counted in an average's divisor. The gradient of a
- * maximum goes to its first cell in row-major order: forward notes that cell (its number in the image) in saved.
- * affine_in: cells are read as x * scale[c] + shift[c], x[1] holding both. */
+ * Pixels outside the image never are the maximum and do not count in an average. The gradient of a maximum goes to the
+ * first pixel that has it, in row-major order: forward writes that pixel's number in the image to saved.
+ * affine_in: pixels are read as x * scale[c] + shift[c], which x[1] holds. */
 #include "ref.h"
 
 typedef struct sizes {
@@ -11,31 +11,21 @@ typedef struct sizes {
 } sizes;
 
 static sizes sizes_of(const lur_op_desc *d, const lur_args *args) {
-  const int64_t *x = d->x[0].shape.dim, *y = d->y.shape.dim;
   const lur_pool_desc *u = &d->u.pool;
-  return (sizes){x[0],
-                 x[1],
-                 x[2],
-                 x[3],
-                 y[1],
-                 y[2],
-                 u->kernel_h,
-                 u->kernel_w,
-                 u->stride_h,
-                 u->stride_w,
-                 u->pad_top,
-                 u->pad_left,
+  const ref_sizes r = REF_SIZES(d, u);
+  return (sizes){r.n,  r.h,  r.w,  r.ci,  r.oh,   r.ow,
+                 r.kh, r.kw, r.sh, r.sw,  r.top,  r.left,
                  u->affine_in ? args->x[1] : NULL};
 }
 
-/* The cells of a window that lie in the image: rows y0..y1, columns x0..x1. */
-typedef struct cells {
+/* The pixels of a window that are inside the image: rows y0..y1, columns x0..x1. */
+typedef struct covered {
   int64_t y0, y1, x0, x1;
-} cells;
+} covered;
 
-static cells cells_of(const sizes *s, int64_t oy, int64_t ox) {
+static covered covered_by(const sizes *s, int64_t oy, int64_t ox) {
   int64_t y = oy * s->sh - s->top, x = ox * s->sw - s->left;
-  return (cells){y < 0 ? 0 : y, ref_min(y + s->kh, s->h), x < 0 ? 0 : x, ref_min(x + s->kw, s->w)};
+  return (covered){y < 0 ? 0 : y, ref_min(y + s->kh, s->h), x < 0 ? 0 : x, ref_min(x + s->kw, s->w)};
 }
 
 static lur_status plan(lur_op *op) {
@@ -46,12 +36,12 @@ static lur_status plan(lur_op *op) {
   return LUR_OK;
 }
 
-static double read(const sizes *s, const float *x, int64_t cell, int64_t c) {
-  double v = (double)x[cell * s->c + c];
+static double read(const sizes *s, const float *x, int64_t pixel, int64_t c) {
+  double v = (double)x[pixel * s->c + c];
   return s->affine ? v * (double)s->affine[c] + (double)s->affine[s->c + c] : v;
 }
 
-static float maximum(const sizes *s, const float *x, cells k, int64_t c, int64_t *winner) {
+static float maximum(const sizes *s, const float *x, covered k, int64_t c, int64_t *winner) {
   int64_t best = k.y0 * s->w + k.x0;
   for (int64_t iy = k.y0; iy < k.y1; iy++)
     for (int64_t ix = k.x0; ix < k.x1; ix++)
@@ -60,7 +50,7 @@ static float maximum(const sizes *s, const float *x, cells k, int64_t c, int64_t
   return (float)read(s, x, best, c);
 }
 
-static float average(const sizes *s, const float *x, cells k, int64_t c) {
+static float average(const sizes *s, const float *x, covered k, int64_t c) {
   double sum = 0;
   for (int64_t iy = k.y0; iy < k.y1; iy++)
     for (int64_t ix = k.x0; ix < k.x1; ix++) sum += read(s, x, iy * s->w + ix, c);
@@ -77,7 +67,7 @@ static lur_status forward(lur_op *op, const lur_args *args) {
   for (int64_t row = 0; row < s.n * s.oh; row++)
     for (int64_t ox = 0; ox < s.ow; ox++) {
       const float *image = x + row / s.oh * s.h * s.w * s.c;
-      cells k = cells_of(&s, row % s.oh, ox);
+      covered k = covered_by(&s, row % s.oh, ox);
       for (int64_t c = 0; c < s.c; c++) {
         int64_t at = (row * s.ow + ox) * s.c + c, winner = 0;
         y[at] = max ? maximum(&s, image, k, c, &winner) : average(&s, image, k, c);
@@ -87,7 +77,7 @@ static lur_status forward(lur_op *op, const lur_args *args) {
   return LUR_OK;
 }
 
-/* Gradient of one input element: its share of every window that covers it. dy, winners: of this image. */
+/* The gradient of one input element: its share of every window that covers it. dy, winners: of this image. */
 static double input_element(const sizes *s, const float *dy, const int64_t *winners, int64_t iy, int64_t ix,
                             int64_t c) {
   double sum = 0;
@@ -98,7 +88,7 @@ static double input_element(const sizes *s, const float *dy, const int64_t *winn
       int64_t tx = ix + s->left - kx, ox = tx / s->sw;
       if (tx < 0 || tx % s->sw || ox >= s->ow) continue;
       int64_t at = (oy * s->ow + ox) * s->c + c;
-      cells k = cells_of(s, oy, ox);
+      covered k = covered_by(s, oy, ox);
       if (!winners) sum += (double)dy[at] / (double)((k.y1 - k.y0) * (k.x1 - k.x0));
       else if (winners[at] == iy * s->w + ix) sum += (double)dy[at];
     }
@@ -106,7 +96,7 @@ static double input_element(const sizes *s, const float *dy, const int64_t *winn
   return sum;
 }
 
-/* Gradient of what is read at cell row, ix of all images' rows. */
+/* The gradient of the result of the affine, of pixel ix in row `row` (counted over all images). */
 static double inner_element(const sizes *s, const float *dy, const int64_t *winners, int64_t row, int64_t ix,
                             int64_t c) {
   int64_t image = row / s->h * s->oh * s->ow * s->c;
@@ -123,7 +113,7 @@ static void backward_input(const sizes *s, const float *dy, const int64_t *winne
       }
 }
 
-/* dscale = sum of the inner gradient times x, dshift = its sum. */
+/* dscale = the sum of the inner gradient times x, dshift = the sum of the inner gradient. */
 static void backward_affine(const sizes *s, const float *x, const float *dy, const int64_t *winners, float *dx,
                             bool add) {
 #pragma omp parallel for

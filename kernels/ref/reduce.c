@@ -1,13 +1,12 @@
 /* reduce.c - sum, mean, maximum, minimum over chosen dimensions. The gradient of an extremum goes to the first
- * winner in row-major order: forward notes its position in saved. */
+ * element that has it, in row-major order: forward writes its position to saved. */
 #include "ref.h"
 
-/* Steps through the reduced elements of one output. A kept dimension has extent 1 in `inner`, a reduced one in `outer`.
- */
+/* The order in which elements are visited. A kept dimension has extent 1 in `inner`, a reduced one in `outer`. */
 typedef struct walk {
   int ndim;
   int64_t outer[LUR_MAX_DIMS], inner[LUR_MAX_DIMS], stride[LUR_MAX_DIMS];
-  int64_t many; /* elements an output */
+  int64_t many; /* elements per output */
 } walk;
 
 static walk walk_of(const lur_op_desc *d) {
@@ -25,7 +24,7 @@ static walk walk_of(const lur_op_desc *d) {
   return w;
 }
 
-/* Position in x of number `at` of the row-major grid `extent`. */
+/* The position in x of element `at` of the row-major grid `extent`. */
 static int64_t position(const walk *w, const int64_t *extent, int64_t at) {
   int64_t p = 0;
   for (int i = w->ndim - 1; i >= 0; i--) {

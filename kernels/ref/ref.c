@@ -18,7 +18,7 @@ static void ref_close(lur_device *device) { (void)device; }
 
 static lur_status ref_alloc(lur_device *device, size_t bytes, void **memory) {
   (void)device;
-  /* No object is larger than PTRDIFF_MAX; allocators under test tools abort when asked for one. */
+  /* No object is larger than PTRDIFF_MAX; the allocators of sanitizers abort on a larger request. */
   size_t rounded = bytes ? (bytes + 63) & ~(size_t)63 : 64;
   void *made = bytes < PTRDIFF_MAX - 64 ? aligned_alloc(64, rounded) : NULL;
   if (!made) return lur_fail(LUR_ENOMEM, "%s: no memory for %zu bytes", device->name, bytes);
@@ -83,6 +83,7 @@ void lur_ref_add_columns(const float *dy, int64_t rows, int64_t c, float *db) {
   }
 }
 
+#define ROW(KIND, name) [LUR_OP_##KIND] = &lur_ref_##name,
 const lur_backend lur_ref_backend = {.name = "ref",
                                      .host_memory = true,
                                      .affine = true,
@@ -98,23 +99,4 @@ const lur_backend lur_ref_backend = {.name = "ref",
                                      .update = lur_ref_update,
                                      .gradient_norm = lur_ref_gradient_norm,
                                      .lerp = lur_ref_lerp,
-                                     .kernels = {
-                                         [LUR_OP_CONV2D] = &lur_ref_conv2d,
-                                         [LUR_OP_DEPTHWISE_CONV2D] = &lur_ref_depthwise,
-                                         [LUR_OP_SEPARABLE_CONV2D] = &lur_ref_separable,
-                                         [LUR_OP_DENSE] = &lur_ref_dense,
-                                         [LUR_OP_BATCHNORM] = &lur_ref_batchnorm,
-                                         [LUR_OP_ACTIVATION] = &lur_ref_activation,
-                                         [LUR_OP_SOFTMAX] = &lur_ref_softmax,
-                                         [LUR_OP_POOL] = &lur_ref_pool,
-                                         [LUR_OP_GLOBAL_POOL] = &lur_ref_global_pool,
-                                         [LUR_OP_BINARY] = &lur_ref_binary,
-                                         [LUR_OP_AFFINE] = &lur_ref_affine,
-                                         [LUR_OP_CONCAT] = &lur_ref_concat,
-                                         [LUR_OP_GATHER] = &lur_ref_gather,
-                                         [LUR_OP_DROPOUT] = &lur_ref_dropout,
-                                         [LUR_OP_COPY] = &lur_ref_copy,
-                                         [LUR_OP_NORMALIZE] = &lur_ref_normalize,
-                                         [LUR_OP_REDUCE] = &lur_ref_reduce,
-                                         [LUR_OP_LOSS] = &lur_ref_loss,
-                                     }};
+                                     .kernels = {LUR_OP_KINDS(ROW)}};

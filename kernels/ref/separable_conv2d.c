@@ -1,20 +1,20 @@
-/* separable.c - separable_conv2d: a depthwise convolution and the 1x1 one that mixes its channels, forward only.
+/* separable_conv2d.c - a depthwise convolution and the 1x1 convolution that mixes its channels, forward only.
  *
  *   y[n,oy,ox,o] = [relu](b[o] + sum_i d[n,oy,ox,i] * w[i,o] [+ residual])
  *   d[n,oy,ox,i] = sum_{ky,kx} [relu_in](x[n, oy*sh-top+ky, ox*sw-left+kx, i]) * k[ky,kx,i]
  *
- * d is never stored. Training keeps the two ops apart (depthwise.c, conv.c): their gradients read d. */
+ * d is never stored. Training uses the two ops (depthwise_conv2d.c, conv2d.c), because their gradients read d. */
 #include "ref.h"
 
 static lur_status plan(lur_op *op) {
   LUR_TRY(lur_ref_want_f32(op, 0));
-  const lur_shape *y = &op->desc.y.shape; /* scratch: d of one column, for each row */
+  const lur_shape *y = &op->desc.y.shape; /* scratch: d of one output pixel, for each row */
   op->forward_scratch = sizeof(double) * (size_t)(y->dim[0] * y->dim[1] * op->desc.x[0].shape.dim[3]);
   return LUR_OK;
 }
 
-/* d of output cell oy, ox; x: one image, h w c. */
-static void depthwise_cell(const lur_op_desc *desc, const float *x, const float *k, int64_t oy, int64_t ox, double *d) {
+/* d of output pixel oy, ox. x: one image. */
+static void depthwise_pixel(const lur_op_desc *desc, const float *x, const float *k, int64_t oy, int64_t ox, double *d) {
   const lur_conv2d_desc *u = &desc->u.conv2d;
   const int64_t h = desc->x[0].shape.dim[1], w = desc->x[0].shape.dim[2], c = desc->x[0].shape.dim[3];
   for (int64_t i = 0; i < c; i++) d[i] = 0;
@@ -43,7 +43,7 @@ static lur_status forward(lur_op *op, const lur_args *args) {
   for (int64_t row = 0; row < out->dim[0] * oh; row++) {
     double *d = (double *)args->scratch + row * ci;
     for (int64_t ox = 0; ox < ow; ox++) {
-      depthwise_cell(desc, x + row / oh * image, args->w[2], row % oh, ox, d);
+      depthwise_pixel(desc, x + row / oh * image, args->w[2], row % oh, ox, d);
       for (int64_t o = 0; o < co; o++) {
         const int64_t at = (row * ow + ox) * co + o;
         double sum = (double)b[o] + (residual ? (double)residual[at] : 0);
@@ -55,4 +55,4 @@ static lur_status forward(lur_op *op, const lur_args *args) {
   return LUR_OK;
 }
 
-const lur_kernel lur_ref_separable = {plan, forward, NULL, NULL};
+const lur_kernel lur_ref_separable_conv2d = {plan, forward, NULL, NULL};

@@ -1,13 +1,14 @@
 /* update.c - optimizer updates, the sum of squares for clipping by the gradients' global norm, and moving averages.
  *
- * Keras 2.0.6, optimizers.py, with a = lr * lr_scale of the slot and g after scaling, clipping and weight decay:
+ * Keras 2.0.6, optimizers.py, where a = lr * lr_scale of the parameter, and g is taken after scaling, clipping and
+ * weight decay:
  *   sgd    v = momentum * v - a * g;  p += v, or with nesterov p += momentum * v - a * g
- *   adam   m = b1*m + (1-b1)*g;  v = b2*v + (1-b2)*g^2;  p -= a * m / (sqrt(v) + epsilon); the caller puts
- *          sqrt(1 - b2^t) / (1 - b1^t) into lr
- *   adamw  as adam, and before it p -= decay_lr * lr_scale * weight_decay * p: decoupled decay (Loshchilov and Hutter
- *          2019), without Adam's correction; g is left alone
+ *   adam   m = b1*m + (1-b1)*g;  v = b2*v + (1-b2)*g^2;  p -= a * m / (sqrt(v) + epsilon); lr includes the factor
+ *          sqrt(1 - b2^t) / (1 - b1^t)
+ *   adamw  as adam, preceded by p -= decay_lr * lr_scale * weight_decay * p: decoupled weight decay (Loshchilov and
+ *          Hutter 2019), without Adam's bias correction; g includes no weight decay
  *   nadam  m, v as adam;  p -= a * (g_scale * g + m_scale * m) / (sqrt(v * v_scale) + epsilon)
- * State is float, each step computes in double. A new rule: a function of one element, and its call in lur_ref_update. */
+ * State is float; each update computes in double. A new rule: a function of one element, called in lur_ref_update. */
 #include "ref.h"
 
 #include <math.h>
@@ -37,11 +38,11 @@ static void adam(const lur_update *u, const lur_parameter *s, int64_t i, double 
   s->p[i] = (float)(p - a * step / (root + u->epsilon));
 }
 
-lur_status lur_ref_update(lur_device *device, const lur_update *update, const lur_parameter *slots, int n) {
+lur_status lur_ref_update(lur_device *device, const lur_update *update, const lur_parameter *parameters, int n) {
   if ((unsigned)update->rule >= LUR_UPDATE_RULE_COUNT)
     return lur_fail(LUR_EARG, "%s: unknown update rule %d", device->name, (int)update->rule);
   for (int k = 0; k < n; k++) {
-    const lur_parameter *s = &slots[k];
+    const lur_parameter *s = &parameters[k];
     double a = update->lr * (double)s->lr_scale;
 #pragma omp parallel for
     for (int64_t i = 0; i < s->count; i++) {
@@ -53,19 +54,19 @@ lur_status lur_ref_update(lur_device *device, const lur_update *update, const lu
   return LUR_OK;
 }
 
-lur_status lur_ref_gradient_norm(lur_device *device, const lur_parameter *slots, int n, double *sum) {
+lur_status lur_ref_gradient_norm(lur_device *device, const lur_parameter *parameters, int n, double *sum) {
   (void)device;
   double total = 0;
   for (int k = 0; k < n; k++)
-    for (int64_t i = 0; i < slots[k].count; i++) total += (double)slots[k].g[i] * (double)slots[k].g[i];
+    for (int64_t i = 0; i < parameters[k].count; i++) total += (double)parameters[k].g[i] * (double)parameters[k].g[i];
   *sum = total;
   return LUR_OK;
 }
 
-lur_status lur_ref_lerp(lur_device *device, const lur_parameter *slots, int n, double share) {
+lur_status lur_ref_lerp(lur_device *device, const lur_parameter *parameters, int n, double share) {
   (void)device;
   for (int k = 0; k < n; k++) {
-    const lur_parameter *s = &slots[k];
+    const lur_parameter *s = &parameters[k];
 #pragma omp parallel for
     for (int64_t i = 0; i < s->count; i++) {
       double p = (double)s->p[i], g = (double)s->g[i];

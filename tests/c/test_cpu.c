@@ -1,5 +1,5 @@
-/* test_cpu.c - what the op suite cannot see of the cpu backend: packed weights that are kept follow their version, and
- * equal calls give equal bits, whatever scratch and saved held before. Against ref: tests/ops. */
+/* test_cpu.c - what the op suite does not test of the cpu backend: packed weights that are kept follow their version,
+ * and equal calls give equal bits, whatever scratch and saved contained before. Comparisons with ref: tests/ops. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -58,7 +58,7 @@ static void follow_version(int kernel) {
   for (size_t i = 0; i < wide / sizeof *first; i++)
     if (!CHECK(halved[i] == 0.5f * first[i])) break;
   for (size_t i = 0; i < bytes_of(&d.w[0]) / sizeof *w; i++) w[i] *= 2.0f;
-  args.version = 0; /* not known: the weights are looked at each time */
+  args.version = 0; /* unknown: the weights are packed again */
   CHECK_OK(op.kernel->forward(&op, &args));
   CHECK(memcmp(first, halved, wide) == 0);
   float *all[] = {x, w, scratch, first, again, halved};
@@ -68,7 +68,7 @@ static void follow_version(int kernel) {
 
 /* ---- equal bits ---- */
 
-/* One forward and backward with dirt of `seed` in everything that is written; y, dx and dw go to out[0..2]. */
+/* One forward and backward, with everything that is written filled from `seed` before; y, dx, dw go to out[0..2]. */
 static void run_once(const lur_op_desc *d, unsigned seed, float *out[3]) {
   lur_op op;
   if (!CHECK_OK(lur_op_plan(device, d, &op))) return;

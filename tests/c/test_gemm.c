@@ -1,6 +1,6 @@
-/* test_gemm.c - the cpu backend's own matrix products (kernels/cpu/loops/gemm.h), each table that this
- * processor has against sums in double: sizes about those of tiles and panels, what follows a product, both ways of
- * packing, turns of a gradient; and that products by parts of bfloat16 are as close as multiply-adds of f32. */
+/* test_gemm.c - the hand-written GEMM of the cpu backend (kernels/cpu/loops/gemm.h): each table that this processor
+ * supports against sums in double, with sizes near those of tiles and panels, bias, residual and ReLU, both ways of
+ * packing, and gradients of several blocks; and that sums of bfloat16 parts are as accurate as f32 multiply-adds. */
 #include "kernels/cpu/gemm.h"
 
 #include <math.h>
@@ -22,7 +22,7 @@ static float drawn(uint32_t *state) {
   return (float)(*state >> 8) / (float)(1 << 24) * 2 - 0.7f;
 }
 
-/* count numbers, between two guards that must not be written or, being NaN, be read. */
+/* count numbers between two guards of NaN, which must be neither written nor read. */
 enum { GUARD = 64, PARTS = 3 };
 
 static float *numbers(int64_t count, uint32_t seed) {
@@ -47,7 +47,7 @@ static void *room(size_t bytes) {
   return memset(made, 0xff, (bytes + 127) / 64 * 64); /* NaN */
 }
 
-/* The largest error of y over the sum of the magnitudes that were added up, and its root mean square. */
+/* The errors of y relative to the sum of the magnitudes of its terms: the largest, and the sum of squares. */
 typedef struct error {
   double worst, squares;
 } error;
@@ -58,23 +58,23 @@ static void note(error *e, double is, double should, double magnitude) {
   e->squares += off * off;
 }
 
-/* Roundings of a chain of k sums walk at random. */
+/* The rounding errors of a chain of k sums are a random walk. */
 static double bound(int64_t k) { return 1e-7 + 6e-8 * sqrt((double)k); }
 
-typedef struct product_case {
+typedef struct gemm_case {
   int64_t m, n, k;
-  bool across, bias, residual, relu;
-} product_case;
+  bool transposed, bias, residual, relu;
+} gemm_case;
 
-static error product_error(const product_case *c, const float *a, const float *w, const float *bias,
-                           const float *before, const float *y) {
+static error gemm_error(const gemm_case *c, const float *a, const float *w, const float *bias, const float *before,
+                        const float *y) {
   error e = {0, 0};
   for (int64_t i = 0; i < c->m; i++) {
     for (int64_t j = 0; j < c->n; j++) {
       double sum = (c->bias ? (double)bias[j] : 0) + (c->residual ? (double)before[i * c->n + j] : 0);
       double magnitude = fabs(sum);
       for (int64_t p = 0; p < c->k; p++) {
-        const double one = (double)a[i * c->k + p] * (double)(c->across ? w[j * c->k + p] : w[p * c->n + j]);
+        const double one = (double)a[i * c->k + p] * (double)(c->transposed ? w[j * c->k + p] : w[p * c->n + j]);
         sum += one;
         magnitude += fabs(one);
       }
@@ -84,33 +84,33 @@ static error product_error(const product_case *c, const float *a, const float *w
   return e;
 }
 
-/* y = a * w + bias [+ y]; the residual lies in y itself, as a gradient that is added to does. */
-static error product_of(const lur_products *table, const product_case *c) {
+/* y = a * w + bias [+ y]; the residual is y itself, as for a gradient that is added. */
+static error gemm_of(const lur_gemm_loops *table, const gemm_case *c) {
   float *a = numbers(c->m * c->k, 1), *w = numbers(c->k * c->n, 2), *bias = numbers(c->n, 3);
   float *y = numbers(c->m * c->n, 4), *before = numbers(c->m * c->n, 4);
-  lur_cpu_weights weights = {.k = c->k, .n = c->n, .across = c->across};
-  void *packed = room(lur_cpu_weights_bytes(table, &weights)), *work = room(lur_cpu_product_scratch(table, c->k, PARTS));
-  const lur_product p = {.k = c->k,
-                         .n = c->n,
-                         .packed = lur_cpu_weights_pack(table, &weights, w, 0, packed),
-                         .bias = c->bias ? bias : NULL,
-                         .relu = c->relu};
-  lur_cpu_product(table, &p, a, c->m, c->residual ? y : NULL, y, PARTS, work);
-  const error e = product_error(c, a, w, bias, before, y);
+  lur_cpu_weights weights = {.k = c->k, .n = c->n, .transposed = c->transposed};
+  void *packed = room(lur_cpu_weights_bytes(table, &weights)), *work = room(lur_cpu_gemm_scratch(table, c->k, PARTS));
+  const lur_gemm p = {.k = c->k,
+                      .n = c->n,
+                      .packed = lur_cpu_weights_pack(table, &weights, w, 0, packed),
+                      .bias = c->bias ? bias : NULL,
+                      .relu = c->relu};
+  lur_cpu_gemm(table, &p, a, c->m, c->residual ? y : NULL, y, PARTS, work);
+  const error e = gemm_error(c, a, w, bias, before, y);
   check(e.worst <= bound(c->k), table->name, "a product", c->m, c->n, c->k, e.worst);
-  check(guarded(y, c->m * c->n), table->name, "the surroundings of a product", c->m, c->n, c->k, NAN);
+  check(guarded(y, c->m * c->n), table->name, "the guards of a product", c->m, c->n, c->k, NAN);
   discard(a), discard(w), discard(bias), discard(y), discard(before);
   free(packed);
   free(work);
   return e;
 }
 
-static void gradient_of(const lur_products *table, int64_t pixels, int64_t ci, int64_t co) {
+static void gradient_of(const lur_gemm_loops *table, int64_t pixels, int64_t ci, int64_t co) {
   float *x = numbers(pixels * ci, 5), *dy = numbers(pixels * co, 6);
   float *dw = numbers(ci * co, 7), *before = numbers(ci * co, 7);
-  void *scratch = room(lur_cpu_gradient_scratch(table, pixels, ci, co));
+  void *scratch = room(lur_cpu_gemm_gradient_scratch(table, pixels, ci, co));
   error e = {0, 0};
-  lur_cpu_gradient(table, x, dy, pixels, ci, co, scratch, dw);
+  lur_cpu_gemm_gradient(table, x, dy, pixels, ci, co, scratch, dw);
   for (int64_t i = 0; i < ci; i++) {
     for (int64_t j = 0; j < co; j++) {
       double sum = (double)before[i * co + j], magnitude = fabs(sum);
@@ -123,12 +123,12 @@ static void gradient_of(const lur_products *table, int64_t pixels, int64_t ci, i
     }
   }
   check(e.worst <= bound(pixels), table->name, "a gradient", ci, co, pixels, e.worst);
-  check(guarded(dw, ci * co), table->name, "the surroundings of a gradient", ci, co, pixels, NAN);
+  check(guarded(dw, ci * co), table->name, "the guards of a gradient", ci, co, pixels, NAN);
   discard(x), discard(dy), discard(dw), discard(before);
   free(scratch);
 }
 
-static const product_case products[] = {
+static const gemm_case cases[] = {
     {1, 1, 1, false, false, false, false},      {9, 48, 16, false, true, false, false},
     {10, 49, 17, false, true, true, false},     {8, 15, 33, true, false, false, true},
     {16, 16, 32, true, true, true, true},       {17, 33, 31, true, false, true, false},
@@ -137,37 +137,37 @@ static const product_case products[] = {
     {1100, 33, 40, false, false, false, false}, {70, 130, 1000, true, true, false, false},
 };
 
-static void test(const lur_products *table) {
+static void test(const lur_gemm_loops *table) {
   printf("%s\n", table->name);
-  for (size_t i = 0; i < sizeof products / sizeof *products; i++) product_of(table, &products[i]);
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) gemm_of(table, &cases[i]);
   gradient_of(table, 1, 1, 1);
   gradient_of(table, 31, 17, 33);
   gradient_of(table, 32, 9, 48);
   gradient_of(table, 33, 50, 15);
   gradient_of(table, 1000, 40, 20);
-  gradient_of(table, 1025, 33, 49); /* three turns */
+  gradient_of(table, 1025, 33, 49); /* three blocks */
 }
 
-/* Six products of bfloat16 parts against a chain of multiply-adds of f32. */
+/* Six products of bfloat16 parts against a chain of f32 multiply-adds. */
 static void test_closeness(void) {
-  const product_case c = {64, 64, 728, false, false, false, false};
-  const error parts = product_of(&lur_products_amx, &c), chain = product_of(&lur_products_avx512, &c);
-  printf("728 added up: root mean square error %.1e by parts, %.1e by multiply-adds\n",
+  const gemm_case c = {64, 64, 728, false, false, false, false};
+  const error parts = gemm_of(&lur_gemm_loops_amx, &c), chain = gemm_of(&lur_gemm_loops_avx512, &c);
+  printf("sums of 728: root mean square error %.1e by parts, %.1e by multiply-adds\n",
          sqrt(parts.squares / (double)(c.m * c.n)), sqrt(chain.squares / (double)(c.m * c.n)));
-  check(parts.squares <= chain.squares, "amx", "the error beside avx512's", c.m, c.n, c.k, sqrt(parts.squares));
+  check(parts.squares <= chain.squares, "amx", "the error compared with avx512's", c.m, c.n, c.k, sqrt(parts.squares));
 }
 
-/* Numbers that three parts hold to the last bit, and those that end a part early: exact where no sum rounds. */
+/* Numbers that need all three parts, and numbers that need fewer: exact where no sum rounds. */
 static void test_parts(void) {
   const float values[] = {1,     -1,       16777215, 8388609, 0.1f,  -3.3e38f, 1e-30f, 0,
                           65535, 1.0f / 3, 4097,     1e30f,   -0.0f, 255.5f,   1e-37f, 12345.678f};
   float a[16 * 16] = {0}, w[16 * 16] = {0}, y[16 * 16];
   for (int i = 0; i < 16; i++) a[i * 16 + i] = values[i], w[i * 16 + i] = 1;
   lur_cpu_weights weights = {.k = 16, .n = 16};
-  const lur_products *amx = &lur_products_amx;
-  void *packed = room(lur_cpu_weights_bytes(amx, &weights)), *work = room(lur_cpu_product_scratch(amx, 16, PARTS));
-  const lur_product p = {.k = 16, .n = 16, .packed = lur_cpu_weights_pack(amx, &weights, w, 0, packed)};
-  lur_cpu_product(amx, &p, a, 16, NULL, y, PARTS, work);
+  const lur_gemm_loops *amx = &lur_gemm_loops_amx;
+  void *packed = room(lur_cpu_weights_bytes(amx, &weights)), *work = room(lur_cpu_gemm_scratch(amx, 16, PARTS));
+  const lur_gemm p = {.k = 16, .n = 16, .packed = lur_cpu_weights_pack(amx, &weights, w, 0, packed)};
+  lur_cpu_gemm(amx, &p, a, 16, NULL, y, PARTS, work);
   for (int i = 0; i < 16; i++) {
     const double off = fabs((double)y[i * 16 + i] - (double)values[i]);
     check(off <= 1e-38, "amx", "a number times 1, the row", i, i, 16, off);
@@ -177,11 +177,11 @@ static void test_parts(void) {
 }
 
 int main(void) {
-  const lur_products *widest = lur_products_pick();
-  if (!widest) return printf("no products on this processor: nothing to test\n"), 0;
-  test(&lur_products_avx512);
-  if (widest == &lur_products_amx) {
-    test(&lur_products_amx);
+  const lur_gemm_loops *widest = lur_gemm_loops_pick();
+  if (!widest) return printf("no hand-written GEMM for this processor: nothing to test\n"), 0;
+  test(&lur_gemm_loops_avx512);
+  if (widest == &lur_gemm_loops_amx) {
+    test(&lur_gemm_loops_amx);
     test_closeness();
     test_parts();
   }

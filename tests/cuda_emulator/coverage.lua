@@ -1,20 +1,20 @@
--- coverage.lua - every kernel of kernels/cuda ran on the emulator, in every form that its sources launch it in.
+-- coverage.lua - checks that every kernel of kernels/cuda ran on the emulator, in every form.
 --
 -- Usage: lurcher tests/cuda_emulator/coverage.lua LAUNCHES SOURCE ...
--- LAUNCHES: the folder of files that EMULATED_CUDA_LAUNCHES had the op suite write. The kernels are those that stand as
--- `__global__ void NAME(` in the sources, and a template's forms all that its parameters can be: a `class T` each of
--- f32, f16 and bf16, an `int V` 4 and 1. Products and convolutions, which libraries do, in f32, tf32, f16 and bf16.
--- Prints the table; ends with an error that names what never ran.
+-- LAUNCHES: the folder of the files that the op suite wrote because of EMULATED_CUDA_LAUNCHES. The kernels are the
+-- functions `__global__ void NAME(` of the sources. The forms of a template are all values of its parameters: f32, f16
+-- and bf16 for `class T`, 4 and 1 for `int V`. Matrix products and convolutions, which libraries compute, have the forms
+-- f32, tf32, f16 and bf16. Prints a table; ends with an error that names the forms that never ran.
 local lfs = require "lfs"
 
---- Forms that nobody asks for.
+--- Forms that are never launched.
 local unasked = {
   ["common.cu cast_kernel f32"] = "f32 weights of f32 activations are read as they are",
 }
 
 local function base(path) return path:match "[^/]*$" end
 
---- count, "FILE KERNEL FORM" -> how often it ran.
+--- A table: "FILE KERNEL FORM" -> how often it ran.
 local function launches(folder)
   local count = {}
   local function note(key, times) count[key] = (count[key] or 0) + times end
@@ -33,7 +33,7 @@ local function launches(folder)
   return count
 end
 
---- Every form there must be, as such keys.
+--- Every form that must have run, as such keys.
 local function wanted(sources)
   local list = {}
   local function want(...) list[#list + 1] = table.concat({ ... }, " ") end
@@ -67,5 +67,5 @@ for _, key in ipairs(wanted{ table.unpack(arg, 2) }) do
   if not count[key] and not unasked[key] then missing[#missing + 1] = key end
 end
 print(("%d forms of kernels, %d never ran"):format(kinds, #missing))
-if kinds < 100 then error("the sources name hardly any kernel: are they the right ones?", 0) end
+if kinds < 100 then error("the sources contain too few kernels: are they the right ones?", 0) end
 if #missing > 0 then error("never launched by the op suite: " .. table.concat(missing, ", "), 0) end

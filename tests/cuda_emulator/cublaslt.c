@@ -1,9 +1,9 @@
-/* cublaslt.c - the emulated cuBLASLt: column-major products in double, rounded once, with the epilogues of gemm.c.
+/* cublaslt.c - the emulated cuBLASLt: column-major matrix products in double, rounded once, with the epilogues of gemm.c.
  *
- * It wants a workspace and spoils it, refuses pointers that are not aligned as promised, wants to see a bias when it is
- * asked for an algorithm with one and takes no other that is aligned worse, and has no epilogue where the first extent
- * is 7, so that callers show their other way. The first algorithm that it names does not work, as its state says. It
- * refuses to choose where a half result might be rounded on the way, which the real one would do without a word. */
+ * It needs a workspace and overwrites it, and refuses pointers that are not aligned as promised. To choose an algorithm
+ * with a bias it must see the bias, and the run's bias must not be aligned worse. It has no epilogue if the first extent
+ * is 7, so that callers run their alternative. The first algorithm of its answer does not work, as its state says. It
+ * offers no algorithm if a half result could be rounded more than once, which the real library would do silently. */
 #include <cublasLt.h>
 #include <stdlib.h>
 #include <string.h>
@@ -109,7 +109,7 @@ static int fits(cublasLtMatmulDesc_t p, cublasLtMatrixLayout_t a, cublasLtMatrix
   return m == d->rows && n == d->columns && k == k2 && a->type == b->type && (d->type == a->type || d->type == 0);
 }
 
-/* The largest power of two, up to 256, that divides it. */
+/* The largest power of two, up to 256, that divides the address. */
 static uintptr_t alignment_of(const void *p) {
   uintptr_t a = (uintptr_t)p;
   return a % 256 ? a & (~a + 1) : 256;
@@ -141,7 +141,7 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
 }
 
 /* sums[i] = column j of op(A) op(B). */
-static void product_column(cublasLtMatmulDesc_t p, const void *A, cublasLtMatrixLayout_t a, const void *B,
+static void gemm_column(cublasLtMatmulDesc_t p, const void *A, cublasLtMatrixLayout_t a, const void *B,
                            cublasLtMatrixLayout_t b, int64_t m, int64_t k, int64_t j, double *sums) {
   const int type = a->type == 0 && p->tf32 ? NUMBER_TF32 : a->type;
   memset(sums, 0, sizeof *sums * (size_t)m);
@@ -151,7 +151,7 @@ static void product_column(cublasLtMatmulDesc_t p, const void *A, cublasLtMatrix
   }
 }
 
-/* A product asked for: descriptors as they are now, the callers may change them. */
+/* A product that runs later, with copies of the descriptors, which the caller may change. */
 typedef struct matmul {
   struct cublasLtMatmulDescOpaque_t p;
   struct cublasLtMatrixLayoutOpaque_t a, b, c, d;
@@ -168,7 +168,7 @@ static void multiply(const void *closure) {
   if (!sums) abort();
   memset(w.workspace, 0xFF, WORKSPACE);
   for (int64_t j = 0; j < n; j++) {
-    product_column(&w.p, w.A, &w.a, w.B, &w.b, m, k, j, sums);
+    gemm_column(&w.p, w.A, &w.a, w.B, &w.b, m, k, j, sums);
     for (int64_t i = 0; i < m; i++) {
       double v = w.scale * sums[i];
       if (w.keep != 0) v += w.keep * number_at(w.c.type, w.C, j * w.c.ld + i);

@@ -1,8 +1,8 @@
 /* cudnn.c - the emulated cuDNN: convolutions in NHWC with kernels k h w c, in double, rounded once.
  *
- * Of the algorithms it offers the first is not deterministic and the second wants more memory than anybody gives; only
- * the third, which wants a workspace aligned to 256, spoils it and computes by another kind of arithmetic than was
- * asked (in half: without tensor cores, as where a shape does not fit them), is served, and only by that arithmetic. */
+ * It offers three algorithms: the first is not deterministic, the second needs more memory than any caller provides. The
+ * third needs a workspace aligned to 256 bytes, overwrites it, and has another math type than was asked for (in half:
+ * without tensor cores, as for shapes that do not fit them); it runs only with that math type. */
 #include <cudnn.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -11,7 +11,7 @@
 #include "numbers.h"
 #include "streams.h"
 
-enum { TAKEN = 1, WORKSPACE = 3000, LARGEST = 400 /* cells of a kernel that is served */ };
+enum { TAKEN = 1, WORKSPACE = 3000, LARGEST = 400 /* taps of the largest kernel that is supported */ };
 
 struct cudnnTensorStruct {
   int type;
@@ -88,13 +88,13 @@ cudnnStatus_t cudnnSetConvolutionMathType(cudnnConvolutionDescriptor_t desc, cud
 
 /* ---- shapes, algorithms ---- */
 
-typedef struct shape { /* of one convolution, whichever way it is run */
+typedef struct shape { /* of one convolution, for forward and both gradients */
   const struct cudnnTensorStruct *x, *y;
   const struct cudnnFilterStruct *w;
   const struct cudnnConvolutionStruct *conv;
 } shape;
 
-/* y's extents follow from x's, as cuDNN demands. */
+/* y's extents must follow from x's, as in cuDNN. */
 static int fits(shape s) {
   return s.x->n == s.y->n && s.x->c == s.w->c && s.y->c == s.w->k && s.x->type == s.y->type && s.x->type == s.w->type &&
          s.y->h == (s.x->h + 2 * s.conv->pad_h - s.w->h) / s.conv->u + 1 &&
@@ -150,12 +150,12 @@ static int64_t w_at(shape s, int64_t k, int64_t h, int64_t w) { return ((k * s.w
 
 typedef struct arrays {
   const void *x, *w, *y; /* two of them are read */
-  double *sum;           /* of the third */
+  double *sum;           /* sums of the third */
 } arrays;
 
 typedef enum way { FORWARD, DATA, WEIGHTS } way;
 
-/* Adds the products of one output cell and one tap. */
+/* Adds the products of one output pixel and one tap. */
 static void tap(shape s, way to, arrays a, int64_t yi, int64_t xi, int64_t ky, int64_t kx) {
   const int type = s.x->type == 0 && s.conv->math != CUDNN_FMA_MATH ? NUMBER_TF32 : s.x->type;
   for (int64_t k = 0; k < s.w->k; k++) {
@@ -185,7 +185,7 @@ static void convolve(shape s, way to, arrays a) {
         }
 }
 
-/* A convolution asked for: descriptors as they are now, the callers may destroy them. */
+/* A convolution that runs later, with copies of the descriptors, which the caller may destroy. */
 typedef struct asked {
   struct cudnnTensorStruct x, y;
   struct cudnnFilterStruct w;

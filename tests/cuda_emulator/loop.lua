@@ -1,9 +1,9 @@
--- loop.lua - fit as recipes call it, with on.ema, on.nan_guard, metrics and clipping: fifty more steps allocate nothing
--- on the device and let the host wait fifty times, once a step. And from a loader, whose batches go ahead: each image
--- is sent to the device once.
+-- loop.lua - checks fit, as recipes call it, with on.ema, on.nan_guard, metrics and clipping: fifty more steps allocate
+-- nothing on the device, and the host waits once per step. With a loader, whose batches are prefetched, each image is
+-- copied to the device once.
 --
--- Usage: lurcher tests/cuda_emulator/loop.lua     (with STEPS, or EPOCHS FOLDER, it is the training itself, whose
--- counts the emulator writes)
+-- Usage: lurcher tests/cuda_emulator/loop.lua     (with STEPS, or EPOCHS FOLDER, it is the training itself; the
+-- emulator writes the counts)
 local lfs = require "lfs"
 local lurcher = require "lurcher"
 local fit, on = require "lurcher.fit", require "lurcher.callbacks"
@@ -71,7 +71,7 @@ local few, many = counts(10), counts(60)
 local launches, allocations = many.launches - few.launches, many.allocations - few.allocations
 local waits = many.waits - few.waits
 print(("50 steps: %d kernels, %d allocations, %d waits"):format(launches, allocations, waits))
-assert(launches > 50 * 20 and allocations == 0 and waits == 50, "a step does more than it must")
+assert(launches > 50 * 20 and allocations == 0 and waits == 50, "a step allocates or waits more than it must")
 
 local folder = os.tmpname()
 os.remove(folder)
@@ -79,5 +79,5 @@ draw(folder)
 local sent = counts(12, folder).uploaded - counts(2, folder).uploaded
 remove(folder)
 local images = 10 * IMAGES * SIDE * SIDE * 3 * 4
-print(("10 epochs: %d bytes sent, images have %d"):format(sent, images))
-assert(sent >= images and sent < 1.1 * images, "images are sent more than once")
+print(("10 epochs: %d bytes copied, the images have %d"):format(sent, images))
+assert(sent >= images and sent < 1.1 * images, "images are copied more than once")

@@ -1,5 +1,5 @@
 /* numbers.h - elements of the three activation types as doubles, for the emulated libraries. type: 0 f32, 1 f16, 2
- * bf16, and 3 what tensor cores read of an f32 in tf32: its upper 19 bits, the rest cut off. */
+ * bf16, 3 tf32: an f32 of which tensor cores read only the upper 19 bits. */
 #ifndef EMULATED_NUMBERS_H
 #define EMULATED_NUMBERS_H
 

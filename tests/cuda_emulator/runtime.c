@@ -1,13 +1,13 @@
-/* runtime.c - the emulated CUDA runtime: device memory is host memory in blocks of its own; streams are streams.c's.
+/* runtime.c - the emulated CUDA runtime: device memory is host memory in separate blocks; streams are in streams.c.
  *
- * A block ends where a page does that nobody may touch, and can be touched at all only while the device works: a host
- * that reads device memory, and a kernel that leaves it, end the program with what they did. Sanitized builds leave
+ * A block ends at a page that cannot be accessed, and is accessible only while the device runs: a host that accesses
+ * device memory, or a kernel that accesses memory outside it, ends the program with a message. Sanitized builds leave
  * that to AddressSanitizer.
  *
- * The environment makes it fail as a machine would: EMULATED_CUDA_FAULT = no_driver, old_driver, no_device,
- * architecture, turing (compute capability 7.5), capture (no recording comes to an end) or lost (after some launches
- * nothing works any more: each call says so, but cudaGetLastError only after a call of the runtime or a launch has);
- * EMULATED_CUDA_MEMORY = bytes of the device. Copies must name device memory as such: a host pointer is refused. */
+ * Environment variables inject faults: EMULATED_CUDA_FAULT = no_driver, old_driver, no_device, architecture, turing
+ * (compute capability 7.5), capture (every capture fails) or lost (after some launches every call fails, but
+ * cudaGetLastError returns the error only after a call of the runtime or a launch did);
+ * EMULATED_CUDA_MEMORY = bytes of the device. Copies check that device pointers are device memory. */
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -24,13 +24,13 @@ typedef struct block {
   char *memory;
   size_t bytes;
   enum cudaMemoryType type;
-  char *pages; /* of device memory, the last one closed for good; NULL: from malloc */
+  char *pages; /* of device memory, the last one never accessible; NULL: from malloc */
   size_t length;
 } block;
 
 static block *blocks;
 static size_t used, pinned;
-static int opened; /* device memory may be touched */
+static int opened; /* > 0: device memory is accessible */
 static cudaError_t last;
 
 static cudaError_t give(cudaError_t error) {
@@ -52,7 +52,7 @@ static block *holder(const void *memory) {
 }
 
 static bool inside(const void *memory, size_t bytes, enum cudaMemoryType type) {
-  emulated_lock(); /* a loader's threads allocate meanwhile */
+  emulated_lock(); /* a loader's threads may allocate at the same time */
   const block *b = holder(memory);
   bool is = b && b->type == type && (size_t)((const char *)memory - b->memory) + bytes <= b->bytes;
   emulated_unlock();
@@ -113,7 +113,7 @@ cudaError_t cudaDriverGetVersion(int *version) {
 
 cudaError_t cudaSetDevice(int device) { return device == 0 ? cudaSuccess : give(cudaErrorInvalidDevice); }
 
-/* Three multiprocessors: grids stay small, and yet have several parts. */
+/* Three multiprocessors: grids are small but have several parts. */
 cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attribute, int device) {
   const int capability = fault("architecture") ? 61 : fault("turing") ? 75 : 90;
   if (device != 0) return give(cudaErrorInvalidDevice);
@@ -164,9 +164,9 @@ void emulated_close_memory(void) {
   if (--opened == 0) protect_all(PROT_NONE);
 }
 
-size_t emulated_lent(bool device) { return device ? used : pinned; }
+size_t emulated_allocated(bool device) { return device ? used : pinned; }
 
-/* Somebody touched a page that is closed. */
+/* Handles an access to a page that is not accessible. */
 static void explain(int signal, siginfo_t *info, void *context) {
   (void)context;
   const char *at = info->si_addr;
@@ -174,7 +174,7 @@ static void explain(int signal, siginfo_t *info, void *context) {
     if (b->pages && at >= b->pages && at < b->pages + b->length)
       fprintf(stderr,
               opened ? "cuda emulator: %s%s: an access past device memory\n"
-                     : "cuda emulator: %s%s touched device memory\n",
+                     : "cuda emulator: %s%s accessed device memory\n",
               opened ? "kernel " : "",
               opened && emulated_kernel ? emulated_kernel
               : opened                  ? "of a library"
@@ -206,7 +206,7 @@ static bool take(block *b) {
   return true;
 }
 
-/* The bytes between the block's end and its page's are as they were. */
+/* The bytes between the end of the block and of its page must be unchanged. */
 static void give_back(block *b) {
   if (!b->pages) {
     free(b->memory);
@@ -225,7 +225,7 @@ static cudaError_t allocate(void **memory, size_t bytes, enum cudaMemoryType typ
   if (emulated_forbidden()) return give(cudaErrorStreamCaptureUnsupported);
   if (emulated_lost()) return give(cudaErrorIllegalAddress);
   if (emulated_runs_out()) return give(cudaErrorMemoryAllocation);
-  if (bytes > SIZE_MAX / 2) return give(cudaErrorInvalidValue); /* it rounds sizes up before it looks at them */
+  if (bytes > SIZE_MAX / 2) return give(cudaErrorInvalidValue); /* the real one rounds sizes up first */
   if (bytes > total_memory() || (type == cudaMemoryTypeDevice && used + bytes > total_memory()))
     return give(cudaErrorMemoryAllocation);
   block *b = calloc(1, sizeof *b);
@@ -234,7 +234,7 @@ static cudaError_t allocate(void **memory, size_t bytes, enum cudaMemoryType typ
     free(b);
     return give(cudaErrorMemoryAllocation);
   }
-  memset(b->memory, FRESH, bytes); /* new memory holds anything */
+  memset(b->memory, FRESH, bytes); /* new memory has arbitrary contents */
   emulated_lock();
   if (opened == 0) protect(b, PROT_NONE);
   b->next = blocks;
@@ -248,7 +248,7 @@ static cudaError_t allocate(void **memory, size_t bytes, enum cudaMemoryType typ
 static cudaError_t release(void *memory, enum cudaMemoryType type) {
   if (!memory) return cudaSuccess;
   if (emulated_forbidden()) return give(cudaErrorStreamCaptureUnsupported);
-  emulated_drain(NULL); /* freeing waits for work that may use it */
+  emulated_drain(NULL); /* freeing waits for all work, which may use the memory */
   emulated_lock();
   block **at = &blocks;
   while (*at && ((*at)->memory != memory || (*at)->type != type)) at = &(*at)->next;
@@ -274,7 +274,7 @@ cudaError_t cudaFreeHost(void *memory) { return release(memory, cudaMemoryTypeHo
 
 typedef struct copy {
   void *dst;
-  const void *src; /* NULL: the bytes lie behind */
+  const void *src; /* NULL: the bytes follow this struct */
   size_t bytes;
   int byte; /* of a fill */
 } copy;
@@ -289,8 +289,8 @@ static void do_fill(const void *closure) {
   memset(c->dst, c->byte, c->bytes);
 }
 
-/* Ordinary host memory is read at once, and written before the call returns; pinned memory when the stream comes to
-   it. */
+/* Ordinary host memory is read at once, and written before the call returns; pinned memory when the stream reaches the
+   copy. */
 cudaError_t cudaMemcpyAsync(void *dst, const void *src, size_t bytes, enum cudaMemcpyKind kind, cudaStream_t stream) {
   bool to = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
   bool from = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;

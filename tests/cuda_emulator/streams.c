@@ -1,8 +1,8 @@
-/* streams.c - the emulated streams, events and graphs, and what is counted of them. Work is done as late as a GPU may
- * do it: when somebody waits for it, memory is freed, or an ordinary copy to the host needs it. So a caller that frees,
- * reuses or reads memory too early gets wrong numbers here, and under sanitizers an error.
+/* streams.c - the emulated streams, events and graphs, and the counts. Work runs as late as on a GPU: when a call waits
+ * for it, memory is freed, or a copy to ordinary host memory needs it. So a caller that frees, reuses or reads memory too
+ * early gets wrong numbers here, and an error under sanitizers.
  *
- * A stream that records keeps its work in a graph; launching the graph asks for all of it again. */
+ * A stream that captures keeps its work in a graph; launching the graph appends all of it again. */
 #include "streams.h"
 
 #include <pthread.h>
@@ -30,30 +30,30 @@ struct CUgraph_st {
 };
 struct CUgraphExec_st {
   list works;
-  cudaStream_t stream; /* where it was launched last, and how much had been asked of it then */
+  cudaStream_t stream; /* where it was launched last, and how much work the stream had been given then */
   uint64_t asked;
 };
 struct CUstream_st {
   cudaStream_t next;
   list works;
   uint64_t asked, done;
-  cudaGraph_t recording;
-  bool spoilt; /* something was asked that no recording can hold */
+  cudaGraph_t capture; /* NULL: not capturing */
+  bool spoilt; /* a call was made that cannot be captured */
 };
 struct CUevent_st {
-  cudaStream_t stream; /* NULL: never recorded */
+  cudaStream_t stream; /* NULL: never captured */
   uint64_t asked;
 };
 
 static pthread_mutex_t lock;
 static pthread_once_t lock_once = PTHREAD_ONCE_INIT;
 static cudaStream_t streams;
-static cudaStream_t recorded; /* by the thread `recorder`; threads have no memory here but the kernels' shared one */
-static pthread_t recorder;
+static cudaStream_t captured; /* by the thread `capturer`; thread-local variables are the kernels' shared memory */
+static pthread_t capturer;
 static emulated_site *sites;
 static emulator_counts counted;
-static uint64_t fail_launch, fail_allocation; /* how many are still to go; 0: none fails */
-static emulated_site *failed;                 /* whose kernel lost the device */
+static uint64_t fail_launch, fail_allocation; /* how many until one fails; 0: none fails */
+static emulated_site *failed;                 /* the launch that made the device fail */
 
 static void make_lock(void) {
   pthread_mutexattr_t attributes;
@@ -77,8 +77,8 @@ bool emulated_lost(void) { return failed != NULL; }
 
 bool emulated_forbidden(void) {
   emulated_lock();
-  const bool here = recorded && pthread_equal(recorder, pthread_self());
-  if (here) recorded->spoilt = true;
+  const bool here = captured && pthread_equal(capturer, pthread_self());
+  if (here) captured->spoilt = true;
   emulated_unlock();
   return here;
 }
@@ -121,7 +121,7 @@ static void count_launch(emulated_site *site) {
   if ((fail_launch > 0 && --fail_launch == 0) || (counted.launches > 20 && emulated_fault("lost"))) failed = site;
 }
 
-/* On a lost device nothing is done any more. */
+/* After the device has failed nothing runs any more. */
 static void drain_to(cudaStream_t stream, uint64_t asked) {
   if (stream->done >= asked || !stream->works.first) return;
   emulated_open_memory();
@@ -148,10 +148,10 @@ cudaError_t emulated_enqueue_with(cudaStream_t stream, emulated_site *site, void
                                   const void *closure, size_t bytes, const void *data, size_t data_bytes) {
   if (!stream) return cudaErrorInvalidValue;
   emulated_lock();
-  if (stream->recording && emulated_fault("capture")) stream->spoilt = true;
-  add(stream->recording ? &stream->recording->works : &stream->works,
+  if (stream->capture && emulated_fault("capture")) stream->spoilt = true;
+  add(stream->capture ? &stream->capture->works : &stream->works,
       new_work(site, call, closure, bytes, data, data_bytes));
-  if (!stream->recording) stream->asked++;
+  if (!stream->capture) stream->asked++;
   emulated_unlock();
   return emulated_lost() ? cudaErrorIllegalAddress : cudaSuccess;
 }
@@ -193,7 +193,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   if (!stream) return cudaErrorInvalidValue;
-  if (stream->recording) {
+  if (stream->capture) {
     stream->spoilt = true;
     return cudaErrorStreamCaptureUnsupported;
   }
@@ -216,7 +216,7 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   if (!event || !stream) return cudaErrorInvalidValue;
-  if (stream->recording) {
+  if (stream->capture) {
     stream->spoilt = true;
     return cudaErrorStreamCaptureUnsupported;
   }
@@ -229,7 +229,7 @@ static void wait_for(const void *closure) {
   drain_to(event->stream, event->asked);
 }
 
-/* What the event stands for now, whatever it is recorded for later. */
+/* Waits for what the event records now, even if it is recorded again later. */
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags) {
   if (!stream || !event || flags != 0) return cudaErrorInvalidValue;
   return event->stream ? emulated_enqueue(stream, NULL, wait_for, event, sizeof *event) : cudaSuccess;
@@ -238,25 +238,25 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
 /* ---- graphs ---- */
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMode mode) {
-  if (!stream || stream->recording || recorded || mode != cudaStreamCaptureModeThreadLocal)
+  if (!stream || stream->capture || captured || mode != cudaStreamCaptureModeThreadLocal)
     return cudaErrorInvalidValue;
-  stream->recording = calloc(1, sizeof *stream->recording);
-  if (!stream->recording) return cudaErrorMemoryAllocation;
+  stream->capture = calloc(1, sizeof *stream->capture);
+  if (!stream->capture) return cudaErrorMemoryAllocation;
   stream->spoilt = false;
   emulated_lock();
-  recorder = pthread_self();
-  recorded = stream;
+  capturer = pthread_self();
+  captured = stream;
   emulated_unlock();
   return cudaSuccess;
 }
 
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph) {
-  cudaGraph_t made = stream->recording;
+  cudaGraph_t made = stream->capture;
   *graph = NULL;
-  if (!made || recorded != stream || !pthread_equal(recorder, pthread_self())) return cudaErrorInvalidValue;
-  stream->recording = NULL;
+  if (!made || captured != stream || !pthread_equal(capturer, pthread_self())) return cudaErrorInvalidValue;
+  stream->capture = NULL;
   emulated_lock();
-  recorded = NULL;
+  captured = NULL;
   emulated_unlock();
   if (stream->spoilt) {
     (void)cudaGraphDestroy(made);
@@ -286,7 +286,7 @@ cudaError_t cudaGraphInstantiateWithFlags(cudaGraphExec_t *exec, cudaGraph_t gra
 }
 
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
-  if (!exec || !stream || stream->recording) return cudaErrorInvalidValue;
+  if (!exec || !stream || stream->capture) return cudaErrorInvalidValue;
   emulated_lock();
   for (const work *w = exec->works.first; w; w = w->next)
     (void)emulated_enqueue(stream, w->site, w->call, w->closure, w->bytes);
@@ -306,7 +306,7 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
   return cudaSuccess;
 }
 
-/* ---- what tests see of it ---- */
+/* ---- the interface for tests ---- */
 
 bool emulated_runs_out(void) {
   emulated_lock();
@@ -322,8 +322,8 @@ void emulated_count_upload(size_t bytes) { counted.uploaded += bytes; }
 static void read_counts(emulator_counts *counts) {
   emulated_drain(NULL);
   *counts = counted;
-  counts->device = emulated_lent(true);
-  counts->host = emulated_lent(false);
+  counts->device = emulated_allocated(true);
+  counts->host = emulated_allocated(false);
 }
 
 static void set_fail_allocation(uint64_t n) { fail_allocation = n; }

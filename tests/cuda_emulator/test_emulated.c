@@ -1,6 +1,6 @@
-/* test_emulated.c - what only an emulator can show, because it counts and fails on demand (emulator.h): a training step
- * allocates nothing and waits once; memory that runs out anywhere leaves one message, no leak and a run that goes on
- * with a smaller batch; a kernel that fails is blamed on its op.
+/* test_emulated.c - tests that need an emulator, because it counts and injects failures (emulator.h): a training step
+ * allocates nothing and waits once; if any allocation fails there is one message, no leak, and the run continues with a
+ * smaller batch; the message about a failed kernel names its op.
  *
  * test_emulated steps | ahead | memory | blame | table | limits | turing */
 #include <dlfcn.h>
@@ -31,7 +31,7 @@ static void end(training *t) {
   *t = (training){0};
 }
 
-/* Everything but the run: it needs no device memory beyond the device's own. */
+/* Everything but the run: no device memory beyond that of the device itself. */
 static lur_status begin(training *t) {
   const lur_setting nadam[] = {{.name = "lr", .type = LUR_REAL, .real = 0.01},
                                {.name = "clip_norm", .type = LUR_REAL, .real = 0.5}};
@@ -79,8 +79,8 @@ static emulator_counts counts(void) {
 
 /* ---- steps: no allocation, one wait ---- */
 
-/* As a recipe's: metrics, clipping by the norm, weights watched, an average and a copy of the weights kept on the
-   device. */
+/* As in a recipe: metrics, clipping by the norm, a check for non-finite weights, and a moving average of the weights on
+   the device. */
 static void test_steps(lur_precision precision, const char *name) {
   enum { WARM = 3, STEPS = 50, MOST = 128 };
   training t;
@@ -103,7 +103,7 @@ static void test_steps(lur_precision precision, const char *name) {
   }
   emulator_counts after = counts();
   unsigned long long allocations = after.allocations - before.allocations, waits = after.waits - before.waits;
-  printf("%s: %d steps: %llu kernels, %llu allocations, %llu waits (for the uploads and for the results)\n", name,
+  printf("%s: %d steps: %llu kernels, %llu allocations, %llu waits (for the copies and for the results)\n", name,
          STEPS, (unsigned long long)(after.launches - before.launches), allocations, waits);
   CHECK(allocations == 0);
   CHECK(waits == 2 * STEPS || (precision == LUR_PRECISION_F16 && waits == 2 * STEPS + 1)); /* f16: a change of scale */
@@ -112,7 +112,7 @@ static void test_steps(lur_precision precision, const char *name) {
   end(&t);
 }
 
-/* ---- ahead: a batch announced before the step in front of it goes to the device once ---- */
+/* ---- ahead: a batch that is prefetched before the previous step is copied to the device once ---- */
 
 static void test_ahead(void) {
   enum { WARM = 3, STEPS = 10 };
@@ -138,12 +138,12 @@ static void test_ahead(void) {
   const uint64_t sent = after.uploaded - before.uploaded, numbers = 2 * sizeof(lur_step_parameters);
   printf("%d steps sent %llu bytes, a batch has %zu\n", STEPS, (unsigned long long)sent, fed);
   CHECK(sent == STEPS * (fed + numbers));
-  CHECK(after.waits - before.waits == 2 * STEPS); /* for the uploads and for the results */
+  CHECK(after.waits - before.waits == 2 * STEPS); /* for the copies and for the results */
   drop_batch(&now);
   end(&t);
 }
 
-/* ---- limits: what a device or a library does not serve is refused when it is planned ---- */
+/* ---- limits: what a device or a library does not support is refused when it is planned ---- */
 
 static void refused(lur_device *device, const lur_op_desc *desc, lur_status expected, const char *text) {
   lur_op op = {0};
@@ -154,7 +154,7 @@ static void refused(lur_device *device, const lur_op_desc *desc, lur_status expe
   if (status == LUR_OK) lur_op_release(&op);
 }
 
-/* n images of h by w and c channels, and what k by k makes of them at stride 1 without padding. */
+/* An op with n images h w c and a window of k x k, stride 1, no padding. */
 static lur_op_desc window_op(lur_op_kind kind, int64_t n, int64_t h, int64_t w, int64_t c, int k) {
   lur_op_desc d = {.kind = kind, .name = "large", .nx = 1, .x = {{LUR_F32, {4, {n, h, w, c}}}},
                    .y = {LUR_F32, {4, {n, h - k + 1, w - k + 1, c}}}};
@@ -177,15 +177,15 @@ static void test_limits(void) {
   const lur_op_desc wide = window_op(LUR_OP_CONV2D, 1, 32, 32, 1, 21);
   lur_op_desc taps = window_op(LUR_OP_DEPTHWISE_CONV2D, 1, 300, 300, 1, 257);
   taps.want_dw = 1;
-  refused(t.device, &pool, LUR_EUNSUPPORTED, "places in a batch are too many (2^31 at most): lower the batch size");
-  refused(t.device, &depthwise, LUR_EUNSUPPORTED, "places in a batch are too many");
+  refused(t.device, &pool, LUR_EUNSUPPORTED, "pixels in a batch are too many (2^31 at most): lower the batch size");
+  refused(t.device, &depthwise, LUR_EUNSUPPORTED, "pixels in a batch are too many");
   refused(t.device, &conv, LUR_EUNSUPPORTED, "too many for cuDNN: lower the batch size");
   refused(t.device, &wide, LUR_EUNSUPPORTED, "CUDNN_STATUS_NOT_SUPPORTED_SHAPE");
   refused(t.device, &taps, LUR_EUNSUPPORTED, "at most 65535 taps have a gradient");
   end(&t);
 }
 
-/* ---- turing: bf16 is refused in one sentence, f16 and tf32 are not ---- */
+/* ---- turing: bf16 is refused, f16 and tf32 are not ---- */
 
 static void test_turing(void) {
   training t;
@@ -203,7 +203,7 @@ static void test_turing(void) {
     lur_op_release(&op);
     d->x[0].dtype = d->y.dtype = LUR_BF16;
     refused(t.device, d, LUR_ETYPE,
-            "cuda:0 has compute capability 7.5, products in bf16 need 8.0 or newer: use f16 or f32");
+            "cuda:0 has compute capability 7.5, bf16 needs 8.0 or newer: use f16 or f32");
   }
   end(&t);
 }
@@ -216,7 +216,7 @@ static void check_message(int n) {
   if (!CHECK(clear)) fprintf(stderr, "allocation %d: %s\n", n, why);
 }
 
-/* Whether the n-th allocation of a training was reached; after it memory is there again, for fewer rows. */
+/* Whether a training has an n-th allocation, which fails. Afterwards the run must continue with fewer rows. */
 static bool one_failure(int n, int *failures) {
   const emulator_counts before = counts();
   training t;
@@ -237,21 +237,21 @@ static bool one_failure(int n, int *failures) {
   end(&t);
   const emulator_counts after = counts();
   if (!CHECK(after.device == before.device && after.host == before.host))
-    fprintf(stderr, "allocation %d: memory is left\n", n);
+    fprintf(stderr, "allocation %d: memory is leaked\n", n);
   return reached;
 }
 
 static void test_memory(void) {
   int n = 1, failures = 0;
   while (n < 2000 && one_failure(n, &failures)) n++;
-  printf("%d allocations, %d of them end a step or a compile, the others are done without\n%s\n", n - 1, failures,
+  printf("%d allocations; %d of them end a step or compile when they fail, the others are optional\n%s\n", n - 1, failures,
          lur_last_error());
   CHECK(n > 50 && n < 2000 && failures > 50);
 }
 
 /* ---- blame: the n-th kernel fails ---- */
 
-/* The kinds of op, as messages name them, that a file's kernels serve ("de": dense and depthwise). */
+/* The op kinds, as in messages, that launch the kernels of a file ("de": dense and depthwise). */
 static const char *const owners[][4] = {{"depthwise_conv2d.cu", "depthwise_conv2d"},
                                         {"batchnorm.cu", "batchnorm"},
                                         {"activation.cu", "activation", "softmax"},
@@ -275,7 +275,7 @@ static bool blamed(const char *file, const char *why) {
   return false;
 }
 
-/* sync: LURCHER_SYNC=1, which names the op; without it the message says how to learn it. */
+/* sync: with LURCHER_SYNC=1 the message names the op; without it, it says how to find the op. */
 static void test_blame(bool sync) {
   setenv("LURCHER_SYNC", sync ? "1" : "0", 1);
   int lost = 0;
@@ -300,9 +300,9 @@ static void test_blame(bool sync) {
     control->fail_launch(0);
     if (status == LUR_OK) break;
   }
-  printf("%d kernels of a step, each failed in turn%s\n", lost, sync ? " under LURCHER_SYNC=1" : "");
+  printf("%d kernels of a step, each made to fail%s\n", lost, sync ? " under LURCHER_SYNC=1" : "");
   CHECK(lost > 60);
-  training t; /* the program lives, on the cpu too */
+  training t; /* afterwards the cpu still works */
   CHECK_OK(begin(&t));
   CHECK_OK(lur_context_device(t.context, "cpu", &t.device));
   CHECK_OK(compile(&t, LUR_PRECISION_F32));
@@ -310,11 +310,11 @@ static void test_blame(bool sync) {
   end(&t);
 }
 
-/* ---- table: rows of ref ---- */
+/* ---- table: the kernels of ref ---- */
 
 static void test_table(const lur_backend *cuda) {
   for (int kind = 0; kind < LUR_OP_COUNT; kind++) {
-    if (kind == LUR_OP_SEPARABLE_CONV2D && !cuda->separable) continue; /* the plan makes none there */
+    if (kind == LUR_OP_SEPARABLE_CONV2D && !cuda->separable) continue; /* the engine does not fuse it there */
     const lur_kernel *ref = lur_ref_backend.kernels[kind], *row = cuda->kernels[kind];
     bool same = ref && row && (ref->forward != NULL) == (row->forward != NULL) &&
                 (ref->backward != NULL) == (row->backward != NULL);

@@ -1,11 +1,11 @@
-/* threads.cpp - runs a launch: blocks one after another, a block's threads as coroutines on stacks of their own.
+/* threads.cpp - runs a launch: blocks one after another, the threads of a block as coroutines with their own stacks.
  *
- * A coroutine runs thread after thread until one waits at a barrier or for its warp; then another coroutine takes over.
- * So a kernel without barriers costs one call a thread. Blocks and threads start in ascending, descending or mixed
- * order, another at each launch: a kernel that depends on the order gives other bits. What would hang or be undefined
- * on a GPU ends the program with the kernel's name: a barrier that some threads never reach, a shuffle without all of
- * its lanes, a misaligned vector access. Shared memory, which lies in this library's thread-local memory, holds NaN
- * when a launch's first blocks begin. */
+ * A coroutine runs one thread after another until one waits at a barrier or for its warp; then another coroutine
+ * continues. So a kernel without barriers costs one call per thread. Blocks and threads start in ascending, descending
+ * or random order, which changes at each launch: a kernel that depends on the order gives different bits. What would hang
+ * or be undefined on a GPU ends the program with the kernel's name: a barrier that some threads never reach, a shuffle
+ * without all of its lanes, a misaligned vector access. Shared memory, which is thread-local memory of this library, is
+ * NaN when the first blocks of a launch begin. */
 #include "cuda_runtime.h"
 #include "streams.h"
 
@@ -34,8 +34,8 @@ struct thread {
 };
 
 struct warp {
-  int waiting;           /* lanes at the present shuffle */
-  int turn[WARP];        /* shuffles done by each lane: its slot is turn % 2 */
+  int waiting;           /* lanes at the current shuffle */
+  int shuffles[WARP];    /* shuffles done by each lane: it uses slot shuffles % 2 */
   unsigned char slot[2][WARP][16];
 };
 
@@ -77,7 +77,7 @@ struct coroutine {
   ucontext_t context;
   void *fake_stack;
 #endif
-  int thread; /* that runs or waits on it; -1 none */
+  int thread; /* that runs or waits on it; -1: none */
 };
 
 struct all_coroutines : std::vector<coroutine *> {
@@ -98,9 +98,9 @@ const void *scheduler_bottom;
 size_t scheduler_size;
 #endif
 
-int current; /* coroutine that runs */
+int current; /* the running coroutine */
 
-/* ---- the block that runs ---- */
+/* ---- the running block ---- */
 
 struct {
   const char *kernel;
@@ -158,8 +158,8 @@ void to_coroutine(int i) {
 #endif
 }
 
-/* A coroutine's life: threads of the block, one after another, as long as there are any; then idle. */
-void live() {
+/* The loop of a coroutine: runs threads of the block, one after another, until none is left; then it is idle. */
+void run_threads() {
 #if defined(__SANITIZE_ADDRESS__)
   __sanitizer_finish_switch_fiber(NULL, &scheduler_bottom, &scheduler_size);
 #endif
@@ -186,8 +186,8 @@ int new_coroutine() {
   c->thread = -1;
 #ifdef FAST_SWITCH
   void **top = reinterpret_cast<void **>(c->stack + STACK);
-  *--top = NULL; /* live never returns; with this the stack is aligned as after a call */
-  *--top = reinterpret_cast<void *>(live);
+  *--top = NULL; /* run_threads never returns; this aligns the stack as after a call */
+  *--top = reinterpret_cast<void *>(run_threads);
   for (int i = 0; i < 6; i++) *--top = NULL;
   c->sp = top;
 #else
@@ -195,13 +195,13 @@ int new_coroutine() {
   c->context.uc_stack.ss_sp = c->stack;
   c->context.uc_stack.ss_size = STACK;
   c->context.uc_link = NULL;
-  makecontext(&c->context, live, 0);
+  makecontext(&c->context, run_threads, 0);
 #endif
   coroutines.push_back(c);
   return (int)coroutines.size() - 1;
 }
 
-/* The running thread waits; when it comes back its indices are in place again. */
+/* The running thread waits; afterwards its indices are set again. */
 void wait_as(state s) {
   int t = coroutines[(size_t)current]->thread, self = current;
   block.threads[(size_t)t].at = s;
@@ -233,7 +233,7 @@ void mix(int n, std::vector<int> *order) {
 
 /* ---- shared memory ---- */
 
-enum { SPOILT_BLOCKS = 4 }; /* of a launch: the others would cost as much again */
+enum { SPOILT_BLOCKS = 4 }; /* of a launch; more would take as long as the kernel */
 
 struct memory {
   char *at;
@@ -255,13 +255,13 @@ int find_shared(dl_phdr_info *info, size_t, void *found) {
   return ours;
 }
 
-/* Nobody may count on what another block, or another kernel, has left there. */
+/* A kernel must not depend on what another block or kernel has left in shared memory. */
 void spoil_shared() {
-  static thread_local char first; /* there is such memory once it is touched */
+  static thread_local char first; /* accessing it allocates the thread-local memory */
   memory shared = {};
   *static_cast<volatile char *>(&first) = 1;
   dl_iterate_phdr(find_shared, &shared);
-  if (shared.bytes == 0) die("no shared memory is found to spoil");
+  if (shared.bytes == 0) die("the shared memory is not found");
   memset(shared.at, 0xFF, shared.bytes);
 }
 
@@ -272,7 +272,7 @@ void run_block() {
     block.warps.resize((size_t)(block.count + WARP - 1) / WARP);
   for (warp &w : block.warps) {
     w.waiting = 0;
-    memset(w.turn, 0, sizeof w.turn);
+    memset(w.shuffles, 0, sizeof w.shuffles);
   }
   block.ready.clear();
   size_t next = 0;
@@ -306,9 +306,9 @@ void emulated_exchange(unsigned mask, const void *value, size_t bytes, int sourc
   int t = coroutines[(size_t)current]->thread, lane = t % WARP;
   size_t first = (size_t)(t / WARP * WARP);
   warp *w = &block.warps[(size_t)(t / WARP)];
-  int turn = w->turn[lane]++ % 2;
-  memcpy(w->slot[turn][lane], value, bytes);
-  if (++w->waiting == WARP) { /* the last one wakes the others */
+  int slot = w->shuffles[lane]++ % 2;
+  memcpy(w->slot[slot][lane], value, bytes);
+  if (++w->waiting == WARP) { /* the last lane wakes the others */
     w->waiting = 0;
     for (size_t i = first; i < first + WARP; i++)
       if ((int)i != t) block.threads[i].at = RUNNING, block.ready.push_back((int)i);
@@ -316,7 +316,7 @@ void emulated_exchange(unsigned mask, const void *value, size_t bytes, int sourc
     wait_as(AT_SHUFFLE);
     w = &block.warps[(size_t)(t / WARP)];
   }
-  memcpy(result, w->slot[turn][source % WARP], bytes);
+  memcpy(result, w->slot[slot][source % WARP], bytes);
 }
 
 void emulated_misaligned(const void *pointer, size_t bytes) {
@@ -333,7 +333,7 @@ struct alignas(64) launch {
   void (*call)(const void *);
 };
 
-/* The closure lies behind the launch. */
+/* The closure follows the launch. */
 void run_launch(const void *work) {
   const launch *l = static_cast<const launch *>(work);
   const dim3 grid = l->grid;
@@ -347,8 +347,8 @@ void run_launch(const void *work) {
   blockIdx = {0, 0, 0};
   emulated_kernel = l->kernel;
   uint64_t blocks = (uint64_t)grid.x * grid.y * grid.z;
-  if (blocks == 0 || grid.y > 65535 || grid.z > 65535 || grid.x > 2147483647u) die("a grid that no GPU takes");
-  if (block.count < 1 || block.count > 1024) die("a block that no GPU takes");
+  if (blocks == 0 || grid.y > 65535 || grid.z > 65535 || grid.x > 2147483647u) die("a grid that no GPU supports");
+  if (block.count < 1 || block.count > 1024) die("a block that no GPU supports");
   launches++;
   mix(block.count, &block.order);
   for (uint64_t i = 0; i < blocks; i++) {

@@ -1,7 +1,7 @@
 #!/bin/sh
-# try_run.sh BUILD - tests/cuda/run.sh on the emulator, at toy size, so that no slip in it costs a person with a GPU the
-# day: every part but build, with stand-ins for compute-sanitizer (which runs the program) and for PyTorch (which says
-# half a second). Ends with run.sh's exit code; a part that fails must be an error too.
+# try_run.sh BUILD - runs tests/cuda/run.sh on the emulator with small sizes, so that its errors are found without a GPU:
+# every part but build, with stubs for compute-sanitizer (which runs the program) and PyTorch (which reports half a
+# second). Its exit code is that of run.sh; parts that must fail are tested to fail.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 build=$1
@@ -13,7 +13,7 @@ export LURCHER_DATA="$work/images" LURCHER_PACK="$work/pack"
 mkdir "$work/bin"
 cat >"$work/bin/compute-sanitizer" <<'END'
 #!/bin/sh
-# Runs the program; racecheck then complains of the kernels that LURCHER_TRY_HAZARD names.
+# Runs the program; racecheck then reports a race in the kernel that LURCHER_TRY_HAZARD names.
 tool=$2
 while case $1 in --*) true ;; *) false ;; esac; do shift 2; done
 "$@" || exit
@@ -44,14 +44,14 @@ export PATH="$work/bin:$PATH" LURCHER_PYTHON="$work/bin/torch"
 sh "$here/../cuda/run.sh" ops errors agree sanitize bench recipe pack-data
 LURCHER_TRY_HAZARD=cutlass_simt_gemm_kernel sh "$here/../cuda/run.sh" sanitize=racecheck
 
-# fails WHAT TEXT VARIABLE=VALUE PART...: run.sh ends with an error then, and says so.
+# fails WHAT TEXT VARIABLE=VALUE PART...: run.sh must end with an error and print TEXT.
 fails() {
   what=$1 text=$2
   shift 2
   if env "$1" sh "$here/../cuda/run.sh" "$2" >"$work/failed" 2>&1 || ! grep -q "$text" "$work/failed"; then
-    echo "$what passed, or did not say why it failed:" && cat "$work/failed" && exit 1
+    echo "$what passed, or failed without a reason:" && cat "$work/failed" && exit 1
   fi
 }
 fails "a recipe without images" 'recipe  *FAILED' LURCHER_DATA="$work/none" recipe
-fails "a race in a kernel of ours" 'racecheck-gather  *FAILED' LURCHER_TRY_HAZARD=gather_kernel sanitize=racecheck
-fails "a bench without a peer" 'peer: none' LURCHER_PYTHON=false bench=quick
+fails "a race in one of Lurcher's kernels" 'racecheck-gather  *FAILED' LURCHER_TRY_HAZARD=gather_kernel sanitize=racecheck
+fails "a benchmark without a peer" 'peer: none' LURCHER_PYTHON=false bench=quick

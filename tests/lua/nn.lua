@@ -51,6 +51,20 @@ test("applying makes nodes; one layer, many nodes", function()
   raises("fc", layer, nn.input("c", 5))
 end)
 
+test("activation gelu: x (1 + erf(x / sqrt 2)) / 2, the default of Keras and PyTorch", function()
+  local x, expected = { -3, -1, 0, 0.5, 2 }, { -0.00404969409489031, -0.158655253931457, 0, 0.345731230630037, 1.95449973610364 }
+  for _, device in ipairs{ "ref", "cpu" } do
+    local one = nn.dense{ 1, activation = "gelu" }
+    local model = nn.model{ y = nn.activation "gelu"(nn.input("x", 5)),
+      z = one(nn.input("w", 1)) }
+    one:weights().kernel:fill(2)
+    local run <close> = model:compile{ device = device }
+    local out = run:predict{ x = { x }, w = { { 1 } } }
+    near(out.y, { expected }, 1e-6)
+    near(out.z, { { expected[5] } }, 1e-6)
+  end
+end)
+
 test("merging: constructors on nodes, operators, numbers", function()
   local a, b = nn.input("a", 4), nn.input("b", 4)
   near(nn.add(a, b).shape, { 4 })

@@ -13,7 +13,8 @@ static const row rows[] = {{"relu", LUR_RELU, FILL_AWAY},          {"relu with z
                            {"sigmoid", LUR_SIGMOID, FILL_WIDE},    {"tanh", LUR_TANH, FILL_WIDE},
                            {"square", LUR_SQUARE, FILL_UNIFORM},   {"abs", LUR_ABS, FILL_AWAY},
                            {"abs with zeros", LUR_ABS, FILL_TIES}, {"exp", LUR_EXP, FILL_UNIFORM},
-                           {"log", LUR_LOG, FILL_POSITIVE},        {"sqrt", LUR_SQRT, FILL_POSITIVE}};
+                           {"log", LUR_LOG, FILL_POSITIVE},        {"sqrt", LUR_SQRT, FILL_POSITIVE},
+                           {"gelu", LUR_GELU, FILL_WIDE}};
 
 static void check(suite *s, const row *r, lur_operand x) {
   char text[LUR_SHAPE_TEXT];
@@ -25,17 +26,18 @@ static void check(suite *s, const row *r, lur_operand x) {
   suite_check(s, &c);
 }
 
-/* Values at the ends, where a formula overflows first. */
+/* Values by hand, also at the ends, where a formula overflows first. gelu(1) = erfc(-1 / sqrt 2) / 2. */
 static void golden(suite *s) {
   static const float x[] = {-200, -1, 0, 1, 200};
   static const double sigmoid[] = {0, 0.2689414213699951, 0.5, 0.7310585786300049, 1}, relu[] = {0, 0, 0, 1, 200},
-                      tanhs[] = {-1, -0.7615941559557649, 0, 0.7615941559557649, 1};
+                      tanhs[] = {-1, -0.7615941559557649, 0, 0.7615941559557649, 1},
+                      gelu[] = {0, -0.15865525393145705, 0, 0.8413447460685429, 200};
   const struct {
     lur_activation f;
     const double *y;
-  } expected[] = {{LUR_SIGMOID, sigmoid}, {LUR_RELU, relu}, {LUR_TANH, tanhs}};
+  } expected[] = {{LUR_SIGMOID, sigmoid}, {LUR_RELU, relu}, {LUR_TANH, tanhs}, {LUR_GELU, gelu}};
   for (int k = 0; k < suite_devices(s); k++)
-    for (int i = 0; i < 3; i++) {
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
       float y[5];
       lur_op_desc d = {.kind = LUR_OP_ACTIVATION, .nx = 1, .x = {F32(5)}, .y = F32(5), .u.activation = {expected[i].f}};
       if (suite_run(s, suite_device(s, k), &d, &(plain_args){.x = {x}, .y = y}))
@@ -43,7 +45,7 @@ static void golden(suite *s) {
     }
 }
 
-/* A NaN must come out of a ReLU: a network that has diverged must say so. */
+/* The ReLU of NaN must be NaN, so that divergence is noticed. */
 static void nan_passes(suite *s) {
   const float x[] = {1, NAN, -1};
   lur_op_desc d = {.kind = LUR_OP_ACTIVATION, .nx = 1, .x = {F32(3)}, .y = F32(3), .u.activation = {LUR_RELU}};
@@ -60,7 +62,7 @@ void ops_activation(suite *s) {
     check(s, &rows[i], F32(1));
     check(s, &rows[i], F32(3, 5, 7));
     check(s, &rows[i], F32(2, 9, 11, 33));
-    check(s, &rows[i], F32(24581)); /* three blocks of the cpu's loops and a bit */
+    check(s, &rows[i], F32(24581)); /* a little more than three blocks of the cpu's loops */
   }
   golden(s);
   nan_passes(s);

@@ -28,7 +28,7 @@ static op_case case_of(lur_operand x, int flags) {
 }
 
 /* Columns 1 3 and 2 6: means 2 4, biased variances 1 4, epsilon 0: y = -+gamma + beta. Moving statistics 10 and 20 at
-   momentum 0.9 move to 10 - (10 - 2) / 10. Keras 2.0.6 feeds the biased variance. */
+   momentum 0.9 become 10 - (10 - 2) / 10 and so on. Keras 2.0.6 uses the biased variance. */
 static void golden(suite *s) {
   static const float x[] = {1, 2, 3, 6};
   static const double y[] = {-2.5, -2, 3.5, 4}, mean[] = {9.2, 18.4}, variance[] = {9.1, 18.4};

@@ -51,7 +51,7 @@ void ops_binary(suite *s) {
     check(s, &rows[i], F32(1));
     check(s, &rows[i], F32(3, 7));
     check(s, &rows[i], F32(2, 5, 3, 33));
-    check(s, &rows[i], F32(24581)); /* three blocks of the cpu's loops and a bit */
+    check(s, &rows[i], F32(24581)); /* a little more than three blocks of the cpu's loops */
   }
   golden(s);
   lur_op_desc d = {

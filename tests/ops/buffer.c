@@ -1,5 +1,5 @@
-/* buffer.c - device buffers between guard zones. A guard is made of one rare NaN: written over, it is seen; read and
- * used, it spoils the result. */
+/* buffer.c - device buffers between guard zones. A guard is filled with one rare NaN: writes to it are detected, and
+ * reads make the result NaN. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,7 +12,7 @@ static void nan_fill(char *at, size_t bytes) {
   for (size_t i = 0; i < bytes; i++) at[i] = (char)(RARE_NAN >> 8 * (i % 4));
 }
 
-static lur_status upload(const buffer *b, const void *data) {
+static lur_status write_buffer(const buffer *b, const void *data) {
   size_t whole = b->bytes + 2 * GUARD;
   char *image = check_alloc(whole);
   nan_fill(image, GUARD);
@@ -31,12 +31,12 @@ lur_status buffer_new(lur_device *device, size_t bytes, const void *data, buffer
   if (bytes == 0) return LUR_OK;
   LUR_TRY(lur_device_alloc(device, bytes + 2 * GUARD, &memory));
   b->base = memory;
-  return upload(b, data);
+  return write_buffer(b, data);
 }
 
 void *buffer_data(const buffer *b) { return b->base ? b->base + GUARD : NULL; }
 
-lur_status buffer_poison(const buffer *b) { return b->base ? upload(b, NULL) : LUR_OK; }
+lur_status buffer_poison(const buffer *b) { return b->base ? write_buffer(b, NULL) : LUR_OK; }
 
 lur_status buffer_read(const buffer *b, void *host, bool *intact) {
   if (!b->base) {

@@ -50,7 +50,7 @@ static const row rows[] = {
     {1, 33, 31, 5, 17, 3, 3, 1, 1, SAME, BIAS | RESIDUAL}, /* y is larger than a block of the cpu's loops */
     {1, 33, 31, 5, 17, 1, 1, 1, 1, SAME, BIAS | RELU},
     {2, 38, 37, 17, 33, 1, 1, 2, 2, SAME, BIAS},
-    /* enough pixels and channels for the cpu's own product; its gradients take more, and have test_product.c */
+    /* enough pixels and channels for the cpu's hand-written GEMM; its gradients need more, see tests/c/test_gemm.c */
     {3, 19, 19, 130, 100, 1, 1, 1, 1, SAME, BIAS | RESIDUAL},
     {1, 23, 23, 128, 144, 1, 1, 1, 1, SAME, RESIDUAL | RELU},
     {2, 17, 16, 209, 8, 1, 1, 1, 1, SAME, BIAS | RELU},
@@ -60,7 +60,7 @@ static const row rows[] = {
     {2, 7, 8, 3, 5, 1, 1, 1, 3, SAME, BIAS},
 };
 
-/* TensorFlow's rule (keras.md section 1): same pads floor(total / 2) before, the rest after. */
+/* TensorFlow's rule (1.x, core/framework/common_shape_fns.cc): "same" pads floor(total / 2) before, the rest after. */
 static int out_extent(int in, int kernel, int stride, padding p, int *before) {
   if (p == VALID) {
     *before = 0;
@@ -115,7 +115,7 @@ static void golden(suite *s) {
   }
 }
 
-/* Fewer outputs than would fit: what lies behind the last window has no part in it. */
+/* Fewer outputs than fit: pixels behind the last window are not used. */
 static void fewer_outputs(suite *s) {
   for (int k = 0; k < 2; k++) {
     op_case c = case_of(&rows[k ? 3 : 5]);

@@ -1,4 +1,4 @@
-/* data.c - fills operands with numbers that are the same on each run. A new fill: a case in `number`. */
+/* data.c - fills operands with numbers that are the same in each run. A new fill: a case in `number`. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -77,7 +77,7 @@ static void *filled(const lur_operand *operand, fill f, int32_t limit, uint64_t 
     for (int64_t i = 0; i < count; i++) ((int32_t *)data)[i] = (int32_t)(suite_uniform(key, i) * (double)limit);
     return data;
   }
-  if (operand->dtype != LUR_F32) { /* bytes of no meaning: for ops that only move them */
+  if (operand->dtype != LUR_F32) { /* arbitrary bytes, for ops that only copy them */
     for (size_t i = 0; i < operand_bytes(operand); i++)
       ((unsigned char *)data)[i] = (unsigned char)(256 * suite_uniform(key, (int64_t)i));
     return data;

@@ -1,8 +1,8 @@
 /* difference.c - ref's gradients against finite differences of L = sum(y * dy), one element of an input at a time.
  *
- * y is float, so only the elements of y that change count, summed in double. Where an element of y has a kink (ReLU,
- * maximum) its two one-sided slopes differ, and any slope between them is allowed. Where all elements would cost too
- * much, evenly spread ones are taken; every kind has small cases where it is all of them. */
+ * y is float; the differences of the elements that change are summed in double. At a kink (ReLU, maximum) the two
+ * one-sided slopes of an element of y differ, and any slope between them is accepted. If all elements would take too
+ * long, evenly spaced ones are tested; every kind has small cases in which all are. */
 #include <math.h>
 #include <omp.h>
 #include <stdlib.h>
@@ -18,7 +18,7 @@ typedef struct probe {
   lur_args args;
   int64_t ny;
   float *y[3];          /* at -h, 0, +h */
-  float *statistics[2]; /* batch norm moves them: each pass gets them fresh */
+  float *statistics[2]; /* batch norm updates them: each pass gets a new copy */
 } probe;
 
 static bool probe_new(suite *s, const op_case *c, const inputs *in, probe *p) {
@@ -53,13 +53,13 @@ static void evaluate(probe *p, const inputs *in, int at) {
   (void)p->op.kernel->forward(&p->op, &p->args);
 }
 
-/* What the differences allow for dL/dv: one number but for kinks. */
+/* The values of dL/dv that the differences allow: one number, or an interval at kinks. */
 typedef struct slopes {
   double low, high;
 } slopes;
 
-/* y at -below, 0 and +above. An element of y whose one-sided slopes differ by more than curvature explains has a kink
-   there: its slope at 0 may be anything between the two. */
+/* From y at -below, 0 and +above. If the one-sided slopes of an element of y differ by more than its curvature explains,
+   it has a kink, and its slope at 0 may be anything between the two. */
 static slopes slopes_of(const probe *p, const float *dy, double below, double above) {
   slopes sum = {0, 0};
   for (int64_t i = 0; i < p->ny; i++) {

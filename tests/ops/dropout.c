@@ -34,16 +34,16 @@ static void philox(suite *s) {
   }
 }
 
-/* The mask is lur_random_keep's, another one at the next step, the next stream and another seed; its share is right. */
+/* The mask is that of lur_random_keep, differs with step, stream and seed, and keeps the right share. */
 static void mask(suite *s) {
   enum { N = 4096 };
   static float x[N], y[N];
   for (int i = 0; i < N; i++) x[i] = 1;
   lur_op_desc d = {.kind = LUR_OP_DROPOUT, .nx = 1, .x = {F32(N)}, .y = F32(N), .u.dropout = {0.25, 5, true}};
   for (int k = 0; k < suite_devices(s); k++)
-    for (int turn = 0; turn < 4; turn++) {
-      plain_args args = {.x = {x}, .y = y, .seed = turn == 1 ? 12 : 11, .step = turn == 2 ? 10 : 9};
-      d.u.dropout.stream = turn == 3 ? 6 : 5;
+    for (int variant = 0; variant < 4; variant++) {
+      plain_args args = {.x = {x}, .y = y, .seed = variant == 1 ? 12 : 11, .step = variant == 2 ? 10 : 9};
+      d.u.dropout.stream = variant == 3 ? 6 : 5;
       if (!suite_run(s, suite_device(s, k), &d, &args)) return;
       int wrong = 0, kept = 0, like_first = 0;
       for (int i = 0; i < N; i++) {
@@ -53,8 +53,8 @@ static void mask(suite *s) {
         like_first += keep == (bool)lur_random_keep(11, 5, 9, (uint64_t)i, 0.25);
       }
       suite_expect(s, wrong == 0, "dropout's mask on %s: %d of %d differ", suite_device(s, k)->name, wrong, N);
-      suite_expect(s, abs(kept - 3 * N / 4) < 140, "dropout at rate 0.25 keeps %d of %d", kept, N); /* 5 deviations */
-      suite_expect(s, turn == 0 || abs(like_first - N * 5 / 8) < 155, "masks %d and 0 agree in %d of %d", turn,
+      suite_expect(s, abs(kept - 3 * N / 4) < 140, "dropout at rate 0.25 keeps %d of %d", kept, N); /* 5 std */
+      suite_expect(s, variant == 0 || abs(like_first - N * 5 / 8) < 155, "masks %d and 0 agree in %d of %d", variant,
                    like_first, N);
     }
 }
@@ -64,7 +64,7 @@ void ops_dropout(suite *s) {
   check(s, 0.5, true, F32(3, 7));
   check(s, 0.9, true, F32(2, 5, 3, 33));
   check(s, 0, true, F32(9));
-  check(s, 0.3, true, F32(24581)); /* three blocks of the cpu's loops and a bit */
+  check(s, 0.3, true, F32(24581)); /* a little more than three blocks of the cpu's loops */
   check(s, 0.5, false, F32(3, 7));
   philox(s);
   mask(s);

@@ -27,7 +27,7 @@ static void golden(suite *s) {
   }
 }
 
-/* Callers check row numbers; ref does it too. */
+/* Callers check row numbers; ref checks them too. */
 static void outside(suite *s) {
   static const float x[] = {1, 2, 3, 4};
   lur_op_desc d = {.kind = LUR_OP_GATHER, .nx = 2, .x = {F32(4), I32(2)}, .y = F32(2)};

@@ -1,18 +1,18 @@
-/* half.c - every op in f16 and bf16 on the devices that serve them, against ref in f32 on the same rounded inputs; and
- * products in tf32, which is f32 to them all but for how it multiplies.
+/* half.c - ops in f16 and bf16, on the devices that support them, against ref in f32 on the same rounded inputs; and
+ * conv2d and dense in tf32, which is f32 with less precise multiplication.
  *
- * Activations and their gradients are half, weights and their gradients f32. A device that computes in f32 only says so
- * when it plans (LUR_ETYPE) and is passed over. A new op: a line in `ops_half`. */
+ * Activations and their gradients are half, weights and their gradients f32. A device that computes in f32 only returns
+ * LUR_ETYPE when it plans, and is skipped. A new op: a HALF line here, or in the op's own file. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "internal.h"
 
-/* Rounding of the result, and of what the op itself stores on the way: |error| <= eps * (|expected| + rms). */
+/* Errors by rounding of the result and of intermediate values: |error| <= eps * (|expected| + rms). */
 static const double EPS[LUR_DTYPE_COUNT] = {[LUR_F16] = 0x1p-9, [LUR_BF16] = 0x1p-6, [LUR_F32] = 0x1p-9}; /* f32: tf32 */
 
-/* One set of host arrays; half arrays lie in the same memory as floats would. */
+/* One set of host arrays; each has room for floats, also if it holds halves. */
 typedef struct arrays {
   void *x[LUR_MAX_OPERANDS], *y, *dy, *dx[LUR_MAX_OPERANDS], *w[LUR_MAX_WEIGHTS], *dw[LUR_MAX_WEIGHTS];
 } arrays;
@@ -40,7 +40,7 @@ static void arrays_free(arrays *a) {
 static uint16_t half_of(lur_dtype dtype, float v) { return dtype == LUR_F16 ? lur_f32_to_f16(v) : lur_f32_to_bf16(v); }
 static float float_of(lur_dtype dtype, uint16_t v) { return dtype == LUR_F16 ? lur_f16_to_f32(v) : lur_bf16_to_f32(v); }
 
-/* Rounds v to dtype, and writes the halves to h (NULL: nowhere). */
+/* Rounds v to dtype, and writes the halves to h (may be NULL). */
 static void round_all(lur_dtype dtype, float *v, uint16_t *h, int64_t count) {
   for (int64_t i = 0; i < count; i++) {
     uint16_t bits = half_of(dtype, v[i]);
@@ -130,7 +130,7 @@ static void check_type(suite *s, lur_device *device, const char *name, const lur
   arrays_free(&f), arrays_free(&h);
 }
 
-static void check(suite *s, const char *name, lur_op_desc d, int32_t limit) {
+void suite_half(suite *s, const char *name, lur_op_desc d, int32_t limit) {
   s->cases++;
   int nx = d.kind == LUR_OP_LOSS ? 1 : d.nx, nw = d.kind == LUR_OP_BATCHNORM ? 2 : d.nw;
   for (int i = 0; i < nx; i++)
@@ -143,17 +143,17 @@ static void check(suite *s, const char *name, lur_op_desc d, int32_t limit) {
   }
 }
 
-#define OP(kind_, name, limit, ...) check(s, name, (lur_op_desc){.kind = LUR_OP_##kind_, __VA_ARGS__}, limit)
+#define OP(kind_, name, limit, ...) HALF(s, kind_, name, limit, __VA_ARGS__)
 
-static void products(suite *s) {
+static void convolutions(suite *s) {
   OP(DENSE, "bias", 0, .nx = 1, .nw = 2, .x = {F32(9, 40)}, .w = {F32(40, 24), F32(24)}, .y = F32(9, 24));
   OP(DENSE, "odd sizes, relu, residual", 0, .nx = 2, .nw = 2, .x = {F32(5, 13), F32(5, 7)}, .w = {F32(13, 7), F32(7)}, .y = F32(5, 7),
      .u.dense = {true});
   OP(CONV2D, "1x1 relu", 0, .nx = 1, .nw = 2, .x = {F32(2, 6, 5, 16)}, .w = {F32(1, 1, 16, 8), F32(8)}, .y = F32(2, 6, 5, 8),
      .u.conv2d = {1, 1, 1, 1, 0, 0, .relu = true});
-  OP(CONV2D, "3x3 stride 2, framed, residual", 0, .nx = 2, .nw = 2, .x = {F32(2, 8, 7, 5), F32(2, 4, 4, 6)}, .w = {F32(3, 3, 5, 6), F32(6)},
+  OP(CONV2D, "3x3 stride 2, padded, residual", 0, .nx = 2, .nw = 2, .x = {F32(2, 8, 7, 5), F32(2, 4, 4, 6)}, .w = {F32(3, 3, 5, 6), F32(6)},
      .y = F32(2, 4, 4, 6), .u.conv2d = {3, 3, 2, 2, 0, 1});
-  OP(CONV2D, "3x3 stride 2, framed, even channels", 0, .nx = 1, .nw = 1, .x = {F32(2, 8, 7, 8)}, .w = {F32(3, 3, 8, 6)},
+  OP(CONV2D, "3x3 stride 2, padded, even channels", 0, .nx = 1, .nw = 1, .x = {F32(2, 8, 7, 8)}, .w = {F32(3, 3, 8, 6)},
      .y = F32(2, 4, 4, 6), .u.conv2d = {3, 3, 2, 2, 0, 1});
   OP(CONV2D, "3x3 same", 0, .nx = 1, .nw = 1, .x = {F32(1, 6, 6, 8)}, .w = {F32(3, 3, 8, 8)}, .y = F32(1, 6, 6, 8),
      .u.conv2d = {3, 3, 1, 1, 1, 1});
@@ -169,8 +169,8 @@ static void products(suite *s) {
      .u.conv2d = {5, 5, 1, 1, 2, 2});
 }
 
-/* A batch norm that its readers work out: what it gives, and what they make of it. */
-static void norms_read(suite *s) {
+/* affine_out, and the ops with affine_in that read it. */
+static void affines(suite *s) {
   OP(BATCHNORM, "affine_out, odd channels", 0, .nx = 1, .nw = 4, .x = {F32(3, 5, 4, 7)}, .w = {F32(7), F32(7), F32(7), F32(7)},
      .y = F32(2, 7), .u.batchnorm = {1e-3, 0.99, true, true, true, .affine_out = true});
   for (int batch = 0; batch < 2; batch++)
@@ -187,8 +187,10 @@ static void norms_read(suite *s) {
 }
 
 static void elements(suite *s) {
-  for (int f = LUR_RELU; f <= LUR_EXP; f++)
-    OP(ACTIVATION, "3x41", 0, .nx = 1, .x = {F32(3, 41)}, .y = F32(3, 41), .u.activation = {(lur_activation)f});
+  for (int f = 0; f < LUR_ACTIVATION_COUNT; f++)
+    if (f != LUR_LOG && f != LUR_SQRT) /* the inputs are negative too */
+      OP(ACTIVATION, lur_activation_name((lur_activation)f), 0, .nx = 1, .x = {F32(3, 41)}, .y = F32(3, 41),
+         .u.activation = {(lur_activation)f});
   for (int f = LUR_ADD; f <= LUR_MAXIMUM; f++) {
     OP(BINARY, "67", 0, .nx = 2, .x = {F32(67), F32(67)}, .y = F32(67), .u.binary = {(lur_binary)f, false});
     OP(BINARY, "67 relu", 0, .nx = 2, .x = {F32(67), F32(67)}, .y = F32(67), .u.binary = {(lur_binary)f, true});
@@ -227,8 +229,8 @@ static void sums(suite *s) {
 }
 
 void ops_half(suite *s) {
-  products(s);
-  norms_read(s);
+  convolutions(s);
+  affines(s);
   elements(s);
   sums(s);
 }

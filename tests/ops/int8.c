@@ -1,5 +1,5 @@
-/* bytes.c - convolutions from and to bytes, on the devices that have them. Sums are whole numbers, so what a
- * depthwise convolution rounds agrees to the bit, and what conv2d sums does before its scale. */
+/* int8.c - the int8 convolutions, on the devices that have them. Sums are integers, so the values that a depthwise
+ * convolution rounds, and the sums of conv2d before its scale, agree to the bit. */
 #include "suite.h"
 
 #include <string.h>
@@ -27,7 +27,7 @@ static const row rows[] = {
 };
 
 static op_case case_of(const row *r) {
-  op_case c = suite_case(LUR_OP_CONV2D, "bytes %dx%dx%dx%d to %d, %dx%d stride %d%s%s", r->n, r->h, r->w, r->ci, r->co,
+  op_case c = suite_case(LUR_OP_CONV2D, "int8 %dx%dx%dx%d to %d, %dx%d stride %d%s%s", r->n, r->h, r->w, r->ci, r->co,
                          r->k, r->k, r->stride, r->flags & RESIDUAL ? " residual" : "", r->flags & RELU ? " relu" : "");
   c.desc.nx = r->flags & RESIDUAL ? 2 : 1;
   c.desc.x[0] = (lur_operand){LUR_U8, SHAPE(r->n, r->h, r->w, r->ci)};
@@ -53,8 +53,8 @@ typedef struct depthwise_row {
 
 static const depthwise_row depthwise_rows[] = {
     {1, 1, 1, 1, 1, 1, 1, 1, 0, false, true},
-    {2, 6, 5, 3, 1, 1, 6, 5, 0, false, true}, /* an image quantised */
-    {2, 7, 6, 37, 1, 2, 4, 3, 0, true, true}, /* and sampled */
+    {2, 6, 5, 3, 1, 1, 6, 5, 0, false, true}, /* an image is quantized */
+    {2, 7, 6, 37, 1, 2, 4, 3, 0, true, true}, /* and subsampled */
     {2, 6, 5, 33, 3, 1, 6, 5, 1, true, true},
     {1, 9, 9, 728, 3, 1, 9, 9, 1, false, true},
     {2, 12, 13, 32, 3, 1, 10, 11, 0, true, false},
@@ -63,7 +63,7 @@ static const depthwise_row depthwise_rows[] = {
 };
 
 static op_case depthwise_case(const depthwise_row *r) {
-  op_case c = suite_case(LUR_OP_DEPTHWISE_CONV2D, "%dx%dx%dx%d to bytes, %dx%d stride %d%s%s", r->n, r->h, r->w, r->c, r->k,
+  op_case c = suite_case(LUR_OP_DEPTHWISE_CONV2D, "%dx%dx%dx%d to u8, %dx%d stride %d%s%s", r->n, r->h, r->w, r->c, r->k,
                          r->k, r->stride, r->relu_in ? " relu_in" : "", r->bias ? " bias" : "");
   c.desc.nx = 1;
   c.desc.nw = r->bias ? 2 : 1;
@@ -71,7 +71,7 @@ static op_case depthwise_case(const depthwise_row *r) {
   c.desc.w[0] = F32(r->k, r->k, r->c, 1);
   c.desc.w[1] = F32(r->c);
   c.desc.y = (lur_operand){LUR_U8, SHAPE(r->n, r->oh, r->ow, r->c)};
-  c.x[0] = c.w[1] = FILL_HALVES; /* many a sum ends in one half */
+  c.x[0] = c.w[1] = FILL_HALVES; /* many sums end in 1/2 */
   c.w[0] = FILL_TIES;
   c.desc.u.conv2d = (lur_conv2d_desc){.kernel_h = r->k, .kernel_w = r->k, .stride_h = r->stride, .stride_w = r->stride,
                                   .pad_top = r->before, .pad_left = r->before, .relu_in = r->relu_in};
@@ -79,7 +79,7 @@ static op_case depthwise_case(const depthwise_row *r) {
   return c;
 }
 
-/* Rounding and its ends, by hand. */
+/* Rounding and clamping, by hand. */
 static void golden(suite *s) {
   static const float x[] = {-0.6f, 0.5f, 1.5f, 2.5f, 254.4f, 254.5f, 255.5f, 1e9f, -1e9f, 3.4999f};
   static const uint8_t expected[] = {0, 0, 2, 2, 254, 254, 255, 255, 0, 3};
@@ -94,7 +94,8 @@ static void golden(suite *s) {
     lur_device *device = suite_device(s, i);
     if (!device->backend->int8) continue;
     if (!suite_run(s, device, &d, &(plain_args){.x = {x}, .w = {one, zero}, .y = y})) continue;
-    suite_expect(s, memcmp(y, expected, N) == 0, "bytes on %s: -0.6 0.5 1.5 ... are not rounded half to even", device->name);
+    suite_expect(s, memcmp(y, expected, N) == 0, "u8 on %s: -0.6 0.5 1.5 ... are not rounded half to even",
+                 device->name);
   }
 }
 
@@ -105,13 +106,13 @@ static void errors(suite *s) {
   d = case_of(&rows[1]).desc, d.w[2] = F32(5);
   suite_reject(s, "scale of another length", &d, LUR_ESHAPE, "scale is 5");
   d = case_of(&rows[1]).desc, d.want_dw = 1;
-  suite_reject(s, "a gradient", &d, LUR_EUNSUPPORTED, "bytes have no gradient");
+  suite_reject(s, "a gradient", &d, LUR_EUNSUPPORTED, "int8 form has no gradient");
   d = case_of(&rows[1]).desc, d.y.dtype = LUR_U8;
-  suite_reject(s, "bytes to bytes", &d, LUR_ETYPE, "u8 to f32 expected");
+  suite_reject(s, "u8 to u8", &d, LUR_ETYPE, "u8 to f32 expected");
   d = depthwise_case(&depthwise_rows[1]).desc, d.u.conv2d.relu = true;
-  suite_reject(s, "relu and bytes", &d, LUR_EARG, "f32 result only");
+  suite_reject(s, "relu and u8", &d, LUR_EARG, "need an f32 result");
   d = depthwise_case(&depthwise_rows[1]).desc, d.x[0].dtype = LUR_U8;
-  suite_reject(s, "depthwise of bytes", &d, LUR_ETYPE, "f32 to u8 expected");
+  suite_reject(s, "depthwise of u8", &d, LUR_ETYPE, "f32 to u8 expected");
 }
 
 void ops_int8(suite *s) {

@@ -10,7 +10,7 @@ struct suite {
   int ndevices;
   lur_device *devices[MAX_DEVICES];   /* devices[0] is ref */
   bool compare_only;                  /* no finite differences */
-  int cases, checks, failed, skipped; /* of the kind that runs now */
+  int cases, checks, failed, skipped; /* of the current kind */
 };
 
 /* ---- guarded device buffers (buffer.c) ---- */
@@ -25,7 +25,7 @@ typedef struct buffer {
 lur_status buffer_new(lur_device *device, size_t bytes, const void *data, buffer *b);
 void *buffer_data(const buffer *b); /* NULL for a buffer of no bytes */
 lur_status buffer_poison(const buffer *b);
-/* Copies the payload to host (may be NULL); *intact tells whether both guards still stand. */
+/* Copies the payload to host (may be NULL); *intact: whether both guards are unchanged. */
 lur_status buffer_read(const buffer *b, void *host, bool *intact);
 void buffer_free(buffer *b);
 
@@ -37,7 +37,7 @@ typedef struct inputs {
   float *w[LUR_MAX_WEIGHTS], *dy, *dx0[LUR_MAX_OPERANDS], *dw0[LUR_MAX_WEIGHTS];
 } inputs;
 
-/* What came out: NULL where nothing was asked. w: batch norm's moving statistics. */
+/* The results; NULL if not wanted. w: the moving statistics of batch norm. */
 typedef struct outputs {
   float *y, *w[LUR_MAX_WEIGHTS], *dx[LUR_MAX_OPERANDS], *dw[LUR_MAX_WEIGHTS];
 } outputs;
@@ -58,13 +58,13 @@ typedef struct variant {
   bool in_place, dx_in_place;
 } variant;
 
-/* Plans, runs forward and, where gradients are wanted, backward, with guards and poison everywhere. False when the
-   suite has counted a failure. */
+/* Plans, runs forward and, if gradients are wanted, backward, with guards around and NaN in all memory. Returns false if
+   the suite has counted a failure. */
 bool variant_run(suite *s, lur_device *device, const op_case *c, const inputs *in, const variant *v, outputs *out);
 
 /* ---- finite differences (difference.c) ---- */
 
-/* Holds the gradients of `out` (from ref) against finite differences of sum(y * dy). */
+/* Compares the gradients of `out` (from ref) with finite differences of sum(y * dy). */
 void difference_check(suite *s, const op_case *c, const inputs *in, const outputs *out);
 
 double rms(const float *v, int64_t count);

@@ -25,7 +25,7 @@ static op_case case_of(lur_loss_kind kind, int n, int c, int flags) {
                                           : FILL_BITS;
   k.x[2] = FILL_SAMPLE;
   k.limit = categorical ? c : 2;
-  k.step = logits ? 1.0 / 64 : 0; /* one number of magnitude 5 has few bits left for small slopes */
+  k.step = logits ? 1.0 / 64 : 0; /* numbers of magnitude 5 have few bits for small slopes */
   k.slope_atol = 3e-5;
   return k;
 }
@@ -44,7 +44,7 @@ static void cases(suite *s) {
       c = case_of(LUR_MEAN_SQUARED_ERROR, sizes[i][0], sizes[i][1], flags);
       suite_check(s, &c);
     }
-  for (int flags = 0; flags < 16; flags++) { /* one unit: ids may stand for 0 and 1 */
+  for (int flags = 0; flags < 16; flags++) { /* one unit: ids may be 0 and 1 */
     op_case c = case_of(LUR_BINARY_CROSSENTROPY, 6, 1, flags);
     suite_check(s, &c);
   }
@@ -145,7 +145,7 @@ static void extremes(suite *s) {
   }
 }
 
-/* An id that names no class: ref says so before it reads beside the row. */
+/* An id outside the classes: ref refuses it before it reads outside the row. */
 static void outside(suite *s) {
   static const float x[] = {0.5f, 0.5f, 0.5f, 0.5f};
   for (int k = 0; k < 2; k++) {

@@ -1,10 +1,10 @@
-/* main.c - test_ops [--compare] [--device NAME]... [KIND]...: runs the op suite, all kinds and devices by default.
+/* main.c - test_ops [--compare] [--device NAME]... [KIND]...: runs the op suite, by default all kinds on all devices.
  *
- * --compare leaves out the finite differences of ref, which do not change with the device or its threads.
+ * --compare leaves out the finite differences of ref, which depend neither on the device nor on its threads.
  *
- * Devices: ref and cpu, and cuda:0 where one is present. LURCHER_REQUIRE=cuda in the environment makes a missing one a
- * failure, so that a GPU run cannot pass empty. Exit code 0 when nothing failed, 1 when something did, 2 for a wrong
- * call. */
+ * Devices: ref, cpu, and cuda:0 if one is present. With LURCHER_REQUIRE=cuda in the environment a missing GPU is a
+ * failure, so that a test on a GPU machine cannot pass by skipping. Exit code: 0 if nothing failed, 1 if something did,
+ * 2 for wrong arguments. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,16 +17,9 @@ typedef struct kind {
   void (*run)(suite *s);
 } kind;
 
+#define ROW(KIND, name) {#name, ops_##name},
 static const kind kinds[] = {
-    {"device", ops_device},       {"conv2d", ops_conv2d},       {"depthwise_conv2d", ops_depthwise_conv2d},
-    {"separable_conv2d", ops_separable_conv2d},
-    {"dense", ops_dense},         {"batchnorm", ops_batchnorm}, {"activation", ops_activation},
-    {"softmax", ops_softmax},     {"pool", ops_pool},           {"global_pool", ops_global_pool},
-    {"binary", ops_binary},       {"affine", ops_affine},       {"concat", ops_concat},
-    {"gather", ops_gather},       {"dropout", ops_dropout},     {"copy", ops_copy},
-    {"normalize", ops_normalize}, {"reduce", ops_reduce},       {"loss", ops_loss},
-    {"update", ops_update},     {"half", ops_half},
-    {"int8", ops_int8}};
+    {"device", ops_device}, LUR_OP_KINDS(ROW) {"update", ops_update}, {"half", ops_half}, {"int8", ops_int8}};
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
 static bool cuda_required(void) {
@@ -34,7 +27,7 @@ static bool cuda_required(void) {
   return required && strstr(required, "cuda");
 }
 
-/* ref always: it is what the others are held against. */
+/* ref is always opened: the others are compared with it. */
 static bool open_devices(suite *s, int n, const char *const *names) {
   static const char *const usual[] = {"cpu", "cuda"};
   if (lur_device_open("ref", &s->devices[s->ndevices++]) != LUR_OK) return false;
@@ -66,7 +59,7 @@ static bool run_kind(suite *s, const kind *k) {
   printf("%s %s: %d cases on", s->failed ? "FAIL" : "ok  ", k->name, s->cases);
   for (int i = 0; i < s->ndevices; i++) printf(" %s", s->devices[i]->name);
   printf(", %d checks, %d failed", s->checks, s->failed);
-  if (s->skipped) printf(", %d not served", s->skipped);
+  if (s->skipped) printf(", %d not supported", s->skipped);
   printf(" (%.2f s)\n", now() - start);
   fflush(stdout);
   return s->failed == 0;
@@ -96,12 +89,12 @@ int main(int argc, char **argv) {
       continue;
     }
     if (strcmp(argv[i], "--device") == 0) {
-      if (++i == argc || n == MAX_DEVICES - 1) return usage("--device wants a name, three times at most");
+      if (++i == argc || n == MAX_DEVICES - 1) return usage("--device needs a name, and may be given at most three times");
       names[n++] = argv[i];
       continue;
     }
     const kind *k = find(argv[i]);
-    if (!k || nkinds == KINDS) return usage("no such kind");
+    if (!k || nkinds == KINDS) return usage("unknown kind");
     chosen[nkinds++] = k;
   }
   bool opened = open_devices(&s, n, names), ok = opened;

@@ -14,8 +14,8 @@ static const row rows[] = {
     {1, 6, 5, 16, 3, 3, 1, 1, 6, 5, 1, 1},    {2, 6, 6, 3, 2, 2, 2, 2, 3, 3, 0, 0},
     {1, 7, 7, 3, 2, 2, 2, 2, 4, 4, 0, 0},     {1, 9, 10, 3, 3, 3, 3, 3, 3, 4, 0, 1},
     {1, 9, 8, 2, 5, 3, 2, 1, 5, 8, 2, 1},     {1, 4, 4, 5, 1, 1, 2, 2, 2, 2, 0, 0},
-    {1, 20, 19, 2, 17, 17, 1, 1, 4, 3, 0, 0}, /* more cells in a window than a byte counts */
-    {1, 9, 9, 3, 3, 3, 2, 2, 3, 2, 0, 0},     /* fewer outputs than would fit */
+    {1, 20, 19, 2, 17, 17, 1, 1, 4, 3, 0, 0}, /* more pixels in a window than a byte can count */
+    {1, 9, 9, 3, 3, 3, 2, 2, 3, 2, 0, 0},     /* fewer outputs than fit */
     {2, 9, 9, 728, 3, 3, 2, 2, 5, 5, 1, 1},   {1, 37, 38, 8, 3, 3, 2, 2, 19, 19, 1, 0},
     {1, 8, 8, 33, 7, 7, 1, 1, 2, 2, 0, 0},
 };
@@ -41,12 +41,12 @@ static op_case affine_case_of(const row *r, lur_pool_mode mode) {
   c.desc.u.pool.affine_in = true;
   c.x[1] = FILL_AWAY;
   c.optional = true;
-  c.slope_atol = 5e-3; /* distinct numbers are large: a step's difference has few digits left */
+  c.slope_atol = 5e-3; /* distinct numbers are large, so that a difference has few significant digits */
   return c;
 }
 
 /* One 3x3 image of negative numbers, 3x3 windows, stride 2, padded by 1: padding never wins and is not counted;
-   the tie of -1 and -1 in the first window goes to the first cell. */
+   the tie of -1 and -1 in the first window goes to the first pixel. */
 static void golden(suite *s) {
   static const float x[] = {-1, -5, -3, -1, -4, -2, -9, -8, -7}, dy[] = {1, 10, 100, 1000};
   static const double max_y[] = {-1, -2, -1, -2}, max_dx[] = {1, 0, 0, 100, 0, 1010, 0, 0, 0},

@@ -1,5 +1,5 @@
-/* separable_conv2d.c - cases of separable_conv2d: windows, channels about the width of a tile's vectors, pixels about
- * its rows, images that end within a tile. It has no gradients. */
+/* separable_conv2d.c - cases of separable_conv2d: windows, numbers of channels near the width of a tile's vectors and of
+ * pixels near its rows, images that end within a tile. It has no gradients. */
 #include "suite.h"
 
 enum { RELU_IN = 1, RELU = 2, RESIDUAL = 4 };
@@ -43,7 +43,7 @@ static op_case case_of(const row *r) {
   c.desc.x[1] = c.desc.y = F32(r->n, r->oh, r->ow, r->co);
   c.desc.u.conv2d = (lur_conv2d_desc){
       r->k, r->k, r->stride, r->stride, r->pad, r->pad, false, r->flags & RELU_IN, r->flags & RELU};
-  c.optional = true; /* the engine asks lur_backend.separable before it makes one */
+  c.optional = true; /* the engine asks lur_backend.separable before it uses it */
   return c;
 }
 

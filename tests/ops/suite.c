@@ -1,4 +1,4 @@
-/* suite.c - runs a case in every way on every device; see suite.h. */
+/* suite.c - runs a case in every variant on every device; see suite.h. */
 #include "suite.h"
 
 #include <math.h>
@@ -103,7 +103,7 @@ static bool same_outputs(const lur_op_desc *d, const outputs *a, const outputs *
   return same;
 }
 
-/* ---- the ways to run a case ---- */
+/* ---- the variants of a case ---- */
 
 /* Every gradient that exists; separable_conv2d has none. */
 static unsigned all_dx(const lur_op_desc *d) {
@@ -131,7 +131,7 @@ static void try(suite *s, lur_device *device, const op_case *c, const inputs *in
   outputs_free(&got);
 }
 
-/* What the plans of (no gradient) and (all gradients) allow to be done in place. */
+/* What the plan without gradients, or (wants) with all of them, allows in place. */
 static void in_place_allowed(lur_device *device, const op_case *c, bool wants, bool *forward, bool *backward) {
   lur_op op;
   lur_op_desc desc = c->desc;
@@ -159,7 +159,7 @@ static void check_twice(suite *s, lur_device *device, const op_case *c, const in
                         const outputs *first) {
   outputs again;
   if (!device->backend->host_memory || !variant_run(s, device, c, in, v, &again)) return;
-  suite_expect(s, same_outputs(&c->desc, first, &again), "%s '%s' on %s: other bits the second time",
+  suite_expect(s, same_outputs(&c->desc, first, &again), "%s '%s' on %s: different bits the second time",
                lur_op_kind_name(c->desc.kind), c->name, device->name);
   outputs_free(&again);
 }
@@ -187,7 +187,7 @@ static void check_device(suite *s, lur_device *device, const op_case *c, const i
   check_in_place(s, device, c, in, expected);
 }
 
-/* The reference run: all gradients, dw added to zeros, so that expected holds the bare gradients. */
+/* The reference run: all gradients, with dw added to zeros, so that `expected` holds the gradients alone. */
 static bool reference(suite *s, const op_case *c, const inputs *in, outputs *expected) {
   const variant all = {"all gradients", all_dx(&c->desc), all_dw(&c->desc), 0, false, false};
   inputs zeroed = *in;

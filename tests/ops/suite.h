@@ -1,10 +1,11 @@
 /* suite.h - the op suite: cases are data, every device runs them.
  *
  * A case is an op description, how to fill its operands, and tolerances. suite_check runs it on every device: forward
- * and backward against ref, gradients of ref against finite differences, guard zones round every buffer, outputs,
+ * and backward against ref, gradients of ref against finite differences, guard zones around every buffer, outputs,
  * scratch and saved filled with NaN, input gradients overwritten and added, in place where the plan allows it, twice
- * for the same bits. It refuses to know any op: a file per op kind holds that kind's table, its golden values and its
- * bad descriptions. A new op: a file here, a row in main.c, a name in CMakeLists.txt. */
+ * for the same bits. suite_half runs a description in f16 and bf16. The suite depends on no particular op: each op kind
+ * has a file with its cases, its golden values and its invalid descriptions. A new op: a file here with ops_NAME;
+ * LUR_OP_KINDS (kernels/op_desc.h) declares, builds and registers it. */
 #ifndef SUITE_H
 #define SUITE_H
 
@@ -17,7 +18,7 @@ typedef enum fill {
   FILL_AWAY,        /* 0.2..1 with either sign: away from a kink at zero */
   FILL_POSITIVE,    /* 0.5..1.5 */
   FILL_WIDE,        /* -4..4: logits */
-  FILL_DISTINCT,    /* a shuffle of evenly spaced numbers: no ties, no near ties */
+  FILL_DISTINCT,    /* evenly spaced numbers in random order: no ties, no near ties */
   FILL_TIES,        /* -1, 0 or 1 */
   FILL_UNIT,        /* 0.05..0.95: probabilities */
   FILL_ONE_HOT,     /* rows of the last dimension */
@@ -25,8 +26,8 @@ typedef enum fill {
   FILL_BITS,        /* 0 or 1 */
   FILL_SAMPLE,      /* sample weights: 0..2, every fourth 0 */
   FILL_SMALL,       /* 0.01 of FILL_UNIFORM */
-  FILL_WHOLE,       /* whole numbers, -127 to 127 */
-  FILL_HALVES,      /* halves of whole numbers, -16 to 48 */
+  FILL_WHOLE,       /* integers from -127 to 127 */
+  FILL_HALVES,      /* multiples of 1/2 from -16 to 48 */
   FILL_ZERO
 } fill;
 
@@ -38,24 +39,30 @@ typedef struct op_case {
   double eps, atol;  /* of devices against ref: eps * (|ref| + rms(ref)) + atol; 0: suite's */
   double step;       /* of finite differences; 0: the suite's */
   double slope_atol; /* of finite differences: added to 1e-3 * (|g| + rms(g)); 0: the suite's */
-  bool optional;     /* a device may answer LUR_EUNSUPPORTED */
+  bool optional;     /* a device may return LUR_EUNSUPPORTED */
 } op_case;
 
 typedef struct suite suite;
 
-/* ---- operands in a table's words ---- */
+/* ---- operands for tables ---- */
 
 #define SHAPE(...) ((lur_shape){(int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), {__VA_ARGS__}})
 #define F32(...) ((lur_operand){LUR_F32, SHAPE(__VA_ARGS__)})
 #define I32(...) ((lur_operand){LUR_I32, SHAPE(__VA_ARGS__)})
 
-/* An empty case; every gradient that exists is asked for by suite_check. */
+/* An empty case; suite_check asks for every gradient that exists. */
 op_case suite_case(lur_op_kind kind, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Runs the case on every device. */
 void suite_check(suite *s, const op_case *c);
 
-/* The description must be refused on every device with this status and a message that holds the text. */
+/* Runs a description of an f32 op, with every gradient that exists, in f16 and bf16 (conv2d and dense also in tf32) on
+   the devices that support them, and compares with ref in f32. limit: i32 operands are 0..limit-1. */
+void suite_half(suite *s, const char *name, lur_op_desc desc, int32_t limit);
+#define HALF(s, kind_, name, limit, ...)                                                                               \
+  suite_half(s, name, (lur_op_desc){.kind = LUR_OP_##kind_, __VA_ARGS__}, limit)
+
+/* The description must be refused on every device with this status and a message that contains the text. */
 void suite_reject(suite *s, const char *name, const lur_op_desc *desc, lur_status status, const char *text);
 
 /* ---- golden values ---- */
@@ -71,8 +78,8 @@ typedef struct plain_args { /* host memory */
 
 int suite_devices(const suite *s);
 lur_device *suite_device(const suite *s, int index);
-/* Runs one op on a device with host arrays in and out; the desc's want_dx and want_dw say what comes back in dx and dw
-   (which starts from zero). False, and counted as failed, when something refuses. */
+/* Runs one op on a device with host arrays; desc->want_dx and want_dw select what is returned in dx and dw (which start
+   from zero). Returns false, and counts a failure, if a call fails. */
 bool suite_run(suite *s, lur_device *device, const lur_op_desc *desc, const plain_args *args);
 /* One check: counted, and printed when it failed. */
 bool suite_expect(suite *s, bool ok, const char *format, ...) __attribute__((format(printf, 3, 4)));
@@ -80,29 +87,14 @@ bool suite_expect(suite *s, bool ok, const char *format, ...) __attribute__((for
 void suite_near(suite *s, const char *what, const lur_device *device, const float *got, const double *expected,
                 int64_t count, double atol, double eps);
 
-/* Uniform numbers, the same on each run: a function of (key, index). */
+/* Uniform numbers in [0, 1), a function of (key, index): the same on each run. */
 double suite_uniform(uint64_t key, int64_t index);
 
-/* ---- the kinds, one file each ---- */
+/* ---- one file per op kind, and those that are not about one op ---- */
 
-void ops_conv2d(suite *s);
-void ops_depthwise_conv2d(suite *s);
-void ops_separable_conv2d(suite *s);
-void ops_dense(suite *s);
-void ops_batchnorm(suite *s);
-void ops_activation(suite *s);
-void ops_softmax(suite *s);
-void ops_pool(suite *s);
-void ops_global_pool(suite *s);
-void ops_binary(suite *s);
-void ops_affine(suite *s);
-void ops_concat(suite *s);
-void ops_gather(suite *s);
-void ops_dropout(suite *s);
-void ops_copy(suite *s);
-void ops_normalize(suite *s);
-void ops_reduce(suite *s);
-void ops_loss(suite *s);
+#define SUITE_OP(KIND, name) void ops_##name(suite *s);
+LUR_OP_KINDS(SUITE_OP)
+#undef SUITE_OP
 void ops_update(suite *s);
 void ops_device(suite *s);
 void ops_half(suite *s);

@@ -1,16 +1,16 @@
-/* update.c - optimizer updates against the same formulas written out in double, and the gradients' norm. */
+/* update.c - optimizer updates against the same formulas in double, the gradients' norm, and moving averages. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "internal.h"
 
-enum { SLOTS = 3, STEPS = 4 };
+enum { PARAMETERS = 3, STEPS = 4 };
 
-static const int64_t counts[SLOTS] = {1, 37, 70003};
+static const int64_t counts[PARAMETERS] = {1, 37, 70003};
 
-/* A case: an update, and what differs from slot to slot. lr_scale and weight_decay of slot i are multiplied by i + 1.
- */
+/* A case: an update, and the settings of the parameters: lr_scale and weight_decay are multiplied by i + 1 for
+   parameter i. */
 typedef struct row {
   const char *name;
   lur_update u;
@@ -84,7 +84,7 @@ typedef struct element {
   double p, m, v;
 } element;
 
-/* decay: of adamw already times its learning rate. */
+/* decay: for adamw already multiplied with the learning rate. */
 static void step_element(const lur_update *u, double lr, double decay, bool momentum, double g, element *e) {
   g *= (double)u->gradient_scale;
   if (u->clip_value > 0) g = fmin(fmax(g, -(double)u->clip_value), (double)u->clip_value);
@@ -102,22 +102,22 @@ static void step_element(const lur_update *u, double lr, double decay, bool mome
   else e->p -= lr * e->m / (sqrt(e->v) + u->epsilon);
 }
 
-/* The device's side of one slot. */
+/* The device's side of one parameter. */
 typedef struct arrays {
   buffer p, g, m, v;
   float *host;
 } arrays;
 
-static float start_value(int slot, int64_t i) { return (float)(2 * suite_uniform((uint64_t)(10 + slot), i) - 1); }
-static float gradient_value(int slot, int64_t i) { return (float)(2 * suite_uniform((uint64_t)(20 + slot), i) - 1); }
+static float start_value(int parameter, int64_t i) { return (float)(2 * suite_uniform((uint64_t)(10 + parameter), i) - 1); }
+static float gradient_value(int parameter, int64_t i) { return (float)(2 * suite_uniform((uint64_t)(20 + parameter), i) - 1); }
 
-static lur_status arrays_new(lur_device *device, int slot, arrays *a) {
-  int64_t n = counts[slot];
+static lur_status arrays_new(lur_device *device, int parameter, arrays *a) {
+  int64_t n = counts[parameter];
   size_t bytes = sizeof(float) * (size_t)n;
   a->host = check_alloc(bytes);
-  for (int64_t i = 0; i < n; i++) a->host[i] = gradient_value(slot, i);
+  for (int64_t i = 0; i < n; i++) a->host[i] = gradient_value(parameter, i);
   LUR_TRY(buffer_new(device, bytes, a->host, &a->g));
-  for (int64_t i = 0; i < n; i++) a->host[i] = start_value(slot, i);
+  for (int64_t i = 0; i < n; i++) a->host[i] = start_value(parameter, i);
   LUR_TRY(buffer_new(device, bytes, a->host, &a->p));
   memset(a->host, 0, bytes);
   LUR_TRY(buffer_new(device, bytes, a->host, &a->m));
@@ -130,46 +130,46 @@ static void arrays_free(arrays *a) {
 }
 
 static void compare(suite *s, lur_device *device, const char *name, const char *role, const buffer *b, arrays *a,
-                    int slot, const double *expected) {
+                    int parameter, const double *expected) {
   char what[96];
   bool intact = false;
-  snprintf(what, sizeof what, "%s, slot %d: %s", name, slot, role);
+  snprintf(what, sizeof what, "%s, parameter %d: %s", name, parameter, role);
   lur_status status = buffer_read(b, a->host, &intact);
   if (suite_expect(s, status == LUR_OK && intact, "%s on %s: wrote outside", what, device->name))
-    suite_near(s, what, device, a->host, expected, counts[slot], 1e-6, 3e-6);
+    suite_near(s, what, device, a->host, expected, counts[parameter], 1e-6, 3e-6);
 }
 
-/* Steps slot `slot` of row r in double and compares p, m, v. */
-static void check_slot(suite *s, lur_device *device, const row *r, int slot, arrays *a) {
-  size_t n = (size_t)counts[slot];
+/* Steps parameter `parameter` of row r in double and compares p, m, v. */
+static void check_parameter(suite *s, lur_device *device, const row *r, int parameter, arrays *a) {
+  size_t n = (size_t)counts[parameter];
   bool momentum = r->u.rule == LUR_SGD && r->u.momentum != 0, adaptive = r->u.rule != LUR_SGD;
   double *p = check_alloc(n * sizeof(double)), *m = check_alloc(n * sizeof(double)),
          *v = check_alloc(n * sizeof(double));
-  double lr_scale = (double)r->lr_scale * (slot + 1), lr = r->u.lr * lr_scale, decay = (double)r->weight_decay * (slot + 1);
+  double lr_scale = (double)r->lr_scale * (parameter + 1), lr = r->u.lr * lr_scale, decay = (double)r->weight_decay * (parameter + 1);
   if (r->u.rule == LUR_ADAMW) decay *= r->u.decay_lr * lr_scale;
   for (size_t i = 0; i < n; i++) {
-    element e = {(double)start_value(slot, (int64_t)i), 0, 0};
+    element e = {(double)start_value(parameter, (int64_t)i), 0, 0};
     for (int t = 0; t < STEPS; t++)
-      step_element(&r->u, lr, decay, momentum, (double)gradient_value(slot, (int64_t)i), &e);
+      step_element(&r->u, lr, decay, momentum, (double)gradient_value(parameter, (int64_t)i), &e);
     p[i] = e.p, m[i] = e.m, v[i] = e.v;
   }
-  compare(s, device, r->name, "p", &a->p, a, slot, p);
-  if (momentum || adaptive) compare(s, device, r->name, "m", &a->m, a, slot, m);
-  if (adaptive) compare(s, device, r->name, "v", &a->v, a, slot, v);
-  for (size_t i = 0; i < n; i++) p[i] = (double)gradient_value(slot, (int64_t)i);
-  compare(s, device, r->name, "g, which it may only read", &a->g, a, slot, p);
+  compare(s, device, r->name, "p", &a->p, a, parameter, p);
+  if (momentum || adaptive) compare(s, device, r->name, "m", &a->m, a, parameter, m);
+  if (adaptive) compare(s, device, r->name, "v", &a->v, a, parameter, v);
+  for (size_t i = 0; i < n; i++) p[i] = (double)gradient_value(parameter, (int64_t)i);
+  compare(s, device, r->name, "g, which it may only read", &a->g, a, parameter, p);
   free(p), free(m), free(v);
 }
 
 static void check_row(suite *s, lur_device *device, const row *r) {
-  arrays a[SLOTS];
-  lur_parameter slots[SLOTS];
+  arrays a[PARAMETERS];
+  lur_parameter parameters[PARAMETERS];
   lur_status status = LUR_OK;
   memset(a, 0, sizeof a);
-  for (int k = 0; k < SLOTS && status == LUR_OK; k++) {
+  for (int k = 0; k < PARAMETERS && status == LUR_OK; k++) {
     status = arrays_new(device, k, &a[k]);
     bool momentum = r->u.rule != LUR_SGD || r->u.momentum != 0;
-    slots[k] = (lur_parameter){buffer_data(&a[k].p),
+    parameters[k] = (lur_parameter){buffer_data(&a[k].p),
                           buffer_data(&a[k].g),
                           momentum ? buffer_data(&a[k].m) : NULL,
                           r->u.rule != LUR_SGD ? buffer_data(&a[k].v) : NULL,
@@ -177,14 +177,14 @@ static void check_row(suite *s, lur_device *device, const row *r) {
                           r->lr_scale * (float)(k + 1),
                           r->weight_decay * (float)(k + 1)};
   }
-  for (int t = 0; t < STEPS && status == LUR_OK; t++) status = lur_device_update(device, &r->u, slots, SLOTS);
+  for (int t = 0; t < STEPS && status == LUR_OK; t++) status = lur_device_update(device, &r->u, parameters, PARAMETERS);
   if (status == LUR_OK) status = lur_device_sync(device);
   if (suite_expect(s, status == LUR_OK, "%s on %s: %s", r->name, device->name, lur_last_error()))
-    for (int k = 0; k < SLOTS; k++) check_slot(s, device, r, k, &a[k]);
-  for (int k = 0; k < SLOTS; k++) arrays_free(&a[k]);
+    for (int k = 0; k < PARAMETERS; k++) check_parameter(s, device, r, k, &a[k]);
+  for (int k = 0; k < PARAMETERS; k++) arrays_free(&a[k]);
 }
 
-/* keras.md section 6: p = 1, constant g = 0.1, Keras 2.0.6's Nadam with its own schedule. */
+/* Nadam of Keras 2.0.6 (optimizers.py) with its momentum schedule, p = 1 and constant g = 0.1, computed in double. */
 static void nadam_golden(suite *s, lur_device *device) {
   static const double expected[] = {0.9978870966545795, 0.996319728097734, 0.9948552939811123};
   const float zero = 0, one = 1, g = 0.1f;
@@ -193,7 +193,7 @@ static void nadam_golden(suite *s, lur_device *device) {
   bool ok = buffer_new(device, 4, &one, &p) == LUR_OK && buffer_new(device, 4, &g, &gradient) == LUR_OK &&
             buffer_new(device, 4, &zero, &m) == LUR_OK && buffer_new(device, 4, &zero, &v) == LUR_OK;
   if (!suite_expect(s, ok, "nadam on %s: %s", device->name, lur_last_error())) return;
-  lur_parameter slot = {buffer_data(&p), buffer_data(&gradient), buffer_data(&m), buffer_data(&v), 1, 1, 0};
+  lur_parameter parameter = {buffer_data(&p), buffer_data(&gradient), buffer_data(&m), buffer_data(&v), 1, 1, 0};
   for (int t = 1; t <= 3; t++) {
     double now = 0.9 * (1 - 0.5 * pow(0.96, 0.004 * t)), next = 0.9 * (1 - 0.5 * pow(0.96, 0.004 * (t + 1)));
     schedule *= now;
@@ -208,16 +208,16 @@ static void nadam_golden(suite *s, lur_device *device) {
                     .gradient_scale = 1};
     float got = 0;
     bool intact = false;
-    ok = lur_device_update(device, &u, &slot, 1) == LUR_OK && buffer_read(&p, &got, &intact) == LUR_OK && intact;
+    ok = lur_device_update(device, &u, &parameter, 1) == LUR_OK && buffer_read(&p, &got, &intact) == LUR_OK && intact;
     if (suite_expect(s, ok, "nadam on %s: %s", device->name, lur_last_error()))
       suite_near(s, "nadam of Keras 2.0.6", device, &got, &expected[t - 1], 1, 3e-7, 0);
   }
   buffer_free(&p), buffer_free(&gradient), buffer_free(&m), buffer_free(&v);
 }
 
-/* One update whose numbers are told, against one that finds them in device memory: the same bits. squares: what lies
-   there as the sum. expected: what the first is told. */
-static void check_found(suite *s, lur_device *device, const char *what, const lur_update *found, double squares,
+/* An update with values in device memory (`found`, and the sum of squares) must give the same bits as the update
+   `expected`, whose values are in the struct. */
+static void check_in_device_memory(suite *s, lur_device *device, const char *what, const lur_update *found, double squares,
                         const lur_update *expected) {
   const lur_step_parameters moving = {.lr = found->lr, .decay_lr = found->decay_lr, .m_scale = found->m_scale, .g_scale = found->g_scale,
                              .v_scale = found->v_scale, .gradient_scale = (double)found->gradient_scale};
@@ -230,89 +230,90 @@ static void check_found(suite *s, lur_device *device, const char *what, const lu
     arrays a = {0};
     lur_update u = k ? *expected : *found;
     ok = arrays_new(device, WHICH, &a) == LUR_OK;
-    lur_parameter slot = {buffer_data(&a.p), buffer_data(&a.g), buffer_data(&a.m), buffer_data(&a.v), n, 1, 0.01f};
+    lur_parameter parameter = {buffer_data(&a.p), buffer_data(&a.g), buffer_data(&a.m), buffer_data(&a.v), n, 1, 0.01f};
     if (!k) u.squares = buffer_data(&sum);
     if (!k && !device->backend->host_memory) {
-      u.moving = buffer_data(&there);
+      u.step_parameters = buffer_data(&there);
       u.lr = u.decay_lr = u.m_scale = u.g_scale = u.v_scale = NAN;
       u.gradient_scale = NAN;
     }
     bool intact = false;
-    ok = ok && lur_device_update(device, &u, &slot, 1) == LUR_OK && buffer_read(&a.p, got[k], &intact) == LUR_OK && intact;
+    ok = ok && lur_device_update(device, &u, &parameter, 1) == LUR_OK && buffer_read(&a.p, got[k], &intact) == LUR_OK && intact;
     arrays_free(&a);
   }
-  suite_expect(s, ok && memcmp(got[0], got[1], sizeof(float) * (size_t)n) == 0, "%s on %s: other bits than told", what, device->name);
+  suite_expect(s, ok && memcmp(got[0], got[1], sizeof(float) * (size_t)n) == 0, "%s on %s: different bits than with the values in the struct",
+               what, device->name);
   buffer_free(&there), buffer_free(&sum);
 }
 
-static void check_found_numbers(suite *s, lur_device *device) {
+static void check_step_parameters(suite *s, lur_device *device) {
   const lur_update nadam = {.rule = LUR_NADAM, .lr = 2e-3, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .m_scale = 1.7, .g_scale = 0.6,
                             .v_scale = 500, .gradient_scale = 0.125f};
   lur_update adamw = nadam, clipped = nadam, expected = nadam, still = nadam;
   adamw.rule = LUR_ADAMW, adamw.decay_lr = 3e-3;
-  check_found(s, device, "nadam's found numbers", &nadam, 1, &nadam);
-  check_found(s, device, "adamw's found numbers", &adamw, 1, &adamw);
+  check_in_device_memory(s, device, "nadam's step parameters", &nadam, 1, &nadam);
+  check_in_device_memory(s, device, "adamw's step parameters", &adamw, 1, &adamw);
   clipped.clip_norm = 0.25;
-  check_found(s, device, "a norm below the clip", &clipped, 1, &nadam); /* 1 * 0.125 */
+  check_in_device_memory(s, device, "a norm below the clip", &clipped, 1, &nadam); /* 1 * 0.125 */
   expected.gradient_scale = 0.03125f;
-  check_found(s, device, "a norm above the clip", &clipped, 64, &expected); /* 8 * 0.125 = 4 * 0.25 */
+  check_in_device_memory(s, device, "a norm above the clip", &clipped, 64, &expected); /* 8 * 0.125 = 4 * 0.25 */
   clipped.skip_overflow = true;
   still.rule = LUR_SGD, still.lr = 0;
-  check_found(s, device, "an overflow", &clipped, HUGE_VAL, &still);
-  check_found(s, device, "an overflow", &clipped, NAN, &still);
+  check_in_device_memory(s, device, "an overflow", &clipped, HUGE_VAL, &still);
+  check_in_device_memory(s, device, "an overflow", &clipped, NAN, &still);
 }
 
-/* The sum lies in device memory. */
-static lur_status norm_of(lur_device *device, const lur_parameter *slots, int n, double *sum) {
+/* The sum is in device memory. */
+static lur_status norm_of(lur_device *device, const lur_parameter *parameters, int n, double *sum) {
   buffer there;
   bool intact = false;
   const double before = -1;
   LUR_TRY(buffer_new(device, sizeof *sum, &before, &there));
-  lur_status status = lur_device_gradient_norm(device, slots, n, buffer_data(&there));
+  lur_status status = lur_device_gradient_norm(device, parameters, n, buffer_data(&there));
   if (status == LUR_OK) status = buffer_read(&there, sum, &intact);
   buffer_free(&there);
   return status == LUR_OK && !intact ? LUR_ESTATE : status;
 }
 
 static void check_norm(suite *s, lur_device *device) {
-  arrays a[SLOTS];
-  lur_parameter slots[SLOTS] = {{0}};
+  arrays a[PARAMETERS];
+  lur_parameter parameters[PARAMETERS] = {{0}};
   double expected = 0, sum = -1, again = -2;
   lur_status status = LUR_OK;
   memset(a, 0, sizeof a);
-  for (int k = 0; k < SLOTS && status == LUR_OK; k++) {
+  for (int k = 0; k < PARAMETERS && status == LUR_OK; k++) {
     status = arrays_new(device, k, &a[k]);
-    slots[k].g = buffer_data(&a[k].g);
-    slots[k].count = counts[k];
+    parameters[k].g = buffer_data(&a[k].g);
+    parameters[k].count = counts[k];
     for (int64_t i = 0; i < counts[k]; i++) expected += (double)gradient_value(k, i) * (double)gradient_value(k, i);
   }
-  if (status == LUR_OK) status = norm_of(device, slots, SLOTS, &sum);
-  if (status == LUR_OK) status = norm_of(device, slots, SLOTS, &again);
+  if (status == LUR_OK) status = norm_of(device, parameters, PARAMETERS, &sum);
+  if (status == LUR_OK) status = norm_of(device, parameters, PARAMETERS, &again);
   suite_expect(s, status == LUR_OK && fabs(sum - expected) <= 1e-6 * expected,
                "gradient_norm on %s: %.12g, expected %.12g", device->name, sum, expected);
-  suite_expect(s, sum == again || !device->backend->host_memory, "gradient_norm on %s: other bits the second time",
+  suite_expect(s, sum == again || !device->backend->host_memory, "gradient_norm on %s: different bits the second time",
                device->name);
-  if (status == LUR_OK) status = norm_of(device, slots, 0, &sum);
-  suite_expect(s, status == LUR_OK && sum == 0, "gradient_norm on %s: %g over no slots", device->name, sum);
-  for (int k = 0; k < SLOTS; k++) arrays_free(&a[k]);
+  if (status == LUR_OK) status = norm_of(device, parameters, 0, &sum);
+  suite_expect(s, status == LUR_OK && sum == 0, "gradient_norm on %s: %g for no parameters", device->name, sum);
+  for (int k = 0; k < PARAMETERS; k++) arrays_free(&a[k]);
 }
 
-/* Moving averages of several tensors at once: every share, and 1 for the very bits. */
+/* Moving averages of several tensors at once, with several shares; 1 copies the bits. */
 static void check_lerp(suite *s, lur_device *device) {
   static const double shares[] = {0, 0.001, 0.5, 1};
   for (size_t r = 0; r < sizeof shares / sizeof *shares; r++) {
-    arrays a[SLOTS];
-    lur_parameter slots[SLOTS] = {{0}};
+    arrays a[PARAMETERS];
+    lur_parameter parameters[PARAMETERS] = {{0}};
     lur_status status = LUR_OK;
     memset(a, 0, sizeof a);
-    for (int k = 0; k < SLOTS && status == LUR_OK; k++) {
+    for (int k = 0; k < PARAMETERS && status == LUR_OK; k++) {
       status = arrays_new(device, k, &a[k]);
-      slots[k] = (lur_parameter){.p = buffer_data(&a[k].p), .g = buffer_data(&a[k].g), .count = counts[k]};
+      parameters[k] = (lur_parameter){.p = buffer_data(&a[k].p), .g = buffer_data(&a[k].g), .count = counts[k]};
     }
-    if (status == LUR_OK) status = lur_device_lerp(device, slots, SLOTS, shares[r]);
-    if (status == LUR_OK) status = lur_device_lerp(device, slots, 0, shares[r]);
+    if (status == LUR_OK) status = lur_device_lerp(device, parameters, PARAMETERS, shares[r]);
+    if (status == LUR_OK) status = lur_device_lerp(device, parameters, 0, shares[r]);
     if (!suite_expect(s, status == LUR_OK, "lerp on %s: %s", device->name, lur_last_error())) continue;
-    for (int k = 0; k < SLOTS; k++) {
+    for (int k = 0; k < PARAMETERS; k++) {
       double *expected = check_alloc((size_t)counts[k] * sizeof(double));
       for (int64_t i = 0; i < counts[k]; i++) {
         double p = (double)start_value(k, i), g = (double)gradient_value(k, i);
@@ -321,10 +322,10 @@ static void check_lerp(suite *s, lur_device *device) {
       compare(s, device, "lerp", "p", &a[k].p, &a[k], k, expected);
       bool same = true, kept = shares[r] == 0 || shares[r] == 1;
       for (int64_t i = 0; i < counts[k] && kept; i++) same = same && a[k].host[i] == (shares[r] == 1 ? gradient_value(k, i) : start_value(k, i));
-      suite_expect(s, same, "lerp on %s: other bits than those copied or kept", device->name);
+      suite_expect(s, same, "lerp on %s: the bits are not those that were to be copied or kept", device->name);
       free(expected);
     }
-    for (int k = 0; k < SLOTS; k++) arrays_free(&a[k]);
+    for (int k = 0; k < PARAMETERS; k++) arrays_free(&a[k]);
   }
 }
 
@@ -334,7 +335,7 @@ void ops_update(suite *s) {
     nadam_golden(s, s->devices[k]);
     check_norm(s, s->devices[k]);
     check_lerp(s, s->devices[k]);
-    check_found_numbers(s, s->devices[k]);
+    check_step_parameters(s, s->devices[k]);
     lur_update wrong = {.rule = (lur_update_rule)9, .gradient_scale = 1};
     lur_status status = lur_device_update(s->devices[k], &wrong, NULL, 0);
     suite_expect(s, status == LUR_EARG, "an unknown rule on %s: %s", s->devices[k]->name, lur_status_name(status));

@@ -1,11 +1,11 @@
-/* variant.c - runs one case in one way: everything a kernel may touch stands between guards, everything it must not
- * read is NaN, and everything it must not write is compared afterwards. */
+/* variant.c - runs one variant of a case: all memory that a kernel may access is between guards, what it must not read is
+ * NaN, and what it must not write is compared afterwards. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "internal.h"
 
-/* The buffers of one run. scratch is allocated to the byte for forward, then for backward. */
+/* The buffers of one run. scratch has exactly the bytes that forward, then backward, asks for. */
 typedef struct stage {
   lur_op op;
   buffer x[LUR_MAX_OPERANDS], w[LUR_MAX_WEIGHTS], y, dy, dx[LUR_MAX_OPERANDS], dw[LUR_MAX_WEIGHTS], saved, scratch;
@@ -18,7 +18,7 @@ static void stage_free(stage *g) {
   lur_op_release(&g->op);
 }
 
-/* Reads a buffer; *host (when not NULL) becomes a new array. Fails on a broken guard. */
+/* Reads a buffer; *host (unless NULL) becomes a new array. Fails if a guard has changed. */
 static lur_status take(const buffer *b, const char *role, int index, float **host) {
   bool intact;
   void *data = host ? check_alloc(b->bytes) : NULL;
@@ -29,7 +29,7 @@ static lur_status take(const buffer *b, const char *role, int index, float **hos
   return status;
 }
 
-/* A buffer that was only to be read still holds `expected`. */
+/* Fails if a buffer that may only be read does not contain `expected` any more. */
 static lur_status unchanged(const buffer *b, const char *role, int index, const void *expected) {
   float *now = NULL;
   LUR_TRY(take(b, role, index, &now));

@@ -1,8 +1,8 @@
-/* batchnorm.h - bodies of batch norm's passes over rows x c. Compiled by loops_*.c only.
+/* batchnorm.h - bodies of batch norm's passes over rows x c. Compiled only by loops_*.c.
  *
- * Sums run in float over at most FLUSH_ROWS rows and then move to double; the statistics are of x - pivot (pivot: a row
- * of x), so that a large mean does not eat the variance. Rows are taken four at a time: one load and store of the
- * running sums for four loads of data. */
+ * Sums are in float over at most FLUSH_ROWS rows and then added to sums in double. The statistics are those of x - pivot
+ * (pivot: a row of x), so that a large mean does not cancel the digits of the variance. Four rows are taken at a time:
+ * the running sums are loaded and stored once for four loads of data. */
 
 INLINE void stats_rows(const float *x, const float *pivot, int64_t c, int rows, float *work, int64_t i, int n) {
   vec p = vload(pivot + i, n), sum = vload(work + i, n), squares = vload(work + c + i, n);
@@ -57,7 +57,7 @@ static void norm_forward(const lur_norm *norm, const float *x, const float *resi
   }
 }
 
-/* dy behind the ReLU. x is the loaded input where the norm itself is the gate. */
+/* dy masked by the ReLU. x: the loaded input, if the norm itself is the gate. */
 INLINE vec norm_gate(const lur_norm *norm, vec x, const float *gate_y, bool gate_norm, vec dy, int64_t at, int64_t i,
                      int n) {
   if (gate_y) return vgate(vload(gate_y + at, n), dy);

@@ -1,12 +1,47 @@
-/* elementwise.h - bodies of the loops over single elements and over rows of them. Compiled by loops_*.c only.
+/* elementwise.h - bodies of the loops over elements and over rows of elements. Compiled only by loops_*.c.
  *
- * `in` and `out` may be the same buffer in every loop here (but for the sums): each element is read before it is
- * written. */
+ * Except for sums, inputs and outputs may be the same memory: each element is read before it is written. */
 #include <math.h>
 
 /* ---- activations ---- */
 
+/* exp(v) for v <= 0, at least exp(-87). n = round(v / ln 2) and r = v - n ln 2 give 2^n exp(r); the polynomial of exp(r)
+   and the two parts of ln 2 are those of Cephes (Moshier, expf.c): relative error below 2e-7. */
+INLINE vec vexp_negative(vec v) {
+  const vec low = vmax(v, vset(-87.0f)), rounding = vset(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer */
+  const vec n = vfma(low, vset(1.44269504088896341f), rounding) - rounding;
+  const vec r = vfma(n, vset(2.12194440e-4f), vfma(n, vset(-0.693359375f), low));
+  vec p = vset(1.9875691500e-4f);
+  p = vfma(p, r, vset(1.3981999507e-3f));
+  p = vfma(p, r, vset(8.3334519073e-3f));
+  p = vfma(p, r, vset(4.1665795894e-2f));
+  p = vfma(p, r, vset(1.6666665459e-1f));
+  p = vfma(p, r, vset(5.0000001201e-1f));
+  p = vfma(p, r * r, r + vset(1.0f));
+  return p * (vec)((__builtin_convertvector(n, ivec) + 127) << 23);
+}
+
+/* Phi(x), the cumulative distribution of the standard normal distribution, and *e = exp(-x^2 / 2). With z = |x| / sqrt 2,
+   erfc(z) = t (a1 + t (a2 + t (a3 + t (a4 + t a5)))) exp(-z^2), t = 1 / (1 + 0.3275911 z): Abramowitz and Stegun,
+   "Handbook of mathematical functions" (1964), 7.1.26; absolute error below 1.5e-7. */
+INLINE vec vnormal(vec x, vec *e) {
+  const vec z = vmax(x, -x) * vset(0.70710678118654752f), t = vset(1.0f) / vfma(z, vset(0.3275911f), vset(1.0f));
+  vec p = vset(1.061405429f);
+  p = vfma(p, t, vset(-1.453152027f));
+  p = vfma(p, t, vset(1.421413741f));
+  p = vfma(p, t, vset(-0.284496736f));
+  p = vfma(p, t, vset(0.254829592f));
+  *e = vexp_negative(-z * z);
+  const vec tail = p * t * *e * vset(0.5f); /* Phi(-|x|) */
+  return vgate(x, vset(1.0f) - tail - tail) + tail;
+}
+
 #define RELU_AT(i, n) vstore(y + i, vrelu(vload(x + i, n)), n)
+#define GELU_AT(i, n)                                \
+  do {                                               \
+    vec x_ = vload(x + i, n), e_;                    \
+    vstore(y + i, x_ * vnormal(x_, &e_), n);         \
+  } while (0)
 
 static void activate(lur_activation function, const float *x, float *y, int64_t count) {
   switch (function) {
@@ -32,6 +67,7 @@ static void activate(lur_activation function, const float *x, float *y, int64_t 
     case LUR_SQRT:
       for (int64_t i = 0; i < count; i++) y[i] = sqrtf(x[i]);
       break;
+    case LUR_GELU: FOR_LANES(i, count, GELU_AT); break;
   }
 }
 
@@ -41,7 +77,14 @@ static void activate(lur_activation function, const float *x, float *y, int64_t 
     vstore(dx + i, add ? g_ + vload(dx + i, n) : g_, n);  \
   } while (0)
 
-/* Slopes come from y, but for square, abs and log, whose v is x. */
+/* dy * (Phi(v) + v exp(-v^2 / 2) / sqrt(2 pi)) */
+#define GELU_BACK_AT(i, n)                                                    \
+  do {                                                                        \
+    vec v_ = vload(v + i, n), e_, phi_ = vnormal(v_, &e_);                    \
+    vec g_ = vload(dy + i, n) * vfma(v_ * e_, vset(0.39894228f), phi_);       \
+    vstore(dx + i, add ? g_ + vload(dx + i, n) : g_, n);                      \
+  } while (0)
+
 static void activate_back(lur_activation function, const float *v, const float *dy, float *dx, bool add,
                           int64_t count) {
 #define SLOPE(expression)                                                                   \
@@ -56,6 +99,7 @@ static void activate_back(lur_activation function, const float *v, const float *
     case LUR_EXP: SLOPE(v[i]);
     case LUR_LOG: SLOPE(1 / v[i]);
     case LUR_SQRT: SLOPE(0.5f / v[i]);
+    case LUR_GELU: FOR_LANES(i, count, GELU_BACK_AT); break;
   }
 #undef SLOPE
 }
@@ -91,7 +135,7 @@ static void binary(const lur_binary_desc *desc, const float *a, const float *b, 
   }
 }
 
-/* 1.0 where b > a, else 0: on a tie a maximum's gradient goes to a. */
+/* 1.0 where b > a, else 0: on a tie the gradient of a maximum goes to a. */
 INLINE vec second_wins(vec a, vec b) { return vgate(b - a, vset(1)); }
 
 INLINE void put(float *dx, vec value, bool add, int n) { vstore(dx, add ? value + vload(dx, n) : value, n); }
@@ -133,7 +177,7 @@ static void affine(float scale, float shift, const float *x, float *y, bool add,
 
 /* ---- rows x c ---- */
 
-enum { FLUSH_ROWS = 64 }; /* rows summed in float before the sums move to double */
+enum { FLUSH_ROWS = 64 }; /* rows summed in float before the sums are added to those in double */
 
 static void flush_work(float *work, int64_t c, double *sums) {
 #define FLUSH_AT(i, n) (vflush(sums + i, vload(work + i, n), n), vstore(work + i, vset(0), n))

@@ -1,32 +1,32 @@
-/* gemm_amx.c - products of f32 on AMX, which multiplies tiles of bfloat16 and adds them up in f32.
+/* gemm_amx.c - f32 matrix products on AMX, which multiplies tiles of bfloat16 and sums in f32.
  *
- * A bfloat16 is the upper half of an f32, so three of them hold all 24 bits of one: x = x0 + x1 + x2, each the rest
- * rounded to nearest. Of the nine products of two such sums the six largest are computed, smallest first; the other
- * three lie below an f32's last bit (Henry, Tang, Heinecke 2019, "Leveraging the bfloat16 artificial intelligence
- * datatype for higher-precision computations", bf16x3). Measured against sums in double the error is half of that of a
- * chain of f32 multiply-adds, at twice its speed. What differs: parts below 1e-38 count as 0, numbers above 3.39e38 as
- * infinite, and where an operand is infinite the result may be NaN instead.
+ * A bfloat16 is the upper half of an f32, so three of them hold all 24 bits of an f32: x = x0 + x1 + x2, each the
+ * remainder rounded to nearest. Of the nine products of two such sums the six largest are computed, smallest first; the
+ * other three are below the last bit of an f32 (Henry, Tang, Heinecke 2019, "Leveraging the bfloat16 artificial
+ * intelligence datatype for higher-precision computations", bf16x3). Measured against sums in double, the error is half
+ * of that of a chain of f32 multiply-adds, at twice the speed. Differences from f32: parts below 1e-38 count as 0,
+ * numbers above 3.39e38 as infinite, and with an infinite operand the result may be NaN.
  *
- * A tile is 16 rows of 64 bytes: a 16 x 32, b 32 x 16 as 16 pairs of rows, interleaved, y 16 x 16 of f32. Packed, tiles
- * of both lie by 16 rows (or columns), by 32 of k, by part. Four of y's are summed at a time, which four of a and b
- * feed; meanwhile the rows of a that come next and those of y that will be written are fetched. Fetching the columns
- * that come next, which AVX-512 gains by, costs 10 % here: they are read in order, and fast enough. */
+ * A tile is 16 rows of 64 bytes: a is 16 x 32, b is 32 x 16 stored as 16 interleaved pairs of rows, y is 16 x 16 in f32.
+ * Packed operands are ordered by 16 rows (or columns), then by 32 of k, then by part. Four tiles of y are summed at a
+ * time, from two tiles of a and two of b; meanwhile the next rows of a and the rows of y to be written are prefetched.
+ * Prefetching the next columns, which helps AVX-512, costs 10 % here: they are read in order, and fast enough. */
 #include "kernels/cpu/loops/gemm.h"
 
 #include <immintrin.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "kernels/cpu/loops/vector.h"
+#include "kernels/cpu/loops/prefetch.h"
 
 enum { SIDE = 16, DEPTH = 32, PARTS = 3, TILE = SIDE * DEPTH, BOTH = 2 * SIDE, SUMS = SIDE * SIDE };
 
-/* Rows that are split at a time: as measured, up to 160 while a part of the second cache holds them. */
+/* Rows that are split at a time. Measured: up to 160, as long as they fit into a part of the L2 cache. */
 enum { BLOCK_BYTES = 896 << 10, BLOCK_ROWS = 160 };
 
 static int64_t depth_of(int64_t k) { return (k + DEPTH - 1) / DEPTH; } /* tiles along k */
 
-static int64_t strip_of(int64_t k) { return depth_of(k) * PARTS * TILE; } /* numbers of all tiles of 16 rows */
+static int64_t strip_of(int64_t k) { return depth_of(k) * PARTS * TILE; } /* elements of all tiles of 16 rows */
 
 static size_t strips_bytes(int64_t k, int64_t width) {
   return sizeof(uint16_t) * (size_t)(strip_of(k) * ((width + SIDE - 1) / SIDE));
@@ -60,13 +60,13 @@ static void configure(void) {
     config.row_bytes[i] = 2 * DEPTH;
     config.rows[i] = SIDE;
   }
-  __asm__ volatile("" ::: "memory"); /* the intrinsics do not tell the compiler that they read memory */
+  __asm__ volatile("" ::: "memory"); /* the compiler does not know that the intrinsic reads memory */
   _tile_loadconfig(&config);
 }
 
 /* ---- parts ---- */
 
-/* The leading part of v, which keeps the rest: 0 beside an infinity, so that it stays one. */
+/* The leading part of v; v becomes the remainder, 0 if the part is infinite, so that the sum stays infinite. */
 INLINE __m256i leading(__m512 *v) {
   const __m256i part = (__m256i)_mm512_cvtneps_pbh(*v);
   const __m512 back = _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(part), 16));
@@ -91,7 +91,7 @@ INLINE void split_pair(__m512 even, __m512 odd, uint16_t *to) {
   }
 }
 
-/* to[16][16] = from[rows][columns] across, zeros where there is none. */
+/* to[16][16] = from[rows][columns] transposed, filled up with zeros. */
 static void transpose(const float *from, int64_t pitch, int rows, int columns, float *to, int to_pitch) {
   __m512i v[SIDE], w[SIDE];
   const __mmask16 mask = (__mmask16)((1u << columns) - 1);
@@ -135,35 +135,36 @@ static void pack(const float *w, int64_t k, int64_t n, int64_t begin, int64_t en
   }
 }
 
-static void pack_across(const float *w, int64_t k, int64_t n, int64_t begin, int64_t end, void *packed) {
-  float across[DEPTH][SIDE];
+static void pack_transposed(const float *w, int64_t k, int64_t n, int64_t begin, int64_t end, void *packed) {
+  float block[DEPTH][SIDE];
   for (int64_t at = begin; at < end; at += SIDE) {
     uint16_t *to = (uint16_t *)packed + at / SIDE * strip_of(k);
     const int rows = least(n - at, SIDE);
     for (int64_t p = 0; p < k; p += DEPTH, to += PARTS * TILE) {
-      transpose(w + at * k + p, k, rows, least(k - p, SIDE), across[0], SIDE);
-      transpose(w + at * k + p + SIDE, k, k - p > SIDE ? rows : 0, least(k - p - SIDE, SIDE), across[SIDE], SIDE);
+      transpose(w + at * k + p, k, rows, least(k - p, SIDE), block[0], SIDE);
+      transpose(w + at * k + p + SIDE, k, k - p > SIDE ? rows : 0, least(k - p - SIDE, SIDE), block[SIDE], SIDE);
       for (int i = 0; i < SIDE; i++)
-        split_pair(_mm512_loadu_ps(across[2 * i]), _mm512_loadu_ps(across[2 * i + 1]), to + i * DEPTH);
+        split_pair(_mm512_loadu_ps(block[2 * i]), _mm512_loadu_ps(block[2 * i + 1]), to + i * DEPTH);
     }
   }
 }
 
 static void pack_tiles(const float *x, int64_t k, int64_t width, int64_t begin, int64_t end, void *tiles) {
-  float across[SIDE][DEPTH];
+  float block[SIDE][DEPTH];
   for (int64_t p = 0; p < k; p += DEPTH) {
     for (int64_t at = begin; at < end; at += SIDE) {
       uint16_t *to = (uint16_t *)tiles + at / SIDE * strip_of(k) + p * PARTS * SIDE;
       const int columns = least(end - at, SIDE);
-      transpose(x + p * width + at, width, least(k - p, SIDE), columns, across[0], DEPTH);
-      transpose(x + (p + SIDE) * width + at, width, least(k - p - SIDE, SIDE), columns, across[0] + SIDE, DEPTH);
+      transpose(x + p * width + at, width, least(k - p, SIDE), columns, block[0], DEPTH);
+      transpose(x + (p + SIDE) * width + at, width, least(k - p - SIDE, SIDE), columns, block[0] + SIDE, DEPTH);
       for (int i = 0; i < SIDE; i++)
-        split_row(_mm512_loadu_ps(across[i]), _mm512_loadu_ps(across[i] + SIDE), to + i * DEPTH);
+        split_row(_mm512_loadu_ps(block[i]), _mm512_loadu_ps(block[i] + SIDE), to + i * DEPTH);
     }
   }
 }
 
-/* Rows of a[.. k] as they lie; what is missing to the last 16 is left as it is, and no row that counts reads it. */
+/* Splits rows of a[rows k]. The rows missing from the last 16 are not written: they affect only rows of y that are not
+   stored. */
 static void split_rows(const float *a, int64_t k, int64_t rows, uint16_t *to) {
   for (int64_t r = 0; r < rows; r++) {
     uint16_t *row = to + r / SIDE * strip_of(k) + r % SIDE * DEPTH;
@@ -176,32 +177,22 @@ static void split_rows(const float *a, int64_t k, int64_t rows, uint16_t *to) {
 
 /* ---- multiplying ---- */
 
-/* Lines that are fetched to the second cache, so many a step. */
-typedef struct lines {
-  const char *at;
-  int64_t count, step;
-} lines;
-
-/* Part `i` of `parts` of some bytes, over `steps` steps. */
-INLINE lines part_of(const void *at, int64_t bytes, int64_t parts, int64_t i, int64_t steps) {
-  const int64_t all = bytes / 64, begin = all * i / parts, count = all * (i + 1) / parts - begin;
-  return (lines){(const char *)at + begin * 64, count, (count + steps - 1) / steps};
-}
-
-INLINE void fetch(lines *l) {
-  for (int64_t i = 0; i < l->step && l->count > 0; i++, l->count--, l->at += 64) _mm_prefetch(l->at, _MM_HINT_T1);
-}
-
-/* What a square fetches while it multiplies: a share of what comes next, and the rows of y that it writes, so many a
- * step. */
+/* What a square prefetches while it multiplies: its share of the data that is read afterwards, next_step lines per step,
+   and the rows of y that it writes, `step` of them per step. */
 typedef struct ahead {
   lines next;
+  int64_t next_step;
   const float *y;
   int64_t pitch, rows, step;
 } ahead;
 
-INLINE void fetch_ahead(ahead *f) {
-  fetch(&f->next);
+/* Of a square that takes `steps` steps. */
+INLINE ahead ahead_of(lines next, const float *y, int64_t pitch, int64_t rows, int64_t steps) {
+  return (ahead){next, (next.count + steps - 1) / steps, y, pitch, rows, BOTH / steps + 1};
+}
+
+INLINE void prefetch_ahead(ahead *f) {
+  for (int64_t i = 0; i < f->next_step && f->next.count > 0; i++) lines_prefetch(&f->next);
   for (int64_t i = 0; i < f->step && f->rows > 0; i++, f->rows--, f->y += f->pitch) {
     _mm_prefetch((const char *)f->y, _MM_HINT_T0);
     _mm_prefetch((const char *)(f->y + SIDE), _MM_HINT_T0);
@@ -227,7 +218,7 @@ INLINE void fetch_ahead(ahead *f) {
     if (rows == 2 && columns == 2) _tile_dpbf16ps(3, 5, 7);                                                            \
   } while (0)
 
-/* sums = strips of a times strips of b: rows x columns tiles of 16 x 16, y's upper two first. */
+/* sums = strips of a times strips of b: rows x columns tiles of 16 x 16, the upper ones first. */
 INLINE void multiply(const uint16_t *a, const uint16_t *b, int64_t k, int rows, int columns, ahead f,
                      float sums[4][SUMS]) {
   const uint16_t *a2 = a + strip_of(k), *b2 = b + strip_of(k);
@@ -236,7 +227,7 @@ INLINE void multiply(const uint16_t *a, const uint16_t *b, int64_t k, int rows, 
   _tile_zero(2);
   _tile_zero(3);
   for (int64_t d = depth_of(k); d > 0; d--) {
-    fetch_ahead(&f);
+    prefetch_ahead(&f);
     LOAD_A(2);
     LOAD_B(0);
     MULTIPLY();
@@ -262,7 +253,7 @@ static void multiply22(const uint16_t *a, const uint16_t *b, int64_t k, ahead f,
   multiply(a, b, k, 2, 2, f, sums);
 }
 
-/* Where one strip is left of rows, columns or both. */
+/* At the end of rows, columns or both, where a single strip remains. */
 static void multiply_rest(const uint16_t *a, const uint16_t *b, int64_t k, int rows, int columns, ahead f,
                           float sums[4][SUMS]) {
   if (rows == 2) multiply(a, b, k, 2, 1, f, sums);
@@ -275,7 +266,7 @@ typedef struct square {
   int64_t r, c, rows, n;
 } square;
 
-/* y = sums and what follows, for what counts of a square; `add`: y += sums. */
+/* Stores a square: y = [relu](sums + bias [+ residual]); `add`: y += sums. */
 INLINE void put(const square *q, float sums[4][SUMS], bool add, const float *bias, const float *residual, bool relu,
                 float *y) {
   for (int half = 0; half < 2; half++) {
@@ -305,7 +296,7 @@ static int64_t block_rows(int64_t k) {
   return rows < BOTH ? BOTH : rows > BLOCK_ROWS ? BLOCK_ROWS : rows;
 }
 
-static void product(const lur_product *p, const float *a, int64_t rows, const float *residual, float *y, void *work) {
+static void gemm(const lur_gemm *p, const float *a, int64_t rows, const float *residual, float *y, void *work) {
   _Alignas(64) float sums[4][SUMS];
   const int64_t k = p->k, most = block_rows(k);
   configure();
@@ -320,8 +311,8 @@ static void product(const lur_product *p, const float *a, int64_t rows, const fl
         const square q = {i * BOTH, c, here, p->n};
         sum_square(&q, (const uint16_t *)work + i * 2 * strip_of(k),
                    (const uint16_t *)p->packed + c / SIDE * strip_of(k), k,
-                   (ahead){part_of(next, next_bytes, squares * panels, c / BOTH * squares + i, depth_of(k)),
-                           y + (first + q.r) * p->n + c, p->n, least(here - q.r, BOTH), BOTH / depth_of(k) + 1},
+                   ahead_of(lines_part(next, next_bytes, squares * panels, c / BOTH * squares + i),
+                            y + (first + q.r) * p->n + c, p->n, least(here - q.r, BOTH), depth_of(k)),
                    sums);
         put(&q, sums, false, p->bias, residual ? residual + first * p->n : NULL, p->relu, y + first * p->n);
       }
@@ -330,17 +321,17 @@ static void product(const lur_product *p, const float *a, int64_t rows, const fl
   _tile_release();
 }
 
-static void gradient(const lur_gradient *g, float *dw) {
+static void gradient(const lur_gemm_gradient *g, float *dw) {
   _Alignas(64) float sums[4][SUMS];
   const int64_t squares = (g->end - g->begin + BOTH - 1) / BOTH;
-  const lines none = {NULL, 0, 0};
+  const lines none = {NULL, 0};
   configure();
   for (int64_t c = 0; c < g->n; c += BOTH) {
     for (int64_t i = 0; i < squares; i++) {
       const square q = {g->begin + i * BOTH, c, g->end, g->n};
       sum_square(&q, (const uint16_t *)g->tiles + q.r / SIDE * strip_of(g->k),
                  (const uint16_t *)g->packed + c / SIDE * strip_of(g->k), g->k,
-                 (ahead){none, dw + q.r * g->n + c, g->n, least(g->end - q.r, BOTH), BOTH / depth_of(g->k) + 1}, sums);
+                 ahead_of(none, dw + q.r * g->n + c, g->n, least(g->end - q.r, BOTH), depth_of(g->k)), sums);
       put(&q, sums, true, NULL, NULL, false, dw);
     }
   }
@@ -349,20 +340,20 @@ static void gradient(const lur_gradient *g, float *dw) {
 
 static size_t work_bytes(int64_t k) { return strips_bytes(k, block_rows(k)); }
 
-/* As measured on two cores beside oneDNN 2.6, batch 8: gradients of 256 channels at 74x74 11 % faster, of 128 at
-   147x147 30 % slower; products of 728 channels 3 % slower joined with their depthwise convolution than after it. */
-const lur_products lur_products_amx = {
+/* Sizes measured on two cores against oneDNN 2.6, batch 8: gradients of 256 channels at 74x74 are 11 % faster, of 128 at
+   147x147 30 % slower; 1x1 convolutions of 728 channels are 3 % slower fused with the depthwise one than after it. */
+const lur_gemm_loops lur_gemm_loops_amx = {
     .name = "amx",
     .tile_rows = BOTH,
     .panel = BOTH,
-    .summed = 128,
-    .repaid = 256,
-    .channels = 256,
-    .joined = 1 << 18,
-    .product = product,
+    .min_depth = 128,
+    .min_pixels = 256,
+    .min_channels = 256,
+    .max_fused = 1 << 18,
+    .gemm = gemm,
     .gradient = gradient,
     .pack = pack,
-    .pack_across = pack_across,
+    .pack_transposed = pack_transposed,
     .pack_tiles = pack_tiles,
     .packed_bytes = strips_bytes,
     .tiles_bytes = strips_bytes,

@@ -1,32 +1,21 @@
-/* gemm_avx512.c - products by multiply-adds of f32: tiles of nine rows by three vectors, which fill the registers.
+/* gemm_avx512.c - matrix products by f32 multiply-adds: tiles of nine rows by three vectors, which fill the registers.
  *
- * One step of a tile reads nine numbers of a and three vectors of b for 27 multiply-adds. b comes in panels of three
- * vectors, packed so that a tile reads it in order; a is read where it lies, or packed in tiles when it lies across.
- * From the second cache a tile runs at the machine's multiply-add peak, so what is lost is lost in waiting for memory:
- * each tile fetches, a line every few steps, its part of the panel that comes next and of the rows that come next. */
+ * One step of a tile loads nine numbers of a and three vectors of b for 27 multiply-adds. b is packed in panels of three
+ * vectors, which a tile reads in order; a is read in place, or packed in tiles where it is transposed.
+ * With its operands in the L2 cache a tile runs at the processor's peak, so the only loss is waiting for memory:
+ * each tile prefetches, a line every few steps, its part of the next panel and of the next rows. */
 #include "kernels/cpu/loops/gemm.h"
-#include "kernels/cpu/loops/vector.h"
+#include "kernels/cpu/loops/prefetch.h"
 
 enum { PANEL = 48, TILE_ROWS = 9, TILE_VECTORS = PANEL / LANES };
-enum { AHEAD = 8, STRIDE = 16 }; /* steps that b is fetched ahead; steps a line of what comes later */
+enum { AHEAD = 8, STRIDE = 16 }; /* steps by which b is prefetched; steps per line of the next panel and rows */
 
-/* Lines that are fetched to the second cache while a tile multiplies. */
-typedef struct lines {
-  const float *at;
-  int64_t count;
-} lines;
-
-/* Operands of one tile: a[i * pitch + p * step] and b in one panel, over p < k. y, of rows of n: where the sums go. */
+/* The operands of one tile: a[i * pitch + p * step] and one panel of b, for p < k; y has rows of n. */
 typedef struct operands {
   const float *a, *b, *y;
   int64_t k, n;
   lines panel, next;
 } operands;
-
-INLINE void fetch_line(lines *l) {
-  if (l->count-- > 0) __builtin_prefetch(l->at, 0, 2);
-  l->at += LANES;
-}
 
 INLINE void tile_step(const float *a, int64_t pitch, const float *b, int rows, int vectors,
                       vec sum[TILE_ROWS][TILE_VECTORS]) {
@@ -41,7 +30,7 @@ INLINE void tile_step(const float *a, int64_t pitch, const float *b, int rows, i
   }
 }
 
-/* The sums of one tile; constant rows, vectors and step give the loop its form. */
+/* The sums of one tile. rows, vectors and step are constants, for which the loop is unrolled. */
 INLINE void tile_sums(const operands *t, int64_t pitch, int64_t step, int rows, int vectors,
                       vec sum[TILE_ROWS][TILE_VECTORS]) {
   const float *a = t->a, *b = t->b;
@@ -51,10 +40,10 @@ INLINE void tile_sums(const operands *t, int64_t pitch, int64_t step, int rows, 
   for (int i = 0; p + STRIDE <= t->k; i++) {
     if (i < rows) {
       for (int j = 0; j < vectors; j++) __builtin_prefetch(t->y + i * t->n + j * LANES, 1);
-      if (step == 1) __builtin_prefetch(a + (rows + i) * pitch); /* where the next tile begins */
+      if (step == 1) __builtin_prefetch(a + (rows + i) * pitch); /* the rows of the next tile */
     }
-    fetch_line(&panel);
-    fetch_line(&next);
+    lines_prefetch(&panel);
+    lines_prefetch(&next);
     for (const int64_t end = p + STRIDE; p < end; p++, b += vectors * LANES) {
       if (step != 1) __builtin_prefetch(a + p * step + AHEAD * step);
       tile_step(a + p * step, pitch, b, rows, vectors, sum);
@@ -63,8 +52,8 @@ INLINE void tile_sums(const operands *t, int64_t pitch, int64_t step, int rows, 
   for (; p < t->k; p++, b += vectors * LANES) tile_step(a + p * step, pitch, b, rows, vectors, sum);
 }
 
-/* A tile of y = a * b and what follows; the last of its vectors has `last` lanes that count. */
-INLINE void product_tile(const lur_product *p, const operands *t, const float *bias, const float *residual, float *y,
+/* One tile of y = a * b + bias and so on; the last of its vectors has `last` lanes. */
+INLINE void gemm_tile(const lur_gemm *p, const operands *t, const float *bias, const float *residual, float *y,
                          int rows, int vectors, int last) {
   vec sum[TILE_ROWS][TILE_VECTORS];
   tile_sums(t, t->k, 1, rows, vectors, sum);
@@ -80,7 +69,7 @@ INLINE void product_tile(const lur_product *p, const operands *t, const float *b
   }
 }
 
-/* Columns at.. of one panel. */
+/* A panel: columns from `at`, in vectors of which the last has `last` lanes. */
 typedef struct panel {
   int64_t at;
   int vectors, last;
@@ -91,28 +80,22 @@ INLINE panel panel_at(int64_t n, int64_t at) {
   return (panel){at, (int)vectors, (int)(left - (vectors - 1) * LANES)};
 }
 
-/* Part `i` of `parts` of `floats` at `at`, in lines. */
-INLINE lines part_of(const float *at, int64_t floats, int64_t parts, int64_t i) {
-  const int64_t all = floats / LANES, begin = all * i / parts;
-  return (lines){at + begin * LANES, all * (i + 1) / parts - begin};
-}
-
-/* The panel after this one; after the last the first, which the next rows begin with. */
-INLINE lines panel_after(const float *packed, int64_t k, int64_t n, int64_t at) {
+/* Part `i` of `parts` of the panel after this one; after the last panel comes the first one again. */
+INLINE lines next_panel(const float *packed, int64_t k, int64_t n, int64_t at, int64_t parts, int64_t i) {
   const int64_t next = at + PANEL < n ? at + PANEL : 0;
-  return (lines){packed + next * k, k * panel_at(n, next).vectors};
+  return lines_part(packed + next * k, k * panel_at(n, next).vectors * LINE, parts, i);
 }
 
-/* Rows of a product that stay in the second cache while every panel passes by. */
+/* Rows that stay in the L2 cache while they are multiplied with every panel. */
 typedef struct block {
   const float *a, *residual;
   float *y;
   int64_t rows;
-  const float *next; /* next_floats that are read after it */
+  const float *next; /* next_floats that are read afterwards */
   int64_t next_floats;
 } block;
 
-INLINE operands operands_at(const lur_product *p, const block *s, int64_t r, int64_t column) {
+INLINE operands operands_at(const lur_gemm *p, const block *s, int64_t r, int64_t column) {
   return (operands){.a = s->a + r * p->k,
                     .b = (const float *)p->packed + column * p->k,
                     .y = s->y + r * p->n + column,
@@ -121,18 +104,17 @@ INLINE operands operands_at(const lur_product *p, const block *s, int64_t r, int
 }
 
 /* One panel of a block: whole tiles, then tiles of three rows and of one. */
-INLINE void product_panel(const lur_product *p, const block *s, panel c, int vectors) {
+INLINE void gemm_panel(const lur_gemm *p, const block *s, panel c, int vectors) {
   const int64_t tiles = s->rows / TILE_ROWS, panels = (p->n + PANEL - 1) / PANEL;
-  const lines after = panel_after(p->packed, p->k, p->n, c.at);
   const float *bias = p->bias ? p->bias + c.at : NULL;
   int64_t r = 0;
 #define TILE(many)                                                                                                     \
-  product_tile(p, &t, bias, s->residual ? s->residual + r * p->n + c.at : NULL, s->y + r * p->n + c.at, many, vectors, \
+  gemm_tile(p, &t, bias, s->residual ? s->residual + r * p->n + c.at : NULL, s->y + r * p->n + c.at, many, vectors, \
                c.last)
   for (int64_t i = 0; i < tiles; i++, r += TILE_ROWS) {
     operands t = operands_at(p, s, r, c.at);
-    t.panel = part_of(after.at, after.count * LANES, tiles, i);
-    t.next = part_of(s->next, s->next_floats, tiles * panels, c.at / PANEL * tiles + i);
+    t.panel = next_panel(p->packed, p->k, p->n, c.at, tiles, i);
+    t.next = lines_part(s->next, (int64_t)sizeof(float) * s->next_floats, tiles * panels, c.at / PANEL * tiles + i);
     TILE(TILE_ROWS);
   }
   for (; r + 3 <= s->rows; r += 3) {
@@ -146,14 +128,14 @@ INLINE void product_panel(const lur_product *p, const block *s, panel c, int vec
 #undef TILE
 }
 
-static void product_panel3(const lur_product *p, const block *s, panel c) { product_panel(p, s, c, 3); }
-static void product_panel2(const lur_product *p, const block *s, panel c) { product_panel(p, s, c, 2); }
-static void product_panel1(const lur_product *p, const block *s, panel c) { product_panel(p, s, c, 1); }
+static void gemm_panel3(const lur_gemm *p, const block *s, panel c) { gemm_panel(p, s, c, 3); }
+static void gemm_panel2(const lur_gemm *p, const block *s, panel c) { gemm_panel(p, s, c, 2); }
+static void gemm_panel1(const lur_gemm *p, const block *s, panel c) { gemm_panel(p, s, c, 1); }
 
 enum { BLOCK_ROWS = 60 * TILE_ROWS };
 
-static void product(const lur_product *p, const float *a, int64_t rows, const float *residual, float *y, void *work) {
-  (void)work; /* a is read as it lies */
+static void gemm(const lur_gemm *p, const float *a, int64_t rows, const float *residual, float *y, void *work) {
+  (void)work; /* a is read in place */
   for (int64_t r = 0; r < rows; r += BLOCK_ROWS) {
     const int64_t left = rows - r;
     block s = {a + r * p->k, residual ? residual + r * p->n : NULL, y + r * p->n, left, p->next, p->next_floats};
@@ -164,14 +146,14 @@ static void product(const lur_product *p, const float *a, int64_t rows, const fl
     }
     for (int64_t at = 0; at < p->n; at += PANEL) {
       const panel c = panel_at(p->n, at);
-      (c.vectors == 3 ? product_panel3 : c.vectors == 2 ? product_panel2 : product_panel1)(p, &s, c);
+      (c.vectors == 3 ? gemm_panel3 : c.vectors == 2 ? gemm_panel2 : gemm_panel1)(p, &s, c);
     }
   }
 }
 
 /* ---- the gradient of the weights: y += x transposed times dy ---- */
 
-/* A tile of y += of a packed in tiles; `rows` and `last` of it count. */
+/* One tile of y +=, with a packed in tiles; only the first `rows` rows are stored. */
 INLINE void gradient_tile(const operands *t, float *y, int rows, int vectors, int last) {
   vec sum[TILE_ROWS][TILE_VECTORS];
   tile_sums(t, 1, TILE_ROWS, TILE_ROWS, vectors, sum);
@@ -185,9 +167,8 @@ INLINE void gradient_tile(const operands *t, float *y, int rows, int vectors, in
   }
 }
 
-INLINE void gradient_panel(const lur_gradient *g, panel c, int vectors, float *y) {
+INLINE void gradient_panel(const lur_gemm_gradient *g, panel c, int vectors, float *y) {
   const int64_t tiles = (g->end - g->begin + TILE_ROWS - 1) / TILE_ROWS;
-  const lines after = panel_after(g->packed, g->k, g->n, c.at);
   for (int64_t i = 0; i < tiles; i++) {
     const int64_t r = g->begin + i * TILE_ROWS, left = g->end - r;
     float *to = y + r * g->n + c.at;
@@ -196,17 +177,17 @@ INLINE void gradient_panel(const lur_gradient *g, panel c, int vectors, float *y
                         to,
                         g->k,
                         g->n,
-                        part_of(after.at, after.count * LANES, tiles, i),
+                        next_panel(g->packed, g->k, g->n, c.at, tiles, i),
                         {NULL, 0}};
     gradient_tile(&t, to, left < TILE_ROWS ? (int)left : TILE_ROWS, vectors, c.last);
   }
 }
 
-static void gradient_panel3(const lur_gradient *g, panel c, float *y) { gradient_panel(g, c, 3, y); }
-static void gradient_panel2(const lur_gradient *g, panel c, float *y) { gradient_panel(g, c, 2, y); }
-static void gradient_panel1(const lur_gradient *g, panel c, float *y) { gradient_panel(g, c, 1, y); }
+static void gradient_panel3(const lur_gemm_gradient *g, panel c, float *y) { gradient_panel(g, c, 3, y); }
+static void gradient_panel2(const lur_gemm_gradient *g, panel c, float *y) { gradient_panel(g, c, 2, y); }
+static void gradient_panel1(const lur_gemm_gradient *g, panel c, float *y) { gradient_panel(g, c, 1, y); }
 
-static void gradient(const lur_gradient *g, float *y) {
+static void gradient(const lur_gemm_gradient *g, float *y) {
   for (int64_t at = 0; at < g->n; at += PANEL) {
     const panel c = panel_at(g->n, at);
     (c.vectors == 3 ? gradient_panel3 : c.vectors == 2 ? gradient_panel2 : gradient_panel1)(g, c, y);
@@ -227,8 +208,8 @@ static void pack(const float *w, int64_t k, int64_t n, int64_t begin, int64_t en
   }
 }
 
-/* The same of w[n k]. A line of each of a panel's rows at a time. */
-static void pack_across(const float *w, int64_t k, int64_t n, int64_t begin, int64_t end, void *packed) {
+/* The same of w[n k], one cache line of each row of the panel at a time. */
+static void pack_transposed(const float *w, int64_t k, int64_t n, int64_t begin, int64_t end, void *packed) {
   for (int64_t at = begin; at < end; at += PANEL) {
     const panel c = panel_at(n, at);
     const int64_t columns = (c.vectors - 1) * LANES + c.last, width = c.vectors * LANES;
@@ -261,20 +242,20 @@ static size_t tiles_bytes(int64_t k, int64_t width) {
 
 static size_t work_bytes(int64_t k) { return (void)k, 0; }
 
-/* Sizes as measured on two cores beside oneDNN 2.6, batch 8: gradients of 728 channels at 19x19 are 7 to 10 % faster,
-   of 256 at 74x74 8 % slower; 1536 by 2048 weights are not repaid by 800 pixels, nor faster joined. */
-const lur_products lur_products_avx512 = {
+/* Sizes measured on two cores against oneDNN 2.6, batch 8: gradients of 728 channels at 19x19 are 7 to 10 % faster, of
+   256 channels at 74x74 8 % slower; packing 1536 by 2048 weights does not pay for 800 pixels, nor does fusing them. */
+const lur_gemm_loops lur_gemm_loops_avx512 = {
     .name = "avx512",
     .tile_rows = TILE_ROWS,
     .panel = PANEL,
-    .summed = 128,
-    .repaid = 1024,
-    .channels = 512,
-    .joined = 1 << 20,
-    .product = product,
+    .min_depth = 128,
+    .min_pixels = 1024,
+    .min_channels = 512,
+    .max_fused = 1 << 20,
+    .gemm = gemm,
     .gradient = gradient,
     .pack = pack,
-    .pack_across = pack_across,
+    .pack_transposed = pack_transposed,
     .pack_tiles = pack_tiles,
     .packed_bytes = packed_bytes,
     .tiles_bytes = tiles_bytes,

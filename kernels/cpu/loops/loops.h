@@ -1,50 +1,49 @@
-/* loops.h - our own inner loops, one table an instruction set; the op files choose ranges and threads, these run on
- * one thread and touch nothing outside their range.
+/* loops.h - the hand-written inner loops, one table per instruction set. The op files choose ranges and threads; a loop
+ * runs on one thread and accesses nothing outside its range.
  *
- * The bodies stand in elementwise.h, batchnorm.h, depthwise.h, pool.h and update.h, written once over vector.h,
- * and are compiled by loops_portable.c, loops_avx2.c and loops_avx512.c. A new loop: a field here, a body
- * there, a line in table.h. */
+ * The bodies are in elementwise.h, batchnorm.h, depthwise_conv2d.h, pool.h and update.h, written once with the types of
+ * vector.h and compiled by loops_portable.c, loops_avx2.c and loops_avx512.c. A new loop: a field here, a body there, a
+ * line in table.h. */
 #ifndef LUR_CPU_LOOPS_H
 #define LUR_CPU_LOOPS_H
 
 #include "kernels/backend.h"
 
-/* An image and a window over it; c channels. */
+/* An image ih iw c, the result oh ow, and the window: kernel kh kw, stride sh sw, padding pt pl (top, left). */
 typedef struct lur_window_shape {
   int64_t ih, iw, oh, ow, c;
   int kh, kw, sh, sw, pt, pl;
 } lur_window_shape;
 
-/* One channel of a batch norm: y = (x - mean) * scale + shift, scale = gamma / deviation, shift = beta. */
+/* A batch norm, per channel: y = (x - mean) * scale + shift, where scale = gamma / std and shift = beta. */
 typedef struct lur_norm {
   const float *mean, *scale, *shift;
 } lur_norm;
 
 typedef struct lur_binary_grads {
-  const float *a, *b, *y, *dy; /* a, b: NULL where the slope needs none; y: NULL without relu */
+  const float *a, *b, *y, *dy; /* a, b: NULL if no slope needs them; y: NULL without relu */
   float *da, *db;              /* NULL where not wanted */
   bool add_a, add_b;
 } lur_binary_grads;
 
-/* What the gradients of a depthwise convolution are worked out from, and where they go. */
-typedef struct lur_depthwise_grads {
-  const float *x;      /* NULL where neither sums nor relu_in ask for it */
-  const float *affine; /* as in the op: scale, then shift; NULL: x is read as it is */
+/* The inputs and outputs of the gradients of a depthwise convolution. */
+typedef struct lur_depthwise_conv2d_grads {
+  const float *x;      /* NULL if neither sums nor relu_in need it */
+  const float *affine; /* scale, then shift; NULL: none */
   const float *w, *dy;
   float *dx; /* = or +=; NULL: not wanted */
-  double
-      *sums; /* += kh kw c of dw; under affine, two rows of c more: inner dx times x, and inner dx; NULL: not wanted */
-  float *work; /* as long as sums */
+  double *sums; /* += dw (kh kw c); with affine two more rows of c: inner dx times x, and inner dx; NULL: not wanted */
+  float *work;  /* as many elements as sums */
   bool relu_in, add;
-} lur_depthwise_grads;
+} lur_depthwise_conv2d_grads;
 
 typedef struct lur_pool_grads {
   const float *dy;
   const uint8_t *winner;   /* NULL: an average */
-  const float *x, *affine; /* affine NULL: x is read as it is. x: NULL without sums */
+  const float *x, *affine; /* x: NULL without sums. affine: NULL for none */
   float *dx;               /* = or +=; NULL: not wanted */
-  double *sums;            /* += two rows of c: inner dx times x, and inner dx; NULL: not wanted, as without affine */
-  float *work;             /* as long as sums */
+  double *sums;            /* += two rows of c: inner dx times x, and inner dx; NULL: not wanted, or no affine */
+  float *work;             /* as many elements as sums */
   bool add;
 } lur_pool_grads;
 
@@ -53,13 +52,14 @@ typedef struct lur_loops {
 
   /* ---- element by element over n ---- */
   void (*activate)(lur_activation function, const float *x, float *y, int64_t n);
+  /* v: x where lur_activation_reads_x says so, else y. */
   void (*activate_back)(lur_activation function, const float *v, const float *dy, float *dx, bool add, int64_t n);
   void (*binary)(const lur_binary_desc *desc, const float *a, const float *b, float *y, int64_t n);
   void (*binary_back)(const lur_binary_desc *desc, const lur_binary_grads *g, int64_t n);
   void (*affine)(float scale, float shift, const float *x, float *y, bool add, int64_t n); /* y = or += */
   void (*mask)(const float *y, const float *dy, float *out, int64_t n);                    /* dy where y > 0 */
 
-  void (*floats)(const uint8_t *x, float *y, int64_t n);
+  void (*floats)(const uint8_t *x, float *y, int64_t n); /* y = x */
 
   /* ---- rows x c ---- */
   void (*column_sums)(const float *x, int64_t rows, int64_t c, float *work,
@@ -71,23 +71,24 @@ typedef struct lur_loops {
   void (*norm_stats)(const float *x, const float *pivot, int64_t rows, int64_t c, float *work, double *sums);
   void (*norm_forward)(const lur_norm *norm, const float *x, const float *residual, bool relu, float *y, int64_t rows,
                        int64_t c);
-  /* g = dy, where the gate lets it through. gate_y: y > 0; else gate_norm: norm of x > 0; else all.
-     sums[c] += sum g, sums[c..2c] += sum g * (x - mean), or nothing with x NULL; work: 2c floats. */
+  /* g = dy where the gate is open, else 0. The gate is open where y > 0 (gate_y), else where the norm of x > 0
+     (gate_norm), else everywhere. sums[c] += sum g, sums[c..2c] += sum g * (x - mean), the latter not if x is NULL;
+     work: 2c floats. */
   void (*norm_sums)(const lur_norm *norm, const float *x, const float *gate_y, bool gate_norm, const float *dy,
                     int64_t rows, int64_t c, float *work, double *sums);
-  /* dx = g * k[0..c] + (x - mean) * k[c..2c] + k[2c..3c]; with x NULL the first product alone. residual: dx1 = g. */
+  /* dx = g * k[0..c] + (x - mean) * k[c..2c] + k[2c..3c], or only the first term if x is NULL. dx1 = g (residual). */
   void (*norm_back)(const lur_norm *norm, const float *k, const float *x, const float *gate_y, bool gate_norm,
                     const float *dy, float *dx, bool add, float *dx1, bool add1, int64_t rows, int64_t c);
-  /* dx = or += (x - mean) * k[c..2c] + k[2c..3c]: what goes through the statistics alone. */
+  /* dx = or += (x - mean) * k[c..2c] + k[2c..3c]: only the part of dx that comes through the statistics. */
   void (*norm_back_statistics)(const float *mean, const float *k, const float *x, float *dx, bool add, int64_t rows,
                                int64_t c);
 
   /* ---- depthwise convolution of one image; rows y0..y1 of the result ---- */
-  void (*depthwise)(const lur_window_shape *s, const float *x, const float *affine, bool relu_in, const float *w,
+  void (*depthwise_conv2d)(const lur_window_shape *s, const float *x, const float *affine, bool relu_in, const float *w,
                     const float *bias, bool relu, float *y, int64_t y0, int64_t y1); /* affine, bias: NULL for none */
-  void (*depthwise_bytes)(const lur_window_shape *s, const float *x, bool relu_in, const float *w, const float *bias,
+  void (*depthwise_conv2d_int8)(const lur_window_shape *s, const float *x, bool relu_in, const float *w, const float *bias,
                           uint8_t *y, int64_t y0, int64_t y1); /* bias: NULL for none */
-  void (*depthwise_back)(const lur_window_shape *s, const lur_depthwise_grads *g, int64_t y0,
+  void (*depthwise_conv2d_back)(const lur_window_shape *s, const lur_depthwise_conv2d_grads *g, int64_t y0,
                          int64_t y1); /* rows of the input */
 
   /* ---- pooling of one image ---- */
@@ -96,15 +97,15 @@ typedef struct lur_loops {
   void (*avg_pool)(const lur_window_shape *s, const float *x, const float *affine, float *y, int64_t y0, int64_t y1);
   void (*pool_back)(const lur_window_shape *s, const lur_pool_grads *g, int64_t y0, int64_t y1); /* rows of the input */
 
-  /* ---- optimizers: elements begin..end of one slot ---- */
-  void (*update)(const lur_update *u, const lur_parameter *slot, int64_t begin, int64_t end);
+  /* ---- optimizers: elements begin..end of a parameter ---- */
+  void (*update)(const lur_update *u, const lur_parameter *parameter, int64_t begin, int64_t end);
   double (*squares)(const float *g, int64_t n);
   void (*lerp)(float *p, const float *g, float share, int64_t n); /* p += share * (g - p); 1 copies */
 } lur_loops;
 
 extern const lur_loops lur_loops_portable, lur_loops_avx2, lur_loops_avx512;
 
-/* The widest table this processor runs; LURCHER_CPU_ISA=portable|avx2|avx512 asks for a narrower one (tests). */
+/* The widest table that this processor can run; LURCHER_CPU_ISA=portable|avx2|avx512 selects a narrower one (tests). */
 const lur_loops *lur_loops_pick(void);
 
 #endif

@@ -1,9 +1,9 @@
-/* pool.h - bodies of the pooling loops. Compiled by loops_*.c only.
+/* pool.h - bodies of the pooling loops. Compiled only by loops_*.c.
  *
- * A maximum notes its winner as the number of the tap in the window (ky * kw + kx), one byte a cell; gradients are
- * gathered by each input cell from the windows that cover it, so that rows are independent of each other. */
+ * A maximum stores the number of its pixel in the window (the tap, ky * kw + kx), one byte per output. In backward each
+ * input pixel collects its gradient from the windows that cover it, so that rows are independent of each other. */
 
-INLINE void vstore_bytes(uint8_t *p, ivec v, int n) {
+INLINE void vstore_taps(uint8_t *p, ivec v, int n) {
 #if LANES_ == 16
   _mm512_mask_cvtepi32_storeu_epi8(p, (__mmask16)((1u << n) - 1), (__m512i)v);
 #else
@@ -35,7 +35,7 @@ INLINE void vbest(vec *best, ivec *who, vec v, int tap) {
 #endif
 }
 
-/* The taps of a window that lie in the image: ky0..ky1, kx0..kx1. */
+/* The taps of a window that are inside the image: ky0..ky1, kx0..kx1. */
 typedef struct taps {
   int ky0, ky1, kx0, kx1;
 } taps;
@@ -50,43 +50,43 @@ INLINE taps taps_of(const lur_window_shape *s, int64_t oy, int64_t ox) {
   return (taps){tap_first(y), tap_end(y, s->kh, s->ih), tap_first(x), tap_end(x, s->kw, s->iw)};
 }
 
-/* One channel block's affine: cells are read as x * scale + shift, or as they are. */
-typedef struct lens {
+/* The affine of one vector of channels: pixels are read as x * scale + shift, or unchanged. */
+typedef struct read_affine {
   bool affine;
   vec scale, shift;
-} lens;
+} read_affine;
 
-INLINE lens lens_of(const float *affine, int64_t c, int64_t at, int n) {
-  return affine ? (lens){true, vload(affine + at, n), vload(affine + c + at, n)} : (lens){false, vset(1), vset(0)};
+INLINE read_affine read_affine_of(const float *affine, int64_t c, int64_t at, int n) {
+  return affine ? (read_affine){true, vload(affine + at, n), vload(affine + c + at, n)} : (read_affine){false, vset(1), vset(0)};
 }
 
-INLINE vec through(lens l, vec v) { return l.affine ? vfma(v, l.scale, l.shift) : v; }
+INLINE vec apply_affine(read_affine l, vec v) { return l.affine ? vfma(v, l.scale, l.shift) : v; }
 
-/* The maximum is that of the affine's results: a negative scale makes the least cell win. */
-INLINE void max_cell(const lur_window_shape *s, const float *x, const float *affine, taps k, float *y, uint8_t *winner,
+/* The maximum is taken after the affine: with a negative scale it is the least pixel. */
+INLINE void max_pixel(const lur_window_shape *s, const float *x, const float *affine, taps k, float *y, uint8_t *winner,
                      int64_t at, int n) {
-  const lens l = lens_of(affine, s->c, at, n);
+  const read_affine l = read_affine_of(affine, s->c, at, n);
   const int first = k.ky0 * s->kw + k.kx0;
-  vec best = through(l, vload(x + (k.ky0 * s->iw + k.kx0) * s->c + at, n));
+  vec best = apply_affine(l, vload(x + (k.ky0 * s->iw + k.kx0) * s->c + at, n));
   ivec who = (ivec){0} + first;
   for (int ky = k.ky0; ky < k.ky1; ky++)
     for (int kx = k.kx0; kx < k.kx1; kx++) {
-      vec v = through(l, vload(x + (ky * s->iw + kx) * s->c + at, n));
+      vec v = apply_affine(l, vload(x + (ky * s->iw + kx) * s->c + at, n));
       if (winner) vbest(&best, &who, v, ky * s->kw + kx);
       else best = vmax(best, v);
     }
   vstore(y + at, best, n);
-  if (winner) vstore_bytes(winner + at, who, n);
+  if (winner) vstore_taps(winner + at, who, n);
 }
 
-INLINE void max_cell_all(const lur_window_shape *s, const float *x, const float *affine, taps k, float *y,
+INLINE void max_pixel_all(const lur_window_shape *s, const float *x, const float *affine, taps k, float *y,
                          uint8_t *winner) {
-#define MAX_AT(at, n) max_cell(s, x, affine, k, y, winner, at, n)
+#define MAX_AT(at, n) max_pixel(s, x, affine, k, y, winner, at, n)
   FOR_LANES(at, s->c, MAX_AT);
 #undef MAX_AT
 }
 
-/* x of a window is addressed from its (possibly outside) first cell. */
+/* The offset of a window's first pixel, which may be outside the image. */
 INLINE int64_t window_origin(const lur_window_shape *s, int64_t oy, int64_t ox) {
   return ((oy * s->sh - s->pt) * s->iw + ox * s->sw - s->pl) * s->c;
 }
@@ -100,9 +100,9 @@ INLINE void max_rows(const lur_window_shape *s, const float *x, const float *aff
       const lur_window_shape three = {s->ih, s->iw, s->oh, s->ow, s->c, 3, 3, s->sh, s->sw, s->pt, s->pl};
       const bool whole = s->kh == 3 && s->kw == 3 && k.ky0 == 0 && k.kx0 == 0 && k.ky1 == 3 && k.kx1 == 3;
       const float *from = (const float *)((uintptr_t)x + (uintptr_t)(origin * 4));
-      if (whole && winner) max_cell_all(&three, from, affine, (taps){0, 3, 0, 3}, y + to, winner + to);
-      else if (whole) max_cell_all(&three, from, affine, (taps){0, 3, 0, 3}, y + to, NULL);
-      else max_cell_all(s, from, affine, k, y + to, winner ? winner + to : NULL);
+      if (whole && winner) max_pixel_all(&three, from, affine, (taps){0, 3, 0, 3}, y + to, winner + to);
+      else if (whole) max_pixel_all(&three, from, affine, (taps){0, 3, 0, 3}, y + to, NULL);
+      else max_pixel_all(s, from, affine, k, y + to, winner ? winner + to : NULL);
     }
 }
 
@@ -112,10 +112,10 @@ static void max_pool(const lur_window_shape *s, const float *x, const float *aff
   else max_rows(s, x, NULL, y, winner, y0, y1);
 }
 
-enum { MOST_WINDOWS = 256 }; /* as many as taps, which pool.c limits */
+enum { MOST_WINDOWS = 256 }; /* as many as taps, which kernels/cpu/pool.c limits */
 
-/* The windows that cover one input cell: where their results lie, the tap by which each sees the cell, and an
-   average's share. */
+/* The windows that cover one input pixel: the offsets of their results, the tap by which each reads the pixel, and the
+   pixel's share in an average. */
 typedef struct cover {
   int count, tap[MOST_WINDOWS];
   int64_t at[MOST_WINDOWS];
@@ -139,9 +139,9 @@ static void cover_of(const lur_window_shape *s, int64_t iy, int64_t ix, cover *k
   }
 }
 
-/* Channels at..at+n of one input cell, whose x and dx start at `here`. winner, affine: constants where the caller
- * knows. */
-INLINE void gather_cell(const cover *k, const lur_pool_grads *g, const uint8_t *winner, bool affine, int64_t c,
+/* The gradient of channels at..at+n of one input pixel, whose x and dx are at `here`. winner and affine are constants in
+   the common cases. */
+INLINE void gather_pixel(const cover *k, const lur_pool_grads *g, const uint8_t *winner, bool affine, int64_t c,
                         int64_t here, int64_t at, int n) {
   vec inner = vset(0);
   for (int i = 0; i < k->count; i++) {
@@ -162,7 +162,7 @@ INLINE void gather_rows(const lur_window_shape *s, const lur_pool_grads *g, cons
     for (int64_t ix = 0; ix < s->iw; ix++) {
       const int64_t here = (iy * s->iw + ix) * s->c;
       cover_of(s, iy, ix, &k);
-#define GATHER_AT(at, n) gather_cell(&k, g, winner, affine, s->c, here, at, n)
+#define GATHER_AT(at, n) gather_pixel(&k, g, winner, affine, s->c, here, at, n)
       FOR_LANES(at, s->c, GATHER_AT);
 #undef GATHER_AT
     }
@@ -178,13 +178,13 @@ static void pool_back(const lur_window_shape *s, const lur_pool_grads *g, int64_
 }
 
 /* The affine of a mean is the mean of the affine. */
-INLINE void avg_cell(const lur_window_shape *s, const float *x, const float *affine, taps k, float *y, int64_t at,
+INLINE void avg_pixel(const lur_window_shape *s, const float *x, const float *affine, taps k, float *y, int64_t at,
                      int n) {
   vec sum = vset(0);
   for (int ky = k.ky0; ky < k.ky1; ky++)
     for (int kx = k.kx0; kx < k.kx1; kx++) sum += vload(x + (ky * s->iw + kx) * s->c + at, n);
   sum *= vset(1.0f / (float)((k.ky1 - k.ky0) * (k.kx1 - k.kx0)));
-  vstore(y + at, through(lens_of(affine, s->c, at, n), sum), n);
+  vstore(y + at, apply_affine(read_affine_of(affine, s->c, at, n), sum), n);
 }
 
 static void avg_pool(const lur_window_shape *s, const float *x, const float *affine, float *y, int64_t y0, int64_t y1) {
@@ -193,7 +193,7 @@ static void avg_pool(const lur_window_shape *s, const float *x, const float *aff
       const taps k = taps_of(s, oy, ox);
       const float *from = (const float *)((uintptr_t)x + (uintptr_t)(window_origin(s, oy, ox) * 4));
       float *to = y + (oy * s->ow + ox) * s->c;
-#define AVG_AT(at, n) avg_cell(s, from, affine, k, to, at, n)
+#define AVG_AT(at, n) avg_pixel(s, from, affine, k, to, at, n)
       FOR_LANES(at, s->c, AVG_AT);
 #undef AVG_AT
     }

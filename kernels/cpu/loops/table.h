@@ -1,11 +1,11 @@
-/* table.h - the bodies and the table LUR_LOOPS (named LUR_LOOPS_NAME) that a loops_*.c compiles for its instruction set. */
+/* table.h - the bodies of the loops, and the table LUR_LOOPS with the name LUR_LOOPS_NAME, for each loops_*.c. */
 #include "kernels/cpu/loops/loops.h"
 #include "kernels/cpu/loops/vector.h"
 
 #include "kernels/cpu/loops/elementwise.h"
 
 #include "kernels/cpu/loops/batchnorm.h"
-#include "kernels/cpu/loops/depthwise.h"
+#include "kernels/cpu/loops/depthwise_conv2d.h"
 #include "kernels/cpu/loops/pool.h"
 #include "kernels/cpu/loops/update.h"
 
@@ -26,9 +26,9 @@ const lur_loops LUR_LOOPS = {
     .norm_sums = norm_sums,
     .norm_back = norm_back,
     .norm_back_statistics = norm_back_statistics,
-    .depthwise = depthwise,
-    .depthwise_bytes = depthwise_bytes,
-    .depthwise_back = depthwise_back,
+    .depthwise_conv2d = depthwise_conv2d,
+    .depthwise_conv2d_int8 = depthwise_conv2d_int8,
+    .depthwise_conv2d_back = depthwise_conv2d_back,
     .max_pool = max_pool,
     .avg_pool = avg_pool,
     .pool_back = pool_back,

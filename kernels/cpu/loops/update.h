@@ -1,6 +1,6 @@
-/* update.h - bodies of the optimizers' updates; formulas: kernels/ref/update.c. Compiled by loops_*.c only.
+/* update.h - bodies of the optimizer updates; formulas: kernels/ref/update.c. Compiled only by loops_*.c.
  *
- * Plain loops that the compiler vectorises: the memory is what they wait for. */
+ * Plain loops that the compiler vectorizes: they are bound by memory. */
 
 INLINE float clipped(const lur_update *u, float p, float g, float decay) {
   g *= u->gradient_scale;

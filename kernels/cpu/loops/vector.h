@@ -1,9 +1,9 @@
-/* vector.h - one vector type, as wide as the file that includes it is compiled for: AVX-512, AVX2 or whatever the
- * baseline has (SSE2, NEON).
+/* vector.h - one vector type, as wide as the instruction set that the including file is compiled for: AVX-512, AVX2, or
+ * the baseline (SSE2, NEON).
  *
- * The loops are written once over `vec` and compiled once an instruction set (loops_*.c). Loads and stores take the
- * number of lanes that count; with a constant LANES they are plain, and the rest of a row costs one masked access.
- * A new operation: a form for each set here. fma is explicit, because ISO C does not let the compiler contract. */
+ * The loops are written once with `vec` and compiled once per instruction set (loops_*.c). Loads and stores take the
+ * number of lanes; with the constant LANES they are plain, and the end of a row costs one masked access.
+ * A new operation needs a form for each set here. fma is explicit, because ISO C does not let the compiler contract. */
 #ifndef LUR_CPU_VECTOR_H
 #define LUR_CPU_VECTOR_H
 
@@ -30,7 +30,7 @@ enum { LANES = 4 };
 typedef float vec __attribute__((vector_size(4 * LANES_)));
 typedef int32_t ivec __attribute__((vector_size(4 * LANES_)));
 
-/* Before a loop with a constant bound over an array of vectors: only unrolled does the array live in registers. */
+/* For loops with a constant bound over an array of vectors: the array is in registers only if the loop is unrolled. */
 #define UNROLL _Pragma("GCC unroll 16")
 
 #define INLINE static inline __attribute__((always_inline))
@@ -51,7 +51,7 @@ INLINE __m256i lane_mask(int n) {
 }
 #endif
 
-/* The first n lanes from p, the others zero; only n floats are touched. */
+/* The first n lanes from p, the others zero; only n floats are accessed. */
 INLINE vec vload(const float *p, int n) {
   vec v;
   if (n == LANES) {
@@ -83,7 +83,7 @@ INLINE void vstore(float *p, vec v, int n) {
 #endif
 }
 
-/* a * b + c, rounded once where the set can. */
+/* a * b + c, rounded once if the instruction set has FMA. */
 INLINE vec vfma(vec a, vec b, vec c) {
 #if LANES_ == 16
   return (vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
@@ -94,7 +94,7 @@ INLINE vec vfma(vec a, vec b, vec c) {
 #endif
 }
 
-/* b > a ? b : a, lane by lane: a NaN in a alone stays. */
+/* b > a ? b : a per lane: a NaN in a stays if b is a number. */
 INLINE vec vmax(vec a, vec b) {
 #if LANES_ == 16
   return (vec)_mm512_max_ps((__m512)b, (__m512)a);
@@ -106,11 +106,11 @@ INLINE vec vmax(vec a, vec b) {
 #endif
 }
 
-/* max(v, 0) that lets NaN through. */
+/* max(v, 0); NaN stays NaN. */
 INLINE vec vrelu(vec v) { return vmax(v, vset(0)); }
 
-/* The first n lanes rounded to whole numbers, half to even, and cut to 0..255; no number is 0. */
-INLINE void vround_bytes(uint8_t *p, vec v, int n) {
+/* Stores the first n lanes rounded to integers, half to even, and clamped to 0..255; NaN becomes 0. */
+INLINE void vstore_u8(uint8_t *p, vec v, int n) {
 #if LANES_ == 16
   const __m512 low = _mm512_max_ps((__m512)v, _mm512_setzero_ps());
   const __m512i whole = _mm512_cvtps_epi32(_mm512_min_ps(low, _mm512_set1_ps(255)));
@@ -136,7 +136,7 @@ INLINE vec vgate(vec gate, vec v) {
 #endif
 }
 
-/* sums[i] += v[i] for the first n lanes: where a float sum ends and a double sum goes on. */
+/* sums[i] += v[i] for the first n lanes: adds sums in float to sums in double. */
 INLINE void vflush(double *sums, vec v, int n) {
 #if LANES_ == 16
   if (n == LANES) {
@@ -152,7 +152,7 @@ INLINE void vflush(double *sums, vec v, int n) {
   for (int i = 0; i < n; i++) sums[i] += (double)lane[i];
 }
 
-/* for (blocks of a row) body(c, lanes): whole vectors with a constant count, then the rest. */
+/* body(c, lanes) for every vector of a row: whole vectors with the constant LANES, then the rest. */
 #define FOR_LANES(c, count, body)                                  \
   do {                                                             \
     int64_t c = 0;                                                 \

@@ -1,4 +1,4 @@
-/* cublasLt.h of the emulator: what gemm.c calls, by cuBLASLt's own names. */
+/* cublasLt.h of the emulator: what gemm.c uses of cuBLASLt, with the real names. */
 #ifndef EMULATED_CUBLASLT_H
 #define EMULATED_CUBLASLT_H
 

@@ -1,5 +1,5 @@
-/* cuda_runtime.h of the emulator: what a .cu file needs to be plain C++. A launch runs its blocks one after another and
- * a block's threads as coroutines (threads.cpp), so that barriers and shuffles mean what they mean on a GPU. */
+/* cuda_runtime.h of the emulator: what a .cu file needs to compile as C++. A launch runs its blocks one after another and
+ * the threads of a block as coroutines (threads.cpp), so that barriers and shuffles work as on a GPU. */
 #ifndef EMULATED_CUDA_RUNTIME_H
 #define EMULATED_CUDA_RUNTIME_H
 
@@ -19,7 +19,7 @@
 #define __restrict__
 #define __grid_constant__
 #define __launch_bounds__(...)
-#define __shared__ static thread_local /* one block runs at a time; threads.cpp spoils what blocks left there */
+#define __shared__ static thread_local /* one block runs at a time; threads.cpp overwrites what blocks left in it */
 
 struct uint3 {
   unsigned x, y, z;
@@ -35,9 +35,9 @@ extern dim3 blockDim, gridDim;
 /* ---- threads.cpp ---- */
 
 void __syncthreads();
-/* Waits for the warp's lanes; every lane's value by its number. bytes <= 16. */
+/* Waits for all lanes of the warp; *result = the value of lane `source`. bytes <= 16. */
 void emulated_exchange(unsigned mask, const void *value, size_t bytes, int source, void *result);
-/* closure: bytes of what thread is called with; done when the stream comes to it. */
+/* Calls thread(closure) for every thread when the stream reaches the launch; closure has `bytes` bytes. */
 void emulated_launch(emulated_site *site, dim3 grid, dim3 block, cudaStream_t stream, void (*thread)(const void *),
                      const void *closure, size_t bytes);
 void emulated_misaligned(const void *pointer, size_t bytes);
@@ -71,7 +71,7 @@ static inline void emulated_call(const void *closure) {
   (*static_cast<const F *>(closure))();
 }
 
-/* Arguments are evaluated now, the kernel runs when the stream comes to it. */
+/* Arguments are evaluated now; the kernel runs when the stream reaches it. */
 template <class G, class... A>
 static inline void emulated_run(const char *file, const char *kernel, const char *where, dim3 grid, dim3 block,
                                 cudaStream_t stream, G g, A... arguments) {

@@ -1,6 +1,5 @@
-/* cuda_runtime_api.h of the emulator: the part of the CUDA runtime that kernels/cuda calls, by its own names. Streams
- * run when somebody waits (streams.c); device memory is host memory in blocks of its own. What is not here does not
- * link. */
+/* cuda_runtime_api.h of the emulator: the part of the CUDA runtime that kernels/cuda uses, with the real names. Streams
+ * run when a call waits for them (streams.c); device memory is host memory in separate blocks. */
 #ifndef EMULATED_CUDA_RUNTIME_API_H
 #define EMULATED_CUDA_RUNTIME_API_H
 

@@ -1,4 +1,4 @@
-/* cudnn.h of the emulator: what conv.c calls, by cuDNN 9's own names. */
+/* cudnn.h of the emulator: what conv2d.c uses of cuDNN 9, with the real names. */
 #ifndef EMULATED_CUDNN_H
 #define EMULATED_CUDNN_H
 

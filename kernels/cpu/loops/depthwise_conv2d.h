@@ -1,19 +1,19 @@
-/* depthwise.h - bodies of the depthwise convolution: 3x3 at stride 1 in tiles, the rest by a plain walk over taps.
- * Compiled by loops_*.c only.
+/* depthwise_conv2d.h - bodies of the depthwise convolution: 3x3 with stride 1 in tiles, other sizes tap by tap.
+ * Compiled only by loops_*.c.
  *
- * Tiles are a few columns of one or two rows; the walk over channels is innermost, so that memory is read and written
- * in order and the processor's prefetching keeps up. A row outside the image is read from `zeros` with step 0, so
- * that no loop asks where it is; only tiles at the sides ask for columns.
+ * A tile is a few columns of one or two rows; the loop over channels is the innermost, so that memory is accessed in
+ * order and the processor prefetches it. A row outside the image is read from `zeros` with step 0, so that no loop tests
+ * for it; only tiles at the sides test for columns outside.
  *
- * A result in bytes is rounded as it is stored: whoever quantises has put scale and zero point into weights and bias.
+ * In the int8 form the result is rounded when it is stored: scale and zero point are already in weights and bias.
  *
- * An affine (a batch norm that is worked out here) changes cells of the image only: those outside stay 0. */
+ * An affine (a batch norm that is computed here) changes only pixels inside the image: those outside stay 0. */
 
 static const float zeros[LANES];
 
 typedef struct row {
   const float *p; /* column 0, channel 0 */
-  int64_t step;   /* floats from a column to the next; 0: all cells are zero */
+  int64_t step;   /* floats from one column to the next; 0: all pixels are zero */
 } row;
 
 INLINE row row_at(const float *image, int64_t y, int64_t h, int64_t w, int64_t c) {
@@ -25,7 +25,7 @@ INLINE vec row_load(const row *r, int64_t column, int64_t at, int n) {
   return vload(r->p + column * r->step + (r->step ? at : 0), n);
 }
 
-/* shift of channels at..at+n, for cells of that row. */
+/* The shift of channels at..at+n, for pixels of that row. */
 INLINE vec row_shift(const row *r, const float *shift, int64_t at, int n) {
   return vload(r->step ? shift + at : zeros, n);
 }
@@ -36,17 +36,17 @@ INLINE bool is_tiled(const lur_window_shape *s) {
 
 /* ---- forward ---- */
 
-/* Channels from `at` of y, floats or bytes. */
-INLINE void give(void *y, bool bytes, bool relu, int64_t at, vec v, int n) {
-  if (bytes) vround_bytes((uint8_t *)y + at, v, n);
+/* Stores a result in y, f32 or u8. */
+INLINE void give(void *y, bool int8, bool relu, int64_t at, vec v, int n) {
+  if (int8) vstore_u8((uint8_t *)y + at, v, n);
   else vstore((float *)y + at, relu ? vrelu(v) : v, n);
 }
 
-enum { TILE = 5, TILE_ROWS = LANES == 16 ? 2 : 1 }; /* so many sums and nine taps fit the registers */
+enum { TILE = 5, TILE_ROWS = LANES == 16 ? 2 : 1 }; /* as many sums as fit into the registers beside nine taps */
 
-/* `many` rows of y from row oy, columns ox..ox+TILE, channels at..at+n; in: the many + 2 rows of x they read. */
+/* `many` rows of y from row oy, columns ox..ox+TILE, channels at..at+n. in: the many + 2 rows of x that are read. */
 INLINE void tile(const lur_window_shape *s, const row *in, const float *affine, bool relu_in, const float *w,
-                 const float *bias, bool relu, void *y, bool bytes, int64_t oy, int64_t ox, int many, bool side,
+                 const float *bias, bool relu, void *y, bool int8, int64_t oy, int64_t ox, int many, bool side,
                  int64_t at, int n) {
   vec k[9], sum[2][TILE], b = bias ? vload(bias + at, n) : vset(0), scale = affine ? vload(affine + at, n) : vset(1);
   UNROLL for (int t = 0; t < 9; t++) k[t] = vload(w + t * s->c + at, n);
@@ -72,19 +72,19 @@ INLINE void tile(const lur_window_shape *s, const row *in, const float *affine, 
   UNROLL for (int q = 0; q < many; q++) {
     UNROLL for (int i = 0; i < TILE; i++) {
       if (side && ox + i >= s->ow) continue;
-      give(y, bytes, relu, ((oy + q) * s->ow + ox + i) * s->c + at, sum[q][i], n);
+      give(y, int8, relu, ((oy + q) * s->ow + ox + i) * s->c + at, sum[q][i], n);
     }
   }
 }
 
 INLINE void tile_rows(const lur_window_shape *s, const float *x, const float *affine, bool relu_in, const float *w,
-                      const float *bias, bool relu, void *y, bool bytes, int64_t oy, int many) {
+                      const float *bias, bool relu, void *y, bool int8, int64_t oy, int many) {
   row in[4];
   for (int r = 0; r < many + 2; r++) in[r] = row_at(x, oy - s->pt + r, s->ih, s->iw, s->c);
   for (int64_t ox = 0; ox < s->ow; ox += TILE) {
     const bool side = ox < s->pl || ox - s->pl + TILE + 2 > s->iw || ox + TILE > s->ow;
-#define SIDE_AT(at, n) tile(s, in, affine, relu_in, w, bias, relu, y, bytes, oy, ox, many, true, at, n)
-#define TILE_AT(at, n) tile(s, in, affine, relu_in, w, bias, relu, y, bytes, oy, ox, many, false, at, n)
+#define SIDE_AT(at, n) tile(s, in, affine, relu_in, w, bias, relu, y, int8, oy, ox, many, true, at, n)
+#define TILE_AT(at, n) tile(s, in, affine, relu_in, w, bias, relu, y, int8, oy, ox, many, false, at, n)
     if (side) FOR_LANES(at, s->c, SIDE_AT);
     else FOR_LANES(at, s->c, TILE_AT);
 #undef SIDE_AT
@@ -93,22 +93,22 @@ INLINE void tile_rows(const lur_window_shape *s, const float *x, const float *af
 }
 
 INLINE void tiled(const lur_window_shape *s, const float *x, const float *affine, bool relu_in, const float *w,
-                  const float *bias, bool relu, void *y, bool bytes, int64_t y0, int64_t y1) {
+                  const float *bias, bool relu, void *y, bool int8, int64_t y0, int64_t y1) {
   int64_t oy = y0;
   if (TILE_ROWS == 2)
-    for (; oy + 2 <= y1; oy += 2) tile_rows(s, x, affine, relu_in, w, bias, relu, y, bytes, oy, 2);
-  for (; oy < y1; oy++) tile_rows(s, x, affine, relu_in, w, bias, relu, y, bytes, oy, 1);
+    for (; oy + 2 <= y1; oy += 2) tile_rows(s, x, affine, relu_in, w, bias, relu, y, int8, oy, 2);
+  for (; oy < y1; oy++) tile_rows(s, x, affine, relu_in, w, bias, relu, y, int8, oy, 1);
 }
 
-/* Channels at..at+n of one cell, as the taps see it. */
+/* Channels at..at+n of one pixel, after the affine and relu_in. */
 INLINE vec seen(const float *x, const float *affine, bool relu_in, int64_t c, int64_t at, int n) {
   vec v = vload(x + at, n);
   if (affine) v = vfma(v, vload(affine + at, n), vload(affine + c + at, n));
   return relu_in ? vrelu(v) : v;
 }
 
-INLINE void cell(const lur_window_shape *s, const float *x, const float *affine, bool relu_in, const float *w,
-                 const float *bias, bool relu, void *y, bool bytes, int64_t oy, int64_t ox, int64_t at, int n) {
+INLINE void one_pixel(const lur_window_shape *s, const float *x, const float *affine, bool relu_in, const float *w,
+                 const float *bias, bool relu, void *y, bool int8, int64_t oy, int64_t ox, int64_t at, int n) {
   vec sum = bias ? vload(bias + at, n) : vset(0);
   for (int ky = 0; ky < s->kh; ky++) {
     int64_t iy = oy * s->sh - s->pt + ky;
@@ -120,10 +120,10 @@ INLINE void cell(const lur_window_shape *s, const float *x, const float *affine,
       sum = vfma(v, vload(w + (ky * s->kw + kx) * s->c + at, n), sum);
     }
   }
-  give(y, bytes, relu, (oy * s->ow + ox) * s->c + at, sum, n);
+  give(y, int8, relu, (oy * s->ow + ox) * s->c + at, sum, n);
 }
 
-static void depthwise(const lur_window_shape *s, const float *x, const float *affine, bool relu_in, const float *w,
+static void depthwise_conv2d(const lur_window_shape *s, const float *x, const float *affine, bool relu_in, const float *w,
                       const float *bias, bool relu, float *y, int64_t y0, int64_t y1) {
   if (is_tiled(s)) {
     if (affine && relu_in) tiled(s, x, affine, true, w, bias, relu, y, false, y0, y1);
@@ -134,13 +134,13 @@ static void depthwise(const lur_window_shape *s, const float *x, const float *af
   }
   for (int64_t oy = y0; oy < y1; oy++)
     for (int64_t ox = 0; ox < s->ow; ox++) {
-#define CELL_AT(at, n) cell(s, x, affine, relu_in, w, bias, relu, y, false, oy, ox, at, n)
+#define CELL_AT(at, n) one_pixel(s, x, affine, relu_in, w, bias, relu, y, false, oy, ox, at, n)
       FOR_LANES(at, s->c, CELL_AT);
 #undef CELL_AT
     }
 }
 
-static void depthwise_bytes(const lur_window_shape *s, const float *x, bool relu_in, const float *w, const float *bias,
+static void depthwise_conv2d_int8(const lur_window_shape *s, const float *x, bool relu_in, const float *w, const float *bias,
                             uint8_t *y, int64_t y0, int64_t y1) {
   if (is_tiled(s)) {
     if (relu_in) tiled(s, x, NULL, true, w, bias, false, y, true, y0, y1);
@@ -149,25 +149,25 @@ static void depthwise_bytes(const lur_window_shape *s, const float *x, bool relu
   }
   for (int64_t oy = y0; oy < y1; oy++)
     for (int64_t ox = 0; ox < s->ow; ox++) {
-#define CELL_AT(at, n) cell(s, x, NULL, relu_in, w, bias, false, y, true, oy, ox, at, n)
+#define CELL_AT(at, n) one_pixel(s, x, NULL, relu_in, w, bias, false, y, true, oy, ox, at, n)
       FOR_LANES(at, s->c, CELL_AT);
 #undef CELL_AT
     }
 }
 
 /* ---- backward ----
- * inner: the gradient of what the affine gives. Without an affine it is dx. */
+ * inner: the gradient of the affine's result. Without an affine it is dx. */
 
-enum { FLUSH_COLUMNS = 256 }; /* about as many columns are summed in float before the sums move to double */
+enum { FLUSH_COLUMNS = 256 }; /* about as many columns are summed in float before they are added to sums in double */
 
-/* Floats of work and sums. */
-INLINE int64_t sums_width(const lur_window_shape *s, const lur_depthwise_grads *g) {
+/* The number of elements of work and sums. */
+INLINE int64_t sums_width(const lur_window_shape *s, const lur_depthwise_conv2d_grads *g) {
   return ((int64_t)s->kh * s->kw + (g->affine ? 2 : 0)) * s->c;
 }
 
-/* dx from inner and, for the affine, its sums: inner times x and inner, to the two rows of c at `work` (NULL: not
- * wanted). */
-INLINE void give_inner(const lur_depthwise_grads *g, bool affine, float *work, int64_t c, int64_t here, vec inner,
+/* dx from inner and, for the affine, the sums of inner times x and of inner, in the two rows of c at `work` (NULL: not
+   wanted). */
+INLINE void give_inner(const lur_depthwise_conv2d_grads *g, bool affine, float *work, int64_t c, int64_t here, vec inner,
                        int64_t at, int n) {
   if (affine && work) {
     vstore(work + at, vfma(inner, vload(g->x + here, n), vload(work + at, n)), n);
@@ -176,9 +176,9 @@ INLINE void give_inner(const lur_depthwise_grads *g, bool affine, float *work, i
   if (g->dx) put(g->dx + here, affine ? inner * vload(g->affine + at, n) : inner, g->add, n);
 }
 
-/* Columns ix..ix+TILE of input row y, channels at..at+n: one walk over dy's three rows in[ky] gives all gradients.
-   Sums go to g->work: dw, [tap][c], then the affine's. */
-INLINE void tile_back(const lur_window_shape *s, const lur_depthwise_grads *g, const row *in, bool affine, bool want_dx,
+/* Columns ix..ix+TILE of input row y, channels at..at+n: one pass over the three rows in[ky] of dy computes all
+   gradients. g->work gets the sums: dw, [tap][c], then those of the affine. */
+INLINE void tile_back(const lur_window_shape *s, const lur_depthwise_conv2d_grads *g, const row *in, bool affine, bool want_dx,
                       bool want_sums, bool side, int64_t here, int64_t ix, int64_t at, int n) {
   vec x[TILE], inner[TILE];
   const vec scale = affine ? vload(g->affine + at, n) : vset(1),
@@ -197,7 +197,7 @@ INLINE void tile_back(const lur_window_shape *s, const lur_depthwise_grads *g, c
       k[kx] = vload(g->w + tap, n);
       dw[kx] = want_sums ? vload(g->work + tap, n) : vset(0);
     }
-    /* Column j of the window is met by x[i] at tap kx = i + 2 - j. */
+    /* x[i] contributes to column j of the window by tap kx = i + 2 - j. */
     UNROLL for (int j = 0; j < TILE + 2; j++) {
       const int64_t column = ix + s->pl - 2 + j;
       vec v = side && (column < 0 || column >= s->ow) ? vset(0) : row_load(&in[ky], column, at, n);
@@ -218,7 +218,7 @@ INLINE void tile_back(const lur_window_shape *s, const lur_depthwise_grads *g, c
   }
 }
 
-INLINE void tiled_back(const lur_window_shape *s, const lur_depthwise_grads *g, bool affine, bool want_dx,
+INLINE void tiled_back(const lur_window_shape *s, const lur_depthwise_conv2d_grads *g, bool affine, bool want_dx,
                        bool want_sums, int64_t y0, int64_t y1) {
   int64_t waiting = 0;
   for (int64_t y = y0; y < y1; y++) {
@@ -242,8 +242,8 @@ INLINE void tiled_back(const lur_window_shape *s, const lur_depthwise_grads *g, 
   }
 }
 
-/* The gradients of x[iy, ix, at..at+n] from every window that covers it. */
-INLINE void cell_back(const lur_window_shape *s, const lur_depthwise_grads *g, int64_t iy, int64_t ix, int64_t at,
+/* The gradient of x[iy, ix, at..at+n], from every window that covers it. */
+INLINE void pixel_back(const lur_window_shape *s, const lur_depthwise_conv2d_grads *g, int64_t iy, int64_t ix, int64_t at,
                       int n) {
   vec sum = vset(0);
   for (int ky = 0; ky < s->kh; ky++) {
@@ -260,8 +260,8 @@ INLINE void cell_back(const lur_window_shape *s, const lur_depthwise_grads *g, i
   give_inner(g, g->affine, g->sums ? g->work + s->kh * s->kw * s->c : NULL, s->c, here + at, sum, at, n);
 }
 
-/* One tap's share of input row iy in dw: work[at..] += sum over columns of x * dy. */
-INLINE void tap_back(const lur_window_shape *s, const lur_depthwise_grads *g, int64_t iy, int64_t oy, int kx,
+/* The share of input row iy in dw of one tap: work[at..] += the sum over columns of x * dy. */
+INLINE void tap_back(const lur_window_shape *s, const lur_depthwise_conv2d_grads *g, int64_t iy, int64_t oy, int kx,
                      float *work, int64_t at, int n) {
   vec sum = vload(work + at, n);
   for (int64_t ox = 0; ox < s->ow; ox++) {
@@ -273,8 +273,8 @@ INLINE void tap_back(const lur_window_shape *s, const lur_depthwise_grads *g, in
   vstore(work + at, sum, n);
 }
 
-static void plain_back_row(const lur_window_shape *s, const lur_depthwise_grads *g, int64_t iy) {
-#define CELL_BACK_AT(at, n) cell_back(s, g, iy, ix, at, n)
+static void plain_back_row(const lur_window_shape *s, const lur_depthwise_conv2d_grads *g, int64_t iy) {
+#define CELL_BACK_AT(at, n) pixel_back(s, g, iy, ix, at, n)
   if (g->dx || (g->affine && g->sums))
     for (int64_t ix = 0; ix < s->iw; ix++) FOR_LANES(at, s->c, CELL_BACK_AT);
 #undef CELL_BACK_AT
@@ -292,7 +292,7 @@ static void plain_back_row(const lur_window_shape *s, const lur_depthwise_grads 
   flush_work(g->work, sums_width(s, g), g->sums);
 }
 
-static void depthwise_back(const lur_window_shape *s, const lur_depthwise_grads *g, int64_t y0, int64_t y1) {
+static void depthwise_conv2d_back(const lur_window_shape *s, const lur_depthwise_conv2d_grads *g, int64_t y0, int64_t y1) {
   if (g->sums) memset(g->work, 0, sizeof *g->work * (size_t)sums_width(s, g));
   if (!is_tiled(s)) {
     for (int64_t iy = y0; iy < y1; iy++) plain_back_row(s, g, iy);
