@@ -106,8 +106,7 @@ static const char *format_name(lur_image_codec format) {
 static lur_image_codec format_by_name(const char *path) {
   const char *dot = strrchr(path, '.');
   if (dot && strcasecmp(dot, ".png") == 0) return LUR_CODEC_PNG;
-  return dot && (strcasecmp(dot, ".jpg") == 0 || strcasecmp(dot, ".jpeg") == 0) ? LUR_CODEC_JPEG
-                                                                                : LUR_CODEC_UNKNOWN;
+  return dot && (strcasecmp(dot, ".jpg") == 0 || strcasecmp(dot, ".jpeg") == 0) ? LUR_CODEC_JPEG : LUR_CODEC_UNKNOWN;
 }
 
 static lur_status find_in_item(listing *l, const hall *h, const record *r, int tiny) {
@@ -160,8 +159,8 @@ static lur_status find_imbalance(listing *l, const hall *h, int set, double fact
     int64_t n = lur_dataset_class_size(d, c);
     if ((double)n * factor >= (double)most) continue;
     char text[600];
-    snprintf(text, sizeof text, "class '%.300s' has %lld image%s, the largest class %lld", d->classes[c],
-             (long long)n, n == 1 ? "" : "s", (long long)most);
+    snprintf(text, sizeof text, "class '%.300s' has %lld image%s, the largest class %lld", d->classes[c], (long long)n,
+             n == 1 ? "" : "s", (long long)most);
     LUR_TRY(add(l, (lur_finding){LUR_FINDING_IMBALANCE, set, -1, -1, -1, strdup(text)}));
   }
   return LUR_OK;

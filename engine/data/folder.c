@@ -140,8 +140,8 @@ static lur_status scan_classes(scan *s, const char *root) {
   }
   lur_texts_free(&names);
   if (status == LUR_OK && folders == 0)
-    status = lur_fail(LUR_EFORMAT,
-                      "data folder '%s' has no class folders (one folder of images a class was expected)", root);
+    status = lur_fail(LUR_EFORMAT, "data folder '%s' has no class folders (one folder of images a class was expected)",
+                      root);
   if (status == LUR_OK && s->dataset->size == 0)
     status = lur_fail(LUR_EFORMAT, "data folder '%s': no image in its %lld class folders (%lld other files)", root,
                       (long long)folders, (long long)s->dataset->ignored.n);

@@ -165,8 +165,7 @@ lur_status lur_image_crop(lur_tensor *image, int64_t top, int64_t left, int64_t 
                     (long long)height, (long long)width, (long long)top, (long long)left, (long long)s->dim[0],
                     (long long)s->dim[1]);
   uint8_t *rgb = malloc(3 * (size_t)height * (size_t)width);
-  if (!rgb)
-    return lur_fail(LUR_ENOMEM, "out of memory for an image of %lldx%lld", (long long)width, (long long)height);
+  if (!rgb) return lur_fail(LUR_ENOMEM, "out of memory for an image of %lldx%lld", (long long)width, (long long)height);
   const uint8_t *from = lur_tensor_data(image);
   size_t row = 3 * (size_t)width, stride = 3 * (size_t)s->dim[1];
   for (size_t y = 0; y < (size_t)height; y++)

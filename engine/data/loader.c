@@ -298,7 +298,8 @@ lur_status lur_loader_peek(lur_loader *l, lur_loaded *batch) {
   bool ready = l->count > 0 && oldest->done && oldest->status == LUR_OK;
   pthread_mutex_unlock(&l->lock);
   if (!ready) return LUR_OK;
-  for (int i = 0; i < oldest->nfields; i++) LUR_TRY(show_images(l, &oldest->fields[i])); /* done: no worker looks at it */
+  for (int i = 0; i < oldest->nfields; i++)
+    LUR_TRY(show_images(l, &oldest->fields[i])); /* done: no worker looks at it */
   batch->nfields = oldest->nfields;
   for (int i = 0; i < oldest->nfields; i++) {
     snprintf(batch->fields[i].name, sizeof batch->fields[i].name, "%s", oldest->fields[i].name);

@@ -41,7 +41,7 @@ static bool is_damage(lur_status status) { return status == LUR_EIO || status ==
 
 /* One attempt; known damage is not read again, so that each file is opened once. */
 static lur_status try_image(lur_loader *l, lur_workspace *w, int64_t index, const lur_params *params,
-                              lur_row_notes *notes, float *out) {
+                            lur_row_notes *notes, float *out) {
   char message[512] = "";
   if (known_bad(l, index, message, sizeof message)) {
     note(notes, index);
@@ -84,8 +84,8 @@ static lur_status replace(lur_loader *l, lur_workspace *w, int64_t asked, int32_
                             notes, out, found);
   if (is_damage(status)) status = try_candidates(l, w, NULL, d->size, key, asked, params, notes, out, found);
   if (is_damage(status))
-    return lur_fail(LUR_EFORMAT, "%s: none of the %lld images can be read; the last: %s", d->source,
-                    (long long)d->size, lur_last_error());
+    return lur_fail(LUR_EFORMAT, "%s: none of the %lld images can be read; the last: %s", d->source, (long long)d->size,
+                    lur_last_error());
   return status;
 }
 

@@ -63,7 +63,7 @@ static void draw_label(const canvas *c, int64_t top, int64_t left, int64_t width
 static uint8_t to_byte(double v) { return v >= 255 ? 255 : v > 0 ? (uint8_t)(v + 0.5) : 0; }
 
 static void draw_image(const canvas *c, int64_t top, int64_t left, lur_tensor *batch, int64_t index, double low,
-                         double high) {
+                       double high) {
   const lur_shape *s = lur_tensor_shape(batch);
   int64_t h = s->dim[1], w = s->dim[2], channels = s->dim[3];
   bool bytes = lur_tensor_dtype(batch) == LUR_U8;

@@ -213,8 +213,8 @@ static lur_status nearest(const lur_rgbx *src, int width, int height, lur_rgbx *
   return LUR_OK;
 }
 
-lur_status lur_rgbx_resample(const lur_rgbx *src, int width, int height, lur_resize_filter filter_kind,
-                                lur_rgbx *dst, lur_rgbx *scratch) {
+lur_status lur_rgbx_resample(const lur_rgbx *src, int width, int height, lur_resize_filter filter_kind, lur_rgbx *dst,
+                             lur_rgbx *scratch) {
   if (width < 1 || height < 1) return lur_fail(LUR_EARG, "resize: %dx%d is no size for an image", width, height);
   bool wide = width != src->width, high = height != src->height;
   if (!wide && !high) return copy(src, dst);

@@ -162,8 +162,8 @@ static lur_status orient(lur_rgbx *image, int orientation) {
   return LUR_OK;
 }
 
-lur_status lur_rgbx_decode(const uint8_t *bytes, size_t count, const lur_decode_request *request,
-                              lur_rgbx *image, int *full_width, int *full_height) {
+lur_status lur_rgbx_decode(const uint8_t *bytes, size_t count, const lur_decode_request *request, lur_rgbx *image,
+                           int *full_width, int *full_height) {
   int width = 0, height = 0, orientation = 1;
   switch (lur_image_sniff(bytes, count)) {
   case LUR_CODEC_JPEG: LUR_TRY(lur_jpeg_decode(bytes, count, request, image, &width, &height, &orientation)); break;

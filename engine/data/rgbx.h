@@ -15,8 +15,7 @@ enum {
 
 typedef struct lur_rgbx {
   int width, height;
-  uint8_t
-      *pixels; /* row y begins at pixels + 4 * width * y; one pixel behind `memory`, see lur_rgbx_resize_buffer */
+  uint8_t *pixels; /* row y begins at pixels + 4 * width * y; one pixel behind `memory`, see lur_rgbx_resize_buffer */
   void *memory;
   size_t capacity; /* of memory */
 } lur_rgbx;
@@ -52,8 +51,8 @@ void lur_decode_request_init(lur_decode_request *request, const lur_decode_optio
 lur_status lur_decode_check_size(const lur_decode_request *request, int64_t width, int64_t height);
 
 /* Any format. full_width and full_height (may be NULL): the size before scaling, turned as the image is. */
-lur_status lur_rgbx_decode(const uint8_t *bytes, size_t count, const lur_decode_request *request,
-                              lur_rgbx *image, int *full_width, int *full_height);
+lur_status lur_rgbx_decode(const uint8_t *bytes, size_t count, const lur_decode_request *request, lur_rgbx *image,
+                           int *full_width, int *full_height);
 /* *orientation: EXIF's 1..8, 1 where there is none or the request does not ask. */
 lur_status lur_jpeg_decode(const uint8_t *bytes, size_t count, const lur_decode_request *request, lur_rgbx *image,
                            int *full_width, int *full_height, int *orientation);
@@ -63,7 +62,7 @@ lur_status lur_jpeg_encode(const uint8_t *pixels, int width, int height, int cha
 lur_status lur_png_encode(const uint8_t *pixels, int width, int height, int channels, lur_bytes *bytes);
 
 /* Pillow's Image.resize, bit for bit, of RGBX images. scratch holds the image between the two passes. */
-lur_status lur_rgbx_resample(const lur_rgbx *src, int width, int height, lur_resize_filter filter,
-                                lur_rgbx *dst, lur_rgbx *scratch);
+lur_status lur_rgbx_resample(const lur_rgbx *src, int width, int height, lur_resize_filter filter, lur_rgbx *dst,
+                             lur_rgbx *scratch);
 
 #endif

@@ -63,7 +63,7 @@ static void write_row(const uint8_t *p, ptrdiff_t step, int n, const tables *t, 
 }
 
 static void write_image(const lur_rgbx *image, const lur_sampler_settings *settings, const lur_params *params,
-                          float *out) {
+                        float *out) {
   tables t;
   for (int c = 0; c < 3; c++)
     for (int v = 0; v < 256; v++) t.value[c][v] = normal(settings->preprocess, c, (float)v);
@@ -82,8 +82,7 @@ static lur_status make_plain(lur_workspace *w, const lur_sampler_settings *setti
                              float *out) {
   const lur_rgbx *image = &w->decoded;
   if (image->width != settings->width || image->height != settings->height) {
-    LUR_TRY(
-        lur_rgbx_resample(image, settings->width, settings->height, settings->resize, &w->resized, &w->scratch));
+    LUR_TRY(lur_rgbx_resample(image, settings->width, settings->height, settings->resize, &w->resized, &w->scratch));
     image = &w->resized;
   }
   write_image(image, settings, params, out);

@@ -138,8 +138,8 @@ static void pick_line(const lur_warp *warp, const uint8_t *pixels, const int32_t
 static float *row_of(const lur_warp *warp, float *out, int r) { return out + 3 * (size_t)warp->width * (size_t)r; }
 
 /* Clamped coordinates, bilinear: what training does all day. */
-static void warp_clamped(const lur_warp *warp, const lur_rgbx *image, const lur_warp_fixed *f,
-                         lur_warp_line positions, float *out) {
+static void warp_clamped(const lur_warp *warp, const lur_rgbx *image, const lur_warp_fixed *f, lur_warp_line positions,
+                         float *out) {
   int w = image->width;
 #ifdef LUR_SIMD_X86
   if (lur_simd_level() == LUR_SIMD_AVX512 && warp->width >= 16) {

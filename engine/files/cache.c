@@ -240,8 +240,7 @@ static lur_status begin_part(lur_cache *cache, int fd) {
 static lur_status copy_rows(lur_cache *cache, const lur_cache_entry *entries, const char *map) {
   for (int64_t row = 0; row < cache->rows; row++) {
     if (entries[row].image == 0 || cache->entries[row].image != 0) continue;
-    LUR_TRY(
-        lur_cache_write(cache, row, entries[row].image - 1, map + cache->data_at + (size_t)row * cache->row_bytes));
+    LUR_TRY(lur_cache_write(cache, row, entries[row].image - 1, map + cache->data_at + (size_t)row * cache->row_bytes));
   }
   lur_cache_forget(cache, map);
   return LUR_OK;

@@ -1,5 +1,5 @@
-/* cache_file.h - the inside of a feature cache, and the layout of its file: a header of 4096 bytes, a table of an entry a
- * row, rounded up to 4096 bytes, then the rows back to back. Numbers are the machine's own: a file from a machine of
+/* cache_file.h - the inside of a feature cache, and the layout of its file: a header of 4096 bytes, a table of an entry
+ * a row, rounded up to 4096 bytes, then the rows back to back. Numbers are the machine's own: a file from a machine of
  * another byte order has no version that fits. */
 #ifndef LUR_CACHE_FILE_H
 #define LUR_CACHE_FILE_H
@@ -27,16 +27,16 @@ typedef struct lur_cache_entry {
 
 struct lur_cache {
   lur_context *context;
-  lur_cache_header header;   /* as the file's must be */
+  lur_cache_header header; /* as the file's must be */
   uint64_t *fingerprints;
   char *path, *part;
   lur_shape row;
   int64_t rows, missing;
   size_t row_bytes, data_at, bytes;
-  lur_cache_entry *entries;  /* of the open file; those that do not verify are zeroed */
+  lur_cache_entry *entries; /* of the open file; those that do not verify are zeroed */
   lur_cache_state state;
-  int fd;                    /* -1: none; while filling the part's, locked */
-  const char *map;           /* the whole file, read-only */
+  int fd;          /* -1: none; while filling the part's, locked */
+  const char *map; /* the whole file, read-only */
   char note[256];
 };
 

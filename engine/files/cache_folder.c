@@ -23,8 +23,8 @@ static lur_status read_header(int fd, const char *path, uint64_t size, lur_cache
   if (size >= LUR_CACHE_PAGE) LUR_TRY(lur_file_read_at(fd, path, 0, h, sizeof *h));
   if (is_part(path) && memcmp(h->magic, none, sizeof none) == 0) return LUR_OK;
   bool good = memcmp(h->magic, lur_cache_magic, sizeof h->magic) == 0 && h->version == LUR_CACHE_VERSION &&
-              (h->store == LUR_F32 || h->store == LUR_F16) && h->ndim >= 0 && h->ndim < LUR_MAX_DIMS &&
-              h->images > 0 && h->views > 0 && h->views <= INT32_MAX;
+              (h->store == LUR_F32 || h->store == LUR_F16) && h->ndim >= 0 && h->ndim < LUR_MAX_DIMS && h->images > 0 &&
+              h->views > 0 && h->views <= INT32_MAX;
   return good ? LUR_OK : lur_fail(LUR_EFORMAT, "'%s' is no feature cache, or one of another version", path);
 }
 
@@ -48,10 +48,14 @@ lur_status lur_cache_look(const char *path, lur_cache_info *info) {
   if (status == LUR_OK && fstat(fd, &there) != 0)
     status = lur_fail(LUR_EIO, "cannot read '%s': %s", path, strerror(errno));
   if (status == LUR_OK) {
-    *info = (lur_cache_info){.store = (lur_dtype)h.store, .row = {.ndim = (int)h.ndim, .dim = {0}},
-                             .images = h.images, .views = (int)h.views, .bytes = size,
+    *info = (lur_cache_info){.store = (lur_dtype)h.store,
+                             .row = {.ndim = (int)h.ndim, .dim = {0}},
+                             .images = h.images,
+                             .views = (int)h.views,
+                             .bytes = size,
                              .seconds = h.seconds > 0 && h.seconds < 1e9 ? h.seconds : 0,
-                             .used = (double)there.st_mtim.tv_sec, .is_part = is_part(path)};
+                             .used = (double)there.st_mtim.tv_sec,
+                             .is_part = is_part(path)};
     memcpy(info->row.dim, h.dim, sizeof h.dim);
     snprintf(info->label, sizeof info->label, "%.*s", (int)sizeof h.label, h.label);
     if (lock_alone(fd, path, &info->is_busy) != LUR_OK) info->is_busy = false;

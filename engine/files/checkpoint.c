@@ -1,5 +1,5 @@
-/* checkpoint.c - a run in a file and back: definition, weights, optimizer arrays, counters and the caller's text, as one
- * safetensors file. What a run's state is, run_state.c knows (lur_run_export); what the file's bytes are,
+/* checkpoint.c - a run in a file and back: definition, weights, optimizer arrays, counters and the caller's text, as
+ * one safetensors file. What a run's state is, run_state.c knows (lur_run_export); what the file's bytes are,
  * safetensors_*.c know. Here stands only what lies where:
  *
  *   LAYER/WEIGHT             weights
@@ -34,16 +34,17 @@ static const char *optimizer_of(const lur_run *run) {
 static lur_status state_text(const lur_run *run, const lur_run_state *state, char **text) {
   lur_lines buffer = {0};
   /* Doubles as their bits in hexadecimal: exact, whatever the locale's decimal point. */
-  lur_lines_add(&buffer, "{\"iterations\":\"%" PRId64 "\",\"step\":\"%" PRIu64 "\",\"seed\":\"%" PRIu64 "\"", state->iterations,
-                 state->step, state->seed);
+  lur_lines_add(&buffer, "{\"iterations\":\"%" PRId64 "\",\"step\":\"%" PRIu64 "\",\"seed\":\"%" PRIu64 "\"",
+                state->iterations, state->step, state->seed);
   uint64_t lr, m_schedule, loss_scale;
   memcpy(&lr, &state->lr, 8);
   memcpy(&m_schedule, &state->m_schedule, 8);
   memcpy(&loss_scale, &state->loss_scale, 8);
   if (state->loss_scale > 0)
-    lur_lines_add(&buffer, ",\"loss_scale\":\"%016" PRIx64 "\",\"good_steps\":\"%" PRId64 "\"", loss_scale, state->good_steps);
-  lur_lines_add(&buffer, ",\"lr\":\"%016" PRIx64 "\",\"m_schedule\":\"%016" PRIx64 "\",\"optimizer\":\"%s\"}", lr, m_schedule,
-                 optimizer_of(run));
+    lur_lines_add(&buffer, ",\"loss_scale\":\"%016" PRIx64 "\",\"good_steps\":\"%" PRId64 "\"", loss_scale,
+                  state->good_steps);
+  lur_lines_add(&buffer, ",\"lr\":\"%016" PRIx64 "\",\"m_schedule\":\"%016" PRIx64 "\",\"optimizer\":\"%s\"}", lr,
+                m_schedule, optimizer_of(run));
   return lur_lines_take(&buffer, text);
 }
 
@@ -58,10 +59,13 @@ lur_status lur_run_save_with(lur_run *run, const char *path, const char *extra, 
   if (status == LUR_OK) status = lur_named_add_weights(&named, lur_run_model(run));
   for (int i = 0; status == LUR_OK && i < state.n; i++)
     status = lur_named_add(&named, state.tensors[i], LUR_OPTIMIZER_PREFIX "%s", state.names[i]);
-  for (int i = 0; status == LUR_OK && i < n; i++) status = lur_named_add(&named, tensors[i], LUR_EXTRA_PREFIX "%s", names[i]);
+  for (int i = 0; status == LUR_OK && i < n; i++)
+    status = lur_named_add(&named, tensors[i], LUR_EXTRA_PREFIX "%s", names[i]);
   if (status == LUR_OK) {
-    const char *metadata[] = {LUR_KIND_KEY, LUR_KIND_CHECKPOINT, MODEL_KEY, model, STATE_KEY, counters, EXTRA_KEY, extra};
-    status = lur_safetensors_write(path, named.n, (const char *const *)named.names, named.tensors, extra == NULL ? 3 : 4, metadata);
+    const char *metadata[] = {LUR_KIND_KEY, LUR_KIND_CHECKPOINT, MODEL_KEY, model, STATE_KEY,
+                              counters,     EXTRA_KEY,           extra};
+    status = lur_safetensors_write(path, named.n, (const char *const *)named.names, named.tensors,
+                                   extra == NULL ? 3 : 4, metadata);
   }
   lur_named_release(&named);
   lur_run_state_free(&state);
@@ -85,7 +89,8 @@ static lur_status open_checkpoint(lur_context *context, const char *path, lur_ar
     status = lur_fail(LUR_EFORMAT, "'%s' is no checkpoint: %s (weights are loaded into a model)", path,
                       kind == NULL ? "it is a plain safetensors file" : "it holds weights only");
   else if (lur_archive_metadata(opened, MODEL_KEY) == NULL || lur_archive_metadata(opened, STATE_KEY) == NULL)
-    status = lur_fail(LUR_EFORMAT, "'%s' is no checkpoint of this version: its definition or its counters are missing", path);
+    status = lur_fail(LUR_EFORMAT, "'%s' is no checkpoint of this version: its definition or its counters are missing",
+                      path);
   if (status != LUR_OK) {
     lur_archive_close(opened);
     return status;
@@ -94,7 +99,9 @@ static lur_status open_checkpoint(lur_context *context, const char *path, lur_ar
   return LUR_OK;
 }
 
-static bool is_optimizer_array(const char *name) { return strncmp(name, LUR_OPTIMIZER_PREFIX, strlen(LUR_OPTIMIZER_PREFIX)) == 0; }
+static bool is_optimizer_array(const char *name) {
+  return strncmp(name, LUR_OPTIMIZER_PREFIX, strlen(LUR_OPTIMIZER_PREFIX)) == 0;
+}
 
 bool lur_checkpoint_beside_weights(const char *name) {
   return is_optimizer_array(name) || strncmp(name, LUR_EXTRA_PREFIX, strlen(LUR_EXTRA_PREFIX)) == 0;
@@ -107,10 +114,12 @@ static lur_status compare_weights(const lur_archive *archive, const char *path, 
     int at = lur_archive_find(archive, named->names[i]);
     const lur_shape *shape = lur_tensor_shape(named->tensors[i]);
     if (at < 0)
-      return lur_fail(LUR_ESHAPE, "'%s' belongs to another model: weight '%s' was expected, the file has none", path, named->names[i]);
+      return lur_fail(LUR_ESHAPE, "'%s' belongs to another model: weight '%s' was expected, the file has none", path,
+                      named->names[i]);
     if (!lur_shape_equal(lur_archive_shape(archive, at), shape))
       return lur_fail(LUR_ESHAPE, "'%s' belongs to another model: weight '%s' is %s here and %s in the file", path,
-                      named->names[i], lur_shape_format(shape, here), lur_shape_format(lur_archive_shape(archive, at), there));
+                      named->names[i], lur_shape_format(shape, here),
+                      lur_shape_format(lur_archive_shape(archive, at), there));
   }
   return LUR_OK;
 }
@@ -125,17 +134,21 @@ static lur_status compare_count(const lur_archive *archive, const char *path, co
     bool known = false;
     for (int k = 0; weights > named->n && k < named->n && !known; k++) known = strcmp(named->names[k], name) == 0;
     if (weights > named->n && !known)
-      return lur_fail(LUR_ESHAPE, "'%s' belongs to another model: the file has a weight '%.200s', the model has none", path, name);
+      return lur_fail(LUR_ESHAPE, "'%s' belongs to another model: the file has a weight '%.200s', the model has none",
+                      path, name);
   }
   if (weights == named->n) return LUR_OK;
-  return lur_fail(LUR_ESHAPE, "'%s' belongs to another model: it has %d weights, the model %d", path, weights, named->n);
+  return lur_fail(LUR_ESHAPE, "'%s' belongs to another model: it has %d weights, the model %d", path, weights,
+                  named->n);
 }
 
 /* ---- definitions ---- */
 
 static void name_difference(lur_lines *where, const cJSON *file, const cJSON *model) {
-  char *there = file == NULL ? NULL : cJSON_PrintUnformatted(file), *here = model == NULL ? NULL : cJSON_PrintUnformatted(model);
-  lur_lines_add(where, " is %.80s in the file and %.80s here", there == NULL ? "absent" : there, here == NULL ? "absent" : here);
+  char *there = file == NULL ? NULL : cJSON_PrintUnformatted(file),
+       *here = model == NULL ? NULL : cJSON_PrintUnformatted(model);
+  lur_lines_add(where, " is %.80s in the file and %.80s here", there == NULL ? "absent" : there,
+                here == NULL ? "absent" : here);
   cJSON_free(there);
   cJSON_free(here);
 }
@@ -143,7 +156,8 @@ static void name_difference(lur_lines *where, const cJSON *file, const cJSON *mo
 /* Writes the place and the values of the first difference and returns true; `trainable` may differ: freezing is a
    stage of training, not a part of the network. */
 static bool differs(const cJSON *file, const cJSON *model, lur_lines *where) {
-  if (file == NULL || model == NULL || !cJSON_IsObject(file) != !cJSON_IsObject(model) || !cJSON_IsArray(file) != !cJSON_IsArray(model) ||
+  if (file == NULL || model == NULL || !cJSON_IsObject(file) != !cJSON_IsObject(model) ||
+      !cJSON_IsArray(file) != !cJSON_IsArray(model) ||
       (!cJSON_IsObject(file) && !cJSON_IsArray(file) && !cJSON_Compare(file, model, true))) {
     name_difference(where, file, model);
     return true;
@@ -153,14 +167,12 @@ static bool differs(const cJSON *file, const cJSON *model, lur_lines *where) {
   const cJSON *a = file->child, *b = model->child;
   for (int i = 0; a != NULL || b != NULL; i++, a = a == NULL ? NULL : a->next, b = b == NULL ? NULL : b->next) {
     const char *key = a != NULL ? a->string : b->string;
-    if (is_object && a != NULL && b != NULL && strcmp(a->string, b->string) == 0 && strcmp(key, "trainable") == 0) continue;
+    if (is_object && a != NULL && b != NULL && strcmp(a->string, b->string) == 0 && strcmp(key, "trainable") == 0)
+      continue;
     const char *name = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(a != NULL ? a : b, "name"));
-    if (is_object)
-      lur_lines_add(where, " %.60s", key);
-    else if (name != NULL)
-      lur_lines_add(where, " '%.60s'", name);
-    else
-      lur_lines_add(where, " %d", i);
+    if (is_object) lur_lines_add(where, " %.60s", key);
+    else if (name != NULL) lur_lines_add(where, " '%.60s'", name);
+    else lur_lines_add(where, " %d", i);
     const cJSON *other = is_object && a != NULL && b != NULL && strcmp(a->string, b->string) != 0 ? NULL : b;
     if (differs(a, other, where)) return true;
     where->length = length;
@@ -186,7 +198,8 @@ static lur_status compare_definitions(const char *path, const char *file_text, c
 }
 
 /* Equal down to names, shapes and options; the message has the first difference. */
-static lur_status compare_models(const lur_archive *archive, const char *path, const lur_model *model, const lur_named *named) {
+static lur_status compare_models(const lur_archive *archive, const char *path, const lur_model *model,
+                                 const lur_named *named) {
   char *text = NULL;
   LUR_TRY(compare_weights(archive, path, named));
   LUR_TRY(compare_count(archive, path, named));
@@ -219,11 +232,14 @@ static bool read_loss_scale(const cJSON *json, lur_run_state *state) {
 
 /* Arrays of one optimizer mean nothing to another. A run without one takes weights and counters. */
 static lur_status check_optimizer(const char *path, const cJSON *json, const lur_run *run) {
-  const char *there = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "optimizer")), *here = optimizer_of(run);
+  const char *there = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "optimizer")),
+             *here = optimizer_of(run);
   if (there == NULL) return lur_fail(LUR_EFORMAT, "'%s': its counters do not name an optimizer", path);
   if (strcmp(here, "none") == 0 || strcmp(there, here) == 0) return LUR_OK;
-  return lur_fail(LUR_ESTATE, "'%s' was trained with optimizer '%.40s', this run has '%s': load its weights, or compile with the same", path,
-                  there, here);
+  return lur_fail(
+      LUR_ESTATE,
+      "'%s' was trained with optimizer '%.40s', this run has '%s': load its weights, or compile with the same", path,
+      there, here);
 }
 
 static lur_status read_counters(const char *path, const char *text, const lur_run *run, lur_run_state *state) {
@@ -231,7 +247,8 @@ static lur_status read_counters(const char *path, const char *text, const lur_ru
   uint64_t iterations = 0, lr = 0, m_schedule = 0;
   bool good = read_number(json, "iterations", 10, &iterations) && read_number(json, "step", 10, &state->step) &&
               read_number(json, "seed", 10, &state->seed) && read_number(json, "lr", 16, &lr) &&
-              read_number(json, "m_schedule", 16, &m_schedule) && iterations <= INT64_MAX && read_loss_scale(json, state);
+              read_number(json, "m_schedule", 16, &m_schedule) && iterations <= INT64_MAX &&
+              read_loss_scale(json, state);
   lur_status status = good ? check_optimizer(path, json, run) : LUR_OK;
   cJSON_Delete(json);
   if (status != LUR_OK) return status;
@@ -254,8 +271,8 @@ static lur_status read_state(lur_archive *archive, const char *path, const lur_r
     if (!is_optimizer_array(name)) continue;
     name += strlen(LUR_OPTIMIZER_PREFIX);
     if (strlen(name) >= sizeof *state->names)
-      return lur_fail(LUR_EFORMAT, "'%s': an optimizer array has a name of %zu bytes, at most %zu were expected", path, strlen(name),
-                      sizeof *state->names - 1);
+      return lur_fail(LUR_EFORMAT, "'%s': an optimizer array has a name of %zu bytes, at most %zu were expected", path,
+                      strlen(name), sizeof *state->names - 1);
     LUR_TRY(lur_archive_read(archive, i, &state->tensors[state->n]));
     memcpy(state->names[state->n++], name, strlen(name) + 1);
   }
@@ -300,7 +317,8 @@ static lur_status restore(lur_archive *archive, const char *path, lur_model *mod
   if (status == LUR_OK) status = lur_alloc_items((size_t)named.n + 1, sizeof *values, &values);
   if (status == LUR_OK) status = read_weights(archive, path, &named, values);
   if (status == LUR_OK && run != NULL) status = read_state(archive, path, run, &state);
-  if (status == LUR_OK && run != NULL && (status = lur_run_import(run, &state)) != LUR_OK) lur_blame(status, "'%s'", path);
+  if (status == LUR_OK && run != NULL && (status = lur_run_import(run, &state)) != LUR_OK)
+    lur_blame(status, "'%s'", path);
   if (status == LUR_OK) status = set_weights(model, values);
   for (int i = 0; values != NULL && i < named.n; i++) lur_tensor_release(values[i]);
   free(values);
@@ -317,10 +335,8 @@ lur_status lur_run_restore(lur_run *run, const char *path, char **extra) {
   lur_status status = copy_extra(archive, &text);
   if (status == LUR_OK) status = restore(archive, path, model, run);
   lur_archive_close(archive);
-  if (status == LUR_OK && extra != NULL)
-    *extra = text;
-  else
-    free(text);
+  if (status == LUR_OK && extra != NULL) *extra = text;
+  else free(text);
   return status;
 }
 
@@ -340,9 +356,7 @@ lur_status lur_model_load(lur_context *context, const char *path, lur_model **mo
     return status;
   }
   *model = made;
-  if (extra != NULL)
-    *extra = text;
-  else
-    free(text);
+  if (extra != NULL) *extra = text;
+  else free(text);
   return LUR_OK;
 }

@@ -93,10 +93,8 @@ lur_status lur_writer_open(lur_writer *writer, const char *path) {
   }
   if (status == LUR_OK && writer->fd < 0)
     status = lur_fail(LUR_EIO, "cannot write '%s': %d others are writing it", path, MAX_TEMPORARIES);
-  if (status == LUR_OK)
-    keep_mode(writer);
-  else
-    lur_writer_release(writer);
+  if (status == LUR_OK) keep_mode(writer);
+  else lur_writer_release(writer);
   return status;
 }
 
@@ -123,17 +121,20 @@ static lur_status sync_folder(const char *path) {
   free(folder);
   if (fd < 0) return LUR_OK; /* a folder that may be written but not read */
   int failed = 0;
-  while ((failed = fsync(fd)) != 0 && errno == EINTR) {}
+  while ((failed = fsync(fd)) != 0 && errno == EINTR) {
+  }
   int reason = errno;
   close(fd);
-  if (failed != 0 && reason == EIO) return lur_fail(LUR_EIO, "cannot sync the folder of '%s': %s", path, strerror(reason));
+  if (failed != 0 && reason == EIO)
+    return lur_fail(LUR_EIO, "cannot sync the folder of '%s': %s", path, strerror(reason));
   return LUR_OK;
 }
 
 lur_status lur_writer_commit(lur_writer *writer) {
   lur_status status = LUR_OK;
   int failed = 0;
-  while ((failed = fsync(writer->fd)) != 0 && errno == EINTR) {}
+  while ((failed = fsync(writer->fd)) != 0 && errno == EINTR) {
+  }
   /* The rename happens under the lock, which goes with the descriptor. */
   if (failed != 0 && errno != EINVAL && errno != ENOTSUP)
     status = lur_fail(LUR_EIO, "cannot write '%s': %s (what stood there is untouched)", writer->path, strerror(errno));
@@ -178,8 +179,7 @@ lur_status lur_file_open(const char *path, int *fd, uint64_t *size) {
   if (file < 0) return lur_fail(LUR_EIO, "cannot read '%s': %s", path, strerror(errno));
   struct stat info;
   lur_status status = LUR_OK;
-  if (fstat(file, &info) != 0)
-    status = lur_fail(LUR_EIO, "cannot read '%s': %s", path, strerror(errno));
+  if (fstat(file, &info) != 0) status = lur_fail(LUR_EIO, "cannot read '%s': %s", path, strerror(errno));
   else if (!S_ISREG(info.st_mode))
     status = lur_fail(LUR_EIO, "cannot read '%s': a regular file was expected, it is %s", path,
                       S_ISDIR(info.st_mode) ? "a folder" : "a device or pipe");

@@ -22,7 +22,8 @@ lur_status lur_h5_fail(const lur_h5 *h5, const char *what, const char *name) {
   char reason[160] = "";
   H5Ewalk2(H5E_DEFAULT, H5E_WALK_DOWNWARD, keep_innermost, reason);
   /* Walking downward ends at the innermost entry, the reason of all the others. */
-  return lur_fail(LUR_EFORMAT, "'%s': %s '%.120s'%s%.160s", h5->path, what, name, reason[0] != '\0' ? ": " : "", reason);
+  return lur_fail(LUR_EFORMAT, "'%s': %s '%.120s'%s%.160s", h5->path, what, name, reason[0] != '\0' ? ": " : "",
+                  reason);
 }
 
 /* ---- open and close ---- */
@@ -48,7 +49,8 @@ lur_status lur_h5_open_image(const char *path, void *bytes, size_t count, lur_h5
   snprintf(name, sizeof name, "(HDF5 in memory, %p)", bytes);
   silence(h5, path);
   hid_t access = H5Pcreate(H5P_FILE_ACCESS);
-  if (access >= 0 && H5Pset_fapl_core(access, (size_t)1 << 16, false) >= 0 && H5Pset_file_image(access, bytes, count) >= 0)
+  if (access >= 0 && H5Pset_fapl_core(access, (size_t)1 << 16, false) >= 0 &&
+      H5Pset_file_image(access, bytes, count) >= 0)
     h5->file = H5Fopen(name, H5F_ACC_RDONLY, access);
   lur_status status = h5->file >= 0 ? LUR_OK : lur_h5_fail(h5, "cannot open as", "HDF5");
   if (access >= 0) H5Pclose(access); /* after the message: every call of HDF5 forgets the last error */
@@ -124,7 +126,8 @@ static size_t text_length(const char *text, size_t size, H5T_str_t padding) {
   return length;
 }
 
-static lur_status read_fixed(const lur_h5 *h5, hid_t attribute, hid_t type, const char *name, size_t n, lur_strings *strings) {
+static lur_status read_fixed(const lur_h5 *h5, hid_t attribute, hid_t type, const char *name, size_t n,
+                             lur_strings *strings) {
   size_t size = H5Tget_size(type);
   if (size == 0 || size > MAX_TEXT_BYTES || n > MAX_TEXT_BYTES / size)
     return lur_fail(LUR_EFORMAT, "'%s': attribute '%s' claims %zu texts of %zu bytes", h5->path, name, n, size);
@@ -152,17 +155,16 @@ static lur_status read_variable(const lur_h5 *h5, hid_t attribute, hid_t type, h
   return status;
 }
 
-static lur_status read_attribute(const lur_h5 *h5, hid_t object, const char *owner, const char *name, lur_strings *strings) {
+static lur_status read_attribute(const lur_h5 *h5, hid_t object, const char *owner, const char *name,
+                                 lur_strings *strings) {
   lur_status status = LUR_EFORMAT;
   hid_t type = H5I_INVALID_HID, space = H5I_INVALID_HID;
   hid_t attribute = H5Aopen(object, name, H5P_DEFAULT);
   if (attribute >= 0) type = H5Aget_type(attribute);
   if (attribute >= 0) space = H5Aget_space(attribute);
   hssize_t n = space >= 0 ? H5Sget_simple_extent_npoints(space) : -1;
-  if (type < 0 || n < 0)
-    status = lur_h5_fail(h5, "cannot read attribute", name);
-  else if (n == 0)
-    status = LUR_OK;
+  if (type < 0 || n < 0) status = lur_h5_fail(h5, "cannot read attribute", name);
+  else if (n == 0) status = LUR_OK;
   else if (H5Tget_class(type) != H5T_STRING)
     status = lur_fail(LUR_EFORMAT, "'%s': attribute '%s' of '%.120s' holds no texts", h5->path, name, owner);
   else if ((status = make_room(h5, strings, (size_t)n)) == LUR_OK)
@@ -189,10 +191,8 @@ lur_status lur_h5_strings(const lur_h5 *h5, hid_t object, const char *owner, con
       snprintf(piece, sizeof piece, "%.80s%d", name, i + 1);
     }
   }
-  if (status == LUR_OK)
-    *strings = made;
-  else
-    lur_strings_free(&made);
+  if (status == LUR_OK) *strings = made;
+  else lur_strings_free(&made);
   return status;
 }
 
@@ -205,7 +205,8 @@ static lur_status dataset_shape(const lur_h5 *h5, hid_t dataset, const char *nam
   if (space >= 0) H5Sclose(space);
   if (ndim < 0) return lur_h5_fail(h5, "cannot read the shape of", name);
   if (ndim > LUR_MAX_DIMS)
-    return lur_fail(LUR_EFORMAT, "'%s': '%.120s' has %d dimensions, at most %d were expected", h5->path, name, ndim, LUR_MAX_DIMS);
+    return lur_fail(LUR_EFORMAT, "'%s': '%.120s' has %d dimensions, at most %d were expected", h5->path, name, ndim,
+                    LUR_MAX_DIMS);
   lur_shape made = {.ndim = ndim};
   for (int i = 0; i < ndim; i++) {
     if (extents[i] > (hsize_t)1 << 40)
@@ -224,7 +225,8 @@ static lur_status check_numbers(const lur_h5 *h5, hid_t dataset, const char *nam
   int external = plist >= 0 ? H5Pget_external_count(plist) : -1;
   if (type >= 0) H5Tclose(type);
   if (plist >= 0) H5Pclose(plist);
-  if (kind != H5T_FLOAT && kind != H5T_INTEGER) return lur_fail(LUR_EFORMAT, "'%s': '%.120s' holds no numbers", h5->path, name);
+  if (kind != H5T_FLOAT && kind != H5T_INTEGER)
+    return lur_fail(LUR_EFORMAT, "'%s': '%.120s' holds no numbers", h5->path, name);
   if (external != 0) return lur_fail(LUR_EFORMAT, "'%s': '%.120s' keeps its values in another file", h5->path, name);
   return LUR_OK;
 }
@@ -234,10 +236,8 @@ lur_status lur_h5_open_numbers(const lur_h5 *h5, hid_t group, const char *name, 
   if (opened < 0) return lur_h5_fail(h5, "cannot open the array", name);
   lur_status status = check_numbers(h5, opened, name);
   if (status == LUR_OK) status = dataset_shape(h5, opened, name, shape);
-  if (status == LUR_OK)
-    *dataset = opened;
-  else
-    H5Dclose(opened);
+  if (status == LUR_OK) *dataset = opened;
+  else H5Dclose(opened);
   return status;
 }
 
@@ -273,7 +273,8 @@ static lur_status put_attribute(const lur_h5 *h5, hid_t object, const char *name
   LUR_TRY(lur_alloc_items((size_t)count + 1, size, &bytes));
   for (int i = 0; i < count; i++) memcpy(bytes + (size_t)i * size, texts[i], strlen(texts[i]));
   /* An empty list has no text to take a length from; NumPy, and so Keras, writes it as float64. */
-  hid_t type = H5Tcopy(n == 0 ? H5T_IEEE_F64LE : H5T_C_S1), space = n < 0 ? H5Screate(H5S_SCALAR) : H5Screate_simple(1, &(hsize_t){(hsize_t)n}, NULL);
+  hid_t type = H5Tcopy(n == 0 ? H5T_IEEE_F64LE : H5T_C_S1),
+        space = n < 0 ? H5Screate(H5S_SCALAR) : H5Screate_simple(1, &(hsize_t){(hsize_t)n}, NULL);
   hid_t attribute = H5I_INVALID_HID;
   bool good = type >= 0 && space >= 0;
   if (n != 0) good = good && H5Tset_size(type, size) >= 0 && H5Tset_strpad(type, H5T_STR_NULLPAD) >= 0;
@@ -290,7 +291,8 @@ static lur_status put_attribute(const lur_h5 *h5, hid_t object, const char *name
 lur_status lur_h5_put_strings(const lur_h5 *h5, hid_t object, const char *name, int n, const char *const *texts) {
   if (n < 0 || (size_t)n * longest(n, texts) <= ATTRIBUTE_LIMIT) return put_attribute(h5, object, name, n, texts);
   int per_piece = (int)(ATTRIBUTE_LIMIT / longest(n, texts));
-  if (per_piece == 0) return lur_fail(LUR_EARG, "'%s': a name in '%s' is longer than %d bytes", h5->path, name, ATTRIBUTE_LIMIT);
+  if (per_piece == 0)
+    return lur_fail(LUR_EARG, "'%s': a name in '%s' is longer than %d bytes", h5->path, name, ATTRIBUTE_LIMIT);
   for (int i = 0, piece = 0; i < n; i += per_piece, piece++) {
     char piece_name[96];
     snprintf(piece_name, sizeof piece_name, "%.80s%d", name, piece);

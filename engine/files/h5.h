@@ -14,7 +14,7 @@ typedef struct lur_strings { /* zero-initialised */
 void lur_strings_free(lur_strings *strings);
 
 typedef struct lur_h5 { /* an open file; HDF5's own printing of errors is off while it lives */
-  const char *path; /* the caller's */
+  const char *path;     /* the caller's */
   hid_t file;
   H5E_auto2_t printer;
   void *printer_data;
@@ -34,8 +34,9 @@ lur_status lur_h5_fail(const lur_h5 *h5, const char *what, const char *name);
 
 bool lur_h5_has_attribute(hid_t object, const char *name);
 bool lur_h5_has_link(hid_t group, const char *name);
-/* The texts of an attribute: scalar or list, fixed or variable length; where `name` is absent the pieces name0, name1, ...
-   that Keras splits long lists into. An empty list of any type is no text. owner: of the attribute, for messages. */
+/* The texts of an attribute: scalar or list, fixed or variable length; where `name` is absent the pieces name0, name1,
+   ... that Keras splits long lists into. An empty list of any type is no text. owner: of the attribute, for messages.
+ */
 lur_status lur_h5_strings(const lur_h5 *h5, hid_t object, const char *owner, const char *name, lur_strings *strings);
 /* Opens a dataset of numbers and gives its shape. */
 lur_status lur_h5_open_numbers(const lur_h5 *h5, hid_t group, const char *name, hid_t *dataset, lur_shape *shape);

@@ -5,7 +5,8 @@
 #include "h5.h"
 
 /* Adds dataset GROUP/NAME as an array of a layer. */
-lur_status lur_keras_add_array(lur_weight_file *file, int from, const char *layer, const char *array, const char *group, const char *name);
+lur_status lur_keras_add_array(lur_weight_file *file, int from, const char *layer, const char *array, const char *group,
+                               const char *name);
 /* keras3_read.c: fills the list from a .weights.h5. */
 lur_status lur_keras3_add_layers(lur_weight_file *file, const lur_h5 *h5, hid_t root, const lur_model *model);
 

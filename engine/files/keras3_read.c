@@ -1,11 +1,11 @@
-/* keras3_read.c - Keras 3's .weights.h5 (Keras 3.10 keras/src/saving/saving_lib.py): no list of layers, but paths made of
- * classes and counters, whatever the layers are called.
+/* keras3_read.c - Keras 3's .weights.h5 (Keras 3.10 keras/src/saving/saving_lib.py): no list of layers, but paths made
+ * of classes and counters, whatever the layers are called.
  *
  *   layers/conv2d_1/vars/0            the second Conv2D of model.layers; arrays in the order of their making
  *   layers/functional/layers/...      a model used as a layer
  *
- * From 3.10 on, vars has an attribute `name` with the layer's own name; it is used where it is there. Without it the k-th
- * group of a class is the model's k-th layer of that class. The paths keep no order between classes. */
+ * From 3.10 on, vars has an attribute `name` with the layer's own name; it is used where it is there. Without it the
+ * k-th group of a class is the model's k-th layer of that class. The paths keep no order between classes. */
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -81,10 +81,10 @@ static lur_status add_layer(const walk *in, hid_t level, const char *path, const
   const char *inside = lur_h5_has_link(group, "layers") ? "layers" : lur_h5_has_link(group, "vars") ? "vars" : NULL;
   hid_t next = inside == NULL ? H5I_INVALID_HID : H5Gopen2(group, inside, H5P_DEFAULT);
   int length = snprintf(below, sizeof below, "%s/%s/%s", path, name, inside == NULL ? "" : inside);
-  if (inside != NULL && (next < 0 || length >= (int)sizeof below))
-    status = lur_h5_fail(in->h5, "cannot open", name);
+  if (inside != NULL && (next < 0 || length >= (int)sizeof below)) status = lur_h5_fail(in->h5, "cannot open", name);
   else if (inside != NULL)
-    status = strcmp(inside, "layers") == 0 ? add_level(in, next, below, depth + 1) : add_vars(in, next, below, name, depth == 0);
+    status = strcmp(inside, "layers") == 0 ? add_level(in, next, below, depth + 1)
+                                           : add_vars(in, next, below, name, depth == 0);
   if (next >= 0) H5Gclose(next);
   H5Gclose(group);
   return status;
@@ -92,13 +92,15 @@ static lur_status add_layer(const walk *in, hid_t level, const char *path, const
 
 static lur_status add_level(const walk *in, hid_t level, const char *path, int depth) {
   H5G_info_t info;
-  if (depth > MAX_DEPTH) return lur_fail(LUR_EFORMAT, "'%s': '%.100s' lies more than %d models deep", in->h5->path, path, MAX_DEPTH);
+  if (depth > MAX_DEPTH)
+    return lur_fail(LUR_EFORMAT, "'%s': '%.100s' lies more than %d models deep", in->h5->path, path, MAX_DEPTH);
   if (H5Gget_info(level, &info) < 0) return lur_h5_fail(in->h5, "cannot list", path);
   for (hsize_t i = 0; i < info.nlinks; i++) {
     char name[MAX_NAME];
     ssize_t length = H5Lget_name_by_idx(level, ".", H5_INDEX_NAME, H5_ITER_INC, i, name, sizeof name, H5P_DEFAULT);
     if (length < 0) return lur_h5_fail(in->h5, "cannot list", path);
-    if ((size_t)length >= sizeof name) return lur_fail(LUR_EFORMAT, "'%s': a name of %zd bytes in '%.100s'", in->h5->path, length, path);
+    if ((size_t)length >= sizeof name)
+      return lur_fail(LUR_EFORMAT, "'%s': a name of %zd bytes in '%.100s'", in->h5->path, length, path);
     LUR_TRY(add_layer(in, level, path, name, depth));
   }
   return LUR_OK;

@@ -5,8 +5,8 @@
  *   LAYER                    attribute weight_names: paths of datasets inside this group, in order
  *   LAYER/LAYER/kernel:0     float32
  *
- * A model used as a layer is one group with all its arrays flat, trainable ones first: an order that depends on what was
- * frozen when it was saved, so its layers are told apart by the name before the array's and never matched by order.
+ * A model used as a layer is one group with all its arrays flat, trainable ones first: an order that depends on what
+ * was frozen when it was saved, so its layers are told apart by the name before the array's and never matched by order.
  * Values are read when they are asked for. */
 #include <stdlib.h>
 #include <string.h>
@@ -16,9 +16,9 @@
 
 typedef struct keras_file {
   lur_h5 h5;
-  hid_t group;       /* that has layer_names */
+  hid_t group; /* that has layer_names */
   int n, capacity;
-  char **datasets;   /* "LAYER/LAYER/kernel:0", by source number */
+  char **datasets; /* "LAYER/LAYER/kernel:0", by source number */
 } keras_file;
 
 /* ---- names ---- */
@@ -29,7 +29,8 @@ static lur_status split_name(const char *weight, char **scope, char **array) {
   const char *last = slash == NULL ? weight : slash + 1;
   const char *first = slash == NULL ? weight : slash;
   while (first > weight && first[-1] != '/') first--;
-  char *a = slash == NULL ? strdup("") : strndup(first, (size_t)(slash - first)), *b = strndup(last, strcspn(last, ":"));
+  char *a = slash == NULL ? strdup("") : strndup(first, (size_t)(slash - first)),
+       *b = strndup(last, strcspn(last, ":"));
   if (a == NULL || b == NULL) {
     free(a);
     free(b);
@@ -77,8 +78,10 @@ static lur_status add_array(lur_weight_file *file, int from, const char *group_n
   int source = 0;
   lur_status status = split_name(weight, &scope, &array);
   if (status == LUR_OK) status = add_dataset(keras, group_name, weight, &source);
-  if (status == LUR_OK) status = lur_h5_open_numbers(&keras->h5, keras->group, keras->datasets[source], &dataset, &shape);
-  if (status == LUR_OK) status = lur_weight_file_add(file, from, nested && scope[0] != '\0' ? scope : group_name, array, &shape, source);
+  if (status == LUR_OK)
+    status = lur_h5_open_numbers(&keras->h5, keras->group, keras->datasets[source], &dataset, &shape);
+  if (status == LUR_OK)
+    status = lur_weight_file_add(file, from, nested && scope[0] != '\0' ? scope : group_name, array, &shape, source);
   if (status == LUR_OK && !nested && scope[0] != '\0' && file->layers[file->nlayers - 1].inner == NULL) {
     file->layers[file->nlayers - 1].inner = scope;
     scope = NULL;
@@ -98,7 +101,8 @@ static lur_status add_group(lur_weight_file *file, const char *name) {
   int from = file->nlayers;
   bool nested = is_nested(&weights);
   file->unordered = file->unordered || nested;
-  for (int i = 0; i < weights.n && status == LUR_OK; i++) status = add_array(file, from, name, weights.items[i], nested);
+  for (int i = 0; i < weights.n && status == LUR_OK; i++)
+    status = add_array(file, from, name, weights.items[i], nested);
   lur_strings_free(&weights);
   H5Gclose(group);
   return status;
@@ -136,13 +140,17 @@ static void close_keras(lur_weight_file *file) {
   free(keras);
 }
 
-static bool has_layer_names(hid_t group) { return lur_h5_has_attribute(group, "layer_names") || lur_h5_has_attribute(group, "layer_names0"); }
+static bool has_layer_names(hid_t group) {
+  return lur_h5_has_attribute(group, "layer_names") || lur_h5_has_attribute(group, "layer_names0");
+}
 
 /* The root where it has layer_names, else model_weights where that has. */
 static lur_status find_weights(keras_file *keras, bool *keras3) {
   hid_t root = H5Gopen2(keras->h5.file, "/", H5P_DEFAULT);
   if (root < 0) return lur_h5_fail(&keras->h5, "cannot open", "/");
-  hid_t whole = !has_layer_names(root) && lur_h5_has_link(root, "model_weights") ? H5Gopen2(root, "model_weights", H5P_DEFAULT) : root;
+  hid_t whole = !has_layer_names(root) && lur_h5_has_link(root, "model_weights")
+                    ? H5Gopen2(root, "model_weights", H5P_DEFAULT)
+                    : root;
   *keras3 = false;
   if (whole >= 0 && has_layer_names(whole)) {
     keras->group = whole;
@@ -156,11 +164,13 @@ static lur_status find_weights(keras_file *keras, bool *keras3) {
     return LUR_OK;
   }
   H5Gclose(root);
-  return lur_fail(LUR_EFORMAT, "'%s' is HDF5 without Keras weights: attribute layer_names was expected on / or /model_weights",
+  return lur_fail(LUR_EFORMAT,
+                  "'%s' is HDF5 without Keras weights: attribute layer_names was expected on / or /model_weights",
                   keras->h5.path);
 }
 
-lur_status lur_keras_add_array(lur_weight_file *file, int from, const char *layer, const char *array, const char *group, const char *name) {
+lur_status lur_keras_add_array(lur_weight_file *file, int from, const char *layer, const char *array, const char *group,
+                               const char *name) {
   keras_file *keras = file->self;
   hid_t dataset = H5I_INVALID_HID;
   lur_shape shape;

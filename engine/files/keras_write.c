@@ -14,7 +14,8 @@ static lur_status put_array(const lur_h5 *h5, hid_t group, const char *name, lur
   hid_t space = shape->ndim == 0 ? H5Screate(H5S_SCALAR) : H5Screate_simple(shape->ndim, extents, NULL);
   bool good = links >= 0 && space >= 0 && H5Pset_create_intermediate_group(links, 1) >= 0;
   if (good) dataset = H5Dcreate2(group, name, H5T_IEEE_F32LE, space, links, H5P_DEFAULT, H5P_DEFAULT);
-  good = dataset >= 0 && H5Dwrite(dataset, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, lur_tensor_data(weight)) >= 0;
+  good =
+      dataset >= 0 && H5Dwrite(dataset, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, lur_tensor_data(weight)) >= 0;
   lur_status status = good ? LUR_OK : lur_h5_fail(h5, "cannot write the array", name);
   if (dataset >= 0) H5Dclose(dataset);
   if (space >= 0) H5Sclose(space);
@@ -52,7 +53,8 @@ static lur_status put_weights(const lur_h5 *h5, hid_t group, const lur_layer *la
 static lur_status put_layer(const lur_h5 *h5, const lur_layer *layer) {
   char *names[LUR_MAX_WEIGHTS] = {0};
   if (strchr(lur_layer_name(layer), '/') != NULL)
-    return lur_fail(LUR_EARG, "cannot write '%s': a layer named '%s' cannot be a group of HDF5", h5->path, lur_layer_name(layer));
+    return lur_fail(LUR_EARG, "cannot write '%s': a layer named '%s' cannot be a group of HDF5", h5->path,
+                    lur_layer_name(layer));
   hid_t group = H5Gcreate2(h5->file, lur_layer_name(layer), H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
   if (group < 0) return lur_h5_fail(h5, "cannot write the layer", lur_layer_name(layer));
   lur_status status = put_weights(h5, group, layer, names);

@@ -44,15 +44,18 @@ struct lur_archive {
 static lur_status read_header(lur_archive *archive) {
   uint64_t little = 0;
   if (archive->size < 8)
-    return lur_fail(LUR_EFORMAT, "'%s' is no safetensors file: at least 8 bytes were expected, it has %" PRIu64, archive->path,
-                    archive->size);
+    return lur_fail(LUR_EFORMAT, "'%s' is no safetensors file: at least 8 bytes were expected, it has %" PRIu64,
+                    archive->path, archive->size);
   LUR_TRY(lur_file_read_at(archive->fd, archive->path, 0, &little, 8));
   uint64_t length = le64toh(little);
   if (length > archive->size - 8 || length > LUR_SAFETENSORS_MAX_HEADER)
-    return lur_fail(LUR_EFORMAT, "'%s' is no safetensors file, or cut short: its first 8 bytes announce a header of %" PRIu64
-                    " bytes, %" PRIu64 " follow", archive->path, length, archive->size - 8);
+    return lur_fail(LUR_EFORMAT,
+                    "'%s' is no safetensors file, or cut short: its first 8 bytes announce a header of %" PRIu64
+                    " bytes, %" PRIu64 " follow",
+                    archive->path, length, archive->size - 8);
   archive->head = malloc((size_t)length + 1);
-  if (archive->head == NULL) return lur_fail(LUR_ENOMEM, "no memory for the %" PRIu64 " byte header of '%s'", length, archive->path);
+  if (archive->head == NULL)
+    return lur_fail(LUR_ENOMEM, "no memory for the %" PRIu64 " byte header of '%s'", length, archive->path);
   LUR_TRY(lur_file_read_at(archive->fd, archive->path, 8, archive->head, (size_t)length));
   archive->head[length] = '\0';
   archive->head_bytes = (size_t)length;
@@ -114,8 +117,8 @@ static lur_status check_digest(lur_archive *archive) {
     found[2 * i + 1] = hex[canonical.digest[i] & 15];
   }
   if (memcmp(expected, found, LUR_CHECKSUM_DIGITS) != 0)
-    status = lur_fail(LUR_EFORMAT, "'%s' is damaged: checksum %.8s... was expected, its bytes give %.8s...", archive->path,
-                      expected, found);
+    status = lur_fail(LUR_EFORMAT, "'%s' is damaged: checksum %.8s... was expected, its bytes give %.8s...",
+                      archive->path, expected, found);
 fail:
   XXH3_freeState(state);
   free(chunk);
@@ -131,7 +134,8 @@ static lur_status check_ours(lur_archive *archive) {
   archive->ours = begins || format != NULL || lur_archive_metadata(archive, LUR_CHECKSUM_KEY) != NULL;
   if (!archive->ours) return LUR_OK;
   if (!begins || format == NULL)
-    return lur_fail(LUR_EFORMAT, "'%s' is damaged: its header lacks the checksum that files of this engine carry", archive->path);
+    return lur_fail(LUR_EFORMAT, "'%s' is damaged: its header lacks the checksum that files of this engine carry",
+                    archive->path);
   LUR_TRY(check_digest(archive));
   if (strcmp(format, "1") != 0)
     return lur_fail(LUR_EUNSUPPORTED, "'%s' has format %s, this version reads format 1", archive->path, format);
@@ -151,23 +155,26 @@ static bool whole(const cJSON *item, uint64_t *value) {
 
 static lur_status read_type(const lur_archive *archive, const cJSON *item, entry *to) {
   const cJSON *dtype = cJSON_GetObjectItemCaseSensitive(item, "dtype");
-  if (!cJSON_IsString(dtype)) return lur_fail(LUR_EFORMAT, "'%s': tensor '%.200s' has no dtype", archive->path, to->name);
+  if (!cJSON_IsString(dtype))
+    return lur_fail(LUR_EFORMAT, "'%s': tensor '%.200s' has no dtype", archive->path, to->name);
   for (to->type = lur_safetensors_types; to->type->name != NULL; to->type++)
     if (strcmp(to->type->name, dtype->valuestring) == 0) return LUR_OK;
-  return lur_fail(LUR_EFORMAT, "'%s': tensor '%.200s' has an unknown dtype '%.40s'", archive->path, to->name, dtype->valuestring);
+  return lur_fail(LUR_EFORMAT, "'%s': tensor '%.200s' has an unknown dtype '%.40s'", archive->path, to->name,
+                  dtype->valuestring);
 }
 
 static lur_status read_shape(const lur_archive *archive, const cJSON *item, entry *to) {
   const cJSON *shape = cJSON_GetObjectItemCaseSensitive(item, "shape"), *extent;
-  if (!cJSON_IsArray(shape)) return lur_fail(LUR_EFORMAT, "'%s': tensor '%.200s' has no shape", archive->path, to->name);
+  if (!cJSON_IsArray(shape))
+    return lur_fail(LUR_EFORMAT, "'%s': tensor '%.200s' has no shape", archive->path, to->name);
   cJSON_ArrayForEach(extent, shape) {
     uint64_t value;
     if (to->shape.ndim == LUR_MAX_DIMS)
-      return lur_fail(LUR_EFORMAT, "'%s': tensor '%.200s' has %d dimensions, at most %d were expected", archive->path, to->name,
-                      cJSON_GetArraySize(shape), LUR_MAX_DIMS);
+      return lur_fail(LUR_EFORMAT, "'%s': tensor '%.200s' has %d dimensions, at most %d were expected", archive->path,
+                      to->name, cJSON_GetArraySize(shape), LUR_MAX_DIMS);
     if (!whole(extent, &value))
-      return lur_fail(LUR_EFORMAT, "'%s': extent %d of tensor '%.200s' is not a whole number from 0 to 2^53", archive->path,
-                      to->shape.ndim + 1, to->name);
+      return lur_fail(LUR_EFORMAT, "'%s': extent %d of tensor '%.200s' is not a whole number from 0 to 2^53",
+                      archive->path, to->shape.ndim + 1, to->name);
     to->shape.dim[to->shape.ndim++] = (int64_t)value;
   }
   if (lur_shape_check(&to->shape) == LUR_OK) return LUR_OK;
@@ -178,15 +185,19 @@ static lur_status read_range(const lur_archive *archive, const cJSON *item, entr
   const cJSON *range = cJSON_GetObjectItemCaseSensitive(item, "data_offsets");
   if (!cJSON_IsArray(range) || cJSON_GetArraySize(range) != 2 || !whole(cJSON_GetArrayItem(range, 0), &to->begin) ||
       !whole(cJSON_GetArrayItem(range, 1), &to->end))
-    return lur_fail(LUR_EFORMAT, "'%s': tensor '%.200s' has no data_offsets of two whole numbers", archive->path, to->name);
+    return lur_fail(LUR_EFORMAT, "'%s': tensor '%.200s' has no data_offsets of two whole numbers", archive->path,
+                    to->name);
   uint64_t data = archive->size - archive->data;
   if (to->begin > to->end || to->end > data)
-    return lur_fail(LUR_EFORMAT, "'%s' is damaged or cut short: tensor '%.200s' lies at bytes %" PRIu64 " to %" PRIu64
-                    " of the data, the file has %" PRIu64, archive->path, to->name, to->begin, to->end, data);
+    return lur_fail(LUR_EFORMAT,
+                    "'%s' is damaged or cut short: tensor '%.200s' lies at bytes %" PRIu64 " to %" PRIu64
+                    " of the data, the file has %" PRIu64,
+                    archive->path, to->name, to->begin, to->end, data);
   /* At most 2^40 elements (lur_shape_check) of 8 bytes: no overflow. */
   uint64_t bytes = (uint64_t)lur_shape_count(&to->shape) * to->type->size;
   if (to->end - to->begin != bytes)
-    return lur_fail(LUR_EFORMAT, "'%s': tensor '%.200s' needs %" PRIu64 " bytes for its shape, the header gives it %" PRIu64,
+    return lur_fail(LUR_EFORMAT,
+                    "'%s': tensor '%.200s' needs %" PRIu64 " bytes for its shape, the header gives it %" PRIu64,
                     archive->path, to->name, bytes, to->end - to->begin);
   return LUR_OK;
 }
@@ -245,13 +256,14 @@ static lur_status check_entries(const lur_archive *archive) {
   qsort(sorted, (size_t)archive->n, sizeof *sorted, by_place);
   for (int i = 0; i < archive->n && status == LUR_OK; i++) {
     if (sorted[i]->begin != next)
-      status = lur_fail(LUR_EFORMAT, "'%s': tensor '%.200s' begins at byte %" PRIu64 " of the data, %" PRIu64 " was expected",
+      status = lur_fail(LUR_EFORMAT,
+                        "'%s': tensor '%.200s' begins at byte %" PRIu64 " of the data, %" PRIu64 " was expected",
                         archive->path, sorted[i]->name, sorted[i]->begin, next);
     next = sorted[i]->end;
   }
   if (status == LUR_OK && next != data)
-    status = lur_fail(LUR_EFORMAT, "'%s': its tensors end at byte %" PRIu64 " of the data, the file has %" PRIu64, archive->path,
-                      next, data);
+    status = lur_fail(LUR_EFORMAT, "'%s': its tensors end at byte %" PRIu64 " of the data, the file has %" PRIu64,
+                      archive->path, next, data);
   free(sorted);
   return status;
 }
@@ -352,7 +364,8 @@ static lur_status convert(const lur_archive *archive, const entry *from, const u
     if (from->type->dtype == LUR_F32) {
       reals[i] = (float)value;
     } else if (value < INT32_MIN || value > INT32_MAX) {
-      return lur_fail(LUR_EUNSUPPORTED, "'%s': element %" PRId64 " of tensor '%.200s' is %.17g, which is no 32-bit integer",
+      return lur_fail(LUR_EUNSUPPORTED,
+                      "'%s': element %" PRId64 " of tensor '%.200s' is %.17g, which is no 32-bit integer",
                       archive->path, i, from->name, value);
     } else {
       integers[i] = (int32_t)value;
@@ -366,8 +379,8 @@ lur_status lur_archive_read(lur_archive *archive, int index, lur_tensor **tensor
     return lur_fail(LUR_EARG, "'%s' has no tensor number %d, only %d of them", archive->path, index, archive->n);
   const entry *from = &archive->entries[index];
   if (from->type->dtype < 0)
-    return lur_fail(LUR_EUNSUPPORTED, "'%s': tensor '%.200s' has elements of type %s, which are not read here", archive->path,
-                    from->name, from->type->name);
+    return lur_fail(LUR_EUNSUPPORTED, "'%s': tensor '%.200s' has elements of type %s, which are not read here",
+                    archive->path, from->name, from->type->name);
   lur_tensor *made = NULL;
   size_t bytes = (size_t)(from->end - from->begin);
   LUR_TRY(lur_tensor_new(archive->context, NULL, (lur_dtype)from->type->dtype, &from->shape, &made));

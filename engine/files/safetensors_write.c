@@ -16,10 +16,10 @@
 _Static_assert(__BYTE_ORDER == __LITTLE_ENDIAN, "tensor data is copied as it lies in memory");
 
 const lur_safetensors_type lur_safetensors_types[] = {
-    {"F32", 4, LUR_F32, true},  {"F16", 2, LUR_F16, true},   {"BF16", 2, LUR_BF16, true},     {"I32", 4, LUR_I32, true},
-    {"U8", 1, LUR_U8, true},    {"BOOL", 1, LUR_U8, true},   {"F64", 8, LUR_F32, false},      {"I64", 8, LUR_I32, false},
-    {"I16", 2, LUR_I32, false}, {"I8", 1, LUR_I32, false},   {"U16", 2, LUR_I32, false},      {"U32", 4, LUR_I32, false},
-    {"U64", 8, -1, false},      {"F8_E4M3", 1, -1, false},   {"F8_E5M2", 1, -1, false},       {NULL, 0, -1, false}};
+    {"F32", 4, LUR_F32, true},  {"F16", 2, LUR_F16, true}, {"BF16", 2, LUR_BF16, true}, {"I32", 4, LUR_I32, true},
+    {"U8", 1, LUR_U8, true},    {"BOOL", 1, LUR_U8, true}, {"F64", 8, LUR_F32, false},  {"I64", 8, LUR_I32, false},
+    {"I16", 2, LUR_I32, false}, {"I8", 1, LUR_I32, false}, {"U16", 2, LUR_I32, false},  {"U32", 4, LUR_I32, false},
+    {"U64", 8, -1, false},      {"F8_E4M3", 1, -1, false}, {"F8_E5M2", 1, -1, false},   {NULL, 0, -1, false}};
 
 static const char zeros[] = "00000000000000000000000000000000";
 
@@ -31,17 +31,20 @@ static bool add_metadata(cJSON *header, int npairs, const char *const *metadata)
   snprintf(digits, sizeof digits, "xxh3-128:%s", zeros);
   bool good = cJSON_AddStringToObject(object, LUR_CHECKSUM_KEY, digits) != NULL &&
               cJSON_AddStringToObject(object, LUR_FORMAT_KEY, "1") != NULL;
-  for (int i = 0; good && i < npairs; i++) good = cJSON_AddStringToObject(object, metadata[2 * i], metadata[2 * i + 1]) != NULL;
+  for (int i = 0; good && i < npairs; i++)
+    good = cJSON_AddStringToObject(object, metadata[2 * i], metadata[2 * i + 1]) != NULL;
   return good;
 }
 
 static bool add_tensor(cJSON *header, const char *name, const lur_tensor *tensor, uint64_t offset) {
   const lur_shape *shape = lur_tensor_shape(tensor);
   cJSON *entry = cJSON_AddObjectToObject(header, name);
-  bool good = entry != NULL && cJSON_AddStringToObject(entry, "dtype", lur_safetensors_types[lur_tensor_dtype(tensor)].name) != NULL;
+  bool good = entry != NULL &&
+              cJSON_AddStringToObject(entry, "dtype", lur_safetensors_types[lur_tensor_dtype(tensor)].name) != NULL;
   cJSON *dims = good ? cJSON_AddArrayToObject(entry, "shape") : NULL;
   good = good && dims != NULL;
-  for (int i = 0; good && i < shape->ndim; i++) good = cJSON_AddItemToArray(dims, cJSON_CreateNumber((double)shape->dim[i]));
+  for (int i = 0; good && i < shape->ndim; i++)
+    good = cJSON_AddItemToArray(dims, cJSON_CreateNumber((double)shape->dim[i]));
   cJSON *range = good ? cJSON_AddArrayToObject(entry, "data_offsets") : NULL;
   return good && range != NULL && cJSON_AddItemToArray(range, cJSON_CreateNumber((double)offset)) &&
          cJSON_AddItemToArray(range, cJSON_CreateNumber((double)(offset + lur_tensor_bytes(tensor))));
@@ -59,8 +62,8 @@ static void lay_out(int n, lur_tensor *const *tensors, uint64_t *offsets) {
 }
 
 /* The first bytes of the file: length and JSON, padded with spaces so that the data begins at a multiple of 8. */
-static lur_status make_header(int n, const char *const *names, lur_tensor *const *tensors, const uint64_t *offsets, int npairs,
-                              const char *const *metadata, char **bytes, size_t *count) {
+static lur_status make_header(int n, const char *const *names, lur_tensor *const *tensors, const uint64_t *offsets,
+                              int npairs, const char *const *metadata, char **bytes, size_t *count) {
   lur_status status = LUR_ENOMEM;
   char *text = NULL, *head = NULL;
   cJSON *header = cJSON_CreateObject();
@@ -71,7 +74,8 @@ static lur_status make_header(int n, const char *const *names, lur_tensor *const
   size_t length = strlen(text), padded = (length + 7) / 8 * 8;
   status = LUR_EARG;
   if (padded > LUR_SAFETENSORS_MAX_HEADER) {
-    lur_fail(status, "%d tensors and their metadata need a header of %zu bytes, the format allows 100000000", n, padded);
+    lur_fail(status, "%d tensors and their metadata need a header of %zu bytes, the format allows 100000000", n,
+             padded);
     goto fail;
   }
   status = LUR_ENOMEM;
@@ -176,8 +180,8 @@ static lur_status write_all(const char *path, const char *head, size_t head_byte
   return status;
 }
 
-lur_status lur_safetensors_write(const char *path, int n, const char *const *names, lur_tensor *const *tensors, int npairs,
-                                 const char *const *metadata) {
+lur_status lur_safetensors_write(const char *path, int n, const char *const *names, lur_tensor *const *tensors,
+                                 int npairs, const char *const *metadata) {
   lur_status status;
   lur_tensor **host = NULL;
   uint64_t *offsets = NULL;
@@ -203,7 +207,8 @@ lur_status lur_tensors_save(const char *path, int n, const char *const *names, l
                             const char *const *metadata) {
   for (int i = 0; i < npairs; i++)
     if (strncmp(metadata[2 * i], "lurcher.", 8) == 0)
-      return lur_fail(LUR_EARG, "cannot write '%s': metadata keys that begin with 'lurcher.' are the engine's, '%s' came", path,
+      return lur_fail(LUR_EARG,
+                      "cannot write '%s': metadata keys that begin with 'lurcher.' are the engine's, '%s' came", path,
                       metadata[2 * i]);
   return lur_safetensors_write(path, n, names, tensors, npairs, metadata);
 }

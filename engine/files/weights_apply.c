@@ -19,7 +19,8 @@ static lur_status add_layer(lur_weight_file *file, const char *name) {
   return LUR_OK;
 }
 
-lur_status lur_weight_file_add(lur_weight_file *file, int from, const char *layer, const char *array, const lur_shape *shape, int source) {
+lur_status lur_weight_file_add(lur_weight_file *file, int from, const char *layer, const char *array,
+                               const lur_shape *shape, int source) {
   int at = from;
   while (at < file->nlayers && strcmp(file->layers[at].name, layer) != 0) at++;
   if (at == file->nlayers) LUR_TRY(add_layer(file, layer));
@@ -61,7 +62,8 @@ static bool is_used(const lur_pairing *pairings, int n, int from) {
 }
 
 /* Counts, and a line for everything that is not plainly loaded. */
-static void make_report(const lur_weight_file *file, lur_pairing *pairings, int n, lur_load_report *report, lur_lines *lines) {
+static void make_report(const lur_weight_file *file, lur_pairing *pairings, int n, lur_load_report *report,
+                        lur_lines *lines) {
   for (int i = 0; i < n; i++) {
     const char *name = lur_layer_name(pairings[i].layer);
     int from = pairings[i].from;
@@ -91,18 +93,19 @@ static lur_status judge(const lur_weight_file *file, int n, bool strict, const l
   if (n == 0) return lur_fail(LUR_ESTATE, "'%s': the model has no layer with weights", file->path);
   if (file->nlayers == 0) return lur_fail(LUR_EFORMAT, "'%s' holds no layer with weights", file->path);
   if (report->loaded == 0)
-    return lur_fail(LUR_ESHAPE, "'%s' does not fit: none of the model's %d layers with weights can be loaded (%.*s)", file->path, n,
-                    first_line(report), report->text);
+    return lur_fail(LUR_ESHAPE, "'%s' does not fit: none of the model's %d layers with weights can be loaded (%.*s)",
+                    file->path, n, first_line(report), report->text);
   if (strict && report->missing + report->mismatched > 0)
     return lur_fail(report->mismatched > 0 ? LUR_ESHAPE : LUR_EFORMAT,
-                    "'%s' does not fit: %d layers are missing, %d have other shapes; the first: %.*s", file->path, report->missing,
-                    report->mismatched, first_line(report), report->text);
+                    "'%s' does not fit: %d layers are missing, %d have other shapes; the first: %.*s", file->path,
+                    report->missing, report->mismatched, first_line(report), report->text);
   return LUR_OK;
 }
 
 /* ---- values ---- */
 
-static lur_status read_layer(lur_weight_file *file, const lur_pairing *pairing, lur_context *context, lur_tensor **values) {
+static lur_status read_layer(lur_weight_file *file, const lur_pairing *pairing, lur_context *context,
+                             lur_tensor **values) {
   for (int k = 0; k < lur_layer_weight_count(pairing->layer); k++) {
     const lur_file_array *array = &file->layers[pairing->from].arrays[pairing->arrays[k]];
     LUR_TRY(lur_tensor_new(context, NULL, LUR_F32, &array->shape, &values[k]));
@@ -127,7 +130,8 @@ static lur_status load_values(lur_model *model, lur_weight_file *file, const lur
   return status;
 }
 
-lur_status lur_weights_apply(lur_model *model, lur_weight_file *file, lur_load_match match, bool strict, lur_load_report *report) {
+lur_status lur_weights_apply(lur_model *model, lur_weight_file *file, lur_load_match match, bool strict,
+                             lur_load_report *report) {
   lur_pairing *pairings = NULL;
   lur_load_report made = {0};
   lur_lines lines = {0}, notes = {0};
@@ -141,10 +145,8 @@ lur_status lur_weights_apply(lur_model *model, lur_weight_file *file, lur_load_m
   }
   if (status == LUR_OK) status = judge(file, n, strict, &made);
   if (status == LUR_OK) status = load_values(model, file, pairings, n);
-  if (status == LUR_OK && report != NULL)
-    *report = made;
-  else
-    lur_load_report_free(&made);
+  if (status == LUR_OK && report != NULL) *report = made;
+  else lur_load_report_free(&made);
   free(lines.bytes);
   free(notes.bytes);
   free(pairings);

@@ -82,8 +82,8 @@ bool lur_weights_fit(const lur_file_layer *file, lur_pairing *pairing, lur_lines
     char here[LUR_SHAPE_TEXT], there[LUR_SHAPE_TEXT];
     if (lur_shape_equal(shape, &array->shape)) continue;
     if (why != NULL)
-      lur_lines_add(why, "%s %s was expected, the file has %s", lur_layer_weight_name(layer, k), lur_shape_format(shape, here),
-                     lur_shape_format(&array->shape, there));
+      lur_lines_add(why, "%s %s was expected, the file has %s", lur_layer_weight_name(layer, k),
+                    lur_shape_format(shape, here), lur_shape_format(&array->shape, there));
     return false;
   }
   return true;
@@ -105,10 +105,12 @@ static void settle(const lur_weight_file *file, lur_pairing *pairing, int from) 
 }
 
 static lur_status match_by_order(const lur_weight_file *file, lur_pairing *pairings, int n) {
-  if (file->unordered) return lur_fail(LUR_EUNSUPPORTED, "'%s' keeps no order of its layers: they can only be matched by name", file->path);
+  if (file->unordered)
+    return lur_fail(LUR_EUNSUPPORTED, "'%s' keeps no order of its layers: they can only be matched by name",
+                    file->path);
   if (n != file->nlayers)
-    return lur_fail(LUR_ESHAPE, "'%s' has %d layers with weights and the model %d: by order they cannot be matched", file->path,
-                    file->nlayers, n);
+    return lur_fail(LUR_ESHAPE, "'%s' has %d layers with weights and the model %d: by order they cannot be matched",
+                    file->path, file->nlayers, n);
   for (int i = 0; i < n; i++) settle(file, &pairings[i], i);
   return LUR_OK;
 }
@@ -149,7 +151,8 @@ static int partner(const kin *model, const kin *file, int k, const int *shift) {
 }
 
 /* Pairs under this rule: their number, and how many fit. */
-static int count_pairs(const lur_weight_file *file, lur_pairing *pairings, const kin *a, const kin *b, const int *shift, int *fitting) {
+static int count_pairs(const lur_weight_file *file, lur_pairing *pairings, const kin *a, const kin *b, const int *shift,
+                       int *fitting) {
   int pairs = 0;
   *fitting = 0;
   for (int k = 0; k < a->n; k++) {
@@ -162,7 +165,8 @@ static int count_pairs(const lur_weight_file *file, lur_pairing *pairings, const
 }
 
 /* Chooses the rule of this file's head comment. Returns false for none; *by_name or *shift otherwise. */
-static bool choose_rule(const lur_weight_file *file, lur_pairing *pairings, const kin *a, const kin *b, bool *by_name, int *shift) {
+static bool choose_rule(const lur_weight_file *file, lur_pairing *pairings, const kin *a, const kin *b, bool *by_name,
+                        int *shift) {
   int fewer = a->n < b->n ? a->n : b->n, fitting;
   *by_name = false;
   *shift = 0;
@@ -191,11 +195,13 @@ static void note_renamed(const lur_weight_file *file, const lur_pairing *pairing
     last = pairing;
   }
   if (first == NULL || strcmp(lur_layer_name(first->layer), file->layers[first->from].name) == 0) return;
-  lur_lines_add(notes, "%s to %s: from '%s' to '%s' of the file (automatic names, matched in order)\n", lur_layer_name(first->layer),
-                 lur_layer_name(last->layer), file->layers[first->from].name, file->layers[last->from].name);
+  lur_lines_add(notes, "%s to %s: from '%s' to '%s' of the file (automatic names, matched in order)\n",
+                lur_layer_name(first->layer), lur_layer_name(last->layer), file->layers[first->from].name,
+                file->layers[last->from].name);
 }
 
-static void match_kind(const lur_weight_file *file, lur_pairing *pairings, int n, const char *kind, kin *a, kin *b, lur_lines *notes) {
+static void match_kind(const lur_weight_file *file, lur_pairing *pairings, int n, const char *kind, kin *a, kin *b,
+                       lur_lines *notes) {
   a->n = b->n = 0;
   for (int i = 0; i < n; i++) kin_add(a, lur_layer_name(pairings[i].layer), kind, i);
   for (int i = 0; i < file->nlayers; i++) kin_add(b, file->layers[i].name, kind, i);
@@ -205,7 +211,8 @@ static void match_kind(const lur_weight_file *file, lur_pairing *pairings, int n
   bool by_name;
   int shift;
   if (!choose_rule(file, pairings, a, b, &by_name, &shift)) return;
-  for (int k = 0; k < a->n; k++) settle(file, &pairings[a->members[k].index], partner(a, b, k, by_name ? NULL : &shift));
+  for (int k = 0; k < a->n; k++)
+    settle(file, &pairings[a->members[k].index], partner(a, b, k, by_name ? NULL : &shift));
   note_renamed(file, pairings, a, notes);
 }
 
@@ -248,8 +255,8 @@ static lur_status match_auto(const lur_weight_file *file, lur_pairing *pairings,
   return status;
 }
 
-lur_status lur_weights_match(const lur_model *model, const lur_weight_file *file, lur_load_match match, lur_pairing *pairings, int *n,
-                             lur_lines *notes) {
+lur_status lur_weights_match(const lur_model *model, const lur_weight_file *file, lur_load_match match,
+                             lur_pairing *pairings, int *n, lur_lines *notes) {
   *n = 0;
   for (int i = 0; i < lur_model_layer_count(model); i++) {
     lur_layer *layer = lur_model_layer(model, i);

@@ -1,6 +1,6 @@
-/* zip.c - takes one stored member out of a zip archive, for Keras's .keras files (Python's zipfile, which stores). It reads
- * the central directory (PKWARE APPNOTE 6.3, 4.3.12 and 4.3.16), checks every place against the file's size and the
- * member's CRC-32. No compressed members, no archives over 4 GiB: both are named as such. */
+/* zip.c - takes one stored member out of a zip archive, for Keras's .keras files (Python's zipfile, which stores). It
+ * reads the central directory (PKWARE APPNOTE 6.3, 4.3.12 and 4.3.16), checks every place against the file's size and
+ * the member's CRC-32. No compressed members, no archives over 4 GiB: both are named as such. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,15 +40,15 @@ static uint32_t crc32_of(const unsigned char *bytes, size_t count) {
 /* Bytes at a place that the archive states, which may lie anywhere. */
 static lur_status take(const archive *zip, uint64_t offset, uint64_t count, unsigned char **bytes) {
   if (offset > zip->size || count > zip->size - offset)
-    return lur_fail(LUR_EFORMAT, "'%s' is damaged or cut short: %" PRIu64 " bytes were expected at byte %" PRIu64 ", the file has %" PRIu64,
+    return lur_fail(LUR_EFORMAT,
+                    "'%s' is damaged or cut short: %" PRIu64 " bytes were expected at byte %" PRIu64
+                    ", the file has %" PRIu64,
                     zip->path, count, offset, zip->size);
   unsigned char *made = malloc((size_t)count + 1);
   if (made == NULL) return lur_fail(LUR_ENOMEM, "no memory for %" PRIu64 " bytes of '%s'", count, zip->path);
   lur_status status = lur_file_read_at(zip->fd, zip->path, offset, made, (size_t)count);
-  if (status == LUR_OK)
-    *bytes = made;
-  else
-    free(made);
+  if (status == LUR_OK) *bytes = made;
+  else free(made);
   return status;
 }
 
@@ -65,7 +65,8 @@ static lur_status find_directory(const archive *zip, uint32_t *offset, uint32_t 
     status = LUR_OK;
   }
   free(bytes);
-  if (status != LUR_OK) lur_fail(status, "'%s' is cut short: a zip archive's directory was expected at its end", zip->path);
+  if (status != LUR_OK)
+    lur_fail(status, "'%s' is cut short: a zip archive's directory was expected at its end", zip->path);
   return status;
 }
 
@@ -80,14 +81,16 @@ static lur_status find_member(const archive *zip, const char *name, member *foun
     uint32_t length = read16(entry + 28);
     if (read32(entry) != ENTRY_SIGNATURE || at + ENTRY_BYTES + length > count) break;
     if (length == strlen(name) && memcmp(entry + ENTRY_BYTES, name, length) == 0) {
-      *found = (member){read16(entry + 10), read32(entry + 16), read32(entry + 24), read32(entry + 20), read32(entry + 42)};
+      *found =
+          (member){read16(entry + 10), read32(entry + 16), read32(entry + 24), read32(entry + 20), read32(entry + 42)};
       status = LUR_OK;
     }
     at += ENTRY_BYTES + length + read16(entry + 30) + read16(entry + 32);
   }
   free(directory);
   if (status != LUR_OK)
-    lur_fail(status, "'%s' is a zip archive without '%s': a .keras file, HDF5 or safetensors was expected", zip->path, name);
+    lur_fail(status, "'%s' is a zip archive without '%s': a .keras file, HDF5 or safetensors was expected", zip->path,
+             name);
   return status;
 }
 

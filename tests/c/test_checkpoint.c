@@ -67,8 +67,12 @@ static lur_node *layer(lur_context *context, lur_node *x, const char *kind, lur_
   return y;
 }
 
-static lur_setting text(const char *name, const char *value) { return (lur_setting){.name = name, .type = LUR_STRING, .string = value}; }
-static lur_setting whole(const char *name, int value) { return (lur_setting){.name = name, .type = LUR_INT, .integer = value, .real = value}; }
+static lur_setting text(const char *name, const char *value) {
+  return (lur_setting){.name = name, .type = LUR_STRING, .string = value};
+}
+static lur_setting whole(const char *name, int value) {
+  return (lur_setting){.name = name, .type = LUR_INT, .integer = value, .real = value};
+}
 
 static void build(network *to, uint64_t seed, const variation *how) {
   static const char *const names[] = {"x", "out"};
@@ -78,14 +82,18 @@ static void build(network *to, uint64_t seed, const variation *how) {
   CHECK_OK(lur_input(to->context, "x", LUR_F32, &(lur_shape){1, {4}}, &x));
   x = layer(to->context, x, "dense", (lur_setting[]){text("name", "hidden"), whole("units", 5)}, 2);
   x = layer(to->context, x, "batchnorm", (lur_setting[]){text("name", "norm")}, 1);
-  x = layer(to->context, x, "dropout", (lur_setting[]){text("name", "drop"), {.name = "rate", .type = LUR_REAL, .real = 0.3}}, 2);
-  x = layer(to->context, x, "dense", (lur_setting[]){text("name", how->head), whole("units", how->units), text("activation", how->activation)}, 3);
+  x = layer(to->context, x, "dropout",
+            (lur_setting[]){text("name", "drop"), {.name = "rate", .type = LUR_REAL, .real = 0.3}}, 2);
+  x = layer(to->context, x, "dense",
+            (lur_setting[]){text("name", how->head), whole("units", how->units), text("activation", how->activation)},
+            3);
   CHECK_OK(lur_model_new(to->context, 0, NULL, 1, &names[1], &x, &to->model));
   lur_node_release(x);
   for (int i = 0; i < 2; i++) {
     lur_shape shape = {.ndim = i ? 1 : 2, .dim = {6, 4}};
     CHECK_OK(lur_tensor_new(to->context, NULL, i ? LUR_I32 : LUR_F32, &shape, &to->tensors[i]));
-    for (int64_t k = 0; k < lur_shape_count(&shape); k++) CHECK_OK(lur_tensor_set(to->tensors[i], k, i ? (double)(k % 3) : (double)(k * 7 % 11) / 10));
+    for (int64_t k = 0; k < lur_shape_count(&shape); k++)
+      CHECK_OK(lur_tensor_set(to->tensors[i], k, i ? (double)(k % 3) : (double)(k * 7 % 11) / 10));
   }
   to->batch = (lur_batch){2, names, to->tensors};
   lur_loss loss = {"out", "categorical_crossentropy", 1, 0};
@@ -191,9 +199,15 @@ static void test_other_models(void) {
     variation how;
     lur_status status;
     const char *part;
-  } others[] = {{{"nadam", "softmax", "head", 4}, LUR_ESHAPE, "another model: weight 'head/kernel' is 5x4 here and 5x3 in the file"},
-                {{"nadam", "softmax", "top", 3}, LUR_ESHAPE, "another model: weight 'top/kernel' was expected, the file has none"},
-                {{"nadam", "sigmoid", "head", 3}, LUR_ESHAPE, "'head' options activation is \"softmax\" in the file and \"sigmoid\" here"},
+  } others[] = {{{"nadam", "softmax", "head", 4},
+                 LUR_ESHAPE,
+                 "another model: weight 'head/kernel' is 5x4 here and 5x3 in the file"},
+                {{"nadam", "softmax", "top", 3},
+                 LUR_ESHAPE,
+                 "another model: weight 'top/kernel' was expected, the file has none"},
+                {{"nadam", "sigmoid", "head", 3},
+                 LUR_ESHAPE,
+                 "'head' options activation is \"softmax\" in the file and \"sigmoid\" here"},
                 {{"sgd", "softmax", "head", 3}, LUR_ESTATE, "trained with optimizer 'nadam', this run has 'sgd'"}};
   network first;
   double losses[2];

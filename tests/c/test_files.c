@@ -69,7 +69,8 @@ static const char *in_folder(const char *name) {
 static int files_in_folder(void) {
   int n = 0;
   DIR *dir = opendir(folder);
-  for (struct dirent *item; dir != NULL && (item = readdir(dir)) != NULL;) n += strcmp(item->d_name, ".") && strcmp(item->d_name, "..");
+  for (struct dirent *item; dir != NULL && (item = readdir(dir)) != NULL;)
+    n += strcmp(item->d_name, ".") && strcmp(item->d_name, "..");
   closedir(dir);
   return n;
 }
@@ -312,18 +313,21 @@ static const struct {
     {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,0]}}", 4, "bytes 4 to 0"},
     {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,8]}}", 4, "cut short"},
     {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,4]}}", 4, "needs 8 bytes"},
-    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[18446744073709551612,18446744073709551616]}}", 4, "data_offsets"},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[18446744073709551612,18446744073709551616]}}", 4,
+     "data_offsets"},
     {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 5, "end at byte 4"},
     {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}", 8, "0 was expected"},
-    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4,
-     "4 was expected"},
-    {"{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]},\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[1,2]}}", 2,
-     "two tensors are named 'a'"},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_"
+     "offsets\":[0,4]}}",
+     4, "4 was expected"},
+    {"{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]},\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_"
+     "offsets\":[1,2]}}",
+     2, "two tensors are named 'a'"},
     {"{\"__metadata__\":{\"k\":1}}", 0, "is no text"},
     {"{\"__metadata__\":3}", 0, "one object"},
     {"{\"__metadata__\":{\"lurcher.format\":\"1\"}}", 0, "lacks the checksum"},
-    {"{\"__metadata__\":{\"lurcher.checksum\":\"xxh3-128:00000000000000000000000000000000\",\"lurcher.format\":\"1\"}}", 0,
-     "checksum 00000000... was expected"},
+    {"{\"__metadata__\":{\"lurcher.checksum\":\"xxh3-128:00000000000000000000000000000000\",\"lurcher.format\":\"1\"}}",
+     0, "checksum 00000000... was expected"},
 };
 
 static void test_lies(void) {
@@ -355,9 +359,11 @@ static void test_foreign(void) {
   lur_tensor *tensor = NULL;
   double value = 0;
   CHECK_OK(open_header("{\"b\":{\"dtype\":\"I16\",\"shape\":[2],\"data_offsets\":[8,12]},"
-                       "\"a\":{\"shape\":[],\"data_offsets\":[0,8],\"dtype\":\"F64\"}}   ", 12, &archive));
+                       "\"a\":{\"shape\":[],\"data_offsets\":[0,8],\"dtype\":\"F64\"}}   ",
+                       12, &archive));
   if (archive == NULL) return;
-  CHECK(!lur_archive_is_ours(archive) && lur_archive_find(archive, "a") == 1 && lur_archive_shape(archive, 1)->ndim == 0);
+  CHECK(!lur_archive_is_ours(archive) && lur_archive_find(archive, "a") == 1 &&
+        lur_archive_shape(archive, 1)->ndim == 0);
   CHECK_OK(lur_archive_read(archive, 0, &tensor));
   CHECK(lur_tensor_dtype(tensor) == LUR_I32);
   CHECK_OK(lur_tensor_get(tensor, 1, &value));
@@ -368,7 +374,8 @@ static void test_foreign(void) {
   lur_tensor_release(tensor);
   lur_archive_close(archive);
   CHECK_OK(open_header("{\"a\":{\"dtype\":\"I64\",\"shape\":[1],\"data_offsets\":[0,8]},"
-                       "\"b\":{\"dtype\":\"F8_E4M3\",\"shape\":[1],\"data_offsets\":[8,9]}}", 9, &archive));
+                       "\"b\":{\"dtype\":\"F8_E4M3\",\"shape\":[1],\"data_offsets\":[8,9]}}",
+                       9, &archive));
   CHECK_FAILS(lur_archive_read(archive, 0, &tensor), LUR_EUNSUPPORTED, "no 32-bit integer");
   CHECK_FAILS(lur_archive_read(archive, 1, &tensor), LUR_EUNSUPPORTED, "F8_E4M3");
   lur_archive_close(archive);
@@ -431,7 +438,8 @@ int main(void) {
     lur_dtype dtype;
     int ndim;
     int64_t a, b;
-  } kinds[COUNT] = {{LUR_U8, 1, 5, 0}, {LUR_F32, 2, 3, 4}, {LUR_I32, 1, 3, 0}, {LUR_F16, 2, 1, 3}, {LUR_BF16, 1, 5, 0}, {LUR_F32, 2, 0, 4}, {LUR_F32, 0, 0, 0}};
+  } kinds[COUNT] = {{LUR_U8, 1, 5, 0},   {LUR_F32, 2, 3, 4}, {LUR_I32, 1, 3, 0}, {LUR_F16, 2, 1, 3},
+                    {LUR_BF16, 1, 5, 0}, {LUR_F32, 2, 0, 4}, {LUR_F32, 0, 0, 0}};
   for (int i = 0; i < COUNT; i++) tensors[i] = filled(kinds[i].dtype, kinds[i].ndim, kinds[i].a, kinds[i].b, i);
   test_write();
   test_two_writers();
