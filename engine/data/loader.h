@@ -14,23 +14,23 @@
 #include "sample.h"
 
 /* What happened to a row on its way: images that could not be read, in the order they were tried. */
-typedef struct lur_row_notes {
+typedef struct lur_row_damage {
   int n;
-  int64_t *damaged; /* owned */
-} lur_row_notes;
+  int64_t *images; /* owned */
+} lur_row_damage;
 
 typedef struct lur_job_field {
   char name[64];
   int64_t n;
-  int64_t *asked;       /* indices as pushed; owned */
-  int32_t *draw;        /* draw number of each row; owned */
-  int32_t *actual;      /* the image that is really there; a pool buffer, becomes the batch's indices */
-  int32_t *classes;     /* likewise */
-  float *images;        /* likewise */
-  lur_tensor *shown;    /* the images as lur_loader_peek showed them, which own the buffer then; NULL: not yet */
-  float *targets;       /* likewise; NULL without mixing */
-  lur_params *params;   /* drawn when pushed, from NumPy's stream; NULL: the worker draws. Owned */
-  lur_row_notes *notes; /* owned */
+  int64_t *requested;     /* indices as pushed; owned */
+  int32_t *draw;          /* draw number of each row; owned */
+  int32_t *actual;        /* the image that is really there; a pool buffer, becomes the batch's indices */
+  int32_t *classes;       /* likewise */
+  float *images;          /* likewise */
+  lur_tensor *peeked;     /* the images as lur_loader_peek showed them, which own the buffer then; NULL: not yet */
+  float *targets;         /* likewise; NULL without mixing */
+  lur_params *params;     /* drawn when pushed, from NumPy's stream; NULL: the worker draws. Owned */
+  lur_row_damage *damage; /* owned */
 } lur_job_field;
 
 typedef struct lur_job {
@@ -51,7 +51,7 @@ struct lur_loader {
   uint64_t seed;
   bool strict;
   int64_t epoch;
-  lur_pool *pool;
+  lur_buffer_pool *pool;
   uint32_t *draws;          /* of each image in this epoch; the owner's */
   int64_t batches;          /* pushed or skipped in this epoch; the owner's */
   lur_augment *augment;     /* NULL: none */
@@ -64,7 +64,7 @@ struct lur_loader {
   int busy; /* rows being made */
   bool closing;
   atomic_bool stop;           /* workers drop what they do */
-  char **bad;                 /* per image: why it is damaged, or NULL; behind the lock, written once */
+  char **damage_text;         /* per image: why it is damaged, or NULL; behind the lock, written once */
   int want_workers, nworkers; /* asked for; running */
   pthread_t *threads;
   lur_workspace *workspaces; /* one a worker, and the last for rows made in lur_loader_pop */

@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "rgbx.h"
-#include "simd.h"
+#include "resize.h"
+#include "engine/base/simd.h"
 
 #ifdef LUR_SIMD_X86
 #include <immintrin.h>

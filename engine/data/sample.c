@@ -10,6 +10,9 @@
 
 #include <stdlib.h>
 
+#include "decode.h"
+#include "resize.h"
+
 void lur_workspace_free(lur_workspace *workspace) {
   lur_bytes_free(&workspace->file);
   lur_bytes_free(&workspace->positions);
@@ -94,16 +97,16 @@ static lur_status make_plain(lur_workspace *w, const lur_sampler_settings *setti
 typedef struct geometry { /* what the decoder is told, and what comes of it */
   const lur_sampler_settings *settings;
   const lur_params *params;
-  lur_map augment; /* output to the resized grid */
-  int divided;     /* 1, 2 or 4: by how much the image may be smaller */
+  lur_affine augment; /* output to the resized grid */
+  int divided;        /* 1, 2 or 4: by how much the image may be smaller */
 } geometry;
 
 static int choose_scale(int width, int height, void *user) {
   geometry *g = user;
-  lur_map resize;
+  lur_affine resize;
   lur_params_resize_map(g->params, g->settings->height, g->settings->width, height, width, &resize);
-  lur_map whole = lur_map_compose(&resize, &g->augment);
-  double step = lur_map_least_step(&whole);
+  lur_affine whole = lur_affine_compose(&resize, &g->augment);
+  double step = lur_affine_min_scale(&whole);
   g->divided = step >= 4 ? 4 : step >= 2 ? 2 : 1;
   return g->divided;
 }
@@ -134,13 +137,13 @@ static lur_status nearest_tables(lur_workspace *w, const lur_sampler_settings *s
 
 /* From the output to the decoded pixels, which may be fewer than the image has. */
 static void compose(lur_workspace *w, const geometry *g, int full_width, int full_height, lur_warp *warp) {
-  lur_map resize;
+  lur_affine resize;
   lur_params_resize_map(g->params, g->settings->height, g->settings->width, full_height, full_width, &resize);
-  warp->map = lur_map_compose(&resize, &g->augment);
+  warp->map = lur_affine_compose(&resize, &g->augment);
   if (full_width == w->decoded.width && full_height == w->decoded.height) return;
   double share = 1.0 / g->divided;
-  lur_map divide = {{{share, 0}, {0, share}}, {0.5 * share - 0.5, 0.5 * share - 0.5}};
-  warp->map = lur_map_compose(&divide, &warp->map);
+  lur_affine divide = {{{share, 0}, {0, share}}, {0.5 * share - 0.5, 0.5 * share - 0.5}};
+  warp->map = lur_affine_compose(&divide, &warp->map);
 }
 
 static void normalise(const lur_sampler_settings *settings, size_t n, float *rgb) {

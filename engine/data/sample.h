@@ -2,7 +2,10 @@
 #ifndef LUR_SAMPLE_H
 #define LUR_SAMPLE_H
 
+#include <stdatomic.h>
+
 #include "augment.h"
+#include "bytes.h"
 #include "rgbx.h"
 
 typedef struct lur_sampler_settings { /* the same for every row of a loader */

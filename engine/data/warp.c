@@ -16,7 +16,7 @@ typedef struct axis_line { /* coordinate = base + c * step over a row of the out
   double base_y, step_y, base_x, step_x;
 } axis_line;
 
-static axis_line line_of(const lur_map *m, int row) {
+static axis_line line_of(const lur_affine *m, int row) {
   return (axis_line){m->b[0] + row * m->a[0][0], m->a[0][1], m->b[1] + row * m->a[1][0], m->a[1][1]};
 }
 
@@ -54,7 +54,7 @@ static void fold_line(const lur_warp *warp, const axis_line *a, int h, int w, lu
 
 /* False where the map leaves 2^30 pixels, which only absurd ones do. */
 static bool fix_map(const lur_warp *warp, const lur_rgbx *image, lur_warp_fixed *f) {
-  const lur_map *m = &warp->map;
+  const lur_affine *m = &warp->map;
   for (int i = 0; i < 2; i++) {
     double reach = fabs(m->b[i]) + warp->height * fabs(m->a[i][0]) + warp->width * fabs(m->a[i][1]);
     if (!(reach < 1 << 30)) return false;

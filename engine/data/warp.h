@@ -3,7 +3,7 @@
 #define LUR_WARP_H
 
 #include "augment.h"
-#include "simd.h"
+#include "engine/base/simd.h"
 
 typedef struct lur_warp_line { /* positions of one output row */
   int32_t *at;    /* index of the upper left pixel of four; what lies beyond the last row or column has no weight */

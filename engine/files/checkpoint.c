@@ -103,7 +103,7 @@ static bool is_optimizer_array(const char *name) {
   return strncmp(name, LUR_OPTIMIZER_PREFIX, strlen(LUR_OPTIMIZER_PREFIX)) == 0;
 }
 
-bool lur_checkpoint_beside_weights(const char *name) {
+bool lur_checkpoint_is_state(const char *name) {
   return is_optimizer_array(name) || strncmp(name, LUR_EXTRA_PREFIX, strlen(LUR_EXTRA_PREFIX)) == 0;
 }
 
@@ -129,7 +129,7 @@ static lur_status compare_count(const lur_archive *archive, const char *path, co
   int weights = 0;
   for (int i = 0; i < lur_archive_count(archive); i++) {
     const char *name = lur_archive_name(archive, i);
-    if (lur_checkpoint_beside_weights(name)) continue;
+    if (lur_checkpoint_is_state(name)) continue;
     weights++;
     bool known = false;
     for (int k = 0; weights > named->n && k < named->n && !known; k++) known = strcmp(named->names[k], name) == 0;

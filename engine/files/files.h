@@ -84,13 +84,13 @@ enum { LUR_CHECKSUM_DIGITS = 32 };
 #define LUR_OPTIMIZER_PREFIX "optimizer/"
 #define LUR_EXTRA_PREFIX "lurcher.extra/"
 /* Whether a tensor of a checkpoint is no weight: an optimizer array, or one of the caller's. */
-bool lur_checkpoint_beside_weights(const char *name);
+bool lur_checkpoint_is_state(const char *name);
 
 /* Position of a tensor by name, or -1. */
 int lur_archive_find(const lur_archive *archive, const char *name);
 const lur_shape *lur_archive_shape(const lur_archive *archive, int index);
 /* True when the file carries our checksum (and it agreed). */
-bool lur_archive_is_ours(const lur_archive *archive);
+bool lur_archive_is_checksummed(const lur_archive *archive);
 
 /* ---- named tensors: named.c ---- */
 

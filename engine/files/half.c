@@ -3,7 +3,7 @@
 #include <math.h>
 
 #include "cache_file.h"
-#include "engine/data/simd.h"
+#include "engine/base/simd.h"
 
 static void widen_plain(const uint16_t *x, float *y, int64_t count) {
   for (int64_t i = 0; i < count; i++) y[i] = lur_f16_to_f32(x[i]);

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "keras.h"
+#include "keras3_read.h"
 
 enum { MAX_DEPTH = 8, MAX_NAME = 256 };
 
@@ -61,7 +61,7 @@ static lur_status add_vars(const walk *in, hid_t vars, const char *path, const c
   for (int i = 0; i <= LUR_MAX_WEIGHTS && status == LUR_OK; i++) {
     snprintf(array, sizeof array, "%d", i);
     if (!lur_h5_has_link(vars, array)) break;
-    status = lur_keras_add_array(in->file, from, layer, array, path, array);
+    status = lur_keras_file_add(in->file, from, layer, array, path, array);
   }
   lur_strings_free(&names);
   return status;
@@ -106,11 +106,12 @@ static lur_status add_level(const walk *in, hid_t level, const char *path, int d
   return LUR_OK;
 }
 
-lur_status lur_keras3_add_layers(lur_weight_file *file, const lur_h5 *h5, hid_t root, const lur_model *model) {
-  walk in = {file, h5, model};
-  const char *path = lur_h5_has_link(root, "layers") ? "layers" : "_layer_checkpoint_dependencies";
-  hid_t level = H5Gopen2(root, path, H5P_DEFAULT);
-  if (level < 0) return lur_h5_fail(h5, "cannot open", path);
+lur_status lur_keras3_add_layers(lur_weight_file *file, const lur_model *model) {
+  const lur_keras_file *keras = file->self;
+  walk in = {file, &keras->h5, model};
+  const char *path = lur_h5_has_link(keras->group, "layers") ? "layers" : "_layer_checkpoint_dependencies";
+  hid_t level = H5Gopen2(keras->group, path, H5P_DEFAULT);
+  if (level < 0) return lur_h5_fail(&keras->h5, "cannot open", path);
   file->unordered = true;
   lur_status status = add_level(&in, level, path, 0);
   H5Gclose(level);

@@ -34,7 +34,7 @@ struct lur_archive {
   size_t head_bytes;
   cJSON *json;
   const cJSON *metadata;
-  bool ours;
+  bool checksummed; /* carries lurcher.checksum */
   int n;
   entry *entries;
 };
@@ -127,12 +127,12 @@ fail:
 }
 
 /* Either sign of our files, the fixed beginning or the format member, asks for the whole. */
-static lur_status check_ours(lur_archive *archive) {
+static lur_status verify_checksum(lur_archive *archive) {
   bool begins = archive->head_bytes >= sizeof LUR_CHECKSUM_HEAD - 1 + LUR_CHECKSUM_DIGITS &&
                 memcmp(archive->head, LUR_CHECKSUM_HEAD, sizeof LUR_CHECKSUM_HEAD - 1) == 0;
   const char *format = lur_archive_metadata(archive, LUR_FORMAT_KEY);
-  archive->ours = begins || format != NULL || lur_archive_metadata(archive, LUR_CHECKSUM_KEY) != NULL;
-  if (!archive->ours) return LUR_OK;
+  archive->checksummed = begins || format != NULL || lur_archive_metadata(archive, LUR_CHECKSUM_KEY) != NULL;
+  if (!archive->checksummed) return LUR_OK;
   if (!begins || format == NULL)
     return lur_fail(LUR_EFORMAT, "'%s' is damaged: its header lacks the checksum that files of this engine carry",
                     archive->path);
@@ -281,7 +281,7 @@ lur_status lur_archive_open(lur_context *context, const char *path, lur_archive 
   if (status == LUR_OK) status = read_header(made);
   if (status == LUR_OK) status = parse_header(made);
   if (status == LUR_OK) status = read_entries(made);
-  if (status == LUR_OK) status = check_ours(made);
+  if (status == LUR_OK) status = verify_checksum(made);
   if (status == LUR_OK) status = check_entries(made);
   if (status != LUR_OK) {
     lur_archive_close(made);
@@ -312,7 +312,7 @@ const char *lur_archive_name(const lur_archive *archive, int index) {
 
 const lur_shape *lur_archive_shape(const lur_archive *archive, int index) { return &archive->entries[index].shape; }
 
-bool lur_archive_is_ours(const lur_archive *archive) { return archive->ours; }
+bool lur_archive_is_checksummed(const lur_archive *archive) { return archive->checksummed; }
 
 int lur_archive_find(const lur_archive *archive, const char *name) {
   for (int i = 0; i < archive->n; i++)

@@ -26,17 +26,17 @@ static lur_setting text(const char *name, const char *value) {
 /* ---- keras.md section 4 ---- */
 
 /* rotation 30 degrees, tx 1, ty -0.5, shear 0.2 rad, zoom 0.8 and 1.2, centre + 0.5, on 5 x 5 */
-static lur_map golden_map(void) {
+static lur_affine golden_map(void) {
   lur_augment *a = make(1, (lur_setting[]){text("era", "2017")});
   lur_params p = {.theta = 30 * 3.14159265358979323846 / 180, .tx = 1, .ty = -0.5, .shear = 0.2, .zx = 0.8, .zy = 1.2};
-  lur_map m;
+  lur_affine m;
   lur_augment_map(a, &p, 5, 5, &m);
   lur_augment_release(a);
   return m;
 }
 
 static void test_matrix(void) {
-  lur_map m = golden_map();
+  lur_affine m = golden_map();
   CHECK(near(m.a[0][0], 0.69282032, 5e-9) && near(m.a[0][1], -0.79450317, 5e-9) && near(m.b[0], 4.42107395, 5e-9));
   CHECK(near(m.a[1][0], 0.4, 5e-9) && near(m.a[1][1], 0.89931347, 5e-9) && near(m.b[1], -0.8309531, 5e-8));
 }
@@ -209,7 +209,7 @@ static void test_options(void) {
   CHECK_FAILS(lur_augment_new((lur_setting[]){real("rotat", 1)}, 1, &a), LUR_EARG, "did you mean 'rotate'?");
   CHECK_FAILS(lur_augment_new((lur_setting[]){real("zoom", 1)}, 1, &a), LUR_EARG, "zoom must be below 1");
   CHECK_FAILS(lur_augment_new((lur_setting[]){text("era", "2018")}, 1, &a), LUR_EARG, "era");
-  CHECK_FAILS(lur_augment_new((lur_setting[]){real("zoom_min", 0.5)}, 1, &a), LUR_EARG, "go together");
+  CHECK_FAILS(lur_augment_new((lur_setting[]){real("zoom_min", 0.5)}, 1, &a), LUR_EARG, "must be given together");
 }
 
 /* ---- colour ---- */

@@ -51,7 +51,7 @@ static void test_given_classes(void) {
   }
   options.nclasses = 3;
   CHECK_FAILS(lur_dataset_folder(in_root("set"), &options, &d), LUR_EFORMAT,
-              "class '10' is none of the 3 classes given");
+              "class '10' is not one of the 3 given classes");
   static const char *const png[] = {"png"};
   options = (lur_dataset_options){.nextensions = 1, .extensions = png};
   if (CHECK_OK(lur_dataset_folder(in_root("set"), &options, &d))) {
@@ -90,7 +90,7 @@ static void test_flat(void) {
   }
   CHECK_FAILS(lur_dataset_flat(in_root("flat"), "{class}-{}", NULL, &d), LUR_EFORMAT,
               "does not fit the rule '{class}-{}'");
-  CHECK_FAILS(lur_dataset_flat(in_root("flat"), "{class", NULL, &d), LUR_EARG, "a { without its }");
+  CHECK_FAILS(lur_dataset_flat(in_root("flat"), "{class", NULL, &d), LUR_EARG, "a { has no }");
   CHECK_FAILS(lur_dataset_flat(in_root("flat"), "{a}{b}", NULL, &d), LUR_EARG, "need a character between");
 }
 
@@ -119,7 +119,7 @@ static void test_parts(void) {
   CHECK_OK(lur_dataset_subset(d, 3, (int64_t[]){5, 35, 5}, &c));
   CHECK(lur_dataset_size(c) == 3 && lur_dataset_class(c, 1) == 0 && is(lur_dataset_name(c, 2), "p05.jpg"));
   lur_dataset_release(c);
-  CHECK_FAILS(lur_dataset_subset(d, 1, (int64_t[]){40}, &c), LUR_EARG, "index 40 is outside a set of 40");
+  CHECK_FAILS(lur_dataset_subset(d, 1, (int64_t[]){40}, &c), LUR_EARG, "index 40 is outside the dataset of 40");
   CHECK_FAILS(lur_dataset_split(d, 1.5, 0, &a, &b), LUR_EARG, "between 0 and 1");
   lur_dataset_release(a);
   lur_dataset_release(b);

@@ -207,7 +207,7 @@ static lur_status save_sample(const char *path) {
 static void check_sample(const char *path) {
   lur_archive *archive = NULL;
   if (!CHECK_OK(lur_archive_open(context, path, &archive))) return;
-  CHECK(lur_archive_count(archive) == COUNT && lur_archive_is_ours(archive));
+  CHECK(lur_archive_count(archive) == COUNT && lur_archive_is_checksummed(archive));
   for (int i = 0; i < COUNT; i++) {
     lur_tensor *read = NULL;
     CHECK(strcmp(lur_archive_name(archive, i), names[i]) == 0 && lur_archive_find(archive, names[i]) == i);
@@ -362,7 +362,7 @@ static void test_foreign(void) {
                        "\"a\":{\"shape\":[],\"data_offsets\":[0,8],\"dtype\":\"F64\"}}   ",
                        12, &archive));
   if (archive == NULL) return;
-  CHECK(!lur_archive_is_ours(archive) && lur_archive_find(archive, "a") == 1 &&
+  CHECK(!lur_archive_is_checksummed(archive) && lur_archive_find(archive, "a") == 1 &&
         lur_archive_shape(archive, 1)->ndim == 0);
   CHECK_OK(lur_archive_read(archive, 0, &tensor));
   CHECK(lur_tensor_dtype(tensor) == LUR_I32);

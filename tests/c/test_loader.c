@@ -110,7 +110,7 @@ static void test_misuse(void) {
   CHECK_OK(lur_loader_begin(l, 1)); /* drops them */
   CHECK(lur_loader_waiting(l) == 0 && lur_loader_room(l) == 3);
   for (int i = 0; i < 3; i++) CHECK_OK(push_range(l, 0, 20));
-  lur_loader_rest(l);
+  lur_loader_stop(l);
   CHECK(lur_loader_waiting(l) == 0);
   lur_loader_release(l); /* at rest, and again with work under way: */
   l = new_loader(2, false);
