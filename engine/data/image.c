@@ -37,7 +37,7 @@ static lur_status check_image(lur_tensor *image, const char *what, bool gray_too
   if (!fits || s->dim[0] < 1 || s->dim[1] < 1 || s->dim[0] > 1 << 20 || s->dim[1] > 1 << 20)
     return lur_fail(LUR_ESHAPE, "%s: an image (h x w x 3) expected, got %s", what, lur_shape_format(s, text));
   if (!lur_tensor_data(image))
-    return lur_fail(LUR_EDEVICE, "%s: the image is in device memory; bring it to the host first", what);
+    return lur_fail(LUR_EDEVICE, "%s: the image is in device memory; copy it to the host first", what);
   return LUR_OK;
 }
 

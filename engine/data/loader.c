@@ -1,7 +1,8 @@
-/* loader.c - the ordered loader: index lists go in, batches come out in the same order, made by worker threads.
+/* loader.c - the ordered loader: index lists are pushed, batches are popped in the same order, worker threads make
+ * them.
  *
- * This is the owner's side: a loader's life, what is pushed, what comes out, the list of damage. The workers' side is
- * loader_work.c, the queue between them is described in loader.h, batch memory is buffers.c's. */
+ * This file is the owner's side: create and release, push, pop, the list of damaged images. The workers' side is
+ * loader_work.c; loader.h describes the queue between them; buffers.c holds batch memory. */
 #include "loader.h"
 
 #include <stdio.h>
@@ -11,7 +12,7 @@
 
 enum { DEFAULT_PREFETCH = 4, MAX_PREFETCH = 256, MAX_WORKERS = 256, MAX_SIDE = 16384 };
 
-/* ---- life ---- */
+/* ---- create, release ---- */
 
 static bool mixes(const lur_augment *augment) { return augment && (augment->s.mixup > 0 || augment->s.cutmix > 0); }
 
@@ -39,7 +40,7 @@ static int worker_count(int requested) {
   return cores < 1 ? 1 : cores > 16 ? 16 : (int)cores;
 }
 
-static void adopt(lur_loader *l, lur_context *context, lur_dataset *dataset, const lur_loader_options *o) {
+static void set_options(lur_loader *l, lur_context *context, lur_dataset *dataset, const lur_loader_options *o) {
   l->context = context;
   l->dataset = dataset;
   lur_context_retain(context);
@@ -80,7 +81,7 @@ lur_status lur_loader_new(lur_context *context, lur_dataset *dataset, const lur_
   LUR_TRY(check_options(dataset, options));
   lur_loader *l = calloc(1, sizeof *l);
   if (!l) return lur_fail(LUR_ENOMEM, "out of memory for a loader");
-  adopt(l, context, dataset, options);
+  set_options(l, context, dataset, options);
   l->want_workers = worker_count(options->workers);
   lur_status status = allocate(l, options->device);
   if (status == LUR_OK) *loader = l;
@@ -134,19 +135,19 @@ lur_status lur_loader_begin(lur_loader *l, int64_t epoch) {
 
 /* ---- push ---- */
 
-int lur_loader_room(const lur_loader *l) { return l->prefetch - l->count; } /* count is the owner's to change */
+int lur_loader_room(const lur_loader *l) { return l->prefetch - l->count; } /* only the owner changes count */
 int lur_loader_waiting(const lur_loader *l) { return l->count; }
 
 static lur_status check_fields(const lur_loader *l, int nfields, const lur_load_field *fields) {
   if (nfields < 1 || nfields > LUR_MAX_LOAD_FIELDS)
-    return lur_fail(LUR_EARG, "loader: 1 to %d image fields a batch, got %d", LUR_MAX_LOAD_FIELDS, nfields);
+    return lur_fail(LUR_EARG, "loader: 1 to %d image fields per batch expected, got %d", LUR_MAX_LOAD_FIELDS, nfields);
   for (int i = 0; i < nfields; i++) {
     if (fields[i].n < 1) return lur_fail(LUR_EARG, "loader: field '%s' has no image index", fields[i].name);
     if (strlen(fields[i].name) >= sizeof((lur_job_field *)0)->name)
       return lur_fail(LUR_EARG, "loader: field name '%s' is too long", fields[i].name);
     for (int64_t r = 0; r < fields[i].n; r++)
       if (fields[i].indices[r] < 0 || fields[i].indices[r] >= l->dataset->size)
-        return lur_fail(LUR_EARG, "loader: image index %lld of field '%s' is outside the set of %lld",
+        return lur_fail(LUR_EARG, "loader: image index %lld of field '%s' is outside the dataset of %lld",
                         (long long)fields[i].indices[r], fields[i].name, (long long)l->dataset->size);
   }
   return LUR_OK;
@@ -172,7 +173,7 @@ static lur_status field_fill(lur_loader *l, lur_job_field *f, const lur_load_fie
   return LUR_OK;
 }
 
-/* NumPy's stream is one sequence: it is drawn in push order. */
+/* NumPy's stream is a single sequence, so parameters are drawn in the order of pushes. */
 static void draw_numpy(lur_loader *l, lur_params *params) {
   lur_source source = {.numpy = l->random};
   lur_augment_draw(l->augment, &source, l->settings.height, l->settings.width, params);
@@ -181,7 +182,7 @@ static void draw_numpy(lur_loader *l, lur_params *params) {
 lur_status lur_loader_push(lur_loader *l, int nfields, const lur_load_field *fields) {
   LUR_TRY(check_fields(l, nfields, fields));
   if (l->count == l->prefetch)
-    return lur_fail(LUR_ESTATE, "loader: %d batches are in work already (prefetch)", l->count);
+    return lur_fail(LUR_ESTATE, "loader: the queue holds %d batches (option prefetch) and is full", l->count);
   lur_job j = {.nfields = nfields};
   for (int i = 0; i < nfields; i++) {
     lur_status status = field_fill(l, &j.fields[i], &fields[i]);
@@ -246,7 +247,7 @@ static lur_status count_job_damage(lur_loader *l, const lur_job *j) {
   return LUR_OK;
 }
 
-/* Hands pool memory to a tensor; the job forgets it only when that worked. */
+/* Moves the pool buffer in *slot to a tensor that owns it. On failure the slot keeps it. */
 static lur_status wrap(lur_loader *l, void *slot, lur_dtype dtype, lur_shape shape, lur_tensor **tensor) {
   void *memory;
   memcpy(&memory, slot, sizeof memory);
@@ -299,7 +300,7 @@ lur_status lur_loader_peek(lur_loader *l, lur_loaded *batch) {
   pthread_mutex_unlock(&l->lock);
   if (!ready) return LUR_OK;
   for (int i = 0; i < oldest->nfields; i++)
-    LUR_TRY(wrap_images(l, &oldest->fields[i])); /* done: no worker looks at it */
+    LUR_TRY(wrap_images(l, &oldest->fields[i])); /* the job is done: no worker uses it */
   batch->nfields = oldest->nfields;
   for (int i = 0; i < oldest->nfields; i++) {
     snprintf(batch->fields[i].name, sizeof batch->fields[i].name, "%s", oldest->fields[i].name);

@@ -1,7 +1,7 @@
-/* loader_work.c - the workers' side of a loader: rows are made, damaged images replaced, jobs finished.
+/* loader_work.c - the workers' side of a loader: makes rows, replaces damaged images, finishes jobs.
  *
- * What a row looks like depends on (seed, epoch, index, draw number), so it does not matter who makes it: this file
- * must never let a worker's timing choose anything. Pixels are sample.c's. */
+ * A row depends only on (seed, epoch, index, draw number), so any worker may make it: nothing in this file may depend
+ * on the timing of workers. sample.c makes the pixels. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,22 +25,21 @@ static void record_damage(lur_loader *l, int64_t index, const char *why) {
   snprintf(text, sizeof text, "%s: %s", l->dataset->items[index].path, why);
   pthread_mutex_lock(&l->lock);
   if (!l->damage_text[index]) l->damage_text[index] = strdup(text);
-  if (!l->damage_text[index])
-    l->damage_text[index] = l->dataset->items[index].path; /* no memory for more than the name */
+  if (!l->damage_text[index]) l->damage_text[index] = l->dataset->items[index].path; /* out of memory: the path alone */
   pthread_mutex_unlock(&l->lock);
 }
 
 static void add_damage(lur_row_damage *damage, int64_t index) {
   int64_t *more = realloc(damage->images, ((size_t)damage->n + 1) * sizeof *more);
-  if (!more) return; /* the summary loses a line; the row is right */
+  if (!more) return; /* out of memory: only the damage list loses an entry */
   damage->images = more;
   damage->images[damage->n++] = index;
 }
 
-/* Damage is the image's fault; anything else (no memory, stopped) is ours and ends the batch. */
+/* A damaged image is replaced; any other failure (out of memory, stopped) fails the batch. */
 static bool is_damage(lur_status status) { return status == LUR_EIO || status == LUR_EFORMAT; }
 
-/* One attempt; known damage is not read again, so that each file is opened once. */
+/* Makes a row from one image. A file that is known to be damaged is not opened again. */
 static lur_status try_image(lur_loader *l, lur_workspace *w, int64_t index, const lur_params *params,
                             lur_row_damage *damage, float *out) {
   char message[512] = "";
@@ -55,7 +54,8 @@ static lur_status try_image(lur_loader *l, lur_workspace *w, int64_t index, cons
   return lur_blame(status, "%s", l->dataset->items[index].path);
 }
 
-/* Tries the n candidates from a place that depends on the row alone. *found: the one that served. */
+/* Tries the n candidates (list, or all images where it is NULL) from a start that depends only on the row. *found: the
+   first that can be read. */
 static lur_status try_candidates(lur_loader *l, lur_workspace *w, const int64_t *list, int64_t n, uint64_t key,
                                  int64_t requested, const lur_params *params, lur_row_damage *damage, float *out,
                                  int64_t *found) {
@@ -72,7 +72,7 @@ static lur_status try_candidates(lur_loader *l, lur_workspace *w, const int64_t 
   return status;
 }
 
-/* Another image of the class, or where that has none left, of the whole set. */
+/* Another image of the same class, or if none can be read, of the whole dataset. */
 static lur_status replace(lur_loader *l, lur_workspace *w, int64_t requested, int32_t draw, const lur_params *params,
                           lur_row_damage *damage, float *out, int64_t *found) {
   const lur_dataset *d = l->dataset;
@@ -86,18 +86,19 @@ static lur_status replace(lur_loader *l, lur_workspace *w, int64_t requested, in
                             params, damage, out, found);
   if (is_damage(status)) status = try_candidates(l, w, NULL, d->size, key, requested, params, damage, out, found);
   if (is_damage(status))
-    return lur_fail(LUR_EFORMAT, "%s: none of the %lld images can be read; the last: %s", d->source, (long long)d->size,
-                    lur_last_error());
+    return lur_fail(LUR_EFORMAT, "%s: none of the %lld images can be read; the last error: %s", d->source,
+                    (long long)d->size, lur_last_error());
   return status;
 }
 
-/* Numbers for this epoch: `high` is an image's index, or a batch's field counted down from the top. */
+/* The random source of a row in this epoch (high: its image's index), or of a batch's field (high: counted down from
+   the largest number, so that it equals no index). */
 static lur_source source_at(const lur_loader *l, uint64_t high, uint64_t low) {
   return (lur_source){
       .key = lur_random_mix(lur_random_mix(l->seed) ^ (uint64_t)l->epoch), .high = high, .low = low << 32};
 }
 
-/* What augmentation does to this row; NULL without one. drawn holds what is drawn here. */
+/* The augmentation parameters of a row, or NULL without augmentation. *drawn holds those that are drawn here. */
 static const lur_params *row_params(const lur_loader *l, const lur_job_field *f, int64_t row, lur_params *drawn) {
   if (!l->augment) return NULL;
   if (f->params) return &f->params[row];
@@ -122,7 +123,7 @@ static lur_status make_row(lur_loader *l, lur_workspace *w, lur_job_field *f, in
 
 /* ---- the queue ---- */
 
-/* The next row to make, or NULL. Behind the lock. */
+/* Takes the next row to make: its job, or NULL if there is none. Called with the lock held. */
 static lur_job *next_row(lur_loader *l, int64_t *row) {
   for (int i = 0; i < l->count; i++) {
     lur_job *j = &l->ring[(l->head + i) % l->prefetch];
@@ -139,7 +140,7 @@ static lur_job_field *locate(lur_job *j, int64_t *row) {
   return f;
 }
 
-/* What needs the whole batch: mixup, cutmix. Only the worker that made the last row calls it. */
+/* Mixup and cutmix, which need the whole batch. Called by the worker that finishes the last row. */
 static void mix_job(lur_loader *l, lur_job *j) {
   for (int i = 0; i < j->nfields; i++) {
     lur_job_field *f = &j->fields[i];
@@ -150,7 +151,7 @@ static void mix_job(lur_loader *l, lur_job *j) {
   }
 }
 
-/* Makes row `row` of j. The lock is held on entry and on return, not in between. */
+/* Makes row `row` of j. Called with the lock held; releases it while working. */
 static void process_row(lur_loader *l, lur_workspace *w, lur_job *j, int64_t row) {
   bool dropped = atomic_load(&l->stop);
   l->busy++;
@@ -161,7 +162,7 @@ static void process_row(lur_loader *l, lur_workspace *w, lur_job *j, int64_t row
   pthread_mutex_lock(&l->lock);
   l->busy--;
   if (status != LUR_OK &&
-      (j->status == LUR_OK || row < j->failed_row)) { /* the first in row order, whoever is faster */
+      (j->status == LUR_OK || row < j->failed_row)) { /* the first in row order, whatever the timing */
     j->status = status;
     j->failed_row = row;
     snprintf(j->message, sizeof j->message, "%s", dropped ? "stopped" : lur_last_error());
@@ -179,7 +180,7 @@ static void process_row(lur_loader *l, lur_workspace *w, lur_job *j, int64_t row
   if (j->done || l->busy == 0) pthread_cond_broadcast(&l->done);
 }
 
-typedef struct start { /* what a new thread is told */
+typedef struct start { /* argument of a new thread */
   lur_loader *loader;
   lur_workspace *workspace;
 } start;
@@ -200,7 +201,7 @@ static void *work(void *argument) {
 }
 
 lur_status lur_loader_start(lur_loader *l) {
-  sigset_t all, old; /* Ctrl-C is the main thread's */
+  sigset_t all, old; /* signals such as SIGINT go to the main thread */
   pthread_mutex_lock(&l->lock);
   l->closing = false;
   pthread_mutex_unlock(&l->lock);
@@ -219,7 +220,7 @@ lur_status lur_loader_start(lur_loader *l) {
   return status;
 }
 
-/* ---- what the owner asks of it ---- */
+/* ---- called by the owner ---- */
 
 void lur_job_free(lur_job *j) {
   for (int i = 0; i < j->nfields; i++) {

@@ -1,7 +1,7 @@
-/* file.c - whole files: written so that a reader sees the old bytes or the new ones and never a mixture, and read
- * with every short read noticed. It knows no format.
+/* file.c - writes files atomically, so that a reader sees the old bytes or the new ones and never a mixture; reads
+ * files and detects short reads. It knows no format.
  *
- * The order of an atomic write is POSIX's: write, fsync the file, rename, fsync the folder. */
+ * An atomic write is: write a temporary file, fsync it, rename it, fsync the folder. */
 #include "files.h"
 
 #include <errno.h>
@@ -17,7 +17,7 @@ enum { MAX_TEMPORARIES = 64, MAX_STEM = 200, WRITE_CHUNK = 1 << 30 };
 
 /* ---- names ---- */
 
-/* The target with symbolic links followed, so that a link stays a link. A target that is not there yet is itself. */
+/* The target with symbolic links resolved, so that a link stays a link. A target that does not exist stays as it is. */
 static lur_status resolve(const char *path, char **resolved) {
   if (path == NULL || path[0] == '\0') return lur_fail(LUR_EARG, "cannot write a file without a name");
   char *real = realpath(path, NULL);
@@ -26,14 +26,14 @@ static lur_status resolve(const char *path, char **resolved) {
   struct stat info;
   if (stat(real, &info) == 0 && !S_ISREG(info.st_mode)) {
     free(real);
-    return lur_fail(LUR_EIO, "cannot write '%s': a regular file was expected, %s stands there", path,
+    return lur_fail(LUR_EIO, "cannot write '%s': a regular file was expected, it is %s", path,
                     S_ISDIR(info.st_mode) ? "a folder" : "a device or pipe");
   }
   *resolved = real;
   return LUR_OK;
 }
 
-/* Bytes of the folder part, with its slash; 0: the current folder. */
+/* Length of the folder in path, with its slash; 0: the current folder. */
 static size_t folder_length(const char *path) {
   const char *slash = strrchr(path, '/');
   return slash == NULL ? 0 : (size_t)(slash - path) + 1;
@@ -48,19 +48,19 @@ static lur_status temporary_name(const char *path, int attempt, char **name) {
   return lur_lines_take(&text, name);
 }
 
-/* ---- the temporary ---- */
+/* ---- the temporary file ---- */
 
-/* Takes the temporary of that name when nobody is writing it. *fd stays -1 when somebody is. */
+/* Creates or takes over the temporary file of that name. *fd stays -1 while another writer has it. */
 static lur_status claim(const char *path, const char *name, int *fd) {
   int file;
   do file = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
   while (file < 0 && errno == EINTR);
-  if (file < 0 && errno == ELOOP) return LUR_OK; /* a link that somebody put there: leave it alone */
+  if (file < 0 && errno == ELOOP) return LUR_OK; /* a symbolic link: leave it alone */
   if (file < 0) return lur_fail(LUR_EIO, "cannot write '%s': %s", path, strerror(errno));
-  /* File systems without locks answer something else than EWOULDBLOCK; they are used unlocked. */
+  /* File systems without locks fail with another error than EWOULDBLOCK; they are used without locking. */
   bool busy = flock(file, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
   struct stat mine, there;
-  /* Between our open and our lock its writer may have renamed it: then it is the target now, not a temporary. */
+  /* Between open and flock its writer may have renamed it: then it is the target now, not a temporary file. */
   busy = busy || fstat(file, &mine) != 0 || lstat(name, &there) != 0 || mine.st_ino != there.st_ino ||
          mine.st_dev != there.st_dev || !S_ISREG(mine.st_mode);
   if (busy) {
@@ -92,7 +92,7 @@ lur_status lur_writer_open(lur_writer *writer, const char *path) {
     if (status == LUR_OK) status = claim(path, writer->temporary, &writer->fd);
   }
   if (status == LUR_OK && writer->fd < 0)
-    status = lur_fail(LUR_EIO, "cannot write '%s': %d others are writing it", path, MAX_TEMPORARIES);
+    status = lur_fail(LUR_EIO, "cannot write '%s': %d other writers are writing it", path, MAX_TEMPORARIES);
   if (status == LUR_OK) keep_mode(writer);
   else lur_writer_release(writer);
   return status;
@@ -104,7 +104,7 @@ lur_status lur_writer_put(lur_writer *writer, const void *bytes, size_t count) {
     ssize_t done = write(writer->fd, from, count < WRITE_CHUNK ? count : WRITE_CHUNK);
     if (done < 0 && errno == EINTR) continue;
     if (done <= 0)
-      return lur_fail(LUR_EIO, "cannot write '%s': %s (what stood there is untouched)", writer->path,
+      return lur_fail(LUR_EIO, "cannot write '%s': %s (the existing file is unchanged)", writer->path,
                       strerror(done == 0 ? ENOSPC : errno));
     from += done;
     count -= (size_t)done;
@@ -112,7 +112,7 @@ lur_status lur_writer_put(lur_writer *writer, const void *bytes, size_t count) {
   return LUR_OK;
 }
 
-/* Some file systems cannot sync a folder (EINVAL); the rename is done by then, so only real I/O errors count. */
+/* Some file systems cannot sync a folder (EINVAL). The rename is done by then, so that only I/O errors matter. */
 static lur_status sync_folder(const char *path) {
   size_t length = folder_length(path);
   char *folder = length == 0 ? strdup(".") : strndup(path, length);
@@ -135,11 +135,11 @@ lur_status lur_writer_commit(lur_writer *writer) {
   int failed = 0;
   while ((failed = fsync(writer->fd)) != 0 && errno == EINTR) {
   }
-  /* The rename happens under the lock, which goes with the descriptor. */
+  /* Renames while the lock is held; closing the file releases it. */
   if (failed != 0 && errno != EINVAL && errno != ENOTSUP)
-    status = lur_fail(LUR_EIO, "cannot write '%s': %s (what stood there is untouched)", writer->path, strerror(errno));
+    status = lur_fail(LUR_EIO, "cannot write '%s': %s (the existing file is unchanged)", writer->path, strerror(errno));
   else if (rename(writer->temporary, writer->path) != 0)
-    status = lur_fail(LUR_EIO, "cannot write '%s': %s (what stood there is untouched)", writer->path, strerror(errno));
+    status = lur_fail(LUR_EIO, "cannot write '%s': %s (the existing file is unchanged)", writer->path, strerror(errno));
   else {
     close(writer->fd);
     writer->fd = -1;
@@ -173,7 +173,7 @@ lur_status lur_file_write(const char *path, const void *bytes, size_t count) {
 lur_status lur_file_open(const char *path, int *fd, uint64_t *size) {
   if (path == NULL || path[0] == '\0') return lur_fail(LUR_EARG, "cannot read a file without a name");
   int file;
-  /* O_NONBLOCK: a pipe nobody writes must not hang here; it is refused below. */
+  /* O_NONBLOCK: a pipe without a writer must not block here; it is rejected below. */
   do file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   while (file < 0 && errno == EINTR);
   if (file < 0) return lur_fail(LUR_EIO, "cannot read '%s': %s", path, strerror(errno));
@@ -199,8 +199,8 @@ lur_status lur_file_read_at(int fd, const char *path, uint64_t offset, void *byt
     if (done < 0 && errno == EINTR) continue;
     if (done < 0) return lur_fail(LUR_EIO, "cannot read '%s': %s", path, strerror(errno));
     if (done == 0)
-      return lur_fail(LUR_EFORMAT, "'%s' is cut short: %zu bytes were expected at byte %llu, the file ends there", path,
-                      count, (unsigned long long)offset);
+      return lur_fail(LUR_EFORMAT, "'%s' is truncated: %zu more bytes were expected at byte %llu, where the file ends",
+                      path, count, (unsigned long long)offset);
     to += done;
     offset += (uint64_t)done;
     count -= (size_t)done;

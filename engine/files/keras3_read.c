@@ -1,11 +1,11 @@
-/* keras3_read.c - Keras 3's .weights.h5 (Keras 3.10 keras/src/saving/saving_lib.py): no list of layers, but paths made
- * of classes and counters, whatever the layers are called.
+/* keras3_read.c - reads Keras 3's .weights.h5 (Keras 3.10 keras/src/saving/saving_lib.py), which has no list of layers,
+ * but paths of class names and counters that are independent of the layers' names.
  *
- *   layers/conv2d_1/vars/0            the second Conv2D of model.layers; arrays in the order of their making
+ *   layers/conv2d_1/vars/0            the second Conv2D of model.layers; arrays in order of creation
  *   layers/functional/layers/...      a model used as a layer
  *
- * From 3.10 on, vars has an attribute `name` with the layer's own name; it is used where it is there. Without it the
- * k-th group of a class is the model's k-th layer of that class. The paths keep no order between classes. */
+ * From 3.10 on, vars has an attribute `name` with the layer's name, which is used if it is present. Without it, the
+ * k-th group of a class is the model's k-th layer of that class. The paths do not tell the order between classes. */
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,7 +23,7 @@ static const struct {
                {"batch_normalization", "batchnorm"},
                {"dense", "dense"}};
 
-/* The model's layer that "conv2d_3" stands for: the fourth of its kind. */
+/* Name of the model's layer for a group: for "conv2d_3", the fourth of that kind. */
 static const char *layer_of_class(const lur_model *model, const char *group) {
   for (size_t i = 0; i < sizeof classes / sizeof *classes; i++) {
     size_t length = strlen(classes[i].group);
@@ -74,7 +74,7 @@ static lur_status add_layer(const walk *in, hid_t level, const char *path, const
   char below[4 * MAX_NAME];
   hid_t group = H5Gopen2(level, name, H5P_DEFAULT);
   if (group < 0) {
-    H5Eclear2(H5E_DEFAULT); /* a dataset: no layer */
+    H5Eclear2(H5E_DEFAULT); /* a dataset, not a layer */
     return LUR_OK;
   }
   lur_status status = LUR_OK;
@@ -93,7 +93,7 @@ static lur_status add_layer(const walk *in, hid_t level, const char *path, const
 static lur_status add_level(const walk *in, hid_t level, const char *path, int depth) {
   H5G_info_t info;
   if (depth > MAX_DEPTH)
-    return lur_fail(LUR_EFORMAT, "'%s': '%.100s' lies more than %d models deep", in->h5->path, path, MAX_DEPTH);
+    return lur_fail(LUR_EFORMAT, "'%s': '%.100s' is nested more than %d models deep", in->h5->path, path, MAX_DEPTH);
   if (H5Gget_info(level, &info) < 0) return lur_h5_fail(in->h5, "cannot list", path);
   for (hsize_t i = 0; i < info.nlinks; i++) {
     char name[MAX_NAME];

@@ -1,13 +1,14 @@
-/* keras_read.c - Keras weight files of the HDF5 layout that Keras 1, 2 and 3 (legacy) share: weights only, or the whole
- * model with its weights under model_weights (Keras 2.0.6 engine/topology.py, Keras 3.10 legacy_h5_format.py).
+/* keras_read.c - reads Keras weights files: here the HDF5 layout that Keras 1, 2 and 3 (legacy) share, of weights only
+ * or of a whole model with its weights under model_weights (Keras 2.0.6 keras/engine/topology.py and keras/models.py,
+ * Keras 3.10 keras/src/legacy/saving/legacy_h5_format.py); keras3_read.c reads Keras 3's own layout.
  *
- *   / or /model_weights      attribute layer_names: every layer, weightless ones too
+ *   / or /model_weights      attribute layer_names: every layer, also those without weights
  *   LAYER                    attribute weight_names: paths of datasets inside this group, in order
  *   LAYER/LAYER/kernel:0     float32
  *
- * A model used as a layer is one group with all its arrays flat, trainable ones first: an order that depends on what
- * was frozen when it was saved, so its layers are told apart by the name before the array's and never matched by order.
- * Values are read when they are asked for. */
+ * A model used as a layer is one group with all its arrays, the trainable ones first. Their order depends on what was
+ * frozen when the file was saved, so its layers are matched by the name in front of the array's name, never by order.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,7 +35,7 @@ static lur_status split_name(const char *weight, char **scope, char **array) {
   return LUR_OK;
 }
 
-/* More than one scope among a group's arrays: it is a model used as a layer. */
+/* Whether a group's arrays have more than one scope: then it is a model used as a layer. */
 static bool is_nested(const lur_strings *weights) {
   size_t length = 0;
   for (int i = 0; i < weights->n; i++) {

@@ -1,4 +1,4 @@
-/* named.c - a list of tensors with names, as it goes into a file. */
+/* named.c - a list of named tensors, to be written to a file. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* text.c - text that grows as it is written: reports, names, JSON paths. Nothing about files or formats. */
+/* text.c - growing text for reports, names and JSON paths. */
 #include "files.h"
 
 #include <stdarg.h>

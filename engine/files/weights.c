@@ -1,5 +1,5 @@
-/* weights.c - lur_model_load_weights and lur_model_save_weights: which format a file is (by its first bytes, whatever
- * it is called) and which one a name asks for. Formats stand in their own files. */
+/* weights.c - lur_model_load_weights and lur_model_save_weights: chooses the format: of a file to load by its
+ * first bytes, whatever its name; of a file to save by the extension. The formats are in files of their own. */
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -7,11 +7,11 @@
 
 #include "files.h"
 
-/* ---- what a file is ---- */
+/* ---- load ---- */
 
 typedef enum format { FORMAT_UNKNOWN, FORMAT_EMPTY, FORMAT_HDF5, FORMAT_SAFETENSORS, FORMAT_ZIP } format;
 
-/* HDF5's signature stands at 0, or behind a user block of 512, 1024, 2048, ... bytes. */
+/* HDF5's signature is at 0, or after a user block of 512, 1024, 2048, ... bytes. */
 static bool is_hdf5(int fd, const char *path, uint64_t size) {
   static const unsigned char signature[8] = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n'};
   unsigned char bytes[8];
@@ -37,12 +37,12 @@ static lur_status recognise(const char *path, format *found, unsigned char head[
   return status;
 }
 
-/* The first bytes as a person can read them. */
-static lur_status refuse(const char *path, const unsigned char head[16]) {
+/* Reports the first bytes, unprintable ones as dots. */
+static lur_status reject(const char *path, const unsigned char head[16]) {
   char text[17] = {0};
   for (int i = 0; i < 16; i++) text[i] = head[i] >= ' ' && head[i] < 127 ? (char)head[i] : '.';
-  return lur_fail(LUR_EFORMAT, "'%s' is no weight file: HDF5 or safetensors was expected, it begins with \"%s\"", path,
-                  text);
+  return lur_fail(LUR_EFORMAT, "'%s' is not a weights file: HDF5 or safetensors was expected, it begins with \"%s\"",
+                  path, text);
 }
 
 static lur_status open_weights(lur_model *model, const char *path, lur_weight_file *file) {
@@ -53,11 +53,11 @@ static lur_status open_weights(lur_model *model, const char *path, lur_weight_fi
   switch (found) {
   case FORMAT_HDF5: return lur_keras_open(file, model, false);
   case FORMAT_SAFETENSORS: return lur_safetensors_open_weights(lur_model_context(model), file);
-  case FORMAT_EMPTY: return lur_fail(LUR_EFORMAT, "'%s' is no weight file: it is empty", path);
+  case FORMAT_EMPTY: return lur_fail(LUR_EFORMAT, "'%s' is not a weights file: it is empty", path);
   case FORMAT_ZIP: return lur_keras_open(file, model, true);
   case FORMAT_UNKNOWN: break;
   }
-  return refuse(path, head);
+  return reject(path, head);
 }
 
 lur_status lur_model_load_weights(lur_model *model, const char *path, lur_load_match match, bool strict,
@@ -90,8 +90,9 @@ lur_status lur_model_save_weights(lur_model *model, const char *path) {
   if (path == NULL) return lur_fail(LUR_EARG, "cannot write a file without a name");
   if (ends_with(path, ".safetensors")) return save_safetensors(model, path);
   if (ends_with(path, ".weights.h5"))
-    return lur_fail(LUR_EARG, "cannot write '%s': Keras 3's .weights.h5 layout is read but not written; name it .h5",
-                    path);
+    return lur_fail(
+        LUR_EARG, "cannot write '%s': Keras 3's .weights.h5 layout can be read but not written; use the extension .h5",
+        path);
   if (ends_with(path, ".h5") || ends_with(path, ".hdf5")) return lur_keras_save(model, path);
-  return lur_fail(LUR_EARG, "cannot write '%s': a name that ends with .h5 or .safetensors was expected", path);
+  return lur_fail(LUR_EARG, "cannot write '%s': a name ending in .h5 or .safetensors was expected", path);
 }

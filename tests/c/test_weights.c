@@ -1,26 +1,15 @@
-/* test_weights.c - weight files of other programs: Keras layouts made here with libhdf5, PyTorch's names, and files
- * that are not what they claim. A new layout is a new row of `layers` and a test that loads it. */
+/* test_weights.c - weights files of other programs: Keras layouts written here with libhdf5, PyTorch's names, and files
+ * that are damaged or of another kind. To add a layout: a table of groups like `whole`, and a test that loads it. */
 #include <dlfcn.h>
 #include <execinfo.h>
 #include <hdf5.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
-#include "check.h"
 #include "engine/files/files.h"
+#include "tests/c/folder.h"
 
-static char folder[] = "/tmp/lurcher_weights_XXXXXX";
 static lur_context *context;
-
-static const char *in_folder(const char *name) {
-  static char paths[8][512];
-  static int turn;
-  char *path = paths[turn++ % 8];
-  snprintf(path, sizeof paths[0], "%s/%s", folder, name);
-  return path;
-}
 
 /* ---- models: a chain of layers ---- */
 
@@ -237,7 +226,7 @@ static void test_report(void) {
   lur_model_release(model);
 }
 
-/* The process that wrote the file had built another network before: its counters go on from there. */
+/* The process that wrote the file had built another network before, so its counters start later. */
 static void test_automatic_names(void) {
   static const group later[] = {
       CONV("conv2d_95", 3, 4), NORM("batch_normalization_95", 4), SEP("sep", 4, 6),           NORM("sep_bn", 6),
@@ -245,7 +234,8 @@ static void test_automatic_names(void) {
   static const group unsuffixed[] = {
       CONV("conv2d", 3, 4),   NORM("batch_normalization", 4),   SEP("sep", 4, 6),           NORM("sep_bn", 6),
       CONV("conv2d_1", 6, 5), NORM("batch_normalization_1", 5), DENSE("predictions", 5, 7), END};
-  /* More of each kind than the model has, under names that would fit by accident: batch_normalization_2 has 5 too. */
+  /* More layers of each kind than the model has, with names that fit by accident: batch_normalization_2 has 5 channels
+     in both. */
   static const group longer[] = {NORM("batch_normalization_1", 9),
                                  CONV("conv2d_1", 3, 9),
                                  CONV("conv2d_2", 9, 3),
@@ -305,7 +295,8 @@ static void test_order(void) {
   lur_model_release(model);
 }
 
-/* A backbone used as a layer: one flat group, the trainable arrays of the last part first, moving statistics last. */
+/* A backbone used as a layer: one flat group, with the trainable arrays of its last layers first and moving statistics
+   last. */
 static void test_nested(void) {
   static const group nested[] = {
       EMPTY("img_1"),
@@ -410,31 +401,14 @@ static void test_torch(void) {
   CHECK(weight_at(model, "block1_conv1_bn", 2, 1) == 2001 && weight_at(model, "block1_conv1_bn", 3, 1) == 3001);
   CHECK(weight_at(model, "conv2d_7", 0, 0) == 11000);
   CHECK_FAILS(lur_model_load_weights(model, in_folder("t.safetensors"), LUR_LOAD_BY_ORDER, false, NULL),
-              LUR_EUNSUPPORTED, "no order");
+              LUR_EUNSUPPORTED, "does not keep the order");
   for (int i = 0; i < N; i++) lur_tensor_release(tensors[i]);
   lur_model_release(model);
 }
 
-/* ---- files that are not what they claim ---- */
+/* ---- Keras 3: .weights.h5, alone and inside a .keras archive ---- */
 
-static void spill(const char *path, const void *bytes, size_t count) {
-  unlink(path); /* truncating a file that exists makes some file systems flush it */
-  FILE *file = fopen(path, "wb");
-  CHECK(file != NULL && fwrite(bytes, 1, count, file) == count);
-  fclose(file);
-}
-
-static char *slurp(const char *path, size_t *count) {
-  FILE *file = fopen(path, "rb");
-  char *bytes = calloc(1, 1 << 20);
-  *count = file == NULL ? 0 : fread(bytes, 1, 1 << 20, file);
-  if (file != NULL) fclose(file);
-  return bytes;
-}
-
-/* ---- Keras 3: paths of classes and counters, alone and inside a .keras archive ---- */
-
-/* vars: the arrays by number; names: whether vars carry their layer's own name, as from 3.10 on. */
+/* names: write the attribute with the layer's name, as Keras does from 3.10 on. */
 static const char *write_keras3(const char *name, bool names) {
   static const struct {
     const char *path, *layer;
@@ -467,14 +441,14 @@ static void put32(unsigned char *at, uint32_t value) {
   for (int i = 0; i < 4; i++) at[i] = (unsigned char)(value >> 8 * i);
 }
 
-/* A stored zip archive of one member. Returns its bytes. */
-static unsigned char *zip(const char *member, const char *bytes, size_t count, size_t *total) {
+/* The bytes of a zip archive with one uncompressed member; the caller frees them. */
+static unsigned char *zip(const char *member, const unsigned char *bytes, size_t count, size_t *total) {
   size_t length = strlen(member), directory = 30 + length + count;
   *total = directory + 46 + length + 22;
   unsigned char *to = calloc(1, *total);
   uint32_t crc = 0xffffffffu;
   for (size_t i = 0; i < count; i++) {
-    crc ^= (unsigned char)bytes[i];
+    crc ^= bytes[i];
     for (int bit = 0; bit < 8; bit++) crc = crc & 1 ? crc >> 1 ^ 0xedb88320u : crc >> 1;
   }
   put32(to, 0x04034b50);
@@ -510,26 +484,26 @@ static void test_keras3(lur_model *model) {
   check_keras3(model, write_keras3("k.weights.h5", false));
   CHECK_FAILS(lur_model_load_weights(model, in_folder("k.weights.h5"), LUR_LOAD_BY_ORDER, true, NULL), LUR_EUNSUPPORTED,
               "by name");
-  char *bytes = slurp(in_folder("k.weights.h5"), &count);
+  unsigned char *bytes = read_file(in_folder("k.weights.h5"), &count);
   unsigned char *archive = zip("model.weights.h5", bytes, count, &total);
-  spill(in_folder("k.keras"), archive, total);
+  write_file(in_folder("k.keras"), archive, total);
   check_keras3(model, in_folder("k.keras"));
   fill_model(model, -7);
-  for (size_t i = 1; i < count; i += count / 50) { /* inside the member: its checksum */
+  for (size_t i = 1; i < count; i += count / 50) { /* damage inside the member: its checksum fails */
     archive[46 + i] ^= 16;
-    spill(in_folder("k.keras"), archive, total);
+    write_file(in_folder("k.keras"), archive, total);
     CHECK_FAILS(lur_model_load_weights(model, in_folder("k.keras"), LUR_LOAD_AUTO, true, NULL), LUR_EFORMAT,
                 "checksum of 'model.weights.h5'");
     archive[46 + i] ^= 16;
   }
   for (size_t length = 4; length < total; length += 1 + total / 100) {
-    spill(in_folder("k.keras"), archive, length);
+    write_file(in_folder("k.keras"), archive, length);
     CHECK(lur_model_load_weights(model, in_folder("k.keras"), LUR_LOAD_AUTO, true, NULL) == LUR_EFORMAT);
   }
   CHECK(all_are(model, -7));
-  for (size_t i = total - 84; i < total; i++) { /* the directory: an error, or fields that do not matter */
+  for (size_t i = total - 84; i < total; i++) { /* damage in the directory: an error, or a field that does not matter */
     archive[i] ^= 0xff;
-    spill(in_folder("k.keras"), archive, total);
+    write_file(in_folder("k.keras"), archive, total);
     if (lur_model_load_weights(model, in_folder("k.keras"), LUR_LOAD_AUTO, true, NULL) == LUR_OK)
       check_keras3(model, in_folder("k.keras"));
     archive[i] ^= 0xff;
@@ -538,7 +512,7 @@ static void test_keras3(lur_model *model) {
   free(bytes);
 }
 
-static void test_strangers(lur_model *model) {
+static void test_other_files(lur_model *model) {
   static const struct {
     const char *bytes;
     size_t count;
@@ -547,32 +521,32 @@ static void test_strangers(lur_model *model) {
                {"<!DOCTYPE html><html>", 21, "it begins with \"<!DOCTYPE html><\""},
                {"\x89HDF\r\n\x1a\n", 8, "cannot open as 'HDF5'"},
                {"\x89HDF\r\n\x1a\nand then nothing that HDF5 knows", 40, "cannot open as 'HDF5'"},
-               {"PK\3\4............", 16, "directory was expected at its end"},
+               {"PK\3\4............", 16, "directory of a zip archive was expected at its end"},
                {"PK\3\4PK\5\6\0\0\0\0\0\0\0\0\xff\0\0\0\0\0\0\0\0\0", 26, "255 bytes were expected at byte 0"},
                {"PK\3\4PK\5\6\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 26, "zip archive without 'model.weights.h5'"},
-               {"\xff\0\0\0\0\0\0\0{", 9, "announce a header of 255"},
+               {"\xff\0\0\0\0\0\0\0{", 9, "state a header of 255"},
                {"\x02\0\0\0\0\0\0\0{}", 10, "no tensor"}};
   for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
-    spill(in_folder("x.h5"), files[i].bytes, files[i].count);
+    write_file(in_folder("x.h5"), files[i].bytes, files[i].count);
     CHECK_FAILS(lur_model_load_weights(model, in_folder("x.h5"), LUR_LOAD_AUTO, false, NULL), LUR_EFORMAT,
                 files[i].part);
     CHECK(strstr(lur_last_error(), "x.h5") != NULL && strchr(lur_last_error(), '\n') == NULL);
   }
   CHECK_FAILS(lur_model_load_weights(model, in_folder("absent.h5"), LUR_LOAD_AUTO, false, NULL), LUR_EIO,
               "absent.h5': No such file");
-  CHECK_FAILS(lur_model_load_weights(model, folder, LUR_LOAD_AUTO, false, NULL), LUR_EIO, "a folder");
+  CHECK_FAILS(lur_model_load_weights(model, test_folder, LUR_LOAD_AUTO, false, NULL), LUR_EIO, "a folder");
   hid_t file = H5Fcreate(in_folder("y.h5"), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
   H5Fclose(file);
   CHECK_FAILS(lur_model_load_weights(model, in_folder("y.h5"), LUR_LOAD_AUTO, false, NULL), LUR_EFORMAT,
               "layer_names was expected");
 }
 
-/* Cut at many lengths: an error, or everything (what lies behind the last array is not needed), never a part. */
-static void test_cut(lur_model *model) {
+/* Truncated to many lengths: always an error, never a partial load. */
+static void test_truncation(lur_model *model) {
   size_t count;
-  char *bytes = slurp(write_keras("a.h5", whole, FIXED), &count);
+  unsigned char *bytes = read_file(write_keras("a.h5", whole, FIXED), &count);
   for (size_t length = 0; length < count; length += 97) {
-    spill(in_folder("z.h5"), bytes, length);
+    write_file(in_folder("z.h5"), bytes, length);
     fill_model(model, 5);
     CHECK(lur_model_load_weights(model, in_folder("z.h5"), LUR_LOAD_AUTO, true, NULL) == LUR_EFORMAT);
     CHECK(all_are(model, 5) && strchr(lur_last_error(), '\n') == NULL);
@@ -580,8 +554,8 @@ static void test_cut(lur_model *model) {
   free(bytes);
 }
 
-/* libhdf5 1.10 itself can crash on damaged heaps (H5HG_read trusts an index), or never end; only our own code counts
-   here. So each file is tried in a child, whose handler looks for the innermost frame that is the library's or ours. */
+/* libhdf5 1.10 itself can crash on damaged heaps (H5HG_read trusts an index), or hang; this test is about the engine's
+   code. So each file is loaded in a child process, whose handler finds out whether the innermost frame is libhdf5's. */
 enum { LIBRARY_CRASHED = 42 };
 
 static void on_crash(int number) {
@@ -613,25 +587,23 @@ static void load_noise(lur_model *model) {
   _exit(good ? 1 : 2);
 }
 
-/* Random bytes changed, the same ones in every run: an error or a load, no crash of ours and no partial load under
- * strict. */
+/* Random bytes changed, the same in every run: an error or a complete load; no crash of the engine, no partial load. */
 enum { NOISY_FILES = 300 };
 
 static void test_noise(lur_model *model) {
   size_t count;
-  char *bytes = slurp(write_keras("a.h5", whole, VARIABLE | SPLIT), &count), *noisy = malloc(count);
+  unsigned char *bytes = read_file(write_keras("a.h5", whole, VARIABLE | SPLIT), &count), *noisy = malloc(count);
   uint64_t state = 12345;
   int tries = 0, loads = 0, crashes = 0, results;
   for (; tries < NOISY_FILES; tries++) {
     memcpy(noisy, bytes, count);
     for (int i = 0; i <= tries % 4; i++) {
       state = state * 6364136223846793005u + 1442695040888963407u;
-      size_t at = (size_t)(state >> 33) % (tries % 2      ? count
-                                           : count < 6000 ? count
-                                                          : 6000); /* structures stand first */
-      noisy[at] = (char)(state >> 20);
+      size_t range = tries % 2 || count < 6000 ? count : 6000; /* HDF5's structures come first */
+      size_t at = (size_t)(state >> 33) % range;
+      noisy[at] = (unsigned char)(state >> 20);
     }
-    spill(in_folder("n.h5"), noisy, count);
+    write_file(in_folder("n.h5"), noisy, count);
     fflush(NULL);
     pid_t child = fork();
     if (child == 0) load_noise(model);
@@ -646,7 +618,7 @@ static void test_noise(lur_model *model) {
 }
 
 int main(void) {
-  if (mkdtemp(folder) == NULL) return 1;
+  folder_begin();
   CHECK_OK(lur_context_new(1, 1, &context));
   test_layouts();
   test_report();
@@ -656,9 +628,9 @@ int main(void) {
   test_save();
   test_torch();
   lur_model *model = make_chain(plain);
-  test_strangers(model);
+  test_other_files(model);
   test_keras3(model);
-  test_cut(model);
+  test_truncation(model);
   test_noise(model);
   lur_model_release(model);
   lur_context_release(context);
@@ -666,6 +638,7 @@ int main(void) {
                                      "f.h5", "f.safetensors", "f.HDF5", "t.safetensors", "x.h5",
                                      "y.h5", "z.h5",          "n.h5",   "k.weights.h5",  "k.keras"};
   for (size_t i = 0; i < sizeof made / sizeof *made; i++) unlink(in_folder(made[i]));
-  CHECK(rmdir(folder) == 0);
+  CHECK(files_in_folder() == 0);
+  folder_end();
   return check_report("weights");
 }
