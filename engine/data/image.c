@@ -165,7 +165,7 @@ lur_status lur_image_crop(lur_tensor *image, int64_t top, int64_t left, int64_t 
   const lur_shape *s = lur_tensor_shape(image);
   if (top < 0 || left < 0 || height < 1 || width < 1 || height > s->dim[0] || top > s->dim[0] - height ||
       width > s->dim[1] || left > s->dim[1] - width)
-    return lur_fail(LUR_EARG, "image crop: %lldx%lld from row %lld, column %lld lies outside an image of %lldx%lld",
+    return lur_fail(LUR_EARG, "image crop: %lldx%lld at row %lld, column %lld exceeds the image of %lldx%lld",
                     (long long)height, (long long)width, (long long)top, (long long)left, (long long)s->dim[0],
                     (long long)s->dim[1]);
   uint8_t *rgb = malloc(3 * (size_t)height * (size_t)width);

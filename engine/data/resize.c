@@ -18,8 +18,8 @@
 
 enum { PRECISION = 32 - 8 - 2 };
 
-typedef struct filter { /* of one axis: output i is the sum of count[i] inputs from first[i] on, times weights[i * taps
-                           ...] */
+/* The filter of one axis: output i is the sum of count[i] inputs, from first[i] on, times weights[i * taps ...]. */
+typedef struct filter {
   int taps;
   int *first, *count;
   int32_t *weights;

@@ -8,8 +8,8 @@
 
 enum { LUR_CACHE_PAGE = 4096, LUR_CACHE_VERSION = 1 };
 
-typedef struct lur_cache_header { /* without padding: compared byte by byte up to `seconds`; the rest is information for
-                                     users */
+/* Without padding: compared byte by byte up to `seconds`; the rest is information for users. */
+typedef struct lur_cache_header {
   char magic[16];
   uint32_t version, store;
   uint64_t key[2];

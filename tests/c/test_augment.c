@@ -263,8 +263,8 @@ static void test_mix(const char *kind) {
     for (int i = 0; i < N * SIZE; i++) images[i] = (float)ids[i / SIZE];
     lur_source source = {.key = 5 + trial};
     lur_mix_batch(a, &source, N, SIDE, SIDE, 1, images, ids, CLASSES, targets);
-    for (int i = 0; i < N;
-         i++) { /* the mean of an image is its class id, so a mixed image's mean must equal its target's mean class */
+    /* The mean of an image is its class id, so the mean of a mixed image must equal the mean class of its target. */
+    for (int i = 0; i < N; i++) {
       double mean = 0, sum = 0, expected = 0;
       for (int k = 0; k < SIZE; k++) mean += images[i * SIZE + k] / SIZE;
       for (int c = 0; c < CLASSES; c++)

@@ -58,7 +58,7 @@ static void test_resize(void) {
   CHECK_OK(lur_image_crop(t, 1, 2, 3, 2, &r));
   CHECK(memcmp(lur_tensor_data(r), values + 15 + 6, 6) == 0);
   lur_tensor_release(r);
-  CHECK_FAILS(lur_image_crop(t, 4, 0, 3, 2, &r), LUR_EARG, "lies outside an image of 6x5");
+  CHECK_FAILS(lur_image_crop(t, 4, 0, 3, 2, &r), LUR_EARG, "exceeds the image of 6x5");
   lur_tensor_release(t);
 }
 
@@ -91,25 +91,34 @@ static void test_jpeg(void) {
 
 /* ---- written with libjpeg directly: colour spaces, progressive, EXIF ---- */
 
-static void write_jpeg(const char *name, int width, int height, int components, J_COLOR_SPACE space, bool progressive,
-                       const uint8_t *exif, unsigned exif_count, const uint8_t *pixels) {
+typedef struct jpeg_file {
+  int width, height, components;
+  J_COLOR_SPACE space, stored; /* of the pixels; in the file, JCS_UNKNOWN: libjpeg's default */
+  bool progressive;
+  const uint8_t *exif; /* an APP1 segment, or NULL */
+  unsigned exif_count;
+} jpeg_file;
+
+static void write_jpeg(const char *name, const jpeg_file *file, const uint8_t *pixels) {
   struct jpeg_compress_struct c;
   struct jpeg_error_mgr e;
   FILE *f = fopen(in_folder(name), "wb");
   c.err = jpeg_std_error(&e);
   jpeg_create_compress(&c);
   jpeg_stdio_dest(&c, f);
-  c.image_width = (JDIMENSION)width;
-  c.image_height = (JDIMENSION)height;
-  c.input_components = components;
-  c.in_color_space = space;
+  c.image_width = (JDIMENSION)file->width;
+  c.image_height = (JDIMENSION)file->height;
+  c.input_components = file->components;
+  c.in_color_space = file->space;
   jpeg_set_defaults(&c);
+  if (file->stored != JCS_UNKNOWN) jpeg_set_colorspace(&c, file->stored);
   jpeg_set_quality(&c, 100, TRUE);
-  if (progressive) jpeg_simple_progression(&c);
+  if (file->progressive) jpeg_simple_progression(&c);
   jpeg_start_compress(&c, TRUE);
-  if (exif) jpeg_write_marker(&c, JPEG_APP0 + 1, exif, exif_count);
+  if (file->exif) jpeg_write_marker(&c, JPEG_APP0 + 1, file->exif, file->exif_count);
+  size_t stride = (size_t)file->width * (size_t)file->components;
   while (c.next_scanline < c.image_height) {
-    JSAMPROW row = (JSAMPROW)(uintptr_t)(pixels + (size_t)c.next_scanline * (size_t)width * (size_t)components);
+    JSAMPROW row = (JSAMPROW)(uintptr_t)(pixels + (size_t)c.next_scanline * stride);
     jpeg_write_scanlines(&c, &row, 1);
   }
   jpeg_finish_compress(&c);
@@ -122,30 +131,6 @@ static bool near_pixel(lur_tensor *t, int y, int x, int r, int g, int b) {
   return abs(p[0] - r) <= 4 && abs(p[1] - g) <= 4 && abs(p[2] - b) <= 4;
 }
 
-/* YCCK as Adobe's programs write it: libjpeg turns it into inverted CMYK. */
-static void write_ycck(const char *name, const uint8_t *pixels) {
-  struct jpeg_compress_struct c;
-  struct jpeg_error_mgr e;
-  FILE *f = fopen(in_folder(name), "wb");
-  c.err = jpeg_std_error(&e);
-  jpeg_create_compress(&c);
-  jpeg_stdio_dest(&c, f);
-  c.image_width = c.image_height = 16;
-  c.input_components = 4;
-  c.in_color_space = JCS_CMYK;
-  jpeg_set_defaults(&c);
-  jpeg_set_colorspace(&c, JCS_YCCK);
-  jpeg_set_quality(&c, 100, TRUE);
-  jpeg_start_compress(&c, TRUE);
-  while (c.next_scanline < 16) {
-    JSAMPROW row = (JSAMPROW)(uintptr_t)(pixels + (size_t)c.next_scanline * 64);
-    jpeg_write_scanlines(&c, &row, 1);
-  }
-  jpeg_finish_compress(&c);
-  jpeg_destroy_compress(&c);
-  fclose(f);
-}
-
 static void test_colour_spaces(void) {
   uint8_t cmyk[16 * 16 * 4], gray[16 * 16];
   for (int i = 0; i < 256; i++) {
@@ -153,15 +138,17 @@ static void test_colour_spaces(void) {
     gray[i] = 77;
   }
   lur_tensor *t = NULL;
-  write_jpeg("cmyk.jpg", 16, 16, 4, JCS_CMYK, false, NULL, 0, cmyk);
+  write_jpeg("cmyk.jpg", &(jpeg_file){.width = 16, .height = 16, .components = 4, .space = JCS_CMYK}, cmyk);
   CHECK_OK(lur_image_load(context, in_folder("cmyk.jpg"), NULL, &t));
   CHECK(near_pixel(t, 3, 3, 200, 100, 50));
   lur_tensor_release(t);
-  write_ycck("ycck.jpg", cmyk);
+  /* YCCK, as Adobe's programs write it: libjpeg decodes it to inverted CMYK */
+  jpeg_file ycck = {.width = 16, .height = 16, .components = 4, .space = JCS_CMYK, .stored = JCS_YCCK};
+  write_jpeg("ycck.jpg", &ycck, cmyk);
   CHECK_OK(lur_image_load(context, in_folder("ycck.jpg"), NULL, &t));
   CHECK(near_pixel(t, 9, 1, 200, 100, 50));
   lur_tensor_release(t);
-  write_jpeg("gray.jpg", 16, 16, 1, JCS_GRAYSCALE, false, NULL, 0, gray);
+  write_jpeg("gray.jpg", &(jpeg_file){.width = 16, .height = 16, .components = 1, .space = JCS_GRAYSCALE}, gray);
   CHECK_OK(lur_image_load(context, in_folder("gray.jpg"), NULL, &t));
   CHECK(near_pixel(t, 8, 2, 77, 77, 77));
   lur_tensor_release(t);
@@ -180,7 +167,14 @@ static void test_exif(void) {
   uint8_t exif[] = {'E',  'x',  'i', 'f', 0, 0, 'I', 'I', 42, 0, 8, 0, 0, 0, 1, 0,
                     0x12, 0x01, 3,   0,   1, 0, 0,   0,   6,  0, 0, 0, 0, 0, 0, 0};
   lur_tensor *t = NULL;
-  write_jpeg("rotated.jpg", 32, 16, 3, JCS_RGB, true, exif, sizeof exif, rgb);
+  jpeg_file file = {.width = 32,
+                    .height = 16,
+                    .components = 3,
+                    .space = JCS_RGB,
+                    .progressive = true,
+                    .exif = exif,
+                    .exif_count = sizeof exif};
+  write_jpeg("rotated.jpg", &file, rgb);
   CHECK_OK(lur_image_load(context, in_folder("rotated.jpg"), NULL, &t));
   CHECK(lur_tensor_shape(t)->dim[0] == 16 && near_pixel(t, 8, 2, 255, 0, 0));
   lur_tensor_release(t);
@@ -191,7 +185,8 @@ static void test_exif(void) {
   lur_tensor_release(t);
   exif[10] = 0xF0; /* a directory offset beyond the segment must not be followed */
   exif[11] = 0xFF;
-  write_jpeg("bad_exif.jpg", 32, 16, 3, JCS_RGB, false, exif, sizeof exif, rgb);
+  file.progressive = false;
+  write_jpeg("bad_exif.jpg", &file, rgb);
   CHECK_OK(lur_image_load(context, in_folder("bad_exif.jpg"), &options, &t));
   CHECK(lur_tensor_shape(t)->dim[0] == 16);
   lur_tensor_release(t);
