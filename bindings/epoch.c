@@ -72,7 +72,7 @@ static void end_epoch(lua_State *L, int epoch) {
     lua_getfield(L, -1, "current");
     if (lua_rawequal(L, -1, epoch)) {
       lua_pop(L, 1);
-      lur_loader_rest(h->object);
+      lur_loader_stop(h->object);
       store_summary(L, lua_gettop(L), h->object, epoch);
       lua_pushnil(L);
       lua_setfield(L, -2, "current");

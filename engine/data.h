@@ -1,88 +1,104 @@
 /* data.h - images, datasets, augmentation and the loader: the data part of lurcher.h, which includes it.
  *
- * Nothing here knows Lua or a network. Images are u8 h w 3 tensors in host memory; batches are f32 n h w c.
- * Indices are 0-based. What a loaded row looks like depends on (seed, epoch, image index, draw number) alone,
- * never on the number of workers. */
+ * Nothing here knows Lua or a network. Images are u8 tensors of height x width x 3 (RGB) in host memory; batches are
+ * f32 tensors of n x height x width x channels. Indices count from 0. The pixels of a row depend only on the seed, the
+ * epoch, the image's index and its draw number (how often the image was requested before in the epoch), never on the
+ * number of worker threads.
+ *
+ * Every function that returns lur_status may also return LUR_ENOMEM. On failure no output is touched. */
 #ifndef LURCHER_DATA_H
 #define LURCHER_DATA_H
 
 /* ---- images ----------------------------------------------------------------------------------------------- */
 
-/* How bytes become pixels. A zeroed struct is the default. */
+/* How a file becomes pixels. A zeroed struct is the default. */
 typedef struct lur_decode_options {
-  bool exif;          /* turn the image as its EXIF orientation says (Keras and plain Pillow do not) */
-  int64_t max_pixels; /* more than this many is LUR_EFORMAT before any allocation; 0: 100 million */
+  bool exif;          /* apply the EXIF orientation; Keras and Pillow's Image.open do not */
+  int64_t max_pixels; /* a larger image is LUR_EFORMAT, before its pixels are allocated; 0: 100 million */
 } lur_decode_options;
 
 typedef enum lur_resize_filter { LUR_RESIZE_BILINEAR = 0, LUR_RESIZE_NEAREST } lur_resize_filter;
 
-/* JPEG or PNG, told by content, never by name. *image is new: u8 h w 3. options may be NULL. Truncated and corrupt
-   images are LUR_EFORMAT, as is anything that libjpeg or libpng only warns about but cannot show whole. */
+/* Decodes a JPEG or PNG file. The format is recognised by content, never by name. *image is new: u8 h x w x 3.
+   Grayscale, CMYK and palette images become RGB; transparency is dropped. options may be NULL.
+   LUR_EIO: the file cannot be read. LUR_EFORMAT: neither JPEG nor PNG, truncated or corrupt (also where libjpeg or
+   libpng would only warn and leave pixels undefined), or more than max_pixels. */
 lur_status lur_image_load(lur_context *context, const char *path, const lur_decode_options *options,
                           lur_tensor **image);
+/* The same for a file's contents in memory. */
 lur_status lur_image_decode(lur_context *context, const void *bytes, size_t count, const lur_decode_options *options,
                             lur_tensor **image);
-/* By extension .png, .jpg or .jpeg (quality 1..100, 0: 90). image: u8, or f32 in 0..255 (rounded), h w 3 or h w 1.
-   Atomic. LUR_EARG for another extension. */
+/* Writes JPEG or PNG, by the extension of path: .png, .jpg or .jpeg (any other is LUR_EARG). image: u8, or f32 in
+   0..255, rounded and clipped; h x w x 3, or h x w x 1 for grayscale. quality: 1..100, for JPEG only; 0: 90. The file
+   is replaced atomically. */
 lur_status lur_image_save(const char *path, lur_tensor *image, int quality);
-typedef enum lur_image_format { LUR_IMAGE_JPEG = 0, LUR_IMAGE_PNG } lur_image_format;
-/* The file's bytes in memory; lur_text_free frees *data. */
+typedef enum lur_image_format { LUR_IMAGE_UNKNOWN = -1, LUR_IMAGE_JPEG = 0, LUR_IMAGE_PNG } lur_image_format;
+/* The same into memory: *data holds the file's *count bytes; the caller frees it with lur_text_free. */
 lur_status lur_image_encode(lur_tensor *image, lur_image_format format, int quality, void **data, size_t *count);
-/* Bit-equal to Pillow's Image.resize: NEAREST, or BILINEAR (its antialiased triangle filter). image: u8 h w 3. */
+/* Resizes as Pillow's Image.resize does, bit for bit: NEAREST, or BILINEAR (its antialiasing triangle filter).
+   image: u8 h x w x 3. *resized is new. Each side must be 1..65536 (LUR_EARG). */
 lur_status lur_image_resize(lur_tensor *image, int64_t height, int64_t width, lur_resize_filter filter,
                             lur_tensor **resized);
-/* Rows top .. top+height-1 and columns left .. left+width-1; LUR_EARG outside the image. Copies. */
+/* Copies rows top .. top + height - 1 and columns left .. left + width - 1. LUR_EARG: they exceed the image. */
 lur_status lur_image_crop(lur_tensor *image, int64_t top, int64_t left, int64_t height, int64_t width,
                           lur_tensor **crop);
-/* One image of a batch n h w 3: u8, or f32 that is scaled from [low, high] to 0..255. columns 0: about square.
-   labels: n short texts drawn under the images (ASCII), or NULL. */
+/* Arranges the images of a batch in a grid, as one new u8 image. batch: n x h x w x 3 or x 1, u8, or f32, which is
+   scaled from [low, high] to 0..255. columns: 0 for a grid about as high as wide. labels: NULL, or n ASCII texts drawn
+   below the images, cut to their width. */
 lur_status lur_image_montage(lur_tensor *batch, double low, double high, int columns, const char *const *labels,
                              lur_tensor **image);
 
 /* ---- datasets ----------------------------------------------------------------------------------------------- */
 
-/* A list of image files with a class each (or none), in a fixed order. Never changes once made. */
+/* A list of image files in a fixed order, each with a class or none. It is immutable and reference-counted. */
 typedef struct lur_dataset lur_dataset;
 
-typedef struct lur_dataset_options {
-  int nclasses;                  /* 0: what is found, in byte-wise order */
-  const char *const *classes;    /* given: ids by position in this list; any other class found is LUR_EFORMAT */
-  int nextensions;               /* 0: jpg jpeg png */
-  const char *const *extensions; /* without the dot, any case */
+typedef struct lur_dataset_options { /* zeroed: the defaults */
+  int nclasses;                      /* 0: the classes are those found, in byte-wise order of their names */
+  const char *const *classes;        /* nclasses names, whose positions are the class ids; any other class found is
+                                        LUR_EFORMAT */
+  int nextensions;                   /* 0: jpg, jpeg and png */
+  const char *const *extensions;     /* of the files to take: without the dot, any case */
 } lur_dataset_options;
 
-/* Class folders: classes are the immediate subdirectories in byte-wise order ("10" before "2"), files are found
-   recursively, in byte-wise order of folder, then name (Keras 2.0.9 and later). options may be NULL. LUR_EIO: no such
-   folder; LUR_EFORMAT: no class folder, no image, or a class that options do not list. */
+/* Class folders: each immediate subdirectory of path is a class; its images are found recursively. Classes are ordered
+   byte-wise ("10" before "2"), images by folder, then by name, as Keras's flow_from_directory orders them from 2.0.9
+   on. options may be NULL. LUR_EIO: path is not a folder. LUR_EFORMAT: it has no class folder or no image, or a class
+   that options->classes does not list. */
 lur_status lur_dataset_folder(const char *path, const lur_dataset_options *options, lur_dataset **dataset);
-/* Files of one folder (recursively), in the same order. rule names the class in the file's name: literal characters,
-   {class}, {identity}, {camera} and so on for a column of that name, {} for what is passed over: "{class}_{}",
-   "{class}_c{camera}s{sequence}_{}". NULL: no classes. A name that does not fit is LUR_EFORMAT. */
+/* The images of one folder, recursively, in the same order. rule takes classes and columns from file names without
+   their extension: literal characters, {class}, {NAME} for a column of that name, and {} for text to ignore, as in
+   "{class}_{}" or "{class}_c{camera}s{sequence}_{}". NULL: no classes. A name that does not match is LUR_EFORMAT. */
 lur_status lur_dataset_flat(const char *path, const char *rule, const lur_dataset_options *options,
                             lur_dataset **dataset);
 
-typedef struct lur_list_options {
-  const char *root;         /* before relative paths; NULL: the list file's folder */
-  char separator;           /* 0: a tab where the first line has one, else a comma */
-  bool header;              /* the first line names the columns */
-  const char *path_column;  /* name, or 1-based number as text; NULL: "1" */
-  const char *class_column; /* NULL: "2" where there is a second column, else no classes */
+typedef struct lur_list_options { /* zeroed: the defaults */
+  const char *root;               /* folder that relative paths start from; NULL: the folder of the list file */
+  char separator;                 /* 0: a tab if the first line has one, otherwise a comma */
+  bool header;                    /* the first line names the columns */
+  const char *path_column;        /* a name, or a number from 1 as text; NULL: "1" */
+  const char *class_column;       /* NULL: "2" if there is a second column, otherwise no classes */
 } lur_list_options;
 
-/* A list or CSV file, an image a line; fields may be quoted as in RFC 4180. Either options may be NULL. */
+/* A list or CSV file, one image per line; fields may be quoted as in RFC 4180; lines that start with # are comments.
+   Both options may be NULL. LUR_EFORMAT names the line that is wrong. */
 lur_status lur_dataset_list(const char *path, const lur_list_options *list, const lur_dataset_options *options,
                             lur_dataset **dataset);
-/* From memory. names[i]: shown name, or NULL for the path; class_names[i] NULL: no class. Both lists may be NULL. */
+/* n images from memory. names: what to show for each; names or names[i] NULL: the path. class_names or class_names[i]
+   NULL: no class. options may be NULL. */
 lur_status lur_dataset_items(int64_t n, const char *const *paths, const char *const *names,
                              const char *const *class_names, const lur_dataset_options *options, lur_dataset **dataset);
-/* The given items in the given order (repeats allowed), the same classes. */
+/* The given images in the given order (repetitions are allowed), with the same classes. LUR_EARG: an index outside the
+   dataset. */
 lur_status lur_dataset_subset(lur_dataset *dataset, int64_t n, const int64_t *indices, lur_dataset **subset);
-/* Two parts, class by class: round(share * count) of each class go to *second, chosen by (seed, name), in order. */
+/* Splits class by class: of each class, round(share * size) images go to *second, the others to *first, both in the
+   dataset's order. Which ones depends only on seed and their names. share: above 0, below 1 (LUR_EARG). */
 lur_status lur_dataset_split(lur_dataset *dataset, double share, uint64_t seed, lur_dataset **first,
                              lur_dataset **second);
 
 void lur_dataset_retain(lur_dataset *dataset);
 void lur_dataset_release(lur_dataset *dataset);
+/* Queries. Texts belong to the dataset; an index, class or column out of range gives NULL, -1 or 0. */
 int64_t lur_dataset_size(const lur_dataset *dataset);
 const char *lur_dataset_path(const lur_dataset *dataset, int64_t index);
 const char *lur_dataset_name(const lur_dataset *dataset, int64_t index); /* relative: "pug/0a1b.jpg" */
@@ -90,36 +106,37 @@ int lur_dataset_class(const lur_dataset *dataset, int64_t index);        /* -1: 
 int lur_dataset_class_count(const lur_dataset *dataset);
 const char *lur_dataset_class_name(const lur_dataset *dataset, int class_id);
 int64_t lur_dataset_class_size(const lur_dataset *dataset, int class_id);
-/* Further columns of flat sets: names, and an item's value as text. */
+/* The columns that the rule of a flat dataset names, and the text of one for an image. */
 int lur_dataset_column_count(const lur_dataset *dataset);
 const char *lur_dataset_column_name(const lur_dataset *dataset, int column);
 const char *lur_dataset_column(const lur_dataset *dataset, int column, int64_t index);
-/* One number an image, of its file's contents (0: it cannot be read); prints has room for all. In parallel. */
+/* Writes a hash of each image file's contents (XXH3-64; 0: the file cannot be read) to prints, which has room for
+   lur_dataset_size of them. Reads in parallel. */
 lur_status lur_dataset_fingerprints(const lur_dataset *dataset, uint64_t *prints);
-/* Writes a readable summary into text (truncates); returns the length it needs. */
+/* Writes a readable summary to text, truncated to capacity; returns the length that the whole needs. */
 int lur_dataset_format(const lur_dataset *dataset, char *text, size_t capacity);
 
 /* ---- audit -------------------------------------------------------------------------------------------------- */
 
 typedef enum lur_finding_kind {
-  LUR_FINDING_CORRUPT = 0,     /* cannot be read or decoded whole */
-  LUR_FINDING_EXTENSION,       /* the name says one format (or none), the bytes another */
-  LUR_FINDING_DUPLICATE,       /* equal bytes within a class */
-  LUR_FINDING_CLASS_DUPLICATE, /* equal bytes in two classes */
-  LUR_FINDING_SPLIT_DUPLICATE, /* equal bytes in two sets */
-  LUR_FINDING_TINY,            /* a side below the limit */
-  LUR_FINDING_IMBALANCE,       /* a class far smaller than the largest */
+  LUR_FINDING_CORRUPT = 0,     /* cannot be read or fully decoded */
+  LUR_FINDING_EXTENSION,       /* the extension does not match the contents */
+  LUR_FINDING_DUPLICATE,       /* the same bytes twice in one class */
+  LUR_FINDING_CLASS_DUPLICATE, /* the same bytes in two classes */
+  LUR_FINDING_SPLIT_DUPLICATE, /* the same bytes in two datasets */
+  LUR_FINDING_TINY,            /* a side is shorter than the limit */
+  LUR_FINDING_IMBALANCE,       /* a class is far smaller than the largest */
   LUR_FINDING_KINDS
 } lur_finding_kind;
 const char *lur_finding_name(lur_finding_kind kind); /* "corrupt" */
 
 typedef struct lur_finding {
   lur_finding_kind kind;
-  int set;       /* which of the audited sets */
-  int64_t index; /* the item; -1 for a class, or for an image that the set does not take */
-  int other_set; /* of duplicates: the first of the group; else -1 */
+  int set;       /* position of the dataset among those audited */
+  int64_t index; /* of the image; -1 for a class, or for an image file that the dataset ignores by its extension */
+  int other_set; /* for a duplicate: dataset and index of the first image with these bytes; otherwise -1 */
   int64_t other;
-  char *text; /* what was found, one line */
+  char *text; /* one line */
 } lur_finding;
 
 typedef struct lur_audit {
@@ -127,125 +144,137 @@ typedef struct lur_audit {
   lur_finding *findings;
 } lur_audit;
 
-typedef struct lur_audit_options {
-  int tiny;         /* sides below this many pixels; 0: 32 */
-  double imbalance; /* a class smaller than the largest by this factor; 0: 10 */
-  int workers;      /* threads; 0: one a core */
+typedef struct lur_audit_options { /* zeroed: the defaults */
+  int tiny;                        /* smallest acceptable side in pixels; 0: 32 */
+  double imbalance;                /* report classes smaller than the largest by more than this factor; 0: 10 */
+  int workers;                     /* threads; 0: one per core */
 } lur_audit_options;
 
-/* Reads and decodes every image of the sets. Findings in order of kind, set, index. options may be NULL. */
+/* Reads and decodes every image of the datasets. Findings are ordered by kind, dataset and index; the caller frees them
+   with lur_audit_free. options may be NULL. */
 lur_status lur_dataset_audit(int nsets, lur_dataset *const *sets, const lur_audit_options *options, lur_audit *audit);
 void lur_audit_free(lur_audit *audit);
 
 /* ---- augmentation ------------------------------------------------------------------------------------------- */
 
-/* Declared options only; nothing of it changes once made. All geometry is one affine map from the output to the
-   decoded image and one resampling. */
+/* Random changes to training images, by declared options (lur_augment_options lists them, with units and defaults).
+   All geometric changes are composed to one affine map, so that an image is resampled once. Immutable and
+   reference-counted.
+   Conventions: Keras 2.0.6 keras/preprocessing/image.py for era "2017", Keras 3.10 keras/src/legacy/preprocessing/
+   image.py otherwise; colour jitter, random resized crop, random erasing and TrivialAugment follow torchvision 0.15. */
 typedef struct lur_augment lur_augment;
+/* LUR_EARG: an unknown option or a value out of range. */
 lur_status lur_augment_new(const lur_setting *settings, int n, lur_augment **augment);
 void lur_augment_retain(lur_augment *augment);
 void lur_augment_release(lur_augment *augment);
+/* Fills up to capacity descriptions of the options; returns how many there are. */
 int lur_augment_options(lur_option_info *info, int capacity);
-/* Writes "augment{ rotate = 45, hflip = true }" into text (truncates); returns the length it needs. */
+/* Writes "augment{ rotate = 45, hflip = true }" to text, truncated; returns the length that the whole needs. */
 int lur_augment_format(const lur_augment *augment, char *text, size_t capacity);
-/* What images are resized with in its era: 2017 LUR_RESIZE_NEAREST, now LUR_RESIZE_BILINEAR. NULL: now. */
+/* The filter that images are resized with in the augmentation's era: LUR_RESIZE_NEAREST for "2017", otherwise
+   LUR_RESIZE_BILINEAR. augment may be NULL. */
 lur_resize_filter lur_augment_resize(const lur_augment *augment);
 
-/* Numbers that depend on (seed, stream) alone, for samplers: stream is an epoch, as a rule. Philox 4x32-10. */
+/* A random generator for samplers, whose numbers depend only on (seed, stream); stream is usually the epoch.
+   Philox 4x32-10 (Salmon et al. 2011). */
 typedef struct lur_random lur_random;
 lur_status lur_random_new(uint64_t seed, uint64_t stream, lur_random **random);
 void lur_random_release(lur_random *random);
-double lur_random_next(lur_random *random);              /* [0, 1), 53 bits */
-int64_t lur_random_below(lur_random *random, int64_t n); /* 0..n-1, each as likely; n >= 1 */
+double lur_random_next(lur_random *random);              /* uniform in [0, 1), 53 bits */
+int64_t lur_random_below(lur_random *random, int64_t n); /* uniform in 0..n-1; n >= 1 */
+/* Fills order with a random permutation of 0..n-1. */
 void lur_random_permutation(lur_random *random, int64_t n, int64_t *order);
 
-/* NumPy's legacy generator (RandomState: MT19937), to repeat a Keras run draw for draw. */
+/* NumPy's legacy generator, numpy.random.RandomState (MT19937): it repeats the draws of a Keras run. */
 typedef struct lur_numpy_random lur_numpy_random;
 lur_status lur_numpy_random_new(uint32_t seed, lur_numpy_random **random);
 void lur_numpy_random_retain(lur_numpy_random *random);
 void lur_numpy_random_release(lur_numpy_random *random);
 void lur_numpy_random_seed(lur_numpy_random *random, uint32_t seed);
-double lur_numpy_random_uniform(lur_numpy_random *random, double low, double high);
+double lur_numpy_random_uniform(lur_numpy_random *random, double low, double high); /* in [low, high) */
 void lur_numpy_random_permutation(lur_numpy_random *random, int64_t n, int64_t *order);
 
 /* ---- loader ------------------------------------------------------------------------------------------------- */
 
+/* The input scaling of pretrained networks, from pixels x in 0..255; modes "tf" and "caffe" of keras-applications 1.0.8, keras_applications/imagenet_utils.py. */
 typedef enum lur_preprocess {
   LUR_PREPROCESS_TF = 0,  /* x / 127.5 - 1 */
-  LUR_PREPROCESS_CAFFE,   /* BGR, minus 103.939 116.779 123.68 */
+  LUR_PREPROCESS_CAFFE,   /* channels in BGR order, minus 103.939, 116.779, 123.68 */
   LUR_PREPROCESS_RESCALE, /* x / 255 */
-  LUR_PREPROCESS_NONE     /* 0..255 */
+  LUR_PREPROCESS_NONE     /* x */
 } lur_preprocess;
 
 typedef struct lur_loader_options { /* zeroed: the defaults */
-  int height, width;                /* required */
-  int channels;                     /* 3 (0), or 1: grayscale as Pillow's "L" */
+  int height, width;                /* of the batches, in pixels; required */
+  int channels;                     /* 0 or 3: RGB; 1: grayscale, as Pillow's convert("L") */
   lur_resize_filter resize;
   lur_preprocess preprocess;
   lur_decode_options decode;
   lur_augment *augment;     /* NULL: none */
-  lur_numpy_random *random; /* given: augmentation draws from it, in push order; else from seed */
-  lur_device *device;       /* batches go in memory that it copies fastest from; NULL: plain */
-  int workers;              /* threads; negative: images are made inside lur_loader_pop; 0: one a core, at most 16 */
-  int prefetch;             /* batches in work or waiting, at most; 0: 4 */
+  lur_numpy_random *random; /* augmentation draws from it, in the order of pushes; NULL: from seed */
+  lur_device *device;       /* batches are placed in host memory that it copies from fastest; NULL: ordinary memory */
+  int workers;              /* threads; 0: one per core, at most 16; negative: none, lur_loader_pop makes the images */
+  int prefetch;             /* batches in the queue at most; 0: 4 */
   uint64_t seed;
-  bool strict; /* a damaged image is an error of lur_loader_pop, not a replacement */
+  bool strict; /* a damaged image makes lur_loader_pop fail; otherwise another image of the same class replaces it */
 } lur_loader_options;
 
+/* Makes batches from lists of image indices, on worker threads, in order. It belongs to one thread. The workers run
+   from lur_loader_begin to lur_loader_stop or lur_loader_release. */
 typedef struct lur_loader lur_loader;
 
-/* The loader is one thread's. Its workers run from lur_loader_begin to lur_loader_rest or lur_loader_release. */
+/* LUR_EARG: an empty dataset, or an option out of range. */
 lur_status lur_loader_new(lur_context *context, lur_dataset *dataset, const lur_loader_options *options,
                           lur_loader **loader);
 void lur_loader_release(lur_loader *loader);
 
-/* Drops what is in work, and starts epoch `epoch`: draw numbers and the summary begin anew. */
+/* Discards what is queued and starts the given epoch: draw numbers and damage counts start at 0. */
 lur_status lur_loader_begin(lur_loader *loader, int64_t epoch);
-/* Drops what is in work and ends the worker threads now; the summary stays. */
-void lur_loader_rest(lur_loader *loader);
+/* Discards what is queued and ends the worker threads; damage counts stay. */
+void lur_loader_stop(lur_loader *loader);
 
 enum { LUR_MAX_LOAD_FIELDS = 8 };
-typedef struct lur_load_field {
-  const char *name; /* "image" */
+typedef struct lur_load_field { /* a named list of images; a batch has one or more */
+  const char *name;             /* "image" */
   int64_t n;
-  const int64_t *indices; /* of the dataset; LUR_EARG outside */
+  const int64_t *indices; /* of images in the dataset; LUR_EARG for one outside it */
 } lur_load_field;
 
-/* Room for that many more batches. */
-int lur_loader_room(const lur_loader *loader);
+int lur_loader_room(const lur_loader *loader);    /* how many more batches can be pushed */
 int lur_loader_waiting(const lur_loader *loader); /* batches pushed and not popped */
-/* Queues one batch. LUR_ESTATE without room. */
+/* Queues a batch. LUR_ESTATE: the queue is full. */
 lur_status lur_loader_push(lur_loader *loader, int nfields, const lur_load_field *fields);
-/* Counts the draws of a batch and makes no pixels: to return to a place in the middle of an epoch. */
+/* Counts the draws of a batch without making it: it leads to the middle of an epoch that is resumed. */
 lur_status lur_loader_skip(lur_loader *loader, int nfields, const lur_load_field *fields);
 
 typedef struct lur_loaded_field {
   char name[64];
-  lur_tensor *images;  /* f32 n h w c */
-  lur_tensor *classes; /* i32 n, -1: none. Of the images that are really there */
-  lur_tensor *indices; /* i32 n: likewise: a damaged image's row has its replacement's */
-  lur_tensor *targets; /* f32 n classes: mixed one-hot rows, with mixup or cutmix; else NULL */
+  lur_tensor *images;  /* f32 n x height x width x channels */
+  lur_tensor *classes; /* i32 n: class of each image; -1: none */
+  lur_tensor *indices; /* i32 n: index of each image; where a damaged image was replaced, the replacement's */
+  lur_tensor *targets; /* f32 n x classes: one-hot rows, mixed as the images are; NULL without mixup and cutmix */
 } lur_loaded_field;
 
-typedef struct lur_loaded { /* one batch; the tensors are the caller's */
+typedef struct lur_loaded { /* a batch; the caller releases the tensors with lur_loaded_free */
   int nfields;
   lur_loaded_field fields[LUR_MAX_LOAD_FIELDS];
 } lur_loaded;
 
-/* Waits for the oldest batch. LUR_ESTATE when none was pushed; with strict LUR_EFORMAT or LUR_EIO for a damaged
- * image. */
+/* Waits for the oldest batch and takes it. LUR_ESTATE: none was pushed. LUR_EFORMAT or LUR_EIO: a damaged image, in
+   strict mode, or no readable image at all. */
 lur_status lur_loader_pop(lur_loader *loader, lur_loaded *batch);
-/* The images of the batch that the next lur_loader_pop gives, the very tensors, where their pixels are made already;
-   else no fields. Nothing is taken out of the queue. */
+/* The image tensors that the next lur_loader_pop will return, if they are complete already; otherwise no fields. The
+   batch stays in the queue. */
 lur_status lur_loader_peek(lur_loader *loader, lur_loaded *batch);
 void lur_loaded_free(lur_loaded *batch);
 
-/* Damaged images met so far in this loader's life, in the order of first meeting as the batches were popped. */
+/* A damaged image: one that could not be read or decoded. They are listed in the order in which popped batches first
+   met them, over the life of the loader. */
 typedef struct lur_damage {
-  int64_t index;    /* of the dataset */
-  int64_t times;    /* in this epoch */
+  int64_t index;    /* of the image; -1: there is no such position */
+  int64_t times;    /* met in this epoch */
   bool fresh;       /* first met in this epoch */
-  const char *text; /* "pug/x.jpg: truncated JPEG"; the loader's */
+  const char *text; /* "pug/x.jpg: truncated JPEG"; belongs to the loader */
 } lur_damage;
 int64_t lur_loader_damage_count(const lur_loader *loader);
 lur_damage lur_loader_damage(const lur_loader *loader, int64_t position);

@@ -1,7 +1,7 @@
-/* file.c - whole files: written so that a reader sees the old bytes or the new ones and never a mixture, and read with every
- * short read noticed. No file format is known here.
+/* file.c - writes files atomically, so that a reader sees the old bytes or the new ones and never a mixture; reads
+ * files and detects short reads. It knows no format.
  *
- * The order of an atomic write is POSIX's: write, fsync the file, rename, fsync the folder. */
+ * An atomic write is: write a temporary file, fsync it, rename it, fsync the folder. */
 #include "file.h"
 
 #include <errno.h>
@@ -19,7 +19,7 @@ enum { MAX_TEMPORARIES = 64, MAX_STEM = 200, WRITE_CHUNK = 1 << 30 };
 
 /* ---- names ---- */
 
-/* The target with symbolic links followed, so that a link stays a link. A target that is not there yet is itself. */
+/* The target with symbolic links resolved, so that a link stays a link. A target that does not exist stays as it is. */
 static lur_status resolve(const char *path, char **resolved) {
   if (path == NULL || path[0] == '\0') return lur_fail(LUR_EARG, "cannot write a file without a name");
   char *real = realpath(path, NULL);
@@ -28,14 +28,14 @@ static lur_status resolve(const char *path, char **resolved) {
   struct stat info;
   if (stat(real, &info) == 0 && !S_ISREG(info.st_mode)) {
     free(real);
-    return lur_fail(LUR_EIO, "cannot write '%s': a regular file was expected, %s stands there", path,
+    return lur_fail(LUR_EIO, "cannot write '%s': a regular file was expected, it is %s", path,
                     S_ISDIR(info.st_mode) ? "a folder" : "a device or pipe");
   }
   *resolved = real;
   return LUR_OK;
 }
 
-/* Bytes of the folder part, with its slash; 0: the current folder. */
+/* Length of the folder in path, with its slash; 0: the current folder. */
 static size_t folder_length(const char *path) {
   const char *slash = strrchr(path, '/');
   return slash == NULL ? 0 : (size_t)(slash - path) + 1;
@@ -50,19 +50,19 @@ static lur_status temporary_name(const char *path, int attempt, char **name) {
   return lur_lines_take(&text, name);
 }
 
-/* ---- the temporary ---- */
+/* ---- the temporary file ---- */
 
-/* Takes the temporary of that name when nobody is writing it. *fd stays -1 when somebody is. */
+/* Creates or takes over the temporary file of that name. *fd stays -1 while another writer has it. */
 static lur_status claim(const char *path, const char *name, int *fd) {
   int file;
   do file = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
   while (file < 0 && errno == EINTR);
-  if (file < 0 && errno == ELOOP) return LUR_OK; /* a link that somebody put there: leave it alone */
+  if (file < 0 && errno == ELOOP) return LUR_OK; /* a symbolic link: leave it alone */
   if (file < 0) return lur_fail(LUR_EIO, "cannot write '%s': %s", path, strerror(errno));
-  /* File systems without locks answer something else than EWOULDBLOCK; they are used unlocked. */
+  /* File systems without locks fail with another error than EWOULDBLOCK; they are used without locking. */
   bool busy = flock(file, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
   struct stat mine, there;
-  /* Between our open and our lock its writer may have renamed it: then it is the target now, not a temporary. */
+  /* Between open and flock its writer may have renamed it: then it is the target now, not a temporary file. */
   busy = busy || fstat(file, &mine) != 0 || lstat(name, &there) != 0 || mine.st_ino != there.st_ino ||
          mine.st_dev != there.st_dev || !S_ISREG(mine.st_mode);
   if (busy) {
@@ -94,11 +94,9 @@ lur_status lur_writer_open(lur_writer *writer, const char *path) {
     if (status == LUR_OK) status = claim(path, writer->temporary, &writer->fd);
   }
   if (status == LUR_OK && writer->fd < 0)
-    status = lur_fail(LUR_EIO, "cannot write '%s': %d others are writing it", path, MAX_TEMPORARIES);
-  if (status == LUR_OK)
-    keep_mode(writer);
-  else
-    lur_writer_release(writer);
+    status = lur_fail(LUR_EIO, "cannot write '%s': %d other writers are writing it", path, MAX_TEMPORARIES);
+  if (status == LUR_OK) keep_mode(writer);
+  else lur_writer_release(writer);
   return status;
 }
 
@@ -108,7 +106,7 @@ lur_status lur_writer_put(lur_writer *writer, const void *bytes, size_t count) {
     ssize_t done = write(writer->fd, from, count < WRITE_CHUNK ? count : WRITE_CHUNK);
     if (done < 0 && errno == EINTR) continue;
     if (done <= 0)
-      return lur_fail(LUR_EIO, "cannot write '%s': %s (what stood there is untouched)", writer->path,
+      return lur_fail(LUR_EIO, "cannot write '%s': %s (the existing file is unchanged)", writer->path,
                       strerror(done == 0 ? ENOSPC : errno));
     from += done;
     count -= (size_t)done;
@@ -116,7 +114,7 @@ lur_status lur_writer_put(lur_writer *writer, const void *bytes, size_t count) {
   return LUR_OK;
 }
 
-/* Some file systems cannot sync a folder (EINVAL); the rename is done by then, so only real I/O errors count. */
+/* Some file systems cannot sync a folder (EINVAL). The rename is done by then, so that only I/O errors matter. */
 static lur_status sync_folder(const char *path) {
   size_t length = folder_length(path);
   char *folder = length == 0 ? strdup(".") : strndup(path, length);
@@ -125,22 +123,25 @@ static lur_status sync_folder(const char *path) {
   free(folder);
   if (fd < 0) return LUR_OK; /* a folder that may be written but not read */
   int failed = 0;
-  while ((failed = fsync(fd)) != 0 && errno == EINTR) {}
+  while ((failed = fsync(fd)) != 0 && errno == EINTR) {
+  }
   int reason = errno;
   close(fd);
-  if (failed != 0 && reason == EIO) return lur_fail(LUR_EIO, "cannot sync the folder of '%s': %s", path, strerror(reason));
+  if (failed != 0 && reason == EIO)
+    return lur_fail(LUR_EIO, "cannot sync the folder of '%s': %s", path, strerror(reason));
   return LUR_OK;
 }
 
 lur_status lur_writer_commit(lur_writer *writer) {
   lur_status status = LUR_OK;
   int failed = 0;
-  while ((failed = fsync(writer->fd)) != 0 && errno == EINTR) {}
-  /* The rename happens under the lock, which goes with the descriptor. */
+  while ((failed = fsync(writer->fd)) != 0 && errno == EINTR) {
+  }
+  /* Renames while the lock is held; closing the file releases it. */
   if (failed != 0 && errno != EINVAL && errno != ENOTSUP)
-    status = lur_fail(LUR_EIO, "cannot write '%s': %s (what stood there is untouched)", writer->path, strerror(errno));
+    status = lur_fail(LUR_EIO, "cannot write '%s': %s (the existing file is unchanged)", writer->path, strerror(errno));
   else if (rename(writer->temporary, writer->path) != 0)
-    status = lur_fail(LUR_EIO, "cannot write '%s': %s (what stood there is untouched)", writer->path, strerror(errno));
+    status = lur_fail(LUR_EIO, "cannot write '%s': %s (the existing file is unchanged)", writer->path, strerror(errno));
   else {
     close(writer->fd);
     writer->fd = -1;
@@ -174,14 +175,13 @@ lur_status lur_file_write(const char *path, const void *bytes, size_t count) {
 lur_status lur_file_open(const char *path, int *fd, uint64_t *size) {
   if (path == NULL || path[0] == '\0') return lur_fail(LUR_EARG, "cannot read a file without a name");
   int file;
-  /* O_NONBLOCK: a pipe nobody writes must not hang here; it is refused below. */
+  /* O_NONBLOCK: a pipe without a writer must not block here; it is rejected below. */
   do file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   while (file < 0 && errno == EINTR);
   if (file < 0) return lur_fail(LUR_EIO, "cannot read '%s': %s", path, strerror(errno));
   struct stat info;
   lur_status status = LUR_OK;
-  if (fstat(file, &info) != 0)
-    status = lur_fail(LUR_EIO, "cannot read '%s': %s", path, strerror(errno));
+  if (fstat(file, &info) != 0) status = lur_fail(LUR_EIO, "cannot read '%s': %s", path, strerror(errno));
   else if (!S_ISREG(info.st_mode))
     status = lur_fail(LUR_EIO, "cannot read '%s': a regular file was expected, it is %s", path,
                       S_ISDIR(info.st_mode) ? "a folder" : "a device or pipe");
@@ -201,8 +201,8 @@ lur_status lur_file_read_at(int fd, const char *path, uint64_t offset, void *byt
     if (done < 0 && errno == EINTR) continue;
     if (done < 0) return lur_fail(LUR_EIO, "cannot read '%s': %s", path, strerror(errno));
     if (done == 0)
-      return lur_fail(LUR_EFORMAT, "'%s' is cut short: %zu bytes were expected at byte %llu, the file ends there", path,
-                      count, (unsigned long long)offset);
+      return lur_fail(LUR_EFORMAT, "'%s' is truncated: %zu more bytes were expected at byte %llu, where the file ends",
+                      path, count, (unsigned long long)offset);
     to += done;
     offset += (uint64_t)done;
     count -= (size_t)done;

@@ -1,8 +1,9 @@
-/* simd.h - one loop, compiled for AVX-512, AVX2 and the baseline, chosen at run time.
+/* simd.h - one loop compiled for AVX-512, AVX2 and the baseline, chosen at run time.
  *
- * Only for loops whose result does not depend on the width: integers, or floating point element by element (the project
- * is compiled without contraction of a * b + c).
- * Use: a LUR_SIMD_BODY function, LUR_SIMD_VARIANTS once, LUR_SIMD_CALL. */
+ * Only for loops whose result does not depend on the vector width: integer loops, and floating-point loops without a
+ * reduction (the project is compiled with -ffp-contract=off, so a * b + c is never fused).
+ * To use it: write the loop as a LUR_SIMD_BODY function, instantiate it once with LUR_SIMD_VARIANTS, call it with
+ * LUR_SIMD_CALL. */
 #ifndef LUR_SIMD_H
 #define LUR_SIMD_H
 

@@ -1,4 +1,4 @@
-/* text.c - text that grows as it is written (text.h): reports, names, JSON paths. */
+/* text.c - growing text for reports, names and JSON paths. */
 #include "text.h"
 
 #include <stdarg.h>

@@ -1,22 +1,22 @@
-/* text.h - text that grows as it is written. */
+/* text.h - growing text for reports, names and JSON paths. */
 #ifndef LUR_TEXT_H
 #define LUR_TEXT_H
 
 #include "kernels/base.h"
 
-typedef struct lur_lines { /* zero-initialised; bytes is NUL-terminated once something was added */
+typedef struct lur_lines { /* zero-initialised: empty; bytes is NUL-terminated after the first addition */
   char *bytes;
   size_t length, capacity;
-  bool failed; /* out of memory: later additions are dropped */
+  bool failed; /* out of memory; later additions are ignored */
 } lur_lines;
 void lur_lines_add(lur_lines *buffer, const char *format, ...)
 #if defined(__GNUC__)
     __attribute__((format(printf, 2, 3)))
 #endif
     ;
-/* Hands the text over ("" when nothing was added) and empties the buffer; LUR_ENOMEM when it failed. */
+/* Moves the text to the caller ("" if nothing was added) and empties the buffer. LUR_ENOMEM: an addition failed. */
 lur_status lur_lines_take(lur_lines *buffer, char **text);
-/* strdup that sets the message. */
+/* strdup that reports LUR_ENOMEM. */
 lur_status lur_text_copy(const char *text, char **copy);
 
 #endif

@@ -1,38 +1,39 @@
-/* audit.c - looks at every image of some datasets before a network does: damage, wrong names, duplicates, imbalance.
+/* audit.c - finds problems in datasets before training: damaged files, wrong extensions, duplicates, imbalance.
  *
- * Threads read, hash and decode, each item into its own record; everything after that is one thread's and in order, so
- * findings do not depend on timing. A new finding is a kind in data.h, a name below and a function like the others. */
+ * Threads read, hash and decode the images, each into its own record. The findings are then derived from the records by
+ * one thread, in order, so that they do not depend on timing.
+ * To add a kind of finding: its value in data.h, its name below, and a function like find_imbalance. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <unistd.h>
 
 #include <xxhash.h>
 
+#include "bytes.h"
 #include "dataset.h"
-#include "rgbx.h"
+#include "decode.h"
 
 enum { DEFAULT_TINY = 32, MAX_WORKERS = 64 };
 
-typedef struct record { /* of one item */
+typedef struct record { /* of one image */
   int set;
   int64_t index;
-  lur_image_codec format;
+  lur_image_format format; /* by content */
   XXH128_hash_t hash;
-  bool read;
+  bool read;         /* the file could be read */
   int width, height; /* 0: not decoded */
-  char *problem;     /* owned; NULL: none */
+  char *problem;     /* why it cannot be decoded; owned; NULL: it can */
 } record;
 
-typedef struct hall { /* what the threads share */
+typedef struct inspection { /* shared by the threads */
   lur_dataset *const *sets;
   record *records;
   int64_t n;
   _Atomic int64_t next;
-} hall;
+} inspection;
 
 const char *lur_finding_name(lur_finding_kind kind) {
   static const char *const names[] = {"corrupt",         "extension", "duplicate", "class-duplicate",
@@ -40,9 +41,9 @@ const char *lur_finding_name(lur_finding_kind kind) {
   return kind >= 0 && kind < LUR_FINDING_KINDS ? names[kind] : "?";
 }
 
-/* ---- looking ---- */
+/* ---- inspecting images ---- */
 
-static void look(const hall *h, record *r, lur_bytes *bytes, lur_rgbx *image) {
+static void inspect(const inspection *h, record *r, lur_bytes *bytes, lur_rgbx *image) {
   lur_decode_request request;
   lur_decode_request_init(&request, NULL);
   lur_status status = lur_bytes_read(lur_dataset_path(h->sets[r->set], r->index), bytes);
@@ -58,33 +59,33 @@ static void look(const hall *h, record *r, lur_bytes *bytes, lur_rgbx *image) {
 }
 
 static void *work(void *argument) {
-  hall *h = argument;
+  inspection *h = argument;
   lur_bytes bytes = {0};
   lur_rgbx image = {0};
-  for (int64_t i; (i = atomic_fetch_add(&h->next, 1)) < h->n;) look(h, &h->records[i], &bytes, &image);
+  for (int64_t i; (i = atomic_fetch_add(&h->next, 1)) < h->n;) inspect(h, &h->records[i], &bytes, &image);
   lur_bytes_free(&bytes);
   lur_rgbx_free(&image);
   return NULL;
 }
 
-static void look_at_all(hall *h, int workers) {
+static void inspect_all(inspection *h, int workers) {
   pthread_t threads[MAX_WORKERS];
   int started = 0;
   if (workers < 1) workers = (int)sysconf(_SC_NPROCESSORS_ONLN);
   while (started < workers - 1 && started < MAX_WORKERS && pthread_create(&threads[started], NULL, work, h) == 0)
     started++;
-  work(h); /* this thread too: no thread is needed to get done */
+  work(h); /* this thread works too, so that the audit completes even if no thread could be started */
   for (int i = 0; i < started; i++) pthread_join(threads[i], NULL);
 }
 
 /* ---- findings ---- */
 
-typedef struct listing {
+typedef struct finding_list {
   lur_audit *audit;
   int64_t capacity;
-} listing;
+} finding_list;
 
-static lur_status add(listing *l, lur_finding finding) {
+static lur_status add(finding_list *l, lur_finding finding) {
   lur_audit *a = l->audit;
   if (finding.text && a->nfindings == l->capacity) {
     int64_t capacity = l->capacity ? 2 * l->capacity : 64;
@@ -99,18 +100,11 @@ static lur_status add(listing *l, lur_finding finding) {
   return LUR_OK;
 }
 
-static const char *format_name(lur_image_codec format) {
-  return format == LUR_CODEC_JPEG ? "JPEG" : format == LUR_CODEC_PNG ? "PNG" : "no image";
+static const char *format_name(lur_image_format format) {
+  return format == LUR_IMAGE_JPEG ? "JPEG" : format == LUR_IMAGE_PNG ? "PNG" : "no image";
 }
 
-static lur_image_codec format_by_name(const char *path) {
-  const char *dot = strrchr(path, '.');
-  if (dot && strcasecmp(dot, ".png") == 0) return LUR_CODEC_PNG;
-  return dot && (strcasecmp(dot, ".jpg") == 0 || strcasecmp(dot, ".jpeg") == 0) ? LUR_CODEC_JPEG
-                                                                                : LUR_CODEC_UNKNOWN;
-}
-
-static lur_status find_in_item(listing *l, const hall *h, const record *r, int tiny) {
+static lur_status find_in_item(finding_list *l, const inspection *h, const record *r, int tiny) {
   const char *path = lur_dataset_path(h->sets[r->set], r->index);
   lur_finding f = {.set = r->set, .index = r->index, .other_set = -1, .other = -1};
   char text[600];
@@ -119,8 +113,8 @@ static lur_status find_in_item(listing *l, const hall *h, const record *r, int t
     f.text = strdup(r->problem);
     LUR_TRY(add(l, f));
   }
-  if (r->format != LUR_CODEC_UNKNOWN && r->format != format_by_name(path)) {
-    snprintf(text, sizeof text, "is a %s by its bytes", format_name(r->format));
+  if (r->format != LUR_IMAGE_UNKNOWN && r->format != lur_image_format_of_name(path)) {
+    snprintf(text, sizeof text, "its contents are %s", format_name(r->format));
     f.kind = LUR_FINDING_EXTENSION;
     f.text = strdup(text);
     LUR_TRY(add(l, f));
@@ -134,24 +128,25 @@ static lur_status find_in_item(listing *l, const hall *h, const record *r, int t
   return LUR_OK;
 }
 
-/* Files that the set passed over because of their names, and that are images. */
-static lur_status find_in_ignored(listing *l, const hall *h, int set) {
+/* Image files that the dataset ignores because of their extension. */
+static lur_status find_in_ignored(finding_list *l, const inspection *h, int set) {
   const lur_dataset *d = h->sets[set];
   for (int64_t i = 0; i < d->ignored.n; i++) {
     FILE *file = fopen(d->ignored.at[i], "rb");
     uint8_t head[8];
     size_t got = file ? fread(head, 1, sizeof head, file) : 0;
     if (file) fclose(file);
-    lur_image_codec format = lur_image_sniff(head, got);
-    if (format == LUR_CODEC_UNKNOWN) continue;
+    lur_image_format format = lur_image_sniff(head, got);
+    if (format == LUR_IMAGE_UNKNOWN) continue;
     char text[4300];
-    snprintf(text, sizeof text, "%s: left out because of its name, but a %s", d->ignored.at[i], format_name(format));
+    snprintf(text, sizeof text, "%s: ignored because of its extension, but its contents are %s", d->ignored.at[i],
+             format_name(format));
     LUR_TRY(add(l, (lur_finding){LUR_FINDING_EXTENSION, set, -1, -1, -1, strdup(text)}));
   }
   return LUR_OK;
 }
 
-static lur_status find_imbalance(listing *l, const hall *h, int set, double factor) {
+static lur_status find_imbalance(finding_list *l, const inspection *h, int set, double factor) {
   const lur_dataset *d = h->sets[set];
   int64_t most = 0;
   for (int c = 0; c < d->nclasses; c++)
@@ -160,8 +155,8 @@ static lur_status find_imbalance(listing *l, const hall *h, int set, double fact
     int64_t n = lur_dataset_class_size(d, c);
     if ((double)n * factor >= (double)most) continue;
     char text[600];
-    snprintf(text, sizeof text, "class '%.300s' has %lld image%s, the largest class %lld", d->classes[c],
-             (long long)n, n == 1 ? "" : "s", (long long)most);
+    snprintf(text, sizeof text, "class '%.300s' has %lld image%s, the largest class %lld", d->classes[c], (long long)n,
+             n == 1 ? "" : "s", (long long)most);
     LUR_TRY(add(l, (lur_finding){LUR_FINDING_IMBALANCE, set, -1, -1, -1, strdup(text)}));
   }
   return LUR_OK;
@@ -177,7 +172,7 @@ static int compare_hashes(const void *a, const void *b) {
   return x->index < y->index ? -1 : x->index > y->index;
 }
 
-static lur_status add_duplicate(listing *l, const hall *h, const record *first, const record *again) {
+static lur_status add_duplicate(finding_list *l, const inspection *h, const record *first, const record *again) {
   const lur_dataset *a = h->sets[first->set], *b = h->sets[again->set];
   const char *was = lur_dataset_class_name(a, lur_dataset_class(a, first->index)),
              *is = lur_dataset_class_name(b, lur_dataset_class(b, again->index));
@@ -193,7 +188,7 @@ static lur_status add_duplicate(listing *l, const hall *h, const record *first, 
   return add(l, f);
 }
 
-static lur_status find_duplicates(listing *l, const hall *h) {
+static lur_status find_duplicates(finding_list *l, const inspection *h) {
   const record **order = malloc(((size_t)h->n + 1) * sizeof *order);
   if (!order) return lur_fail(LUR_ENOMEM, "out of memory for an audit");
   int64_t n = 0;
@@ -209,7 +204,7 @@ static lur_status find_duplicates(listing *l, const hall *h) {
   return status;
 }
 
-/* ---- all ---- */
+/* ---- the audit ---- */
 
 static int compare_findings(const void *a, const void *b) {
   const lur_finding *x = a, *y = b;
@@ -219,8 +214,8 @@ static int compare_findings(const void *a, const void *b) {
   return strcmp(x->text, y->text);
 }
 
-static lur_status find_all(const hall *h, int nsets, const lur_audit_options *o, lur_audit *audit) {
-  listing l = {.audit = audit};
+static lur_status find_all(const inspection *h, int nsets, const lur_audit_options *o, lur_audit *audit) {
+  finding_list l = {.audit = audit};
   int tiny = o && o->tiny > 0 ? o->tiny : DEFAULT_TINY;
   double imbalance = o && o->imbalance > 0 ? o->imbalance : 10;
   for (int64_t i = 0; i < h->n; i++) LUR_TRY(find_in_item(&l, h, &h->records[i], tiny));
@@ -234,14 +229,14 @@ static lur_status find_all(const hall *h, int nsets, const lur_audit_options *o,
 }
 
 lur_status lur_dataset_audit(int nsets, lur_dataset *const *sets, const lur_audit_options *options, lur_audit *audit) {
-  hall h = {.sets = sets};
+  inspection h = {.sets = sets};
   for (int s = 0; s < nsets; s++) h.n += sets[s]->size;
   h.records = calloc((size_t)h.n + 1, sizeof *h.records);
   if (!h.records) return lur_fail(LUR_ENOMEM, "out of memory for an audit");
   for (int64_t s = 0, at = 0; s < nsets; s++)
     for (int64_t i = 0; i < sets[s]->size; i++) h.records[at++] = (record){.set = (int)s, .index = i};
   atomic_init(&h.next, 0);
-  look_at_all(&h, options ? options->workers : 0);
+  inspect_all(&h, options ? options->workers : 0);
   lur_audit found = {.checked = h.n};
   lur_status status = find_all(&h, nsets, options, &found);
   for (int64_t i = 0; i < h.n; i++) free(h.records[i].problem);

@@ -1,8 +1,11 @@
-/* augment.c - augmentation: declared options, what is drawn for an image, and the one affine map they compose to.
+/* augment.c - augmentation: declared options, the random parameters of an image, and the affine map they compose to.
  *
- * Conventions are Keras's (keras.md sections 0 and 4): era "2017" is Keras 2.0.6 (shear in radians, centre n/2 + 0.5,
- * nearest sampling, flips drawn last and only where asked), "current" is Keras 3 (degrees, centre n/2 - 0.5, bilinear,
- * both flips always drawn, right after the zoom). To add an option: a field, a row, a draw after the present ones. */
+ * Era "2017" follows Keras 2.0.6 keras/preprocessing/image.py: shear in radians, centre n/2 + 0.5, nearest sampling,
+ * flips drawn last and only if enabled. Era "current" follows Keras 3.10 keras/src/legacy/preprocessing/image.py: shear
+ * in degrees, centre n/2 - 0.5, bilinear sampling, both flips always drawn, right after the zoom (keras-preprocessing
+ * 1.1.2 differs from it only in the centre).
+ * To add an option: a field of lur_augment_settings, a row of the table, and a draw after the present ones, so that
+ * those keep their numbers. */
 #include "augment.h"
 
 #include <math.h>
@@ -19,46 +22,60 @@ static const char *const eras[] = {"current", "2017", NULL};
 
 #define FIELD(name) offsetof(lur_augment_settings, name)
 static const lur_option options[] = {
-    {"rotate", LUR_OPT_REAL, FIELD(rotate), "0", 0, 360, NULL, "degrees either way"},
-    {"height_shift", LUR_OPT_REAL, FIELD(height_shift), "0", 0, 1, NULL, "share of the height either way"},
-    {"width_shift", LUR_OPT_REAL, FIELD(width_shift), "0", 0, 1, NULL, "share of the width either way"},
-    {"shear", LUR_OPT_REAL, FIELD(shear), "0", 0, 90, NULL, "degrees either way; radians in era 2017"},
-    {"zoom", LUR_OPT_REAL, FIELD(zoom), "0", 0, 1, NULL, "rows and columns each by 1 - zoom to 1 + zoom"},
-    {"zoom_min", LUR_OPT_REAL, FIELD(zoom_min), "0", 0, 10, NULL, "least zoom factor instead (0: by zoom)"},
-    {"zoom_max", LUR_OPT_REAL, FIELD(zoom_max), "0", 0, 10, NULL, "largest zoom factor instead (0: by zoom)"},
+    {"rotate", LUR_OPT_REAL, FIELD(rotate), "0", 0, 360, NULL, "largest rotation in degrees, in either direction"},
+    {"height_shift", LUR_OPT_REAL, FIELD(height_shift), "0", 0, 1, NULL,
+     "largest vertical shift, as a fraction of the height, in either direction"},
+    {"width_shift", LUR_OPT_REAL, FIELD(width_shift), "0", 0, 1, NULL,
+     "largest horizontal shift, as a fraction of the width, in either direction"},
+    {"shear", LUR_OPT_REAL, FIELD(shear), "0", 0, 90, NULL,
+     "largest shear angle in degrees (era 2017: radians), in either direction"},
+    {"zoom", LUR_OPT_REAL, FIELD(zoom), "0", 0, 1, NULL, "zoom rows and columns independently by 1 - zoom to 1 + zoom"},
+    {"zoom_min", LUR_OPT_REAL, FIELD(zoom_min), "0", 0, 10, NULL,
+     "smallest zoom factor, in place of 1 - zoom (0: use zoom)"},
+    {"zoom_max", LUR_OPT_REAL, FIELD(zoom_max), "0", 0, 10, NULL,
+     "largest zoom factor, in place of 1 + zoom (0: use zoom)"},
     {"channel_shift", LUR_OPT_REAL, FIELD(channel_shift), "0", 0, 255, NULL,
-     "added to channels, of 0..255, either way"},
-    {"hflip", LUR_OPT_BOOL, FIELD(hflip), "false", 0, 0, NULL, "mirror left and right, half of the time"},
-    {"vflip", LUR_OPT_BOOL, FIELD(vflip), "false", 0, 0, NULL, "mirror top and bottom, half of the time"},
-    {"mirror", LUR_OPT_BOOL, FIELD(mirror), "false", 0, 0, NULL, "mirror every image left and right: a view for testing"},
-    {"fill", LUR_OPT_CHOICE, FIELD(fill), "nearest", 0, 0, fills, "what lies outside the image"},
-    {"fill_value", LUR_OPT_REAL, FIELD(fill_value), "0", 0, 255, NULL, "for fill = \"constant\""},
+     "largest value added to or subtracted from a channel (pixels are 0..255)"},
+    {"hflip", LUR_OPT_BOOL, FIELD(hflip), "false", 0, 0, NULL, "flip horizontally with probability 0.5"},
+    {"vflip", LUR_OPT_BOOL, FIELD(vflip), "false", 0, 0, NULL, "flip vertically with probability 0.5"},
+    {"mirror", LUR_OPT_BOOL, FIELD(mirror), "false", 0, 0, NULL,
+     "flip every image horizontally, as for test-time augmentation"},
+    {"fill", LUR_OPT_CHOICE, FIELD(fill), "nearest", 0, 0, fills, "values of pixels outside the image"},
+    {"fill_value", LUR_OPT_REAL, FIELD(fill_value), "0", 0, 255, NULL, "pixel value for fill = \"constant\""},
     {"interpolation", LUR_OPT_CHOICE, FIELD(interpolation), "auto", 0, 0, interpolations,
-     "auto: bilinear, nearest in era 2017"},
-    {"era", LUR_OPT_CHOICE, FIELD(era), "current", 0, 0, eras, "Keras 3's conventions, or Keras 2.0.6's"},
-    {"crop", LUR_OPT_REAL, FIELD(crop), "0", 0, 1, NULL, "random resized crop: least share of the area (0: none)"},
-    {"crop_max", LUR_OPT_REAL, FIELD(crop_max), "1", 0, 1, NULL, "its largest share"},
-    {"crop_ratio", LUR_OPT_REAL, FIELD(crop_ratio), "1.3333333333333333", 1, 10, NULL, "its aspect ratio, 1/r to r"},
-    {"brightness", LUR_OPT_REAL, FIELD(brightness), "0", 0, 1, NULL, "factor 1 - b to 1 + b"},
-    {"contrast", LUR_OPT_REAL, FIELD(contrast), "0", 0, 1, NULL, "factor 1 - c to 1 + c"},
-    {"saturation", LUR_OPT_REAL, FIELD(saturation), "0", 0, 1, NULL, "factor 1 - s to 1 + s"},
-    {"hue", LUR_OPT_REAL, FIELD(hue), "0", 0, 0.5, NULL, "turns of the colour circle either way"},
-    {"erase", LUR_OPT_REAL, FIELD(erase), "0", 0, 1, NULL, "probability that a rectangle is erased"},
-    {"erase_min", LUR_OPT_REAL, FIELD(erase_min), "0.02", 0, 1, NULL, "its least share of the area"},
-    {"erase_max", LUR_OPT_REAL, FIELD(erase_max), "0.33", 0, 1, NULL, "its largest share"},
-    {"erase_ratio", LUR_OPT_REAL, FIELD(erase_ratio), "3.3", 1, 10, NULL, "its aspect ratio, 1/r to r"},
-    {"erase_value", LUR_OPT_REAL, FIELD(erase_value), "127.5", 0, 255, NULL, "what it is filled with"},
-    {"erase_noise", LUR_OPT_BOOL, FIELD(erase_noise), "false", 0, 0, NULL, "fill it with noise instead"},
-    {"trivial", LUR_OPT_BOOL, FIELD(trivial), "false", 0, 0, NULL, "TrivialAugment: one random change of fourteen"},
-    {"mixup", LUR_OPT_REAL, FIELD(mixup), "0", 0, 100, NULL, "alpha of mixup over the batch (0: none)"},
-    {"cutmix", LUR_OPT_REAL, FIELD(cutmix), "0", 0, 100, NULL, "alpha of cutmix over the batch (0: none)"},
-    {"prescale", LUR_OPT_BOOL, FIELD(prescale), "true", 0, 0, NULL, "halve far too large images while decoding"},
+     "auto: bilinear, or nearest in era 2017"},
+    {"era", LUR_OPT_CHOICE, FIELD(era), "current", 0, 0, eras, "current: conventions of Keras 3; 2017: of Keras 2.0.6"},
+    {"crop", LUR_OPT_REAL, FIELD(crop), "0", 0, 1, NULL,
+     "random resized crop: smallest fraction of the area (0: none)"},
+    {"crop_max", LUR_OPT_REAL, FIELD(crop_max), "1", 0, 1, NULL, "random resized crop: largest fraction of the area"},
+    {"crop_ratio", LUR_OPT_REAL, FIELD(crop_ratio), "1.3333333333333333", 1, 10, NULL,
+     "random resized crop: aspect ratio from 1/r to r"},
+    {"brightness", LUR_OPT_REAL, FIELD(brightness), "0", 0, 1, NULL, "brightness factor from 1 - b to 1 + b"},
+    {"contrast", LUR_OPT_REAL, FIELD(contrast), "0", 0, 1, NULL, "contrast factor from 1 - c to 1 + c"},
+    {"saturation", LUR_OPT_REAL, FIELD(saturation), "0", 0, 1, NULL, "saturation factor from 1 - s to 1 + s"},
+    {"hue", LUR_OPT_REAL, FIELD(hue), "0", 0, 0.5, NULL,
+     "largest hue shift, as a fraction of the hue circle, in either direction"},
+    {"erase", LUR_OPT_REAL, FIELD(erase), "0", 0, 1, NULL, "random erasing: probability that a rectangle is erased"},
+    {"erase_min", LUR_OPT_REAL, FIELD(erase_min), "0.02", 0, 1, NULL, "random erasing: smallest fraction of the area"},
+    {"erase_max", LUR_OPT_REAL, FIELD(erase_max), "0.33", 0, 1, NULL, "random erasing: largest fraction of the area"},
+    {"erase_ratio", LUR_OPT_REAL, FIELD(erase_ratio), "3.3", 1, 10, NULL, "random erasing: aspect ratio from 1/r to r"},
+    {"erase_value", LUR_OPT_REAL, FIELD(erase_value), "127.5", 0, 255, NULL,
+     "random erasing: pixel value of the rectangle"},
+    {"erase_noise", LUR_OPT_BOOL, FIELD(erase_noise), "false", 0, 0, NULL,
+     "random erasing: fill the rectangle with noise"},
+    {"trivial", LUR_OPT_BOOL, FIELD(trivial), "false", 0, 0, NULL,
+     "TrivialAugment: one of fourteen operations, chosen at random"},
+    {"mixup", LUR_OPT_REAL, FIELD(mixup), "0", 0, 100, NULL, "alpha of mixup within the batch (0: none)"},
+    {"cutmix", LUR_OPT_REAL, FIELD(cutmix), "0", 0, 100, NULL, "alpha of cutmix within the batch (0: none)"},
+    {"prescale", LUR_OPT_BOOL, FIELD(prescale), "true", 0, 0, NULL,
+     "decode images that are at least twice too large at 1/2 or 1/4 of their size"},
     {0}};
 
-/* ---- life ---- */
+/* ---- create, release, query ---- */
 
 static lur_status check(const lur_augment_settings *s) {
-  if ((s->zoom_min > 0) != (s->zoom_max > 0)) return lur_fail(LUR_EARG, "augment: zoom_min and zoom_max go together");
+  if ((s->zoom_min > 0) != (s->zoom_max > 0))
+    return lur_fail(LUR_EARG, "augment: zoom_min and zoom_max must be given together");
   if (s->zoom_min > s->zoom_max)
     return lur_fail(LUR_EARG, "augment: zoom_min %g is above zoom_max %g", s->zoom_min, s->zoom_max);
   if (s->zoom >= 1 && s->zoom_max == 0) return lur_fail(LUR_EARG, "augment: zoom must be below 1, got %g", s->zoom);
@@ -124,7 +141,7 @@ static void draw_zoom(const lur_augment_settings *s, lur_source *source, lur_par
   p->zy = lur_source_uniform(source, low, high);
 }
 
-/* Keras's ImageDataGenerator, in its order; keras.md section 4. */
+/* The draws of Keras's ImageDataGenerator, in its order: 2.0.6 random_transform, or 3.10 get_random_transform. */
 static void draw_keras(const lur_augment_settings *s, lur_source *source, int height, int width, lur_params *p) {
   bool era = s->era == LUR_ERA_2017;
   if (s->rotate > 0) p->theta = lur_source_uniform(source, -s->rotate, s->rotate) * degree;
@@ -146,7 +163,7 @@ static void draw_keras(const lur_augment_settings *s, lur_source *source, int he
   if (s->mirror) p->hflip = !p->hflip;
 }
 
-/* Torchvision's RandomResizedCrop and RandomErasing draw area, then log ratio, then the place. */
+/* The area, the logarithm of the aspect ratio, then the position, as torchvision's RandomResizedCrop draws them. */
 static void draw_box(lur_source *source, double low, double high, double ratio, double *area, double *log_ratio,
                      double *y, double *x) {
   *area = lur_source_uniform(source, low, high);
@@ -194,8 +211,8 @@ void lur_augment_draw(const lur_augment *augment, lur_source *source, int height
 
 /* ---- geometry ---- */
 
-lur_map lur_map_compose(const lur_map *outer, const lur_map *inner) {
-  lur_map m;
+lur_affine lur_affine_compose(const lur_affine *outer, const lur_affine *inner) {
+  lur_affine m;
   for (int i = 0; i < 2; i++) {
     for (int j = 0; j < 2; j++) m.a[i][j] = outer->a[i][0] * inner->a[0][j] + outer->a[i][1] * inner->a[1][j];
     m.b[i] = outer->a[i][0] * inner->b[0] + outer->a[i][1] * inner->b[1] + outer->b[i];
@@ -203,7 +220,7 @@ lur_map lur_map_compose(const lur_map *outer, const lur_map *inner) {
   return m;
 }
 
-double lur_map_least_step(const lur_map *m) { /* the smaller singular value */
+double lur_affine_min_scale(const lur_affine *m) { /* the smaller singular value, in closed form */
   double p = m->a[0][0], q = m->a[0][1], r = m->a[1][0], s = m->a[1][1];
   double sum = p * p + q * q + r * r + s * s, det = p * s - q * r;
   double root = sum * sum - 4 * det * det;
@@ -211,28 +228,29 @@ double lur_map_least_step(const lur_map *m) { /* the smaller singular value */
   return sqrt(least > 0 ? least : 0);
 }
 
-/* m = O m O^-1 with O the translation to (cy, cx). */
-static void about(lur_map *m, double cy, double cx) {
+/* m = O m O^-1, O the translation to (cy, cx): moves the fixed point of m from the origin to (cy, cx). */
+static void centre_at(lur_affine *m, double cy, double cx) {
   m->b[0] += cy - (m->a[0][0] * cy + m->a[0][1] * cx);
   m->b[1] += cx - (m->a[1][0] * cy + m->a[1][1] * cx);
 }
 
-/* T = R S H Z: rotation, shift, shear, zoom; identity factors change no bit. Keras multiplies 3 x 3 matrices. */
-static lur_map keras_matrix(const lur_params *p) {
+/* T = R S H Z: rotation, shift, shear, zoom. Keras multiplies 3 x 3 matrices; skipping identity factors, as it does,
+   changes no bit of the product. */
+static lur_affine keras_matrix(const lur_params *p) {
   double c = cos(p->theta), s = sin(p->theta);
-  lur_map m = {{{c, -s}, {s, c}}, {0, 0}};
-  lur_map shift = {{{1, 0}, {0, 1}}, {p->tx, p->ty}}, shear = {{{1, -sin(p->shear)}, {0, cos(p->shear)}}, {0, 0}},
-          zoom = {{{p->zx, 0}, {0, p->zy}}, {0, 0}};
-  if (p->tx != 0 || p->ty != 0) m = lur_map_compose(&m, &shift);
-  if (p->shear != 0) m = lur_map_compose(&m, &shear);
-  if (p->zx != 1 || p->zy != 1) m = lur_map_compose(&m, &zoom);
+  lur_affine m = {{{c, -s}, {s, c}}, {0, 0}};
+  lur_affine shift = {{{1, 0}, {0, 1}}, {p->tx, p->ty}}, shear = {{{1, -sin(p->shear)}, {0, cos(p->shear)}}, {0, 0}},
+             zoom = {{{p->zx, 0}, {0, p->zy}}, {0, 0}};
+  if (p->tx != 0 || p->ty != 0) m = lur_affine_compose(&m, &shift);
+  if (p->shear != 0) m = lur_affine_compose(&m, &shear);
+  if (p->zx != 1 || p->zy != 1) m = lur_affine_compose(&m, &zoom);
   return m;
 }
 
-/* The five geometric ones as maps from output to input, about the image's centre (shears: about its corner, as in
- * torchvision). */
-static lur_map trivial_map(const lur_params *p, int height, int width) {
-  lur_map m = {{{1, 0}, {0, 1}}, {0, 0}};
+/* The five geometric operations of TrivialAugment as maps from output to input: rotation about the image's centre,
+   shears about its corner, as in torchvision. */
+static lur_affine trivial_map(const lur_params *p, int height, int width) {
+  lur_affine m = {{{1, 0}, {0, 1}}, {0, 0}};
   double a = p->magnitude * degree;
   switch (p->trivial) {
   case LUR_TRIVIAL_SHEAR_X: m.a[1][0] = -p->magnitude; break;
@@ -240,25 +258,25 @@ static lur_map trivial_map(const lur_params *p, int height, int width) {
   case LUR_TRIVIAL_TRANSLATE_X: m.b[1] = -p->magnitude; break;
   case LUR_TRIVIAL_TRANSLATE_Y: m.b[0] = -p->magnitude; break;
   case LUR_TRIVIAL_ROTATE:
-    m = (lur_map){{{cos(a), -sin(a)}, {sin(a), cos(a)}}, {0, 0}};
-    about(&m, (height - 1) / 2.0, (width - 1) / 2.0);
+    m = (lur_affine){{{cos(a), -sin(a)}, {sin(a), cos(a)}}, {0, 0}};
+    centre_at(&m, (height - 1) / 2.0, (width - 1) / 2.0);
     break;
   default: break;
   }
   return m;
 }
 
-void lur_augment_map(const lur_augment *augment, const lur_params *p, int height, int width, lur_map *map) {
-  lur_map m = keras_matrix(p);
+void lur_augment_map(const lur_augment *augment, const lur_params *p, int height, int width, lur_affine *map) {
+  lur_affine m = keras_matrix(p);
   double off = augment->s.era == LUR_ERA_2017 ? 0.5 : -0.5;
   bool identity = p->theta == 0 && p->tx == 0 && p->ty == 0 && p->shear == 0 && p->zx == 1 && p->zy == 1;
-  if (!identity) about(&m, height / 2.0 + off, width / 2.0 + off);
-  lur_map flip = {{{p->vflip ? -1 : 1, 0}, {0, p->hflip ? -1 : 1}},
-                  {p->vflip ? height - 1 : 0, p->hflip ? width - 1 : 0}};
-  if (p->vflip || p->hflip) m = lur_map_compose(&m, &flip);
+  if (!identity) centre_at(&m, height / 2.0 + off, width / 2.0 + off);
+  lur_affine flip = {{{p->vflip ? -1 : 1, 0}, {0, p->hflip ? -1 : 1}},
+                     {p->vflip ? height - 1 : 0, p->hflip ? width - 1 : 0}};
+  if (p->vflip || p->hflip) m = lur_affine_compose(&m, &flip);
   if (p->trivial >= LUR_TRIVIAL_SHEAR_X && p->trivial <= LUR_TRIVIAL_ROTATE) {
-    lur_map t = trivial_map(p, height, width);
-    m = lur_map_compose(&m, &t);
+    lur_affine t = trivial_map(p, height, width);
+    m = lur_affine_compose(&m, &t);
   }
   *map = m;
 }
@@ -269,7 +287,7 @@ bool lur_params_flip_only(const lur_params *p) {
          !trivial;
 }
 
-/* The crop's box in the image. One that does not fit is made to, keeping its centre's odds. */
+/* The box of the random crop. A side that exceeds the image is shortened to it. */
 static void crop_box(const lur_params *p, int height, int width, double *top, double *left, double *h, double *w) {
   double area = p->crop_area * height * width, ratio = exp(p->crop_log_ratio);
   *w = fmin(sqrt(area * ratio), width);
@@ -279,9 +297,9 @@ static void crop_box(const lur_params *p, int height, int width, double *top, do
 }
 
 void lur_params_resize_map(const lur_params *p, int height, int width, int source_height, int source_width,
-                           lur_map *map) {
+                           lur_affine *map) {
   double top = 0, left = 0, h = source_height, w = source_width;
   if (p->crops) crop_box(p, source_height, source_width, &top, &left, &h, &w);
-  double sy = h / height, sx = w / width; /* pixel centres at +0.5 on both grids */
-  *map = (lur_map){{{sy, 0}, {0, sx}}, {0.5 * sy - 0.5 + top, 0.5 * sx - 0.5 + left}};
+  double sy = h / height, sx = w / width; /* pixel centres are at +0.5 on both grids */
+  *map = (lur_affine){{{sy, 0}, {0, sx}}, {0.5 * sy - 0.5 + top, 0.5 * sx - 0.5 + left}};
 }

@@ -1,8 +1,8 @@
-/* colour.c - what augmentation does to pixels after they are in place, on floats 0..255 in RGB: channel shift, colour
- * jitter, TrivialAugment's colour changes, random erasing.
+/* colour.c - colour changes of augmentation, on resampled RGB floats in 0..255: channel shift, colour jitter, the
+ * colour operations of TrivialAugment, random erasing. Geometry is in augment.c and warp.c.
  *
- * Formulas: torchvision 0.15 transforms/_functional_tensor.py (jitter, TrivialAugment), Keras 2.0.6
- * preprocessing/image.py (channel shift). Geometry is augment.c's and warp.c's. */
+ * Formulas: torchvision 0.15 transforms/_functional_tensor.py (colour jitter, TrivialAugment); Keras 2.0.6
+ * keras/preprocessing/image.py (channel shift). */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +13,7 @@
 static float clip(float v) { return v < 0 ? 0 : v > 255 ? 255 : v; }
 static float gray_of(const float *p) { return 0.2989f * p[0] + 0.587f * p[1] + 0.114f * p[2]; }
 
-/* Each channel moves, within the values the image has. */
+/* Adds an offset to each channel, clipped to the range of values in the image (Keras 2.0.6 random_channel_shift). */
 static void channel_shift(const lur_params *p, size_t n, float *rgb) {
   float least = rgb[0], most = rgb[0];
   for (size_t i = 1; i < 3 * n; i++) {
@@ -26,7 +26,7 @@ static void channel_shift(const lur_params *p, size_t n, float *rgb) {
   }
 }
 
-/* ---- jitter ---- */
+/* ---- colour jitter ---- */
 
 static void brighten(float factor, size_t n, float *rgb) {
   for (size_t i = 0; i < 3 * n; i++) rgb[i] = clip(rgb[i] * factor);
@@ -46,19 +46,20 @@ static void saturate(float factor, size_t n, float *rgb) {
   }
 }
 
-/* One channel's value for hue h in sixths, chroma c and value v: HSV's f(n) = v - c max(0, min(k, 4 - k, 1)). */
+/* HSV to one channel of RGB, for hue h in sixths of the circle, chroma c and value v:
+   f(n) = v - c max(0, min(k, 4 - k, 1)) with k = (n + h) mod 6. */
 static float from_hue(float n, float h, float c, float v) {
   float k = fmodf(n + h, 6.0f);
   float t = fminf(fminf(k, 4.0f - k), 1.0f);
   return v - c * (t > 0 ? t : 0);
 }
 
-static void turn_hue(float turns, size_t n, float *rgb) {
+static void shift_hue(float fraction, size_t n, float *rgb) {
   for (size_t i = 0; i < n; i++, rgb += 3) {
     float r = rgb[0], g = rgb[1], b = rgb[2], v = fmaxf(r, fmaxf(g, b)), c = v - fminf(r, fminf(g, b));
     if (c == 0) continue;
     float h = v == r ? (g - b) / c : v == g ? 2 + (b - r) / c : 4 + (r - g) / c;
-    h += 6 * turns;
+    h += 6 * fraction;
     h -= 6 * floorf(h / 6);
     rgb[0] = from_hue(5, h, c, v);
     rgb[1] = from_hue(3, h, c, v);
@@ -68,20 +69,21 @@ static void turn_hue(float turns, size_t n, float *rgb) {
 
 static void jitter(const lur_params *p, size_t n, float *rgb) {
   int left[4] = {0, 1, 2, 3}, code = p->jitter_order;
-  for (int count = 4; count > 0; count--) { /* the code's digits in the factorial base choose from what is left */
+  for (int count = 4; count > 0;
+       count--) { /* digits of the code in the factorial number system choose among those left */
     int at = code % count, which = left[at];
     code /= count;
     memmove(left + at, left + at + 1, (size_t)(count - at - 1) * sizeof *left);
     if (which == 0 && p->brightness != 1) brighten((float)p->brightness, n, rgb);
     if (which == 1 && p->contrast != 1) contrast((float)p->contrast, n, rgb);
     if (which == 2 && p->saturation != 1) saturate((float)p->saturation, n, rgb);
-    if (which == 3 && p->hue != 0) turn_hue((float)p->hue, n, rgb);
+    if (which == 3 && p->hue != 0) shift_hue((float)p->hue, n, rgb);
   }
 }
 
 /* ---- TrivialAugment ---- */
 
-/* Blend with a 3 x 3 smoothing; the border stays. */
+/* Blends with a 3 x 3 smoothing filter; border pixels stay. */
 static lur_status sharpen(float factor, int height, int width, float *rgb) {
   size_t row = 3 * (size_t)width, size = row * (size_t)height;
   float *copy = malloc(size * sizeof *copy);
@@ -125,7 +127,7 @@ static void autocontrast(size_t n, float *rgb) {
   }
 }
 
-/* Histogram equalisation of each channel, as Pillow's ImageOps.equalize. */
+/* Equalises the histogram of each channel, as Pillow's ImageOps.equalize does. */
 static void equalize(size_t n, float *rgb) {
   for (size_t c = 0; c < 3; c++) {
     size_t counts[256] = {0}, last = 0, sum = 0;
@@ -156,12 +158,12 @@ static lur_status trivial(const lur_params *p, int height, int width, float *rgb
   case LUR_TRIVIAL_SOLARIZE: solarize((float)p->magnitude, n, rgb); break;
   case LUR_TRIVIAL_AUTOCONTRAST: autocontrast(n, rgb); break;
   case LUR_TRIVIAL_EQUALIZE: equalize(n, rgb); break;
-  default: break; /* identity, and the geometric ones, which are in the map */
+  default: break; /* identity, and the geometric operations, which are part of the affine map */
   }
   return LUR_OK;
 }
 
-/* ---- erasing ---- */
+/* ---- random erasing ---- */
 
 static void erase(const lur_augment *augment, const lur_params *p, int height, int width, float *rgb) {
   double area = p->erase_area * height * width, ratio = exp(p->erase_log_ratio);

@@ -1,5 +1,5 @@
-/* dataset.c - what a dataset is once its files are found: items, classes, subsets, splits, the summary.
- * Finding files is folder.c's and list.c's. A new kind of dataset is a new maker that ends in lur_dataset_finish. */
+/* dataset.c - items, classes, subsets, splits and the summary of a dataset. Files are found by folder.c and list.c.
+ * To add a kind of dataset: a function that fills a new one (dataset.h) and ends with lur_dataset_finish. */
 #include "dataset.h"
 
 #include <ctype.h>
@@ -33,6 +33,12 @@ lur_status lur_texts_add_n(lur_texts *texts, const char *text, size_t count) {
 }
 
 lur_status lur_texts_add(lur_texts *texts, const char *text) { return lur_texts_add_n(texts, text, strlen(text)); }
+
+static int compare_texts(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+
+void lur_texts_sort(lur_texts *texts) {
+  if (texts->n) qsort(texts->at, (size_t)texts->n, sizeof *texts->at, compare_texts);
+}
 
 void lur_texts_free(lur_texts *texts) {
   for (int64_t i = 0; i < texts->n; i++) free(texts->at[i]);
@@ -108,10 +114,8 @@ int lur_dataset_find_class(const lur_dataset *d, const char *name) {
   return -1;
 }
 
-static int compare_texts(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
-
-/* Distinct texts, byte-wise. */
-static lur_status classes_found(lur_dataset *d, const char *const *texts) {
+/* Adds the distinct texts as classes, in byte-wise order. */
+static lur_status add_found_classes(lur_dataset *d, const char *const *texts) {
   const char **sorted = malloc(((size_t)d->size + 1) * sizeof *sorted);
   if (!sorted) return out_of_memory();
   int64_t n = 0;
@@ -129,7 +133,7 @@ lur_status lur_dataset_classify(lur_dataset *d, const char *const *texts, const 
   bool given = options && options->nclasses > 0;
   if (given)
     for (int i = 0; i < options->nclasses; i++) LUR_TRY(lur_dataset_add_class(d, options->classes[i]));
-  else LUR_TRY(classes_found(d, texts));
+  else LUR_TRY(add_found_classes(d, texts));
   for (int64_t i = 0; i < d->size; i++) {
     const char *text = texts[i];
     if (!text) continue;
@@ -139,7 +143,7 @@ lur_status lur_dataset_classify(lur_dataset *d, const char *const *texts, const 
       d->items[i].class_id = (int)(hit - d->classes);
     if (d->items[i].class_id < 0)
       return lur_fail(LUR_EFORMAT,
-                      "%s: class '%s' of '%s' is none of the %d classes given (the training set's, as a rule)",
+                      "%s: class '%s' of '%s' is not one of the %d given classes (usually those of the training set)",
                       d->source, text, d->items[i].name, d->nclasses);
   }
   return LUR_OK;
@@ -149,7 +153,7 @@ lur_status lur_dataset_finish(lur_dataset *d) {
   d->class_start = calloc((size_t)d->nclasses + 2, sizeof *d->class_start);
   d->class_items = calloc((size_t)d->size + 1, sizeof *d->class_items);
   if (!d->class_start || !d->class_items) return out_of_memory();
-  int64_t *end = d->class_start + 1; /* end[c] grows from class c's start to its end */
+  int64_t *end = d->class_start + 1; /* end[c] advances from the start of class c to its end */
   for (int64_t i = 0; i < d->size; i++)
     if (d->items[i].class_id >= 0 && d->items[i].class_id + 1 < d->nclasses) end[d->items[i].class_id + 1]++;
   for (int c = 1; c < d->nclasses; c++) end[c] += end[c - 1];
@@ -163,7 +167,7 @@ static bool ends_in(const char *name, const char *extension) {
   return n > m && name[n - m - 1] == '.' && strcasecmp(name + n - m, extension) == 0;
 }
 
-bool lur_dataset_takes(const lur_dataset_options *options, const char *name) {
+bool lur_dataset_accepts(const lur_dataset_options *options, const char *name) {
   static const char *const usual[] = {"jpg", "jpeg", "png"};
   bool own = options && options->nextensions > 0;
   int n = own ? options->nextensions : 3;
@@ -187,7 +191,7 @@ lur_status lur_dataset_items(int64_t n, const char *const *paths, const char *co
   return status;
 }
 
-/* ---- life, queries ---- */
+/* ---- release, queries ---- */
 
 void lur_dataset_retain(lur_dataset *d) { atomic_fetch_add_explicit(&d->refs, 1, memory_order_relaxed); }
 
@@ -232,9 +236,9 @@ const char *lur_dataset_column(const lur_dataset *d, int column, int64_t index) 
   return d->items[index].columns[column];
 }
 
-/* ---- parts ---- */
+/* ---- subset, split ---- */
 
-/* Same classes and columns, no items. */
+/* A dataset with the same classes and columns, and no items. */
 static lur_status empty_like(const lur_dataset *d, lur_dataset **out) {
   lur_dataset *like = NULL;
   LUR_TRY(lur_dataset_new(d->source, &like));
@@ -259,8 +263,8 @@ lur_status lur_dataset_subset(lur_dataset *d, int64_t n, const int64_t *indices,
   for (int64_t i = 0; status == LUR_OK && i < n; i++) {
     if (item_at(d, indices[i])) status = add_from(part, d, indices[i]);
     else
-      status =
-          lur_fail(LUR_EARG, "subset: index %lld is outside a set of %lld", (long long)indices[i], (long long)d->size);
+      status = lur_fail(LUR_EARG, "subset: index %lld is outside the dataset of %lld", (long long)indices[i],
+                        (long long)d->size);
   }
   if (status == LUR_OK) status = lur_dataset_finish(part);
   if (status == LUR_OK) *subset = part;
@@ -268,7 +272,7 @@ lur_status lur_dataset_subset(lur_dataset *d, int64_t n, const int64_t *indices,
   return status;
 }
 
-typedef struct ticket { /* an item's place in the draw */
+typedef struct ticket { /* the items with the lowest numbers are drawn */
   uint64_t number;
   int64_t index;
 } ticket;
@@ -285,7 +289,7 @@ static uint64_t ticket_number(uint64_t seed, const char *name) {
   return h;
 }
 
-/* Marks round(share * n) of the items that have this class: those with the lowest tickets. */
+/* Marks round(share * n) of the n items of this class: those with the lowest numbers. */
 static void draw_class(const lur_dataset *d, int class_id, double share, uint64_t seed, ticket *tickets, bool *drawn) {
   int64_t n = 0;
   for (int64_t i = 0; i < d->size; i++)

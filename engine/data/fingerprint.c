@@ -1,13 +1,13 @@
-/* fingerprint.c - what a dataset's images hold, as one number each: XXH3-64 of the file's bytes.
+/* fingerprint.c - one number for the contents of each image file of a dataset: XXH3-64 of its bytes.
  *
- * Contents and not size and time of change: a copy, a checkout or a touch changes times and no image, and an image
- * can change and keep both. Reading costs what the first step of decoding costs, far below what a network costs. */
+ * Contents rather than size and modification time: a copy, a checkout or a touch changes the time of an unchanged
+ * image, and an image can change and keep both. Reading the files costs far less than running a network on them. */
 #include <xxhash.h>
 
+#include "bytes.h"
 #include "dataset.h"
-#include "rgbx.h"
 
-/* A file that cannot be read has the number 0: it counts as changed once it can. */
+/* A file that cannot be read gets 0, so that it counts as changed once it can be read. */
 static lur_status fingerprint(const char *path, lur_bytes *bytes, uint64_t *print) {
   lur_status status = lur_bytes_read(path, bytes);
   if (status == LUR_ENOMEM) return status;
@@ -26,6 +26,6 @@ lur_status lur_dataset_fingerprints(const lur_dataset *dataset, uint64_t *prints
     }
     lur_bytes_free(&bytes);
   }
-  return failed ? lur_fail(LUR_ENOMEM, "no memory to read the images of a set of %lld", (long long)dataset->size)
+  return failed ? lur_fail(LUR_ENOMEM, "no memory to read the images of a dataset of %lld", (long long)dataset->size)
                 : LUR_OK;
 }

@@ -1,7 +1,8 @@
-/* folder.c - datasets from folders: class folders, and flat ones with a rule for names.
+/* folder.c - datasets from folders: class folders, and a flat folder with a naming rule.
  *
- * Order is Keras's from 2.0.9 on (flow_from_directory): classes byte-wise, inside a class by folder path, then by name.
- * Symbolic links to files and to class folders are followed, links to folders further down are not: no cycles. */
+ * The order is that of Keras 2.0.9 and later (keras/preprocessing/image.py, DirectoryIterator): classes byte-wise,
+ * within a class by folder path, then by name. Symbolic links to files and to class folders are followed; links to
+ * deeper folders are not, so that there are no cycles. */
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
@@ -21,9 +22,7 @@ static lur_status join(char out[PATH_ROOM], const char *a, const char *b) {
   return LUR_OK;
 }
 
-static int compare_texts(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
-
-/* Names in a folder, sorted, without . and .. */
+/* The names in a folder except . and .., sorted. */
 static lur_status list_folder(const char *path, lur_texts *names) {
   DIR *dir = opendir(path);
   if (!dir) return lur_fail(LUR_EIO, "cannot open folder '%s': %s", path, strerror(errno));
@@ -34,27 +33,27 @@ static lur_status list_folder(const char *path, lur_texts *names) {
       status = lur_texts_add(names, entry->d_name);
   if (status == LUR_OK && errno != 0) status = lur_fail(LUR_EIO, "cannot read folder '%s': %s", path, strerror(errno));
   closedir(dir);
-  if (names->n) qsort(names->at, (size_t)names->n, sizeof *names->at, compare_texts);
+  lur_texts_sort(names);
   return status;
 }
 
-typedef enum kind { OTHER, FILE_, FOLDER } kind;
+typedef enum kind { OTHER, REGULAR, FOLDER } kind;
 
 static kind kind_of(const char *path, bool follow) {
   struct stat info;
   if ((follow ? stat(path, &info) : lstat(path, &info)) != 0) return OTHER;
-  if (S_ISLNK(info.st_mode) && !follow) return stat(path, &info) == 0 && S_ISREG(info.st_mode) ? FILE_ : OTHER;
-  return S_ISDIR(info.st_mode) ? FOLDER : S_ISREG(info.st_mode) ? FILE_ : OTHER;
+  if (S_ISLNK(info.st_mode) && !follow) return stat(path, &info) == 0 && S_ISREG(info.st_mode) ? REGULAR : OTHER;
+  return S_ISDIR(info.st_mode) ? FOLDER : S_ISREG(info.st_mode) ? REGULAR : OTHER;
 }
 
 typedef struct scan {
   lur_dataset *dataset;
   const lur_dataset_options *options;
   int class_id;
-  lur_texts folders; /* relative paths of the folders of a class, sorted before they are read */
+  lur_texts folders; /* relative paths of a class's folders, sorted before their files are added */
 } scan;
 
-/* Appends relative and every folder below it. */
+/* Appends the folder `relative` and every folder below it. */
 static lur_status find_folders(scan *s, const char *root, const char *relative, int depth) {
   if (depth > MAX_DEPTH) return lur_fail(LUR_EIO, "'%s/%s': folders nest deeper than %d", root, relative, MAX_DEPTH);
   LUR_TRY(lur_texts_add(&s->folders, relative));
@@ -80,7 +79,7 @@ static lur_status add_files(scan *s, const char *root, const char *relative) {
   for (int64_t i = 0; status == LUR_OK && i < names.n; i++) {
     status = join(path, folder, names.at[i]);
     if (status != LUR_OK || kind_of(path, true) == FOLDER) continue;
-    if (!lur_dataset_takes(s->options, names.at[i])) {
+    if (!lur_dataset_accepts(s->options, names.at[i])) {
       status = lur_texts_add(&s->dataset->ignored, path);
       continue;
     }
@@ -91,10 +90,10 @@ static lur_status add_files(scan *s, const char *root, const char *relative) {
   return status;
 }
 
-/* Every image at and below root/relative. */
+/* Adds every image in and below root/relative. */
 static lur_status add_tree(scan *s, const char *root, const char *relative) {
   lur_status status = find_folders(s, root, relative, 0);
-  if (s->folders.n) qsort(s->folders.at, (size_t)s->folders.n, sizeof *s->folders.at, compare_texts);
+  lur_texts_sort(&s->folders);
   for (int64_t i = 0; status == LUR_OK && i < s->folders.n; i++) status = add_files(s, root, s->folders.at[i]);
   lur_texts_free(&s->folders);
   return status;
@@ -105,7 +104,7 @@ static lur_status new_scan(scan *s, const char *what, const char *path, const lu
   *s = (scan){.options = options, .class_id = -1};
   kind found = kind_of(path, true);
   if (found == OTHER) return lur_fail(LUR_EIO, "data folder '%s': %s", path, strerror(errno ? errno : ENOENT));
-  if (found == FILE_) return lur_fail(LUR_EIO, "data folder '%s' is a file; a folder was expected", path);
+  if (found == REGULAR) return lur_fail(LUR_EIO, "data folder '%s' is a file; a folder was expected", path);
   snprintf(source, sizeof source, "%s '%s'", what, path);
   return lur_dataset_new(source, &s->dataset);
 }
@@ -115,7 +114,8 @@ static lur_status new_scan(scan *s, const char *what, const char *path, const lu
 static lur_status add_class_folder(scan *s, const char *root, const char *name, bool given) {
   s->class_id = lur_dataset_find_class(s->dataset, name);
   if (s->class_id < 0 && given)
-    return lur_fail(LUR_EFORMAT, "%s: class '%s' is none of the %d classes given (the training set's, as a rule)",
+    return lur_fail(LUR_EFORMAT,
+                    "%s: class '%s' is not one of the %d given classes (usually those of the training set)",
                     s->dataset->source, name, s->dataset->nclasses);
   if (s->class_id < 0) {
     LUR_TRY(lur_dataset_add_class(s->dataset, name));
@@ -140,8 +140,8 @@ static lur_status scan_classes(scan *s, const char *root) {
   }
   lur_texts_free(&names);
   if (status == LUR_OK && folders == 0)
-    status = lur_fail(LUR_EFORMAT,
-                      "data folder '%s' has no class folders (one folder of images a class was expected)", root);
+    status =
+        lur_fail(LUR_EFORMAT, "data folder '%s' has no class folders (one folder of images per class expected)", root);
   if (status == LUR_OK && s->dataset->size == 0)
     status = lur_fail(LUR_EFORMAT, "data folder '%s': no image in its %lld class folders (%lld other files)", root,
                       (long long)folders, (long long)s->dataset->ignored.n);
@@ -162,8 +162,8 @@ lur_status lur_dataset_folder(const char *path, const lur_dataset_options *optio
 
 typedef struct rule { /* "{class}_c{camera}s{}": literals before, between and after the captures */
   int n;              /* captures */
-  char literal[LUR_MAX_COLUMNS + 2][LUR_COLUMN_NAME]; /* literal[i] stands before capture i; literal[n] at the end */
-  int column[LUR_MAX_COLUMNS + 2];                    /* dataset column, -1: passed over, -2: class */
+  char literal[LUR_MAX_COLUMNS + 2][LUR_COLUMN_NAME]; /* literal[i] precedes capture i; literal[n] ends the name */
+  int column[LUR_MAX_COLUMNS + 2];                    /* of the dataset; -1: ignored, -2: the class */
 } rule;
 
 static lur_status rule_capture(rule *r, lur_dataset *d, const char *text, const char *name, size_t n) {
@@ -189,7 +189,7 @@ static lur_status rule_parse(rule *r, lur_dataset *d, const char *text) {
   for (const char *p = text; *p; p++) {
     if (*p == '{') {
       const char *end = strchr(p, '}');
-      if (!end) return lur_fail(LUR_EARG, "naming rule '%s': a { without its }", text);
+      if (!end) return lur_fail(LUR_EARG, "naming rule '%s': a { has no }", text);
       if (r->n && literal == 0)
         return lur_fail(LUR_EARG, "naming rule '%s': two {} need a character between them", text);
       LUR_TRY(rule_capture(r, d, text, p + 1, (size_t)(end - p - 1)));
@@ -204,7 +204,7 @@ static lur_status rule_parse(rule *r, lur_dataset *d, const char *text) {
   return LUR_OK;
 }
 
-/* Matches stem (name without folder and extension). The shortest capture wins, the last takes the rest.
+/* Matches stem, the name without folder and extension. A capture is as short as possible; the last takes the rest.
    Captures go to out[column] or *class_text. */
 static bool rule_match(const rule *r, const char *stem, char **class_text, char **out) {
   if (strncmp(stem, r->literal[0], strlen(r->literal[0])) != 0) return false;

@@ -1,30 +1,33 @@
-/* image.c - images as tensors: load, decode, save, resize, crop. The work is done by the files it calls. */
+/* image.c - the public image functions: load, decode, save, resize and crop images as tensors. */
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
+#include "bytes.h"
+#include "codecs.h"
+#include "decode.h"
 #include "engine/tensor/tensor.h"
-#include "rgbx.h"
+#include "resize.h"
 
 static void free_memory(void *memory, size_t bytes) {
   (void)bytes;
   free(memory);
 }
 
-/* A u8 h w 3 tensor over pixels, which it owns from now on, also on failure. */
-static lur_status own(lur_context *context, uint8_t *pixels, int64_t height, int64_t width, lur_tensor **image) {
+/* A u8 h x w x 3 tensor over pixels. Takes ownership of them, on failure too. */
+static lur_status wrap_pixels(lur_context *context, uint8_t *pixels, int64_t height, int64_t width,
+                              lur_tensor **image) {
   lur_shape shape = {3, {height, width, 3}};
   lur_status status = lur_tensor_wrap(context, pixels, LUR_U8, &shape, free_memory, image);
   if (status != LUR_OK) free(pixels);
   return status;
 }
 
-static lur_status from_image(lur_context *context, const lur_rgbx *rgbx, lur_tensor **image) {
+static lur_status tensor_from_rgbx(lur_context *context, const lur_rgbx *rgbx, lur_tensor **image) {
   size_t n = (size_t)rgbx->width * (size_t)rgbx->height;
   uint8_t *rgb = malloc(3 * n);
   if (!rgb) return lur_fail(LUR_ENOMEM, "out of memory for an image of %dx%d", rgbx->width, rgbx->height);
   for (size_t i = 0; i < n; i++) memcpy(rgb + 3 * i, rgbx->pixels + 4 * i, 3);
-  return own(context, rgb, rgbx->height, rgbx->width, image);
+  return wrap_pixels(context, rgb, rgbx->height, rgbx->width, image);
 }
 
 static lur_status check_image(lur_tensor *image, const char *what, bool gray_too) {
@@ -34,7 +37,7 @@ static lur_status check_image(lur_tensor *image, const char *what, bool gray_too
   if (!fits || s->dim[0] < 1 || s->dim[1] < 1 || s->dim[0] > 1 << 20 || s->dim[1] > 1 << 20)
     return lur_fail(LUR_ESHAPE, "%s: an image (h x w x 3) expected, got %s", what, lur_shape_format(s, text));
   if (!lur_tensor_data(image))
-    return lur_fail(LUR_EDEVICE, "%s: the image is in device memory; bring it to the host first", what);
+    return lur_fail(LUR_EDEVICE, "%s: the image is in device memory; copy it to the host first", what);
   return LUR_OK;
 }
 
@@ -45,7 +48,7 @@ static lur_status check_bytes(lur_tensor *image, const char *what) {
   return LUR_OK;
 }
 
-/* ---- in ---- */
+/* ---- load ---- */
 
 lur_status lur_image_decode(lur_context *context, const void *bytes, size_t count, const lur_decode_options *options,
                             lur_tensor **image) {
@@ -53,7 +56,7 @@ lur_status lur_image_decode(lur_context *context, const void *bytes, size_t coun
   lur_decode_request_init(&request, options);
   lur_rgbx rgbx = {0};
   lur_status status = lur_rgbx_decode(bytes, count, &request, &rgbx, NULL, NULL);
-  if (status == LUR_OK) status = from_image(context, &rgbx, image);
+  if (status == LUR_OK) status = tensor_from_rgbx(context, &rgbx, image);
   lur_rgbx_free(&rgbx);
   return status;
 }
@@ -67,11 +70,11 @@ lur_status lur_image_load(lur_context *context, const char *path, const lur_deco
   return status == LUR_OK ? status : lur_blame(status, "%s", path);
 }
 
-/* ---- out ---- */
+/* ---- save ---- */
 
 static uint8_t to_byte(float v) { return v >= 255.0f ? 255 : v > 0.0f ? (uint8_t)(v + 0.5f) : 0; } /* NaN: 0 */
 
-/* The tensor's own bytes, or rounded ones in *made (the caller's to free). */
+/* The bytes of the tensor, or rounded to bytes in *made, which the caller frees. */
 static lur_status as_bytes(const char *what, lur_tensor *image, const uint8_t **bytes, uint8_t **made) {
   *made = NULL;
   if (lur_tensor_dtype(image) == LUR_U8) {
@@ -93,6 +96,8 @@ static lur_status as_bytes(const char *what, lur_tensor *image, const uint8_t **
 /* quality 0: 90. */
 static lur_status encode(const char *what, lur_tensor *image, lur_image_format format, int quality, lur_bytes *bytes) {
   if (quality < 0 || quality > 100) return lur_fail(LUR_EARG, "%s: quality 1 to 100 expected, got %d", what, quality);
+  if (format != LUR_IMAGE_JPEG && format != LUR_IMAGE_PNG)
+    return lur_fail(LUR_EARG, "%s: format JPEG or PNG expected", what);
   LUR_TRY(check_image(image, what, true));
   const lur_shape *s = lur_tensor_shape(image);
   const uint8_t *pixels = NULL;
@@ -110,27 +115,26 @@ lur_status lur_image_encode(lur_tensor *image, lur_image_format format, int qual
   lur_bytes bytes = {0};
   lur_status status = encode("image encode", image, format, quality, &bytes);
   if (status != LUR_OK) {
-    lur_bytes_free(&bytes); /* a part of a PNG may be there */
+    lur_bytes_free(&bytes); /* it may hold a part of a PNG */
     return status;
   }
-  *data = bytes.data; /* malloc's, as text is */
+  *data = bytes.data; /* from malloc, as lur_text_free requires */
   *count = bytes.count;
   return LUR_OK;
 }
 
 lur_status lur_image_save(const char *path, lur_tensor *image, int quality) {
-  const char *dot = strrchr(path, '.');
-  bool png = dot && strcasecmp(dot, ".png") == 0,
-       jpeg = dot && (strcasecmp(dot, ".jpg") == 0 || strcasecmp(dot, ".jpeg") == 0);
-  if (!png && !jpeg) return lur_fail(LUR_EARG, "image save '%s': a name ending in .png, .jpg or .jpeg expected", path);
+  lur_image_format format = lur_image_format_of_name(path);
+  if (format == LUR_IMAGE_UNKNOWN)
+    return lur_fail(LUR_EARG, "image save '%s': a name ending in .png, .jpg or .jpeg expected", path);
   lur_bytes bytes = {0};
-  lur_status status = encode("image save", image, png ? LUR_IMAGE_PNG : LUR_IMAGE_JPEG, quality, &bytes);
+  lur_status status = encode("image save", image, format, quality, &bytes);
   if (status == LUR_OK) status = lur_file_write(path, bytes.data, bytes.count);
   lur_bytes_free(&bytes);
   return status;
 }
 
-/* ---- between ---- */
+/* ---- resize, crop ---- */
 
 lur_status lur_image_resize(lur_tensor *image, int64_t height, int64_t width, lur_resize_filter filter,
                             lur_tensor **resized) {
@@ -148,7 +152,7 @@ lur_status lur_image_resize(lur_tensor *image, int64_t height, int64_t width, lu
     for (size_t i = 0; i < n; i++) memcpy(src.pixels + 4 * i, rgb + 3 * i, 3);
     status = lur_rgbx_resample(&src, (int)width, (int)height, filter, &dst, &scratch);
   }
-  if (status == LUR_OK) status = from_image(lur_tensor_context(image), &dst, resized);
+  if (status == LUR_OK) status = tensor_from_rgbx(lur_tensor_context(image), &dst, resized);
   lur_rgbx_free(&src);
   lur_rgbx_free(&dst);
   lur_rgbx_free(&scratch);
@@ -161,15 +165,14 @@ lur_status lur_image_crop(lur_tensor *image, int64_t top, int64_t left, int64_t 
   const lur_shape *s = lur_tensor_shape(image);
   if (top < 0 || left < 0 || height < 1 || width < 1 || height > s->dim[0] || top > s->dim[0] - height ||
       width > s->dim[1] || left > s->dim[1] - width)
-    return lur_fail(LUR_EARG, "image crop: %lldx%lld from row %lld, column %lld lies outside an image of %lldx%lld",
+    return lur_fail(LUR_EARG, "image crop: %lldx%lld at row %lld, column %lld exceeds the image of %lldx%lld",
                     (long long)height, (long long)width, (long long)top, (long long)left, (long long)s->dim[0],
                     (long long)s->dim[1]);
   uint8_t *rgb = malloc(3 * (size_t)height * (size_t)width);
-  if (!rgb)
-    return lur_fail(LUR_ENOMEM, "out of memory for an image of %lldx%lld", (long long)width, (long long)height);
+  if (!rgb) return lur_fail(LUR_ENOMEM, "out of memory for an image of %lldx%lld", (long long)width, (long long)height);
   const uint8_t *from = lur_tensor_data(image);
   size_t row = 3 * (size_t)width, stride = 3 * (size_t)s->dim[1];
   for (size_t y = 0; y < (size_t)height; y++)
     memcpy(rgb + y * row, from + (y + (size_t)top) * stride + 3 * (size_t)left, row);
-  return own(lur_tensor_context(image), rgb, height, width, crop);
+  return wrap_pixels(lur_tensor_context(image), rgb, height, width, crop);
 }

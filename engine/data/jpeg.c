@@ -1,8 +1,8 @@
 /* jpeg.c - JPEG through libjpeg-turbo's classic API: baseline, progressive, grayscale, CMYK and YCCK.
  *
- * Pixels equal Pillow's with the same library (islow DCT, fancy upsampling, its CMYK formula). What libjpeg only warns
- * about and then paints grey (a file that ends early, broken codes) is an error here: such an image teaches nothing.
- * libjpeg reports errors by longjmp; it never leaves the function that called setjmp. */
+ * Pixels equal those of Pillow with the same library (islow DCT, fancy upsampling, Pillow's CMYK formula). Where
+ * libjpeg only warns and fills the rest with grey (a truncated file, invalid codes), this decoder fails: such an image
+ * would spoil training. libjpeg reports errors by longjmp, which never leaves the function that called setjmp. */
 #include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,12 +11,12 @@
 #include <jpeglib.h>
 #include <jerror.h>
 
-#include "rgbx.h"
+#include "codecs.h"
 
-enum { MAX_SCANS = 200 }; /* a progressive image has about ten; thousands of empty ones are an attack on our time */
+enum { MAX_SCANS = 200 }; /* a progressive image has about ten; a hostile one may have thousands of empty scans */
 
 typedef struct failure {
-  struct jpeg_error_mgr base; /* first: libjpeg hands it back */
+  struct jpeg_error_mgr base; /* first, so that libjpeg's pointer to it is a pointer to the whole */
   jmp_buf jump;
   char message[JMSG_LENGTH_MAX];
 } failure;
@@ -27,7 +27,7 @@ static void give_up(j_common_ptr info) {
   longjmp(f->jump, 1);
 }
 
-/* Warnings that leave every pixel right: bytes between markers, old or odd headers. */
+/* Warnings that do not affect pixels: bytes between markers, unusual headers. */
 static bool harmless(int code) {
   return code == JWRN_EXTRANEOUS_DATA || code == JWRN_JFIF_MAJOR || code == JWRN_ADOBE_XFORM || code == JWRN_BOGUS_ICC;
 }
@@ -65,7 +65,7 @@ static uint32_t exif_32(const uint8_t *p, bool little) {
                 : (uint32_t)exif_16(p, false) << 16 | exif_16(p + 2, false);
 }
 
-/* Tag 0x0112 of the first directory of an APP1 segment; 1 for anything that is not exactly that. */
+/* Tag 0x0112 of the first directory of an APP1 segment; 1 if the segment does not have it, or is malformed. */
 static int exif_orientation(const uint8_t *data, size_t count) {
   if (count < 14 || memcmp(data, "Exif\0\0", 6) != 0) return 1;
   const uint8_t *tiff = data + 6;
@@ -100,7 +100,7 @@ static int mul_div_255(int a, int b) {
   return ((t >> 8) + t) >> 8;
 }
 
-/* One row in place. Adobe writes inverted CMYK and everybody follows; Pillow 10, Convert.c cmyk2rgb. */
+/* Converts one row in place. CMYK in JPEG files is inverted, as Adobe writes it. Pillow 10, Convert.c cmyk2rgb. */
 static void cmyk_row_to_rgb(uint8_t *row, int width) {
   for (int x = 0; x < width; x++, row += 4) {
     int nk = row[3];
@@ -108,11 +108,11 @@ static void cmyk_row_to_rgb(uint8_t *row, int width) {
   }
 }
 
-typedef struct decoder { /* everything that must outlive a longjmp */
+typedef struct decoder { /* in one struct, so that nothing is lost in a longjmp */
   struct jpeg_decompress_struct info;
   struct jpeg_progress_mgr progress;
   failure failure;
-  lur_status status; /* a failure of ours rather than libjpeg's */
+  lur_status status; /* of a failure outside libjpeg */
 } decoder;
 
 static bool begin(decoder *d, const lur_decode_request *request, lur_rgbx *image, int *width, int *height,
@@ -145,10 +145,7 @@ static bool read_rows(decoder *d, const lur_decode_request *request, lur_rgbx *i
     n = jpeg_read_scanlines(info, rows, n);
     if (info->out_color_space == JCS_CMYK)
       for (unsigned i = 0; i < n; i++) cmyk_row_to_rgb(rows[i], image->width);
-    if (request->stop && atomic_load_explicit(request->stop, memory_order_relaxed)) {
-      d->status = lur_fail(LUR_EINTERRUPTED, "stopped");
-      return false;
-    }
+    if ((d->status = lur_decode_check_stop(request)) != LUR_OK) return false;
   }
   return true;
 }
@@ -168,7 +165,7 @@ lur_status lur_jpeg_decode(const uint8_t *bytes, size_t count, const lur_decode_
   jpeg_mem_src(&d.info, bytes, (unsigned long)count);
   jpeg_read_header(&d.info, TRUE);
   if (begin(&d, request, image, full_width, full_height, orientation) && read_rows(&d, request, image))
-    jpeg_finish_decompress(&d.info); /* reads to the end marker: a file cut in its last bytes fails here */
+    jpeg_finish_decompress(&d.info); /* reads up to the end marker: a file truncated in its last bytes fails here */
   jpeg_destroy_decompress(&d.info);
   return d.status;
 }
@@ -178,7 +175,7 @@ lur_status lur_jpeg_decode(const uint8_t *bytes, size_t count, const lur_decode_
 typedef struct encoder {
   struct jpeg_compress_struct info;
   failure failure;
-  unsigned char *memory; /* libjpeg's, from malloc */
+  unsigned char *memory; /* allocated by libjpeg with malloc */
   unsigned long size;
 } encoder;
 
@@ -192,7 +189,7 @@ static void encode_rows(encoder *e, const uint8_t *pixels, int width, int height
   jpeg_set_quality(info, quality, TRUE);
   jpeg_start_compress(info, TRUE);
   while (info->next_scanline < info->image_height) {
-    /* libjpeg's type lacks the const; it reads only */
+    /* libjpeg's type lacks const; it only reads */
     JSAMPROW row = (JSAMPROW)(uintptr_t)(pixels + (size_t)info->next_scanline * (size_t)width * (size_t)channels);
     jpeg_write_scanlines(info, &row, 1);
   }

@@ -1,12 +1,13 @@
-/* list.c - datasets from a list or CSV file: an image a line, fields by number or by the header's names.
- * Quoting is RFC 4180's: "a ""quoted"" field, with a comma". What is no such list is LUR_EFORMAT with its line. */
+/* list.c - datasets from a list or CSV file: one image per line, columns by number or by the names in the header.
+ * Quoting follows RFC 4180: "a ""quoted"" field, with a comma". Malformed lists are LUR_EFORMAT, with the line number.
+ */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "bytes.h"
 #include "dataset.h"
-#include "rgbx.h"
 
 enum { MAX_FIELDS = 256 };
 
@@ -14,12 +15,12 @@ typedef struct reader {
   const char *path;
   const char *at, *end;
   char separator;
-  int64_t line;      /* of the record last read, from 1 */
-  int64_t next_line; /* of what comes next */
+  int64_t line;      /* where the last record read begins, from 1 */
+  int64_t next_line; /* of the next record */
   lur_texts fields;  /* of the record last read */
 } reader;
 
-/* Reads one quoted field into buffer, from behind the opening quote to behind the closing one. */
+/* Reads a quoted field into buffer, from after its opening quote to after its closing one. */
 static lur_status quoted_field(reader *r, lur_bytes *buffer) {
   for (;;) {
     if (r->at == r->end)
@@ -51,7 +52,7 @@ static lur_status read_field(reader *r, lur_bytes *buffer) {
   return lur_texts_add_n(&r->fields, from, n);
 }
 
-/* The next line with something in it; *more false at the end. Lines that begin with # are notes. */
+/* The next record, empty lines and comments (#) skipped; *more is false at the end. */
 static lur_status read_record(reader *r, lur_bytes *buffer, bool *more) {
   lur_texts_free(&r->fields);
   while (r->at < r->end && (*r->at == '\n' || *r->at == '\r' || *r->at == '#')) {
@@ -70,7 +71,7 @@ static lur_status read_record(reader *r, lur_bytes *buffer, bool *more) {
   return LUR_OK;
 }
 
-/* Position of a column given by number or name; -1: not asked for. */
+/* Position of a column that is given by number or name. */
 static lur_status find_column(const reader *r, const char *column, bool header, int *position) {
   char *end;
   long number = strtol(column, &end, 10);
@@ -84,7 +85,7 @@ static lur_status find_column(const reader *r, const char *column, bool header, 
       return LUR_OK;
     }
   if (!header)
-    return lur_fail(LUR_EARG, "%s: column '%s' is no number, and the list has no header to find it in", r->path,
+    return lur_fail(LUR_EARG, "%s: column '%s' is not a number, and the list has no header with column names", r->path,
                     column);
   return lur_fail(LUR_EFORMAT, "%s: the header has no column '%s'", r->path, column);
 }
@@ -135,7 +136,7 @@ static char find_separator(const lur_bytes *text) {
   return ',';
 }
 
-/* The folder of the list file, in memory of the caller's; "" for the working folder. */
+/* The folder of the list file; "" for the current folder. */
 static void folder_of(const char *path, char *root, size_t room) {
   const char *slash = strrchr(path, '/');
   snprintf(root, room, "%.*s", slash ? (int)(slash - path) + (slash == path) : 0, path);
@@ -159,7 +160,7 @@ lur_status lur_dataset_list(const char *path, const lur_list_options *list, cons
     r.at = (const char *)text.data + (mark ? 3 : 0);
     r.end = (const char *)text.data + text.count;
     r.separator = o.separator ? o.separator : find_separator(&text);
-    if (memchr(text.data, 0, text.count)) status = lur_fail(LUR_EFORMAT, "list '%s' is no text file", path);
+    if (memchr(text.data, 0, text.count)) status = lur_fail(LUR_EFORMAT, "list '%s' is not a text file", path);
     else status = read_list(&r, &o, o.root ? o.root : root, &buffer, d, &classes);
   }
   if (status == LUR_OK && classes.n) status = lur_dataset_classify(d, (const char *const *)classes.at, options);

@@ -1,7 +1,8 @@
-/* loader.c - the ordered loader: index lists go in, batches come out in the same order, made by worker threads.
+/* loader.c - the ordered loader: index lists are pushed, batches are popped in the same order, worker threads make
+ * them.
  *
- * This is the owner's side: a loader's life, what is pushed, what comes out, the list of damage. The workers' side is
- * loader_work.c, the queue between them is described in loader.h, batch memory is buffers.c's. */
+ * This file is the owner's side: create and release, push, pop, the list of damaged images. The workers' side is
+ * loader_work.c; loader.h describes the queue between them; buffers.c holds batch memory. */
 #include "loader.h"
 
 #include <stdio.h>
@@ -11,7 +12,7 @@
 
 enum { DEFAULT_PREFETCH = 4, MAX_PREFETCH = 256, MAX_WORKERS = 256, MAX_SIDE = 16384 };
 
-/* ---- life ---- */
+/* ---- create, release ---- */
 
 static bool mixes(const lur_augment *augment) { return augment && (augment->s.mixup > 0 || augment->s.cutmix > 0); }
 
@@ -32,14 +33,14 @@ static lur_status check_options(const lur_dataset *d, const lur_loader_options *
   return LUR_OK;
 }
 
-static int worker_count(int asked) {
-  if (asked > 0) return asked;
-  if (asked < 0) return 0;
+static int worker_count(int requested) {
+  if (requested > 0) return requested;
+  if (requested < 0) return 0;
   long cores = sysconf(_SC_NPROCESSORS_ONLN);
   return cores < 1 ? 1 : cores > 16 ? 16 : (int)cores;
 }
 
-static void adopt(lur_loader *l, lur_context *context, lur_dataset *dataset, const lur_loader_options *o) {
+static void set_options(lur_loader *l, lur_context *context, lur_dataset *dataset, const lur_loader_options *o) {
   l->context = context;
   l->dataset = dataset;
   lur_context_retain(context);
@@ -68,11 +69,11 @@ static void adopt(lur_loader *l, lur_context *context, lur_dataset *dataset, con
 static lur_status allocate(lur_loader *l, lur_device *device) {
   size_t n = (size_t)l->dataset->size, workers = (size_t)l->want_workers;
   LUR_TRY(lur_alloc_items(n, sizeof *l->draws, &l->draws));
-  LUR_TRY(lur_alloc_items(n, sizeof *l->bad, &l->bad));
+  LUR_TRY(lur_alloc_items(n, sizeof *l->damage_text, &l->damage_text));
   LUR_TRY(lur_alloc_items((size_t)l->prefetch, sizeof *l->ring, &l->ring));
   LUR_TRY(lur_alloc_items(workers + 1, sizeof *l->threads, &l->threads));
   LUR_TRY(lur_alloc_items(workers + 1, sizeof *l->workspaces, &l->workspaces));
-  return lur_pool_new(l->context, device, 3 * (l->prefetch + 2), &l->pool);
+  return lur_buffer_pool_new(l->context, device, 3 * (l->prefetch + 2), &l->pool);
 }
 
 lur_status lur_loader_new(lur_context *context, lur_dataset *dataset, const lur_loader_options *options,
@@ -80,7 +81,7 @@ lur_status lur_loader_new(lur_context *context, lur_dataset *dataset, const lur_
   LUR_TRY(check_options(dataset, options));
   lur_loader *l = calloc(1, sizeof *l);
   if (!l) return lur_fail(LUR_ENOMEM, "out of memory for a loader");
-  adopt(l, context, dataset, options);
+  set_options(l, context, dataset, options);
   l->want_workers = worker_count(options->workers);
   lur_status status = allocate(l, options->device);
   if (status == LUR_OK) *loader = l;
@@ -88,7 +89,7 @@ lur_status lur_loader_new(lur_context *context, lur_dataset *dataset, const lur_
   return status;
 }
 
-void lur_loader_rest(lur_loader *l) {
+void lur_loader_stop(lur_loader *l) {
   lur_loader_drain(l);
   pthread_mutex_lock(&l->lock);
   l->closing = true;
@@ -99,18 +100,18 @@ void lur_loader_rest(lur_loader *l) {
 
 void lur_loader_release(lur_loader *l) {
   if (!l) return;
-  if (l->ring) lur_loader_rest(l);
+  if (l->ring) lur_loader_stop(l);
   for (int i = 0; l->workspaces && i <= l->want_workers; i++) lur_workspace_free(&l->workspaces[i]);
-  for (int64_t i = 0; l->bad && i < l->dataset->size; i++)
-    if (l->bad[i] != l->dataset->items[i].path) free(l->bad[i]);
-  lur_pool_close(l->pool);
+  for (int64_t i = 0; l->damage_text && i < l->dataset->size; i++)
+    if (l->damage_text[i] != l->dataset->items[i].path) free(l->damage_text[i]);
+  lur_buffer_pool_close(l->pool);
   pthread_cond_destroy(&l->work);
   pthread_cond_destroy(&l->done);
   pthread_mutex_destroy(&l->lock);
   free(l->threads);
   free(l->workspaces);
   free(l->ring);
-  free(l->bad);
+  free(l->damage_text);
   free(l->draws);
   free(l->damage);
   lur_augment_release(l->augment);
@@ -134,19 +135,19 @@ lur_status lur_loader_begin(lur_loader *l, int64_t epoch) {
 
 /* ---- push ---- */
 
-int lur_loader_room(const lur_loader *l) { return l->prefetch - l->count; } /* count is the owner's to change */
+int lur_loader_room(const lur_loader *l) { return l->prefetch - l->count; } /* only the owner changes count */
 int lur_loader_waiting(const lur_loader *l) { return l->count; }
 
 static lur_status check_fields(const lur_loader *l, int nfields, const lur_load_field *fields) {
   if (nfields < 1 || nfields > LUR_MAX_LOAD_FIELDS)
-    return lur_fail(LUR_EARG, "loader: 1 to %d image fields a batch, got %d", LUR_MAX_LOAD_FIELDS, nfields);
+    return lur_fail(LUR_EARG, "loader: 1 to %d image fields per batch expected, got %d", LUR_MAX_LOAD_FIELDS, nfields);
   for (int i = 0; i < nfields; i++) {
     if (fields[i].n < 1) return lur_fail(LUR_EARG, "loader: field '%s' has no image index", fields[i].name);
     if (strlen(fields[i].name) >= sizeof((lur_job_field *)0)->name)
       return lur_fail(LUR_EARG, "loader: field name '%s' is too long", fields[i].name);
     for (int64_t r = 0; r < fields[i].n; r++)
       if (fields[i].indices[r] < 0 || fields[i].indices[r] >= l->dataset->size)
-        return lur_fail(LUR_EARG, "loader: image index %lld of field '%s' is outside the set of %lld",
+        return lur_fail(LUR_EARG, "loader: image index %lld of field '%s' is outside the dataset of %lld",
                         (long long)fields[i].indices[r], fields[i].name, (long long)l->dataset->size);
   }
   return LUR_OK;
@@ -157,22 +158,22 @@ static lur_status field_fill(lur_loader *l, lur_job_field *f, const lur_load_fie
          row = (size_t)l->settings.height * (size_t)l->settings.width * (size_t)l->settings.channels;
   snprintf(f->name, sizeof f->name, "%s", from->name);
   f->n = from->n;
-  LUR_TRY(lur_alloc_items(n, sizeof *f->asked, &f->asked));
+  LUR_TRY(lur_alloc_items(n, sizeof *f->requested, &f->requested));
   LUR_TRY(lur_alloc_items(n, sizeof *f->draw, &f->draw));
-  LUR_TRY(lur_alloc_items(n, sizeof *f->notes, &f->notes));
+  LUR_TRY(lur_alloc_items(n, sizeof *f->damage, &f->damage));
   if (n > SIZE_MAX / (row * sizeof(float)))
     return lur_fail(LUR_ENOMEM, "loader: a batch of %zu images does not fit into memory", n);
-  LUR_TRY(lur_pool_take(l->pool, n * row * sizeof(float), (void **)&f->images));
-  LUR_TRY(lur_pool_take(l->pool, n * sizeof *f->actual, (void **)&f->actual));
-  LUR_TRY(lur_pool_take(l->pool, n * sizeof *f->classes, (void **)&f->classes));
+  LUR_TRY(lur_buffer_pool_take(l->pool, n * row * sizeof(float), (void **)&f->images));
+  LUR_TRY(lur_buffer_pool_take(l->pool, n * sizeof *f->actual, (void **)&f->actual));
+  LUR_TRY(lur_buffer_pool_take(l->pool, n * sizeof *f->classes, (void **)&f->classes));
   if (mixes(l->augment))
-    LUR_TRY(lur_pool_take(l->pool, n * (size_t)l->dataset->nclasses * sizeof(float), (void **)&f->targets));
+    LUR_TRY(lur_buffer_pool_take(l->pool, n * (size_t)l->dataset->nclasses * sizeof(float), (void **)&f->targets));
   if (l->augment && l->random) LUR_TRY(lur_alloc_items(n, sizeof *f->params, &f->params));
-  memcpy(f->asked, from->indices, n * sizeof *f->asked);
+  memcpy(f->requested, from->indices, n * sizeof *f->requested);
   return LUR_OK;
 }
 
-/* NumPy's stream is one sequence: it is drawn in push order. */
+/* NumPy's stream is a single sequence, so parameters are drawn in the order of pushes. */
 static void draw_numpy(lur_loader *l, lur_params *params) {
   lur_source source = {.numpy = l->random};
   lur_augment_draw(l->augment, &source, l->settings.height, l->settings.width, params);
@@ -181,7 +182,7 @@ static void draw_numpy(lur_loader *l, lur_params *params) {
 lur_status lur_loader_push(lur_loader *l, int nfields, const lur_load_field *fields) {
   LUR_TRY(check_fields(l, nfields, fields));
   if (l->count == l->prefetch)
-    return lur_fail(LUR_ESTATE, "loader: %d batches are in work already (prefetch)", l->count);
+    return lur_fail(LUR_ESTATE, "loader: the queue holds %d batches (option prefetch) and is full", l->count);
   lur_job j = {.nfields = nfields};
   for (int i = 0; i < nfields; i++) {
     lur_status status = field_fill(l, &j.fields[i], &fields[i]);
@@ -233,7 +234,7 @@ static lur_status count_damage(lur_loader *l, int64_t index) {
     l->damage_capacity = capacity;
   }
   pthread_mutex_lock(&l->lock);
-  const char *text = l->bad[index];
+  const char *text = l->damage_text[index];
   pthread_mutex_unlock(&l->lock);
   l->damage[l->ndamage++] = (lur_damage){index, 1, true, text};
   return LUR_OK;
@@ -242,30 +243,30 @@ static lur_status count_damage(lur_loader *l, int64_t index) {
 static lur_status count_job_damage(lur_loader *l, const lur_job *j) {
   for (int i = 0; i < j->nfields; i++)
     for (int64_t r = 0; r < j->fields[i].n; r++)
-      for (int k = 0; k < j->fields[i].notes[r].n; k++) LUR_TRY(count_damage(l, j->fields[i].notes[r].damaged[k]));
+      for (int k = 0; k < j->fields[i].damage[r].n; k++) LUR_TRY(count_damage(l, j->fields[i].damage[r].images[k]));
   return LUR_OK;
 }
 
-/* Hands pool memory to a tensor; the job forgets it only when that worked. */
+/* Moves the pool buffer in *slot to a tensor that owns it. On failure the slot keeps it. */
 static lur_status wrap(lur_loader *l, void *slot, lur_dtype dtype, lur_shape shape, lur_tensor **tensor) {
   void *memory;
   memcpy(&memory, slot, sizeof memory);
-  LUR_TRY(lur_tensor_wrap(l->context, memory, dtype, &shape, lur_pool_give, tensor));
+  LUR_TRY(lur_tensor_wrap(l->context, memory, dtype, &shape, lur_buffer_pool_give, tensor));
   memset(slot, 0, sizeof memory);
   return LUR_OK;
 }
 
-static lur_status show_images(lur_loader *l, lur_job_field *f) {
+static lur_status wrap_images(lur_loader *l, lur_job_field *f) {
   lur_shape shape = {4, {f->n, l->settings.height, l->settings.width, l->settings.channels}};
-  return f->shown ? LUR_OK : wrap(l, &f->images, LUR_F32, shape, &f->shown);
+  return f->peeked ? LUR_OK : wrap(l, &f->images, LUR_F32, shape, &f->peeked);
 }
 
 static lur_status field_out(lur_loader *l, lur_job_field *f, lur_loaded_field *out) {
   snprintf(out->name, sizeof out->name, "%s", f->name);
   lur_shape ids = {1, {f->n}};
-  LUR_TRY(show_images(l, f));
-  out->images = f->shown;
-  f->shown = NULL;
+  LUR_TRY(wrap_images(l, f));
+  out->images = f->peeked;
+  f->peeked = NULL;
   LUR_TRY(wrap(l, &f->classes, LUR_I32, ids, &out->classes));
   LUR_TRY(wrap(l, &f->actual, LUR_I32, ids, &out->indices));
   if (f->targets) LUR_TRY(wrap(l, &f->targets, LUR_F32, (lur_shape){2, {f->n, l->dataset->nclasses}}, &out->targets));
@@ -298,12 +299,13 @@ lur_status lur_loader_peek(lur_loader *l, lur_loaded *batch) {
   bool ready = l->count > 0 && oldest->done && oldest->status == LUR_OK;
   pthread_mutex_unlock(&l->lock);
   if (!ready) return LUR_OK;
-  for (int i = 0; i < oldest->nfields; i++) LUR_TRY(show_images(l, &oldest->fields[i])); /* done: no worker looks at it */
+  for (int i = 0; i < oldest->nfields; i++)
+    LUR_TRY(wrap_images(l, &oldest->fields[i])); /* the job is done: no worker uses it */
   batch->nfields = oldest->nfields;
   for (int i = 0; i < oldest->nfields; i++) {
     snprintf(batch->fields[i].name, sizeof batch->fields[i].name, "%s", oldest->fields[i].name);
-    lur_tensor_retain(oldest->fields[i].shown);
-    batch->fields[i].images = oldest->fields[i].shown;
+    lur_tensor_retain(oldest->fields[i].peeked);
+    batch->fields[i].images = oldest->fields[i].peeked;
   }
   return LUR_OK;
 }

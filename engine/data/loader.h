@@ -1,7 +1,8 @@
-/* loader.h - the inside of a loader: shared by its two sides, loader.c (the owner's) and loader_work.c (the workers').
+/* loader.h - the internals of a loader, shared by loader.c (the owner's thread) and loader_work.c (the workers).
  *
- * The queue is a ring of jobs. Workers take rows, oldest job first; the owner waits for the oldest job's last row.
- * A worker writes its row and its own notes on damage; everything else is the owner's, or stands behind one lock. */
+ * The queue is a ring of jobs, one per batch. Workers take rows, from the oldest job first; the owner waits until all
+ * rows of the oldest job are made. A worker writes its row and the row's damage list. Everything else is used by the
+ * owner only, or guarded by one lock, as the comments on the fields tell. */
 #ifndef LUR_LOADER_H
 #define LUR_LOADER_H
 
@@ -14,33 +15,33 @@
 #include "dataset.h"
 #include "sample.h"
 
-/* What happened to a row on its way: images that could not be read, in the order they were tried. */
-typedef struct lur_row_notes {
+/* The images that could not be read while a row was made, in the order in which they were tried. */
+typedef struct lur_row_damage {
   int n;
-  int64_t *damaged; /* owned */
-} lur_row_notes;
+  int64_t *images; /* owned */
+} lur_row_damage;
 
 typedef struct lur_job_field {
   char name[64];
   int64_t n;
-  int64_t *asked;       /* indices as pushed; owned */
-  int32_t *draw;        /* draw number of each row; owned */
-  int32_t *actual;      /* the image that is really there; a pool buffer, becomes the batch's indices */
-  int32_t *classes;     /* likewise */
-  float *images;        /* likewise */
-  lur_tensor *shown;    /* the images as lur_loader_peek showed them, which own the buffer then; NULL: not yet */
-  float *targets;       /* likewise; NULL without mixing */
-  lur_params *params;   /* drawn when pushed, from NumPy's stream; NULL: the worker draws. Owned */
-  lur_row_notes *notes; /* owned */
+  int64_t *requested;     /* indices as pushed; owned */
+  int32_t *draw;          /* draw number of each row: see data.h; owned */
+  int32_t *actual;        /* index of the image in each row, after replacement; a pool buffer, later a tensor */
+  int32_t *classes;       /* likewise */
+  float *images;          /* likewise */
+  lur_tensor *peeked;     /* the images as a tensor that owns the buffer, once lur_loader_peek was called; or NULL */
+  float *targets;         /* likewise; NULL without mixup and cutmix */
+  lur_params *params;     /* drawn by lur_loader_push, from NumPy's stream; NULL: the worker draws. Owned */
+  lur_row_damage *damage; /* owned */
 } lur_job_field;
 
 typedef struct lur_job {
   int nfields;
   lur_job_field fields[LUR_MAX_LOAD_FIELDS];
-  int64_t number;           /* of the batch in its epoch */
-  int64_t rows, next, made; /* over all fields; behind the lock */
-  bool done;                /* mixed too; behind the lock */
-  lur_status status;        /* of the first row, in row order, that failed; behind the lock */
+  int64_t number;           /* of the batch within its epoch */
+  int64_t rows, next, made; /* over all fields: total, next to take, finished. Guarded by the lock */
+  bool done;                /* all rows are made and mixed; guarded by the lock */
+  lur_status status;        /* of the first row, in row order, that failed; guarded by the lock */
   int64_t failed_row;
   char message[512];
 } lur_job;
@@ -52,8 +53,8 @@ struct lur_loader {
   uint64_t seed;
   bool strict;
   int64_t epoch;
-  lur_pool *pool;
-  uint32_t *draws;          /* of each image in this epoch; the owner's */
+  lur_buffer_pool *pool;
+  uint32_t *draws;          /* per image: requests in this epoch; the owner's */
   int64_t batches;          /* pushed or skipped in this epoch; the owner's */
   lur_augment *augment;     /* NULL: none */
   lur_numpy_random *random; /* NULL: Philox */
@@ -64,21 +65,21 @@ struct lur_loader {
   int prefetch, head, count;
   int busy; /* rows being made */
   bool closing;
-  atomic_bool stop;           /* workers drop what they do */
-  char **bad;                 /* per image: why it is damaged, or NULL; behind the lock, written once */
-  int want_workers, nworkers; /* asked for; running */
+  atomic_bool stop;           /* workers abandon their rows */
+  char **damage_text;         /* per image: why it is damaged, or NULL; written once, guarded by the lock */
+  int want_workers, nworkers; /* to start; running */
   pthread_t *threads;
-  lur_workspace *workspaces; /* one a worker, and the last for rows made in lur_loader_pop */
+  lur_workspace *workspaces; /* one per worker, plus one that lur_loader_pop uses if there are no workers */
 
   int64_t ndamage, damage_capacity; /* the owner's */
   lur_damage *damage;
 };
 
-/* Starts the workers that are not running yet. */
+/* Starts the workers that are not running. */
 lur_status lur_loader_start(lur_loader *loader);
-/* Takes everything out of the queue; returns when no worker holds any of it. */
+/* Empties the queue; returns when no worker uses any job. */
 void lur_loader_drain(lur_loader *loader);
-/* Waits for the oldest job; without workers makes its rows here. Success or not is in the job. */
+/* Waits until the oldest job is done; without workers, makes its rows. The job holds the status. */
 lur_job *lur_loader_finish_oldest(lur_loader *loader);
 void lur_job_free(lur_job *job);
 

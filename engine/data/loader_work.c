@@ -1,7 +1,7 @@
-/* loader_work.c - the workers' side of a loader: rows are made, damaged images replaced, jobs finished.
+/* loader_work.c - the workers' side of a loader: makes rows, replaces damaged images, finishes jobs.
  *
- * What a row looks like depends on (seed, epoch, index, draw number), so it does not matter who makes it: this file
- * must never let a worker's timing choose anything. Pixels are sample.c's. */
+ * A row depends only on (seed, epoch, index, draw number), so any worker may make it: nothing in this file may depend
+ * on the timing of workers. sample.c makes the pixels. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,57 +12,58 @@
 
 /* ---- one row ---- */
 
-static bool known_bad(lur_loader *l, int64_t index, char *message, size_t room) {
+static bool is_known_damaged(lur_loader *l, int64_t index, char *message, size_t room) {
   pthread_mutex_lock(&l->lock);
-  bool bad = l->bad[index] != NULL;
-  if (bad) snprintf(message, room, "%s", l->bad[index]);
+  bool bad = l->damage_text[index] != NULL;
+  if (bad) snprintf(message, room, "%s", l->damage_text[index]);
   pthread_mutex_unlock(&l->lock);
   return bad;
 }
 
-static void remember_bad(lur_loader *l, int64_t index, const char *why) {
+static void record_damage(lur_loader *l, int64_t index, const char *why) {
   char text[1024];
   snprintf(text, sizeof text, "%s: %s", l->dataset->items[index].path, why);
   pthread_mutex_lock(&l->lock);
-  if (!l->bad[index]) l->bad[index] = strdup(text);
-  if (!l->bad[index]) l->bad[index] = l->dataset->items[index].path; /* no memory for more than the name */
+  if (!l->damage_text[index]) l->damage_text[index] = strdup(text);
+  if (!l->damage_text[index]) l->damage_text[index] = l->dataset->items[index].path; /* out of memory: the path alone */
   pthread_mutex_unlock(&l->lock);
 }
 
-static void note(lur_row_notes *notes, int64_t index) {
-  int64_t *more = realloc(notes->damaged, ((size_t)notes->n + 1) * sizeof *more);
-  if (!more) return; /* the summary loses a line; the row is right */
-  notes->damaged = more;
-  notes->damaged[notes->n++] = index;
+static void add_damage(lur_row_damage *damage, int64_t index) {
+  int64_t *more = realloc(damage->images, ((size_t)damage->n + 1) * sizeof *more);
+  if (!more) return; /* out of memory: only the damage list loses an entry */
+  damage->images = more;
+  damage->images[damage->n++] = index;
 }
 
-/* Damage is the image's fault; anything else (no memory, stopped) is ours and ends the batch. */
+/* A damaged image is replaced; any other failure (out of memory, stopped) fails the batch. */
 static bool is_damage(lur_status status) { return status == LUR_EIO || status == LUR_EFORMAT; }
 
-/* One attempt; known damage is not read again, so that each file is opened once. */
+/* Makes a row from one image. A file that is known to be damaged is not opened again. */
 static lur_status try_image(lur_loader *l, lur_workspace *w, int64_t index, const lur_params *params,
-                              lur_row_notes *notes, float *out) {
+                            lur_row_damage *damage, float *out) {
   char message[512] = "";
-  if (known_bad(l, index, message, sizeof message)) {
-    note(notes, index);
+  if (is_known_damaged(l, index, message, sizeof message)) {
+    add_damage(damage, index);
     return lur_fail(LUR_EFORMAT, "%s", message);
   }
   lur_status status = lur_sample_make(w, &l->settings, l->dataset->items[index].path, params, out);
   if (!is_damage(status)) return status;
-  remember_bad(l, index, lur_last_error());
-  note(notes, index);
+  record_damage(l, index, lur_last_error());
+  add_damage(damage, index);
   return lur_blame(status, "%s", l->dataset->items[index].path);
 }
 
-/* Tries the n candidates from a place that depends on the row alone. *found: the one that served. */
+/* Tries the n candidates (list, or all images where it is NULL) from a start that depends only on the row. *found: the
+   first that can be read. */
 static lur_status try_candidates(lur_loader *l, lur_workspace *w, const int64_t *list, int64_t n, uint64_t key,
-                                 int64_t asked, const lur_params *params, lur_row_notes *notes, float *out,
+                                 int64_t requested, const lur_params *params, lur_row_damage *damage, float *out,
                                  int64_t *found) {
   lur_status status = LUR_EFORMAT;
   for (int64_t k = 0; k < n; k++) {
     int64_t at = (int64_t)((key + (uint64_t)k) % (uint64_t)n), index = list ? list[at] : at;
-    if (index == asked) continue;
-    status = try_image(l, w, index, params, notes, out);
+    if (index == requested) continue;
+    status = try_image(l, w, index, params, damage, out);
     if (!is_damage(status)) {
       *found = index;
       return status;
@@ -71,47 +72,50 @@ static lur_status try_candidates(lur_loader *l, lur_workspace *w, const int64_t 
   return status;
 }
 
-/* Another image of the class, or where that has none left, of the whole set. */
-static lur_status replace(lur_loader *l, lur_workspace *w, int64_t asked, int32_t draw, const lur_params *params,
-                          lur_row_notes *notes, float *out, int64_t *found) {
+/* Another image of the same class, or if none can be read, of the whole dataset. */
+static lur_status replace(lur_loader *l, lur_workspace *w, int64_t requested, int32_t draw, const lur_params *params,
+                          lur_row_damage *damage, float *out, int64_t *found) {
   const lur_dataset *d = l->dataset;
-  int c = d->items[asked].class_id;
+  int c = d->items[requested].class_id;
   uint64_t key =
-      lur_random_mix(lur_random_mix(l->seed ^ (uint64_t)asked) + (uint64_t)l->epoch * 0x10001u + (uint64_t)draw) >> 1;
+      lur_random_mix(lur_random_mix(l->seed ^ (uint64_t)requested) + (uint64_t)l->epoch * 0x10001u + (uint64_t)draw) >>
+      1;
   lur_status status = LUR_EFORMAT;
   if (c >= 0)
-    status = try_candidates(l, w, d->class_items + d->class_start[c], lur_dataset_class_size(d, c), key, asked, params,
-                            notes, out, found);
-  if (is_damage(status)) status = try_candidates(l, w, NULL, d->size, key, asked, params, notes, out, found);
+    status = try_candidates(l, w, d->class_items + d->class_start[c], lur_dataset_class_size(d, c), key, requested,
+                            params, damage, out, found);
+  if (is_damage(status)) status = try_candidates(l, w, NULL, d->size, key, requested, params, damage, out, found);
   if (is_damage(status))
-    return lur_fail(LUR_EFORMAT, "%s: none of the %lld images can be read; the last: %s", d->source,
+    return lur_fail(LUR_EFORMAT, "%s: none of the %lld images can be read; the last error: %s", d->source,
                     (long long)d->size, lur_last_error());
   return status;
 }
 
-/* Numbers for this epoch: `high` is an image's index, or a batch's field counted down from the top. */
+/* The random source of a row in this epoch (high: its image's index), or of a batch's field (high: counted down from
+   the largest number, so that it equals no index). */
 static lur_source source_at(const lur_loader *l, uint64_t high, uint64_t low) {
   return (lur_source){
       .key = lur_random_mix(lur_random_mix(l->seed) ^ (uint64_t)l->epoch), .high = high, .low = low << 32};
 }
 
-/* What augmentation does to this row; NULL without one. own holds what is drawn here. */
-static const lur_params *row_params(const lur_loader *l, const lur_job_field *f, int64_t row, lur_params *own) {
+/* The augmentation parameters of a row, or NULL without augmentation. *drawn holds those that are drawn here. */
+static const lur_params *row_params(const lur_loader *l, const lur_job_field *f, int64_t row, lur_params *drawn) {
   if (!l->augment) return NULL;
   if (f->params) return &f->params[row];
-  lur_source source = source_at(l, (uint64_t)f->asked[row], (uint64_t)f->draw[row]);
-  lur_augment_draw(l->augment, &source, l->settings.height, l->settings.width, own);
-  return own;
+  lur_source source = source_at(l, (uint64_t)f->requested[row], (uint64_t)f->draw[row]);
+  lur_augment_draw(l->augment, &source, l->settings.height, l->settings.width, drawn);
+  return drawn;
 }
 
 static lur_status make_row(lur_loader *l, lur_workspace *w, lur_job_field *f, int64_t row) {
   size_t size = (size_t)l->settings.height * (size_t)l->settings.width * (size_t)l->settings.channels;
   float *out = f->images + (size_t)row * size;
-  int64_t index = f->asked[row];
-  lur_params own;
-  const lur_params *params = row_params(l, f, row, &own);
-  lur_status status = try_image(l, w, index, params, &f->notes[row], out);
-  if (is_damage(status) && !l->strict) status = replace(l, w, index, f->draw[row], params, &f->notes[row], out, &index);
+  int64_t index = f->requested[row];
+  lur_params drawn;
+  const lur_params *params = row_params(l, f, row, &drawn);
+  lur_status status = try_image(l, w, index, params, &f->damage[row], out);
+  if (is_damage(status) && !l->strict)
+    status = replace(l, w, index, f->draw[row], params, &f->damage[row], out, &index);
   f->actual[row] = (int32_t)index;
   f->classes[row] = (int32_t)l->dataset->items[index].class_id;
   return status;
@@ -119,7 +123,7 @@ static lur_status make_row(lur_loader *l, lur_workspace *w, lur_job_field *f, in
 
 /* ---- the queue ---- */
 
-/* The next row to make, or NULL. Behind the lock. */
+/* Takes the next row to make: its job, or NULL if there is none. Called with the lock held. */
 static lur_job *next_row(lur_loader *l, int64_t *row) {
   for (int i = 0; i < l->count; i++) {
     lur_job *j = &l->ring[(l->head + i) % l->prefetch];
@@ -136,7 +140,7 @@ static lur_job_field *locate(lur_job *j, int64_t *row) {
   return f;
 }
 
-/* What needs the whole batch: mixup, cutmix. Only the worker that made the last row calls it. */
+/* Mixup and cutmix, which need the whole batch. Called by the worker that finishes the last row. */
 static void mix_job(lur_loader *l, lur_job *j) {
   for (int i = 0; i < j->nfields; i++) {
     lur_job_field *f = &j->fields[i];
@@ -147,8 +151,8 @@ static void mix_job(lur_loader *l, lur_job *j) {
   }
 }
 
-/* Makes row `row` of j. The lock is held on entry and on return, not in between. */
-static void serve(lur_loader *l, lur_workspace *w, lur_job *j, int64_t row) {
+/* Makes row `row` of j. Called with the lock held; releases it while working. */
+static void process_row(lur_loader *l, lur_workspace *w, lur_job *j, int64_t row) {
   bool dropped = atomic_load(&l->stop);
   l->busy++;
   pthread_mutex_unlock(&l->lock);
@@ -158,7 +162,7 @@ static void serve(lur_loader *l, lur_workspace *w, lur_job *j, int64_t row) {
   pthread_mutex_lock(&l->lock);
   l->busy--;
   if (status != LUR_OK &&
-      (j->status == LUR_OK || row < j->failed_row)) { /* the first in row order, whoever is faster */
+      (j->status == LUR_OK || row < j->failed_row)) { /* the first in row order, whatever the timing */
     j->status = status;
     j->failed_row = row;
     snprintf(j->message, sizeof j->message, "%s", dropped ? "stopped" : lur_last_error());
@@ -176,7 +180,7 @@ static void serve(lur_loader *l, lur_workspace *w, lur_job *j, int64_t row) {
   if (j->done || l->busy == 0) pthread_cond_broadcast(&l->done);
 }
 
-typedef struct start { /* what a new thread is told */
+typedef struct start { /* argument of a new thread */
   lur_loader *loader;
   lur_workspace *workspace;
 } start;
@@ -189,7 +193,7 @@ static void *work(void *argument) {
   while (!l->closing) {
     int64_t row;
     lur_job *j = next_row(l, &row);
-    if (j) serve(l, s.workspace, j, row);
+    if (j) process_row(l, s.workspace, j, row);
     else pthread_cond_wait(&l->work, &l->lock);
   }
   pthread_mutex_unlock(&l->lock);
@@ -197,7 +201,7 @@ static void *work(void *argument) {
 }
 
 lur_status lur_loader_start(lur_loader *l) {
-  sigset_t all, old; /* Ctrl-C is the main thread's */
+  sigset_t all, old; /* signals such as SIGINT go to the main thread */
   pthread_mutex_lock(&l->lock);
   l->closing = false;
   pthread_mutex_unlock(&l->lock);
@@ -216,21 +220,21 @@ lur_status lur_loader_start(lur_loader *l) {
   return status;
 }
 
-/* ---- what the owner asks of it ---- */
+/* ---- called by the owner ---- */
 
 void lur_job_free(lur_job *j) {
   for (int i = 0; i < j->nfields; i++) {
     lur_job_field *f = &j->fields[i];
-    for (int64_t r = 0; f->notes && r < f->n; r++) free(f->notes[r].damaged);
-    free(f->asked);
+    for (int64_t r = 0; f->damage && r < f->n; r++) free(f->damage[r].images);
+    free(f->requested);
     free(f->draw);
-    free(f->notes);
+    free(f->damage);
     free(f->params);
-    lur_pool_give(f->targets, 0);
-    lur_pool_give(f->actual, 0);
-    lur_pool_give(f->classes, 0);
-    lur_pool_give(f->images, 0);
-    lur_tensor_release(f->shown);
+    lur_buffer_pool_give(f->targets, 0);
+    lur_buffer_pool_give(f->actual, 0);
+    lur_buffer_pool_give(f->classes, 0);
+    lur_buffer_pool_give(f->images, 0);
+    lur_tensor_release(f->peeked);
   }
   *j = (lur_job){0};
 }
@@ -255,7 +259,7 @@ lur_job *lur_loader_finish_oldest(lur_loader *l) {
   while (!j->done) {
     int64_t row;
     lur_job *mine = l->nworkers == 0 ? next_row(l, &row) : NULL;
-    if (mine) serve(l, &l->workspaces[0], mine, row);
+    if (mine) process_row(l, &l->workspaces[0], mine, row);
     else pthread_cond_wait(&l->done, &l->lock);
   }
   pthread_mutex_unlock(&l->lock);

@@ -1,7 +1,7 @@
-/* mix.c - mixup (Zhang et al. 2018) and cutmix (Yun et al. 2019) over a batch, with mixed targets.
+/* mix.c - mixup (Zhang et al. 2018) and cutmix (Yun et al. 2019) within a batch, with mixed targets.
  *
- * Rows are paired at random and each pair is mixed both ways, so that no copy of the batch is needed; the odd one out
- * stays as it is. One lambda a batch, from Beta(alpha, alpha). */
+ * Rows are paired at random and the two rows of a pair are mixed with each other, so that no copy of the batch is
+ * needed; with an odd number of rows, one stays as it is. Each batch draws one lambda from Beta(alpha, alpha). */
 #include <math.h>
 #include <string.h>
 
@@ -12,7 +12,7 @@ static double normal_draw(lur_source *s) { /* Box-Muller */
   return sqrt(-2 * log(1 - u)) * cos(6.283185307179586 * v);
 }
 
-/* Marsaglia and Tsang 2000; below 1 by their boost. */
+/* Gamma(alpha, 1) by Marsaglia and Tsang 2000; alpha below 1 by way of alpha + 1, as they suggest. */
 static double gamma_draw(lur_source *s, double alpha) {
   if (alpha < 1) {
     double u = lur_source_uniform(s, 0, 1);
@@ -36,7 +36,7 @@ typedef struct box {
   int top, left, bottom, right;
 } box;
 
-/* A box of share 1 - lambda about a random centre, cut off at the borders; *lambda becomes the share that is left. */
+/* A box of area 1 - lambda around a random centre, clipped to the image; *lambda becomes the fraction outside it. */
 static box draw_box(lur_source *s, int height, int width, double *lambda) {
   double side = sqrt(1 - *lambda), cy = lur_source_uniform(s, 0, height), cx = lur_source_uniform(s, 0, width);
   box b = {(int)fmax(cy - side * height / 2, 0), (int)fmax(cx - side * width / 2, 0),
@@ -73,7 +73,7 @@ static void write_targets(int64_t n, const int32_t *ids, int classes, float *tar
     if (ids[i] >= 0 && ids[i] < classes) targets[i * classes + ids[i]] = 1;
 }
 
-/* The first row at or after a random one, round the end, that is not yet paired; marks it in `used`. */
+/* The first unpaired row from a random one on, cyclically; marks it in `used`. */
 static int64_t take_row(lur_source *s, int64_t n, uint64_t *used) {
   int64_t at = (int64_t)lur_source_uniform(s, 0, (double)n);
   while (used[at / 64] >> (at % 64) & 1) at = (at + 1) % n;
@@ -81,7 +81,7 @@ static int64_t take_row(lur_source *s, int64_t n, uint64_t *used) {
   return at;
 }
 
-enum { MAX_MIXED = 4096 }; /* rows of a batch that take part: a bound for the stack */
+enum { MAX_MIXED = 4096 }; /* rows of a batch that are mixed; bounds the bit set on the stack */
 
 void lur_mix_batch(const lur_augment *augment, lur_source *source, int64_t n, int height, int width, int channels,
                    float *images, const int32_t *ids, int classes, float *targets) {

@@ -1,4 +1,4 @@
-/* montage.c - a batch as one image, with a label under each: what the network sees, for a person to look at. */
+/* montage.c - a batch as one image with labels, to look at what the network gets. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,7 +7,7 @@
 
 enum { GLYPH_W = 5, GLYPH_H = 8, GAP = 2, MAX_SIDE = 30000 };
 
-/* Printable ASCII from space, five columns each, lowest bit on top: the usual 5 x 7 display font. */
+/* Printable ASCII from the space on, five columns each, lowest bit on top: the common 5 x 7 display font. */
 static const uint8_t glyphs[95][GLYPH_W] = {
     {0x00, 0x00, 0x00, 0x00, 0x00}, {0x00, 0x00, 0x5F, 0x00, 0x00}, {0x00, 0x07, 0x00, 0x07, 0x00},
     {0x14, 0x7F, 0x14, 0x7F, 0x14}, {0x24, 0x2A, 0x7F, 0x2A, 0x12}, {0x23, 0x13, 0x08, 0x64, 0x62},
@@ -55,7 +55,7 @@ static void draw_glyph(const canvas *c, int64_t top, int64_t left, char letter) 
       if (glyphs[code - 32][x] >> y & 1) memset(c->rgb + 3 * ((top + y) * c->width + left + x), 255, 3);
 }
 
-/* As much of the label as fits into width pixels. */
+/* Draws as much of the label as fits into width pixels. */
 static void draw_label(const canvas *c, int64_t top, int64_t left, int64_t width, const char *label) {
   for (int64_t x = 0; *label && x + GLYPH_W <= width; x += GLYPH_W + 1) draw_glyph(c, top, left + x, *label++);
 }
@@ -63,7 +63,7 @@ static void draw_label(const canvas *c, int64_t top, int64_t left, int64_t width
 static uint8_t to_byte(double v) { return v >= 255 ? 255 : v > 0 ? (uint8_t)(v + 0.5) : 0; }
 
 static void draw_image(const canvas *c, int64_t top, int64_t left, lur_tensor *batch, int64_t index, double low,
-                         double high) {
+                       double high) {
   const lur_shape *s = lur_tensor_shape(batch);
   int64_t h = s->dim[1], w = s->dim[2], channels = s->dim[3];
   bool bytes = lur_tensor_dtype(batch) == LUR_U8;
@@ -85,10 +85,10 @@ static lur_status check_batch(lur_tensor *batch, double low, double high) {
     return lur_fail(LUR_ESHAPE, "montage: a batch of images (n x h x w x 3) expected, got %s",
                     lur_shape_format(s, text));
   if (!lur_tensor_data(batch))
-    return lur_fail(LUR_EDEVICE, "montage: the batch is in device memory; bring it to the host first");
+    return lur_fail(LUR_EDEVICE, "montage: the batch is in device memory; copy it to the host first");
   if (lur_tensor_dtype(batch) != LUR_U8 && lur_tensor_dtype(batch) != LUR_F32)
     return lur_fail(LUR_ETYPE, "montage: u8 or f32 expected, got %s", lur_dtype_name(lur_tensor_dtype(batch)));
-  if (!(high > low)) return lur_fail(LUR_EARG, "montage: a range from %g to %g has no width", low, high);
+  if (!(high > low)) return lur_fail(LUR_EARG, "montage: low must be below high, got %g and %g", low, high);
   return LUR_OK;
 }
 

@@ -1,22 +1,22 @@
-/* png.c - PNG through libpng: every colour type and depth, interlaced too, as 8-bit RGB.
+/* png.c - PNG through libpng: every colour type and bit depth, interlaced or not, to 8-bit RGB.
  *
- * As Pillow's convert("RGB"): transparency is dropped, 16 bits keep their upper 8, no gamma correction. libpng reports
- * errors by longjmp; it never leaves the function that called setjmp. */
+ * As Pillow's convert("RGB"): transparency is dropped, 16-bit channels keep their upper 8 bits, no gamma correction.
+ * libpng reports errors by longjmp, which never leaves the function that called setjmp. */
 #include <png.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "rgbx.h"
+#include "codecs.h"
 
-enum { CHUNK_LIMIT = 8 << 20 }; /* bytes of one ancillary chunk, unpacked */
+enum { CHUNK_LIMIT = 8 << 20 }; /* bytes of an ancillary chunk, decompressed */
 
-typedef struct trouble { /* what the error function leaves behind */
+typedef struct failure { /* filled by on_error */
   char message[128];
-} trouble;
+} failure;
 
 static void on_error(png_structp png, png_const_charp message) {
-  trouble *t = png_get_error_ptr(png);
-  strncpy(t->message, message, sizeof t->message - 1);
+  failure *f = png_get_error_ptr(png);
+  strncpy(f->message, message, sizeof f->message - 1);
   longjmp(png_jmpbuf(png), 1);
 }
 
@@ -41,7 +41,7 @@ typedef struct decoder {
   png_structp png;
   png_infop info;
   source source;
-  trouble trouble;
+  failure failure;
   lur_status status;
 } decoder;
 
@@ -67,17 +67,14 @@ static bool read_rows(decoder *d, const lur_decode_request *request, lur_rgbx *i
   for (int pass = 0; pass < passes; pass++)
     for (int y = 0; y < image->height; y++) {
       png_read_row(d->png, image->pixels + stride * (size_t)y, NULL);
-      if (request->stop && atomic_load_explicit(request->stop, memory_order_relaxed)) {
-        d->status = lur_fail(LUR_EINTERRUPTED, "stopped");
-        return false;
-      }
+      if ((d->status = lur_decode_check_stop(request)) != LUR_OK) return false;
     }
   png_read_end(d->png, NULL);
   return true;
 }
 
 static lur_status decode(decoder *d, const lur_decode_request *request, lur_rgbx *image) {
-  if (setjmp(png_jmpbuf(d->png))) return lur_fail(LUR_EFORMAT, "damaged PNG: %s", d->trouble.message);
+  if (setjmp(png_jmpbuf(d->png))) return lur_fail(LUR_EFORMAT, "damaged PNG: %s", d->failure.message);
   png_set_read_fn(d->png, &d->source, read_bytes);
   png_set_user_limits(d->png, 1 << 20, 1 << 20);
   png_set_chunk_malloc_max(d->png, CHUNK_LIMIT);
@@ -87,7 +84,7 @@ static lur_status decode(decoder *d, const lur_decode_request *request, lur_rgbx
 
 lur_status lur_png_decode(const uint8_t *bytes, size_t count, const lur_decode_request *request, lur_rgbx *image) {
   decoder d = {.source = {bytes, count}, .status = LUR_OK};
-  d.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &d.trouble, on_error, on_warning);
+  d.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &d.failure, on_error, on_warning);
   d.info = d.png ? png_create_info_struct(d.png) : NULL;
   lur_status status = d.info ? decode(&d, request, image) : lur_fail(LUR_ENOMEM, "out of memory for a PNG decoder");
   png_destroy_read_struct(&d.png, &d.info, NULL);
@@ -100,8 +97,8 @@ typedef struct encoder {
   png_structp png;
   png_infop info;
   lur_bytes *bytes;
-  lur_status status; /* what a failure is, where it is not libpng's */
-  trouble trouble;
+  lur_status status; /* of a failure outside libpng */
+  failure failure;
 } encoder;
 
 static void write_bytes(png_structp png, png_bytep data, png_size_t count) {
@@ -119,7 +116,7 @@ static void flush_nothing(png_structp png) { (void)png; }
 static lur_status encode(encoder *e, const uint8_t *pixels, int width, int height, int channels) {
   if (setjmp(png_jmpbuf(e->png))) {
     return lur_fail(e->status != LUR_OK ? e->status : LUR_EARG, "cannot write a PNG of %dx%d: %s", width, height,
-                    e->trouble.message);
+                    e->failure.message);
   }
   png_set_write_fn(e->png, e, write_bytes, flush_nothing);
   png_set_IHDR(e->png, e->info, (png_uint_32)width, (png_uint_32)height, 8,
@@ -134,7 +131,7 @@ static lur_status encode(encoder *e, const uint8_t *pixels, int width, int heigh
 lur_status lur_png_encode(const uint8_t *pixels, int width, int height, int channels, lur_bytes *bytes) {
   encoder e = {.bytes = bytes};
   bytes->count = 0;
-  e.png = png_create_write_struct(PNG_LIBPNG_VER_STRING, &e.trouble, on_error, on_warning);
+  e.png = png_create_write_struct(PNG_LIBPNG_VER_STRING, &e.failure, on_error, on_warning);
   e.info = e.png ? png_create_info_struct(e.png) : NULL;
   lur_status status =
       e.info ? encode(&e, pixels, width, height, channels) : lur_fail(LUR_ENOMEM, "out of memory for a PNG encoder");

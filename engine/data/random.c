@@ -1,5 +1,5 @@
-/* random.c - generators as objects: Philox by (seed, stream), and NumPy's RandomState. Samplers draw from them.
- * The loader's own randomness has no object: it is a function of (seed, epoch, index, draw), see sample.c. */
+/* random.c - random generators for samplers: Philox by (seed, stream), and NumPy's RandomState. The loader's own
+ * random numbers are a function of (seed, epoch, index, draw number): see source_at in loader_work.c. */
 #include "kernels/random.h"
 
 #include <stdatomic.h>
@@ -26,7 +26,7 @@ void lur_random_release(lur_random *random) { free(random); }
 
 static uint32_t next_word(lur_random *r) {
   if ((r->count & 3) == 0)
-    r->words = lur_philox(r->key, 0x5A4D504Cu, r->count >> 2); /* a counter no other use of the key has */
+    r->words = lur_philox(r->key, 0x5A4D504Cu, r->count >> 2); /* this counter is used with no other purpose */
   return r->words.v[r->count++ & 3];
 }
 
@@ -40,7 +40,8 @@ double lur_random_next(lur_random *r) {
 }
 
 int64_t lur_random_below(lur_random *r, int64_t n) {
-  uint64_t limit = UINT64_MAX - UINT64_MAX % (uint64_t)n, word; /* a multiple of n: no remainder is likelier */
+  uint64_t limit = UINT64_MAX - UINT64_MAX % (uint64_t)n,
+           word; /* a multiple of n, so that all remainders are equally likely */
   do {
     word = (uint64_t)next_word(r) << 32;
     word |= next_word(r);
@@ -57,8 +58,7 @@ void lur_random_permutation(lur_random *r, int64_t n, int64_t *order) {
   }
 }
 
-/* ---- NumPy's RandomState: MT19937 (Matsumoto and Nishimura 1998), seeded and used as numpy.random's legacy functions
- * do ---- */
+/* ---- NumPy's RandomState: MT19937 (Matsumoto and Nishimura 1998) as in NumPy 1.13, mtrand/randomkit.c ---- */
 
 enum { MT_N = 624, MT_M = 397 };
 
@@ -114,7 +114,8 @@ double lur_numpy_random_uniform(lur_numpy_random *r, double low, double high) {
   return low + (high - low) * make_unit(a, b);
 }
 
-/* rk_interval: the smallest mask of ones that covers max, drawn until it fits. Two words a draw above 32 bits. */
+/* rk_interval of NumPy's randomkit.c: draws bits under the smallest all-ones mask that covers max until they are at
+   most max. Above 32 bits each draw takes two words. */
 static uint64_t mt_interval(lur_numpy_random *r, uint64_t max) {
   uint64_t mask = max, value;
   for (int s = 1; s <= 32; s *= 2) mask |= mask >> s;

@@ -1,16 +1,16 @@
 /* resize.c - Pillow's Image.resize, bit for bit: NEAREST, and BILINEAR as its antialiased triangle filter.
  *
  * Source: Pillow 10, libImaging/Resample.c and Geometry.c. Two passes, columns first, each rounded to 8 bits, with
- * coefficients in fixed point of 22 bits; a pass that changes no extent is left out. (Pillow 13 takes rows first for
- * some sizes, which moves some values by one.) The loops are written for the compiler's vectoriser and stand three
- * times, for AVX-512, AVX2 and the baseline; the columns of everyday images have one by hand. Integers: the same bits
- * from each. */
+ * coefficients in fixed point with 22 fractional bits; a pass that would change no extent is skipped. (Pillow 13 takes
+ * rows first for some sizes, which changes some values by one.) The loops are written for the compiler's vectoriser and
+ * compiled for AVX-512, AVX2 and the baseline; the column pass has a hand-written AVX2 loop for usual sizes. All are
+ * integer loops and give the same bits. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "resize.h"
 #include "engine/base/simd.h"
-#include "rgbx.h"
 
 #ifdef LUR_SIMD_X86
 #include <immintrin.h>
@@ -18,12 +18,13 @@
 
 enum { PRECISION = 32 - 8 - 2 };
 
-typedef struct filter { /* for one axis: output i reads count[i] cells from first[i], weights + i * taps */
+/* The filter of one axis: output i is the sum of count[i] inputs, from first[i] on, times weights[i * taps ...]. */
+typedef struct filter {
   int taps;
   int *first, *count;
   int32_t *weights;
   void *memory;
-  int16_t *halves; /* for the pair loop, or NULL; see pack_halves */
+  int16_t *halves; /* weights for columns_pairs, or NULL; see pack_halves */
 } filter;
 
 static double triangle(double x) {
@@ -68,7 +69,7 @@ static lur_status filter_make(filter *f, int in, int out) {
   return LUR_OK;
 }
 
-/* Weights are positive and sum to 1: no result leaves 0..255 by more than rounding, which 8 bits hold. */
+/* Weights are positive and sum to 1, so results stay in 0..255 after rounding and need no clipping. */
 typedef uint8_t u8x4 __attribute__((vector_size(4), aligned(1), may_alias));
 typedef int32_t i32x4 __attribute__((vector_size(16)));
 
@@ -91,7 +92,7 @@ LUR_SIMD_BODY void rows_body(const uint8_t *restrict src, uint8_t *restrict dst,
   }
 }
 
-/* The usual tap counts of an enlargement or a mild reduction get loops the compiler can unroll. */
+/* The tap counts of enlargements and mild reductions get loops that the compiler can unroll. */
 LUR_SIMD_BODY void rows_few(const uint8_t *restrict src, uint8_t *restrict dst, size_t stride,
                             const int32_t *restrict w, int count) {
   if (count == 2) rows_body(src, dst, stride, w, 2);
@@ -103,8 +104,9 @@ LUR_SIMD_BODY void rows_few(const uint8_t *restrict src, uint8_t *restrict dst, 
 #ifdef LUR_SIMD_X86
 enum { GROUP = 4, HALF = 11, MAX_PAIR_TAPS = 64 }; /* more taps could overflow the sum of low halves */
 
-/* Weights in halves of 11 bits, so that 16-bit multiply-adds of pixel pairs are exact: for each output and each group
-   of four taps 16 low halves, then 16 high ones, in the order (tap 0, tap 1) x 4 channels, (tap 2, tap 3) x 4. */
+/* Splits weights into halves of 11 bits, so that 16-bit multiply-adds of pixel pairs are exact. For each output and
+   each group of four taps: 16 low halves, then 16 high ones, in the order (tap 0, tap 1) x 4 channels, (tap 2, tap 3)
+   x 4. */
 static lur_status pack_halves(filter *f, int out) {
   int groups = (f->taps + GROUP - 1) / GROUP;
   void *memory = NULL;
@@ -125,7 +127,7 @@ static lur_status pack_halves(filter *f, int out) {
   return LUR_OK;
 }
 
-/* One row; src has LUR_RGBX_PAD readable bytes after its end, for the four pixels of a last group. */
+/* Resizes one row. The last group may read up to four pixels past the end: LUR_RGBX_PAD bytes are readable there. */
 LUR_TARGET_AVX2 static void columns_pairs(const uint8_t *src, uint8_t *dst, int width, const filter *f) {
   const __m256i spread = _mm256_setr_epi8(0, -1, 4, -1, 1, -1, 5, -1, 2, -1, 6, -1, 3, -1, 7, -1, 8, -1, 12, -1, 9, -1,
                                           13, -1, 10, -1, 14, -1, 11, -1, 15, -1);
@@ -136,7 +138,7 @@ LUR_TARGET_AVX2 static void columns_pairs(const uint8_t *src, uint8_t *dst, int 
   for (int x = 0; x < width; x++, w += 32 * groups) {
     const uint8_t *s = src + 4 * (size_t)f->first[x];
     __m256i low = _mm256_setzero_si256(), high = low;
-    int used = (f->count[x] + GROUP - 1) / GROUP; /* groups beyond have no weight, and may lie beyond the image */
+    int used = (f->count[x] + GROUP - 1) / GROUP; /* later groups have zero weights, and may be outside the image */
     for (int g = 0; g < used; g++) {
       __m256i four = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)(s + 16 * g)));
       __m256i pairs = _mm256_shuffle_epi8(four, spread);
@@ -199,7 +201,8 @@ static lur_status copy(const lur_rgbx *src, lur_rgbx *dst) {
   return LUR_OK;
 }
 
-/* Source index floor((i + 0.5) * in / out), as Pillow's affine nearest: it adds `scale` up from 0.5 * scale. */
+/* Source index floor((i + 0.5) * in / out). Like Pillow's affine transform, it accumulates the scale from half of it,
+   so that rounding is the same. */
 static lur_status nearest(const lur_rgbx *src, int width, int height, lur_rgbx *dst) {
   LUR_TRY(lur_rgbx_resize_buffer(dst, width, height));
   double sx = (double)src->width / width, sy = (double)src->height / height, y0 = sy * 0.5;
@@ -213,9 +216,10 @@ static lur_status nearest(const lur_rgbx *src, int width, int height, lur_rgbx *
   return LUR_OK;
 }
 
-lur_status lur_rgbx_resample(const lur_rgbx *src, int width, int height, lur_resize_filter filter_kind,
-                                lur_rgbx *dst, lur_rgbx *scratch) {
-  if (width < 1 || height < 1) return lur_fail(LUR_EARG, "resize: %dx%d is no size for an image", width, height);
+lur_status lur_rgbx_resample(const lur_rgbx *src, int width, int height, lur_resize_filter filter_kind, lur_rgbx *dst,
+                             lur_rgbx *scratch) {
+  if (width < 1 || height < 1)
+    return lur_fail(LUR_EARG, "resize: invalid size %dx%d; each side must be at least 1", width, height);
   bool wide = width != src->width, high = height != src->height;
   if (!wide && !high) return copy(src, dst);
   if (filter_kind == LUR_RESIZE_NEAREST) return nearest(src, width, height, dst);

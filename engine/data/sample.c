@@ -1,14 +1,17 @@
-/* sample.c - one image file to one row of a batch: read, decode, then either resize (Pillow's) or one affine
- * resampling, then normalise.
+/* sample.c - makes one row of a batch from one image file: reads, decodes, then either resizes as Pillow does or
+ * resamples with an affine map, then normalises.
  *
- * Keras resizes first and augments the resized image. Here the two maps are composed and the decoded image is
- * sampled once. Where no resize is needed that is Keras's result; and with nearest resize and nearest sampling always,
- * because indices compose. With bilinear sampling of an image that also changes size, one bilinear step stands for
- * two: sharper, and without the resize's antialiasing, so images that are far too large are halved first
- * (`prescale`). */
+ * Keras resizes first and augments the resized image. Here the two maps are composed and the decoded image is sampled
+ * once. The result equals Keras's where no resize is needed, and always with nearest resize and nearest sampling, since
+ * indices compose. With bilinear sampling of an image that changes size, one interpolation replaces two: the result is
+ * sharper, and lacks the antialiasing of a resize; therefore images that are at least twice too large are decoded at a
+ * fraction of their size (option prescale). */
 #include "sample.h"
 
 #include <stdlib.h>
+
+#include "decode.h"
+#include "resize.h"
 
 void lur_workspace_free(lur_workspace *workspace) {
   lur_bytes_free(&workspace->file);
@@ -21,10 +24,10 @@ void lur_workspace_free(lur_workspace *workspace) {
 
 /* ---- preprocessing ---- */
 
-static const float caffe_mean[3] = {123.68f, 116.779f, 103.939f}; /* of R, G, B */
+static const float caffe_mean[3] = {123.68f, 116.779f, 103.939f}; /* of R, G, B; see lur_preprocess in data.h */
 
-/* One value as Keras's preprocess_input has it (keras.md, sections 4 and 2): channel c counts in RGB order. */
-static float normal(lur_preprocess preprocess, int c, float value) {
+/* One value as preprocess_input computes it (keras-applications 1.0.8, imagenet_utils.py). c: channel in RGB order. */
+static float normalised(lur_preprocess preprocess, int c, float value) {
   switch (preprocess) {
   case LUR_PREPROCESS_TF: return value / 127.5f - 1.0f;
   case LUR_PREPROCESS_CAFFE: return value - caffe_mean[c];
@@ -33,7 +36,7 @@ static float normal(lur_preprocess preprocess, int c, float value) {
   }
 }
 
-/* The same as value * scale + shift, which is what the fast loops do: equal to a last bit. */
+/* The same as value * scale + shift, for the vector loops: equal up to the last bit. */
 static void linear(lur_preprocess preprocess, int c, float *scale, float *shift) {
   *scale = preprocess == LUR_PREPROCESS_TF        ? 1.0f / 127.5f
            : preprocess == LUR_PREPROCESS_RESCALE ? 1.0f / 255.0f
@@ -41,7 +44,7 @@ static void linear(lur_preprocess preprocess, int c, float *scale, float *shift)
   *shift = preprocess == LUR_PREPROCESS_TF ? -1.0f : preprocess == LUR_PREPROCESS_CAFFE ? -caffe_mean[c] : 0.0f;
 }
 
-/* Pillow's RGB to L, Convert.c, in place. */
+/* RGB to grayscale in place, by the formula of Pillow's Convert.c (RGB to L). */
 static void make_gray(lur_rgbx *image) {
   size_t n = (size_t)image->width * (size_t)image->height;
   for (uint8_t *p = image->pixels; n > 0; n--, p += 4)
@@ -63,10 +66,10 @@ static void write_row(const uint8_t *p, ptrdiff_t step, int n, const tables *t, 
 }
 
 static void write_image(const lur_rgbx *image, const lur_sampler_settings *settings, const lur_params *params,
-                          float *out) {
+                        float *out) {
   tables t;
   for (int c = 0; c < 3; c++)
-    for (int v = 0; v < 256; v++) t.value[c][v] = normal(settings->preprocess, c, (float)v);
+    for (int v = 0; v < 256; v++) t.value[c][v] = normalised(settings->preprocess, c, (float)v);
   bool hflip = params && params->hflip, vflip = params && params->vflip;
   int w = image->width, h = image->height, r = settings->preprocess == LUR_PREPROCESS_CAFFE ? 2 : 0;
   for (int y = 0; y < h; y++) {
@@ -82,8 +85,7 @@ static lur_status make_plain(lur_workspace *w, const lur_sampler_settings *setti
                              float *out) {
   const lur_rgbx *image = &w->decoded;
   if (image->width != settings->width || image->height != settings->height) {
-    LUR_TRY(
-        lur_rgbx_resample(image, settings->width, settings->height, settings->resize, &w->resized, &w->scratch));
+    LUR_TRY(lur_rgbx_resample(image, settings->width, settings->height, settings->resize, &w->resized, &w->scratch));
     image = &w->resized;
   }
   write_image(image, settings, params, out);
@@ -92,19 +94,19 @@ static lur_status make_plain(lur_workspace *w, const lur_sampler_settings *setti
 
 /* ---- augmented images ---- */
 
-typedef struct geometry { /* what the decoder is told, and what comes of it */
+typedef struct geometry { /* for choose_scale: what the scale depends on, and the choice */
   const lur_sampler_settings *settings;
   const lur_params *params;
-  lur_map augment; /* output to the resized grid */
-  int divided;     /* 1, 2 or 4: by how much the image may be smaller */
+  lur_affine augment; /* from the output to the resized image */
+  int divided;        /* 1, 2 or 4: the divisor of the decoded size */
 } geometry;
 
 static int choose_scale(int width, int height, void *user) {
   geometry *g = user;
-  lur_map resize;
+  lur_affine resize;
   lur_params_resize_map(g->params, g->settings->height, g->settings->width, height, width, &resize);
-  lur_map whole = lur_map_compose(&resize, &g->augment);
-  double step = lur_map_least_step(&whole);
+  lur_affine whole = lur_affine_compose(&resize, &g->augment);
+  double step = lur_affine_min_scale(&whole);
   g->divided = step >= 4 ? 4 : step >= 2 ? 2 : 1;
   return g->divided;
 }
@@ -114,7 +116,7 @@ static bool may_prescale(const lur_sampler_settings *settings) {
          !lur_augment_nearest(settings->augment);
 }
 
-/* source index of each place of the resized grid, as Pillow's NEAREST has it. */
+/* Source index of each row or column of the resized image, as in Pillow's NEAREST. */
 static void fill_table(int *table, int grid, int source) {
   double step = (double)source / grid, at = step * 0.5;
   for (int i = 0; i < grid; i++, at += step) table[i] = (int)at < source ? (int)at : source - 1;
@@ -133,15 +135,15 @@ static lur_status nearest_tables(lur_workspace *w, const lur_sampler_settings *s
   return LUR_OK;
 }
 
-/* From the output to the decoded pixels, which may be fewer than the image has. */
+/* Sets the map from the output to the decoded image, which may be smaller than the stored one. */
 static void compose(lur_workspace *w, const geometry *g, int full_width, int full_height, lur_warp *warp) {
-  lur_map resize;
+  lur_affine resize;
   lur_params_resize_map(g->params, g->settings->height, g->settings->width, full_height, full_width, &resize);
-  warp->map = lur_map_compose(&resize, &g->augment);
+  warp->map = lur_affine_compose(&resize, &g->augment);
   if (full_width == w->decoded.width && full_height == w->decoded.height) return;
   double share = 1.0 / g->divided;
-  lur_map divide = {{{share, 0}, {0, share}}, {0.5 * share - 0.5, 0.5 * share - 0.5}};
-  warp->map = lur_map_compose(&divide, &warp->map);
+  lur_affine divide = {{{share, 0}, {0, share}}, {0.5 * share - 0.5, 0.5 * share - 0.5}};
+  warp->map = lur_affine_compose(&divide, &warp->map);
 }
 
 static void normalise(const lur_sampler_settings *settings, size_t n, float *rgb) {
@@ -157,7 +159,7 @@ static void normalise(const lur_sampler_settings *settings, size_t n, float *rgb
   }
 }
 
-/* Samples, recolours, normalises into out: height x width x 3. */
+/* Resamples, changes colours, normalises into out: height x width x 3. */
 static lur_status make_colour(lur_workspace *w, const geometry *g, int full_width, int full_height, float *out) {
   const lur_sampler_settings *settings = g->settings;
   const lur_augment *augment = settings->augment;
@@ -187,7 +189,7 @@ static lur_status make_colour(lur_workspace *w, const geometry *g, int full_widt
   return LUR_OK;
 }
 
-/* One channel: through three equal ones, because positions and colours work on pixels. */
+/* Grayscale: makes three equal channels, since resampling and colour changes work on RGB, and keeps one. */
 static lur_status make_gray_row(lur_workspace *w, const geometry *g, int full_width, int full_height, float *out) {
   size_t n = (size_t)g->settings->height * (size_t)g->settings->width;
   float *rgb = malloc(3 * n * sizeof *rgb);
@@ -199,7 +201,7 @@ static lur_status make_gray_row(lur_workspace *w, const geometry *g, int full_wi
   return status;
 }
 
-/* Whether the row is the resized image, at most flipped: then it is exactly what Pillow's resize gives. */
+/* Whether the row is the resized image, flipped at most: then it equals the result of Pillow's resize exactly. */
 static bool plain(const lur_params *params) {
   return !params || (lur_params_flip_only(params) && !lur_params_recolour(params));
 }

@@ -1,27 +1,30 @@
-/* sample.h - one image file to one row of a batch: what a loader's worker does again and again in its own memory. */
+/* sample.h - makes one row of a batch from one image file, in memory that its thread reuses. */
 #ifndef LUR_SAMPLE_H
 #define LUR_SAMPLE_H
 
+#include <stdatomic.h>
+
 #include "augment.h"
+#include "bytes.h"
 #include "rgbx.h"
 
-typedef struct lur_sampler_settings { /* the same for every row of a loader */
+typedef struct lur_sampler_settings { /* equal for all rows of a loader */
   int height, width, channels;
   lur_resize_filter resize;
   lur_preprocess preprocess;
   lur_decode_options decode;
   const lur_augment *augment; /* NULL: none */
-  const atomic_bool *stop;    /* may be NULL */
+  const atomic_bool *stop;    /* see lur_decode_request; may be NULL */
 } lur_sampler_settings;
 
-typedef struct lur_workspace { /* one thread's memory, kept from row to row; zeroed is ready */
+typedef struct lur_workspace { /* memory of one thread, reused from row to row; zero-initialised */
   lur_bytes file, positions, tables;
   lur_rgbx decoded, resized, scratch;
 } lur_workspace;
 void lur_workspace_free(lur_workspace *workspace);
 
-/* Reads the file and writes height * width * channels floats. params: what was drawn for it, NULL without augmentation.
-   On failure out is undefined. */
+/* Reads the file and writes height x width x channels floats. params: its augmentation parameters, or NULL without
+   augmentation. On failure out is undefined. */
 lur_status lur_sample_make(lur_workspace *workspace, const lur_sampler_settings *settings, const char *path,
                            const lur_params *params, float *out);
 

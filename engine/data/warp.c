@@ -1,9 +1,9 @@
-/* warp.c - one affine map, one resampling: from 8-bit RGBX straight to the normalised NHWC row of a batch.
+/* warp.c - resamples by an affine map, from 8-bit RGBX directly to the normalised NHWC row of a batch.
  *
- * Semantics are those of scipy.ndimage.affine_transform of order 0 and 1 (SciPy 1.17). A row of the output is done in
- * two steps: positions, then pixels. Where coordinates are clamped (fill "nearest", the usual one) positions are in
- * fixed point; the other fills fold them in double, SciPy's arithmetic. Vector loops are in warp_avx.c: every loop does
- * the same operations in the same order, fused where they are, so that all of them give the same bits. */
+ * Semantics are those of scipy.ndimage.affine_transform of orders 0 and 1 (SciPy 1.17). Each output row takes two
+ * steps: positions, then pixels. With fill "nearest", the usual one, coordinates are clamped and computed in fixed
+ * point; the other fills fold them in double precision, as SciPy does. Vector loops are in warp_avx.c: every loop does
+ * the same operations in the same order, with the same fused multiply-adds, so that all give the same bits. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,15 +12,15 @@
 
 /* ---- positions ---- */
 
-typedef struct axis_line { /* coordinate = base + c * step over a row of the output */
+typedef struct axis_line { /* of an output row: coordinate of column c = base + c * step */
   double base_y, step_y, base_x, step_x;
 } axis_line;
 
-static axis_line line_of(const lur_map *m, int row) {
+static axis_line line_of(const lur_affine *m, int row) {
   return (axis_line){m->b[0] + row * m->a[0][0], m->a[0][1], m->b[1] + row * m->a[1][0], m->a[1][1]};
 }
 
-/* A coordinate folded onto 0..n-1; -1 for the outside of a constant fill. SciPy, ni_interpolation.c, map_coordinate. */
+/* Maps a coordinate into 0..n-1 by the fill mode; constant: -1 outside. SciPy, ni_interpolation.c, map_coordinate. */
 static double fold(double v, int n, lur_fill fill) {
   double last = n - 1, period;
   switch (fill) {
@@ -31,7 +31,7 @@ static double fold(double v, int n, lur_fill fill) {
     if (v > n) v = period - v;
     v -= 0.5;
     break;
-  case LUR_FILL_WRAP: /* period n - 1: what scipy's "wrap" has always done */
+  case LUR_FILL_WRAP: /* period n - 1, as SciPy's mode "wrap" */
     if (n == 1) return 0;
     if (v < 0) v += last * (floor(-v / last) + 1);
     else if (v > last) v -= last * floor(v / last);
@@ -52,9 +52,9 @@ static void fold_line(const lur_warp *warp, const axis_line *a, int h, int w, lu
   }
 }
 
-/* False where the map leaves 2^30 pixels, which only absurd ones do. */
+/* Converts the map to fixed point; false if coordinates may exceed 2^30 pixels. */
 static bool fix_map(const lur_warp *warp, const lur_rgbx *image, lur_warp_fixed *f) {
-  const lur_map *m = &warp->map;
+  const lur_affine *m = &warp->map;
   for (int i = 0; i < 2; i++) {
     double reach = fabs(m->b[i]) + warp->height * fabs(m->a[i][0]) + warp->width * fabs(m->a[i][1]);
     if (!(reach < 1 << 30)) return false;
@@ -68,7 +68,7 @@ static bool fix_map(const lur_warp *warp, const lur_rgbx *image, lur_warp_fixed 
 
 LUR_SIMD_BODY int64_t clamp_fixed(int64_t v, int64_t last) { return v < 0 ? 0 : v > last ? last : v; }
 
-/* 24 bits of the fraction: a float without rounding. */
+/* The upper 24 bits of the fraction, which a float holds exactly. */
 LUR_SIMD_BODY float fraction(int64_t v) { return (float)(int32_t)((uint32_t)v >> 8) * 0x1p-24f; }
 
 LUR_SIMD_BODY void clamp_body(const lur_warp_fixed *f, int row, int width, int w, lur_warp_line out) {
@@ -84,7 +84,7 @@ LUR_SIMD_BODY void clamp_body(const lur_warp_fixed *f, int row, int width, int w
 LUR_SIMD_VARIANTS(clamp_line, (const lur_warp_fixed *f, int row, int width, int w, lur_warp_line out),
                   clamp_body(f, row, width, w, out))
 
-/* Nearest: the resized grid's index floor(coordinate + 0.5), then the image's through the tables. */
+/* Nearest: the index floor(coordinate + 0.5) in the resized image, then the source's through the tables. */
 static void nearest_line(const lur_warp *warp, const axis_line *a, int w, int32_t *at) {
   int gh = warp->grid_height, gw = warp->grid_width;
   for (int c = 0; c < warp->width; c++) {
@@ -137,9 +137,9 @@ static void pick_line(const lur_warp *warp, const uint8_t *pixels, const int32_t
 
 static float *row_of(const lur_warp *warp, float *out, int r) { return out + 3 * (size_t)warp->width * (size_t)r; }
 
-/* Clamped coordinates, bilinear: what training does all day. */
-static void warp_clamped(const lur_warp *warp, const lur_rgbx *image, const lur_warp_fixed *f,
-                         lur_warp_line positions, float *out) {
+/* Bilinear with clamped coordinates: the usual case in training. */
+static void warp_clamped(const lur_warp *warp, const lur_rgbx *image, const lur_warp_fixed *f, lur_warp_line positions,
+                         float *out) {
   int w = image->width;
 #ifdef LUR_SIMD_X86
   if (lur_simd_level() == LUR_SIMD_AVX512 && warp->width >= 16) {

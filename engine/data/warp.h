@@ -1,4 +1,4 @@
-/* warp.h - between warp.c and its vector loops in warp_avx.c; nobody else's. */
+/* warp.h - what warp.c shares with its vector loops in warp_avx.c. */
 #ifndef LUR_WARP_H
 #define LUR_WARP_H
 
@@ -6,21 +6,21 @@
 #include "engine/base/simd.h"
 
 typedef struct lur_warp_line { /* positions of one output row */
-  int32_t *at;    /* index of the upper left pixel of four; what lies beyond the last row or column has no weight */
-  float *fy, *fx; /* fractions, 0..1; fy is -1 outside the image, for fill_value */
+  int32_t *at;    /* index of the upper left of the four pixels; those past the last row or column have weight 0 */
+  float *fy, *fx; /* fractions in 0..1; fy is -1 outside the image, where fill_value applies */
 } lur_warp_line;
 
-/* The map with 32 bits of fraction: its sums are exact, so any number of columns at a time gives the same bits.
-   Coordinate = start + row * down + column * right, y and x. */
+/* The affine map in fixed point with 32 fractional bits: sums are exact, so the result does not depend on how many
+   columns are computed at a time. Coordinates (y, x) = start + row * down + column * right. */
 typedef struct lur_warp_fixed {
   int64_t start[2], down[2], right[2], last[2]; /* last: the image's last row and column */
 } lur_warp_fixed;
 
 #ifdef LUR_SIMD_X86
-/* Pixels at given positions, from images w wide: at least 16, or 8, columns. */
+/* Samples the pixels at given positions of an image w pixels wide. The output must have at least 16, or 8, columns. */
 void lur_warp_sample_512(const lur_warp *warp, const uint8_t *pixels, int w, lur_warp_line in, float *out);
 void lur_warp_sample_256(const lur_warp *warp, const uint8_t *pixels, int w, lur_warp_line in, float *out);
-/* A whole image with clamped coordinates, at least 16 columns: positions never leave the registers. */
+/* Resamples a whole image with clamped coordinates; positions stay in registers. At least 16 columns. */
 void lur_warp_clamped_512(const lur_warp *warp, const uint8_t *pixels, int w, const lur_warp_fixed *fixed, float *out);
 #endif
 

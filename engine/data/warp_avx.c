@@ -1,7 +1,8 @@
-/* warp_avx.c - warp.c's bilinear loops for AVX-512 and AVX2.
+/* warp_avx.c - the bilinear loops of warp.c for AVX-512 and AVX2.
  *
- * Each block of columns: four neighbours a column through wide loads, bytes to float, four weights that all channels
- * share, scale and shift, then planes to r0 g0 b0 r1 ... A last block reaches back over columns already done. */
+ * For each block of columns: load the four neighbours of each column, convert bytes to float, apply the four weights
+ * that all channels share, scale and shift, and interleave the channels to r0 g0 b0 r1 ... The last block overlaps the
+ * one before it. */
 #include "warp.h"
 
 #ifdef LUR_SIMD_X86
@@ -9,25 +10,25 @@
 
 #define ZMM LUR_TARGET_AVX512 static inline __attribute__((always_inline))
 
-typedef struct kit_512 { /* what does not change along a row */
-  __m512i channel[3];    /* shuffles: byte `channel` of each pixel, as a 32-bit number */
+typedef struct constants_512 { /* constants of a row */
+  __m512i channel[3];          /* shuffles that take byte `channel` of each pixel to a 32-bit number */
   __m512 scale[3], shift[3], fill;
-} kit_512;
+} constants_512;
 
-ZMM kit_512 kit_of_512(const lur_warp *warp) {
-  kit_512 kit;
+ZMM constants_512 constants_of_512(const lur_warp *warp) {
+  constants_512 constants;
   const __m128i lanes = _mm_setr_epi32(0, 4, 8, 12), clear = _mm_set1_epi32((int)0x80808000u);
   for (int k = 0; k < 3; k++) {
-    kit.channel[k] =
+    constants.channel[k] =
         _mm512_broadcast_i32x4(_mm_or_si128(_mm_add_epi32(lanes, _mm_set1_epi32(warp->channel[k])), clear));
-    kit.scale[k] = _mm512_set1_ps(warp->scale[k]);
-    kit.shift[k] = _mm512_set1_ps(warp->shift[k]);
+    constants.scale[k] = _mm512_set1_ps(warp->scale[k]);
+    constants.shift[k] = _mm512_set1_ps(warp->shift[k]);
   }
-  kit.fill = _mm512_set1_ps((float)warp->fill_value);
-  return kit;
+  constants.fill = _mm512_set1_ps((float)warp->fill_value);
+  return constants;
 }
 
-/* 16 neighbours each: *left pixel at[i], *right pixel at[i] + 1, through eight-byte loads. */
+/* For 16 columns, *left: pixel at[i]; *right: pixel at[i] + 1. One eight-byte load fetches both. */
 ZMM void pairs_512(const uint8_t *pixels, __m512i at, __m512i *left, __m512i *right) {
   const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
   const __m512i odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
@@ -52,7 +53,7 @@ ZMM void store_512(float *out, __m512 r, __m512 g, __m512 b) {
   _mm512_storeu_ps(out + 32, _mm512_permutex2var_ps(_mm512_permutex2var_ps(r, rg2, g), b2, b));
 }
 
-typedef struct weights_512 { /* of the four neighbours: above left and right, below left and right */
+typedef struct weights_512 { /* of the upper left, upper right, lower left and lower right neighbours */
   __m512 p, q, r, s;
 } weights_512;
 
@@ -65,35 +66,36 @@ ZMM weights_512 weights_of_512(__m512 fy, __m512 fx) {
   return w;
 }
 
-/* 16 columns at these positions; those in `outside` get the fill value. */
-ZMM void block_512(const kit_512 *kit, const uint8_t *pixels, int w, __m512i at, weights_512 weight, __mmask16 outside,
-                   float *out) {
+/* Samples 16 columns; those in `outside` get the fill value. */
+ZMM void block_512(const constants_512 *constants, const uint8_t *pixels, int w, __m512i at, weights_512 weight,
+                   __mmask16 outside, float *out) {
   __m512i p, q, r, s;
   __m512 v[3];
   pairs_512(pixels, at, &p, &q);
   pairs_512(pixels + 4 * (size_t)w, at, &r, &s);
   for (int k = 0; k < 3; k++) {
-    v[k] = _mm512_mul_ps(weight.p, channel_512(p, kit->channel[k]));
-    v[k] = _mm512_fmadd_ps(weight.q, channel_512(q, kit->channel[k]), v[k]);
-    v[k] = _mm512_fmadd_ps(weight.r, channel_512(r, kit->channel[k]), v[k]);
-    v[k] = _mm512_fmadd_ps(weight.s, channel_512(s, kit->channel[k]), v[k]);
-    v[k] = _mm512_fmadd_ps(_mm512_mask_mov_ps(v[k], outside, kit->fill), kit->scale[k], kit->shift[k]);
+    v[k] = _mm512_mul_ps(weight.p, channel_512(p, constants->channel[k]));
+    v[k] = _mm512_fmadd_ps(weight.q, channel_512(q, constants->channel[k]), v[k]);
+    v[k] = _mm512_fmadd_ps(weight.r, channel_512(r, constants->channel[k]), v[k]);
+    v[k] = _mm512_fmadd_ps(weight.s, channel_512(s, constants->channel[k]), v[k]);
+    v[k] =
+        _mm512_fmadd_ps(_mm512_mask_mov_ps(v[k], outside, constants->fill), constants->scale[k], constants->shift[k]);
   }
   store_512(out, v[0], v[1], v[2]);
 }
 
 LUR_TARGET_AVX512 void lur_warp_sample_512(const lur_warp *warp, const uint8_t *pixels, int w, lur_warp_line in,
                                            float *out) {
-  kit_512 kit = kit_of_512(warp);
+  constants_512 constants = constants_of_512(warp);
   for (int block = 0; block < warp->width; block += 16) {
     int c = block + 16 <= warp->width ? block : warp->width - 16;
     __m512 fy = _mm512_loadu_ps(in.fy + c);
-    block_512(&kit, pixels, w, _mm512_loadu_si512(in.at + c), weights_of_512(fy, _mm512_loadu_ps(in.fx + c)),
+    block_512(&constants, pixels, w, _mm512_loadu_si512(in.at + c), weights_of_512(fy, _mm512_loadu_ps(in.fx + c)),
               _mm512_movepi32_mask(_mm512_castps_si512(fy)), out + 3 * c);
   }
 }
 
-typedef struct axis_512 {      /* 16 columns of one axis: from a column's coordinate to whole pixels and fractions */
+typedef struct axis_512 {      /* one axis of 16 columns */
   __m512i first, second, last; /* offsets of columns 0..7 and 8..15 */
 } axis_512;
 
@@ -117,31 +119,31 @@ ZMM __m512 positions_512(const axis_512 *axis, int64_t at, bool clamp, __m512i *
   return _mm512_mul_ps(_mm512_cvtepi32_ps(rest), _mm512_set1_ps(0x1p-24f));
 }
 
-/* Whether 16 columns from coordinate v on stay within 0..last. */
+/* Whether the coordinates of 16 columns, from v on, are within 0..last. */
 static inline bool inside_512(int64_t v, int64_t step, int64_t last) {
   int64_t end = v + 15 * step;
   return v >= 0 && v <= last && end >= 0 && end <= last;
 }
 
-ZMM void clamped_block_512(const kit_512 *kit, const axis_512 axis[2], const uint8_t *pixels, int w,
+ZMM void clamped_block_512(const constants_512 *constants, const axis_512 axis[2], const uint8_t *pixels, int w,
                            const int64_t at[2], bool clamp, float *out) {
   __m512i y, x;
   __m512 fy = positions_512(&axis[0], at[0], clamp, &y), fx = positions_512(&axis[1], at[1], clamp, &x);
   __m512i index = _mm512_add_epi32(_mm512_mullo_epi32(y, _mm512_set1_epi32(w)), x);
-  block_512(kit, pixels, w, index, weights_of_512(fy, fx), 0, out);
+  block_512(constants, pixels, w, index, weights_of_512(fy, fx), 0, out);
 }
 
 LUR_TARGET_AVX512 void lur_warp_clamped_512(const lur_warp *warp, const uint8_t *pixels, int w, const lur_warp_fixed *f,
                                             float *out) {
-  kit_512 kit = kit_of_512(warp);
+  constants_512 constants = constants_of_512(warp);
   axis_512 axis[2] = {axis_of_512(f, 0), axis_of_512(f, 1)};
   for (int r = 0; r < warp->height; r++, out += 3 * (size_t)warp->width) {
     for (int block = 0; block < warp->width; block += 16) {
       int c = block + 16 <= warp->width ? block : warp->width - 16;
       int64_t at[2] = {f->start[0] + r * f->down[0] + c * f->right[0], f->start[1] + r * f->down[1] + c * f->right[1]};
       bool inside = inside_512(at[0], f->right[0], f->last[0]) && inside_512(at[1], f->right[1], f->last[1]);
-      if (inside) clamped_block_512(&kit, axis, pixels, w, at, false, out + 3 * c);
-      else clamped_block_512(&kit, axis, pixels, w, at, true, out + 3 * c);
+      if (inside) clamped_block_512(&constants, axis, pixels, w, at, false, out + 3 * c);
+      else clamped_block_512(&constants, axis, pixels, w, at, true, out + 3 * c);
     }
   }
 }

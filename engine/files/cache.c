@@ -1,10 +1,10 @@
-/* cache.c - the file of a feature cache: which one is there, whose it is, how it gets its name. Its rows are
- * cache_rows.c's, its layout is in cache_file.h.
+/* cache.c - opening, filling and finishing the file of a feature cache. cache_rows.c reads and writes its rows;
+ * cache_file.h describes its layout.
  *
- * Safe against a second process: the part is filled under flock, which ends with its holder, and a finished file is
- * never written again; mending one fills a new part from its good rows. Who reads a finished file shares a lock on it,
- * which tells cache_folder.c that it is in use. On file systems without locks two processes may fill the same part; the
- * rows' checksums still hold what is read to what was computed. */
+ * Concurrent processes: PATH.part, the partial file, is filled under flock, which the system releases when its holder
+ * ends. A finished file is never written again: to repair one, a new partial file starts with its valid rows. Readers
+ * of a finished file hold a shared lock, by which cache_folder.c sees that it is in use. On file systems without locks
+ * two processes may fill the same partial file; the checksums of the rows still detect any mixture. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -24,9 +24,9 @@
 
 const char lur_cache_magic[16] = "lurcher cache\n";
 
-_Static_assert(sizeof(lur_cache_header) <= LUR_CACHE_PAGE, "the header fits its page");
+_Static_assert(sizeof(lur_cache_header) <= LUR_CACHE_PAGE, "the header fits into its page");
 
-/* ---- making ---- */
+/* ---- create, release ---- */
 
 static lur_status check_options(const lur_cache_options *o) {
   lur_shape all = {.ndim = o->row.ndim + 1, .dim = {0}};
@@ -40,11 +40,11 @@ static lur_status check_options(const lur_cache_options *o) {
   all.dim[0] = o->images * o->views;
   for (int i = 0; i < o->row.ndim && i + 1 < LUR_MAX_DIMS; i++) all.dim[i + 1] = o->row.dim[i];
   if (lur_shape_check(&all) != LUR_OK) return lur_blame(LUR_ESHAPE, "cache '%s'", o->path);
-  if (lur_shape_count(&o->row) < 1) return lur_fail(LUR_ESHAPE, "cache '%s': rows of no elements", o->path);
+  if (lur_shape_count(&o->row) < 1) return lur_fail(LUR_ESHAPE, "cache '%s': rows have no elements", o->path);
   return LUR_OK;
 }
 
-/* Where things lie in the file; check_options keeps all of it within 2^43. */
+/* Fills the header and computes offsets; check_options bounds all of them by 2^43. */
 static void lay_out(lur_cache *cache, const lur_cache_options *o) {
   lur_cache_header *h = &cache->header;
   XXH128_hash_t key = XXH3_128bits(o->key, strlen(o->key));
@@ -90,7 +90,7 @@ lur_status lur_cache_new(lur_context *context, const lur_cache_options *options,
   return status;
 }
 
-/* Forgets the file; the lock goes with the descriptor. */
+/* Closes the file, which releases its lock. */
 static void close_file(lur_cache *cache) {
   if (cache->map) munmap((void *)(uintptr_t)cache->map, cache->bytes);
   if (cache->fd >= 0) close(cache->fd);
@@ -112,7 +112,7 @@ void lur_cache_release(lur_cache *cache) {
   free(cache);
 }
 
-/* ---- looking at a file ---- */
+/* ---- the finished file ---- */
 
 static lur_status map_file(const lur_cache *cache, int fd, const char *path, const char **map) {
   void *at = mmap(NULL, cache->bytes, PROT_READ, MAP_SHARED, fd, 0);
@@ -122,15 +122,15 @@ static lur_status map_file(const lur_cache *cache, int fd, const char *path, con
   return LUR_OK;
 }
 
-/* Whether the file is this cache, whole; takes over its seconds. The reason why not goes to note. */
-static bool is_ours(lur_cache *cache, int fd, const char *path, uint64_t size) {
+/* Whether the file is complete and belongs to this cache; if so, takes its seconds. Otherwise note tells why not. */
+static bool matches(lur_cache *cache, int fd, const char *path, uint64_t size) {
   lur_cache_header there;
   const size_t same = offsetof(lur_cache_header, seconds);
   if (size < LUR_CACHE_PAGE || lur_file_read_at(fd, path, 0, &there, sizeof there) != LUR_OK ||
       memcmp(there.magic, lur_cache_magic, sizeof lur_cache_magic) != 0) {
-    snprintf(cache->note, sizeof cache->note, "it is no cache");
+    snprintf(cache->note, sizeof cache->note, "it is not a feature cache");
   } else if (memcmp(&there, &cache->header, same) != 0) {
-    snprintf(cache->note, sizeof cache->note, "it was made for something else, or by another version");
+    snprintf(cache->note, sizeof cache->note, "it was made for another key or by another version");
   } else if (size != cache->bytes) {
     snprintf(cache->note, sizeof cache->note, "it has %llu bytes, %zu expected", (unsigned long long)size,
              cache->bytes);
@@ -141,21 +141,21 @@ static bool is_ours(lur_cache *cache, int fd, const char *path, uint64_t size) {
   return false;
 }
 
-/* Marks the finished file as in use by us, now. Either may be denied (a file system without locks, another's file); it
-   is for people who clean the folder. */
+/* Marks the finished file as used now, for the command that cleans a cache folder. Failures do not matter: the file
+   system may have no locks, the file may belong to another user. */
 static void mark_used(int fd) {
   (void)flock(fd, LOCK_SH | LOCK_NB);
   (void)futimens(fd, NULL);
 }
 
-/* Maps and verifies the finished file, if there is one that fits; ready when no row is missing. */
+/* Maps and verifies the finished file, if there is one that matches; the state becomes ready if no row is missing. */
 static lur_status open_finished(lur_cache *cache) {
   uint64_t size = 0;
   close_file(cache);
   if (access(cache->path, F_OK) != 0) return LUR_OK;
   lur_status status = lur_file_open(cache->path, &cache->fd, &size);
-  if (status != LUR_OK) return access(cache->path, F_OK) == 0 ? status : LUR_OK; /* removed meanwhile */
-  if (!is_ours(cache, cache->fd, cache->path, size)) {
+  if (status != LUR_OK) return access(cache->path, F_OK) == 0 ? status : LUR_OK; /* it was removed meanwhile */
+  if (!matches(cache, cache->fd, cache->path, size)) {
     close_file(cache);
     return LUR_OK;
   }
@@ -171,9 +171,9 @@ static lur_status open_finished(lur_cache *cache) {
   return LUR_OK;
 }
 
-/* ---- the part ---- */
+/* ---- the partial file ---- */
 
-/* Opens and locks the part; *fd stays -1 while another process has it. */
+/* Opens and locks the partial file; *fd stays -1 while another process holds it. */
 static lur_status claim_part(const lur_cache *cache, int *fd) {
   int file;
   do file = open(cache->part, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
@@ -181,7 +181,7 @@ static lur_status claim_part(const lur_cache *cache, int *fd) {
   if (file < 0) return lur_fail(LUR_EIO, "cannot write '%s': %s", cache->part, strerror(errno));
   struct stat mine, there;
   bool busy = flock(file, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
-  /* Between our open and our lock its holder may have renamed or removed it: then it is a part no more. */
+  /* Between open and flock its holder may have renamed or removed it: then it is no longer the partial file. */
   busy = busy || fstat(file, &mine) != 0 || lstat(cache->part, &there) != 0 || mine.st_ino != there.st_ino ||
          mine.st_dev != there.st_dev || !S_ISREG(mine.st_mode);
   if (busy) close(file);
@@ -189,11 +189,11 @@ static lur_status claim_part(const lur_cache *cache, int *fd) {
   return LUR_OK;
 }
 
-/* Gives the part its room at once, so that a full disk is known before hours of work. */
+/* Allocates the whole partial file at once, so that a full disk is noticed before hours of work. */
 static lur_status reserve(const lur_cache *cache, int fd) {
   struct rlimit limit;
   if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < cache->bytes) {
-    return lur_fail(LUR_EIO, "no room for '%s': it takes %.1f MB, files here may have %.1f MB", cache->part,
+    return lur_fail(LUR_EIO, "no room for '%s': it needs %.1f MB, the limit on file sizes is %.1f MB", cache->part,
                     (double)cache->bytes / 1e6, (double)limit.rlim_cur / 1e6);
   }
   int failed;
@@ -204,7 +204,7 @@ static lur_status reserve(const lur_cache *cache, int fd) {
   int reason = errno;
   struct statvfs disk;
   double room = fstatvfs(fd, &disk) == 0 ? (double)disk.f_bavail * (double)disk.f_frsize : 0;
-  return lur_fail(LUR_EIO, "no room for '%s': it takes %.1f MB, %.1f MB are free (%s)", cache->part,
+  return lur_fail(LUR_EIO, "no room for '%s': it needs %.1f MB, %.1f MB are free (%s)", cache->part,
                   (double)cache->bytes / 1e6, room / 1e6, strerror(reason));
 }
 
@@ -216,12 +216,12 @@ static lur_status write_header(const lur_cache *cache, int fd) {
   return lur_fail(LUR_EIO, "cannot write '%s': %s", cache->part, strerror(done < 0 ? errno : ENOSPC));
 }
 
-/* The locked part becomes the open file, with the rows of a killed process where it has any. */
+/* Makes the locked partial file the open one, keeping the valid rows that an interrupted process left. */
 static lur_status begin_part(lur_cache *cache, int fd) {
   char note[sizeof cache->note];
   struct stat info;
-  memcpy(note, cache->note, sizeof note); /* of the finished file: the part's troubles are of no interest */
-  bool resumed = fstat(fd, &info) == 0 && is_ours(cache, fd, cache->part, (uint64_t)info.st_size);
+  memcpy(note, cache->note, sizeof note); /* keeps the note on the finished file; the partial one's does not matter */
+  bool resumed = fstat(fd, &info) == 0 && matches(cache, fd, cache->part, (uint64_t)info.st_size);
   memcpy(cache->note, note, sizeof note);
   close_file(cache);
   cache->fd = fd;
@@ -236,18 +236,17 @@ static lur_status begin_part(lur_cache *cache, int fd) {
   return LUR_OK;
 }
 
-/* Good rows of the finished file that the part lacks. */
+/* Copies valid rows of the finished file that the partial file lacks. */
 static lur_status copy_rows(lur_cache *cache, const lur_cache_entry *entries, const char *map) {
   for (int64_t row = 0; row < cache->rows; row++) {
     if (entries[row].image == 0 || cache->entries[row].image != 0) continue;
-    LUR_TRY(
-        lur_cache_write(cache, row, entries[row].image - 1, map + cache->data_at + (size_t)row * cache->row_bytes));
+    LUR_TRY(lur_cache_write(cache, row, entries[row].image - 1, map + cache->data_at + (size_t)row * cache->row_bytes));
   }
   lur_cache_forget(cache, map);
   return LUR_OK;
 }
 
-/* Begins the part, which fd has locked, and brings over what the finished file (open in cache, or not) has. */
+/* Starts the partial file locked by fd, with the valid rows of the finished file, if that is open in cache. */
 static lur_status fill_part(lur_cache *cache, int fd) {
   lur_cache_entry *entries = NULL;
   const char *map = cache->map;
@@ -257,13 +256,13 @@ static lur_status fill_part(lur_cache *cache, int fd) {
     return status;
   }
   memcpy(entries, cache->entries, (size_t)cache->rows * sizeof *entries);
-  cache->map = NULL; /* kept over begin_part, which closes the finished file */
+  cache->map = NULL; /* so that begin_part, which closes the finished file, keeps it mapped */
   status = begin_part(cache, fd);
   if (status == LUR_OK && map) status = copy_rows(cache, entries, map);
   if (map) munmap((void *)(uintptr_t)map, cache->bytes);
   free(entries);
   if (status != LUR_OK) {
-    if (status == LUR_EIO) unlink(cache->part); /* a full disk is not left full */
+    if (status == LUR_EIO) unlink(cache->part); /* frees the space on a full disk */
     close_file(cache);
   }
   return status;
@@ -277,7 +276,8 @@ static double now(void) {
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* With the part locked: the finished file, should another process have made it meanwhile, or the part. */
+/* With the partial file locked: opens the finished file if another process has completed it meanwhile, otherwise the
+   partial one. */
 static lur_status take_part(lur_cache *cache, int fd) {
   lur_status status = open_finished(cache);
   if (status == LUR_OK && cache->state != LUR_CACHE_READY) return fill_part(cache, fd);
@@ -286,7 +286,7 @@ static lur_status take_part(lur_cache *cache, int fd) {
   return status;
 }
 
-/* The finished file, or the part; where it cannot be had until then the state is busy. */
+/* Opens the finished file or the partial one. The state is busy if another process holds that until time `until`. */
 static lur_status open_any(lur_cache *cache, double until) {
   const struct timespec pause = {.tv_nsec = 50000000};
   LUR_TRY(open_finished(cache));
@@ -315,7 +315,7 @@ lur_status lur_cache_open(lur_cache *cache, double wait, lur_cache_state *state)
 lur_status lur_cache_finish(lur_cache *cache, double seconds) {
   if (cache->state != LUR_CACHE_FILLING) return lur_fail(LUR_ESTATE, "cache '%s': it is not being filled", cache->path);
   if (cache->missing > 0) {
-    return lur_fail(LUR_ESTATE, "cache '%s': %lld rows are missing yet", cache->path, (long long)cache->missing);
+    return lur_fail(LUR_ESTATE, "cache '%s': %lld rows are still missing", cache->path, (long long)cache->missing);
   }
   if (seconds > 0) cache->header.seconds = seconds;
   LUR_TRY(write_header(cache, cache->fd));
@@ -329,7 +329,7 @@ lur_status lur_cache_finish(lur_cache *cache, double seconds) {
   return LUR_OK;
 }
 
-/* ---- asking ---- */
+/* ---- queries ---- */
 
 const char *lur_cache_note(const lur_cache *cache) { return cache->note; }
 const char *lur_cache_path(const lur_cache *cache) { return cache->path; }

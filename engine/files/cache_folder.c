@@ -1,5 +1,5 @@
-/* cache_folder.c - feature caches as files among others: what one is, whether a process uses it, and taking it away.
- * It knows the header and the locks of cache.c, and no row. */
+/* cache_folder.c - feature caches as files in a folder: describes one, tells whether a process uses it, removes it. It
+ * uses the header and the locks of cache.c, and reads no rows. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -16,19 +16,19 @@ static bool is_part(const char *path) {
   return length >= sizeof end && strcmp(path + length - (sizeof end - 1), end) == 0;
 }
 
-/* LUR_EFORMAT unless the header is one of ours, or the file is a part that got none. */
+/* LUR_EFORMAT unless it is the header of a cache, or the file is a partial one without a header yet. */
 static lur_status read_header(int fd, const char *path, uint64_t size, lur_cache_header *h) {
   static const char none[sizeof h->magic];
   memset(h, 0, sizeof *h);
   if (size >= LUR_CACHE_PAGE) LUR_TRY(lur_file_read_at(fd, path, 0, h, sizeof *h));
   if (is_part(path) && memcmp(h->magic, none, sizeof none) == 0) return LUR_OK;
   bool good = memcmp(h->magic, lur_cache_magic, sizeof h->magic) == 0 && h->version == LUR_CACHE_VERSION &&
-              (h->store == LUR_F32 || h->store == LUR_F16) && h->ndim >= 0 && h->ndim < LUR_MAX_DIMS &&
-              h->images > 0 && h->views > 0 && h->views <= INT32_MAX;
-  return good ? LUR_OK : lur_fail(LUR_EFORMAT, "'%s' is no feature cache, or one of another version", path);
+              (h->store == LUR_F32 || h->store == LUR_F16) && h->ndim >= 0 && h->ndim < LUR_MAX_DIMS && h->images > 0 &&
+              h->views > 0 && h->views <= INT32_MAX;
+  return good ? LUR_OK : lur_fail(LUR_EFORMAT, "'%s' is not a feature cache, or of another version", path);
 }
 
-/* Takes the lock that only who uses the file alone can have; *busy: others use it. LUR_EIO where there are no locks. */
+/* Takes an exclusive lock; *busy: another process uses the file. LUR_EIO: the file system has no locks. */
 static lur_status lock_alone(int fd, const char *path, bool *busy) {
   int failed;
   do failed = flock(fd, LOCK_EX | LOCK_NB);
@@ -48,19 +48,23 @@ lur_status lur_cache_look(const char *path, lur_cache_info *info) {
   if (status == LUR_OK && fstat(fd, &there) != 0)
     status = lur_fail(LUR_EIO, "cannot read '%s': %s", path, strerror(errno));
   if (status == LUR_OK) {
-    *info = (lur_cache_info){.store = (lur_dtype)h.store, .row = {.ndim = (int)h.ndim, .dim = {0}},
-                             .images = h.images, .views = (int)h.views, .bytes = size,
+    *info = (lur_cache_info){.store = (lur_dtype)h.store,
+                             .row = {.ndim = (int)h.ndim, .dim = {0}},
+                             .images = h.images,
+                             .views = (int)h.views,
+                             .bytes = size,
                              .seconds = h.seconds > 0 && h.seconds < 1e9 ? h.seconds : 0,
-                             .used = (double)there.st_mtim.tv_sec, .is_part = is_part(path)};
+                             .used = (double)there.st_mtim.tv_sec,
+                             .is_part = is_part(path)};
     memcpy(info->row.dim, h.dim, sizeof h.dim);
     snprintf(info->label, sizeof info->label, "%.*s", (int)sizeof h.label, h.label);
     if (lock_alone(fd, path, &info->is_busy) != LUR_OK) info->is_busy = false;
   }
-  close(fd); /* and with it the lock */
+  close(fd); /* releases the lock */
   return status;
 }
 
-/* With the lock: whether the name is still this file's, which another may have renamed or replaced. */
+/* With the lock held: whether path still names this file. Another process may have renamed or replaced it. */
 static bool still_there(int fd, const char *path) {
   struct stat mine, there;
   return fstat(fd, &mine) == 0 && lstat(path, &there) == 0 && mine.st_ino == there.st_ino &&

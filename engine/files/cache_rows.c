@@ -1,5 +1,4 @@
-/* cache_rows.c - the rows of a feature cache: checking, writing and reading them. Where the file comes from and whose
- * it is are cache.c's. */
+/* cache_rows.c - verifies, writes and reads the rows of a feature cache. cache.c opens and creates the file. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,9 +12,9 @@
 #include "cache_file.h"
 #include "engine/tensor/tensor_host.h"
 
-enum { AT_ONCE = 64 << 20 }; /* bytes of the mapping that are held in this process before they are let go */
+enum { VERIFY_BYTES = 64 << 20 }; /* bytes of the mapping to read before its pages are unloaded */
 
-/* ---- checking ---- */
+/* ---- verify ---- */
 
 uint64_t lur_cache_checksum(const lur_cache *cache, int64_t row, int64_t image, const void *bytes) {
   const uint64_t identity[] = {cache->header.key[0], cache->header.key[1], (uint64_t)row,
@@ -27,7 +26,7 @@ static const char *row_at(const lur_cache *cache, const char *map, int64_t row) 
   return map + cache->data_at + (size_t)row * cache->row_bytes;
 }
 
-static bool is_good(const lur_cache *cache, const char *map, int64_t row, const lur_cache_entry *entry) {
+static bool is_valid(const lur_cache *cache, const char *map, int64_t row, const lur_cache_entry *entry) {
   if (entry->image < 1 || entry->image > cache->header.images) return false;
   return entry->checksum == lur_cache_checksum(cache, row, entry->image - 1, row_at(cache, map, row));
 }
@@ -37,14 +36,14 @@ void lur_cache_forget(const lur_cache *cache, const char *map) {
 }
 
 void lur_cache_verify(lur_cache *cache, const char *map) {
-  const int64_t block = (int64_t)(AT_ONCE / cache->row_bytes) + 1;
+  const int64_t block = (int64_t)(VERIFY_BYTES / cache->row_bytes) + 1;
   int64_t missing = 0;
   memcpy(cache->entries, map + LUR_CACHE_PAGE, (size_t)cache->rows * sizeof *cache->entries);
   for (int64_t first = 0; first < cache->rows; first += block) {
     int64_t end = first + block < cache->rows ? first + block : cache->rows;
 #pragma omp parallel for reduction(+ : missing)
     for (int64_t row = first; row < end; row++) {
-      if (is_good(cache, map, row, &cache->entries[row])) continue;
+      if (is_valid(cache, map, row, &cache->entries[row])) continue;
       cache->entries[row] = (lur_cache_entry){0};
       missing++;
     }
@@ -53,7 +52,7 @@ void lur_cache_verify(lur_cache *cache, const char *map) {
   cache->missing = missing;
 }
 
-/* ---- writing ---- */
+/* ---- write ---- */
 
 static lur_status write_at(const lur_cache *cache, size_t offset, const void *bytes, size_t count) {
   const char *from = bytes;
@@ -68,7 +67,7 @@ static lur_status write_at(const lur_cache *cache, size_t offset, const void *by
   return LUR_OK;
 }
 
-/* The entry goes last: what a kill leaves between the two is a row that does not verify. */
+/* The entry is written last: if the process dies between the two, the row does not verify. */
 lur_status lur_cache_write(lur_cache *cache, int64_t row, int64_t image, const void *bytes) {
   lur_cache_entry entry = {.checksum = lur_cache_checksum(cache, row, image, bytes), .image = image + 1};
   LUR_TRY(write_at(cache, cache->data_at + (size_t)row * cache->row_bytes, bytes, cache->row_bytes));
@@ -78,7 +77,7 @@ lur_status lur_cache_write(lur_cache *cache, int64_t row, int64_t image, const v
   return LUR_OK;
 }
 
-/* LUR_EARG unless it is an i32 vector of numbers below limit. */
+/* LUR_EARG unless numbers is an i32 vector of values in 0..limit-1. */
 static lur_status check_numbers(const lur_cache *cache, const char *what, const lur_tensor *numbers, int64_t limit) {
   const lur_shape *shape = &numbers->shape;
   char text[LUR_SHAPE_TEXT];
@@ -136,13 +135,13 @@ lur_status lur_cache_put(lur_cache *cache, lur_tensor *rows, lur_tensor *index, 
     }
   }
   free(half);
-  if (status == LUR_EIO) unlink(cache->part); /* a full disk is not left full */
+  if (status == LUR_EIO) unlink(cache->part); /* frees the space on a full disk */
   return status;
 }
 
-/* ---- reading ---- */
+/* ---- read ---- */
 
-/* A file that somebody cut short must not be touched behind its end: the system would end the process. */
+/* Also checks the file's size: reading a mapping past the end of a truncated file raises SIGBUS. */
 static lur_status check_readable(const lur_cache *cache, const lur_tensor *rows) {
   struct stat info;
   if (!cache->map) return lur_fail(LUR_ESTATE, "cache '%s': it is not open", cache->path);
@@ -153,7 +152,7 @@ static lur_status check_readable(const lur_cache *cache, const lur_tensor *rows)
       return lur_fail(LUR_ESTATE, "cache '%s': row %d is missing", cache->path, row[i]);
   }
   if (fstat(cache->fd, &info) == 0 && (size_t)info.st_size >= cache->bytes) return LUR_OK;
-  return lur_fail(LUR_EIO, "cache '%s' was cut short while it was in use", cache->path);
+  return lur_fail(LUR_EIO, "cache '%s' was truncated while it was in use", cache->path);
 }
 
 lur_status lur_cache_select(lur_cache *cache, lur_tensor *rows, lur_tensor **features) {
@@ -182,28 +181,5 @@ lur_status lur_cache_index(lur_cache *cache, lur_tensor **index) {
   int32_t *to = lur_tensor_data(made);
   for (int64_t i = 0; i < cache->rows; i++) to[i] = (int32_t)cache->entries[i].image - 1;
   *index = made;
-  return LUR_OK;
-}
-
-/* ---- hashes ---- */
-
-static void format_hash(XXH128_hash_t hash, char text[LUR_HASH_TEXT]) {
-  snprintf(text, LUR_HASH_TEXT, "%016llx%016llx", (unsigned long long)hash.high64, (unsigned long long)hash.low64);
-}
-
-void lur_bytes_hash(const void *bytes, size_t count, char text[LUR_HASH_TEXT]) {
-  format_hash(XXH3_128bits(bytes, count), text);
-}
-
-lur_status lur_tensor_hash(lur_tensor *tensor, char text[LUR_HASH_TEXT]) {
-  lur_device *host = NULL;
-  lur_tensor *copy = NULL;
-  int64_t form[LUR_MAX_DIMS + 2] = {tensor->dtype, tensor->shape.ndim};
-  memcpy(form + 2, tensor->shape.dim, (size_t)tensor->shape.ndim * sizeof *form);
-  LUR_TRY(lur_context_device(lur_tensor_context(tensor), "cpu", &host));
-  LUR_TRY(lur_tensor_to(tensor, host, &copy));
-  format_hash(XXH3_128bits_withSeed(lur_tensor_data(copy), lur_tensor_bytes(copy), XXH3_64bits(form, sizeof form)),
-              text);
-  lur_tensor_release(copy);
   return LUR_OK;
 }

@@ -1,15 +1,15 @@
-/* checkpoint.c - a run in a file and back: definition, weights, optimizer arrays, counters and the caller's text, as one
- * safetensors file. What a run's state is, run_state.c knows (lur_run_export); what the file's bytes are,
- * safetensors_*.c know. Here stands only what lies where:
+/* checkpoint.c - saves a run to one safetensors file and restores it: model definition, weights, optimizer arrays,
+ * counters and the caller's metadata. run_state.c defines the state of a run (lur_run_export), safetensors_*.c the
+ * format. This file defines the names:
  *
  *   LAYER/WEIGHT             weights
- *   optimizer/m/LAYER/WEIGHT the arrays of lur_run_export behind "optimizer/"
- *   lurcher.extra/NAME       tensors of the caller's, that no restore reads
- *   lurcher.model            the definition, of lur_model_to_json
- *   lurcher.state            counters, as JSON texts: JSON numbers would lose the low bits of 64-bit ones
- *   lurcher.extra            the caller's text, absent when there was none
+ *   optimizer/m/LAYER/WEIGHT the arrays of lur_run_export, after "optimizer/"
+ *   lurcher.extra/NAME       the caller's tensors; restoring ignores them
+ *   lurcher.model            the model definition, by lur_model_to_json
+ *   lurcher.state            counters, as JSON strings: JSON numbers have 53 bits
+ *   lurcher.extra            the caller's metadata, if any
  *
- * A new counter is a new member of lurcher.state, read with a default so that older files stay readable. */
+ * To add a counter: a member of lurcher.state, with a default when it is absent, so that older files stay readable. */
 #include <cJSON.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -22,27 +22,28 @@
 
 #define MODEL_KEY "lurcher.model"
 #define STATE_KEY "lurcher.state"
-#define EXTRA_KEY "lurcher.extra"
+#define METADATA_KEY "lurcher.extra"
 
 /* ---- save ---- */
 
 static lur_status state_text(const lur_run *run, const lur_run_state *state, char **text) {
   lur_lines buffer = {0};
-  /* Doubles as their bits in hexadecimal: exact, whatever the locale's decimal point. */
-  lur_lines_add(&buffer, "{\"iterations\":\"%" PRId64 "\",\"step\":\"%" PRIu64 "\",\"seed\":\"%" PRIu64 "\"", state->iterations,
-                 state->step, state->seed);
+  /* Doubles are written as their bits in hexadecimal: exact, and independent of the locale's decimal point. */
+  lur_lines_add(&buffer, "{\"iterations\":\"%" PRId64 "\",\"step\":\"%" PRIu64 "\",\"seed\":\"%" PRIu64 "\"",
+                state->iterations, state->step, state->seed);
   uint64_t lr, m_schedule, loss_scale;
   memcpy(&lr, &state->lr, 8);
   memcpy(&m_schedule, &state->m_schedule, 8);
   memcpy(&loss_scale, &state->loss_scale, 8);
   if (state->loss_scale > 0)
-    lur_lines_add(&buffer, ",\"loss_scale\":\"%016" PRIx64 "\",\"good_steps\":\"%" PRId64 "\"", loss_scale, state->good_steps);
-  lur_lines_add(&buffer, ",\"lr\":\"%016" PRIx64 "\",\"m_schedule\":\"%016" PRIx64 "\",\"optimizer\":\"%s\"}", lr, m_schedule,
-                 lur_run_optimizer_kind(run));
+    lur_lines_add(&buffer, ",\"loss_scale\":\"%016" PRIx64 "\",\"good_steps\":\"%" PRId64 "\"", loss_scale,
+                  state->good_steps);
+  lur_lines_add(&buffer, ",\"lr\":\"%016" PRIx64 "\",\"m_schedule\":\"%016" PRIx64 "\",\"optimizer\":\"%s\"}", lr,
+                m_schedule, lur_run_optimizer_kind(run));
   return lur_lines_take(&buffer, text);
 }
 
-lur_status lur_run_save_with(lur_run *run, const char *path, const char *extra, int n, const char *const *names,
+lur_status lur_run_save_with(lur_run *run, const char *path, const char *metadata, int n, const char *const *names,
                              lur_tensor *const *tensors) {
   lur_run_state state = {0};
   lur_named named = {0};
@@ -53,10 +54,13 @@ lur_status lur_run_save_with(lur_run *run, const char *path, const char *extra, 
   if (status == LUR_OK) status = lur_named_add_weights(&named, lur_run_model(run));
   for (int i = 0; status == LUR_OK && i < state.n; i++)
     status = lur_named_add(&named, state.tensors[i], LUR_OPTIMIZER_PREFIX "%s", state.names[i]);
-  for (int i = 0; status == LUR_OK && i < n; i++) status = lur_named_add(&named, tensors[i], LUR_EXTRA_PREFIX "%s", names[i]);
+  for (int i = 0; status == LUR_OK && i < n; i++)
+    status = lur_named_add(&named, tensors[i], LUR_EXTRA_PREFIX "%s", names[i]);
   if (status == LUR_OK) {
-    const char *metadata[] = {LUR_KIND_KEY, LUR_KIND_CHECKPOINT, MODEL_KEY, model, STATE_KEY, counters, EXTRA_KEY, extra};
-    status = lur_safetensors_write(path, named.n, (const char *const *)named.names, named.tensors, extra == NULL ? 3 : 4, metadata);
+    const char *pairs[] = {LUR_KIND_KEY, LUR_KIND_CHECKPOINT, MODEL_KEY, model, STATE_KEY,
+                           counters,     METADATA_KEY,        metadata};
+    status = lur_safetensors_write(path, named.n, (const char *const *)named.names, named.tensors,
+                                   metadata == NULL ? 3 : 4, pairs);
   }
   lur_named_release(&named);
   lur_run_state_free(&state);
@@ -65,11 +69,11 @@ lur_status lur_run_save_with(lur_run *run, const char *path, const char *extra, 
   return status;
 }
 
-lur_status lur_run_save(lur_run *run, const char *path, const char *extra) {
-  return lur_run_save_with(run, path, extra, 0, NULL, NULL);
+lur_status lur_run_save(lur_run *run, const char *path, const char *metadata) {
+  return lur_run_save_with(run, path, metadata, 0, NULL, NULL);
 }
 
-/* ---- what a checkpoint must hold ---- */
+/* ---- checks ---- */
 
 static lur_status open_checkpoint(lur_context *context, const char *path, lur_archive **archive) {
   lur_archive *opened = NULL;
@@ -77,10 +81,12 @@ static lur_status open_checkpoint(lur_context *context, const char *path, lur_ar
   const char *kind = lur_archive_metadata(opened, LUR_KIND_KEY);
   lur_status status = LUR_OK;
   if (kind == NULL || strcmp(kind, LUR_KIND_CHECKPOINT) != 0)
-    status = lur_fail(LUR_EFORMAT, "'%s' is no checkpoint: %s (weights are loaded into a model)", path,
+    status = lur_fail(LUR_EFORMAT, "'%s' is not a checkpoint: %s (load it into a model with load_weights)", path,
                       kind == NULL ? "it is a plain safetensors file" : "it holds weights only");
   else if (lur_archive_metadata(opened, MODEL_KEY) == NULL || lur_archive_metadata(opened, STATE_KEY) == NULL)
-    status = lur_fail(LUR_EFORMAT, "'%s' is no checkpoint of this version: its definition or its counters are missing", path);
+    status =
+        lur_fail(LUR_EFORMAT,
+                 "'%s' is not a checkpoint of this version: its model definition or its counters are missing", path);
   if (status != LUR_OK) {
     lur_archive_close(opened);
     return status;
@@ -89,56 +95,65 @@ static lur_status open_checkpoint(lur_context *context, const char *path, lur_ar
   return LUR_OK;
 }
 
-static bool is_optimizer_array(const char *name) { return strncmp(name, LUR_OPTIMIZER_PREFIX, strlen(LUR_OPTIMIZER_PREFIX)) == 0; }
+static bool is_optimizer_array(const char *name) {
+  return strncmp(name, LUR_OPTIMIZER_PREFIX, strlen(LUR_OPTIMIZER_PREFIX)) == 0;
+}
 
-bool lur_checkpoint_beside_weights(const char *name) {
+bool lur_checkpoint_is_state(const char *name) {
   return is_optimizer_array(name) || strncmp(name, LUR_EXTRA_PREFIX, strlen(LUR_EXTRA_PREFIX)) == 0;
 }
 
-/* Every weight of the model is in the file with its shape. */
+/* Checks that the file has every weight of the model, with the same shape. */
 static lur_status compare_weights(const lur_archive *archive, const char *path, const lur_named *named) {
   char here[LUR_SHAPE_TEXT], there[LUR_SHAPE_TEXT];
   for (int i = 0; i < named->n; i++) {
     int at = lur_archive_find(archive, named->names[i]);
     const lur_shape *shape = lur_tensor_shape(named->tensors[i]);
     if (at < 0)
-      return lur_fail(LUR_ESHAPE, "'%s' belongs to another model: weight '%s' was expected, the file has none", path, named->names[i]);
+      return lur_fail(LUR_ESHAPE, "'%s' belongs to another model: weight '%s' was expected, the file does not have it",
+                      path, named->names[i]);
     if (!lur_shape_equal(lur_archive_shape(archive, at), shape))
       return lur_fail(LUR_ESHAPE, "'%s' belongs to another model: weight '%s' is %s here and %s in the file", path,
-                      named->names[i], lur_shape_format(shape, here), lur_shape_format(lur_archive_shape(archive, at), there));
+                      named->names[i], lur_shape_format(shape, here),
+                      lur_shape_format(lur_archive_shape(archive, at), there));
   }
   return LUR_OK;
 }
 
-/* And the file has none that the model lacks. */
+/* Checks that the file has no weight that the model lacks. */
 static lur_status compare_count(const lur_archive *archive, const char *path, const lur_named *named) {
   int weights = 0;
   for (int i = 0; i < lur_archive_count(archive); i++) {
     const char *name = lur_archive_name(archive, i);
-    if (lur_checkpoint_beside_weights(name)) continue;
+    if (lur_checkpoint_is_state(name)) continue;
     weights++;
     bool known = false;
     for (int k = 0; weights > named->n && k < named->n && !known; k++) known = strcmp(named->names[k], name) == 0;
     if (weights > named->n && !known)
-      return lur_fail(LUR_ESHAPE, "'%s' belongs to another model: the file has a weight '%.200s', the model has none", path, name);
+      return lur_fail(LUR_ESHAPE, "'%s' belongs to another model: the file has a weight '%.200s', the model does not",
+                      path, name);
   }
   if (weights == named->n) return LUR_OK;
-  return lur_fail(LUR_ESHAPE, "'%s' belongs to another model: it has %d weights, the model %d", path, weights, named->n);
+  return lur_fail(LUR_ESHAPE, "'%s' belongs to another model: it has %d weights, the model %d", path, weights,
+                  named->n);
 }
 
 /* ---- definitions ---- */
 
 static void name_difference(lur_lines *where, const cJSON *file, const cJSON *model) {
-  char *there = file == NULL ? NULL : cJSON_PrintUnformatted(file), *here = model == NULL ? NULL : cJSON_PrintUnformatted(model);
-  lur_lines_add(where, " is %.80s in the file and %.80s here", there == NULL ? "absent" : there, here == NULL ? "absent" : here);
+  char *there = file == NULL ? NULL : cJSON_PrintUnformatted(file),
+       *here = model == NULL ? NULL : cJSON_PrintUnformatted(model);
+  lur_lines_add(where, " is %.80s in the file and %.80s here", there == NULL ? "absent" : there,
+                here == NULL ? "absent" : here);
   cJSON_free(there);
   cJSON_free(here);
 }
 
-/* Writes the place and the values of the first difference and returns true; `trainable` may differ: freezing is a
-   stage of training, not a part of the network. */
+/* Writes the position and the values of the first difference and returns true. `trainable` may differ: which layers are
+   frozen belongs to the training, not to the model. */
 static bool differs(const cJSON *file, const cJSON *model, lur_lines *where) {
-  if (file == NULL || model == NULL || !cJSON_IsObject(file) != !cJSON_IsObject(model) || !cJSON_IsArray(file) != !cJSON_IsArray(model) ||
+  if (file == NULL || model == NULL || !cJSON_IsObject(file) != !cJSON_IsObject(model) ||
+      !cJSON_IsArray(file) != !cJSON_IsArray(model) ||
       (!cJSON_IsObject(file) && !cJSON_IsArray(file) && !cJSON_Compare(file, model, true))) {
     name_difference(where, file, model);
     return true;
@@ -148,14 +163,12 @@ static bool differs(const cJSON *file, const cJSON *model, lur_lines *where) {
   const cJSON *a = file->child, *b = model->child;
   for (int i = 0; a != NULL || b != NULL; i++, a = a == NULL ? NULL : a->next, b = b == NULL ? NULL : b->next) {
     const char *key = a != NULL ? a->string : b->string;
-    if (is_object && a != NULL && b != NULL && strcmp(a->string, b->string) == 0 && strcmp(key, "trainable") == 0) continue;
+    if (is_object && a != NULL && b != NULL && strcmp(a->string, b->string) == 0 && strcmp(key, "trainable") == 0)
+      continue;
     const char *name = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(a != NULL ? a : b, "name"));
-    if (is_object)
-      lur_lines_add(where, " %.60s", key);
-    else if (name != NULL)
-      lur_lines_add(where, " '%.60s'", name);
-    else
-      lur_lines_add(where, " %d", i);
+    if (is_object) lur_lines_add(where, " %.60s", key);
+    else if (name != NULL) lur_lines_add(where, " '%.60s'", name);
+    else lur_lines_add(where, " %d", i);
     const cJSON *other = is_object && a != NULL && b != NULL && strcmp(a->string, b->string) != 0 ? NULL : b;
     if (differs(a, other, where)) return true;
     where->length = length;
@@ -170,7 +183,7 @@ static lur_status compare_definitions(const char *path, const char *file_text, c
   char *place = NULL;
   cJSON *file = cJSON_Parse(file_text), *model = cJSON_Parse(model_text);
   if (file == NULL || model == NULL)
-    status = lur_fail(LUR_EFORMAT, "'%s': its model definition is no valid JSON", path);
+    status = lur_fail(LUR_EFORMAT, "'%s': its model definition is not valid JSON", path);
   else if (differs(file, model, &where) && (status = lur_lines_take(&where, &place)) == LUR_OK)
     status = lur_fail(LUR_ESHAPE, "'%s' belongs to another model:%s", path, place);
   free(where.bytes);
@@ -180,8 +193,9 @@ static lur_status compare_definitions(const char *path, const char *file_text, c
   return status;
 }
 
-/* Equal down to names, shapes and options; the message has the first difference. */
-static lur_status compare_models(const lur_archive *archive, const char *path, const lur_model *model, const lur_named *named) {
+/* Checks that names, shapes and options are equal; the message tells the first difference. */
+static lur_status compare_models(const lur_archive *archive, const char *path, const lur_model *model,
+                                 const lur_named *named) {
   char *text = NULL;
   LUR_TRY(compare_weights(archive, path, named));
   LUR_TRY(compare_count(archive, path, named));
@@ -202,7 +216,7 @@ static bool read_number(const cJSON *json, const char *key, int base, uint64_t *
   return errno == 0 && *end == '\0';
 }
 
-/* Absent from files of runs that were not in f16, and from older ones. */
+/* Absent from files of runs without loss scaling, and from older files. */
 static bool read_loss_scale(const cJSON *json, lur_run_state *state) {
   uint64_t scale = 0, steps = 0;
   if (!cJSON_HasObjectItem(json, "loss_scale")) return true;
@@ -212,13 +226,16 @@ static bool read_loss_scale(const cJSON *json, lur_run_state *state) {
   return state->loss_scale >= 1 && state->loss_scale <= 16777216 && steps < 1000000;
 }
 
-/* Arrays of one optimizer mean nothing to another. A run without one takes weights and counters. */
+/* The arrays of one optimizer have no meaning for another. A run without an optimizer takes weights and counters. */
 static lur_status check_optimizer(const char *path, const cJSON *json, const lur_run *run) {
-  const char *there = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "optimizer")), *here = lur_run_optimizer_kind(run);
+  const char *there = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "optimizer")),
+             *here = lur_run_optimizer_kind(run);
   if (there == NULL) return lur_fail(LUR_EFORMAT, "'%s': its counters do not name an optimizer", path);
   if (strcmp(here, "none") == 0 || strcmp(there, here) == 0) return LUR_OK;
-  return lur_fail(LUR_ESTATE, "'%s' was trained with optimizer '%.40s', this run has '%s': load its weights, or compile with the same", path,
-                  there, here);
+  return lur_fail(LUR_ESTATE,
+                  "'%s' was trained with optimizer '%.40s', this run has '%s': load its weights only, or compile with "
+                  "the same optimizer",
+                  path, there, here);
 }
 
 static lur_status read_counters(const char *path, const char *text, const lur_run *run, lur_run_state *state) {
@@ -226,11 +243,12 @@ static lur_status read_counters(const char *path, const char *text, const lur_ru
   uint64_t iterations = 0, lr = 0, m_schedule = 0;
   bool good = read_number(json, "iterations", 10, &iterations) && read_number(json, "step", 10, &state->step) &&
               read_number(json, "seed", 10, &state->seed) && read_number(json, "lr", 16, &lr) &&
-              read_number(json, "m_schedule", 16, &m_schedule) && iterations <= INT64_MAX && read_loss_scale(json, state);
+              read_number(json, "m_schedule", 16, &m_schedule) && iterations <= INT64_MAX &&
+              read_loss_scale(json, state);
   lur_status status = good ? check_optimizer(path, json, run) : LUR_OK;
   cJSON_Delete(json);
   if (status != LUR_OK) return status;
-  if (!good) return lur_fail(LUR_EFORMAT, "'%s': its counters are not readable: %.100s", path, text);
+  if (!good) return lur_fail(LUR_EFORMAT, "'%s': its counters cannot be read: %.100s", path, text);
   state->iterations = (int64_t)iterations;
   memcpy(&state->lr, &lr, 8);
   memcpy(&state->m_schedule, &m_schedule, 8);
@@ -249,8 +267,8 @@ static lur_status read_state(lur_archive *archive, const char *path, const lur_r
     if (!is_optimizer_array(name)) continue;
     name += strlen(LUR_OPTIMIZER_PREFIX);
     if (strlen(name) >= sizeof *state->names)
-      return lur_fail(LUR_EFORMAT, "'%s': an optimizer array has a name of %zu bytes, at most %zu were expected", path, strlen(name),
-                      sizeof *state->names - 1);
+      return lur_fail(LUR_EFORMAT, "'%s': an optimizer array has a name of %zu bytes, at most %zu were expected", path,
+                      strlen(name), sizeof *state->names - 1);
     LUR_TRY(lur_archive_read(archive, i, &state->tensors[state->n]));
     memcpy(state->names[state->n++], name, strlen(name) + 1);
   }
@@ -259,7 +277,7 @@ static lur_status read_state(lur_archive *archive, const char *path, const lur_r
 
 /* ---- restore ---- */
 
-/* Reads into new tensors, so that a failure in the middle has changed nothing. */
+/* Reads into new tensors, so that a failure changes nothing. */
 static lur_status read_weights(lur_archive *archive, const char *path, const lur_named *named, lur_tensor **values) {
   for (int i = 0; i < named->n; i++) {
     LUR_TRY(lur_archive_read(archive, lur_archive_find(archive, named->names[i]), &values[i]));
@@ -279,13 +297,13 @@ static lur_status set_weights(lur_model *model, lur_tensor *const *values) {
   return LUR_OK;
 }
 
-static lur_status copy_extra(const lur_archive *archive, char **extra) {
-  const char *text = lur_archive_metadata(archive, EXTRA_KEY);
-  *extra = NULL;
-  return text == NULL ? LUR_OK : lur_text_copy(text, extra);
+static lur_status copy_metadata(const lur_archive *archive, char **metadata) {
+  const char *text = lur_archive_metadata(archive, METADATA_KEY);
+  *metadata = NULL;
+  return text == NULL ? LUR_OK : lur_text_copy(text, metadata);
 }
 
-/* run NULL: weights only. */
+/* run may be NULL: weights only. */
 static lur_status restore(lur_archive *archive, const char *path, lur_model *model, lur_run *run) {
   lur_named named = {0};
   lur_run_state state = {0};
@@ -295,7 +313,8 @@ static lur_status restore(lur_archive *archive, const char *path, lur_model *mod
   if (status == LUR_OK) status = lur_alloc_items((size_t)named.n + 1, sizeof *values, &values);
   if (status == LUR_OK) status = read_weights(archive, path, &named, values);
   if (status == LUR_OK && run != NULL) status = read_state(archive, path, run, &state);
-  if (status == LUR_OK && run != NULL && (status = lur_run_import(run, &state)) != LUR_OK) lur_blame(status, "'%s'", path);
+  if (status == LUR_OK && run != NULL && (status = lur_run_import(run, &state)) != LUR_OK)
+    lur_blame(status, "'%s'", path);
   if (status == LUR_OK) status = set_weights(model, values);
   for (int i = 0; values != NULL && i < named.n; i++) lur_tensor_release(values[i]);
   free(values);
@@ -304,29 +323,27 @@ static lur_status restore(lur_archive *archive, const char *path, lur_model *mod
   return status;
 }
 
-lur_status lur_run_restore(lur_run *run, const char *path, char **extra) {
+lur_status lur_run_restore(lur_run *run, const char *path, char **metadata) {
   lur_archive *archive = NULL;
   char *text = NULL;
   lur_model *model = lur_run_model(run);
   LUR_TRY(open_checkpoint(lur_model_context(model), path, &archive));
-  lur_status status = copy_extra(archive, &text);
+  lur_status status = copy_metadata(archive, &text);
   if (status == LUR_OK) status = restore(archive, path, model, run);
   lur_archive_close(archive);
-  if (status == LUR_OK && extra != NULL)
-    *extra = text;
-  else
-    free(text);
+  if (status == LUR_OK && metadata != NULL) *metadata = text;
+  else free(text);
   return status;
 }
 
-lur_status lur_model_load(lur_context *context, const char *path, lur_model **model, char **extra) {
+lur_status lur_model_load(lur_context *context, const char *path, lur_model **model, char **metadata) {
   lur_archive *archive = NULL;
   lur_model *made = NULL;
   char *text = NULL;
   LUR_TRY(open_checkpoint(context, path, &archive));
   lur_status status = lur_model_from_json(context, lur_archive_metadata(archive, MODEL_KEY), &made);
   if (status != LUR_OK) lur_blame(status, "'%s'", path);
-  if (status == LUR_OK) status = copy_extra(archive, &text);
+  if (status == LUR_OK) status = copy_metadata(archive, &text);
   if (status == LUR_OK) status = restore(archive, path, made, NULL);
   lur_archive_close(archive);
   if (status != LUR_OK) {
@@ -335,9 +352,7 @@ lur_status lur_model_load(lur_context *context, const char *path, lur_model **mo
     return status;
   }
   *model = made;
-  if (extra != NULL)
-    *extra = text;
-  else
-    free(text);
+  if (metadata != NULL) *metadata = text;
+  else free(text);
   return LUR_OK;
 }

@@ -1,8 +1,8 @@
-/* files.h - what the files of engine/files/ share: zip and safetensors, and the list of named arrays that every weight
- * format is turned into before it is matched to a model.
+/* files.h - shared by the files of engine/files/: zip and safetensors, and the list of layers and arrays to which every
+ * weights format is reduced before it is matched to a model.
  *
- * Included by engine/files/ only (and by its tests). To add a weight format: fill a lur_weight_file (layers, arrays,
- * shapes, a read function) and give it to lur_weights_apply; recognise its first bytes in weights.c. */
+ * Included by engine/files/ and its tests only. To add a weights format: fill a lur_weight_file (layers, arrays,
+ * shapes, a read function), as safetensors_weights.c does, and recognise its first bytes in weights.c. */
 #ifndef LUR_FILES_H
 #define LUR_FILES_H
 
@@ -12,51 +12,50 @@
 #include "engine/lurcher.h"
 #include "kernels/op_desc.h"
 
-/* ---- zip.c ---- */
-
-/* One uncompressed member of a zip archive, its checksum compared: zip.c. free() the bytes. */
+/* zip.c: an uncompressed member of a zip archive, with its checksum verified. The caller frees the bytes. */
 lur_status lur_zip_read(const char *path, const char *name, void **bytes, size_t *count);
 
 /* ---- safetensors ---- */
 
-/* lur_tensors_save without the reserve on metadata keys that begin with "lurcher.". */
-lur_status lur_safetensors_write(const char *path, int n, const char *const *names, lur_tensor *const *tensors, int npairs,
-                                 const char *const *metadata);
+/* lur_tensors_save that also accepts metadata keys starting with "lurcher.", which are the engine's own. */
+lur_status lur_safetensors_write(const char *path, int n, const char *const *names, lur_tensor *const *tensors,
+                                 int npairs, const char *const *metadata);
 
 typedef struct lur_safetensors_type { /* an element type of the format */
   const char *name;
   size_t size;
-  int dtype;  /* the lur_dtype it is read as, or -1: recognised, not readable */
-  bool exact; /* same bytes; else converted element by element */
+  int dtype;  /* the lur_dtype it is read as; -1: known, but not supported */
+  bool exact; /* the bytes are the same; otherwise elements are converted */
 } lur_safetensors_type;
 extern const lur_safetensors_type lur_safetensors_types[]; /* name NULL at the end */
 
-/* The first member of the header of files written here: the checksum's digits follow it at a fixed place. */
+/* The header of files written by this engine starts with this; the checksum's digits follow. */
 #define LUR_CHECKSUM_KEY "lurcher.checksum"
 #define LUR_CHECKSUM_HEAD "{\"__metadata__\":{\"" LUR_CHECKSUM_KEY "\":\"xxh3-128:"
 #define LUR_FORMAT_KEY "lurcher.format"
 enum { LUR_CHECKSUM_DIGITS = 32 };
 #define LUR_SAFETENSORS_MAX_HEADER ((uint64_t)100000000) /* as in the reference implementation */
 
-/* What the "lurcher.kind" of our files says they are. */
+/* Values of the metadata key "lurcher.kind" of files written by this engine. */
 #define LUR_KIND_KEY "lurcher.kind"
 #define LUR_KIND_CHECKPOINT "checkpoint"
 #define LUR_KIND_WEIGHTS "weights"
-/* Optimizer arrays of a checkpoint stand behind this; all else is "LAYER/WEIGHT". */
+/* Prefixes of tensor names in checkpoints: of optimizer arrays, and of the caller's tensors. Weights are named
+   "LAYER/WEIGHT". */
 #define LUR_OPTIMIZER_PREFIX "optimizer/"
 #define LUR_EXTRA_PREFIX "lurcher.extra/"
-/* Whether a tensor of a checkpoint is no weight: an optimizer array, or one of the caller's. */
-bool lur_checkpoint_beside_weights(const char *name);
+/* Whether a tensor of a checkpoint is an optimizer array or one of the caller's, rather than a weight. */
+bool lur_checkpoint_is_state(const char *name);
 
 /* Position of a tensor by name, or -1. */
 int lur_archive_find(const lur_archive *archive, const char *name);
 const lur_shape *lur_archive_shape(const lur_archive *archive, int index);
-/* True when the file carries our checksum (and it agreed). */
-bool lur_archive_is_ours(const lur_archive *archive);
+/* Whether the file has this engine's checksum, which was verified when it was opened. */
+bool lur_archive_is_checksummed(const lur_archive *archive);
 
 /* ---- named tensors: named.c ---- */
 
-typedef struct lur_named { /* zero-initialised; holds a reference to each tensor */
+typedef struct lur_named { /* zero-initialised: empty; holds a reference to each tensor */
   int n, capacity;
   char **names;
   lur_tensor **tensors;
@@ -66,63 +65,66 @@ lur_status lur_named_add(lur_named *named, lur_tensor *tensor, const char *forma
     __attribute__((format(printf, 3, 4)))
 #endif
     ;
-/* Every weight of the model as "LAYER/WEIGHT". */
+/* Adds every weight of the model as "LAYER/WEIGHT". */
 lur_status lur_named_add_weights(lur_named *named, const lur_model *model);
 void lur_named_release(lur_named *named);
 
 /* ---- weights of any format: weights_match.c, weights_apply.c ---- */
 
 typedef struct lur_file_array {
-  char *name; /* "kernel": what stands behind the last slash, without ":0" */
-  lur_shape shape; /* as the model lays it out; a reader that transposes says the transposed shape */
-  int source;      /* the reader's own number */
+  char *name;      /* "kernel": the part after the last slash, without ":0" */
+  lur_shape shape; /* in the model's layout: if read() transposes, the transposed shape */
+  int source;      /* a number that identifies it to read() */
 } lur_file_array;
 
 typedef struct lur_file_layer {
-  char *name;  /* of the layer in the file */
-  char *inner; /* a second name it may be found by, or NULL */
+  char *name;  /* of the layer, in the file */
+  char *inner; /* an alternative name to match by, or NULL */
   int narrays;
   lur_file_array *arrays;
 } lur_file_layer;
 
-typedef struct lur_weight_file { /* a file's layers with weights, in its own order */
+typedef struct lur_weight_file { /* the layers with weights of a file, in the file's order */
   char *path;
-  bool unordered; /* the order says nothing: not to be matched by it */
+  bool unordered; /* the order has no meaning: layers cannot be matched by it */
   int nlayers;
   lur_file_layer *layers;
   /* Fills lur_shape_count(&array->shape) values, row-major in array->shape. */
   lur_status (*read)(struct lur_weight_file *file, const lur_file_array *array, float *values);
-  void (*close)(struct lur_weight_file *file); /* the reader's own things; may be NULL */
-  void *self;
+  void (*close)(struct lur_weight_file *file); /* frees self; may be NULL */
+  void *self;                                  /* data of the reader */
 } lur_weight_file;
 
-/* Appends an array to the layer of that name, made at the end when there is none from layer number `from` on. */
-lur_status lur_weight_file_add(lur_weight_file *file, int from, const char *layer, const char *array, const lur_shape *shape, int source);
+/* Appends an array to the first layer of that name from number `from` on; if there is none, to a new layer. */
+lur_status lur_weight_file_add(lur_weight_file *file, int from, const char *layer, const char *array,
+                               const lur_shape *shape, int source);
 void lur_weight_file_release(lur_weight_file *file);
 
-typedef struct lur_pairing { /* what goes where: one for each model layer with weights, in model.layers order */
+typedef struct lur_pairing { /* the match of a model layer with weights; in the order of the model's layers */
   lur_layer *layer;
-  int from;       /* file layer, or -1: missing */
-  bool fits;      /* number and shapes of the arrays agree */
-  int arrays[LUR_MAX_WEIGHTS]; /* the file's array for each weight */
+  int from;                    /* file layer, or -1: missing */
+  bool fits;                   /* the number and shapes of the arrays agree */
+  int arrays[LUR_MAX_WEIGHTS]; /* for each weight, its array in the file's layer */
 } lur_pairing;
 
-/* Fills pairings (room for every model layer) and *n. notes: a line for each run of layers that were renamed. */
-lur_status lur_weights_match(const lur_model *model, const lur_weight_file *file, lur_load_match match, lur_pairing *pairings, int *n,
-                             lur_lines *notes);
-/* Whether the file's layer fits; fills pairing->arrays. The reason goes to why (may be NULL). */
+/* Fills pairings, which has room for every model layer, and *n. Adds a line to notes for each group of layers that is
+   matched under other names. */
+lur_status lur_weights_match(const lur_model *model, const lur_weight_file *file, lur_load_match match,
+                             lur_pairing *pairings, int *n, lur_lines *notes);
+/* Whether the file's layer fits the model's; fills pairing->arrays. why (may be NULL) gets the reason why not. */
 bool lur_weights_fit(const lur_file_layer *layer, lur_pairing *pairing, lur_lines *why);
-/* Matches, reports, and loads everything or, after any failure, nothing. */
-lur_status lur_weights_apply(lur_model *model, lur_weight_file *file, lur_load_match match, bool strict, lur_load_report *report);
+/* Matches, reports, and loads. After a failure no weight has changed. */
+lur_status lur_weights_apply(lur_model *model, lur_weight_file *file, lur_load_match match, bool strict,
+                             lur_load_report *report);
 
-/* ---- the formats: each fills an empty lur_weight_file whose path is set ---- */
+/* ---- formats: each fills an empty lur_weight_file whose path is set ---- */
 
-/* keras_read.c: .h5 of Keras 1, 2 and 3 (legacy). keras3_read.c: .weights.h5, which needs the model for its names.
-   zipped: a .keras archive, which has a .weights.h5 inside. */
+/* keras_read.c: .h5 of Keras 1, 2 and 3 (legacy), and .weights.h5, whose layers get their names from the model. zipped:
+   a .keras archive, which contains a .weights.h5. */
 lur_status lur_keras_open(lur_weight_file *file, const lur_model *model, bool zipped);
-/* keras_write.c: the same layout, atomically. */
+/* keras_write.c: writes .h5 in the layout of Keras 2. */
 lur_status lur_keras_save(const lur_model *model, const char *path);
-/* safetensors_weights.c: "LAYER/WEIGHT" names, or PyTorch's where the model knows them. */
+/* safetensors_weights.c: "LAYER/WEIGHT" names, or PyTorch's where the model has a table of them. */
 lur_status lur_safetensors_open_weights(lur_weight_file *file, const lur_model *model);
 
 /* ---- PyTorch's names and layouts: torch.c ---- */

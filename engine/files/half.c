@@ -1,5 +1,5 @@
-/* half.c - arrays of f16 to f32 and back, by the processor's own instructions where it has them. Both ways give the
- * bits of lur_f16_to_f32 and lur_f32_to_f16, NaN payloads aside. It knows no tensor. */
+/* half.c - converts arrays between f16 and f32, with the processor's instructions where it has them. All variants give
+ * the bits of lur_f16_to_f32 and lur_f32_to_f16, except for the payload of NaNs. */
 #include <math.h>
 
 #include "cache_file.h"
@@ -35,7 +35,7 @@ __attribute__((target("avx2,f16c"))) static int64_t widen_f16c(const uint16_t *x
   return i;
 }
 
-/* 65520 and up is infinity in f16, and only infinity may become that. */
+/* Values of 65520 and above become infinity in f16; *fits is false if one of them was finite. */
 __attribute__((target("avx2,f16c"))) static int64_t narrow_f16c(const float *x, uint16_t *y, int64_t count,
                                                                 bool *fits) {
   const __m256 sign = _mm256_set1_ps(-0.0f), limit = _mm256_set1_ps(65520.0f), infinite = _mm256_set1_ps(INFINITY);

@@ -1,6 +1,7 @@
-/* keras_write.c - writes a model's weights as Keras 2 does (save_weights, root layout of keras_read.c), so that
- * load_weights of any Keras takes them, by order and by name. Names in lists are fixed-length texts: old Keras decodes
- * them, and newer h5py gives only those back as bytes. The file is made in memory and written whole. */
+/* keras_write.c - writes a model's weights in the layout of Keras 2's save_weights (see keras_read.c), which
+ * load_weights of every Keras version reads, by order and by name. Lists of names are strings of fixed length: old
+ * versions of Keras decode them from bytes, and newer h5py returns only those as bytes. The file is made in memory and
+ * written at once. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,7 +15,8 @@ static lur_status put_array(const lur_h5 *h5, hid_t group, const char *name, lur
   hid_t space = shape->ndim == 0 ? H5Screate(H5S_SCALAR) : H5Screate_simple(shape->ndim, extents, NULL);
   bool good = links >= 0 && space >= 0 && H5Pset_create_intermediate_group(links, 1) >= 0;
   if (good) dataset = H5Dcreate2(group, name, H5T_IEEE_F32LE, space, links, H5P_DEFAULT, H5P_DEFAULT);
-  good = dataset >= 0 && H5Dwrite(dataset, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, lur_tensor_data(weight)) >= 0;
+  good =
+      dataset >= 0 && H5Dwrite(dataset, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, lur_tensor_data(weight)) >= 0;
   lur_status status = good ? LUR_OK : lur_h5_fail(h5, "cannot write the array", name);
   if (dataset >= 0) H5Dclose(dataset);
   if (space >= 0) H5Sclose(space);
@@ -22,7 +24,7 @@ static lur_status put_array(const lur_h5 *h5, hid_t group, const char *name, lur
   return status;
 }
 
-/* The weight in host memory; one reference for the caller. */
+/* The weight in host memory; the caller releases it. */
 static lur_status host_copy(lur_tensor *weight, lur_tensor **host) {
   if (lur_tensor_data(weight) != NULL) {
     lur_tensor_retain(weight);
@@ -52,7 +54,8 @@ static lur_status put_weights(const lur_h5 *h5, hid_t group, const lur_layer *la
 static lur_status put_layer(const lur_h5 *h5, const lur_layer *layer) {
   char *names[LUR_MAX_WEIGHTS] = {0};
   if (strchr(lur_layer_name(layer), '/') != NULL)
-    return lur_fail(LUR_EARG, "cannot write '%s': a layer named '%s' cannot be a group of HDF5", h5->path, lur_layer_name(layer));
+    return lur_fail(LUR_EARG, "cannot write '%s': the layer name '%s' contains a '/', which HDF5 group names cannot",
+                    h5->path, lur_layer_name(layer));
   hid_t group = H5Gcreate2(h5->file, lur_layer_name(layer), H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
   if (group < 0) return lur_h5_fail(h5, "cannot write the layer", lur_layer_name(layer));
   lur_status status = put_weights(h5, group, layer, names);
@@ -62,7 +65,7 @@ static lur_status put_layer(const lur_h5 *h5, const lur_layer *layer) {
 }
 
 static lur_status put_model(const lur_h5 *h5, const lur_model *model, const char **names) {
-  static const char *const backend = "tensorflow", *const version = "2.0.6"; /* whose layout this is */
+  static const char *const backend = "tensorflow", *const version = "2.0.6"; /* that the layout is from */
   int n = lur_model_layer_count(model);
   for (int i = 0; i < n; i++) {
     names[i] = lur_layer_name(lur_model_layer(model, i));

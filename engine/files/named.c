@@ -1,4 +1,4 @@
-/* named.c - a list of tensors with names, as it goes into a file. */
+/* named.c - a list of named tensors, to be written to a file. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,7 +35,8 @@ lur_status lur_named_add_weights(lur_named *named, const lur_model *model) {
   for (int i = 0; i < lur_model_layer_count(model); i++) {
     const lur_layer *layer = lur_model_layer(model, i);
     for (int k = 0; k < lur_layer_weight_count(layer); k++)
-      LUR_TRY(lur_named_add(named, lur_layer_weight(layer, k), "%s/%s", lur_layer_name(layer), lur_layer_weight_name(layer, k)));
+      LUR_TRY(lur_named_add(named, lur_layer_weight(layer, k), "%s/%s", lur_layer_name(layer),
+                            lur_layer_weight_name(layer, k)));
   }
   return LUR_OK;
 }

@@ -1,9 +1,9 @@
-/* safetensors_read.c - reads .safetensors files, ours and other people's. Nothing of the file is believed before it is
- * checked: header length against file size, names once each, known element types, extents, and data ranges that
- * cover the data without hole, overlap or rest. A file with our checksum is also compared with it, byte for byte,
- * when it is opened; a file without is taken on its structure alone.
+/* safetensors_read.c - reads .safetensors files, written by this engine or by others. Everything is checked before use:
+ * the header length against the file size, unique names, known element types, extents, and data ranges that cover the
+ * data without gap, overlap or rest. A file with this engine's checksum is verified whole when it is opened; of any
+ * other, the structure only.
  *
- * To add an element type: a row in safetensors_write.c and, where bytes are not the same, a case in convert. */
+ * To add an element type: a row in safetensors_write.c and, if its bytes need conversion, a case in element(). */
 #include <cJSON.h>
 #include <endian.h>
 #include <inttypes.h>
@@ -14,6 +14,7 @@
 #include <xxhash.h>
 
 #include "files.h"
+#include "hash.h"
 
 enum { CHUNK = 1 << 20 };
 #define MAX_EXACT 9007199254740992.0 /* 2^53: above it JSON numbers lose digits */
@@ -29,12 +30,12 @@ struct lur_archive {
   lur_context *context;
   char *path;
   int fd;
-  uint64_t size, data; /* of the file; where the data begins */
+  uint64_t size, data; /* of the file; offset of the data */
   char *head;          /* the header's text, NUL-terminated */
   size_t head_bytes;
   cJSON *json;
   const cJSON *metadata;
-  bool ours;
+  bool checksummed; /* carries lurcher.checksum */
   int n;
   entry *entries;
 };
@@ -44,15 +45,18 @@ struct lur_archive {
 static lur_status read_header(lur_archive *archive) {
   uint64_t little = 0;
   if (archive->size < 8)
-    return lur_fail(LUR_EFORMAT, "'%s' is no safetensors file: at least 8 bytes were expected, it has %" PRIu64, archive->path,
-                    archive->size);
+    return lur_fail(LUR_EFORMAT, "'%s' is not a safetensors file: at least 8 bytes were expected, it has %" PRIu64,
+                    archive->path, archive->size);
   LUR_TRY(lur_file_read_at(archive->fd, archive->path, 0, &little, 8));
   uint64_t length = le64toh(little);
   if (length > archive->size - 8 || length > LUR_SAFETENSORS_MAX_HEADER)
-    return lur_fail(LUR_EFORMAT, "'%s' is no safetensors file, or cut short: its first 8 bytes announce a header of %" PRIu64
-                    " bytes, %" PRIu64 " follow", archive->path, length, archive->size - 8);
+    return lur_fail(LUR_EFORMAT,
+                    "'%s' is not a safetensors file, or truncated: its first 8 bytes state a header of %" PRIu64
+                    " bytes, %" PRIu64 " follow",
+                    archive->path, length, archive->size - 8);
   archive->head = malloc((size_t)length + 1);
-  if (archive->head == NULL) return lur_fail(LUR_ENOMEM, "no memory for the %" PRIu64 " byte header of '%s'", length, archive->path);
+  if (archive->head == NULL)
+    return lur_fail(LUR_ENOMEM, "no memory for the %" PRIu64 " byte header of '%s'", length, archive->path);
   LUR_TRY(lur_file_read_at(archive->fd, archive->path, 8, archive->head, (size_t)length));
   archive->head[length] = '\0';
   archive->head_bytes = (size_t)length;
@@ -63,10 +67,10 @@ static lur_status read_header(lur_archive *archive) {
 static lur_status parse_header(lur_archive *archive) {
   const char *end = NULL;
   if (archive->head_bytes == 0 || archive->head[0] != '{')
-    return lur_fail(LUR_EFORMAT, "'%s' is no safetensors file: a JSON header was expected at byte 8", archive->path);
+    return lur_fail(LUR_EFORMAT, "'%s' is not a safetensors file: a JSON header was expected at byte 8", archive->path);
   archive->json = cJSON_ParseWithLengthOpts(archive->head, archive->head_bytes, &end, false);
   if (archive->json == NULL)
-    return lur_fail(LUR_EFORMAT, "'%s' is damaged: its header is no valid JSON at byte %zu", archive->path,
+    return lur_fail(LUR_EFORMAT, "'%s' is damaged: its header is not valid JSON at byte %zu", archive->path,
                     end == NULL ? (size_t)8 : 8 + (size_t)(end - archive->head));
   for (; end < archive->head + archive->head_bytes; end++)
     if (*end != ' ')
@@ -106,16 +110,10 @@ static lur_status check_digest(lur_archive *archive) {
   memcpy(expected, head + place, LUR_CHECKSUM_DIGITS);
   memset(head + place, '0', LUR_CHECKSUM_DIGITS);
   if ((status = digest_file(archive, head, state, chunk)) != LUR_OK) goto fail;
-  XXH128_canonical_t canonical;
-  XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(state));
-  static const char hex[] = "0123456789abcdef";
-  for (size_t i = 0; i < sizeof canonical.digest; i++) {
-    found[2 * i] = hex[canonical.digest[i] >> 4];
-    found[2 * i + 1] = hex[canonical.digest[i] & 15];
-  }
+  lur_hash_format(XXH3_128bits_digest(state), found);
   if (memcmp(expected, found, LUR_CHECKSUM_DIGITS) != 0)
-    status = lur_fail(LUR_EFORMAT, "'%s' is damaged: checksum %.8s... was expected, its bytes give %.8s...", archive->path,
-                      expected, found);
+    status = lur_fail(LUR_EFORMAT, "'%s' is damaged: checksum %.8s... was expected, its bytes give %.8s...",
+                      archive->path, expected, found);
 fail:
   XXH3_freeState(state);
   free(chunk);
@@ -123,15 +121,16 @@ fail:
   return status;
 }
 
-/* Either sign of our files, the fixed beginning or the format member, asks for the whole. */
-static lur_status check_ours(lur_archive *archive) {
+/* Verifies the checksum if the file has either mark of this engine: the fixed beginning or the format member. */
+static lur_status verify_checksum(lur_archive *archive) {
   bool begins = archive->head_bytes >= sizeof LUR_CHECKSUM_HEAD - 1 + LUR_CHECKSUM_DIGITS &&
                 memcmp(archive->head, LUR_CHECKSUM_HEAD, sizeof LUR_CHECKSUM_HEAD - 1) == 0;
   const char *format = lur_archive_metadata(archive, LUR_FORMAT_KEY);
-  archive->ours = begins || format != NULL || lur_archive_metadata(archive, LUR_CHECKSUM_KEY) != NULL;
-  if (!archive->ours) return LUR_OK;
+  archive->checksummed = begins || format != NULL || lur_archive_metadata(archive, LUR_CHECKSUM_KEY) != NULL;
+  if (!archive->checksummed) return LUR_OK;
   if (!begins || format == NULL)
-    return lur_fail(LUR_EFORMAT, "'%s' is damaged: its header lacks the checksum that files of this engine carry", archive->path);
+    return lur_fail(LUR_EFORMAT, "'%s' is damaged: its header lacks the checksum of this engine's files",
+                    archive->path);
   LUR_TRY(check_digest(archive));
   if (strcmp(format, "1") != 0)
     return lur_fail(LUR_EUNSUPPORTED, "'%s' has format %s, this version reads format 1", archive->path, format);
@@ -140,7 +139,7 @@ static lur_status check_ours(lur_archive *archive) {
 
 /* ---- the tensor table ---- */
 
-/* An integer from 0 to 2^53. */
+/* Reads an integer from 0 to 2^53. */
 static bool whole(const cJSON *item, uint64_t *value) {
   if (!cJSON_IsNumber(item)) return false;
   double number = item->valuedouble;
@@ -151,23 +150,26 @@ static bool whole(const cJSON *item, uint64_t *value) {
 
 static lur_status read_type(const lur_archive *archive, const cJSON *item, entry *to) {
   const cJSON *dtype = cJSON_GetObjectItemCaseSensitive(item, "dtype");
-  if (!cJSON_IsString(dtype)) return lur_fail(LUR_EFORMAT, "'%s': tensor '%.200s' has no dtype", archive->path, to->name);
+  if (!cJSON_IsString(dtype))
+    return lur_fail(LUR_EFORMAT, "'%s': tensor '%.200s' has no dtype", archive->path, to->name);
   for (to->type = lur_safetensors_types; to->type->name != NULL; to->type++)
     if (strcmp(to->type->name, dtype->valuestring) == 0) return LUR_OK;
-  return lur_fail(LUR_EFORMAT, "'%s': tensor '%.200s' has an unknown dtype '%.40s'", archive->path, to->name, dtype->valuestring);
+  return lur_fail(LUR_EFORMAT, "'%s': tensor '%.200s' has an unknown dtype '%.40s'", archive->path, to->name,
+                  dtype->valuestring);
 }
 
 static lur_status read_shape(const lur_archive *archive, const cJSON *item, entry *to) {
   const cJSON *shape = cJSON_GetObjectItemCaseSensitive(item, "shape"), *extent;
-  if (!cJSON_IsArray(shape)) return lur_fail(LUR_EFORMAT, "'%s': tensor '%.200s' has no shape", archive->path, to->name);
+  if (!cJSON_IsArray(shape))
+    return lur_fail(LUR_EFORMAT, "'%s': tensor '%.200s' has no shape", archive->path, to->name);
   cJSON_ArrayForEach(extent, shape) {
     uint64_t value;
     if (to->shape.ndim == LUR_MAX_DIMS)
-      return lur_fail(LUR_EFORMAT, "'%s': tensor '%.200s' has %d dimensions, at most %d were expected", archive->path, to->name,
-                      cJSON_GetArraySize(shape), LUR_MAX_DIMS);
+      return lur_fail(LUR_EFORMAT, "'%s': tensor '%.200s' has %d dimensions, at most %d were expected", archive->path,
+                      to->name, cJSON_GetArraySize(shape), LUR_MAX_DIMS);
     if (!whole(extent, &value))
-      return lur_fail(LUR_EFORMAT, "'%s': extent %d of tensor '%.200s' is not a whole number from 0 to 2^53", archive->path,
-                      to->shape.ndim + 1, to->name);
+      return lur_fail(LUR_EFORMAT, "'%s': extent %d of tensor '%.200s' is not a whole number from 0 to 2^53",
+                      archive->path, to->shape.ndim + 1, to->name);
     to->shape.dim[to->shape.ndim++] = (int64_t)value;
   }
   if (lur_shape_check(&to->shape) == LUR_OK) return LUR_OK;
@@ -178,15 +180,19 @@ static lur_status read_range(const lur_archive *archive, const cJSON *item, entr
   const cJSON *range = cJSON_GetObjectItemCaseSensitive(item, "data_offsets");
   if (!cJSON_IsArray(range) || cJSON_GetArraySize(range) != 2 || !whole(cJSON_GetArrayItem(range, 0), &to->begin) ||
       !whole(cJSON_GetArrayItem(range, 1), &to->end))
-    return lur_fail(LUR_EFORMAT, "'%s': tensor '%.200s' has no data_offsets of two whole numbers", archive->path, to->name);
+    return lur_fail(LUR_EFORMAT, "'%s': tensor '%.200s' has no data_offsets of two whole numbers", archive->path,
+                    to->name);
   uint64_t data = archive->size - archive->data;
   if (to->begin > to->end || to->end > data)
-    return lur_fail(LUR_EFORMAT, "'%s' is damaged or cut short: tensor '%.200s' lies at bytes %" PRIu64 " to %" PRIu64
-                    " of the data, the file has %" PRIu64, archive->path, to->name, to->begin, to->end, data);
+    return lur_fail(LUR_EFORMAT,
+                    "'%s' is damaged or truncated: tensor '%.200s' is at bytes %" PRIu64 " to %" PRIu64
+                    " of the data, the file has %" PRIu64,
+                    archive->path, to->name, to->begin, to->end, data);
   /* At most 2^40 elements (lur_shape_check) of 8 bytes: no overflow. */
   uint64_t bytes = (uint64_t)lur_shape_count(&to->shape) * to->type->size;
   if (to->end - to->begin != bytes)
-    return lur_fail(LUR_EFORMAT, "'%s': tensor '%.200s' needs %" PRIu64 " bytes for its shape, the header gives it %" PRIu64,
+    return lur_fail(LUR_EFORMAT,
+                    "'%s': tensor '%.200s' needs %" PRIu64 " bytes for its shape, the header states %" PRIu64,
                     archive->path, to->name, bytes, to->end - to->begin);
   return LUR_OK;
 }
@@ -197,7 +203,7 @@ static lur_status read_metadata(lur_archive *archive, const cJSON *object) {
     return lur_fail(LUR_EFORMAT, "'%s': one object '__metadata__' was expected in the header", archive->path);
   cJSON_ArrayForEach(item, object) {
     if (!cJSON_IsString(item))
-      return lur_fail(LUR_EFORMAT, "'%s': metadata '%.200s' is no text", archive->path, item->string);
+      return lur_fail(LUR_EFORMAT, "'%s': metadata '%.200s' is not a string", archive->path, item->string);
   }
   archive->metadata = object;
   return LUR_OK;
@@ -225,13 +231,13 @@ static int by_name(const void *a, const void *b) {
   return strcmp((*(const entry *const *)a)->name, (*(const entry *const *)b)->name);
 }
 
-static int by_place(const void *a, const void *b) {
+static int by_offset(const void *a, const void *b) {
   const entry *x = *(const entry *const *)a, *y = *(const entry *const *)b;
   if (x->begin != y->begin) return x->begin < y->begin ? -1 : 1;
-  return x->end < y->end ? -1 : x->end > y->end; /* an empty tensor stands before what begins at its place */
+  return x->end < y->end ? -1 : x->end > y->end; /* an empty tensor precedes the one at the same offset */
 }
 
-/* Every name once; the data without hole, overlap or rest. */
+/* Checks that names are unique and that the tensors cover the data without gap, overlap or rest. */
 static lur_status check_entries(const lur_archive *archive) {
   const entry **sorted = NULL;
   LUR_TRY(lur_alloc_items((size_t)archive->n + 1, sizeof *sorted, &sorted));
@@ -242,16 +248,17 @@ static lur_status check_entries(const lur_archive *archive) {
   for (int i = 1; i < archive->n && status == LUR_OK; i++)
     if (strcmp(sorted[i]->name, sorted[i - 1]->name) == 0)
       status = lur_fail(LUR_EFORMAT, "'%s': two tensors are named '%.200s'", archive->path, sorted[i]->name);
-  qsort(sorted, (size_t)archive->n, sizeof *sorted, by_place);
+  qsort(sorted, (size_t)archive->n, sizeof *sorted, by_offset);
   for (int i = 0; i < archive->n && status == LUR_OK; i++) {
     if (sorted[i]->begin != next)
-      status = lur_fail(LUR_EFORMAT, "'%s': tensor '%.200s' begins at byte %" PRIu64 " of the data, %" PRIu64 " was expected",
+      status = lur_fail(LUR_EFORMAT,
+                        "'%s': tensor '%.200s' begins at byte %" PRIu64 " of the data, %" PRIu64 " was expected",
                         archive->path, sorted[i]->name, sorted[i]->begin, next);
     next = sorted[i]->end;
   }
   if (status == LUR_OK && next != data)
-    status = lur_fail(LUR_EFORMAT, "'%s': its tensors end at byte %" PRIu64 " of the data, the file has %" PRIu64, archive->path,
-                      next, data);
+    status = lur_fail(LUR_EFORMAT, "'%s': its tensors end at byte %" PRIu64 " of the data, the file has %" PRIu64,
+                      archive->path, next, data);
   free(sorted);
   return status;
 }
@@ -269,7 +276,7 @@ lur_status lur_archive_open(lur_context *context, const char *path, lur_archive 
   if (status == LUR_OK) status = read_header(made);
   if (status == LUR_OK) status = parse_header(made);
   if (status == LUR_OK) status = read_entries(made);
-  if (status == LUR_OK) status = check_ours(made);
+  if (status == LUR_OK) status = verify_checksum(made);
   if (status == LUR_OK) status = check_entries(made);
   if (status != LUR_OK) {
     lur_archive_close(made);
@@ -290,7 +297,7 @@ void lur_archive_close(lur_archive *archive) {
   free(archive);
 }
 
-/* ---- questions ---- */
+/* ---- queries ---- */
 
 int lur_archive_count(const lur_archive *archive) { return archive->n; }
 
@@ -300,7 +307,7 @@ const char *lur_archive_name(const lur_archive *archive, int index) {
 
 const lur_shape *lur_archive_shape(const lur_archive *archive, int index) { return &archive->entries[index].shape; }
 
-bool lur_archive_is_ours(const lur_archive *archive) { return archive->ours; }
+bool lur_archive_is_checksummed(const lur_archive *archive) { return archive->checksummed; }
 
 int lur_archive_find(const lur_archive *archive, const char *name) {
   for (int i = 0; i < archive->n; i++)
@@ -322,7 +329,7 @@ const char *lur_archive_metadata_key(const lur_archive *archive, int index) {
 
 /* ---- data ---- */
 
-/* One element of a type that is not ours as a double; every such integer type but 64-bit ones fits exactly. */
+/* An element of a type that the engine lacks, as a double: exact, except for 64-bit integers beyond 2^53. */
 static double element(const char *name, const unsigned char *from) {
   if (strcmp(name, "F64") == 0) {
     double value;
@@ -342,7 +349,7 @@ static double element(const char *name, const unsigned char *from) {
   return bits | (uint32_t)from[2] << 16 | (uint32_t)from[3] << 24; /* U32 */
 }
 
-/* F64 becomes f32, whole numbers become i32; those that do not fit are refused. */
+/* Converts F64 to f32 and integers to i32; LUR_EUNSUPPORTED for an integer that does not fit. */
 static lur_status convert(const lur_archive *archive, const entry *from, const unsigned char *bytes, lur_tensor *to) {
   int64_t count = lur_shape_count(&from->shape);
   float *reals = lur_tensor_data(to);
@@ -352,7 +359,8 @@ static lur_status convert(const lur_archive *archive, const entry *from, const u
     if (from->type->dtype == LUR_F32) {
       reals[i] = (float)value;
     } else if (value < INT32_MIN || value > INT32_MAX) {
-      return lur_fail(LUR_EUNSUPPORTED, "'%s': element %" PRId64 " of tensor '%.200s' is %.17g, which is no 32-bit integer",
+      return lur_fail(LUR_EUNSUPPORTED,
+                      "'%s': element %" PRId64 " of tensor '%.200s' is %.17g, which does not fit a 32-bit integer",
                       archive->path, i, from->name, value);
     } else {
       integers[i] = (int32_t)value;
@@ -366,8 +374,8 @@ lur_status lur_archive_read(lur_archive *archive, int index, lur_tensor **tensor
     return lur_fail(LUR_EARG, "'%s' has no tensor number %d, only %d of them", archive->path, index, archive->n);
   const entry *from = &archive->entries[index];
   if (from->type->dtype < 0)
-    return lur_fail(LUR_EUNSUPPORTED, "'%s': tensor '%.200s' has elements of type %s, which are not read here", archive->path,
-                    from->name, from->type->name);
+    return lur_fail(LUR_EUNSUPPORTED, "'%s': tensor '%.200s' has elements of type %s, which is not supported",
+                    archive->path, from->name, from->type->name);
   lur_tensor *made = NULL;
   size_t bytes = (size_t)(from->end - from->begin);
   LUR_TRY(lur_tensor_new(archive->context, NULL, (lur_dtype)from->type->dtype, &from->shape, &made));

@@ -28,7 +28,7 @@ static lur_status add_ours(lur_weight_file *file, const lur_archive *archive) {
   bool checkpoint = kind != NULL && strcmp(kind, LUR_KIND_CHECKPOINT) == 0;
   for (int i = 0; i < lur_archive_count(archive); i++) {
     const char *name = lur_archive_name(archive, i), *slash = strrchr(name, '/');
-    if (slash == NULL || (checkpoint && lur_checkpoint_beside_weights(name))) continue;
+    if (slash == NULL || (checkpoint && lur_checkpoint_is_state(name))) continue;
     char *layer = strndup(name, (size_t)(slash - name));
     if (layer == NULL) return lur_fail(LUR_ENOMEM, "no memory for the name '%.100s'", name);
     lur_status status = lur_weight_file_add(file, 0, layer, slash + 1, lur_archive_shape(archive, i), pack(i, LUR_TORCH_SAME));

@@ -1,9 +1,9 @@
 /* safetensors_write.c - writes named tensors as one .safetensors file (format: huggingface/safetensors README: u64
- * little-endian header length, JSON header, data without holes), atomically and checksummed. It knows no models.
+ * little-endian header length, JSON header, data without gaps), atomically and with a checksum. It knows no models.
  *
- * The checksum is XXH3-128 over the whole file, header length and header included, with the checksum's own digits
- * read as '0'. It is the header's first member, so its place is fixed; "lurcher.format" says a second time that
- * there must be one, so that damage to the name of the first cannot turn the check off. */
+ * The checksum is XXH3-128 of the whole file, header included, with the checksum's own digits taken as '0'. It is the
+ * first member of the header, so that its position is fixed. A second member, "lurcher.format", also marks a file that
+ * must have a checksum, so that damage to the name of the first cannot disable the check. */
 #include <cJSON.h>
 #include <endian.h>
 #include <stdio.h>
@@ -12,14 +12,15 @@
 #include <xxhash.h>
 
 #include "files.h"
+#include "hash.h"
 
-_Static_assert(__BYTE_ORDER == __LITTLE_ENDIAN, "tensor data is copied as it lies in memory");
+_Static_assert(__BYTE_ORDER == __LITTLE_ENDIAN, "tensor data is written in the byte order of memory");
 
 const lur_safetensors_type lur_safetensors_types[] = {
-    {"F32", 4, LUR_F32, true},  {"F16", 2, LUR_F16, true},   {"BF16", 2, LUR_BF16, true},     {"I32", 4, LUR_I32, true},
-    {"U8", 1, LUR_U8, true},    {"BOOL", 1, LUR_U8, true},   {"F64", 8, LUR_F32, false},      {"I64", 8, LUR_I32, false},
-    {"I16", 2, LUR_I32, false}, {"I8", 1, LUR_I32, false},   {"U16", 2, LUR_I32, false},      {"U32", 4, LUR_I32, false},
-    {"U64", 8, -1, false},      {"F8_E4M3", 1, -1, false},   {"F8_E5M2", 1, -1, false},       {NULL, 0, -1, false}};
+    {"F32", 4, LUR_F32, true},  {"F16", 2, LUR_F16, true}, {"BF16", 2, LUR_BF16, true}, {"I32", 4, LUR_I32, true},
+    {"U8", 1, LUR_U8, true},    {"BOOL", 1, LUR_U8, true}, {"F64", 8, LUR_F32, false},  {"I64", 8, LUR_I32, false},
+    {"I16", 2, LUR_I32, false}, {"I8", 1, LUR_I32, false}, {"U16", 2, LUR_I32, false},  {"U32", 4, LUR_I32, false},
+    {"U64", 8, -1, false},      {"F8_E4M3", 1, -1, false}, {"F8_E5M2", 1, -1, false},   {NULL, 0, -1, false}};
 
 static const char zeros[] = "00000000000000000000000000000000";
 
@@ -31,23 +32,26 @@ static bool add_metadata(cJSON *header, int npairs, const char *const *metadata)
   snprintf(digits, sizeof digits, "xxh3-128:%s", zeros);
   bool good = cJSON_AddStringToObject(object, LUR_CHECKSUM_KEY, digits) != NULL &&
               cJSON_AddStringToObject(object, LUR_FORMAT_KEY, "1") != NULL;
-  for (int i = 0; good && i < npairs; i++) good = cJSON_AddStringToObject(object, metadata[2 * i], metadata[2 * i + 1]) != NULL;
+  for (int i = 0; good && i < npairs; i++)
+    good = cJSON_AddStringToObject(object, metadata[2 * i], metadata[2 * i + 1]) != NULL;
   return good;
 }
 
 static bool add_tensor(cJSON *header, const char *name, const lur_tensor *tensor, uint64_t offset) {
   const lur_shape *shape = lur_tensor_shape(tensor);
   cJSON *entry = cJSON_AddObjectToObject(header, name);
-  bool good = entry != NULL && cJSON_AddStringToObject(entry, "dtype", lur_safetensors_types[lur_tensor_dtype(tensor)].name) != NULL;
+  bool good = entry != NULL &&
+              cJSON_AddStringToObject(entry, "dtype", lur_safetensors_types[lur_tensor_dtype(tensor)].name) != NULL;
   cJSON *dims = good ? cJSON_AddArrayToObject(entry, "shape") : NULL;
   good = good && dims != NULL;
-  for (int i = 0; good && i < shape->ndim; i++) good = cJSON_AddItemToArray(dims, cJSON_CreateNumber((double)shape->dim[i]));
+  for (int i = 0; good && i < shape->ndim; i++)
+    good = cJSON_AddItemToArray(dims, cJSON_CreateNumber((double)shape->dim[i]));
   cJSON *range = good ? cJSON_AddArrayToObject(entry, "data_offsets") : NULL;
   return good && range != NULL && cJSON_AddItemToArray(range, cJSON_CreateNumber((double)offset)) &&
          cJSON_AddItemToArray(range, cJSON_CreateNumber((double)(offset + lur_tensor_bytes(tensor))));
 }
 
-/* Where each tensor's data begins: wide elements first, so that every tensor is aligned to its own elements. */
+/* The offset of each tensor's data: wide elements first, so that every tensor is aligned to its elements. */
 static void lay_out(int n, lur_tensor *const *tensors, uint64_t *offsets) {
   uint64_t next = 0;
   for (size_t size = 4; size > 0; size /= 2)
@@ -58,9 +62,9 @@ static void lay_out(int n, lur_tensor *const *tensors, uint64_t *offsets) {
       }
 }
 
-/* The first bytes of the file: length and JSON, padded with spaces so that the data begins at a multiple of 8. */
-static lur_status make_header(int n, const char *const *names, lur_tensor *const *tensors, const uint64_t *offsets, int npairs,
-                              const char *const *metadata, char **bytes, size_t *count) {
+/* The header's length and JSON, padded with spaces so that the data begins at a multiple of 8. */
+static lur_status make_header(int n, const char *const *names, lur_tensor *const *tensors, const uint64_t *offsets,
+                              int npairs, const char *const *metadata, char **bytes, size_t *count) {
   lur_status status = LUR_ENOMEM;
   char *text = NULL, *head = NULL;
   cJSON *header = cJSON_CreateObject();
@@ -71,7 +75,8 @@ static lur_status make_header(int n, const char *const *names, lur_tensor *const
   size_t length = strlen(text), padded = (length + 7) / 8 * 8;
   status = LUR_EARG;
   if (padded > LUR_SAFETENSORS_MAX_HEADER) {
-    lur_fail(status, "%d tensors and their metadata need a header of %zu bytes, the format allows 100000000", n, padded);
+    lur_fail(status, "%d tensors and their metadata need a header of %zu bytes, the format allows 100000000", n,
+             padded);
     goto fail;
   }
   status = LUR_ENOMEM;
@@ -102,7 +107,7 @@ static lur_status hash(void *state, const void *bytes, size_t count) {
 
 static lur_status put(void *state, const void *bytes, size_t count) { return lur_writer_put(state, bytes, count); }
 
-/* Gives every tensor's bytes to a consumer, in the order of their offsets. */
+/* Passes the bytes of every tensor to a consumer, in the order of their offsets. */
 static lur_status each_data(int n, lur_tensor *const *tensors, consumer consume, void *state) {
   for (size_t size = 4; size > 0; size /= 2)
     for (int i = 0; i < n; i++)
@@ -111,22 +116,17 @@ static lur_status each_data(int n, lur_tensor *const *tensors, consumer consume,
   return LUR_OK;
 }
 
-/* Puts the checksum's digits into the header. */
-static lur_status seal(char *head, size_t head_bytes, int n, lur_tensor *const *tensors) {
+/* Writes the checksum's digits into the header. */
+static lur_status put_checksum(char *head, size_t head_bytes, int n, lur_tensor *const *tensors) {
   XXH3_state_t *state = XXH3_createState();
   if (state == NULL) return lur_fail(LUR_ENOMEM, "no memory for a checksum");
   XXH3_128bits_reset(state);
   XXH3_128bits_update(state, head, head_bytes);
   (void)each_data(n, tensors, hash, state);
-  XXH128_canonical_t canonical;
-  XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(state));
+  char digits[LUR_HASH_TEXT];
+  lur_hash_format(XXH3_128bits_digest(state), digits);
   XXH3_freeState(state);
-  char *digits = head + 8 + sizeof LUR_CHECKSUM_HEAD - 1;
-  static const char hex[] = "0123456789abcdef";
-  for (size_t i = 0; i < sizeof canonical.digest; i++) {
-    digits[2 * i] = hex[canonical.digest[i] >> 4];
-    digits[2 * i + 1] = hex[canonical.digest[i] & 15];
-  }
+  memcpy(head + 8 + sizeof LUR_CHECKSUM_HEAD - 1, digits, LUR_CHECKSUM_DIGITS);
   return LUR_OK;
 }
 
@@ -134,7 +134,7 @@ static lur_status seal(char *head, size_t head_bytes, int n, lur_tensor *const *
 
 static int by_text(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
 
-/* Names are what a reader finds tensors by: one each, and not the metadata's. */
+/* Checks that names are unique and none is the format's own "__metadata__". */
 static lur_status check_names(const char *path, int n, const char *const *names) {
   const char **sorted = NULL;
   LUR_TRY(lur_alloc_items((size_t)n + 1, sizeof *sorted, &sorted));
@@ -145,13 +145,13 @@ static lur_status check_names(const char *path, int n, const char *const *names)
     if (i > 0 && strcmp(sorted[i], sorted[i - 1]) == 0)
       status = lur_fail(LUR_EARG, "cannot write '%s': two tensors are named '%s'", path, sorted[i]);
     else if (strcmp(sorted[i], "__metadata__") == 0)
-      status = lur_fail(LUR_EARG, "cannot write '%s': the name '__metadata__' belongs to the format", path);
+      status = lur_fail(LUR_EARG, "cannot write '%s': the name '__metadata__' is reserved by the format", path);
   }
   free(sorted);
   return status;
 }
 
-/* Host copies of tensors in device memory, further references to those already there. */
+/* Copies tensors in device memory to the host; retains those already in host memory. */
 static lur_status to_host(int n, lur_tensor *const *tensors, lur_tensor **host) {
   for (int i = 0; i < n; i++) {
     if (lur_tensor_data(tensors[i]) != NULL || lur_tensor_bytes(tensors[i]) == 0) {
@@ -176,8 +176,8 @@ static lur_status write_all(const char *path, const char *head, size_t head_byte
   return status;
 }
 
-lur_status lur_safetensors_write(const char *path, int n, const char *const *names, lur_tensor *const *tensors, int npairs,
-                                 const char *const *metadata) {
+lur_status lur_safetensors_write(const char *path, int n, const char *const *names, lur_tensor *const *tensors,
+                                 int npairs, const char *const *metadata) {
   lur_status status;
   lur_tensor **host = NULL;
   uint64_t *offsets = NULL;
@@ -189,7 +189,7 @@ lur_status lur_safetensors_write(const char *path, int n, const char *const *nam
   if ((status = to_host(n, tensors, host)) != LUR_OK) goto fail;
   lay_out(n, host, offsets);
   if ((status = make_header(n, names, host, offsets, npairs, metadata, &head, &head_bytes)) != LUR_OK) goto fail;
-  if ((status = seal(head, head_bytes, n, host)) != LUR_OK) goto fail;
+  if ((status = put_checksum(head, head_bytes, n, host)) != LUR_OK) goto fail;
   status = write_all(path, head, head_bytes, n, host);
 fail:
   for (int i = 0; host != NULL && i < n; i++) lur_tensor_release(host[i]);
@@ -203,7 +203,8 @@ lur_status lur_tensors_save(const char *path, int n, const char *const *names, l
                             const char *const *metadata) {
   for (int i = 0; i < npairs; i++)
     if (strncmp(metadata[2 * i], "lurcher.", 8) == 0)
-      return lur_fail(LUR_EARG, "cannot write '%s': metadata keys that begin with 'lurcher.' are the engine's, '%s' came", path,
+      return lur_fail(LUR_EARG,
+                      "cannot write '%s': metadata keys that begin with 'lurcher.' are the engine's, '%s' came", path,
                       metadata[2 * i]);
   return lur_safetensors_write(path, n, names, tensors, npairs, metadata);
 }

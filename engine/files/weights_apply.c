@@ -1,5 +1,6 @@
-/* weights_apply.c - loads a file's layers into a model once weights_match.c has said which goes where: the list that
- * readers fill, the report, and all values read before the first weight is changed. It knows no format. */
+/* weights_apply.c - loads a file's layers into a model: the list that readers of formats fill, the match by
+ * weights_match.c, the report, and the values, all of which are read before the first weight changes. It knows no
+ * format. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,7 +9,7 @@
 /* ---- the list ---- */
 
 static lur_status add_layer(lur_weight_file *file, const char *name) {
-  if ((file->nlayers & (file->nlayers + 1)) == 0 || file->layers == NULL) { /* room doubles at 0, 1, 3, 7, ... */
+  if ((file->nlayers & (file->nlayers + 1)) == 0 || file->layers == NULL) { /* capacity grows at 0, 1, 3, 7, ... */
     lur_file_layer *layers = realloc(file->layers, (size_t)(2 * file->nlayers + 1) * sizeof *layers);
     if (layers == NULL) return lur_fail(LUR_ENOMEM, "no memory for the layers of '%s'", file->path);
     file->layers = layers;
@@ -19,7 +20,8 @@ static lur_status add_layer(lur_weight_file *file, const char *name) {
   return LUR_OK;
 }
 
-lur_status lur_weight_file_add(lur_weight_file *file, int from, const char *layer, const char *array, const lur_shape *shape, int source) {
+lur_status lur_weight_file_add(lur_weight_file *file, int from, const char *layer, const char *array,
+                               const lur_shape *shape, int source) {
   int at = from;
   while (at < file->nlayers && strcmp(file->layers[at].name, layer) != 0) at++;
   if (at == file->nlayers) LUR_TRY(add_layer(file, layer));
@@ -60,8 +62,9 @@ static bool is_used(const lur_pairing *pairings, int n, int from) {
   return false;
 }
 
-/* Counts, and a line for everything that is not plainly loaded. */
-static void make_report(const lur_weight_file *file, lur_pairing *pairings, int n, lur_load_report *report, lur_lines *lines) {
+/* Counts layers, and writes a line for each that is missing, unused or does not fit. */
+static void make_report(const lur_weight_file *file, lur_pairing *pairings, int n, lur_load_report *report,
+                        lur_lines *lines) {
   for (int i = 0; i < n; i++) {
     const char *name = lur_layer_name(pairings[i].layer);
     int from = pairings[i].from;
@@ -84,25 +87,26 @@ static void make_report(const lur_weight_file *file, lur_pairing *pairings, int 
     }
 }
 
-/* The first line of the report, as the end of a message. */
+/* Length of the first line of the report. */
 static int first_line(const lur_load_report *report) { return (int)strcspn(report->text, "\n"); }
 
-static lur_status judge(const lur_weight_file *file, int n, bool strict, const lur_load_report *report) {
+static lur_status check_report(const lur_weight_file *file, int n, bool strict, const lur_load_report *report) {
   if (n == 0) return lur_fail(LUR_ESTATE, "'%s': the model has no layer with weights", file->path);
   if (file->nlayers == 0) return lur_fail(LUR_EFORMAT, "'%s' holds no layer with weights", file->path);
   if (report->loaded == 0)
-    return lur_fail(LUR_ESHAPE, "'%s' does not fit: none of the model's %d layers with weights can be loaded (%.*s)", file->path, n,
-                    first_line(report), report->text);
+    return lur_fail(LUR_ESHAPE, "'%s' does not fit: none of the model's %d layers with weights can be loaded (%.*s)",
+                    file->path, n, first_line(report), report->text);
   if (strict && report->missing + report->mismatched > 0)
     return lur_fail(report->mismatched > 0 ? LUR_ESHAPE : LUR_EFORMAT,
-                    "'%s' does not fit: %d layers are missing, %d have other shapes; the first: %.*s", file->path, report->missing,
-                    report->mismatched, first_line(report), report->text);
+                    "'%s' does not fit: %d layers are missing, %d have other shapes; the first: %.*s", file->path,
+                    report->missing, report->mismatched, first_line(report), report->text);
   return LUR_OK;
 }
 
 /* ---- values ---- */
 
-static lur_status read_layer(lur_weight_file *file, const lur_pairing *pairing, lur_context *context, lur_tensor **values) {
+static lur_status read_layer(lur_weight_file *file, const lur_pairing *pairing, lur_context *context,
+                             lur_tensor **values) {
   for (int k = 0; k < lur_layer_weight_count(pairing->layer); k++) {
     const lur_file_array *array = &file->layers[pairing->from].arrays[pairing->arrays[k]];
     LUR_TRY(lur_tensor_new(context, NULL, LUR_F32, &array->shape, &values[k]));
@@ -111,7 +115,7 @@ static lur_status read_layer(lur_weight_file *file, const lur_pairing *pairing, 
   return LUR_OK;
 }
 
-/* Everything is read before anything is set: a file that breaks off in the middle changes nothing. */
+/* Reads everything before it sets anything, so that a truncated file changes nothing. */
 static lur_status load_values(lur_model *model, lur_weight_file *file, const lur_pairing *pairings, int n) {
   lur_tensor *(*values)[LUR_MAX_WEIGHTS] = NULL;
   LUR_TRY(lur_alloc_items((size_t)n + 1, sizeof *values, &values));
@@ -127,7 +131,8 @@ static lur_status load_values(lur_model *model, lur_weight_file *file, const lur
   return status;
 }
 
-lur_status lur_weights_apply(lur_model *model, lur_weight_file *file, lur_load_match match, bool strict, lur_load_report *report) {
+lur_status lur_weights_apply(lur_model *model, lur_weight_file *file, lur_load_match match, bool strict,
+                             lur_load_report *report) {
   lur_pairing *pairings = NULL;
   lur_load_report made = {0};
   lur_lines lines = {0}, notes = {0};
@@ -139,12 +144,10 @@ lur_status lur_weights_apply(lur_model *model, lur_weight_file *file, lur_load_m
     lur_lines_add(&lines, "%s", notes.bytes == NULL ? "" : notes.bytes);
     status = lur_lines_take(&lines, &made.text);
   }
-  if (status == LUR_OK) status = judge(file, n, strict, &made);
+  if (status == LUR_OK) status = check_report(file, n, strict, &made);
   if (status == LUR_OK) status = load_values(model, file, pairings, n);
-  if (status == LUR_OK && report != NULL)
-    *report = made;
-  else
-    lur_load_report_free(&made);
+  if (status == LUR_OK && report != NULL) *report = made;
+  else lur_load_report_free(&made);
   free(lines.bytes);
   free(notes.bytes);
   free(pairings);

@@ -1,16 +1,17 @@
-/* weights_match.c - which layer of a file goes to which layer of a model. It reads no file and changes no weight.
+/* weights_match.c - matches the layers of a file to those of a model. It reads no file and changes no weight.
  *
- * By order: both lists without weightless layers, k-th to k-th; their lengths must agree (Keras 2.0.6's default).
- * By name: equal names, the rest is missing or unused (Keras's by_name).
- * AUTO: names that a person chose are matched by name. Automatic names (conv2d_4, batch_normalization_1: a class and a
- * counter that depends on what else the process had built) are matched kind by kind, both sides sorted by counter:
- *   - as many on both sides: first to first, whatever the counters say;
- *   - otherwise equal names, where the fewer are all found among the more and all shapes fit;
- *   - otherwise the smallest shift of one list along the other at which all shapes fit;
- *   - otherwise equal names once more, if both lists begin at the same counter and half of them fit; else none.
- * Where nothing fits at all by these rules, and by order everything does, order decides.
+ * BY_ORDER: the k-th layer with weights of the file to the k-th of the model; their numbers must agree (the default of
+ * Keras 2.0.6 load_weights, keras/engine/topology.py). BY_NAME: equal names; the rest is missing or unused (Keras's
+ * by_name). AUTO: names that a user chose are matched by name. Automatic names (conv2d_4, batch_normalization_1: a
+ * class and a counter, which depends on what else the process had built) are matched separately for each kind of layer,
+ * both sides sorted by counter:
+ *   - the same number on both sides: first to first, whatever the counters;
+ *   - otherwise by equal names, if all of the shorter list are in the longer one and all shapes fit;
+ *   - otherwise by the smallest shift of one list along the other with which all shapes fit;
+ *   - otherwise by equal names, if both lists begin at the same counter and at least half of them fit; else none.
+ * If nothing fits by these rules, and everything fits by order, order is used.
  *
- * To teach it another framework's automatic names: a row in `automatic`. */
+ * To add automatic names of another framework: a row in `automatic`. */
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,7 +31,7 @@ static const struct {
     {"dense", "dense"},
     {"batch_normalization", "batchnorm"},
     {"batchnormalization", "batchnorm"},
-    {"batchnorm", "batchnorm"}, /* ours */
+    {"batchnorm", "batchnorm"}, /* this engine's */
 };
 enum { AUTOMATIC = sizeof automatic / sizeof *automatic };
 
@@ -49,7 +50,7 @@ static const char *automatic_kind(const char *name, long *counter) {
   return NULL;
 }
 
-/* ---- does it fit ---- */
+/* ---- shapes ---- */
 
 static int array_named(const lur_file_layer *layer, const char *name) {
   for (int i = 0; i < layer->narrays; i++)
@@ -57,7 +58,7 @@ static int array_named(const lur_file_layer *layer, const char *name) {
   return -1;
 }
 
-/* By name where the file has all the names, else by position: Keras 1 and others name arrays differently. */
+/* Pairs arrays by name if the file has all the names, otherwise by position: Keras 1 and others use other names. */
 static void pair_arrays(const lur_file_layer *file, lur_pairing *pairing) {
   bool named = true;
   int n = lur_layer_weight_count(pairing->layer);
@@ -82,8 +83,8 @@ bool lur_weights_fit(const lur_file_layer *file, lur_pairing *pairing, lur_lines
     char here[LUR_SHAPE_TEXT], there[LUR_SHAPE_TEXT];
     if (lur_shape_equal(shape, &array->shape)) continue;
     if (why != NULL)
-      lur_lines_add(why, "%s %s was expected, the file has %s", lur_layer_weight_name(layer, k), lur_shape_format(shape, here),
-                     lur_shape_format(&array->shape, there));
+      lur_lines_add(why, "%s %s was expected, the file has %s", lur_layer_weight_name(layer, k),
+                    lur_shape_format(shape, here), lur_shape_format(&array->shape, there));
     return false;
   }
   return true;
@@ -99,31 +100,33 @@ static int file_layer_named(const lur_weight_file *file, const char *name) {
   return -1;
 }
 
-static void settle(const lur_weight_file *file, lur_pairing *pairing, int from) {
+static void assign(const lur_weight_file *file, lur_pairing *pairing, int from) {
   pairing->from = from;
   pairing->fits = from >= 0 && lur_weights_fit(&file->layers[from], pairing, NULL);
 }
 
 static lur_status match_by_order(const lur_weight_file *file, lur_pairing *pairings, int n) {
-  if (file->unordered) return lur_fail(LUR_EUNSUPPORTED, "'%s' keeps no order of its layers: they can only be matched by name", file->path);
+  if (file->unordered)
+    return lur_fail(LUR_EUNSUPPORTED, "'%s' does not keep the order of its layers: they can only be matched by name",
+                    file->path);
   if (n != file->nlayers)
-    return lur_fail(LUR_ESHAPE, "'%s' has %d layers with weights and the model %d: by order they cannot be matched", file->path,
-                    file->nlayers, n);
-  for (int i = 0; i < n; i++) settle(file, &pairings[i], i);
+    return lur_fail(LUR_ESHAPE, "'%s' has %d layers with weights and the model %d: they cannot be matched by order",
+                    file->path, file->nlayers, n);
+  for (int i = 0; i < n; i++) assign(file, &pairings[i], i);
   return LUR_OK;
 }
 
-/* ---- automatic names, kind by kind ---- */
+/* ---- automatic names, by kind of layer ---- */
 
 typedef struct member {
   int index; /* pairing or file layer */
   long counter;
 } member;
 
-typedef struct kin { /* one kind's layers on one side, by counter */
+typedef struct name_list { /* the layers of one kind in the model or the file, sorted by counter */
   int n;
   member *members;
-} kin;
+} name_list;
 
 static int by_counter(const void *a, const void *b) {
   const member *x = a, *y = b;
@@ -131,14 +134,14 @@ static int by_counter(const void *a, const void *b) {
   return x->index - y->index;
 }
 
-static void kin_add(kin *group, const char *name, const char *kind, int index) {
+static void add_member(name_list *group, const char *name, const char *kind, int index) {
   long counter;
   const char *found = automatic_kind(name, &counter);
   if (found != NULL && strcmp(found, kind) == 0) group->members[group->n++] = (member){index, counter};
 }
 
-/* The file layer for model member k under a shift, or by equal counters (shift NULL); -1: none. */
-static int partner(const kin *model, const kin *file, int k, const int *shift) {
+/* The file layer for member k of the model: by a shift, or by equal counters (shift NULL); -1: none. */
+static int partner(const name_list *model, const name_list *file, int k, const int *shift) {
   if (shift != NULL) {
     int at = k + *shift;
     return at >= 0 && at < file->n ? file->members[at].index : -1;
@@ -148,8 +151,9 @@ static int partner(const kin *model, const kin *file, int k, const int *shift) {
   return -1;
 }
 
-/* Pairs under this rule: their number, and how many fit. */
-static int count_pairs(const lur_weight_file *file, lur_pairing *pairings, const kin *a, const kin *b, const int *shift, int *fitting) {
+/* The number of pairs by this rule, and of those that fit. */
+static int count_pairs(const lur_weight_file *file, lur_pairing *pairings, const name_list *a, const name_list *b,
+                       const int *shift, int *fitting) {
   int pairs = 0;
   *fitting = 0;
   for (int k = 0; k < a->n; k++) {
@@ -161,8 +165,9 @@ static int count_pairs(const lur_weight_file *file, lur_pairing *pairings, const
   return pairs;
 }
 
-/* Chooses the rule of this file's head comment. Returns false for none; *by_name or *shift otherwise. */
-static bool choose_rule(const lur_weight_file *file, lur_pairing *pairings, const kin *a, const kin *b, bool *by_name, int *shift) {
+/* Chooses a rule as described at the top of this file: *by_name or *shift. Returns false for none. */
+static bool choose_rule(const lur_weight_file *file, lur_pairing *pairings, const name_list *a, const name_list *b,
+                        bool *by_name, int *shift) {
   int fewer = a->n < b->n ? a->n : b->n, fitting;
   *by_name = false;
   *shift = 0;
@@ -182,7 +187,8 @@ static bool choose_rule(const lur_weight_file *file, lur_pairing *pairings, cons
   return half;
 }
 
-static void note_renamed(const lur_weight_file *file, const lur_pairing *pairings, const kin *a, lur_lines *notes) {
+static void note_renamed(const lur_weight_file *file, const lur_pairing *pairings, const name_list *a,
+                         lur_lines *notes) {
   const lur_pairing *first = NULL, *last = NULL;
   for (int k = 0; k < a->n; k++) {
     const lur_pairing *pairing = &pairings[a->members[k].index];
@@ -191,26 +197,29 @@ static void note_renamed(const lur_weight_file *file, const lur_pairing *pairing
     last = pairing;
   }
   if (first == NULL || strcmp(lur_layer_name(first->layer), file->layers[first->from].name) == 0) return;
-  lur_lines_add(notes, "%s to %s: from '%s' to '%s' of the file (automatic names, matched in order)\n", lur_layer_name(first->layer),
-                 lur_layer_name(last->layer), file->layers[first->from].name, file->layers[last->from].name);
+  lur_lines_add(notes, "%s to %s: from '%s' to '%s' of the file (automatic names, matched in order)\n",
+                lur_layer_name(first->layer), lur_layer_name(last->layer), file->layers[first->from].name,
+                file->layers[last->from].name);
 }
 
-static void match_kind(const lur_weight_file *file, lur_pairing *pairings, int n, const char *kind, kin *a, kin *b, lur_lines *notes) {
+static void match_kind(const lur_weight_file *file, lur_pairing *pairings, int n, const char *kind, name_list *a,
+                       name_list *b, lur_lines *notes) {
   a->n = b->n = 0;
-  for (int i = 0; i < n; i++) kin_add(a, lur_layer_name(pairings[i].layer), kind, i);
-  for (int i = 0; i < file->nlayers; i++) kin_add(b, file->layers[i].name, kind, i);
+  for (int i = 0; i < n; i++) add_member(a, lur_layer_name(pairings[i].layer), kind, i);
+  for (int i = 0; i < file->nlayers; i++) add_member(b, file->layers[i].name, kind, i);
   if (a->n == 0 || b->n == 0) return;
   qsort(a->members, (size_t)a->n, sizeof *a->members, by_counter);
   qsort(b->members, (size_t)b->n, sizeof *b->members, by_counter);
   bool by_name;
   int shift;
   if (!choose_rule(file, pairings, a, b, &by_name, &shift)) return;
-  for (int k = 0; k < a->n; k++) settle(file, &pairings[a->members[k].index], partner(a, b, k, by_name ? NULL : &shift));
+  for (int k = 0; k < a->n; k++)
+    assign(file, &pairings[a->members[k].index], partner(a, b, k, by_name ? NULL : &shift));
   note_renamed(file, pairings, a, notes);
 }
 
 static lur_status match_automatic(const lur_weight_file *file, lur_pairing *pairings, int n, lur_lines *notes) {
-  kin a = {0}, b = {0};
+  name_list a = {0}, b = {0};
   lur_status status = lur_alloc_items((size_t)n + 1, sizeof *a.members, &a.members);
   if (status == LUR_OK) status = lur_alloc_items((size_t)file->nlayers + 1, sizeof *b.members, &b.members);
   for (int i = 0; status == LUR_OK && i < AUTOMATIC; i++)
@@ -221,7 +230,7 @@ static lur_status match_automatic(const lur_weight_file *file, lur_pairing *pair
   return status;
 }
 
-/* ---- all together ---- */
+/* ---- match ---- */
 
 static int count_fitting(const lur_pairing *pairings, int n) {
   int fitting = 0;
@@ -233,7 +242,7 @@ static lur_status match_auto(const lur_weight_file *file, lur_pairing *pairings,
   long counter;
   for (int i = 0; i < n; i++)
     if (automatic_kind(lur_layer_name(pairings[i].layer), &counter) == NULL)
-      settle(file, &pairings[i], file_layer_named(file, lur_layer_name(pairings[i].layer)));
+      assign(file, &pairings[i], file_layer_named(file, lur_layer_name(pairings[i].layer)));
   LUR_TRY(match_automatic(file, pairings, n, notes));
   if (file->unordered || n != file->nlayers || count_fitting(pairings, n) > 0) return LUR_OK;
   lur_pairing *ordered = NULL;
@@ -248,8 +257,8 @@ static lur_status match_auto(const lur_weight_file *file, lur_pairing *pairings,
   return status;
 }
 
-lur_status lur_weights_match(const lur_model *model, const lur_weight_file *file, lur_load_match match, lur_pairing *pairings, int *n,
-                             lur_lines *notes) {
+lur_status lur_weights_match(const lur_model *model, const lur_weight_file *file, lur_load_match match,
+                             lur_pairing *pairings, int *n, lur_lines *notes) {
   *n = 0;
   for (int i = 0; i < lur_model_layer_count(model); i++) {
     lur_layer *layer = lur_model_layer(model, i);
@@ -257,6 +266,6 @@ lur_status lur_weights_match(const lur_model *model, const lur_weight_file *file
   }
   if (match == LUR_LOAD_BY_ORDER) return match_by_order(file, pairings, *n);
   if (match == LUR_LOAD_AUTO) return match_auto(file, pairings, *n, notes);
-  for (int i = 0; i < *n; i++) settle(file, &pairings[i], file_layer_named(file, lur_layer_name(pairings[i].layer)));
+  for (int i = 0; i < *n; i++) assign(file, &pairings[i], file_layer_named(file, lur_layer_name(pairings[i].layer)));
   return LUR_OK;
 }

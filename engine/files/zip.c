@@ -1,6 +1,6 @@
-/* zip.c - takes one stored member out of a zip archive, for Keras's .keras files (Python's zipfile, which stores). It reads
- * the central directory (PKWARE APPNOTE 6.3, 4.3.12 and 4.3.16), checks every place against the file's size and the
- * member's CRC-32. No compressed members, no archives over 4 GiB: both are named as such. */
+/* zip.c - reads one uncompressed member of a zip archive, for Keras's .keras files (Python's zipfile stores members
+ * uncompressed). It follows the central directory (PKWARE APPNOTE 6.3, sections 4.3.12 and 4.3.16), checks every offset
+ * against the file's size, and the member's CRC-32. Compressed members and archives over 4 GiB are LUR_EUNSUPPORTED. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,22 +37,22 @@ static uint32_t crc32_of(const unsigned char *bytes, size_t count) {
   return ~crc;
 }
 
-/* Bytes at a place that the archive states, which may lie anywhere. */
+/* Reads bytes at an offset that the archive states, and which may be wrong. */
 static lur_status take(const archive *zip, uint64_t offset, uint64_t count, unsigned char **bytes) {
   if (offset > zip->size || count > zip->size - offset)
-    return lur_fail(LUR_EFORMAT, "'%s' is damaged or cut short: %" PRIu64 " bytes were expected at byte %" PRIu64 ", the file has %" PRIu64,
+    return lur_fail(LUR_EFORMAT,
+                    "'%s' is damaged or truncated: %" PRIu64 " bytes were expected at byte %" PRIu64
+                    ", the file has %" PRIu64,
                     zip->path, count, offset, zip->size);
   unsigned char *made = malloc((size_t)count + 1);
   if (made == NULL) return lur_fail(LUR_ENOMEM, "no memory for %" PRIu64 " bytes of '%s'", count, zip->path);
   lur_status status = lur_file_read_at(zip->fd, zip->path, offset, made, (size_t)count);
-  if (status == LUR_OK)
-    *bytes = made;
-  else
-    free(made);
+  if (status == LUR_OK) *bytes = made;
+  else free(made);
   return status;
 }
 
-/* Place and length of the central directory, from the record at the archive's end. */
+/* Offset and length of the central directory, from the record at the end of the archive. */
 static lur_status find_directory(const archive *zip, uint32_t *offset, uint32_t *count) {
   uint64_t tail = zip->size < END_BYTES + MAX_COMMENT ? zip->size : END_BYTES + MAX_COMMENT;
   unsigned char *bytes = NULL;
@@ -65,7 +65,8 @@ static lur_status find_directory(const archive *zip, uint32_t *offset, uint32_t 
     status = LUR_OK;
   }
   free(bytes);
-  if (status != LUR_OK) lur_fail(status, "'%s' is cut short: a zip archive's directory was expected at its end", zip->path);
+  if (status != LUR_OK)
+    lur_fail(status, "'%s' is truncated: the directory of a zip archive was expected at its end", zip->path);
   return status;
 }
 
@@ -80,14 +81,16 @@ static lur_status find_member(const archive *zip, const char *name, member *foun
     uint32_t length = read16(entry + 28);
     if (read32(entry) != ENTRY_SIGNATURE || at + ENTRY_BYTES + length > count) break;
     if (length == strlen(name) && memcmp(entry + ENTRY_BYTES, name, length) == 0) {
-      *found = (member){read16(entry + 10), read32(entry + 16), read32(entry + 24), read32(entry + 20), read32(entry + 42)};
+      *found =
+          (member){read16(entry + 10), read32(entry + 16), read32(entry + 24), read32(entry + 20), read32(entry + 42)};
       status = LUR_OK;
     }
     at += ENTRY_BYTES + length + read16(entry + 30) + read16(entry + 32);
   }
   free(directory);
   if (status != LUR_OK)
-    lur_fail(status, "'%s' is a zip archive without '%s': a .keras file, HDF5 or safetensors was expected", zip->path, name);
+    lur_fail(status, "'%s' is a zip archive without '%s': a .keras file, HDF5 or safetensors was expected", zip->path,
+             name);
   return status;
 }
 
@@ -101,12 +104,14 @@ static lur_status read_member(const archive *zip, const char *name, const member
   uint64_t data = (uint64_t)from->local + LOCAL_BYTES + read16(local + 26) + read16(local + 28);
   bool good = read32(local) == LOCAL_SIGNATURE;
   free(local);
-  if (!good) return lur_fail(LUR_EFORMAT, "'%s' is damaged: '%s' is not where its directory says", zip->path, name);
+  if (!good)
+    return lur_fail(LUR_EFORMAT, "'%s' is damaged: '%s' is not at the offset that the directory states", zip->path,
+                    name);
   LUR_TRY(take(zip, data, from->size, bytes));
   if (crc32_of(*bytes, from->size) == from->crc) return LUR_OK;
   free(*bytes);
   *bytes = NULL;
-  return lur_fail(LUR_EFORMAT, "'%s' is damaged: the checksum of '%s' does not agree", zip->path, name);
+  return lur_fail(LUR_EFORMAT, "'%s' is damaged: the checksum of '%s' does not match", zip->path, name);
 }
 
 lur_status lur_zip_read(const char *path, const char *name, void **bytes, size_t *count) {

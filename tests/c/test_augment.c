@@ -1,5 +1,6 @@
 /* test_augment.c - augmentation: Keras's matrices and draws, SciPy's sampling in every fill mode, colour, mixing, and
- * the loader's rows with it. Golden values: keras.md section 4; SciPy 1.17 affine_transform where said. */
+ * rows of a loader. Golden values are of Keras 2.0.6 keras/preprocessing/image.py (transform_matrix_offset_center,
+ * random_transform) run with NumPy 1.x, and of scipy.ndimage.affine_transform (SciPy 1.17) for sampling. */
 #include <math.h>
 
 #include "engine/data/augment.h"
@@ -23,26 +24,26 @@ static lur_setting text(const char *name, const char *value) {
   return (lur_setting){.name = name, .type = LUR_STRING, .string = value};
 }
 
-/* ---- keras.md section 4 ---- */
+/* ---- geometry ---- */
 
 /* rotation 30 degrees, tx 1, ty -0.5, shear 0.2 rad, zoom 0.8 and 1.2, centre + 0.5, on 5 x 5 */
-static lur_map golden_map(void) {
+static lur_affine golden_map(void) {
   lur_augment *a = make(1, (lur_setting[]){text("era", "2017")});
   lur_params p = {.theta = 30 * 3.14159265358979323846 / 180, .tx = 1, .ty = -0.5, .shear = 0.2, .zx = 0.8, .zy = 1.2};
-  lur_map m;
+  lur_affine m;
   lur_augment_map(a, &p, 5, 5, &m);
   lur_augment_release(a);
   return m;
 }
 
 static void test_matrix(void) {
-  lur_map m = golden_map();
+  lur_affine m = golden_map();
   CHECK(near(m.a[0][0], 0.69282032, 5e-9) && near(m.a[0][1], -0.79450317, 5e-9) && near(m.b[0], 4.42107395, 5e-9));
   CHECK(near(m.a[1][0], 0.4, 5e-9) && near(m.a[1][1], 0.89931347, 5e-9) && near(m.b[1], -0.8309531, 5e-8));
 }
 
 static const float sampled[4][2][25] =
-    {/* SciPy, by fill mode and order; constant 9 */
+    {/* SciPy's results by fill mode and order; the constant is 9 */
      {{20, 20, 16, 12, 8, 20, 20, 21, 17, 13, 20, 21, 22, 18, 19, 20, 21, 22, 23, 19, 21, 22, 23, 23, 24},
       {20,       18.2012f, 15.128f,  12.0548f, 8.98161f, 20,       20.4684f, 18.9921f, 15.9189f,
        12.8457f, 20,       20.8684f, 21.7677f, 19.783f,  16.7098f, 20.369f,  21.2684f, 22.1677f,
@@ -96,8 +97,8 @@ static void test_sampling(void) {
   lur_rgbx_free(&p);
 }
 
-/* Rows of 16 and more take AVX-512's loop, of 8 and more AVX2's, narrower ones the plain one: column by column the same
-   bits. The map's numbers are dyadic, so that moving its start by a column rounds nothing. */
+/* Rows of at least 16 columns use the AVX-512 loop, of at least 8 the AVX2 loop, others the plain one; all must give
+   the same bits. The map's coefficients are dyadic, so that shifting its start by columns is exact. */
 static void test_loops_agree(lur_fill fill) {
   enum { W = 83, H = 40 };
   lur_rgbx p = number_image(61, 57);
@@ -128,7 +129,7 @@ static void test_loops_agree(lur_fill fill) {
   lur_rgbx_free(&p);
 }
 
-/* One pixel wide, high, or both: there is no neighbour to the right or below, and none is needed. */
+/* Images one pixel wide, high, or both, which have no neighbour to the right or below. */
 static void test_thin_images(void) {
   static const int sizes[3][2] = {{1, 1}, {1, 6}, {6, 1}};
   static float out[3 * 20 * 20];
@@ -172,7 +173,7 @@ static void test_numpy(void) {
   lur_numpy_random_release(r);
 }
 
-/* The current era draws both flips, asked for or not, right after the zoom; 2017 draws what is asked for, last. */
+/* Era "current" always draws both flips, right after the zoom; era "2017" draws the enabled ones, last. */
 static void test_draw_order(void) {
   lur_numpy_random *r = NULL;
   CHECK_OK(lur_numpy_random_new(3, &r));
@@ -209,7 +210,7 @@ static void test_options(void) {
   CHECK_FAILS(lur_augment_new((lur_setting[]){real("rotat", 1)}, 1, &a), LUR_EARG, "did you mean 'rotate'?");
   CHECK_FAILS(lur_augment_new((lur_setting[]){real("zoom", 1)}, 1, &a), LUR_EARG, "zoom must be below 1");
   CHECK_FAILS(lur_augment_new((lur_setting[]){text("era", "2018")}, 1, &a), LUR_EARG, "era");
-  CHECK_FAILS(lur_augment_new((lur_setting[]){real("zoom_min", 0.5)}, 1, &a), LUR_EARG, "go together");
+  CHECK_FAILS(lur_augment_new((lur_setting[]){real("zoom_min", 0.5)}, 1, &a), LUR_EARG, "must be given together");
 }
 
 /* ---- colour ---- */
@@ -258,11 +259,12 @@ static void test_mix(const char *kind) {
   const int32_t ids[N] = {0, 1, 2, 0, 1, 2, 0};
   lur_augment *a = make(1, (lur_setting[]){real(kind, 0.4)});
   int mixed = 0;
-  for (uint64_t turn = 0; turn < 20; turn++) {
+  for (uint64_t trial = 0; trial < 20; trial++) {
     for (int i = 0; i < N * SIZE; i++) images[i] = (float)ids[i / SIZE];
-    lur_source source = {.key = 5 + turn};
+    lur_source source = {.key = 5 + trial};
     lur_mix_batch(a, &source, N, SIDE, SIDE, 1, images, ids, CLASSES, targets);
-    for (int i = 0; i < N; i++) { /* the image's mean is its class's number, so it must be the target's mean class */
+    /* The mean of an image is its class id, so the mean of a mixed image must equal the mean class of its target. */
+    for (int i = 0; i < N; i++) {
       double mean = 0, sum = 0, expected = 0;
       for (int k = 0; k < SIZE; k++) mean += images[i * SIZE + k] / SIZE;
       for (int c = 0; c < CLASSES; c++)
@@ -331,7 +333,7 @@ static void test_rows(int n, const lur_setting *settings, lur_preprocess preproc
   lur_augment_release(a);
 }
 
-/* Only flips: the resized image, mirrored, to the bit. */
+/* With flips only, a row is exactly the resized image, or its mirror image. */
 static void test_flip_only(void) {
   lur_augment *a = make(1, (lur_setting[]){yes("hflip")});
   lur_loaded plain, flipped;
@@ -374,7 +376,7 @@ static void test_loader_rows(void) {
     snprintf(name, sizeof name, "set/%c/%d.%s", 'a' + i, i, i % 2 ? "jpg" : "png");
     save_image(context, name, i == 5 ? 1 : 40 + 60 * i, i == 4 ? 400 : 50 + 10 * i, i);
   }
-  CHECK_OK(lur_dataset_folder(in_root("set"), NULL, &set));
+  CHECK_OK(lur_dataset_folder(in_folder("set"), NULL, &set));
   lur_setting all[] = {real("rotate", 40),       real("shear", 10), real("zoom", 0.3),
                        real("width_shift", 0.2), yes("hflip"),      yes("vflip")};
   test_rows(6, all, LUR_PREPROCESS_TF, 3);
@@ -393,11 +395,11 @@ static void test_loader_rows(void) {
   lur_dataset_release(set);
 }
 
-/* NumPy's stream through a loader: skipping draws as well as loading does. */
+/* A loader with NumPy's stream: skipping a batch draws the same numbers as loading it. */
 static void test_numpy_loader(void) {
   lur_augment *a = make(2, (lur_setting[]){real("rotate", 30), real("zoom", 0.2)});
   lur_tensor *kept[2] = {NULL, NULL};
-  CHECK_OK(lur_dataset_folder(in_root("set"), NULL, &set));
+  CHECK_OK(lur_dataset_folder(in_folder("set"), NULL, &set));
   for (int skip = 0; skip < 2; skip++) {
     lur_numpy_random *r = NULL;
     lur_loader *l = NULL;
@@ -430,7 +432,7 @@ static void test_numpy_loader(void) {
 
 int main(void) {
   CHECK_OK(lur_context_new(1, 1, &context));
-  images_begin();
+  folder_begin();
   test_matrix();
   test_sampling();
   test_loops_agree(LUR_FILL_NEAREST);
@@ -445,7 +447,7 @@ int main(void) {
   test_mix("cutmix");
   test_loader_rows();
   test_numpy_loader();
-  images_end();
+  folder_end();
   lur_context_release(context);
   return check_report("augment");
 }

@@ -1,5 +1,5 @@
-/* test_cache.c - the feature cache's file: filled, found again, and never trusted: damage, truncation, other keys and
- * images, full disks, killed and competing processes. */
+/* test_cache.c - the file of a feature cache: filling, reopening, and verification against damage, truncation, other
+ * keys and changed images; full disks, killed and competing processes. */
 #include <fcntl.h>
 #include <math.h>
 #include <signal.h>
@@ -9,13 +9,13 @@
 
 #include "tests/c/images.h"
 
-enum { IMAGES = 5, VIEWS = 2, ROWS = IMAGES * VIEWS, WIDTH = 7, HEAD = 8192 }; /* HEAD: where the rows begin */
+enum { IMAGES = 5, VIEWS = 2, ROWS = IMAGES * VIEWS, WIDTH = 7, HEAD = 8192 }; /* HEAD: offset of the rows */
 
 static lur_context *context;
 static uint64_t prints[IMAGES] = {11, 22, 33, 44, 55};
 
 static lur_cache *make(const char *key, lur_dtype store) {
-  lur_cache_options o = {.path = in_root("features"),
+  lur_cache_options o = {.path = in_folder("features"),
                          .key = key,
                          .store = store,
                          .row = {1, {WIDTH}},
@@ -54,7 +54,7 @@ static lur_status put(lur_cache *cache, int32_t row, int32_t image) {
   return status;
 }
 
-/* Puts what is missing; returns how many rows that were. */
+/* Puts the missing rows; returns their number. */
 static int complete(lur_cache *cache) {
   int n = 0;
   for (int32_t row = 0; row < ROWS; row++) {
@@ -77,7 +77,7 @@ static bool reads_right(lur_cache *cache) {
   return right;
 }
 
-/* A finished file; returns how many rows had to be put for it. */
+/* Makes sure that there is a finished file; returns how many rows had to be put. */
 static int finished(const char *key, lur_dtype store) {
   lur_cache *cache = make(key, store);
   int n = state_of(cache) == LUR_CACHE_FILLING ? complete(cache) : 0;
@@ -89,7 +89,7 @@ static int finished(const char *key, lur_dtype store) {
 }
 
 static void change_byte(long at) {
-  FILE *f = fopen(in_root("features"), "r+b");
+  FILE *f = fopen(in_folder("features"), "r+b");
   if (!CHECK(f != NULL)) return;
   fseek(f, at, SEEK_SET);
   int byte = fgetc(f);
@@ -98,17 +98,17 @@ static void change_byte(long at) {
   fclose(f);
 }
 
-static bool is_there(const char *name) { return access(in_root(name), F_OK) == 0; }
+static bool is_there(const char *name) { return access(in_folder(name), F_OK) == 0; }
 
-static void test_life(void) {
-  unlink(in_root("features"));
+static void test_fill_and_reopen(void) {
+  unlink(in_folder("features"));
   lur_cache *cache = make("k", LUR_F32);
   CHECK(state_of(cache) == LUR_CACHE_FILLING && lur_cache_missing(cache) == ROWS && !lur_cache_note(cache)[0]);
   CHECK(lur_cache_bytes(cache) == HEAD + ROWS * WIDTH * sizeof(float));
-  CHECK_FAILS(lur_cache_finish(cache, 1), LUR_ESTATE, "10 rows are missing");
+  CHECK_FAILS(lur_cache_finish(cache, 1), LUR_ESTATE, "10 rows are still missing");
   CHECK_FAILS(put(cache, ROWS, 0), LUR_EARG, "row 10 (0 to 9 expected)");
   CHECK_FAILS(put(cache, 0, IMAGES), LUR_EARG, "image 5 (0 to 4 expected)");
-  CHECK_OK(put(cache, 1, 4)); /* another image stands in */
+  CHECK_OK(put(cache, 1, 4)); /* of another image, as for a damaged one */
   CHECK(complete(cache) == ROWS - 1 && reads_right(cache) && !is_there("features.part"));
   CHECK_FAILS(put(cache, 0, 0), LUR_ESTATE, "not being filled");
   lur_cache_release(cache);
@@ -123,25 +123,25 @@ static void test_life(void) {
 
 static void test_damage(void) {
   finished("k", LUR_F32);
-  for (int row = 0; row < ROWS; row++) { /* a byte of each row, and of each entry */
+  for (int row = 0; row < ROWS; row++) { /* one byte of each row, then of its entry */
     change_byte(HEAD + row * (long)(WIDTH * sizeof(float)) + row);
     CHECK(finished("k", LUR_F32) == 1);
     change_byte(4096 + row * 16 + row);
     CHECK(finished("k", LUR_F32) == 1);
   }
-  for (long at = 0; at < 112; at += 3) { /* of the header: seconds, behind it, are of no consequence */
+  for (long at = 0; at < 112; at += 3) { /* of the header, up to the seconds, which are only information */
     change_byte(at);
     CHECK(finished("k", LUR_F32) == ROWS);
   }
-  CHECK(truncate(in_root("features"), HEAD + 20) == 0 && finished("k", LUR_F32) == ROWS);
-  CHECK(truncate(in_root("features"), 3) == 0 && finished("k", LUR_F32) == ROWS);
+  CHECK(truncate(in_folder("features"), HEAD + 20) == 0 && finished("k", LUR_F32) == ROWS);
+  CHECK(truncate(in_folder("features"), 3) == 0 && finished("k", LUR_F32) == ROWS);
   CHECK(finished("k", LUR_F32) == 0);
 }
 
 static void test_stale(void) {
   finished("k", LUR_F32);
   CHECK(finished("other", LUR_F32) == ROWS && finished("other", LUR_F16) == ROWS && finished("k", LUR_F32) == ROWS);
-  prints[2] = 1; /* its rows in both views */
+  prints[2] = 1; /* makes its rows in both views stale */
   lur_cache *cache = make("k", LUR_F32);
   CHECK(state_of(cache) == LUR_CACHE_FILLING && lur_cache_missing(cache) == VIEWS);
   CHECK(strstr(lur_cache_note(cache), "2 of 10 rows are damaged, or their images have changed") != NULL);
@@ -151,15 +151,15 @@ static void test_stale(void) {
   CHECK(finished("k", LUR_F32) == VIEWS);
 }
 
-/* A row is also stale when the image that stands in for a damaged one has changed. */
-static void test_stand_in(void) {
-  lur_cache *cache = make("stand-in", LUR_F32);
+/* A row is also stale if the image that replaced a damaged one has changed. */
+static void test_replaced_image(void) {
+  lur_cache *cache = make("replaced", LUR_F32);
   CHECK(state_of(cache) == LUR_CACHE_FILLING);
   CHECK_OK(put(cache, 0, 3));
   complete(cache);
   lur_cache_release(cache);
   prints[3] = 2;
-  CHECK(finished("stand-in", LUR_F32) == VIEWS + 1);
+  CHECK(finished("replaced", LUR_F32) == VIEWS + 1);
   prints[3] = 44;
 }
 
@@ -172,13 +172,13 @@ static void test_resume(void) {
 }
 
 static void test_f16(void) {
-  unlink(in_root("features"));
+  unlink(in_folder("features"));
   CHECK(finished("half", LUR_F16) == ROWS); /* its values are exact in f16 */
   lur_cache *cache = make("half2", LUR_F16);
   lur_tensor *rows = numbers(1, (int32_t[]){0}), *features = NULL;
   CHECK(state_of(cache) == LUR_CACHE_FILLING);
   CHECK_OK(lur_tensor_new(context, NULL, LUR_F32, &(lur_shape){2, {1, WIDTH}}, &features));
-  for (int at = 0; at < 9; at += 4) { /* in the vector loop's part and in the rest, where it has one */
+  for (int at = 0; at < 9; at += 4) { /* in the vector loop and in its remainder */
     if (at >= WIDTH) break;
     CHECK_OK(lur_tensor_set(features, at, 65520));
     CHECK_FAILS(lur_cache_put(cache, rows, rows, features), LUR_EARG, "which f16 cannot hold");
@@ -193,7 +193,7 @@ static void test_f16(void) {
 }
 
 static void test_busy(void) {
-  unlink(in_root("features"));
+  unlink(in_folder("features"));
   lur_cache *first = make("busy", LUR_F32), *second = make("busy", LUR_F32);
   CHECK(state_of(first) == LUR_CACHE_FILLING && state_of(second) == LUR_CACHE_BUSY);
   CHECK_FAILS(put(second, 0, 0), LUR_ESTATE, "not being filled");
@@ -203,9 +203,9 @@ static void test_busy(void) {
   lur_cache_release(first);
 }
 
-/* Another process dies while it fills; then several fill at once, and one of them does all the work. */
+/* A process is killed while it fills; then several start to fill at once, and one of them does all the work. */
 static void test_processes(void) {
-  unlink(in_root("features"));
+  unlink(in_folder("features"));
   pid_t child = fork();
   if (child == 0) {
     lur_cache *cache = make("processes", LUR_F32);
@@ -232,21 +232,21 @@ static void test_processes(void) {
 
 static bool removed(const char *name) {
   bool gone = false;
-  CHECK_OK(lur_cache_remove(in_root(name), &gone));
+  CHECK_OK(lur_cache_remove(in_folder(name), &gone));
   return gone;
 }
 
-/* What files of the folder are, and that nobody's file is taken away. */
-static void test_folder(void) {
-  unlink(in_root("features"));
+/* Describing and removing the files of a folder; a file in use is not removed. */
+static void test_cache_folder(void) {
+  unlink(in_folder("features"));
   lur_cache_info info;
   lur_cache *cache = make("folder", LUR_F16), *reader = make("folder", LUR_F16);
-  CHECK_FAILS(lur_cache_look(in_root("features"), &info), LUR_EIO, "cannot read");
+  CHECK_FAILS(lur_cache_look(in_folder("features"), &info), LUR_EIO, "cannot read");
   CHECK(state_of(cache) == LUR_CACHE_FILLING);
-  CHECK_OK(lur_cache_look(in_root("features.part"), &info));
+  CHECK_OK(lur_cache_look(in_folder("features.part"), &info));
   CHECK(info.is_part && info.is_busy && strcmp(info.label, "layer") == 0 && !removed("features.part"));
   complete(cache);
-  CHECK_OK(lur_cache_look(in_root("features"), &info));
+  CHECK_OK(lur_cache_look(in_folder("features"), &info));
   CHECK(!info.is_part && info.is_busy && info.images == IMAGES && info.views == VIEWS && info.store == LUR_F16);
   CHECK(info.row.ndim == 1 && info.row.dim[0] == WIDTH && info.seconds == 2.5 && !removed("features"));
   CHECK(state_of(reader) == LUR_CACHE_READY);
@@ -254,42 +254,42 @@ static void test_folder(void) {
   CHECK(!removed("features") && reads_right(reader));
   lur_cache_release(reader);
   const struct timespec long_ago[] = {{.tv_sec = 86400}, {.tv_sec = 86400}};
-  CHECK(utimensat(AT_FDCWD, in_root("features"), long_ago, 0) == 0);
-  CHECK_OK(lur_cache_look(in_root("features"), &info));
+  CHECK(utimensat(AT_FDCWD, in_folder("features"), long_ago, 0) == 0);
+  CHECK_OK(lur_cache_look(in_folder("features"), &info));
   CHECK(info.used == 86400 && !info.is_busy && info.bytes == HEAD + ROWS * WIDTH * 2);
   finished("folder", LUR_F16);
-  CHECK_OK(lur_cache_look(in_root("features"), &info));
+  CHECK_OK(lur_cache_look(in_folder("features"), &info));
   CHECK(info.used > 86400 * 365);
   CHECK(removed("features") && !is_there("features"));
 }
 
-/* What a killed process left, with and without a header, and files that are no caches. */
-static void test_folder_strangers(void) {
+/* What a killed process left, with and without a header, and files that are not caches. */
+static void test_other_files(void) {
   lur_cache_info info;
   bool gone = true;
   lur_cache *cache = make("left", LUR_F32);
   CHECK(state_of(cache) == LUR_CACHE_FILLING);
   lur_cache_release(cache);
-  CHECK_OK(lur_cache_look(in_root("features.part"), &info));
+  CHECK_OK(lur_cache_look(in_folder("features.part"), &info));
   CHECK(info.is_part && !info.is_busy && info.images == IMAGES && removed("features.part"));
-  write_bytes_to("empty.part", "", 0);
-  CHECK_OK(lur_cache_look(in_root("empty.part"), &info));
+  write_file(in_folder("empty.part"), "", 0);
+  CHECK_OK(lur_cache_look(in_folder("empty.part"), &info));
   CHECK(info.is_part && info.images == 0 && removed("empty.part"));
-  write_bytes_to("letter", "dear reader", 11);
-  CHECK_FAILS(lur_cache_look(in_root("letter"), &info), LUR_EFORMAT, "is no feature cache");
-  CHECK_FAILS(lur_cache_remove(in_root("letter"), &gone), LUR_EFORMAT, "is no feature cache");
+  write_file(in_folder("letter"), "dear reader", 11);
+  CHECK_FAILS(lur_cache_look(in_folder("letter"), &info), LUR_EFORMAT, "is not a feature cache");
+  CHECK_FAILS(lur_cache_remove(in_folder("letter"), &gone), LUR_EFORMAT, "is not a feature cache");
   CHECK(gone && is_there("letter"));
   finished("k", LUR_F32);
   change_byte(16); /* the version */
-  CHECK_FAILS(lur_cache_look(in_root("features"), &info), LUR_EFORMAT, "another version");
+  CHECK_FAILS(lur_cache_look(in_folder("features"), &info), LUR_EFORMAT, "another version");
   change_byte(16);
   change_byte(56); /* the number of dimensions */
-  CHECK_FAILS(lur_cache_look(in_root("features"), &info), LUR_EFORMAT, "is no feature cache");
-  unlink(in_root("features"));
+  CHECK_FAILS(lur_cache_look(in_folder("features"), &info), LUR_EFORMAT, "is not a feature cache");
+  unlink(in_folder("features"));
 }
 
 static void test_no_room(void) {
-  unlink(in_root("features"));
+  unlink(in_folder("features"));
   struct rlimit before, small = {.rlim_cur = 6000};
   getrlimit(RLIMIT_FSIZE, &before);
   small.rlim_max = before.rlim_max;
@@ -300,7 +300,7 @@ static void test_no_room(void) {
   setrlimit(RLIMIT_FSIZE, &before);
   CHECK(!is_there("features.part") && state_of(cache) == LUR_CACHE_FILLING);
   lur_cache_release(cache);
-  lur_cache_options o = {.path = in_root("no such folder/features"),
+  lur_cache_options o = {.path = in_folder("no such folder/features"),
                          .key = "",
                          .row = {1, {WIDTH}},
                          .images = IMAGES,
@@ -311,20 +311,20 @@ static void test_no_room(void) {
   lur_cache_release(cache);
 }
 
-static void test_cut_short_in_use(void) {
-  unlink(in_root("features"));
+static void test_truncated_in_use(void) {
+  unlink(in_folder("features"));
   finished("k", LUR_F32);
   lur_cache *cache = make("k", LUR_F32);
   lur_tensor *rows = numbers(1, (int32_t[]){0}), *features = NULL;
-  CHECK(state_of(cache) == LUR_CACHE_READY && truncate(in_root("features"), 4096) == 0);
-  CHECK_FAILS(lur_cache_select(cache, rows, &features), LUR_EIO, "cut short while it was in use");
+  CHECK(state_of(cache) == LUR_CACHE_READY && truncate(in_folder("features"), 4096) == 0);
+  CHECK_FAILS(lur_cache_select(cache, rows, &features), LUR_EIO, "truncated while it was in use");
   lur_tensor_release(rows);
   lur_cache_release(cache);
 }
 
 static void test_options(void) {
   lur_cache *cache = NULL;
-  const lur_cache_options good = {.path = in_root("features"),
+  const lur_cache_options good = {.path = in_folder("features"),
                                   .key = "",
                                   .row = {1, {WIDTH}},
                                   .images = IMAGES,
@@ -345,43 +345,43 @@ static void test_options(void) {
   CHECK_FAILS(lur_cache_new(context, &o, &cache), LUR_ESHAPE, "dimensions");
 }
 
-/* Contents, not names or times. */
+/* Fingerprints are of contents, not of names or times. */
 static void test_fingerprints(void) {
   make_folder("set");
-  write_bytes_to("set/a.jpg", "one", 3);
-  write_bytes_to("set/b.jpg", "two", 3);
-  write_bytes_to("set/c.jpg", "one", 3);
+  write_file(in_folder("set/a.jpg"), "one", 3);
+  write_file(in_folder("set/b.jpg"), "two", 3);
+  write_file(in_folder("set/c.jpg"), "one", 3);
   lur_dataset *set = NULL;
   uint64_t first[3], second[3];
-  if (!CHECK_OK(lur_dataset_flat(in_root("set"), NULL, NULL, &set))) return;
+  if (!CHECK_OK(lur_dataset_flat(in_folder("set"), NULL, NULL, &set))) return;
   CHECK_OK(lur_dataset_fingerprints(set, first));
   CHECK(first[0] == first[2] && first[0] != first[1] && first[0] != 0);
-  write_bytes_to("set/b.jpg", "twO", 3);
-  unlink(in_root("set/c.jpg"));
+  write_file(in_folder("set/b.jpg"), "twO", 3);
+  unlink(in_folder("set/c.jpg"));
   CHECK_OK(lur_dataset_fingerprints(set, second));
   CHECK(second[0] == first[0] && second[1] != first[1] && second[2] == 0);
   lur_dataset_release(set);
 }
 
 int main(void) {
-  images_begin();
+  folder_begin();
   if (CHECK_OK(lur_context_new(1, 1, &context))) {
-    test_processes(); /* first: forks want no threads */
-    test_life();
+    test_processes(); /* first: it forks, which needs a process without threads */
+    test_fill_and_reopen();
     test_damage();
     test_stale();
-    test_stand_in();
+    test_replaced_image();
     test_resume();
     test_f16();
     test_busy();
-    test_folder();
-    test_folder_strangers();
+    test_cache_folder();
+    test_other_files();
     test_no_room();
-    test_cut_short_in_use();
+    test_truncated_in_use();
     test_options();
     test_fingerprints();
     lur_context_release(context);
   }
-  images_end();
+  folder_end();
   return check_report("test_cache");
 }

@@ -1,17 +1,15 @@
-/* test_checkpoint.c - a run in a file: what goes on after a restore is bit for bit what would have gone on without, any
- * damage is an error, other models are refused by name, and a full disk leaves the old checkpoint. */
-#include <dirent.h>
+/* test_checkpoint.c - checkpoints: training continued after a restore equals uninterrupted training bit for bit; any
+ * damage is an error; other models are rejected, with the first difference named; a full disk leaves the old
+ * checkpoint. */
 #include <errno.h>
-#include <stdlib.h>
 #include <sys/syscall.h>
-#include <unistd.h>
 
-#include "check.h"
 #include "engine/lurcher.h"
+#include "tests/c/folder.h"
 
-/* ---- a disk that fills: this write stands before the C library's ---- */
+/* ---- a disk that fills up: this write replaces that of the C library ---- */
 
-static int writes_left = -1; /* -1: a good disk */
+static int writes_left = -1; /* -1: no limit */
 
 ssize_t write(int fd, const void *bytes, size_t count) {
   if (writes_left == 0) {
@@ -22,25 +20,7 @@ ssize_t write(int fd, const void *bytes, size_t count) {
   return syscall(SYS_write, fd, bytes, count);
 }
 
-static char folder[] = "/tmp/lurcher_checkpoint_XXXXXX";
-
-static const char *in_folder(const char *name) {
-  static char paths[8][512];
-  static int turn;
-  char *path = paths[turn++ % 8];
-  snprintf(path, sizeof paths[0], "%s/%s", folder, name);
-  return path;
-}
-
-static int files_in_folder(void) {
-  int n = -2;
-  DIR *dir = opendir(folder);
-  while (dir != NULL && readdir(dir) != NULL) n++;
-  closedir(dir);
-  return n;
-}
-
-/* ---- a small network with everything a run keeps: moving statistics, dropout, momentum ---- */
+/* ---- a small network with all state that a run keeps: moving statistics, dropout, optimizer arrays ---- */
 
 typedef struct network {
   lur_context *context;
@@ -67,8 +47,12 @@ static lur_node *layer(lur_context *context, lur_node *x, const char *kind, lur_
   return y;
 }
 
-static lur_setting text(const char *name, const char *value) { return (lur_setting){.name = name, .type = LUR_STRING, .string = value}; }
-static lur_setting whole(const char *name, int value) { return (lur_setting){.name = name, .type = LUR_INT, .integer = value, .real = value}; }
+static lur_setting text(const char *name, const char *value) {
+  return (lur_setting){.name = name, .type = LUR_STRING, .string = value};
+}
+static lur_setting whole(const char *name, int value) {
+  return (lur_setting){.name = name, .type = LUR_INT, .integer = value, .real = value};
+}
 
 static void build(network *to, uint64_t seed, const variation *how) {
   static const char *const names[] = {"x", "out"};
@@ -78,14 +62,18 @@ static void build(network *to, uint64_t seed, const variation *how) {
   CHECK_OK(lur_input(to->context, "x", LUR_F32, &(lur_shape){1, {4}}, &x));
   x = layer(to->context, x, "dense", (lur_setting[]){text("name", "hidden"), whole("units", 5)}, 2);
   x = layer(to->context, x, "batchnorm", (lur_setting[]){text("name", "norm")}, 1);
-  x = layer(to->context, x, "dropout", (lur_setting[]){text("name", "drop"), {.name = "rate", .type = LUR_REAL, .real = 0.3}}, 2);
-  x = layer(to->context, x, "dense", (lur_setting[]){text("name", how->head), whole("units", how->units), text("activation", how->activation)}, 3);
+  x = layer(to->context, x, "dropout",
+            (lur_setting[]){text("name", "drop"), {.name = "rate", .type = LUR_REAL, .real = 0.3}}, 2);
+  x = layer(to->context, x, "dense",
+            (lur_setting[]){text("name", how->head), whole("units", how->units), text("activation", how->activation)},
+            3);
   CHECK_OK(lur_model_new(to->context, 0, NULL, 1, &names[1], &x, &to->model));
   lur_node_release(x);
   for (int i = 0; i < 2; i++) {
     lur_shape shape = {.ndim = i ? 1 : 2, .dim = {6, 4}};
     CHECK_OK(lur_tensor_new(to->context, NULL, i ? LUR_I32 : LUR_F32, &shape, &to->tensors[i]));
-    for (int64_t k = 0; k < lur_shape_count(&shape); k++) CHECK_OK(lur_tensor_set(to->tensors[i], k, i ? (double)(k % 3) : (double)(k * 7 % 11) / 10));
+    for (int64_t k = 0; k < lur_shape_count(&shape); k++)
+      CHECK_OK(lur_tensor_set(to->tensors[i], k, i ? (double)(k % 3) : (double)(k * 7 % 11) / 10));
   }
   to->batch = (lur_batch){2, names, to->tensors};
   lur_loss loss = {"out", "categorical_crossentropy", 1, 0};
@@ -175,7 +163,7 @@ static void test_model_load(void) {
   CHECK_FAILS(lur_run_restore(first.run, in_folder("w.safetensors"), NULL), LUR_EFORMAT, "plain safetensors");
   unlink(in_folder("w.safetensors"));
   lur_context_release(context);
-  /* Weights alone out of a checkpoint: the optimizer's arrays are no layers. */
+  /* Weights alone from a checkpoint: optimizer arrays are not taken for layers. */
   lur_load_report report = {0};
   network second;
   build(&second, 44, &usual);
@@ -191,9 +179,15 @@ static void test_other_models(void) {
     variation how;
     lur_status status;
     const char *part;
-  } others[] = {{{"nadam", "softmax", "head", 4}, LUR_ESHAPE, "another model: weight 'head/kernel' is 5x4 here and 5x3 in the file"},
-                {{"nadam", "softmax", "top", 3}, LUR_ESHAPE, "another model: weight 'top/kernel' was expected, the file has none"},
-                {{"nadam", "sigmoid", "head", 3}, LUR_ESHAPE, "'head' options activation is \"softmax\" in the file and \"sigmoid\" here"},
+  } others[] = {{{"nadam", "softmax", "head", 4},
+                 LUR_ESHAPE,
+                 "another model: weight 'head/kernel' is 5x4 here and 5x3 in the file"},
+                {{"nadam", "softmax", "top", 3},
+                 LUR_ESHAPE,
+                 "another model: weight 'top/kernel' was expected, the file does not have it"},
+                {{"nadam", "sigmoid", "head", 3},
+                 LUR_ESHAPE,
+                 "'head' options activation is \"softmax\" in the file and \"sigmoid\" here"},
                 {{"sgd", "softmax", "head", 3}, LUR_ESTATE, "trained with optimizer 'nadam', this run has 'sgd'"}};
   network first;
   double losses[2];
@@ -209,7 +203,7 @@ static void test_other_models(void) {
     demolish(&second);
     demolish(&untouched);
   }
-  /* Freezing is a stage of training: the same model. A run without an optimizer takes the weights. */
+  /* Which layers are frozen does not matter, and a run without an optimizer takes the weights. */
   network second;
   build(&second, 8, &(variation){NULL, "softmax", "head", 3});
   lur_layer_set_trainable(lur_model_layer(second.model, 1), false);
@@ -219,14 +213,7 @@ static void test_other_models(void) {
   demolish(&first);
 }
 
-static void spill(const char *path, const void *bytes, size_t count) {
-  unlink(path); /* truncating a file that exists makes some file systems flush it */
-  FILE *file = fopen(path, "wb");
-  CHECK(file != NULL && fwrite(bytes, 1, count, file) == count);
-  fclose(file);
-}
-
-/* Every byte changed, every length cut: an error, and the run as it was. */
+/* Each byte changed, truncated to each length: an error, and the run is unchanged. */
 static void test_damage(void) {
   network first, second, untouched;
   double losses[2];
@@ -245,18 +232,18 @@ static void test_damage(void) {
   for (size_t i = 0; i < count; i++) {
     char was = bytes[i];
     bytes[i] = (char)(was ^ (1 << (i % 8)));
-    spill(path, bytes, count);
+    write_file(path, bytes, count);
     accepted += lur_run_restore(second.run, path, NULL) != LUR_EFORMAT;
     bytes[i] = was;
   }
   CHECK(accepted == 0);
   for (size_t length = 0; length < count; length++) {
-    spill(path, bytes, length);
+    write_file(path, bytes, length);
     accepted += lur_run_restore(second.run, path, NULL) != LUR_EFORMAT;
   }
   CHECK(accepted == 0);
   CHECK(same_weights(second.model, untouched.model) && lur_run_iterations(second.run) == 0);
-  spill(path, bytes, count);
+  write_file(path, bytes, count);
   CHECK_OK(lur_run_restore(second.run, path, NULL));
   unlink(path);
   demolish(&first);
@@ -287,13 +274,14 @@ static void test_full_disk(void) {
 }
 
 int main(void) {
-  if (mkdtemp(folder) == NULL) return 1;
+  folder_begin();
   test_resume();
   test_model_load();
   test_other_models();
   test_damage();
   test_full_disk();
   unlink(in_folder("a.safetensors"));
-  CHECK(rmdir(folder) == 0);
+  CHECK(files_in_folder() == 0);
+  folder_end();
   return check_report("checkpoint");
 }

@@ -1,21 +1,18 @@
-/* test_files.c - the atomic writer and safetensors: round trips, a disk that fails at every call in turn, every bit of
- * a small file flipped, every length cut, and headers that lie. New hostile headers go into the table of lies. */
-#include <dirent.h>
+/* test_files.c - the atomic writer and safetensors: round trips, disk failures at each call in turn, each bit of a
+ * small file flipped, truncation to each length, and hostile headers. To add a hostile header: a row of
+ * hostile_headers. */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
-#include <unistd.h>
 
-#include "check.h"
 #include "engine/files/files.h"
+#include "tests/c/folder.h"
 
-/* ---- a disk that fails: these stand before the C library's ---- */
+/* ---- a failing disk: these functions replace those of the C library ---- */
 
 static struct {
   bool armed, shorten;
-  int countdown; /* the call that fails; 0: none */
+  int countdown; /* calls until the one that fails; 0: none fails */
   int calls, error;
 } disk;
 
@@ -39,8 +36,8 @@ int rename(const char *from, const char *to) {
   return fails_now() ? -1 : (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0);
 }
 
-/* Memory that runs out: the allocation at which it does, counted down; 0 is never. Not under AddressSanitizer, whose
-   own functions these would replace. */
+/* Out of memory: allocations until the one that fails; 0: none fails. Not with AddressSanitizer, whose own functions
+   these would replace. */
 static long allocations_left;
 
 #if !defined(__SANITIZE_ADDRESS__)
@@ -56,49 +53,16 @@ void *realloc(void *old, size_t size) { return out_of_memory() ? NULL : __libc_r
 
 /* ---- helpers ---- */
 
-static char folder[] = "/tmp/lurcher_files_XXXXXX";
-
-static const char *in_folder(const char *name) {
-  static char paths[16][512];
-  static int turn;
-  char *path = paths[turn++ % 16];
-  snprintf(path, sizeof paths[0], "%s/%s", folder, name);
-  return path;
-}
-
-static int files_in_folder(void) {
-  int n = 0;
-  DIR *dir = opendir(folder);
-  for (struct dirent *item; dir != NULL && (item = readdir(dir)) != NULL;) n += strcmp(item->d_name, ".") && strcmp(item->d_name, "..");
-  closedir(dir);
-  return n;
-}
-
 static void empty_folder(void) {
-  DIR *dir = opendir(folder);
+  DIR *dir = opendir(test_folder);
   for (struct dirent *item; dir != NULL && (item = readdir(dir)) != NULL;)
     if (strcmp(item->d_name, ".") && strcmp(item->d_name, "..")) unlink(in_folder(item->d_name));
   closedir(dir);
 }
 
-static void spill(const char *path, const void *bytes, size_t count) {
-  unlink(path); /* truncating a file that exists makes some file systems flush it */
-  FILE *file = fopen(path, "wb");
-  CHECK(file != NULL && fwrite(bytes, 1, count, file) == count);
-  fclose(file);
-}
-
-static char *slurp(const char *path, size_t *count) {
-  FILE *file = fopen(path, "rb");
-  char *bytes = calloc(1, 1 << 20);
-  *count = file == NULL ? 0 : fread(bytes, 1, 1 << 20, file);
-  if (file != NULL) fclose(file);
-  return bytes;
-}
-
 static bool holds(const char *path, const char *text) {
   size_t count;
-  char *bytes = slurp(path, &count);
+  unsigned char *bytes = read_file(path, &count);
   bool same = count == strlen(text) && memcmp(bytes, text, count) == 0;
   free(bytes);
   return same;
@@ -119,12 +83,12 @@ static void test_write(void) {
   CHECK_OK(lur_file_write(in_folder("link.txt"), "through", 7));
   CHECK(holds(path, "through"));
   CHECK(lstat(in_folder("link.txt"), &info) == 0 && S_ISLNK(info.st_mode));
-  spill(in_folder(".plain.txt.lurcher-tmp"), "left by a killed process", 24);
+  write_file(in_folder(".plain.txt.lurcher-tmp"), "left by a killed process", 24);
   CHECK_OK(lur_file_write(path, "new", 3));
   CHECK(holds(path, "new"));
   CHECK(files_in_folder() == 2);
   CHECK_FAILS(lur_file_write("/nowhere/at/all.txt", "x", 1), LUR_EIO, "/nowhere/at/all.txt");
-  CHECK_FAILS(lur_file_write(folder, "x", 1), LUR_EIO, "a folder stands there");
+  CHECK_FAILS(lur_file_write(test_folder, "x", 1), LUR_EIO, "it is a folder");
   CHECK_FAILS(lur_file_write("/dev/null", "x", 1), LUR_EIO, "device");
   CHECK_FAILS(lur_file_write("", "x", 1), LUR_EARG, "without a name");
   empty_folder();
@@ -154,7 +118,7 @@ static void test_disk_fails(void) {
   memset(big, 'x', sizeof big);
   for (size_t e = 0; e < sizeof errors / sizeof *errors; e++)
     for (int k = 1; k < 30; k++) {
-      spill(path, "old", 3);
+      write_file(path, "old", 3);
       memset(&disk, 0, sizeof disk);
       disk.armed = disk.shorten = true;
       disk.countdown = k;
@@ -163,7 +127,7 @@ static void test_disk_fails(void) {
       bool was_last = disk.calls < k;
       disk.armed = false;
       size_t count;
-      char *bytes = slurp(path, &count);
+      unsigned char *bytes = read_file(path, &count);
       bool is_old = count == 3, is_new = count == sizeof big && memcmp(bytes, big, count) == 0;
       free(bytes);
       CHECK(is_old || is_new);
@@ -206,7 +170,7 @@ static lur_status save_sample(const char *path) {
 static void check_sample(const char *path) {
   lur_archive *archive = NULL;
   if (!CHECK_OK(lur_archive_open(context, path, &archive))) return;
-  CHECK(lur_archive_count(archive) == COUNT && lur_archive_is_ours(archive));
+  CHECK(lur_archive_count(archive) == COUNT && lur_archive_is_checksummed(archive));
   for (int i = 0; i < COUNT; i++) {
     lur_tensor *read = NULL;
     CHECK(strcmp(lur_archive_name(archive, i), names[i]) == 0 && lur_archive_find(archive, names[i]) == i);
@@ -247,36 +211,36 @@ static bool opens(const char *path) {
   return true;
 }
 
-/* One of our files with any bit flipped, any length cut or a byte added is refused. */
+/* A file with a checksum is rejected with any bit flipped, truncated to any length, or with a byte added. */
 static void test_damage(void) {
   size_t count;
   CHECK_OK(save_sample(in_folder("a.safetensors")));
-  char *bytes = slurp(in_folder("a.safetensors"), &count);
+  unsigned char *bytes = read_file(in_folder("a.safetensors"), &count);
   const char *path = in_folder("b.safetensors");
   int accepted = 0;
   for (size_t i = 0; i < count; i++)
     for (int bit = 0; bit < 8; bit++) {
-      bytes[i] = (char)(bytes[i] ^ (1 << bit));
-      spill(path, bytes, count);
+      bytes[i] ^= (unsigned char)(1 << bit);
+      write_file(path, bytes, count);
       accepted += opens(path);
-      bytes[i] = (char)(bytes[i] ^ (1 << bit));
+      bytes[i] ^= (unsigned char)(1 << bit);
     }
   CHECK(accepted == 0);
   for (size_t length = 0; length < count; length++) {
-    spill(path, bytes, length);
+    write_file(path, bytes, length);
     accepted += opens(path);
   }
   CHECK(accepted == 0);
   bytes[count] = 0;
-  spill(path, bytes, count + 1);
+  write_file(path, bytes, count + 1);
   CHECK(!opens(path));
-  spill(path, bytes, count);
+  write_file(path, bytes, count);
   check_sample(path);
   free(bytes);
   empty_folder();
 }
 
-/* ---- other people's files ---- */
+/* ---- files of other programs ---- */
 
 static lur_status open_header(const char *header, size_t data_bytes, lur_archive **archive) {
   size_t length = strlen(header);
@@ -284,7 +248,7 @@ static lur_status open_header(const char *header, size_t data_bytes, lur_archive
   memcpy(bytes, &(uint64_t){length}, 8);
   memcpy(bytes + 8, header, length);
   for (size_t i = 0; i < data_bytes; i++) bytes[8 + length + i] = (char)(i + 1);
-  spill(in_folder("foreign.safetensors"), bytes, 8 + length + data_bytes);
+  write_file(in_folder("foreign.safetensors"), bytes, 8 + length + data_bytes);
   free(bytes);
   return lur_archive_open(context, in_folder("foreign.safetensors"), archive);
 }
@@ -293,10 +257,10 @@ static const struct {
   const char *header;
   size_t data_bytes;
   const char *part; /* of the message */
-} lies[] = {
+} hostile_headers[] = {
     {"", 0, "JSON header was expected"},
     {"[]", 0, "JSON header was expected"},
-    {"{\"a\":", 0, "no valid JSON"},
+    {"{\"a\":", 0, "not valid JSON"},
     {"{} x", 0, "spaces were expected"},
     {"{\"a\":1}", 0, "no dtype"},
     {"{\"a\":{\"dtype\":\"F31\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "unknown dtype 'F31'"},
@@ -310,42 +274,46 @@ static const struct {
     {"{\"a\":{\"dtype\":\"F64\",\"shape\":[2097152,2097152,2097152],\"data_offsets\":[0,0]}}", 0, "tensor 'a'"},
     {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0]}}", 4, "no data_offsets"},
     {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,0]}}", 4, "bytes 4 to 0"},
-    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,8]}}", 4, "cut short"},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,8]}}", 4, "truncated"},
     {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,4]}}", 4, "needs 8 bytes"},
-    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[18446744073709551612,18446744073709551616]}}", 4, "data_offsets"},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[18446744073709551612,18446744073709551616]}}", 4,
+     "data_offsets"},
     {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 5, "end at byte 4"},
     {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}", 8, "0 was expected"},
-    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4,
-     "4 was expected"},
-    {"{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]},\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[1,2]}}", 2,
-     "two tensors are named 'a'"},
-    {"{\"__metadata__\":{\"k\":1}}", 0, "is no text"},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_"
+     "offsets\":[0,4]}}",
+     4, "4 was expected"},
+    {"{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]},\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_"
+     "offsets\":[1,2]}}",
+     2, "two tensors are named 'a'"},
+    {"{\"__metadata__\":{\"k\":1}}", 0, "is not a string"},
     {"{\"__metadata__\":3}", 0, "one object"},
     {"{\"__metadata__\":{\"lurcher.format\":\"1\"}}", 0, "lacks the checksum"},
-    {"{\"__metadata__\":{\"lurcher.checksum\":\"xxh3-128:00000000000000000000000000000000\",\"lurcher.format\":\"1\"}}", 0,
-     "checksum 00000000... was expected"},
+    {"{\"__metadata__\":{\"lurcher.checksum\":\"xxh3-128:00000000000000000000000000000000\",\"lurcher.format\":\"1\"}}",
+     0, "checksum 00000000... was expected"},
 };
 
-static void test_lies(void) {
+static void test_hostile_headers(void) {
   lur_archive *archive = NULL;
-  for (size_t i = 0; i < sizeof lies / sizeof *lies; i++)
-    if (!CHECK_FAILS(open_header(lies[i].header, lies[i].data_bytes, &archive), LUR_EFORMAT, lies[i].part))
-      fprintf(stderr, "  header %s\n", lies[i].header);
+  for (size_t i = 0; i < sizeof hostile_headers / sizeof *hostile_headers; i++)
+    if (!CHECK_FAILS(open_header(hostile_headers[i].header, hostile_headers[i].data_bytes, &archive), LUR_EFORMAT,
+                     hostile_headers[i].part))
+      fprintf(stderr, "  header %s\n", hostile_headers[i].header);
   const char *path = in_folder("foreign.safetensors");
   static const uint64_t lengths[] = {1, 9, 100000001, UINT64_C(1) << 40, UINT64_MAX, UINT64_MAX - 7};
   for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
-    spill(path, &lengths[i], 8);
-    CHECK_FAILS(lur_archive_open(context, path, &archive), LUR_EFORMAT, "announce a header");
+    write_file(path, &lengths[i], 8);
+    CHECK_FAILS(lur_archive_open(context, path, &archive), LUR_EFORMAT, "state a header");
   }
-  /* Deeply nested JSON must end in an error, not in the stack. */
+  /* Deeply nested JSON must be an error, not a stack overflow. */
   char *deep = malloc(200001);
   memset(deep, '[', 200000);
   memcpy(deep, "{\"a\":", 5);
   deep[200000] = '\0';
-  CHECK_FAILS(open_header(deep, 0, &archive), LUR_EFORMAT, "no valid JSON");
+  CHECK_FAILS(open_header(deep, 0, &archive), LUR_EFORMAT, "not valid JSON");
   free(deep);
   CHECK_FAILS(lur_archive_open(context, in_folder("absent.safetensors"), &archive), LUR_EIO, "No such file");
-  CHECK_FAILS(lur_archive_open(context, folder, &archive), LUR_EIO, "a folder");
+  CHECK_FAILS(lur_archive_open(context, test_folder, &archive), LUR_EIO, "a folder");
   CHECK(archive == NULL);
   empty_folder();
 }
@@ -355,9 +323,11 @@ static void test_foreign(void) {
   lur_tensor *tensor = NULL;
   double value = 0;
   CHECK_OK(open_header("{\"b\":{\"dtype\":\"I16\",\"shape\":[2],\"data_offsets\":[8,12]},"
-                       "\"a\":{\"shape\":[],\"data_offsets\":[0,8],\"dtype\":\"F64\"}}   ", 12, &archive));
+                       "\"a\":{\"shape\":[],\"data_offsets\":[0,8],\"dtype\":\"F64\"}}   ",
+                       12, &archive));
   if (archive == NULL) return;
-  CHECK(!lur_archive_is_ours(archive) && lur_archive_find(archive, "a") == 1 && lur_archive_shape(archive, 1)->ndim == 0);
+  CHECK(!lur_archive_is_checksummed(archive) && lur_archive_find(archive, "a") == 1 &&
+        lur_archive_shape(archive, 1)->ndim == 0);
   CHECK_OK(lur_archive_read(archive, 0, &tensor));
   CHECK(lur_tensor_dtype(tensor) == LUR_I32);
   CHECK_OK(lur_tensor_get(tensor, 1, &value));
@@ -368,14 +338,15 @@ static void test_foreign(void) {
   lur_tensor_release(tensor);
   lur_archive_close(archive);
   CHECK_OK(open_header("{\"a\":{\"dtype\":\"I64\",\"shape\":[1],\"data_offsets\":[0,8]},"
-                       "\"b\":{\"dtype\":\"F8_E4M3\",\"shape\":[1],\"data_offsets\":[8,9]}}", 9, &archive));
-  CHECK_FAILS(lur_archive_read(archive, 0, &tensor), LUR_EUNSUPPORTED, "no 32-bit integer");
+                       "\"b\":{\"dtype\":\"F8_E4M3\",\"shape\":[1],\"data_offsets\":[8,9]}}",
+                       9, &archive));
+  CHECK_FAILS(lur_archive_read(archive, 0, &tensor), LUR_EUNSUPPORTED, "does not fit a 32-bit integer");
   CHECK_FAILS(lur_archive_read(archive, 1, &tensor), LUR_EUNSUPPORTED, "F8_E4M3");
   lur_archive_close(archive);
   empty_folder();
 }
 
-/* A full disk under a checkpoint: the old one still opens. */
+/* A save to a full disk fails, and the old file still opens. */
 static void test_full_disk(void) {
   const char *path = in_folder("c.safetensors");
   CHECK_OK(save_sample(path));
@@ -392,7 +363,7 @@ static void test_full_disk(void) {
   empty_folder();
 }
 
-/* Saves and reads with every allocation failing in turn: an error that says so, and the old file as it was. */
+/* Each allocation of a save and of a read fails in turn: LUR_ENOMEM, and the old file is unchanged. */
 static void test_memory(void) {
   const char *path = in_folder("m.safetensors");
   CHECK_OK(save_sample(path));
@@ -413,7 +384,7 @@ static void test_memory(void) {
     status = lur_archive_open(context, path, &archive);
     if (status == LUR_OK) status = lur_archive_read(archive, 1, &read);
     allocations_left = 0;
-    /* cJSON does not say whether a text was wrong or memory short. */
+    /* cJSON does not distinguish invalid text from a failed allocation. */
     CHECK(status == LUR_OK || status == LUR_ENOMEM || status == LUR_EFORMAT);
     CHECK(status == LUR_OK || read == NULL);
     lur_tensor_release(read);
@@ -425,25 +396,26 @@ static void test_memory(void) {
 }
 
 int main(void) {
-  if (mkdtemp(folder) == NULL) return 1;
+  folder_begin();
   CHECK_OK(lur_context_new(1, 1, &context));
   static const struct {
     lur_dtype dtype;
     int ndim;
     int64_t a, b;
-  } kinds[COUNT] = {{LUR_U8, 1, 5, 0}, {LUR_F32, 2, 3, 4}, {LUR_I32, 1, 3, 0}, {LUR_F16, 2, 1, 3}, {LUR_BF16, 1, 5, 0}, {LUR_F32, 2, 0, 4}, {LUR_F32, 0, 0, 0}};
+  } kinds[COUNT] = {{LUR_U8, 1, 5, 0},   {LUR_F32, 2, 3, 4}, {LUR_I32, 1, 3, 0}, {LUR_F16, 2, 1, 3},
+                    {LUR_BF16, 1, 5, 0}, {LUR_F32, 2, 0, 4}, {LUR_F32, 0, 0, 0}};
   for (int i = 0; i < COUNT; i++) tensors[i] = filled(kinds[i].dtype, kinds[i].ndim, kinds[i].a, kinds[i].b, i);
   test_write();
   test_two_writers();
   test_disk_fails();
   test_round_trip();
   test_damage();
-  test_lies();
+  test_hostile_headers();
   test_foreign();
   test_full_disk();
   test_memory();
   for (int i = 0; i < COUNT; i++) lur_tensor_release(tensors[i]);
   lur_context_release(context);
-  rmdir(folder);
+  folder_end();
   return check_report("files");
 }

@@ -1,4 +1,4 @@
-/* test_image.c - decoding, writing, resizing images: formats, damage, limits, orientation, equality with Pillow. */
+/* test_image.c - decoding, writing and resizing images: formats, damage, limits, orientation, equality with Pillow. */
 #include <stdio.h>
 
 #include <jpeglib.h>
@@ -58,58 +58,67 @@ static void test_resize(void) {
   CHECK_OK(lur_image_crop(t, 1, 2, 3, 2, &r));
   CHECK(memcmp(lur_tensor_data(r), values + 15 + 6, 6) == 0);
   lur_tensor_release(r);
-  CHECK_FAILS(lur_image_crop(t, 4, 0, 3, 2, &r), LUR_EARG, "lies outside an image of 6x5");
+  CHECK_FAILS(lur_image_crop(t, 4, 0, 3, 2, &r), LUR_EARG, "exceeds the image of 6x5");
   lur_tensor_release(t);
 }
 
 /* ---- round trips ---- */
 
 static void test_png(void) {
-  lur_tensor *t = draw_image(context, 17, 23, 5), *back = NULL;
-  CHECK_OK(lur_image_save(in_root("a.png"), t, 0));
-  if (CHECK_OK(lur_image_load(context, in_root("a.png"), NULL, &back))) {
+  lur_tensor *t = make_image(context, 17, 23, 5), *back = NULL;
+  CHECK_OK(lur_image_save(in_folder("a.png"), t, 0));
+  if (CHECK_OK(lur_image_load(context, in_folder("a.png"), NULL, &back))) {
     CHECK(lur_shape_equal(lur_tensor_shape(t), lur_tensor_shape(back)));
     CHECK(memcmp(lur_tensor_data(t), lur_tensor_data(back), lur_tensor_bytes(t)) == 0);
     lur_tensor_release(back);
   }
-  CHECK_FAILS(lur_image_save(in_root("a.bmp"), t, 0), LUR_EARG, ".png, .jpg or .jpeg expected");
-  CHECK_FAILS(lur_image_save(in_root("no/such.png"), t, 0), LUR_EIO, "such.png");
+  CHECK_FAILS(lur_image_save(in_folder("a.bmp"), t, 0), LUR_EARG, ".png, .jpg or .jpeg expected");
+  CHECK_FAILS(lur_image_save(in_folder("no/such.png"), t, 0), LUR_EIO, "such.png");
   lur_tensor_release(t);
 }
 
 static void test_jpeg(void) {
-  lur_tensor *t = draw_image(context, 64, 48, 2), *back = NULL;
-  CHECK_OK(lur_image_save(in_root("a.jpg"), t, 98));
-  CHECK_OK(lur_image_load(context, in_root("a.jpg"), NULL, &back));
+  lur_tensor *t = make_image(context, 64, 48, 2), *back = NULL;
+  CHECK_OK(lur_image_save(in_folder("a.jpg"), t, 98));
+  CHECK_OK(lur_image_load(context, in_folder("a.jpg"), NULL, &back));
   const uint8_t *a = lur_tensor_data(t), *b = lur_tensor_data(back);
   double sum = 0;
   for (size_t i = 0; i < lur_tensor_bytes(t); i++) sum += abs(a[i] - b[i]);
-  CHECK(sum / (double)lur_tensor_bytes(t) < 16); /* 2x2 chroma on steep ramps */
+  CHECK(sum / (double)lur_tensor_bytes(t) < 16); /* 2x2 chroma subsampling on steep ramps */
   lur_tensor_release(t);
   lur_tensor_release(back);
 }
 
-/* ---- libjpeg by hand: colour spaces, progressive, EXIF ---- */
+/* ---- written with libjpeg directly: colour spaces, progressive, EXIF ---- */
 
-static void write_jpeg(const char *name, int width, int height, int components, J_COLOR_SPACE space, bool progressive,
-                       const uint8_t *exif, unsigned exif_count, const uint8_t *pixels) {
+typedef struct jpeg_file {
+  int width, height, components;
+  J_COLOR_SPACE space, stored; /* of the pixels; in the file, JCS_UNKNOWN: libjpeg's default */
+  bool progressive;
+  const uint8_t *exif; /* an APP1 segment, or NULL */
+  unsigned exif_count;
+} jpeg_file;
+
+static void write_jpeg(const char *name, const jpeg_file *file, const uint8_t *pixels) {
   struct jpeg_compress_struct c;
   struct jpeg_error_mgr e;
-  FILE *f = fopen(in_root(name), "wb");
+  FILE *f = fopen(in_folder(name), "wb");
   c.err = jpeg_std_error(&e);
   jpeg_create_compress(&c);
   jpeg_stdio_dest(&c, f);
-  c.image_width = (JDIMENSION)width;
-  c.image_height = (JDIMENSION)height;
-  c.input_components = components;
-  c.in_color_space = space;
+  c.image_width = (JDIMENSION)file->width;
+  c.image_height = (JDIMENSION)file->height;
+  c.input_components = file->components;
+  c.in_color_space = file->space;
   jpeg_set_defaults(&c);
+  if (file->stored != JCS_UNKNOWN) jpeg_set_colorspace(&c, file->stored);
   jpeg_set_quality(&c, 100, TRUE);
-  if (progressive) jpeg_simple_progression(&c);
+  if (file->progressive) jpeg_simple_progression(&c);
   jpeg_start_compress(&c, TRUE);
-  if (exif) jpeg_write_marker(&c, JPEG_APP0 + 1, exif, exif_count);
+  if (file->exif) jpeg_write_marker(&c, JPEG_APP0 + 1, file->exif, file->exif_count);
+  size_t stride = (size_t)file->width * (size_t)file->components;
   while (c.next_scanline < c.image_height) {
-    JSAMPROW row = (JSAMPROW)(uintptr_t)(pixels + (size_t)c.next_scanline * (size_t)width * (size_t)components);
+    JSAMPROW row = (JSAMPROW)(uintptr_t)(pixels + (size_t)c.next_scanline * stride);
     jpeg_write_scanlines(&c, &row, 1);
   }
   jpeg_finish_compress(&c);
@@ -122,30 +131,6 @@ static bool near_pixel(lur_tensor *t, int y, int x, int r, int g, int b) {
   return abs(p[0] - r) <= 4 && abs(p[1] - g) <= 4 && abs(p[2] - b) <= 4;
 }
 
-/* YCCK as Adobe's programs write it: libjpeg turns it into inverted CMYK. */
-static void write_ycck(const char *name, const uint8_t *pixels) {
-  struct jpeg_compress_struct c;
-  struct jpeg_error_mgr e;
-  FILE *f = fopen(in_root(name), "wb");
-  c.err = jpeg_std_error(&e);
-  jpeg_create_compress(&c);
-  jpeg_stdio_dest(&c, f);
-  c.image_width = c.image_height = 16;
-  c.input_components = 4;
-  c.in_color_space = JCS_CMYK;
-  jpeg_set_defaults(&c);
-  jpeg_set_colorspace(&c, JCS_YCCK);
-  jpeg_set_quality(&c, 100, TRUE);
-  jpeg_start_compress(&c, TRUE);
-  while (c.next_scanline < 16) {
-    JSAMPROW row = (JSAMPROW)(uintptr_t)(pixels + (size_t)c.next_scanline * 64);
-    jpeg_write_scanlines(&c, &row, 1);
-  }
-  jpeg_finish_compress(&c);
-  jpeg_destroy_compress(&c);
-  fclose(f);
-}
-
 static void test_colour_spaces(void) {
   uint8_t cmyk[16 * 16 * 4], gray[16 * 16];
   for (int i = 0; i < 256; i++) {
@@ -153,16 +138,18 @@ static void test_colour_spaces(void) {
     gray[i] = 77;
   }
   lur_tensor *t = NULL;
-  write_jpeg("cmyk.jpg", 16, 16, 4, JCS_CMYK, false, NULL, 0, cmyk);
-  CHECK_OK(lur_image_load(context, in_root("cmyk.jpg"), NULL, &t));
+  write_jpeg("cmyk.jpg", &(jpeg_file){.width = 16, .height = 16, .components = 4, .space = JCS_CMYK}, cmyk);
+  CHECK_OK(lur_image_load(context, in_folder("cmyk.jpg"), NULL, &t));
   CHECK(near_pixel(t, 3, 3, 200, 100, 50));
   lur_tensor_release(t);
-  write_ycck("ycck.jpg", cmyk);
-  CHECK_OK(lur_image_load(context, in_root("ycck.jpg"), NULL, &t));
+  /* YCCK, as Adobe's programs write it: libjpeg decodes it to inverted CMYK */
+  jpeg_file ycck = {.width = 16, .height = 16, .components = 4, .space = JCS_CMYK, .stored = JCS_YCCK};
+  write_jpeg("ycck.jpg", &ycck, cmyk);
+  CHECK_OK(lur_image_load(context, in_folder("ycck.jpg"), NULL, &t));
   CHECK(near_pixel(t, 9, 1, 200, 100, 50));
   lur_tensor_release(t);
-  write_jpeg("gray.jpg", 16, 16, 1, JCS_GRAYSCALE, false, NULL, 0, gray);
-  CHECK_OK(lur_image_load(context, in_root("gray.jpg"), NULL, &t));
+  write_jpeg("gray.jpg", &(jpeg_file){.width = 16, .height = 16, .components = 1, .space = JCS_GRAYSCALE}, gray);
+  CHECK_OK(lur_image_load(context, in_folder("gray.jpg"), NULL, &t));
   CHECK(near_pixel(t, 8, 2, 77, 77, 77));
   lur_tensor_release(t);
 }
@@ -180,19 +167,27 @@ static void test_exif(void) {
   uint8_t exif[] = {'E',  'x',  'i', 'f', 0, 0, 'I', 'I', 42, 0, 8, 0, 0, 0, 1, 0,
                     0x12, 0x01, 3,   0,   1, 0, 0,   0,   6,  0, 0, 0, 0, 0, 0, 0};
   lur_tensor *t = NULL;
-  write_jpeg("turned.jpg", 32, 16, 3, JCS_RGB, true, exif, sizeof exif, rgb);
-  CHECK_OK(lur_image_load(context, in_root("turned.jpg"), NULL, &t));
+  jpeg_file file = {.width = 32,
+                    .height = 16,
+                    .components = 3,
+                    .space = JCS_RGB,
+                    .progressive = true,
+                    .exif = exif,
+                    .exif_count = sizeof exif};
+  write_jpeg("rotated.jpg", &file, rgb);
+  CHECK_OK(lur_image_load(context, in_folder("rotated.jpg"), NULL, &t));
   CHECK(lur_tensor_shape(t)->dim[0] == 16 && near_pixel(t, 8, 2, 255, 0, 0));
   lur_tensor_release(t);
   lur_decode_options options = {.exif = true};
-  CHECK_OK(lur_image_load(context, in_root("turned.jpg"), &options, &t)); /* 6: turn clockwise, left becomes top */
+  CHECK_OK(lur_image_load(context, in_folder("rotated.jpg"), &options, &t)); /* 6: rotate clockwise, left becomes top */
   CHECK(lur_tensor_shape(t)->dim[0] == 32 && lur_tensor_shape(t)->dim[1] == 16);
   CHECK(near_pixel(t, 2, 8, 255, 0, 0) && near_pixel(t, 30, 8, 0, 0, 255));
   lur_tensor_release(t);
-  exif[10] = 0xF0; /* a directory offset beyond the segment: ignored, not followed */
+  exif[10] = 0xF0; /* a directory offset beyond the segment must not be followed */
   exif[11] = 0xFF;
-  write_jpeg("wild.jpg", 32, 16, 3, JCS_RGB, false, exif, sizeof exif, rgb);
-  CHECK_OK(lur_image_load(context, in_root("wild.jpg"), &options, &t));
+  file.progressive = false;
+  write_jpeg("bad_exif.jpg", &file, rgb);
+  CHECK_OK(lur_image_load(context, in_folder("bad_exif.jpg"), &options, &t));
   CHECK(lur_tensor_shape(t)->dim[0] == 16);
   lur_tensor_release(t);
 }
@@ -201,13 +196,13 @@ static void test_exif(void) {
 
 static void expect_damage(const char *name, const unsigned char *bytes, size_t count, const char *message) {
   lur_tensor *t = NULL;
-  write_bytes_to(name, bytes, count);
-  CHECK_FAILS(lur_image_load(context, in_root(name), NULL, &t), LUR_EFORMAT, message);
+  write_file(in_folder(name), bytes, count);
+  CHECK_FAILS(lur_image_load(context, in_folder(name), NULL, &t), LUR_EFORMAT, message);
 }
 
 static void test_truncation(const char *source, const char *name) {
   size_t count;
-  unsigned char *bytes = read_bytes_of(source, &count);
+  unsigned char *bytes = read_file(in_folder(source), &count);
   for (int percent = 5; percent < 100; percent += 5) expect_damage(name, bytes, count * (size_t)percent / 100, name);
   expect_damage(name, bytes, count - 1, name);
   free(bytes);
@@ -222,16 +217,16 @@ static void test_damage(void) {
   test_truncation("whole.png", "cut.png");
   expect_damage("empty.jpg", (const unsigned char *)"", 0, "empty file");
   expect_damage("text.jpg", (const unsigned char *)"hello, dogs", 11, "neither JPEG nor PNG");
-  CHECK_FAILS(lur_image_load(context, in_root("absent.jpg"), NULL, &t), LUR_EIO, "cannot open");
-  CHECK_FAILS(lur_image_load(context, images_root, NULL, &t), LUR_EIO, "is a folder");
-  unsigned char *bytes = read_bytes_of("whole.jpg", &count);
-  for (size_t i = 0; i < count; i += 7) { /* any answer is right, but there must be one */
+  CHECK_FAILS(lur_image_load(context, in_folder("absent.jpg"), NULL, &t), LUR_EIO, "cannot open");
+  CHECK_FAILS(lur_image_load(context, test_folder, NULL, &t), LUR_EIO, "is a folder");
+  unsigned char *bytes = read_file(in_folder("whole.jpg"), &count);
+  for (size_t i = 0; i < count; i += 7) { /* success or failure, but no crash */
     bytes[i] ^= 0x5A;
     if (lur_image_decode(context, bytes, count, NULL, &t) == LUR_OK) lur_tensor_release(t);
     bytes[i] ^= 0x5A;
   }
   free(bytes);
-  bytes = read_bytes_of("whole.png", &count);
+  bytes = read_file(in_folder("whole.png"), &count);
   for (size_t i = 0; i < count; i += 7) {
     bytes[i] ^= 0x5A;
     if (lur_image_decode(context, bytes, count, NULL, &t) == LUR_OK) lur_tensor_release(t);
@@ -240,31 +235,31 @@ static void test_damage(void) {
   free(bytes);
 }
 
-/* A JPEG header that claims 65500 x 65500: refused by its size, before memory is asked for. */
-static void test_bomb(void) {
+/* A JPEG header of 65500 x 65500 pixels is rejected before memory is allocated. */
+static void test_too_large(void) {
   size_t count, i = 0;
   lur_tensor *t = NULL;
-  unsigned char *bytes = read_bytes_of("whole.jpg", &count);
+  unsigned char *bytes = read_file(in_folder("whole.jpg"), &count);
   while (i + 9 < count && !(bytes[i] == 0xFF && bytes[i + 1] == 0xC0)) i++;
   memcpy(bytes + i + 5, "\xFF\xDC\xFF\xDC", 4);
-  expect_damage("bomb.jpg", bytes, count, "is more than the 100000000 pixels allowed");
+  expect_damage("too_large.jpg", bytes, count, "is more than the 100000000 pixels allowed");
   free(bytes);
   lur_decode_options options = {.max_pixels = 4799};
-  CHECK_FAILS(lur_image_load(context, in_root("whole.png"), &options, &t), LUR_EFORMAT,
+  CHECK_FAILS(lur_image_load(context, in_folder("whole.png"), &options, &t), LUR_EFORMAT,
               "80x60 is more than the 4799 pixels allowed");
 }
 
 int main(void) {
   CHECK_OK(lur_context_new(1, 1, &context));
-  images_begin();
+  folder_begin();
   test_resize();
   test_png();
   test_jpeg();
   test_colour_spaces();
   test_exif();
   test_damage();
-  test_bomb();
-  images_end();
+  test_too_large();
+  folder_end();
   lur_context_release(context);
   return check_report("image");
 }

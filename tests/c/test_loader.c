@@ -1,4 +1,4 @@
-/* test_loader.c - the loader: order, the same bits for any number of workers, damage, stopping, memory reused. */
+/* test_loader.c - the loader: order, the same bits with any number of workers, damaged images, stopping, lifetimes. */
 #include "tests/c/images.h"
 
 static lur_context *context;
@@ -17,7 +17,7 @@ static void make_set(void) {
       save_image(context, name, 20 + i, 30 - c, c * EACH + i);
     }
   }
-  CHECK_OK(lur_dataset_folder(in_root("set"), NULL, &set));
+  CHECK_OK(lur_dataset_folder(in_folder("set"), NULL, &set));
 }
 
 static lur_loader *new_loader(int workers, bool strict) {
@@ -41,7 +41,7 @@ static lur_status push_range(lur_loader *l, int64_t first, int64_t n) {
   return lur_loader_push(l, 2, fields);
 }
 
-/* One epoch in batches of 7: a hash over everything that came out. */
+/* An epoch in batches of 7; returns a hash of all results. */
 static uint64_t run_epoch(lur_loader *l, int64_t epoch) {
   uint64_t h = 0xCBF29CE484222325u;
   CHECK_OK(lur_loader_begin(l, epoch));
@@ -104,22 +104,22 @@ static void test_misuse(void) {
   CHECK_OK(lur_loader_begin(l, 0));
   CHECK_FAILS(lur_loader_pop(l, &b), LUR_ESTATE, "no batch was pushed");
   lur_load_field bad = {"image", 1, (int64_t[]){N}};
-  CHECK_FAILS(lur_loader_push(l, 1, &bad), LUR_EARG, "image index 30 of field 'image' is outside the set of 30");
+  CHECK_FAILS(lur_loader_push(l, 1, &bad), LUR_EARG, "image index 30 of field 'image' is outside the dataset of 30");
   for (int i = 0; i < 3; i++) CHECK_OK(push_range(l, 0, 5));
-  CHECK_FAILS(push_range(l, 0, 5), LUR_ESTATE, "3 batches are in work");
-  CHECK_OK(lur_loader_begin(l, 1)); /* drops them */
+  CHECK_FAILS(push_range(l, 0, 5), LUR_ESTATE, "the queue holds 3 batches");
+  CHECK_OK(lur_loader_begin(l, 1)); /* discards them */
   CHECK(lur_loader_waiting(l) == 0 && lur_loader_room(l) == 3);
   for (int i = 0; i < 3; i++) CHECK_OK(push_range(l, 0, 20));
-  lur_loader_rest(l);
+  lur_loader_stop(l);
   CHECK(lur_loader_waiting(l) == 0);
-  lur_loader_release(l); /* at rest, and again with work under way: */
+  lur_loader_release(l); /* stopped; now again with rows being made: */
   l = new_loader(2, false);
   CHECK_OK(lur_loader_begin(l, 0));
   for (int i = 0; i < 3; i++) CHECK_OK(push_range(l, 0, 20));
   lur_loader_release(l);
 }
 
-/* Tensors outlive their loader. */
+/* Tensors may outlive their loader. */
 static void test_lifetime(void) {
   lur_loader *l = new_loader(2, false);
   lur_loaded b[3];
@@ -134,15 +134,15 @@ static void test_lifetime(void) {
   }
 }
 
-/* ---- damage ---- */
+/* ---- damaged images ---- */
 
 static void damage_set(void) {
   size_t count;
-  unsigned char *bytes = read_bytes_of("set/b/4.jpg", &count);
-  write_bytes_to("set/b/4.jpg", bytes, count / 2);
-  write_bytes_to("set/a/1.jpg", "", 0);
-  write_bytes_to("set/a/2.jpg", "no image", 10);
-  unlink(in_root("set/c/7.jpg"));
+  unsigned char *bytes = read_file(in_folder("set/b/4.jpg"), &count);
+  write_file(in_folder("set/b/4.jpg"), bytes, count / 2);
+  write_file(in_folder("set/a/1.jpg"), "", 0);
+  write_file(in_folder("set/a/2.jpg"), "no image", 10);
+  unlink(in_folder("set/c/7.jpg"));
   free(bytes);
 }
 
@@ -165,12 +165,12 @@ static void test_damage(void) {
   }
 }
 
-/* A file without read permission. Root may read anything, so that root becomes somebody else for it. */
+/* A file without read permission. Root can read any file, so root becomes another user for this test. */
 static void test_permission(void) {
   bool root = geteuid() == 0;
-  CHECK(chmod(in_root("set/c/2.jpg"), 0) == 0 && chmod(images_root, 0755) == 0);
+  CHECK(chmod(in_folder("set/c/2.jpg"), 0) == 0 && chmod(test_folder, 0755) == 0);
   if (root) CHECK(seteuid(65534) == 0);
-  if (access(in_root("set"), X_OK) == 0) {
+  if (access(in_folder("set"), X_OK) == 0) {
     lur_loader *l = new_loader(2, false);
     run_epoch(l, 0);
     CHECK(lur_loader_damage_count(l) == 1);
@@ -178,7 +178,7 @@ static void test_permission(void) {
     lur_loader_release(l);
   }
   if (root) CHECK(seteuid(0) == 0);
-  CHECK(chmod(in_root("set/c/2.jpg"), 0644) == 0);
+  CHECK(chmod(in_folder("set/c/2.jpg"), 0644) == 0);
 }
 
 static void test_replacement(void) {
@@ -208,7 +208,7 @@ static void test_strict(void) {
   lur_loader_release(l);
 }
 
-static void test_hopeless(void) {
+static void test_no_readable_image(void) {
   static const char *const paths[] = {"/nowhere/a.jpg", "/nowhere/b.jpg"};
   lur_dataset *d = NULL;
   lur_loader *l = NULL;
@@ -226,7 +226,7 @@ static void test_hopeless(void) {
 
 int main(void) {
   CHECK_OK(lur_context_new(1, 1, &context));
-  images_begin();
+  folder_begin();
   make_set();
   test_same_bits();
   test_values();
@@ -237,9 +237,9 @@ int main(void) {
   test_damage();
   test_replacement();
   test_strict();
-  test_hopeless();
+  test_no_readable_image();
   lur_dataset_release(set);
-  images_end();
+  folder_end();
   lur_context_release(context);
   return check_report("loader");
 }

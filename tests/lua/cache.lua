@@ -107,9 +107,9 @@ test("cache: files that are none are said and kept; data.cache_info and data.cac
   local odd = folder .. "/odd-250x2-00.features"
   assert(lurcher.write_file(odd, ("x"):rep(5000)))
   local output = succeeds "cache clean --cache kept --all"
-  assert(output:find("odd%-250x2%-00.features' is no feature cache") and left() == "odd", output)
+  assert(output:find("odd%-250x2%-00.features' is not a feature cache") and left() == "odd", output)
   local info, message, code = data.cache_info(odd)
-  assert(info == nil and message:find "no feature cache" and code == "EFORMAT")
+  assert(info == nil and message:find "is not a feature cache" and code == "EFORMAT")
   assert(select(3, data.cache_remove(odd)) == "EFORMAT" and select(3, data.cache_remove(folder .. "/none")) == "EIO")
   local cache = make("train", 2)
   info = data.cache_info(cache.path)
