@@ -74,6 +74,8 @@ function data.audit(options) end
 ---@param options lurcher.loader_options
 ---@return lurcher.loader
 function data.loader(options) end
+---@return { name: string, type: string, default: string?, help: string, choices?: string[] }[] options of data.loader
+function data.loader_options() end
 
 ---@class lurcher.cache_options
 ---@field path string

@@ -65,6 +65,13 @@ function lurcher.handles() end
 ---@return string digits 32 hexadecimal ones
 function lurcher.hash(value) end
 
+---"Did you mean": the candidate nearest to a word, by insertions, deletions, replacements and swaps of neighbours; at most
+---two of them, and fewer than half of the word's length.
+---@param word string
+---@param candidates string[]
+---@return string? nearest nil when none is near
+function lurcher.nearest(word, candidates) end
+
 ---Replaces a file atomically: written beside it, synced, renamed.
 ---@param path string
 ---@param text string
@@ -102,7 +109,7 @@ function lurcher.range(n) end
 ---@return lurcher.tensor f32
 function lurcher.uniform(spec) end
 
----@param spec { mean?: number, deviation?: number, [integer]: integer } extents, mean 0, deviation 1
+---@param spec { mean?: number, std?: number, [integer]: integer } extents, mean 0, std 1
 ---@return lurcher.tensor f32
 function lurcher.normal(spec) end
 

@@ -50,6 +50,8 @@ function nn.from_json(text) end
 function nn.options(kind) end
 ---@return string[] every layer kind
 function nn.kinds() end
+---@return { name: string, type: string, default: string, help: string, choices?: string[] }[] options of model:compile
+function nn.compile_options() end
 
 ---Convolution over height and width: h w c -> h' w' filters.
 --- - `filters`: output channels

@@ -132,7 +132,7 @@ end)
 
 test("random tensors depend on the seed alone", function()
   lurcher.seed(5)
-  local a, n = lurcher.uniform{ 100, low = -1, high = 3 }, lurcher.normal{ 1000, mean = 2, deviation = 0.5 }
+  local a, n = lurcher.uniform{ 100, low = -1, high = 3 }, lurcher.normal{ 1000, mean = 2, std = 0.5 }
   lurcher.seed(5)
   local b = lurcher.uniform{ 100, low = -1, high = 3 }
   near(a, b, 0)
