@@ -85,7 +85,8 @@ int lur_args_settings(lua_State *L, int arg, const char *owner, lur_setting sett
     } else {
       lua_Integer position = lua_isinteger(L, -2) ? lua_tointeger(L, -2) : 0;
       if (position < 1 || position > LUR_MAX_SETTINGS)
-        lur_raise(L, "options of '%s' are named by strings or listed, got a %s key", owner, luaL_typename(L, -2));
+        lur_raise(L, "options of '%s': names or list positions expected as keys, got a %s key", owner,
+                  luaL_typename(L, -2));
       s->position = (int)position;
     }
     read_setting(L, lua_gettop(L), owner, s);
@@ -234,7 +235,8 @@ static int64_t read_extent(lua_State *L, int index, bool free_extent) {
   lua_Integer extent = lua_tointegerx(L, index, &whole);
   if (!whole || lua_type(L, index) != LUA_TNUMBER)
     lur_raise(L, "extents of a shape are whole numbers, got %s", luaL_tolstring(L, index, NULL));
-  if (extent < (free_extent ? -1 : 0)) lur_raise(L, "a shape cannot have the extent %I", (LUAI_UACINT)extent);
+  if (extent < (free_extent ? -1 : 0))
+    lur_raise(L, "extents of a shape are at least %d, got %I", free_extent ? -1 : 0, (LUAI_UACINT)extent);
   return extent;
 }
 

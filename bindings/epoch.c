@@ -13,9 +13,9 @@
 
 static const char epoch_type[] = "lurcher.epoch", loaded_type[] = "lurcher.loaded";
 
-/* ---- summary ---- */
-
 static lur_loader *check_loader(lua_State *L, int arg) { return lur_handle_check(L, arg, &lur_loader_class); }
+
+/* ---- summary ---- */
 
 static void push_damage(lua_State *L, lur_dataset *set, const lur_damage *d) {
   const char *path = lur_dataset_path(set, d->index);

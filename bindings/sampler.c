@@ -229,7 +229,7 @@ static void add_images(lua_State *L, int environment, int epoch, const char *nam
       sampler_error(L, environment, epoch,
                     "sampler: field '%s' has image %s at position %I; whole numbers from 1 to %I expected", name,
                     luaL_tolstring(L, -1, NULL), (LUAI_UACINT)(i + 1), (LUAI_UACINT)size);
-    indices[i] = index - 1;
+    indices[i] = lur_args_index_at(L, -1, size, "image");
     lua_pop(L, 1);
   }
   sampled->fields[sampled->nfields++] = (lur_load_field){name, n, indices};

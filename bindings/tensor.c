@@ -176,7 +176,7 @@ static int tensor_rows(lua_State *L) {
       lur_args_index_at(L, 2, shape->dim[0] + 1, "first row"); /* one past the end may start an empty view */
   lua_Integer count = luaL_optinteger(L, 3, shape->dim[0] - first);
   if (count < 0 || count > shape->dim[0] - first)
-    return lur_raise(L, "rows: %I rows from row %I on asked for, but the tensor has %I", (LUAI_UACINT)count,
+    return lur_raise(L, "rows: %I rows from row %I on requested, but the tensor has %I", (LUAI_UACINT)count,
                      (LUAI_UACINT)(first + 1), (LUAI_UACINT)shape->dim[0]);
   lur_handle *h = lur_handle_new(L, &lur_tensor_class);
   LUR_CALL(L, lur_tensor_view(a, first, count, &y));
