@@ -5,8 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "modules.h"
-
 enum { TEXT = 512 };
 
 /* ---- applying ---- */

@@ -6,7 +6,6 @@
 
 #include "compile.h"
 #include "layer.h"
-#include "modules.h"
 #include "nn.h"
 
 static lur_model *check_model(lua_State *L, int arg) { return lur_handle_check(L, arg, &lur_model_class); }
