@@ -1,13 +1,12 @@
 /* args.c - see args.h. */
 #include "args.h"
 
-#include <math.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- options ---- */
 
-/* Raises "bad option 'name' to 'owner' (why)". The position comes first in lur_raise, so the text is made here. */
 int lur_args_bad(lua_State *L, const char *owner, const char *name, const char *format, ...) {
   va_list args;
   va_start(args, format);
@@ -86,12 +85,26 @@ int lur_args_settings(lua_State *L, int arg, const char *owner, lur_setting sett
     } else {
       lua_Integer position = lua_isinteger(L, -2) ? lua_tointeger(L, -2) : 0;
       if (position < 1 || position > LUR_MAX_SETTINGS)
-        lur_raise(L, "options of '%s' are named by strings or listed, got a %s key", owner, luaL_typename(L, -2));
+        lur_raise(L, "options of '%s': names or list positions expected as keys, got a %s key", owner,
+                  luaL_typename(L, -2));
       s->position = (int)position;
     }
     read_setting(L, lua_gettop(L), owner, s);
   }
   return n;
+}
+
+/* Raises for the string key `name`, which is not among the n known ones. */
+static void unknown_option(lua_State *L, const char *owner, const char *name, const char *const *known, int n) {
+  const char *near = lur_nearest(name, known, n);
+  if (near != NULL) lur_raise(L, "unknown option '%s' to '%s' (did you mean '%s'?)", name, owner, near);
+  lua_pushliteral(L, "");
+  for (int i = 0; i < n; i++) {
+    lua_pushstring(L, i == 0 ? "" : ", ");
+    lua_pushstring(L, known[i]);
+    lua_concat(L, 3);
+  }
+  lur_raise(L, "unknown option '%s' to '%s' (%s expected)", name, owner, lua_tostring(L, -1));
 }
 
 bool lur_args_options(lua_State *L, int arg, const char *owner, const char *const *known) {
@@ -104,16 +117,7 @@ bool lur_args_options(lua_State *L, int arg, const char *owner, const char *cons
     const char *name = lua_tostring(L, -2);
     int i = 0;
     while (i < n && strcmp(known[i], name) != 0) i++;
-    if (i < n) continue;
-    const char *near = lur_nearest(name, known, n);
-    if (near != NULL) lur_raise(L, "unknown option '%s' to '%s' (did you mean '%s'?)", name, owner, near);
-    lua_pushliteral(L, "");
-    for (i = 0; i < n; i++) {
-      lua_pushstring(L, i == 0 ? "" : ", ");
-      lua_pushstring(L, known[i]);
-      lua_concat(L, 3);
-    }
-    lur_raise(L, "unknown option '%s' to '%s' (%s expected)", name, owner, lua_tostring(L, -1));
+    if (i == n) unknown_option(L, owner, name, known, n);
   }
   return true;
 }
@@ -188,14 +192,51 @@ int64_t lur_args_list(lua_State *L, int arg, const char *owner, const char *name
   return (int64_t)lua_rawlen(L, -1);
 }
 
+/* ---- declared options ---- */
+
+static int position_of(const char *text, const char *const *choices) {
+  int i = 0;
+  while (choices[i] != NULL && strcmp(choices[i], text) != 0) i++;
+  return i;
+}
+
+static void read_declared(lua_State *L, int arg, const char *owner, const lur_arg_option *row, void *field) {
+  const lur_option_info *o = &row->info;
+  if (strcmp(o->type, "boolean") == 0)
+    *(bool *)field = lur_args_bool(L, arg, owner, o->name, strcmp(o->def, "true") == 0);
+  else if (strcmp(o->type, "integer") == 0)
+    *(int64_t *)field = lur_args_int(L, arg, owner, o->name, strtoll(o->def, NULL, 10), row->min, row->max);
+  else if (strcmp(o->type, "choice") == 0)
+    *(int *)field = lur_args_choice(L, arg, owner, o->name, o->choices, position_of(o->def, o->choices));
+}
+
+bool lur_args_declared(lua_State *L, int arg, const char *owner, const lur_arg_option *rows, void *options) {
+  const char *known[LUR_MAX_SETTINGS + 1];
+  int n = 0;
+  for (; rows[n].info.name != NULL && n < LUR_MAX_SETTINGS; n++) known[n] = rows[n].info.name;
+  known[n] = NULL;
+  bool given = lur_args_options(L, arg, owner, known);
+  for (int i = 0; i < n; i++)
+    if (rows[i].offset != LUR_ARG_BY_OWNER) read_declared(L, arg, owner, &rows[i], (char *)options + rows[i].offset);
+  return given;
+}
+
+void lur_push_declared(lua_State *L, const lur_arg_option *rows) {
+  lur_option_info info[LUR_MAX_SETTINGS];
+  int n = 0;
+  for (; rows[n].info.name != NULL && n < LUR_MAX_SETTINGS; n++) info[n] = rows[n].info;
+  lur_push_option_info(L, info, n);
+}
+
 /* ---- shapes and indices ---- */
 
 static int64_t read_extent(lua_State *L, int index, bool free_extent) {
   int whole;
   lua_Integer extent = lua_tointegerx(L, index, &whole);
   if (!whole || lua_type(L, index) != LUA_TNUMBER)
-    lur_raise(L, "a shape is made of whole numbers, got %s", luaL_tolstring(L, index, NULL));
-  if (extent < (free_extent ? -1 : 0)) lur_raise(L, "a shape cannot have the extent %I", (LUAI_UACINT)extent);
+    lur_raise(L, "extents of a shape are whole numbers, got %s", luaL_tolstring(L, index, NULL));
+  if (extent < (free_extent ? -1 : 0))
+    lur_raise(L, "extents of a shape are at least %d, got %I", free_extent ? -1 : 0, (LUAI_UACINT)extent);
   return extent;
 }
 
@@ -332,7 +373,7 @@ lur_tensor *lur_push_list(lua_State *L, int index, const char *what, bool lower)
   return t;
 }
 
-/* The shape that the first branch of nested tables has. */
+/* The shape of nested tables, read from the first of each level. */
 static void nested_shape(lua_State *L, int index, lur_shape *shape) {
   *shape = (lur_shape){0};
   lua_pushvalue(L, index);
@@ -346,7 +387,7 @@ static void nested_shape(lua_State *L, int index, lur_shape *shape) {
   lua_pop(L, 1);
 }
 
-/* Writes the subtree at the top of the stack from flat element `at` on; returns the element after it. */
+/* Writes the subtree on top of the stack to the elements from flat index `at` on; returns the index after them. */
 static int64_t nested_fill(lua_State *L, lur_tensor *t, const lur_shape *shape, int depth, int64_t at) {
   luaL_checkstack(L, 4, "tables nested too deep");
   if (depth == shape->ndim) {
@@ -380,20 +421,37 @@ lur_tensor *lur_push_nested(lua_State *L, int index, lur_dtype dtype) {
   return t;
 }
 
-static void set_text(lua_State *L, const char *key, const char *value) {
-  if (value == NULL) return;
-  lua_pushstring(L, value);
-  lua_setfield(L, -2, key);
+/* ---- results ---- */
+
+void lur_set_text(lua_State *L, const char *name, const char *text) {
+  if (text == NULL) return;
+  lua_pushstring(L, text);
+  lua_setfield(L, -2, name);
+}
+
+void lur_set_number(lua_State *L, const char *name, double value) {
+  lua_pushnumber(L, value);
+  lua_setfield(L, -2, name);
+}
+
+void lur_set_integer(lua_State *L, const char *name, int64_t value) {
+  lua_pushinteger(L, (lua_Integer)value);
+  lua_setfield(L, -2, name);
+}
+
+void lur_set_boolean(lua_State *L, const char *name, bool value) {
+  lua_pushboolean(L, value);
+  lua_setfield(L, -2, name);
 }
 
 void lur_push_option_info(lua_State *L, const lur_option_info *info, int n) {
   lua_createtable(L, n, 0);
   for (int i = 0; i < n; i++) {
     lua_createtable(L, 0, 5);
-    set_text(L, "name", info[i].name);
-    set_text(L, "type", info[i].type);
-    set_text(L, "default", info[i].def);
-    set_text(L, "help", info[i].help);
+    lur_set_text(L, "name", info[i].name);
+    lur_set_text(L, "type", info[i].type);
+    lur_set_text(L, "default", info[i].def);
+    lur_set_text(L, "help", info[i].help);
     if (info[i].choices != NULL) {
       lua_newtable(L);
       for (int k = 0; info[i].choices[k] != NULL; k++) {

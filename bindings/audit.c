@@ -1,4 +1,4 @@
-/* audit.c - data.audit: what is wrong with datasets, as a list of tables. What is looked for: engine/data/audit.c. */
+/* audit.c - data.audit: faults of datasets, as a list of tables. engine/data/audit.c finds them. */
 #include <string.h>
 
 #include "data.h"
@@ -10,7 +10,7 @@ static int audit_gc(lua_State *L) {
   return 0;
 }
 
-/* Pushes memory for the findings that the collector frees. */
+/* Pushes an empty list of findings, which the collector frees. */
 static lur_audit *push_audit(lua_State *L) {
   lur_audit *audit = lua_newuserdatauv(L, sizeof *audit, 0);
   *audit = (lur_audit){0};
@@ -28,24 +28,18 @@ static void set_index(lua_State *L, const char *key, int64_t index) {
   lua_setfield(L, -2, key);
 }
 
-static void set_text(lua_State *L, const char *key, const char *text) {
-  if (text == NULL) return;
-  lua_pushstring(L, text);
-  lua_setfield(L, -2, key);
-}
-
 static void push_finding(lua_State *L, lur_dataset *const *sets, const lur_finding *f) {
   lua_createtable(L, 0, 8);
-  set_text(L, "kind", lur_finding_name(f->kind));
-  set_text(L, "text", f->text);
+  lur_set_text(L, "kind", lur_finding_name(f->kind));
+  lur_set_text(L, "text", f->text);
   set_index(L, "set", f->set);
   set_index(L, "index", f->index);
-  set_text(L, "path", lur_dataset_path(sets[f->set], f->index));
-  set_text(L, "name", lur_dataset_name(sets[f->set], f->index));
+  lur_set_text(L, "path", lur_dataset_path(sets[f->set], f->index));
+  lur_set_text(L, "name", lur_dataset_name(sets[f->set], f->index));
   if (f->other_set < 0) return;
   set_index(L, "other_set", f->other_set);
   set_index(L, "other", f->other);
-  set_text(L, "other_path", lur_dataset_path(sets[f->other_set], f->other));
+  lur_set_text(L, "other_path", lur_dataset_path(sets[f->other_set], f->other));
 }
 
 int lur_data_audit(lua_State *L) {
@@ -75,8 +69,7 @@ int lur_data_audit(lua_State *L) {
   lur_audit *audit = push_audit(L);
   lur_check(L, lur_dataset_audit(n, sets, &options, audit));
   lua_createtable(L, (int)audit->nfindings, 1);
-  lua_pushinteger(L, audit->checked);
-  lua_setfield(L, -2, "checked");
+  lur_set_integer(L, "checked", audit->checked);
   for (int64_t i = 0; i < audit->nfindings; i++) {
     push_finding(L, sets, &audit->findings[i]);
     lua_rawseti(L, -2, i + 1);

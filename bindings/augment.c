@@ -1,4 +1,4 @@
-/* augment.c - data.augment{...}: declared options, printable; what they do is in engine/data/augment.c. */
+/* augment.c - data.augment{...}: the options of augmentation. engine/data/augment.c declares and applies them. */
 #include "data.h"
 
 int lur_data_augment(lua_State *L) {
@@ -20,14 +20,12 @@ int lur_data_augment_options(lua_State *L) {
 }
 
 static int augment_tostring(lua_State *L) {
-  lur_handle *h = luaL_checkudata(L, 1, lur_augment_class.name);
-  char text[2048] = "lurcher.augment (closed)";
-  if (h->object != NULL) lur_augment_format(h->object, text, sizeof text);
+  char text[2048];
+  lur_augment_format(lur_handle_check(L, 1, &lur_augment_class), text, sizeof text);
   lua_pushstring(L, text);
   return 1;
 }
 
-static void release_augment(void *object) { lur_augment_release(object); }
-
-static const luaL_Reg augment_meta[] = {{"__tostring", augment_tostring}, {NULL, NULL}};
-const lur_class lur_augment_class = {.name = "lurcher.augment", .release = release_augment, .meta = augment_meta};
+void lur_register_augment(lua_State *L) {
+  lur_class_register(L, &lur_augment_class, &(lur_members){.tostring = augment_tostring});
+}

@@ -1,18 +1,16 @@
-/* cache.c - data.cache: a file of features, a row an image; data.cache_info and data.cache_remove for folders of them.
- * Rows and images are lists from 1 or i32 tensors from 0. */
+/* cache.c - data.cache: a feature cache, a file with one row per image and view; data.cache_info and data.cache_remove
+ * for maintenance. Rows and images are lists that count from 1, or i32 tensors that count from 0. */
 #include "data.h"
-
-#include "modules.h"
 
 static const char owner[] = "data.cache";
 
-static void release(void *object) { lur_cache_release(object); }
 static lur_cache *check_cache(lua_State *L, int arg) { return lur_handle_check(L, arg, &lur_cache_class); }
 
-/* ---- making ---- */
+/* ---- constructor ---- */
 
 static void read_shape(lua_State *L, lur_shape *shape) {
-  if (lua_getfield(L, 1, "shape") != LUA_TTABLE) lur_args_bad(L, owner, "shape", "the extents of a row expected");
+  if (lua_getfield(L, 1, "shape") != LUA_TTABLE)
+    lur_args_bad(L, owner, "shape", "required: the extents of one row, as a list");
   lur_args_table_shape(L, -1, false, shape);
   if (shape->ndim >= LUR_MAX_DIMS) lur_args_bad(L, owner, "shape", "at most %d dimensions expected", LUR_MAX_DIMS - 1);
   lua_pop(L, 1);
@@ -37,8 +35,9 @@ int lur_data_cache(lua_State *L) {
   lur_cache_options o = {.path = lur_args_text(L, 1, owner, "path", NULL),
                          .key = lur_args_text(L, 1, owner, "key", NULL),
                          .label = lur_args_text(L, 1, owner, "label", NULL)};
-  if (o.path == NULL) lur_args_bad(L, owner, "path", "required: where the file goes");
-  if (o.key == NULL) lur_args_bad(L, owner, "key", "required: a text of all that rows depend on");
+  if (o.path == NULL) lur_args_bad(L, owner, "path", "required: the file's path");
+  if (o.key == NULL)
+    lur_args_bad(L, owner, "key", "required: a text that names everything rows depend on, such as the weights' hash");
   o.store = lur_args_choice(L, 1, owner, "store", stores, 0) == 0 ? LUR_F32 : LUR_F16;
   o.views = (int)lur_args_int(L, 1, owner, "views", 1, 1, 1 << 20);
   read_shape(L, &o.row);
@@ -50,45 +49,25 @@ int lur_data_cache(lua_State *L) {
   return 1;
 }
 
-/* ---- files of a folder ---- */
-
-static void set_number(lua_State *L, const char *name, double value) {
-  lua_pushnumber(L, value);
-  lua_setfield(L, -2, name);
-}
-
-static void set_integer(lua_State *L, const char *name, int64_t value) {
-  lua_pushinteger(L, (lua_Integer)value);
-  lua_setfield(L, -2, name);
-}
-
-static void set_flag(lua_State *L, const char *name, bool value) {
-  lua_pushboolean(L, value);
-  lua_setfield(L, -2, name);
-}
+/* ---- files ---- */
 
 int lur_data_cache_info(lua_State *L) {
   lur_cache_info info;
   lur_status status = lur_cache_look(luaL_checkstring(L, 1), &info);
   if (status != LUR_OK) return lur_soft(L, status);
   lua_newtable(L);
-  lua_pushstring(L, info.label);
-  lua_setfield(L, -2, "label");
-  lua_pushstring(L, lur_dtype_name(info.store));
-  lua_setfield(L, -2, "store");
-  lua_createtable(L, info.row.ndim, 0);
-  for (int i = 0; i < info.row.ndim; i++) {
-    lua_pushinteger(L, (lua_Integer)info.row.dim[i]);
-    lua_rawseti(L, -2, i + 1);
-  }
+  lur_set_text(L, "label", info.label);
+  lur_set_text(L, "store", lur_dtype_name(info.store));
+  lur_push_shape(L, &info.row);
   lua_setfield(L, -2, "shape");
-  set_integer(L, "images", info.images);
-  set_integer(L, "views", info.views);
-  set_integer(L, "bytes", (int64_t)info.bytes);
-  set_number(L, "seconds", info.seconds);
-  set_number(L, "used", info.used);
-  set_flag(L, "part", info.is_part);
-  set_flag(L, "busy", info.is_busy);
+  lur_set_integer(L, "images", info.images);
+  lur_set_integer(L, "pictures", info.images); /* the old name, for one release */
+  lur_set_integer(L, "views", info.views);
+  lur_set_integer(L, "bytes", (int64_t)info.bytes);
+  lur_set_number(L, "seconds", info.seconds);
+  lur_set_number(L, "used", info.used);
+  lur_set_boolean(L, "part", info.is_part);
+  lur_set_boolean(L, "busy", info.is_busy);
   return 1;
 }
 
@@ -128,7 +107,7 @@ static int cache_missing(lua_State *L) {
   return 1;
 }
 
-/* The i32 tensor at arg, or one made of the list there, which is pushed. */
+/* The i32 tensor at arg, or a new one, which is pushed, from the list there. */
 static lur_tensor *numbers_at(lua_State *L, int arg, const char *what) {
   return lua_istable(L, arg) ? lur_push_list(L, arg, what, true) : lur_check_tensor(L, arg);
 }
@@ -151,7 +130,7 @@ static int cache_finish(lua_State *L) {
   return 1;
 }
 
-static int give(lua_State *L, lur_handle *h, lur_tensor *tensor) {
+static int fill_result(lua_State *L, lur_handle *h, lur_tensor *tensor) {
   lur_fill_tensor(L, h, tensor, true);
   return 1;
 }
@@ -161,7 +140,7 @@ static int cache_select(lua_State *L) {
   lur_tensor *rows = numbers_at(L, 2, "rows"), *features;
   lur_handle *h = lur_handle_new(L, &lur_tensor_class);
   LUR_CALL(L, lur_cache_select(cache, rows, &features));
-  return give(L, h, features);
+  return fill_result(L, h, features);
 }
 
 static int cache_index(lua_State *L) {
@@ -169,7 +148,7 @@ static int cache_index(lua_State *L) {
   lur_handle *h = lur_handle_new(L, &lur_tensor_class);
   lur_tensor *index;
   LUR_CALL(L, lur_cache_index(cache, &index));
-  return give(L, h, index);
+  return fill_result(L, h, index);
 }
 
 /* ---- fields ---- */
@@ -205,5 +184,7 @@ static const luaL_Reg methods[] = {
 static const luaL_Reg getters[] = {{"path", get_path}, {"bytes", get_bytes},     {"size", get_size},
                                    {"note", get_note}, {"seconds", get_seconds}, {NULL, NULL}};
 static const luaL_Reg meta[] = {{"__len", get_size}, {NULL, NULL}};
-const lur_class lur_cache_class = {
-    .name = "lurcher.cache", .release = release, .methods = methods, .getters = getters, .meta = meta};
+
+void lur_register_cache(lua_State *L) {
+  lur_class_register(L, &lur_cache_class, &(lur_members){.methods = methods, .getters = getters, .meta = meta});
+}

@@ -1,8 +1,5 @@
-/* chain.c - nn.seq: layers, models and functions applied in order. A chain is a Lua table with a metatable: it owns
- * nothing but references to its links. */
-#include <stdio.h>
-#include <string.h>
-
+/* chain.c - nn.seq: layers, models and functions applied in order. A chain is a Lua table with a metatable; its list
+ * part is its members. */
 #include "nn.h"
 
 static const char chain_name[] = "lurcher.chain";
@@ -12,7 +9,7 @@ int lur_new_chain(lua_State *L) {
   lua_settop(L, 1);
   lua_Integer n = (lua_Integer)lua_rawlen(L, 1);
   if (n == 0) return lur_raise(L, "seq: a list of layers expected, got an empty table");
-  lua_createtable(L, (int)n, 0); /* the user's table stays as it is */
+  lua_createtable(L, (int)n, 0); /* a copy: the chain does not change with the caller's table */
   for (lua_Integer i = 1; i <= n; i++) {
     lua_rawgeti(L, 1, i);
     if (!lua_isfunction(L, -1) && luaL_getmetafield(L, -1, "__call") == LUA_TNIL)
@@ -33,7 +30,7 @@ static bool is_chain(lua_State *L, int index) {
   return same;
 }
 
-/* Feeds the arguments to the first, its results to the second, and so on. */
+/* Calls the first member with the arguments, the second with its results, and so on. */
 static int chain_apply(lua_State *L) {
   luaL_argexpected(L, is_chain(L, 1), 1, chain_name);
   lua_Integer n = (lua_Integer)lua_rawlen(L, 1);
@@ -45,7 +42,7 @@ static int chain_apply(lua_State *L) {
   return lua_gettop(L) - 1;
 }
 
-/* Calls the method of that name of every link that has one. */
+/* Calls the method of that name of every member that has one. */
 static int chain_each(lua_State *L, const char *method) {
   luaL_argexpected(L, is_chain(L, 1), 1, chain_name);
   lua_settop(L, 1);

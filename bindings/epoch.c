@@ -1,40 +1,36 @@
-/* epoch.c - one epoch of a loader: batches drawn from the sampler and queued ahead, taken out as the for loop asks, and
- * a summary at the end; and where the next epoch begins. What a loader is, loader.c says; how a batch is drawn, draw.c.
+/* epoch.c - one epoch of a loader: draws batches from the sampler (sampler.c), queues them ahead, returns them to the
+ * for loop, and ends with a summary; and the position at which the next epoch begins.
  *
- * An epoch is a table: loader, number, given (batches so far), pending (the sampler's further fields of queued
- * batches), ended (the sampler has), finished (the loop has), and what draw.c keeps there. It is the for loop's closing
- * value. The environment's `current` is the one that may still ask for batches. */
+ * An epoch is a table with the fields loader, number, batches (returned so far), pending (the sampler's further fields
+ * of queued batches), ended (the sampler has no more), finished (the loop has no more), and the sampler's own. It is
+ * the for loop's closing value. The epoch that may still ask for batches is `current` in the loader's environment
+ * (loader.c). */
 #include "epoch.h"
 
 #include <string.h>
 
-#include "draw.h"
+#include "sampler.h"
 
 static const char epoch_type[] = "lurcher.epoch", loaded_type[] = "lurcher.loaded";
 
-/* ---- summary ---- */
+static lur_loader *check_loader(lua_State *L, int arg) { return lur_handle_check(L, arg, &lur_loader_class); }
 
-static void set_field_text(lua_State *L, const char *key, const char *value) {
-  lua_pushstring(L, value);
-  lua_setfield(L, -2, key);
-}
+/* ---- summary ---- */
 
 static void push_damage(lua_State *L, lur_dataset *set, const lur_damage *d) {
   const char *path = lur_dataset_path(set, d->index);
-  size_t skip = strlen(path) + 2; /* the text reads "path: why" */
+  size_t skip = strlen(path) + 2; /* the text is "path: why" */
   lua_createtable(L, 0, 6);
   lur_push_index(L, d->index);
   lua_setfield(L, -2, "index");
-  lua_pushinteger(L, d->times);
-  lua_setfield(L, -2, "times");
-  lua_pushboolean(L, d->fresh);
-  lua_setfield(L, -2, "fresh");
-  set_field_text(L, "path", path);
-  set_field_text(L, "name", lur_dataset_name(set, d->index));
-  set_field_text(L, "message", strlen(d->text) > skip ? d->text + skip : "damaged");
+  lur_set_integer(L, "times", d->times);
+  lur_set_boolean(L, "fresh", d->fresh);
+  lur_set_text(L, "path", path);
+  lur_set_text(L, "name", lur_dataset_name(set, d->index));
+  lur_set_text(L, "message", strlen(d->text) > skip ? d->text + skip : "damaged");
 }
 
-/* summary = { epoch =, batches =, damaged (rows replaced) =, and a list: a table for each damaged image }. */
+/* Sets the environment's summary: { epoch =, batches =, damaged = rows replaced, and a list of damaged images }. */
 static void store_summary(lua_State *L, int environment, lur_loader *loader, int epoch) {
   lua_getfield(L, environment, "set");
   lur_dataset *set = lur_handle_check(L, -1, &lur_set_class);
@@ -48,11 +44,10 @@ static void store_summary(lua_State *L, int environment, lur_loader *loader, int
     push_damage(L, set, &d);
     lua_rawseti(L, -2, ++n);
   }
-  lua_pushinteger(L, rows);
-  lua_setfield(L, -2, "damaged");
+  lur_set_integer(L, "damaged", rows);
   lua_getfield(L, epoch, "number");
   lua_setfield(L, -2, "epoch");
-  lua_getfield(L, epoch, "given");
+  lua_getfield(L, epoch, "batches");
   lua_setfield(L, -2, "batches");
   lua_setfield(L, environment, "summary");
   lua_pop(L, 1);
@@ -60,7 +55,7 @@ static void store_summary(lua_State *L, int environment, lur_loader *loader, int
 
 /* ---- an epoch ---- */
 
-/* Ends the epoch at `epoch` if it still runs: workers stop, the summary is made. */
+/* Ends the epoch if it is the current one: stops the workers and stores the summary. */
 static void end_epoch(lua_State *L, int epoch) {
   luaL_checkstack(L, 8, NULL);
   epoch = lua_absindex(L, epoch);
@@ -68,7 +63,7 @@ static void end_epoch(lua_State *L, int epoch) {
   lua_getfield(L, epoch, "loader");
   lur_handle *h = luaL_testudata(L, -1, lur_loader_class.name);
   if (h != NULL && h->object != NULL) {
-    lur_loader_push_environment(L, -1);
+    lua_getiuservalue(L, -1, 1);
     lua_getfield(L, -1, "current");
     if (lua_rawequal(L, -1, epoch)) {
       lua_pop(L, 1);
@@ -87,22 +82,22 @@ static int epoch_close(lua_State *L) {
   return 0;
 }
 
-/* Draws and queues until the queue is full or the sampler has ended. */
-static void fill(lua_State *L, lur_loader *loader, int environment, int epoch) {
+/* Draws and queues batches until the queue is full or the sampler has ended. */
+static void fill_queue(lua_State *L, lur_loader *loader, int environment, int epoch) {
   while (lur_loader_room(loader) > 0) {
     lua_getfield(L, epoch, "ended");
     bool ended = lua_toboolean(L, -1);
     lua_pop(L, 1);
     if (ended) return;
     int top = lua_gettop(L);
-    lur_drawn drawn;
-    if (!lur_draw(L, environment, epoch, &drawn)) {
+    lur_sampled sampled;
+    if (!lur_sampler_next(L, environment, epoch, &sampled)) {
       lua_pushboolean(L, true);
       lua_setfield(L, epoch, "ended");
     } else {
-      LUR_CALL(L, lur_loader_push(loader, drawn.nfields, drawn.fields));
+      LUR_CALL(L, lur_loader_push(loader, sampled.nfields, sampled.fields));
       lua_getfield(L, epoch, "pending");
-      lua_pushvalue(L, drawn.extras);
+      lua_pushvalue(L, sampled.extras);
       lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
     }
     lua_settop(L, top);
@@ -114,8 +109,8 @@ static int loaded_gc(lua_State *L) {
   return 0;
 }
 
-/* batch[name] = the tensor, whose reference moves to a new handle. batch is at the top. */
-static void give_tensor(lua_State *L, lur_tensor **tensor, const char *name, const char *suffix) {
+/* Sets name..suffix of the batch on top of the stack to the tensor, whose reference moves to a new handle. */
+static void add_tensor(lua_State *L, lur_tensor **tensor, const char *name, const char *suffix) {
   if (*tensor == NULL) return;
   lur_handle *h = lur_handle_new(L, &lur_tensor_class);
   lur_tensor *t = *tensor;
@@ -126,14 +121,15 @@ static void give_tensor(lua_State *L, lur_tensor **tensor, const char *name, con
   lua_rawset(L, -3);
 }
 
-/* Adds field i to the batch on top of the stack: F, F_class, F_index, F_target; "image" has class, index, target. */
-static void give_field(lua_State *L, lur_loaded_field *f) {
+/* Adds field F to the batch on top of the stack, as F, F_class, F_index and F_target; field "image" as image, class,
+   index and target. */
+static void add_field(lua_State *L, lur_loaded_field *f) {
   bool plain = strcmp(f->name, "image") == 0;
   const char *name = plain ? "" : f->name;
-  give_tensor(L, &f->images, f->name, "");
-  give_tensor(L, &f->classes, name, plain ? "class" : "_class");
-  give_tensor(L, &f->indices, name, plain ? "index" : "_index");
-  give_tensor(L, &f->targets, name, plain ? "target" : "_target");
+  add_tensor(L, &f->images, f->name, "");
+  add_tensor(L, &f->classes, name, plain ? "class" : "_class");
+  add_tensor(L, &f->indices, name, plain ? "index" : "_index");
+  add_tensor(L, &f->targets, name, plain ? "target" : "_target");
 }
 
 static void add_targets(lua_State *L, int environment) {
@@ -153,7 +149,7 @@ static void add_targets(lua_State *L, int environment) {
   lua_pop(L, 1);
 }
 
-/* Takes the oldest entry of pending (a short list: prefetch entries). Pushes it. */
+/* Removes the oldest entry of pending (at most `prefetch` long) and pushes it. */
 static void pop_pending(lua_State *L, int epoch) {
   lua_getfield(L, epoch, "pending");
   lua_rawgeti(L, -1, 1);
@@ -166,26 +162,26 @@ static void pop_pending(lua_State *L, int epoch) {
 }
 
 static void count_batch(lua_State *L, int epoch) {
-  lua_getfield(L, epoch, "given");
+  lua_getfield(L, epoch, "batches");
   lua_pushinteger(L, lua_tointeger(L, -1) + 1);
-  lua_setfield(L, epoch, "given");
+  lua_setfield(L, epoch, "batches");
   lua_pop(L, 1);
 }
 
-/* Upvalue 1: the epoch. The for loop's function. */
+/* The for loop's function. Upvalue: the epoch. */
 static int epoch_next(lua_State *L) {
   lua_settop(L, 0);
   lua_pushvalue(L, lua_upvalueindex(1));
   lua_getfield(L, 1, "loader");
-  lur_loader *loader = lur_loader_check(L, 2);
-  lur_loader_push_environment(L, 2);
+  lur_loader *loader = check_loader(L, 2);
+  lua_getiuservalue(L, 2, 1);
   lua_getfield(L, 3, "current");
   if (!lua_rawequal(L, -1, 1)) {
     lua_getfield(L, 1, "finished");
     if (lua_toboolean(L, -1)) return 0;
-    return lur_raise(L, "this pass over the loader is over: another one has begun, or its loop was left");
+    return lur_raise(L, "this epoch's iterator is stale: its loop was left, or loader:epoch() has started a newer one");
   }
-  fill(L, loader, 3, 1);
+  fill_queue(L, loader, 3, 1);
   if (lur_loader_waiting(loader) == 0) {
     lua_pushboolean(L, true);
     lua_setfield(L, 1, "finished");
@@ -197,18 +193,18 @@ static int epoch_next(lua_State *L) {
   luaL_setmetatable(L, loaded_type);
   lur_check(L, lur_loader_pop(loader, loaded));
   pop_pending(L, 1);
-  for (int i = 0; i < loaded->nfields; i++) give_field(L, &loaded->fields[i]);
+  for (int i = 0; i < loaded->nfields; i++) add_field(L, &loaded->fields[i]);
   add_targets(L, 3);
   count_batch(L, 1);
   return 1;
 }
 
-/* Draws `skip` batches without making their pixels. */
+/* Draws `skip` batches without decoding their images. */
 static void skip_batches(lua_State *L, lur_loader *loader, int environment, int epoch, int64_t skip) {
   int top = lua_gettop(L);
-  lur_drawn drawn;
-  for (int64_t i = 0; i < skip && lur_draw(L, environment, epoch, &drawn); i++) {
-    LUR_CALL(L, lur_loader_skip(loader, drawn.nfields, drawn.fields));
+  lur_sampled sampled;
+  for (int64_t i = 0; i < skip && lur_sampler_next(L, environment, epoch, &sampled); i++) {
+    LUR_CALL(L, lur_loader_skip(loader, sampled.nfields, sampled.fields));
     count_batch(L, epoch);
     lua_settop(L, top);
   }
@@ -217,7 +213,7 @@ static void skip_batches(lua_State *L, lur_loader *loader, int environment, int 
 
 /* Pushes a new epoch of the loader at 1 and makes it the current one. */
 static void begin_epoch(lua_State *L, lur_loader *loader, int64_t number, int64_t skip) {
-  lur_loader_push_environment(L, 1);
+  lua_getiuservalue(L, 1, 1);
   int environment = lua_gettop(L);
   LUR_CALL(L, lur_loader_begin(loader, number));
   lua_newtable(L);
@@ -228,7 +224,7 @@ static void begin_epoch(lua_State *L, lur_loader *loader, int64_t number, int64_
   lua_pushinteger(L, number);
   lua_setfield(L, epoch, "number");
   lua_pushinteger(L, 0);
-  lua_setfield(L, epoch, "given");
+  lua_setfield(L, epoch, "batches");
   lua_newtable(L);
   lua_setfield(L, epoch, "pending");
   lua_pushvalue(L, epoch);
@@ -237,14 +233,14 @@ static void begin_epoch(lua_State *L, lur_loader *loader, int64_t number, int64_
   lua_setfield(L, environment, "latest");
   lua_pushinteger(L, number + 1);
   lua_setfield(L, environment, "next_epoch");
-  lur_draw_begin(L, environment, epoch, number);
+  lur_sampler_begin(L, environment, epoch, number);
   skip_batches(L, loader, environment, epoch, skip);
   lua_remove(L, environment);
 }
 
-/* The environment's integer, taken out when `take`. */
+/* An integer of the environment of the loader at 1; take: removes it. */
 static lua_Integer stored_integer(lua_State *L, const char *name, bool take) {
-  lur_loader_push_environment(L, 1);
+  lua_getiuservalue(L, 1, 1);
   lua_getfield(L, -1, name);
   lua_Integer value = lua_tointeger(L, -1);
   if (take) {
@@ -255,14 +251,14 @@ static lua_Integer stored_integer(lua_State *L, const char *name, bool take) {
   return value;
 }
 
-/* loader:epoch([number [, skip]]) -> what a for loop needs */
+/* loader:epoch([number [, skip]]) -> the four values of a for loop */
 int lur_loader_epoch_method(lua_State *L) {
-  lur_loader *loader = lur_loader_check(L, 1);
+  lur_loader *loader = check_loader(L, 1);
   lua_Integer number = luaL_optinteger(L, 2, stored_integer(L, "next_epoch", false));
   lua_Integer resumed = stored_integer(L, "resume_batch", true);
   lua_Integer skip = luaL_optinteger(L, 3, lua_isnoneornil(L, 2) ? resumed : 0);
-  luaL_argcheck(L, number >= 0, 2, "epochs count from 0");
-  luaL_argcheck(L, skip >= 0, 3, "a number of batches expected");
+  luaL_argcheck(L, number >= 0, 2, "an epoch of at least 0 expected");
+  luaL_argcheck(L, skip >= 0, 3, "at least 0 batches expected");
   begin_epoch(L, loader, number, skip);
   lua_pushvalue(L, -1);
   lua_pushcclosure(L, epoch_next, 1);
@@ -274,13 +270,13 @@ int lur_loader_epoch_method(lua_State *L) {
   return 4;
 }
 
-/* loader() is loader:epoch(); and as the iterator itself in `for batch in loader do` it runs through an epoch of its
-   own, without a closing value: workers then end with the epoch, with the next one, or with the loader. */
+/* loader() is loader:epoch(). In `for batch in loader do` the loader itself is the iterator, and there is no closing
+   value: workers stop at the end of the epoch, or when the next one begins or the loader is closed. */
 int lur_loader_call_method(lua_State *L) {
   if (lua_gettop(L) < 3) return lur_loader_epoch_method(L);
-  lur_loader *loader = lur_loader_check(L, 1);
+  lur_loader *loader = check_loader(L, 1);
   lua_settop(L, 1);
-  lur_loader_push_environment(L, 1);
+  lua_getiuservalue(L, 1, 1);
   lua_getfield(L, 2, "running");
   lua_getfield(L, 2, "running_epoch");
   lua_getfield(L, 2, "current");
@@ -302,13 +298,13 @@ int lur_loader_call_method(lua_State *L) {
 /* ---- position ---- */
 
 int lur_loader_position_method(lua_State *L) {
-  lur_loader_check(L, 1);
-  lur_loader_push_environment(L, 1);
+  check_loader(L, 1);
+  lua_getiuservalue(L, 1, 1);
   lua_createtable(L, 0, 2);
   lua_getfield(L, -2, "latest");
   bool running = lua_istable(L, -1);
   if (running) lua_getfield(L, -1, "finished");
-  if (!running || lua_toboolean(L, -1)) { /* between epochs: the next one's beginning */
+  if (!running || lua_toboolean(L, -1)) { /* between epochs: the beginning of the next one */
     lua_getfield(L, 2, "next_epoch");
     lua_setfield(L, 3, "epoch");
     lua_pushinteger(L, 0);
@@ -316,21 +312,22 @@ int lur_loader_position_method(lua_State *L) {
   } else {
     lua_getfield(L, 4, "number");
     lua_setfield(L, 3, "epoch");
-    lua_getfield(L, 4, "given");
+    lua_getfield(L, 4, "batches");
     lua_setfield(L, 3, "batch");
   }
   lua_settop(L, 3);
   return 1;
 }
 
-/* loader:resume{ epoch = 3, batch = 17 }: the next epoch begins there. */
+/* loader:resume{ epoch = 3, batch = 17 } -> self; the next epoch begins there. */
 int lur_loader_resume_method(lua_State *L) {
   static const char *const known[] = {"epoch", "batch", NULL};
-  lur_loader_check(L, 1);
-  if (!lur_args_options(L, 2, "loader:resume", known)) lur_raise(L, "loader:resume expects what loader:position gave");
+  check_loader(L, 1);
+  if (!lur_args_options(L, 2, "loader:resume", known))
+    lur_raise(L, "'loader:resume' expects a position: { epoch = 3, batch = 17 }, as loader:position() returns it");
   int64_t epoch = lur_args_int(L, 2, "loader:resume", "epoch", 0, 0, INT64_MAX),
           batch = lur_args_int(L, 2, "loader:resume", "batch", 0, 0, INT64_MAX);
-  lur_loader_push_environment(L, 1);
+  lua_getiuservalue(L, 1, 1);
   lua_pushinteger(L, epoch);
   lua_setfield(L, -2, "next_epoch");
   lua_pushinteger(L, batch);
@@ -339,9 +336,9 @@ int lur_loader_resume_method(lua_State *L) {
   return 1;
 }
 
-/* loader:peek() -> the images of the coming batch by name, or nil while they are made */
+/* loader:peek() -> the images of the next batch by name, or nil while they are not ready */
 int lur_loader_peek_method(lua_State *L) {
-  lur_loader *loader = lur_loader_check(L, 1);
+  lur_loader *loader = check_loader(L, 1);
   lur_loaded *loaded = lua_newuserdatauv(L, sizeof *loaded, 0);
   *loaded = (lur_loaded){0};
   luaL_setmetatable(L, loaded_type);
@@ -351,7 +348,7 @@ int lur_loader_peek_method(lua_State *L) {
     return 1;
   }
   lua_createtable(L, 0, loaded->nfields);
-  for (int i = 0; i < loaded->nfields; i++) give_tensor(L, &loaded->fields[i].images, loaded->fields[i].name, "");
+  for (int i = 0; i < loaded->nfields; i++) add_tensor(L, &loaded->fields[i].images, loaded->fields[i].name, "");
   return 1;
 }
 

@@ -1,5 +1,5 @@
-/* files.c - whole files: atomic text, named tensors as safetensors. Checkpoints and weights are methods of run and
- * model. */
+/* files.c - text files, written atomically, and named tensors as safetensors files. Checkpoints and weights are methods
+ * of run and model. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,10 +15,11 @@ static int write_file(lua_State *L) {
   return 1;
 }
 
-/* Tables have no order; files are written by name, so that equal contents are equal bytes. */
+/* Tables have no order: entries are written sorted by name, so that equal contents are equal bytes. */
 static int by_name(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
 
-/* Two strings an entry of the table at index; pushes the array. Returns the number of entries. */
+/* Keys and values of the table of strings at index, alternating and sorted by key; pushes the array. Returns the number
+   of entries. */
 static int push_pairs(lua_State *L, int index, const char *const **pairs) {
   size_t n = 0, at = 0;
   *pairs = NULL;
@@ -26,7 +27,8 @@ static int push_pairs(lua_State *L, int index, const char *const **pairs) {
   luaL_checktype(L, index, LUA_TTABLE);
   for (lua_pushnil(L); lua_next(L, index) != 0; lua_pop(L, 1)) {
     if (lua_type(L, -1) != LUA_TSTRING || lua_type(L, -2) != LUA_TSTRING)
-      lur_raise(L, "metadata: strings by string expected, got %s by %s", luaL_typename(L, -1), luaL_typename(L, -2));
+      lur_raise(L, "metadata: a table of strings by string expected, got a %s by a %s", luaL_typename(L, -1),
+                luaL_typename(L, -2));
     n++;
   }
   const char **list = lua_newuserdatauv(L, (2 * n + 1) * sizeof *list, 0);
@@ -62,7 +64,7 @@ int lur_push_tensors(lua_State *L, int index, const char *owner, const char ***n
 }
 
 static int save_tensors(lua_State *L) {
-  const char *path = luaL_checkstring(L, 1), *const *pairs, **names;
+  const char *path = luaL_checkstring(L, 1), *const * pairs, **names;
   lur_tensor **tensors;
   lua_settop(L, 3);
   int n = lur_push_tensors(L, 2, "save_tensors", &names, &tensors), npairs = push_pairs(L, 3, &pairs);

@@ -1,5 +1,5 @@
-/* handle.c - see handle.h. What a state shares (context, count of open handles) stands in one userdata of the
- * registry: nothing is process-wide, and several Lua states may live side by side. */
+/* handle.c - see handle.h. What all handles of a Lua state share (the context, the count of open handles) is kept in
+ * one userdata in the registry: nothing is process-wide, and several Lua states may exist side by side. */
 #include "handle.h"
 
 #include <limits.h>
@@ -47,7 +47,7 @@ lur_context *lur_state_context(lua_State *L) {
   return s->context;
 }
 
-lur_context *volatile *lur_state_context_slot(lua_State *L) { return &state_of(L)->context; }
+lur_context *volatile *lur_state_context_address(lua_State *L) { return &state_of(L)->context; }
 
 int64_t lur_state_open_handles(lua_State *L) { return state_of(L)->open; }
 
@@ -110,16 +110,18 @@ static int class_newindex(lua_State *L) {
   return 0;
 }
 
-/* Upvalue of the three: the class. */
+/* Upvalues: the class, and its own function for open handles (or nil). */
 static int handle_tostring(lua_State *L) {
   const lur_class *type = lua_touserdata(L, lua_upvalueindex(1));
   const lur_handle *h = luaL_checkudata(L, 1, type->name);
+  lua_CFunction text = lua_tocfunction(L, lua_upvalueindex(2));
+  if (h->object != NULL && text != NULL) return text(L);
   if (h->object == NULL) lua_pushfstring(L, "%s (closed)", type->name);
   else lua_pushfstring(L, "%s: %p", type->name, h->object);
   return 1;
 }
 
-/* Two handles of one object are equal. */
+/* Upvalue: the class. Two handles of one object are equal. */
 static int handle_eq(lua_State *L) {
   const lur_class *type = lua_touserdata(L, lua_upvalueindex(1));
   const lur_handle *a = luaL_testudata(L, 1, type->name), *b = luaL_testudata(L, 2, type->name);
@@ -127,7 +129,7 @@ static int handle_eq(lua_State *L) {
   return 1;
 }
 
-/* handle:close(), __gc, __close. */
+/* Upvalue: the class. handle:close(), __gc, __close. */
 static int handle_close(lua_State *L) {
   const lur_class *type = lua_touserdata(L, lua_upvalueindex(1));
   lur_handle *h = luaL_checkudata(L, 1, type->name);
@@ -151,23 +153,13 @@ static void set_common(lua_State *L, int index, const luaL_Reg *functions, const
   lua_pop(L, 1);
 }
 
-void lur_class_register(lua_State *L, const lur_class *type) {
-  static const luaL_Reg common[] = {{"__gc", handle_close},
-                                    {"__close", handle_close},
-                                    {"__tostring", handle_tostring},
-                                    {"__eq", handle_eq},
-                                    {NULL, NULL}};
+/* Replaces the metatable's __index and __newindex, the class's own or nil, by functions that look for names first. */
+static void set_index(lua_State *L, int mt, const lur_class *type, const lur_members *members) {
   static const luaL_Reg close_method[] = {{"close", handle_close}, {NULL, NULL}};
-  if (!luaL_newmetatable(L, type->name)) {
-    lua_pop(L, 1);
-    return;
-  }
-  int mt = lua_gettop(L), methods = mt + 1, getters = mt + 2, setters = mt + 3;
-  set_common(L, mt, common, type);
-  if (type->meta != NULL) luaL_setfuncs(L, type->meta, 0);
-  push_functions(L, type->methods);
-  push_functions(L, type->getters);
-  push_functions(L, type->setters);
+  int methods = mt + 1, getters = mt + 2, setters = mt + 3;
+  push_functions(L, members->methods);
+  push_functions(L, members->getters);
+  push_functions(L, members->setters);
   set_common(L, methods, close_method, type);
   lua_pushvalue(L, methods); /* __methods and __fields: what completion in the REPL and tests/lua/api.lua list */
   lua_setfield(L, mt, "__methods");
@@ -175,7 +167,7 @@ void lur_class_register(lua_State *L, const lur_class *type) {
   lua_setfield(L, mt, "__fields");
   lua_pushvalue(L, setters);
   lua_pushvalue(L, getters);
-  lua_getfield(L, mt, "__newindex"); /* the class's own, or nil */
+  lua_getfield(L, mt, "__newindex");
   lua_pushstring(L, type->name);
   lua_pushcclosure(L, class_newindex, 4);
   lua_setfield(L, mt, "__newindex");
@@ -184,6 +176,24 @@ void lur_class_register(lua_State *L, const lur_class *type) {
   lua_getfield(L, mt, "__index");
   lua_pushcclosure(L, class_index, 3);
   lua_setfield(L, mt, "__index");
+}
+
+void lur_class_register(lua_State *L, const lur_class *type, const lur_members *members) {
+  static const luaL_Reg common[] = {
+      {"__gc", handle_close}, {"__close", handle_close}, {"__eq", handle_eq}, {NULL, NULL}};
+  if (!luaL_newmetatable(L, type->name)) {
+    lua_pop(L, 1);
+    return;
+  }
+  int mt = lua_gettop(L);
+  set_common(L, mt, common, type);
+  lua_pushlightuserdata(L, (void *)(uintptr_t)type);
+  if (members->tostring != NULL) lua_pushcfunction(L, members->tostring);
+  else lua_pushnil(L);
+  lua_pushcclosure(L, handle_tostring, 2);
+  lua_setfield(L, mt, "__tostring");
+  if (members->meta != NULL) luaL_setfuncs(L, members->meta, 0);
+  set_index(L, mt, type, members);
   lua_settop(L, mt - 1);
 }
 
@@ -248,9 +258,13 @@ lur_guard *lur_guard_new(lua_State *L, void (*release)(void *pointer)) {
   return guard;
 }
 
+static void release_text(void *text) { lur_text_free(text); }
+
+lur_guard *lur_guard_new_text(lua_State *L) { return lur_guard_new(L, release_text); }
+
 /* ---- errors ---- */
 
-/* Pushes "script.lua:12: " for the nearest caller outside our own compiled-in scripts; "" when there is none. */
+/* Pushes "script.lua:12: " for the nearest caller outside the scripts that are compiled in; "" when there is none. */
 static void push_where(lua_State *L) {
   lua_Debug ar;
   for (int level = 1; lua_getstack(L, level, &ar); level++) {
@@ -275,12 +289,12 @@ int lur_raise(lua_State *L, const char *format, ...) {
 
 void lur_check(lua_State *L, lur_status status) {
   if (status == LUR_OK) return;
-  if (status == LUR_EINTERRUPTED) lur_state_unhook(L); /* or it would raise a second time */
+  if (status == LUR_EINTERRUPTED) lur_state_unhook(L); /* or the hook would raise a second time */
   const char *message = lur_last_error();
   lur_raise(L, "%s", message[0] != '\0' ? message : lur_status_name(status));
 }
 
-bool lur_status_is_soft(lur_status status) {
+static bool is_soft(lur_status status) {
   switch (status) {
   case LUR_EIO:
   case LUR_EFORMAT:
@@ -293,7 +307,7 @@ bool lur_status_is_soft(lur_status status) {
 
 int lur_soft(lua_State *L, lur_status status) {
   if (status == LUR_OK) return 0;
-  if (!lur_status_is_soft(status)) lur_check(L, status);
+  if (!is_soft(status)) lur_check(L, status);
   luaL_pushfail(L);
   lua_pushstring(L, lur_last_error());
   lua_pushstring(L, lur_status_name(status));

@@ -1,11 +1,11 @@
-/* image.c - lurcher.image: images as u8 tensors of h x w x 3. Trouble with files gives nil, message, code. */
+/* image.c - the module lurcher.image: images as u8 tensors of h x w x 3. */
 #include "args.h"
 #include "modules.h"
 
 static const char *const filters[] = {"bilinear", "nearest", NULL};
 
-/* Pushes image's tensor, or nil, message, code. */
-static int give_image(lua_State *L, lur_handle *h, lur_status status, lur_tensor *image) {
+/* Fills the handle on top of the stack; or pushes nil, message, code. */
+static int image_result(lua_State *L, lur_handle *h, lur_status status, lur_tensor *image) {
   if (status != LUR_OK) return lur_soft(L, status);
   lur_fill_tensor(L, h, image, true);
   return 1;
@@ -27,7 +27,7 @@ static int image_load(lua_State *L) {
   lur_tensor *image = NULL;
   lur_status status;
   LUR_RETRY(L, status, lur_image_load(context, path, &options, &image));
-  return give_image(L, h, status, image);
+  return image_result(L, h, status, image);
 }
 
 static int image_decode(lua_State *L) {
@@ -40,7 +40,7 @@ static int image_decode(lua_State *L) {
   lur_tensor *image = NULL;
   lur_status status;
   LUR_RETRY(L, status, lur_image_decode(context, bytes, count, &options, &image));
-  return give_image(L, h, status, image);
+  return image_result(L, h, status, image);
 }
 
 static int image_save(lua_State *L) {
@@ -51,13 +51,11 @@ static int image_save(lua_State *L) {
   int quality = (int)lur_args_int(L, 3, "image.save", "quality", 90, 1, 100);
   lur_status status;
   LUR_RETRY(L, status, lur_image_save(path, image, quality));
-  if (status == LUR_ESHAPE || status == LUR_ETYPE) lur_check(L, status); /* the caller's mistake, not the world's */
+  if (status == LUR_ESHAPE || status == LUR_ETYPE) lur_check(L, status); /* the caller's fault, not the file's */
   if (status != LUR_OK) return lur_soft(L, status);
   lua_pushboolean(L, true);
   return 1;
 }
-
-static void free_bytes(void *bytes) { lur_text_free(bytes); }
 
 static int image_encode(lua_State *L) {
   static const char *const known[] = {"format", "quality", NULL}, *const formats[] = {"jpeg", "png", NULL};
@@ -66,7 +64,7 @@ static int image_encode(lua_State *L) {
   lur_args_options(L, 2, "image.encode", known);
   int quality = (int)lur_args_int(L, 2, "image.encode", "quality", 90, 1, 100);
   lur_image_format format = (lur_image_format)lur_args_choice(L, 2, "image.encode", "format", formats, LUR_IMAGE_JPEG);
-  lur_guard *guard = lur_guard_new(L, free_bytes);
+  lur_guard *guard = lur_guard_new_text(L);
   void *bytes;
   size_t count;
   LUR_CALL(L, lur_image_encode(image, format, quality, &bytes, &count));
@@ -82,7 +80,7 @@ static int image_resize(lua_State *L) {
   int filter = luaL_checkoption(L, 4, "bilinear", filters);
   lur_handle *h = lur_handle_new(L, &lur_tensor_class);
   LUR_CALL(L, lur_image_resize(image, height, width, (lur_resize_filter)filter, &resized));
-  return give_image(L, h, LUR_OK, resized);
+  return image_result(L, h, LUR_OK, resized);
 }
 
 /* image.crop(t, top, left, height, width): the first row and column are 1. */
@@ -92,10 +90,10 @@ static int image_crop(lua_State *L) {
   lua_Integer height = luaL_checkinteger(L, 4), width = luaL_checkinteger(L, 5);
   lur_handle *h = lur_handle_new(L, &lur_tensor_class);
   LUR_CALL(L, lur_image_crop(image, top, left, height, width, &crop));
-  return give_image(L, h, LUR_OK, crop);
+  return image_result(L, h, LUR_OK, crop);
 }
 
-/* image.montage(batch{, low =, high =, columns =, labels =}): low and high are what is black and white. */
+/* image.montage(batch, { low =, high =, columns =, labels = }): low and high are shown black and white. */
 static int image_montage(lua_State *L) {
   static const char *const known[] = {"low", "high", "columns", "labels", NULL};
   lur_tensor *batch = lur_check_tensor(L, 1), *image = NULL;
@@ -114,7 +112,7 @@ static int image_montage(lua_State *L) {
   }
   lur_handle *h = lur_handle_new(L, &lur_tensor_class);
   LUR_CALL(L, lur_image_montage(batch, low, high, columns, labels, &image));
-  return give_image(L, h, LUR_OK, image);
+  return image_result(L, h, LUR_OK, image);
 }
 
 int lur_open_image(lua_State *L) {

@@ -1,5 +1,5 @@
-/* json.c - lurcher.json, over cJSON. The tree under construction hangs on a guard from its first item on, so that a
- * raise frees it. */
+/* json.c - the module lurcher.json, on cJSON. A guard owns the tree from its first item on, so that a raise frees it.
+ */
 #include <cjson/cJSON.h>
 #include <math.h>
 #include <stdio.h>
@@ -14,20 +14,14 @@ static const char array_name[] = "lurcher.json.array";
 
 static void release_tree(void *tree) { cJSON_Delete(tree); }
 
-static cJSON *made(lua_State *L, cJSON *item) {
+static cJSON *checked(lua_State *L, cJSON *item) {
   if (item == NULL) luaL_error(L, "json: out of memory");
   return item;
 }
 
 /* ---- encode ---- */
 
-static cJSON *encode(lua_State *L, int index, int depth);
-
 static int by_text(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
-
-/* Into object (which the guard's tree owns already): members with sorted keys. */
-static void encode_object(lua_State *L, int index, cJSON *object, int depth);
-static void encode_array(lua_State *L, int index, cJSON *array, int depth);
 
 static bool is_array(lua_State *L, int index) {
   if (lua_rawlen(L, index) > 0) return true;
@@ -38,7 +32,7 @@ static bool is_array(lua_State *L, int index) {
   return same;
 }
 
-/* Written by us, not by cJSON, whose numbers may differ in the last bit from what was given. */
+/* The shortest text that reads back as the same number. cJSON's own may differ in the last bit. */
 static cJSON *encode_number(lua_State *L, int index) {
   char text[32];
   if (lua_isinteger(L, index)) {
@@ -58,26 +52,29 @@ static cJSON *encode_number(lua_State *L, int index) {
 static cJSON *encode(lua_State *L, int index, int depth) {
   if (depth > MAX_DEPTH) lur_raise(L, "json: tables nested more than %d deep (does one hold itself?)", MAX_DEPTH);
   switch (lua_type(L, index)) {
-  case LUA_TNIL: return made(L, cJSON_CreateNull());
-  case LUA_TBOOLEAN: return made(L, cJSON_CreateBool(lua_toboolean(L, index)));
-  case LUA_TNUMBER: return made(L, encode_number(L, index));
+  case LUA_TNIL: return checked(L, cJSON_CreateNull());
+  case LUA_TBOOLEAN: return checked(L, cJSON_CreateBool(lua_toboolean(L, index)));
+  case LUA_TNUMBER: return checked(L, encode_number(L, index));
   case LUA_TSTRING: {
     size_t length;
     const char *text = lua_tolstring(L, index, &length);
-    if (strlen(text) != length) lur_raise(L, "json: a string with a zero byte cannot be written");
-    return made(L, cJSON_CreateString(text));
+    if (strlen(text) != length) lur_raise(L, "json: a string that contains a zero byte cannot be written");
+    return checked(L, cJSON_CreateString(text));
   }
   case LUA_TLIGHTUSERDATA:
-    if (lua_touserdata(L, index) == NULL) return made(L, cJSON_CreateNull());
+    if (lua_touserdata(L, index) == NULL) return checked(L, cJSON_CreateNull());
     break;
-  case LUA_TTABLE: return made(L, is_array(L, index) ? cJSON_CreateArray() : cJSON_CreateObject());
+  case LUA_TTABLE: return checked(L, is_array(L, index) ? cJSON_CreateArray() : cJSON_CreateObject());
   default: break;
   }
   lur_raise(L, "json: a %s cannot be written", luaL_typename(L, index));
   return NULL;
 }
 
-/* The children of a table, once its item hangs in the tree. */
+static void encode_object(lua_State *L, int index, cJSON *object, int depth);
+static void encode_array(lua_State *L, int index, cJSON *array, int depth);
+
+/* Adds the children of the table at index to its item, which is in the tree already. */
 static void encode_children(lua_State *L, int index, cJSON *item, int depth) {
   if (!lua_istable(L, index)) return;
   luaL_checkstack(L, 8, "json");
@@ -97,11 +94,12 @@ static void encode_array(lua_State *L, int index, cJSON *array, int depth) {
   }
 }
 
+/* Members are sorted by key. */
 static void encode_object(lua_State *L, int index, cJSON *object, int depth) {
   size_t n = 0, i = 0;
   for (lua_pushnil(L); lua_next(L, index) != 0; lua_pop(L, 1)) {
     if (lua_type(L, -2) != LUA_TSTRING)
-      lur_raise(L, "json: keys of an object are strings, got a %s", luaL_typename(L, -2));
+      lur_raise(L, "json: the keys of an object must be strings, got a %s", luaL_typename(L, -2));
     n++;
   }
   const char **keys = lua_newuserdatauv(L, (n + 1) * sizeof *keys, 0);
@@ -186,7 +184,7 @@ static int json_decode(lua_State *L) {
   while (tree->pointer != NULL && rest < text + length && strchr(" \t\r\n", *rest) != NULL && *rest != '\0') rest++;
   if (tree->pointer == NULL || rest < text + length) {
     luaL_pushfail(L);
-    lua_pushfstring(L, "no JSON: unexpected text at byte %I", (LUAI_UACINT)(rest - text + 1));
+    lua_pushfstring(L, "not JSON: unexpected text at byte %I", (LUAI_UACINT)(rest - text + 1));
     lua_pushstring(L, lur_status_name(LUR_EFORMAT));
     return 3;
   }

@@ -1,37 +1,68 @@
-/* loader.c - data.loader: its options, and what a loader says of itself. The sampler's Lua on one side, the engine's
- * workers on the other, meet in epoch.c.
+/* loader.c - data.loader: its options and fields. Samplers (sampler.c) and workers meet in epochs (epoch.c).
  *
  * Samplers run here, on the main thread, as many batches ahead as the queue has room for; workers never see Lua.
- * A loader's Lua values (set, sampler, targets...) lie in an environment table, found by the handle in an ephemeron
- * table: cycles through them are collected. Leaving the for loop over an epoch ends the workers. */
-#include "draw.h"
+ * The loader's environment is its user value, a table: the options, complete, and what epochs keep there. */
+#include <string.h>
+
+#include "data.h"
 #include "epoch.h"
+#include "sampler.h"
 
-static const char environments[] = "lurcher.loader.environments";
+static lur_loader *check_loader(lua_State *L, int arg) { return lur_handle_check(L, arg, &lur_loader_class); }
 
-lur_loader *lur_loader_check(lua_State *L, int arg) { return lur_handle_check(L, arg, &lur_loader_class); }
+/* ---- options ---- */
 
-void lur_loader_push_environment(lua_State *L, int arg) {
-  arg = lua_absindex(L, arg);
-  lua_getfield(L, LUA_REGISTRYINDEX, environments);
-  lua_pushvalue(L, arg);
-  lua_rawget(L, -2);
-  lua_remove(L, -2);
-}
-
-/* ---- making ---- */
-
+static const char owner[] = "data.loader";
 static const char *const preprocess_names[] = {"tf", "caffe", "rescale", "none", NULL};
 static const char *const resize_names[] = {"bilinear", "nearest", NULL};
 static const char *const era_names[] = {"current", "2017", NULL};
-static const char owner[] = "data.loader";
+
+typedef struct settings { /* the options that need no more than reading */
+  int preprocess;
+  int64_t batch, channels, max_pixels, prefetch;
+  bool shuffle, drop_last, exif, strict;
+} settings;
+
+enum { MOST_BATCH = 1 << 20, MOST_SIDE = 16384, MOST_WORKERS = 256 };
+
+static const lur_arg_option options[] = {
+    LUR_ARG("size", "integer or pair", NULL, "side of the images in pixels, or { height, width }"),
+    LUR_ARG("sampler", "sampler, function or coroutine", "the whole set",
+            "draws the indices of batches: an object of lurcher.samplers, or function(epoch, random)"),
+    LUR_ARG_INTEGER(settings, batch, "64", 1, MOST_BATCH, "images per batch, without a sampler"),
+    LUR_ARG_BOOLEAN(settings, shuffle, "true", "a new random order in every epoch, without a sampler"),
+    LUR_ARG_BOOLEAN(settings, drop_last, "false", "leaves out a last batch that is not full"),
+    LUR_ARG("images", "list of names", "names that begin with image or img", "the sampler's fields that are images"),
+    LUR_ARG("targets", "function", "none", "function(batch) that returns a table of fields to add to the batch"),
+    LUR_ARG("augment", "augmentation", "none", "random changes of images: data.augment{...}"),
+    LUR_ARG_CHOICE(settings, preprocess, preprocess_names, "tf",
+                   "tf: x / 127.5 - 1; caffe: BGR minus ImageNet's means; rescale: x / 255; none: x"),
+    {.info = {"resize", "choice", "bilinear", "resampling filter, Pillow's; default nearest in era 2017", resize_names},
+     .offset = LUR_ARG_BY_OWNER},
+    {.info = {"era", "choice", "that of augment", "which Keras's resampling is the default of resize", era_names},
+     .offset = LUR_ARG_BY_OWNER},
+    LUR_ARG_INTEGER(settings, channels, "3", 1, 3, "3, or 1 for grayscale"),
+    LUR_ARG_BOOLEAN(settings, exif, "false", "turns images as their EXIF orientation asks"),
+    LUR_ARG_INTEGER(settings, max_pixels, "100000000", 1, INT64_MAX, "an image with more pixels counts as damaged"),
+    LUR_ARG("workers", "integer", "one per core", "threads that read and decode images; 0: the main thread does"),
+    LUR_ARG_INTEGER(settings, prefetch, "4", 1, 256, "batches prepared ahead"),
+    LUR_ARG("seed", "integer", "that of the context", "order and augmentation follow from it"),
+    LUR_ARG_BOOLEAN(settings, strict, "false", "a damaged image raises instead of being replaced"),
+    LUR_ARG("random", "data.numpy_random", "none", "NumPy's generator to draw from instead of the seed"),
+    LUR_ARG("device", "device or name", "the host", "where the images of a batch are put"),
+    {.info = {0}}};
+
+int lur_data_loader_options(lua_State *L) {
+  lur_push_declared(L, options);
+  return 1;
+}
 
 static int side(lua_State *L, int list, int i) {
   lua_rawgeti(L, list, i);
   int whole;
   lua_Integer value = lua_tointegerx(L, -1, &whole);
-  if (!whole || value < 1 || value > 16384)
-    lur_args_bad(L, owner, "size", "a side of 1 to 16384 or { height, width } expected");
+  if (!whole || value < 1 || value > MOST_SIDE)
+    lur_args_bad(L, owner, "size", "a side from 1 to 16384, or { height, width }, expected");
   lua_pop(L, 1);
   return (int)value;
 }
@@ -43,7 +74,7 @@ static void read_size(lua_State *L, lur_loader_options *o) {
     o->height = side(L, lua_gettop(L), 1);
     o->width = side(L, lua_gettop(L), 2);
   } else {
-    o->height = o->width = (int)lur_args_int(L, 1, owner, "size", 0, 1, 16384);
+    o->height = o->width = (int)lur_args_int(L, 1, owner, "size", 0, 1, MOST_SIDE);
   }
   lua_pop(L, 1);
 }
@@ -59,7 +90,7 @@ static void *read_handle(lua_State *L, const char *name, const lur_class *type) 
   return object;
 }
 
-/* `resize`, or else what images were resized with in the era: the loader's, or else its augmentation's. */
+/* The filter named by `resize`; without it, that of `era`; without both, that of the augmentation's era. */
 static lur_resize_filter read_resize(lua_State *L, const lur_augment *augment) {
   static const lur_resize_filter of_era[] = {LUR_RESIZE_BILINEAR, LUR_RESIZE_NEAREST};
   int era = lur_args_choice(L, 1, owner, "era", era_names, -1);
@@ -67,18 +98,22 @@ static lur_resize_filter read_resize(lua_State *L, const lur_augment *augment) {
   return (lur_resize_filter)lur_args_choice(L, 1, owner, "resize", resize_names, (int)usual);
 }
 
-static void read_options(lua_State *L, lur_loader_options *o) {
+static uint64_t read_seed(lua_State *L) {
+  int64_t usual = (int64_t)lur_context_get_seed(lur_state_context(L));
+  return (uint64_t)lur_args_int(L, 1, owner, "seed", usual, INT64_MIN, INT64_MAX);
+}
+
+static void read_options(lua_State *L, const settings *s, lur_loader_options *o) {
   read_size(L, o);
-  o->channels = (int)lur_args_int(L, 1, owner, "channels", 3, 1, 3);
-  o->preprocess = (lur_preprocess)lur_args_choice(L, 1, owner, "preprocess", preprocess_names, 0);
-  o->decode.exif = lur_args_bool(L, 1, owner, "exif", false);
-  o->decode.max_pixels = lur_args_int(L, 1, owner, "max_pixels", 0, 1, INT64_MAX);
-  int64_t workers = lur_args_int(L, 1, owner, "workers", -1, 0, 256);
-  o->workers = workers == 0 ? -1 : workers < 0 ? 0 : (int)workers; /* 0 in Lua: none; absent: one a core */
-  o->prefetch = (int)lur_args_int(L, 1, owner, "prefetch", 4, 1, 256);
-  o->seed = (uint64_t)lur_args_int(L, 1, owner, "seed", (int64_t)lur_context_get_seed(lur_state_context(L)), INT64_MIN,
-                                   INT64_MAX);
-  o->strict = lur_args_bool(L, 1, owner, "strict", false);
+  o->channels = (int)s->channels;
+  o->preprocess = (lur_preprocess)s->preprocess;
+  o->decode.exif = s->exif;
+  o->decode.max_pixels = s->max_pixels;
+  int64_t workers = lur_args_int(L, 1, owner, "workers", -1, 0, MOST_WORKERS);
+  o->workers = workers == 0 ? -1 : workers < 0 ? 0 : (int)workers; /* to the engine -1 is none and 0 one per core */
+  o->prefetch = (int)s->prefetch;
+  o->seed = read_seed(L);
+  o->strict = s->strict;
   o->augment = read_handle(L, "augment", &lur_augment_class);
   o->resize = read_resize(L, o->augment);
   o->random = read_handle(L, "random", &lur_numpy_random_class);
@@ -106,10 +141,9 @@ static void check_images(lua_State *L) {
   lua_pop(L, 1);
 }
 
-/* A shallow copy of the options is the environment: later changes of the caller's table change nothing here. */
-static void make_environment(lua_State *L, int handle, const lur_loader_options *o) {
-  lua_getfield(L, LUA_REGISTRYINDEX, environments);
-  lua_pushvalue(L, handle);
+/* Gives the loader its environment: a copy of the options, so that later changes of the caller's table have no effect.
+ */
+static void make_environment(lua_State *L, int handle, const settings *s, const lur_loader_options *o) {
   lua_newtable(L);
   for (lua_pushnil(L); lua_next(L, 1) != 0;) {
     lua_pushvalue(L, -2);
@@ -118,33 +152,24 @@ static void make_environment(lua_State *L, int handle, const lur_loader_options 
   }
   lua_rawgeti(L, -1, 1);
   lua_setfield(L, -2, "set");
-  lua_pushinteger(L, (lua_Integer)o->seed);
-  lua_setfield(L, -2, "seed");
-  lua_pushinteger(L, lur_args_int(L, 1, owner, "batch", 64, 1, 1 << 20));
-  lua_setfield(L, -2, "batch");
-  lua_pushboolean(L, lur_args_bool(L, 1, owner, "shuffle", true));
-  lua_setfield(L, -2, "shuffle");
-  lua_pushboolean(L, lur_args_bool(L, 1, owner, "drop_last", false));
-  lua_setfield(L, -2, "drop_last");
-  lua_pushinteger(L, 0);
-  lua_setfield(L, -2, "next_epoch");
-  lua_rawset(L, -3);
-  lua_pop(L, 1);
+  lur_set_integer(L, "seed", (int64_t)o->seed);
+  lur_set_integer(L, "batch", s->batch);
+  lur_set_boolean(L, "shuffle", s->shuffle);
+  lur_set_boolean(L, "drop_last", s->drop_last);
+  lur_set_integer(L, "next_epoch", 0);
+  lua_setiuservalue(L, handle, 1);
 }
 
 int lur_data_loader(lua_State *L) {
-  static const char *const known[] = {"sampler", "batch",     "shuffle",  "size", "augment",    "preprocess",
-                                      "resize",  "workers",   "prefetch", "seed", "strict",     "images",
-                                      "targets", "drop_last", "channels", "exif", "max_pixels", "random",
-                                      "device",  "era",       NULL};
+  settings s;
+  lur_loader_options o = {0};
   lua_settop(L, 1);
-  if (!lur_args_options(L, 1, owner, known))
+  if (!lur_args_declared(L, 1, owner, options, &s))
     lur_raise(L, "'data.loader' expects a table: data.loader{ set, size = 299 }");
   lua_rawgeti(L, 1, 1);
   lur_dataset *set = lur_handle_test(L, 2, &lur_set_class);
   if (set == NULL) lur_args_bad(L, owner, "1", "a dataset expected, got %s", luaL_typename(L, 2));
-  lur_loader_options o = {0};
-  read_options(L, &o);
+  read_options(L, &s, &o);
   check_images(L);
   check_function(L, "targets");
   lur_context *context = lur_state_context(L);
@@ -152,16 +177,15 @@ int lur_data_loader(lua_State *L) {
   lur_loader *loader;
   LUR_CALL(L, lur_loader_new(context, set, &o, &loader));
   lur_handle_fill(L, h, loader);
-  make_environment(L, 3, &o);
-  lua_settop(L, 3);
+  make_environment(L, 3, &s, &o);
   return 1;
 }
 
-/* ---- queries ---- */
+/* ---- fields ---- */
 
 static int get_from_environment(lua_State *L, const char *name) {
-  lur_loader_check(L, 1);
-  lur_loader_push_environment(L, 1);
+  check_loader(L, 1);
+  lua_getiuservalue(L, 1, 1);
   lua_getfield(L, -1, name);
   return 1;
 }
@@ -171,21 +195,17 @@ static int loader_get_set(lua_State *L) { return get_from_environment(L, "set");
 static int loader_get_batch(lua_State *L) { return get_from_environment(L, "batch"); }
 static int loader_get_seed(lua_State *L) { return get_from_environment(L, "seed"); }
 
-/* Batches of an epoch; nil when only the sampler could know. */
+/* #loader: batches per epoch; nil when only the sampler knows. */
 static int loader_len(lua_State *L) {
-  lur_loader_check(L, 1);
-  lur_loader_push_environment(L, 1);
-  if (!lur_draw_count(L, lua_gettop(L))) luaL_pushfail(L);
+  check_loader(L, 1);
+  lua_getiuservalue(L, 1, 1);
+  if (!lur_sampler_count(L, lua_gettop(L))) luaL_pushfail(L);
   return 1;
 }
 
 static int loader_tostring(lua_State *L) {
-  lur_handle *h = luaL_checkudata(L, 1, lur_loader_class.name);
-  if (h->object == NULL) {
-    lua_pushliteral(L, "lurcher.loader (closed)");
-    return 1;
-  }
-  lur_loader_push_environment(L, 1);
+  check_loader(L, 1);
+  lua_getiuservalue(L, 1, 1);
   lua_getfield(L, -1, "batch");
   lua_Integer batch = lua_tointeger(L, -1);
   lua_getfield(L, -2, "set");
@@ -193,8 +213,6 @@ static int loader_tostring(lua_State *L) {
   lua_pushfstring(L, "lurcher.loader, batches of %I from %s", (LUAI_UACINT)batch, set);
   return 1;
 }
-
-static void release_loader(void *object) { lur_loader_release(object); }
 
 static const luaL_Reg loader_methods[] = {{"epoch", lur_loader_epoch_method},
                                           {"position", lur_loader_position_method},
@@ -206,21 +224,12 @@ static const luaL_Reg loader_getters[] = {{"summary", loader_get_summary},
                                           {"batch", loader_get_batch},
                                           {"seed", loader_get_seed},
                                           {NULL, NULL}};
-static const luaL_Reg loader_meta[] = {
-    {"__call", lur_loader_call_method}, {"__len", loader_len}, {"__tostring", loader_tostring}, {NULL, NULL}};
-const lur_class lur_loader_class = {.name = "lurcher.loader",
-                                    .release = release_loader,
-                                    .methods = loader_methods,
-                                    .getters = loader_getters,
-                                    .meta = loader_meta};
+static const luaL_Reg loader_meta[] = {{"__call", lur_loader_call_method}, {"__len", loader_len}, {NULL, NULL}};
 
 void lur_register_loader(lua_State *L) {
-  lur_class_register(L, &lur_loader_class);
+  lur_class_register(
+      L, &lur_loader_class,
+      &(lur_members){
+          .methods = loader_methods, .getters = loader_getters, .meta = loader_meta, .tostring = loader_tostring});
   lur_register_epoch(L);
-  lua_newtable(L);
-  lua_newtable(L);
-  lua_pushliteral(L, "k");
-  lua_setfield(L, -2, "__mode");
-  lua_setmetatable(L, -2);
-  lua_setfield(L, LUA_REGISTRYINDEX, environments);
 }

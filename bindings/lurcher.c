@@ -1,5 +1,5 @@
 /* lurcher.c - luaopen_lurcher: the table `lurcher` and its submodules. Opening makes tables and nothing else: the
- * context, its threads and devices come with first use. */
+ * context, its threads and devices are created at first use. */
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -11,24 +11,10 @@
 
 /* ---- devices ---- */
 
-/* A device is the context's; the handle holds a mark that it is open. */
-static void release_device(void *device) { (void)device; }
-
 static int device_name(lua_State *L) {
   lua_pushstring(L, lur_device_name(lur_handle_check(L, 1, &lur_device_class)));
   return 1;
 }
-
-static int device_tostring(lua_State *L) {
-  const lur_handle *h = luaL_checkudata(L, 1, lur_device_class.name);
-  lua_pushstring(L, h->object == NULL ? "lurcher.device (closed)" : lur_device_name(h->object));
-  return 1;
-}
-
-static const luaL_Reg device_getters[] = {{"name", device_name}, {NULL, NULL}};
-static const luaL_Reg device_meta[] = {{"__tostring", device_tostring}, {NULL, NULL}};
-const lur_class lur_device_class = {
-    .name = "lurcher.device", .release = release_device, .getters = device_getters, .meta = device_meta};
 
 static int open_device(lua_State *L) {
   const char *name = luaL_optstring(L, 1, "auto");
@@ -73,9 +59,9 @@ static int interrupt(lua_State *L) {
 }
 
 static int interrupted(lua_State *L) {
-  bool asked = lur_context_check_interrupt(lur_state_context(L)) == LUR_EINTERRUPTED;
-  if (asked) lur_state_unhook(L);
-  lua_pushboolean(L, asked);
+  bool requested = lur_context_check_interrupt(lur_state_context(L)) == LUR_EINTERRUPTED;
+  if (requested) lur_state_unhook(L);
+  lua_pushboolean(L, requested);
   return 1;
 }
 
@@ -105,7 +91,7 @@ static int memory(lua_State *L) {
   return 1;
 }
 
-/* Of a string, or of a tensor's dtype, shape and elements. */
+/* Hash of a string, or of a tensor's dtype, shape and elements. */
 static int hash(lua_State *L) {
   char text[LUR_HASH_TEXT];
   size_t count;
@@ -124,6 +110,27 @@ static int handles(lua_State *L) {
   return 1;
 }
 
+/* ---- words ---- */
+
+/* lurcher.nearest(word, candidates) -> the candidate meant, or nil */
+static int nearest(lua_State *L) {
+  const char *word = luaL_checkstring(L, 1);
+  luaL_checktype(L, 2, LUA_TTABLE);
+  lua_settop(L, 2);
+  size_t n = lua_rawlen(L, 2);
+  luaL_argcheck(L, n < 1 << 20, 2, "too many candidates");
+  const char **candidates = lua_newuserdatauv(L, (n + 1) * sizeof *candidates, 0);
+  for (size_t i = 0; i < n; i++) {
+    if (lua_rawgeti(L, 2, (lua_Integer)i + 1) != LUA_TSTRING)
+      return lur_raise(L, "nearest: list of strings expected, got a %s at position %d", luaL_typename(L, -1),
+                       (int)i + 1);
+    candidates[i] = lua_tostring(L, -1); /* the list keeps it */
+    lua_pop(L, 1);
+  }
+  lua_pushstring(L, lur_nearest(word, candidates, (int)n)); /* NULL: nil */
+  return 1;
+}
+
 /* ---- the module ---- */
 
 /* Sets lurcher[name], and package.loaded["lurcher.name"] for require. The lurcher table is on top. */
@@ -139,16 +146,17 @@ static void add_submodule(lua_State *L, const char *name, lua_CFunction open) {
 }
 
 int luaopen_lurcher(lua_State *L) {
-  static const luaL_Reg functions[] = {{"device", open_device},  {"devices", devices},
-                                       {"seed", seed},           {"threads", threads},
-                                       {"interrupt", interrupt}, {"interrupted", interrupted},
-                                       {"time", monotonic},      {"memory", memory},
-                                       {"handles", handles},     {"hash", hash},
-                                       {NULL, NULL}};
+  static const luaL_Reg device_getters[] = {{"name", device_name}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"device", open_device}, {"devices", devices},     {"seed", seed},
+                                       {"threads", threads},    {"interrupt", interrupt}, {"interrupted", interrupted},
+                                       {"time", monotonic},     {"memory", memory},       {"handles", handles},
+                                       {"hash", hash},          {"nearest", nearest},     {NULL, NULL}};
   lua_settop(L, 0);
   luaL_newlib(L, functions);
-  lur_class_register(L, &lur_device_class);
+  lur_class_register(L, &lur_device_class, &(lur_members){.getters = device_getters, .tostring = device_name});
+  lur_register_tensor(L);
   lur_add_tensor(L);
+  lur_add_metrics(L);
   lur_add_files(L);
   add_submodule(L, "json", lur_open_json);
   add_submodule(L, "nn", lur_open_nn);

@@ -1,18 +1,16 @@
-/* model.c - nn.model, nn.load, nn.from_json and what a model can do, but compiling (compile.c) and
- * printing (model_print.c). */
+/* model.c - nn.model, nn.load, nn.from_json and the methods of a model, except for compiling (compile.c) and printing
+ * (model_print.c). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "modules.h"
+#include "compile.h"
+#include "layer.h"
 #include "nn.h"
 
-enum { MOST_NODES = 64 };
-
-static void release(void *model) { lur_model_release(model); }
 static lur_model *check_model(lua_State *L, int arg) { return lur_handle_check(L, arg, &lur_model_class); }
 
-/* ---- making ---- */
+/* ---- constructors ---- */
 
 static void fill_model(lua_State *L, lur_handle *h, lur_model *model) {
   lur_handle_fill(L, h, model);
@@ -33,7 +31,7 @@ static void add_output(lua_State *L, output *outputs, int *n, const char *name, 
   if (node == NULL && name != NULL)
     lur_raise(L, "model: output '%s' must be a node, got %s", name, luaL_tolstring(L, index, NULL));
   if (node == NULL) lur_raise(L, "model: a node expected as output, got %s", luaL_typename(L, index));
-  if (*n == MOST_NODES) lur_raise(L, "model: at most %d outputs expected", MOST_NODES);
+  if (*n == LUR_MOST_NODES) lur_raise(L, "model: at most %d outputs expected", LUR_MOST_NODES);
   outputs[(*n)++] = (output){name != NULL ? name : lur_layer_name(lur_node_layer(node)), node};
 }
 
@@ -59,9 +57,9 @@ static int read_outputs(lua_State *L, int index, output *outputs) {
 
 static int new_model(lua_State *L) {
   static const char *const known[] = {"inputs", "outputs", NULL};
-  output outputs[MOST_NODES];
-  lur_node *inputs[MOST_NODES], *nodes[MOST_NODES];
-  const char *names[MOST_NODES];
+  output outputs[LUR_MOST_NODES];
+  lur_node *inputs[LUR_MOST_NODES], *nodes[LUR_MOST_NODES];
+  const char *names[LUR_MOST_NODES];
   int ninputs = 0, n;
   lua_settop(L, 1);
   if (!lua_istable(L, 1)) {
@@ -70,7 +68,8 @@ static int new_model(lua_State *L) {
   } else if (lua_getfield(L, 1, "outputs") != LUA_TNIL) {
     lur_args_options(L, 1, "model", known);
     n = read_outputs(L, 2, outputs);
-    if (lua_getfield(L, 1, "inputs") != LUA_TNIL) ninputs = lur_args_nodes(L, 3, "model inputs", inputs, MOST_NODES);
+    if (lua_getfield(L, 1, "inputs") != LUA_TNIL)
+      ninputs = lur_args_nodes(L, 3, "model inputs", inputs, LUR_MOST_NODES);
   } else {
     n = read_outputs(L, 1, outputs);
   }
@@ -86,22 +85,20 @@ static int new_model(lua_State *L) {
   return 1;
 }
 
-static void free_text(void *text) { lur_text_free(text); }
-
 static int load_model(lua_State *L) {
   const char *path = luaL_checkstring(L, 1);
   lur_context *context = lur_state_context(L);
   lur_handle *h = lur_handle_new(L, &lur_model_class);
-  lur_guard *guard = lur_guard_new(L, free_text);
+  lur_guard *guard = lur_guard_new_text(L);
   lur_model *model;
-  char *extra = NULL;
+  char *metadata = NULL;
   lur_status status;
-  LUR_RETRY(L, status, lur_model_load(context, path, &model, &extra));
+  LUR_RETRY(L, status, lur_model_load(context, path, &model, &metadata));
   if (status != LUR_OK) return lur_soft(L, status);
-  guard->pointer = extra;
+  guard->pointer = metadata;
   fill_model(L, h, model);
   lua_pushvalue(L, -2);
-  lua_pushstring(L, extra != NULL ? extra : "");
+  lua_pushstring(L, metadata != NULL ? metadata : "");
   lur_guard_clear(guard);
   return 2;
 }
@@ -122,10 +119,10 @@ static int model_from_json(lua_State *L) {
 
 static int model_call(lua_State *L) {
   lur_model *model = check_model(L, 1);
-  lur_node *x[MOST_NODES], *y[MOST_NODES];
-  lur_handle *handles[MOST_NODES];
-  int n = lur_args_nodes(L, 2, "a model", x, MOST_NODES), m = lur_model_output_count(model);
-  if (m > MOST_NODES) return lur_raise(L, "a model of %d outputs cannot be applied", m);
+  lur_node *x[LUR_MOST_NODES], *y[LUR_MOST_NODES];
+  lur_handle *handles[LUR_MOST_NODES];
+  int n = lur_args_nodes(L, 2, "a model", x, LUR_MOST_NODES), m = lur_model_output_count(model);
+  if (m > LUR_MOST_NODES) return lur_raise(L, "a model with %d outputs cannot be applied (at most 64 expected)", m);
   luaL_checkstack(L, m, NULL);
   for (int i = 0; i < m; i++) handles[i] = lur_handle_new(L, &lur_node_class);
   LUR_CALL(L, lur_model_apply(model, n, x, y));
@@ -173,8 +170,8 @@ static int model_index(lua_State *L) {
 
 /* ---- freezing ---- */
 
-/* Where a range begins or ends: a layer's name, the name of a block ("block12": its first or last layer), or a Keras
-   index. */
+/* Position of the layer that begins or ends a range. It is given as a layer's name, as the name of a block ("block12":
+   its first or last layer), or as a Keras index. */
 static int range_end(lua_State *L, const lur_model *model, int index, bool last) {
   int n = lur_model_layer_count(model), found = -1;
   if (lua_type(L, index) == LUA_TNUMBER) {
@@ -206,7 +203,7 @@ static void set_range(lua_State *L, lur_model *model, bool trainable) {
     lur_layer_set_trainable(lur_model_layer(model, i), trainable);
 }
 
-/* Names, or layers. All are found before any is changed. */
+/* The list of names or layers at 2. All of them are looked up before any is changed. */
 static void set_list(lua_State *L, lur_model *model, bool trainable) {
   int n = (int)lua_rawlen(L, 2);
   for (int pass = 0; pass < 2; pass++) {
@@ -214,7 +211,7 @@ static void set_list(lua_State *L, lur_model *model, bool trainable) {
       lua_rawgeti(L, 2, i);
       lur_layer *layer = lur_handle_test(L, -1, &lur_layer_class);
       if (layer == NULL && lua_type(L, -1) != LUA_TSTRING)
-        lur_raise(L, "names of layers expected, got %s", luaL_typename(L, -1));
+        lur_raise(L, "names of layers, or layers, expected, got %s", luaL_typename(L, -1));
       if (layer == NULL) layer = lur_model_layer(model, find_layer(L, model, lua_tostring(L, -1)));
       if (pass == 1) lur_layer_set_trainable(layer, trainable);
       lua_pop(L, 1);
@@ -267,11 +264,6 @@ static int model_parameters(lua_State *L) {
 static void free_report(void *text) {
   lur_load_report report = {.text = text};
   lur_load_report_free(&report);
-}
-
-static void set_count(lua_State *L, const char *key, int value) {
-  lua_pushinteger(L, value);
-  lua_setfield(L, -2, key);
 }
 
 /* Sets the model's weight names from the table at index. */
@@ -327,12 +319,11 @@ static int model_load(lua_State *L) {
   if (status != LUR_OK) return lur_soft(L, status);
   guard->pointer = report.text;
   lua_createtable(L, 0, 5);
-  set_count(L, "loaded", report.loaded);
-  set_count(L, "missing", report.missing);
-  set_count(L, "unused", report.unused);
-  set_count(L, "mismatched", report.mismatched);
-  lua_pushstring(L, report.text != NULL ? report.text : "");
-  lua_setfield(L, -2, "text");
+  lur_set_integer(L, "loaded", report.loaded);
+  lur_set_integer(L, "missing", report.missing);
+  lur_set_integer(L, "unused", report.unused);
+  lur_set_integer(L, "mismatched", report.mismatched);
+  lur_set_text(L, "text", report.text != NULL ? report.text : "");
   lur_guard_clear(guard);
   return 1;
 }
@@ -349,7 +340,7 @@ static int model_save(lua_State *L) {
 
 static int model_json(lua_State *L) {
   lur_model *model = check_model(L, 1);
-  lur_guard *guard = lur_guard_new(L, free_text);
+  lur_guard *guard = lur_guard_new_text(L);
   char *text;
   LUR_CALL(L, lur_model_to_json(model, &text));
   guard->pointer = text;
@@ -405,13 +396,13 @@ static const luaL_Reg methods[] = {{"layer", model_layer},
                                    {NULL, NULL}};
 static const luaL_Reg getters[] = {
     {"layers", get_layers}, {"inputs", get_inputs}, {"outputs", get_outputs}, {NULL, NULL}};
-static const luaL_Reg meta[] = {{"__call", model_call}, {"__tostring", lur_model_tostring}, {NULL, NULL}};
-const lur_class lur_model_class = {
-    .name = "lurcher.model", .release = release, .methods = methods, .getters = getters, .meta = meta};
+static const luaL_Reg meta[] = {{"__call", model_call}, {NULL, NULL}};
 
 void lur_add_model(lua_State *L) {
   static const luaL_Reg functions[] = {
       {"model", new_model}, {"load", load_model}, {"from_json", model_from_json}, {NULL, NULL}};
-  lur_class_register(L, &lur_model_class);
+  lur_class_register(
+      L, &lur_model_class,
+      &(lur_members){.methods = methods, .getters = getters, .meta = meta, .tostring = lur_model_tostring});
   luaL_setfuncs(L, functions, 0);
 }

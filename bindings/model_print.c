@@ -1,8 +1,7 @@
-/* model_print.c - print(model): one line a layer, with Keras's index, and the totals. */
+/* model_print.c - print(model): one line per layer, with its Keras index, and the totals. */
 #include <stdio.h>
 #include <string.h>
 
-#include "modules.h"
 #include "nn.h"
 
 static int64_t layer_parameters(const lur_layer *layer) {
@@ -12,7 +11,7 @@ static int64_t layer_parameters(const lur_layer *layer) {
   return n;
 }
 
-/* The names that feed layer i, with commas. */
+/* The names of the inputs of layer i, separated by commas. */
 static void join_inputs(const lur_model *model, int i, char *text, size_t capacity) {
   const char *names[8];
   int n = lur_model_layer_inputs(model, i, names, 8);
@@ -56,12 +55,7 @@ static void add_row(luaL_Buffer *out, const lur_model *model, int i, int width, 
 }
 
 int lur_model_tostring(lua_State *L) {
-  const lur_handle *h = luaL_checkudata(L, 1, lur_model_class.name);
-  const lur_model *model = h->object;
-  if (model == NULL) {
-    lua_pushliteral(L, "lurcher.model (closed)");
-    return 1;
-  }
+  const lur_model *model = lur_handle_check(L, 1, &lur_model_class);
   int n = lur_model_layer_count(model), width = 5, kinds = 4;
   for (int i = 0; i < n; i++) {
     int length = (int)strlen(lur_layer_name(lur_model_layer(model, i))),

@@ -1,4 +1,5 @@
-/* modules.h - what the bindings' files give each other. Every lur_open_X registers its classes and pushes its table. */
+/* modules.h - the functions that open the parts of the module `lurcher`, and what several parts share. Every lur_open_X
+ * registers its classes and pushes its table. */
 #ifndef LUR_MODULES_H
 #define LUR_MODULES_H
 
@@ -7,20 +8,22 @@
 
 int luaopen_lurcher(lua_State *L);
 
-int lur_open_nn(lua_State *L);
-int lur_open_optim(lua_State *L);
-int lur_open_json(lua_State *L);
+int lur_open_nn(lua_State *L);    /* nn.c */
+int lur_open_optim(lua_State *L); /* optimizer.c */
+int lur_open_json(lua_State *L);  /* json.c */
 int lur_open_data(lua_State *L);  /* data.c */
 int lur_open_image(lua_State *L); /* image.c */
 
 /* Add their functions to the lurcher table on top of the stack, and register their classes. */
-void lur_add_tensor(lua_State *L);
-void lur_add_files(lua_State *L);
-void lur_register_run(lua_State *L);
+void lur_add_tensor(lua_State *L);  /* tensor_new.c */
+void lur_add_metrics(lua_State *L); /* metrics.c */
+void lur_add_files(lua_State *L);   /* files.c */
 
-extern const lur_class lur_layer_class, lur_node_class, lur_model_class, lur_run_class, lur_optimizer_class;
+/* tensor.c: registers the class. */
+void lur_register_tensor(lua_State *L);
 
-/* files.c: the tensors of the table at index, by name, which the table keeps; pushes the two arrays, returns their length. */
+/* files.c: the tensors of the table at index, sorted by name; they stay the table's. Pushes the two arrays, returns
+   their length. */
 int lur_push_tensors(lua_State *L, int index, const char *owner, const char ***names, lur_tensor ***tensors);
 /* tensor_print.c: pushes the text of a host or device tensor. */
 void lur_push_tensor_text(lua_State *L, lur_tensor *tensor);

@@ -1,10 +1,8 @@
-/* random.c - generators for samplers: Philox by default, NumPy's to repeat a Keras run.
+/* random.c - random generators for samplers: Philox by default, NumPy's to repeat a Keras run.
  *
  * math.random is one stream for the whole program; a sampler needs numbers that depend on (seed, epoch) alone, so that
- * an epoch can be drawn again. Lists count from 1. */
+ * an epoch can be repeated. Lists count from 1. */
 #include "data.h"
-
-static void release_random(void *object) { lur_random_release(object); }
 
 static lur_random *check_random(lua_State *L, int arg) { return lur_handle_check(L, arg, &lur_random_class); }
 
@@ -50,7 +48,7 @@ static int random_int(lua_State *L) {
 /* Shared by both generators: a list of 1..n in random order. */
 static int random_permutation(lua_State *L) {
   lua_Integer n = luaL_checkinteger(L, 2);
-  luaL_argcheck(L, n >= 0 && n < INT32_MAX, 2, "a count expected");
+  luaL_argcheck(L, n >= 0 && n < INT32_MAX, 2, "a count from 0 to 2^31-2 expected");
   int64_t *order = lua_newuserdatauv(L, ((size_t)n + 1) * sizeof *order, 0);
   lur_random_order(L, 1, n, order);
   lua_createtable(L, (int)n, 0);
@@ -78,16 +76,12 @@ static int random_shuffle(lua_State *L) {
 static const luaL_Reg random_methods[] = {{"unit", random_unit},       {"uniform", random_uniform},
                                           {"int", random_int},         {"permutation", random_permutation},
                                           {"shuffle", random_shuffle}, {NULL, NULL}};
-const lur_class lur_random_class = {.name = "lurcher.random", .release = release_random, .methods = random_methods};
 
 /* ---- NumPy ---- */
 
-static void release_numpy(void *object) { lur_numpy_random_release(object); }
-
 static uint32_t check_seed(lua_State *L, int arg) {
   lua_Integer seed = luaL_checkinteger(L, arg);
-  luaL_argcheck(L, seed >= 0 && seed <= (lua_Integer)UINT32_MAX, arg,
-                "a seed of 0 to 2^32-1 expected, as NumPy takes it");
+  luaL_argcheck(L, seed >= 0 && seed <= (lua_Integer)UINT32_MAX, arg, "a seed from 0 to 2^32-1 expected, as in NumPy");
   return (uint32_t)seed;
 }
 
@@ -115,10 +109,8 @@ static int numpy_uniform(lua_State *L) {
 
 static const luaL_Reg numpy_methods[] = {
     {"seed", numpy_seed}, {"uniform", numpy_uniform}, {"permutation", random_permutation}, {NULL, NULL}};
-const lur_class lur_numpy_random_class = {
-    .name = "lurcher.numpy_random", .release = release_numpy, .methods = numpy_methods};
 
 void lur_register_random(lua_State *L) {
-  lur_class_register(L, &lur_random_class);
-  lur_class_register(L, &lur_numpy_random_class);
+  lur_class_register(L, &lur_random_class, &(lur_members){.methods = random_methods});
+  lur_class_register(L, &lur_numpy_random_class, &(lur_members){.methods = numpy_methods});
 }

@@ -1,20 +1,18 @@
-/* tensor.c - lurcher.tensor: arithmetic, reductions, indexing. How tensors are made stands in tensor_new.c, how they
- * look in tensor_print.c. Nothing is computed here: to add an operation, add it to the engine and a row here and in
- * api/. */
+/* tensor.c - the methods of a tensor: arithmetic, reductions, indexing. tensor_new.c makes tensors, tensor_print.c
+ * prints them. Nothing is computed here: a new operation is a function of the engine, a row here and a section in api/.
+ */
 #include <math.h>
 #include <string.h>
 
 #include "args.h"
 #include "modules.h"
 
-static void release(void *object) { lur_tensor_release(object); }
-
 static int push_result(lua_State *L, lur_handle *h, lur_tensor *t) {
   lur_fill_tensor(L, h, t, true);
   return 1;
 }
 
-/* An element's value as Lua likes it: whole for integer dtypes. */
+/* An element's value as a Lua number: an integer for integer dtypes. */
 static void push_value(lua_State *L, lur_dtype dtype, double value) {
   if (dtype == LUR_I32 || dtype == LUR_U8) lua_pushinteger(L, (lua_Integer)value);
   else lua_pushnumber(L, value);
@@ -29,7 +27,8 @@ static int push_element(lua_State *L, lur_tensor *t, int64_t index) {
 
 /* ---- arithmetic ---- */
 
-/* The tensor at index; a number becomes a scalar tensor (pushed), whole beside a whole tensor. */
+/* The tensor at index. A number becomes a scalar tensor, which is pushed: i32 where it is whole and the other operand
+   is i32, else f32. */
 static lur_tensor *operand(lua_State *L, int index, int other) {
   lur_tensor *t = lur_handle_test(L, index, &lur_tensor_class);
   if (t != NULL) return t;
@@ -124,7 +123,7 @@ static int tensor_transpose(lua_State *L) {
   return push_result(L, h, y);
 }
 
-/* Pushes the rows that the table at argument 2 lists, from 1; messages count from 1 too. */
+/* Pushes the row numbers of the table at argument 2 as a tensor. Checked here, so that messages count from 1. */
 static lur_tensor *push_listed_rows(lua_State *L, const lur_tensor *a) {
   lur_tensor *rows = lur_push_list(L, 2, "rows", true);
   if (lur_tensor_dtype(rows) != LUR_I32) luaL_argerror(L, 2, "whole numbers expected");
@@ -139,7 +138,7 @@ static lur_tensor *push_listed_rows(lua_State *L, const lur_tensor *a) {
   return rows;
 }
 
-/* t:select{ 2, 1 } counts from 1, t:select(ids) from 0. */
+/* t:select{ 2, 1 }: rows from 1; t:select(ids), ids an i32 tensor: rows from 0. */
 static int tensor_select(lua_State *L) {
   lur_tensor *a = lur_check_tensor(L, 1), *rows, *y;
   if (lua_istable(L, 2)) {
@@ -154,7 +153,7 @@ static int tensor_select(lua_State *L) {
 
 /* ---- shapes, copies ---- */
 
-/* A view on another tensor's memory is not charged to the collector. */
+/* A view of another tensor's memory is not reported to the collector. */
 static int push_view(lua_State *L, lur_handle *h, lur_tensor *t) {
   lur_fill_tensor(L, h, t, false);
   return 1;
@@ -177,8 +176,8 @@ static int tensor_rows(lua_State *L) {
       lur_args_index_at(L, 2, shape->dim[0] + 1, "first row"); /* one past the end may start an empty view */
   lua_Integer count = luaL_optinteger(L, 3, shape->dim[0] - first);
   if (count < 0 || count > shape->dim[0] - first)
-    return lur_raise(L, "%I rows from row %I expected of %I", (LUAI_UACINT)count, (LUAI_UACINT)(first + 1),
-                     (LUAI_UACINT)shape->dim[0]);
+    return lur_raise(L, "rows: %I rows from row %I on requested, but the tensor has %I", (LUAI_UACINT)count,
+                     (LUAI_UACINT)(first + 1), (LUAI_UACINT)shape->dim[0]);
   lur_handle *h = lur_handle_new(L, &lur_tensor_class);
   LUR_CALL(L, lur_tensor_view(a, first, count, &y));
   return push_view(L, h, y);
@@ -231,7 +230,7 @@ static int tensor_fill(lua_State *L) {
 
 /* ---- elements ---- */
 
-/* Flat index from one 1-based argument a dimension, from argument first on. */
+/* Flat index from one 1-based argument per dimension, from argument first on. */
 static int64_t flat_index(lua_State *L, const lur_tensor *t, int first) {
   const lur_shape *shape = lur_tensor_shape(t);
   int n = lua_gettop(L) - first + 1;
@@ -280,7 +279,7 @@ static void push_nested(lua_State *L, lur_tensor *t, const lur_shape *shape, int
 
 static int tensor_totable(lua_State *L) {
   lur_tensor *t = lur_check_tensor(L, 1);
-  if (lur_tensor_data(t) == NULL) { /* one copy instead of one an element */
+  if (lur_tensor_data(t) == NULL) { /* one copy from the device instead of one per element */
     lua_settop(L, 1);
     lua_pushliteral(L, "cpu");
     tensor_to(L);
@@ -352,9 +351,7 @@ static int tensor_len(lua_State *L) {
 }
 
 static int tensor_tostring(lua_State *L) {
-  lur_handle *h = luaL_checkudata(L, 1, lur_tensor_class.name);
-  if (h->object == NULL) lua_pushliteral(L, "lurcher.tensor (closed)");
-  else lur_push_tensor_text(L, h->object);
+  lur_push_tensor_text(L, lur_check_tensor(L, 1));
   return 1;
 }
 
@@ -385,33 +382,53 @@ static int get_count(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg methods[] = {{"get", tensor_get},         {"set", tensor_set},
-                                   {"item", tensor_item},       {"totable", tensor_totable},
-                                   {"view", tensor_view},       {"reshape", tensor_view},
-                                   {"rows", tensor_rows},       {"clone", tensor_clone},
-                                   {"to", tensor_to},           {"cast", tensor_cast},
-                                   {"copy", tensor_copy},       {"fill", tensor_fill},
-                                   {"eq", tensor_eq},           {"lt", tensor_lt},
-                                   {"le", tensor_le},           {"maximum", tensor_maximum},
-                                   {"minimum", tensor_minimum}, {"abs", tensor_abs},
-                                   {"exp", tensor_exp},         {"log", tensor_log},
-                                   {"sqrt", tensor_sqrt},       {"square", tensor_square},
-                                   {"relu", tensor_relu},       {"sigmoid", tensor_sigmoid},
-                                   {"tanh", tensor_tanh},       {"softmax", tensor_softmax},
-                                   {"sum", tensor_sum},         {"mean", tensor_mean},
-                                   {"max", tensor_max},         {"min", tensor_min},
-                                   {"argmax", tensor_argmax},   {"argmin", tensor_argmin},
-                                   {"matmul", tensor_matmul},   {"transpose", tensor_transpose},
-                                   {"select", tensor_select},   {"lerp", tensor_lerp},
+static const luaL_Reg methods[] = {{"get", tensor_get},
+                                   {"set", tensor_set},
+                                   {"item", tensor_item},
+                                   {"totable", tensor_totable},
+                                   {"view", tensor_view},
+                                   {"reshape", tensor_view},
+                                   {"rows", tensor_rows},
+                                   {"clone", tensor_clone},
+                                   {"to", tensor_to},
+                                   {"cast", tensor_cast},
+                                   {"copy", tensor_copy},
+                                   {"fill", tensor_fill},
+                                   {"eq", tensor_eq},
+                                   {"lt", tensor_lt},
+                                   {"le", tensor_le},
+                                   {"maximum", tensor_maximum},
+                                   {"minimum", tensor_minimum},
+                                   {"abs", tensor_abs},
+                                   {"exp", tensor_exp},
+                                   {"log", tensor_log},
+                                   {"sqrt", tensor_sqrt},
+                                   {"square", tensor_square},
+                                   {"relu", tensor_relu},
+                                   {"sigmoid", tensor_sigmoid},
+                                   {"tanh", tensor_tanh},
+                                   {"softmax", tensor_softmax},
+                                   {"sum", tensor_sum},
+                                   {"mean", tensor_mean},
+                                   {"max", tensor_max},
+                                   {"min", tensor_min},
+                                   {"argmax", tensor_argmax},
+                                   {"argmin", tensor_argmin},
+                                   {"matmul", tensor_matmul},
+                                   {"transpose", tensor_transpose},
+                                   {"select", tensor_select},
+                                   {"lerp", tensor_lerp},
                                    {NULL, NULL}};
 
 static const luaL_Reg getters[] = {{"shape", get_shape}, {"dtype", get_dtype}, {"device", get_device},
                                    {"bytes", get_bytes}, {"count", get_count}, {NULL, NULL}};
 
-static const luaL_Reg meta[] = {
-    {"__add", tensor_add},           {"__sub", tensor_sub},           {"__mul", tensor_mul}, {"__div", tensor_div},
-    {"__pow", tensor_pow},           {"__unm", tensor_unm},           {"__len", tensor_len}, {"__index", tensor_index},
-    {"__newindex", tensor_newindex}, {"__tostring", tensor_tostring}, {NULL, NULL}};
+static const luaL_Reg meta[] = {{"__add", tensor_add}, {"__sub", tensor_sub},     {"__mul", tensor_mul},
+                                {"__div", tensor_div}, {"__pow", tensor_pow},     {"__unm", tensor_unm},
+                                {"__len", tensor_len}, {"__index", tensor_index}, {"__newindex", tensor_newindex},
+                                {NULL, NULL}};
 
-const lur_class lur_tensor_class = {
-    .name = "lurcher.tensor", .release = release, .methods = methods, .getters = getters, .meta = meta};
+void lur_register_tensor(lua_State *L) {
+  lur_class_register(L, &lur_tensor_class,
+                     &(lur_members){.methods = methods, .getters = getters, .meta = meta, .tostring = tensor_tostring});
+}

@@ -1,4 +1,4 @@
-/* tensor_new.c - the functions of `lurcher` that make tensors, and the metrics over them. */
+/* tensor_new.c - the functions of the module that make tensors. */
 #include <string.h>
 
 #include "args.h"
@@ -6,7 +6,7 @@
 
 static const char *const known[] = {"shape", "dtype", "device", "fill", NULL};
 
-/* What a table of extents says besides them. */
+/* A tensor to make: a table of extents and options. */
 typedef struct spec {
   lur_shape shape;
   lur_dtype dtype;
@@ -39,7 +39,7 @@ static lur_tensor *push_new(lua_State *L, const spec *s) {
   return t;
 }
 
-/* Extents as arguments or as one table, for zeros and ones. */
+/* Pushes a zero-filled tensor. Its extents are the arguments, or one table. */
 static lur_tensor *push_sized(lua_State *L, const char *owner) {
   spec s = {.dtype = LUR_F32};
   if (lua_istable(L, 1)) {
@@ -116,17 +116,18 @@ static int new_uniform(lua_State *L) {
 }
 
 static int new_normal(lua_State *L) {
-  static const char *const names[] = {"shape", "dtype", "device", "mean", "deviation", NULL};
+  static const char *const names[] = {"shape", "dtype", "device", "mean", "std", "deviation", NULL};
   spec s;
   luaL_checktype(L, 1, LUA_TTABLE);
   read_options(L, 1, "normal", names, &s);
   read_extents(L, 1, &s.shape);
-  double mean = lur_args_real(L, 1, "normal", "mean", 0), deviation = lur_args_real(L, 1, "normal", "deviation", 1);
-  lur_check(L, lur_tensor_normal(push_new(L, &s), mean, deviation));
+  double mean = lur_args_real(L, 1, "normal", "mean", 0), std = lur_args_real(L, 1, "normal", "deviation", 1);
+  std = lur_args_real(L, 1, "normal", "std", std); /* deviation: its old name, for one release */
+  lur_check(L, lur_tensor_normal(push_new(L, &s), mean, std));
   return 1;
 }
 
-/* The tensors of the list at arg, *n of them, in memory that is left on the stack. The table keeps them. */
+/* The *n tensors of the list at arg, in a userdata that is left on the stack. The table keeps the tensors. */
 static lur_tensor **check_list(lua_State *L, int arg, const char *who, size_t *n) {
   luaL_checktype(L, arg, LUA_TTABLE);
   *n = lua_rawlen(L, arg);
@@ -135,7 +136,8 @@ static lur_tensor **check_list(lua_State *L, int arg, const char *who, size_t *n
   for (size_t i = 0; i < *n; i++) {
     lua_rawgeti(L, arg, (lua_Integer)i + 1);
     list[i] = lur_handle_test(L, -1, &lur_tensor_class);
-    if (list[i] == NULL) lur_raise(L, "%s: lurcher.tensor expected at position %d, got %s", who, (int)i + 1, luaL_typename(L, -1));
+    if (list[i] == NULL)
+      lur_raise(L, "%s: lurcher.tensor expected at position %d, got %s", who, (int)i + 1, luaL_typename(L, -1));
     lua_pop(L, 1);
   }
   return list;
@@ -159,49 +161,15 @@ static int concat(lua_State *L) {
 static int lerp(lua_State *L) {
   size_t n = 0, others = 0;
   lur_tensor **to = check_list(L, 1, "lerp", &n), **from = check_list(L, 2, "lerp", &others);
-  if (n != others) return lur_raise(L, "lerp: %d tensors towards %d (as many expected)", (int)n, (int)others);
+  if (n != others)
+    return lur_raise(L, "lerp: two lists of equal lengths expected, got %d and %d tensors", (int)n, (int)others);
   LUR_CALL(L, lur_tensors_lerp(to, from, (int)n, luaL_checknumber(L, 3)));
   return 0;
 }
 
-/* ---- metrics ---- */
-
-static int top_k(lua_State *L) {
-  double share;
-  lua_Integer k = luaL_optinteger(L, 3, 1);
-  luaL_argcheck(L, k > 0 && k <= INT32_MAX, 3, "1 or more expected");
-  LUR_CALL(L, lur_top_k(lur_check_tensor(L, 1), lur_check_tensor(L, 2), (int)k, &share));
-  lua_pushnumber(L, share);
-  return 1;
-}
-
-static int log_loss(lua_State *L) {
-  double loss;
-  LUR_CALL(L, lur_log_loss(lur_check_tensor(L, 1), lur_check_tensor(L, 2), &loss));
-  lua_pushnumber(L, loss);
-  return 1;
-}
-
-static int confusion(lua_State *L) {
-  lur_tensor *scores = lur_check_tensor(L, 1), *ids = lur_check_tensor(L, 2), *counts;
-  if (lua_isnoneornil(L, 3)) {
-    const lur_shape *shape = lur_tensor_shape(scores);
-    int64_t c = shape->ndim == 2 ? shape->dim[1] : 0;
-    counts = lur_push_tensor(L, LUR_I32, &(lur_shape){2, {c, c}});
-  } else {
-    lua_settop(L, 3);
-    counts = lur_check_tensor(L, 3);
-  }
-  LUR_CALL(L, lur_confusion(scores, ids, counts));
-  return 1;
-}
-
 void lur_add_tensor(lua_State *L) {
-  static const luaL_Reg functions[] = {{"tensor", new_tensor}, {"zeros", new_zeros},     {"ones", new_ones},
-                                       {"full", new_full},     {"range", new_range},     {"uniform", new_uniform},
-                                       {"normal", new_normal}, {"concat", concat},       {"lerp", lerp},
-                                       {"top_k", top_k},       {"log_loss", log_loss},   {"confusion", confusion},
-                                       {NULL, NULL}};
-  lur_class_register(L, &lur_tensor_class);
+  static const luaL_Reg functions[] = {
+      {"tensor", new_tensor},   {"zeros", new_zeros},   {"ones", new_ones}, {"full", new_full}, {"range", new_range},
+      {"uniform", new_uniform}, {"normal", new_normal}, {"concat", concat}, {"lerp", lerp},     {NULL, NULL}};
   luaL_setfuncs(L, functions, 0);
 }

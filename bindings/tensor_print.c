@@ -1,5 +1,5 @@
-/* tensor_print.c - how a tensor looks: "lurcher.tensor 2x3 f32 cpu" and values, all of a small one, the corners of a
- * large one. Matrices of the last two dimensions, under the indices (from 1) of the others. */
+/* tensor_print.c - tostring(tensor): "lurcher.tensor 2x3 f32 cpu" and its values, all of a small tensor, the corners of
+ * a large one. The last two dimensions are shown as matrices, under the indices (from 1) of the others. */
 #include <stdio.h>
 #include <string.h>
 
@@ -17,7 +17,7 @@ typedef struct printer {
   int width; /* of a cell */
 } printer;
 
-/* The i-th shown position of an extent; -1 where dots stand for what is left out. Returns false past the last. */
+/* The i-th position shown of an extent; -1 for the dots in place of those left out. Returns false past the last. */
 static bool shown(const printer *p, int64_t extent, int64_t edge, int64_t i, int64_t *position) {
   if (!p->corners || extent <= 2 * edge) {
     *position = i;
@@ -34,7 +34,7 @@ static void format_cell(const printer *p, int64_t index, char text[CELL]) {
   snprintf(text, CELL, dtype == LUR_I32 || dtype == LUR_U8 ? "%.0f" : "%.5g", value);
 }
 
-/* The matrix (or the one row) whose first element is flat index `base`; emit false only measures. */
+/* Prints the matrix (or the one row) whose first element has flat index `base`; emit false: only measures its width. */
 static void print_matrix(printer *p, int64_t base, bool emit) {
   int n = p->shape->ndim;
   int64_t rows = n > 1 ? p->shape->dim[n - 2] : 1, columns = p->shape->dim[n - 1], r, c;
@@ -57,7 +57,7 @@ static void print_matrix(printer *p, int64_t base, bool emit) {
   }
 }
 
-/* Every shown matrix under the outer dimensions from `depth` on. */
+/* Prints the matrices under the outer dimensions from `depth` on. */
 static void print_blocks(printer *p, int depth, int64_t base, int64_t *index, bool emit) {
   int outer = p->shape->ndim - 2;
   if (depth >= outer) {

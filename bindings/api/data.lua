@@ -1,30 +1,33 @@
 ---@meta
--- data.lua - annotations of datasets, loaders, augmentation and images; see lurcher.lua.
+-- data.lua - datasets, loaders, augmentation, feature caches, images; see lurcher.lua for the conventions.
 
 ---@type lurcher
 local lurcher = require "lurcher"
 
 -- ---- data ----
 
----Datasets and loaders. Images and classes count from 1 here; class and index tensors of batches hold ids from 0.
+---Datasets and loaders. In tables and arguments, images and classes count from 1; class and index tensors of batches
+---hold ids from 0.
 ---@class lurcher.data
 lurcher.data = {}
 local data = lurcher.data
----Class folders: classes are the subdirectories in byte-wise order ("10" before "2"), images are found recursively.
----@param options string|lurcher.folder_options the folder, or a table with it
+---Images in class folders. The classes are the subfolders, sorted byte by byte ("10" before "2"); their images are
+---found recursively.
+---@param options string|lurcher.folder_options the folder, or a table that begins with it
 ---@return lurcher.dataset? set
 ---@return string? message
----@return string? code "EIO": no such folder; "EFORMAT": no class folder, no image, an unlisted class
+---@return string? code "EIO": the folder does not exist; "EFORMAT": no class folder, no image, or a class not in
+--- `classes`
 function data.folder(options) end
 
 ---@class lurcher.folder_options
 ---@field [1] string the folder
----@field classes? string[] fixes ids; another class found is an error
----@field extensions? string[] without the dot; default jpg jpeg png
----@field rule? string of data.flat: where the class stands in a file's name
+---@field classes? string[] the classes in the order of their ids; a class that is not listed is an error
+---@field extensions? string[] of image files, without the dot; default { "jpg", "jpeg", "png" }
+---@field rule? string for data.flat: where a file's name has the class
 
----Images of one folder. `rule` finds the class in a file's name: "{class}_{}", "{class}_c{camera}s{}_{}"; other names
----in braces become columns. Without a rule there are no classes.
+---Images of one folder. `rule` tells where a file's name has the class: "{class}_{}", "{class}_c{camera}s{}_{}". Other
+---names in braces become columns; {} matches anything. Without a rule there are no classes.
 ---@param options string|lurcher.folder_options
 ---@return lurcher.dataset? set
 ---@return string? message, string? code
@@ -32,14 +35,15 @@ function data.flat(options) end
 
 ---@class lurcher.list_options
 ---@field [1] string the list or CSV file
----@field root? string before relative paths; default: the file's folder
----@field separator? string default ","
----@field header? boolean the first line names columns; default false
----@field path_column? string|integer by name (with a header) or number; default 1
----@field class_column? string|integer default 2 where there is one
----@field classes? string[] fixes ids; another class found is an error
+---@field root? string the folder of relative paths; default: that of the file
+---@field separator? string one character; default ","
+---@field header? boolean whether the first line names the columns; default false
+---@field path_column? string|integer column of the paths, by name (with a header) or number; default 1
+---@field class_column? string|integer column of the classes; default 2 where there is one
+---@field classes? string[] the classes in the order of their ids; a class that is not listed is an error
 
----Images from a list or CSV file, or from a table: data.list{ { "a.jpg", "pug" }, "b.jpg" }.
+---Images from a list or CSV file, or from a table of paths and { path, class } pairs: data.list{ { "a.jpg", "pug" },
+---"b.jpg" }.
 ---@param options string|lurcher.list_options|(string|string[])[]
 ---@return lurcher.dataset? set
 ---@return string? message, string? code
@@ -47,71 +51,80 @@ function data.list(options) end
 
 ---@class lurcher.audit_options
 ---@field [integer] lurcher.dataset
----@field tiny? integer reports sides below this; default 32
----@field imbalance? number reports classes this many times smaller than the largest; default 10
----@field workers? integer threads; default one a core
+---@field tiny? integer reports images with a side of fewer pixels; default 32
+---@field imbalance? number reports classes that are this many times smaller than the largest; default 10
+---@field workers? integer threads; default: one per core
 
 ---@class lurcher.finding
 ---@field kind "corrupt"|"extension"|"duplicate"|"class-duplicate"|"split-duplicate"|"tiny"|"imbalance"
----@field text string one line
----@field set integer which of the audited sets
----@field index? integer the image; nil for a class, and for a file that the set leaves out
----@field path? string
----@field name? string
----@field other_set? integer of duplicates: the first of the group
----@field other? integer
----@field other_path? string
+---@field text string the finding in one line
+---@field set integer position of the set among those audited
+---@field index? integer the image; nil for a class, and for a file that is not in the set
+---@field path? string of the image
+---@field name? string of the image, relative to the folder
+---@field other_set? integer for a duplicate: the set of the first image of the group
+---@field other? integer that image
+---@field other_path? string its path
 
----Reads and decodes every image; the result's `checked` is their number, its list what was found.
+---Looks for faults by decoding every image: data.audit{ train, valid }.
 ---@param options lurcher.dataset|lurcher.audit_options
----@return { checked: integer, [integer]: lurcher.finding } findings
+---@return { checked: integer, [integer]: lurcher.finding } findings `checked`: number of images decoded
 function data.audit(options) end
----Batches of a dataset, made by worker threads ahead of time: `for batch in data.loader{ set, size = 299 }:epoch() do`.
----A batch is a table: image (f32 n h w c), class and index (i32 n, from 0; -1: no class), or for another image field
----F: F, F_class, F_index; with mixup or cutmix also target (f32 n classes), F_target; further fields of the sampler (a
----list of whole numbers counts from 1 and becomes an i32 tensor from 0, fractions f32); and what `targets` returns.
----A damaged image is replaced by another of its class and listed in loader.summary.
+
+---Batches of a dataset, prepared by worker threads ahead of time: `for batch in data.loader{ set, size = 299
+---}:epoch() do`. A batch is a table of tensors:
+--- - `image`: f32, n x height x width x channels
+--- - `class`, `index`: i32, n, from 0: the class (-1: none) and the image
+--- - `target`: f32, n x classes, with mixup or cutmix only: the mixed classes
+--- - for another image field F of the sampler: `F`, `F_class`, `F_index`, `F_target`
+--- - further fields of the sampler: a list of whole numbers counts from 1 and becomes i32 from 0; of fractions, f32
+--- - the fields that the option `targets` returns
+---A damaged image is replaced by another image of the same class and listed in loader.summary.
 ---@param options lurcher.loader_options
 ---@return lurcher.loader
 function data.loader(options) end
+---The options of data.loader.
+---@return { name: string, type: string, default: string?, help: string, choices?: string[] }[] options default nil:
+--- required
+function data.loader_options() end
 
 ---@class lurcher.cache_options
----@field path string
----@field key string a text of all that rows depend on besides the images' contents
----@field set lurcher.dataset
----@field shape integer[] of one row
----@field store? "f32"|"f16" default "f32"
----@field views? integer default 1
----@field label? string what rows are, in a few words for people
+---@field path string the file
+---@field key string names everything that rows depend on, besides the images' contents: weights, preprocessing
+---@field set lurcher.dataset the images
+---@field shape integer[] extents of one row
+---@field store? "f32"|"f16" dtype in the file; default "f32"
+---@field views? integer rows per image; default 1
+---@field label? string what the rows are, in a few words for people
 
----A file of features of a dataset's images, computed once: row (v - 1) * #set + i is view v of image i. It is never
----trusted: rows that are damaged, or whose images have changed, count as missing; a file of another key does as a
----whole. It is filled as PATH.part, under a lock, and renamed when every row is there; what a killed process left is
----taken over.
+---A feature cache: a file with features of a dataset's images, computed once. Row (v - 1) * #set + i is view v of
+---image i. Everything read is verified: rows that are damaged, or whose images have changed, count as missing, and
+---so do all rows of a file with another key. While it is filled, the file is PATH.part and locked; it is renamed
+---once every row is there. A later process continues a part that was interrupted.
 ---@param options lurcher.cache_options
 ---@return lurcher.cache
 function data.cache(options) end
 
 ---@class lurcher.cache_info
----@field label string as it was given
+---@field label string as given to data.cache
 ---@field store "f32"|"f16"
----@field shape integer[] of one row
----@field images integer 0: the part of a file that was left before it had a header
----@field views integer
----@field bytes integer
----@field seconds number what the computation took; 0: not known
----@field used number when it was last opened or written, as os.time
----@field part boolean a file that is being filled, or was left so
----@field busy boolean a process has it open, or is filling it
+---@field shape integer[] extents of one row
+---@field images integer number of images; 0: a part whose header was not yet written
+---@field views integer rows per image
+---@field bytes integer size of the file
+---@field seconds number time that the computation took; 0: not known
+---@field used number time of the last use, in seconds as of os.time
+---@field part boolean whether the file is not complete
+---@field busy boolean whether a process has it open or is filling it
 
----What the file of a cache, or the part of one, is.
+---Describes the file of a feature cache, complete or not.
 ---@param path string
----@return lurcher.cache_info? info nil: it is no cache
+---@return lurcher.cache_info? info nil when it is not a feature cache
 ---@return string? message, string? code
 function data.cache_info(path) end
----Removes the file of a cache, or the part of one, unless a process has it open.
+---Removes the file of a feature cache, complete or not, unless a process has it open.
 ---@param path string
----@return boolean? removed false: a process has it open; nil: it could not be removed, or is no cache
+---@return boolean? removed false: a process has it open; nil: it could not be removed, or is not a feature cache
 ---@return string? message, string? code
 function data.cache_remove(path) end
 
@@ -149,54 +162,61 @@ function data.cache_remove(path) end
 ---@field cutmix? number default 0: alpha of cutmix within the batch (0: none)
 ---@field prescale? boolean default true: decode images that are at least twice too large at 1/2 or 1/4 of their size
 
----Changes of images, drawn anew each time an image is loaded: one affine map and one resampling, then colours, in
----Keras's order and meaning (era "2017": Keras 2.0.6's, resizing included). With mixup or cutmix the batch has mixed
----targets. tostring prints what differs from the defaults.
+---Random changes of images, drawn each time an image is loaded: one affine map and one resampling, then colours, in the
+---order and with the conventions of Keras (era "2017": those of Keras 2.0.6, resizing included). With mixup or cutmix,
+---batches have mixed targets. tostring shows the options that differ from their defaults.
 ---@param options lurcher.augment_options
 ---@return lurcher.augment
 function data.augment(options) end
----@return { name: string, type: string, default: string, help: string, choices?: string[] }[] options of data.augment
+---The options of data.augment.
+---@return { name: string, type: string, default: string, help: string, choices?: string[] }[]
 function data.augment_options() end
----A generator whose numbers depend on (seed, stream) alone, for samplers.
----@param seed? integer default: the context's
----@param stream? integer default 0; use the epoch
+---A random generator for samplers: its numbers depend on (seed, stream) alone.
+---@param seed? integer default: that of the context
+---@param stream? integer default 0; a sampler gives the epoch
 ---@return lurcher.random
 function data.random(seed, stream) end
----NumPy's legacy generator (MT19937), to repeat a Keras run draw for draw.
----@param seed integer 0 to 2^32-1
+---NumPy's legacy generator (MT19937), to repeat a Keras run number for number.
+---@param seed integer from 0 to 2^32-1
 ---@return lurcher.numpy_random
 function data.numpy_random(seed) end
 
+---#cache is cache.size.
 ---@class lurcher.cache
 ---@field path string
----@field bytes integer of the whole file
----@field size integer rows
----@field note string why a file that was there could not be used as it was; "" where it could, or none was there
----@field seconds number what the computation took, as finish was told; 0: not known
+---@field bytes integer size of the complete file
+---@field size integer number of rows: images x views
+---@field note string why an existing file could not be used as it was; "" where it could, or there was none
+---@field seconds number time that the computation took, as given to finish; 0: not known
 local cache = {}
----Finds out what there is, verifies it, and reserves the disk for what is missing.
+---Opens the file, verifies its rows, and reserves disk space for missing ones.
 ---@param wait? number seconds to wait while another process fills the file; default 0
----@return "ready"|"filling"|"busy"? state filling: rows are missing, and yours to put; nil: the file cannot be made
+---@return "ready"|"filling"|"busy"? state filling: rows are missing, to be put by the caller; busy: another process
+--- fills
+--- the file; nil: it cannot be created
 ---@return string? message, string? code
 function cache:open(wait) end
+---Rows that are missing, of a range.
 ---@param first? integer default 1
----@param last? integer default the last row
----@return integer[] rows that are not there
+---@param last? integer default: the last row
+---@return integer[] rows
 function cache:missing(first, last) end
----While filling: features (f32, a row each) of the rows.
+---Stores rows, in the state "filling".
 ---@param rows lurcher.tensor|integer[]
----@param index lurcher.tensor|integer[] the images that really are in them, as a batch has it
----@param features lurcher.tensor
+---@param index lurcher.tensor|integer[] the images whose features these are, as in a batch (replaced images included)
+---@param features lurcher.tensor f32, one row per entry of `rows`
 ---@return boolean? ok, string? message, string? code
 function cache:put(rows, index, features) end
----With no row missing: gives the file its name. From then on it is ready.
----@param seconds? number what the computation took; omitted: as it was known before
+---Completes the file, when no row is missing: the state becomes "ready".
+---@param seconds? number time that the computation took; default: as known before
 ---@return boolean? ok, string? message, string? code
 function cache:finish(seconds) end
+---Reads rows, in the state "ready".
 ---@param rows lurcher.tensor|integer[]
 ---@return lurcher.tensor features f32
 function cache:select(rows) end
----@return lurcher.tensor index i32: the image that really is in each row, from 0; -1: missing
+---The image whose features each row holds.
+---@return lurcher.tensor index i32, from 0; -1: missing
 function cache:index() end
 function cache:close() end
 
@@ -206,57 +226,67 @@ function augment:close() end
 
 ---@class lurcher.loader_options
 ---@field [1] lurcher.dataset
----@field size integer|integer[] side, or { height, width }
----@field sampler? function|table an object of lurcher.samplers, or function(epoch, random) that returns an iterator of
---- index tables ({ 3, 1, 2 } or { image = {...}, left = {...} }); default: batches of the whole set
----@field batch? integer default 64
----@field shuffle? boolean default true
----@field drop_last? boolean default false: a last short batch is given
----@field images? string[] fields that are images; default: those whose names begin with image or img
----@field targets? fun(batch: table): table fields to add
----@field augment? lurcher.augment
----@field preprocess? "tf"|"caffe"|"rescale"|"none" default "tf": x / 127.5 - 1
----@field resize? "bilinear"|"nearest" as Pillow's; default "bilinear", in era "2017" "nearest"
----@field era? "current"|"2017" what `resize` defaults to, without augmentation too; default: that of `augment`
----@field channels? integer 3, or 1 for grayscale
----@field exif? boolean turn images as EXIF says; default false
----@field max_pixels? integer larger images count as damaged; default 100 million
----@field workers? integer threads; 0: none; default one a core
----@field prefetch? integer batches ahead; default 4
----@field seed? integer default: the context's
----@field strict? boolean a damaged image raises; default false
----@field random? lurcher.numpy_random to draw from instead of the seed
----@field device? lurcher.device|string where batches go
+---@field size integer|integer[] side of the images in pixels, or { height, width }
+---@field sampler? table|function|thread draws the indices of batches: an object of lurcher.samplers, or
+--- function(epoch, random) that returns an iterator, or an iterator or coroutine of its own; a batch is a list { 3, 1,
+--- 2 }, or fields { image = {...}, left = {...} }; default: the whole set, by batch, shuffle and drop_last
+---@field batch? integer images per batch, without a sampler; default 64
+---@field shuffle? boolean a new random order in every epoch, without a sampler; default true
+---@field drop_last? boolean leaves out a last batch that is not full; default false
+---@field images? string[] the sampler's fields that are images; default: names that begin with image or img
+---@field targets? fun(batch: table): table function(batch) that returns a table of fields to add to the batch
+---@field augment? lurcher.augment random changes of images: data.augment{...}
+---@field preprocess? "tf"|"caffe"|"rescale"|"none" tf: x / 127.5 - 1; caffe: BGR minus ImageNet's means; rescale: x /
+--- 255; none: x; default "tf"
+---@field resize? "bilinear"|"nearest" resampling filter, Pillow's; default nearest in era 2017, else bilinear
+---@field era? "current"|"2017" which Keras's resampling is the default of resize; default: the era of `augment`
+---@field channels? integer 3, or 1 for grayscale; default 3
+---@field exif? boolean turns images as their EXIF orientation asks; default false
+---@field max_pixels? integer an image with more pixels counts as damaged; default 100000000
+---@field workers? integer threads that read and decode images; 0: the main thread does; default: one per core
+---@field prefetch? integer batches prepared ahead; default 4
+---@field seed? integer order and augmentation follow from it; default: that of the context
+---@field strict? boolean a damaged image raises instead of being replaced; default false
+---@field random? lurcher.numpy_random NumPy's generator to draw from instead of the seed
+---@field device? lurcher.device|string where the images of a batch are put; default: the host
 
----print(set) is a summary; #set is set.size.
+---A list of image files with classes. print(set) shows a summary; #set is set.size.
 ---@class lurcher.dataset
----@field classes string[]
----@field counts integer[] images of each class
----@field columns string[] further columns, of data.flat
----@field size integer
+---@field classes string[] names of the classes
+---@field counts integer[] number of images per class
+---@field columns string[] names of further columns, from the rule of data.flat
+---@field size integer number of images
 local dataset = {}
----@param i integer
+---The path of an image.
+---@param i integer from 1
 ---@return string
 function dataset:path(i) end
----@param i integer
----@return string name relative to the folder: "pug/0a1b.jpg"
+---The name of an image: its path relative to the folder.
+---@param i integer from 1
+---@return string name "pug/0a1b.jpg"
 function dataset:name(i) end
----@param i integer
----@return integer? class from 1; nil without one
+---The class of an image.
+---@param i integer from 1
+---@return integer? class from 1; nil when it has none
 function dataset:class(i) end
----@param i integer
+---An image's value in a further column.
+---@param i integer from 1
 ---@param column string
 ---@return string
 function dataset:column(i, column) end
----@return integer[][] lists of images, one a class
+---The images of every class.
+---@return integer[][] lists one list per class
 function dataset:by_class() end
----@return number[] weights that make every class count alike
+---Weights under which every class counts alike: size / (number of classes x images of the class); 0 for an empty class.
+---@return number[]
 function dataset:class_weights() end
----The given images in the given order, or those that a function(name, class, i) says true to; the same classes.
+---A dataset of the same classes with some of the images: those listed, in that order, or those for which a function
+---returns true.
 ---@param which integer[]|fun(name: string, class: string?, i: integer): boolean
 ---@return lurcher.dataset
 function dataset:subset(which) end
----Two parts: `share` (0.1) of each class chosen by seed (0), or those that `rule` says true to.
+---Two parts: `share` (0.1) of every class, chosen by `seed` (0), or the images for which `rule` returns true; and
+---the rest.
 ---@param options { share?: number, seed?: integer, rule?: fun(name: string, class: string?, i: integer): boolean }
 ---@return lurcher.dataset rest
 ---@return lurcher.dataset chosen
@@ -264,60 +294,68 @@ function dataset:split(options) end
 function dataset:close() end
 
 ---@class lurcher.damage an image that could not be read
----@field index integer
----@field times integer rows it was asked for in
----@field fresh boolean not damaged in an earlier epoch
+---@field index integer the image, from 1
+---@field times integer rows of the epoch in which it was replaced
+---@field fresh boolean whether it was not damaged in earlier epochs
 ---@field path string
 ---@field name string
----@field message string
+---@field message string what is wrong with it
 
----#loader is the number of batches of an epoch, nil when only the sampler knows. `for batch in loader:epoch() do`,
----`for batch in loader() do` and `for batch in loader do` run through one epoch; leaving the loop frees the workers
----(with the last form at the next epoch, or with the loader).
+---`for batch in loader:epoch() do`, `for batch in loader() do` and `for batch in loader do` run through one epoch.
+---Leaving the loop stops the workers; with the last form they stop when the next epoch begins or the loader is
+---closed. An iterator is stale, and raises, once a newer epoch has begun. #loader is the number of batches per
+---epoch, nil when only the sampler knows.
 ---@class lurcher.loader
 ---@field summary? { epoch: integer, batches: integer, damaged: integer, [integer]: lurcher.damage } of the last epoch
+--- that ended: its number, its batches, the rows with a replaced image, and the damaged images
 ---@field set lurcher.dataset
----@field batch integer
+---@field batch integer images per batch
 ---@field seed integer
 ---@overload fun(): function
 local loader = {}
+---Begins an epoch.
 ---@param number? integer from 0; default: one more than the last
----@param skip? integer batches drawn but not made: a place in the middle of an epoch
----@return function iterator, nil, nil, table closing what a for loop takes
+---@param skip? integer batches to skip, without decoding their images; default 0
+---@return function iterator, nil, nil, table closing the four values of a for loop
 function loader:epoch(number, skip) end
+---Where the loader is: between epochs, the beginning of the next one.
 ---@return { epoch: integer, batch: integer } position for resume
 function loader:position() end
----The images of the batch that comes next, without taking it; nil while they are made. For run:prefetch.
----@return table<string, lurcher.tensor>?
+---The images of the next batch, without taking it; nil while they are not ready. For run:prefetch.
+---@return table<string, lurcher.tensor>? images by field
 function loader:peek() end
----The next epoch begins there.
----@param position { epoch: integer, batch: integer }
+---Makes the next epoch begin at a position.
+---@param position { epoch: integer, batch: integer } as loader:position() returns it
 ---@return lurcher.loader self
 function loader:resume(position) end
 function loader:close() end
 
+---A random generator of data.random, or the second argument of a sampler.
 ---@class lurcher.random
 local random = {}
----@return number in [0, 1)
+---@return number x in [0, 1)
 function random:unit() end
 ---@param low number
 ---@param high number excluded
 ---@return number
 function random:uniform(low, high) end
----@param n integer
----@return integer from 1 to n
+---@param n integer at least 1
+---@return integer i from 1 to n
 function random:int(n) end
 ---@param n integer
 ---@return integer[] list 1 to n in random order
 function random:permutation(n) end
----@param list table shuffled in place
+---Shuffles a list in place.
+---@param list table
 ---@return table list
 function random:shuffle(list) end
 function random:close() end
 
+---numpy.random.RandomState, number for number.
 ---@class lurcher.numpy_random
 local numpy_random = {}
----@param seed integer
+---Starts the sequence of a seed.
+---@param seed integer from 0 to 2^32-1
 ---@return lurcher.numpy_random self
 function numpy_random:seed(seed) end
 ---@param low? number default 0
@@ -331,49 +369,53 @@ function numpy_random:close() end
 
 -- ---- image ----
 
----Images: u8 tensors of h x w x 3.
+---Image files. An image is a u8 tensor, height x width x 3, RGB.
 ---@class lurcher.image
 lurcher.image = {}
 local image = lurcher.image
----JPEG or PNG, told by content.
+---Decodes a JPEG or PNG file; the format follows from its content.
 ---@param path string
----@param options? { exif?: boolean, max_pixels?: integer } exif: turn as EXIF says (false)
+---@param options? { exif?: boolean, max_pixels?: integer } exif (false): turns the image as its EXIF orientation asks;
+--- max_pixels (100 million): refuses a larger image
 ---@return lurcher.tensor? image
 ---@return string? message, string? code
 function image.load(path, options) end
----@param bytes string of a JPEG or PNG file
----@param options? { exif?: boolean, max_pixels?: integer }
+---Decodes the bytes of a JPEG or PNG file.
+---@param bytes string
+---@param options? { exif?: boolean, max_pixels?: integer } as of load
 ---@return lurcher.tensor? image
 ---@return string? message, string? code
 function image.decode(bytes, options) end
----By extension: .png, .jpg, .jpeg; atomic.
+---Writes an image file atomically. The format follows from the extension: .png, .jpg or .jpeg.
 ---@param path string
----@param image lurcher.tensor u8, or f32 in 0..255, h w 3 or h w 1
----@param options? { quality?: integer } of JPEG, 1 to 100; default 90
+---@param img lurcher.tensor u8, or f32 in 0..255; height x width x 3, or x 1 for grayscale
+---@param options? { quality?: integer } quality of a JPEG: 1 to 100, default 90
 ---@return boolean? ok, string? message, string? code
 function image.save(path, img, options) end
 ---The bytes of a JPEG or PNG file.
----@param image lurcher.tensor u8, or f32 in 0..255, h w 3 or h w 1
----@param options? { format?: "jpeg"|"png", quality?: integer } "jpeg" of quality 90 by default
+---@param img lurcher.tensor u8, or f32 in 0..255; height x width x 3, or x 1 for grayscale
+---@param options? { format?: "jpeg"|"png", quality?: integer } default "jpeg", 90
 ---@return string bytes
 function image.encode(img, options) end
----Bit-equal to Pillow's.
----@param image lurcher.tensor
+---Resamples an image, bit-equal to Pillow.
+---@param img lurcher.tensor
 ---@param height integer
 ---@param width integer
 ---@param filter? "bilinear"|"nearest" default "bilinear"
 ---@return lurcher.tensor
 function image.resize(img, height, width, filter) end
----@param image lurcher.tensor
----@param top integer from 1
----@param left integer from 1
+---Copies a part of an image.
+---@param img lurcher.tensor
+---@param top integer first row, from 1
+---@param left integer first column, from 1
 ---@param height integer
 ---@param width integer
----@return lurcher.tensor copy
+---@return lurcher.tensor
 function image.crop(img, top, left, height, width) end
----A batch as one image. low and high: the values that are black and white, -1 and 1 by default ("tf"); u8 is taken as
----it is.
----@param batch lurcher.tensor n h w 3 or n h w 1
----@param options? { low?: number, high?: number, columns?: integer, labels?: string[] } columns: about as many as rows
+---The images of a batch side by side in one image, for looking at them.
+---@param batch lurcher.tensor n x height x width x 3, or x 1
+---@param options? { low?: number, high?: number, columns?: integer, labels?: string[] } low (-1) and high (1): values
+--- shown black and white, those of preprocess "tf"; u8 is shown as it is; columns: default as many as rows; labels:
+--- texts of the images
 ---@return lurcher.tensor image
 function image.montage(batch, options) end

@@ -1,55 +1,66 @@
 ---@meta
--- nn.lua - annotations of layers, graphs, models, runs and optimizers; see lurcher.lua.
+-- nn.lua - layers, models, runs and optimizers; see lurcher.lua for the conventions.
 
 ---@type lurcher
 local lurcher = require "lurcher"
 
 -- ---- nn ----
 
----Layer kinds, nodes and models. A layer owns weights; calling it on nodes makes a new node:
----`nn.dense{ 10 }(x)`, `nn.add()(a, b)`, `layer{ a, b }`. Every constructor takes a table of options, whose list part gives the
----first options in order, and also a bare number or string for the first: `nn.dropout(0.5)`. Called with nodes it
----applies at once: `nn.gather(f, rows)`, `nn.concat(a, b)`, `nn.concat{ a, b, axis = 1 }`.
----All take `name` (default kind_1, kind_2, ...) and `trainable` (true). Shapes are one sample's, and axes count its dimensions from 1: the batch is not among them.
+---Layers, nodes and models. A layer owns weights; calling it on nodes makes a new node: `nn.dense{ 10 }(x)`,
+---`nn.add()(a, b)`, `layer{ a, b }`. Every constructor takes a table of options, whose list part gives the first
+---options in order, or a bare number or string for the first one: `nn.dropout(0.5)`. Called with nodes, it makes the
+---layer and applies it at once: `nn.gather(f, rows)`, `nn.concat(a, b)`, `nn.concat{ a, b, axis = 1 }`. Every kind
+---takes `name` (default kind_1, kind_2, ...) and `trainable` (true). Shapes are those of one sample: the batch
+---dimension is not among them, and axes count from 1 without it.
 ---@class lurcher.nn
 lurcher.nn = {}
 local nn = lurcher.nn
 
----A named input.
----@param name string|{ name: string, shape: integer[], dtype?: lurcher.dtype }
----@param ... integer extents of one sample: h, w, c
+---A named input of a model: `nn.input("image", 299, 299, 3)`.
+---@param name string|{ name: string, shape: integer[], dtype?: lurcher.dtype } dtype: default "f32"
+---@param ... integer extents of one sample: height, width, channels
 ---@return lurcher.node
 function nn.input(name, ...) end
----A named vector of row numbers, for gather; its length is a batch size of its own.
+---A named input of row numbers for nn.gather. Its length is independent of the batch size of other inputs.
 ---@param name string
 ---@return lurcher.node
 function nn.index(name) end
----Layers, models or functions applied in order: `nn.seq{ a, b, c }(x)`.
+---Layers, models or functions that are applied in order: `nn.seq{ a, b, c }(x)`.
 ---@param list (lurcher.layer|lurcher.model|function)[]
 ---@return lurcher.chain
 function nn.seq(list) end
----Outputs by name, or one node named after its layer, or `{ inputs = { n1, ... }, outputs = ... }`. Inputs: the given nodes in
----order, else every input the outputs reach, by name.
----@param spec lurcher.node|table<string, lurcher.node>|{ inputs: lurcher.node[], outputs: lurcher.node|table<string, lurcher.node> }
+---@class lurcher.model_spec
+---@field inputs? lurcher.node[] the inputs in order; default: every input that the outputs depend on, sorted by name
+---@field outputs lurcher.node|table<string, lurcher.node>
+
+---A model: `nn.model{ score = node }` with outputs by name, `nn.model(node)` with one that is named after its layer, or
+---`nn.model{ inputs = { a, b }, outputs = ... }`.
+---@param spec lurcher.node|table<string, lurcher.node>|lurcher.model_spec
 ---@return lurcher.model
 function nn.model(spec) end
----The model of a checkpoint, with its weights.
+---Loads the model of a checkpoint, with its weights.
 ---@param path string
 ---@return lurcher.model? model
----@return string extra text saved with the checkpoint; or message
+---@return string metadata the text that was saved with the checkpoint; or message
 ---@return string? code
 function nn.load(path) end
----@param text string as model:json() gives it
----@return lurcher.model? model weights drawn anew
+---Makes a model of a definition, with new weights.
+---@param text string as model:json() returns it
+---@return lurcher.model? model
 ---@return string? message, string? code
 function nn.from_json(text) end
 ---The options of a layer kind.
 ---@param kind string "conv2d"
----@return { name: string, type: string, default: string?, help: string, choices?: string[] }[] options
----@return string help one line about the kind
+---@return { name: string, type: string, default: string?, help: string, choices?: string[] }[] options default nil:
+--- required
+---@return string help the kind in one line
 function nn.options(kind) end
----@return string[] every layer kind
+---The names of all layer kinds.
+---@return string[] kinds
 function nn.kinds() end
+---The options of model:compile.
+---@return { name: string, type: string, default: string, help: string, choices?: string[] }[]
+function nn.compile_options() end
 
 ---Convolution over height and width: h w c -> h' w' filters.
 --- - `filters`: output channels
@@ -235,38 +246,45 @@ function nn.reduce(options, ...) end
 ---@return lurcher.layer|lurcher.node
 function nn.gather(options, ...) end
 
----A chain applies its layers in order; freeze and unfreeze reach all of them. The list part is the layers.
+---What nn.seq returns. The list part holds its members.
 ---@class lurcher.chain
 ---@field [integer] lurcher.layer|lurcher.model|function
 ---@overload fun(...: lurcher.node): lurcher.node
 local chain = {}
+---Freezes every member.
 ---@return lurcher.chain self
 function chain:freeze() end
+---Unfreezes every member.
 ---@return lurcher.chain self
 function chain:unfreeze() end
 
+---A layer owns weights. They are made when it is first applied to a node, and shared by all its applications.
 ---@class lurcher.layer
 ---@field name string
----@field kind string
----@field trainable boolean also assignable; runs notice at the next recompile
+---@field kind string "conv2d"
+---@field trainable boolean assignable; a run follows at its next recompile
 ---@overload fun(...: lurcher.node|lurcher.node[]): lurcher.node
 local layer = {}
+---Sets trainable to false: its weights are not updated, and batch norm uses its moving statistics.
 ---@return lurcher.layer self
 function layer:freeze() end
+---Sets trainable to true.
 ---@return lurcher.layer self
 function layer:unfreeze() end
----@return table<string, lurcher.tensor> weights by name ("kernel", "bias", "gamma"), sharing the layer's memory
+---The weights by name ("kernel", "bias", "gamma"). The tensors share the layer's memory.
+---@return table<string, lurcher.tensor>
 function layer:weights() end
+---Copies a tensor into a weight.
 ---@param name string
 ---@param value lurcher.tensor of the weight's shape
 ---@return lurcher.layer self
 function layer:set_weight(name, value) end
----Draws the weights anew from the present seed.
+---Initializes the weights again, from the present seed.
 ---@return lurcher.layer self
 function layer:reset() end
 function layer:close() end
 
----One application of a layer. `a + b`, `a - b`, `a * b`, `a ^ 2` make merge layers; with numbers, affine ones.
+---One application of a layer. `a + b`, `a - b`, `a * b` and `a ^ 2` make merge layers; with a number, affine layers.
 ---@class lurcher.node
 ---@field shape integer[] of one sample
 ---@field name string of the layer
@@ -280,199 +298,248 @@ function layer:close() end
 local node = {}
 function node:close() end
 
----print(model) is the layer table. Calling a model applies its layers to other nodes with the same weights: `backbone(a)`, `backbone(a, b)`, `backbone{ a, b }`.
+---print(model) shows the layer table. Calling a model applies its layers to other nodes, with the same weights:
+---`backbone(a)`, `backbone(a, b)`, `backbone{ a, b }`.
 ---@class lurcher.model
----@field layers lurcher.layer[] in Keras's model.layers order; Keras's index 105 is layers[106]
----@field inputs string[]
----@field outputs string[]
+---@field layers lurcher.layer[] in the order of Keras's model.layers; Keras's index 105 is layers[106]
+---@field inputs string[] names
+---@field outputs string[] names
 ---@overload fun(...: lurcher.node|lurcher.node[]): lurcher.node, ...
 local model = {}
+---A layer by name. Raises, with the nearest name, when there is none.
 ---@param name string
----@return lurcher.layer raises, with the nearest name, when there is none
+---@return lurcher.layer
 function model:layer(name) end
+---The Keras index of a layer.
 ---@param name string
----@return integer? index Keras's, from 0; nil when there is none
+---@return integer? index from 0; nil when there is no such layer
 function model:index(name) end
----The node of a layer's first application: cut a backbone anywhere.
+---The node of a layer's first application. nn.model(model:node "add_10") cuts a backbone there.
 ---@param name string
 ---@return lurcher.node
 function model:node(name) end
----Makes layers untrainable: all of them, or `{ to = "add_10" }` (that layer included), `{ from = "name" }`, `{ below = 105 }` (Keras index, excluded),
----`{ from = 105 }` (Keras index), `{ "name", "name2" }`, or those a function(layer, index0) says true to.
+---Freezes layers: all of them; those of a range, `{ from = "name" }`, `{ to = "add_10" }` (included) or `{ below =
+---105 }` (excluded), by layer name, block name ("block12") or Keras index; those listed, `{ "name", "name2" }`; or
+---those for which a function returns true. A frozen batch norm uses its moving statistics. A run follows at its next
+---recompile.
 ---@param which? table|fun(layer: lurcher.layer, index0: integer): boolean
 ---@return lurcher.model self
 function model:freeze(which) end
+---Makes layers trainable again.
 ---@param which? table|fun(layer: lurcher.layer, index0: integer): boolean as in freeze
 ---@return lurcher.model self
 function model:unfreeze(which) end
+---The numbers of parameters.
 ---@return integer total
 ---@return integer trainable
 function model:parameters() end
----The names under which `load` finds the model's weights in a PyTorch state dict (.safetensors). With a table, sets them and
----returns the model; without one, returns them. Models of lurcher.models.xception have those of timm's Xception.
+---The names under which `load` finds the model's weights in a PyTorch state dict (.safetensors). With a table, sets them
+---and returns the model; without one, returns them. Models of lurcher.models.xception have those of timm's Xception.
 ---@param names? table<string, string> name in the file to LAYER/WEIGHT: { ["conv1.weight"] = "block1_conv1/kernel" }
 ---@return lurcher.model|table<string, string>
 function model:weight_names(names) end
----Reads weights, whatever the file is called: Keras .h5, .weights.h5 or .keras, .safetensors (Lurcher's, a checkpoint's, or
----PyTorch's where the model has names for it).
+
+---@class lurcher.load_report
+---@field loaded integer layers whose weights were loaded
+---@field missing integer layers of the model that the file does not have
+---@field unused integer layers of the file that the model does not have
+---@field mismatched integer layers whose shapes differ
+---@field text string one line per layer that is missing, unused or mismatched
+
+---Loads weights. The format follows from the file's content: Keras .h5, .weights.h5 or .keras; .safetensors (a
+---checkpoint, or with PyTorch's names where the model has names for them).
 ---@param path string
----@param options? { by?: "auto"|"name"|"order", strict?: boolean, names?: table<string, string> } names: as for weight_names, which they replace; auto: by name, and by order where no name fits; strict: anything missing or mismatched changes nothing and fails
----@return { loaded: integer, missing: integer, unused: integer, mismatched: integer, text: string }? report counts of layers, text one line a trouble
+---@param options? { by?: "auto"|"name"|"order", strict?: boolean, names?: table<string, string> } by: how layers are
+--- matched; "auto" (default): by name, or by order where no name matches; strict (false): anything missing or mismatched
+--- is a failure that changes no weight; names: as for weight_names, which they replace
+---@return lurcher.load_report? report
 ---@return string? message, string? code
 function model:load(path, options) end
----Writes weights: .h5 (Keras loads it) or .safetensors; atomic.
+---Writes the weights atomically. The format follows from the extension: .h5, which Keras loads, or .safetensors.
 ---@param path string
 ---@return boolean? ok, string? message, string? code
 function model:save(path) end
----@return string text the definition: layers, options, wiring
+---The definition of the model: layers, options and connections, without weights.
+---@return string text
 function model:json() end
----@param options lurcher.compile_options
+---Compiles the model for a device. Plans for concrete batch sizes are made at their first use.
+---@param options? lurcher.compile_options
 ---@return lurcher.run
 function model:compile(options) end
 function model:close() end
 
 ---@class lurcher.compile_options
----@field device? lurcher.device|string default "auto"
----@field optimizer? lurcher.optimizer|string none: no step
----@field loss? string|table<string, string> "categorical_crossentropy", "binary_crossentropy" or "mean_squared_error", by output (a string where there is one output); none: inference only
----@field weight? number|table<string, number> default 1; 0: reported, no backward
----@field label_smoothing? number|table<string, number> default 0
----@field batchnorm? "moving"|"batch" frozen batch norms in training: "moving" (default), or batch statistics as Keras 2.0.6 used
----@field precision? "f32"|"tf32"|"bf16"|"f16"|"int8" what images are computed in (default f32); bf16 and f16 on cuda only; int8 on the CPU, for predict and evaluate alone and after run:calibrate: convolutions multiply bytes, everything else is f32
----@field input_gradients? boolean run:gradient serves inputs too
----@field graph? boolean false: on a GPU every kernel is launched by itself at every step, instead of all at once from a recording
----@field check? boolean guard zones round every buffer and NaN-filled outputs: slow, for tests
----@field passes? { prune?: boolean, fold?: boolean, split?: boolean, arena?: boolean } false switches a pass off, for tests
+---@field device? lurcher.device|string where to compute: auto, cpu, ref, cuda or cuda:N; default "auto"
+---@field optimizer? lurcher.optimizer|string updates the weights; without one, train and step raise
+---@field loss? string|table<string, string> categorical_crossentropy, binary_crossentropy or mean_squared_error;
+--- without one, inference only; a table by output, or one string for a model with one output
+---@field weight? number|table<string, number> factor of the loss; 0: reported, but without a gradient; default 1
+---@field label_smoothing? number|table<string, number> share of a target spread evenly over all classes; default 0
+---@field batchnorm? "moving"|"batch" statistics of frozen batch norms in training; batch: those of the batch, as in
+--- Keras 2.0.6; default "moving"
+---@field precision? "f32"|"tf32"|"bf16"|"f16"|"int8" number format of activations; weights are always f32; default
+--- "f32". tf32, bf16 and f16 need a GPU. int8 needs the CPU, is for predict and evaluate only, after run:calibrate,
+--- and computes convolutions in 8 bits, everything else in f32
+---@field input_gradients? boolean makes run:gradient return gradients of inputs, too; default false
+---@field graph? boolean on a GPU, captures each kind of step as a CUDA graph and replays it; default true
+---@field check? boolean guard zones around buffers and NaN-filled outputs: slow, for tests; default false
+---@field passes? table<string, boolean> false switches a pass off, for tests: prune, fold, split, arena
 
 -- ---- run ----
 
----A model compiled for a device. print(run) shows steps, bytes and the ten largest holders of the plan last used.
----Results are tables of numbers named as Keras names them (loss, acc; with several outputs NAME_loss, NAME_acc) and `samples`.
+---A model compiled for a device. print(run) shows the steps of the plan last used, its bytes and the ten largest
+---users of memory. Results are tables of numbers with the names that Keras uses (loss, acc; with several outputs
+---NAME_loss, NAME_acc) and `samples`.
 ---@class lurcher.run
----@field lr number assignable
----@field watch boolean assignable; true: every step finds out, at no more waiting, whether the weights it moved are finite
----@field finite boolean? what the last step found; nil while watch is off, or before a step
----@field iterations integer optimizer steps made
+---@field lr number learning rate; assignable
+---@field watch boolean assignable; true: every step checks, without waiting for the device, that the updated weights
+--- are finite
+---@field finite boolean? result of the last step's check; nil while watch is false, and before the first step
+---@field iterations integer number of optimizer steps
 ---@field model lurcher.model
 ---@field device string
----@field arena_bytes integer of the plan last used
----@field state_bytes integer of weights, gradients and optimizer state
----@field graph string "recorded": steps are recorded at their second use and replayed from then on; else why they are not
+---@field arena_bytes integer memory for activations, of the plan last used
+---@field state_bytes integer memory for weights, gradients and optimizer state
+---@field graph string "recorded": each kind of step is captured as a CUDA graph at its second use, and replayed from
+--- then on; else the reason why not
 local run = {}
----Sends the inputs of the next batch to the device while it computes the present one: call it before train, and give the
----same tensors to the train after. fit does it. Needs a loader made for the device to gain anything; does nothing on the CPU.
----@param batch lurcher.batch what is missing is sent when its turn comes
+---Copies the inputs of the next batch to the device while it computes the present one. Call it before train, and
+---pass the same tensors to the next train; fit does so. It gains time only with a loader made for the device; on the
+---CPU it does nothing.
+---@param batch lurcher.batch inputs that are absent are copied by train
 ---@return lurcher.run self
 function run:prefetch(batch) end
----Forward in training form, backward, optimizer step.
+---One step: forward in training form, backward, update.
 ---@param batch lurcher.batch
 ---@return table<string, number> results
 function run:train(batch) end
----Forward in inference form with losses.
+---Forward in inference form, with losses and accuracies.
 ---@param batch lurcher.batch
 ---@return table<string, number> results
 function run:evaluate(batch) end
+---Forward in inference form.
 ---@param batch lurcher.batch targets are not needed
----@return table<string, lurcher.tensor> outputs
+---@return table<string, lurcher.tensor> outputs by name
 function run:predict(batch) end
----For precision "int8": computes the batch in f32 and notes least, greatest and mean of every channel that a convolution
----reads. A few dozen images of the kind to come, in one call or several; the second adds to the first. Predict
----and evaluate raise before it. Raises for other precisions.
+---Calibrates a run with precision "int8", before predict and evaluate: computes the batch in f32 and records the
+---minimum, maximum and mean of every channel that a convolution reads. A few dozen typical images are enough, in one
+---call or several, whose ranges are merged. Raises for other precisions.
 ---@param batch lurcher.batch targets are not needed
 ---@return lurcher.run self
 function run:calibrate(batch) end
----What calibrate found, layer by layer: a tensor 3 x channels: least, greatest, mean. lurcher.save_tensors keeps it, and
----calibration(ranges) gives it to another run of the model instead of calibrate; a layer that is left out stays f32.
----@param ranges? table<string, lurcher.tensor>
----@return lurcher.run|table<string, lurcher.tensor>
+---The ranges that calibrate recorded, by layer: tensors 3 x channels (minimum, maximum, mean), for
+---lurcher.save_tensors. Given to a run of the same model, they replace its calibration; a layer without ranges is
+---computed in f32.
+---@param ranges? table<string, lurcher.tensor> omitted: the ranges are returned
+---@return lurcher.run|table<string, lurcher.tensor> self or ranges
 function run:calibration(ranges) end
----train without the step; gradients are added to those already there.
+---Forward in training form and backward, without an update. Gradients are added to those that are there.
 ---@param batch lurcher.batch
 ---@return table<string, number> results
 function run:accumulate(batch) end
----Applies the gradients and zeroes them.
+---Updates the weights with the accumulated gradients, and zeroes these.
 ---@return lurcher.run self
 function run:step() end
+---Zeroes the gradients.
 ---@return lurcher.run self
 function run:zero_gradients() end
----Forward only; targets are not needed.
----@param batch lurcher.batch
+---Forward without losses, in inference or training form.
+---@param batch lurcher.batch targets are not needed
 ---@param options? { training?: boolean } default false
----@return table<string, lurcher.tensor> outputs
+---@return table<string, lurcher.tensor> outputs by name
 function run:forward(batch, options) end
----Backward of the last forward from given gradients of outputs; absent ones count as zero.
----@param gradients table<string, lurcher.tensor>
+---Backward of the last forward, from gradients of its outputs. An absent gradient counts as zero.
+---@param gradients table<string, lurcher.tensor> by output name
 ---@return lurcher.run self
 function run:backward(gradients) end
 ---A copy of a gradient of the last backward.
----@param layer string or, without a weight, the name of an input
+---@param layer string a layer, or an input when `weight` is omitted (with the option input_gradients)
 ---@param weight? string "kernel"
 ---@return lurcher.tensor
 function run:gradient(layer, weight) end
----Multipliers of the learning rate and of weight decay for one layer.
+---Scales the learning rate and weight decay of one layer.
 ---@param layer string
----@param lr_scale number
----@param decay_scale? number default 1
+---@param lr_scale number factor of the learning rate
+---@param decay_scale? number factor of weight decay; default 1
 ---@return lurcher.run self
 function run:scale(layer, lr_scale, decay_scale) end
----Drops plans and optimizer state and compiles anew, after freezing or with other options (those not given stay).
+---Compiles again, after layers were frozen or unfrozen, or with other options; options that are not given keep their
+---values. Plans and optimizer state are dropped.
 ---@param options? lurcher.compile_options
 ---@return lurcher.run self
 function run:recompile(options) end
----Writes a checkpoint: definition, weights, optimizer state, counters and the caller's text; atomic, checksummed.
+---Writes a checkpoint: definition, weights, optimizer state, counters and metadata; atomic, with checksums.
 ---@param path string
----@param extra? string
----@param tensors? table<string, lurcher.tensor> host tensors to keep beside them; lurcher.load_tensors gives them as "lurcher.extra/NAME"
+---@param metadata? string any text, which restore and nn.load return; default ""
+---@param tensors? table<string, lurcher.tensor> further host tensors; lurcher.load_tensors returns them as
+--- "lurcher.extra/NAME"
 ---@return boolean? ok, string? message, string? code
-function run:save(path, extra, tensors) end
----Restores weights, optimizer state and counters into a run of an equal model.
+function run:save(path, metadata, tensors) end
+---Restores weights, optimizer state and counters from a checkpoint of an equal model.
 ---@param path string
----@return string? extra text saved with the checkpoint
+---@return string? metadata the text that was saved with the checkpoint
 ---@return string? message, string? code
 function run:restore(path) end
----@param on? boolean switches profiling; omitted: returns what was measured since
----@return lurcher.run|{ layer: string, op: string, pass: string, type: string, seconds: number, flops: number, bytes: number, calls: integer }[]
+
+---@class lurcher.profile_row
+---@field layer string
+---@field op string
+---@field pass string "forward" or "backward"
+---@field type string dtype of the computation
+---@field seconds number in all calls
+---@field flops number floating-point operations, in all calls
+---@field bytes number read and written, in all calls
+---@field calls integer
+
+---Measures the time of every op.
+---@param on? boolean true or false switches profiling; omitted: returns what was measured since it was switched on
+---@return lurcher.run|lurcher.profile_row[] self or rows
 function run:profile(on) end
 function run:close() end
 
 -- ---- optim ----
 
----Optimizers: options only, the state lives in the run. tostring prints them. A bare number is lr. Formulas are
----those of Keras 2.0.6, AdamW's Loshchilov and Hutter's.
+---Optimizers. An optimizer is its options, which tostring shows; the state that it updates belongs to the run. A
+---bare number is the learning rate: `optim.sgd(0.1)`. The formulas are those of Keras 2.0.6; AdamW's are from
+---Loshchilov and Hutter, "Decoupled Weight Decay Regularization".
 ---@class lurcher.optim
 lurcher.optim = {}
 local optim = lurcher.optim
 
----What all of them take.
+---The options that all optimizers take.
 ---@class lurcher.optimizer_options
----@field lr? number learning rate; default 0.01 of sgd, 0.001 of adam and adamw, 0.002 of nadam
----@field decay? number default 0: lr / (1 + decay * steps made)
----@field weight_decay? number default 0, of adamw 0.01: pull of kernels towards zero, added to the gradient, in adamw to the
---- step (decoupled); biases and batch norm never decay
----@field clip_norm? number default 0: scales all gradients down to this global norm; 0: off
----@field clip_value? number default 0: clips every gradient to [-v, v]; 0: off
+---@field lr? number learning rate; default 0.01 (sgd), 0.001 (adam, adamw), 0.002 (nadam)
+---@field decay? number decay of the learning rate to lr / (1 + decay * steps); default 0
+---@field weight_decay? number weight decay (L2) of kernels, added to the gradient (adamw: decoupled, applied to the
+--- weights); biases and batch norm never decay; default 0 (adamw: 0.01)
+---@field clip_norm? number scales all gradients down to this global norm (0: off); default 0
+---@field clip_value? number clips every gradient to [-v, v] (0: off); default 0
 
 ---@class lurcher.sgd_options: lurcher.optimizer_options
----@field momentum? number default 0: share of the velocity that stays
----@field nesterov? boolean default false: looks ahead along the velocity
+---@field momentum? number share of the velocity that is kept; default 0
+---@field nesterov? boolean looks ahead along the velocity; default false
 
 ---@class lurcher.adam_options: lurcher.optimizer_options
----@field beta_1? number default 0.9: decay of the mean
----@field beta_2? number default 0.999: decay of the mean square
----@field epsilon? number default 1e-7: added to the root (1e-8: Keras before 2.1.3)
+---@field beta_1? number decay of the mean gradient; default 0.9
+---@field beta_2? number decay of the mean squared gradient; default 0.999
+---@field epsilon? number added to the square root (Keras before 2.1.3: 1e-8); default 1e-7
 
 ---@class lurcher.nadam_options: lurcher.adam_options
----@field schedule_decay? number default 0.004: of the momentum schedule
+---@field schedule_decay? number decay of the momentum schedule; default 0.004
 
+---Stochastic gradient descent, with momentum.
 ---@param options? lurcher.sgd_options|number
 ---@return lurcher.optimizer
 function optim.sgd(options) end
+---Adam.
 ---@param options? lurcher.adam_options|number
 ---@return lurcher.optimizer
 function optim.adam(options) end
+---Adam with decoupled weight decay.
 ---@param options? lurcher.adam_options|number
 ---@return lurcher.optimizer
 function optim.adamw(options) end
+---Adam with Nesterov momentum.
 ---@param options? lurcher.nadam_options|number
 ---@return lurcher.optimizer
 function optim.nadam(options) end

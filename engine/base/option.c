@@ -17,21 +17,23 @@ enum { MAX_NAME = 63, MAX_CANDIDATES = 64, TEXT = 192, UNBOUNDED = 1 << 30 };
 
 /* ---- the nearest name ---- */
 
-static int distance(const char *a, const char *b) { /* Levenshtein's, one row at a time */
-  int row[MAX_NAME + 1], na = (int)strlen(a), nb = (int)strlen(b);
-  for (int j = 0; j <= nb; j++) row[j] = j;
+/* Edit distance: insertions, deletions, replacements and swaps of neighbours cost 1 each (optimal string alignment). */
+static int distance(const char *a, const char *b) {
+  int rows[3][MAX_NAME + 1], na = (int)strlen(a), nb = (int)strlen(b);
+  for (int j = 0; j <= nb; j++) rows[0][j] = j;
   for (int i = 1; i <= na; i++) {
-    int corner = row[0];
+    int *row = rows[i % 3], *last = rows[(i + 2) % 3], *before = rows[(i + 1) % 3]; /* of i, i - 1, i - 2 */
     row[0] = i;
     for (int j = 1; j <= nb; j++) {
-      int change = corner + (a[i - 1] != b[j - 1]);
-      corner = row[j];
-      int insert = row[j - 1] + 1, remove = row[j] + 1;
-      row[j] = change < insert ? change : insert;
-      if (remove < row[j]) row[j] = remove;
+      int least = last[j - 1] + (a[i - 1] != b[j - 1]);
+      if (last[j] + 1 < least) least = last[j] + 1;
+      if (row[j - 1] + 1 < least) least = row[j - 1] + 1;
+      bool swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
+      if (swapped && before[j - 2] + 1 < least) least = before[j - 2] + 1;
+      row[j] = least;
     }
   }
-  return row[nb];
+  return rows[na % 3][nb];
 }
 
 const char *lur_nearest(const char *name, const char *const *candidates, int n) {

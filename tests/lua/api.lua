@@ -100,7 +100,7 @@ test("modules are there for require", function()
   for _, module in ipairs(modules) do assert(require("lurcher." .. module) == lurcher[module]) end
 end)
 
---- Every option stands in the lines before `function NAME(` as "`option`" or as a field, with its help.
+--- Every option is in the lines before `function NAME(`, as "`option`" or as a field, with its help.
 local function holds_options(text, name, options)
   local before = text:sub(1, assert(text:find("\nfunction " .. name .. "(", 1, true), name))
   local section = before:match "^.*\nfunction [^\n]*\n(.*)$"
@@ -119,4 +119,29 @@ test("every option of layers and augmentation is annotated with its help", funct
     if kind ~= "input" and kind ~= "index" then holds_options(text, "nn." .. kind, (lurcher.nn.options(kind))) end
   end
   holds_options(text, "data.augment", lurcher.data.augment_options())
+end)
+
+--- The annotations of class `name` as a table: field -> its text, continuation lines included.
+local function fields_of(name)
+  local text, fields = annotations():gsub("\n%-%-%- ", " "), {}
+  local _, start = assert(text:find("\n---@class " .. name .. "\n", 1, true))
+  for line in text:sub(start + 1):gmatch "[^\n]+" do
+    local field, help = line:match "^%-%-%-@field ([%w_]+)%??(.*)$"
+    if field then fields[field] = help
+    elseif not line:find "^%-%-%-@field %[" then break end
+  end
+  return fields
+end
+
+test("the options of compile and of loaders are annotated with their help, and no others", function()
+  for class, options in pairs{ ["lurcher.compile_options"] = lurcher.nn.compile_options(),
+    ["lurcher.loader_options"] = lurcher.data.loader_options() } do
+    local fields = fields_of(class)
+    for _, option in ipairs(options) do
+      local help = assert(fields[option.name], class .. ": " .. option.name)
+      assert(help:find(option.help, 1, true), ("%s: option '%s' (%s)"):format(class, option.name, option.help))
+      fields[option.name] = nil
+    end
+    assert(next(fields) == nil, ("%s: no option '%s'"):format(class, next(fields)))
+  end
 end)

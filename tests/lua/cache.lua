@@ -113,7 +113,7 @@ test("cache: files that are none are said and kept; data.cache_info and data.cac
   assert(select(3, data.cache_remove(odd)) == "EFORMAT" and select(3, data.cache_remove(folder .. "/none")) == "EIO")
   local cache = make("train", 2)
   info = data.cache_info(cache.path)
-  assert(info.busy and not info.part and info.images == 3 and info.views == 1 and info.bytes == size)
+  assert(info.busy and not info.part and info.images == 3 and info.pictures == 3 and info.views == 1 and info.bytes == size)
   assert(info.shape[1] == 250 and info.shape[2] == 2 and #info.shape == 2 and info.seconds == 65)
   assert(info.label == "add_2" and info.store == "f32" and math.abs(os.time() - info.used - 2 * 86400) < 60)
   local path = cache.path

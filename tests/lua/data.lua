@@ -278,11 +278,11 @@ test("loader: a sampler's error names its file and line", function()
   local line = debug.getinfo(1, "l").currentline
   fails("data.lua:" .. line + 1 .. ": attempt to index", function() local x; return x.y end)
   fails("data.lua:" .. line + 2 .. ": attempt to index", coroutine.wrap(function() local x; return x.y end))
-  fails("data.lua:" .. line + 4 .. ": sampler: image 19 at place 2 of field 'image'",
+  fails("data.lua:" .. line + 4 .. ": sampler: field 'image' has image 19 at position 2",
     coroutine.wrap(function() coroutine.yield{ 1, 19 } end))
   fails("data.lua:" .. line + 5 .. ": sampler: an iterator or a batch", function() return 7 end)
-  fails("sampler: image 1.5 at place 1", function() return { 1.5 } end)
-  fails("sampler: the batch has no images", function() return { rows = { 1 } } end)
+  fails("sampler: field 'image' has image 1.5 at position 1", function() return { 1.5 } end)
+  fails("sampler: the batch has no image field", function() return { rows = { 1 } } end)
   fails("sampler: field 'image' is an empty list", function() return { image = {} } end)
   fails("rows%[1%] is 0: tables count from 1", function() return { 1, rows = { 0 } } end)
 end)
@@ -301,7 +301,7 @@ test("loader: misuse", function()
   local old = loader:epoch()
   old()
   for _ in loader() do break end
-  raises("another one has begun, or its loop was left", old)
+  raises("iterator is stale", old)
 end)
 
 test("loader: a loader inside its own sampler is collected", function()

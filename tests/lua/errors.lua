@@ -27,6 +27,17 @@ test("arguments: number, function, expected, got", function()
   raises("bad argument #1 to 'matmul' %(lurcher.tensor expected, got nil%)", function() return lurcher.zeros(1):matmul(nil) end)
 end)
 
+test("nearest: insertions, deletions, replacements and swaps; at most two, under half of the word", function()
+  local nearest, words = lurcher.nearest, { "stride", "padding", "lr" }
+  for _, word in ipairs{ "strid", "strides", "strode", "tsride", "tsrdie", "stride" } do
+    assert(nearest(word, words) == "stride", word)
+  end
+  for _, word in ipairs{ "", "rl", "sdti", "units", ("x"):rep(100) } do assert(nearest(word, words) == nil, word) end
+  assert(nearest("stride", {}) == nil)
+  raises("nearest: list of strings expected, got a number at position 2", nearest, "a", { "b", 1 })
+  raises("table expected, got no value", nearest, "a")
+end)
+
 test("one line each", function()
   for _, f in ipairs{
     function() lurcher.device "toaster" end, function() nn.conv2d{ 0, 3 } end, function() lurcher.tensor{ { 1 }, 2 } end,

@@ -219,8 +219,8 @@ local function seeded(options)
     if layer.kind == "batchnorm" then
       local weights = layer:weights()
       local n = weights.beta.count
-      layer:set_weight("beta", lurcher.normal{ n, deviation = 0.1 })
-      layer:set_weight("moving_mean", lurcher.normal{ n, deviation = 0.1 })
+      layer:set_weight("beta", lurcher.normal{ n, std = 0.1 })
+      layer:set_weight("moving_mean", lurcher.normal{ n, std = 0.1 })
       layer:set_weight("moving_variance", lurcher.uniform{ n, low = 0.5, high = 1.5 })
     end
   end

@@ -39,7 +39,7 @@ end)
 
 test("what cannot be written", function()
   raises("a function cannot be written", json.encode, { print })
-  raises("keys of an object are strings", json.encode, { [1.5] = 1 })
+  raises("keys of an object must be strings", json.encode, { [1.5] = 1 })
   raises("zero byte", json.encode, "a\0b")
   local circle = {}
   circle.circle = circle

@@ -55,7 +55,7 @@ test("help, exit and quit, unless they are globals", function()
   for _, word in ipairs{ "help", "help()", " ? ", "help ( )" } do
     local output = say(word .. "\n1 + 1\n")
     if word ~= "help ( )" then
-      assert(output:find "^A line is an expression" and output:find "exit, or Ctrl%-D +leaves" and output:find "\n2\n$", output)
+      assert(output:find "^Enter an expression" and output:find "exit, or Ctrl%-D +ends the session" and output:find "\n2\n$", output)
     else
       assert(output:find "^error: attempt to call a nil value", output)
     end

@@ -25,7 +25,7 @@ test("making: mistakes", function()
   raises("number expected, got string", lurcher.tensor, { 1, "x" })
   raises("unknown option 'dtyp' to 'tensor' %(did you mean 'dtype'%?%)", lurcher.tensor, { 1, dtyp = "i32" })
   raises("dtype", lurcher.tensor, { 1, dtype = "f64" })
-  raises("extent %-1", lurcher.zeros, -1)
+  raises("extents of a shape are at least 0, got %-1", lurcher.zeros, -1)
   raises("at most 6 dimensions", lurcher.zeros, 1, 1, 1, 1, 1, 1, 1)
   raises("number or table expected", lurcher.tensor, "x")
   raises("device", lurcher.tensor, { 1, device = "toaster" })
@@ -132,12 +132,17 @@ end)
 
 test("random tensors depend on the seed alone", function()
   lurcher.seed(5)
-  local a, n = lurcher.uniform{ 100, low = -1, high = 3 }, lurcher.normal{ 1000, mean = 2, deviation = 0.5 }
+  local a, n = lurcher.uniform{ 100, low = -1, high = 3 }, lurcher.normal{ 1000, mean = 2, std = 0.5 }
   lurcher.seed(5)
   local b = lurcher.uniform{ 100, low = -1, high = 3 }
   near(a, b, 0)
   assert(a:min() >= -1 and a:max() < 3 and a:max() > 2)
   near(n:mean(), 2, 0.1)
+  near((n:square():mean() - n:mean() ^ 2) ^ 0.5, 0.5, 0.05)
+  lurcher.seed(5)
+  local same = lurcher.normal{ 1000, std = 0.5 }
+  lurcher.seed(5)
+  near(lurcher.normal{ 1000, deviation = 0.5 }, same, 0) -- the old name
   assert(lurcher.seed() == 5)
 end)
 

@@ -1,5 +1,5 @@
-/* inspect.c - how the session shows a value: plain values as Lua writes them, strings quoted inside tables, tables three
- * levels deep and up to a few dozen entries, in lines that a terminal shows, handles by their own tostring. */
+/* inspect.c - how the session shows a value: handles by their tostring, tables three levels deep, with up to 40
+ * entries, in lines that fit a terminal, strings in tables quoted, everything else as Lua writes it. */
 #include <lauxlib.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +15,7 @@ static void append(lua_State *L, int out, const char *text) {
   lua_replace(L, out);
 }
 
-/* What stands before an entry of a table at depth: a comma and, where the line is long, a new one. */
+/* Appends what precedes an entry of a table at depth: a comma and, where the line is long enough, a new line. */
 static void append_separator(lua_State *L, int out, int shown, int depth) {
   const char *text = lua_tostring(L, out), *line = strrchr(text, '\n');
   append(L, out, shown > 0 ? "," : "");
@@ -45,7 +45,7 @@ static void append_key(lua_State *L, int out, int key) {
   append(L, out, " = ");
 }
 
-/* Entries outside the list part, sorted by name where they have one. */
+/* Appends the entries outside the list part, sorted if all keys are strings. */
 static void append_named(lua_State *L, int out, int table, lua_Integer listed, int depth, int shown) {
   lua_getglobal(L, "table");
   lua_getfield(L, -1, "sort");
@@ -58,7 +58,7 @@ static void append_named(lua_State *L, int out, int table, lua_Integer listed, i
     lua_pushvalue(L, -2);
     lua_rawseti(L, keys, ++n);
   }
-  if (others == 0) { /* strings alone compare */
+  if (others == 0) { /* keys of different types cannot be compared */
     lua_pushvalue(L, keys - 1);
     lua_pushvalue(L, keys);
     lua_call(L, 1, 0);
@@ -123,7 +123,7 @@ static void append_value(lua_State *L, int out, int index, int depth) {
     append_table(L, out, index, depth);
     return;
   }
-  if (lua_type(L, index) == LUA_TFUNCTION && depth > 0) { /* among others its name says more than its address */
+  if (lua_type(L, index) == LUA_TFUNCTION && depth > 0) { /* in a table its key tells more than its address */
     append(L, out, "function");
     return;
   }
@@ -133,7 +133,7 @@ static void append_value(lua_State *L, int out, int index, int depth) {
 
 void lur_push_inspected(lua_State *L, int index) {
   index = lua_absindex(L, index);
-  if (lua_type(L, index) == LUA_TSTRING) { /* zero bytes and all */
+  if (lua_type(L, index) == LUA_TSTRING) { /* zero bytes included */
     lua_pushvalue(L, index);
     return;
   }

@@ -1,16 +1,16 @@
 /* completion.c - what Tab offers in the session: globals and keywords, and after "a.b." or "a:" the fields and methods
- * of the value, those behind __index tables and those of handles too. Looking runs no code of the user's but __index
- * of the names already typed. */
+ * of the value, including those in __index tables and those of handles. It runs no code of the user's except __index
+ * for the names already typed. */
 #include <lauxlib.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "program.h"
 
-enum { HOPS = 16 };
+enum { HOPS = 16 }; /* of __index */
 
 typedef struct search {
-  const char *prefix; /* all up to the last separator, kept in every candidate */
+  const char *prefix; /* the word up to the last separator: every candidate begins with it */
   size_t prefix_length;
   const char *part; /* what the name must begin with */
   bool methods;     /* after ':' functions only */
@@ -32,7 +32,7 @@ static void offer(lua_State *L, const search *s, const char *name, bool function
   lua_rawset(L, s->found);
 }
 
-/* Offers the string keys of the table on top, values of kind function noted. fields: values are getters. */
+/* Offers the string keys of the table on top. fields: its functions are getters, not methods. */
 static void offer_keys(lua_State *L, const search *s, bool fields) {
   int table = lua_gettop(L);
   if (!lua_istable(L, table)) return;
@@ -40,7 +40,7 @@ static void offer_keys(lua_State *L, const search *s, bool fields) {
     if (lua_type(L, -2) == LUA_TSTRING) offer(L, s, lua_tostring(L, -2), !fields && lua_isfunction(L, -1));
 }
 
-/* Offers what the value on top has, following __index from table to table. Pops it. */
+/* Offers the fields and methods of the value on top, and those of the tables that __index leads to. Pops it. */
 static void offer_value(lua_State *L, const search *s) {
   int top = lua_gettop(L);
   for (int hop = 0; hop < HOPS; hop++) {
@@ -63,7 +63,7 @@ static void offer_keywords(lua_State *L, const search *s) {
   for (int i = 0; keywords[i] != NULL; i++) offer(L, s, keywords[i], false);
 }
 
-/* Pushes the value that "a.b.c" names; false when there is none (then something is on the stack all the same). */
+/* Pushes the value that "a.b.c" names; false when there is none (the stack has grown then, too). */
 static bool push_path(lua_State *L, const char *text, size_t length) {
   lua_pushglobaltable(L);
   for (size_t at = 0; at < length;) {

@@ -1,14 +1,15 @@
-/* train.c - a run: batches in, results out. The loop over epochs is Lua's (scripts/lurcher/fit.lua). */
+/* run.c - the methods of a run, a model compiled for a device: batches in, results out. The loop over epochs is Lua's
+ * (scripts/lurcher/fit.lua). */
 #include <stdio.h>
 #include <string.h>
 
+#include "compile.h"
 #include "modules.h"
-#include "train.h"
+#include "nn.h"
 
-static void release(void *run) { lur_run_release(run); }
 static lur_run *check_run(lua_State *L, int arg) { return lur_handle_check(L, arg, &lur_run_class); }
 
-/* What a run holds grows with its first batches; the collector is told. */
+/* A run allocates memory with its first batches: reports it to the collector. */
 static void charge(lua_State *L, lur_run *run) {
   lur_handle_charge(L, lua_touserdata(L, 1), lur_run_arena_bytes(run) + lur_run_state_bytes(run));
 }
@@ -17,8 +18,8 @@ static void charge(lua_State *L, lur_run *run) {
 
 enum { MOST_TENSORS = 128 };
 
-/* The C batch: at most as many tensors as the model has inputs, and targets and weights of outputs. What tables became
-   stays on the Lua stack while the batch lives. */
+/* A batch table as arrays: inputs of the model, targets and sample weights of its outputs. Tensors made from tables
+   stay on the Lua stack while the batch is used. */
 typedef struct batch {
   lua_State *L;
   int table, options; /* stack indices */
@@ -35,7 +36,7 @@ static bool is_flat(lua_State *L) {
   return flat;
 }
 
-/* Adds table[name]; false when there is none. ids: a flat table of whole numbers counts from 1. */
+/* Adds table[name]; false when it is absent. ids: a flat table of whole numbers counts from 1. */
 static bool add_tensor(batch *b, const char *name, bool ids) {
   lua_State *L = b->L;
   luaL_checkstack(L, 8, "too many tensors in a batch");
@@ -55,7 +56,7 @@ static bool add_tensor(batch *b, const char *name, bool ids) {
   return true;
 }
 
-/* Adds the tensors of the table that the model does not know, for the message that names what came. */
+/* Adds tensors under names that the model does not have: the engine's message about a missing one lists them. */
 static void add_others(batch *b) {
   lua_State *L = b->L;
   luaL_checkstack(L, 2, "too many tensors in a batch");
@@ -106,14 +107,14 @@ static int push_results(lua_State *L, const lur_results *results) {
   return 1;
 }
 
-typedef lur_status (*step_function)(lur_run *run, const lur_batch *batch, lur_results *results);
+typedef lur_status (*batch_function)(lur_run *run, const lur_batch *batch, lur_results *results);
 
-static int with_results(lua_State *L, step_function step) {
+static int with_results(lua_State *L, batch_function call) {
   lur_run *run = check_run(L, 1);
   batch b;
   lur_batch read = read_batch(L, run, true, &b);
   lur_results results;
-  LUR_CALL(L, step(run, &read, &results));
+  LUR_CALL(L, call(run, &read, &results));
   charge(L, run);
   return push_results(L, &results);
 }
@@ -122,7 +123,7 @@ static int run_train(lua_State *L) { return with_results(L, lur_run_train); }
 static int run_evaluate(lua_State *L) { return with_results(L, lur_run_evaluate); }
 static int run_accumulate(lua_State *L) { return with_results(L, lur_run_accumulate); }
 
-/* Inputs that are there; nothing is converted, so that the tensors are those of the next train. */
+/* The inputs that the batch has. Tables are not converted: the next train must get the same tensors. */
 static int run_prefetch(lua_State *L) {
   lur_run *run = check_run(L, 1);
   const char *names[MOST_TENSORS];
@@ -143,7 +144,7 @@ static int run_prefetch(lua_State *L) {
   return 1;
 }
 
-/* mode: -1 predict, 0 or 1 forward in training form or not. */
+/* mode: -1 predict, 0 forward in inference form, 1 forward in training form. */
 static int with_outputs(lua_State *L, int mode) {
   lur_run *run = check_run(L, 1);
   batch b;
@@ -199,7 +200,7 @@ static int run_calibration(lua_State *L) {
   lua_settop(L, 2);
   for (lua_pushnil(L); lua_next(L, 2) != 0; lua_pop(L, 1)) {
     if (lua_type(L, -2) != LUA_TSTRING)
-      return lur_raise(L, "calibration: ranges by layer name expected, got a %s key", luaL_typename(L, -2));
+      return lur_raise(L, "calibration: tensors by layer name expected, got a %s key", luaL_typename(L, -2));
     lur_tensor *range = lur_handle_test(L, -1, &lur_tensor_class);
     if (range == NULL)
       return lur_raise(L, "calibration of '%s': lurcher.tensor expected, got %s", lua_tostring(L, -2),
@@ -234,7 +235,8 @@ static int run_backward(lua_State *L) {
     lua_pop(L, 1);
   }
   for (lua_pushnil(L); lua_next(L, 2) != 0; lua_pop(L, 1)) given++;
-  if (given != found) return lur_raise(L, "backward: a gradient is given for an output that the model does not have");
+  if (given != found)
+    return lur_raise(L, "backward: the table has a gradient for an output that the model does not have");
   LUR_CALL(L, lur_run_backward(run, gradients));
   lua_settop(L, 1);
   return 1;
@@ -273,15 +275,13 @@ static int run_scale(lua_State *L) {
 
 /* ---- files ---- */
 
-static void free_text(void *text) { lur_text_free(text); }
-
 static int run_save(lua_State *L) {
   lur_run *run = check_run(L, 1);
-  const char *path = luaL_checkstring(L, 2), *extra = luaL_optstring(L, 3, ""), **names = NULL;
+  const char *path = luaL_checkstring(L, 2), *metadata = luaL_optstring(L, 3, ""), **names = NULL;
   lur_tensor **tensors = NULL;
   int n = lua_isnoneornil(L, 4) ? 0 : lur_push_tensors(L, 4, "save", &names, &tensors);
   lur_status status;
-  LUR_RETRY(L, status, lur_run_save_with(run, path, extra, n, names, tensors));
+  LUR_RETRY(L, status, lur_run_save_with(run, path, metadata, n, names, tensors));
   if (status != LUR_OK) return lur_soft(L, status);
   lua_pushboolean(L, true);
   return 1;
@@ -290,28 +290,18 @@ static int run_save(lua_State *L) {
 static int run_restore(lua_State *L) {
   lur_run *run = check_run(L, 1);
   const char *path = luaL_checkstring(L, 2);
-  lur_guard *guard = lur_guard_new(L, free_text);
-  char *extra = NULL;
+  lur_guard *guard = lur_guard_new_text(L);
+  char *metadata = NULL;
   lur_status status;
-  LUR_RETRY(L, status, lur_run_restore(run, path, &extra));
+  LUR_RETRY(L, status, lur_run_restore(run, path, &metadata));
   if (status != LUR_OK) return lur_soft(L, status);
-  guard->pointer = extra;
-  lua_pushstring(L, extra != NULL ? extra : "");
+  guard->pointer = metadata;
+  lua_pushstring(L, metadata != NULL ? metadata : "");
   lur_guard_clear(guard);
   return 1;
 }
 
 /* ---- profile ---- */
-
-static void set_text(lua_State *L, const char *key, const char *value) {
-  lua_pushstring(L, value);
-  lua_setfield(L, -2, key);
-}
-
-static void set_number(lua_State *L, const char *key, double value) {
-  lua_pushnumber(L, value);
-  lua_setfield(L, -2, key);
-}
 
 static int run_profile(lua_State *L) {
   lur_run *run = check_run(L, 1);
@@ -322,20 +312,19 @@ static int run_profile(lua_State *L) {
   }
   int n = lur_run_profile(run, NULL, 0);
   lur_profile_row *rows = lua_newuserdatauv(L, sizeof *rows * ((size_t)n + 1), 0);
-  int there = lur_run_profile(run, rows, n);
-  if (there < n) n = there;
+  int filled = lur_run_profile(run, rows, n);
+  if (filled < n) n = filled;
   lua_createtable(L, n, 0);
   for (int i = 0; i < n; i++) {
     lua_createtable(L, 0, 8);
-    set_text(L, "layer", rows[i].layer);
-    set_text(L, "op", rows[i].op);
-    set_text(L, "pass", rows[i].pass);
-    set_text(L, "type", rows[i].type);
-    set_number(L, "seconds", rows[i].seconds);
-    set_number(L, "flops", rows[i].flops);
-    set_number(L, "bytes", rows[i].bytes);
-    lua_pushinteger(L, rows[i].calls);
-    lua_setfield(L, -2, "calls");
+    lur_set_text(L, "layer", rows[i].layer);
+    lur_set_text(L, "op", rows[i].op);
+    lur_set_text(L, "pass", rows[i].pass);
+    lur_set_text(L, "type", rows[i].type);
+    lur_set_number(L, "seconds", rows[i].seconds);
+    lur_set_number(L, "flops", rows[i].flops);
+    lur_set_number(L, "bytes", rows[i].bytes);
+    lur_set_integer(L, "calls", rows[i].calls);
     lua_rawseti(L, -2, i + 1);
   }
   return 1;
@@ -408,14 +397,10 @@ static int get_graph(lua_State *L) {
 }
 
 static int run_tostring(lua_State *L) {
-  const lur_handle *h = luaL_checkudata(L, 1, lur_run_class.name);
-  if (h->object == NULL) {
-    lua_pushliteral(L, "lurcher.run (closed)");
-    return 1;
-  }
-  lur_guard *guard = lur_guard_new(L, free_text);
+  lur_run *run = check_run(L, 1);
+  lur_guard *guard = lur_guard_new_text(L);
   char *text;
-  LUR_CALL(L, lur_run_describe(h->object, &text));
+  LUR_CALL(L, lur_run_describe(run, &text));
   guard->pointer = text;
   lua_pushstring(L, text);
   lur_guard_clear(guard);
@@ -451,12 +436,9 @@ static const luaL_Reg getters[] = {{"lr", get_lr},
                                    {"graph", get_graph},
                                    {NULL, NULL}};
 static const luaL_Reg setters[] = {{"lr", set_lr}, {"watch", set_watch}, {NULL, NULL}};
-static const luaL_Reg meta[] = {{"__tostring", run_tostring}, {NULL, NULL}};
-const lur_class lur_run_class = {.name = "lurcher.run",
-                                 .release = release,
-                                 .methods = methods,
-                                 .getters = getters,
-                                 .setters = setters,
-                                 .meta = meta};
 
-void lur_register_run(lua_State *L) { lur_class_register(L, &lur_run_class); }
+void lur_register_run(lua_State *L) {
+  lur_class_register(
+      L, &lur_run_class,
+      &(lur_members){.methods = methods, .getters = getters, .setters = setters, .tostring = run_tostring});
+}

@@ -1,5 +1,5 @@
-/* repl.c - the session: reads a line or as many as a statement takes, evaluates, shows the values. Line editing by
- * libedit where standard input is a terminal; plain lines otherwise. Errors are shown and leave the session alive. */
+/* repl.c - the interactive session: reads a statement of one or more lines, evaluates it, shows its values. Lines are
+ * edited with libedit where standard input is a terminal. An error is shown and does not end the session. */
 #include <errno.h>
 #include <histedit.h>
 #include <lauxlib.h>
@@ -18,13 +18,13 @@ enum { PATH = 1024, HISTORY = 1000 };
 
 typedef struct session {
   lua_State *L;
-  EditLine *editor; /* NULL: no terminal */
+  EditLine *editor; /* NULL: not on a terminal */
   History *history;
   HistEvent event;
-  char history_path[PATH]; /* "": nowhere */
+  char history_path[PATH]; /* "": the history is not saved */
   const char *prompt;
   bool cancelled; /* Ctrl-C at the prompt */
-  char *line;     /* of plain input */
+  char *line;     /* getline's buffer, without an editor */
   size_t capacity;
 } session;
 
@@ -46,7 +46,7 @@ static unsigned char cancel(EditLine *editor, int ch) {
   return CC_NEWLINE;
 }
 
-/* The length of what all n candidates (Lua list at index) begin with. */
+/* Length of the common beginning of the n candidates in the Lua list at index. */
 static size_t common_length(lua_State *L, int list, lua_Integer n) {
   size_t common = 0;
   lua_rawgeti(L, list, 1);
@@ -64,7 +64,7 @@ static size_t common_length(lua_State *L, int list, lua_Integer n) {
   return common;
 }
 
-/* Names in columns of an 80 character line, without what stands before the last separator. */
+/* Prints names in columns of an 80 character line, without what precedes the last separator. */
 static void show_candidates(lua_State *L, int list, lua_Integer n) {
   size_t width = 0, column = 0;
   for (int pass = 0; pass < 2; pass++) {
@@ -166,7 +166,7 @@ static void remember(session *s, const char *line) {
   if (s->history_path[0] != '\0') history(s->history, &s->event, H_SAVE, s->history_path);
 }
 
-/* Pushes the next line without its end; false at the end of input. */
+/* Pushes the next line without its newline; false at the end of input. */
 static bool push_line(session *s, const char *text) {
   const char *line;
   int length = 0;
@@ -174,7 +174,7 @@ static bool push_line(session *s, const char *text) {
   s->cancelled = false;
   if (s->editor != NULL) {
     line = el_gets(s->editor, &length);
-    if (s->cancelled) { /* with nothing typed, el_gets gives what it gives at the end of input */
+    if (s->cancelled) { /* on an empty line el_gets returns the same as at the end of input */
       lua_pushliteral(s->L, "");
       return true;
     }
@@ -200,15 +200,15 @@ static bool ends_early(lua_State *L, int status) {
   return length >= 5 && strcmp(message + length - 5, "<eof>") == 0;
 }
 
-/* Loads the text at the top, as an expression if it is one. Leaves the function, or a message, in its place.
- *more: the text may be the beginning of something. */
+/* Compiles the text on top, as an expression if it is one. Replaces it by the function, or by a message. *more: the
+   text may be the beginning of a longer statement. */
 static int load_text(lua_State *L, bool *more) {
   const char *text = lua_tostring(L, -1);
-  bool asked = text[0] == '=';
-  const char *expression = lua_pushfstring(L, "return %s", text + (asked ? 1 : 0));
+  bool explicit = text[0] == '=';
+  const char *expression = lua_pushfstring(L, "return %s", text + (explicit ? 1 : 0));
   int status = luaL_loadbuffer(L, expression, strlen(expression), "=stdin");
   *more = ends_early(L, status);
-  if (status != LUA_OK && !asked) {
+  if (status != LUA_OK && !explicit) {
     lua_pop(L, 1);
     status = luaL_loadbuffer(L, text, strlen(text), "=stdin");
     *more = *more || ends_early(L, status);
@@ -219,51 +219,51 @@ static int load_text(lua_State *L, bool *more) {
 }
 
 static const char help[] =
-    "A line is an expression, whose value is shown, or a statement; Ctrl-C drops it, or stops what runs.\n"
+    "Enter an expression, to see its value, or a statement. Ctrl-C discards the line, or stops what is running.\n"
     "  t = lurcher.tensor{ {1, 2}, {3, 4} }   then t, t * 10, t:sum(), t.shape\n"
-    "  lurcher.[Tab]      functions, and nn, optim, data, image\n"
-    "  t:[Tab]            what a value can do\n"
-    "  print(model)       the layers of a model; print(run) what it computes, and its memory\n"
+    "  lurcher.[Tab]      functions, and the modules nn, optim, data, image, json\n"
+    "  t:[Tab]            methods of a value\n"
+    "  print(model)       the layers of a model; print(run): the steps of a run, and its memory\n"
     "  require \"lurcher.fit\"      the library: also lurcher.callbacks, .samplers, .schedules, .models.xception\n"
-    "  exit, or Ctrl-D    leaves\n"
+    "  exit, or Ctrl-D    ends the session\n"
     "Recipes run from the shell: `lurcher recipes` lists them.\n";
 
-typedef enum word { WORD_NONE, WORD_HELP, WORD_LEAVE } word;
+typedef enum command { COMMAND_NONE, COMMAND_HELP, COMMAND_EXIT } command;
 
-/* Whether the line at the top is one of the words that newcomers try; a global of that name goes first. */
-static word word_at_top(lua_State *L) {
+/* The command that the line on top is, if any. A global variable of that name has precedence. */
+static command command_at_top(lua_State *L) {
   const char *line = lua_tostring(L, -1), *blank = " \t";
   line += strspn(line, blank);
   size_t length = strcspn(line, "( \t");
   const char *rest = line + length + strspn(line + length, blank);
   if (strncmp(rest, "()", 2) == 0) rest += 2;
-  if (rest[strspn(rest, blank)] != '\0') return WORD_NONE;
+  if (rest[strspn(rest, blank)] != '\0') return COMMAND_NONE;
   lua_pushglobaltable(L);
   lua_pushlstring(L, line, length);
   const char *name = lua_tostring(L, -1);
-  word found = WORD_NONE;
-  if (strcmp(name, "help") == 0 || strcmp(name, "?") == 0) found = WORD_HELP;
-  if (strcmp(name, "exit") == 0 || strcmp(name, "quit") == 0) found = WORD_LEAVE;
-  if (lua_rawget(L, -2) != LUA_TNIL) found = WORD_NONE;
+  command found = COMMAND_NONE;
+  if (strcmp(name, "help") == 0 || strcmp(name, "?") == 0) found = COMMAND_HELP;
+  if (strcmp(name, "exit") == 0 || strcmp(name, "quit") == 0) found = COMMAND_EXIT;
+  if (lua_rawget(L, -2) != LUA_TNIL) found = COMMAND_NONE;
   lua_pop(L, 2);
   return found;
 }
 
-/* Pushes the function of the next complete statement; LUA_OK, an error status with its message, -1 at the end, or
-   LUA_YIELD where there is nothing to evaluate. */
+/* Pushes the function of the next complete statement and returns LUA_OK; or returns an error status with its message on
+   the stack, -1 at the end of input, or LUA_YIELD where there is nothing to evaluate. */
 static int read_statement(session *s) {
   lua_State *L = s->L;
   bool more = false;
   for (const char *text = "> "; push_line(s, text); text = ">> ") {
     if (s->cancelled) return LUA_YIELD;
-    word said = more ? WORD_NONE : word_at_top(L);
-    if (said == WORD_LEAVE) return -1;
-    if (said == WORD_HELP) {
+    command given = more ? COMMAND_NONE : command_at_top(L);
+    if (given == COMMAND_EXIT) return -1;
+    if (given == COMMAND_HELP) {
       fputs(help, stdout);
       fflush(stdout);
       return LUA_YIELD;
     }
-    if (more) { /* what was read so far lies below */
+    if (more) { /* the lines read before are below it */
       lua_pushliteral(L, "\n");
       lua_insert(L, -2);
       lua_concat(L, 3);
@@ -279,7 +279,7 @@ static int read_statement(session *s) {
   return -1;
 }
 
-/* Arguments: values. Writes each as the session shows it. */
+/* Prints its arguments as the session shows values. */
 static int show_values(lua_State *L) {
   int n = lua_gettop(L);
   for (int i = 1; i <= n; i++) {
@@ -306,7 +306,7 @@ static void show_error(lua_State *L) {
 
 static void evaluate(lua_State *L) {
   int status = lur_program_call(L, 0, LUA_MULTRET), n = lua_gettop(L);
-  if (lur_program_interrupted() && isatty(STDOUT_FILENO)) putchar('\n'); /* behind the terminal's ^C */
+  if (lur_program_interrupted() && isatty(STDOUT_FILENO)) putchar('\n'); /* after the terminal's ^C */
   if (status == LUA_OK && n > 0) {
     lua_pushcfunction(L, show_values);
     lua_insert(L, 1);
@@ -322,7 +322,7 @@ void lur_repl(lua_State *L) {
   if (terminal) {
     open_editor(&s);
     printf("Lurcher " LURCHER_VERSION ", " LUA_VERSION
-           ". The module is the global `lurcher`; Tab completes, `help` helps, Ctrl-D leaves.\n");
+           ". The module is the global `lurcher`; Tab completes names, `help` explains, Ctrl-D ends the session.\n");
   }
   for (;;) {
     lua_settop(L, 0);

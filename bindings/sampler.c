@@ -1,17 +1,20 @@
-/* draw.c - one batch's indices from a sampler, whatever a sampler is: nothing (order or shuffle), a function called
- * once an epoch, an object with a method epoch (lurcher.samplers), an iterator function, or a coroutine.
+/* sampler.c - calls a sampler for the indices of the next batch. A sampler is: absent (the set in order, or shuffled),
+ * a function that returns an iterator and is called once per epoch, an object with a method epoch (lurcher.samplers),
+ * an iterator function, or a coroutine.
  *
- * A sampler yields a list of images, { 3, 1, 2 }, or named fields, { image = {...}, left = {...} }. Fields that the
- * loader's `images` lists are images (not given: what begins with image or img); the rest become tensors. */
-#include "draw.h"
+ * A sampler yields a list of images, { 3, 1, 2 }, or named fields, { image = {...}, left = {...} }. The fields named in
+ * the loader's `images` are images (default: names that begin with image or img); the rest become tensors. */
+#include "sampler.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- blame ---- */
+#include "data.h"
 
-/* Pushes "file:line: " of a suspended coroutine's yield. */
-static bool push_thread_place(lua_State *L, lua_State *thread) {
+/* ---- errors at the sampler's line ---- */
+
+/* Pushes "file:line: " of the yield at which a coroutine is suspended. */
+static bool push_thread_position(lua_State *L, lua_State *thread) {
   lua_Debug ar;
   for (int level = 0; lua_getstack(thread, level, &ar); level++) {
     lua_getinfo(thread, "Sl", &ar);
@@ -22,14 +25,14 @@ static bool push_thread_place(lua_State *L, lua_State *thread) {
   return false;
 }
 
-/* Pushes the place of the function or coroutine at index, if it can be told. */
-static bool push_place(lua_State *L, int index) {
+/* Pushes the position of the function or coroutine at index, if it is known. */
+static bool push_position(lua_State *L, int index) {
   index = lua_absindex(L, index);
-  if (lua_isthread(L, index)) return push_thread_place(L, lua_tothread(L, index));
+  if (lua_isthread(L, index)) return push_thread_position(L, lua_tothread(L, index));
   if (!lua_isfunction(L, index)) return false;
-  if (lua_iscfunction(L, index)) { /* coroutine.wrap keeps its coroutine as upvalue */
+  if (lua_iscfunction(L, index)) { /* the upvalue of a function made by coroutine.wrap is its coroutine */
     if (lua_getupvalue(L, index, 1) == NULL) return false;
-    bool found = lua_isthread(L, -1) && push_thread_place(L, lua_tothread(L, -1));
+    bool found = lua_isthread(L, -1) && push_thread_position(L, lua_tothread(L, -1));
     lua_remove(L, found ? -2 : -1);
     return found;
   }
@@ -40,10 +43,10 @@ static bool push_place(lua_State *L, int index) {
   return true;
 }
 
-/* Raises with the sampler's place in front: where it yielded, or where its function is defined. */
-static int blame_sampler(lua_State *L, int environment, int epoch, const char *format, ...) {
-  bool found = lua_getfield(L, epoch, "iterator") != LUA_TNIL && push_place(L, -1);
-  if (!found) found = lua_getfield(L, environment, "sampler") != LUA_TNIL && push_place(L, -1);
+/* Raises at the sampler's position: where it yielded, or where its function is defined. */
+static int sampler_error(lua_State *L, int environment, int epoch, const char *format, ...) {
+  bool found = lua_getfield(L, epoch, "iterator") != LUA_TNIL && push_position(L, -1);
+  if (!found) found = lua_getfield(L, environment, "sampler") != LUA_TNIL && push_position(L, -1);
   if (!found) lua_pushliteral(L, "");
   va_list args;
   va_start(args, format);
@@ -53,9 +56,9 @@ static int blame_sampler(lua_State *L, int environment, int epoch, const char *f
   return lua_error(L);
 }
 
-/* ---- beginning ---- */
+/* ---- beginning an epoch ---- */
 
-static void draw_order(lua_State *L, int environment, int epoch, int64_t number) {
+static void begin_order(lua_State *L, int environment, int epoch, int64_t number) {
   lua_getfield(L, environment, "set");
   int64_t n = lur_dataset_size(lur_handle_check(L, -1, &lur_set_class));
   lua_getfield(L, environment, "shuffle");
@@ -75,7 +78,7 @@ static void draw_order(lua_State *L, int environment, int epoch, int64_t number)
   lua_setfield(L, epoch, "at");
 }
 
-/* Pushes the arguments of a sampler: the epoch's number and a generator of its own. Returns their number. */
+/* Pushes the arguments of a sampler, the epoch's number and a generator seeded by it. Returns their number. */
 static int push_arguments(lua_State *L, int environment, int64_t number) {
   lua_pushinteger(L, number);
   lua_getfield(L, environment, "seed");
@@ -92,8 +95,8 @@ static bool is_callable(lua_State *L, int index) {
   return true;
 }
 
-/* The function at `sampler` was called; its two results are on top. An iterator (with a state) is kept; a batch means
-   that the function is an iterator itself. */
+/* Interprets the two results of a call of the function at `sampler`, which are on top. An iterator (with a state) is
+   kept; a batch means that the function is an iterator itself. */
 static void keep_results(lua_State *L, int environment, int epoch, int sampler) {
   int result = lua_gettop(L) - 1;
   if (lua_isthread(L, result) || is_callable(L, result)) {
@@ -105,16 +108,16 @@ static void keep_results(lua_State *L, int environment, int epoch, int sampler) 
     lua_pushvalue(L, sampler);
     lua_setfield(L, epoch, "iterator");
   } else {
-    blame_sampler(L, environment, epoch, "sampler: an iterator or a batch of image numbers expected, got %s",
+    sampler_error(L, environment, epoch, "sampler: an iterator or a batch of image indices expected, got %s",
                   luaL_typename(L, result));
   }
 }
 
-void lur_draw_begin(lua_State *L, int environment, int epoch, int64_t number) {
+void lur_sampler_begin(lua_State *L, int environment, int epoch, int64_t number) {
   int top = lua_gettop(L), type = lua_getfield(L, environment, "sampler"), sampler = top + 1;
   luaL_checkstack(L, 16, NULL);
   if (type == LUA_TNIL) {
-    draw_order(L, environment, epoch, number);
+    begin_order(L, environment, epoch, number);
   } else if (type == LUA_TTHREAD) {
     lua_setfield(L, epoch, "iterator");
   } else if (type == LUA_TTABLE && lua_getfield(L, sampler, "epoch") == LUA_TFUNCTION) {
@@ -126,7 +129,7 @@ void lur_draw_begin(lua_State *L, int environment, int epoch, int64_t number) {
     lua_call(L, push_arguments(L, environment, number), 2);
     keep_results(L, environment, epoch, sampler);
   } else {
-    lur_raise(L, "bad option 'sampler' to 'data.loader' (function, sampler or coroutine expected, got %s)",
+    lur_raise(L, "bad option 'sampler' to 'data.loader' (sampler, function or coroutine expected, got %s)",
               luaL_typename(L, sampler));
   }
   lua_settop(L, top);
@@ -141,7 +144,7 @@ static lua_Integer integer_at(lua_State *L, int table, const char *name) {
   return value;
 }
 
-/* The name of the field that a bare list stands for. The environment keeps the string. */
+/* The name of the field for a list without a name. The environment keeps the string. */
 static const char *first_name(lua_State *L, int environment) {
   const char *name = "image";
   if (lua_getfield(L, environment, "images") == LUA_TTABLE) {
@@ -153,11 +156,11 @@ static const char *first_name(lua_State *L, int environment) {
   return name;
 }
 
-/* Consecutive images of the epoch's order. */
-static bool draw_from_order(lua_State *L, int environment, int epoch, lur_drawn *drawn) {
+/* The next images in the epoch's order. */
+static bool next_of_order(lua_State *L, int environment, int epoch, lur_sampled *sampled) {
   lua_getfield(L, epoch, "order");
   const int64_t *order = lua_touserdata(L, -1);
-  int64_t n = (int64_t)(lua_rawlen(L, -1) / sizeof *order) - 1; /* one more was allocated */
+  int64_t n = (int64_t)(lua_rawlen(L, -1) / sizeof *order) - 1; /* one more is allocated */
   int64_t at = integer_at(L, epoch, "at"), batch = integer_at(L, environment, "batch");
   lua_getfield(L, environment, "drop_last");
   bool drop_last = lua_toboolean(L, -1);
@@ -165,10 +168,10 @@ static bool draw_from_order(lua_State *L, int environment, int epoch, lur_drawn 
   int64_t count = n - at < batch ? n - at : batch;
   lua_pushinteger(L, at + count);
   lua_setfield(L, epoch, "at");
-  drawn->nfields = 1;
-  drawn->fields[0] = (lur_load_field){first_name(L, environment), count, order + at};
+  sampled->nfields = 1;
+  sampled->fields[0] = (lur_load_field){first_name(L, environment), count, order + at};
   lua_newtable(L);
-  drawn->extras = lua_gettop(L);
+  sampled->extras = lua_gettop(L);
   return true;
 }
 
@@ -186,8 +189,8 @@ static void resume_coroutine(lua_State *L, lua_State *thread) {
   }
 }
 
-/* Pushes what the sampler gives next: a batch or nil. */
-static void ask_sampler(lua_State *L, int epoch) {
+/* Calls the sampler. Pushes its next batch, or nil. */
+static void call_sampler(lua_State *L, int epoch) {
   if (lua_getfield(L, epoch, "first") != LUA_TNIL) {
     lua_pushnil(L);
     lua_setfield(L, epoch, "first");
@@ -208,28 +211,28 @@ static void ask_sampler(lua_State *L, int epoch) {
   lua_setfield(L, epoch, "control");
 }
 
-/* The list at the top of the stack as an image field; its indices lie in a new userdata that stays on the stack. */
-static void take_images(lua_State *L, int environment, int epoch, const char *name, lur_drawn *drawn) {
+/* Adds the list on top of the stack as an image field; its indices are in a new userdata that stays on the stack. */
+static void add_images(lua_State *L, int environment, int epoch, const char *name, lur_sampled *sampled) {
   int list = lua_gettop(L);
   int64_t n = (int64_t)lua_rawlen(L, list);
   lua_getfield(L, environment, "set");
   int64_t size = lur_dataset_size(lur_handle_check(L, -1, &lur_set_class));
-  if (n == 0) blame_sampler(L, environment, epoch, "sampler: field '%s' is an empty list", name);
-  if (drawn->nfields == LUR_MAX_LOAD_FIELDS)
-    blame_sampler(L, environment, epoch, "sampler: more than %d image fields", LUR_MAX_LOAD_FIELDS);
+  if (n == 0) sampler_error(L, environment, epoch, "sampler: field '%s' is an empty list", name);
+  if (sampled->nfields == LUR_MAX_LOAD_FIELDS)
+    sampler_error(L, environment, epoch, "sampler: more than %d image fields", LUR_MAX_LOAD_FIELDS);
   int64_t *indices = lua_newuserdatauv(L, (size_t)n * sizeof *indices, 0);
   for (int64_t i = 0; i < n; i++) {
     int whole;
     lua_rawgeti(L, list, i + 1);
     lua_Integer index = lua_tointegerx(L, -1, &whole);
     if (!whole || index < 1 || index > size)
-      blame_sampler(L, environment, epoch,
-                    "sampler: image %s at place %I of field '%s'; whole numbers of 1 to %I expected",
-                    luaL_tolstring(L, -1, NULL), (LUAI_UACINT)(i + 1), name, (LUAI_UACINT)size);
-    indices[i] = index - 1;
+      sampler_error(L, environment, epoch,
+                    "sampler: field '%s' has image %s at position %I; whole numbers from 1 to %I expected", name,
+                    luaL_tolstring(L, -1, NULL), (LUAI_UACINT)(i + 1), (LUAI_UACINT)size);
+    indices[i] = lur_args_index_at(L, -1, size, "image");
     lua_pop(L, 1);
   }
-  drawn->fields[drawn->nfields++] = (lur_load_field){name, n, indices};
+  sampled->fields[sampled->nfields++] = (lur_load_field){name, n, indices};
 }
 
 static bool looks_like_image(const char *name) {
@@ -240,7 +243,7 @@ static int compare_names(const void *a, const void *b) {
   return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* Names of the batch's image fields, in an order that does not depend on the table's. Returns their number. */
+/* Names of the batch's image fields, in an order that is the same in every run. Returns their number. */
 static int image_names(lua_State *L, int environment, int batch, const char *names[LUR_MAX_LOAD_FIELDS]) {
   int n = 0;
   if (lua_getfield(L, environment, "images") == LUA_TTABLE) {
@@ -268,14 +271,15 @@ static bool among(const char *name, const char *const *names, int n) {
   return false;
 }
 
-/* Everything else becomes a tensor: lists of numbers (whole ones are ids and are lowered by one), nested lists. */
-static void take_extra(lua_State *L, int environment, int epoch, const char *name) {
+/* Pushes the value on top of the stack as a tensor: a list of numbers (whole ones are ids, and are lowered by one) or
+   nested lists. */
+static void push_extra(lua_State *L, int environment, int epoch, const char *name) {
   if (lur_handle_is(L, -1, &lur_tensor_class)) {
     lua_pushvalue(L, -1);
     return;
   }
   if (!lua_istable(L, -1))
-    blame_sampler(L, environment, epoch, "sampler: field '%s' is a %s; a list or a tensor expected", name,
+    sampler_error(L, environment, epoch, "sampler: field '%s': list or lurcher.tensor expected, got %s", name,
                   luaL_typename(L, -1));
   bool nested = lua_rawgeti(L, -1, 1) == LUA_TTABLE;
   lua_pop(L, 1);
@@ -283,47 +287,49 @@ static void take_extra(lua_State *L, int environment, int epoch, const char *nam
   else lur_push_list(L, -1, name, true);
 }
 
-static void take_extras(lua_State *L, int environment, int epoch, int batch, const char *const *names, int n,
-                        int extras) {
+/* Sets in `extras` every field of the batch but the n named ones. */
+static void add_extras(lua_State *L, int environment, int epoch, int batch, const char *const *names, int n,
+                       int extras) {
   for (lua_pushnil(L); lua_next(L, batch) != 0; lua_pop(L, 1)) {
     if (lua_type(L, -2) != LUA_TSTRING || among(lua_tostring(L, -2), names, n)) continue;
     const char *name = lua_tostring(L, -2);
-    take_extra(L, environment, epoch, name);
+    push_extra(L, environment, epoch, name);
     lua_setfield(L, extras, name);
   }
 }
 
-bool lur_draw(lua_State *L, int environment, int epoch, lur_drawn *drawn) {
+bool lur_sampler_next(lua_State *L, int environment, int epoch, lur_sampled *sampled) {
   luaL_checkstack(L, 32 + 4 * LUR_MAX_LOAD_FIELDS, NULL);
-  *drawn = (lur_drawn){0};
+  *sampled = (lur_sampled){0};
   bool own = lua_getfield(L, epoch, "order") != LUA_TNIL;
   lua_pop(L, 1);
-  if (own) return draw_from_order(L, environment, epoch, drawn);
-  ask_sampler(L, epoch);
+  if (own) return next_of_order(L, environment, epoch, sampled);
+  call_sampler(L, epoch);
   if (lua_isnil(L, -1)) return false;
   if (!lua_istable(L, -1))
-    blame_sampler(L, environment, epoch, "sampler: a table of image numbers expected, got %s", luaL_typename(L, -1));
+    sampler_error(L, environment, epoch, "sampler: a table of image indices expected, got %s", luaL_typename(L, -1));
   int batch = lua_gettop(L);
   lua_newtable(L);
-  drawn->extras = lua_gettop(L);
+  sampled->extras = lua_gettop(L);
   if (lua_rawlen(L, batch) > 0) {
     const char *name = first_name(L, environment);
     lua_pushvalue(L, batch);
-    take_images(L, environment, epoch, name, drawn);
+    add_images(L, environment, epoch, name, sampled);
   }
   const char *names[LUR_MAX_LOAD_FIELDS];
   int n = image_names(L, environment, batch, names);
   for (int i = 0; i < n; i++) {
     lua_getfield(L, batch, names[i]);
-    take_images(L, environment, epoch, names[i], drawn);
+    add_images(L, environment, epoch, names[i], sampled);
   }
-  take_extras(L, environment, epoch, batch, names, n, drawn->extras);
-  if (drawn->nfields == 0)
-    blame_sampler(L, environment, epoch, "sampler: the batch has no images (fields listed in the loader's `images`)");
+  add_extras(L, environment, epoch, batch, names, n, sampled->extras);
+  if (sampled->nfields == 0)
+    sampler_error(L, environment, epoch,
+                  "sampler: the batch has no image field; the loader's option `images` names them");
   return true;
 }
 
-bool lur_draw_count(lua_State *L, int environment) {
+bool lur_sampler_count(lua_State *L, int environment) {
   int type = lua_getfield(L, environment, "sampler");
   if (type == LUA_TTABLE) {
     lua_getfield(L, -1, "batches");

@@ -1,0 +1,16 @@
+/* compile.h - what compile.c gives to models and runs. */
+#ifndef LUR_COMPILE_H
+#define LUR_COMPILE_H
+
+#include "args.h"
+
+/* model:compile{...} -> run */
+int lur_model_compile_method(lua_State *L);
+/* run:recompile{...} -> self */
+int lur_run_recompile_method(lua_State *L);
+/* nn.compile_options() */
+int lur_compile_options_list(lua_State *L);
+/* Whether the compile options at index give this output a categorical loss: its targets may be ids. */
+bool lur_compiled_categorical(lua_State *L, int options, const lur_model *model, const char *output);
+
+#endif

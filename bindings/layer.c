@@ -1,0 +1,282 @@
+/* layer.c - layers and nodes. A layer owns weights; a node is one application of a layer. Operators on nodes make
+ * layers: these kinds alone are named here. */
+#include "layer.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { TEXT = 512 };
+
+/* ---- applying ---- */
+
+static lur_node *check_node(lua_State *L, int arg) { return lur_handle_check(L, arg, &lur_node_class); }
+static lur_layer *check_layer(lua_State *L, int arg) { return lur_handle_check(L, arg, &lur_layer_class); }
+
+bool lur_args_are_nodes(lua_State *L, int index) {
+  if (!lua_istable(L, index)) return lur_handle_is(L, index, &lur_node_class);
+  lua_rawgeti(L, index, 1);
+  bool node = lur_handle_is(L, -1, &lur_node_class);
+  lua_pop(L, 1);
+  return node;
+}
+
+static lur_node *node_at(lua_State *L, int index, const char *who, int position) {
+  lur_node *node = lur_handle_test(L, index, &lur_node_class);
+  if (node == NULL && lur_handle_is(L, index, &lur_tensor_class))
+    lur_raise(L, "%s is applied to nodes, got a lurcher.tensor; compile a model to run it on tensors", who);
+  if (node == NULL) lur_raise(L, "%s is applied to nodes, got %s as input %d", who, luaL_typename(L, index), position);
+  return node;
+}
+
+int lur_args_nodes(lua_State *L, int first, const char *who, lur_node **nodes, int capacity) {
+  bool table = lua_istable(L, first);
+  int n = table ? (int)lua_rawlen(L, first) : lua_gettop(L) - first + 1;
+  if (n > capacity) lur_raise(L, "%s: at most %d inputs expected, got %d", who, capacity, n);
+  for (int i = 0; i < n; i++) {
+    if (!table) {
+      nodes[i] = node_at(L, first + i, who, i + 1);
+      continue;
+    }
+    lua_rawgeti(L, first, i + 1);
+    nodes[i] = node_at(L, -1, who, i + 1); /* the table keeps it */
+    lua_pop(L, 1);
+  }
+  return n < 0 ? 0 : n;
+}
+
+static size_t weight_bytes(const lur_layer *layer) {
+  size_t bytes = 0;
+  for (int i = 0; i < lur_layer_weight_count(layer); i++) bytes += lur_tensor_bytes(lur_layer_weight(layer, i));
+  return bytes;
+}
+
+/* Pushes the node of one application. */
+static void apply(lua_State *L, lur_layer *layer, int n, lur_node *const *x) {
+  lur_handle *h = lur_handle_new(L, &lur_node_class);
+  lur_node *y;
+  LUR_CALL(L, lur_layer_apply(layer, n, x, &y));
+  lur_handle_fill(L, h, y);
+}
+
+lur_layer *lur_push_new_layer(lua_State *L, const char *kind, const lur_setting *settings, int n) {
+  lur_context *context = lur_state_context(L);
+  lur_handle *h = lur_handle_new(L, &lur_layer_class);
+  lur_layer *layer;
+  LUR_CALL(L, lur_layer_new(context, kind, settings, n, &layer));
+  lur_handle_fill(L, h, layer);
+  return layer;
+}
+
+void lur_push_applied(lua_State *L, const char *kind, const lur_setting *settings, int nsettings, int n,
+                      lur_node *const *x) {
+  lur_layer *layer = lur_push_new_layer(L, kind, settings, nsettings);
+  apply(L, layer, n, x);
+  lua_remove(L, -2);
+}
+
+/* ---- layers ---- */
+
+static int layer_call(lua_State *L) {
+  lur_layer *layer = check_layer(L, 1);
+  char who[TEXT];
+  lur_node *x[LUR_MOST_NODES];
+  snprintf(who, sizeof who, "%s '%s'", lur_layer_kind(layer), lur_layer_name(layer));
+  int n = lur_args_nodes(L, 2, who, x, LUR_MOST_NODES);
+  apply(L, layer, n, x);
+  lur_handle_charge(L, lua_touserdata(L, 1), weight_bytes(layer));
+  return 1;
+}
+
+static int layer_freeze(lua_State *L) {
+  lur_layer_set_trainable(check_layer(L, 1), false);
+  lua_settop(L, 1);
+  return 1;
+}
+
+static int layer_unfreeze(lua_State *L) {
+  lur_layer_set_trainable(check_layer(L, 1), true);
+  lua_settop(L, 1);
+  return 1;
+}
+
+static int layer_weights(lua_State *L) {
+  lur_layer *layer = check_layer(L, 1);
+  lua_newtable(L);
+  for (int i = 0; i < lur_layer_weight_count(layer); i++) {
+    lur_handle *h = lur_handle_new(L, &lur_tensor_class);
+    lur_tensor *weight = lur_layer_weight(layer, i);
+    lur_tensor_retain(weight);
+    lur_fill_tensor(L, h, weight, false);
+    lua_setfield(L, -2, lur_layer_weight_name(layer, i));
+  }
+  return 1;
+}
+
+static int layer_set_weight(lua_State *L) {
+  lur_layer *layer = check_layer(L, 1);
+  const char *name = luaL_checkstring(L, 2);
+  lur_tensor *value = lur_check_tensor(L, 3);
+  const char *names[16];
+  int n = lur_layer_weight_count(layer);
+  for (int i = 0; i < n; i++) {
+    const char *own = lur_layer_weight_name(layer, i);
+    if (i < 16) names[i] = own;
+    if (strcmp(own, name) != 0) continue;
+    LUR_CALL(L, lur_layer_set_weight(layer, i, value));
+    lua_settop(L, 1);
+    return 1;
+  }
+  const char *near = lur_nearest(name, names, n < 16 ? n : 16);
+  if (near != NULL)
+    return lur_raise(L, "%s '%s' has no weight '%s' (did you mean '%s'?)", lur_layer_kind(layer), lur_layer_name(layer),
+                     name, near);
+  return lur_raise(L, "%s '%s' has no weight '%s'%s", lur_layer_kind(layer), lur_layer_name(layer), name,
+                   n == 0 ? "; its weights are made when it is first applied" : "");
+}
+
+static int layer_reset(lua_State *L) {
+  LUR_CALL(L, lur_layer_reset(check_layer(L, 1)));
+  lua_settop(L, 1);
+  return 1;
+}
+
+static int layer_get_name(lua_State *L) {
+  lua_pushstring(L, lur_layer_name(check_layer(L, 1)));
+  return 1;
+}
+
+static int layer_get_kind(lua_State *L) {
+  lua_pushstring(L, lur_layer_kind(check_layer(L, 1)));
+  return 1;
+}
+
+static int layer_get_trainable(lua_State *L) {
+  lua_pushboolean(L, lur_layer_trainable(check_layer(L, 1)));
+  return 1;
+}
+
+static int layer_set_trainable(lua_State *L) {
+  lur_layer *layer = check_layer(L, 1);
+  luaL_argexpected(L, lua_isboolean(L, 2), 2, "boolean");
+  lur_layer_set_trainable(layer, lua_toboolean(L, 2));
+  return 0;
+}
+
+static int layer_tostring(lua_State *L) {
+  const lur_layer *layer = check_layer(L, 1);
+  char text[TEXT];
+  lur_layer_format(layer, text, sizeof text);
+  lua_pushfstring(L, "nn.%s%s", text, lur_layer_trainable(layer) ? "" : " (frozen)");
+  return 1;
+}
+
+static const luaL_Reg layer_methods[] = {{"freeze", layer_freeze},   {"unfreeze", layer_unfreeze},
+                                         {"weights", layer_weights}, {"set_weight", layer_set_weight},
+                                         {"reset", layer_reset},     {NULL, NULL}};
+static const luaL_Reg layer_getters[] = {
+    {"name", layer_get_name}, {"kind", layer_get_kind}, {"trainable", layer_get_trainable}, {NULL, NULL}};
+static const luaL_Reg layer_setters[] = {{"trainable", layer_set_trainable}, {NULL, NULL}};
+static const luaL_Reg layer_meta[] = {{"__call", layer_call}, {NULL, NULL}};
+
+/* ---- nodes ---- */
+
+static int push_affine(lua_State *L, lur_node *x, double scale, double shift) {
+  lur_setting settings[2] = {{.name = "scale", .type = LUR_REAL, .real = scale},
+                             {.name = "shift", .type = LUR_REAL, .real = shift}};
+  lur_push_applied(L, "affine", settings, 2, 1, &x);
+  return 1;
+}
+
+static bool number_at(lua_State *L, int index) { return lua_type(L, index) == LUA_TNUMBER; }
+
+static int merge_nodes(lua_State *L, const char *kind) {
+  lur_node *x[2];
+  for (int i = 0; i < 2; i++) x[i] = node_at(L, i + 1, kind, i + 1);
+  lur_push_applied(L, kind, NULL, 0, 2, x);
+  return 1;
+}
+
+static int node_add(lua_State *L) {
+  if (number_at(L, 1)) return push_affine(L, check_node(L, 2), 1, lua_tonumber(L, 1));
+  if (number_at(L, 2)) return push_affine(L, check_node(L, 1), 1, lua_tonumber(L, 2));
+  return merge_nodes(L, "add");
+}
+
+static int node_sub(lua_State *L) {
+  if (number_at(L, 1)) return push_affine(L, check_node(L, 2), -1, lua_tonumber(L, 1));
+  if (number_at(L, 2)) return push_affine(L, check_node(L, 1), 1, -lua_tonumber(L, 2));
+  return merge_nodes(L, "sub");
+}
+
+static int node_mul(lua_State *L) {
+  if (number_at(L, 1)) return push_affine(L, check_node(L, 2), lua_tonumber(L, 1), 0);
+  if (number_at(L, 2)) return push_affine(L, check_node(L, 1), lua_tonumber(L, 2), 0);
+  return merge_nodes(L, "mul");
+}
+
+static int node_div(lua_State *L) {
+  if (number_at(L, 2) && lua_tonumber(L, 2) != 0) return push_affine(L, check_node(L, 1), 1 / lua_tonumber(L, 2), 0);
+  return lur_raise(L, "a node can only be divided by a number other than 0");
+}
+
+static int node_unm(lua_State *L) { return push_affine(L, check_node(L, 1), -1, 0); }
+
+static int node_pow(lua_State *L) {
+  if (!lur_handle_is(L, 1, &lur_node_class) || !number_at(L, 2) || lua_tonumber(L, 2) != 2)
+    return lur_raise(L, "a node can only be raised to the power 2");
+  lur_node *x = check_node(L, 1);
+  lur_push_applied(L, "square", NULL, 0, 1, &x);
+  return 1;
+}
+
+static int node_get_shape(lua_State *L) {
+  lur_push_shape(L, lur_node_shape(check_node(L, 1)));
+  return 1;
+}
+
+static int node_get_name(lua_State *L) {
+  lua_pushstring(L, lur_layer_name(lur_node_layer(check_node(L, 1))));
+  return 1;
+}
+
+void lur_push_layer(lua_State *L, lur_layer *layer) {
+  lur_handle *h = lur_handle_new(L, &lur_layer_class);
+  lur_layer_retain(layer);
+  lur_handle_fill(L, h, layer);
+}
+
+void lur_push_node(lua_State *L, lur_node *node) {
+  lur_handle *h = lur_handle_new(L, &lur_node_class);
+  lur_node_retain(node);
+  lur_handle_fill(L, h, node);
+}
+
+static int node_get_layer(lua_State *L) {
+  lur_push_layer(L, lur_node_layer(check_node(L, 1)));
+  return 1;
+}
+
+static int node_tostring(lua_State *L) {
+  lur_node *node = check_node(L, 1);
+  char text[LUR_SHAPE_TEXT];
+  lur_layer *layer = lur_node_layer(node);
+  lua_pushfstring(L, "lurcher.node %s '%s' %s", lur_layer_kind(layer), lur_layer_name(layer),
+                  lur_shape_format(lur_node_shape(node), text));
+  return 1;
+}
+
+static const luaL_Reg node_getters[] = {
+    {"shape", node_get_shape}, {"name", node_get_name}, {"layer", node_get_layer}, {NULL, NULL}};
+static const luaL_Reg node_meta[] = {{"__add", node_add}, {"__sub", node_sub}, {"__mul", node_mul}, {"__div", node_div},
+                                     {"__pow", node_pow}, {"__unm", node_unm}, {NULL, NULL}};
+
+void lur_register_layer(lua_State *L) {
+  lur_class_register(L, &lur_layer_class,
+                     &(lur_members){.methods = layer_methods,
+                                    .getters = layer_getters,
+                                    .setters = layer_setters,
+                                    .meta = layer_meta,
+                                    .tostring = layer_tostring});
+  lur_class_register(L, &lur_node_class,
+                     &(lur_members){.getters = node_getters, .meta = node_meta, .tostring = node_tostring});
+}

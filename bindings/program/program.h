@@ -1,0 +1,37 @@
+/* program.h - what the files of the program give to each other. main.c -> repl.c -> call.c, completion.c, inspect.c. */
+#ifndef LUR_PROGRAM_H
+#define LUR_PROGRAM_H
+
+#include <lua.h>
+#include <stdbool.h>
+
+/* ---- call.c ---- */
+
+/* Once, before the first call: the thread that signals are handled on, and their stack. */
+void lur_program_prepare(void);
+/* Once, when the state has its libraries: Ctrl-C reaches its context from now on, until it is closed. */
+void lur_program_attach(lua_State *L);
+/* Errors get a traceback. */
+void lur_program_set_trace(bool trace);
+/* lua_pcall with a message handler, and with Ctrl-C raising the error "interrupted". Returns lua_pcall's status; on
+   failure the message, ready to be shown, is on the stack. */
+int lur_program_call(lua_State *L, int nargs, int nresults);
+/* Whether Ctrl-C interrupted the last call. */
+bool lur_program_interrupted(void);
+
+/* ---- repl.c ---- */
+
+/* Reads, evaluates and prints until the end of input. */
+void lur_repl(lua_State *L);
+
+/* ---- completion.c ---- */
+
+/* Argument: a word, all that precedes the cursor. Pushes a sorted list of what may replace it. */
+int lur_complete(lua_State *L);
+
+/* ---- inspect.c ---- */
+
+/* Pushes a value's text as the REPL shows it. */
+void lur_push_inspected(lua_State *L, int index);
+
+#endif
