@@ -27,7 +27,6 @@ int lur_script_load(lua_State *L, const lur_script *script) {
 static const struct {
   const char *old, *now;
 } renamed[] = {
-    {"lurcher.feature_store", "lurcher.feature_cache"},
     {"lurcher.fixed_features", "lurcher.feature_cache"},
     {"lurcher.prefix", "lurcher.frozen"},
 };

@@ -1,5 +1,5 @@
-/* test_frozen.c - the frozen backbone of small graphs: which layers are frozen, where the model is to be split, and that
- * runs label the same ops. A graph is a case of its own: add one as a function, and to main. */
+/* test_frozen.c - the frozen backbone of small graphs: which layers are frozen, where the model is to be split, and
+ * that runs label the same ops. A graph is a case of its own: add one as a function, and to main. */
 #include <stdlib.h>
 
 #include "check.h"
@@ -20,8 +20,10 @@ static lur_layer *layer_new(const char *kind, const char *name, bool trainable) 
   lur_layer *layer = NULL;
   lur_setting settings[3] = {{.name = "name", .type = LUR_STRING, .string = name}};
   int n = 1;
-  if (strcmp(kind, "dense") == 0) settings[n++] = (lur_setting){.name = "units", .type = LUR_INT, .integer = 4, .real = 4};
-  if (strcmp(kind, "dropout") == 0) settings[n++] = (lur_setting){.name = "rate", .type = LUR_REAL, .real = 0.5};
+  const lur_setting units = {.name = "units", .type = LUR_INT, .integer = 4, .real = 4};
+  const lur_setting rate = {.name = "rate", .type = LUR_REAL, .real = 0.5};
+  if (strcmp(kind, "dense") == 0) settings[n++] = units;
+  if (strcmp(kind, "dropout") == 0) settings[n++] = rate;
   CHECK_OK(lur_layer_new(context, kind, settings, n, &layer));
   lur_layer_set_trainable(layer, trainable);
   return layer;
@@ -72,8 +74,8 @@ static lur_model *expect(int n, lur_node *const *outputs, const char *frozen, co
     if (is_frozen[i]) add_name(found_frozen, TEXT, lur_layer_name(lur_model_layer(model, i)));
   }
   for (int i = 0; i < count; i++) add_name(found_cuts, TEXT, lur_layer_name(lur_model_layer(model, at[i])));
-  if (!CHECK(strcmp(found_frozen, frozen) == 0)) fprintf(stderr, "  frozen: '%s', expected '%s'\n", found_frozen, frozen);
-  if (!CHECK(strcmp(found_cuts, cuts) == 0)) fprintf(stderr, "  cuts: '%s', expected '%s'\n", found_cuts, cuts);
+  if (!CHECK(strcmp(found_frozen, frozen) == 0)) fprintf(stderr, "  frozen: '%s', not '%s'\n", found_frozen, frozen);
+  if (!CHECK(strcmp(found_cuts, cuts) == 0)) fprintf(stderr, "  cuts: '%s', not '%s'\n", found_cuts, cuts);
   CHECK_OK(lur_model_frozen(model, "image", NULL, at, &count)); /* the layers are not asked for */
   CHECK_FAILS(lur_model_frozen(model, "imgae", is_frozen, at, &count), LUR_EARG, "no input 'imgae'");
   while (nmade > 0) lur_node_release(made[--nmade]);
@@ -112,7 +114,8 @@ static void test_skip(void) {
 
 /* Two backbones on one image; what joins them learns on each side, or is itself frozen. */
 static void test_branches(void) {
-  lur_node *x = keep(image()), *one = relu("r1", frozen_dense("a1", x)), *two = frozen_dense("b2", frozen_dense("a2", x));
+  lur_node *x = keep(image()), *one = relu("r1", frozen_dense("a1", x));
+  lur_node *two = frozen_dense("b2", frozen_dense("a2", x));
   lur_node *outputs[2] = {learned_dense("y1", put("dropout", "drop", true, one, NULL)), learned_dense("y2", two)};
   lur_model_release(expect(2, outputs, "image a1 r1 a2 b2", "r1 b2"));
   x = keep(image()), one = frozen_dense("a1", x), two = frozen_dense("a2", x);
