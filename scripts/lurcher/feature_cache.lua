@@ -285,7 +285,7 @@ local function filled_cache(job)
   local split, o = job.split, job.o
   local bytes = split:bytes(#o[1] * o.views, o.store)
   if bytes > (o.limit or math.huge) then
-    return nil, ("the cache file would take %s, above the limit of %s"):format(logs_of.size(bytes),
+    return nil, ("their file would take %s, above the limit of %s"):format(logs_of.size(bytes),
       logs_of.size(o.limit))
   end
   local cache, message = open_cache(job)
@@ -306,7 +306,7 @@ local function filled_memory(job, why)
   local split, o = job.split, job.o
   local bytes = split:bytes(#o[1] * o.views, o.store)
   if bytes > (o.memory or math.huge) then
-    return nil, why or ("features of %s, above the limit of %s in memory"):format(logs_of.size(bytes),
+    return nil, why or ("they would take %s in memory, above the limit of %s"):format(logs_of.size(bytes),
       logs_of.size(o.memory))
   end
   if why then job.say(("no feature cache: %s; the features stay in memory"):format(why)) end

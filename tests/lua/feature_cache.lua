@@ -128,7 +128,7 @@ local key = [[
   .. [[{"kind":"global_avg_pool","options":{}}],"nodes":[{"inputs":[],"layer":0},{"inputs":[0],"layer":1},]]
   .. [[{"inputs":[1],"layer":2},{"inputs":[2],"layer":3}],"outputs":[{"node":3}],"version":1}]]
 
-test("cache: files of earlier versions are found: the key of a model, a device and a preprocessing is what it was", function()
+test("cache: files of earlier versions are found: the key of a model and a preprocessing is what it was", function()
   local x = nn.conv2d{ 2, 3, name = "zeros" }(nn.input("image", 8, 8, 3))
   local model = nn.model{ y = nn.dense{ 2, activation = "softmax" }(nn.global_avg_pool(nn.relu(x))) }:freeze "zeros"
   for _, weight in pairs(model:layer "zeros":weights()) do weight:fill(0) end
@@ -173,7 +173,8 @@ test("cache: other weights, another size of images, another preprocessing are ot
     for seed = 3, 4 do
       local memory = all(load(split_of(seed), o))
       o.cache = folder
-      assert(same(all(load(split_of(seed), o)), memory) and same(all(load(without_computing(split_of(seed)), o)), memory))
+      assert(same(all(load(split_of(seed), o)), memory))
+      assert(same(all(load(without_computing(split_of(seed)), o)), memory))
       o.cache = nil
     end
   end
@@ -264,7 +265,8 @@ if arg[2] == "hold" then
   split.backbone = { layers = backbone.layers, outputs = backbone.outputs, json = function() return backbone:json() end,
     compile = compile }
 end
-local loaded = split:load{ assert(data.folder{ %q }), size = 64, batch = 1, workers = 1, device = "cpu", cache = arg[1] }
+local loaded = split:load{ assert(data.folder{ %q }), size = 64, batch = 1, workers = 1, device = "cpu",
+  cache = arg[1] }
 print("hash " .. lurcher.hash((loaded:select{ 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 })))
 ]]):format(images)))
 

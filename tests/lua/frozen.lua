@@ -27,7 +27,8 @@ test("frozen: cuts after the last frozen layer that everything else builds on", 
 end)
 
 test("frozen: nothing deterministic behind a dropout, nothing to train without a head", function()
-  local backbone = xception{ size = 48, width = 0.125, middle = 0, top = false, pooling = "avg", input = "image" }:freeze()
+  local backbone = xception{ size = 48, width = 0.125, middle = 0, top = false, pooling = "avg", input = "image" }
+  backbone:freeze()
   assert(frozen.split(backbone, "image") == nil)
   local dropped = nn.dense{ 2 }(nn.dense{ 4, trainable = false }(nn.dropout(0.5)(backbone:node "avg_pool")))
   assert(frozen.split(nn.model{ y = dropped }, "image").layer == "avg_pool")
