@@ -16,7 +16,7 @@ typedef struct settings { /* the options that need no more than reading */
 } settings;
 
 typedef struct passes {
-  bool prune, fold, split, arena;
+  bool prune, fold, lifetimes, arena, split;
 } passes;
 
 static const char *const statistics[] = {"moving", "batch", NULL};
@@ -37,13 +37,14 @@ static const lur_arg_option options[] = {
     LUR_ARG_BOOLEAN(settings, graph, "true", "on a GPU, captures each kind of step as a CUDA graph and replays it"),
     LUR_ARG_BOOLEAN(settings, check, "false", "guard zones around buffers and NaN-filled outputs: slow, for tests"),
     LUR_ARG("passes", "table of booleans", "all true",
-            "false switches a pass off, for tests: prune, fold, split, arena"),
+            "false switches a pass off, for tests: prune, fold, lifetimes, arena"),
     {.info = {0}}};
 
 static const lur_arg_option pass_options[] = {
     LUR_ARG_BOOLEAN(passes, prune, "true", "drops what no output and no gradient needs"),
     LUR_ARG_BOOLEAN(passes, fold, "true", "folds batch norms into convolutions in inference"),
-    LUR_ARG_BOOLEAN(passes, split, "true", "labels the frozen backbone"),
+    LUR_ARG_BOOLEAN(passes, lifetimes, "true", "in training, frees outputs once nothing reads them"),
+    LUR_ARG_BOOLEAN(passes, split, "true", "the old name of lifetimes"),
     LUR_ARG_BOOLEAN(passes, arena, "true", "shares memory between tensors whose lifetimes do not overlap"),
     {.info = {0}}};
 
@@ -168,7 +169,7 @@ static void read_options(lua_State *L, int table, const lur_model *model, lur_co
   o->no_graph = !s.graph;
   o->no_prune = !p.prune;
   o->no_fold = !p.fold;
-  o->no_split = !p.split;
+  o->no_lifetimes = !p.lifetimes || !p.split;
   o->no_arena = !p.arena;
   read_losses(L, table, model, o);
 }

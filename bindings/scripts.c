@@ -22,6 +22,30 @@ int lur_script_load(lua_State *L, const lur_script *script) {
   return status;
 }
 
+/* Modules of the library that have a new name: `require` of the old one gives the module of the new one. For one
+ * release; a name goes when that is over. */
+static const struct {
+  const char *old, *now;
+} renamed[] = {
+    {"lurcher.fixed_features", "lurcher.feature_cache"},
+    {"lurcher.prefix", "lurcher.frozen"},
+};
+
+static const char *new_name(const char *name) {
+  for (size_t i = 0; i < sizeof renamed / sizeof *renamed; i++)
+    if (strcmp(renamed[i].old, name) == 0) return renamed[i].now;
+  return NULL;
+}
+
+/* The loader of a renamed module: (old name, new name) -> the module, which package.loaded then has under both. */
+static int load_renamed(lua_State *L) {
+  lua_settop(L, 2);
+  lua_getglobal(L, "require");
+  lua_insert(L, 2);
+  lua_call(L, 1, 1);
+  return 1;
+}
+
 /* "lurcher.models.xception" -> lurcher/models/xception.lua */
 static int searcher(lua_State *L) {
   const char *name = luaL_checkstring(L, 1);
@@ -32,6 +56,11 @@ static int searcher(lua_State *L) {
   luaL_gsub(L, name, ".", "/");
   const char *path = lua_pushfstring(L, "%s.lua", lua_tostring(L, -1));
   const lur_script *script = lur_script_find(path);
+  if (script == NULL && new_name(name) != NULL) {
+    lua_pushcfunction(L, load_renamed);
+    lua_pushstring(L, new_name(name));
+    return 2;
+  }
   if (script == NULL) {
     lua_pushfstring(L, "no compiled-in script '%s'", path);
     return 1;

@@ -3,7 +3,7 @@
 -- probabilities as CSV. Each image may be seen in several views (--tta); several models' probabilities are averaged.
 
 local lurcher = require "lurcher"
-local fixed_features = require "lurcher.fixed_features"
+local feature_cache = require "lurcher.feature_cache"
 local options, prediction = require "lurcher.options", require "lurcher.prediction"
 
 local spec = options.join({
@@ -24,7 +24,7 @@ local spec = options.join({
   { "device", "device", default = "auto" },
   { "workers", "integer", default = 2, min = 1, max = 256, help = "threads that read images" },
   arguments = { name = "RUN", min = 0, help = "more runs, or models, to average with" },
-}, fixed_features.options)
+}, feature_cache.options)
 
 --- Models and what was saved with them; all must tell the same classes.
 local function open_models(o)

@@ -1,7 +1,7 @@
---- cache.lua - what the cache of frozen parts' outputs holds, and making room in it
--- A file is what one layer says about the images of one set. Every file can go at any time, the next run computes what
--- it misses: so this removes files, but none that a process has open or is filling. What a killed process left of one
--- (.part) is taken over by the next run of the same; it counts as any other file.
+--- cache.lua - lists the files of the feature cache, and removes some
+-- A file holds the outputs of one layer for the images of one set. Any file may be removed at any time, because the
+-- next run computes what it lacks; but a file that a process has open or is filling stays. What a killed process left
+-- unfinished (.part) is continued by the next run of the same; it counts as a file.
 
 local lfs = require "lfs"
 local lurcher = require "lurcher"

@@ -5,9 +5,9 @@
 --           deeper blocks learn slower (layer-wise rates, as in ELECTRA and BEiT); weight decay on kernels alone;
 --           smoothed labels (Szegedy et al., 2016); averaged weights (Polyak; Tarvainen and Valpola, 2017); every
 --           pair of a batch of P classes x K images beside the categories, in place of the swapped batches; at the
---           end a temperature that mends what smoothed labels leave unsure (Guo et al., 2017). Mixup at the frozen
---           part's output (Verma et al., 2019) is there for trainings of more than these few epochs.
--- Where an image has a few fixed views, the frozen part runs once for each of them.
+--           end a temperature that mends what smoothed labels leave unsure (Guo et al., 2017). Mixup of the
+--           frozen features (Verma et al., 2019) is there for trainings of more than these few epochs.
+-- Where an image has a few fixed views, the frozen backbone runs once for each of them.
 
 local lurcher = require "lurcher"
 local augmentations, schedules = require "lurcher.augmentations", require "lurcher.schedules"
@@ -27,7 +27,7 @@ local spec = options.join({
     help = "all pairs of batch / 4 classes x 4 images; or as in froze_fine_tune" },
   { "pair-weight", "number", default = 0.5, min = 0, help = "of the loss of pairs" },
   { "label-smoothing", "number", default = 0.05, min = 0, max = 0.99, help = "of the categories' losses" },
-  { "mixup", "number", default = 0, min = 0, max = 1, help = "alpha of mixup at the frozen part's output; 0: none" },
+  { "mixup", "number", default = 0, min = 0, max = 1, help = "alpha of mixup of the frozen features; 0: none" },
   { "augment", "choice", default = "modern", choices = augmentations.names, help = augmentations.help },
   { "views", "integer", default = 3, min = 0, max = 1000,
     help = "draw from this many augmented views of an image, computed once; 0: a new view each time" },

@@ -1,9 +1,9 @@
 --- single_model.lua - trains a softmax classifier on class folders DIR/train/CLASS/*.jpg and DIR/valid/CLASS/*.jpg
 -- On Xception, on InceptionV3, or on both at once as the founding model does: a softmax on each backbone's features, one
 -- on the features of both, and the larger of the first two, element by element; the losses of all four count 1.
--- With pretrained weights a backbone is frozen by default and only the softmaxes learn. Where the frozen part is the same
--- for an image in every epoch (no augmentation, or a few fixed views), its output is computed once, and kept for the
--- runs to come.
+-- With pretrained weights a backbone is frozen by default and only the softmaxes learn. Where its
+-- output for an image is the same in every epoch (no augmentation, or a few fixed views), it is computed once, and kept
+-- for the runs to come.
 -- Defaults are the values of the founding recipe's first phase (single_model.py; keras.md section 10). One is not, on a
 -- single backbone: no augmentation (there `strong`), so that the backbone is computed once and not in every epoch.
 -- Leaves a run folder with the best epoch's model, and everything needed to repeat or resume the training.

@@ -3,7 +3,7 @@
 -- subfolders, says how often and how surely it is right. The founding batch was 96 (keras.md section 10): it changes no
 -- answer and takes three times the memory.
 
-local fixed_features = require "lurcher.fixed_features"
+local feature_cache = require "lurcher.feature_cache"
 local options, prediction = require "lurcher.options", require "lurcher.prediction"
 
 local spec = options.join({
@@ -19,7 +19,7 @@ local spec = options.join({
   { "batch", "integer", default = 32, min = 1, help = "images a step: no answer depends on it" },
   { "device", "device", default = "auto" },
   { "workers", "integer", default = 2, min = 1, max = 256, help = "threads that read images" },
-}, fixed_features.options)
+}, feature_cache.options)
 
 options.main(spec, arg, function(o)
   local model, about = prediction.open_model(o.model)

@@ -329,6 +329,13 @@ function model:freeze(which) end
 ---@param which? table|fun(layer: lurcher.layer, index0: integer): boolean as in freeze
 ---@return lurcher.model self
 function model:unfreeze(which) end
+---The frozen backbone: what training does not change for a given image, and where to split the model so that this is
+---computed once per image. There is one cut, or one per backbone where several apply to the image; none where a split
+---gains nothing. `lurcher.frozen` splits by it.
+---@param input string name of the input of the images
+---@return string[] cuts names of the layers to split at
+---@return table<string, boolean> frozen the frozen layers: true by name
+function model:frozen(input) end
 ---The numbers of parameters.
 ---@return integer total
 ---@return integer trainable
@@ -383,7 +390,7 @@ function model:close() end
 ---@field input_gradients? boolean makes run:gradient return gradients of inputs, too; default false
 ---@field graph? boolean on a GPU, captures each kind of step as a CUDA graph and replays it; default true
 ---@field check? boolean guard zones around buffers and NaN-filled outputs: slow, for tests; default false
----@field passes? table<string, boolean> false switches a pass off, for tests: prune, fold, split, arena
+---@field passes? table<string, boolean> false switches a pass off, for tests: prune, fold, lifetimes, arena
 
 -- ---- run ----
 

@@ -39,6 +39,14 @@ struct lur_model {
   lur_weight_name *weight_names; /* weight_names.c; strings owned */
 };
 
+/* Position of node in model->nodes, or -1. */
+int lur_model_node_at(const lur_model *model, const lur_node *node);
+
+/* frozen.c: which nodes are frozen, by position in model->nodes: those that are computed from `input` alone (NULL: from
+   any inputs, row numbers included) and that training leaves as they are; see lur_model_frozen. batch_statistics: batch
+   norms that do not learn use batch statistics, too, so their outputs depend on the batch. */
+void lur_frozen_nodes(const lur_model *model, const lur_node *input, bool batch_statistics, bool *frozen);
+
 /* Frees them; the model then has none. */
 void lur_model_drop_weight_names(lur_model *model);
 

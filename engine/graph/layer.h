@@ -48,6 +48,7 @@ typedef struct lur_layer_type {
   const lur_option *options;
   size_t options_size;
   int min_inputs, max_inputs; /* max < 0: LUR_MAX_OPERANDS */
+  bool random;                /* draws random numbers in training: the same input gives different outputs */
   /* Checks options that only make sense together, and may set defaults that depend on other options. May be NULL. */
   lur_status (*check)(const lur_layer *layer);
   /* Declares the weights with lur_layer_add_weight from the inputs' sample shapes. NULL: the kind has none.

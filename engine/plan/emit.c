@@ -36,18 +36,12 @@ static lur_status emit_inputs(const lur_plan_target *target, lur_plan *plan, int
     lur_operand operand = {node->dtype, {.ndim = node->sample.ndim + 1, .dim = {plan->key.rows[i]}}};
     for (int d = 0; d < node->sample.ndim; d++) operand.shape.dim[d + 1] = node->sample.dim[d];
     LUR_TRY(lur_plan_add_value(plan, &operand, &plan->inputs[i]));
+    plan->values[plan->inputs[i]].frozen = true;
     for (int k = 0; k < model->nnodes; k++) {
       if (model->nodes[k] == node) value_of[k] = plan->inputs[i];
     }
   }
   return LUR_OK;
-}
-
-static int node_at(const lur_model *model, const lur_node *node) {
-  for (int i = 0; i < model->nnodes; i++) {
-    if (model->nodes[i] == node) return i;
-  }
-  return -1;
 }
 
 lur_status lur_plan_emit_model(const lur_plan_target *target, lur_plan *plan, bool training) {
@@ -61,11 +55,13 @@ lur_status lur_plan_emit_model(const lur_plan_target *target, lur_plan *plan, bo
     const lur_node *node = model->nodes[i];
     if (lur_node_is_input(node)) continue;
     int x[LUR_MAX_OPERANDS];
-    for (int k = 0; k < node->nx; k++) x[k] = value_of[node_at(model, node->x[k])];
+    for (int k = 0; k < node->nx; k++) x[k] = value_of[lur_model_node_at(model, node->x[k])];
+    const int before = plan->nvalues;
     status = node->layer->kind->emit(node->layer, &e.emitter, node->nx, x, &value_of[i]);
+    for (int v = before; v < plan->nvalues; v++) plan->values[v].frozen = target->frozen[i];
   }
   for (int i = 0; i < model->noutputs && status == LUR_OK; i++) {
-    plan->outputs[i] = value_of[node_at(model, model->outputs[i])];
+    plan->outputs[i] = value_of[lur_model_node_at(model, model->outputs[i])];
   }
   free(value_of);
   return status;

@@ -83,6 +83,7 @@ static lur_status insert_writer(const lur_plan_target *target, lur_plan *plan, i
   }
   int y = -1;
   LUR_TRY(lur_plan_add_op(plan, conv->layer, &desc, 1, &x, 1, none, &y)); /* ops may have moved in memory */
+  plan->values[y].frozen = plan->values[x].frozen;
   lur_plan_raise_last(plan, (*at)++);
   plan->ops[*at].x[0] = y;
   return attach(target, &plan->ops[*at - 1], range, true, zero_is_zero);

@@ -60,10 +60,9 @@ static lur_status build(lur_plan_target *target, lur_plan *plan) {
     lur_pass_separable(target, plan);
   }
   LUR_TRY(lur_pass_quantize(target, plan));
-  if (!target->no_split) lur_pass_split(target, plan);
   mark_adds(plan);
   LUR_TRY(plan_ops(target, plan));
-  return lur_plan_arena(plan, !target->no_arena, !target->no_split, target->check ? LUR_GUARD : 0);
+  return lur_plan_arena(plan, !target->no_arena, !target->no_lifetimes, target->check ? LUR_GUARD : 0);
 }
 
 lur_status lur_plan_build(lur_plan_target *target, const lur_plan_key *key, lur_plan **plan) {

@@ -18,6 +18,7 @@ typedef struct lur_value {
   bool wanted;     /* read by the caller after forward */
   bool needs_grad; /* computed from something trainable, or from an input whose gradient is asked for */
   bool reached;    /* a gradient arrives from a loss or from the caller */
+  bool frozen;     /* of the frozen backbone: training leaves it as it is; for describe.c */
   int buffer;      /* in buffers; -1: bound from outside */
   int grad_buffer; /* -1: none */
 } lur_value;
@@ -30,7 +31,6 @@ typedef struct lur_plan_op {
   lur_folded *folded;           /* NULL: weights as they are */
   lur_quantized *quantized;     /* NULL: not int8 */
   lur_range *observes;          /* calibration: the range that x[0] widens; borrowed */
-  bool prefix;                  /* frozen and deterministic, and so is everything before it (pass_split.c) */
   bool backward;
   unsigned dx_add; /* bit i: a later op has written the gradient of x[i] already */
   int saved;       /* buffer, -1 none */
@@ -137,9 +137,9 @@ void lur_pass_fuse(const lur_plan_target *target, lur_plan *plan);
 void lur_pass_separable(const lur_plan_target *target, lur_plan *plan); /* after lur_pass_fuse */
 /* Mandatory. With precision int8, convolutions and what feeds them become int8; LUR_ESTATE before calibration. */
 lur_status lur_pass_quantize(lur_plan_target *target, lur_plan *plan);
-void lur_pass_split(const lur_plan_target *target, lur_plan *plan);
 
-/* arena.c: offsets for all buffers. share false: every buffer has its own place. guard: bytes kept free around each. */
-lur_status lur_plan_arena(lur_plan *plan, bool share, bool split, size_t guard);
+/* arena.c: offsets for all buffers. share false: every buffer has its own place. lifetimes false: in training, every
+   output is kept to the end of the step. guard: bytes kept free around each. */
+lur_status lur_plan_arena(lur_plan *plan, bool share, bool lifetimes, size_t guard);
 
 #endif

@@ -29,10 +29,11 @@ typedef struct lur_plan_target {
   lur_device *device;
   lur_precision precision;
   bool batchnorm_batch, input_gradients, check; /* of lur_compile_options, as are the next */
-  bool no_prune, no_fold, no_split, no_arena;
+  bool no_prune, no_fold, no_lifetimes, no_arena;
   int nlosses;
   lur_target_loss losses[LUR_MAX_OUTPUTS];
   bool *trains; /* by model layer: trainable when the target was built */
+  bool *frozen; /* by model node: of the frozen backbone when the target was built (lur_frozen_nodes) */
   int nlearned;
   lur_learned *learned;
   lur_ranges ranges; /* int8: plans of mode LUR_MODE_CALIBRATE add to it and point into it */

@@ -72,7 +72,7 @@ static lur_status take_options(lur_plan_target *target, const lur_compile_option
   target->check = o->check;
   target->no_prune = o->no_prune;
   target->no_fold = o->no_fold;
-  target->no_split = o->no_split;
+  target->no_lifetimes = o->no_lifetimes;
   target->no_arena = o->no_arena;
   LUR_TRY(check_precision(o->precision, target->device));
   if (o->nlosses > LUR_MAX_OUTPUTS) return lur_fail(LUR_EARG, "compile: more than %d losses", LUR_MAX_OUTPUTS);
@@ -102,9 +102,16 @@ static lur_status list_learned(lur_plan_target *target) {
   return LUR_OK;
 }
 
+static lur_status list_frozen(lur_plan_target *target) {
+  LUR_TRY(lur_alloc_items((size_t)target->model->nnodes, sizeof *target->frozen, &target->frozen));
+  lur_frozen_nodes(target->model, NULL, target->batchnorm_batch, target->frozen);
+  return LUR_OK;
+}
+
 static void free_target(lur_plan_target *target) {
   lur_ranges_free(&target->ranges);
   free(target->trains);
+  free(target->frozen);
   free(target->learned);
   lur_model_release(target->model);
 }
@@ -123,6 +130,7 @@ static lur_status set_up(lur_run *run, const lur_compile_options *options) {
   lur_plan_target *target = &run->target;
   LUR_TRY(take_options(target, options));
   LUR_TRY(list_learned(target));
+  LUR_TRY(list_frozen(target));
   LUR_TRY(lur_run_open_optimizer(run, options->optimizer));
   LUR_TRY(lur_plan_check_kernels(target));
   LUR_TRY(move_weights(target));

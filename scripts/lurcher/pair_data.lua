@@ -4,7 +4,7 @@
 
 local lurcher = require "lurcher"
 local augmentations = require "lurcher.augmentations"
-local class_folders, fixed_features = require "lurcher.class_folders", require "lurcher.fixed_features"
+local class_folders, feature_cache = require "lurcher.class_folders", require "lurcher.feature_cache"
 local options = require "lurcher.options"
 local siamese = require "lurcher.siamese"
 local data = lurcher.data
@@ -23,9 +23,9 @@ pair_data.options = options.join({
   { "device", "device", default = "auto" },
   { "workers", "integer", default = 2, min = 1, max = 256, help = "threads that read images" },
   { "memory", "integer", default = 8192, min = 0, value = "MB",
-    help = "most that the outputs of the frozen part may take where they are not cached" },
+    help = "largest size of frozen features in memory, where they are not in a cache file" },
   { "report", "flag", default = true, help = "end with report.html on the validation images; --no-report: do not" },
-}, fixed_features.options)
+}, feature_cache.options)
 
 --- The training and validation images of o.data, and how they are read. `about`: saved with the model, where it has
 -- been trained before.
@@ -64,7 +64,7 @@ local function beta(alpha, random)
   end
 end
 
---- Manifold mixup (Verma et al., 2019) of a batch at the frozen part's output: row i becomes a * row i + (1 - a) * row
+--- Manifold mixup (Verma et al., 2019) of a batch of frozen features: row i becomes a * row i + (1 - a) * row
 -- q(i), a from Beta(alpha, alpha), q a permutation; its classes likewise, in `target`.
 local function mix(batch, alpha, classes, random)
   local a, count = beta(alpha, random), #batch.class
@@ -83,10 +83,10 @@ local function mixing(alpha, classes, seed)
   end
 end
 
---- Loaders over what the frozen part says about each image; nil where there is no room for that. Fixed views are
+--- Loaders over the frozen features of the images; nil where there is no room for them. Fixed views are
 -- drawn from seed 0 whatever the recipe's is: the next run finds them in the cache.
 local function feature_loaders(part, sets, o, s, augment)
-  local fixed = fixed_features.load_sets(part, { { sets.train, augment = augment, views = augment and s.views,
+  local fixed = feature_cache.load_sets(part, { { sets.train, augment = augment, views = augment and s.views,
     seed = augment and 0 or nil }, { sets.valid } },
     { size = sets.reading.size, resize = sets.reading.resize, preprocess = sets.reading.preprocess,
       workers = o.workers, seed = o.seed, device = lurcher.device(o.device) }, o)
@@ -110,7 +110,7 @@ local function with_training_pairs(valid, train)
   end }
 end
 
---- What learns and loaders that feed it: the model on images, or its unfrozen rest on the frozen part's outputs.
+--- What learns and loaders that feed it: the model on images, or its head on the frozen features.
 -- `s`: augment (name), steps (o.steps), views (0: a new one each time), mixup (alpha; of features where they are
 -- computed once, else of images), leaky (true: in era 2017 training images are among those of validation).
 function pair_data.open(model, sets, o, s)

@@ -166,7 +166,7 @@ end
 --   schedule       learning rate by epoch; without one it is cut on a plateau
 --   ema            decay of the averaged weights that are validated and kept                     (0: none)
 --   label_smoothing of the categories' losses                                                   (0)
---   mixup          alpha of mixup; of features where the backbone's frozen part is computed once     (0: none)
+--   mixup          alpha of mixup; of frozen features where they are computed once                   (0: none)
 --   temperature    true: at the end divide the categories' logits by what suits the validation images (false)
 --   prepare        function(run, model) before training: layers' own learning rates
 --   folder         its run folder, where it is not run.path/s.name

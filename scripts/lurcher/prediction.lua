@@ -4,7 +4,7 @@
 
 local lfs = require "lfs"
 local lurcher = require "lurcher"
-local fixed_features, prefix = require "lurcher.fixed_features", require "lurcher.prefix"
+local feature_cache, frozen = require "lurcher.feature_cache", require "lurcher.frozen"
 local logs_of, ticker = require "lurcher.logs", require "lurcher.ticker"
 local reading = require "lurcher.reading"
 local nn, data = lurcher.nn, lurcher.data
@@ -78,10 +78,10 @@ local function view_of(k, resize)
   return data.augment(changes)
 end
 
---- Loaders of the first `count` views, and the model that they feed: the frozen part's outputs from the cache where
--- there is one for it (o.cache), else images.
+--- Loaders of the first `count` views, and the model that they feed: the frozen features from the cache where
+-- there is a file of them (o.cache), else images.
 local function sources(model, set, about, o, count)
-  local part = o.cache and o.cache ~= "none" and prefix.split(model, model.inputs[1])
+  local part = o.cache and o.cache ~= "none" and frozen.split(model, model.inputs[1])
   local common = reading.saved(about)
   common.batch, common.workers, common.device = o.batch or 32, o.workers, lurcher.device(o.device)
   local function options(k, more)
@@ -91,7 +91,7 @@ local function sources(model, set, about, o, count)
   end
   local loaders = {}
   for k = 1, part and count or 0 do
-    local fixed = part:load(options(k, fixed_features.settings(o, { views = 1, memory = 0, existing = o.existing })))
+    local fixed = part:load(options(k, feature_cache.settings(o, { views = 1, memory = 0, existing = o.existing })))
     if not fixed then break end -- no room: images it is
     loaders[k] = fixed:loader{ batch = common.batch, shuffle = false }
   end
@@ -126,7 +126,7 @@ end
 
 --- Class probabilities (n x classes) of every image that can be read, the mean over `tta` views (1), and the
 -- images' numbers in the same order. about: of open_model. Options: tta, batch, workers, device, output (name;
--- default: the model's first), cache, cache_store and cache_limit (see fixed_features.options; nil: nothing is kept),
+-- default: the model's first), cache, cache_store and cache_limit (see feature_cache.options; nil: nothing is kept),
 -- existing (true: what is in the cache is taken, and nothing added).
 function prediction.predict(model, set, about, o)
   local count, output = o.tta or 1, o.output or model.outputs[1]

@@ -12,7 +12,7 @@
 -- It builds models and feeds them; how long they train on what is the recipes'.
 
 local lurcher = require "lurcher"
-local prefix = require "lurcher.prefix"
+local frozen = require "lurcher.frozen"
 local samplers = require "lurcher.samplers"
 local nn, data = lurcher.nn, lurcher.data
 
@@ -159,11 +159,11 @@ function siamese.sampler(set, options)
   return options.towers and towered(sampler) or sampler
 end
 
---- The frozen part of a model of pairs and what is left to train, for its outputs to be computed once an image; nil
--- where there is none, or for towers.
+--- A model of pairs split at its frozen backbone, whose outputs are then computed once per image; nil where there is
+-- none, or for towers.
 function siamese.split(model)
   if model.inputs[1] == "img_1" then return nil, "two towers see every image as often as it occurs" end
-  return prefix.split(model, "image")
+  return frozen.split(model, "image")
 end
 
 return siamese

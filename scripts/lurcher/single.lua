@@ -5,8 +5,8 @@
 local lurcher = require "lurcher"
 local augmentations = require "lurcher.augmentations"
 local fit, on = require "lurcher.fit", require "lurcher.callbacks"
-local fixed_features, options = require "lurcher.fixed_features", require "lurcher.options"
-local prediction, prefix = require "lurcher.prediction", require "lurcher.prefix"
+local feature_cache, options = require "lurcher.feature_cache", require "lurcher.options"
+local prediction, frozen = require "lurcher.prediction", require "lurcher.frozen"
 local reading, report = require "lurcher.reading", require "lurcher.report"
 local data, nn = lurcher.data, lurcher.nn
 
@@ -29,9 +29,9 @@ single.options = options.join({
   { "device", "device", default = "auto" },
   { "workers", "integer", default = 2, min = 1, max = 256, help = "threads that read images" },
   { "memory", "integer", default = 2048, min = 0, value = "MB",
-    help = "most that the frozen part's outputs may take where they are not cached" },
+    help = "largest size of frozen features in memory, where they are not in a cache file" },
   { "report", "flag", default = true, help = "end with report.html in the run folder; --no-report: do not" },
-}, fixed_features.options)
+}, feature_cache.options)
 
 --- What of them may differ in a resumed run.
 single.may_change = { epochs = true, device = true, workers = true, memory = true, patience = true, report = true,
@@ -54,8 +54,8 @@ local function images_of(sets, o)
     seed = o.seed }
 end
 
---- What learns, and loaders that feed it: the whole model on images, or its unfrozen rest on what the frozen part
--- gives for each image, where that is the same in every epoch (or in one of o.views) and there is room for it.
+--- What learns, and loaders that feed it: the whole model on images, or its head on the frozen features, where
+-- those are the same in every epoch (or in one of o.views) and there is room for them.
 local function learner(model, sets, o)
   local function targets(batch)
     local all = {}
@@ -63,16 +63,16 @@ local function learner(model, sets, o)
     return all
   end
   local augment, images = augmentations.of(o.augment, o.era), images_of(sets, o)
-  local part = prefix.split(model, "image")
-  local why = part and (o.era == "2017" and "its batch norms see batches, as in 2017" or augment and o.views == 0
+  local part = frozen.split(model, "image")
+  local why = part and (o.era == "2017" and "batch norms use batch statistics, as in 2017" or augment and o.views == 0
     and ("every image is new each time (--augment %s without --views)"):format(o.augment))
   if why then
-    print("the frozen part is computed in every epoch: " .. why)
+    feature_cache.print_uncached(why)
     part = nil
   end
   if part then
     images.device = lurcher.device(o.device)
-    local fixed = fixed_features.load_sets(part, { { sets.train, augment = augment, views = augment and o.views },
+    local fixed = feature_cache.load_sets(part, { { sets.train, augment = augment, views = augment and o.views },
       { sets.valid } }, images, o)
     if fixed then
       return part.head, fixed[1]:loader{ batch = o.batch, seed = o.seed, targets = targets },

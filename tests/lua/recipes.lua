@@ -128,7 +128,7 @@ test("single_model_test: predictions, figures, confusion table; a folder without
   assert(select(2, read "flat.txt":gsub("\n", "")) == 4)
 end)
 
-test("single_model_test: the frozen part's outputs are found again, with the same predictions", function()
+test("single_model_test: the frozen features are found again, with the same predictions", function()
   local outputs = {}
   for i, cache in ipairs{ "none", "tested", "tested" } do
     outputs[i] = succeeds("single_model_test --model frozen --data images/test --cache %s --out p%d.txt", cache, i)
@@ -155,7 +155,7 @@ test("single_model: a truncated image is named once and training goes on", funct
   assert(lurcher.write_file(path, whole:sub(1, #whole // 2)))
   for run, more in pairs{ cut_whole = "", cut_frozen = "--weights first/model.safetensors" } do
     local output = succeeds("single_model --data images %s %s --epochs 2 --out %s", small, more, run)
-    local _, times = output:gsub("another of its class stands in: images/train/drop_broad/001.jpg", "")
+    local _, times = output:gsub("replaced by another image of the same class: images/train/drop_broad/001.jpg", "")
     assert(times == 1, output)
   end
   assert(lurcher.write_file(path, whole))
