@@ -167,7 +167,7 @@ static void test_order(void) {
   lur_context *context = NULL;
   CHECK_OK(lur_context_new(1, 1, &context));
   lur_model *model = make_model(context);
-  /* "sep2_bn" stands with "residual": equal depth, main path first (keras.md section 1). */
+  /* "sep2_bn" and "residual" have equal depth: the main path comes first (Keras 2.0.6, keras/engine/topology.py). */
   static const char *const order[] = {"image", "entry", "entry_bn", "entry_act", "sep1", "sep1_bn", "sep2_act", "sep2",
                                       "sep2_bn", "residual", "pool", "residual_bn", "add_1"};
   for (int i = 0; i < 13; i++) {

@@ -1,5 +1,5 @@
 --- Tests of lurcher.callbacks and lurcher.fit on a run that plays back given losses. The epochs at which callbacks act
--- are those of Keras 2.0.6 (keras/callbacks.py) or, where it differs, of the later version that a test names.
+-- are those of keras/callbacks.py: of Keras 2.0.6 with era = "2017", of Keras 2.1.6 and later without.
 local harness = require "harness"
 local lurcher = require "lurcher"
 local fake_run = require "fake_run"
