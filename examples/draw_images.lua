@@ -1,6 +1,6 @@
---- draw_images.lua: draws a small fine-grained image set with nothing but lurcher's tensors: dogs' faces of six
--- look-alike breeds that differ in ears (prick, button, drop) and muzzle (narrow, broad) only, while colours, pose,
--- size, light, background and noise vary from image to image.
+--- draw_images.lua: draws a small fine-grained image set, using only lurcher's tensors: faces of dogs of six look-alike
+-- breeds. Breeds differ only in their ears (prick, button, drop) and muzzle (narrow, broad); colours, pose, size,
+-- light, background and noise vary from image to image.
 --
 --     lurcher examples/draw_images.lua --out images --train 80 --valid 20 --test 30 --size 96
 --
@@ -25,10 +25,10 @@ end
 
 local function clamp(mask) return mask:maximum(0):minimum(1) end
 
---- Lays `paint` over `image` where `mask` (h x w x 1, 0 to 1) says.
+--- Blends `paint` over `image`; `mask` (h x w x 1, 0 to 1) is the opacity.
 local function over(image, mask, paint) return image + (paint - image) * mask end
 
---- Coordinates of the pixels in the face's own frame (its half height is 1): u to the right, v down.
+--- Coordinates of the pixels relative to the face, whose half height is 1: u to the right, v down.
 local function frame(size)
   local line = lurcher.range(size):cast "f32"
   local scale, angle = between(0.30, 0.40) * size, math.rad(between(-25, 25))
@@ -40,7 +40,7 @@ local function frame(size)
   return f
 end
 
---- Mask of an ellipse at (u, v) with half axes a, b, turned by `turn` radians.
+--- Mask of an ellipse at (u, v) with half axes a and b, rotated by `turn` radians.
 local function ellipse(f, u, v, a, b, turn)
   local du, dv = f.u - u, f.v - v
   local c, s = math.cos(turn or 0), math.sin(turn or 0)
@@ -48,7 +48,7 @@ local function ellipse(f, u, v, a, b, turn)
   return clamp((1 - (p:square() + q:square()):sqrt()) * (f.sharp * math.min(a, b)) + 0.5)
 end
 
---- Mask of the triangle with the given corners (in clockwise order on the screen).
+--- Mask of a triangle; the corners are in clockwise order on the screen.
 local function triangle(f, corners)
   local mask
   for i = 1, 3 do
@@ -88,7 +88,7 @@ local function background(size)
   return image
 end
 
---- One face: a f32 size x size x 3 tensor of 0..255.
+--- One face: an f32 tensor, size x size x 3, of values from 0 to 255.
 local function face(ear_kind, muzzle, size)
   local f, base = frame(size), coats[math.random(#coats)]
   local coat, dark = colour(base, 25), colour({ base[1] * 0.65, base[2] * 0.65, base[3] * 0.65 }, 12)
@@ -135,10 +135,10 @@ end
 
 options.main({
   name = "examples/draw_images.lua", summary = "Draws dogs' faces of six look-alike breeds as JPEG class folders.",
-  { "out", "path", required = true, value = "DIR", help = "folder to make train/, valid/ and test/ in" },
-  { "train", "integer", default = 80, min = 0, help = "training images of each breed" },
-  { "valid", "integer", default = 20, min = 0, help = "validation images of each breed" },
-  { "test", "integer", default = 30, min = 0, help = "test images of each breed" },
-  { "size", "integer", default = 96, min = 16, max = 1024, help = "side of the images" },
-  { "seed", "integer", default = 1, help = "another seed, other images" },
+  { "out", "path", required = true, value = "DIR", help = "folder for train/, valid/ and test/" },
+  { "train", "integer", default = 80, min = 0, help = "training images per breed" },
+  { "valid", "integer", default = 20, min = 0, help = "validation images per breed" },
+  { "test", "integer", default = 30, min = 0, help = "test images per breed" },
+  { "size", "integer", default = 96, min = 16, max = 1024, help = "height and width of the images" },
+  { "seed", "integer", default = 1, help = "seed of the random numbers: the same seed draws the same images" },
 }, arg, draw)

@@ -1,13 +1,14 @@
-/* embed.c - Lurcher in a C program, without Lua: loads a trained model and says what is in an image.
+/* embed.c - Lurcher in a C program, without Lua: loads a trained model and classifies an image.
  *
  *   build/embed runs/quickstart/run/model.safetensors image.jpg
  *
- * A program of one's own is built with what this one is, DIR being this project's folder:
+ * To build a program of your own, where DIR is this project's folder:
  *
  *   cc -I DIR mine.c -L DIR/build -llurcher -Wl,-rpath,DIR/build
  *
- * Links liblurcher alone. Every call that can fail returns a status; lur_last_error() has the message. The classes are
- * in the JSON text that the recipe saved with the model: a real program would read it with its own JSON reader. */
+ * It links liblurcher alone. Every function that can fail returns a status; lur_last_error() returns the message. The
+ * names of the classes are in the metadata that the recipe saved with the model, a JSON text: this program prints it, a
+ * real one would parse it. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -24,14 +25,14 @@
 int main(int argc, char **argv) {
   int code = 1;
   lur_context *context = NULL;
-  lur_device *device = NULL; /* the context's: not ours to release */
+  lur_device *device = NULL; /* owned by the context */
   lur_model *model = NULL;
   lur_run *run = NULL;
   lur_dataset *set = NULL;
   lur_loader *loader = NULL;
   lur_loaded batch = {0};
   lur_tensor *scores = NULL;
-  char *about = NULL;
+  char *metadata = NULL;
   if (argc != 3) {
     fprintf(stderr, "usage: embed MODEL.safetensors IMAGE\n");
     return 2;
@@ -39,10 +40,10 @@ int main(int argc, char **argv) {
 
   TRY(lur_context_new(0, 0, &context));
   TRY(lur_context_device(context, "auto", &device));
-  TRY(lur_model_load(context, argv[1], &model, &about));
+  TRY(lur_model_load(context, argv[1], &model, &metadata));
   TRY(lur_model_compile(model, &(lur_compile_options){.device = device}, &run));
 
-  /* The loader does what training did: decode, resize, scale to -1..1. A set of one image, a batch of one. */
+  /* A dataset of one image, a batch of one. The loader preprocesses as in training: decode, resize, scale to -1..1. */
   const lur_shape *sample = lur_node_shape(lur_model_input(model, 0));
   TRY(lur_dataset_items(1, (const char *const[]){argv[2]}, NULL, NULL, NULL, &set));
   TRY(lur_loader_new(context, set,
@@ -59,7 +60,7 @@ int main(int argc, char **argv) {
     if (p[i] > p[best]) best = i;
   }
   printf("%s: class %lld of %lld, probability %.4f\n", argv[2], (long long)best, (long long)classes, (double)p[best]);
-  printf("saved with the model: %.200s...\n", about);
+  printf("metadata of the model: %.200s...\n", metadata);
   code = 0;
 
 fail:
@@ -69,7 +70,7 @@ fail:
   lur_dataset_release(set);
   lur_run_release(run);
   lur_model_release(model);
-  lur_text_free(about);
+  lur_text_free(metadata);
   lur_context_release(context);
   return code;
 }

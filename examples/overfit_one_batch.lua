@@ -1,5 +1,7 @@
---- overfit_one_batch.lua: the first thing to try with a new model. One batch, a loop written by hand: the loss must go
--- to zero. If it doesn't, the model, the loss or the learning rate is wrong, and no amount of data will help.
+--- overfit_one_batch.lua: the first check of a new model. Trains on one batch, with a loop written by hand: the loss
+-- must go to zero. If it does not, the model, the loss or the learning rate is wrong, and more data will not help.
+--
+--     lurcher examples/overfit_one_batch.lua
 local lurcher = require "lurcher"
 local xception = require "lurcher.models.xception"
 local optim = lurcher.optim
@@ -9,7 +11,7 @@ local classes, images = 4, 16
 local model <close> = xception{ size = 64, width = 0.25, middle = 1, classes = classes }
 print(model)
 
--- Noise with random labels: there is nothing to learn here but the batch itself.
+-- Noise with arbitrary labels: the network can only memorise the batch.
 local labels = {}
 for i = 1, images do labels[i] = (i - 1) % classes end
 local batch = {
@@ -25,4 +27,4 @@ for step = 1, 40 do
     print(("step %2d  loss %.4f  acc %.2f"):format(step, results.loss, results.acc))
   end
 end
-print(results.loss < 0.1 and "the batch is learnt by heart" or "something is wrong: the loss is still high")
+print(results.loss < 0.1 and "the network has memorised the batch" or "something is wrong: the loss is still high")

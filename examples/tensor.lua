@@ -1,7 +1,7 @@
---- tensor.lua: tensors in five minutes. Run it: lurcher examples/tensor.lua. Or type the lines at the lurcher prompt.
+--- tensor.lua: tensors in five minutes. Run it with `lurcher examples/tensor.lua`, or type its lines in a session.
 local lurcher = require "lurcher"
 
--- Tensors are made from tables, or by shape; the last dimension runs fastest.
+-- A tensor is made from a table, or by shape; its last dimension is contiguous.
 local a = lurcher.tensor{ { 1, 2, 3 }, { 4, 5, 6 } }
 print(a)
 print("shape", table.concat(a.shape, " x "), "dtype", a.dtype, "rows", #a)
@@ -10,7 +10,7 @@ print("shape", table.concat(a.shape, " x "), "dtype", a.dtype, "rows", #a)
 print(a * 10 + lurcher.tensor{ 0.1, 0.2, 0.3 })
 print((a ^ 2):sum(), a:mean(1), a:max(2))
 
--- Tables count from 1, tensors hold ids from 0: a[1] is the first row, but argmax(2) gives class ids.
+-- Indices count from 1, class ids in tensors from 0: a[1] is the first row, but argmax(2) returns ids from 0.
 print(a[1], a:get(2, 3))
 print("best column of each row", a:argmax(2))
 
@@ -18,17 +18,17 @@ print("best column of each row", a:argmax(2))
 a[1]:fill(-1)
 print(a)
 
--- Linear algebra, joins, rows by number.
+-- Linear algebra, concatenation, selection of rows.
 print(a:matmul(a:transpose()))
 print(lurcher.concat{ a, a:select{ 2, 2 }, axis = 1 })
 
--- Random numbers come from the seed alone: the same numbers on every machine.
+-- Random numbers depend on the seed alone: they are the same on every machine.
 lurcher.seed(7)
 print(lurcher.normal{ 64, 32 })
 
--- Files: named tensors as .safetensors, which Python reads too.
+-- Named tensors and metadata in a .safetensors file, which Python can read too.
 local path = os.tmpname()
-assert(lurcher.save_tensors(path, { a = a }, { about = "an example" }))
-local back, about = assert(lurcher.load_tensors(path))
-print("read back", back.a:eq(a):sum() == a.count, about.about)
+assert(lurcher.save_tensors(path, { a = a }, { title = "an example" }))
+local back, metadata = assert(lurcher.load_tensors(path))
+print("read back", back.a:eq(a):sum() == a.count, metadata.title)
 os.remove(path)

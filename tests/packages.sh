@@ -1,17 +1,17 @@
-# packages.sh - the Debian 12 packages that Lurcher is built from and runs on: the one list of them.
-# Sourced by examples/quickstart.sh and tests/run.sh; need_packages installs what is missing, and nothing else.
+# packages.sh - the only list of the Debian 12 packages that Lurcher needs to build and run.
+# Sourced by examples/quickstart.sh, tests/run.sh and tests/cuda/run.sh; need_packages installs those that are missing.
 
 LURCHER_PACKAGES="cmake ninja-build gcc g++ libc6-dev pkg-config lua5.4 liblua5.4-dev lua-filesystem libdnnl-dev
 libjpeg62-turbo-dev libpng-dev libhdf5-dev libcjson-dev libxxhash-dev libedit-dev"
 
-# Prints those of the list that are not installed.
+# Prints the packages of the list that are not installed.
 missing_packages() {
   for package in $LURCHER_PACKAGES; do
     [ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || printf '%s ' "$package"
   done
 }
 
-# Ends the script with a plain message.
+# Ends the script with a message.
 stop() {
   printf '%s: %s\n' "$(basename "$0")" "$1" >&2
   exit 1
@@ -19,7 +19,7 @@ stop() {
 
 need_packages() {
   if ! command -v dpkg-query >/dev/null 2>&1; then
-    echo "This is no Debian: trying without installing anything. Needed: the equivalents of"
+    echo "This is not Debian: continuing without installing anything. Needed are the equivalents of these packages:"
     echo "  $LURCHER_PACKAGES"
     return 0
   fi
@@ -29,7 +29,7 @@ need_packages() {
   as_root=
   if [ "$(id -u)" != 0 ]; then
     command -v sudo >/dev/null 2>&1 ||
-      stop "these packages are missing and only root can install them (there is no sudo here): apt-get install $missing"
+      stop "packages are missing, and this is neither root nor is there sudo; as root, run: apt-get install $missing"
     as_root=sudo
   fi
   log=$(mktemp)
@@ -38,7 +38,7 @@ need_packages() {
     --no-install-recommends $missing; } >"$log" 2>&1; then
     tail -n 5 "$log" >&2
     rm -f "$log"
-    stop "could not install: $missing(is there a network?)"
+    stop "apt-get could not install these packages (is there a network connection?): $missing"
   fi
   rm -f "$log"
 }

@@ -1,10 +1,12 @@
 #!/bin/sh
-# run.sh - builds Lurcher and runs every test: what CI runs. Installs missing Debian packages itself. Works from any
-# directory; words given to it go to ctest (sh tests/run.sh -R xception).
-#   LURCHER_SANITIZE=1   the same under AddressSanitizer and UndefinedBehaviorSanitizer, in build-sanitize/
-#   LURCHER_CUDA_ALL=1   the CUDA plugin for every compute capability, not only for a small set (some minutes of compiling)
-#   LURCHER_REQUIRE=nvcc no CUDA toolkit is an error; else the plugin is left out, and said so (cuda: no GPU is one too)
-#   LURCHER_BUILD=DIR    another build folder
+# run.sh - builds Lurcher and runs every test; CI runs it too. Installs missing Debian packages. Works from any
+# directory; its arguments are passed on to ctest (sh tests/run.sh -R xception). See tests/README.md.
+#   LURCHER_SHARED=DIR     folder of shared data; tests that need it are skipped without it
+#   LURCHER_SANITIZE=1     build with AddressSanitizer and UndefinedBehaviorSanitizer, in build-sanitize/
+#   LURCHER_CUDA_ALL=1     build the CUDA plugin for every compute capability instead of a few (takes minutes)
+#   LURCHER_REQUIRE=nvcc   a missing CUDA toolkit is an error; by default the plugin is then left out, with a message
+#   LURCHER_REQUIRE=cuda   the same, and a missing GPU is an error too
+#   LURCHER_BUILD=DIR      build folder (default: build, or build-sanitize)
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 . "$root/tests/packages.sh"
@@ -14,7 +16,7 @@ build=${LURCHER_BUILD:-$root/build}
 [ "${LURCHER_CUDA_ALL:-0}" = 0 ] || flags="$flags -DLURCHER_CUDA_ALL=ON"
 case ${LURCHER_REQUIRE:-} in *nvcc* | *cuda*) flags="$flags -DLURCHER_CUDA=ON" ;; esac
 if [ "${LURCHER_SANITIZE:-0}" = 1 ]; then
-  # The CUDA kernels are sanitized on the emulator; nvcc's own build of them has no sanitizer.
+  # The CUDA kernels are sanitized on the emulator; nvcc cannot build them with a sanitizer.
   flags="-DLURCHER_SANITIZE=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo -DLURCHER_CUDA=OFF"
   build=${LURCHER_BUILD:-$root/build-sanitize}
 fi

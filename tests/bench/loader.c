@@ -1,10 +1,11 @@
-/* loader.c - how fast images become batches, against libjpeg-turbo's bare decode of the same files. Not a test;
- * tests/bench/loader.lua runs it and more.
+/* loader.c - the rate at which the loader makes batches, beside libjpeg-turbo's bare decode of the same files. Not a
+ * test; tests/bench/loader.lua runs it, and measures more.
  *
- *   bench_loader FOLDER [seconds]     (class folders, or a folder of images)
- * Parts take turns; a ratio is taken within a turn, and its median and spread over the turns are printed, because the
- * machine may have other work. For the same reason each is there twice: by the clock, and by processor time, which
- * other work disturbs less. "full" is decode + rotation, shear, zoom, shifts, flip + normalisation to 299x299 f32. */
+ *   bench_loader FOLDER [SECONDS]     (FOLDER: class folders, or a folder of images)
+ *
+ * The parts take turns; a ratio is taken within a turn, and its median and spread over the turns are printed, because
+ * the machine may have other load. For the same reason each rate is printed by the clock and by processor time, which
+ * other load disturbs less. "full" is decode, rotation, shear, zoom, shifts, flip and normalisation to 299x299 f32. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,7 +30,7 @@ static double cpu(void) {
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-typedef struct rate { /* images a second, and a CPU second */
+typedef struct rate { /* images per second, and per CPU second */
   double wall, cpu;
 } rate;
 
@@ -83,7 +84,7 @@ static rate loader_rate(lur_context *context, lur_dataset *set, lur_augment *aug
   int64_t at = 0, n = 0;
   double start = 0, used = 0;
   for (int64_t batches = 0; batches <= WARM || now() - start < seconds;
-       batches++) { /* the first go into fresh memory */
+       batches++) { /* the first WARM touch fresh memory */
     while (lur_loader_room(l)) {
       int64_t indices[BATCH];
       for (int i = 0; i < BATCH; i++) indices[i] = at++ % lur_dataset_size(set);
@@ -151,13 +152,13 @@ static lur_dataset *open_set(const char *folder) {
 
 int main(int argc, char **argv) {
   lur_context *context;
-  if (argc < 2) return fprintf(stderr, "usage: bench_loader FOLDER [seconds]\n"), 2;
+  if (argc < 2) return fprintf(stderr, "usage: bench_loader FOLDER [SECONDS]\n"), 2;
   double seconds = argc > 2 ? atof(argv[2]) : 0.5;
   static rate r[TURNS][PARTS];
   if (lur_context_new(1, 1, &context) != LUR_OK) die("context");
   lur_dataset *set = open_set(argv[1]);
   lur_augment *augment = full_augment();
-  bare_rate(set, seconds); /* files into the page cache, the processor to its pace */
+  bare_rate(set, seconds); /* warms the page cache and the processor's clock */
   for (int turn = 0; turn < TURNS; turn++) {
     r[turn][0] = bare_rate(set, seconds);
     r[turn][1] = loader_rate(context, set, augment, 1, seconds);

@@ -1,14 +1,15 @@
---- loader.lua - every figure of the data pipeline in one run of about 90 seconds: rates beside libjpeg-turbo's bare
--- decode, a second worker, a Python pipeline with the same steps, what samplers cost, memory over many images.
--- Not a test.
+--- loader.lua - all measurements of the data pipeline, in one run of about 90 seconds: its rate beside libjpeg-turbo's
+-- bare decode, with a second worker, and beside a Python pipeline with the same steps; the cost of samplers; memory
+-- over many images. Not a test.
 --
 --     ninja -C build lurcher bench_loader && LURCHER_THREADS=1 build/lurcher tests/bench/loader.lua [FOLDER] [IMAGES]
 --
--- FOLDER: photographs; default: photos and dogs24/train of LURCHER_SHARED or ../shared, and dogs24 for the memory run
--- of IMAGES (50000). Everything takes turns, ratios are taken within a turn: their median, and in brackets their
--- spread. A ratio by processor time says on a busy machine what the clock would say on a quiet one: two workers that
--- make as many images a CPU second as one make twice as many by the clock where two processors are free.
--- LURCHER_THREADS=1: compute threads that wait would count. The peer wants python3-pil, python3-scipy, python3-numpy.
+-- FOLDER: a folder of photographs (default: data/photos and data/dogs24/train in the folder LURCHER_SHARED, the latter
+-- for the memory run). IMAGES: length of the memory run (default: 50000). The measured programs take turns and a ratio
+-- is taken within a turn; printed are the median and, in parentheses, the spread. Ratios of processor time show on a
+-- busy machine what the clock would show on a quiet one: two workers that make as many images per CPU second as one
+-- make twice as many by the clock if two processors are free. LURCHER_THREADS=1 keeps waiting compute threads out of
+-- the processor time. The Python pipeline needs python3-pil, python3-scipy and python3-numpy.
 
 local lfs = require "lfs"
 local lurcher = require "lurcher"
@@ -17,9 +18,10 @@ local data = lurcher.data
 
 local TURNS = 5
 local here = arg[0]:match "^(.*)/[^/]*$" or "."
-local shared = (os.getenv "LURCHER_SHARED" or here .. "/../../../shared") .. "/data"
-local folder = arg[1] or shared .. "/photos"
-local many_folder, many = arg[1] or shared .. "/dogs24/train", tonumber(arg[2] or 50000)
+local shared = os.getenv "LURCHER_SHARED"
+if not (arg[1] or shared) then error("no images: give a folder of photographs, or set LURCHER_SHARED", 0) end
+local folder = arg[1] or shared .. "/data/photos"
+local many_folder, many = arg[1] or shared .. "/data/dogs24/train", tonumber(arg[2] or 50000)
 local python = os.getenv "PYTHON" or (lfs.attributes "/usr/bin/python3" and "/usr/bin/python3" or "python3") -- Debian's
 
 local function is_folder(path) return lfs.attributes(path, "mode") == "directory" end
@@ -31,19 +33,19 @@ local function open_set(path)
   return assert(data.flat(path))
 end
 
-if not is_folder(folder) then error(("no folder '%s': name one, or set LURCHER_SHARED"):format(folder), 0) end
+if not is_folder(folder) then error(("'%s' is not a folder"):format(folder), 0) end
 
--- ---- beside bare decode ----
+-- ---- the loader beside bare decode ----
 
 local program = (arg[-1] or "build/lurcher"):match "^(.*)/[^/]*$" or "."
 for _, path in ipairs(arg[1] and { arg[1] } or { folder, many_folder }) do
   print(("== %s, to 299x299 f32; bars: one worker 0.80 of bare decode, two workers 1.85 of one"):format(path))
   local pipe = io.popen(("'%s/bench_loader' '%s' 2>&1"):format(program, path))
   print((pipe:read "a":gsub("%s+$", "")))
-  if not pipe:close() then print "no bench_loader beside the program: ninja -C build bench_loader" end
+  if not pipe:close() then print "bench_loader is not beside the program: build it with ninja -C build bench_loader" end
 end
 
--- ---- beside Python ----
+-- ---- the loader beside Python ----
 
 local set = open_set(folder)
 local full = data.augment{ rotate = 45, shear = 10, zoom = 0.2, width_shift = 0.1, height_shift = 0.1, hflip = true }
@@ -61,7 +63,7 @@ local function random_batches(of, batch, left)
   end
 end
 
---- Images a second and a processor second, once the queue runs.
+--- Images per second and per CPU second, once the queue is full.
 local function rate(options, seconds)
   options[1], options.size, options.sampler = set, 299, random_batches(set, 16, math.huge)
   local loader <close> = data.loader(options)
@@ -75,7 +77,7 @@ local function rate(options, seconds)
   return { wall = 16 * n / (lurcher.time() - start), cpu = 16 * n / (os.clock() - used) }
 end
 
---- The same of the Python pipeline; nil where its packages are missing.
+--- The same for the Python pipeline; nil if its packages are missing.
 local function peer(seconds)
   local pipe = io.popen(("%s '%s/peers/pillow_scipy.py' '%s' %g 2>/dev/null"):format(python, here, folder, seconds))
   local wall, cpu = pipe:read("n", "n")
@@ -108,17 +110,17 @@ for i = 1, TURNS do
 end
 local one = rates(turns, "one", "cpu")
 print(("\n== %s beside Pillow and SciPy, one thread each, %d turns; bar: 6 times"):format(folder, TURNS))
-print(("one worker, from Lua %8.1f images/s, %.1f a CPU second"):format(rates(turns, "one", "wall"), one))
+print(("one worker, from Lua %8.1f images/s, %.1f per CPU second"):format(rates(turns, "one", "wall"), one))
 if turns[1].peer then
-  print(("Pillow and SciPy     %8.1f images/s, %.1f a CPU second"):format(rates(turns, "peer", "wall"),
+  print(("Pillow and SciPy     %8.1f images/s, %.1f per CPU second"):format(rates(turns, "peer", "wall"),
     rates(turns, "peer", "cpu")))
-  print(("times by clock %s, by CPU time %s"):format(ratio(turns, "one", "peer", "wall"),
+  print(("ratio by the clock %s, by CPU time %s"):format(ratio(turns, "one", "peer", "wall"),
     ratio(turns, "one", "peer", "cpu")))
 else
   print "Pillow and SciPy: not installed (python3-pil, python3-scipy)"
 end
 
--- ---- samplers: milliseconds a batch of 64, beside what making it takes ----
+-- ---- samplers: milliseconds per batch of 64, beside the time to make the batch ----
 
 local names = {}
 for i = 1, 16500 do names[i] = { i .. ".jpg", "class" .. i % 100 } end
@@ -127,12 +129,12 @@ for i = 1, #names do weights[i] = i % 7 + 1 end
 local kinds = {
   { "sequential" }, { "shuffled" }, { "class_balanced" }, { "weighted", weights = weights }, { "batch_swap" },
   { "pairs" }, { "pk", classes = 16, images = 4 },
-  -- beside its Lua a matrix product of 64 x 512 x the embeddings' width
+  -- its cost includes a GEMM of 64 x 512 x the width of the embeddings
   { "hard_negatives", embeddings = lurcher.normal{ #names, 64 } },
 }
 
 local making = 64 / one * 1e3
-print(("\n== samplers over 16500 images, batches of 64, beside one worker's %.1f ms a batch; bar: 1 %%")
+print(("\n== samplers over 16500 images, batches of 64, beside one worker's %.1f ms per batch; bar: 1 %%")
   :format(making))
 for _, options in ipairs(kinds) do
   local kind = table.remove(options, 1)

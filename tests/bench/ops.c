@@ -1,10 +1,12 @@
-/* ops.c - times every op of Xception at its real shapes, through the backend contract: bench_ops [batch] [device]
- * [kind].
+/* ops.c - times every op of Xception at its real shapes, through kernels/backend.h. Not a test.
  *
- * Prints, for each row: how often the network has it, the best of several forward and backward times, GFLOP/s of the
- * forward pass (a backward pass has twice the work) and GB/s counting each operand once. Sums at the end: what an
- * inference pass (batch norm folded, ReLU and residual in the convolution) and a training step take if nothing else
- * cost anything. Not a test: machines are shared, compare ratios of one run. A new shape is a line in `rows`. */
+ *   bench_ops [BATCH] [DEVICE] [KIND]
+ *
+ * Prints for each row: its count in the network, the best of several forward and backward times, GFLOP/s of the forward
+ * pass (a backward pass does twice the work) and GB/s counting each operand once. The sums at the end are the times of
+ * an inference pass (batch norm folded; ReLU and residual add fused into the convolution) and of a training step if
+ * nothing but the ops cost time. Other load disturbs the times: compare only ratios within one run. To add a shape, add
+ * a line to `rows`. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,7 +78,7 @@ static const row rows[] = {
     {LUR_OP_DENSE, 1, BOTH, 1, 2048, 1000, 1, 1, NONE},
 };
 
-/* With OMP_NUM_THREADS=1 the processor's time is counted, which a busy machine disturbs little; else the wall's. */
+/* Processor time if OMP_NUM_THREADS is 1, because other load disturbs it little; otherwise the clock. */
 static double now(void) {
   const char *threads = getenv("OMP_NUM_THREADS");
   struct timespec t;
@@ -157,7 +159,7 @@ static void describe(const row *r, int batch, bool training, lur_op_desc *d) {
   if (r->kind == LUR_OP_BATCHNORM) d->want_dw = 3;
 }
 
-/* Memory of `bytes`, filled with numbers around zero. */
+/* A buffer of `bytes`, filled with values around zero. */
 static float *filled(lur_device *device, size_t bytes) {
   void *memory;
   if (lur_device_alloc(device, bytes + 64, &memory) != LUR_OK) stop("alloc");
@@ -212,7 +214,7 @@ static result measure(lur_device *device, const row *r, int batch, bool training
   args.scratch = owned[n++] =
       filled(device, op.forward_scratch > op.backward_scratch ? op.forward_scratch : op.backward_scratch);
   args.saved = owned[n++] = filled(device, op.saved_bytes);
-  args.version = training ? 0 : 1; /* weights stay the same at inference only */
+  args.version = training ? 0 : 1; /* weights are constant during inference only */
   out.flops = lur_op_flops(&d);
   out.forward = best_time(device, &op, op.kernel->forward, &args);
   if (training) {
@@ -262,7 +264,7 @@ int main(int argc, char **argv) {
     }
     fflush(stdout);
   }
-  printf("\n%-17s %10s %10s %10s   ms of a batch of %d\n", "", "inference", "forward", "backward", batch);
+  printf("\n%-17s %10s %10s %10s   ms per batch of %d\n", "", "inference", "forward", "backward", batch);
   for (int k = 0; k < LUR_OP_COUNT; k++)
     if (by_kind[k][1] > 0)
       printf("%-17s %10.1f %10.1f %10.1f\n", lur_op_kind_name((lur_op_kind)k), by_kind[k][0] * 1e3, by_kind[k][1] * 1e3,

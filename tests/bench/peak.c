@@ -1,10 +1,10 @@
-/* peak.c - what the processor's multiply-adds can do: a loop of independent f32 FMAs in registers, on every compute
- * thread. The yardstick of tests/bench/table.lua's share of the machine's peak; it touches no memory, so nothing of
- * ours can reach it.
+/* peak.c - the processor's peak of multiply-adds: a loop of independent f32 FMAs in registers, on every compute thread.
+ * It touches no memory, so real kernels cannot reach it with FMAs. tests/bench/table.lua measures the share of it that
+ * Lurcher reaches.
  *
- *     bench_peak THREADS      answers the table's lines: "step N" does N times STEP_FLOPS and prints their seconds
+ *     bench_peak THREADS      answers lines like table_worker.lua: "step N" does STEP_FLOPS N times, prints the seconds
  *
- * For another width: a burst_ function and a case in `choose`. */
+ * To add a vector width, add a burst_ function and a case in `choose`. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,10 +15,10 @@
 #include <immintrin.h>
 #endif
 
-enum { CHAINS = 12, BURST = 1 << 20 }; /* chains: more than latency times ports; burst: FMAs a chain */
+enum { CHAINS = 12, BURST = 1 << 20 }; /* CHAINS: more than latency times ports; BURST: FMAs per chain */
 static const double STEP_FLOPS = 5e10;
 
-/* Runs BURST rounds of CHAINS vector FMAs; the sum keeps the compiler from dropping them. */
+/* Runs BURST rounds of CHAINS vector FMAs; returns their sum, so that the compiler cannot remove them. */
 typedef float (*burst)(void);
 
 #if defined(__x86_64__)
@@ -91,7 +91,7 @@ int main(int argc, char **argv) {
   char line[64];
   float sink = 0;
   if (threads < 1) return fprintf(stderr, "usage: bench_peak THREADS\n"), 2;
-  printf("ready %s fma, %.0f flops a step\n", name, flops * (double)bursts);
+  printf("ready %s fma, %.0f flops per step\n", name, flops * (double)bursts);
   fflush(stdout);
   while (fgets(line, sizeof line, stdin) && strncmp(line, "finish", 6) != 0) {
     const int count = atoi(line + strcspn(line, " "));

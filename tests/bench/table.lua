@@ -1,24 +1,26 @@
---- table.lua - Lurcher beside its peers: the README's table as Markdown.
--- Every engine of a row is a process of its own that waits its turn: all take turns in one run, so that whatever else
--- the machine does falls on all of them. A figure is a ratio with its spread, never a time alone. All compute from one
--- weight file on the same batch, and what they compute first is compared with ours: "differs by" is the largest
--- difference over the largest value (of probabilities, or of the losses of the first two steps).
+--- table.lua - Lurcher beside its peers: prints the table of tests/bench/README.md as Markdown.
+-- Every engine of a row is a process of its own. They take turns within one run, so that other load on the machine
+-- affects all of them. A figure is a ratio with its spread, never a time alone. All engines load one weights file and
+-- compute the same batch, and their first results are compared with Lurcher's: "differs by" is the largest difference
+-- over the largest value (of the probabilities, or of the losses of the first two steps).
 --
--- Usage: lurcher tests/bench/table.lua [--peers DIR] [--out DIR] [--data DIR] [--rounds N] [--fresh] [ROW ...]
---   --peers DIR   environment made by peers/install.sh          (default: Debian's python3 with what it has)
---   --out DIR     weights, batch, log and figures; a row that has its figures there is not measured again (build/bench)
---   --data DIR    folder with train/CLASS and valid/CLASS       (default: $LURCHER_SHARED/data/dogs24 or ../shared/...)
---   --rounds N    turns of each engine                                                                    (5)
---   --size N      side of the images; less than 299 to try the table out                              (299)
---   --fresh       measure rows that have their figures again
---   ROW           WORK:BATCH                                    (default: those of `all` below)
--- Works: inference, int8 (the same in int8, beside our own f32), train (everything learns), tune (layers[105:] learn),
--- head (the softmax learns); and on images
--- loader, frozen (an epoch of four steps of the founding recipe's first stage, augmented, batch in pairs) and trick
--- (the same of its last stage, after the first epoch). `inference:8` also measures the share of the processor's
--- multiply-add peak, by bench_peak where that has been built beside the program (ninja bench_peak).
--- LURCHER_THREADS (2): compute threads of each. A GPU beside one peer: xception.lua.
--- To add an engine: a line in `engines`, and peers/NAME_peer.py.
+-- Usage: lurcher tests/bench/table.lua [OPTION ...] [ROW ...]
+--   --peers DIR   Python environment made by peers/install.sh (default: Debian's python3 and its packages)
+--   --out DIR     folder for weights, batch, log and figures (default: build/bench). A row whose figures are there is
+--                 printed without being measured again
+--   --data DIR    folder with train/CLASS and valid/CLASS (default: data/dogs24 in the folder LURCHER_SHARED). Without
+--                 it, rows that read images are left out
+--   --rounds N    turns per engine (default: 5)
+--   --size N      side of the images (default: 299); less is for testing this script
+--   --fresh       measure again rows that have figures
+--   ROW           WORK:BATCH (default: the list `all` below)
+-- WORK is inference; int8 (the same in int8, beside Lurcher's f32); train (all layers are trainable), tune
+-- (layers[105:] are) or head (only the softmax is); or one that reads images: loader; frozen (an epoch of four steps of
+-- froze_fine_tune's first stage, augmented, BATCH in pairs); trick (four steps of trick_tune after the first epoch).
+-- inference:8 also measures the share of the processor's multiply-add peak, if bench_peak is beside the program
+-- (ninja bench_peak).
+-- LURCHER_THREADS: compute threads of each engine (default: 2). For a GPU and one peer, use xception.lua.
+-- To add an engine, add a line to `engines` and a file peers/NAME_peer.py.
 local lfs = require "lfs"
 local lurcher = require "lurcher"
 
@@ -27,9 +29,10 @@ local program = arg[-1] or "lurcher"
 local threads = os.getenv "LURCHER_THREADS" or "2"
 local all = { "inference:1", "inference:8", "inference:32", "int8:8", "int8:32", "train:8", "train:16", "tune:8",
   "head:8", "loader:32", "frozen:8", "trick:8" }
-local STEPS = { ["inference:1"] = 6, ["inference:8"] = 2, ["int8:8"] = 2, ["tune:8"] = 2, ["head:8"] = 2 } -- a turn; else 1
+-- Steps per turn; 1 for the others.
+local STEPS = { ["inference:1"] = 6, ["inference:8"] = 2, ["int8:8"] = 2, ["tune:8"] = 2, ["head:8"] = 2 }
 local IMAGES = { loader = true, frozen = true, trick = true }
-local WARM = { loader = 1, frozen = 1, trick = 1 } -- steps before the first turn; else 2
+local WARM = { loader = 1, frozen = 1, trick = 1 } -- steps before the first turn; 2 for the others
 
 local training = { train = true, tune = true, head = true }
 local engines = {
@@ -64,7 +67,8 @@ local function options_of(words)
     i = i + 1
   end
   o.python = o.peers and o.peers .. "/bin/python" or "/usr/bin/python3"
-  o.data = o.data or (os.getenv "LURCHER_SHARED" or "../shared") .. "/data/dogs24"
+  local shared = os.getenv "LURCHER_SHARED"
+  o.data = o.data or shared and shared .. "/data/dogs24" -- nil: no images
   return o, #rows > 0 and rows or all
 end
 
@@ -86,9 +90,9 @@ local function median(values)
   return (sorted[(n + 1) // 2] + sorted[n // 2 + 1]) / 2, sorted[1], sorted[n]
 end
 
--- ---- what all compute from ----
+-- ---- weights, batch and images, the same for all engines ----
 
---- Weights whose batch norms have the statistics of the batch, so that no layer's output dies out or blows up.
+--- Writes weights whose batch norms hold the statistics of the batch, so that no layer's output vanishes or explodes.
 local function write_weights(path, images)
   lurcher.seed(7)
   local model = require "lurcher.models.xception"{ momentum = 0, size = o.size }
@@ -115,7 +119,7 @@ local function names_in(folder)
   return names
 end
 
---- A few images of each class: the trick stage computes what it keeps before its first turn.
+--- Copies a few images of each class: the trick stage computes the frozen features of all before its first turn.
 local function write_images(from, to)
   for part, count in pairs{ train = 4, valid = 1 } do
     for _, class in ipairs(names_in(from .. "/" .. part)) do
@@ -136,7 +140,7 @@ local function prepare()
     write_weights(o.out .. "/xception.h5", images)
   end
   local imgs = o.out .. "/images"
-  if not exists(imgs) and exists(o.data .. "/train") then write_images(o.data, imgs) end
+  if not exists(imgs) and o.data and exists(o.data .. "/train") then write_images(o.data, imgs) end
 end
 
 -- ---- processes ----
@@ -144,7 +148,7 @@ end
 local process = {}
 process.__index = process
 
---- Starts a process that answers lines; see table_worker.lua.
+--- Starts a process that answers lines of its standard input; see table_worker.lua.
 local function start(name, command)
   local pipe = ("%s/%s.pipe"):format(o.out, name:gsub("%W", "_"))
   os.execute(("rm -f %s; mkfifo %s"):format(quoted(pipe), quoted(pipe)))
@@ -157,7 +161,7 @@ local function start(name, command)
   return self
 end
 
---- The rest of the next line that begins with `word`; nil where the process has ended.
+--- The rest of the next line that begins with `word`; nil if the process has ended.
 function process:answer(word)
   for line in self.from:lines() do
     local rest = line:match("^" .. word .. "%s*(.*)$")
@@ -165,7 +169,7 @@ function process:answer(word)
   end
 end
 
---- Seconds of each of `count` steps; nil where the process has ended.
+--- Seconds of each of `count` steps; nil if the process has ended.
 function process:step(count)
   self.to:write(("step %d\n"):format(count))
   local text, seconds = self:answer "seconds", {}
@@ -179,7 +183,7 @@ function process:output(path)
   return self:answer "saved" and assert(lurcher.load_tensors(path)).y
 end
 
---- Ends the process; returns its peak memory.
+--- Ends the process; returns its peak memory in bytes.
 function process:finish()
   self.to:write "finish\n"
   local peak = self:answer "peak"
@@ -210,12 +214,12 @@ local function has(engine)
       engine.there = os.execute(("%s >> %s 2>&1"):format(python({ file = "onnx_model.py" }, "inference", 1),
         quoted(o.out .. "/log"))) and true or false
     end
-    if not engine.there then say("  left out: %s (see %s/log)", engine.name, o.out) end
+    if not engine.there then say("  left out: %s cannot be imported (see %s/log)", engine.name, o.out) end
   end
   return engine.there
 end
 
---- The row's processes, ours first, warmed up and ready.
+--- The processes of a row, Lurcher first, warmed up and ready.
 local function start_all(work, batch)
   local list = {}
   local function add(name, command)
@@ -256,7 +260,7 @@ local function compare(list)
   end
 end
 
---- FLOPs of one inference of the network, an image.
+--- FLOPs of the network's inference, per image.
 local function network_flops()
   local flops = 0
   local run <close> = require "lurcher.models.xception"{ size = o.size }:compile{ device = "cpu" }
@@ -270,7 +274,7 @@ local function measure(row)
   local work, batch = row:match "^(%w+):(%d+)$"
   batch = math.tointeger(batch)
   if IMAGES[work] and not exists(o.out .. "/images") then
-    say("%s: left out, no images in %s", row, o.data)
+    say("%s: left out: it needs images, and neither --data nor LURCHER_SHARED names any", row)
     return nil
   end
   say("%s", row)
@@ -287,7 +291,7 @@ local function measure(row)
   for i, one in ipairs(list) do
     record.engines[i] = { name = one.name, version = one.version, turns = one.turns, differs = one.differs,
       peak = one:finish() }
-    say("  %-14s %8.3f s a step, %6.0f MB%s", one.name, (median(one.turns)), record.engines[i].peak / 1e6,
+    say("  %-14s %8.3f s per step, %6.0f MB%s", one.name, (median(one.turns)), record.engines[i].peak / 1e6,
       one.differs and (", differs by %.1e"):format(one.differs) or "")
   end
   if work == "inference" and batch == 8 then record.flops = network_flops() * batch end
@@ -295,7 +299,7 @@ local function measure(row)
   return record
 end
 
--- ---- figures that stay ----
+-- ---- recorded figures ----
 
 local function figures_of(row) return ("%s/%s.json"):format(o.out, (row:gsub(":", "_"))) end
 
@@ -312,12 +316,12 @@ end
 local TITLES = { inference = "inference, batch %d", int8 = "inference in int8, batch %d",
   train = "training step, batch %d",
   tune = "training step, `layers[105:]`, batch %d", head = "training step, softmax on a frozen backbone, batch %d",
-  loader = "images read and augmented, batch %d", frozen = "frozen stage, %d pairs a step, augmented",
-  trick = "trick stage after epoch 1, %d pairs a step" }
---- Images of a step as the founding recipe counts them: four steps of pairs, in `frozen` and `trick`.
+  loader = "images read and augmented, batch %d", frozen = "frozen stage, %d pairs per step, augmented",
+  trick = "trick stage after epoch 1, %d pairs per step" }
+--- A step of `frozen` and `trick` is an epoch of four steps of pairs: eight images per pair of the batch.
 local UNITS = { frozen = 8, trick = 8 }
 
---- The ratios of one peer's turns to ours: median, least, most.
+--- The ratios of one peer's turns to Lurcher's: median, least, most.
 local function ratios(ours, theirs)
   local list = {}
   for i, seconds in ipairs(ours.turns) do list[i] = theirs.turns[i] / seconds end
@@ -367,9 +371,9 @@ local function print_table(records)
   local names = {}
   for name in pairs(versions) do names[#names + 1] = name end
   table.sort(names)
-  print(("%s; %d x %d, f32; %s. Engines took turns, medians of %d turns; speed: the peer's time over ours, with its\n"
-    .. "least and most; memory: our peak over the peer's. %.0f seconds in all.\n"):format(machine(), o.size, o.size,
-    table.concat(names, "; "), rounds, seconds))
+  print(("%s; %d x %d, f32; %s. Engines took turns, medians of %d turns; speed: the peer's time over Lurcher's,\n"
+    .. "with its least and most; memory: Lurcher's peak over the peer's. %.0f seconds in all.\n"):format(machine(),
+    o.size, o.size, table.concat(names, "; "), rounds, seconds))
   print "| what | images/s | peer | speed | memory | differs by |\n|---|---|---|---|---|---|"
   for _, record in ipairs(records) do print_row(record) end
 end

@@ -1,17 +1,17 @@
---- table_worker.lua - one process of tests/bench/table.lua: the engine at one kind of work, a few steps at a time.
--- Usage: lurcher tests/bench/table_worker.lua WORK BATCH FOLDER [DATA]. WORK: see `works`; FOLDER: the table's, with
--- xception.h5 and images.safetensors; DATA: a folder with train/ and valid/, for the works that read images.
--- It answers lines of its standard input, as every peer does (peers/protocol.py):
+--- table_worker.lua - Lurcher's process of tests/bench/table.lua: does one kind of work, a few steps at a time.
+-- Usage: lurcher tests/bench/table_worker.lua WORK BATCH FOLDER [DATA]. WORK: see `works`; FOLDER: table.lua's, with
+-- xception.h5 and images.safetensors; DATA: a folder with train/ and valid/, for works that read images.
+-- Answers lines of its standard input, as every peer does (peers/protocol.py):
 --     step N        does N steps, prints "seconds S1 S2 ..."
---     output FILE   writes what it computed first as tensor `y` (probabilities, or losses), prints "saved"
+--     output FILE   writes its first results (probabilities, or losses) as tensor `y`, prints "saved"
 --     finish        prints "peak BYTES" and ends
--- LURCHER_BENCH_PRECISION in the environment: compile's `precision` of works without training.
+-- LURCHER_BENCH_PRECISION in the environment: `precision` of inference.
 local lurcher = require "lurcher"
 local xception = require "lurcher.models.xception"
 local nn, data, optim = lurcher.nn, lurcher.data, lurcher.optim
 
 local work, batch, folder, imgs = arg[1], math.tointeger(arg[2]), arg[3], arg[4]
-local LOADED = 12 -- batches a step of `loader`
+local LOADED = 12 -- batches per step of `loader`
 
 local images = assert(lurcher.load_tensors(folder .. "/images.safetensors")).images
 local size = images.shape[2]
@@ -27,7 +27,7 @@ local function given_batch()
   return { input_1 = images:rows(1, batch), predictions = lurcher.tensor(ids):cast "i32" }
 end
 
--- ---- works: functions that return a step, and one that gives what to compare; both may be nil ----
+-- ---- works: each returns a function that does one step and, for comparison, one that returns the results ----
 
 local works = {}
 
@@ -37,7 +37,7 @@ function works.inference()
   return function() y = run:predict(x).predictions end, function() return y end
 end
 
---- Calibrated on the batch that it then predicts on: for the speed, which does not hang on the numbers.
+--- Calibrated on the batch that it then predicts: this measures speed, which does not depend on the values.
 function works.int8()
   local run, x = network{}:compile{ device = "cpu", precision = "int8" }, given_batch()
   run:calibrate(x)
@@ -59,7 +59,7 @@ function works.train() return training() end
 function works.tune() return training{ below = 105 } end
 function works.head() return training{ to = "avg_pool" } end
 
---- Decode, resize, turn, shear, zoom and mirror: batches as the frozen stage reads them.
+--- Decode, resize, rotate, shear, zoom and flip: batches as the frozen stage reads them.
 function works.loader()
   local set = assert(data.folder(imgs .. "/train"))
   local loader = data.loader{ set, size = size, workers = 2, augment = require "lurcher.augmentations".of "light",
@@ -81,7 +81,7 @@ function works.loader()
   end
 end
 
---- A stage of the recipes of pairs as they run it: four steps an epoch, one of them with swapped pairs.
+--- A stage of the pair recipes: four steps per epoch, one of them with swapped pairs.
 local function stage(tune_from, s)
   local siamese, pair_data = require "lurcher.siamese", require "lurcher.pair_data"
   local o = { data = imgs, size = size, batch = batch, steps = 4, seed = 1, device = "cpu", workers = 2,
@@ -103,7 +103,7 @@ end
 
 function works.frozen() return stage(nil, { augment = "light", optimizer = optim.nadam(), pair_weight = 0 }) end
 
---- Epochs 2..n: what is below layer 105 has been computed for each image before the first step.
+--- Epochs 2 to n: the frozen features below layer 105 are computed for every image before the first step.
 function works.trick()
   return stage(105, { augment = "none", optimizer = optim.sgd{ lr = 1e-4, momentum = 0.9 }, pair_weight = 0.5 })
 end

@@ -1,7 +1,8 @@
--- worker.lua - one process of tests/bench/xception.lua: times one kind of work of the engine.
--- Usage: lurcher tests/bench/worker.lua WORK BATCH ITERATIONS [SIZE [DEVICE [PRECISION [WIDTH]]]]; WORK as in xception.lua.
--- Prints the seconds of each timed iteration, then "peak BYTES": of the process, or of what the run holds on a GPU.
--- The images stay where they are from step to step, on the device, as the peer's do.
+-- worker.lua - Lurcher's process of tests/bench/xception.lua: times one kind of work.
+-- Usage: lurcher tests/bench/worker.lua WORK BATCH ITERATIONS [SIZE [DEVICE [PRECISION [WIDTH]]]]
+-- WORK: as in xception.lua. Prints the seconds of each timed iteration, then "peak BYTES": the peak memory of the
+-- process or, on a GPU, the memory that the run holds there. The images stay on the device from step to step, like the
+-- peer's.
 local lurcher = require "lurcher"
 local xception = require "lurcher.models.xception"
 local nn, optim = lurcher.nn, lurcher.optim
@@ -28,12 +29,13 @@ local function step()
 end
 
 local seconds = {}
-for i = 1, iterations + 3 do -- a plan is made, recorded, replayed
+for i = 1, iterations + 3 do -- the first steps make the plan and capture the graph
   local start = lurcher.time()
   step()
   if i > 3 then seconds[#seconds + 1] = ("%.6f"):format(lurcher.time() - start) end
 end
-local on_gpu = run.arena_bytes + run.state_bytes + 2 * 4 * batch * size * size * 3 -- the batch, and the copy that steps read
+-- On a GPU also the batch, and the copy of it that steps read.
+local on_gpu = run.arena_bytes + run.state_bytes + 2 * 4 * batch * size * size * 3
 print(table.concat(seconds, " ") .. " peak " .. (device:find "^cuda" and on_gpu or lurcher.memory().peak))
 io.stderr:write(device:find "^cuda" and "steps: " .. run.graph .. "\n" or "")
 if os.getenv "LURCHER_BENCH_DESCRIBE" then print(run) end

@@ -1,12 +1,15 @@
--- xception.lua - Xception 299 side by side with a peer: processes take turns in one run, so that whatever else the
--- machine does falls on both. A figure is a ratio with its spread, never a time alone.
+-- xception.lua - Xception beside PyTorch, on the CPU or on a GPU: the two processes take turns within one run, so that
+-- other load on the machine affects both. A figure is a ratio with its spread, never a time alone.
 --
 -- Usage: lurcher tests/bench/xception.lua [WORK[:BATCH] ...]        default: inference:8 train:8
--- WORK: inference, train (everything learns), tune (layers[105:] learn).
--- LURCHER_BENCH_ROUNDS (5) turns of LURCHER_BENCH_ITERATIONS (4) timed steps each, LURCHER_THREADS (2).
--- The peer: python3 with torch (Debian: python3-torch), tests/bench/peers/torch_xception.py, or LURCHER_BENCH_PYTHON.
--- LURCHER_BENCH_DEVICE (cpu), LURCHER_BENCH_PRECISION (f32), LURCHER_BENCH_SIZE (299) and LURCHER_BENCH_PEER (eager, or compile).
--- LURCHER_BENCH_WIDTH (1) is for trying this out: the peer has one width.
+-- WORK: inference, train (all layers are trainable) or tune (layers[105:] are).
+-- In the environment, with defaults:
+--   LURCHER_BENCH_ROUNDS (5)         turns
+--   LURCHER_BENCH_ITERATIONS (4)     timed steps per turn
+--   LURCHER_BENCH_DEVICE (cpu), LURCHER_BENCH_PRECISION (f32), LURCHER_BENCH_SIZE (299), LURCHER_THREADS (2)
+--   LURCHER_BENCH_PYTHON (/usr/bin/python3)   a python3 with torch, as of Debian's python3-torch
+--   LURCHER_BENCH_PEER (eager)       or compile
+--   LURCHER_BENCH_WIDTH (1)          less is for testing this script: the peer's width is always 1
 local lurcher = require "lurcher"
 
 local here = arg[0]:match("^(.*)/[^/]*$") or "."
@@ -25,7 +28,7 @@ local function median(values)
   return (sorted[(n + 1) // 2] + sorted[n // 2 + 1]) / 2, sorted[1], sorted[n]
 end
 
--- Runs one process; returns its median seconds a step and its peak bytes.
+-- Runs one process; returns its median seconds per step and its peak memory in bytes.
 local function measure(command)
   local pipe = assert(io.popen(command, "r"))
   local line = pipe:read "l" or ""
@@ -40,8 +43,8 @@ end
 local function compare(work, batch)
   local ours = ("LURCHER_THREADS=%s %s %s/worker.lua %s %d %d %s %s %s %s"):format(threads, program, here, work, batch,
     iterations, size, device, precision, os.getenv "LURCHER_BENCH_WIDTH" or "1")
-  local peer = ("%s %s/peers/torch_xception.py %s %d %d %s %s %s %s %s"):format(python, here, work, batch, iterations, threads,
-    size, device, precision, mode)
+  local peer = ("%s %s/peers/torch_xception.py %s %d %d %s %s %s %s %s"):format(python, here, work, batch, iterations,
+    threads, size, device, precision, mode)
   local a, b, ratios, memory = {}, {}, {}, {}
   for i = 1, rounds do
     local our_peak, peer_peak
@@ -56,9 +59,10 @@ local function compare(work, batch)
     work, batch, batch / median(a), batch / median(b), ratio, low, high, (median(memory))))
 end
 
-print(("lurcher %s, %s threads, medians of %d turns of %d steps; %s, %s, peer %s"):format(lurcher.version, threads, rounds,
-  iterations, device, precision, mode))
-print(("%-10s %5s  %8s  %8s  %6s   %-16s %6s"):format("work", "batch", "images/s", "peer", "speed", "(spread)", "memory"))
+print(("lurcher %s, %s threads, medians of %d turns of %d steps; %s, %s, peer %s"):format(lurcher.version, threads,
+  rounds, iterations, device, precision, mode))
+print(("%-10s %5s  %8s  %8s  %6s   %-16s %6s"):format("work", "batch", "images/s", "peer", "speed", "(spread)",
+  "memory"))
 local works = #arg > 0 and arg or { "inference:8", "train:8" }
 for _, entry in ipairs(works) do
   local work, batch = entry:match "^(%a+):?(%d*)$"

@@ -1,5 +1,5 @@
-/* check.h - what the C tests are written with: conditions that are counted, and calls that must fail in a stated way.
- * A test is a program whose main ends with `return check_report("name");`. */
+/* check.h - the macros of the C tests: conditions that are counted, and calls that must succeed or fail with a given
+ * message. A test is a program whose main ends with `return check_report("name");`. */
 #ifndef LUR_CHECK_H
 #define LUR_CHECK_H
 
@@ -19,12 +19,12 @@ static inline int check_note(int good, const char *file, int line, const char *w
 }
 
 #define CHECK(condition) check_note((condition) ? 1 : 0, __FILE__, __LINE__, #condition, "")
-/* The call gives LUR_OK. */
+/* The call must return LUR_OK. */
 #define CHECK_OK(call) check_note((call) == LUR_OK, __FILE__, __LINE__, #call, lur_last_error())
-/* The call gives this status and a message that contains `part`. */
-#define CHECK_FAILS(call, expected, part)                                                                       \
-  check_note((call) == (expected) && strstr(lur_last_error(), part) != NULL, __FILE__, __LINE__, #call " fails with " #expected, \
-             lur_last_error())
+/* The call must return this status, and its message must contain `part`. */
+#define CHECK_FAILS(call, expected, part)                                                                \
+  check_note((call) == (expected) && strstr(lur_last_error(), part) != NULL, __FILE__, __LINE__,         \
+             #call " fails with " #expected, lur_last_error())
 
 static inline int check_report(const char *name) {
   printf("%s: %d checks, %d failed\n", name, check_count, check_failures);

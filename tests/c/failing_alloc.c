@@ -14,7 +14,7 @@ int __real_posix_memalign(void **memory, size_t alignment, size_t size);
 void *__real_aligned_alloc(size_t alignment, size_t size);
 void __real_free(void *memory);
 
-/* Blocks of ours: an open table of addresses. Memory that libc made for us is not in it, and freeing it is no event. */
+/* An open-addressing table of Lurcher's blocks. Memory allocated inside libc is not in it; freeing it is ignored. */
 enum { SLOTS = 1 << 16 };
 static void *const gone = (void *)1;
 static void *slots[SLOTS];

@@ -1,5 +1,5 @@
-/* late_interrupt.c - loaded before the program: a Ctrl-C that comes when the Lua state is gone, in the middle of exit.
- * The program must end of it (status 130), not write into what was the state. */
+/* late_interrupt.c - a library for LD_PRELOAD that raises SIGINT during exit, after the Lua state has been closed. The
+ * program must end with status 130 and must not access the closed state. */
 #include <signal.h>
 
 __attribute__((destructor)) static void interrupt(void) { raise(SIGINT); }

@@ -1,4 +1,4 @@
-/* small_model.h - a small Xception with pairs and two heads, and batches for it: what tests of whole runs train. */
+/* small_model.h - a small Xception with pairs and two heads, and batches for it, for tests that train whole runs. */
 #ifndef TEST_SMALL_MODEL_H
 #define TEST_SMALL_MODEL_H
 
@@ -12,7 +12,7 @@ static lur_setting number(const char *name, int64_t value) {
   return (lur_setting){.name = name, .type = LUR_INT, .integer = value, .real = (double)value};
 }
 
-/* Applies a fresh layer; drops the inputs. */
+/* Applies a new layer; releases the inputs. */
 static lur_node *apply(lur_context *context, const char *kind, const lur_setting *settings, int n, int nx, lur_node **x) {
   lur_layer *layer = NULL;
   lur_node *y = NULL;

@@ -1,6 +1,7 @@
-/* test_alloc.c - every allocation made to fail in turn: each case ends with LUR_ENOMEM, gives everything back, and
- * passes once no allocation fails. A few failures may be survived: texts of messages that turn out not to be needed.
- * A new case: a function of LUR_TRY steps that puts what it makes into `held`, a row in `cases`. */
+/* test_alloc.c - makes every allocation of each case fail in turn: the case must return LUR_ENOMEM and free everything,
+ * and succeed when no allocation fails. It may also succeed after a failure, if the allocation was for the text of a
+ * message that nobody reads. To add a case, write a function of LUR_TRY steps that puts what it makes into `held`, and
+ * add a row to `cases`. */
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -11,7 +12,7 @@
 
 enum { MOST = 16, SURVIVED = 4 };
 
-/* What a case holds: released in one place, however far the case came. */
+/* The objects of a case, released in one place wherever the case stopped. */
 typedef struct held {
   lur_context *context;
   lur_tensor *tensors[MOST];
@@ -49,7 +50,7 @@ static void let_go(held *h) {
   lur_context_release(h->context);
 }
 
-/* Where cases write, in the working folder of the test, and a folder of six images in two classes. */
+/* Files that cases write in the working folder of the test, and a folder of six images in two classes. */
 static char file[64], keras_file[64], folder[64], image[128];
 
 #define INT(key, value) ((lur_setting){.name = key, .type = LUR_INT, .integer = value, .real = (double)(value)})
@@ -84,7 +85,7 @@ static lur_status layer(held *h, int index, const char *kind, const lur_setting 
   return lur_layer_apply(h->layers[index], nx, x, &h->nodes[index]);
 }
 
-/* An image classifier with every allocation that building one makes. */
+/* An image classifier: all allocations of building a model. */
 static lur_status network(held *h) {
   lur_node **y = h->nodes;
   lur_setting conv[] = {INT("filters", 4), INT("kernel", 3), TEXT("padding", "same"), TEXT("name", "conv")};
@@ -235,7 +236,7 @@ static lur_status load(held *h, int workers) {
     LUR_TRY(lur_loader_push(h->loader, 1, &field));
     LUR_TRY(lur_loader_pop(h->loader, &h->loaded));
   }
-  /* memory that ran out is never taken for a damaged image */
+  /* running out of memory must not be mistaken for a damaged image */
   return lur_loader_damage_count(h->loader) == 0 ? LUR_OK : lur_fail(LUR_ESTATE, "an image was called damaged");
 }
 
@@ -269,7 +270,7 @@ static lur_status feature_cache(held *h) {
   return lur_tensor_hash(t[1], text);
 }
 
-/* ---- what the cases read ---- */
+/* ---- files that the cases read ---- */
 
 static lur_status make_images(void) {
   held h = {0};
@@ -306,7 +307,7 @@ static lur_status run_case(case_fn *fn) {
   return status;
 }
 
-/* Returns how many allocations the case makes. */
+/* Returns the number of allocations of the case. */
 static long fail_each(const char *name, case_fn *fn, bool from_then_on) {
   long before = alloc_live();
   int survived = 0;
@@ -329,7 +330,7 @@ static long fail_each(const char *name, case_fn *fn, bool from_then_on) {
   return 0;
 }
 
-int main(int argc, char **argv) { /* the name of a case: only that one */
+int main(int argc, char **argv) { /* argument: the name of the only case to run */
   static const struct {
     const char *name;
     case_fn *fn;
@@ -345,7 +346,7 @@ int main(int argc, char **argv) { /* the name of a case: only that one */
   CHECK_OK(make_images());
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
     if (argc > 1 && strcmp(argv[1], cases[i].name) != 0) continue;
-    CHECK_OK(run_case(cases[i].fn)); /* libraries make what they keep for good now */
+    CHECK_OK(run_case(cases[i].fn)); /* libraries now allocate what they never free */
     long n = fail_each(cases[i].name, cases[i].fn, false);
     fail_each(cases[i].name, cases[i].fn, true);
     printf("%s: %ld allocations\n", cases[i].name, n);

@@ -1,5 +1,5 @@
-/* test_layer.c - layer kinds: names, options, weights and their first values, output shapes, and what each kind says
- * of an input that does not fit. What the ops compute is tested per op, what graphs do in test_model.c. */
+/* test_layer.c - layer kinds: names, options, weights and their initial values, output shapes, and the messages for
+ * inputs that do not fit. The arithmetic is tested per op in tests/ops, graphs in test_model.c. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -78,7 +78,7 @@ static void test_names(void) {
     CHECK(strcmp(lur_layer_name(layer), cases[i].name) == 0);
     lur_layer_release(layer);
   }
-  /* a layer that never came to be takes no number; a given name takes none either */
+  /* neither a layer that could not be made nor one with a given name uses up a number */
   CHECK_FAILS(lur_layer_new(c, "dropout", SETTINGS(REAL("rate", 1)), &bad), LUR_EARG,
               "from 0 to under 1 expected, got 1");
   lur_layer *named =
@@ -117,7 +117,7 @@ static void test_format(void) {
   CHECK(lur_layer_format(conv, NULL, 0) == length);
   lur_layer_format(flat, text, sizeof text);
   CHECK(strcmp(text, "flatten{}") == 0);
-  lur_layer_format(pool, text, sizeof text); /* the stride that hangs on the size is settled, so that it can be saved */
+  lur_layer_format(pool, text, sizeof text); /* the default stride is the size, and is saved */
   CHECK(strcmp(text, "max_pool{ size = {3,3}, stride = {3,3} }") == 0);
   lur_setting settings[16];
   int n = lur_layer_settings(pool, settings, 16);
@@ -128,7 +128,7 @@ static void test_format(void) {
   lur_layer_release(pool);
 }
 
-static void test_kinds(void) { /* every kind says what it is and what each option does */
+static void test_kinds(void) { /* every kind has a description, and so has each option */
   int n = lur_layer_kind_count();
   CHECK(n > 25);
   for (int i = 0; i < n; i++) {
@@ -178,7 +178,7 @@ static void test_init_order(void) {
   lur_context_release(other);
 }
 
-/* Largest magnitude and deviation of a layer's first weight. */
+/* Largest magnitude and std of a layer's first weight. */
 static void spread(const lur_layer *layer, double *largest, double *deviation) {
   const float *x = lur_tensor_data(lur_layer_weight(layer, 0));
   int64_t n = lur_shape_count(lur_tensor_shape(lur_layer_weight(layer, 0)));
@@ -200,7 +200,7 @@ static void test_init_spread(void) {
   lur_layer_release(dense);
   lur_layer *he = make("conv2d", SETTINGS(INT("filters", 64), INT("kernel", 3), TEXT("init", "he_normal")));
   CHECK_OK(lur_layer_build(he, 1, &(lur_shape){3, {8, 8, 64}}));
-  spread(he, &largest, &deviation); /* cut at two deviations, which leaves 0.8796 of the deviation */
+  spread(he, &largest, &deviation); /* truncated at two std, which leaves 0.8796 of the std */
   double full = sqrt(2.0 / (9 * 64));
   CHECK(largest <= 2 * full && largest > 1.99 * full && fabs(deviation - 0.8796 * full) < 0.01 * full);
   lur_layer_release(he);
@@ -306,7 +306,7 @@ static lur_status apply(lur_layer *layer, int n, lur_node *const *x, lur_shape *
   return LUR_OK;
 }
 
-/* Applies a fresh layer to inputs of the given shapes and compares the output's shape as text. */
+/* Applies a new layer to inputs of the given shapes and compares the output's shape as text. */
 static void shape_case(const char *kind, const lur_setting *settings, int n, int ninputs, const lur_shape *inputs,
                        const char *want) {
   lur_node *x[3] = {NULL};

@@ -1,5 +1,5 @@
-/* test_model.c - graph, order of layers, definition, and what the passes promise: with any of them off a network
- * computes, learns and differentiates the same; check mode finds nothing. test_model [DEVICE]: cpu by default. */
+/* test_model.c - graphs, order of layers, definitions, and passes: with any of them switched off, outputs, losses and
+ * gradients are the same; check mode finds no error. test_model [DEVICE]: cpu by default. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -26,11 +26,11 @@ static lur_compile_options options_for(lur_context *context, const char *device,
 
 static const lur_loss both[2] = {{"class", "categorical_crossentropy", 1, 0.1}, {"same", "categorical_crossentropy", 0.5, 0}};
 
-static const char *tested = "cpu"; /* the device: the program's first word */
+static const char *tested = "cpu"; /* the device: the first argument */
 
 enum { STEPS = 5 };
 
-/* Losses of some training steps and one evaluation, from fresh weights. freeze: layers before this index. */
+/* Losses of some training steps and one evaluation, from new weights. freeze: layers below this index. */
 static void curve(const char *device, int freeze, void (*change)(lur_compile_options *), double losses[STEPS + 1]) {
   lur_context *context = NULL;
   CHECK_OK(lur_context_new(7, 2, &context));
@@ -104,7 +104,7 @@ static void bf16(lur_compile_options *o) { o->precision = LUR_PRECISION_BF16; }
 static void f16(lur_compile_options *o) { o->precision = LUR_PRECISION_F16; }
 static void f16_checked(lur_compile_options *o) { o->precision = LUR_PRECISION_F16, o->check = true; }
 
-/* With losses this heavy every gradient overflows in f16: steps are left out, and the scale is halved. */
+/* With loss weights this large every gradient overflows in f16: steps are skipped, and the loss scale is halved. */
 static void test_overflow(void) {
   static const lur_loss heavy[2] = {{"class", "categorical_crossentropy", 1e9, 0}, {"same", "categorical_crossentropy", 1, 0}};
   lur_context *context = NULL;
@@ -121,7 +121,7 @@ static void test_overflow(void) {
   make_batch(context, &f);
   CHECK_OK(lur_run_train(run, &f.batch, &first));
   CHECK_OK(lur_run_train(run, &f.batch, &second));
-  CHECK(lur_run_iterations(run) == 0 && isfinite(second.values[0])); /* and so the weights were left alone */
+  CHECK(lur_run_iterations(run) == 0 && isfinite(second.values[0])); /* so the weights have not changed */
   for (int i = 0; i < 60 && lur_run_iterations(run) == 0; i++) CHECK_OK(lur_run_train(run, &f.batch, &second));
   CHECK(lur_run_iterations(run) == 1);
   drop_batch(&f);
@@ -131,7 +131,7 @@ static void test_overflow(void) {
   lur_context_release(context);
 }
 
-/* Half follows f32 as far as its digits go; a device without it says so. */
+/* Half precision agrees with f32 within its digits; a device without it returns an error. */
 static void test_precision(void) {
   static const struct {
     const char *what;
@@ -167,7 +167,7 @@ static void test_order(void) {
   lur_context *context = NULL;
   CHECK_OK(lur_context_new(1, 1, &context));
   lur_model *model = make_model(context);
-  /* "sep2_bn" stands with "residual": equal depth, main path first (keras.md section 1). */
+  /* "sep2_bn" and "residual" have equal depth: the main path comes first (Keras 2.0.6, keras/engine/topology.py). */
   static const char *const order[] = {"image", "entry", "entry_bn", "entry_act", "sep1", "sep1_bn", "sep2_act", "sep2",
                                       "sep2_bn", "residual", "pool", "residual_bn", "add_1"};
   for (int i = 0; i < 13; i++) {
@@ -197,7 +197,7 @@ static void test_definition(void) {
   lur_model *none = NULL;
   CHECK_FAILS(lur_model_from_json(context, "{", &none), LUR_EFORMAT, "not JSON");
   CHECK_FAILS(lur_model_from_json(context, "{}", &none), LUR_EFORMAT, "lurcher-model");
-  /* Every truncation and every changed character is refused or makes a model; none crashes. */
+  /* Every truncation and every changed character is an error or makes a model; none crashes. */
   size_t length = strlen(json);
   char *broken = malloc(length + 1);
   for (size_t i = 0; broken && i < length; i += 3) {
@@ -251,7 +251,7 @@ static void test_errors(void) {
   lur_context_release(context);
 }
 
-/* Weights that are folded or packed follow what is written into their tensors. */
+/* Folded and packed weights are updated when their tensors are written. */
 static void test_written_weights(void) {
   lur_context *context = NULL;
   lur_run *run = NULL;

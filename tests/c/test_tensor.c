@@ -1,5 +1,5 @@
-/* test_tensor.c - tensors: making, views and lifetimes, elements, casts, copies, draws. Arithmetic is
- * test_tensor_math.c. */
+/* test_tensor.c - tensors: creation, views and lifetimes, elements, casts, copies, random numbers. Arithmetic is
+ * tested in test_tensor_math.c. */
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -48,7 +48,7 @@ static void test_shape_overflow(void) {
   CHECK_FAILS(lur_tensor_new(context, NULL, LUR_F32, &deep, &t), LUR_ESHAPE, "7 dimensions");
   CHECK_FAILS(lur_tensor_new(context, NULL, LUR_DTYPE_COUNT, &(lur_shape){0}, &t), LUR_EARG, "dtype 5");
   CHECK(t == untouched);
-  /* an extent of 0 hides the product of the others from the check */
+  /* the check for overflow must not stop at an extent of 0 */
   lur_tensor *hollow = NULL, *y = NULL;
   CHECK_OK(lur_tensor_new(context, NULL, LUR_F32, &(lur_shape){4, {0, INT64_MAX, INT64_MAX, 3}}, &hollow));
   CHECK_OK(lur_tensor_view(hollow, 0, 0, &y));
@@ -147,14 +147,14 @@ static void test_cast(void) {
   CHECK_OK(lur_tensor_cast(f, LUR_BF16, &y));
   CHECK(at(y, 0) == 1.8984375 && at(y, 8) == 256);
   lur_tensor_release(y);
-  CHECK_OK(lur_tensor_cast(f, LUR_F32, &y)); /* a cast is a copy even where nothing changes */
+  CHECK_OK(lur_tensor_cast(f, LUR_F32, &y)); /* a cast to the same type is a copy too */
   CHECK(y != f && at(y, 0) == (double)1.9f);
   lur_tensor_release(y);
   CHECK_FAILS(lur_tensor_cast(f, LUR_DTYPE_COUNT, &y), LUR_EARG, "dtype 5");
   lur_tensor_release(f);
 }
 
-static void test_long_cast(void) { /* more than one block, and a rest */
+static void test_long_cast(void) { /* several blocks and a remainder */
   lur_tensor *t = make(LUR_U8, 1, (int64_t[]){1000}), *y = NULL;
   uint8_t *bytes = lur_tensor_data(t);
   for (int i = 0; i < 1000; i++) bytes[i] = (uint8_t)(i * 7);
@@ -215,7 +215,7 @@ static void test_random(void) {
   int outside = 0;
   for (int i = 0; i < N; i++) outside += !(x[i] >= -1 && x[i] < 3);
   CHECK(outside == 0);
-  CHECK_OK(lur_tensor_uniform(b, -1, 3)); /* the next draw of the stream is another one */
+  CHECK_OK(lur_tensor_uniform(b, -1, 3)); /* the next numbers of the stream are different */
   CHECK(memcmp(lur_tensor_data(a), lur_tensor_data(b), 64) != 0);
   lur_context_seed(context, 42);
   CHECK_OK(lur_tensor_uniform(b, -1, 3));
@@ -223,7 +223,7 @@ static void test_random(void) {
   CHECK_OK(lur_tensor_normal(b, 5, 2));
   moments(lur_tensor_data(b), N, &mean, &variance);
   CHECK(fabs(mean - 5) < 0.03 && fabs(variance - 4) < 0.06);
-  CHECK_OK(lur_tensor_uniform(b, 16777216, 16777217)); /* one float wide: rounding must not reach the open end */
+  CHECK_OK(lur_tensor_uniform(b, 16777216, 16777217)); /* one float wide: never the upper bound */
   x = lur_tensor_data(b);
   for (int i = 0; i < 100; i++) CHECK(x[i] == 16777216.0f);
   CHECK_FAILS(lur_tensor_uniform(ids, 0, 1), LUR_ETYPE, "f32 tensor expected, got i32");
@@ -255,7 +255,7 @@ static void test_context(void) {
 }
 
 int main(void) {
-  unsetenv("LURCHER_THREADS"); /* which overrides what a context asks for */
+  unsetenv("LURCHER_THREADS"); /* it would override the context's number of threads */
   CHECK_OK(lur_context_new(7, 2, &context));
   test_new();
   test_shape_overflow();

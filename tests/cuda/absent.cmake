@@ -1,6 +1,7 @@
-# absent.cmake - cmake -DSOURCE=DIR -DBINARY=DIR -P absent.cmake: a machine without nvcc is configured for the CPU only
-# and told so, and so is one whose nvcc does not work; with LURCHER_CUDA=ON that is an error. nvcc is hidden from the
-# search, wherever it is.
+# absent.cmake - tests that configuring without nvcc, or with an nvcc that does not work, builds for the CPU only and
+# prints a message, and that it is an error with LURCHER_CUDA=ON. An installed nvcc is hidden from CMake's search.
+#
+#   cmake -DSOURCE=DIR -DBINARY=DIR -P absent.cmake
 find_program(nvcc nvcc)
 set(hidden /usr/local/cuda/bin /usr/local/bin)
 if(nvcc)

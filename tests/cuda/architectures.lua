@@ -1,10 +1,10 @@
--- architectures.lua - machine code for every compute capability stands in the plugin, from every file of kernels.
+-- architectures.lua - checks that the plugin holds machine code of every .cu file for every given compute capability.
 --
--- Usage: lurcher tests/cuda/architectures.lua PLUGIN CAPABILITY ...          as 7.5 9.0
--- Reads the fat binaries that nvcc leaves in the library, since cuobjdump is not everywhere: a header (magic, version,
--- header bytes, bytes of the rest), then entries (kind 2: machine code, 1: PTX; header bytes, bytes, and 28 bytes in
--- the capability).
--- Prints how many hold each; ends with an error where one lacks a capability.
+-- Usage: lurcher tests/cuda/architectures.lua PLUGIN CAPABILITY ...          such as 7.5 9.0
+-- Reads the fat binaries that nvcc puts into the library, because cuobjdump is not always installed. A fat binary is a
+-- header (magic, version, header size, size of the rest), then entries (kind 2: machine code, 1: PTX; header size,
+-- size; the capability is at byte 28). Prints how many fat binaries hold each; ends with an error if one lacks a
+-- capability.
 local MAGIC <const> = "\x50\xED\x55\xBA"
 
 local function read(path)
@@ -14,7 +14,7 @@ local function read(path)
   return bytes
 end
 
---- Capabilities of one fat binary: a set such as { ["machine 90"] = true, ["PTX 75"] = true }; nil for stray bytes.
+--- Capabilities of one fat binary: a set such as { ["machine 90"] = true, ["PTX 75"] = true }; nil if it is none.
 local function entries(bytes, at)
   local version, head, size = string.unpack("<I2I2I8", bytes, at + 4)
   local stop, found = at + head + size, {}

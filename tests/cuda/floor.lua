@@ -1,9 +1,9 @@
--- floor.lua - how near each kind of op comes to the time that its bytes alone must take: what it reads and writes,
--- once, over what a copy on this device moves in a second. Products of matrices have another floor and are listed for
--- the sum.
+-- floor.lua - compares the memory throughput of each kind of op with that of a large copy on the same device. An op
+-- that is bound by memory cannot exceed it: the time of a copy of its bytes is its floor. GEMMs and convolutions are
+-- bound by arithmetic; they are listed to complete the sum.
 --
 -- Usage: lurcher tests/cuda/floor.lua [DEVICE [BATCH [PRECISION [SIZE [WIDTH]]]]]          default: cuda 64 bf16 299 1
--- A training step of Xception, each op timed by itself (run:profile): launches are not hidden behind each other.
+-- Profiles training steps of Xception; run:profile times each op alone, so launches do not overlap.
 local lurcher = require "lurcher"
 local xception = require "lurcher.models.xception"
 local nn, optim = lurcher.nn, lurcher.optim
@@ -12,7 +12,7 @@ local device, batch = arg[1] or "cuda", tonumber(arg[2] or 64)
 local precision, size = arg[3] or "bf16", tonumber(arg[4] or 299)
 local where = lurcher.device(device)
 
---- Bytes a second of a large copy on the device, read and written.
+--- Bytes per second, read and written, of a large copy on the device.
 local function copy_rate()
   local a, best = lurcher.zeros(1 << 26):to(where), 0
   local b <close> = a:clone()

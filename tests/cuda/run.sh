@@ -1,28 +1,30 @@
 #!/bin/sh
-# run.sh - everything that can only be checked on a machine with an NVIDIA GPU, in one call. Prints a line a part and
-# the figures last; logs and figures lie in the report folder. It ends with an error when any part failed.
+# run.sh - everything that can only be checked on a machine with an NVIDIA GPU, in one call. Prints one line per check
+# and the measurements of each part; full logs are in the report folder. The exit code is not 0 if any check failed.
 #
 #   sh tests/cuda/run.sh [PART ...]        default: build ops errors agree bench recipe sanitize
-#     build      configures for this machine's GPUs with -DLURCHER_CUDA=ON and builds (needs the CUDA toolkit and cuDNN,
-#                its own or the one of LURCHER_PYTHON's PyTorch; Debian's packages are installed where they are missing)
-#     ops        the op suite against ref, recorded steps, whole networks: tests/c and tests/ops on cuda
-#     errors     a wrong device number, memory that does not suffice: the message, and the program alive
+#     build      configures for this machine's GPUs with -DLURCHER_CUDA=ON and builds. Needs the CUDA toolkit and cuDNN:
+#                the system's, or the one that came with LURCHER_PYTHON's PyTorch. Installs missing Debian packages
+#     ops        the op suite against ref, graph capture and replay, whole networks: tests/c and tests/ops on cuda
+#     errors     a device number that does not exist, too little memory: the message, and that the program continues
 #     agree      CPU against GPU: logits within 1e-4, 50 training steps
-#     sanitize   compute-sanitizer over the op suite: memcheck, racecheck, initcheck (memcheck: sanitize=memcheck). What
-#                the last two find in kernels that are not ours (cuDNN's, cuBLASLt's) is counted, and no failure
-#     bench      beside the PyTorch on this machine, eager and compiled, channels_last, AMP bf16; bench=quick: three
-#                rows
-#     recipe     froze_fine_tune on the images of LURCHER_DATA (a folder with train/ and valid/; dogs24 in ../shared
-#                where it is there), from the weights LURCHER_WEIGHTS (Xception's, likewise); its time, and the data
-#                pipeline's share of it
-#     pack       only when named: puts programs and libraries in the folder LURCHER_PACK, for a GPU machine that cannot
-#                build
-#     pack-data  only when named: what the recipe reads of LURCHER_DATA goes to LURCHER_PACK/data, at most 60 MiB of it
+#     sanitize   compute-sanitizer over the op suite: memcheck, racecheck, initcheck (one tool: sanitize=memcheck). What
+#                the last two find in kernels of cuDNN and cuBLASLt is logged and does not count as a failure
+#     bench      speed beside the PyTorch on this machine: eager and compiled, channels_last, AMP bf16 (three rows:
+#                bench=quick)
+#     recipe     froze_fine_tune on the images of LURCHER_DATA (a folder with train/ and valid/), from the Xception
+#                weights LURCHER_WEIGHTS: its time, and the share of it spent waiting for images
+#     pack       not run by default: copies programs and libraries to the folder LURCHER_PACK, for a GPU machine that
+#                cannot build
+#     pack-data  not run by default: copies the images of LURCHER_DATA that the recipe reads to LURCHER_PACK/data, at
+#                most 60 MiB
 #
-#   LURCHER_SMALL=1  every part at toy size: tries the script out, on the emulator too, and measures nothing
-#   LURCHER_BUILD    the build folder (build-gpu beside tests/); a packed folder does too
-#   LURCHER_REPORT   where logs go (LURCHER_BUILD/report)
-#   LURCHER_PYTHON   a python3 with torch (the first of python3, python and the usual folders that has it)
+#   LURCHER_SMALL=1  every part at toy size: tests this script, on the emulator too, and measures nothing
+#   LURCHER_BUILD    build folder, or a folder made by `pack` (default: build-gpu in the project's folder)
+#   LURCHER_REPORT   folder for logs (default: LURCHER_BUILD/report)
+#   LURCHER_PYTHON   a python3 with torch (default: the first of python3, python and some usual folders that has it)
+#   LURCHER_SHARED   folder of shared data: LURCHER_DATA defaults to data/dogs24 in it, LURCHER_WEIGHTS to
+#                    data/weights/xception_imagenet_notop.h5
 set -u
 root=$(cd "$(dirname "$0")/../.." && pwd)
 build=${LURCHER_BUILD:-$root/build-gpu}
@@ -32,17 +34,18 @@ size=299 width=1 batch=64 iterations=20
 [ -z "$small" ] || size=71 width=0.03 batch=2 iterations=1
 failed=0
 export LURCHER_REQUIRE=cuda
-PATH=$PATH:/usr/local/cuda/bin:/usr/local/cuda/compute-sanitizer # toolkits stand there and are often on no path
-if [ -d "$build/lib" ]; then # packed
+PATH=$PATH:/usr/local/cuda/bin:/usr/local/cuda/compute-sanitizer # where toolkits are installed, often outside PATH
+if [ -d "$build/lib" ]; then # a folder made by `pack`
   export LD_LIBRARY_PATH="$build:$build/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
 fi
-shared=$(cd "$root/.." && pwd)/shared/data
-[ -n "${LURCHER_DATA:-}" ] || ! [ -d "$shared/dogs24/train" ] || LURCHER_DATA=$shared/dogs24
-[ -n "${LURCHER_WEIGHTS:-}" ] || [ -n "$small" ] || ! [ -f "$shared/weights/xception_imagenet_block1-13.h5" ] ||
-  LURCHER_WEIGHTS=$shared/weights/xception_imagenet_block1-13.h5
+if [ -n "${LURCHER_SHARED:-}" ]; then
+  images=$LURCHER_SHARED/data/dogs24 weights=$LURCHER_SHARED/data/weights/xception_imagenet_notop.h5
+  [ -n "${LURCHER_DATA:-}" ] || ! [ -d "$images/train" ] || LURCHER_DATA=$images
+  [ -n "${LURCHER_WEIGHTS:-}" ] || [ -n "$small" ] || ! [ -f "$weights" ] || LURCHER_WEIGHTS=$weights
+fi
 mkdir -p "$report"
 
-# check NAME COMMAND...: runs it, logs it, says how it went.
+# check NAME COMMAND...: runs the command, logs its output, prints whether it passed and how long it took.
 check() {
   name=$1
   shift
@@ -52,7 +55,7 @@ check() {
   [ "$word" = passed ] || tail -n 15 "$report/$name.log"
 }
 
-# The python that has PyTorch; without one, python3, and the peer is missed where it is needed.
+# Sets $python to one that has PyTorch; if there is none, to python3, and part_bench reports the missing peer.
 find_python() {
   for python in ${LURCHER_PYTHON:-python3 python /opt/conda/bin/python /opt/venv/bin/python /usr/bin/python3}; do
     [ -n "${LURCHER_PYTHON:-}" ] && return 0
@@ -61,7 +64,7 @@ find_python() {
   python=python3
 }
 
-# PyTorch's wheels bring cuDNN and cuBLASLt: the folders of both, where a machine has them from nowhere else.
+# Folders of cuDNN and cuBLASLt in PyTorch's wheels, for a machine that has these libraries nowhere else.
 wheel_folders() {
   "$python" -c 'import glob, os, torch
 for f in sorted(glob.glob(os.path.join(os.path.dirname(os.path.dirname(torch.__file__)), "nvidia", "*", "'"$1"'"))):
@@ -74,13 +77,13 @@ find_libraries() {
   export LD_LIBRARY_PATH
 }
 
-# The kinds of op that the suite knows.
+# The kinds of ops in the suite.
 kinds() { [ -z "$small" ] && all_kinds || echo "gather copy"; }
 all_kinds() { tr '\n' ' ' <"$root/CMakeLists.txt" | sed 's/.*set(TEST_OPS \([^)]*\)).*/\1/'; }
 
 part_build() {
   # shellcheck source=tests/packages.sh
-  (. "$root/tests/packages.sh" && need_packages) || echo "build: trying without"
+  (. "$root/tests/packages.sh" && need_packages) || echo "build: continuing without the missing packages"
   header=
   for own in /usr/include/cudnn.h /usr/include/*/cudnn.h /usr/local/cuda/include/cudnn.h; do
     [ ! -f "$own" ] || break
@@ -121,12 +124,13 @@ part_agree() {
   cat "$report/agree.log"
 }
 
-# Our kernels, as a pattern.
+# The names of Lurcher's kernels as a pattern for grep -E.
 our_kernels() {
   grep -oh '[a-z_]*_kernel' "$root"/kernels/cuda/*.cu "$root"/kernels/cuda/*.cuh | sort -u | tr '\n' '|' | sed 's/|$//'
 }
 
-# sanitized TOOL KIND: memcheck finds what a call of the API refuses too, which the suite provokes on purpose.
+# sanitized TOOL KIND: without --report-api-errors no, memcheck also reports failed API calls, which the suite causes on
+# purpose.
 sanitized() {
   case $1 in memcheck) set -- "$@" --report-api-errors no ;; *) set -- "$@" --print-limit 1000 ;; esac
   timeout 580 compute-sanitizer --tool "$1" --error-exitcode 9 "$3" "$4" "$build/test_ops" --compare --device cuda "$2"
@@ -135,7 +139,7 @@ sanitized() {
   return "$code"
 }
 
-# A report of racecheck or initcheck that names no kernel of ours is about a library.
+# A report of racecheck or initcheck that names none of Lurcher's kernels is about a library's and passes.
 sanitize() {
   sanitized "$1" "$2" >"$report/$1-$2.out" 2>&1
   code=$?
@@ -143,12 +147,12 @@ sanitize() {
   [ "$code" = 9 ] && [ "$1" != memcheck ] || return "$code"
   grep -q '^ok ' "$report/$1-$2.out" || return 1
   ! grep '^=====' "$report/$1-$2.out" | grep -Eqw "$(our_kernels)" || return 1
-  echo "sanitize: nothing of this is about a kernel of ours"
+  echo "sanitize: none of these reports is about a kernel of Lurcher's"
 }
 
 part_sanitize() {
   if ! command -v compute-sanitizer >/dev/null 2>&1; then
-    echo "sanitize: no compute-sanitizer here (it comes with the CUDA toolkit)"
+    echo "sanitize: compute-sanitizer not found (it comes with the CUDA toolkit)"
     failed=1
     return
   fi
@@ -157,7 +161,8 @@ part_sanitize() {
   done
 }
 
-# bench ROW...: WORK:BATCH:PRECISION:PEER. Without PyTorch there is no ratio: ours is timed alone, and the part fails.
+# bench ROW...: WORK:BATCH:PRECISION:PEER. Without PyTorch there is no ratio: Lurcher is timed alone, and the part
+# fails.
 bench() {
   for row in "$@"; do
     IFS=: read -r work rows precision peer <<END
@@ -182,7 +187,7 @@ part_bench() {
   if [ -n "$torch" ]; then
     echo "peer: PyTorch $torch"
   else
-    echo "peer: none, $python has no torch (LURCHER_PYTHON names one that has)"
+    echo "peer: none, $python has no torch (set LURCHER_PYTHON to a python that has)"
     failed=1
   fi
   bench "train:$batch:bf16:eager" "train:$batch:bf16:compile" inference:1:bf16:eager
@@ -197,11 +202,11 @@ part_bench() {
 
 part_recipe() {
   if [ -z "${LURCHER_DATA:-}" ]; then
-    echo "recipe: LURCHER_DATA names no folder of images, and there is no $shared/dogs24"
+    echo "recipe: no images: set LURCHER_DATA to a folder with train/ and valid/, or LURCHER_SHARED"
     failed=1
     return
   fi
-  rm -rf "$report/froze_fine_tune" # of a run before; the recipe refuses to write over one
+  rm -rf "$report/froze_fine_tune" # of an earlier run: the recipe does not overwrite a run folder
   check recipe "$build/lurcher" froze_fine_tune --data "$LURCHER_DATA" --device cuda --out "$report/froze_fine_tune" \
     --cache none \
     ${LURCHER_WEIGHTS:+--weights "$LURCHER_WEIGHTS" --feature-layer add_12} \
@@ -212,15 +217,15 @@ part_recipe() {
       NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next }
       { all += $at["seconds"]; waited += $at["wait_seconds"]; epochs++ }
       END {
-        text = "%s: %d epochs, %.1f s, %.1f %% of it waiting for images\n"
+        text = "%s: %d epochs, %.1f s, %.1f %% of them waiting for images\n"
         if (all > 0) printf text, name, epochs, all, 100 * waited / all
       }' "$history"
   done
 }
 
-# Everything that the programs need but libc and NVIDIA's own.
+# Copies the programs and all their libraries except libc's and NVIDIA's.
 part_pack() {
-  to=${LURCHER_PACK:?pack: LURCHER_PACK names no folder}
+  to=${LURCHER_PACK:?pack: set it to the folder to copy programs and libraries to}
   mkdir -p "$to/lib"
   cp "$build"/lurcher "$build"/liblurcher.so "$build"/lurcher_cuda.so "$build"/test_ops "$build"/test_cuda \
     "$build"/test_model "$build"/test_capture "$to" || failed=1
@@ -231,15 +236,15 @@ part_pack() {
   du -sh "$to"
 }
 
-# train/ and valid/ whole, which is all that the recipe reads.
+# Copies train/ and valid/, which is all that the recipe reads.
 part_pack_data() {
-  to=${LURCHER_PACK:?pack-data: LURCHER_PACK names no folder}/data
+  to=${LURCHER_PACK:?pack-data: set it to the folder to copy images to}/data
   mkdir -p "$to"
-  cp -r "${LURCHER_DATA:?pack-data: LURCHER_DATA names no folder of images}/train" "$LURCHER_DATA/valid" "$to" ||
+  cp -r "${LURCHER_DATA:?pack-data: set it to a folder with train/ and valid/}/train" "$LURCHER_DATA/valid" "$to" ||
     failed=1
   kilobytes=$(du -sk --apparent-size "$to" | cut -f1)
   echo "$to: $((kilobytes / 1024)) MiB"
-  [ "$kilobytes" -lt 61440 ] || { echo "pack-data: more than 60 MiB of images: take fewer classes" && failed=1; }
+  [ "$kilobytes" -lt 61440 ] || { echo "pack-data: more than 60 MiB of images: use fewer classes" && failed=1; }
 }
 
 [ $# -gt 0 ] || set -- build ops errors agree bench recipe sanitize
@@ -254,7 +259,7 @@ for part in "$@"; do
     sanitize=*) part_sanitize "${part#sanitize=}" ;;
     bench) part_bench all ;;
     bench=quick) part_bench quick ;;
-    *) echo "no such part: $part (see the head of this file)" && exit 2 ;;
+    *) echo "unknown part '$part': see the comment at the top of tests/cuda/run.sh" && exit 2 ;;
   esac
 done
 echo "== report in $report"

@@ -1,16 +1,16 @@
---- inception_v3.lua FOLDER - compares InceptionV3 with what inception_v3.py beside it had Keras write to FOLDER.
+--- inception_v3.lua FOLDER - compares InceptionV3 with the outputs that inception_v3.py had Keras write to FOLDER.
 
 local lurcher = require "lurcher"
 local inception_v3 = require "lurcher.models.inception_v3"
 local nn = lurcher.nn
 
 local tolerance = 1e-4
-local folder = assert(arg[1], "folder expected: start inception_v3.py")
+local folder = assert(arg[1], "FOLDER expected: run inception_v3.py, which runs this script")
 local expected = assert(lurcher.load_tensors(folder .. "/expected.safetensors"))
 local images = expected.images
 expected.images = nil
 
---- Largest difference over largest value, and the same in the Euclidean norm.
+--- The largest difference over the largest value, and the Euclidean norm of the difference over that of b.
 local function differences(a, b)
   local d = a - b
   return d:abs():max() / b:abs():max(), math.sqrt(d:square():sum() / b:square():sum())
@@ -34,5 +34,5 @@ for _, file in ipairs{ "legacy.h5", "new.weights.h5" } do
     failed = failed or not (largest <= tolerance and whole <= tolerance) or report.loaded ~= 189
   end
 end
-print(failed and "NOT the same" or ("all within %g"):format(tolerance))
+print((failed and "FAILED: not all within %g" or "all within %g"):format(tolerance))
 os.exit(not failed, true)

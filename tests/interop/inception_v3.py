@@ -1,11 +1,11 @@
-"""InceptionV3 of real Keras against ours: random weights, every mixed* output. Not a part of tests/run.sh, which needs
-no network and no Python package; tests/lua/inception_v3.lua holds what this proved.
+"""Compares InceptionV3 with real Keras's: random weights, every mixed* output. Not run by tests/run.sh, which needs no
+Python package; tests/lua/inception_v3.lua holds golden values recorded after this had passed.
 
     python3 -m venv /tmp/keras && /tmp/keras/bin/pip install keras jax h5py safetensors
     KERAS_BACKEND=jax /tmp/keras/bin/python tests/interop/inception_v3.py build/lurcher
 
 Keras writes weights (its legacy .h5 and its .weights.h5), images and its outputs to a temporary folder;
-inception_v3.lua beside this file loads both weight files and compares. Exit code 0: all within 1e-4 relative."""
+inception_v3.lua in this folder loads both weights files and compares. Exit code 0: all within 1e-4 relative."""
 
 import os
 import subprocess
@@ -18,7 +18,8 @@ from safetensors.numpy import save_file
 
 
 def randomized(model, rng):
-    """Beta and moving statistics other than zeros and ones, or a wrong batch norm would not show."""
+    """Sets random beta and moving statistics: with the initial zeros and ones, a wrong batch norm would go
+    unnoticed."""
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             beta, mean, variance = layer.get_weights()

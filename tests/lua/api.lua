@@ -1,4 +1,4 @@
---- Holds bindings/api/ against what is registered: every name in both, none in one alone.
+--- Compares bindings/api/ with what is registered: every name must be in both.
 local harness = require "harness"
 local lurcher = require "lurcher"
 local test = harness.test
@@ -8,7 +8,7 @@ local files = { "lurcher", "nn", "data" } -- in bindings/api/
 
 local function path_of(name) return ("%s/bindings/api/%s.lua"):format(harness.root, name) end
 
---- The text of all annotations.
+--- The text of all annotation files.
 local function annotations()
   local texts = {}
   for i, name in ipairs(files) do
@@ -18,8 +18,8 @@ local function annotations()
   return table.concat(texts)
 end
 
---- Set of "class.name" that the annotations list. A class without a `local x = {}` after it describes a table of
--- options and is passed over.
+--- Set of the "class.name" that the annotations list. A class without a `local x = {}` after it describes a table of
+-- options and is skipped.
 local function annotated()
   local names, class, fields, owner_of = {}, nil, {}, {}
   local function bind(variable)
@@ -49,7 +49,7 @@ local function add(names, class, members)
   end
 end
 
---- Set of "class.name" that are there.
+--- Set of the "class.name" that are registered.
 local function registered()
   local names = {}
   add(names, "lurcher", lurcher)
@@ -100,7 +100,7 @@ test("modules are there for require", function()
   for _, module in ipairs(modules) do assert(require("lurcher." .. module) == lurcher[module]) end
 end)
 
---- Every option is in the lines before `function NAME(`, as "`option`" or as a field, with its help.
+--- Every option must be documented, with its help, in the lines before `function NAME(`: as "`option`" or as a field.
 local function holds_options(text, name, options)
   local before = text:sub(1, assert(text:find("\nfunction " .. name .. "(", 1, true), name))
   local section = before:match "^.*\nfunction [^\n]*\n(.*)$"

@@ -1,4 +1,4 @@
---- Tests of lurcher.augmentations: what each name stands for in both eras, on the options and on pixels.
+--- Tests of lurcher.augmentations: the options that each name stands for in both eras, and their effect on pixels.
 local harness = require "harness"
 local augmentations = require "lurcher.augmentations"
 local lurcher = require "lurcher"
@@ -13,7 +13,7 @@ test("augmentations: every name makes one, none makes nothing", function()
   end
 end)
 
-test("augmentations: light and strong are the founding Aug A and Aug B", function()
+test("augmentations: light and strong are the original's two augmentations", function()
   local function options(name, era) return tostring(augmentations.of(name, era)) end
   local light, strong = options "light", options "strong" -- shear: 0.2 radians in degrees
   assert(light:gsub("(11.45915)%d*", "%1") == "augment{ rotate = 45, shear = 11.45915, zoom = 0.2, hflip = true }",
@@ -24,7 +24,7 @@ test("augmentations: light and strong are the founding Aug A and Aug B", functio
     options("light", "2017"))
 end)
 
---- One image as the loader gives it with the augmentation, epoch `n`.
+--- One image as the loader returns it with the augmentation, in epoch `n`.
 local function drawn(set, augment, n)
   local loader <close> = data.loader{ set, size = 48, augment = augment, seed = 5, workers = 0, shuffle = false }
   for batch in loader:epoch(n) do return batch.image[1] end
@@ -48,7 +48,7 @@ test("augmentations: both eras draw nearly the same change: shear means the same
   end
 end)
 
-test("augmentations: a wrong name or era is an error that says what there is", function()
+test("augmentations: an unknown name or era is an error that lists the known ones", function()
   raises("no augmentation 'ligth' %(none, flip, light, strong, modern expected; did you mean 'light'%?%)",
     augmentations.of, "ligth")
   raises("bad era '2018'", augmentations.of, "light", "2018")

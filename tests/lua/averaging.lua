@@ -1,4 +1,5 @@
---- Tests of on.ema and on.best on a small real network: the formula, who sees which weights, resuming to the same bits.
+--- Tests of on.ema and on.best on a small network: the formula, which callback sees which weights, resuming to the same
+-- bits.
 local harness = require "harness"
 local lurcher = require "lurcher"
 local fit, on = require "lurcher.fit", require "lurcher.callbacks"
@@ -115,7 +116,8 @@ test("ema: plain training takes the same steps", function()
   assert(same(live, weights_of(without.model)))
 end)
 
---- Trains, stopped after `steps` steps and resumed in a new run; returns weights at the end and validation losses.
+--- Trains, interrupted after `steps` steps and resumed in a new run; returns the last weights and the validation
+-- losses.
 local function stopped_after(steps)
   local path = folder .. "/last.safetensors"
   local function options(resume, count)

@@ -1,4 +1,4 @@
---- Tests of the recipe `cache` on small cache files: what it lists, what it removes, and what it must leave alone.
+--- Tests of the recipe `cache` on small cache files: what it lists, what it removes, and what it must not touch.
 local harness = require "harness"
 local lfs = require "lfs"
 local lurcher = require "lurcher"

@@ -1,5 +1,5 @@
---- Tests of lurcher.callbacks and lurcher.fit against the counters of Keras (keras.md section 7), on a run that plays
--- back its losses.
+--- Tests of lurcher.callbacks and lurcher.fit on a run that plays back given losses. The epochs at which callbacks act
+-- are those of keras/callbacks.py: of Keras 2.0.6 with era = "2017", of Keras 2.1.6 and later without.
 local harness = require "harness"
 local lurcher = require "lurcher"
 local fake_run = require "fake_run"
@@ -9,7 +9,7 @@ local test, near, raises = harness.test, harness.near, harness.raises
 
 local one_batch = { { samples = 4 } }
 
---- Runs `epochs` epochs over validation losses and returns run and history.
+--- Runs `epochs` epochs with these validation losses; returns the run and the history.
 local function play(losses, epochs, callbacks)
   local run = fake_run{ evaluate = losses }
   local options = { epochs = epochs, valid = one_batch, progress = false }
@@ -17,7 +17,7 @@ local function play(losses, epochs, callbacks)
   return run, fit(run, one_batch, options)
 end
 
---- Epochs, counted as bad ones after the first good one, at whose end the learning rate was cut.
+--- The bad epochs, counted from 1 after the first good epoch, at whose end the learning rate was reduced.
 local function cuts(history)
   local found = {}
   for i = 2, #history do
@@ -195,7 +195,8 @@ test("fit: Ctrl-C stops after the step it came in, and keeps the rest", function
   assert(run.files.last.iterations == 6)
 end)
 
---- Trains with an interruption after `steps` steps and a resume, and without: the same calls and logs come out.
+--- Trains once without interruption, and once interrupted after `steps` steps and resumed: calls and logs must be
+-- equal.
 local function resumes(steps)
   local batches = { { samples = 2 }, { samples = 2 }, { samples = 1 } }
   local losses, evaluations = {}, {}
@@ -248,7 +249,7 @@ test("csv: one line an epoch, in Keras's order, whole after every epoch", functi
   assert(table.concat(names, " ") == "loss b_loss a_loss b_acc a_acc val_loss val_a_loss val_b_acc")
 end)
 
---- What a progress callback writes in two epochs of three batches.
+--- The text that a progress callback writes in two epochs of three batches.
 local function progress_text(terminal, every)
   local parts = {}
   local out = { write = function(_, ...) for _, part in ipairs{ ... } do parts[#parts + 1] = part end end,

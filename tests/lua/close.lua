@@ -1,4 +1,4 @@
---- Tests of lifetimes: every handle is born closed, closes once, and raises after that.
+--- Tests of lifetimes: every handle can be closed more than once, and using it afterwards is an error.
 local harness = require "harness"
 local lurcher = require "lurcher"
 local nn, optim = lurcher.nn, lurcher.optim

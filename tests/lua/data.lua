@@ -8,7 +8,7 @@ local test, raises = harness.test, harness.raises
 
 local work = harness.folder "data"
 
---- A small image that differs with its number, up to 20.
+--- A small image that is different for each number up to 20.
 local function draw(path, number, height, width)
   local h, w = height or 20, width or 24
   assert(image.save(path, (lurcher.range(h * w * 3) * (60 / (h * w * 3)) + number * 9):view(h, w, 3)))
@@ -27,7 +27,7 @@ local function read(path)
   return bytes
 end
 
---- class folders a, b, c with `each` images, numbered after `base`.
+--- Class folders a, b and c with `each` images; their numbers follow `base`.
 local function make_set(name, each, base)
   local root = work .. "/" .. name
   lfs.mkdir(root)
@@ -353,7 +353,8 @@ end)
 
 -- ---- damage ----
 
---- A set with a damaged image of every kind in class a, whole ones beside them; returns the root and their number.
+--- A set whose class a has a damaged image of every kind and intact ones; returns the folder and the number of damaged
+-- images.
 local function damaged_set()
   local folder = make_set("damaged", 3)
   draw(work .. "/whole.jpg", 3, 48, 64)
@@ -423,7 +424,7 @@ test("damage: an epoch completes, names each file once, replaces by class, sums 
   raises("damaged/a/.*", function() for _ in loader() do end end)
 end)
 
--- A file without permission is tests/c/test_loader.c's: root, who may read anything, must become somebody else.
+-- A file without read permission is tested in tests/c/test_loader.c, which gives up root's privileges first.
 test("damage: a folder in an image's place", function()
   local folder = make_set("locked", 2)
   local set = assert(data.folder(folder))

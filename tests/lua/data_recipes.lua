@@ -1,4 +1,4 @@
---- The recipes audit and augment_preview, as a user starts them.
+--- Tests of the recipes audit and augment_preview, run as commands.
 local harness = require "harness"
 local lfs = require "lfs"
 local lurcher = require "lurcher"

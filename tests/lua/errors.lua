@@ -1,10 +1,10 @@
---- Tests of how errors read: the caller's line, one line, the names of things.
+--- Tests of error messages: one line, with the caller's line number and the names of the objects.
 local harness = require "harness"
 local lurcher = require "lurcher"
 local nn = lurcher.nn
 local test, raises = harness.test, harness.raises
 
-test("an error stands at the line that called, through C", function()
+test("an error has the line number of the caller, through C functions too", function()
   local line = debug.getinfo(1, "l").currentline + 1
   local message = raises("whole numbers, got x", function() lurcher.zeros(2):view "x" end)
   assert(message:find("errors.lua:" .. line .. ":", 1, true), message)

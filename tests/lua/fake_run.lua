@@ -1,10 +1,10 @@
---- A run that trains nothing: it plays back results, so that fit and callbacks can be tested to the last counter.
--- It is no test itself.
+--- A run that does not train but plays back given results, so that fit and callbacks can be tested exactly. A helper,
+-- not a test file.
 --
 --     local run = fake_run{ train = { 2, 1 }, evaluate = { 0.5, 0.4 }, lr = 0.1 }
 --
--- The i-th train or evaluate gives the i-th loss of its list, and the last one from then on; a number of samples is
--- taken from the batch. full = true: every save fails as on a full disk.
+-- The i-th call of train or evaluate returns the i-th loss of its list, later calls the last one; the number of samples
+-- is the batch's. full = true: every save fails as on a full disk.
 local fake_run = {}
 fake_run.__index = fake_run
 

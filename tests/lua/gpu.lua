@@ -1,5 +1,5 @@
---- Tests of what a GPU changes for a script: recorded steps, batches sent ahead by fit, messages. LURCHER_TEST_DEVICE names the
--- device (cuda); the emulator's in every test run, a real one in tests/cuda/run.sh.
+--- Tests of what a script notices of a GPU: graph capture, batches uploaded ahead by fit, messages. LURCHER_TEST_DEVICE
+-- names the device (default: cuda): the emulator's in every test run, a real one in tests/cuda/run.sh.
 local harness = require "harness"
 local lfs = require "lfs"
 local lurcher = require "lurcher"
@@ -27,7 +27,8 @@ local function network()
   return nn.model{ class = nn.dense{ 3, activation = "softmax", name = "head" }(features) }
 end
 
---- Three epochs of four batches, the last of them short; the history, how steps were run, how often a batch was sent ahead.
+--- Trains three epochs of four batches, the last of them short; returns the history, run.graph, and how often a batch
+-- was uploaded ahead.
 local function trained(options)
   local set = assert(data.folder(root))
   local loader = data.loader{ set, size = 12, batch = 4, seed = 5, device = lurcher.device(device), workers = 2 }
@@ -70,7 +71,7 @@ test("loader:peek shows the coming batch's own tensors and takes nothing", funct
   assert(n == 3 and loader:peek() == nil)
 end)
 
-test("a tensor on the device: shown, copied back, and what cannot be done there says so", function()
+test("a tensor on the device: printed, copied back; an operation that is not supported there is an error", function()
   local there = lurcher.tensor{ { 1, 2 }, { 3, 4 } }:to(device)
   assert(tostring(there):find(device, 1, true), tostring(there))
   assert(there:to "cpu":sum() == 10)

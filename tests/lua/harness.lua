@@ -1,18 +1,19 @@
---- harness: what the Lua tests stand on. Results are printed as TAP; run.lua ends the process with them.
+--- harness: the functions that every Lua test file uses. Results are printed as TAP (Test Anything Protocol); run.lua
+-- turns them into the exit code of the process.
 --
---   test(name, fn)            runs fn now; a handle that stays open after it is a failure
---   near(got, want, tol)      numbers within tol + 1e-5 * |want| (tol 1e-6 by default), or tables and tensors of them
---   raises(pattern, fn, ...)  fn must raise an error whose text matches; returns the text
---   skip(name, why)           a test that cannot run here; LURCHER_REQUIRE=name makes it a failure
+--   test(name, fn)            runs fn at once; the test also fails if fn leaves a handle open
+--   near(got, want, tol)      got must be within tol + 1e-5 * |want| (tol 1e-6 by default); numbers, tables or tensors
+--   raises(pattern, fn, ...)  fn must raise an error whose text matches the pattern; returns the text
+--   skip(name, why)           reports a test that cannot run here; a failure if LURCHER_REQUIRE is set
 --   folder(name)              a new empty folder for the test file, removed at the end
---   shared(path)              a file of the shared folder, or nil
+--   shared(path)              path of a file in the folder LURCHER_SHARED, or nil
 --   weights(model)            copies of a model's weights, by "layer/name"
---   same(a, b)                whether two tables of tensors hold the same numbers; else false and a name
+--   same(a, b)                whether two tables of tensors hold the same numbers; if not, false and a name
 --   run(command)              output (both streams) and exit code of a shell command
---   commands(folder)          succeeds, complains and read, for the program's commands run in a folder (see below)
+--   commands(folder)          succeeds, complains and read, which run the program in a folder (see below)
 --   program, root             absolute paths of the program and of the source tree
 --
--- With LURCHER_GC=eager the collector runs at every step: what is collected too early shows.
+-- With LURCHER_GC=eager the garbage collector runs at every step, so that an object collected too early is noticed.
 
 local lurcher = require "lurcher"
 local lfs = require "lfs"
@@ -40,26 +41,26 @@ local function report(good, name, note)
   io.flush()
 end
 
---- Open handles once all garbage is gone.
+--- Number of open handles after all garbage has been collected.
 local function open_handles()
   collectgarbage()
   collectgarbage()
   return lurcher.handles()
 end
 
---- Runs one test. Everything that it opens must be closed or garbage when it returns.
+--- Runs one test. Every handle that it opens must be closed or unreachable when it returns.
 function harness.test(name, fn)
   local before = open_handles()
   local good, message = xpcall(fn, function(text) return debug.traceback(tostring(text), 2) end)
   local left = open_handles() - before
   if good and left ~= 0 then
-    good, message = false, ("%d handles are left open"):format(left)
+    good, message = false, ("the test left %d handles open"):format(left)
   end
   report(good, name)
   if not good then io.write("# ", (message:gsub("\n", "\n# ")), "\n") end
 end
 
---- Notes a test that cannot run here.
+--- Reports a test that cannot run here.
 function harness.skip(name, why)
   report(os.getenv "LURCHER_REQUIRE" == nil, name, "SKIP " .. why)
 end
@@ -81,13 +82,13 @@ local function differ(got, want, tolerance, where)
   return ("%s: %s expected, got %s"):format(where, tostring(want), tostring(got))
 end
 
---- Raises unless got is near want, element by element.
+--- Raises an error unless got is near want, element by element.
 function harness.near(got, want, tolerance)
   local difference = differ(got, want, tolerance or 1e-6, "value")
   if difference then error(difference, 2) end
 end
 
---- Calls fn, which must raise; returns the message.
+--- Calls fn, which must raise an error; returns its message.
 function harness.raises(pattern, fn, ...)
   local good, message = pcall(fn, ...)
   message = tostring(message)
@@ -105,8 +106,8 @@ function harness.weights(model)
   return all
 end
 
---- Whether every tensor of `a` holds the numbers of that of its name in `b`; false and the first name for which it does
--- not, a NaN in it included.
+--- Whether every tensor of `a` equals the tensor of the same name in `b`; if not, false and the first name that
+-- differs. A NaN never equals anything.
 function harness.same(a, b)
   assert(next(a), "nothing to compare")
   for name, tensor in pairs(a) do
@@ -125,13 +126,11 @@ function harness.folder(name)
   return path
 end
 
---- Path of a file of the shared folder (LURCHER_SHARED, or beside the source tree), or nil.
+--- Path of a file in the folder of shared data that LURCHER_SHARED names; nil if there is no such folder or file.
 function harness.shared(path)
-  for _, folder in ipairs{ os.getenv "LURCHER_SHARED" or "", harness.root .. "/../shared" } do
-    local full = folder .. "/" .. path
-    if folder ~= "" and lfs.attributes(full) then return full end
-  end
-  return nil
+  local folder = os.getenv "LURCHER_SHARED" or ""
+  local full = folder .. "/" .. path
+  return folder ~= "" and lfs.attributes(full) and full or nil
 end
 
 --- Runs a shell command.
@@ -154,7 +153,7 @@ local function remove(path)
   end
 end
 
---- Ends the process with the results.
+--- Prints the plan, removes the folders and ends the process: exit code 0 if every test passed.
 function harness.finish()
   for _, path in ipairs(folders) do remove(path) end
   io.write("1..", harness.count, "\n")
@@ -163,10 +162,10 @@ function harness.finish()
   os.exit(harness.failed == 0 and harness.count > 0, true)
 end
 
---- For tests of recipes, run as a user starts them, in `folder`:
---   succeeds(format, ...)                 runs `lurcher <words>`, which must end with 0; returns its output
---   complains(code, texts, format, ...)   must end with the code and say every text, without a stack traceback
---   read(path)                            a file of the folder, whole
+--- For tests that run the program in `folder` as a user would:
+--   succeeds(format, ...)                 runs `lurcher ARGUMENTS`, which must exit with 0; returns its output
+--   complains(code, texts, format, ...)   must exit with the code and print every text, without a stack traceback
+--   read(path)                            the content of a file in the folder
 function harness.commands(folder)
   local function sh(format, ...)
     return harness.run(("cd '%s' && '%s' %s"):format(folder, harness.program, format:format(...)))

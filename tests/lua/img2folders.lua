@@ -1,5 +1,5 @@
---- The recipe img2folders, as a user starts it: which image goes where, that nothing is overwritten, and that a
--- second start does what is left.
+--- Tests of the recipe img2folders, run as a command: which image goes where, that nothing is overwritten, and that a
+-- second run completes an interrupted one.
 local harness = require "harness"
 local lfs = require "lfs"
 local test = harness.test
@@ -16,7 +16,7 @@ local function write(path, text)
   file:close()
 end
 
---- "CLASS/NAME CLASS/NAME ..." of what lies in a part, sorted.
+--- "CLASS/NAME CLASS/NAME ...": the sorted files of a split.
 local function listing(part)
   local names = {}
   for class in lfs.dir(work .. "/" .. part) do
@@ -32,14 +32,14 @@ end
 
 local function count(part) return select(2, listing(part):gsub("%S+", "")) end
 
--- 23 pugs, 4 beagles, one akita; the contents are the recipe's to carry, not to look at.
+-- 23 pugs, 4 beagles, one akita. The recipe copies files without reading them, so they need not be images.
 lfs.mkdir(work .. "/flat")
 for i = 1, 23 do write(("flat/pug_%02d.jpg"):format(i), ("pug %d"):format(i)) end
 for i = 1, 4 do write(("flat/beagle_%d.jpg"):format(i), ("beagle %d"):format(i)) end
 write("flat/akita_1.jpg", "akita 1")
 write("flat/Readme.txt", "no image")
 
-test("img2folders: a dry run says what would be, and makes nothing", function()
+test("img2folders: a dry run prints what it would do, and writes nothing", function()
   local output = succeeds "--data flat --out dry --dry-run"
   assert(output:find "akita +1 +0\nbeagle +3 +1\npug +21 +2\ntotal +25 +3\n", output)
   assert(output:find("would copy 28 images to dry; 0 are there already", 1, true), output)

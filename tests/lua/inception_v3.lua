@@ -1,5 +1,5 @@
---- Tests of lurcher.models.inception_v3 against the layer table of Keras 2.0.6 (keras.md section 2): order, names,
--- sizes, parameters and inputs of all 313 layers; golden values, recorded when tests/interop/inception_v3.py had found every
+--- Tests of lurcher.models.inception_v3 against Keras 2.0.6 (keras/applications/inception_v3.py): order, names, sizes,
+-- parameters and inputs of all 313 layers; golden values, recorded after tests/interop/inception_v3.py had found every
 -- mixed* output within 2e-6 of Keras's; cuts, widths, weights for a second backbone.
 local harness = require "harness"
 local inception_v3 = require "lurcher.models.inception_v3"
@@ -8,7 +8,7 @@ local nn = lurcher.nn
 local test, raises, near = harness.test, harness.raises, harness.near
 
 --- n | layer index of conv/bn/act | kernel | channels in>out | side | input: aN = activation_N, mpN/apN = pool N.
--- Rows 20-26, 51-60 and 86-94 repeat earlier ones, below.
+-- Rows 20-26, 51-60 and 86-94 repeat earlier ones; they are generated below.
 local units = [[
 1|1/2/3|3x3|3>32|149|input_1
 2|4/5/6|3x3|32>32|147|a1
@@ -211,7 +211,7 @@ test("inception_v3: layers[262:] starts at an average pool inside mixed9: 6,730,
   end
 end)
 
---- A small network with weights that follow from the seed alone, moving statistics too.
+--- A small network; its weights and moving statistics depend on the seed alone.
 local function seeded(options)
   lurcher.seed(3)
   local model = inception_v3(options)
@@ -227,7 +227,7 @@ local function seeded(options)
   return model
 end
 
---- Mean and Euclidean norm of outputs.
+--- Mean and Euclidean norm of the outputs.
 local golden = {
   mixed0 = { 0.071925953, 15.10621 },
   mixed3 = { 0.084266439, 15.205718 },

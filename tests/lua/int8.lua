@@ -18,7 +18,7 @@ local function small_backbone()
   return backbone, images
 end
 
---- |a - b| over the deviation of b.
+--- |a - b| over the std of b.
 local function relative(a, b) return math.sqrt((a - b):square():mean() / (b - b:mean()):square():mean()) end
 
 local function same(a, b) return (a - b):abs():max() == 0 end
@@ -42,8 +42,8 @@ for _, device in ipairs{ "cpu", "ref" } do
   end)
 end
 
--- A sum at a half rounds either way, and each that does lets the next layer round some of its own another way: deep in
--- a network two devices are as far apart as int8 and f32. Here only three layers are quantised.
+-- Two devices may round a sum that is close to a half differently, and each difference causes more in the next layer:
+-- deep in a network two devices differ as much as int8 and f32 do. Only three layers are quantized here.
 test("int8: cpu and ref agree far closer than int8 and f32 do", function()
   local backbone, images = small_backbone()
   local model = nn.model(backbone:node "block2_sepconv2_bn")
@@ -96,7 +96,7 @@ test("int8: calibration goes out and in again, and recompile keeps it", function
   assert(convolutions == 1, "layers without a range stay f32")
 end)
 
-test("int8: weights that change are quantised anew", function()
+test("int8: weights are quantized again when they change", function()
   local x = nn.input("x", 5, 5, 16)
   local h = nn.separable_conv2d{ 16, 3, name = "s" }(x)
   local model = nn.model(nn.conv2d{ 32, 3, name = "c", activation = "relu" }(h))
@@ -147,7 +147,7 @@ test("int8: evaluate has the losses of f32, nearly", function()
   harness.near(run:evaluate(batch).loss, f32:evaluate(batch).loss, 0.01)
 end)
 
-test("int8: what is refused says what to do", function()
+test("int8: error messages say what to do", function()
   local backbone, images = small_backbone()
   local run <close> = backbone:compile{ device = "cpu", precision = "int8" }
   raises("run:calibrate%(batch%) with a few dozen samples first", run.predict, run, { image = images })

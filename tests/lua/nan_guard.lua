@@ -1,5 +1,5 @@
---- Tests of on.nan_guard: each way to go bad is told from the others and blamed on the right layer, good weights come
--- back, and no checkpoint is written over.
+--- Tests of on.nan_guard: it names the layer and the kind of divergence, restores the last good weights, and overwrites
+-- no checkpoint.
 local harness = require "harness"
 local lurcher = require "lurcher"
 local fit, on = require "lurcher.fit", require "lurcher.callbacks"
@@ -9,7 +9,7 @@ local same, copy_of = harness.same, harness.weights
 
 local folder = harness.folder "nan_guard"
 
---- y = head(relu(norm(hidden(x)))), or with the square root in place of relu, whose slope at 0 is infinite.
+--- y = head(relu(norm(hidden(x)))), or with a square root, whose slope at 0 is infinite, in place of relu.
 local function network(activation)
   lurcher.seed(3)
   local h = nn.dense{ 6, name = "hidden" }(nn.input("x", 4))
@@ -24,7 +24,7 @@ local function batches(n)
   return list
 end
 
---- Trains with a guard that writes nowhere. Returns the history and the weights after each good step.
+--- Trains with a guard that prints nothing. Returns the history and the weights after each good step.
 local function train(run, list, options)
   local steps, written = { [0] = copy_of(run.model) }, {}
   options.progress = false

@@ -1,4 +1,4 @@
---- Tests of layers, nodes, chains and models as seen from Lua.
+--- Tests of layers, nodes, chains and models in Lua.
 local harness = require "harness"
 local lurcher = require "lurcher"
 local nn = lurcher.nn
@@ -19,7 +19,7 @@ test("constructors: tables, bare values, lists", function()
   assert(layer:freeze().trainable == false and layer:unfreeze().trainable)
 end)
 
-test("every kind can be made and says what it takes", function()
+test("every layer kind can be made, and its error messages list its options", function()
   for _, kind in ipairs(nn.kinds()) do
     local options, help = nn.options(kind)
     assert(#options >= 2 and #help > 0, kind)
@@ -167,7 +167,7 @@ test("models: freezing", function()
   raises("index from 0 to 6", model.freeze, model, { below = 105 })
 end)
 
-test("weights: by name, shared, replaced, drawn anew", function()
+test("weights: by name, shared, replaced, initialised again", function()
   lurcher.seed(3)
   local layer = nn.dense{ 2, name = "weights_test" }
   assert(next(layer:weights()) == nil)

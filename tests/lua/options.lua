@@ -1,4 +1,4 @@
---- Tests of lurcher.options: what a command line means, and what it says when it means nothing.
+--- Tests of lurcher.options: how command lines are parsed, and the messages for those that are wrong.
 local harness = require "harness"
 local options = require "lurcher.options"
 local test = harness.test

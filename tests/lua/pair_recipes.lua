@@ -1,5 +1,5 @@
---- The recipes of the multi-loss model end to end, as a user starts them, on small drawn images: the founding chain
--- froze_fine_tune, trick_tune, retrain, baidu_dog_test, and modern_tune.
+--- Tests of the pair recipes, run as commands on small drawn images: the original's chain froze_fine_tune, trick_tune,
+-- retrain and baidu_dog_test, and modern_tune.
 local harness = require "harness"
 local lfs = require "lfs"
 local lurcher = require "lurcher"
@@ -216,7 +216,7 @@ test("modern_tune: the temperatures of its heads are those of stage.json, and ch
   assert(math.abs(fitted.ctg_out_1 - 1) > 0.05, fitted.ctg_out_1)
 end)
 
-test("modern_tune: on images, augmented and mixed anew each time", function()
+test("modern_tune: on images, augmented and mixed differently each time", function()
   local output = succeeds("modern_tune --data images %s --head-epochs 1 --epochs 2 --warmup 0 --tune-from 20 --views 0 "
     .. "--mixup 0.4 --out anew", model)
   assert(not output:find("once", 1, true) and output:find("stage 'tuned'", 1, true), output)

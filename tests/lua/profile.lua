@@ -1,11 +1,11 @@
---- Tests of lurcher.profile: what is grouped under what, that sums are sums, and a page that stands alone.
+--- Tests of lurcher.profile: the grouping, the sums, and that its page needs no other file.
 local harness = require "harness"
 local lurcher = require "lurcher"
 local profile = require "lurcher.profile"
 local xception = require "lurcher.models.xception"
 local test, near, raises = harness.test, harness.near, harness.raises
 
---- A run that was measured over two training steps.
+--- A run that was profiled over two training steps.
 local function measured()
   local model = xception{ size = 48, width = 0.125, middle = 1, classes = 3, input = "image" }
   local run = model:compile{ device = "cpu", loss = "categorical_crossentropy",

@@ -11,7 +11,7 @@ local function write(name, text)
   return path
 end
 
---- Runs and compares; `want` is a pattern.
+--- Runs the program; its output must match the pattern `want`.
 local function expect(command, want, code)
   local output, got = harness.run(command)
   assert(output:find(want), ("%s\nexpected: %s\ngot: %s"):format(command, want, output))
@@ -73,7 +73,7 @@ test("a fault of ours shows where, a user's mistake does not", function()
   expect(program .. " single_model --no-such-option", "^lurcher[^<]*unknown option '%-%-no%-such%-option'[^<]*$", 2)
 end)
 
---- Runs a script that says "ready", sends it Ctrl-C, and returns what it wrote and its exit code.
+--- Runs a script that prints "ready", sends it Ctrl-C, and returns its output and exit code.
 local function interrupted(name, text)
   local script = write(name, text)
   local runner = write("runner.sh", ([[

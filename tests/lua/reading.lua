@@ -1,5 +1,5 @@
---- Tests of how a file's image becomes a network's: as its era has it, in every recipe's training, and the same again
--- in prediction and in the report's maps.
+--- Tests of preprocessing: every recipe's training reads images as its era did, and prediction and the report's maps
+-- read them the same way.
 local harness = require "harness"
 local lfs = require "lfs"
 local lurcher = require "lurcher"
@@ -23,14 +23,14 @@ for _, part in ipairs{ "train", "valid" } do
   end
 end
 
---- A file's image as that era makes it the network's, by the image functions alone.
+--- The network input that the era makes of an image file, computed with the image functions alone.
 local function expected(path, era)
   local img = assert(image.load(path))
   if era == "2017" then return image.resize(img, size, size, "nearest"):cast "f32" / 255 end
   return image.resize(img, size, size, "bilinear"):cast "f32" / 127.5 - 1
 end
 
-test("reading: what a model is saved with says how its images were read", function()
+test("reading: a model's metadata hold the preprocessing of its images", function()
   for _, era in ipairs{ "current", "2017" } do
     local how = reading.new{ size = size, era = era }
     local about = reading.about(how, { "a", "b" }, { recipe = "single_model" })

@@ -1,5 +1,5 @@
---- The recipes end to end, as a user starts them: small drawn images, a small Xception, every file they promise, a
--- resume to the same bits, and one-line complaints for what a user can get wrong.
+--- Tests of the recipes, run as commands on small drawn images with a small Xception: the files that they write,
+-- resuming to the same bits, and one-line messages for users' mistakes.
 local harness = require "harness"
 local lfs = require "lfs"
 local lurcher = require "lurcher"
@@ -13,7 +13,7 @@ local images = work .. "/images"
 local succeeds, complains, read = harness.commands(work)
 local small = "--size 48 --width 0.125 --middle 1 --batch 8 --workers 2"
 
-test("draw_images: class folders of images that differ, the same again from the same seed", function()
+test("draw_images: class folders of different images, the same ones for the same seed", function()
   local draw = ("%s/examples/draw_images.lua --train 8 --valid 4 --test 4 --size 48 --out"):format(root)
   local output = succeeds("%s images", draw)
   assert(output:find("drew 96 images of 6 breeds", 1, true), output)

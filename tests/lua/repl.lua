@@ -1,10 +1,10 @@
---- Tests of the session: on a pipe, and on a terminal that `script` makes.
+--- Tests of the session: on a pipe, and on a terminal that the program `script` emulates.
 local harness = require "harness"
 local test = harness.test
 local folder = harness.folder "repl"
 local program = ("HOME='%s' XDG_STATE_HOME= '%s'"):format(folder, harness.program)
 
---- What the session says to these lines.
+--- The output of a session that reads these lines.
 local function say(lines)
   local path = folder .. "/input"
   local file = assert(io.open(path, "w"))
@@ -74,7 +74,7 @@ test("-i enters the session after a script, even one that failed", function()
   assert(output:find "late\n5\n$", output)
 end)
 
---- A session on a terminal, typed as the keys given; returns all that was seen. nil where there is no `script`.
+--- A session on a terminal with these keys typed; returns everything that it displayed, or nil without `script`.
 local function type_keys(keys)
   if harness.run "command -v script" == "" then return nil end
   local function write(name, text)

@@ -1,5 +1,5 @@
---- Tests of lurcher report and lurcher compare: figures against hand-made ones, pages that hold everything they need
--- and escape what they are given, every kind of run folder.
+--- Tests of lurcher report and lurcher compare: figures against hand-computed ones, pages that need no other file and
+-- escape their text, every kind of run folder.
 local harness = require "harness"
 local lfs = require "lfs"
 local lurcher = require "lurcher"
@@ -23,7 +23,7 @@ local function count(text, part)
   end
 end
 
---- Opened and closed tags agree, and nothing is fetched or run.
+--- Checks that opening and closing tags match, and that the page loads no file and runs no script.
 local function is_sound(page)
   local open = {}
   for closing, tag, attributes in page:gmatch "<(/?)(%a%w*)([^>]*)>" do

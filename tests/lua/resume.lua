@@ -1,5 +1,5 @@
---- Recipes killed (SIGKILL) in the middle of a stage's second epoch, or of its first, and resumed: the same bits as if
--- nothing had happened. What Ctrl-C does is in the tests of the recipes.
+--- Tests of recipes that are killed (SIGKILL) in the first or second epoch of a stage and then resumed: they must end
+-- with the same bits as without interruption. Ctrl-C is tested in recipes.lua.
 local harness = require "harness"
 local lfs = require "lfs"
 local lurcher = require "lurcher"
@@ -10,7 +10,7 @@ local succeeds, complains, read = harness.commands(work)
 
 local small = "--data images --size 48 --width 0.125 --middle 1 --workers 2"
 
--- Run before a recipe, this kills the program in its KILL_STAGE-th training, at the end of batch KILL_BATCH.
+-- A script to run before a recipe: it kills the program in training KILL_STAGE, at the end of batch KILL_BATCH.
 assert(lurcher.write_file(work .. "/kill.lua", [[
 local on = require "lurcher.callbacks"
 local checkpoint, stage = on.checkpoint, 0
@@ -33,7 +33,7 @@ local function same(a, b)
   return harness.same(assert(lurcher.load_tensors(work .. "/" .. a)), assert(lurcher.load_tensors(work .. "/" .. b)))
 end
 
---- The columns of a history but times.
+--- The columns of a history, without times.
 local function history(run)
   local rows = {}
   for line in read(run .. "/history.csv"):gmatch "[^\n]+" do rows[#rows + 1] = line end

@@ -1,4 +1,4 @@
---- run: `lurcher tests/lua/run.lua tensor` runs tests/lua/tensor.lua under strict globals.
+--- Runs a test file: `lurcher tests/lua/run.lua tensor` runs tests/lua/tensor.lua with lurcher.strict.
 local folder = arg[0]:match "^(.*)/[^/]*$" or "."
 package.path = folder .. "/?.lua;" .. package.path
 require "lurcher.strict"

@@ -1,10 +1,10 @@
---- Tests of lurcher.samplers: each epoch has every image once, in an order that seed and epoch alone decide.
+--- Tests of lurcher.samplers: every epoch has every image once, in an order that depends on seed and epoch alone.
 local harness = require "harness"
 local lurcher = require "lurcher"
 local samplers = require "lurcher.samplers"
 local test, raises = harness.test, harness.raises
 
---- The batches of an epoch as one text, and how often each image was drawn.
+--- The batches of an epoch as one text, and the number of times that each image was drawn.
 local function draw(sampler, epoch)
   local lines, counts = {}, {}
   for picks in sampler(epoch) do
@@ -49,7 +49,7 @@ end)
 
 -- ---- samplers over a dataset ----
 
---- `classes` classes of `each` images that are only names: samplers open no file.
+--- A set of `classes` classes of `each` file names without files: samplers do not open them.
 local function names(classes, each)
   local list = {}
   for c = 1, classes do
@@ -98,7 +98,7 @@ test("weighted: by weight", function()
   raises("list of 3 numbers", samplers.weighted, { 3, weights = { 1 } })
 end)
 
-test("partners: the founding rule", function()
+test("partners: the original's rule", function()
   assert(table.concat(samplers.partners{ 1, 2, 1, 1, 3, 2, 4, 1 }, " ") == "3 6 1 8 7 2 5 4")
   assert(table.concat(samplers.partners{ 1, 2, 3 }, " ") == "2 1 3") -- the odd last one with itself
   assert(table.concat(samplers.partners{ 5, 5, 5, 5 }, " ") == "2 1 4 3")

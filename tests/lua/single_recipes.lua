@@ -1,5 +1,5 @@
---- single_model on InceptionV3 and on two backbones, single_model_tune, single_model_test on several outputs: end to end
--- on small drawn images. tests/lua/recipes.lua has what they share with every recipe.
+--- Tests of single_model with InceptionV3 and with two backbones, of single_model_tune, and of single_model_test with
+-- several outputs, run as commands on small drawn images. recipes.lua tests what they share with other recipes.
 local harness = require "harness"
 local lurcher = require "lurcher"
 local inception_v3 = require "lurcher.models.inception_v3"
@@ -12,7 +12,7 @@ local succeeds, complains, read = harness.commands(work)
 local small = "--size 75 --width 0.125 --middle 1 --workers 2"
 local backbones = "--weights xception.h5 --inception-weights inception.h5"
 
-test("single_model: both backbones from fresh weights; they stand in for published ones below", function()
+test("single_model: both backbones from random weights, which later tests load like published ones", function()
   succeeds("%s/examples/draw_images.lua --train 4 --valid 2 --test 2 --size 75 --out images", harness.root)
   succeeds("single_model --backbone both --data images %s --bn-momentum 0.5 --batch 8 --epochs 2 --augment none "
     .. "--lr 0.001 --out fresh", small)
@@ -33,7 +33,7 @@ local function has_changed(a, b, layer)
   return (a[name] - b[name]):abs():max() > 0
 end
 
-test("single_model: two backbones, four outputs, the founding values where nothing else is said", function()
+test("single_model: two backbones, four outputs, the original's values by default", function()
   local output = succeeds("single_model --backbone both --data images %s %s --batch 8 --epochs 1 --out both", small,
     backbones)
   assert(select(2, output:gsub("weights: %d+ layers loaded, 0 missing, 0 unused, 0 of another shape", "")) == 2, output)
@@ -86,7 +86,7 @@ test("single_model_test: one of several outputs, ctg_out if none is named", func
     "single_model_test --model both --data images/test --output ctg")
 end)
 
---- A column of a run's history, as texts.
+--- A column of a run's history, as strings.
 local function column(run, name)
   local rows, place = {}, nil
   for line in read(run .. "/history.csv"):gmatch "[^\n]+" do
@@ -142,7 +142,7 @@ test("single_model: an InceptionV3 alone, its frozen output computed once, then 
   assert(not has_changed(before, after, "conv2d_85") and has_changed(before, after, "conv2d_86"))
 end)
 
-test("single_model: era 2017 says what its images were, and what comes after takes them so", function()
+test("single_model: era 2017 is recorded as preprocessing, and later stages and predictions use it", function()
   succeeds("single_model --data images %s --size 60 --weights xception.h5 --era 2017 --augment light --batch 8 "
     .. "--epochs 1 --out then", small)
   succeeds "single_model_tune --run then --batch 8 --epochs 1 --out then_tuned"
@@ -150,7 +150,7 @@ test("single_model: era 2017 says what its images were, and what comes after tak
     local model <close>, extra = assert(lurcher.nn.load(work .. "/" .. run .. "/model.safetensors"))
     local about = lurcher.json.decode(extra)
     assert(about.preprocess == "rescale" and about.resize == "nearest", run)
-    -- training's own loaders gave the first figures, prediction gives the second: files are 75 wide, the network's 60
+    -- the first figures come from training's loaders, the second from prediction; files are 75 pixels wide, inputs 60
     local trained = lurcher.json.decode(read(run .. "/figures.json")).valid
     succeeds("report %s", run)
     near(lurcher.json.decode(read(run .. "/figures.json")).valid.log_loss, trained.log_loss, 1e-6)

@@ -1,4 +1,4 @@
---- Tests of lurcher.temperature: it finds the temperature that probabilities were drawn with.
+--- Tests of lurcher.temperature: it recovers the temperature with which the classes were drawn.
 local harness = require "harness"
 local lurcher = require "lurcher"
 local temperature = require "lurcher.temperature"

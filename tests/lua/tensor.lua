@@ -1,4 +1,4 @@
---- Tests of lurcher.tensor as seen from Lua: making, indexing, arithmetic, printing.
+--- Tests of lurcher.tensor in Lua: creation, indexing, arithmetic, printing.
 local harness = require "harness"
 local lurcher = require "lurcher"
 local test, near, raises = harness.test, harness.near, harness.raises

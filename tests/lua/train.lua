@@ -1,4 +1,4 @@
---- Tests of compile and run as seen from Lua: batches in, results out, options kept and changed.
+--- Tests of compile and run in Lua: batches in, results out, options kept and changed.
 local harness = require "harness"
 local lurcher = require "lurcher"
 local nn, optim = lurcher.nn, lurcher.optim
@@ -134,7 +134,7 @@ test("learning rate, scales", function()
   raises("nowhere", run.scale, run, "nowhere", 1)
 end)
 
---- Weights of both layers as one list of numbers, and their gradients of one batch.
+--- Weights of both layers as one list of numbers, and their gradients for one batch.
 local function flat(model, run)
   local weights, gradients = {}, {}
   for _, layer in ipairs{ "hidden", "head" } do
@@ -147,7 +147,8 @@ local function flat(model, run)
   return weights, gradients
 end
 
---- A plain step of rate 1 with an optimizer's clipping: gradients before it, and what was taken off each weight.
+--- One SGD step with learning rate 1 and these clipping options: the gradients before clipping, and what was subtracted
+-- from each weight.
 local function clipped_step(options)
   local model = classifier()
   options.lr = 1
@@ -202,7 +203,7 @@ test("clipping: gradients of several batches are clipped as their sum", function
   raises("clip_norm", optim.sgd, { clip_norm = -1 })
 end)
 
-test("recompile keeps what it is not told", function()
+test("recompile keeps the options that it is not given", function()
   local model = classifier()
   local run <close> = model:compile{ optimizer = optim.sgd{ lr = 0.1 }, loss = loss }
   run:train(data())

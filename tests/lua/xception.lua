@@ -1,12 +1,12 @@
---- Tests of lurcher.models.xception against the layer table of Keras 2.0.6 (keras.md section 1): order, names, output
--- sizes, parameters and inputs of all 134 layers; cuts, widths, depths.
+--- Tests of lurcher.models.xception against Keras 2.0.6 (keras/applications/xception.py): order, names, output sizes,
+-- parameters and inputs of all 134 layers; cuts, widths, depths.
 local harness = require "harness"
 local lurcher = require "lurcher"
 local xception = require "lurcher.models.xception"
 local nn = lurcher.nn
 local test, raises = harness.test, harness.raises
 
---- index, name, side (nil: no height and width), channels, parameters. Blocks 5 to 12 follow one pattern, below.
+--- index, name, side (nil: no height and width), channels, parameters. Blocks 5 to 12 are generated below.
 local keras = {
   { 0, "input_1", 299, 3, 0 },
   { 1, "block1_conv1", 149, 32, 864 },
@@ -44,7 +44,7 @@ local keras = {
   { 33, "block4_pool", 19, 728, 0 },
   { 34, "batch_normalization_3", 19, 728, 2912 },
   { 35, "add_3", 19, 728, 0 },
-  -- 36..115 here
+  -- 36..115 are inserted here
   { 116, "block13_sepconv1_act", 19, 728, 0 },
   { 117, "block13_sepconv1", 19, 728, 536536 },
   { 118, "block13_sepconv1_bn", 19, 728, 2912 },
@@ -81,7 +81,7 @@ local function weight_count(layer)
   return count
 end
 
---- Compares shape and parameters of a layer with a row of the table.
+--- Compares a layer's shape and number of parameters with a row of the table.
 local function check_row(model, row, classes)
   local index, name, side, channels, parameters = table.unpack(row, 1, 5)
   local layer = model.layers[index + 1]
@@ -219,7 +219,7 @@ test("xception: misuse names the option, what was expected and what came", funct
   raises("cannot load weights", xception, { weights = "nowhere.h5", size = 71, width = 0.125 })
 end)
 
---- Whether the cpu's loops run as AVX-512, which alone have a product of their own.
+--- Whether the cpu backend uses AVX-512: only then does it have GEMM kernels besides oneDNN's.
 local function has_avx512()
   local file <close> = io.open "/proc/cpuinfo"
   local flags = file and file:read "a":match "\nflags[^\n]*" or ""
@@ -239,7 +239,8 @@ test("xception: a separable convolution is one op where nothing goes backward, o
     local a, b = one:predict{ input_1 = x }.predictions, other:predict{ input_1 = x }.predictions
     return (a - b):abs():max() / b:abs():max(), tostring(one), tostring(other)
   end
-  -- Statistics of a batch, so that the figures mean something; then the moved weights are folded and packed anew.
+  -- Batch norms take the statistics of a batch, so that outputs are of a useful size; after that the changed weights
+  -- must be folded and packed again.
   local run <close> = model:compile{ device = "cpu", loss = "categorical_crossentropy",
     optimizer = lurcher.optim.sgd{ lr = 0.05 } }
   local before = run:predict{ input_1 = x }.predictions

@@ -1,11 +1,11 @@
 #!/bin/sh
-# install.sh - makes a throw-away Python environment with the frameworks that tests/bench/table.lua compares with:
-# the newest PyTorch, Keras on TensorFlow, ONNX Runtime and OpenVINO that pip finds. Nothing outside DIR is touched, and
-# a DIR that has some of them gets the others. What does not install is named and left out; the table then lacks it.
+# install.sh - makes a Python environment with the frameworks that tests/bench/table.lua compares with: the newest
+# PyTorch, Keras on TensorFlow, ONNX Runtime and OpenVINO that pip finds. Writes only to DIR (and pip's cache); if DIR
+# has some of them, installs the others. A framework that cannot be installed is named and left out of the table.
 #
 # Usage: sh tests/bench/peers/install.sh DIR
-# Needs python3 with venv, and about 8 GB in DIR: on Linux PyPI's torch brings the GPU's libraries along.
-# TORCH_INDEX in the environment: a package index with CPU-only wheels of torch, where one can be reached.
+# Needs python3 with venv, and about 8 GB in DIR: PyPI's torch for Linux includes the GPU libraries.
+# TORCH_INDEX in the environment: a package index with CPU-only wheels of torch.
 set -u
 [ $# -eq 1 ] || { echo "usage: $0 DIR" >&2; exit 2; }
 directory=$1
@@ -22,7 +22,7 @@ install() {
   if ! "$python" -c "import $module" 2>/dev/null; then
     echo "installing $name"
     "$python" -m pip install --quiet --no-compile "$@" && "$python" -c "import $module" || {
-      echo "left out: $name does not install"
+      echo "left out: $name cannot be installed"
       return
     }
   fi

@@ -1,6 +1,6 @@
 """The ONNX file that ONNX Runtime and OpenVINO run: PyTorch's Xception with a softmax, any batch size.
 
-    onnx_model.py WORK BATCH FOLDER THREADS     writes FOLDER/xception.onnx; WORK, BATCH and THREADS do not matter
+    onnx_model.py WORK BATCH FOLDER THREADS     writes FOLDER/xception.onnx; WORK, BATCH and THREADS are ignored
 """
 import torch
 

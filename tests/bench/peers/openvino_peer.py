@@ -1,5 +1,5 @@
-"""OpenVINO on the CPU, in f32 (its default would be bf16 where the processor has it) and for one batch size. See
-protocol.py; the model is onnx_model.py's."""
+"""OpenVINO on the CPU, in f32 (its default is bf16 if the processor has it) and for one batch size. See protocol.py;
+the model is onnx_model.py's."""
 import numpy as np
 import openvino
 

@@ -1,7 +1,9 @@
-"""What the loader replaces: Pillow decode and resize, SciPy's affine transform a channel, normalisation, one thread.
+"""The Python pipeline of tests/bench/loader.lua, with the loader's steps: Pillow's decode and resize, SciPy's affine
+transform per channel, normalisation; one thread.
 
     python3 pillow_scipy.py FOLDER SECONDS      prints images per second, and per CPU second
-Packages: python3-pil, python3-scipy of Debian 12. The same steps as tests/bench/loader.lua.
+
+Needs Debian 12's python3-pil and python3-scipy.
 """
 import os
 import sys

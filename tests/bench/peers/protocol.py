@@ -1,7 +1,7 @@
-"""What every peer of tests/bench/table.lua shares: its command line, the weights, the batch, and the answers.
+"""Shared by the peers of tests/bench/table.lua: the command line, the weights, the batch, and the protocol.
 
-A peer is PEER.py WORK BATCH FOLDER THREADS [DATA]; it hands `serve` a step and, where there is something to compare,
-a function that returns it. See tests/bench/table_worker.lua for the lines that are answered.
+A peer is PEER.py WORK BATCH FOLDER THREADS [DATA]. It passes to `serve` a function that does one step and, if there are
+results to compare, a function that returns them. tests/bench/table_worker.lua describes the protocol.
 """
 import sys
 import time
@@ -20,7 +20,7 @@ SIDE = IMAGES.shape[1]
 
 
 def images():
-    """The batch, n h w c."""
+    """The batch, NHWC."""
     return IMAGES[:BATCH].copy()
 
 
@@ -29,7 +29,7 @@ def labels():
 
 
 def keras_weights():
-    """The file's weights: {layer: [array, ...]} in Keras's order and layouts."""
+    """The weights of the file: {layer: [array, ...]}, in Keras's order and layouts."""
     with h5py.File(WEIGHTS, "r") as file:
         root = file["model_weights"] if "model_weights" in file else file
         names = {layer: root[layer].attrs["weight_names"] for layer in root.attrs["layer_names"]}
@@ -48,7 +48,8 @@ def peak():
 
 
 def serve(name, step, value=None):
-    """Answers until "finish". step() does one step and may return its seconds; value() what it computed first."""
+    """Answers lines until "finish". step() does one step and may return its seconds; value() returns the first
+    results."""
     print("ready", name, flush=True)
     for line in sys.stdin:
         command, _, rest = line.strip().partition(" ")

@@ -1,5 +1,5 @@
-"""The recipes of pairs as a plain PyTorch program has them: images by Pillow in the DataLoader's worker processes,
-both towers as one forward of 2 B images, the frozen backbone without gradients. Works of torch_peer.py.
+"""The pair recipes as a usual PyTorch program: images read with Pillow in the DataLoader's worker processes, both
+towers as one forward pass of 2 B images, the frozen backbone without gradients. Used by torch_peer.py.
 """
 import math
 import os
@@ -21,7 +21,7 @@ STEPS, LOADED, WORKERS = 4, 12, 2
 
 
 def light():
-    """Turns by 45 degrees, shears by 0.2, zooms by 0.2, mirrors: output to input, about the centre (Pillow's order)."""
+    """Rotates by 45 degrees, shears by 0.2, zooms by 0.2, flips: output to input, about the centre (Pillow's order)."""
     angle, shear = math.radians(random.uniform(-45, 45)), random.uniform(-0.2, 0.2)
     zx, zy, flip = random.uniform(0.8, 1.2), random.uniform(0.8, 1.2), random.choice((-1, 1))
     c, s, half = math.cos(angle), math.sin(angle), SIDE / 2
@@ -50,7 +50,7 @@ class Images(Dataset):
 
 
 class Draws:
-    """Batches of `size` random images, `count` an epoch."""
+    """Batches of `size` random images, `count` per epoch."""
 
     def __init__(self, n, size, count):
         self.n, self.size, self.count = n, size, count
@@ -64,7 +64,7 @@ class Draws:
 
 
 class PairDraws(Draws):
-    """Two batches side by side; one in four is a batch beside a rearrangement of itself that pairs its classes."""
+    """Two batches side by side; one in four is a batch and a permutation of it that pairs images of one class."""
 
     def __init__(self, labels, size):
         super().__init__(len(labels), size, STEPS)
@@ -151,5 +151,5 @@ def frozen():
 
 
 def trick():
-    """Nothing is kept between epochs: the frozen backbone is computed for every image of every step."""
+    """Nothing is cached between epochs: the frozen backbone is computed for every image of every step."""
     return stage(False, False, 0.5, lambda learned: torch.optim.SGD(learned, lr=1e-4, momentum=0.9))

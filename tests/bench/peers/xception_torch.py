@@ -1,4 +1,4 @@
-"""Xception in PyTorch for the peers, with the weights of a Keras file. It runs nothing."""
+"""Xception in PyTorch, and a function that loads the weights of a Keras file into it. A module of the peers."""
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
@@ -17,7 +17,7 @@ class Separable(nn.Module):
 
 def same_pool(x):
     """3x3 stride 2 'same' max pooling of TensorFlow: pads (0, 1) where the extent is even, (1, 1) where it is odd."""
-    even = int(x.shape[2]) % 2 == 0  # an int while ONNX traces, too
+    even = int(x.shape[2]) % 2 == 0  # an int also while ONNX traces
     return F.max_pool2d(x, 3, 2, padding=0 if even else 1, ceil_mode=even)
 
 
@@ -73,8 +73,8 @@ class Exit(nn.Module):
 
 
 class Xception(nn.Module):
-    """`below` is what comes before Keras's layer 105 (add_10), add_10 itself having no weights; `above` the rest up to
-    the features; `fc` the classes, as scores."""
+    """`below`: the layers before Keras's layer 105 (add_10, which has no weights); `above`: the others up to the
+    features; `fc`: the classes, as logits."""
 
     def __init__(self, classes=1000):
         super().__init__()
@@ -88,7 +88,7 @@ class Xception(nn.Module):
         return self.fc(self.above(self.below(x)))
 
     def freeze(self, *parts):
-        """These parts do not learn, and their batch norms stay in inference form."""
+        """Freezes these parts: no gradients, batch norms in inference form."""
         for part in parts:
             part.eval().requires_grad_(False)
 
