@@ -3,7 +3,7 @@
 
 local lfs = require "lfs"
 local lurcher = require "lurcher"
-local options = require "lurcher.options"
+local options = require "lurcher.recipe.options"
 local data = lurcher.data
 
 local spec = {

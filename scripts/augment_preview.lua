@@ -2,7 +2,7 @@
 
 local lfs = require "lfs"
 local lurcher = require "lurcher"
-local options = require "lurcher.options"
+local options = require "lurcher.recipe.options"
 local data, image = lurcher.data, lurcher.image
 
 --- One command-line option for each of data.augment's: --rotate 45, --hflip.

@@ -4,7 +4,7 @@
 
 local lurcher = require "lurcher"
 local fixed_features = require "lurcher.fixed_features"
-local options, prediction = require "lurcher.options", require "lurcher.prediction"
+local options, prediction = require "lurcher.recipe.options", require "lurcher.prediction"
 
 local spec = options.join({
   name = "baidu_dog_test",

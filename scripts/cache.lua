@@ -5,7 +5,7 @@
 
 local lfs = require "lfs"
 local lurcher = require "lurcher"
-local logs_of, options = require "lurcher.logs", require "lurcher.options"
+local logs_of, options = require "lurcher.logs", require "lurcher.recipe.options"
 local data = lurcher.data
 
 local spec = {

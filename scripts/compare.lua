@@ -2,7 +2,7 @@
 -- What their settings differ in, where each was best, and its figures on every set it was judged on (figures.json,
 -- which lurcher report writes). --html writes the same with the curves laid over each other.
 
-local options = require "lurcher.options"
+local options = require "lurcher.recipe.options"
 
 local spec = {
   name = "compare",

@@ -5,7 +5,7 @@
 local lfs = require "lfs"
 local lurcher = require "lurcher"
 local fixed_features, prefix = require "lurcher.fixed_features", require "lurcher.prefix"
-local options, ticker = require "lurcher.options", require "lurcher.ticker"
+local options, ticker = require "lurcher.recipe.options", require "lurcher.ticker"
 local xception = require "lurcher.models.xception"
 local data, image = lurcher.data, lurcher.image
 

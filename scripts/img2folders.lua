@@ -4,7 +4,8 @@
 
 local lfs = require "lfs"
 local lurcher = require "lurcher"
-local options, run_folder, ticker = require "lurcher.options", require "lurcher.run_folder", require "lurcher.ticker"
+local folders, ticker = require "lurcher.folders", require "lurcher.ticker"
+local options = require "lurcher.recipe.options"
 local data = lurcher.data
 
 local spec = {
@@ -110,7 +111,7 @@ local function carry_out(plan, how)
   for i, step in ipairs(plan) do
     if not step.done then
       local folder = step.to:match "^(.*)/[^/]*$"
-      if not is_made[folder] then is_made[folder] = assert(run_folder.make_folders(folder)) end
+      if not is_made[folder] then is_made[folder] = assert(folders.make(folder)) end
       how(step.from, step.to)
       made = made + 1
     end

@@ -11,9 +11,9 @@
 
 local lurcher = require "lurcher"
 local augmentations, schedules = require "lurcher.augmentations", require "lurcher.schedules"
-local options, run_folder = require "lurcher.options", require "lurcher.run_folder"
-local pair_data, pair_stage = require "lurcher.pair_data", require "lurcher.pair_stage"
-local pretrained, reading = require "lurcher.pretrained", require "lurcher.reading"
+local options, run_folder = require "lurcher.recipe.options", require "lurcher.recipe.run_folder"
+local pair_data, pair_stage = require "lurcher.recipe.pairs", require "lurcher.recipe.stage"
+local pretrained, reading = require "lurcher.recipe.pretrained", require "lurcher.preprocessing"
 local siamese = require "lurcher.siamese"
 local optim = lurcher.optim
 

@@ -3,7 +3,7 @@
 
 local lfs = require "lfs"
 local lurcher = require "lurcher"
-local options, profile = require "lurcher.options", require "lurcher.profile"
+local options, profile = require "lurcher.recipe.options", require "lurcher.profile"
 local xception = require "lurcher.models.xception"
 local nn, optim = lurcher.nn, lurcher.optim
 

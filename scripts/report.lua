@@ -2,7 +2,7 @@
 -- RUN/report.html has the settings, curves, confusion matrix, classes, worst mistakes with their images, and where
 -- the network looked. It needs nothing but itself: no script, no other file. Figures go into RUN/figures.json.
 
-local options = require "lurcher.options"
+local options = require "lurcher.recipe.options"
 
 local spec = {
   name = "report",

@@ -7,8 +7,8 @@
 
 local lfs = require "lfs"
 local lurcher = require "lurcher"
-local options = require "lurcher.options"
-local pair_data, pair_stage = require "lurcher.pair_data", require "lurcher.pair_stage"
+local options = require "lurcher.recipe.options"
+local pair_data, pair_stage = require "lurcher.recipe.pairs", require "lurcher.recipe.stage"
 local prediction, siamese = require "lurcher.prediction", require "lurcher.siamese"
 local data = lurcher.data
 

@@ -10,9 +10,9 @@
 -- Then: lurcher single_model_tune --run RUN, lurcher single_model_test --model RUN.
 
 local lurcher = require "lurcher"
-local class_folders = require "lurcher.class_folders"
-local options, run_folder = require "lurcher.options", require "lurcher.run_folder"
-local pretrained, single = require "lurcher.pretrained", require "lurcher.single"
+local class_folders = require "lurcher.recipe.class_folders"
+local options, run_folder = require "lurcher.recipe.options", require "lurcher.recipe.run_folder"
+local pretrained, single = require "lurcher.recipe.pretrained", require "lurcher.recipe.single"
 local nn, optim = lurcher.nn, lurcher.optim
 
 local spec = options.join({

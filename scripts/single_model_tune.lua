@@ -7,10 +7,10 @@
 -- Leaves a run folder of its own. Then: lurcher single_model_test --model RUN.
 
 local lurcher = require "lurcher"
-local class_folders = require "lurcher.class_folders"
-local options, prediction = require "lurcher.options", require "lurcher.prediction"
-local run_folder, schedules = require "lurcher.run_folder", require "lurcher.schedules"
-local single = require "lurcher.single"
+local class_folders = require "lurcher.recipe.class_folders"
+local options, prediction = require "lurcher.recipe.options", require "lurcher.prediction"
+local run_folder, schedules = require "lurcher.recipe.run_folder", require "lurcher.schedules"
+local single = require "lurcher.recipe.single"
 
 local spec = options.join({
   name = "single_model_tune",

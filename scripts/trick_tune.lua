@@ -5,8 +5,8 @@
 -- Its folder is RUN/trick_tune; RUN gets its model as the newest.
 
 local lurcher = require "lurcher"
-local options, schedules = require "lurcher.options", require "lurcher.schedules"
-local pair_data, pair_stage = require "lurcher.pair_data", require "lurcher.pair_stage"
+local options, schedules = require "lurcher.recipe.options", require "lurcher.schedules"
+local pair_data, pair_stage = require "lurcher.recipe.pairs", require "lurcher.recipe.stage"
 
 local spec = options.join({
   name = "trick_tune",

@@ -10,7 +10,7 @@
 --     data.loader{ set, augment = augmentations.of(o.augment, o.era), ... }
 
 local lurcher = require "lurcher"
-local nearest = require "lurcher.options".nearest
+local suggest = require "lurcher.suggest"
 
 local all = {
   none = {},
@@ -37,7 +37,7 @@ augmentations.help = "random changes of training images: flip mirrors; light tur
 function augmentations.of(name, era, more)
   local chosen = all[name]
   if not chosen then
-    local near = nearest(tostring(name), augmentations.names)
+    local near = suggest.nearest(tostring(name), augmentations.names)
     error(("no augmentation '%s' (%s expected%s)"):format(tostring(name), table.concat(augmentations.names, ", "),
       near and "; did you mean '" .. near .. "'?" or ""), 2)
   end

@@ -39,6 +39,7 @@
 -- and on_use_end.
 
 local lurcher = require "lurcher"
+local suggest = require "lurcher.suggest"
 
 local fit = {}
 
@@ -164,9 +165,7 @@ local function check(run, loader, options)
     if math.type(key) ~= "integer" and not known[key] then
       local names = {}
       for name in pairs(known) do names[#names + 1] = name end
-      local near = require "lurcher.options".nearest(tostring(key), names)
-      error(("unknown option '%s' to 'fit'%s"):format(tostring(key),
-        near and " (did you mean '" .. near .. "'?)" or ""), 3)
+      error(("unknown option '%s' to 'fit'%s"):format(tostring(key), suggest.hint(tostring(key), names)), 3)
     end
   end
   for i, callback in ipairs(options) do

@@ -6,7 +6,7 @@ local lfs = require "lfs"
 local lurcher = require "lurcher"
 local fixed_features, prefix = require "lurcher.fixed_features", require "lurcher.prefix"
 local logs_of, ticker = require "lurcher.logs", require "lurcher.ticker"
-local reading = require "lurcher.reading"
+local reading = require "lurcher.preprocessing"
 local nn, data = lurcher.nn, lurcher.data
 
 local prediction = {}

@@ -83,7 +83,7 @@ end
 
 --- A stage of the recipes of pairs as they run it: four steps an epoch, one of them with swapped pairs.
 local function stage(tune_from, s)
-  local siamese, pair_data = require "lurcher.siamese", require "lurcher.pair_data"
+  local siamese, pair_data = require "lurcher.siamese", require "lurcher.recipe.pairs"
   local o = { data = imgs, size = size, batch = batch, steps = 4, seed = 1, device = "cpu", workers = 2,
     memory = 8192, cache = folder .. "/cache", cache_store = "f32", cache_limit = 20000 }
   local sets = pair_data.sets(o)

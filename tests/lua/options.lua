@@ -1,6 +1,6 @@
 --- Tests of lurcher.options: what a command line means, and what it says when it means nothing.
 local harness = require "harness"
-local options = require "lurcher.options"
+local options = require "lurcher.recipe.options"
 local test = harness.test
 
 local spec = {

@@ -3,7 +3,7 @@
 local harness = require "harness"
 local lfs = require "lfs"
 local lurcher = require "lurcher"
-local pair_stage = require "lurcher.pair_stage"
+local pair_stage = require "lurcher.recipe.stage"
 local test, near = harness.test, harness.near
 
 local work = harness.folder "pair_recipes"
@@ -227,7 +227,7 @@ test("pair_stage: Ctrl-C in the evaluation after the last epoch leaves the stage
   local set = assert(lurcher.data.folder{ work .. "/images/train" })
   local o = { batch = 16, size = 48, era = "current", seed = 1, device = "cpu", workers = 1, memory = 100, cache = "none",
     reduce_patience = 0 }
-  local reading = require "lurcher.reading"
+  local reading = require "lurcher.preprocessing"
   local how = reading.new(o)
   local run = { path = work .. "/late", about = reading.about(how, set.classes, {}) }
   local function train()

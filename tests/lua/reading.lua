@@ -3,8 +3,8 @@
 local harness = require "harness"
 local lfs = require "lfs"
 local lurcher = require "lurcher"
-local pair_data, prediction = require "lurcher.pair_data", require "lurcher.prediction"
-local reading, siamese = require "lurcher.reading", require "lurcher.siamese"
+local pair_data, prediction = require "lurcher.recipe.pairs", require "lurcher.prediction"
+local reading, siamese = require "lurcher.preprocessing", require "lurcher.siamese"
 local data, image, nn = lurcher.data, lurcher.image, lurcher.nn
 local test, near = harness.test, harness.near
 

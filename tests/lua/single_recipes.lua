@@ -3,7 +3,7 @@
 local harness = require "harness"
 local lurcher = require "lurcher"
 local inception_v3 = require "lurcher.models.inception_v3"
-local single = require "lurcher.single"
+local single = require "lurcher.recipe.single"
 local test, near = harness.test, harness.near
 
 local work = harness.folder "single_recipes"

@@ -3,7 +3,7 @@
 
 local lfs = require "lfs"
 local logs_of = require "lurcher.logs"
-local nearest = require "lurcher.options".nearest
+local suggest = require "lurcher.suggest"
 
 local common = {}
 
@@ -17,9 +17,7 @@ function common.settings(kind, given, defaults)
   for name, value in pairs(defaults) do o[name] = value end
   for name, value in pairs(given) do
     if name ~= 1 and name ~= "era" and defaults[name] == nil then
-      local near = nearest(tostring(name), names)
-      error(("unknown option '%s' to 'on.%s'%s"):format(tostring(name), kind,
-        near and " (did you mean '" .. near .. "'?)" or ""), 3)
+      error(("unknown option '%s' to 'on.%s'%s"):format(tostring(name), kind, suggest.hint(tostring(name), names)), 3)
     end
     local wanted = type(defaults[name])
     if (wanted == "number" or wanted == "string") and type(value) ~= wanted then

@@ -9,7 +9,7 @@
 --     end)
 
 local lurcher = require "lurcher"
-local nearest = require "lurcher.options".nearest
+local suggest = require "lurcher.suggest"
 local nn = lurcher.nn
 
 local builder = {}
@@ -52,9 +52,7 @@ local function unknown(kind, key, own)
     for name in pairs(set) do known[#known + 1] = name end
   end
   table.sort(known)
-  local near = nearest(tostring(key), known)
-  error(("unknown option '%s' to '%s'%s"):format(tostring(key), kind,
-    near and " (did you mean '" .. near .. "'?)" or ""), 4)
+  error(("unknown option '%s' to '%s'%s"):format(tostring(key), kind, suggest.hint(tostring(key), known)), 4)
 end
 
 --- The options in force. Raises at the line that called the network for what it does not know or take.
@@ -140,7 +138,7 @@ end
 -- ---- the network ----
 
 local function cut_missing(b, kind)
-  local near = nearest(b.cut, b.names)
+  local near = suggest.nearest(b.cut, b.names)
   error(("bad option 'feature_layer' to '%s' (the network has no layer '%s'%s)"):format(kind, b.cut,
     near and "; did you mean '" .. near .. "'?" or ""), 3)
 end

@@ -6,7 +6,7 @@
 local lurcher = require "lurcher"
 local html = require "lurcher.report.html"
 local images = require "lurcher.report.images"
-local reading = require "lurcher.reading"
+local reading = require "lurcher.preprocessing"
 local nn, data, image = lurcher.nn, lurcher.data, lurcher.image
 local e = html.element
 

@@ -1,6 +1,7 @@
 --- What samplers are made of: options, the object, slices of an order. For lurcher.samplers and its parts only.
 
 local lurcher = require "lurcher"
+local suggest = require "lurcher.suggest"
 
 local common = {}
 
@@ -31,9 +32,7 @@ local function check(options, name, known)
     local fine = math.type(key) == "integer"
     for _, word in ipairs(names) do fine = fine or word == key end
     if not fine then
-      local near = require "lurcher.options".nearest(tostring(key), names)
-      error(("unknown option '%s' to 'samplers.%s'%s"):format(tostring(key), name,
-        near and " (did you mean '" .. near .. "'?)" or ""), 4)
+      error(("unknown option '%s' to 'samplers.%s'%s"):format(tostring(key), name, suggest.hint(tostring(key), names)), 4)
     end
   end
 end

@@ -5,9 +5,9 @@
 local lurcher = require "lurcher"
 local augmentations = require "lurcher.augmentations"
 local fit, on = require "lurcher.fit", require "lurcher.callbacks"
-local fixed_features, options = require "lurcher.fixed_features", require "lurcher.options"
+local fixed_features, options = require "lurcher.fixed_features", require "lurcher.recipe.options"
 local prediction, prefix = require "lurcher.prediction", require "lurcher.prefix"
-local reading, report = require "lurcher.reading", require "lurcher.report"
+local reading, report = require "lurcher.preprocessing", require "lurcher.report"
 local data, nn = lurcher.data, lurcher.nn
 
 local single = {}

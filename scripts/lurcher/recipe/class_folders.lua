@@ -3,7 +3,7 @@
 
 local lfs = require "lfs"
 local lurcher = require "lurcher"
-local reading = require "lurcher.reading"
+local reading = require "lurcher.preprocessing"
 local data = lurcher.data
 
 local class_folders = {}

@@ -9,9 +9,9 @@ local lfs = require "lfs"
 local lurcher = require "lurcher"
 local augmentations = require "lurcher.augmentations"
 local fit, on = require "lurcher.fit", require "lurcher.callbacks"
-local logs_of, run_folder = require "lurcher.logs", require "lurcher.run_folder"
+local logs_of, run_folder = require "lurcher.logs", require "lurcher.recipe.run_folder"
 local report = require "lurcher.report"
-local pair_data, siamese = require "lurcher.pair_data", require "lurcher.siamese"
+local pair_data, siamese = require "lurcher.recipe.pairs", require "lurcher.siamese"
 local temperature = require "lurcher.temperature"
 
 local pair_stage = {}
@@ -175,7 +175,7 @@ end
 function pair_stage.train(model, sets, o, run, s)
   local whole = setmetatable({ path = run.path }, run_folder)
   local folder = setmetatable({ path = s.folder or run.path .. "/" .. s.name }, run_folder)
-  assert(run_folder.make_folders(folder:file "checkpoints"))
+  assert(folders.make(folder:file "checkpoints"))
   if folder:existing "stage.json" then return put_back(model, folder, s.name) end
   local started = lurcher.time()
   local learner, train, valid = pair_data.open(model, sets, o, s)

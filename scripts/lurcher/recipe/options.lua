@@ -3,7 +3,7 @@
 -- declaration. It is no general argument library: long options only, no clustering, no subcommands.
 -- To add a type: a row in `types`.
 --
---     local options = require "lurcher.options"
+--     local options = require "lurcher.recipe.options"
 --     options.main({
 --       name = "single_model", summary = "Trains a softmax classifier on class folders.",
 --       { "data", "path", required = true, value = "DIR", help = "folder with train/ and valid/" },
@@ -17,36 +17,11 @@
 
 local lfs = require "lfs"
 local lurcher = require "lurcher"
+local suggest = require "lurcher.suggest"
 
 local options = {}
 
---- Edit distance of two short words (insert, delete, replace, swap of neighbours: each costs 1).
-local function distance(a, b)
-  local before, last = nil, {}
-  for j = 0, #b do last[j] = j end
-  for i = 1, #a do
-    local row = { [0] = i }
-    for j = 1, #b do
-      local cost = a:byte(i) == b:byte(j) and 0 or 1
-      row[j] = math.min(last[j] + 1, row[j - 1] + 1, last[j - 1] + cost)
-      if before and j > 1 and a:byte(i) == b:byte(j - 1) and a:byte(i - 1) == b:byte(j) then
-        row[j] = math.min(row[j], before[j - 2] + 1)
-      end
-    end
-    before, last = last, row
-  end
-  return last[#b]
-end
-
---- The word of `candidates` nearest to `word`, or nil where none is near.
-function options.nearest(word, candidates)
-  local best, best_distance = nil, math.min(3, (#word + 1) // 2 + 1)
-  for _, candidate in ipairs(candidates) do
-    local d = distance(word, candidate)
-    if d < best_distance then best, best_distance = candidate, d end
-  end
-  return best
-end
+options.nearest = suggest.nearest -- where it was before lurcher.suggest
 
 --- A declaration made of parts: `head` (name, summary, ...) with the options of every list after it, in order. For
 -- options that several recipes share. An option of a name that is there already takes its place.
@@ -107,7 +82,7 @@ local types = {
   end },
   choice = { value = "WORD", read = function(text, option)
     for _, choice in ipairs(option.choices) do if choice == text then return text end end
-    local near = options.nearest(text, option.choices)
+    local near = suggest.nearest(text, option.choices)
     return nil, "one of " .. table.concat(option.choices, ", "), near
   end },
   flag = {},
@@ -192,8 +167,7 @@ local function assign(values, option, text)
 end
 
 local function unknown(spec, name)
-  local near = options.nearest(name, names_of(spec))
-  return ("unknown option '--%s'%s"):format(name, near and " (did you mean '--" .. near .. "'?)" or "")
+  return ("unknown option '--%s'%s"):format(name, suggest.hint(name, names_of(spec), "--"))
 end
 
 --- Takes the word args[i], an option; returns the position of the next word, or nil and a message.

@@ -4,8 +4,8 @@
 
 local lurcher = require "lurcher"
 local augmentations = require "lurcher.augmentations"
-local class_folders, fixed_features = require "lurcher.class_folders", require "lurcher.fixed_features"
-local options = require "lurcher.options"
+local class_folders, fixed_features = require "lurcher.recipe.class_folders", require "lurcher.fixed_features"
+local options = require "lurcher.recipe.options"
 local siamese = require "lurcher.siamese"
 local data = lurcher.data
 

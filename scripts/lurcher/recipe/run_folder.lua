@@ -5,29 +5,12 @@
 
 local lfs = require "lfs"
 local lurcher = require "lurcher"
+local folders = require "lurcher.folders"
 
 local run_folder = {}
 run_folder.__index = run_folder
 
---- Makes a folder and those above it. Returns true, or nil and a message.
-function run_folder.make_folders(path)
-  local done = path:sub(1, 1) == "/" and "/" or ""
-  for part in path:gmatch "[^/]+" do
-    done = done .. part
-    local mode = lfs.attributes(done, "mode")
-    if mode == nil then
-      local ok, message = lfs.mkdir(done)
-      mode = lfs.attributes(done, "mode")
-      -- Another process may have made it in between; then it is there, which is all that was asked.
-      if not ok and mode == nil then return nil, ("cannot make the folder '%s': %s"):format(done, message) end
-    end
-    if mode ~= "directory" then
-      return nil, ("cannot make the folder '%s': there is a file of that name"):format(done)
-    end
-    done = done .. "/"
-  end
-  return true
-end
+run_folder.make_folders = folders.make -- where it was before lurcher.folders
 
 --- "runs/single_model-001", the first number that is free.
 function run_folder.free_path(recipe)
@@ -57,14 +40,9 @@ local function command_of(spec, values)
   return table.concat(words, " ")
 end
 
---- The path from the root, so that a run can be resumed from another folder.
-local function absolute(path)
-  return path:sub(1, 1) == "/" and path or lfs.currentdir() .. "/" .. path
-end
-
---- An option's value as settings.json keeps it.
+--- An option's value as settings.json keeps it: a path from the root, so that a run can be resumed from another folder.
 local function kept_value(option, value)
-  if option[2] == "path" and value ~= nil then return absolute(value) end
+  if option[2] == "path" and value ~= nil then return folders.absolute(value) end
   return value
 end
 
@@ -81,7 +59,7 @@ end
 function run_folder.create(spec, values)
   local path = values.out or run_folder.free_path(spec.name)
   run_folder.check_free(path)
-  assert(run_folder.make_folders(path .. "/checkpoints"))
+  assert(folders.make(path .. "/checkpoints"))
   local folder = setmetatable({ path = path }, run_folder)
   local kept = {}
   for _, option in ipairs(spec) do
