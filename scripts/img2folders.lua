@@ -4,7 +4,7 @@
 
 local lfs = require "lfs"
 local lurcher = require "lurcher"
-local folders, ticker = require "lurcher.folders", require "lurcher.ticker"
+local files, ticker = require "lurcher.files", require "lurcher.ticker"
 local options = require "lurcher.recipe.options"
 local data = lurcher.data
 
@@ -111,7 +111,7 @@ local function carry_out(plan, how)
   for i, step in ipairs(plan) do
     if not step.done then
       local folder = step.to:match "^(.*)/[^/]*$"
-      if not is_made[folder] then is_made[folder] = assert(folders.make(folder)) end
+      if not is_made[folder] then is_made[folder] = assert(files.make_folders(folder)) end
       how(step.from, step.to)
       made = made + 1
     end

@@ -20,7 +20,7 @@ local spec = {
   { "steps", "integer", default = 5, min = 1, help = "steps that are timed, after two that are not" },
   { "top", "integer", default = 20, min = 0, help = "ops to print" },
   { "gflops", "number", default = 0, min = 0, help = "GFLOP/s the machine can reach (bench_peak); 0: not known" },
-  { "gbytes", "number", default = 0, min = 0, 
+  { "gbytes", "number", default = 0, min = 0,
     help = "GB/s of its memory; with both, each op's least possible time is shown; 0: not known" },
   { "device", "device", default = "auto" },
   { "html", "file", default = "profile.html", help = "page to write" },

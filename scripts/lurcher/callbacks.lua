@@ -95,8 +95,8 @@ end
 --- Ends training at the first loss or weight that is no finite number, with the layer that went bad first; the reason
 -- is in history.failed and on the error stream. The epoch counts for nothing, so that no checkpoint is written over.
 -- Options: restore (nil: the weights of before the bad step come back; a path: the checkpoint there does, optimizer and
--- all, if it can be read), every (1: steps between two looks at the weights, and two copies of the good ones, which stay
--- on the device; the loss is looked at in each), out (io.stderr; any object with write).
+-- all, if it can be read), every (1: steps between two looks at the weights, and two copies of the good ones, which
+-- stay on the device; the loss is looked at in each), out (io.stderr; any object with write).
 -- Put it before on.checkpoint{ steps = }, and before whatever else must not see bad weights.
 function on.nan_guard(given)
   return require "lurcher.callbacks.nan_guard"(given)

@@ -10,7 +10,7 @@
 
 local lfs = require "lfs"
 local lurcher = require "lurcher"
-local folders = require "lurcher.folders"
+local files = require "lurcher.files"
 local data = lurcher.data
 
 local feature_store = {}
@@ -74,7 +74,7 @@ end
 function feature_store.file(o)
   local path = o.folder .. "/" .. file_name(o)
   if o.existing and not lfs.attributes(path) then return nil, ("there is no '%s'"):format(path) end
-  local made, trouble = folders.make(o.folder)
+  local made, trouble = files.make_folders(o.folder)
   if not made then return nil, trouble end
   local cache = data.cache{ path = path, key = o.key, set = o.set, shape = o.shape, store = o.store, views = o.views,
     label = o.label }

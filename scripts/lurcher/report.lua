@@ -191,7 +191,7 @@ local function judge(page, o)
   local ids = {}
   for i, row in ipairs(rows) do ids[i] = page.set:class(row) end
   page.found = figures.of(scores, ids, rows, page.classes)
-  record_of.add_figures(page.record.path, base_name(page.data), { data = page.data, images = page.found.count,
+  record_of.add_figures(page.record.path, base_name(page.data), { data = page.data, pictures = page.found.count,
     top_1 = page.found.top_1, top_5 = page.found.top_5, log_loss = page.found.log_loss })
 end
 

@@ -26,7 +26,8 @@ function siamese.model(backbone, options)
   local left, right
   if options.towers then
     local shape = backbone:node(backbone.inputs[1]).shape
-    left, right = backbone(nn.input{ name = "img_1", shape = shape }), backbone(nn.input{ name = "img_2", shape = shape })
+    left = backbone(nn.input{ name = "img_1", shape = shape })
+    right = backbone(nn.input{ name = "img_2", shape = shape })
   else
     local features = backbone:node(backbone.outputs[1])
     left, right = nn.gather(features, nn.index "left"), nn.gather(features, nn.index "right")
@@ -64,8 +65,8 @@ function siamese.classifier(model)
   return nn.model{ ctg_out_1 = model:layer "ctg_out_1"(x) }
 end
 
---- Freezes the backbone's layers below Keras's index `from` and lets the others and the heads learn. Says where there are
--- no others.
+--- Freezes the backbone's layers below Keras's index `from` and lets the others and the heads learn. Says where there
+-- are no others.
 function siamese.tune_from(model, from)
   local layers = siamese.backbone(model).layers
   model:unfreeze()

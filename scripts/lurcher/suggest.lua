@@ -30,7 +30,8 @@ function suggest.nearest(word, candidates)
   return best
 end
 
---- " (did you mean 'batch'?)" to end a message with, or "" where no candidate is near. mark: put before the word ("--").
+--- " (did you mean 'batch'?)" to end a message with, or "" where no candidate is near. mark: put before the word
+-- ("--").
 function suggest.hint(word, candidates, mark)
   local near = suggest.nearest(word, candidates)
   return near and (" (did you mean '%s%s'?)"):format(mark or "", near) or ""

@@ -6,8 +6,8 @@
 -- ExponentialMovingAverage (num_updates, warmup 10). The first average is the weights that training begins with.
 -- Batch norms' moving statistics are averaged like weights, as timm's ModelEmaV2 and the EfficientNet code do: the live
 -- ones describe features of weights that are ahead of the average. Layers that do not learn are left alone.
--- Averages live beside the weights, on the device that trains, as many bytes as what learns; a step moves them all in one
--- go and waits for nothing. A checkpoint of on.checkpoint holds them.
+-- Averages live beside the weights, on the device that trains, as many bytes as what learns; a step moves them all in
+-- one go and waits for nothing. A checkpoint of on.checkpoint holds them.
 
 local lurcher = require "lurcher"
 local common = require "lurcher.callbacks.common"

@@ -4,8 +4,8 @@
 --
 -- The layer is found by the step done again from the weights before it: the first layer whose output is not finite,
 -- walking forward; else the first gradient that is not, walking backward; else the update itself.
--- Until then the host looks at results only: the step itself finds out whether the weights are finite (run.watch), and the
--- good ones are kept beside them, on the device that trains.
+-- Until then the host looks at results only: the step itself finds out whether the weights are finite (run.watch), and
+-- the good ones are kept beside them, on the device that trains.
 
 local lurcher = require "lurcher"
 local common = require "lurcher.callbacks.common"

@@ -1,16 +1,16 @@
---- lurcher.run_folder: a folder with everything needed to repeat or resume a training.
--- It holds settings.json (recipe, version, options, seed, device, threads), command.txt, model.txt, model.json,
--- load_report.txt, history.csv, checkpoints/last.safetensors and best.safetensors, and model.safetensors at the end.
--- What goes into these files is the recipe's; this file only makes, names and reads them.
+--- lurcher.recipe.run_folder: a folder with everything needed to repeat or resume a training: settings.json (recipe,
+-- version, options, seed, device, threads), command.txt, model.txt, model.json, load_report.txt, history.csv,
+-- checkpoints/last.safetensors and best.safetensors, and model.safetensors at the end.
+-- What goes into these files is the recipe's business; this file makes, names and reads them.
 
 local lfs = require "lfs"
 local lurcher = require "lurcher"
-local folders = require "lurcher.folders"
+local files = require "lurcher.files"
 
 local run_folder = {}
 run_folder.__index = run_folder
 
-run_folder.make_folders = folders.make -- where it was before lurcher.folders
+run_folder.make_folders = files.make_folders -- where it was before lurcher.files
 
 --- "runs/single_model-001", the first number that is free.
 function run_folder.free_path(recipe)
@@ -21,16 +21,27 @@ function run_folder.free_path(recipe)
   return ("runs/%s-%d"):format(recipe, os.time())
 end
 
+-- ---- settings ----
+
+--- An option's name in the table of values.
+local function key_of(option) return (option[1]:gsub("-", "_")) end
+
+--- An option's name in settings.json: the first it ever had, so that runs of any version read alike.
+local function settings_key(option) return ((option.was or option[1]):gsub("-", "_")) end
+
+--- Options that name a run folder are not part of its settings.
+local function is_setting(option) return option[1] ~= "resume" and option[1] ~= "out" end
+
 local function quoted(word)
   if word:find("^[%w_./:=,+-]+$") then return word end
   return "'" .. word:gsub("'", "'\\''") .. "'"
 end
 
---- The command line that repeats what the option values say, options at their defaults left out.
+--- The command line of these values, without options at their defaults.
 local function command_of(spec, values)
   local words = { "lurcher", spec.name }
   for _, option in ipairs(spec) do
-    local value = values[(option[1]:gsub("-", "_"))]
+    local value = values[key_of(option)]
     if option[2] == "flag" then
       if value ~= (option.default or false) then words[#words + 1] = (value and "--" or "--no-") .. option[1] end
     elseif value ~= nil and value ~= option.default then
@@ -40,13 +51,41 @@ local function command_of(spec, values)
   return table.concat(words, " ")
 end
 
---- An option's value as settings.json keeps it: a path from the root, so that a run can be resumed from another folder.
+--- An option's value in settings.json: a path from the root, so that a run can be resumed from another folder.
 local function kept_value(option, value)
-  if option[2] == "path" and value ~= nil then return folders.absolute(value) end
+  if option[2] == "path" and value ~= nil then return files.absolute(value) end
   return value
 end
 
---- Raises where there is a run in the folder that a new one is to have: before work that would be in vain.
+--- For options.main's `adjust`: with --resume DIR, takes every option from DIR's settings. Those of `free`, a set of
+-- names, may be given again with another value; others may not. Returns values, or nil and a message.
+function run_folder.resumed(spec, values, given, free)
+  if not values.resume then return values end
+  local folder, message = run_folder.open(values.resume, spec.name)
+  if not folder then return nil, message end
+  for _, option in ipairs(spec) do
+    local key, before = key_of(option), folder.settings.options[settings_key(option)]
+    if option[2] == "integer" and before ~= nil then before = math.tointeger(before) end
+    if free[option[1]] then
+      if given[key] == nil and before ~= nil then values[key] = before end
+    elseif is_setting(option) then
+      if given[key] ~= nil and kept_value(option, given[key]) ~= before then
+        return nil, ("--%s cannot change in a resumed run: it was %s, now %s"):format(option[1], tostring(before),
+          tostring(given[key]))
+      end
+      values[key] = before
+    end
+  end
+  values.out = values.resume
+  return values
+end
+
+-- ---- the folder ----
+
+--- The folder at a path, whatever is in it.
+function run_folder.at(path) return setmetatable({ path = path }, run_folder) end
+
+--- Raises where there is a run in the folder that a new one is to have: before work that would be lost.
 function run_folder.check_free(path)
   if lfs.attributes(path .. "/settings.json") then
     error(("the folder '%s' holds a run already: continue it with --resume %s, or name another with --out"):format(path,
@@ -59,12 +98,10 @@ end
 function run_folder.create(spec, values)
   local path = values.out or run_folder.free_path(spec.name)
   run_folder.check_free(path)
-  assert(folders.make(path .. "/checkpoints"))
-  local folder = setmetatable({ path = path }, run_folder)
-  local kept = {}
+  assert(files.make_folders(path .. "/checkpoints"))
+  local folder, kept = run_folder.at(path), {}
   for _, option in ipairs(spec) do
-    local key = (option[1]:gsub("-", "_"))
-    if key ~= "resume" and key ~= "out" then kept[key] = kept_value(option, values[key]) end
+    if is_setting(option) then kept[settings_key(option)] = kept_value(option, values[key_of(option)]) end
   end
   folder.settings = { recipe = spec.name, version = lurcher.version, options = kept, threads = lurcher.threads(),
     started = os.date "!%Y-%m-%dT%H:%M:%SZ" }
@@ -75,10 +112,8 @@ end
 
 --- The folder of an earlier run of `recipe`. Returns it, or nil and a message.
 function run_folder.open(path, recipe)
-  local file, reason = io.open(path .. "/settings.json", "rb")
-  if not file then return nil, ("'%s' is no run folder: %s"):format(path, reason) end
-  local text = file:read "a"
-  file:close()
+  local text, reason = files.read(path .. "/settings.json")
+  if not text then return nil, ("'%s' is not a run folder: %s"):format(path, reason) end
   local settings, message = lurcher.json.decode(text)
   if type(settings) ~= "table" or type(settings.options) ~= "table" then
     return nil, ("'%s/settings.json' is damaged%s"):format(path, message and ": " .. message or "")
@@ -86,7 +121,14 @@ function run_folder.open(path, recipe)
   if settings.recipe ~= recipe then
     return nil, ("'%s' is a run of '%s', not of '%s'"):format(path, tostring(settings.recipe), recipe)
   end
-  return setmetatable({ path = path, settings = settings }, run_folder)
+  local folder = run_folder.at(path)
+  folder.settings = settings
+  return folder
+end
+
+--- The folder of a recipe's run: that of values.resume, or a new one.
+function run_folder.start(spec, values)
+  return values.resume and assert(run_folder.open(values.resume, spec.name)) or run_folder.create(spec, values)
 end
 
 --- Path of a file of the folder.
@@ -104,28 +146,10 @@ function run_folder:write(name, text)
   if not ok then error(message, 0) end
 end
 
---- For options.main's `adjust`: with --resume DIR, takes every option from DIR's settings but those of `free` (a set of
--- option names that may change); another option given with another value is refused. Returns values, or nil, message.
-function run_folder.resumed(spec, values, given, free)
-  if not values.resume then return values end
-  local folder, message = run_folder.open(values.resume, spec.name)
-  if not folder then return nil, message end
-  for _, option in ipairs(spec) do
-    local key = (option[1]:gsub("-", "_"))
-    local before = folder.settings.options[key]
-    if free[option[1]] then
-      if given[key] == nil and before ~= nil then values[key] = before end
-    elseif key ~= "resume" and key ~= "out" then
-      if given[key] ~= nil and kept_value(option, given[key]) ~= before then
-        return nil, ("--%s cannot change in a resumed run: it was %s, now %s"):format(option[1], tostring(before),
-          tostring(given[key]))
-      end
-      values[key] = before
-      if option[2] == "integer" and before ~= nil then values[key] = math.tointeger(before) end
-    end
-  end
-  values.out = values.resume
-  return values
+--- Writes a model's layer table and definition.
+function run_folder:write_model(model)
+  self:write("model.txt", tostring(model) .. "\n")
+  self:write("model.json", model:json() .. "\n")
 end
 
 return run_folder

@@ -60,7 +60,9 @@ local function best_row(history)
   for _, row in ipairs(rows) do
     local value = row.val_loss or row.val_acc and -row.val_acc
     local is_number = value and value == value
-    if is_number and row.stage == stage and (not best or value < best.value) then best = { value = value, row = row } end
+    if is_number and row.stage == stage and (not best or value < best.value) then
+      best = { value = value, row = row }
+    end
   end
   return best and best.row
 end

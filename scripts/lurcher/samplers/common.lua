@@ -32,7 +32,8 @@ local function check(options, name, known)
     local fine = math.type(key) == "integer"
     for _, word in ipairs(names) do fine = fine or word == key end
     if not fine then
-      error(("unknown option '%s' to 'samplers.%s'%s"):format(tostring(key), name, suggest.hint(tostring(key), names)), 4)
+      error(("unknown option '%s' to 'samplers.%s'%s"):format(tostring(key), name,
+        suggest.hint(tostring(key), names)), 4)
     end
   end
 end
