@@ -36,7 +36,7 @@ test("audit: a clean folder, then one with a duplicate across splits", function(
   assert(code == 1, output)
   assert(output:find "split%-duplicate  valid/pug/again.png: the same bytes as dogs/train/pug/1.png", output)
   output, code = sh "audit nowhere"
-  assert(code == 1 and output:find "'nowhere' is no folder" and not output:find "traceback", output)
+  assert(code == 1 and output:find "'nowhere' is not a folder" and not output:find "traceback", output)
   output, code = sh "audit dogs --tiny 45"
   assert(output:find "only 50x40 pixels", output)
   assert(select(2, sh "audit --help") == 0)

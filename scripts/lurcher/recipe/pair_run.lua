@@ -135,8 +135,8 @@ end
 
 -- ---- recipes that begin a run ----
 
---- The run's folder, made or, with o.resume, opened, and what train takes as its run. load_report: of the weights that were
--- loaded, or nil.
+--- The run's folder, made or, with o.resume, opened, and what train takes as its run. load_report: of the weights that
+-- were loaded, or nil.
 function pair_run.start(spec, o, model, load_report, sets)
   local folder = run_folder.start(spec, o)
   folder:write("model.txt", tostring(model) .. "\n")

@@ -70,7 +70,7 @@ function pretrained.check_frozen(model, report, file, option)
   for line in report.text:gmatch "[^\n]+" do
     local name, trouble = line:match "^([^:]+): (.*)$"
     if name and model:index(name) and not model:layer(name).trainable then
-      error(("layer '%s' is frozen, but '%s' does not give its weights (%s): name an earlier layer with %s"):format(name,
+      error(("layer '%s' is frozen, but '%s' does not give its weights (%s): cut before it with %s"):format(name,
         file, trouble, option or "--feature-layer"), 0)
     end
   end
