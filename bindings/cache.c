@@ -1,5 +1,5 @@
-/* cache.c - data.cache: a file of features, a row an image; data.cache_info and data.cache_remove for folders of them.
- * Rows and images are lists from 1 or i32 tensors from 0. */
+/* cache.c - data.cache: a feature cache file, with one row per image and view; data.cache_info and data.cache_remove
+ * for folders of them. Rows and images are lists from 1 or i32 tensors from 0. */
 #include "data.h"
 
 #include "modules.h"
@@ -37,8 +37,8 @@ int lur_data_cache(lua_State *L) {
   lur_cache_options o = {.path = lur_args_text(L, 1, owner, "path", NULL),
                          .key = lur_args_text(L, 1, owner, "key", NULL),
                          .label = lur_args_text(L, 1, owner, "label", NULL)};
-  if (o.path == NULL) lur_args_bad(L, owner, "path", "required: where the file goes");
-  if (o.key == NULL) lur_args_bad(L, owner, "key", "required: a text of all that rows depend on");
+  if (o.path == NULL) lur_args_bad(L, owner, "path", "required: path of the file");
+  if (o.key == NULL) lur_args_bad(L, owner, "key", "required: a text of everything that rows depend on");
   o.store = lur_args_choice(L, 1, owner, "store", stores, 0) == 0 ? LUR_F32 : LUR_F16;
   o.views = (int)lur_args_int(L, 1, owner, "views", 1, 1, 1 << 20);
   read_shape(L, &o.row);

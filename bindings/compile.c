@@ -163,7 +163,7 @@ static bool switched_off(lua_State *L, int passes, const char *name) {
 static void read_options(lua_State *L, int options, const lur_model *model, lur_compile_options *o) {
   static const char *const known[] = {"device",    "optimizer",       "loss",  "weight", "label_smoothing",
                                       "batchnorm", "precision",       "input_gradients", "check", "graph", "passes", NULL};
-  static const char *const known_passes[] = {"prune", "fold", "split", "arena", NULL};
+  static const char *const known_passes[] = {"prune", "fold", "lifetimes", "arena", "split", NULL};
   static const char *const statistics[] = {"moving", "batch", NULL};
   static const char *const precisions[] = {"f32", "tf32", "bf16", "f16", "int8", NULL}; /* in the order of lur_precision */
   *o = (lur_compile_options){0};
@@ -184,7 +184,7 @@ static void read_options(lua_State *L, int options, const lur_model *model, lur_
   lur_args_options(L, passes, "passes", known_passes);
   o->no_prune = switched_off(L, passes, "prune");
   o->no_fold = switched_off(L, passes, "fold");
-  o->no_split = switched_off(L, passes, "split");
+  o->no_lifetimes = switched_off(L, passes, "lifetimes") || switched_off(L, passes, "split");
   o->no_arena = switched_off(L, passes, "arena");
   read_losses(L, options, model, o);
 }

@@ -255,6 +255,28 @@ static int set_trainable(lua_State *L, bool trainable) {
 static int model_freeze(lua_State *L) { return set_trainable(L, false); }
 static int model_unfreeze(lua_State *L) { return set_trainable(L, true); }
 
+/* Cuts as a list of names, frozen layers as a set of names. */
+static int model_frozen(lua_State *L) {
+  lur_model *model = check_model(L, 1);
+  const char *input = luaL_checkstring(L, 2);
+  int n = lur_model_layer_count(model), ncuts;
+  int *cuts = lua_newuserdatauv(L, ((size_t)n + 1) * sizeof *cuts, 0);
+  bool *frozen = lua_newuserdatauv(L, ((size_t)n + 1) * sizeof *frozen, 0);
+  LUR_CALL(L, lur_model_frozen(model, input, frozen, cuts, &ncuts));
+  lua_createtable(L, ncuts, 0);
+  for (int i = 0; i < ncuts; i++) {
+    lua_pushstring(L, layer_name(model, cuts[i]));
+    lua_rawseti(L, -2, i + 1);
+  }
+  lua_newtable(L);
+  for (int i = 0; i < n; i++) {
+    lua_pushboolean(L, true);
+    if (frozen[i]) lua_setfield(L, -2, layer_name(model, i));
+    else lua_pop(L, 1);
+  }
+  return 2;
+}
+
 static int model_parameters(lua_State *L) {
   lur_model *model = check_model(L, 1);
   lua_pushinteger(L, lur_model_parameters(model, false));
@@ -358,6 +380,7 @@ static const luaL_Reg methods[] = {{"layer", model_layer},
                                    {"index", model_index},
                                    {"freeze", model_freeze},
                                    {"unfreeze", model_unfreeze},
+                                   {"frozen", model_frozen},
                                    {"parameters", model_parameters},
                                    {"load", model_load},
                                    {"save", model_save},

@@ -28,7 +28,6 @@ static const struct {
   const char *old, *now;
 } renamed[] = {
     {"lurcher.class_folders", "lurcher.recipe.class_folders"},
-    {"lurcher.feature_store", "lurcher.feature_cache"},
     {"lurcher.fixed_features", "lurcher.feature_cache"},
     {"lurcher.options", "lurcher.recipe.options"},
     {"lurcher.pair_data", "lurcher.recipe.pair_batches"},

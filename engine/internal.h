@@ -90,6 +90,7 @@ typedef struct lur_layer_type {
   const lur_option *options;
   size_t options_size;
   int min_inputs, max_inputs; /* max < 0: LUR_MAX_OPERANDS */
+  bool random;                /* draws random numbers in training: the same input gives different outputs */
   /* Options that only make sense together; may settle defaults that hang on other options; may be NULL. */
   lur_status (*check)(const lur_layer *layer);
   /* Declares the weights with lur_layer_add_weight from the inputs' sample shapes; NULL: none.
@@ -176,6 +177,13 @@ struct lur_model {
   lur_layer **layers;
   lur_node **layer_nodes; /* first application of each */
 };
+/* Position of node in model->nodes, or -1. */
+int lur_model_node_at(const lur_model *model, const lur_node *node);
+
+/* frozen.c: which nodes are frozen, by position in model->nodes: those that are computed from `input` alone (NULL: from
+   any inputs, row numbers included) and that training leaves as they are; see lur_model_frozen. batch_statistics: batch
+   norms that do not learn use batch statistics, too, so their outputs depend on the batch. */
+void lur_frozen_nodes(const lur_model *model, const lur_node *input, bool batch_statistics, bool *frozen);
 
 /* ---- run state, for checkpoints ---- */
 

@@ -204,6 +204,23 @@ lur_node *lur_model_layer_node(const lur_model *model, int index);
 /* Names of the layers that feed the layer's first application; returns their number. */
 int lur_model_layer_inputs(const lur_model *model, int index, const char **names, int capacity);
 int64_t lur_model_parameters(const lur_model *model, bool trainable_only);
+
+/* Finds the frozen backbone of a model: what training does not change, and where to split the model so that this part
+   is computed once per image and only the rest is trained.
+   A node (one application of a layer) is frozen when it is computed from input `input` alone, and neither its layer nor
+   any before it learns (is trainable and has weights) or is random (dropout). Frozen batch norms count as using their
+   moving statistics: do not split a model that is compiled with batchnorm_batch.
+   frozen: by layer position, whether every application of the layer is frozen; has room for every layer, or is NULL.
+   cuts: positions of the layers to split at; has room for every layer. *ncuts: how many there are; 0 where a split
+   saves no work of a layer with weights, or leaves nothing that learns. Fed with the outputs of these layers instead of
+   the input, the rest of the model computes what the whole computes. Where that is possible there is one cut: the last
+   frozen node that is a bottleneck, which means that later nodes read nothing else of what comes before them. Where
+   several backbones apply to the input and meet only behind a layer that learns or is random, there is one cut per
+   backbone, in the order in which they read the input. A layer that is cut at is applied once; neither it nor any node
+   before it is an output of the model.
+   LUR_EARG: the model has no such input. */
+lur_status lur_model_frozen(const lur_model *model, const char *input, bool *frozen, int *cuts, int *ncuts);
+
 /* The definition as JSON (layers, options, wiring, names), and a model made from one, weights drawn anew.
    The text is the caller's to free with lur_text_free. */
 lur_status lur_model_to_json(const lur_model *model, char **text);
@@ -255,7 +272,8 @@ typedef struct lur_compile_options {
   bool input_gradients;      /* lur_run_gradient serves inputs too */
   bool check;                /* guard zones round every buffer, outputs filled with NaN first: slow, for tests */
   bool no_graph;             /* steps are launched op by op where the device could record and replay them; same bits */
-  bool no_prune, no_fold, no_split, no_arena; /* switch one pass off, for tests */
+  /* Switch one pass off, for tests. no_lifetimes: in training, the arena keeps every output to the end of the step. */
+  bool no_prune, no_fold, no_lifetimes, no_arena;
 } lur_compile_options;
 
 /* Checks everything that does not depend on the batch: losses name outputs, every op has a kernel. Plans for

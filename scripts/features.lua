@@ -4,8 +4,9 @@
 
 local lfs = require "lfs"
 local lurcher = require "lurcher"
-local fixed_features, prefix = require "lurcher.fixed_features", require "lurcher.prefix"
-local options, ticker = require "lurcher.recipe.options", require "lurcher.ticker"
+local feature_cache, frozen = require "lurcher.feature_cache", require "lurcher.frozen"
+local common, options = require "lurcher.recipe.common", require "lurcher.recipe.options"
+local ticker = require "lurcher.ticker"
 local xception = require "lurcher.models.xception"
 local data, image = lurcher.data, lurcher.image
 
@@ -25,7 +26,7 @@ local spec = options.join({
   { "out", "file", value = "FILE.safetensors",
     help = "file to write `features` (images x channels), `class` and the names to, instead of printing" },
   arguments = { name = "IMAGE", min = 1, help = "images, or one folder of images" },
-}, fixed_features.options)
+}, common.cache)
 
 --- Paths and names of the images on the command line or in a folder, and the folder's set.
 local function open_images(words)
@@ -62,7 +63,7 @@ end
 local function each(backbone, paths, o, visit)
   local run <close> = backbone:compile{ device = o.device, precision = o.precision }
   if o.precision == "int8" then
-    for _, i in ipairs(fixed_features.calibration(#paths)) do run:calibrate{ image = read(paths[i], o.size) } end
+    for _, i in ipairs(feature_cache.calibration(#paths)) do run:calibrate{ image = read(paths[i], o.size) } end
   end
   for first = 1, #paths, o.batch do
     local images = {}
@@ -75,7 +76,7 @@ end
 --- The same for the images of a set, from the cache. Returns false where there is no cache.
 local function each_cached(backbone, set, o, visit)
   if o.cache == "none" then return false end
-  local loaded = prefix.whole(backbone, "image"):load(fixed_features.settings(o, { set, size = o.size, batch = o.batch,
+  local loaded = frozen.whole(backbone, "image"):load(feature_cache.settings(o, { set, size = o.size, batch = o.batch,
     device = o.device, precision = o.precision, memory = 0 }))
   for first = 1, loaded and #set or 0, o.batch do
     local list = {}

@@ -77,17 +77,17 @@ function data.loader(options) end
 
 ---@class lurcher.cache_options
 ---@field path string
----@field key string a text of all that rows depend on besides the images' contents
+---@field key string a text of everything that rows depend on besides the images' contents
 ---@field set lurcher.dataset
 ---@field shape integer[] of one row
 ---@field store? "f32"|"f16" default "f32"
 ---@field views? integer default 1
 ---@field label? string what rows are, in a few words for people
 
----A file of features of a dataset's images, computed once: row (v - 1) * #set + i is view v of image i. It is never
----trusted: rows that are damaged, or whose images have changed, count as missing; a file of another key does as a
----whole. It is filled as PATH.part, under a lock, and renamed when every row is there; what a killed process left is
----taken over.
+---A feature cache file: features of a dataset's images, computed once; row (v - 1) * #set + i is view v of image i. It
+---is never trusted: rows that are damaged, or whose images have changed, count as missing; in a file of another key,
+---all do. It is filled as PATH.part, under a lock, and renamed when it has every row; what a killed process left is
+---continued.
 ---@param options lurcher.cache_options
 ---@return lurcher.cache
 function data.cache(options) end
@@ -96,22 +96,22 @@ function data.cache(options) end
 ---@field label string as it was given
 ---@field store "f32"|"f16"
 ---@field shape integer[] of one row
----@field images integer 0: the part of a file that was left before it had a header
+---@field images integer 0: an unfinished file that has no header yet
 ---@field views integer
 ---@field bytes integer
----@field seconds number what the computation took; 0: not known
+---@field seconds number duration of the computation; 0: not known
 ---@field used number when it was last opened or written, as os.time
----@field part boolean a file that is being filled, or was left so
+---@field part boolean an unfinished file
 ---@field busy boolean a process has it open, or is filling it
 
----What the file of a cache, or the part of one, is.
+---The header of a cache file, or of an unfinished one (.part).
 ---@param path string
----@return lurcher.cache_info? info nil: it is no cache
+---@return lurcher.cache_info? info nil: the file is not a feature cache
 ---@return string? message, string? code
 function data.cache_info(path) end
----Removes the file of a cache, or the part of one, unless a process has it open.
+---Removes a cache file, or an unfinished one, unless a process has it open.
 ---@param path string
----@return boolean? removed false: a process has it open; nil: it could not be removed, or is no cache
+---@return boolean? removed false: a process has it open; nil: it could not be removed, or is not a feature cache
 ---@return string? message, string? code
 function data.cache_remove(path) end
 
@@ -171,32 +171,32 @@ function data.numpy_random(seed) end
 ---@field path string
 ---@field bytes integer of the whole file
 ---@field size integer rows
----@field note string why a file that was there could not be used as it was; "" where it could, or none was there
----@field seconds number what the computation took, as finish was told; 0: not known
+---@field note string why an existing file could not be used as it was; "" where it could, or there was none
+---@field seconds number duration of the computation; 0: not known
 local cache = {}
----Finds out what there is, verifies it, and reserves the disk for what is missing.
+---Opens the file, verifies every row, and reserves disk space for those that are missing.
 ---@param wait? number seconds to wait while another process fills the file; default 0
----@return "ready"|"filling"|"busy"? state filling: rows are missing, and yours to put; nil: the file cannot be made
+---@return "ready"|"filling"|"busy"? state filling: this process may put the missing rows; nil: the file cannot be made
 ---@return string? message, string? code
 function cache:open(wait) end
 ---@param first? integer default 1
 ---@param last? integer default the last row
----@return integer[] rows that are not there
+---@return integer[] rows that are missing
 function cache:missing(first, last) end
 ---While filling: features (f32, a row each) of the rows.
 ---@param rows lurcher.tensor|integer[]
----@param index lurcher.tensor|integer[] the images that really are in them, as a batch has it
+---@param index lurcher.tensor|integer[] the images that the rows are of, as in a batch
 ---@param features lurcher.tensor
 ---@return boolean? ok, string? message, string? code
 function cache:put(rows, index, features) end
----With no row missing: gives the file its name. From then on it is ready.
----@param seconds? number what the computation took; omitted: as it was known before
+---Gives the file its final name; no row may be missing. From then on it is ready.
+---@param seconds? number duration of the computation; omitted: as it was before
 ---@return boolean? ok, string? message, string? code
 function cache:finish(seconds) end
 ---@param rows lurcher.tensor|integer[]
 ---@return lurcher.tensor features f32
 function cache:select(rows) end
----@return lurcher.tensor index i32: the image that really is in each row, from 0; -1: missing
+---@return lurcher.tensor index i32: the image that each row is of, from 0; -1: missing
 function cache:index() end
 function cache:close() end
 

@@ -305,6 +305,13 @@ function model:freeze(which) end
 ---@param which? table|fun(layer: lurcher.layer, index0: integer): boolean as in freeze
 ---@return lurcher.model self
 function model:unfreeze(which) end
+---The frozen backbone: what training does not change for a given image, and where to split the model so that this is
+---computed once per image. There is one cut, or one per backbone where several apply to the image; none where a split
+---gains nothing. `lurcher.frozen` splits by it.
+---@param input string name of the input of the images
+---@return string[] cuts names of the layers to split at
+---@return table<string, boolean> frozen the frozen layers: true by name
+function model:frozen(input) end
 ---@return integer total
 ---@return integer trainable
 function model:parameters() end
@@ -337,7 +344,7 @@ function model:close() end
 ---@field input_gradients? boolean run:gradient serves inputs too
 ---@field graph? boolean false: on a GPU every kernel is launched by itself at every step, instead of all at once from a recording
 ---@field check? boolean guard zones round every buffer and NaN-filled outputs: slow, for tests
----@field passes? { prune?: boolean, fold?: boolean, split?: boolean, arena?: boolean } false switches a pass off, for tests
+---@field passes? { prune?: boolean, fold?: boolean, lifetimes?: boolean, arena?: boolean } false switches a pass off, for tests
 
 -- ---- run ----
 

@@ -52,18 +52,11 @@ static int layer_at(const lur_model *model, const lur_layer *layer) {
   return -1;
 }
 
-static int node_at(const lur_model *model, const lur_node *node) {
-  for (int i = 0; i < model->nnodes; i++) {
-    if (model->nodes[i] == node) return i;
-  }
-  return -1;
-}
-
 static cJSON *node_object(const lur_model *model, const lur_node *node) {
   cJSON *object = cJSON_CreateObject();
   cJSON_AddNumberToObject(object, "layer", layer_at(model, node->layer));
   cJSON *inputs = cJSON_AddArrayToObject(object, "inputs");
-  for (int i = 0; i < node->nx; i++) cJSON_AddItemToArray(inputs, cJSON_CreateNumber(node_at(model, node->x[i])));
+  for (int i = 0; i < node->nx; i++) cJSON_AddItemToArray(inputs, cJSON_CreateNumber(lur_model_node_at(model, node->x[i])));
   return object;
 }
 
@@ -76,12 +69,12 @@ lur_status lur_model_to_json(const lur_model *model, char **text) {
   for (int i = 0; i < model->nlayers; i++) cJSON_AddItemToArray(layers, layer_object(model->layers[i]));
   for (int i = 0; i < model->nnodes; i++) cJSON_AddItemToArray(nodes, node_object(model, model->nodes[i]));
   for (int i = 0; i < model->ninputs; i++) {
-    cJSON_AddItemToArray(inputs, cJSON_CreateNumber(node_at(model, model->inputs[i])));
+    cJSON_AddItemToArray(inputs, cJSON_CreateNumber(lur_model_node_at(model, model->inputs[i])));
   }
   for (int i = 0; i < model->noutputs; i++) {
     cJSON *object = cJSON_CreateObject();
     cJSON_AddStringToObject(object, "name", model->output_names[i]);
-    cJSON_AddNumberToObject(object, "node", node_at(model, model->outputs[i]));
+    cJSON_AddNumberToObject(object, "node", lur_model_node_at(model, model->outputs[i]));
     cJSON_AddItemToArray(outputs, object);
   }
   char *made = outputs ? cJSON_PrintUnformatted(root) : NULL;

@@ -39,7 +39,7 @@ static int position(void *const *items, int n, const void *item) {
   return -1;
 }
 
-static int node_position(const lur_model *model, const lur_node *node) {
+int lur_model_node_at(const lur_model *model, const lur_node *node) {
   return position((void *const *)model->nodes, model->nnodes, node);
 }
 
@@ -262,11 +262,11 @@ lur_status lur_model_apply(lur_model *model, int n, lur_node *const *x, lur_node
       continue;
     }
     lur_node *operands[LUR_MAX_OPERANDS];
-    for (int k = 0; k < node->nx; k++) operands[k] = made[node_position(model, node->x[k])];
+    for (int k = 0; k < node->nx; k++) operands[k] = made[lur_model_node_at(model, node->x[k])];
     status = lur_layer_apply(node->layer, node->nx, operands, &made[i]);
   }
   for (int i = 0; i < model->noutputs && status == LUR_OK; i++) {
-    y[i] = made[node_position(model, model->outputs[i])];
+    y[i] = made[lur_model_node_at(model, model->outputs[i])];
     lur_node_retain(y[i]);
   }
   for (int i = 0; i < model->nnodes; i++) lur_node_release(made[i]);

@@ -20,12 +20,12 @@ static int later(int a, int b) { return a > b ? a : b; }
 /* ---- lives ---- */
 
 /* Last step that reads value's forward content. */
-static int last_read(const lur_plan *plan, int value, bool split) {
+static int last_read(const lur_plan *plan, int value, bool lifetimes) {
   const lur_value *v = &plan->values[value];
   const int end = 2 * plan->nops;
   if (v->wanted) return end;
   const lur_plan_op *producer = &plan->ops[v->producer];
-  if (!split && plan->key.mode == LUR_MODE_TRAIN) return end; /* as if any of it might be asked for again */
+  if (!lifetimes && plan->key.mode == LUR_MODE_TRAIN) return end;
   int last = v->producer;
   if (producer->backward && producer->op.backward_y) last = lur_backward_step(plan, v->producer);
   for (int i = 0; i < plan->nops; i++) {
@@ -39,12 +39,12 @@ static int last_read(const lur_plan *plan, int value, bool split) {
   return last;
 }
 
-static lur_status add_outputs(lur_plan *plan, bool split) {
+static lur_status add_outputs(lur_plan *plan, bool lifetimes) {
   for (int v = 0; v < plan->nvalues; v++) {
     lur_value *value = &plan->values[v];
     value->buffer = -1;
     if (value->producer < 0) continue;
-    lur_buffer buffer = {.bytes = operand_bytes(&value->operand), .first = value->producer, .last = last_read(plan, v, split),
+    lur_buffer buffer = {.bytes = operand_bytes(&value->operand), .first = value->producer, .last = last_read(plan, v, lifetimes),
                          .alias = -1, .what = "output", .op = value->producer};
     LUR_TRY(lur_plan_add_buffer(plan, &buffer, &value->buffer));
   }
@@ -182,11 +182,11 @@ done:
   return status;
 }
 
-lur_status lur_plan_arena(lur_plan *plan, bool share, bool split, size_t guard) {
+lur_status lur_plan_arena(lur_plan *plan, bool share, bool lifetimes, size_t guard) {
   int noutputs = 0;
   while (noutputs < LUR_MAX_OUTPUTS && plan->outputs[noutputs] >= 0) noutputs++;
   plan->nbuffers = 0;
-  LUR_TRY(add_outputs(plan, split));
+  LUR_TRY(add_outputs(plan, lifetimes));
   LUR_TRY(add_saved(plan));
   LUR_TRY(add_gradients(plan, noutputs));
   if (share) work_in_place(plan);

@@ -51,6 +51,7 @@ static lur_status convert(rewrite *r, lur_layer *layer, lur_dtype dtype, int *va
     to.dtype = dtype;
     copy.desc.y = to;
     LUR_TRY(lur_plan_add_value(r->plan, &to, &copy.y));
+    r->plan->values[copy.y].frozen = r->plan->values[*value].frozen;
     LUR_TRY(append(r, &copy));
     r->twin[*value] = copy.y;
   }

@@ -210,6 +210,7 @@ static lur_status insert_writer(const lur_run *run, lur_plan *plan, int *at, con
   }
   int y = -1;
   LUR_TRY(lur_plan_add_op(plan, conv->layer, &desc, 1, &x, 1, none, &y)); /* ops may have moved in memory */
+  plan->values[y].frozen = plan->values[x].frozen;
   lur_plan_raise_last(plan, (*at)++);
   plan->ops[*at].x[0] = y;
   return attach(run, &plan->ops[*at - 1], range, true, plain_zero);

@@ -34,6 +34,7 @@ static lur_status emit_inputs(const lur_run *run, lur_plan *plan, int *value_of)
     lur_operand operand = {node->dtype, {.ndim = node->sample.ndim + 1, .dim = {plan->key.rows[i]}}};
     for (int d = 0; d < node->sample.ndim; d++) operand.shape.dim[d + 1] = node->sample.dim[d];
     LUR_TRY(lur_plan_add_value(plan, &operand, &plan->inputs[i]));
+    plan->values[plan->inputs[i]].frozen = true;
     for (int k = 0; k < model->nnodes; k++) {
       if (model->nodes[k] == node) value_of[k] = plan->inputs[i];
     }
@@ -59,7 +60,9 @@ static lur_status emit_model(const lur_run *run, lur_plan *plan, bool training) 
     if (lur_node_is_input(node)) continue;
     int x[LUR_MAX_OPERANDS];
     for (int k = 0; k < node->nx; k++) x[k] = value_of[node_at(model, node->x[k])];
+    const int before = plan->nvalues;
     status = node->layer->kind->emit(node->layer, &emitter, node->nx, x, &value_of[i]);
+    for (int v = before; v < plan->nvalues; v++) plan->values[v].frozen = run->frozen[i];
   }
   for (int i = 0; i < model->noutputs && status == LUR_OK; i++) {
     plan->outputs[i] = value_of[node_at(model, model->outputs[i])];
@@ -215,11 +218,10 @@ static lur_status build(lur_run *run, lur_plan *plan) {
     lur_pass_separable(run, plan);
   }
   LUR_TRY(lur_pass_quantize(run, plan));
-  if (!options->no_split) lur_pass_split(run, plan);
   mark_adds(plan);
   LUR_TRY(plan_ops(run, plan));
   LUR_TRY(lur_plan_alloc_host(run, plan));
-  return lur_plan_arena(plan, !options->no_arena, !options->no_split, options->check ? LUR_GUARD : 0);
+  return lur_plan_arena(plan, !options->no_arena, !options->no_lifetimes, options->check ? LUR_GUARD : 0);
 }
 
 lur_status lur_plan_build(lur_run *run, const lur_plan_key *key, lur_plan **plan) {

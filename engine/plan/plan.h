@@ -21,6 +21,7 @@ typedef struct lur_value {
   bool wanted;     /* read by the caller after forward */
   bool needs_grad; /* something trainable, or an input whose gradient is asked, lies behind it */
   bool reached;    /* a gradient arrives from a loss or from the caller */
+  bool frozen;     /* of the frozen backbone (lur_frozen_nodes): training leaves it as it is; for describe */
   int buffer;      /* in buffers; -1: fed from outside */
   int grad_buffer; /* -1: none */
 } lur_value;
@@ -63,7 +64,6 @@ typedef struct lur_plan_op {
   lur_folded *folded;           /* NULL: weights as they are */
   lur_quantized *quantized;     /* NULL: no bytes */
   lur_range *observes;          /* calibration: takes in what x[0] holds; borrowed */
-  bool prefix;                  /* frozen and deterministic, and so is everything before it (pass_split.c) */
   bool backward;
   unsigned dx_add; /* bit i: the gradient of x[i] has been written by a later op already */
   int saved;       /* buffer, -1 none */
@@ -153,11 +153,11 @@ void lur_pass_prune(lur_plan *plan);
 lur_status lur_pass_fold(const struct lur_run *run, lur_plan *plan);
 void lur_pass_fuse(const struct lur_run *run, lur_plan *plan);
 void lur_pass_separable(const struct lur_run *run, lur_plan *plan); /* after lur_pass_fuse */
-void lur_pass_split(const struct lur_run *run, lur_plan *plan);
 /* not optional: with precision int8, convolutions and what feeds them change to bytes; LUR_ESTATE before calibration */
 lur_status lur_pass_quantize(struct lur_run *run, lur_plan *plan);
-/* Offsets for all buffers. share false: every buffer its own place. guard: bytes kept free round each. */
-lur_status lur_plan_arena(lur_plan *plan, bool share, bool split, size_t guard);
+/* Offsets for all buffers. share false: every buffer its own place. lifetimes false: in training, every output is kept
+   to the end of the step. guard: bytes kept free round each. */
+lur_status lur_plan_arena(lur_plan *plan, bool share, bool lifetimes, size_t guard);
 
 /* pass_fold.c: brings a folded op's weights up to date. */
 lur_status lur_folded_refresh(lur_folded *folded, lur_device *device);

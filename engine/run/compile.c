@@ -103,6 +103,12 @@ static lur_status list_learned(lur_run *run) {
   return LUR_OK;
 }
 
+static lur_status list_frozen(lur_run *run) {
+  LUR_TRY(lur_alloc_items((size_t)run->model->nnodes, sizeof *run->frozen, &run->frozen));
+  lur_frozen_nodes(run->model, NULL, run->options.batchnorm_batch, run->frozen);
+  return LUR_OK;
+}
+
 static lur_status move_weights(lur_run *run) {
   for (int i = 0; i < run->model->nlayers; i++) {
     lur_layer *layer = run->model->layers[i];
@@ -149,8 +155,9 @@ static void clear(lur_run *run) {
   free(run->learned);
   run->slots = run->watched = NULL;
   free(run->trains);
+  free(run->frozen);
   run->learned = NULL;
-  run->trains = NULL;
+  run->trains = run->frozen = NULL;
   run->nlearned = 0;
   lur_optimizer_release(run->options.optimizer);
   run->options.optimizer = NULL;
@@ -159,6 +166,7 @@ static void clear(lur_run *run) {
 static lur_status set_up(lur_run *run, const lur_compile_options *options) {
   LUR_TRY(take_options(run, options));
   LUR_TRY(list_learned(run));
+  LUR_TRY(list_frozen(run));
   LUR_TRY(lur_plan_check_kernels(run));
   LUR_TRY(move_weights(run));
   void *memory = NULL;

@@ -74,9 +74,9 @@ static void put_ops(text *t, const lur_plan *plan) {
   put(t, "%4s  %-28s %-18s %-18s %9s %9s  %s\n", "step", "layer", "op", "output", "MiB", "MFLOP", "");
   for (int i = 0; i < plan->nops; i++) {
     const lur_plan_op *op = &plan->ops[i];
-    put(t, "%4d  %-28s %-18s %-18s %9.2f %9.1f  %s%s", i + 1, op->desc.name, lur_op_kind_name(op->desc.kind),
+    put(t, "%4d  %-28s %-18s %-18s %9.2f %9.1f  %s", i + 1, op->desc.name, lur_op_kind_name(op->desc.kind),
         lur_shape_format(&op->desc.y.shape, shape), mib(operand_bytes(&op->desc.y)), lur_op_flops(&op->desc) * 1e-6,
-        op->prefix ? "frozen" : "", op->backward ? "backward" : "");
+        op->backward ? "backward" : plan->values[op->y].frozen ? "frozen" : "");
     put_fused(t, op);
     put(t, "\n");
   }

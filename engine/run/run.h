@@ -49,6 +49,7 @@ struct lur_run {
   lur_loss_kind loss_kinds[LUR_MAX_OUTPUTS];
   int loss_outputs[LUR_MAX_OUTPUTS]; /* position among the model's outputs */
   bool *trains;                      /* by model layer: trainable when this was compiled */
+  bool *frozen;                      /* by model node: of the frozen backbone when this was compiled */
 
   int nlearned;
   lur_learned *learned;

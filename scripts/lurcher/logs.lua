@@ -81,13 +81,13 @@ function logs_of.damage(loader, named)
   for _, entry in ipairs(summary) do
     if not named[entry.path] then
       named[entry.path] = true
-      lines[#lines + 1] = ("  cannot be read, replaced by another image of the same class: %s: %s"):format(entry.path,
-        entry.message)
+      lines[#lines + 1] = ("  could not be read, replaced by another image of the same class: %s: %s"):format(
+        entry.path, entry.message)
     end
   end
   if #summary > 0 then
-    lines[#lines + 1] = ("  %d image%s could not be read and %s replaced in %d rows of the epoch"):format(#summary,
-      #summary == 1 and "" or "s", #summary == 1 and "was" or "were", summary.damaged)
+    lines[#lines + 1] = ("  %d image%s could not be read; other images replaced them in %d rows of the epoch"):format(
+      #summary, #summary == 1 and "" or "s", summary.damaged)
   end
   return lines
 end

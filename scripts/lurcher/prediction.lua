@@ -7,7 +7,7 @@
 
 local lfs = require "lfs"
 local lurcher = require "lurcher"
-local fixed_features, prefix = require "lurcher.fixed_features", require "lurcher.prefix"
+local feature_cache, frozen = require "lurcher.feature_cache", require "lurcher.frozen"
 local logs_of, ticker = require "lurcher.logs", require "lurcher.ticker"
 local preprocessing = require "lurcher.preprocessing"
 local nn, data = lurcher.nn, lurcher.data
@@ -85,7 +85,7 @@ end
 --- Loaders of the first `count` views, and the model that they feed: what follows the frozen backbone, on features from
 -- the cache (o.cache), or the whole model on images.
 local function sources(model, set, metadata, o, count)
-  local part = o.cache and o.cache ~= "none" and prefix.split(model, model.inputs[1])
+  local part = o.cache and o.cache ~= "none" and frozen.split(model, model.inputs[1])
   local common = preprocessing.saved(metadata)
   common.batch, common.workers, common.device = o.batch or 32, o.workers, lurcher.device(o.device)
   local function options(k, more)
@@ -95,7 +95,7 @@ local function sources(model, set, metadata, o, count)
   end
   local loaders = {}
   for k = 1, part and count or 0 do
-    local loaded = part:load(options(k, fixed_features.settings(o, { views = 1, memory = 0, existing = o.existing })))
+    local loaded = part:load(options(k, feature_cache.settings(o, { views = 1, memory = 0, existing = o.existing })))
     if not loaded then break end -- no room for features
     loaders[k] = loaded:loader{ batch = common.batch, shuffle = false }
   end

@@ -62,10 +62,10 @@ static void curve(const char *device, int freeze, void (*change)(lur_compile_opt
 
 static void no_prune(lur_compile_options *o) { o->no_prune = true; }
 static void no_fold(lur_compile_options *o) { o->no_fold = true; }
-static void no_split(lur_compile_options *o) { o->no_split = true; }
+static void no_lifetimes(lur_compile_options *o) { o->no_lifetimes = true; }
 static void no_arena(lur_compile_options *o) { o->no_arena = true; }
 static void check_mode(lur_compile_options *o) { o->check = true; }
-static void plain(lur_compile_options *o) { o->no_prune = o->no_fold = o->no_split = o->no_arena = true; }
+static void plain(lur_compile_options *o) { o->no_prune = o->no_fold = o->no_lifetimes = o->no_arena = true; }
 
 static void same_curves(const double *a, const double *b, double tolerance, const char *what) {
   for (int i = 0; i <= STEPS; i++) {
@@ -82,7 +82,7 @@ static void test_curves(void) {
     const char *what;
     void (*change)(lur_compile_options *);
     double tolerance;
-  } passes[] = {{"no prune", no_prune, 1e-6}, {"no fold", no_fold, 1e-4}, {"no split", no_split, 0}, {"no arena", no_arena, 0},
+  } passes[] = {{"no prune", no_prune, 1e-6}, {"no fold", no_fold, 1e-4}, {"no lifetimes", no_lifetimes, 0}, {"no arena", no_arena, 0},
                 {"check", check_mode, 0},     {"plain", plain, 1e-4}};
   const int freezes[] = {0, 10, 14};
   for (int k = 0; k < 3; k++) {

@@ -413,7 +413,7 @@ test("damage: an epoch completes, names each file once, replaces by class, sums 
     local said = {}
     local told = logs_of.damage(loader, said)
     assert(#told == n + 1 and told[1]:find "could not be read.*damaged/a/", told[1])
-    assert(told[n + 1] == ("  %d images could not be read; others stood in for them in %d rows of the epoch")
+    assert(told[n + 1] == ("  %d images could not be read; other images replaced them in %d rows of the epoch")
       :format(n, summary.damaged), told[n + 1])
     for _ in loader() do end
     assert(#loader.summary == n and not loader.summary[1].fresh)

@@ -90,7 +90,7 @@ test("froze_fine_tune: the swapped and the random pairs of a batch are those of 
   local gathered, towered = results(one, false), results(two, true)
   assert(#gathered == 20)
   for i, value in ipairs(gathered) do near(towered[i], value, 1e-5) end
-  assert(require "lurcher.prefix".split(two, "image") == nil, "towers have no features of single images")
+  assert(require "lurcher.frozen".split(two, "image") == nil, "towers have no features of single images")
 end)
 
 test("siamese.sampler: all pairs of a batch of classes, as many of one class as not; targets say which", function()

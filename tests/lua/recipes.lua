@@ -128,7 +128,7 @@ test("single_model_test: predictions, figures, confusion table; a folder without
   assert(select(2, read "flat.txt":gsub("\n", "")) == 4)
 end)
 
-test("single_model_test: the frozen part's outputs are found again, with the same predictions", function()
+test("single_model_test: the frozen features are found again, with the same predictions", function()
   local outputs = {}
   for i, cache in ipairs{ "none", "tested", "tested" } do
     outputs[i] = succeeds("single_model_test --model frozen --data images/test --cache %s --out p%d.txt", cache, i)

@@ -2,12 +2,18 @@
 -- once, here; a recipe that has another default declares that option again behind the list.
 
 local augmentations = require "lurcher.augmentations"
-local fixed_features, options = require "lurcher.fixed_features", require "lurcher.recipe.options"
+local options = require "lurcher.recipe.options"
 
 local common = {}
 
 --- The feature cache.
-common.cache = fixed_features.options
+common.cache = {
+  { "cache", "string", default = "runs/cache", value = "DIR",
+    help = "folder of the feature cache: outputs of the frozen backbone, kept for later runs; none: keep nothing" },
+  { "cache-store", "choice", default = "f32", choices = { "f32", "f16" },
+    help = "number type of cached features; f16 takes half the space" },
+  { "cache-limit", "integer", default = 20000, min = 0, value = "MB", help = "largest size of one feature cache file" },
+}
 
 --- Of every recipe that trains on class folders.
 common.training = options.join({
@@ -20,7 +26,7 @@ common.training = options.join({
   { "device", "device", default = "auto" },
   { "workers", "integer", default = 2, min = 1, max = 256, help = "threads that decode images" },
   { "memory", "integer", default = 2048, min = 0, value = "MB",
-    help = "memory limit for features of the frozen backbone that are not in the cache" },
+    help = "largest size of frozen features in memory, where they are not in a cache file" },
   { "report", "flag", default = true, help = "write report.html on the validation images at the end" },
 }, common.cache)
 

@@ -4,7 +4,7 @@
 
 local lurcher = require "lurcher"
 local augmentations = require "lurcher.augmentations"
-local fixed_features, prefix = require "lurcher.fixed_features", require "lurcher.prefix"
+local feature_cache, frozen = require "lurcher.feature_cache", require "lurcher.frozen"
 local data = lurcher.data
 
 local learner = {}
@@ -36,15 +36,9 @@ local function mixing(alpha, classes, seed)
   end
 end
 
---- The model split behind its frozen backbone; nil where features cannot be computed once, and prints why unless the
--- model has no frozen backbone.
-local function split(model, o, s, augment)
-  local part = prefix.split(model, "image")
-  local why = part and (o.era == "2017" and "its batch norms use batch statistics in era 2017"
-    or augment and (s.views or 0) == 0
-    and ("augmentation '%s' makes a new image in every epoch (see --views)"):format(s.augment))
-  if why then print("the frozen backbone is computed in every epoch: " .. why) end
-  return not why and part or nil
+--- Prints that a model is trained on images although its backbone is frozen, and why.
+local function print_uncached(why)
+  print(("frozen features are not cached: %s; the backbone is computed in every epoch"):format(why))
 end
 
 --- What `more` has beside the options of `given`.
@@ -53,17 +47,49 @@ local function with(given, more)
   return given
 end
 
+--- The model split at its frozen backbone; nil where features cannot be computed once, and prints why unless the model
+-- has no frozen backbone.
+local function split(model, o, s, augment)
+  local part = frozen.split(model, "image")
+  local why = part and (o.era == "2017" and "its batch norms use batch statistics in era 2017"
+    or augment and (s.views or 0) == 0
+    and ("augmentation '%s' makes a new image in every epoch (see --views)"):format(s.augment))
+  if why then print_uncached(why) end
+  return not why and part or nil
+end
+
 --- Options of data.loader that say how images are decoded.
 local function decoding(sets, o)
   return { size = sets.preprocessing.size, resize = sets.preprocessing.resize,
     preprocess = sets.preprocessing.preprocess, workers = o.workers, seed = o.seed, device = lurcher.device(o.device) }
 end
 
+--- The features of several sets, a list of options of load, with options `how` for all of them; nil where there is no
+-- room, which it prints. o.memory is for all sets together.
+local function load_all(part, requests, how, o)
+  local bytes, loaded = 0, {}
+  for _, request in ipairs(requests) do
+    for _, one in ipairs{ part, table.unpack(part.others) } do
+      bytes = bytes + one:bytes(#request[1] * (request.views or 1), o.cache_store)
+    end
+  end
+  local memory = bytes <= o.memory * 2 ^ 20 and bytes or 0
+  for i, request in ipairs(requests) do
+    local why
+    loaded[i], why = part:load(with(with(feature_cache.settings(o, { memory = memory }), how), request))
+    if not loaded[i] then
+      print_uncached(why)
+      return nil
+    end
+  end
+  return loaded
+end
+
 --- Loaders over features; nil where there is no room for them.
 local function feature_loaders(part, sets, o, s, augment)
   local how = decoding(sets, o)
   how.batch = s.train.batch
-  local loaded = fixed_features.load_sets(part, { { sets.train, augment = augment, views = augment and s.views,
+  local loaded = load_all(part, { { sets.train, augment = augment, views = augment and s.views,
     seed = augment and s.view_seed }, { sets.valid } }, how, o)
   if not loaded then return nil end
   return loaded[1]:loader(with({ seed = o.seed, change = mixing(s.mixup, #sets.train.classes, o.seed) }, s.train)),

@@ -13,7 +13,7 @@ pair_batches.options = options.join({
   { "steps", "integer", min = 1, help = "steps per epoch (default: training images / batch)" },
 }, common.training, {
   { "memory", "integer", default = 8192, min = 0, value = "MB",
-    help = "memory limit for features of the frozen backbone that are not in the cache" },
+    help = "largest size of frozen features in memory, where they are not in a cache file" },
 })
 
 --- The training and validation images of o.data. metadata: saved with the model, where it has been trained before.

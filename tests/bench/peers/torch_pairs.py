@@ -1,5 +1,5 @@
 """The recipes of pairs as a plain PyTorch program has them: images by Pillow in the DataLoader's worker processes,
-both towers as one forward of 2 B images, the frozen part without gradients. Works of torch_peer.py.
+both towers as one forward of 2 B images, the frozen backbone without gradients. Works of torch_peer.py.
 """
 import math
 import os
@@ -151,5 +151,5 @@ def frozen():
 
 
 def trick():
-    """Nothing is kept between epochs: the frozen part is computed for every image of every step."""
+    """Nothing is kept between epochs: the frozen backbone is computed for every image of every step."""
     return stage(False, False, 0.5, lambda learned: torch.optim.SGD(learned, lr=1e-4, momentum=0.9))

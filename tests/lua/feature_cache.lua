@@ -1,13 +1,13 @@
---- Tests of the prefix cache: what comes from a cache file is what would have been computed, whatever has happened to
+--- Tests of the feature cache: what comes from a cache file is what would have been computed, whatever has happened to
 -- the file, the images, the weights, the disk, or in another process meanwhile.
 local harness = require "harness"
 local lfs = require "lfs"
 local lurcher = require "lurcher"
-local prefix, samplers = require "lurcher.prefix", require "lurcher.samplers"
+local frozen, samplers = require "lurcher.frozen", require "lurcher.samplers"
 local data, nn = lurcher.data, lurcher.nn
 local test, near, raises = harness.test, harness.near, harness.raises
 
-local work = harness.folder "prefix_cache"
+local work = harness.folder "feature_cache"
 local images = work .. "/images/train"
 local count = 10
 
@@ -27,7 +27,7 @@ for class = 1, 2 do
 end
 
 --- A small model, frozen up to a layer; other weights with another seed.
-local function part_of(seed, separable)
+local function split_of(seed, separable)
   lurcher.seed(seed or 3)
   local x = nn.input{ name = "image", shape = { 32, 32, 3 } }
   x = nn.conv2d{ 6, 3, stride = 2, activation = "relu", name = "conv" }(x)
@@ -35,15 +35,15 @@ local function part_of(seed, separable)
   x = nn.max_pool{ 4, name = "pool" }(nn.batchnorm{ name = "norm" }(x))
   local model = nn.model{ said = nn.dense{ 2, activation = "softmax", name = "said" }(nn.flatten(x)) }
   model:freeze{ to = "pool" }
-  return assert(prefix.split(model, "image"))
+  return assert(frozen.split(model, "image"))
 end
 
 --- Options of load, `more` among them.
-local function load(part, more)
+local function load(split, more)
   local o = { assert(data.folder{ images }), size = 32, batch = 3, workers = 1, device = "cpu", seed = 5,
     quiet = true }
   for key, value in pairs(more or {}) do o[key] = value end
-  return part:load(o)
+  return split:load(o)
 end
 
 --- All features of a view, 1 by default.
@@ -55,15 +55,15 @@ end
 
 local function same(a, b) return (a - b):abs():max() == 0 end
 
---- The part with a backbone that must not be computed again.
-local function without_computing(part)
-  local backbone = part.backbone
+--- The split with a backbone that must not be computed again.
+local function without_computing(split)
+  local backbone = split.backbone
   local idle = { layers = backbone.layers, outputs = backbone.outputs, json = function() return backbone:json() end,
     compile = function() error "computed again" end }
   local other = {}
-  for key, value in pairs(part) do other[key] = value end
+  for key, value in pairs(split) do other[key] = value end
   other.backbone = idle
-  return setmetatable(other, getmetatable(part))
+  return setmetatable(other, getmetatable(split))
 end
 
 --- The names in a folder.
@@ -91,49 +91,79 @@ local function change_byte(path, at)
 end
 
 test("cache: with and without it, and from it, the features are the same bits; in f16 nearly", function()
-  local part = part_of()
-  local memory, folder = all(load(part)), work .. "/agree"
-  assert(same(all(load(part, { cache = folder })), memory))
+  local split = split_of()
+  local memory, folder = all(load(split)), work .. "/agree"
+  assert(same(all(load(split, { cache = folder })), memory))
   assert(only_file(folder):find "/train%-54%-%x+%.features$", only_file(folder))
-  assert(same(all(load(without_computing(part), { cache = folder, batch = 4 })), memory))
-  raises("computed again", load, without_computing(part), { cache = work .. "/none" })
-  local half = all(load(part, { cache = folder, store = "f16" }))
+  assert(same(all(load(without_computing(split), { cache = folder, batch = 4 })), memory))
+  raises("computed again", load, without_computing(split), { cache = work .. "/none" })
+  local half = all(load(split, { cache = folder, store = "f16" }))
   assert(not same(half, memory) and #names_in(folder) == 2)
   near(((half - memory):abs() / (memory:abs() + 1e-3)):max(), 0, 2 ^ -10)
-  assert(same(all(load(without_computing(part), { cache = folder, store = "f16" })), half))
-  assert(same(all(load(part, { store = "f16" })), half))
+  assert(same(all(load(without_computing(split), { cache = folder, store = "f16" })), half))
+  assert(same(all(load(split, { store = "f16" })), half))
 end)
 
 test("cache: int8 features lie near those of f32, in a file of their own, the same bits each time", function()
-  local part, folder = part_of(3, true), work .. "/int8"
-  local f32 = all(load(part, { cache = folder }))
-  local memory = all(load(part, { precision = "int8" }))
-  assert(same(all(load(part, { cache = folder, precision = "int8" })), memory))
+  local split, folder = split_of(3, true), work .. "/int8"
+  local f32 = all(load(split, { cache = folder }))
+  local memory = all(load(split, { precision = "int8" }))
+  assert(same(all(load(split, { cache = folder, precision = "int8" })), memory))
   assert(#names_in(folder) == 2 and not same(memory, f32))
   near((memory - f32):abs():max() / f32:abs():max(), 0, 0.03)
-  assert(same(all(load(without_computing(part), { cache = folder, precision = "int8" })), memory))
-  raises("precision is 'f64' %('f32' or 'int8' expected%)", load, part, { precision = "f64" })
+  assert(same(all(load(without_computing(split), { cache = folder, precision = "int8" })), memory))
+  raises("precision is 'f64' %('f32' or 'int8' expected%)", load, split, { precision = "f64" })
+end)
+
+--- The key that a cache file of earlier versions has for these features. What changes it makes everybody's files
+-- stale: a new option of a layer kind has to be left out of a definition while it has its default value.
+local key = [[
+2/bias 9555823759c4e2e21b9ae3ac91c037a5
+2/kernel 573ef72f44fe06d8f144bc0a2876726c
+{"augment":"augment{ rotate = 10, hflip = true }","channels":3,"device":"cpu","max_pixels":0,"preprocess":"tf",]]
+  .. [["resize":"bilinear","seed":5,"size":8,"store":"f32","views":2}
+{"format":"lurcher-model","inputs":[0],"layers":[{"kind":"input","options":{"dtype":"f32","shape":[8,8,3]}},]]
+  .. [[{"kind":"conv2d","options":{"activation":"linear","filters":2,"init":"glorot_uniform","init_deviation":0.05,]]
+  .. [["kernel":[3,3],"padding":"valid","stride":[1,1],"use_bias":true}},{"kind":"relu","options":{}},]]
+  .. [[{"kind":"global_avg_pool","options":{}}],"nodes":[{"inputs":[],"layer":0},{"inputs":[0],"layer":1},]]
+  .. [[{"inputs":[1],"layer":2},{"inputs":[2],"layer":3}],"outputs":[{"node":3}],"version":1}]]
+
+test("cache: files of earlier versions are found: the key of a model and a preprocessing is what it was", function()
+  local x = nn.conv2d{ 2, 3, name = "zeros" }(nn.input("image", 8, 8, 3))
+  local model = nn.model{ y = nn.dense{ 2, activation = "softmax" }(nn.global_avg_pool(nn.relu(x))) }:freeze "zeros"
+  for _, weight in pairs(model:layer "zeros":weights()) do weight:fill(0) end
+  local new_cache, found = data.cache, nil
+  local function watched(o)
+    found = o.key
+    return new_cache(o)
+  end
+  data.cache = watched
+  local ok, message = pcall(load, assert(frozen.split(model, "image")), { cache = work .. "/key", size = 8, views = 2,
+    augment = data.augment{ rotate = 10, hflip = true } })
+  data.cache = new_cache
+  assert(ok, message)
+  assert(found == key, found)
 end)
 
 test("cache: whatever byte is damaged, the features stay right; so when it is cut short", function()
-  local part, folder = part_of(), work .. "/damage"
-  local memory = all(load(part))
-  assert(same(all(load(part, { cache = folder })), memory))
+  local split, folder = split_of(), work .. "/damage"
+  local memory = all(load(split))
+  assert(same(all(load(split, { cache = folder })), memory))
   local path = only_file(folder)
   local size = lfs.attributes(path, "size")
   for at = 0, size - 1, size // 97 do
     change_byte(path, at)
-    assert(same(all(load(part, { cache = folder })), memory), at)
+    assert(same(all(load(split, { cache = folder })), memory), at)
   end
   change_byte(path, -1)
-  raises("computed again", load, without_computing(part), { cache = folder })
-  assert(same(all(load(part, { cache = folder })), memory))
+  raises("computed again", load, without_computing(split), { cache = folder })
+  assert(same(all(load(split, { cache = folder })), memory))
   local file = assert(io.open(path, "rb"))
   local bytes = file:read "a"
   file:close()
   for _, length in ipairs{ 0, 5, 4096, 9000, size - 1 } do
     assert(lurcher.write_file(path, bytes:sub(1, length)))
-    assert(same(all(load(part, { cache = folder })), memory), length)
+    assert(same(all(load(split, { cache = folder })), memory), length)
   end
 end)
 
@@ -141,9 +171,10 @@ test("cache: other weights, another size of images, another preprocessing are ot
   local folder = work .. "/stale"
   for _, o in ipairs{ {}, { preprocess = "rescale" }, { resize = "nearest" }, { seed = 9 } } do
     for seed = 3, 4 do
-      local memory = all(load(part_of(seed), o))
+      local memory = all(load(split_of(seed), o))
       o.cache = folder
-      assert(same(all(load(part_of(seed), o)), memory) and same(all(load(without_computing(part_of(seed)), o)), memory))
+      assert(same(all(load(split_of(seed), o)), memory))
+      assert(same(all(load(without_computing(split_of(seed)), o)), memory))
       o.cache = nil
     end
   end
@@ -151,51 +182,51 @@ test("cache: other weights, another size of images, another preprocessing are ot
 end)
 
 test("cache: an image that changes costs its own row, whatever its date says", function()
-  local part, folder = part_of(), work .. "/changed"
-  local before = all(load(part, { cache = folder }))
+  local split, folder = split_of(), work .. "/changed"
+  local before = all(load(split, { cache = folder }))
   local times = lfs.attributes(path_of(1, 2))
   draw(1, 2, 30)
   assert(lfs.touch(path_of(1, 2), times.access, times.modification))
-  local memory, after = all(load(part)), all(load(part, { cache = folder }))
+  local memory, after = all(load(split)), all(load(split, { cache = folder }))
   assert(same(after, memory))
   for i = 1, count do assert(same(after[i], before[i]) == (i ~= 2), i) end
   assert(lfs.touch(path_of(1, 3)))
-  assert(same(all(load(without_computing(part), { cache = folder })), memory))
+  assert(same(all(load(without_computing(split), { cache = folder })), memory))
 end)
 
 test("cache: k fixed views are what data.loader shows in its first k epochs, and take turns", function()
-  local part, folder = part_of(), work .. "/views"
+  local split, folder = split_of(), work .. "/views"
   local augment = data.augment{ hflip = true, rotate = 30, brightness = 0.2 }
   local o = { augment = augment, views = 3 }
-  local memory = load(part, o)
+  local memory = load(split, o)
   o.cache = folder
-  local learn, run = load(part, o), part.backbone:compile{ device = "cpu" }
+  local learn, run = load(split, o), split.backbone:compile{ device = "cpu" }
   local plain = data.loader{ assert(data.folder{ images }), size = 32, batch = count, shuffle = false,
     augment = augment, workers = 1, seed = 5 }
   for view = 1, 3 do
     assert(same(all(learn, view), all(memory, view)))
     for batch in plain:epoch(view - 1) do
-      near((run:predict{ image = batch.image }[part.layer] - all(learn, view)):abs():max(), 0, 1e-6)
+      near((run:predict{ image = batch.image }[split.layer] - all(learn, view)):abs():max(), 0, 1e-6)
     end
     assert(view == 1 or not same(all(learn, view), all(learn, 1)))
   end
-  local loader = load(without_computing(part), o):loader{ batch = count, shuffle = false, output = "said" }
+  local loader = load(without_computing(split), o):loader{ batch = count, shuffle = false, output = "said" }
   for epoch = 0, 6 do
     for batch in loader:epoch(epoch) do assert(same(batch.features, all(memory, epoch % 3 + 1))) end
   end
   o.seed = 6
-  raises("computed again", load, without_computing(part), o)
-  raises("views", load, part, { augment = augment })
-  raises("all the same", load, part, { views = 2 })
-  raises("no fixed views", load, part, { augment = data.augment{ mixup = 0.2 }, views = 2 })
+  raises("computed again", load, without_computing(split), o)
+  raises("views", load, split, { augment = augment })
+  raises("all the same", load, split, { views = 2 })
+  raises("no fixed views", load, split, { augment = data.augment{ mixup = 0.2 }, views = 2 })
 end)
 
 test("cache: pairs of a siamese head come in the same batches as from memory", function()
-  local part, folder = part_of(), work .. "/pairs"
+  local split, folder = split_of(), work .. "/pairs"
   local o = { sampler = samplers.pairs{ assert(data.folder{ images }), batch = 4, seed = 2 },
     targets = function(batch) return { same = batch.class:select(batch.left):eq(batch.class:select(batch.right)) } end }
-  load(part, { cache = folder })
-  local from_memory, from_file = load(part):loader(o), load(without_computing(part), { cache = folder }):loader(o)
+  load(split, { cache = folder })
+  local from_memory, from_file = load(split):loader(o), load(without_computing(split), { cache = folder }):loader(o)
   for epoch = 0, 1 do
     local next_batch, batches = from_memory:epoch(epoch), 0
     for batch in from_file:epoch(epoch) do
@@ -212,16 +243,16 @@ end)
 local script = work .. "/load.lua"
 assert(lurcher.write_file(script, ([[
 local lurcher = require "lurcher"
-local prefix = require "lurcher.prefix"
+local frozen = require "lurcher.frozen"
 local nn, data = lurcher.nn, lurcher.data
 lurcher.seed(3)
 local x = nn.input{ name = "image", shape = { 64, 64, 3 } }
 local deep = nn.conv2d{ 32, 3, name = "conv" }(x)
 local model = nn.model{ said = nn.dense{ 2, activation = "softmax", name = "said" }(nn.flatten(deep)) }
 model:freeze{ to = "conv" }
-local part = prefix.split(model, "image")
+local split = frozen.split(model, "image")
 if arg[2] == "hold" then
-  local backbone, images = part.backbone, 0
+  local backbone, images = split.backbone, 0
   local function compile(_, o)
     local run = backbone:compile(o)
     local function predict(_, batch)
@@ -231,10 +262,11 @@ if arg[2] == "hold" then
     end
     return setmetatable({ predict = predict }, { __close = function() run:close() end })
   end
-  part.backbone = { layers = backbone.layers, outputs = backbone.outputs, json = function() return backbone:json() end,
+  split.backbone = { layers = backbone.layers, outputs = backbone.outputs, json = function() return backbone:json() end,
     compile = compile }
 end
-local loaded = part:load{ assert(data.folder{ %q }), size = 64, batch = 1, workers = 1, device = "cpu", cache = arg[1] }
+local loaded = split:load{ assert(data.folder{ %q }), size = 64, batch = 1, workers = 1, device = "cpu",
+  cache = arg[1] }
 print("hash " .. lurcher.hash((loaded:select{ 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 })))
 ]]):format(images)))
 
@@ -295,29 +327,29 @@ test("cache: on a full disk the features stay in memory, and that is said", func
   local folder = work .. "/full"
   local output, code = harness.run(("ulimit -f 100; %s"):format(command(folder)))
   assert(code == 0, output)
-  assert(output:find("no cache: no room for ", 1, true) and output:find("stay in memory", 1, true), output)
+  assert(output:find("no feature cache: no room for ", 1, true) and output:find("stay in memory", 1, true), output)
   assert(output:match "hash (%x+)" == harness.run(command(work .. "/both")):match "hash (%x+)", output)
   assert(#names_in(folder) == 0)
   output, code = harness.run(command(script .. "/folder"))
-  assert(code == 0 and output:find("no cache: cannot make the folder", 1, true), output)
+  assert(code == 0 and output:find("no feature cache: cannot make the folder", 1, true), output)
 end)
 
 test("cache: limits of a file and of memory", function()
-  local part = part_of()
-  local none, why = load(part, { cache = work .. "/limits", limit = 100, memory = 100 })
+  local split = split_of()
+  local none, why = load(split, { cache = work .. "/limits", limit = 100, memory = 100 })
   assert(none == nil and why:find "limit of 0%.1 kB", why)
-  none, why = load(part, { memory = 100 })
+  none, why = load(split, { memory = 100 })
   assert(none == nil and why:find "in memory", why)
-  assert(load(part, { cache = work .. "/limits", limit = 100 }) and not lfs.attributes(work .. "/limits"))
-  raises("store is 'u8'", load, part, { store = "u8" })
+  assert(load(split, { cache = work .. "/limits", limit = 100 }) and not lfs.attributes(work .. "/limits"))
+  raises("store is 'u8'", load, split, { store = "u8" })
 end)
 
 test("cache: an interrupted computation leaves the file to the next", function()
-  local part, folder = part_of(), work .. "/interrupted"
+  local split, folder = split_of(), work .. "/interrupted"
   lurcher.interrupt()
-  raises("interrupted", load, part, { cache = folder })
+  raises("interrupted", load, split, { cache = folder })
   assert(only_file(folder):find "%.part$")
-  assert(same(all(load(part, { cache = folder })), all(load(part))))
+  assert(same(all(load(split, { cache = folder })), all(load(split))))
 end)
 
 test("cache: an image that cannot be read has another's row, and is named from the cache, too", function()
@@ -328,12 +360,12 @@ test("cache: an image that cannot be read has another's row, and is named from t
   local folder = work .. "/unreadable"
   for _, expected in ipairs{ "4.png: .*[^\n]+", "4.png\n" } do
     local output = harness.run(command(folder))
-    assert(output:find("another of its class stands in: " .. images .. "/class2/" .. expected), output)
+    assert(output:find("replaced by another image of the same class: " .. images .. "/class2/" .. expected), output)
   end
-  local _, class, index = load(part_of(), { cache = folder }):select{ 9 }
+  local _, class, index = load(split_of(), { cache = folder }):select{ 9 }
   assert(class:totable()[1] == 1 and index:totable()[1] ~= 8)
   assert(lurcher.write_file(path_of(2, 4), whole))
-  assert(not harness.run(command(folder)):find "stands in")
+  assert(not harness.run(command(folder)):find "replaced by")
 end)
 
 test("data.cache: options and states are checked", function()
