@@ -179,7 +179,7 @@ test("report: again from the folder alone, with the same figures; evaluated on a
   local after = lurcher.json.decode(read "first/figures.json")
   near(after.valid.top_1, before.valid.top_1, 0)
   near(after.valid.log_loss, before.valid.log_loss, 1e-5)
-  assert(after.valid.images == 24 and count(read "first/report.html", "<img") == count(page, "<img"))
+  assert(after.valid.pictures == 24 and count(read "first/report.html", "<img") == count(page, "<img"))
   local output = succeeds "report first/ --data images/test/ --mistakes 2 --maps 0"
   assert(output:find("report: first/report-test.html", 1, true), output)
   local tested = read "first/report-test.html"
