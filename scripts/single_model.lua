@@ -9,7 +9,8 @@
 -- Then: lurcher single_model_tune --run RUN, lurcher single_model_test --model RUN.
 
 local lurcher = require "lurcher"
-local class_folders, options = require "lurcher.recipe.class_folders", require "lurcher.recipe.options"
+local class_folders, common = require "lurcher.recipe.class_folders", require "lurcher.recipe.common"
+local options = require "lurcher.recipe.options"
 local pretrained, run_folder = require "lurcher.recipe.pretrained", require "lurcher.recipe.run_folder"
 local single = require "lurcher.recipe.single"
 local nn, optim = lurcher.nn, lurcher.optim
@@ -19,7 +20,7 @@ local spec = options.join({
   summary = "Trains a softmax classifier on the images in DIR/train/CLASS/, validated on DIR/valid/CLASS/.",
   notes = "Defaults are those of the original, except for --augment on a single backbone: its `strong` needs the\n"
     .. "backbone in every epoch, or once for each of --views.",
-  { "data", "path", required = true, value = "DIR", help = "folder with train/CLASS/ and valid/CLASS/" },
+}, common.data, {
   { "backbone", "choice", default = "xception", choices = { "xception", "inception_v3", "both" },
     help = "backbone of the network" },
 }, pretrained.options, pretrained.inception_options, {

@@ -16,8 +16,8 @@ local spec = options.join({
   summary = "Trains the model of a single_model run further: the last layers of its backbones and its softmaxes.",
   { "run", "path", value = "RUN", help = "run folder of single_model, or of this recipe, to continue from" },
   { "model", "path", value = "FILE", help = "model.safetensors to continue from, instead of --run" },
-}, single.options, {
   { "data", "path", value = "DIR", help = "folder with train/CLASS/ and valid/CLASS/ (default: the run's)" },
+}, single.options, {
   { "tune-from", "integer", default = 105, min = 0,
     help = "index of the first layer of an Xception that learns, from 0" },
   { "inception-tune-from", "integer", default = 262, min = 0,

@@ -65,8 +65,9 @@ test("audit: a class that a split lacks, or has a folder of without images; not 
 end)
 
 test("augment_preview: one image of many", function()
-  local output, code = sh "augment_preview --data dogs --images 2 --views 3 --size 32 --rotate 30 --hflip --out p.png"
+  local output, code = sh "augment_preview --data dogs --pictures 2 --views 3 --size 32 --rotate 30 --hflip --out p.png"
   assert(code == 0 and output:find "augment{ rotate = 30, hflip = true }", output)
+  -- --pictures is the old name of --images
   local img = assert(image.load(work .. "/p.png"))
   assert(table.concat(img.shape, "x") == "90x138x3", table.concat(img.shape, "x"))
   output, code = sh "augment_preview --data dogs --rotat 3"

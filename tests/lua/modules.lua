@@ -1,5 +1,5 @@
---- Tests of the layers in scripts/: the public library in scripts/lurcher/ knows nothing of scripts/lurcher/recipe/, which
--- only recipes use; modules that were renamed still have their old names.
+--- Tests of the layers in scripts/: the public library in scripts/lurcher/ knows nothing of scripts/lurcher/recipe/,
+-- which only recipes use; modules that were renamed still have their old names.
 local harness = require "harness"
 local lfs = require "lfs"
 local files = require "lurcher.files"
@@ -36,7 +36,9 @@ test("every module of the library loads in a program of its own, and no module o
   local lines = {}
   for name in pairs(modules "lurcher") do lines[#lines + 1] = ("require %q"):format(name) end
   table.sort(lines)
-  lines[#lines + 1] = [[for name in pairs(package.loaded) do assert(not name:find "^lurcher%.recipe", name) end print "apart"]]
+  lines[#lines + 1] = [[
+    for name in pairs(package.loaded) do assert(not name:find("^lurcher%.recipe"), name) end
+    print "apart"]]
   local path = harness.folder "modules" .. "/all.lua"
   assert(require "lurcher".write_file(path, table.concat(lines, "\n")))
   local output, code = harness.run(("'%s' '%s'"):format(harness.program, path))

@@ -15,9 +15,13 @@ common.cache = {
   { "cache-limit", "integer", default = 20000, min = 0, value = "MB", help = "largest size of one feature cache file" },
 }
 
---- Of every recipe that trains on class folders.
-common.training = options.join({
+--- The images of every recipe that trains.
+common.data = {
   { "data", "path", required = true, value = "DIR", help = "folder with train/CLASS/ and valid/CLASS/" },
+}
+
+--- Of every recipe that trains.
+common.training = options.join({
   { "era", "choice", default = "current", choices = { "current", "2017" },
     help = "2017: preprocessing, augmentation, callbacks, validation and batch norms of a frozen backbone as in the "
       .. "original, and the last epoch's model instead of the best one's" },
@@ -52,7 +56,7 @@ common.augment = {
 
 --- Of every recipe that predicts a folder of images.
 common.test = options.join({
-  { "data", "path", required = true, value = "DIR", help = "folder of images, or of one subfolder per class" },
+  { "data", "path", required = true, value = "DIR", help = "folder of images, or with one subfolder per class" },
   { "out", "file", default = "predict.txt", help = "file of the predictions" },
   { "tta", "integer", default = 1, min = 1, max = require "lurcher.prediction".most_views,
     help = "number of views per image to average, 1 to 6: as it is, mirrored, both enlarged, both reduced" },

@@ -50,6 +50,7 @@ end
 --- The model split at its frozen backbone; nil where features cannot be computed once, and prints why unless the model
 -- has no frozen backbone.
 local function split(model, o, s, augment)
+  if s.train.images then return nil end -- two towers, whose inputs are pairs of images
   local part = frozen.split(model, "image")
   local why = part and (o.era == "2017" and "its batch norms use batch statistics in era 2017"
     or augment and (s.views or 0) == 0

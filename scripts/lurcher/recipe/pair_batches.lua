@@ -8,7 +8,7 @@ local siamese = require "lurcher.siamese"
 local pair_batches = {}
 
 --- Command-line options of recipes that train on pairs, for options.join.
-pair_batches.options = options.join({
+pair_batches.options = options.join({}, common.data, {
   { "batch", "integer", default = 64, min = 2, help = "pairs per step" },
   { "steps", "integer", min = 1, help = "steps per epoch (default: training images / batch)" },
 }, common.training, {
