@@ -27,8 +27,17 @@ int lur_script_load(lua_State *L, const lur_script *script) {
 static const struct {
   const char *old, *now;
 } renamed[] = {
+    {"lurcher.class_folders", "lurcher.recipe.class_folders"},
     {"lurcher.fixed_features", "lurcher.feature_cache"},
+    {"lurcher.options", "lurcher.recipe.options"},
+    {"lurcher.pair_data", "lurcher.recipe.pair_batches"},
+    {"lurcher.pair_stage", "lurcher.recipe.pair_run"},
     {"lurcher.prefix", "lurcher.frozen"},
+    {"lurcher.pretrained", "lurcher.recipe.pretrained"},
+    {"lurcher.reading", "lurcher.preprocessing"},
+    {"lurcher.report.pictures", "lurcher.report.images"},
+    {"lurcher.run_folder", "lurcher.recipe.run_folder"},
+    {"lurcher.single", "lurcher.recipe.single"},
 };
 
 static const char *new_name(const char *name) {

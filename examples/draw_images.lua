@@ -7,8 +7,8 @@
 -- writes images/{train,valid,test}/BREED/NNN.jpg. The same seed gives the same images.
 
 local lurcher = require "lurcher"
-local options = require "lurcher.options"
-local run_folder = require "lurcher.run_folder"
+local options = require "lurcher.recipe.options"
+local files = require "lurcher.files"
 
 local ears, muzzles = { "prick", "button", "drop" }, { "narrow", "broad" }
 local coats = { { 205, 160, 95 }, { 120, 78, 45 }, { 60, 52, 48 }, { 225, 212, 190 }, { 165, 110, 60 },
@@ -122,7 +122,7 @@ local function draw(o)
     for _, ear_kind in ipairs(ears) do
       for _, muzzle in ipairs(muzzles) do
         local folder = ("%s/%s/%s_%s"):format(o.out, split, ear_kind, muzzle)
-        assert(run_folder.make_folders(folder))
+        assert(files.make_folders(folder))
         for i = 1, o[split] do
           assert(lurcher.image.save(("%s/%03d.jpg"):format(folder, i), face(ear_kind, muzzle, o.size)))
           count = count + 1

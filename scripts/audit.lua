@@ -1,23 +1,23 @@
---- audit.lua - says what is wrong with a folder of images before a network sees it
--- A table of findings, a line of sums, and exit code 1 where an image is damaged, wrongly named or twice there.
+--- audit.lua - finds damaged, misnamed and duplicate images in a folder before a network is trained on it
+-- Prints a table of findings and a line of sums; the exit code is 1 where an image is damaged, misnamed or duplicate.
 
 local lfs = require "lfs"
 local lurcher = require "lurcher"
-local options = require "lurcher.options"
+local options = require "lurcher.recipe.options"
 local data = lurcher.data
 
 local spec = {
   name = "audit",
-  summary = "Reads every image of DIR and reports what is damaged, wrongly named, twice there (across classes and\n"
-    .. "across DIR/train, DIR/valid, DIR/test), tiny, a class of too few, or a class that one of these lacks.",
-  { "tiny", "integer", default = 32, min = 1, help = "report images with a side below this" },
-  { "imbalance", "number", default = 10, min = 1, help = "report classes this many times smaller than the largest" },
-  { "workers", "integer", default = 0, min = 0, max = 64, help = "threads that read images; 0: one a core" },
-  { "limit", "integer", default = 50, min = 1, help = "findings of one kind to print" },
+  summary = "Decodes every image of DIR and reports damaged, misnamed, duplicate (also across classes and across\n"
+    .. "DIR/train, DIR/valid, DIR/test) and tiny images, small classes, and classes missing from one of these.",
+  { "tiny", "integer", default = 32, min = 1, help = "report images with a side shorter than N pixels" },
+  { "imbalance", "number", default = 10, min = 1, help = "report classes X times smaller than the largest" },
+  { "workers", "integer", default = 0, min = 0, max = 64, help = "threads that decode images; 0: one per core" },
+  { "limit", "integer", default = 50, min = 1, help = "number of findings of each kind to print" },
   arguments = { name = "DIR", min = 1, max = 1,
-    help = "class folders, a flat folder, or train/ valid/ test/ of either" },
-  notes = "Exit code 1 for findings of the kinds corrupt, extension, duplicate, class-duplicate, split-duplicate,\n"
-    .. "class-missing.",
+    help = "folder with one subfolder per class, flat folder, or folder of train/ valid/ test/ of either" },
+  notes = "The exit code is 1 if there are findings of the kinds corrupt, extension, duplicate, class-duplicate,\n"
+    .. "split-duplicate, class-missing.",
 }
 
 local parts = { "train", "valid", "val", "test", "query", "gallery" }
@@ -33,7 +33,7 @@ end
 
 --- A set of class folders, or of a flat folder.
 local function open_set(path)
-  if not is_folder(path) then error(("'%s' is no folder"):format(path), 0) end
+  if not is_folder(path) then error(("'%s' is not a folder"):format(path), 0) end
   return assert((has_folders(path) and data.folder or data.flat){ path })
 end
 
@@ -52,7 +52,7 @@ end
 --- Parts that must have the same classes; query/ and gallery/ are of other identities than train/ by design.
 local same_classes = { train = true, valid = true, val = true, test = true }
 
---- Images of each class, by its name: a folder without any counts as none.
+--- Number of images of each class, by name; classes without images are left out.
 local function counts_of(set)
   local counts = {}
   for i, name in ipairs(set.classes) do
@@ -61,8 +61,8 @@ local function counts_of(set)
   return counts
 end
 
---- Adds a finding for each class that one part has images of and another, which has classes too, has none of: what it
--- learns is never checked there, or was never learnt.
+--- Adds a finding for each class that one part has images of while another part with classes has none: the class is
+-- learnt and never validated, or validated and never learnt.
 local function find_missing_classes(findings, sets, names)
   local counts, all, has = {}, {}, {}
   for k, set in ipairs(sets) do

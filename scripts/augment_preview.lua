@@ -1,8 +1,8 @@
---- augment_preview.lua - shows what the network sees: some images of a folder, augmented, as one image
+--- augment_preview.lua - writes some images of a folder, augmented as for training, into one image
 
 local lfs = require "lfs"
 local lurcher = require "lurcher"
-local options = require "lurcher.options"
+local options = require "lurcher.recipe.options"
 local data, image = lurcher.data, lurcher.image
 
 --- One command-line option for each of data.augment's: --rotate 45, --hflip.
@@ -23,21 +23,22 @@ end
 
 local spec = {
   name = "augment_preview",
-  summary = "Writes one image of augmented images: a row an image, first as it is, then drawn anew each time.",
-  { "data", "path", required = true, value = "DIR", help = "class folders (or DIR/train), or a flat folder" },
-  { "out", "file", default = "augment.png", help = "where the image goes: .png or .jpg" },
-  { "images", "integer", default = 6, min = 1, max = 100, help = "images to show" },
-  { "views", "integer", default = 7, min = 1, max = 50, help = "times each is drawn" },
-  { "size", "integer", default = 160, min = 8, max = 1024, help = "side of what the network sees" },
-  { "seed", "integer", default = 0, help = "which images and which draws" },
-  notes = "With none of the options from --rotate on: --rotate 45 --shear 11.5 --zoom 0.2 --hflip, the founding\n"
-    .. "recipes'.",
+  summary = "Writes one image of many: a row per image of the folder, first unchanged, then in augmented views.",
+  { "data", "path", required = true, value = "DIR",
+    help = "folder with one subfolder per class, folder with train/, or flat folder" },
+  { "out", "file", default = "augment.png", help = "image file to write, .png or .jpg" },
+  { "images", "integer", was = "pictures", default = 6, min = 1, max = 100, help = "number of images" },
+  { "views", "integer", default = 7, min = 1, max = 50, help = "number of views per image" },
+  { "size", "integer", default = 160, min = 8, max = 1024, help = "height and width of the network's input" },
+  { "seed", "integer", default = 0, help = "seed of the choice of images and of their views" },
+  notes = "Without any option of the augmentation (--rotate and those after it), that of the original is shown:\n"
+    .. "--rotate 45 --shear 11.5 --zoom 0.2 --hflip.",
 }
 for _, option in ipairs(augment_options()) do spec[#spec + 1] = option end
 
 local function open_set(path)
   if lfs.attributes(path .. "/train", "mode") == "directory" then path = path .. "/train" end
-  if lfs.attributes(path, "mode") ~= "directory" then error(("'%s' is no folder"):format(path), 0) end
+  if lfs.attributes(path, "mode") ~= "directory" then error(("'%s' is not a folder"):format(path), 0) end
   for name in lfs.dir(path) do
     if name ~= "." and name ~= ".." and lfs.attributes(path .. "/" .. name, "mode") == "directory" then
       return assert(data.folder{ path })
@@ -46,7 +47,7 @@ local function open_set(path)
   return assert(data.flat{ path })
 end
 
---- The augmentation the command line asks for; the founding recipes' where it asks for nothing.
+--- The augmentation of the command line; the original's where it has none.
 local function augment_of(values, given)
   local chosen, any = {}, false
   for _, info in ipairs(data.augment_options()) do
@@ -55,7 +56,7 @@ local function augment_of(values, given)
   return data.augment(any and chosen or { rotate = 45, shear = 11.5, zoom = 0.2, hflip = true })
 end
 
---- The batch of one loader pass: `views` draws of each image, or one plain one.
+--- A batch of `views` views of each of the picked images.
 local function load_rows(set, picks, views, o, augment)
   local order = {}
   for _, pick in ipairs(picks) do
@@ -81,5 +82,5 @@ options.main(spec, arg, function(o, given)
   end
   local img = image.montage(lurcher.concat(parts), { columns = o.views + 1, labels = labels })
   assert(image.save(o.out, img))
-  print(("%s: %d images, each as it is and %d times augmented"):format(o.out, #picks, o.views))
+  print(("%s: %d images, each unchanged and in %d augmented views"):format(o.out, #picks, o.views))
 end)

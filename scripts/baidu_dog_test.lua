@@ -1,72 +1,44 @@
 --- baidu_dog_test.lua - predicts images with the category head of one or several trained models, and scores them
--- It writes predict.txt, a line `class TAB image name` an image (the competition's submission), and the
--- probabilities as CSV. Each image may be seen in several views (--tta); several models' probabilities are averaged.
+-- Writes predict.txt, a line `class TAB image name` per image (the competition's submission), and the probabilities as
+-- CSV; where images have classes, the scores as JSON. Each image may be seen in several views (--tta); several models'
+-- probabilities are averaged.
 
 local lurcher = require "lurcher"
-local feature_cache = require "lurcher.feature_cache"
-local options, prediction = require "lurcher.options", require "lurcher.prediction"
+local common, evaluation = require "lurcher.recipe.common", require "lurcher.recipe.evaluation"
+local options = require "lurcher.recipe.options"
 
 local spec = options.join({
   name = "baidu_dog_test",
-  summary = "Predicts the images of a folder with the newest model of a run, or of several runs together; with a\n"
-    .. "folder a class in it, also scores the predictions.",
+  summary = "Predicts the images of a folder with the newest model of a run, or the average of several runs;\n"
+    .. "scores the predictions where the folder has one subfolder per class.",
   { "run", "path", value = "RUN", help = "run folder, or a model.safetensors" },
   { "stage", "string", value = "NAME",
-    help = "take this stage's model of each run (frozen, tuned, ...), not the newest" },
-  { "data", "path", required = true, value = "DIR", help = "folder of images, or of a folder a class" },
-  { "out", "file", default = "predict.txt", help = "where the predictions go" },
-  { "probabilities", "file", help = "where the probabilities go (default: --out with .csv)" },
-  { "tta", "integer", default = 1, min = 1, max = prediction.most_views,
-    help = "views of each image to average, 1 to 6: as it is, mirrored, both larger, both smaller" },
+    help = "stage of each run whose model is used (frozen, tuned, ...; default: the newest)" },
+  { "probabilities", "file", help = "file of the probabilities (default: --out with .csv)" },
   { "era", "choice", default = "current", choices = { "current", "2017" },
-    help = "2017: names in predict.txt are paths without their first 2 and last 4 characters" },
-  { "batch", "integer", default = 64, min = 1, help = "images a step" },
-  { "device", "device", default = "auto" },
-  { "workers", "integer", default = 2, min = 1, max = 256, help = "threads that read images" },
-  arguments = { name = "RUN", min = 0, help = "more runs, or models, to average with" },
-}, feature_cache.options)
+    help = "2017: image names in predict.txt are paths without their first 2 and last 4 characters, as in the "
+      .. "original" },
+  arguments = { name = "RUN", min = 0, help = "more run folders, or models, to average with" },
+}, common.test, {
+  { "batch", "integer", default = 64, min = 1, help = "images per step; no prediction depends on it" },
+})
 
---- Models and what was saved with them; all must tell the same classes.
-local function open_models(o)
-  local opened = {}
-  for _, path in ipairs{ o.run, table.unpack(o.arguments) } do
-    local model, about = prediction.open_model(o.stage and path .. "/" .. o.stage or path)
-    local first = opened[1] and opened[1].about.classes or about.classes
-    if table.concat(first, "\n") ~= table.concat(about.classes, "\n") then
-      error(("'%s' was trained on other classes than '%s': their predictions cannot be averaged"):format(path,
-        opened[1].path), 0)
-    end
-    opened[#opened + 1] = { path = path, model = model, about = about }
-  end
-  if #opened == 0 then error("no model: name a run folder with --run", 0) end
-  return opened
-end
+--- What the original's predict.txt calls an image: "0/dog.jpg" -> "dog".
+local function original_name(name) return name:sub(3, -5) end
 
-local function predict(opened, set, o)
-  local sum, rows
-  for _, entry in ipairs(opened) do
-    local scores
-    scores, rows = prediction.predict(entry.model, set, entry.about, o)
-    sum = sum and sum + scores or scores
-  end
-  return sum / #opened, rows
-end
-
---- What predict.txt calls an image in 2017: "0/dog.jpg" -> "dog".
-local function founding_name(name) return name:sub(3, -5) end
+--- The file beside --out with another ending.
+local function beside(path, ending) return path:gsub("%.[^./]*$", "") .. ending end
 
 local function main(o)
-  local opened = open_models(o)
-  local classes = opened[1].about.classes
-  local set, labelled = prediction.open_set(o.data, classes)
-  local scores, rows = predict(opened, set, o)
-  prediction.write(o.out, scores, rows, set, classes, o.era == "2017" and founding_name or nil)
-  prediction.write_probabilities(o.probabilities or o.out:gsub("%.[^./]*$", "") .. ".csv", scores, rows, set, classes)
-  if labelled then
-    local results = prediction.score(scores, rows, set, classes)
-    results.models, results.tta = #opened, o.tta
-    assert(lurcher.write_file(o.out:gsub("%.[^./]*$", "") .. ".json", lurcher.json.encode(results, true) .. "\n"))
-  end
+  local paths = {}
+  for i, path in ipairs{ o.run, table.unpack(o.arguments) } do paths[i] = o.stage and path .. "/" .. o.stage or path end
+  if #paths == 0 then error("no model: name a run folder with --run", 0) end
+  o.probabilities = o.probabilities or beside(o.out, ".csv")
+  o.name_of = o.era == "2017" and original_name or nil
+  local results = evaluation.run(evaluation.open(paths), o)
+  if not results then return end
+  results.models, results.tta = #paths, o.tta
+  assert(lurcher.write_file(beside(o.out, ".json"), lurcher.json.encode(results, true) .. "\n"))
 end
 
 options.main(spec, arg, main)

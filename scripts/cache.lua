@@ -1,32 +1,33 @@
---- cache.lua - lists the files of the feature cache, and removes some
--- A file holds the outputs of one layer for the images of one set. Any file may be removed at any time, because the
--- next run computes what it lacks; but a file that a process has open or is filling stays. What a killed process left
--- unfinished (.part) is continued by the next run of the same; it counts as a file.
+--- cache.lua - lists and cleans a feature cache
+-- A file holds the outputs of one layer for the images of one set. Every file may be removed at any time: the next run
+-- computes what is missing. A file that a process has open or is filling stays. What an interrupted process left of a
+-- file (.part) is completed by the next run that needs it; here it is a file like any other.
 
 local lfs = require "lfs"
 local lurcher = require "lurcher"
-local logs_of, options = require "lurcher.logs", require "lurcher.options"
+local logs_of, options = require "lurcher.logs", require "lurcher.recipe.options"
 local data = lurcher.data
 
 local spec = {
   name = "cache",
-  summary = "list: the files of a cache folder, the last used first. clean: removes those that --older, --max or --parts\n"
-    .. "names, or --all; never one that a process uses.",
-  { "cache", "path", default = "runs/cache", value = "DIR", help = "the folder" },
-  { "older", "number", min = 0, value = "DAYS", help = "clean: what has not been used for so long" },
-  { "max", "number", min = 0, value = "GB", help = "clean: the least recently used, until the rest is no larger" },
-  { "parts", "flag", help = "clean: unfinished files that no process is filling" },
-  { "all", "flag", help = "clean: everything" },
-  { "dry-run", "flag", help = "clean: say what would go, and remove nothing" },
+  summary = "list prints the files of a feature cache, the last used first. clean removes those that --older, --max\n"
+    .. "or --parts selects, or --all of them, except files in use by a process.",
+  { "cache", "path", default = "runs/cache", value = "DIR", help = "folder of the cache" },
+  { "older", "number", min = 0, value = "DAYS", help = "clean: remove files that were last used more than DAYS ago" },
+  { "max", "number", min = 0, value = "GB",
+    help = "clean: remove the least recently used files until the others take at most GB" },
+  { "parts", "flag", help = "clean: remove unfinished files that no process is filling" },
+  { "all", "flag", help = "clean: remove all files" },
+  { "dry-run", "flag", help = "clean: print what would be removed, and remove nothing" },
   arguments = { name = "list|clean", min = 0, max = 1, help = "what to do (default list)" },
 }
 
-local function say(...) print((...):format(select(2, ...))) end
+local function printf(...) print((...):format(select(2, ...))) end
 
 --- The cache files of a folder, the last used first, and the bytes of all.
 local function files_of(folder)
   if lfs.attributes(folder, "mode") ~= "directory" then
-    error(("there is no folder '%s': no run has kept anything there (see --cache)"):format(folder), 0)
+    error(("there is no folder '%s': no run has used it as a cache (see --cache)"):format(folder), 0)
   end
   local files, bytes = {}, 0
   for name in lfs.dir(folder) do
@@ -36,7 +37,7 @@ local function files_of(folder)
       if info then
         info.name, info.path = name, path
         files[#files + 1], bytes = info, bytes + info.bytes
-      elseif lfs.attributes(path) then -- else it went meanwhile
+      elseif lfs.attributes(path) then -- else another process has removed it
         print("  " .. why)
       end
     end
@@ -65,7 +66,7 @@ local function images_of(file)
     file.views > 1 and (", %d views"):format(file.views) or "")
 end
 
---- What of it is worth knowing before it is removed.
+--- Whether a process uses it, for people.
 local function state_of(file)
   if file.part then return file.busy and "being filled" or "left unfinished" end
   return file.busy and "in use" or ""
@@ -91,26 +92,26 @@ local function list(o)
       ago(file.used), file.seconds > 0 and logs_of.duration(file.seconds) or "?", state_of(file), file.name }
   end
   if #files > 0 then print_table(rows) end
-  say("%s: %d file%s, %s", o.cache, #files, #files == 1 and "" or "s", logs_of.size(bytes))
+  printf("%s: %d file%s, %s", o.cache, #files, #files == 1 and "" or "s", logs_of.size(bytes))
 end
 
---- The files to remove, the least recently used first. A file that is in use counts for --max, and stays.
+--- The files to remove, the least recently used first. A file in use counts for --max, and stays.
 local function chosen(files, bytes, o)
-  local list, limit = {}, o.max and o.max * 1e9 or math.huge
+  local selected, limit = {}, o.max and o.max * 1e9 or math.huge
   for i = #files, 1, -1 do
     local file = files[i]
     local is_old = o.older and os.time() - file.used > o.older * 86400
     if o.all or is_old or bytes > limit or (o.parts and file.part) then
-      list[#list + 1] = file
+      selected[#selected + 1] = file
       if not file.busy then bytes = bytes - file.bytes end
     end
   end
-  return list
+  return selected
 end
 
 local function clean(o)
   if not (o.all or o.older or o.max or o.parts) then
-    error("clean what? one of --older DAYS, --max GB, --parts and --all is expected", 0)
+    error("nothing to clean: one of --older DAYS, --max GB, --parts and --all is expected", 0)
   end
   local files, bytes = files_of(o.cache)
   local count, freed = 0, 0
@@ -119,13 +120,13 @@ local function clean(o)
     if gone and not o.dry_run then gone, why = data.cache_remove(file.path) end
     if gone then
       count, freed = count + 1, freed + file.bytes
-      say("%s %s: %s, last used %s", o.dry_run and "would remove" or "removed", file.name, logs_of.size(file.bytes),
+      printf("%s %s: %s, last used %s", o.dry_run and "would remove" or "removed", file.name, logs_of.size(file.bytes),
         ago(file.used))
     else
-      say("stays: %s", why or file.name .. ", a process uses it")
+      printf("stays: %s", why or file.name .. ", a process uses it")
     end
   end
-  say("%s: %d of %d file%s %s, %s of %s", o.cache, count, #files, #files == 1 and "" or "s",
+  printf("%s: %d of %d file%s %s, %s of %s", o.cache, count, #files, #files == 1 and "" or "s",
     o.dry_run and "would go" or "removed", logs_of.size(freed), logs_of.size(bytes))
 end
 

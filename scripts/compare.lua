@@ -1,13 +1,13 @@
---- compare.lua - runs side by side
--- What their settings differ in, where each was best, and its figures on every set it was judged on (figures.json,
--- which lurcher report writes). --html writes the same with the curves laid over each other.
+--- compare.lua - compares runs side by side
+-- Prints the settings that differ, each run's best epoch, and its figures on every set that it was evaluated on
+-- (figures.json, which lurcher report writes). --html writes the same with the curves in common charts.
 
-local options = require "lurcher.options"
+local options = require "lurcher.recipe.options"
 
 local spec = {
   name = "compare",
-  summary = "Shows runs side by side: settings that differ, best epochs, figures, times.",
-  { "html", "file", help = "also write a page with the curves over each other" },
+  summary = "Compares runs side by side: settings that differ, best epochs, figures, times.",
+  { "html", "file", help = "page to write, with the curves of all runs in common charts" },
   arguments = { name = "RUN", min = 1, help = "run folders" },
 }
 

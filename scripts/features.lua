@@ -1,11 +1,12 @@
---- features.lua - prints what a layer of Xception says about images
--- One JSON object an image on standard output, or for a whole folder one .safetensors file with the pooled matrix and
--- the names.
+--- features.lua - prints a layer's output of an Xception for images
+-- One JSON object per image on standard output, or with --out one .safetensors file with the pooled matrix and the
+-- names.
 
 local lfs = require "lfs"
 local lurcher = require "lurcher"
 local feature_cache, frozen = require "lurcher.feature_cache", require "lurcher.frozen"
-local options, ticker = require "lurcher.options", require "lurcher.ticker"
+local common, options = require "lurcher.recipe.common", require "lurcher.recipe.options"
+local ticker = require "lurcher.ticker"
 local xception = require "lurcher.models.xception"
 local data, image = lurcher.data, lurcher.image
 
@@ -13,24 +14,24 @@ local spec = options.join({
   name = "features",
   summary = "Prints a layer's output for each image as JSON: image, layer, shape, mean, l2, pooled (the mean over\n"
     .. "height and width, every channel). With --out, writes the pooled matrix instead.",
-  { "weights", "path", required = true, value = "FILE", help = "weights: Keras .h5, or .safetensors" },
-  { "layer", "string", default = "avg_pool", value = "NAME", help = "layer to read, by its Keras name" },
-  { "size", "integer", default = 299, min = 32, max = 4096, help = "side of the images as the network sees them" },
-  { "width", "number", default = 1, min = 0.01, max = 8, help = "multiplier of every layer's channels" },
-  { "middle", "integer", default = 8, min = 0, max = 64, help = "blocks in the middle of the network" },
-  { "batch", "integer", default = 8, min = 1, help = "images a step" },
+  { "weights", "path", required = true, value = "FILE", help = "weights of the Xception: Keras .h5, or .safetensors" },
+  { "layer", "string", default = "avg_pool", value = "NAME", help = "layer by its Keras name" },
+  { "size", "integer", default = 299, min = 32, max = 4096, help = "height and width of the network's input" },
+  { "width", "number", default = 1, min = 0.01, max = 8, help = "multiplier of every layer's number of channels" },
+  { "middle", "integer", default = 8, min = 0, max = 64, help = "number of blocks in the middle flow" },
+  { "batch", "integer", default = 8, min = 1, help = "images per step" },
   { "device", "device", default = "auto" },
   { "precision", "choice", default = "f32", choices = { "f32", "int8" },
-    help = "int8: faster, on the CPU, and nearly the same; calibrated on up to 64 of the images" },
+    help = "arithmetic; int8 is faster, on the CPU only, and approximate; it is calibrated on up to 64 of the images" },
   { "out", "file", value = "FILE.safetensors",
-    help = "write `features` (images x channels), `class` and the names instead of printing" },
-  arguments = { name = "IMAGE", min = 1, help = "images, or one folder of them" },
-}, feature_cache.options)
+    help = "file to write `features` (images x channels), `class` and the names to, instead of printing" },
+  arguments = { name = "IMAGE", min = 1, help = "images, or one folder of images" },
+}, common.cache)
 
---- Paths and names of the images on the command line or in a folder, and its set where it has a folder a class.
+--- Paths and names of the images on the command line or in a folder, and the folder's set.
 local function open_images(words)
   if lfs.attributes(words[1], "mode") ~= "directory" then return words, words end
-  if #words > 1 then error("one folder, or images: '" .. words[2] .. "' is too much", 0) end
+  if #words > 1 then error("one folder or several images expected, got a folder and '" .. words[2] .. "'", 0) end
   local open = data.flat
   for name in lfs.dir(words[1]) do
     if name ~= "." and name ~= ".." and lfs.attributes(words[1] .. "/" .. name, "mode") == "directory" then
@@ -46,13 +47,13 @@ local function open_backbone(o)
   local backbone, report = xception{ size = o.size, width = o.width, middle = o.middle, feature_layer = o.layer,
     weights = o.weights, input = "image" }
   if report.missing + report.mismatched > 0 then
-    error(("'%s' does not have every layer up to '%s' (an earlier --layer expected): %s"):format(o.weights, o.layer,
+    error(("'%s' does not have every layer up to '%s' (name an earlier --layer): %s"):format(o.weights, o.layer,
       report.text:gsub("%s+$", "")), 0)
   end
   return backbone
 end
 
---- An image as the network sees it: 1 x size x size x 3, from -1 to 1.
+--- The network's input for an image: 1 x size x size x 3, from -1 to 1.
 local function read(path, size)
   local img = image.resize(assert(image.load(path)), size, size, "bilinear")
   return (img:cast "f32" / 127.5 - 1):view(1, size, size, 3)
@@ -72,7 +73,7 @@ local function each(backbone, paths, o, visit)
   end
 end
 
---- The same for the images of a set, from the cache; false where there is none.
+--- The same for the images of a set, from the cache. Returns false where there is no cache.
 local function each_cached(backbone, set, o, visit)
   if o.cache == "none" then return false end
   local loaded = frozen.whole(backbone, "image"):load(feature_cache.settings(o, { set, size = o.size, batch = o.batch,
@@ -103,7 +104,7 @@ end
 
 local function write_matrix(backbone, paths, names, set, o)
   local rows, class = {}, { dtype = "i32" }
-  local tick = ticker{ label = "reading " .. o.layer, total = #paths }
+  local tick = ticker{ label = "computing " .. o.layer, total = #paths }
   local function visit(i, activation)
     rows[i] = pool(activation):view(1, -1)
     class[i] = (set and set:class(i) or 0) - 1

@@ -1,31 +1,32 @@
---- img2folders.lua - sorts a flat folder of images, typeid_randhash.jpg, into train/ and valid/ with a folder a class
--- Nothing is ever overwritten or moved. Everything is checked before the first file is written, and what is there
--- already counts as done: the same command goes on where it was stopped.
+--- img2folders.lua - copies a flat folder of images, typeid_randhash.jpg, into train/CLASS/ and valid/CLASS/
+-- Nothing is ever overwritten or moved. Everything is checked before the first file is written, and a file that exists
+-- with the same contents counts as done: after an interruption the same command continues.
 
 local lfs = require "lfs"
 local lurcher = require "lurcher"
-local options, run_folder, ticker = require "lurcher.options", require "lurcher.run_folder", require "lurcher.ticker"
+local files, ticker = require "lurcher.files", require "lurcher.ticker"
+local options = require "lurcher.recipe.options"
 local data = lurcher.data
 
 local spec = {
   name = "img2folders",
-  summary = "Sorts the images of a flat folder into OUT/train/CLASS/ and OUT/valid/CLASS/: each tenth of a class\n"
-    .. "is for validation.",
-  { "data", "path", required = true, value = "DIR", help = "folder of images whose names hold their class" },
-  { "out", "path", required = true, value = "OUT", help = "folder that gets train/ and valid/" },
+  summary = "Copies the images of a flat folder into OUT/train/CLASS/ and OUT/valid/CLASS/: every tenth image of a\n"
+    .. "class goes to OUT/valid/CLASS/.",
+  { "data", "path", required = true, value = "DIR", help = "folder of images whose names contain their class" },
+  { "out", "path", required = true, value = "OUT", help = "folder to make train/ and valid/ in" },
   { "rule", "string", default = "{class}_{}",
-    help = "where a name, without its extension, holds the class; {} is any text" },
-  { "every", "integer", default = 10, min = 2, help = "each of how many images of a class is for validation" },
-  { "link", "flag", help = "hard links instead of copies" },
-  { "dry-run", "flag", help = "say what would be done, and do nothing" },
+    help = "position of the class in a file name without extension; {} is any text" },
+  { "every", "integer", default = 10, min = 2, help = "every Nth image of a class goes to validation" },
+  { "link", "flag", help = "make hard links instead of copies" },
+  { "dry-run", "flag", help = "print what would be done, and do nothing" },
   { "era", "choice", default = "current", choices = { "current", "2017" },
-    help = "2017: count over everything in DIR instead of each class's images, as the founding script did" },
-  notes = "A class of fewer images than --every gives its last one to validation, but never its only one.",
+    help = "2017: count over all entries of DIR instead of the images of each class, as in the original" },
+  notes = "The last image of a class of fewer than --every goes to validation, unless it is the only one.",
 }
 
 local function base_name(path) return path:match "[^/]*$" end
 
---- Part of each image, counted class by class: images `every`, 2 * `every`, ... are for validation.
+--- Part of each image, counted class by class: images `every`, 2 * `every`, ... go to validation.
 local function parts_by_class(set, every)
   local parts = {}
   for _, images in ipairs(set:by_class()) do
@@ -38,8 +39,8 @@ local function parts_by_class(set, every)
   return parts
 end
 
---- Part of each image by the founding script (keras.md section 10, img2keras.py): the 1st, 11th, 21st entry of the
--- folder are for validation, whatever the entries are. There the order was the file system's; here it is by name.
+--- Part of each image as in the original (img2keras.py): entries 1, 11, 21, ... of the folder go to validation,
+-- whatever they are. There the order was the file system's; here it is by name.
 local function parts_by_entry(set, every, folder)
   local names, index, parts = {}, {}, {}
   for name in lfs.dir(folder) do
@@ -51,12 +52,10 @@ local function parts_by_entry(set, every, folder)
   return parts
 end
 
---- The bytes of a file, or an error.
+--- The bytes of a file. Raises where it cannot be read.
 local function read(path)
-  local file, message = io.open(path, "rb")
-  local text = file and file:read "a"
-  if file then file:close() end
-  return text or error(("cannot read '%s': %s"):format(path, message or "an error while reading"), 0)
+  local text, message = files.read(path)
+  return text or error(("cannot read '%s': %s"):format(path, message), 0)
 end
 
 --- Whether two files are one, or hold the same bytes.
@@ -67,10 +66,10 @@ local function is_same(a, b)
 end
 
 local function refuse(path, target, why)
-  error(("'%s' cannot become '%s': %s"):format(path, target, why), 0)
+  error(("'%s' cannot be copied to '%s': %s"):format(path, target, why), 0)
 end
 
---- What is to be done: a list of { from, to, class, part, done }. Raises where an image's place is taken.
+--- What is to be done: a list of { from, to, class, part, done }. Raises where an image's target is taken.
 local function plan_of(set, parts, out)
   local plan, taken = {}, {}
   for i = 1, #set do
@@ -78,15 +77,15 @@ local function plan_of(set, parts, out)
     local name = class .. "/" .. base_name(from)
     local to, other = out .. "/" .. part .. "/" .. name,
       out .. "/" .. (part == "train" and "valid" or "train") .. "/" .. name
-    if class == "." or class == ".." then refuse(from, to, ("'%s' is no name for a class's folder"):format(class)) end
-    if taken[name] then refuse(from, to, ("'%s' goes there"):format(taken[name])) end
+    if class == "." or class == ".." then refuse(from, to, ("'%s' cannot be a class's folder"):format(class)) end
+    if taken[name] then refuse(from, to, ("'%s' is copied there"):format(taken[name])) end
     if lfs.symlinkattributes(other) then
-      refuse(from, to, ("'%s' is there, from other images or another --every (remove it, or use another --out)")
+      refuse(from, to, ("'%s' exists, from other images or another --every (remove it, or use another --out)")
         :format(other))
     end
     local is_there = lfs.symlinkattributes(to) ~= nil
     if is_there and (lfs.attributes(to, "mode") ~= "file" or not is_same(from, to)) then
-      refuse(from, to, "another file of that name is there already")
+      refuse(from, to, "a different file of that name exists")
     end
     taken[name] = from
     plan[i] = { from = from, to = to, class = class, part = part, done = is_there }
@@ -96,7 +95,7 @@ end
 
 local function link(from, to)
   local ok, message = lfs.link(from, to)
-  if not ok then refuse(from, to, message .. " (hard links stay on one file system: leave out --link to copy)") end
+  if not ok then refuse(from, to, message .. " (hard links need one file system: leave out --link to copy)") end
 end
 
 local function copy(from, to)
@@ -106,11 +105,11 @@ end
 
 --- Carries out the plan. Returns how many files were made, and whether that was all.
 local function carry_out(plan, how)
-  local made, is_made, tick = 0, {}, ticker{ label = "sorting", total = #plan }
+  local made, is_made, tick = 0, {}, ticker{ label = "copying", total = #plan }
   for i, step in ipairs(plan) do
     if not step.done then
       local folder = step.to:match "^(.*)/[^/]*$"
-      if not is_made[folder] then is_made[folder] = assert(run_folder.make_folders(folder)) end
+      if not is_made[folder] then is_made[folder] = assert(files.make_folders(folder)) end
       how(step.from, step.to)
       made = made + 1
     end
@@ -144,13 +143,13 @@ options.main(spec, arg, function(o)
   for _, step in ipairs(plan) do there = there + (step.done and 1 or 0) end
   print_table(plan, set.classes)
   if o.dry_run then
-    print(("would %s %d images to %s; %d are there already"):format(o.link and "link" or "copy", #plan - there, o.out,
+    print(("would %s %d images to %s; %d exist already"):format(o.link and "link" or "copy", #plan - there, o.out,
       there))
     return
   end
   local made, complete = carry_out(plan, o.link and link or copy)
-  print(("%s %d images to %s; %d were there already"):format(o.link and "linked" or "copied", made, o.out, there))
+  print(("%s %d images to %s; %d existed already"):format(o.link and "linked" or "copied", made, o.out, there))
   if complete then return end
-  print(("interrupted with %d left: the same command goes on"):format(#plan - there - made))
+  print(("interrupted with %d images left: the same command continues"):format(#plan - there - made))
   return 130
 end)

@@ -1,27 +1,29 @@
---- profile.lua - shows where the time of a network's steps goes
--- Xception with fresh weights, or the model of a run: the slowest ops as a table, all of them as a page of nested bars.
+--- profile.lua - times the ops of a network's steps
+-- Of an Xception with fresh weights, or of the model of a run: prints the slowest ops as a table, and writes all of
+-- them as a page of nested bars.
 
 local lfs = require "lfs"
 local lurcher = require "lurcher"
-local options, profile = require "lurcher.options", require "lurcher.profile"
+local options, profile = require "lurcher.recipe.options", require "lurcher.profile"
 local xception = require "lurcher.models.xception"
 local nn, optim = lurcher.nn, lurcher.optim
 
 local spec = {
   name = "profile",
   summary = "Times every op of some steps of Xception, or of a trained model, on random images.",
-  { "mode", "choice", default = "predict", choices = { "predict", "train" }, help = "what a step is" },
-  { "model", "path", value = "FILE", help = "model.safetensors of a run, or the run folder, instead of Xception" },
-  { "size", "integer", default = 299, min = 32, max = 4096, help = "side of the images" },
-  { "width", "number", default = 1, min = 0.01, max = 8, help = "multiplier of every layer's channels" },
-  { "middle", "integer", default = 8, min = 0, max = 64, help = "blocks in the middle of the network" },
-  { "batch", "integer", default = 8, min = 1, help = "images a step" },
-  { "freeze", "string", default = "none", value = "none|NAME", help = "layers up to NAME do not learn" },
-  { "steps", "integer", default = 5, min = 1, help = "steps that are timed, after two that are not" },
-  { "top", "integer", default = 20, min = 0, help = "ops to print" },
-  { "gflops", "number", default = 0, min = 0, help = "GFLOP/s the machine can reach (bench_peak); 0: not known" },
-  { "gbytes", "number", default = 0, min = 0, 
-    help = "GB/s of its memory; with both, each op's least possible time is shown; 0: not known" },
+  { "mode", "choice", default = "predict", choices = { "predict", "train" }, help = "inference or training steps" },
+  { "model", "path", value = "FILE", help = "model.safetensors of a run, or the run folder (default: an Xception)" },
+  { "size", "integer", default = 299, min = 32, max = 4096, help = "height and width of the network's input" },
+  { "width", "number", default = 1, min = 0.01, max = 8, help = "multiplier of every layer's number of channels" },
+  { "middle", "integer", default = 8, min = 0, max = 64, help = "number of blocks in the middle flow" },
+  { "batch", "integer", default = 8, min = 1, help = "images per step" },
+  { "freeze", "string", default = "none", value = "none|NAME", help = "last layer to freeze, with all before it" },
+  { "steps", "integer", default = 5, min = 1, help = "number of timed steps, after two that are not timed" },
+  { "top", "integer", default = 20, min = 0, help = "number of ops to print" },
+  { "gflops", "number", default = 0, min = 0, help = "peak GFLOP/s of the machine (bench_peak); 0: unknown" },
+  { "gbytes", "number", default = 0, min = 0,
+    help = "memory bandwidth of the machine in GB/s; with --gflops, each op's least possible time is shown; 0: "
+      .. "unknown" },
   { "device", "device", default = "auto" },
   { "html", "file", default = "profile.html", help = "page to write" },
 }
@@ -42,7 +44,7 @@ end
 local function noise(model, batch)
   local input, output = model.inputs[1], model.outputs[1]
   if #model.inputs > 1 or #model.outputs > 1 then
-    error(("a model with one input and one output expected, this one has %d and %d"):format(#model.inputs,
+    error(("a model with one input and one output expected, got one with %d and %d"):format(#model.inputs,
       #model.outputs), 0)
   end
   local shape = model:node(input).shape
@@ -69,7 +71,7 @@ local function main(o)
   local seconds = steps(o.steps)
   local machine = o.gflops > 0 and o.gbytes > 0 and { gflops = o.gflops, gbytes = o.gbytes } or nil
   print(profile.text(run, o.top, machine))
-  print(("%.1f ms a step of %d images, %.2f images/s, all that is no op included"):format(1e3 * seconds, o.batch,
+  print(("%.1f ms per step of %d images, %.2f images/s, including what is not in ops"):format(1e3 * seconds, o.batch,
     o.batch / seconds))
   local title = ("%s, %s, batch %d on %s"):format(name, o.mode == "train" and "training step" or "inference", o.batch,
     run.device)

@@ -1,22 +1,22 @@
---- report.lua - one HTML page about a run
--- RUN/report.html has the settings, curves, confusion matrix, classes, worst mistakes with their images, and where
--- the network looked. It needs nothing but itself: no script, no other file. Figures go into RUN/figures.json.
+--- report.lua - writes one HTML page about a run
+-- RUN/report.html has the settings, curves, confusion matrix, classes, worst mistakes with their images, and
+-- class-activation maps. It is self-contained: no script, no other file. Figures go into RUN/figures.json.
 
-local options = require "lurcher.options"
+local options = require "lurcher.recipe.options"
 
 local spec = {
   name = "report",
-  summary = "Writes RUN/report.html: what a run did, and on which images it is wrong.",
+  summary = "Writes RUN/report.html: settings, curves, confusion and worst mistakes of a run.",
   { "data", "path", value = "DIR",
-    help = "folder with a folder a class to judge by (default: the run's validation images)" },
+    help = "folder to evaluate on, with one subfolder per class (default: the run's validation images)" },
   { "out", "file",
     help = "page to write (default: report.html in RUN; with --data, report-NAME.html)" },
-  { "output", "string", value = "NAME", help = "output that tells classes, of a model with several" },
-  { "mistakes", "integer", default = 24, min = 0, max = 1000, help = "mistakes to show" },
-  { "maps", "integer", default = 8, min = 0, max = 200, help = "images to show with where the network looked" },
-  { "batch", "integer", default = 32, min = 1, help = "images a step" },
+  { "output", "string", value = "NAME", help = "output to take the predictions from, for a model of several" },
+  { "mistakes", "integer", default = 24, min = 0, max = 1000, help = "number of mistakes to show" },
+  { "maps", "integer", default = 8, min = 0, max = 200, help = "number of images to show with class-activation maps" },
+  { "batch", "integer", default = 32, min = 1, help = "images per step" },
   { "device", "device", default = "auto" },
-  { "workers", "integer", default = 2, min = 1, max = 256, help = "threads that read images" },
+  { "workers", "integer", default = 2, min = 1, max = 256, help = "threads that decode images" },
   arguments = { name = "RUN", min = 1, max = 1, help = "run folder" },
 }
 

@@ -1,40 +1,42 @@
 --- single_model.lua - trains a softmax classifier on class folders DIR/train/CLASS/*.jpg and DIR/valid/CLASS/*.jpg
--- On Xception, on InceptionV3, or on both at once as the founding model does: a softmax on each backbone's features, one
--- on the features of both, and the larger of the first two, element by element; the losses of all four count 1.
--- With pretrained weights a backbone is frozen by default and only the softmaxes learn. Where its
--- output for an image is the same in every epoch (no augmentation, or a few fixed views), it is computed once, and kept
--- for the runs to come.
--- Defaults are the values of the founding recipe's first phase (single_model.py; keras.md section 10). One is not, on a
--- single backbone: no augmentation (there `strong`), so that the backbone is computed once and not in every epoch.
+-- On Xception, on InceptionV3, or on both at once as in the original: a softmax on each backbone's features, one on the
+-- features of both, and the larger of the first two, element by element; each of the four losses has weight 1.
+-- A backbone with pretrained weights is frozen by default, and only the softmaxes learn. Where its output is the same
+-- for an image in every epoch (no augmentation, or a few fixed views), it is computed once and cached for later runs.
+-- Defaults are those of the first phase of the original's single_model.py, except for --augment on a single backbone:
+-- none instead of strong, so that the backbone is computed once and not in every epoch.
 -- Leaves a run folder with the best epoch's model, and everything needed to repeat or resume the training.
 -- Then: lurcher single_model_tune --run RUN, lurcher single_model_test --model RUN.
 
 local lurcher = require "lurcher"
-local class_folders = require "lurcher.class_folders"
-local options, run_folder = require "lurcher.options", require "lurcher.run_folder"
-local pretrained, single = require "lurcher.pretrained", require "lurcher.single"
+local class_folders, common = require "lurcher.recipe.class_folders", require "lurcher.recipe.common"
+local options = require "lurcher.recipe.options"
+local pretrained, run_folder = require "lurcher.recipe.pretrained", require "lurcher.recipe.run_folder"
+local single = require "lurcher.recipe.single"
 local nn, optim = lurcher.nn, lurcher.optim
 
 local spec = options.join({
   name = "single_model",
   summary = "Trains a softmax classifier on the images in DIR/train/CLASS/, validated on DIR/valid/CLASS/.",
-  notes = "Defaults are the founding recipe's. On a single backbone one is not: it had --augment strong, with which the\n"
-    .. "backbone is computed in every epoch, or once for each of --views.",
-  { "data", "path", required = true, value = "DIR", help = "folder with train/ and valid/, a folder a class in each" },
+  notes = "Defaults are those of the original, except for --augment on a single backbone: its `strong` needs the\n"
+    .. "backbone in every epoch, or once for each of --views.",
+}, common.data, {
   { "backbone", "choice", default = "xception", choices = { "xception", "inception_v3", "both" },
     help = "backbone of the network" },
 }, pretrained.options, pretrained.inception_options, {
-  { "batch", "integer", default = 48, min = 1, help = "images a step" },
-  { "epochs", "integer", default = 30, min = 1, help = "passes over the training images at most" },
-  { "optimizer", "choice", default = "nadam", choices = { "sgd", "adam", "adamw", "nadam" }, help = "update rule" },
-  { "lr", "number", min = 0, help = "learning rate (default: the optimizer's own, 0.002 of nadam)" },
-  { "dropout", "number", default = 0.5, min = 0, max = 0.99, help = "share of features dropped before the softmax" },
+  { "batch", "integer", default = 48, min = 1, help = "images per step" },
+  { "epochs", "integer", default = 30, min = 1, help = "number of epochs at most" },
+  { "optimizer", "choice", default = "nadam", choices = { "sgd", "adam", "adamw", "nadam" }, help = "optimizer" },
+  { "lr", "number", min = 0, help = "learning rate (default: the optimizer's own, 0.002 for nadam)" },
+  { "dropout", "number", default = 0.5, min = 0, max = 0.99,
+    help = "fraction of the features dropped before a softmax" },
   { "freeze", "string", value = "all|none|NAME",
-    help = "what does not learn: the backbones, nothing, or layers up to NAME (default: backbones with weights)" },
-  { "patience", "integer", default = 3, min = 0, help = "epochs without gain before stopping; 0: never stop early" },
+    help = "layers to freeze: the backbones, none, or all up to layer NAME (default: backbones with weights)" },
+  { "patience", "integer", default = 3, min = 0,
+    help = "epochs without improvement before training stops; 0: never stop early" },
 }, single.options, {
   { "out", "path", value = "RUN", help = "run folder to make (default: runs/single_model-NNN)" },
-  { "resume", "path", value = "RUN", help = "go on with the training of this run folder, with its settings" },
+  { "resume", "path", value = "RUN", help = "continue the training of this run folder, with its settings" },
 })
 
 function spec.adjust(values, given)
@@ -54,7 +56,7 @@ function spec.adjust(values, given)
 end
 
 --- The backbones that --backbone asks for: a list of { model, report, weights, option that cuts it }.
-local function trunks_of(o)
+local function backbones_of(o)
   local backbones = {}
   if o.backbone ~= "inception_v3" then
     local model, report = pretrained.backbone(o)
@@ -77,7 +79,7 @@ local function one_backbone(backbone, o, classes)
   return nn.model(nn.dense{ classes, activation = "softmax", name = "predictions" }(x))
 end
 
---- The founding model of two backbones and four outputs.
+--- The original's model of two backbones and four outputs.
 local function two_backbones(xception, inception, o, classes)
   local image = nn.input("image", o.size, o.size, 3)
   local one, two = xception(image), nn.global_avg_pool{ name = "inception_avg_pool" }(inception(image))
@@ -92,7 +94,7 @@ local function two_backbones(xception, inception, o, classes)
   }
 end
 
---- Freezes what --freeze says.
+--- Freezes what --freeze names.
 local function freeze(model, backbones, o)
   for _, backbone in ipairs(backbones) do
     if o.freeze == "all" or (o.freeze == nil and backbone.weights ~= nil) then backbone.model:freeze() end
@@ -111,8 +113,7 @@ local function describe(model, backbones, folder)
       pretrained.describe(backbone.report, backbone.weights, folder, i == 2 and "load_report_inception_v3.txt" or nil)
     end
   end
-  folder:write("model.txt", tostring(model) .. "\n")
-  folder:write("model.json", model:json() .. "\n")
+  folder:write_model(model)
   print("run folder: " .. folder.path)
 end
 
@@ -125,11 +126,11 @@ end
 local function main(o)
   lurcher.seed(o.seed)
   local sets = class_folders.open(o)
-  local backbones, classes = trunks_of(o), #sets.train.classes
+  local backbones, classes = backbones_of(o), #sets.train.classes
   local model = backbones[2] and two_backbones(backbones[1].model, backbones[2].model, o, classes)
     or one_backbone(backbones[1].model, o, classes)
   freeze(model, backbones, o)
-  local folder = o.resume and assert(run_folder.open(o.resume, spec.name)) or run_folder.create(spec, o)
+  local folder = run_folder.start(spec, o)
   describe(model, backbones, folder)
 
   local results, rest = single.train(model, sets, o, folder, { optimizer = optimizer_of(o) })

@@ -1,32 +1,20 @@
 --- single_model_test.lua - predicts images with a trained classifier, and scores it
--- It writes a line `class TAB image name` for each image, and where the folder has the model's classes as
--- subfolders, says how often and how surely it is right. The founding batch was 96 (keras.md section 10): it changes no
--- answer and takes three times the memory.
+-- Writes a line `class TAB image name` per image; where the folder has the model's classes as subfolders, prints
+-- accuracy, log-loss and confusion. The original's batch is 96: it changes no prediction and takes three times the
+-- memory.
 
-local feature_cache = require "lurcher.feature_cache"
-local options, prediction = require "lurcher.options", require "lurcher.prediction"
+local common, evaluation = require "lurcher.recipe.common", require "lurcher.recipe.evaluation"
+local options = require "lurcher.recipe.options"
 
 local spec = options.join({
   name = "single_model_test",
-  summary = "Predicts the images of a folder; with a folder a class in it, also scores the predictions.",
+  summary = "Predicts the images of a folder; scores the predictions where the folder has one subfolder per class.",
   { "model", "path", required = true, value = "FILE", help = "model.safetensors of a run, or the run folder" },
-  { "data", "path", required = true, value = "DIR", help = "folder of images, or of a folder a class" },
   { "output", "string", value = "NAME",
-    help = "output of the model to read (default: ctg_out, ctg_out_1, or the only one)" },
-  { "out", "file", default = "predict.txt", help = "where the predictions go" },
-  { "tta", "integer", default = 1, min = 1, max = prediction.most_views,
-    help = "views of each image to average, 1 to 6: as it is, mirrored, both larger, both smaller" },
-  { "batch", "integer", default = 32, min = 1, help = "images a step: no answer depends on it" },
-  { "device", "device", default = "auto" },
-  { "workers", "integer", default = 2, min = 1, max = 256, help = "threads that read images" },
-}, feature_cache.options)
+    help = "output to take the predictions from (default: ctg_out, ctg_out_1, or the only one)" },
+}, common.test)
 
 options.main(spec, arg, function(o)
-  local model, about = prediction.open_model(o.model)
-  local set, labelled = prediction.open_set(o.data, about.classes)
-  o.output = prediction.output(model, about.classes, o.output)
-  local scores, rows = prediction.predict(model, set, about, o)
-  scores = scores / scores:sum(2):view(-1, 1) -- maximum_1 adds up to more than 1
-  prediction.write(o.out, scores, rows, set, about.classes)
-  if labelled then prediction.score(scores, rows, set, about.classes) end
+  o.normalize = true
+  evaluation.run(evaluation.open{ o.model }, o)
 end)

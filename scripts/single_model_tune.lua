@@ -1,37 +1,39 @@
---- single_model_tune.lua - trains a single_model further: the last layers of its backbones, too, at a small rate
--- Loads the model of a run, lets layers[105:] of an Xception, layers[262:] of an InceptionV3 and the softmaxes learn,
--- by SGD with momentum and without augmentation. Defaults are the founding values (single_model_tune.py; keras.md
--- section 10): batches of 96, and ten epochs whose learning rate falls, rises once and falls again. Only, every output
--- counts: the founding script fits a model of one output, and in era 2017 its ctg_out_1 alone counts here. The second
--- phase of single_model.py is `--schedule plateau --epochs 30 --batch 36`.
+--- single_model_tune.lua - trains a single_model further: also the last layers of its backbones, at a small learning
+-- rate Loads the model of a run; layers[105:] of an Xception, layers[262:] of an InceptionV3 and the softmaxes learn by
+-- SGD with momentum, without augmentation. Defaults are those of the original's single_model_tune.py: batches of 96,
+-- and ten epochs whose learning rate falls, rises once and falls again. The original fits a model of one output; here
+-- every output counts, and in era 2017 ctg_out_1 alone. The second phase of the original's single_model.py is
+-- `--schedule plateau --epochs 30 --batch 36`.
 -- Leaves a run folder of its own. Then: lurcher single_model_test --model RUN.
 
 local lurcher = require "lurcher"
-local class_folders = require "lurcher.class_folders"
-local options, prediction = require "lurcher.options", require "lurcher.prediction"
-local run_folder, schedules = require "lurcher.run_folder", require "lurcher.schedules"
-local single = require "lurcher.single"
+local class_folders, options = require "lurcher.recipe.class_folders", require "lurcher.recipe.options"
+local prediction, schedules = require "lurcher.prediction", require "lurcher.schedules"
+local run_folder, single = require "lurcher.recipe.run_folder", require "lurcher.recipe.single"
 
 local spec = options.join({
   name = "single_model_tune",
   summary = "Trains the model of a single_model run further: the last layers of its backbones and its softmaxes.",
   { "run", "path", value = "RUN", help = "run folder of single_model, or of this recipe, to continue from" },
-  { "model", "path", value = "FILE", help = "a model.safetensors to continue from, instead of --run" },
-  { "data", "path", value = "DIR", help = "folder with train/ and valid/ (default: that of the run)" },
-  { "tune-from", "integer", default = 105, min = 0, help = "first layer of an Xception to learn, from 0" },
-  { "inception-tune-from", "integer", default = 262, min = 0, help = "first layer of an InceptionV3 to learn, from 0" },
+  { "model", "path", value = "FILE", help = "model.safetensors to continue from, instead of --run" },
+  { "data", "path", value = "DIR", help = "folder with train/CLASS/ and valid/CLASS/ (default: the run's)" },
+}, single.options, {
+  { "tune-from", "integer", default = 105, min = 0,
+    help = "index of the first layer of an Xception that learns, from 0" },
+  { "inception-tune-from", "integer", default = 262, min = 0,
+    help = "index of the first layer of an InceptionV3 that learns, from 0" },
   { "output", "string", value = "NAME",
     help = "the only output whose loss counts (default: all count; in era 2017 ctg_out_1, if there is one)" },
-  { "batch", "integer", default = 96, min = 1, help = "images a step" },
-  { "epochs", "integer", default = 10, min = 1, help = "passes over the training images" },
+  { "batch", "integer", default = 96, min = 1, help = "images per step" },
+  { "epochs", "integer", default = 10, min = 1, help = "number of epochs" },
   { "schedule", "choice", default = "trick", choices = { "trick", "plateau" },
-    help = "trick: --lr in epochs 1 and 2, then x 0.1, 0.01, 0.01, 0.1, and 0.01 four times; plateau: --lr, cut where "
-      .. "there is no gain" },
-  { "lr", "number", default = 1e-4, min = 0, help = "learning rate" },
-  { "patience", "integer", default = 0, min = 0, help = "epochs without gain before stopping; 0: never stop early" },
-}, single.options, {
+    help = "learning rate by epoch; trick: --lr in epochs 1 and 2, then --lr times 0.1, 0.01, 0.01, 0.1, and 0.01 four "
+      .. "times; plateau: --lr, reduced after epochs without improvement" },
+  { "lr", "number", default = 1e-4, min = 0, help = "learning rate (SGD)" },
+  { "patience", "integer", default = 0, min = 0,
+    help = "epochs without improvement before training stops; 0: never stop early" },
   { "out", "path", value = "RUN", help = "run folder to make (default: runs/single_model_tune-NNN)" },
-  { "resume", "path", value = "RUN", help = "go on with the training of this run folder, with its settings" },
+  { "resume", "path", value = "RUN", help = "continue the training of this run folder, with its settings" },
 })
 
 function spec.adjust(values, given)
@@ -41,13 +43,13 @@ function spec.adjust(values, given)
 end
 
 --- The folder with the images: --data, or the one that the model was trained on.
-local function data_of(o, about)
-  local before = type(about.settings) == "table" and about.settings.options
+local function data_of(o, metadata)
+  local before = type(metadata.settings) == "table" and metadata.settings.options
   local path = o.data or (before and before.data)
-  return path or error("option --data is missing: the model does not say what it was trained on", 0)
+  return path or error("option --data is missing: the model's metadata names no folder of images", 0)
 end
 
---- Freezes the layers of a backbone below number `from`, all of them where there are no more.
+--- Freezes the layers of a backbone below number `from`, all of them where it has no more.
 local function freeze_below(backbone, from, name)
   if from < #backbone.layers then return backbone:freeze{ below = from } end
   print(("the %s has %d layers: none of them learns (--%stune-from %d)"):format(name, #backbone.layers,
@@ -55,10 +57,12 @@ local function freeze_below(backbone, from, name)
   backbone:freeze()
 end
 
---- Lets learn what --tune-from and --inception-tune-from say, and every layer that is of no backbone.
+--- Unfreezes what --tune-from and --inception-tune-from name, and every layer outside the backbones.
 local function unfreeze(model, o)
   local backbones = single.backbones(model)
-  if not next(backbones) then error("the model has no backbone of Xception or InceptionV3: nothing to tune", 0) end
+  if not next(backbones) then
+    error("the model has no Xception or InceptionV3 backbone: there is nothing to tune", 0)
+  end
   model:unfreeze()
   if backbones.xception then freeze_below(backbones.xception, o.tune_from, "Xception") end
   if backbones.inception_v3 then freeze_below(backbones.inception_v3, o.inception_tune_from, "InceptionV3") end
@@ -74,14 +78,13 @@ end
 
 local function main(o)
   lurcher.seed(o.seed)
-  local model, about = prediction.open_model(o.run or o.model)
-  o.data = data_of(o, about)
-  local sets = class_folders.open(o, about)
+  local model, metadata = prediction.open_model(o.run or o.model)
+  o.data = data_of(o, metadata)
+  local sets = class_folders.open(o, metadata)
   unfreeze(model, o)
-  local only = counting_output(model, o, about.classes)
-  local folder = o.resume and assert(run_folder.open(o.resume, spec.name)) or run_folder.create(spec, o)
-  folder:write("model.txt", tostring(model) .. "\n")
-  folder:write("model.json", model:json() .. "\n")
+  local only = counting_output(model, o, metadata.classes)
+  local folder = run_folder.start(spec, o)
+  folder:write_model(model)
   print("run folder: " .. folder.path)
 
   local results, rest = single.train(model, sets, o, folder, { only = only,

@@ -1,16 +1,15 @@
---- lurcher.augmentations: the random changes of training images that recipes offer by name (--augment).
--- `light` and `strong` are the founding recipes' (keras.md section 10, Aug A and Aug B): drawn on the images as they
--- were in Keras 2.0.6, where shear was in radians, so that their .2 is 11.5 degrees; `era = "2017"` also brings back
--- its nearest-neighbour sampling and its centre half a pixel off. `modern` is what the field has settled on since.
--- None of them mixes images: mixup changes targets and is the recipe's business (`more`).
--- To add one: a row in `all`, in the terms of data.augment but for shear, in radians.
+--- lurcher.augmentations: the augmentations of training images that recipes offer by name (--augment).
+-- `light` and `strong` are those of the original (froze_fine_tune.py and single_model.py), written for the
+-- ImageDataGenerator of Keras 2.0.6 (keras/preprocessing/image.py). There shear is in radians, so that its 0.2 is 11.5
+-- degrees; `era = "2017"` also has its nearest-neighbour sampling and its centre, half a pixel off. `modern` is what
+-- most trainings have used since. None of them mixes images: mixup changes targets too, and is an option of its own
+-- (`more`). To add one: a row in `all`, with options of data.augment, but shear in radians.
 --
 --     local augmentations = require "lurcher.augmentations"
 --     { "augment", "choice", default = "none", choices = augmentations.names, help = augmentations.help },
 --     data.loader{ set, augment = augmentations.of(o.augment, o.era), ... }
 
 local lurcher = require "lurcher"
-local nearest = require "lurcher.options".nearest
 
 local all = {
   none = {},
@@ -26,18 +25,18 @@ local augmentations = {}
 --- Names in order of strength, for an option's choices.
 augmentations.names = { "none", "flip", "light", "strong", "modern" }
 
---- What they are, for an option's help.
-augmentations.help = "random changes of training images: flip mirrors; light turns by 45, shears by 11, zooms by "
-  .. "0.2, mirrors; strong shifts by 0.4, turns by 90, zooms by 0.7, mirrors both ways; modern crops, mirrors, changes "
-  .. "colours, erases"
+--- What they do, for an option's help.
+augmentations.help = "random changes of training images; flip: mirroring; light: rotation by up to 45 degrees, shear "
+  .. "by 11, zoom by 0.2, mirroring; strong: shifts by 0.4, rotation by 90, zoom by 0.7, mirroring both ways; modern: "
+  .. "crops, mirroring, colour changes, erased rectangles"
 
---- The data.augment of that name, or nil for "none". `era`: nil or "current", or "2017" for Keras 2.0.6's conventions.
--- `more`: further options of data.augment, { mixup = 0.2 }; with any there is always one. Raises at the caller's line
--- for a name or an era there is not.
+--- The data.augment of that name, or nil for "none" without `more`. era: nil or "current", or "2017" for the
+-- conventions of Keras 2.0.6. more: further options of data.augment, { mixup = 0.2 }. Raises at the caller's line for
+-- an unknown name or era.
 function augmentations.of(name, era, more)
   local chosen = all[name]
   if not chosen then
-    local near = nearest(tostring(name), augmentations.names)
+    local near = lurcher.nearest(tostring(name), augmentations.names)
     error(("no augmentation '%s' (%s expected%s)"):format(tostring(name), table.concat(augmentations.names, ", "),
       near and "; did you mean '" .. near .. "'?" or ""), 2)
   end

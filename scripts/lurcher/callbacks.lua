@@ -1,7 +1,8 @@
---- lurcher.callbacks: what fit calls between steps and epochs: stopping early, cutting the learning rate, checkpoints,
--- schedules, a CSV of the logs, progress lines. Each is a table of methods (see lurcher.fit); yours are as good.
--- Counters follow today's Keras; `era = "2017"` those of Keras 2.0.6 (keras.md sections 0 and 7), where patience and
--- epoch numbers in file names are off by one.
+--- lurcher.callbacks: what fit calls between steps and epochs: early stopping, reduction of the learning rate,
+-- checkpoints, schedules, a CSV of the logs, progress lines. Each is a table of methods (see lurcher.fit); a user's own
+-- works the same way.
+-- Counters follow current Keras; `era = "2017"` follows Keras 2.0.6 (keras/callbacks.py), where patience and epoch
+-- numbers in file names are off by one.
 -- To add one: a function that returns a table with a `kind`, methods, and save/load if a resume needs its state.
 --
 --     local on = require "lurcher.callbacks"
@@ -15,7 +16,7 @@ local settings, monitored, improved = common.settings, common.monitored, common.
 
 local on = {}
 
---- The best weights so far: in memory, or in a file that outlives the process.
+--- Keeps the best weights so far: in memory, or in a file that outlives the process.
 local function remember(o, state)
   if type(o.restore_best) == "string" then
     assert(state.run:save(o.restore_best, lurcher.json.encode{ epoch = state.epoch }))
@@ -38,8 +39,8 @@ end
 
 --- Ends training after `patience` epochs without improvement.
 -- Options: monitor ("val_loss"), patience (0), min_delta (0), restore_best (false; true: put the best epoch's weights
--- back at the end; a path: the same through a checkpoint there, which a resumed training still knows), era.
--- Keras 2.0.6 stops at bad epoch patience+1, later ones at bad epoch patience (at least the first).
+-- back at the end; a path: the same through a checkpoint there, which a resumed training also has), era.
+-- Without improvement, Keras 2.0.6 stops at epoch patience + 1, later versions at epoch patience (at least the first).
 function on.early_stop(given)
   local o = settings("early_stop", given or {}, { monitor = "val_loss", patience = 0, min_delta = 0,
     restore_best = false })
@@ -73,9 +74,9 @@ function on.early_stop(given)
   return callback
 end
 
---- Puts the best epoch's weights back at the end, and stops nothing.
+--- Puts the best epoch's weights back at the end, without early stopping.
 -- Options: monitor ("val_loss"), min_delta (0), path (nil: kept in memory; a path: in a checkpoint there, which a
--- resumed training still knows).
+-- resumed training also has).
 function on.best(given)
   local o = settings("best", given or {}, { monitor = "val_loss", min_delta = 0, path = false })
   local callback = on.early_stop{ monitor = o.monitor, min_delta = o.min_delta, patience = math.huge,
@@ -84,27 +85,28 @@ function on.best(given)
   return callback
 end
 
---- Averages the weights of all steps, later ones more: what is validated, kept as the best and left in the model at the
--- end are the averages (lurcher.callbacks.ema has the formula). Resumes to the same bits.
--- Options: decay (0.999), the share of the average that stays at each step; warmup (10): it is (1 + t) / (warmup + t)
--- after step t while that is less, so that the first steps are soon forgotten; 0: never less.
+--- Keeps an exponential moving average of the weights: it is validated, kept as the best and left in the model at the
+-- end (lurcher.callbacks.ema has the formula). A resumed training gives the same bits.
+-- Options: decay (0.999), the weight of the old average at each step; warmup (10): after step t the decay is at most
+-- (1 + t) / (warmup + t), so that the first steps are soon forgotten; 0: no such limit.
 function on.ema(given)
   return require "lurcher.callbacks.ema"(given)
 end
 
---- Ends training at the first loss or weight that is no finite number, with the layer that went bad first; the reason
--- is in history.failed and on the error stream. The epoch counts for nothing, so that no checkpoint is written over.
--- Options: restore (nil: the weights of before the bad step come back; a path: the checkpoint there does, optimizer and
--- all, if it can be read), every (1: steps between two looks at the weights, and two copies of the good ones, which stay
--- on the device; the loss is looked at in each), out (io.stderr; any object with write).
--- Put it before on.checkpoint{ steps = }, and before whatever else must not see bad weights.
+--- Ends training at the first loss or weight that is not finite, and names the layer where that began; the reason is in
+-- history.failed and on the error stream. The epoch does not count, so that no checkpoint is overwritten.
+-- Options: restore (nil: the weights from before the step come back; a path: the checkpoint there does, with the
+-- optimizer's state, if it can be read), every (1: steps between two checks of the weights, and between two copies of
+-- them, which stay on the device; the loss is checked in every step), out (io.stderr; any object with write).
+-- Put it before on.checkpoint{ steps = }, and before whatever else must not see such weights.
 function on.nan_guard(given)
   return require "lurcher.callbacks.nan_guard"(given)
 end
 
 --- Multiplies the learning rate by `factor` after `patience` epochs without improvement.
 -- Options: monitor ("val_loss"), factor (0.1), patience (10), min_delta (1e-4), cooldown (0), min_lr (0), era.
--- Keras 2.0.6 cuts first after patience+1 bad epochs and then every patience; 2.1.6 and later every patience.
+-- Keras 2.0.6 first reduces it after patience + 1 epochs without improvement and then after every `patience`; 2.1.6 and
+-- later after every `patience`.
 function on.reduce_lr(given)
   local o = settings("reduce_lr", given or {}, { monitor = "val_loss", factor = 0.1, patience = 10, min_delta = 1e-4,
     cooldown = 0, min_lr = 0 })
@@ -141,7 +143,7 @@ end
 -- Options: every (1: after each epoch; 2: after the 2nd, 4th, ...), steps (0; n: also after every n batches),
 -- best_only (false), monitor ("val_loss", for best_only), interrupted (true: also when Ctrl-C stops training, unless
 -- best_only), era ("2017": epochs in the file name count from 0, else from 1).
--- With on.ema, best_only writes the averaged weights that were validated; every other checkpoint has both kinds.
+-- With on.ema, best_only writes the averaged weights that were validated; other checkpoints have those and the latest.
 function on.checkpoint(given)
   local o = settings("checkpoint", given, { every = 1, steps = 0, best_only = false, monitor = "val_loss",
     interrupted = true })
@@ -191,7 +193,7 @@ function on.checkpoint(given)
 end
 
 --- Sets the learning rate at the beginning of each epoch: on.schedule(function(epoch) return 1e-3 end), epochs from 0.
--- See lurcher.schedules for ready ones.
+-- lurcher.schedules has some.
 function on.schedule(f)
   if type(f) == "table" and f[1] then f = f[1] end
   local callback = { kind = "schedule" }
@@ -219,7 +221,7 @@ function on.csv(given)
   return callback
 end
 
---- Progress lines with rate and time left. See lurcher.progress.
+--- Progress lines with images per second and remaining time. See lurcher.progress.
 function on.progress(given)
   return require "lurcher.progress"(given or {})
 end

@@ -7,8 +7,8 @@
 
 local lfs = require "lfs"
 local lurcher = require "lurcher"
+local files = require "lurcher.files"
 local logs_of = require "lurcher.logs"
-local run_folder = require "lurcher.run_folder"
 local samplers = require "lurcher.samplers"
 local ticker = require "lurcher.ticker"
 local data = lurcher.data
@@ -24,48 +24,11 @@ local function merged(...)
   return all
 end
 
--- ---- options ----
-
---- Command-line options of recipes that use the feature cache, for options.join; a resumed run may change them.
-feature_cache.options = {
-  { "cache", "string", default = "runs/cache", value = "DIR",
-    help = "folder of the feature cache: outputs of the frozen backbone, kept for later runs; none: keep nothing" },
-  { "cache-store", "choice", default = "f32", choices = { "f32", "f16" },
-    help = "number type of cached features; f16 takes half the space" },
-  { "cache-limit", "integer", default = 20000, min = 0, value = "MB", help = "largest size of one feature cache file" },
-}
-
---- The load options of parsed command-line options, and those of `more`.
+--- Options of load from those that recipes have, cache (a folder, or "none"), cache_store and cache_limit (MB), and
+-- from `more`.
 function feature_cache.settings(o, more)
   return merged({ cache = o.cache ~= "none" and o.cache or nil, store = o.cache_store,
     limit = o.cache_limit and o.cache_limit * 1e6 }, more)
-end
-
---- The features of several sets, with command-line options o, o.memory (MB, for all sets together) among them. `sets`:
--- a list of load options, one table per set; `common`: load options of all. Returns a list; or nil where there is no
--- room for them, and prints why.
-function feature_cache.load_sets(split, sets, common, o)
-  local bytes, all = 0, {}
-  for _, set in ipairs(sets) do
-    for _, one in ipairs{ split, table.unpack(split.others) } do
-      bytes = bytes + one:bytes(#set[1] * (set.views or 1), o.cache_store)
-    end
-  end
-  local room = { memory = bytes <= o.memory * 2 ^ 20 and bytes or 0 }
-  for i, set in ipairs(sets) do
-    local why
-    all[i], why = split:load(merged(feature_cache.settings(o, room), common, set))
-    if not all[i] then
-      feature_cache.print_uncached(why)
-      return nil
-    end
-  end
-  return all
-end
-
---- Prints that a model is trained on images, although its backbone is frozen, and why.
-function feature_cache.print_uncached(why)
-  print(("frozen features are not cached: %s; the backbone is computed in every epoch"):format(why))
 end
 
 local function need(condition, message, ...)
@@ -134,15 +97,12 @@ local function key_of(split, o)
   return table.concat(parts, "\n")
 end
 
---- The path from the root.
-local function absolute(path) return path:sub(1, 1) == "/" and path or lfs.currentdir() .. "/" .. path end
-
 --- "train-10x10x1024-0123456789abcdef.features": the folder of the set and the shape of a row, for people to read, and
 -- a hash of the key and of the images' paths. Their contents are not in it: an image that changes costs a row, and
 -- leaves no second file.
 local function file_name(split, set, key)
   local paths = { key }
-  for i = 1, #set do paths[i + 1] = absolute(set:path(i)) end
+  for i = 1, #set do paths[i + 1] = files.absolute(set:path(i)) end
   local folder = paths[2]:sub(1, #paths[2] - #set:name(1)):match "([^/]+)/*$" or "set"
   return ("%s-%s-%s.features"):format(folder:gsub("[^%w_.-]", "_"), table.concat(split.shape, "x"),
     lurcher.hash(table.concat(paths, "\n")):sub(1, 16))
@@ -189,7 +149,7 @@ local function open_cache(job)
   local split, o, key = job.split, job.o, key_of(job.split, job.o)
   local path = o.cache .. "/" .. file_name(split, o[1], key)
   if o.existing and not lfs.attributes(path) then return nil, ("there is no '%s'"):format(path) end
-  local made, trouble = run_folder.make_folders(o.cache)
+  local made, trouble = files.make_folders(o.cache)
   if not made then return nil, trouble end
   local cache = data.cache{ path = path, key = key, set = o[1], shape = split.shape, store = o.store, views = o.views,
     label = split.layer }

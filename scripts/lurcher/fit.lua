@@ -1,44 +1,47 @@
 --- lurcher.fit: the training loop, in plain Lua over run:train, run:evaluate and loader:epoch.
--- Writing one's own loop is a first-class way to work; this is the one that keeps Keras's logs and callbacks, resumes
--- to the same bits, and stops between steps on Ctrl-C. What happens in an epoch beyond that belongs in a callback.
+-- It has the logs and callbacks of Keras, resumes to the same bits, and stops between steps on Ctrl-C; anything else
+-- that happens in an epoch belongs in a callback. A loop of one's own over the same methods is as good.
 --
 --     local fit, on = require "lurcher.fit", require "lurcher.callbacks"
 --     local history = fit(run, train, { epochs = 30, valid = valid, on.early_stop{ patience = 3 } })
 --
 -- Options of fit(run, loader, options), beside callbacks in the list part:
---   epochs         stop after the epoch of this number, counted from the first ever                 (1)
---   initial_epoch  number of the first epoch, from 0                                                 (0)
---   steps          batches of an epoch at most, for samplers that never end                        (all)
+--   epochs         number of the last epoch, counted from 1 over all resumed parts                  (1)
+--   initial_epoch  index of the first epoch, from 0                                                 (0)
+--   steps          most batches per epoch, for samplers that never end                             (all)
 --   valid          loader evaluated after each epoch                                                (nil)
---   valid_steps    batches of it at most                                                            (all)
+--   valid_steps    most batches of it                                                               (all)
 --   extra          table carried into every checkpoint (classes, preprocessing, ...)                 ({})
 --   resume         checkpoint to continue: a path, or the text run:restore returned                 (nil)
---   progress       false: no progress lines; a callback: that one instead of on.progress{}
+--   progress       false: no progress lines; a callback: used instead of on.progress{}
 -- A loader is anything with a method epoch(self, n, skip) that gives a for loop the batches of epoch n but the first
 -- `skip`, a function n -> iterator, or a list of batches.
 --
--- Returns the history: a list of logs, one table an epoch: `epoch` (from 0), the means of every result over the
--- epoch's samples, the same with val_ before it, `lr`, and times: `seconds` in training, of them `wait_seconds` waiting
--- for the loader, and `check_seconds` in validation. history.interrupted is true after a Ctrl-C; history.failed is the
--- reason where a callback found that training has gone bad.
--- Training means are taken while weights change, weighted by batch size (keras.md section 5; Keras 2.0.6 BaseLogger).
+-- Returns the history: a list of logs, one table per epoch: `epoch` (from 0), the mean of every result over the epoch's
+-- samples, the same of validation with the prefix val_, `lr`, and times: `seconds` of training, `wait_seconds` of these
+-- waiting for the loader, and `check_seconds` of validation. history.interrupted is true after Ctrl-C; history.failed
+-- is the reason where a callback found that training diverged.
+-- Training means are taken while weights change, weighted by batch size (Keras 2.0.6, keras/callbacks.py, BaseLogger).
 --
--- Callbacks are tables with any of these methods; logs are the same table for all of them, so that one may add:
+-- Callbacks are tables with any of these methods; all get the same table of logs, and may add to it:
 --   on_train_begin(self, state)             on_epoch_begin(self, epoch, logs, state)
 --   on_batch_end(self, step, logs, state)   on_epoch_end(self, epoch, logs, state)   in list order
---   on_epoch_done(self, epoch, logs, state) after every on_epoch_end: what writes files or lines
---   on_use_begin(self, state)               the model is about to be looked at rather than to learn: before validation,
---   on_use_end(self, state)                 after on_epoch_end; the first also before the end of a whole training
+--   on_epoch_done(self, epoch, logs, state) after every on_epoch_end: for what writes files or lines
+--   on_use_begin(self, state)               before the model is used for inference: before validation, and before the
+--   end
+--                                           of a whole training
+--   on_use_end(self, state)                 after that use: after on_epoch_end
 --   on_train_end(self, state)
 --   save(self) -> table, load(self, table)  state that a resume needs; with tensors(self) -> tensors by name, load gets
---                                           those as well, or nil where the resume was given a text
+--                                           these as a second argument, or nil where resume is a text
 -- state: run, model, loader, valid, epochs, epoch, step (batches done in the epoch), batch (the last one), history,
--- stop (set it to end after this epoch), failed (set it to a reason to end at once: the epoch then counts for nothing),
+-- stop (set it to end after this epoch), failed (set it to a reason to end at once: the epoch then does not count),
 -- interrupted, done (the epoch is in the history), seconds, wait_seconds and samples (of this epoch in this call),
 -- extra, snapshot() -> what a checkpoint holds, and tensors by name; in_use(f) calls f between on_use_begin
 -- and on_use_end.
 
 local lurcher = require "lurcher"
+local suggest = require "lurcher.suggest"
 
 local fit = {}
 
@@ -46,7 +49,7 @@ local fit = {}
 local means = {}
 means.__index = means
 
---- New sums, or those of a checkpoint, where JSON has null for what was no finite number.
+--- New sums, or those of a checkpoint, where JSON has null for a number that was not finite.
 local function new_means(saved)
   saved = saved or { samples = 0, sums = {}, weights = {} }
   local sums = {}
@@ -70,7 +73,7 @@ function means:into(logs, prefix)
   return logs
 end
 
---- An iterator that leaves out the first `skip` values.
+--- The iterator without its first `skip` values.
 local function skipping(skip, iterator, s, control, closing)
   for _ = 1, skip do
     control = iterator(s, control)
@@ -79,8 +82,8 @@ local function skipping(skip, iterator, s, control, closing)
   return iterator, s, control, closing
 end
 
---- What a for loop needs for the batches of epoch n but the first `skip`, whatever the loader is. Batches skipped are
--- drawn all the same, so that the rest of an interrupted epoch is what it would have been.
+--- What a for loop needs for the batches of epoch n but the first `skip`, whatever the loader is. Skipped batches are
+-- drawn, so that the rest of an interrupted epoch is what it would have been.
 local function batches(loader, n, skip)
   if type(loader) == "function" then return skipping(skip, loader(n)) end
   if type(loader) == "table" and not loader.epoch then
@@ -93,21 +96,21 @@ local function batches(loader, n, skip)
   return loader:epoch(n, skip)
 end
 
---- Calls run:train or run:evaluate; nil after a Ctrl-C, which the engine raises before a step or in the middle of an
--- inference, never in the middle of a training step.
-local function ask(run, method, batch)
+--- Calls run:train or run:evaluate; nil after Ctrl-C, which the engine raises before a step or during inference, never
+-- during a training step.
+local function call_run(run, method, batch)
   local good, results = pcall(run[method], run, batch)
   if good then return results end
   if tostring(results):find "interrupted$" then return nil end
   error(results, 0)
 end
 
---- Weighted means of run:evaluate over a loader, without a prefix: { loss = , acc = , ... } and the samples seen.
--- `steps`: batches at most. Returns nil, "interrupted" after a Ctrl-C.
+--- Means of run:evaluate over a loader, weighted by batch size, { loss = , acc = , ... }, and the number of samples.
+-- steps: most batches. Returns nil, "interrupted" after Ctrl-C.
 function fit.evaluate(run, loader, steps)
   local total, step = new_means(), 0
   for batch in batches(loader, 0, 0) do
-    local results = ask(run, "evaluate", batch)
+    local results = call_run(run, "evaluate", batch)
     if not results then return nil, "interrupted" end
     total:add(results)
     step = step + 1
@@ -127,7 +130,7 @@ end
 local known = { epochs = true, initial_epoch = true, steps = true, valid = true, valid_steps = true, extra = true,
   resume = true, progress = true }
 
---- The least value of each option that is a count.
+--- The least value of each option that is a number.
 local least = { epochs = 0, initial_epoch = 0, steps = 1, valid_steps = 1 }
 
 --- What a value is, for messages: "lurcher.model", "string".
@@ -142,13 +145,12 @@ end
 
 local function check_loader(loader, what)
   if type(loader) == "function" or type(loader) == "table" or has(loader, "epoch") then return end
-  error(("fit: a loader expected as %s, got %s (data.loader{ set, ... } makes one of a set)"):format(what,
-    kind_of(loader)), 4)
+  error(("fit: a loader expected as %s, got %s (data.loader{ set, ... } makes one)"):format(what, kind_of(loader)), 4)
 end
 
 local function check(run, loader, options)
   if not has(run, "train") then
-    error(("fit: a run expected as first argument, got %s (model:compile{ ... } makes one of a model)"):format(
+    error(("fit: a run expected as first argument, got %s (model:compile{ ... } makes one)"):format(
       kind_of(run)), 3)
   end
   check_loader(loader, "second argument")
@@ -164,9 +166,7 @@ local function check(run, loader, options)
     if math.type(key) ~= "integer" and not known[key] then
       local names = {}
       for name in pairs(known) do names[#names + 1] = name end
-      local near = require "lurcher.options".nearest(tostring(key), names)
-      error(("unknown option '%s' to 'fit'%s"):format(tostring(key),
-        near and " (did you mean '" .. near .. "'?)" or ""), 3)
+      error(("unknown option '%s' to 'fit'%s"):format(tostring(key), suggest.hint(tostring(key), names)), 3)
     end
   end
   for i, callback in ipairs(options) do
@@ -176,7 +176,7 @@ local function check(run, loader, options)
   end
 end
 
---- The callbacks to call: the list part, and a progress display unless there is one or it is switched off.
+--- The callbacks: the list part, and progress lines unless there is such a callback or they are switched off.
 local function callbacks_of(options)
   local list, shown = {}, options.progress == false
   for _, callback in ipairs(options) do
@@ -191,7 +191,7 @@ local function callbacks_of(options)
   return list
 end
 
---- "2/conv/kernel": what a tensor of the second callback is called in a checkpoint.
+--- The name in a checkpoint of a tensor of the i-th callback: "2/conv/kernel".
 local function tensor_name(i, name) return ("%d/%s"):format(i, name) end
 
 --- What a checkpoint holds beside the run's own state: a table fit for JSON, and tensors by name.
@@ -211,7 +211,7 @@ local function snapshot(state, callbacks, sums)
     history = lurcher.json.array(history) }, tensors
 end
 
---- The tensors that the i-th callback of a checkpoint saved, or nil where only its text is there.
+--- The tensors that the i-th callback of a checkpoint saved, or nil where only its text is known.
 local function tensors_of(path, i)
   if not path then return nil end
   local all, message = lurcher.load_tensors(path)
@@ -239,11 +239,12 @@ local function restore_callbacks(callbacks, saved, path)
   end
 end
 
---- Puts a checkpoint's text into effect; returns the sums of the epoch it was written in. path: its file, or nil.
+--- Restores the state from a checkpoint's text; returns the sums of the epoch it was written in. path: its file, or
+-- nil.
 local function resume(state, callbacks, text, path)
   local ok, extra = pcall(lurcher.json.decode, text)
   if not ok or type(extra) ~= "table" or type(extra.fit) ~= "table" then
-    error("fit: this checkpoint was not written by fit: it has weights but no epoch to resume from", 3)
+    error("fit: cannot resume: fit did not write this checkpoint: it has weights but no epoch", 3)
   end
   local saved = extra.fit
   state.epoch, state.step = math.tointeger(saved.epoch), math.tointeger(saved.step)
@@ -262,18 +263,18 @@ local function begin(run, loader, options)
   return state, callbacks
 end
 
---- Sends the next batch's images to a GPU while it computes, where they are made already.
+--- Sends the next batch's images to a GPU while it computes, where the loader has them ready.
 local function send_ahead(run, loader)
   if type(loader) == "function" or not loader.peek or not run.device:find "^cuda" then return end
   local coming = loader:peek()
   if coming then run:prefetch(coming) end
 end
 
---- One training step, its results into the sums, and what callbacks do after it. Returns whether to go on.
+--- One training step and the callbacks after it. Returns whether to continue.
 local function train_step(state, callbacks, sums, logs, batch)
   state.batch = batch
   send_ahead(state.run, state.loader)
-  logs.batch = ask(state.run, "train", batch)
+  logs.batch = call_run(state.run, "train", batch)
   if not logs.batch then
     state.interrupted = true
     return false
@@ -286,7 +287,7 @@ local function train_step(state, callbacks, sums, logs, batch)
   return not (state.stop or state.failed or state.interrupted)
 end
 
---- Trains on what is left of the epoch. Sets state.seconds, wait_seconds and samples: what this took, and saw.
+--- Trains on the rest of the epoch. Sets state.seconds, wait_seconds and samples.
 local function train_epoch(state, callbacks, sums, options)
   local logs = {}
   state.started, state.seconds, state.wait_seconds, state.samples = lurcher.time(), 0, 0, 0
@@ -303,7 +304,7 @@ local function train_epoch(state, callbacks, sums, options)
   end
 end
 
---- Puts validation's results into the logs. Returns false after a Ctrl-C.
+--- Puts validation's results into the logs. Returns false after Ctrl-C.
 local function validate(state, logs, options)
   if not state.valid then return true end
   local started = lurcher.time()
@@ -314,8 +315,8 @@ local function validate(state, logs, options)
   return true
 end
 
---- Validation, callbacks and history of an epoch that has been trained through. An interrupted validation leaves the
--- epoch open, with every batch done: a resume validates again.
+--- Validation, callbacks and history of an epoch whose batches are done. An interrupted validation leaves the epoch
+-- open, and a resume validates again.
 local function finish_epoch(state, callbacks, sums, options)
   local logs = sums:into({ epoch = state.epoch, seconds = state.seconds, wait_seconds = state.wait_seconds,
     lr = state.run.lr }, "")

@@ -1,4 +1,4 @@
---- lurcher.logs: naming, ordering and formatting of logs, for callbacks and reports. It keeps no state.
+--- lurcher.logs: names, order and formats of logs, for callbacks and reports. It keeps no state.
 
 local logs_of = {}
 
@@ -12,8 +12,8 @@ local function rank(name)
   return name:find("_loss$") and group or group + 1
 end
 
---- The names of the numbers in a table of logs, in the order to show them: as Keras does, the total loss, the outputs'
--- losses in the model's order, the accuracies, then the same for validation. `outputs`: list of output names, or nil.
+--- The names of the numbers in a table of logs, in the order of Keras: the total loss, the outputs' losses in the
+-- model's order, the accuracies, then the same of validation. outputs: list of output names, or nil.
 function logs_of.names(logs, outputs)
   local place, names = {}, {}
   for i, output in ipairs(outputs or {}) do
@@ -34,8 +34,8 @@ function logs_of.names(logs, outputs)
   return names
 end
 
---- Fills {name} and {name:02d} of a pattern, as Python's str.format does for numbers. Raises for a name that is not
--- among `values`; `logs` (default values) is what the message lists.
+--- Fills in {name} and {name:02d} of a pattern, as Python's str.format does for numbers. Raises for a name that is not
+-- in `values`; its message lists the names of `logs` (by default values).
 function logs_of.fill(pattern, values, logs)
   return (pattern:gsub("{([%w_]+):?([^{}]*)}", function(name, form)
     local value = values[name]
@@ -51,7 +51,7 @@ function logs_of.fill(pattern, values, logs)
   end))
 end
 
---- A history as CSV text: one header, one line an epoch (counted from 1); every log that any epoch has is a column.
+--- A history as CSV text: a header, and a line per epoch (counted from 1); every log that any epoch has is a column.
 function logs_of.csv(history, outputs)
   local all = {}
   for _, logs in ipairs(history) do
@@ -72,8 +72,8 @@ function logs_of.csv(history, outputs)
   return table.concat(lines, "\n") .. "\n"
 end
 
---- A line for each image that a loader could not read in its last epoch, and that is not in the set `named` yet;
--- they are put into it. Then one that sums up, where there was any. Loaders that are no data.loader have none.
+--- A line for each image that a loader could not read in its last epoch, and that is not in the set `named` yet, which
+-- then has it; a last line sums up. Only loaders of data.loader have such lines.
 function logs_of.damage(loader, named)
   local lines = {}
   local ok, summary = pcall(function() return loader.summary end)
@@ -92,7 +92,7 @@ function logs_of.damage(loader, named)
   return lines
 end
 
---- Seconds as a person reads them: "8 s", "2:05", "1:02:03".
+--- Seconds as text: "8 s", "2:05", "1:02:03".
 function logs_of.duration(seconds)
   local s = math.floor(seconds + 0.5)
   if s < 60 then return s .. " s" end
@@ -100,7 +100,7 @@ function logs_of.duration(seconds)
   return ("%d:%02d:%02d"):format(s // 3600, s // 60 % 60, s % 60)
 end
 
---- Bytes as a person reads them: "8.2 kB", "105.3 MB", "1.7 GB".
+--- Bytes as text: "8.2 kB", "105.3 MB", "1.7 GB".
 function logs_of.size(bytes)
   if bytes < 1e6 then return ("%.1f kB"):format(bytes / 1e3) end
   if bytes < 1e9 then return ("%.1f MB"):format(bytes / 1e6) end

@@ -5,9 +5,9 @@
 --     print(profile.text(run))
 --     assert(profile.write(run, "profile.html"))
 --
--- The page shows nested bars whose width is time: pass, block, layer, op. A block is a run of layers whose names begin
--- alike ("block4_..."); layers that were named by counting ("conv2d_4") belong to the block before them, or after them
--- where there is none. It measures nothing: run:profile does.
+-- The page shows nested bars whose width is time: pass, block, layer, op. A block is a sequence of layers whose names
+-- have the same beginning ("block4_..."); layers with numbered names ("conv2d_4") belong to the block before them, or
+-- after them where there is none. run:profile does the measurement.
 
 local lurcher = require "lurcher"
 local html = require "lurcher.report.html"
@@ -15,8 +15,8 @@ local e = html.element
 
 local profile = {}
 
---- What run:profile measured, as executed: forward, then backward from the last layer to the first. Rows are
--- { layer, op, pass, seconds, flops, bytes }, all of one step. Raises where nothing was measured.
+--- What run:profile measured, in execution order: forward, then backward from the last layer to the first. Rows are
+-- { layer, op, pass, seconds, flops, bytes }, per step. Raises where nothing was measured.
 function profile.rows(run)
   local forward, backward = {}, {}
   for _, row in ipairs(run:profile()) do
@@ -24,13 +24,13 @@ function profile.rows(run)
       bytes = row.bytes }
     if row.pass == "forward" then forward[#forward + 1] = one else table.insert(backward, 1, one) end
   end
-  if #forward == 0 then error("profile: nothing was measured: run:profile(true), then steps", 2) end
+  if #forward == 0 then error("profile: nothing was measured: call run:profile(true), then run some steps", 2) end
   return table.move(backward, 1, #backward, #forward + 1, forward)
 end
 
 -- ---- the tree ----
 
---- "block4" of "block4_sepconv1_bn"; nil for names that counting gave ("conv2d_4", "add_3").
+--- "block4" of "block4_sepconv1_bn"; nil for numbered names ("conv2d_4", "add_3").
 local function block_name(layer)
   local first, rest = layer:match "^([^_/]+)[_/](.+)$"
   if not first then return layer end
@@ -94,8 +94,8 @@ local function figures(node, whole)
     100 * node.seconds / whole, flops, node.bytes / 1e6, bandwidth(node))
 end
 
---- Seconds that no kernel can go below: the multiply-adds at the machine's peak, or the bytes at its bandwidth. A sum
--- is of its steps' floors.
+--- Adds the least possible time of each row: its multiply-adds at the machine's peak, or its bytes at the machine's
+-- bandwidth; and of the whole, the sum of these.
 local function add_floors(rows, whole, machine)
   whole.floor = 0
   for _, row in ipairs(rows) do
@@ -104,9 +104,9 @@ local function add_floors(rows, whole, machine)
   end
 end
 
---- The rows as a table, the slowest `count` (20) first, with what they sum up to. With `machine`, { gflops = of
--- multiply-adds, gbytes = read and written a second }, each row has its floor too, the larger of the times that its
--- FLOPs and its bytes (moved once) take at those rates, and the share of it that was reached.
+--- The slowest `count` (20) rows as a table, and the sum of all. With `machine`, { gflops = peak, gbytes = memory
+-- bandwidth per second }, each row also has its least possible time, the larger of those of its FLOPs and of its bytes
+-- (moved once), and what share of the measured time that is.
 function profile.text(run, count, machine)
   local rows = profile.rows(run)
   local whole = profile.tree(rows)
@@ -130,7 +130,7 @@ end
 
 -- ---- the page ----
 
---- A colour of the page's palette for each op; what is not here is 8.
+--- A colour of the page's palette for each op; others have 8.
 local colours = { conv2d = 1, separable_conv2d = 1, depthwise_conv2d = 2, dense = 3, batchnorm = 4, pool = 5,
   global_pool = 5, activation = 6, softmax = 6, binary = 7, concat = 7, affine = 7 }
 
@@ -172,7 +172,7 @@ local function legend(rows)
   return e.p{ keys }
 end
 
---- Each block as wide as the page, the slowest first, folded away but for the first.
+--- Each block as wide as the page, the slowest first; all but the first are folded.
 local function close_ups(root)
   local blocks, list = {}, {}
   for _, pass in ipairs(root) do
@@ -205,13 +205,13 @@ end
 
 local function tile(value, what) return e.div{ class = "tile", e.b{ value }, e.span{ what } } end
 
---- The page of rows as profile.rows gives them. `title` says what was measured.
+--- The page of rows that profile.rows gives. title: what was measured.
 function profile.page(rows, title)
   local root = profile.tree(rows)
   return html.page(title, { e.h1{ title }, e.p{ class = "soft", ("lurcher %s, %d threads, %s"):format(lurcher.version,
       lurcher.threads(), os.date "!%Y-%m-%d %H:%M UTC") },
     e.div{ class = "tiles", tile(("%.1f ms"):format(1e3 * root.seconds), "in the ops of one step"),
-      tile(("%.1f GFLOP/s"):format(rate(root)), ("achieved, %.2f GFLOP a step"):format(root.flops * 1e-9)),
+      tile(("%.1f GFLOP/s"):format(rate(root)), ("achieved, %.2f GFLOP per step"):format(root.flops * 1e-9)),
       tile(("%.1f GB/s"):format(bandwidth(root)), ("%.0f MB moved at least"):format(root.bytes / 1e6)),
       tile(("%d"):format(#rows), "ops") },
     e.p{ class = "soft", "Width is time: step, pass, block, layer, op. Point at a bar for its figures. Bytes are ",
@@ -222,7 +222,7 @@ end
 
 --- Writes the page of what a run measured. Returns true, or nil and a message.
 function profile.write(run, path, title)
-  return lurcher.write_file(path, profile.page(profile.rows(run), title or "Where the time of a step goes"))
+  return lurcher.write_file(path, profile.page(profile.rows(run), title or "Time of a step by op"))
 end
 
 return profile

@@ -1,5 +1,5 @@
---- lurcher.progress: the callback behind on.progress: a line an epoch, and in between where it is, with rate and time
--- left. How lines appear on a terminal and elsewhere, and the options for it, are lurcher.ticker's.
+--- lurcher.progress: the callback behind on.progress: a line per epoch, and within an epoch its place, images per
+-- second and remaining time. lurcher.ticker has the options, and decides how lines appear on a terminal and elsewhere.
 
 local lurcher = require "lurcher"
 local logs_of = require "lurcher.logs"
@@ -19,7 +19,7 @@ local function logs_text(logs, outputs)
   return table.concat(parts, "  ")
 end
 
---- Batches of an epoch where the loader knows, else nil.
+--- Number of batches per epoch where the loader has it, else nil.
 local function batches_of(loader)
   if type(loader) == "function" then return nil end
   local ok, count = pcall(function() return #loader end)
@@ -47,7 +47,7 @@ function progress:on_epoch_begin(_, _, state)
   self.first_step = state.step
 end
 
---- The line within an epoch: place, means so far, rate, time left in the epoch.
+--- The line within an epoch: place, means so far, images per second, time until its end.
 function progress:running(step, logs, state)
   local now = lurcher.time()
   local total = self.batches
@@ -84,7 +84,7 @@ function progress:on_train_end(state)
     self.ticker:break_line()
     self.ticker:finish(("interrupted in epoch %d after %d batches"):format(state.epoch + 1, state.step))
   elseif state.stop and state.epoch < state.epochs then
-    self.ticker:finish(("stopped after epoch %d: no further improvement"):format(state.epoch))
+    self.ticker:finish(("stopped early after epoch %d: no improvement"):format(state.epoch))
   end
 end
 

@@ -1,11 +1,11 @@
 --- lurcher.report: one self-contained HTML page about a run: settings, curves, confusion matrix, classes, worst
--- mistakes with their images, classes most confused, and where in the image the network looked.
+-- mistakes with their images, most confused classes, and class-activation maps.
 --
 --     local report = require "lurcher.report"
 --     print(report.write(run_folder, { set = valid, scores = report.scores(run, loader, "predictions") }))
 --
--- What the page holds is put together here; each part is a file of lurcher/report/. A new section is a function of the
--- page's data that returns elements, and a line in `sections`.
+-- This file collects the page's data and puts the sections together; their parts are files of lurcher/report/. A new
+-- section is a function of the page's data that returns elements, and a line in `sections`.
 
 local lfs = require "lfs"
 local lurcher = require "lurcher"
@@ -18,13 +18,13 @@ local e = html.element
 
 local report = {}
 
--- ---- sections: each a function of the page's data; false: nothing to say ----
+-- ---- sections: each a function of the page's data; false: there is no such section ----
 
 local function percent(share) return share and ("%.1f %%"):format(100 * share) end
 
 local function tile(value, what) return value and e.div{ class = "tile", e.b{ value }, e.span{ what } } or false end
 
---- "12:30, 2 % of it waiting for data, 14 % validating": of epochs only, not of what is computed before the first.
+--- "12:30, 2 % of it waiting for data, 14 % validating": time of the epochs, without that before the first.
 local function time_tile(record)
   local training = record_of.total(record.history, "seconds")
   local waiting, knows_waiting = record_of.total(record.history, "wait_seconds")
@@ -40,17 +40,17 @@ end
 local function summary(page)
   local found, record = page.found, page.record
   local best = record.best
-  return e.div{ class = "tiles", found and { tile(percent(found.top_1), ("right, of %d images"):format(found.count)),
-      tile(percent(found.top_5), "right among the first five"), tile(("%.3f"):format(found.log_loss), "log-loss"),
+  return e.div{ class = "tiles", found and { tile(percent(found.top_1), ("correct, of %d images"):format(found.count)),
+      tile(percent(found.top_5), "correct within the first five"), tile(("%.3f"):format(found.log_loss), "log-loss"),
       tile(tostring(#found.mistakes), "mistakes") } or false,
     best and tile(("%g of %d"):format(best.epoch, #record.history.rows), "best epoch") or false, time_tile(record) }
 end
 
 local function curves_section(page)
   if not page.record.history or #page.record.history.rows == 0 then return false end
-  return { e.h2{ id = "curves", "Curves" }, e.p{ class = "soft", "Training values are means over an epoch, taken ",
-    "while the weights change and with dropout and augmentation, so that they may lie above validation's. Point at a ",
-    "dot for its value." }, e.div{ class = "charts", curves.of(page.record) } }
+  return { e.h2{ id = "curves", "Curves" }, e.p{ class = "soft", "Training values are means over an epoch, ",
+    "taken while the weights change, with dropout and augmentation: losses may be above those of validation. Point at ",
+    "a dot for its value." }, e.div{ class = "charts", curves.of(page.record) } }
 end
 
 local function mistakes_section(page)
@@ -59,42 +59,43 @@ local function mistakes_section(page)
   local shown = math.min(page.mistakes, #found.mistakes)
   if shown == 0 then return { e.h2{ id = "mistakes", "Mistakes" }, e.p{ "None." } } end
   return { e.h2{ id = "mistakes", "Worst mistakes" },
-    e.p{ class = "soft", ("%d of %d, those first whose true class was given the least probability."):format(shown,
+    e.p{ class = "soft", ("%d of %d, ordered by the probability of the true class, the least first."):format(shown,
       #found.mistakes) }, images.mistakes(page.set, found, page.classes, shown) }
 end
 
 local function confused_section(page)
   local found = page.found
   if not found or #found.pairs == 0 then return false end
-  return { e.h2{ id = "confused", "Classes most confused" }, images.confused(page.set, found, page.classes, 6) }
+  return { e.h2{ id = "confused", "Most confused classes" }, images.confused(page.set, found, page.classes, 6) }
 end
 
 local function matrix_section(page)
   local found = page.found
   if not found then return false end
-  return { e.h2{ id = "matrix", "Confusion" }, e.p{ class = "soft", "Rows are the truth, columns what was said; ",
+  return { e.h2{ id = "matrix", "Confusion" }, e.p{ class = "soft", "Rows are true classes, columns predictions; ",
     "a cell's strength is its share of the row." }, matrix.heat_map(found.matrix, page.classes) }
 end
 
 local function classes_section(page)
   local found = page.found
   if not found then return false end
-  return { e.h2{ id = "classes", "Classes" }, e.p{ class = "soft", "Worst first. Precision: of the images said to ",
-    "be of the class, those that are; recall: of those that are, those said to be; F1: their harmonic mean." },
+  return { e.h2{ id = "classes", "Classes" }, e.p{ class = "soft", "Worst first. Precision: share of the images ",
+    "predicted as the class that are of it; recall: share of the class's images that are predicted as it; F1: the ",
+    "harmonic mean of both." },
     matrix.class_table(found.classes, page.classes) }
 end
 
---- Worst mistakes, then images that are right, of classes that have not been shown, the least sure first.
-local function looked_at(found, most)
+--- The images to show with maps: worst mistakes, then correct predictions of other classes, the least confident first.
+local function mapped(found, most)
   local list, seen = {}, {}
   for i = 1, math.min(most // 2, #found.mistakes) do
     list[i] = found.mistakes[i]
     seen[list[i].truth] = true
   end
   local right = {}
-  for _, entry in ipairs(found.said) do if entry.said == entry.truth then right[#right + 1] = entry end end
+  for _, entry in ipairs(found.predictions) do if entry.predicted == entry.truth then right[#right + 1] = entry end end
   table.sort(right, function(a, b)
-    if a.p_said ~= b.p_said then return a.p_said < b.p_said end
+    if a.p_predicted ~= b.p_predicted then return a.p_predicted < b.p_predicted end
     return a.row < b.row
   end)
   for _, entry in ipairs(right) do
@@ -106,12 +107,12 @@ end
 
 local function activation_section(page)
   if not page.found or page.maps == 0 then return false end
-  local head = e.h2{ id = "looked", "Where it looked" }
-  local maps, reason = activation.of(page.model, page.about, page.output, page.device)
-  if not maps then return { head, e.p{ class = "soft", "No class-activation maps: ", reason, "." } } end
-  return { head, e.p{ class = "soft", "Class-activation maps: what in the image spoke for the class that was said, ",
-    "and, for a mistake, what spoke for the true one." },
-    activation.figures(maps, page.set, looked_at(page.found, page.maps), page.classes) }
+  local head = e.h2{ id = "looked", "Class-activation maps" }
+  local maps, reason = activation.of(page.model, page.metadata, page.output, page.device)
+  if not maps then return { head, e.p{ class = "soft", "None: ", reason, "." } } end
+  return { head, e.p{ class = "soft", "Where in the image the evidence for the predicted class is, and, for a ",
+    "mistake, that for the true class." },
+    activation.figures(maps, page.set, mapped(page.found, page.maps), page.classes) }
 end
 
 local function value_text(value)
@@ -137,7 +138,8 @@ local sections <const> = { curves_section, mistakes_section, confused_section, a
   classes_section, settings_section }
 
 local links <const> = { { "curves", "curves" }, { "mistakes", "mistakes" }, { "confused", "confused classes" },
-  { "looked", "where it looked" }, { "matrix", "confusion" }, { "classes", "classes" }, { "settings", "settings" } }
+  { "looked", "class-activation maps" }, { "matrix", "confusion" }, { "classes", "classes" },
+  { "settings", "settings" } }
 
 local function header(page)
   local list = {}
@@ -145,15 +147,15 @@ local function header(page)
   local settings = page.record.settings
   local started = settings.started and " \u{00b7} " .. settings.started:gsub("T", " "):gsub("Z$", " UTC")
   return { e.h1{ page.record.name }, e.p{ class = "soft", settings.recipe or "a run",
-    page.set and { " \u{00b7} judged on ", e.code{ page.data } } or " \u{00b7} training only: there is no model yet",
+    page.set and { " \u{00b7} evaluated on ", e.code{ page.data } } or " \u{00b7} training only: there is no model yet",
     started or false },
     e.nav(list) }
 end
 
--- ---- what the page is about ----
+-- ---- the page's data ----
 
---- Probabilities that a compiled run gives for a whole loader that does not shuffle: a tensor for `scores`. output:
--- name of the output that tells classes; default the only one.
+--- The probabilities of a compiled run for a whole loader that does not shuffle: a tensor for `scores`. output: name of
+-- the output with class probabilities; by default the first.
 function report.scores(run, loader, output)
   local parts = {}
   for batch in loader:epoch(0) do parts[#parts + 1] = run:predict(batch)[output or run.model.outputs[1]]:to "cpu" end
@@ -163,53 +165,53 @@ end
 --- "valid" of ".../valid/".
 local function base_name(path) return path:gsub("/+$", ""):match "[^/]+$" or path end
 
---- Fills in the set, the model, probabilities and figures. A run without a model has none of them.
-local function judge(page, o)
+--- Adds the set, the model, probabilities and figures. A run without a model has none of them.
+local function evaluate(page, o)
   if not lfs.attributes(page.record.path .. "/model.safetensors") then
-    if o.data then error(("'%s' has no model.safetensors: its training has not ended"):format(page.record.path), 0) end
-    return
+    if not o.data then return end
+    error(("'%s' has no model.safetensors: its training is not finished"):format(page.record.path), 0)
   end
-  page.model, page.about = prediction.open_model(page.record.path)
-  page.classes = page.about.classes
+  page.model, page.metadata = prediction.open_model(page.record.path)
+  page.classes = page.metadata.classes
   page.output = prediction.output(page.model, page.classes, o.output)
   local trained_with = page.record.settings.options
   local trained_on = trained_with.data
   page.data = o.data or trained_on and trained_on .. "/valid"
-  if not page.data then error(("the run in '%s' does not say what it was validated on: give --data DIR"):format(
+  if not page.data then error(("the settings of the run in '%s' name no folder of images: give --data DIR"):format(
     page.record.path), 0) end
   local labelled = true
   if o.set then page.set = o.set else page.set, labelled = prediction.open_set(page.data, page.classes) end
-  if not labelled then error(("'%s' has no folder with the name of a class"):format(page.data), 0) end
+  if not labelled then error(("'%s' has no subfolder with the name of a class"):format(page.data), 0) end
   local scores, rows = o.scores, {}
   if scores then
     for i = 1, #scores do rows[i] = i end
   else
-    scores, rows = prediction.predict(page.model, page.set, page.about, { device = o.device, batch = o.batch,
+    scores, rows = prediction.predict(page.model, page.set, page.metadata, { device = o.device, batch = o.batch,
       workers = o.workers, output = page.output, cache = trained_with.cache, cache_store = trained_with.cache_store,
       existing = true })
   end
   local ids = {}
   for i, row in ipairs(rows) do ids[i] = page.set:class(row) end
   page.found = figures.of(scores, ids, rows, page.classes)
-  record_of.add_figures(page.record.path, base_name(page.data), { data = page.data, images = page.found.count,
+  record_of.add_figures(page.record.path, base_name(page.data), { data = page.data, pictures = page.found.count,
     top_1 = page.found.top_1, top_5 = page.found.top_5, log_loss = page.found.log_loss })
 end
 
 --- Writes the page. `folder`: a run folder, as a path or an object. Options:
 --   out                page to write     (report.html in the folder; with data, report-NAME.html, NAME its last folder)
---   data               folder of class folders to judge by            (the run's own DIR/valid)
---   set, scores        those images and their probabilities where they are known already, row by row
---   output             which output tells classes, of a model with several   (ctg_out, ctg_out_1, or the first)
---   mistakes           mistakes to show                                                                     (24)
---   maps               images to show class-activation maps of; 0: none                                    (8)
+--   data               folder to evaluate on, with one subfolder per class    (the run's own DIR/valid)
+--   set, scores        these images and their probabilities, row by row, where they are known
+--   output             output with class probabilities, of a model of several  (ctg_out, ctg_out_1, or the first)
+--   mistakes           number of mistakes to show                                                         (24)
+--   maps               number of images to show with class-activation maps                                 (8)
 --   device, batch, workers   for predictions
--- The figures go into figures.json, by the last folder's name of `data`, for lurcher compare. Returns the page's path.
--- Raises where the folder is no run or the images are missing.
+-- The figures go into figures.json under the last part of `data`, for lurcher compare. Returns the page's path. Raises
+-- where the folder is not a run's or the images are missing.
 function report.write(folder, o)
   o = o or {}
   local path = type(folder) == "table" and folder.path or folder
   local page = { record = record_of.read(path), mistakes = o.mistakes or 24, maps = o.maps or 8, device = o.device }
-  judge(page, o)
+  evaluate(page, o)
   local content = { header(page), summary(page) }
   for _, section in ipairs(sections) do content[#content + 1] = section(page) end
   local out = o.out or page.record.path .. (o.data and ("/report-%s.html"):format(base_name(o.data)) or "/report.html")

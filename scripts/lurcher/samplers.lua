@@ -1,13 +1,13 @@
---- lurcher.samplers: which images, in which order. A sampler is called with the epoch's number (from 0) and returns
--- an iterator over batches: lists of image numbers, or tables of them with further fields (rows of the batch from 1).
--- Any Lua function or coroutine of that shape is as good (examples/custom_sampler.lua). What an epoch draws depends on
--- the seed and the epoch alone. Samplers of pairs are in samplers/pairs.lua and have their names here too.
--- To add one: a function that returns new(kind, batches, function(epoch) ... end).
+--- lurcher.samplers: decide which images make a batch, in which order. A sampler is called with the epoch's number
+-- (from 0) and returns an iterator over batches: lists of image numbers, or tables of these with further fields (row
+-- numbers within the batch, from 1). Any Lua function or coroutine of that shape will do (examples/custom_sampler.lua).
+-- What an epoch draws depends on the seed and the epoch alone. Samplers of pairs are in samplers/pairs.lua, and here
+-- too. To add one: a function that returns new(kind, batches, function(epoch) ... end).
 --
 --     data.loader{ set, sampler = samplers.shuffled{ set, batch = 32, seed = 7 }, size = 299 }
 --
 -- Every sampler takes a dataset first (sequential and shuffled also a number), `batch` (32) and `seed` (0). The object
--- is called as sampler(epoch); sampler.batches is the number of batches of an epoch, sampler.kind its name.
+-- is called as sampler(epoch); sampler.batches is the number of batches per epoch, sampler.kind its name.
 
 local common = require "lurcher.samplers.common"
 local new, integer, plain, classed = common.new, common.integer, common.plain, common.classed
@@ -17,7 +17,7 @@ local samplers = {}
 
 -- ---- order ----
 
---- This rank's share of an order: places rank + 1, rank + 1 + world, ... Every place belongs to exactly one rank.
+--- This rank's share of an order: places rank + 1, rank + 1 + world, ..., so that every place belongs to one rank.
 local function share_of(order, rank, world)
   if world == 1 then return order end
   local share = {}
@@ -25,7 +25,7 @@ local function share_of(order, rank, world)
   return share
 end
 
---- An order of the whole set once an epoch, cut among `world` processes (rank counts from 0).
+--- The whole set once per epoch, divided among `world` processes (rank counts from 0).
 local function whole(name, options, order_of)
   local size, batch, seed = plain(options, name, "drop_last rank world")
   local world, rank = integer(options, "world", name, 1), integer(options, "rank", name, 0, 0)
@@ -47,9 +47,9 @@ function samplers.sequential(options)
   end)
 end
 
---- Every image once an epoch in a new order:
--- shuffled{ set, batch = 32, seed = 0, drop_last = false, rank = 0, world = 1 }. With world processes each
--- image is drawn by exactly one of them.
+--- Every image once per epoch, in a new order each time:
+-- shuffled{ set, batch = 32, seed = 0, drop_last = false, rank = 0, world = 1 }. With `world` processes, each image is
+-- drawn by exactly one of them.
 function samplers.shuffled(options)
   return whole("shuffled", options, function(size, seed, epoch)
     local random <close> = random_of(seed, epoch)
@@ -58,12 +58,13 @@ function samplers.shuffled(options)
 end
 
 --- Keras's flow_from_directory, draw for draw: keras{ set, batch = 32, seed = 7, shuffle = true, random = }, with
--- random = data.numpy_random(7). Give the same `random` to the loader. With a seed NumPy's generator is seeded before
--- every batch with seed + batches so far (keras.md section 4); without one it runs on.
+-- random = data.numpy_random(7), which the loader needs, too. With a seed, NumPy's generator is seeded before every
+-- batch with seed + number of batches before (Keras 2.0.6, keras/preprocessing/image.py, Iterator); without one it runs
+-- on.
 function samplers.keras(options)
   local size, batch = plain(options, "keras", "shuffle random")
   local random, seed, shuffle = options.random, options.seed, options.shuffle ~= false
-  if not random then error("samplers.keras: option 'random' expected: a data.numpy_random, the loader's too", 2) end
+  if not random then error("samplers.keras: option 'random' expected: the data.numpy_random that the loader has", 2) end
   local per_epoch = batches_of(size, batch)
   return new("keras", per_epoch, function(epoch)
     local step, order, first = (epoch or 0) * per_epoch, nil, 1
@@ -94,8 +95,8 @@ local function in_batches(draw, total, batch)
   end
 end
 
---- Every class as often: class_balanced{ set, batch = 32, seed = 0, size = #set }. Classes take turns in random order,
--- and each gives its images in random order, all before one again.
+--- Every class equally often: class_balanced{ set, batch = 32, seed = 0, size = #set }. Classes take turns in random
+-- order, and each gives all its images in random order before it repeats one.
 function samplers.class_balanced(options)
   local c = classed(options, "class_balanced", "size")
   local total = integer(options, "size", "class_balanced", c.size)
@@ -108,12 +109,12 @@ function samplers.class_balanced(options)
 end
 
 --- Images by weight, with replacement:
--- weighted{ set, weights = { one an image }, batch = 32, seed = 0, size = #set }.
+-- weighted{ set, weights = { one per image }, batch = 32, seed = 0, size = #set }.
 function samplers.weighted(options)
   local size, batch, seed = plain(options, "weighted", "weights size")
   local weights, sums, sum = options.weights, {}, 0
   if type(weights) ~= "table" or #weights ~= size then
-    error(("samplers.weighted: `weights` must be a list of %d numbers, one an image"):format(size), 2)
+    error(("samplers.weighted: `weights` must be a list of %d numbers, one per image"):format(size), 2)
   end
   for i, weight in ipairs(weights) do
     if not (weight >= 0) then error(("samplers.weighted: weight %d is %s"):format(i, weight), 2) end
@@ -136,11 +137,11 @@ function samplers.weighted(options)
 end
 
 --- P classes with K images each: pk{ set, classes = 8, images = 4, seed = 0, steps = #set // (P * K) }. A class with
--- fewer than K images repeats some. Yields lists, the images of a class side by side.
+-- fewer than K images repeats some. Yields lists in which the images of a class are consecutive.
 function samplers.pk(options)
   local c = classed(options, "pk", "classes images steps")
   local p, k = integer(options, "classes", "pk", 8), integer(options, "images", "pk", 4)
-  if p > #c.lists then error(("samplers.pk: %d classes asked for, the set has %d"):format(p, #c.lists), 2) end
+  if p > #c.lists then error(("samplers.pk: classes = %d, but the set has %d"):format(p, #c.lists), 2) end
   local steps = integer(options, "steps", "pk", math.max(1, c.size // (p * k)))
   return new("pk", steps, function(epoch)
     local random, draws, step = random_of(c.seed, epoch), {}, 0

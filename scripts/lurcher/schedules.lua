@@ -1,6 +1,6 @@
 --- lurcher.schedules: learning rates as functions of the epoch, for on.schedule.
--- Each function here returns another, f(epoch) -> learning rate, with epochs counted from 0. A schedule is plain
--- Lua: write your own as `on.schedule(function(epoch) return 0.1 / (epoch + 1) end)`.
+-- Each function here returns a schedule, a function f(epoch) -> learning rate, with epochs from 0. One's own is as
+-- short: `on.schedule(function(epoch) return 0.1 / (epoch + 1) end)`.
 
 local schedules = {}
 
@@ -13,18 +13,18 @@ local function not_negative(name, options, field, default)
   return value
 end
 
---- The same rate in every epoch.
+--- The same learning rate in every epoch.
 function schedules.constant(lr)
   return function() return lr end
 end
 
---- Rates one by one: list{ 1e-4, 1e-4, 1e-5 }. The last one holds from then on.
+--- One learning rate per epoch: list{ 1e-4, 1e-4, 1e-5 }. The last one holds from then on.
 function schedules.list(rates)
-  if type(rates) ~= "table" or #rates == 0 then error("schedules.list: a list of at least one rate expected", 2) end
+  if type(rates) ~= "table" or #rates == 0 then error("schedules.list: a list of learning rates expected", 2) end
   return function(epoch) return rates[math.min(epoch + 1, #rates)] end
 end
 
---- The rate times `factor` after every `every` epochs: step{ lr = 0.1, factor = 0.1, every = 10 }.
+--- The learning rate times `factor` after every `every` epochs: step{ lr = 0.1, factor = 0.1, every = 10 }.
 function schedules.step(options)
   local lr = not_negative("step", options, "lr")
   local factor = not_negative("step", options, "factor", 0.1)
@@ -33,7 +33,7 @@ function schedules.step(options)
   return function(epoch) return lr * factor ^ (epoch // every) end
 end
 
---- The rate times `factor` after each epoch: exponential{ lr = 0.1, factor = 0.94 }.
+--- The learning rate times `factor` after each epoch: exponential{ lr = 0.1, factor = 0.94 }.
 function schedules.exponential(options)
   local lr = not_negative("exponential", options, "lr")
   local factor = not_negative("exponential", options, "factor", 0.94)
@@ -55,8 +55,8 @@ function schedules.cosine(options)
   end
 end
 
---- The founding recipe's last stage (trick_tune.py): ten epochs, two at `lr` (1e-4), falling to a hundredth of it with
--- one rise.
+--- The original's trick_tune.py: ten epochs, the first two at `lr` (1e-4), then falling to a hundredth of it with one
+-- rise between.
 function schedules.trick(lr)
   local rates = {}
   for i, factor in ipairs{ 1, 1, 0.1, 0.01, 0.01, 0.1, 0.01, 0.01, 0.01, 0.01 } do rates[i] = (lr or 1e-4) * factor end

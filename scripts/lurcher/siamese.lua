@@ -1,18 +1,17 @@
---- lurcher.siamese: the founding multi-loss model. Two images go through one backbone; each has its class to tell
--- (ctg_out_1, ctg_out_2), and the pair whether both are of one class (bin_out), from the squared difference of their
--- features (keras.md section 10; the idea is from person re-identification, Zheng, Zheng and Yang, 2016).
--- The backbone runs once per distinct image of a batch; `left` and `right` are rows of what it gives:
+--- lurcher.siamese: the original's multi-loss model (froze_fine_tune.py). Two images go through one backbone; each is
+-- classified (ctg_out_1, ctg_out_2), and so is the pair, as of one class or of two (bin_out), from the squared
+-- difference of their features (the idea is from person re-identification, Zheng, Zheng and Yang, 2016).
+-- The backbone runs once per distinct image of a batch; `left` and `right` are row numbers of its output:
 --
 --     image (n h w c) -> backbone -> features (n d) -> rows left, right -> l, r (b d)
 --     ctg_out_1 = softmax(dense(dropout(l)))    ctg_out_2 = softmax(dense(dropout(r)))
 --     bin_out = softmax(dense((l - r)^2)): index 0 different, 1 same
 --
--- With towers the backbone is applied to two inputs, img_1 and img_2, as in the founding code: the same results on the
--- same pairs, at the cost of seeing an image as often as it occurs.
--- It builds models and feeds them; how long they train on what is the recipes'.
+-- With towers the backbone is applied to two inputs, img_1 and img_2, as in the original: the same results on the same
+-- pairs, but an image is computed as often as it occurs.
+-- This file builds models, and draws pairs and targets; what they are trained on, and for how long, is the recipes'.
 
 local lurcher = require "lurcher"
-local frozen = require "lurcher.frozen"
 local samplers = require "lurcher.samplers"
 local nn, data = lurcher.nn, lurcher.data
 
@@ -26,7 +25,8 @@ function siamese.model(backbone, options)
   local left, right
   if options.towers then
     local shape = backbone:node(backbone.inputs[1]).shape
-    left, right = backbone(nn.input{ name = "img_1", shape = shape }), backbone(nn.input{ name = "img_2", shape = shape })
+    left = backbone(nn.input{ name = "img_1", shape = shape })
+    right = backbone(nn.input{ name = "img_2", shape = shape })
   else
     local features = backbone:node(backbone.outputs[1])
     left, right = nn.gather(features, nn.index "left"), nn.gather(features, nn.index "right")
@@ -40,7 +40,7 @@ function siamese.model(backbone, options)
     bin_out = nn.dense{ 2, activation = "softmax", name = "bin_out" }(difference) }
 end
 
---- The layer whose output is the backbone's features: what the first category head drops from.
+--- The layer whose output is the backbone's features: the input of the first category head's dropout.
 local function features_of(model)
   local definition = lurcher.json.decode(model:json())
   local function input_of(node) return definition.nodes[node.inputs[1] + 1] end
@@ -58,14 +58,14 @@ end
 --- The backbone of a model of pairs, sharing its layers.
 function siamese.backbone(model) return nn.model(model:node(features_of(model))) end
 
---- The classifier inside a model of pairs, one image in, class probabilities out: what a test needs.
+--- The classifier inside a model of pairs: one image in, class probabilities out.
 function siamese.classifier(model)
   local x = model:layer "dropout_1"(model:node(features_of(model)))
   return nn.model{ ctg_out_1 = model:layer "ctg_out_1"(x) }
 end
 
---- Freezes the backbone's layers below Keras's index `from` and lets the others and the heads learn. Says where there are
--- no others.
+--- Freezes the backbone's layers below Keras's index `from`, and lets the others and the heads learn. Prints a line
+-- where there are no others.
 function siamese.tune_from(model, from)
   local layers = siamese.backbone(model).layers
   model:unfreeze()
@@ -75,8 +75,8 @@ function siamese.tune_from(model, from)
   end
 end
 
---- Whether the rows of two class tensors agree: ids from 0 (index 0 different, 1 same) of ids; for mixed classes
--- (b x classes, rows that sum to 1) the probability that draws from both agree, as b x 2.
+--- Targets of pairs: for class ids, ids of 0 (different) and 1 (same); for mixed classes (b x classes, rows that sum to
+-- 1), the probabilities that draws from both rows differ and agree, b x 2.
 local function agreement(left, right)
   if #left.shape == 1 then return left:eq(right):cast "i32" end
   local count = left.shape[1]
@@ -84,14 +84,14 @@ local function agreement(left, right)
   return lurcher.concat{ 1 - same, same }:transpose()
 end
 
---- Targets of a batch of pairs, for loaders. Where images were mixed (batch.target, n x classes) so are they.
+--- Targets of a batch of pairs, for loaders; mixed where images were mixed (batch.target, n x classes).
 function siamese.targets(batch)
   local left, right
   if batch.img_1 then
     left, right = batch.img_1_target or batch.img_1_class, batch.img_2_target or batch.img_2_class
   else
-    local told = batch.target or batch.class
-    left, right = told:select(batch.left), told:select(batch.right)
+    local target = batch.target or batch.class
+    left, right = target:select(batch.left), target:select(batch.right)
   end
   return { ctg_out_1 = left, ctg_out_2 = right, bin_out = agreement(left, right) }
 end
@@ -114,7 +114,7 @@ local function towered(sampler)
 end
 
 --- Every pair of one class within a batch of P classes x K images, in both orders, and as many random pairs of two
--- classes: a backbone that has seen P * K images gives P * K * (K - 1) positive pairs for nothing.
+-- classes: P * K images in the backbone give P * K * (K - 1) positive pairs.
 local function all_pairs(set, options)
   local base = samplers.pk{ set, classes = options.classes, images = options.images, seed = options.seed }
   return setmetatable({ batches = base.batches, kind = "all_pairs" }, { __call = function(_, epoch)
@@ -138,11 +138,11 @@ local function all_pairs(set, options)
   end })
 end
 
---- How the pairs of a batch are drawn, for --pairs.
+--- The ways to draw the pairs of a batch, for --pairs.
 siamese.pairings = { "swap", "random", "balanced", "all" }
 
---- A sampler of pairs. Options: pairs ("swap": the founding generator, samplers.batch_swap; "random": the same without
--- swapped batches; "balanced": every image on the left once an epoch, half of the pairs of one class; "all": of
+--- A sampler of pairs. Options: pairs ("swap": the original's generator, samplers.batch_swap; "random": the same
+-- without swapped batches; "balanced": every image on the left once an epoch, half of the pairs of one class; "all": of
 -- batch / 4 classes x 4 images every pair of one class and as many others), batch (64), seed, steps (batches an
 -- epoch, of swap and random), towers (false).
 function siamese.sampler(set, options)
@@ -157,13 +157,6 @@ function siamese.sampler(set, options)
       swap = options.pairs ~= "random" }
   end
   return options.towers and towered(sampler) or sampler
-end
-
---- A model of pairs split at its frozen backbone, whose outputs are then computed once per image; nil where there is
--- none, or for towers.
-function siamese.split(model)
-  if model.inputs[1] == "img_1" then return nil, "two towers see every image as often as it occurs" end
-  return frozen.split(model, "image")
 end
 
 return siamese

@@ -1,8 +1,7 @@
---- lurcher.strict - makes a stray global an error, at the line that strays.
+--- lurcher.strict: makes the use of an undeclared global an error.
 --
--- `require "lurcher.strict"` once: from then on assigning to, or reading, a global that was not there raises
--- "variable 'x' is not declared". Functions of C code and `rawset(_G, ...)` are free to add globals.
--- Returns the function that takes the guard away again.
+-- After `require "lurcher.strict"`, assigning to or reading a global that does not exist raises "variable 'x' is not
+-- declared". C code and `rawset(_G, ...)` may add globals. Returns the function that removes this check.
 
 local mt = getmetatable(_G) or {}
 local old_index, old_newindex = mt.__index, mt.__newindex

@@ -1,7 +1,7 @@
---- lurcher.temperature: probabilities as sure of themselves as they are right. Smoothed labels, mixup and few epochs
--- leave a classifier less sure than it could be, many epochs more; one number T, fitted on images it has not learnt
--- from, mends that: softmax(z / T) for logits z (Guo, Pleiss, Sun and Weinberger, "On calibration of modern neural
--- networks", ICML 2017). The order of the classes, and with it top-1, stays as it is.
+--- lurcher.temperature: temperature scaling, which makes a classifier's probabilities match its accuracy. Label
+-- smoothing, mixup and few epochs make a classifier underconfident, many epochs overconfident. One number T, fitted on
+-- images that it has not learnt from, corrects that: softmax(z / T) for logits z (Guo, Pleiss, Sun and Weinberger, "On
+-- calibration of modern neural networks", ICML 2017). The order of the classes, and with it top-1, stays.
 --
 --     local t = temperature.fit(probabilities, ids)      -- of validation images
 --     temperature.apply(model:layer "predictions", t)
@@ -10,12 +10,12 @@ local lurcher = require "lurcher"
 
 local temperature = {}
 
--- T is sought between 1 / LIMIT and LIMIT, to a thousandth of itself.
+-- T is searched between 1 / LIMIT and LIMIT, with this relative precision.
 local LIMIT, PRECISION = 20, 1e-3
 
---- T of the least log-loss. probabilities: n x c, of a softmax; their logarithms are its logits but for a constant
--- that a softmax does not see. ids: i32 n, from 0. The log-loss is convex in 1 / T, so that halving an interval by the
--- golden section (Kiefer, 1953) finds its least.
+--- The T of least log-loss. probabilities: n x c, of a softmax; their logarithms are its logits plus a constant per
+-- row, which a softmax cancels. ids: i32 n, from 0. The log-loss is convex in 1 / T, so that golden-section search
+-- (Kiefer, 1953) finds its minimum.
 function temperature.fit(probabilities, ids)
   local logits = probabilities:maximum(1e-30):log()
   local function loss(u) return lurcher.log_loss((logits * math.exp(-u)):softmax(), ids) end
@@ -36,7 +36,7 @@ function temperature.fit(probabilities, ids)
   return math.exp((low + high) / 2)
 end
 
---- Divides the logits of a layer with a softmax by t: its kernel and bias, for good.
+--- Divides the logits of a layer with a softmax by t: divides its kernel and bias, permanently.
 function temperature.apply(layer, t)
   for _, weight in pairs(layer:weights()) do weight:copy(weight:to "cpu" / t) end
 end

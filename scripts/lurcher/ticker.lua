@@ -1,12 +1,12 @@
---- lurcher.ticker: one line that tells how long work is going. On a terminal it is redrawn in place; anywhere else (a
--- pipe, a log file) it becomes whole lines, one every `every` seconds.
+--- lurcher.ticker: a progress line of long work. On a terminal it is redrawn in place; elsewhere (a pipe, a log file)
+-- it becomes whole lines, one every `every` seconds.
 --
 --     local tick = ticker{ label = "predicting", total = #set }
 --     for ... do tick:count(done) end
 --     tick:finish("predicted ...")
 --
--- Options: label, total (nil: not known), every (30 seconds between lines, where the output is no terminal), out
--- (io.stdout; any object with write and flush), terminal (nil: found out).
+-- Options: label, total (nil: unknown), every (30 seconds between lines, where the output is not a terminal), out
+-- (io.stdout; any object with write and flush), terminal (whether the output is one; nil: checked).
 
 local lurcher = require "lurcher"
 local logs_of = require "lurcher.logs"
@@ -14,7 +14,7 @@ local logs_of = require "lurcher.logs"
 local ticker = {}
 ticker.__index = ticker
 
---- Whether a line is to be shown now, and if so, the time it is shown at counts.
+--- Whether a line is due now; if so, the next is due after the interval.
 function ticker:is_due()
   local now = lurcher.time()
   if now - self.shown < (self.terminal and 0.1 or self.every) then return false end
@@ -36,13 +36,13 @@ function ticker:finish(line)
   self.open = false
 end
 
---- Ends a line that was shown last, if any.
+--- Ends an open line, if any.
 function ticker:break_line()
   if self.open then self.out:write "\n" end
   self.open = false
 end
 
---- Images a second as a person reads it.
+--- Images per second as text.
 function ticker.rate(count, seconds)
   if seconds <= 0 then return "" end
   local rate = count / seconds

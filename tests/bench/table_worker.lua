@@ -83,16 +83,17 @@ end
 
 --- A stage of the pair recipes: four steps per epoch, one of them with swapped pairs.
 local function stage(tune_from, s)
-  local siamese, pair_data = require "lurcher.siamese", require "lurcher.pair_data"
+  local learner, pair_batches = require "lurcher.recipe.learner", require "lurcher.recipe.pair_batches"
+  local siamese = require "lurcher.siamese"
   local o = { data = imgs, size = size, batch = batch, steps = 4, seed = 1, device = "cpu", workers = 2,
     memory = 8192, cache = folder .. "/cache", cache_store = "f32", cache_limit = 20000 }
-  local sets = pair_data.sets(o)
+  local sets = pair_batches.sets(o)
   local backbone = network{ top = false, pooling = "avg", input = "image" }
   local model = siamese.model(backbone:freeze(), { classes = #sets.train.classes })
   if tune_from then siamese.tune_from(model, tune_from) end
-  local learner, train = pair_data.open(model, sets, o, s)
+  local learns, train = learner.open(model, sets, o, pair_batches.add(s, sets, o))
   local loss = "categorical_crossentropy"
-  local run = learner:compile{ device = "cpu", optimizer = s.optimizer,
+  local run = learns:compile{ device = "cpu", optimizer = s.optimizer,
     loss = { ctg_out_1 = loss, ctg_out_2 = loss, bin_out = loss }, weight = { bin_out = s.pair_weight } }
   local epoch = -1
   return function()

@@ -236,10 +236,10 @@ test("fit: resume of a missing or foreign checkpoint", function()
   raises("cannot resume: nowhere: no such file", fit, fake_run{}, one_batch, { resume = "nowhere" })
   local run = fake_run{}
   run:save("foreign", "hello")
-  raises("not written by fit", fit, run, one_batch, { resume = "foreign" })
+  raises("fit did not write this checkpoint", fit, run, one_batch, { resume = "foreign" })
 end)
 
-test("csv: one line an epoch, in Keras's order, whole after every epoch", function()
+test("csv: one line per epoch, in Keras's order, whole after every epoch", function()
   local history = { { epoch = 0, val_acc = 0.5, loss = 1, val_loss = 2, acc = 0.25, lr = 0.1, seconds = 3 },
     { epoch = 1, loss = 0.5 } }
   assert(logs_of.csv(history, { "predictions" }) ==

@@ -36,7 +36,7 @@ test("audit: a clean folder, then one with a duplicate across splits", function(
   assert(code == 1, output)
   assert(output:find "split%-duplicate  valid/pug/again.png: the same bytes as dogs/train/pug/1.png", output)
   output, code = sh "audit nowhere"
-  assert(code == 1 and output:find "'nowhere' is no folder" and not output:find "traceback", output)
+  assert(code == 1 and output:find "'nowhere' is not a folder" and not output:find "traceback", output)
   output, code = sh "audit dogs --tiny 45"
   assert(output:find "only 50x40 pixels", output)
   assert(select(2, sh "audit --help") == 0)
@@ -65,8 +65,9 @@ test("audit: a class that a split lacks, or has a folder of without images; not 
 end)
 
 test("augment_preview: one image of many", function()
-  local output, code = sh "augment_preview --data dogs --images 2 --views 3 --size 32 --rotate 30 --hflip --out p.png"
+  local output, code = sh "augment_preview --data dogs --pictures 2 --views 3 --size 32 --rotate 30 --hflip --out p.png"
   assert(code == 0 and output:find "augment{ rotate = 30, hflip = true }", output)
+  -- --pictures is the old name of --images
   local img = assert(image.load(work .. "/p.png"))
   assert(table.concat(img.shape, "x") == "90x138x3", table.concat(img.shape, "x"))
   output, code = sh "augment_preview --data dogs --rotat 3"

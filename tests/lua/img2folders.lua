@@ -42,13 +42,13 @@ write("flat/Readme.txt", "no image")
 test("img2folders: a dry run prints what it would do, and writes nothing", function()
   local output = succeeds "--data flat --out dry --dry-run"
   assert(output:find "akita +1 +0\nbeagle +3 +1\npug +21 +2\ntotal +25 +3\n", output)
-  assert(output:find("would copy 28 images to dry; 0 are there already", 1, true), output)
+  assert(output:find("would copy 28 images to dry; 0 exist already", 1, true), output)
   assert(not lfs.attributes(work .. "/dry"))
 end)
 
 test("img2folders: each tenth of a class for validation, the last of a small one, never the only one", function()
   local output = succeeds "--data flat --out out"
-  assert(output:find("copied 28 images to out; 0 were there already", 1, true), output)
+  assert(output:find("copied 28 images to out; 0 existed already", 1, true), output)
   assert(listing "out/valid" == "beagle/beagle_4.jpg pug/pug_10.jpg pug/pug_20.jpg", listing "out/valid")
   assert(count "out/train" == 25 and read "out/train/pug/pug_11.jpg" == "pug 11")
   assert(lfs.attributes(work .. "/flat/pug_11.jpg", "nlink") == 1 and count "out/valid" == 3)
@@ -60,7 +60,7 @@ test("img2folders: a second start does what is left and leaves the rest alone", 
   os.remove(work .. "/out/train/pug/pug_11.jpg")
   local before = lfs.attributes(work .. "/out/train/pug/pug_12.jpg", "ino")
   local output = succeeds "--data flat --out out"
-  assert(output:find("copied 1 images to out; 27 were there already", 1, true), output)
+  assert(output:find("copied 1 images to out; 27 existed already", 1, true), output)
   assert(read "out/train/pug/pug_11.jpg" == "pug 11")
   assert(lfs.attributes(work .. "/out/train/pug/pug_12.jpg", "ino") == before)
 end)
@@ -70,14 +70,14 @@ test("img2folders: hard links", function()
   local from, to = work .. "/flat/pug_01.jpg", work .. "/linked/train/pug/pug_01.jpg"
   assert(lfs.attributes(from, "ino") == lfs.attributes(to, "ino"))
   local output = succeeds "--data flat --out linked --link"
-  assert(output:find("linked 0 images to linked; 28 were there already", 1, true), output)
+  assert(output:find("linked 0 images to linked; 28 existed already", 1, true), output)
 end)
 
 test("img2folders: another file in an image's place is an error that names both, before anything is done", function()
   os.remove(work .. "/out/train/akita/akita_1.jpg")
   for _, other in ipairs{ "pug X", "longer than it was" } do
     write("out/train/pug/pug_05.jpg", other)
-    complains({ "'flat/pug_05.jpg' cannot become 'out/train/pug/pug_05.jpg'", "another file of that name" },
+    complains({ "'flat/pug_05.jpg' cannot be copied to 'out/train/pug/pug_05.jpg'", "a different file of that name" },
       "--data flat --out out")
     assert(read "out/train/pug/pug_05.jpg" == other)
   end
@@ -87,7 +87,7 @@ test("img2folders: another file in an image's place is an error that names both,
 end)
 
 test("img2folders: no image ends up in both parts", function()
-  complains({ "'flat/pug_05.jpg' cannot become 'out/valid/pug/pug_05.jpg'", "'out/train/pug/pug_05.jpg' is there" },
+  complains({ "'flat/pug_05.jpg' cannot be copied to 'out/valid/pug/pug_05.jpg'", "'out/train/pug/pug_05.jpg' exists" },
     "--data flat --out out --every 5")
 end)
 
@@ -102,13 +102,13 @@ test("img2folders: names that hold no class, or none a folder can have", functio
   write("odd/nameless.jpg", "x")
   complains({ "nameless.jpg' does not fit the rule '{class}_{}'" }, "--data odd --out odd_out")
   os.rename(work .. "/odd/nameless.jpg", work .. "/odd/.._x.jpg")
-  complains({ "'odd/.._x.jpg'", "'..' is no name for a class's folder" }, "--data odd --out odd_out")
+  complains({ "'odd/.._x.jpg'", "'..' cannot be a class's folder" }, "--data odd --out odd_out")
   os.remove(work .. "/odd/.._x.jpg")
   for _, folder in ipairs{ "a", "b" } do
     lfs.mkdir(work .. "/odd/" .. folder)
     write(("odd/%s/pug_1.jpg"):format(folder), folder)
   end
-  complains({ "'odd/b/pug_1.jpg' cannot become", "'odd/a/pug_1.jpg' goes there" }, "--data odd --out odd_out")
+  complains({ "'odd/b/pug_1.jpg' cannot be copied to", "'odd/a/pug_1.jpg' is copied there" }, "--data odd --out odd_out")
   complains({ "nowhere" }, "--data nowhere --out odd_out")
   assert(not lfs.attributes(work .. "/odd_out"))
   assert(succeeds("--help"):find("usage: lurcher img2folders", 1, true))

@@ -1,6 +1,6 @@
---- Tests of lurcher.options: how command lines are parsed, and the messages for those that are wrong.
+--- Tests of lurcher.recipe.options: parsing of command lines, and messages for wrong ones.
 local harness = require "harness"
-local options = require "lurcher.options"
+local options = require "lurcher.recipe.options"
 local test = harness.test
 
 local spec = {
@@ -33,7 +33,18 @@ test("options: flags are off by default and can be switched off", function()
   assert(read("--data", "d", "--strict", "--no-strict").strict == false)
 end)
 
-test("options: words that are no options, and --", function()
+test("options: an old name of an option is accepted, but not shown", function()
+  local renamed = { name = "x", summary = "", { "images", "integer", was = "pictures", help = "number of images" },
+    { "quick", "flag", was = "fast", default = true, help = "be quick" } }
+  local o, given = options.read(renamed, { "--pictures", "3", "--no-fast" })
+  assert(o.images == 3 and o.quick == false and given.images == 3 and o.pictures == nil)
+  assert(options.read(renamed, { "--images=4", "--fast" }).images == 4)
+  local text = options.help(renamed)
+  assert(text:find("--images N", 1, true) and text:find("--[no-]quick", 1, true) and not text:find "pictures")
+  assert(select(2, options.read(renamed, { "--picture", "3" })) == "unknown option '--picture'")
+end)
+
+test("options: words that are not options, and --", function()
   local o = read("a.jpg", "--data", "d", "b.jpg", "--", "--c.jpg")
   assert(table.concat(o.arguments, " ") == "a.jpg b.jpg --c.jpg")
 end)
@@ -61,25 +72,25 @@ test("options: wrong types and ranges name option, expectation and what came", f
   assert(message_of("--strict=1") == "option --strict takes no value")
 end)
 
-test("options: a file that cannot be written is found out at once", function()
+test("options: a file that cannot be written is an error at once", function()
   local outputs = { name = "x", summary = "", { "out", "file", help = "page" } }
   local function out(path) return options.read(outputs, { "--out", path }) end
   for _, path in ipairs{ "a.txt", "./a.txt", "/a.txt", "/tmp/a.txt" } do assert(out(path).out == path, path) end
   for _, path in ipairs{ "/no/such/folder/a.txt", "/tmp", "/tmp/", "" } do
     local values, message = out(path)
-    assert(not values and message == ("bad value '%s' for --out (a file in a folder that is there expected)"):format(
+    assert(not values and message == ("bad value '%s' for --out (a file in a folder that exists expected)"):format(
       path), message)
   end
 end)
 
-test("options: a device that cannot be had is found out at once", function()
+test("options: a device that cannot be opened is an error at once", function()
   local devices = { name = "x", summary = "", { "device", "device", default = "auto" } }
   assert(options.read(devices, { "--device", "ref" }).device == "ref")
   assert(options.read(devices, {}).device == "auto")
   local values, message = options.read(devices, { "--device", "gpu" })
   assert(not values and message == "--device gpu: unknown device 'gpu' (auto, cpu, ref, cuda or cuda:N expected)",
     message)
-  assert(options.help(devices):find("--device DEVICE  where to compute", 1, true))
+  assert(options.help(devices):find("--device DEVICE  device that computes", 1, true))
 end)
 
 test("options: of joined lists, the last of a name counts, in the first one's place", function()

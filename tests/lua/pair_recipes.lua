@@ -1,9 +1,9 @@
---- Tests of the pair recipes, run as commands on small drawn images: the original's chain froze_fine_tune, trick_tune,
--- retrain and baidu_dog_test, and modern_tune.
+--- The recipes of the multi-loss model end to end, as a user starts them, on small drawn images: the original's chain
+-- froze_fine_tune, trick_tune, retrain, baidu_dog_test, and modern_tune.
 local harness = require "harness"
 local lfs = require "lfs"
 local lurcher = require "lurcher"
-local pair_stage = require "lurcher.pair_stage"
+local pair_run = require "lurcher.recipe.pair_run"
 local test, near = harness.test, harness.near
 
 local work = harness.folder "pair_recipes"
@@ -24,7 +24,7 @@ test("froze_fine_tune: two stages, each with its record, and the newest model in
   assert(output:find("computed 'avg_pool' once", 1, true) and output:find("computed 'add_1' once", 1, true), output)
   local report = assert(output:match "stage 'tuned': .*")
   assert(report:find("layer 'add_1' of 36 images from cache", 1, true), report)
-  local stages = pair_stage.list(work .. "/run")
+  local stages = pair_run.list(work .. "/run")
   assert(#stages == 2 and stages[1].name == "frozen" and stages[2].name == "tuned" and stages[2].number == 2)
   assert(stages[2].epochs == 2 and stages[2].validation.ctg_out_1_acc >= 0)
   assert(equal_weights("run/model.safetensors", "run/tuned/model.safetensors"))
@@ -90,7 +90,9 @@ test("froze_fine_tune: the swapped and the random pairs of a batch are those of 
   local gathered, towered = results(one, false), results(two, true)
   assert(#gathered == 20)
   for i, value in ipairs(gathered) do near(towered[i], value, 1e-5) end
-  assert(siamese.split(two) == nil)
+  local output = succeeds("froze_fine_tune %s --towers --frozen-epochs 1 --epochs 1 --frozen-steps 1 --steps 1 "
+    .. "--no-report --out towers", small)
+  assert(not output:find("once", 1, true), "towers do not compute features of single images")
 end)
 
 test("siamese.sampler: all pairs of a batch of classes, as many of one class as not; targets say which", function()
@@ -117,16 +119,16 @@ test("trick_tune continues a run, and can be resumed; its model is the run's new
   local output = succeeds "trick_tune --run run --batch 16 --epochs 3 --tune-from 20"
   assert(output:find("epoch 3/3", 1, true) and output:find("lr 1e-05", 1, true), output)
   assert(equal_weights("run/model.safetensors", "run/trick_tune/model.safetensors"))
-  assert(#pair_stage.list(work .. "/run") == 3)
+  assert(#pair_run.list(work .. "/run") == 3)
   complains(1, { "holds a run already", "--resume" }, "trick_tune --run run")
   output = succeeds "trick_tune --resume run/trick_tune --cache-limit 100 --no-report" -- no result depends on these
-  assert(output:find("is done already", 1, true) and not output:find("report:", 1, true), output)
+  assert(output:find("is already finished", 1, true) and not output:find("report:", 1, true), output)
   output = succeeds "trick_tune --run run --batch 16 --epochs 1 --tune-from 999 --no-report --out heads_alone"
   assert(output:find("layers: none of them learns (--tune-from 999)", 1, true), output)
   complains(2, { "option --run RUN is missing" }, "trick_tune")
   complains(1, { "--batch 999: more than the" }, "trick_tune --run run --out again --batch 999")
   assert(not lfs.attributes(work .. "/again"), "a failed start leaves no folder that the next one stops at")
-  complains(2, { "is no run folder" }, "trick_tune --run images")
+  complains(2, { "is not a run folder" }, "trick_tune --run images")
 end)
 
 test("retrain: sure predictions become training images", function()
@@ -136,9 +138,11 @@ test("retrain: sure predictions become training images", function()
   local output = succeeds "retrain --run run --test images/test --confidence 0 --batch 8 --epochs 1 --tune-from 20"
   assert(output:find("24 of 24 images", 1, true) and output:find("stage 'retrain'", 1, true), output)
   assert(select(2, read "run/retrain/pseudo_labels.txt":gsub("\n", "")) == 24)
-  output = succeeds("retrain --run run --test images/test --confidence 0 --batch 8 --epochs 1 --images both "
-    .. "--augment none --tune-from 20 --out both")
+  output = succeeds("retrain --run run --test images/test --confidence 0 --batch 8 --epochs 1 --pictures both "
+    .. "--augment none --tune-from 20 --out both") -- the option's old name
   assert(output:find("for 96 images", 1, true), output)
+  assert(lurcher.json.decode(read "both/settings.json").options.pictures == "both")
+  complains(2, { "--images cannot change in a resumed run: it was both" }, "retrain --resume both --images pseudo")
 end)
 
 test("baidu_dog_test: predictions and probabilities, of views and of several models averaged", function()
@@ -207,8 +211,8 @@ test("modern_tune: the temperatures of its heads are those of stage.json, and ch
   succeeds("%s --no-temperature --no-report --out plain", modern)
   local plain = assert(lurcher.load_tensors(work .. "/plain/pairs.safetensors"))
   local divided = assert(lurcher.load_tensors(work .. "/modern/pairs.safetensors"))
-  local fitted = pair_stage.list(work .. "/modern")[2].temperature
-  assert(not pair_stage.list(work .. "/modern")[1].temperature and not pair_stage.list(work .. "/plain")[2].temperature)
+  local fitted = pair_run.list(work .. "/modern")[2].temperature
+  assert(not pair_run.list(work .. "/modern")[1].temperature and not pair_run.list(work .. "/plain")[2].temperature)
   for name, tensor in pairs(plain) do
     local t = fitted[name:match "^(ctg_out_.)/"] or 1
     near((divided[name] * t - tensor):abs():max(), 0, 1e-6)
@@ -222,19 +226,19 @@ test("modern_tune: on images, augmented and mixed differently each time", functi
   assert(not output:find("once", 1, true) and output:find("stage 'tuned'", 1, true), output)
 end)
 
-test("pair_stage: Ctrl-C in the evaluation after the last epoch leaves the stage open; a resume closes it", function()
+test("pair_run: Ctrl-C in the evaluation after the last epoch leaves the stage open; a resume closes it", function()
   local fit, siamese = require "lurcher.fit", require "lurcher.siamese"
   local set = assert(lurcher.data.folder{ work .. "/images/train" })
-  local o = { batch = 16, size = 48, era = "current", seed = 1, device = "cpu", workers = 1, memory = 100, cache = "none",
-    reduce_patience = 0 }
-  local reading = require "lurcher.reading"
-  local how = reading.new(o)
-  local run = { path = work .. "/late", about = reading.about(how, set.classes, {}) }
+  local o = { batch = 16, size = 48, era = "current", seed = 1, device = "cpu", workers = 1, memory = 100,
+    cache = "none", reduce_patience = 0 }
+  local preprocessing = require "lurcher.preprocessing"
+  local how = preprocessing.new(o)
+  local run = { path = work .. "/late", metadata = preprocessing.metadata(how, set.classes, {}) }
   local function train()
     local model = assert(lurcher.nn.load(work .. "/run/pairs.safetensors"))
     siamese.backbone(model):freeze()
-    return pair_stage.train(model, { train = set, valid = set, reading = how }, o, run, { name = "heads", augment = "none", epochs = 1,
-      pair_weight = 0, optimizer = lurcher.optim.sgd{ lr = 0.01 } })
+    return pair_run.train(model, { train = set, valid = set, preprocessing = how }, o, run, { name = "heads",
+      augment = "none", epochs = 1, pair_weight = 0, optimizer = lurcher.optim.sgd{ lr = 0.01 } })
   end
   local evaluate, calls = fit.evaluate, 0
   function fit.evaluate(...)
@@ -244,7 +248,7 @@ test("pair_stage: Ctrl-C in the evaluation after the last epoch leaves the stage
   end
   local first = train()
   fit.evaluate = evaluate
-  assert(first == nil and #pair_stage.list(run.path) == 0)
+  assert(first == nil and #pair_run.list(run.path) == 0)
   local second = train()
-  assert(second.epochs == 1 and second.validation.loss > 0 and #pair_stage.list(run.path) == 1)
+  assert(second.epochs == 1 and second.validation.loss > 0 and #pair_run.list(run.path) == 1)
 end)

@@ -56,7 +56,7 @@ test("single_model: resumed after two of four epochs it ends with the same bits"
     assert((tensor - parts[name]):abs():max() == 0, name)
   end
   complains(2, { "--lr cannot change in a resumed run" }, "single_model --resume parts --lr 1")
-  complains(2, { "is no run folder" }, "single_model --resume nowhere")
+  complains(2, { "is not a run folder" }, "single_model --resume nowhere")
 end)
 
 test("single_model: Ctrl-C leaves a checkpoint that goes on to the same bits, mid-epoch too", function()
@@ -103,13 +103,13 @@ test("single_model: a frozen backbone's output is computed once, by the weights 
   assert(not output:find("once", 1, true), output)
 end)
 
-test("single_model: what comes after the first layer that a weight file lacks starts afresh", function()
+test("single_model: layers from the first that a weights file lacks on have fresh weights", function()
   local xception = require "lurcher.models.xception"
   local backbone <close> = xception{ size = 48, width = 0.125, middle = 1, feature_layer = "add_3" }
   assert(backbone:save(work .. "/cut.safetensors"))
   local output = succeeds("single_model --data images %s --weights cut.safetensors --freeze add_3 --epochs 1 "
     .. "--out cut", small)
-  assert(output:find("'block5_sepconv1' and what comes after it start afresh", 1, true), output)
+  assert(output:find("'block5_sepconv1' and the layers after it have fresh weights", 1, true), output)
   complains(1, { "layer 'block5_sepconv1' is frozen, but 'cut.safetensors' does not give its weights" },
     "single_model --data images %s --weights cut.safetensors --out cut2", small)
 end)
@@ -190,7 +190,7 @@ test("features: one JSON object an image, or a matrix of a folder", function()
   end
 end)
 
-test("recipes: what is wrong is said in one line, with the exit code for it", function()
+test("recipes: errors take one line, with the exit code for them", function()
   complains(2, { "unknown option '--epoch' (did you mean '--epochs'?)" }, "single_model --epoch 3")
   complains(2, { "--data is missing" }, "single_model")
   complains(2, { "bad value 'many' for --epochs" }, "single_model --data images --epochs many")

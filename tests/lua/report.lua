@@ -92,14 +92,14 @@ test("figures: rates, classes, mistakes and pairs of a small case worked by hand
   near({ c.precision, c.recall, c.f1 }, { 1, 0.5, 2 / 3 })
   assert(a.taken == 2 and a.taken_count == 1 and not b.taken and c.taken == 1)
   local worst = found.mistakes[1]
-  assert(worst.row == 15 and worst.truth == 3 and worst.said == 1)
-  near({ worst.p_said, worst.p_truth }, { 0.9, 0.02 })
+  assert(worst.row == 15 and worst.truth == 3 and worst.predicted == 1)
+  near({ worst.p_predicted, worst.p_truth }, { 0.9, 0.02 })
   assert(found.mistakes[2].row == 13)
   assert(#found.pairs == 2 and found.pairs[1].a == 1 and found.pairs[1].b == 2 and found.pairs[1].a_as_b == 1
     and found.pairs[2].b == 3 and found.pairs[2].b_as_a == 1)
 end)
 
-test("figures: a class without images, and one that is never said", function()
+test("figures: a class without images, and one that is never predicted", function()
   local found = figures.of(lurcher.tensor{ { 0.9, 0.1, 0 }, { 0.8, 0.2, 0 } }, { 1, 2 }, { 1, 2 }, { "a", "b", "c" })
   local _, b, c = table.unpack(found.classes)
   assert(not b.precision and b.recall == 0 and b.f1 == 0)
@@ -172,29 +172,29 @@ test("report: a recipe ends with its page; a class of any name", function()
   assert(page:find("--size 48 --width 0.125", 1, true))
 end)
 
-test("report: again from the folder alone, with the same figures; judged by a test folder", function()
+test("report: again from the folder alone, with the same figures; evaluated on a test folder", function()
   local before, page = lurcher.json.decode(read "first/figures.json"), read "first/report.html"
   assert(os.remove(work .. "/first/report.html"))
   succeeds "report first"
   local after = lurcher.json.decode(read "first/figures.json")
   near(after.valid.top_1, before.valid.top_1, 0)
   near(after.valid.log_loss, before.valid.log_loss, 1e-5)
-  assert(after.valid.images == 24 and count(read "first/report.html", "<img") == count(page, "<img"))
+  assert(after.valid.pictures == 24 and count(read "first/report.html", "<img") == count(page, "<img"))
   local output = succeeds "report first/ --data images/test/ --mistakes 2 --maps 0"
   assert(output:find("report: first/report-test.html", 1, true), output)
   local tested = read "first/report-test.html"
   is_sound(tested)
-  assert(not tested:find("Where it looked", 1, true) and tested:find("2 of %d+, those first"))
+  assert(not tested:find("Class-activation maps", 1, true) and tested:find("2 of %d+, ordered"))
   after = lurcher.json.decode(read "first/figures.json")
   local scored = succeeds "single_model_test --model first --data images/test"
   assert(after.valid and after.test and scored:find(("top-1 %.4f"):format(after.test.top_1), 1, true), scored)
   assert(scored:find(("log-loss %.4f"):format(after.test.log_loss), 1, true), scored)
 end)
 
-test("report: mistakes shown are mistakes, with what was said and what is true", function()
-  local model, about = prediction.open_model(work .. "/first")
-  local set = prediction.open_set(work .. "/images/valid", about.classes)
-  local scores, rows = prediction.predict(model, set, about, { device = "cpu" })
+test("report: mistakes shown are mistakes, with prediction and truth", function()
+  local model, metadata = prediction.open_model(work .. "/first")
+  local set = prediction.open_set(work .. "/images/valid", metadata.classes)
+  local scores, rows = prediction.predict(model, set, metadata, { device = "cpu" })
   local wrong, best = 0, scores:argmax(2):totable()
   local page = read "first/report.html"
   local section = page:match '<h2 id="mistakes".-<h2 id="confused"'
@@ -223,9 +223,9 @@ test("report: --no-report; a run that has not ended; a damaged image", function(
   assert(lurcher.write_file(path, whole:sub(1, #whole // 2)))
   succeeds "report first --data images/test"
   assert(lurcher.write_file(path, whole))
-  assert(lurcher.json.decode(read "first/figures.json").test.images == 23)
-  complains(1, { "is no run folder" }, "report images")
-  complains(1, { "has no folder with the name of a class" }, "report first --data images/test/button_broad")
+  assert(lurcher.json.decode(read "first/figures.json").test.pictures == 23)
+  complains(1, { "is not a run folder" }, "report images")
+  complains(1, { "has no subfolder with the name of a class" }, "report first --data images/test/button_broad")
   complains(2, { "RUN is missing" }, "report")
 end)
 
@@ -273,6 +273,6 @@ test("compare: what differs, where each was best, and the curves", function()
   for _, part in ipairs{ "first", "second", "none", "learning rate", "accuracy" } do
     assert(page:find(part, 1, true), part)
   end
-  complains(1, { "'nowhere' is no run folder" }, "compare first nowhere")
+  complains(1, { "'nowhere' is not a run folder" }, "compare first nowhere")
   complains(2, { "RUN is missing" }, "compare")
 end)

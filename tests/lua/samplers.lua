@@ -150,7 +150,7 @@ test("pk: P classes with K images each", function()
     end
     assert(#picks == 12)
   end
-  raises("13 classes asked for, the set has 12", samplers.pk, { set, classes = 13 })
+  raises("classes = 13, but the set has 12", samplers.pk, { set, classes = 13 })
 end)
 
 test("hard_negatives: the most alike of another class", function()

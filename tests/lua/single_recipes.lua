@@ -3,7 +3,7 @@
 local harness = require "harness"
 local lurcher = require "lurcher"
 local inception_v3 = require "lurcher.models.inception_v3"
-local single = require "lurcher.single"
+local single = require "lurcher.recipe.single"
 local test, near = harness.test, harness.near
 
 local work = harness.folder "single_recipes"
@@ -12,7 +12,7 @@ local succeeds, complains, read = harness.commands(work)
 local small = "--size 75 --width 0.125 --middle 1 --workers 2"
 local backbones = "--weights xception.h5 --inception-weights inception.h5"
 
-test("single_model: both backbones from random weights, which later tests load like published ones", function()
+test("single_model: both backbones from fresh weights; the tests below use them as published ones", function()
   succeeds("%s/examples/draw_images.lua --train 4 --valid 2 --test 2 --size 75 --out images", harness.root)
   succeeds("single_model --backbone both --data images %s --bn-momentum 0.5 --batch 8 --epochs 2 --augment none "
     .. "--lr 0.001 --out fresh", small)
@@ -40,7 +40,7 @@ test("single_model: two backbones, four outputs, the original's values by defaul
   assert(output:find("accuracy ctg_out 0.%d+, ctg_out_1 0.%d+, ctg_out_2 0.%d+, maximum_1 0.%d+"), output)
   local o = lurcher.json.decode(read "both/settings.json").options
   assert(o.optimizer == "nadam" and o.augment == "strong" and o.patience == 3 and o.batch == 8)
-  assert(output:find("lr 0.002", 1, true) and output:find("every image is new each time", 1, true), output)
+  assert(output:find("lr 0.002", 1, true) and output:find("makes a new image in every epoch", 1, true), output)
   local header = "," .. read "both/history.csv":match "^[^\n]+" .. ","
   for _, name in ipairs{ "loss", "ctg_out_1_loss", "ctg_out_2_loss", "ctg_out_loss", "maximum_1_loss",
     "val_ctg_out_acc" } do
@@ -82,7 +82,7 @@ test("single_model_test: one of several outputs, ctg_out if none is named", func
   end
   local default = loss ""
   assert(default == loss "--output ctg_out" and default ~= loss "--output maximum_1")
-  complains(1, { "no output 'ctg'", "ctg_out, ctg_out_1, ctg_out_2, maximum_1" },
+  complains(1, { "no output 'ctg' of 6 numbers", "ctg_out, ctg_out_1, ctg_out_2, maximum_1" },
     "single_model_test --model both --data images/test --output ctg")
 end)
 
@@ -142,15 +142,15 @@ test("single_model: an InceptionV3 alone, its frozen output computed once, then 
   assert(not has_changed(before, after, "conv2d_85") and has_changed(before, after, "conv2d_86"))
 end)
 
-test("single_model: era 2017 is recorded as preprocessing, and later stages and predictions use it", function()
+test("single_model: the preprocessing of era 2017 is in the metadata, and later recipes follow it", function()
   succeeds("single_model --data images %s --size 60 --weights xception.h5 --era 2017 --augment light --batch 8 "
     .. "--epochs 1 --out then", small)
   succeeds "single_model_tune --run then --batch 8 --epochs 1 --out then_tuned"
   for _, run in ipairs{ "then", "then_tuned" } do
     local model <close>, extra = assert(lurcher.nn.load(work .. "/" .. run .. "/model.safetensors"))
-    local about = lurcher.json.decode(extra)
-    assert(about.preprocess == "rescale" and about.resize == "nearest", run)
-    -- the first figures come from training's loaders, the second from prediction; files are 75 pixels wide, inputs 60
+    local metadata = lurcher.json.decode(extra)
+    assert(metadata.preprocess == "rescale" and metadata.resize == "nearest", run)
+    -- training's own loaders gave the first figures, prediction gives the second: files are 75 wide, the network's 60
     local trained = lurcher.json.decode(read(run .. "/figures.json")).valid
     succeeds("report %s", run)
     near(lurcher.json.decode(read(run .. "/figures.json")).valid.log_loss, trained.log_loss, 1e-6)
@@ -159,7 +159,7 @@ test("single_model: era 2017 is recorded as preprocessing, and later stages and 
   assert(not has_changed(before, after, "block1_conv1"))
 end)
 
-test("single recipes: what is wrong is said in one line", function()
+test("single recipes: errors take one line", function()
   complains(2, { "--weights: there is no such backbone with --backbone inception_v3" },
     "single_model --data images --backbone inception_v3 --weights xception.h5")
   complains(2, { "--inception-weights: there is no such backbone" },

@@ -1,14 +1,13 @@
---- lurcher.callbacks.common: what the callbacks share: their options, the log they watch, the weights that learning
--- changes. It calls nothing by itself.
+--- lurcher.callbacks.common: what the callbacks share: options, the monitored log, the weights that training changes.
 
 local lfs = require "lfs"
 local logs_of = require "lurcher.logs"
-local nearest = require "lurcher.options".nearest
+local suggest = require "lurcher.suggest"
 
 local common = {}
 
 --- Defaults under `given`, which may also be a bare value for the first positional option. Raises at the caller's
--- caller for options the callback has not, and for others than numbers and strings where the default is one.
+-- caller for unknown options, and for values of another type where the default is a number or a string.
 function common.settings(kind, given, defaults)
   if type(given) ~= "table" then given = { given } end
   local names = { "era" }
@@ -17,9 +16,7 @@ function common.settings(kind, given, defaults)
   for name, value in pairs(defaults) do o[name] = value end
   for name, value in pairs(given) do
     if name ~= 1 and name ~= "era" and defaults[name] == nil then
-      local near = nearest(tostring(name), names)
-      error(("unknown option '%s' to 'on.%s'%s"):format(tostring(name), kind,
-        near and " (did you mean '" .. near .. "'?)" or ""), 3)
+      error(("unknown option '%s' to 'on.%s'%s"):format(tostring(name), kind, suggest.hint(tostring(name), names)), 3)
     end
     local wanted = type(defaults[name])
     if (wanted == "number" or wanted == "string") and type(value) ~= wanted then
@@ -33,7 +30,7 @@ function common.settings(kind, given, defaults)
   return o
 end
 
---- Raises where the folder of a file to be written is not there: at the start, not after an epoch.
+--- Raises where the folder of a file to be written does not exist: at the start, not after an epoch.
 function common.check_folder(kind, path)
   local folder = path:match "^(.+)/[^/]*$"
   if folder and not folder:find("{", 1, true) and lfs.attributes(folder, "mode") ~= "directory" then
@@ -41,7 +38,7 @@ function common.check_folder(kind, path)
   end
 end
 
---- The monitored value, or an error that names what there is.
+--- The monitored value. Raises where there is none.
 function common.monitored(kind, name, logs)
   local value = logs[name]
   if type(value) ~= "number" then
@@ -63,7 +60,7 @@ function common.improved(name, value, best, margin)
 end
 
 --- The weights that training changes, as a list of { layer =, name =, value = tensor }; each value shares the layer's
--- memory. Those of layers that learn, and every batch norm's: frozen ones move too with batchnorm = "batch".
+-- memory. Those of layers that learn, and of every batch norm: frozen ones change too with batchnorm = "batch".
 function common.learned(model)
   local list = {}
   for _, layer in ipairs(model.layers) do

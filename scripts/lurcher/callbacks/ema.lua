@@ -1,13 +1,13 @@
---- lurcher.callbacks.ema: the callback behind on.ema: a moving average of the weights, which validates, is kept as the
--- best, and is what the model holds when training ends; learning goes on with the live weights meanwhile.
+--- lurcher.callbacks.ema: the callback behind on.ema: an exponential moving average of the weights, which is validated,
+-- kept as the best, and left in the model when training ends; training itself continues with the live weights.
 --
 -- After update t (from 1), average += (1 - d) * (weight - average), d = min(decay, (1 + t) / (warmup + t)): Polyak and
 -- Juditsky, "Acceleration of stochastic approximation by averaging" (1992), with the warm-up of TensorFlow 1.x's
 -- ExponentialMovingAverage (num_updates, warmup 10). The first average is the weights that training begins with.
--- Batch norms' moving statistics are averaged like weights, as timm's ModelEmaV2 and the EfficientNet code do: the live
--- ones describe features of weights that are ahead of the average. Layers that do not learn are left alone.
--- Averages live beside the weights, on the device that trains, as many bytes as what learns; a step moves them all in one
--- go and waits for nothing. A checkpoint of on.checkpoint holds them.
+-- Batch norms' moving statistics are averaged like weights, as in timm's ModelEmaV2 and the EfficientNet code: the live
+-- ones belong to features of the live weights. Layers that do not learn are left out.
+-- Averages are kept on the device that trains, and take as many bytes as the weights that learn; a step updates all of
+-- them in one call without waiting for the device. A checkpoint of on.checkpoint holds them.
 
 local lurcher = require "lurcher"
 local common = require "lurcher.callbacks.common"
@@ -33,12 +33,12 @@ function ema:save() return { updates = self.updates } end
 
 function ema:load(saved, tensors)
   if not tensors then
-    error("on.ema: give fit the path of the checkpoint to resume: its text alone has no averages", 0)
+    error("on.ema: resume needs the path of a checkpoint: its text alone has no averages", 0)
   end
   self.updates, self.loaded = math.tointeger(saved.updates), tensors
 end
 
---- The average that training goes on from: a checkpoint's, or the weights as they are.
+--- The average that training continues from: a checkpoint's, or the current weights.
 local function first_average(entry, loaded)
   if not loaded then return entry.value:clone() end
   local average = loaded[entry.key]
@@ -62,7 +62,7 @@ function ema:on_batch_end()
   lurcher.lerp(self.averages, self.values, 1 - decay)
 end
 
---- The model is about to be looked at: averages go in, the live weights are put aside.
+--- The model is about to be used for inference: the averages replace the live weights, which are kept.
 function ema:on_use_begin()
   if self.live then return end
   self.live = {}
@@ -72,7 +72,7 @@ function ema:on_use_begin()
   end
 end
 
---- It is about to learn again.
+--- Training continues: the live weights come back.
 function ema:on_use_end()
   if not self.live then return end
   for i, entry in ipairs(self.list) do entry.layer:set_weight(entry.name, self.live[i]) end

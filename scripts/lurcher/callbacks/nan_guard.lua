@@ -1,11 +1,11 @@
---- lurcher.callbacks.nan_guard: the callback behind on.nan_guard: ends training at the first loss or weight that is no
--- finite number, says which layer went bad first, and puts the last good weights back. It never goes on by itself:
--- what to change (rate, clipping, an image) is for a person to say.
+--- lurcher.callbacks.nan_guard: the callback behind on.nan_guard: ends training at the first loss or weight that is not
+-- finite, names the layer where that began, and puts the last finite weights back. It never continues by itself: what
+-- to change (learning rate, clipping, an image) is the user's decision.
 --
--- The layer is found by the step done again from the weights before it: the first layer whose output is not finite,
--- walking forward; else the first gradient that is not, walking backward; else the update itself.
--- Until then the host looks at results only: the step itself finds out whether the weights are finite (run.watch), and the
--- good ones are kept beside them, on the device that trains.
+-- The layer is found by repeating the step from the weights before it: the first layer whose output is not finite, in
+-- forward order; else the first gradient that is not, in backward order; else the update itself.
+-- Until then the host reads results only: the step itself checks whether the weights are finite (run.watch), and the
+-- last finite ones are kept on the device that trains.
 
 local lurcher = require "lurcher"
 local common = require "lurcher.callbacks.common"
@@ -16,7 +16,7 @@ guard.__index = guard
 
 local function is_finite(number) return number - number == 0 end
 
---- Means are taken in double, where finite f32 cannot overflow: one bad element, and only that, makes the mean bad.
+--- The mean is computed in double, where finite f32 cannot overflow: it is finite exactly if every element is.
 local function all_finite(tensor) return is_finite(common.on_host(tensor):mean()) end
 
 --- The first result, by name, that is not finite: "loss is nan"; or nil.
@@ -36,7 +36,7 @@ local function bad_weight(list)
   end
 end
 
--- ---- whose fault it is ----
+-- ---- where it began ----
 
 local function bad_input(model, batch)
   for _, name in ipairs(model.inputs) do
@@ -58,7 +58,7 @@ local function bad_output(model, names, batch, device)
   end
 end
 
---- A few layers at a time, so that the walk needs little more memory than the step did.
+--- A few layers at a time, so that the search needs little more memory than the step.
 local function bad_layer(model, batch, device)
   local few <const>, names = 8, {}
   for i, layer in ipairs(model.layers) do
@@ -87,7 +87,7 @@ local function bad_gradient(run, batch, list)
       local known, gradient = pcall(run.gradient, run, layers[i].name, weight) -- moving statistics have none
       if known and not all_finite(gradient) then
         run:zero_gradients()
-        return ("outputs are finite, but the gradient of layer '%s' (%s) is not, the first on the way back"):format(
+        return ("outputs are finite, but the gradient of layer '%s' (%s) is not, the first in backward order"):format(
           layers[i].name, weight)
       end
     end
@@ -95,14 +95,15 @@ local function bad_gradient(run, batch, list)
   run:zero_gradients()
 end
 
---- What went bad first, and what to try. weight: the one that was found bad, if any.
+--- Where it began, and what to try. weight: the one that is not finite, if any.
 local function find_fault(self, state, weight)
   local model, batch = state.model, state.batch
   local fault = bad_input(model, batch)
   if fault then return fault end
   fault = bad_layer(model, batch, state.run.device) or bad_gradient(state.run, batch, self.list) or weight
-    and ("outputs and gradients are finite, but the step made '%s' a number that is not"):format(weight.key)
-  return (fault or "done again it is finite") .. ". Lower the learning rate, or set the optimizer's clip_norm."
+    and ("outputs and gradients are finite, but '%s' after the update is not"):format(weight.key)
+  return (fault or "when the step is repeated, everything is finite")
+    .. ". Lower the learning rate, or set the optimizer's clip_norm."
 end
 
 -- ---- the callback ----
@@ -119,15 +120,15 @@ function guard:on_train_begin(state)
   state.run.watch = true
 end
 
-function guard:on_train_end(state) state.run.watch = false end
+function guard.on_train_end(_, state) state.run.watch = false end
 
---- Puts the last good state back. Returns what it is.
+--- Puts the last finite state back. Returns a sentence about it.
 local function restore(self, state)
   for _, entry in ipairs(self.list) do entry.layer:set_weight(entry.name, entry.good) end
-  if not self.path then return "The weights are those of before that step." end
+  if not self.path then return "The weights from before that step are back." end
   local text, message = state.run:restore(self.path)
-  if text then return ("The weights are those of '%s'."):format(self.path) end
-  return ("The weights are those of before that step (%s)."):format(message)
+  if text then return ("The weights of '%s' are back."):format(self.path) end
+  return ("The weights from before that step are back (%s)."):format(message)
 end
 
 local function fail(self, state, what, fault)
@@ -139,7 +140,7 @@ end
 function guard:on_batch_end(step, logs, state)
   local result = bad_result(logs.batch)
   local looks = step % self.every == 0
-  local sound = not result and state.run.finite -- nil: a run that does not look by itself
+  local sound = not result and state.run.finite -- nil: a run that does not check by itself
   local weight = not sound and (result or looks) and bad_weight(self.list)
   if result or weight then
     for _, entry in ipairs(self.list) do entry.layer:set_weight(entry.name, entry.good) end
@@ -151,7 +152,7 @@ end
 
 function guard:on_epoch_end(_, logs, state)
   local result = bad_result(logs)
-  if result then fail(self, state, result, "losses and weights of training are finite.") end
+  if result then fail(self, state, result, "losses and weights of the training steps are finite.") end
 end
 
 --- on.nan_guard{ restore =, every = }; see callbacks.lua.

@@ -1,7 +1,7 @@
 --- lurcher.models.builder: what the network files beside it share: options and their checks, layers under Keras's
--- names, the cut after any named layer, weights. A network is a walk over layers; it knows no task, and neither does
--- this.
--- To add a network: a file that returns builder.network(KIND, OWN, WALK), and opens with its options.
+-- names, the cut after any named layer, weights. A network is a function that adds layers one after the other; heads
+-- for a task are added by a recipe.
+-- To add a network: a file that returns builder.network(KIND, OWN, WALK), with a description of its options on top.
 --
 --     return builder.network("tiny", { blocks = { 3, is_count, "integer of at least 0" } }, function(b, x, o)
 --       for _ = 1, o.blocks do x = b:relu(b:auto "activation", b:conv(b:auto "conv2d", x, 32, 3, 1, "same")) end
@@ -9,13 +9,13 @@
 --     end)
 
 local lurcher = require "lurcher"
-local nearest = require "lurcher.options".nearest
+local suggest = require "lurcher.suggest"
 local nn = lurcher.nn
 
 local builder = {}
 builder.__index = builder
 
--- ---- options: default, check, what is expected; a missing default means that there need not be a value ----
+-- ---- options: default, check, what is expected; nil as default: no value is needed ----
 
 --- A check for `own`: an integer of at least 0.
 function builder.is_count(value) return math.tointeger(value) ~= nil and value >= 0 end
@@ -52,12 +52,10 @@ local function unknown(kind, key, own)
     for name in pairs(set) do known[#known + 1] = name end
   end
   table.sort(known)
-  local near = nearest(tostring(key), known)
-  error(("unknown option '%s' to '%s'%s"):format(tostring(key), kind,
-    near and " (did you mean '" .. near .. "'?)" or ""), 4)
+  error(("unknown option '%s' to '%s'%s"):format(tostring(key), kind, suggest.hint(tostring(key), known)), 4)
 end
 
---- The options in force. Raises at the line that called the network for what it does not know or take.
+--- All options, with defaults. Raises at the line that called the network for unknown options and bad values.
 local function settings(kind, given, own)
   local o = {}
   for key in pairs(given) do
@@ -79,10 +77,9 @@ local function settings(kind, given, own)
   return o
 end
 
--- ---- the walk: every method adds a layer under its Keras name and returns its node ----
+-- ---- methods that add a layer under its Keras name and return its node ----
 
---- Applies a layer. A builder stops at the layer to cut after: from there on nothing is applied, so that no weights are
--- made for it.
+--- Applies a layer. After the layer to cut after, nothing is applied, so that no weights are made.
 function builder:apply(name, layer, ...)
   self.names[#self.names + 1] = name
   if self.found then return (...) end
@@ -97,7 +94,7 @@ function builder:channels(count)
   return math.max(8, math.floor(count * self.width / 8 + 0.5) * 8)
 end
 
---- The name that Keras gives the next unnamed layer of a class: "conv2d_1".
+--- The name that Keras gives the next layer without a name of a class: "conv2d_1".
 function builder:auto(class)
   self.counts[class] = (self.counts[class] or 0) + 1
   return class .. "_" .. self.counts[class]
@@ -140,7 +137,7 @@ end
 -- ---- the network ----
 
 local function cut_missing(b, kind)
-  local near = nearest(b.cut, b.names)
+  local near = lurcher.nearest(b.cut, b.names)
   error(("bad option 'feature_layer' to '%s' (the network has no layer '%s'%s)"):format(kind, b.cut,
     near and "; did you mean '" .. near .. "'?" or ""), 3)
 end
@@ -153,9 +150,9 @@ function builder.prefixed(names, prefix)
 end
 
 --- A function that builds models of a kind from a table of options.
--- own: the options beyond the common ones, a list of default, check and what is expected for each name.
--- walk(b, x, o): the network from its input's node to the last one before pooling.
--- names: what PyTorch's files call the weights, for model:weight_names; nil: no such files are read.
+-- own: the options beyond the common ones: by name, a list of default, check and what is expected.
+-- walk(b, x, o): adds the network after the input's node x, and returns the last node before pooling.
+-- names: PyTorch's names of the weights, for model:weight_names; nil: such files cannot be loaded.
 function builder.network(kind, own, walk, names)
   return function(given)
     local o = settings(kind, given or {}, own)

@@ -1,7 +1,7 @@
 --- lurcher.models.inception_v3: InceptionV3 of any width and input size (Szegedy et al., Rethinking the Inception
 -- Architecture, 2015), with the layer names, order and rules of Keras 2.0.6 (keras/applications/inception_v3.py), so
--- that "layers[262:]" is a[262] here too: batch norms without gamma, average pools over real cells only.
--- It knows no task: heads are added by the recipe, on what it returns.
+-- that layer 262 there is layer 262 here: batch norms without gamma, average pools that leave out the padding.
+-- Heads for a task are added by the recipe.
 --
 --     local inception_v3 = require "lurcher.models.inception_v3"
 --     local model = inception_v3()                                        -- ImageNet's shape, 1000 classes
@@ -12,15 +12,15 @@
 --   size           side of the square input, at least 75, or { h, w }                        (299)
 --   channels       of the input                                                                (3)
 --   width          multiplier of every layer's channels, then rounded to multiples of 8        (1)
---   momentum       of the batch norms' moving statistics; less for short trainings          (0.99)
+--   momentum       of the batch norms' moving statistics; lower it for short trainings (0.99)
 --   top            end in avg_pool and a softmax of `classes`                               (true)
 --   classes        of the top                                                               (1000)
---   feature_layer  cut after the layer of this name ("mixed7"); no top then                  (nil)
+--   feature_layer  last layer, by name ("mixed7"); no top then                          (nil)
 --   pooling        "avg" or "max" over height and width, where there is no top               (nil)
 --   input          name of the input                                                   ("input_1")
 --   prefix         put before every layer's name, for two backbones in one model                 ("")
 --   first          number of the first conv2d and batch_normalization: 5 where an Xception is
---                  in the same model, as Keras counts on                                       (1)
+--                  in the same model, as in Keras                                              (1)
 --   weights        file to load: Keras .h5 or .safetensors                                   (nil)
 -- Returns the model, and with `weights` the load report too. Raises at the caller's line for unknown options, an
 -- unknown feature_layer, or weights that cannot be read.

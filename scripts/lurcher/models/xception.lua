@@ -1,6 +1,6 @@
 --- lurcher.models.xception: Xception of any width, depth and input size (Chollet, 2016), with the layer names, order
--- and rules of Keras 2.0.6 (keras/applications/xception.py), so that "layers[105:]" is a[105] here too.
--- It knows no task: heads are added by the recipe, on what it returns.
+-- and rules of Keras 2.0.6 (keras/applications/xception.py), so that layer 105 there is layer 105 here.
+-- Heads for a task are added by the recipe.
 --
 --     local xception = require "lurcher.models.xception"
 --     local model = xception()                                            -- ImageNet's shape, 1000 classes
@@ -12,10 +12,10 @@
 --   channels       of the input                                                                (3)
 --   width          multiplier of every layer's channels, then rounded to multiples of 8        (1)
 --   middle         blocks of the middle flow                                                   (8)
---   momentum       of the batch norms' moving statistics; less for short trainings          (0.99)
+--   momentum       of the batch norms' moving statistics; lower it for short trainings (0.99)
 --   top            end in avg_pool and a softmax of `classes`                               (true)
 --   classes        of the top                                                               (1000)
---   feature_layer  cut after the layer of this name ("add_12"); no top then                  (nil)
+--   feature_layer  last layer, by name ("add_12"); no top then                          (nil)
 --   pooling        "avg" or "max" over height and width, where there is no top               (nil)
 --   input          name of the input                                                   ("input_1")
 --   prefix         put before every layer's name, for two backbones in one model                 ("")

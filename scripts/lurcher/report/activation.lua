@@ -1,12 +1,12 @@
---- lurcher.report.activation: where in an image a class was seen: class-activation maps (Zhou et al., "Learning deep
--- features for discriminative localization", CVPR 2016). For models that end in a global average pool and a dense
--- layer, where the score of a class is the mean over places of the map weighted by the class's part of the kernel. For
--- others there is no map, and activation.of says why.
+--- lurcher.report.activation: class-activation maps: where in an image the evidence for a class is (Zhou et al.,
+-- "Learning deep features for discriminative localization", CVPR 2016). For models that end in a global average pool
+-- and a dense layer: the score of a class is the mean over positions of the last features, weighted by the class's
+-- column of the kernel. For others there is no map, and activation.of returns the reason.
 
 local lurcher = require "lurcher"
 local html = require "lurcher.report.html"
 local images = require "lurcher.report.images"
-local reading = require "lurcher.reading"
+local preprocessing = require "lurcher.preprocessing"
 local nn, data, image = lurcher.nn, lurcher.data, lurcher.image
 local e = html.element
 
@@ -14,7 +14,7 @@ local activation = {}
 
 local passes <const> = { dropout = true, flatten = true }
 
---- The layers of a model by node, from an output backwards: dense, then what passes values on, then the pool.
+--- The dense layer of an output, and the node before the pool that it reads, through layers of `passes` alone; or nil.
 local function find(model, output)
   local definition = lurcher.json.decode(model:json())
   local function layer_at(node) return definition.layers[definition.nodes[node + 1].layer + 1] end
@@ -31,19 +31,19 @@ local function find(model, output)
   return model:layer(head.name), model:node(layer_at(definition.nodes[at + 1].inputs[1]).name)
 end
 
---- An object that maps images, or nil and the reason. `about`: saved with the model.
-function activation.of(model, about, output, device)
+--- An object that maps images, or nil and the reason. metadata: saved with the model.
+function activation.of(model, metadata, output, device)
   local head, node = find(model, output)
   if not head then return nil, "the model does not end in a global average pool and a dense layer" end
   local part = nn.model{ map = node }
   return { run = part:compile{ device = device }, kernel = head:weights().kernel:to "cpu", input = model.inputs[1],
-    about = about }
+    metadata = metadata }
 end
 
 --- Maps (h x w x channels) of images of a set, by image number.
 local function maps_of(self, set, rows)
   local chosen, maps, done = set:subset(rows), {}, 0
-  local options = reading.saved(self.about)
+  local options = preprocessing.saved(self.metadata)
   options[1], options.shuffle, options.batch, options.workers = chosen, false, 8, 2
   local loader <close> = data.loader(options)
   for batch in loader:epoch(0) do
@@ -56,8 +56,8 @@ local function maps_of(self, set, rows)
   return maps
 end
 
---- What in a map (h x w x channels) speaks for a class (from 1), by the dense layer's kernel: h x w x 1 from 0 to 1,
--- the positive part, the strongest place 1.
+--- The evidence for a class (from 1) in a map (h x w x channels), by the dense layer's kernel: its positive part, h x w
+-- x 1, scaled to a maximum of 1.
 function activation.heat(map, kernel, class)
   local height, width, channels = table.unpack(map.shape)
   local weights = kernel:transpose()[class]:clone():view(channels, 1)
@@ -66,7 +66,7 @@ function activation.heat(map, kernel, class)
   return (most > 0 and heat / most or heat):view(height, width, 1)
 end
 
---- The image in grey with the heat over it, from red to yellow.
+--- The image in grey under the heat, from red to yellow.
 local function painted(img, heat)
   local height, width = img.shape[1], img.shape[2]
   local u8 = (heat * 255):cast "u8"
@@ -78,15 +78,13 @@ local function painted(img, heat)
   return grey * (alpha * -1 + 1) * 0.9 + colour * alpha
 end
 
---- A figure: the image, what spoke for what was said, and for a mistake what spoke for the truth.
+--- A figure: the image, its heat for the prediction, and for a mistake its heat for the true class.
 local function figure(self, set, entry, map, classes)
   local img = images.small(set:path(entry.row), 200)
   if not img then return false end
-  local row = { images.inline(img, set:name(entry.row)),
-    images.inline(painted(img, activation.heat(map, self.kernel, entry.said)), "for " .. classes[entry.said]) }
-  if entry.said ~= entry.truth then
-    local heat = activation.heat(map, self.kernel, entry.truth)
-    row[3] = images.inline(painted(img, heat), "for " .. classes[entry.truth])
+  local row = { images.inline(img, set:name(entry.row)) }
+  for _, class in ipairs{ entry.predicted, entry.truth ~= entry.predicted and entry.truth or nil } do
+    row[#row + 1] = images.inline(painted(img, activation.heat(map, self.kernel, class)), "for " .. classes[class])
   end
   return e.figure{ title = set:name(entry.row), e.div{ row }, e.figcaption{ images.verdict(entry, classes) } }
 end

@@ -4,7 +4,7 @@
 --       log = false, marks = { { 12, "best" } }, share = false }
 --
 -- colour: 1 to 8, of the page's palette. log: a logarithmic axis. marks: dashed lines at an x, with a word. share:
--- values from 0 to 1 as percent. Points whose value is no finite number leave a gap.
+-- values from 0 to 1 as percent. Points whose value is not finite leave a gap.
 
 local html = require "lurcher.report.html"
 local e = html.element
@@ -43,7 +43,7 @@ local function steps_between(low, high, step)
   return list
 end
 
---- Powers of ten between, and for few of them twice and five times these.
+--- Powers of ten between low and high, and multiples of them where these are few.
 local function log_ticks(low, high)
   local list = {}
   local decades = math.log(high / low, 10)
@@ -101,7 +101,7 @@ local function axes(spec, to_x, to_y, x_ticks, y_ticks)
   return parts
 end
 
---- One series: a path with gaps, and dots that carry the values.
+--- One series: a path with gaps, and dots that have the values as titles.
 local function curve(spec, line, to_x, to_y)
   local path, dots, open = {}, {}, false
   local colour = ("var(--c%d)"):format(line.colour)

@@ -1,5 +1,5 @@
---- lurcher.report.compare: several runs in one table, as text and as a page. A line is a fact, a column a run.
--- A new fact is a row in `rows_of`; what a run does not know is left empty.
+--- lurcher.report.compare: several runs in one table, as text and as a page, with a row per fact and a column per run.
+-- A new fact is a row in `parts_of`; cells are empty where a run lacks it.
 
 local lurcher = require "lurcher"
 local logs_of = require "lurcher.logs"
@@ -9,7 +9,7 @@ local e = html.element
 
 local compare = {}
 
---- The records of run folders. Runs of the same last name are told apart by their paths.
+--- The records of run folders. Runs with the same last part of the path have the whole path as their name.
 function compare.read(paths)
   local runs, used = {}, {}
   for i, path in ipairs(paths) do
@@ -22,7 +22,7 @@ function compare.read(paths)
   return runs
 end
 
---- A setting as text; paths by their last part, so that columns stay narrow.
+--- A setting as text; of paths the last part, for narrow columns.
 local function shown(value)
   if value == nil then return "" end
   if math.type(value) == "float" then return ("%g"):format(value) end
@@ -30,7 +30,7 @@ local function shown(value)
   return text:find "^/" and text:match "[^/]+/*$" or text
 end
 
---- One value a run by a function of its record; nil where none has any.
+--- A row: one value per run, by a function of its record; nil where no run has one.
 local function row(runs, name, value)
   local made, found = { name = name }, false
   for i, run in ipairs(runs) do
@@ -88,8 +88,8 @@ local function best_rows(runs)
   return list
 end
 
---- What figures.json says of each set.
-local function judged_rows(runs)
+--- The figures of each set that a run was evaluated on.
+local function evaluated_rows(runs)
   local sets, seen, list = {}, {}, {}
   for _, run in ipairs(runs) do
     for name in pairs(run.figures) do
@@ -107,15 +107,15 @@ local function judged_rows(runs)
   return list
 end
 
---- Everything there is to compare: { title =, rows = { { name =, text of run 1, ... } } } a part.
+--- Everything to compare, in parts: { title =, rows = { { name =, text of run 1, ... } } }.
 local function parts_of(runs)
-  local about = { row(runs, "recipe", function(run) return run.settings.recipe end) }
+  local recipes = { row(runs, "recipe", function(run) return run.settings.recipe end) }
   local time = { row(runs, "time in epochs", function(run)
     local seconds = record_of.total(run.history, "seconds") + record_of.total(run.history, "check_seconds")
     return seconds > 0 and logs_of.duration(seconds)
   end) }
-  return { { title = "run", rows = about }, { title = "settings that differ", rows = differing(runs) },
-    { title = "best epoch", rows = best_rows(runs) }, { title = "judged", rows = judged_rows(runs) },
+  return { { title = "run", rows = recipes }, { title = "settings that differ", rows = differing(runs) },
+    { title = "best epoch", rows = best_rows(runs) }, { title = "evaluated", rows = evaluated_rows(runs) },
     { title = "time", rows = time } }
 end
 
@@ -173,7 +173,7 @@ end
 --- Writes the page; returns its path.
 function compare.write(runs, path)
   local content = { e.h1{ ("%d runs side by side"):format(#runs) }, table_of(runs, parts_of(runs)), e.h2{ "Curves" },
-    e.p{ class = "soft", "Of validation where there is one, else of training. Point at a dot for its value." },
+    e.p{ class = "soft", "Of validation where the run has one, else of training. Point at a dot for its value." },
     e.div{ class = "charts", curves.over(runs) } }
   local ok, message = lurcher.write_file(path, html.page("runs side by side", content))
   if not ok then error(message, 0) end

@@ -1,5 +1,5 @@
---- lurcher.report.curves: the charts of a history: each loss and metric with training and validation together, then the
--- learning rate. Of several runs at once, for lurcher compare, one colour a run.
+--- lurcher.report.curves: the charts of a history: each loss and metric of training and validation in one chart, then
+-- the learning rate. For lurcher compare, several runs in one chart, a colour per run.
 
 local chart = require "lurcher.report.chart"
 
@@ -7,7 +7,7 @@ local curves = {}
 
 local function is_time(name) return name:find "seconds$" ~= nil end
 
---- The results of a history without their val_ twins, losses first, in the order of the columns.
+--- The names of a history's results, without val_, in the order of the columns.
 local function results_of(names)
   local seen, list = {}, {}
   for _, name in ipairs(names) do
@@ -27,7 +27,7 @@ local function points_of(history, name)
   return points
 end
 
---- Whether a loss spans so much that the end would be a flat line: largest over smallest more than 8.
+--- Whether values need a logarithmic axis: the largest is more than 8 times the smallest.
 local function spans_much(series)
   local low, high
   for _, line in ipairs(series) do
@@ -46,7 +46,7 @@ local function title_of(name)
   return (name:gsub("_acc$", ": accuracy"):gsub("_loss$", ": loss"))
 end
 
---- Where a history goes from one stage to the next, and its best epoch.
+--- Marks at the beginning of each further stage, and at the best epoch.
 local function marks_of(record)
   local marks, before = {}, nil
   for _, row in ipairs(record.history.rows) do
@@ -74,7 +74,7 @@ function curves.of(record)
   return list
 end
 
---- Charts of several runs over each other: validation where there is one, training faint.
+--- Charts of several runs: of validation where the run has one, else of training.
 function curves.over(records)
   local names, seen, list = {}, {}, {}
   for _, record in ipairs(records) do

@@ -1,13 +1,13 @@
---- lurcher.report.figures: what probabilities and true classes come to: rates, a row for each class, the worst
--- mistakes, the pairs of classes most confused. Numbers in, tables out; nothing is shown here.
+--- lurcher.report.figures: the figures of probabilities and true classes: rates, a row per class, the worst mistakes,
+-- the most confused pairs of classes. Numbers in, tables out; nothing is shown here.
 
 local lurcher = require "lurcher"
 
 local figures = {}
 
---- One row a class from a confusion matrix (rows truth, columns prediction): name, count, right, precision, recall, f1
--- (nil where nothing was predicted or there is nothing of the class), taken (the class it is taken for most, or nil)
--- and taken_count.
+--- One row per class from a confusion matrix (rows truth, columns prediction): name, count, right, precision, recall,
+-- f1 (nil where nothing was predicted as the class, or nothing is of it), taken (the class that it is most often taken
+-- for, or nil) and taken_count.
 local function class_rows(matrix, classes)
   local rows, predicted = {}, {}
   for j = 1, #classes do
@@ -47,22 +47,24 @@ local function confused_pairs(matrix)
   return pairs_found
 end
 
---- scores: n x classes; ids: the true classes from 1; rows: what each row of scores is, an image's number in its set.
+--- scores: n x classes; ids: the true classes from 1; rows: for each row of scores, the image's number in its set.
 -- Returns { count, top_1, top_5 (nil for fewer than 6 classes), log_loss, matrix, classes = rows of classes, pairs,
--- said = per row { row, truth, said, p_said, p_truth }, mistakes = those that are wrong, worst first }.
+-- predictions = per row { row, truth, predicted, p_predicted, p_truth }, mistakes = the wrong ones, worst first }.
 function figures.of(scores, ids, rows, classes)
   local best, values, zero_based = scores:argmax(2):totable(), scores:totable(), { dtype = "i32" }
   for i, id in ipairs(ids) do zero_based[i] = id - 1 end
   local truth = lurcher.tensor(zero_based)
   local matrix = lurcher.confusion(scores, truth):totable()
-  local found = { count = #ids, matrix = matrix, said = {}, mistakes = {}, top_1 = lurcher.top_k(scores, truth, 1),
+  local found = { count = #ids, matrix = matrix, predictions = {}, mistakes = {},
+    top_1 = lurcher.top_k(scores, truth, 1),
     top_5 = #classes > 5 and lurcher.top_k(scores, truth, 5) or nil, log_loss = lurcher.log_loss(scores, truth),
     classes = class_rows(matrix, classes), pairs = confused_pairs(matrix) }
   for i, id in ipairs(ids) do
-    local said = best[i] + 1
-    local entry = { row = rows[i], truth = id, said = said, p_said = values[i][said], p_truth = values[i][id] }
-    found.said[i] = entry
-    if said ~= id then found.mistakes[#found.mistakes + 1] = entry end
+    local class = best[i] + 1
+    local entry = { row = rows[i], truth = id, predicted = class, p_predicted = values[i][class],
+      p_truth = values[i][id] }
+    found.predictions[i] = entry
+    if class ~= id then found.mistakes[#found.mistakes + 1] = entry end
   end
   table.sort(found.mistakes, function(a, b)
     if a.p_truth ~= b.p_truth then return a.p_truth < b.p_truth end

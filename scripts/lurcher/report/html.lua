@@ -1,19 +1,19 @@
 --- lurcher.report.html: HTML and SVG from Lua tables, safe by default: every string is escaped unless it came out of an
--- element. It knows nothing of runs.
+-- element.
 --
 --     local e = html.element
 --     html.text(e.p{ class = "note", "a < b ", e.b{ "bold" }, false })   --> <p class="note">a &lt; b <b>bold</b></p>
 --
--- In the table of an element, string keys are attributes (sorted; false: left out), the list is its content: strings,
--- numbers, elements, lists of these; false is nothing.
+-- In the table of an element, string keys are attributes (sorted; false: left out), and the list part is the content:
+-- strings, numbers, elements, lists of these; false is left out.
 
 local html = {}
 
-local markup = {} -- metatable of what is HTML already: { text }
+local markup = {} -- metatable of finished HTML: { text }
 
 local replaced <const> = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;", ["'"] = "&#39;" }
 
---- Text as it may stand in HTML, in quoted attributes too. Bytes that are no UTF-8 (file names may be anything) become
+--- Text escaped for HTML, in quoted attributes too. Bytes that are not UTF-8 (file names may be anything) become
 -- U+FFFD, and control characters spaces.
 function html.escape(text)
   text = tostring(text)
@@ -52,7 +52,7 @@ local function render(tag, spec)
   return setmetatable({ table.concat(parts) }, markup)
 end
 
---- element.TAG{ attributes and content } makes one.
+--- element.TAG{ attributes and content } makes an element.
 html.element = setmetatable({}, { __index = function(elements, tag)
   local make = function(spec) return render(tag, spec) end
   elements[tag] = make
@@ -131,7 +131,7 @@ figure{margin:0;background:var(--card);border:1px solid var(--line);border-radiu
 figure img{display:block;width:100%;aspect-ratio:1;object-fit:cover}
 figure.none{min-height:120px}
 figcaption{padding:7px 10px 9px;font-size:13px;line-height:1.4;overflow-wrap:anywhere}
-.said{color:var(--warm)}.true{color:var(--good)}
+.wrong{color:var(--warm)}.true{color:var(--good)}
 .versus{display:grid;grid-template-columns:1fr 1fr;gap:18px}
 .versus .images{grid-template-columns:repeat(auto-fill,minmax(120px,1fr))}
 .maps{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,500px),1fr));gap:14px}
@@ -145,7 +145,7 @@ code{font:13px/1.5 ui-monospace,"DejaVu Sans Mono",monospace;overflow-wrap:anywh
 .images{grid-template-columns:repeat(auto-fill,minmax(136px,1fr))}}
 ]]
 
---- A whole page, which needs nothing but itself, and says so to the browser. more: further CSS, or nil.
+--- A self-contained page; its content security policy makes the browser load nothing else. more: further CSS, or nil.
 function html.page(title, content, more)
   local e = html.element
   return "<!DOCTYPE html>\n" .. html.text(e.html{ lang = "en",

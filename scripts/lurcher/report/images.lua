@@ -7,7 +7,7 @@ local e = html.element
 
 local images = {}
 
---- An image no larger than `side` pixels either way, its shape kept; nil where it cannot be read.
+--- An image scaled to at most `side` pixels either way, of the same shape; nil where it cannot be read.
 function images.small(path, side)
   local img = image.load(path)
   if not img then return nil end
@@ -18,30 +18,31 @@ function images.small(path, side)
   return image.resize(img, scaled(height), scaled(width))
 end
 
---- An img element that holds its image.
+--- An img element that contains its image.
 function images.inline(img, text)
   return e.img{ alt = text, src = "data:image/jpeg;base64," .. html.base64(image.encode(img, { quality = 80 })) }
 end
 
---- An image of the set with a caption under it. side: of the thumbnail (224).
+--- An image of the set with a caption. side: of the thumbnail (224).
 local function figure(set, row, caption, side)
   local img = images.small(set:path(row), side or 224)
   return e.figure{ title = set:name(row), img and images.inline(img, set:name(row))
     or e.p{ class = "soft", style = "padding:12px", "cannot be read" }, e.figcaption{ caption } }
 end
 
---- A probability: "97 %", and more digits where that would be 0 or 100; the space keeps the two together.
+--- A probability: "97 %", with more digits where it would be 0 or 100; the space does not break.
 function images.percent(p)
   if p < 0.0001 then return "<0.01\u{00a0}%" end
   local digits = (p > 0.995 and p < 0.99995 or p < 0.005) and 2 or 0
   return ("%.".. digits .. "f\u{00a0}%%"):format(100 * p)
 end
 
---- "said A 97 %, is B 2 %".
+--- "predicted A 97 %, true class B 2 %".
 function images.verdict(entry, classes)
-  return { "said ", e.b{ class = entry.said == entry.truth and "true" or "said", classes[entry.said] }, " ",
-    images.percent(entry.p_said), entry.said ~= entry.truth and { e.br{}, "is ", e.b{ class = "true",
-      classes[entry.truth] }, " ", images.percent(entry.p_truth) } or false }
+  return { "predicted ", e.b{ class = entry.predicted == entry.truth and "true" or "wrong",
+    classes[entry.predicted] }, " ", images.percent(entry.p_predicted), entry.predicted ~= entry.truth
+    and { e.br{}, "true class ", e.b{ class = "true", classes[entry.truth] }, " ", images.percent(entry.p_truth) }
+    or false }
 end
 
 --- The first `most` mistakes.
@@ -54,23 +55,24 @@ function images.mistakes(set, found, classes, most)
   return e.div{ class = "images", list }
 end
 
---- The image of a class that is most surely right, or nil.
+--- The most confident correct prediction of a class, or nil.
 local function typical(found, class)
   local best
-  for _, entry in ipairs(found.said) do
-    if entry.truth == class and entry.said == class and (not best or entry.p_said > best.p_said) then best = entry end
+  for _, entry in ipairs(found.predictions) do
+    local is_right = entry.truth == class and entry.predicted == class
+    if is_right and (not best or entry.p_predicted > best.p_predicted) then best = entry end
   end
   return best
 end
 
---- Images of class `a`: the surest one, then those taken for `b`.
+--- Images of class `a`: the most confident one, then those taken for `b`.
 local function side_of(set, found, classes, a, b)
-  local list, sure, few <const> = {}, typical(found, a), 3
-  if sure then list[1] = figure(set, sure.row, { "surely right, ", images.percent(sure.p_said) }, 160) end
+  local list, best, few <const> = {}, typical(found, a), 3
+  if best then list[1] = figure(set, best.row, { "correct, ", images.percent(best.p_predicted) }, 160) end
   for _, entry in ipairs(found.mistakes) do
-    if entry.truth == a and entry.said == b and #list <= few then
-      list[#list + 1] = figure(set, entry.row, { e.span{ class = "said", "said ", classes[b] }, " ",
-        images.percent(entry.p_said) }, 160)
+    if entry.truth == a and entry.predicted == b and #list <= few then
+      list[#list + 1] = figure(set, entry.row, { e.span{ class = "wrong", "predicted ", classes[b] }, " ",
+        images.percent(entry.p_predicted) }, 160)
     end
   end
   return e.div{ e.p{ e.b{ classes[a] } }, e.div{ class = "images", list } }
@@ -82,7 +84,7 @@ function images.confused(set, found, classes, most)
   for i = 1, math.min(most, #found.pairs) do
     local pair = found.pairs[i]
     list[i] = { e.h3{ ("%s and %s"):format(classes[pair.a], classes[pair.b]) },
-      e.p{ class = "soft", ("%d of %d taken for the other, and %d of %d."):format(pair.a_as_b,
+      e.p{ class = "soft", ("%d of %d are taken for the other, and %d of %d."):format(pair.a_as_b,
         found.classes[pair.a].count, pair.b_as_a, found.classes[pair.b].count) },
       e.div{ class = "versus", side_of(set, found, classes, pair.a, pair.b),
         side_of(set, found, classes, pair.b, pair.a) } }

@@ -17,7 +17,7 @@ local function short(name, most)
   return name
 end
 
---- One cell with something in it: coloured by its share of the row.
+--- A cell of at least one image, coloured by its share of the row.
 local function cell(i, j, count, total, classes, side, numbers, margin)
   local share, x, y = count / total, margin + (j - 1) * side, margin + (i - 1) * side
   local title = ("%s taken for %s: %d of %d"):format(classes[i], classes[j], count, total)

@@ -1,26 +1,11 @@
---- lurcher.report.record: what a run folder says about its training: settings, history, figures. It reads what is there
--- and is content with less: a run that was stopped has no model, one of another recipe other columns.
+--- lurcher.report.record: reads a run folder's settings, history and figures. Files may be missing, and columns differ:
+-- an interrupted run has no model, and each recipe has columns of its own.
 
 local lfs = require "lfs"
 local lurcher = require "lurcher"
+local files = require "lurcher.files"
 
 local record = {}
-
-local function read(path)
-  local file = io.open(path, "rb")
-  if not file then return nil end
-  local text = file:read "a"
-  file:close()
-  return text
-end
-
-local function read_json(path)
-  local text = read(path)
-  if not text then return nil end
-  local value, message = lurcher.json.decode(text)
-  if type(value) ~= "table" then error(("'%s' is damaged%s"):format(path, message and ": " .. message or ""), 0) end
-  return value
-end
 
 --- The words between commas, empty ones too.
 local function fields(line)
@@ -29,10 +14,10 @@ local function fields(line)
   return list
 end
 
---- history.csv as { names = { column, ... }, rows = { { column = number }, ... } }; nil where there is none. What is no
--- number (an empty field) is left out of its row.
+--- history.csv as { names = { column, ... }, rows = { { column = number }, ... } }; nil where there is none. Fields
+-- that are not numbers (empty ones) are left out of their row.
 local function read_history(path)
-  local text = read(path)
+  local text = files.read(path)
   if not text then return nil end
   local names, rows
   for line in text:gmatch "[^\r\n]+" do
@@ -51,8 +36,8 @@ local function read_history(path)
   return { names = names or {}, rows = rows or {} }
 end
 
---- The row of least val_loss, or of greatest validation accuracy where there is no loss; nil without validation. Of a
--- run in stages the last stage's, whose model the run has: losses of stages differ in what they weigh.
+--- The row of least val_loss, or of greatest validation accuracy where there is no loss; nil without validation. In a
+-- run of several stages, of the last one, whose model the run has: losses of stages have different weights.
 local function best_row(history)
   local best
   local rows = history and history.rows or {}
@@ -60,7 +45,9 @@ local function best_row(history)
   for _, row in ipairs(rows) do
     local value = row.val_loss or row.val_acc and -row.val_acc
     local is_number = value and value == value
-    if is_number and row.stage == stage and (not best or value < best.value) then best = { value = value, row = row } end
+    if is_number and row.stage == stage and (not best or value < best.value) then
+      best = { value = value, row = row }
+    end
   end
   return best and best.row
 end
@@ -74,12 +61,12 @@ function record.total(history, name)
   return sum, found
 end
 
---- What tests wrote into the folder, in the form of figures.json: by the file's name.
+--- Scores that tests wrote into the folder, by the file's name.
 local function tests_of(path)
   local found = {}
   for name in lfs.dir(path) do
     local base = name:match "^(.+)%.json$"
-    local results = base and base ~= "figures" and lurcher.json.decode(read(path .. "/" .. name) or "")
+    local results = base and base ~= "figures" and lurcher.json.decode(files.read(path .. "/" .. name) or "")
     if type(results) == "table" and type(results.top_1) == "number" and type(results.log_loss) == "number" then
       found[base] = results
     end
@@ -88,29 +75,29 @@ local function tests_of(path)
 end
 
 --- Everything about the run in a folder: { path, name, settings (recipe, version, options, threads, started), command,
--- history, best (row), figures (by set: top_1, log_loss, ...; {} where none were written: those of figures.json, and
--- of tests whose predictions were written here) }. Raises for no run folder.
+-- history, best (row), figures (by set: top_1, log_loss, ...: those of figures.json, and of tests whose predictions
+-- were written here; {} where there are none) }. Raises where the folder is not a run's.
 function record.read(path)
   path = path:gsub("(.)/+$", "%1")
-  local settings = read_json(path .. "/settings.json")
+  local settings = files.read_json(path .. "/settings.json")
   if not settings and not lfs.attributes(path .. "/history.csv") then
-    error(("'%s' is no run folder: it has neither settings.json nor history.csv"):format(path), 0)
+    error(("'%s' is not a run folder: it has neither settings.json nor history.csv"):format(path), 0)
   end
   local name = path:match "[^/]+$" or path
   if not settings then -- a stage of a run
-    settings, name = read_json(path .. "/../settings.json") or {}, path:match "[^/]+/[^/]+$" or name
+    settings, name = files.read_json(path .. "/../settings.json") or {}, path:match "[^/]+/[^/]+$" or name
   end
   if type(settings.options) ~= "table" then settings.options = {} end
   local history, figures = read_history(path .. "/history.csv"), tests_of(path)
-  for set_name, found in pairs(read_json(path .. "/figures.json") or {}) do figures[set_name] = found end
+  for set_name, found in pairs(files.read_json(path .. "/figures.json") or {}) do figures[set_name] = found end
   return { path = path, name = name, settings = settings, history = history,
-    command = (read(path .. "/command.txt") or ""):gsub("%s+$", ""), best = best_row(history),
+    command = (files.read(path .. "/command.txt") or ""):gsub("%s+$", ""), best = best_row(history),
     figures = figures }
 end
 
 --- Adds the figures of a set to the folder's figures.json.
 function record.add_figures(path, set_name, found)
-  local all = read_json(path .. "/figures.json") or {}
+  local all = files.read_json(path .. "/figures.json") or {}
   all[set_name] = found
   assert(lurcher.write_file(path .. "/figures.json", lurcher.json.encode(all, true) .. "\n"))
 end

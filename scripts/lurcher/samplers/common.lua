@@ -1,6 +1,7 @@
---- What samplers are made of: options, the object, slices of an order. For lurcher.samplers and its parts only.
+--- lurcher.samplers.common: what samplers share: options, the object, slices of an order. For lurcher.samplers only.
 
 local lurcher = require "lurcher"
+local suggest = require "lurcher.suggest"
 
 local common = {}
 
@@ -9,7 +10,7 @@ function common.new(kind, batches, epoch, fields)
   local sampler = fields or {}
   sampler.kind, sampler.batches = kind, batches
   return setmetatable(sampler, { __call = function(_, ...) return epoch(...) end,
-    __tostring = function() return ("samplers.%s, %s batches an epoch"):format(kind, batches or "?") end })
+    __tostring = function() return ("samplers.%s, %s batches per epoch"):format(kind, batches or "?") end })
 end
 
 --- An integer option; errors point at the caller of the sampler.
@@ -31,9 +32,8 @@ local function check(options, name, known)
     local fine = math.type(key) == "integer"
     for _, word in ipairs(names) do fine = fine or word == key end
     if not fine then
-      local near = require "lurcher.options".nearest(tostring(key), names)
       error(("unknown option '%s' to 'samplers.%s'%s"):format(tostring(key), name,
-        near and " (did you mean '" .. near .. "'?)" or ""), 4)
+        suggest.hint(tostring(key), names)), 4)
     end
   end
 end
@@ -49,7 +49,8 @@ function common.plain(options, name, known)
   return size, common.integer(options, "batch", name, 32), math.tointeger(options.seed or 0)
 end
 
---- The same for one that needs classes: and lists of images by class (without empty ones), and each image's class.
+--- The same for a sampler that needs classes, with lists of images by class (without empty ones), and each image's
+-- class.
 function common.classed(options, name, known)
   check(options, name, known)
   local set = options[1]
@@ -66,10 +67,10 @@ function common.classed(options, name, known)
     batch = common.integer(options, "batch", name, 32) }
 end
 
---- The numbers of an epoch.
+--- The random generator of an epoch.
 function common.random_of(seed, epoch) return lurcher.data.random(seed, epoch or 0) end
 
---- Consecutive slices of `order`, `batch` long; the last one may be shorter, or is left out with drop_last.
+--- Consecutive slices of `order` of length `batch`; the last one may be shorter, or with drop_last is left out.
 function common.slices(order, batch, drop_last)
   local first = 1
   return function()
@@ -81,10 +82,10 @@ function common.slices(order, batch, drop_last)
   end
 end
 
---- The number of batches that `size` images make; without a last short one where drop_last.
+--- The number of batches of `size` images; with drop_last, without a last short one.
 function common.batches_of(size, batch, drop_last) return drop_last and size // batch or (size + batch - 1) // batch end
 
---- An endless draw from a list: all of it in random order, then again.
+--- A function that draws from a list without end: all of it in random order, then again.
 function common.cycle(list, random)
   local order, at = {}, 0
   return function()

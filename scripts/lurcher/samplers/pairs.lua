@@ -1,6 +1,6 @@
 --- lurcher.samplers.pairs: samplers whose batches are pairs of images; lurcher.samplers has them by the same names.
--- A batch has image (distinct images), left and right (rows of the batch), so that a backbone sees each image once.
--- sampler.statistics counts pairs and positive ones, sampler:report() says it in a line.
+-- A batch has image (distinct images), left and right (row numbers of the batch), so that a backbone computes each
+-- image once. sampler.statistics counts pairs and positive ones, and sampler:report() gives these in a line.
 
 local lurcher = require "lurcher"
 local common = require "lurcher.samplers.common"
@@ -15,8 +15,8 @@ local function rows(first, last)
   return list
 end
 
---- The founding partner rule (keras.md section 10): of each class the 1st goes with the 2nd, the 3rd with the 4th; what
--- is left over goes two by two, as negatives; an odd last one with itself. classes: one a row; returns a list of rows.
+--- The original's rule for partners: of each class the 1st is paired with the 2nd, the 3rd with the 4th; the rest are
+-- paired as negatives, and an odd last one with itself. classes: one per row. Returns a list of rows.
 function samplers.partners(classes)
   local partner, waiting, left = {}, {}, nil
   for row, class in ipairs(classes) do
@@ -64,7 +64,7 @@ local function new_pairs(kind, batches, class_of, epoch)
       return batch and count(sampler, class_of, batch, swapped)
     end
   end, { statistics = statistics })
-  --- One line: how many pairs were of one class.
+  --- One line: the share of pairs that were of one class.
   function sampler:report()
     local s = self.statistics
     local function share(part, of) return of > 0 and 100 * part / of or 0 end
@@ -75,7 +75,7 @@ local function new_pairs(kind, batches, class_of, epoch)
   return sampler
 end
 
---- Full batches of random orders of the set, one order after the other; what is left of an order is thrown away.
+--- Full batches of random orders of the set, one order after the other; the rest of an order is dropped.
 local function full_batches(size, batch, random)
   local draw = function() return nil end
   return function()
@@ -90,10 +90,10 @@ end
 
 local function join(a, b) return table.move(b, 1, #b, #a + 1, table.move(a, 1, #a, 1, {})) end
 
---- The founding pair generator (keras.md section 10): batch_swap{ set, batch = 64, seed = 0, swap = true, steps = }.
+--- The original's pair generator: batch_swap{ set, batch = 64, seed = 0, swap = true, steps = }.
 -- One step in four (1, 5, 9, ... counted over all epochs) pairs the images of one batch among themselves, see
--- partners; the others are two random batches side by side. `steps`: batches an epoch (#set // batch). swap = false:
--- random pairs only, as in validation. Orders start anew with each epoch.
+-- partners; the others pair two random batches. steps: batches per epoch (#set // batch). swap = false: random pairs
+-- only, as in validation. Each epoch begins with a new order.
 function samplers.batch_swap(options)
   local c = classed(options, "batch_swap", "swap steps")
   if c.size < c.batch then
@@ -118,14 +118,14 @@ function samplers.batch_swap(options)
   return sampler
 end
 
---- Another image of the class of `list`; nil when it has only this one.
+--- Another image of the class of `list`; nil where it has only this one.
 local function mate(list, image, random)
   if #list < 2 then return nil end
   local at = random:int(#list - 1)
   return list[at] ~= image and list[at] or list[#list]
 end
 
---- An image of another class; nil when there is but one class.
+--- An image of another class; nil where there is only one class.
 local function stranger(c, image, random)
   if #c.lists < 2 then return nil end
   local other
@@ -139,8 +139,8 @@ local function by_class_number(c)
   return lists
 end
 
---- Pairs at any ratio: pairs{ set, batch = 32, positive = 0.5, seed = 0 }. Every image is on the left once an epoch;
--- on the right stands another image of its class in the stated share of the rows, else one of another class.
+--- Pairs at any ratio: pairs{ set, batch = 32, positive = 0.5, seed = 0 }. Every image is on the left once per epoch;
+-- on the right is another image of its class in the share `positive` of the rows, else one of another class.
 function samplers.pairs(options)
   local c = classed(options, "pairs", "positive")
   local positive, lists = options.positive or 0.5, by_class_number(c)
@@ -166,7 +166,7 @@ function samplers.pairs(options)
   end)
 end
 
---- For each anchor the most alike of some images of other classes, by cosine: a list of images.
+--- For each anchor the most similar image of another class in the pool, by cosine: a list of images.
 local function hardest(embeddings, anchors, pool, class_of)
   local function ids(list)
     local classes = { dtype = "i32" }
@@ -182,8 +182,8 @@ end
 
 --- Pairs whose negatives are hard:
 -- hard_negatives{ set, embeddings = tensor, batch = 32, positive = 0.5, pool = 512, seed = 0 }. As pairs, but a
--- negative is the most alike of `pool` random images, by cosine of `embeddings` (n x d, a row an image, of the last
--- epoch). Set sampler.embeddings anew after each epoch (features of the set in order); nil: negatives are random.
+-- negative is the most similar of `pool` random images, by cosine of `embeddings` (n x d, a row per image). Set
+-- sampler.embeddings after each epoch to the set's features, in order; nil: negatives are random.
 function samplers.hard_negatives(options)
   local c = classed(options, "hard_negatives", "embeddings positive pool")
   local pool_size = math.min(integer(options, "pool", "hard_negatives", 512), c.size)

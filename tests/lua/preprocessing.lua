@@ -1,14 +1,15 @@
---- Tests of preprocessing: every recipe's training reads images as its era did, and prediction and the report's maps
--- read them the same way.
+--- Tests of preprocessing: how an image becomes the network's input, in either era: in every recipe's training, and the
+-- same in prediction and in the report's maps.
 local harness = require "harness"
 local lfs = require "lfs"
 local lurcher = require "lurcher"
-local pair_data, prediction = require "lurcher.pair_data", require "lurcher.prediction"
-local reading, siamese = require "lurcher.reading", require "lurcher.siamese"
+local learner, pair_batches = require "lurcher.recipe.learner", require "lurcher.recipe.pair_batches"
+local prediction, preprocessing = require "lurcher.prediction", require "lurcher.preprocessing"
+local siamese = require "lurcher.siamese"
 local data, image, nn = lurcher.data, lurcher.image, lurcher.nn
 local test, near = harness.test, harness.near
 
-local work = harness.folder "reading"
+local work = harness.folder "preprocessing"
 local size, side = 12, 20 -- of the network's images, and of the files'
 
 for _, part in ipairs{ "train", "valid" } do
@@ -23,33 +24,33 @@ for _, part in ipairs{ "train", "valid" } do
   end
 end
 
---- The network input that the era makes of an image file, computed with the image functions alone.
+--- The network's input of a file in an era, by the image functions alone.
 local function expected(path, era)
   local img = assert(image.load(path))
   if era == "2017" then return image.resize(img, size, size, "nearest"):cast "f32" / 255 end
   return image.resize(img, size, size, "bilinear"):cast "f32" / 127.5 - 1
 end
 
-test("reading: a model's metadata hold the preprocessing of its images", function()
+test("preprocessing: a model's metadata has its preprocessing", function()
   for _, era in ipairs{ "current", "2017" } do
-    local how = reading.new{ size = size, era = era }
-    local about = reading.about(how, { "a", "b" }, { recipe = "single_model" })
-    local again = reading.saved(lurcher.json.decode(lurcher.json.encode(about)))
+    local how = preprocessing.new{ size = size, era = era }
+    local metadata = preprocessing.metadata(how, { "a", "b" }, { recipe = "single_model" })
+    local again = preprocessing.saved(lurcher.json.decode(lurcher.json.encode(metadata)))
     for _, name in ipairs{ "size", "resize", "preprocess" } do assert(again[name] == how[name], name) end
-    assert(math.type(again.size) == "integer" and about.recipe == "single_model" and about.classes[2] == "b")
+    assert(math.type(again.size) == "integer" and metadata.recipe == "single_model" and metadata.classes[2] == "b")
   end
-  local wide = reading.saved{ size = { 12.0, 20.0 }, preprocess = "tf" }
+  local wide = preprocessing.saved{ size = { 12.0, 20.0 }, preprocess = "tf" }
   assert(wide.size[1] == 12 and wide.size[2] == 20)
 end)
 
-test("reading: pairs are trained and validated on images of their era", function()
+test("preprocessing: pairs are trained and validated on images of their era", function()
   lurcher.seed(1)
   local x = nn.input("image", size, size, 3)
   local model = siamese.model(nn.model(nn.global_avg_pool{ name = "pool" }(x)), { classes = 2 })
   for _, era in ipairs{ "current", "2017" } do
     local o = { data = work, size = size, batch = 2, era = era, seed = 1, workers = 1, device = "cpu" }
-    local sets = pair_data.sets(o)
-    local _, train, valid = pair_data.open(model, sets, o, { augment = "none" })
+    local sets = pair_batches.sets(o)
+    local _, train, valid = learner.open(model, sets, o, pair_batches.add({ augment = "none" }, sets, o))
     for name, loader in pairs{ train = train, valid = valid } do
       for batch in loader:epoch(0) do
         for i, index in ipairs(batch.index:totable()) do
@@ -60,13 +61,13 @@ test("reading: pairs are trained and validated on images of their era", function
   end
 end)
 
-test("reading: prediction reads images, and their mirror images, as training did", function()
+test("preprocessing: prediction preprocesses images, and their mirror images, as training did", function()
   local model = nn.model{ seen = nn.flatten(nn.input("image", size, size, 3)) }
   local set = assert(data.folder{ work .. "/valid" })
   for _, era in ipairs{ "current", "2017" } do
-    local about = reading.about(reading.new{ size = size, era = era }, set.classes, {})
+    local metadata = preprocessing.metadata(preprocessing.new{ size = size, era = era }, set.classes, {})
     for tta = 1, 2 do
-      local seen = prediction.predict(model, set, about, { device = "cpu", workers = 1, tta = tta })
+      local seen = prediction.predict(model, set, metadata, { device = "cpu", workers = 1, tta = tta })
       for i = 1, #set do
         local img = expected(set:path(i), era)
         if tta == 2 then

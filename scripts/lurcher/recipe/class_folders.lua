@@ -1,24 +1,25 @@
---- lurcher.class_folders: the images that a recipe trains and validates on, DIR/train/CLASS/* and DIR/valid/CLASS/*
--- (--data DIR). It opens them and says what is odd about them; what is wrong with single images is `lurcher audit`'s.
+--- lurcher.recipe.class_folders: the images that a recipe trains and validates on, DIR/train/CLASS/* and
+-- DIR/valid/CLASS/* (--data DIR). It opens them and warns of missing classes; damaged images are found by `lurcher
+-- audit`.
 
 local lfs = require "lfs"
 local lurcher = require "lurcher"
-local reading = require "lurcher.reading"
+local preprocessing = require "lurcher.preprocessing"
 local data = lurcher.data
 
 local class_folders = {}
 
---- The images of one of the two folders. Raises where it is not there.
+--- The images of one of the two folders. Raises where it does not exist.
 local function open(o, name, classes)
   local path = o.data .. "/" .. name
   if lfs.attributes(path, "mode") ~= "directory" then
-    error(("--data %s: there is no folder '%s' (train/ and valid/ expected, a folder a class in each)"):format(o.data,
-      path), 0)
+    error(("--data %s: there is no folder '%s' (train/ and valid/ expected, each with one subfolder per class)")
+      :format(o.data, path), 0)
   end
   return assert(data.folder{ path, classes = classes })
 end
 
---- Says which classes a set has no images of: nothing is learnt of them, or nothing validated.
+--- Warns of classes without images: they are not learnt, or not validated.
 local function warn_of_missing(set, path)
   local missing = {}
   for i, count in ipairs(set.counts) do
@@ -33,22 +34,22 @@ end
 --- Raises where a set, that of o.data/name, has fewer images than a step takes (o.batch).
 function class_folders.check_batch(o, set, name)
   if o.batch > #set then
-    error(("--batch %d: more than the %d images of '%s/%s' (at most as many expected: lower --batch)"):format(o.batch,
-      #set, o.data, name), 0)
+    error(("--batch %d: more than the %d images of '%s/%s' (lower --batch)"):format(o.batch, #set, o.data, name), 0)
   end
 end
 
---- Opens the images of o.data: { train, valid, reading }, the last being how they are read (lurcher.reading). about:
--- saved with the model, where it has been trained before; else o.size and o.era count. Raises where a folder lacks, or
--- o.batch is more than the training images.
-function class_folders.open(o, about)
-  local train = open(o, "train", about and about.classes)
+--- Opens the images of o.data: { train, valid, preprocessing }. metadata: saved with the model, where it has been
+-- trained before; else o.size and o.era decide the preprocessing. Raises where a folder is missing, or o.batch is more
+-- than the training images.
+function class_folders.open(o, metadata)
+  local train = open(o, "train", metadata and metadata.classes)
   local valid = open(o, "valid", train.classes)
   print(("%d training and %d validation images of %d classes"):format(#train, #valid, #train.classes))
   warn_of_missing(train, o.data .. "/train")
   warn_of_missing(valid, o.data .. "/valid")
   class_folders.check_batch(o, train, "train")
-  return { train = train, valid = valid, reading = about and reading.saved(about) or reading.new(o) }
+  return { train = train, valid = valid,
+    preprocessing = metadata and preprocessing.saved(metadata) or preprocessing.new(o) }
 end
 
 return class_folders

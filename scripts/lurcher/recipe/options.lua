@@ -1,29 +1,30 @@
---- lurcher.options: declared command-line options for recipes.
+--- lurcher.recipe.options: the command-line options of recipes.
 -- A recipe declares its options once, as data; parsing, ranges, defaults, --help and "did you mean" come from the
 -- declaration. It is no general argument library: long options only, no clustering, no subcommands.
 -- To add a type: a row in `types`.
 --
---     local options = require "lurcher.options"
+--     local options = require "lurcher.recipe.options"
 --     options.main({
 --       name = "single_model", summary = "Trains a softmax classifier on class folders.",
---       { "data", "path", required = true, value = "DIR", help = "folder with train/ and valid/" },
---       { "epochs", "integer", default = 30, min = 1, help = "passes over the training images" },
---       { "freeze", "string", default = "all", help = "..." },
---       { "optimizer", "choice", default = "adam", choices = { "sgd", "adam" }, help = "..." },
+--       { "data", "path", required = true, value = "DIR", help = "folder with train/CLASS/ and valid/CLASS/" },
+--       { "epochs", "integer", default = 30, min = 1, help = "number of epochs" },
+--       { "optimizer", "choice", default = "adam", choices = { "sgd", "adam" }, help = "optimizer" },
 --       { "device", "device", default = "auto" },
---       { "resume", "flag", help = "..." },
---       arguments = { name = "IMAGE", min = 1, help = "images" },   -- optional: words that are no options
+--       { "report", "flag", default = true, help = "write report.html at the end" },       -- --no-report: do not
+--       { "images", "integer", was = "pictures", help = "..." },  -- --pictures is accepted, and not in --help
+--       arguments = { name = "IMAGE", min = 1, help = "images" },   -- optional: words that are not options
 --     }, arg, function(o) ... o.data, o.epochs, o.arguments ... end)
 
 local lfs = require "lfs"
 local lurcher = require "lurcher"
+local suggest = require "lurcher.suggest"
 
 local options = {}
 
-options.nearest = lurcher.nearest
+options.nearest = lurcher.nearest -- where it was before
 
 --- A declaration made of parts: `head` (name, summary, ...) with the options of every list after it, in order. For
--- options that several recipes share. An option of a name that is there already takes its place.
+-- options that several recipes share. An option replaces an earlier one of the same name, in its place.
 function options.join(head, ...)
   local place = {}
   for i, option in ipairs(head) do place[option[1]] = i end
@@ -47,27 +48,27 @@ local function range_text(option)
   return ""
 end
 
---- Whether a file can be made at `path`: its folder is there, and it is no folder itself.
+--- Whether a file can be made at `path`: its folder exists, and it is not a folder itself.
 local function is_writable(path)
   local folder = path:match "^(.*)/[^/]*$" or "."
   return path:match "[^/]$" ~= nil and lfs.attributes(folder == "" and "/" or folder, "mode") == "directory"
     and lfs.attributes(path, "mode") ~= "directory"
 end
 
---- type -> { value: the word shown in --help, read(text, option) -> value; or nil and what was expected, the nearest
--- choice; or nil, nil, nil and a message }. "path" is a file or folder to read, or a folder to make; "file" is one to
--- write: that it cannot be is said before hours of work, not after. "device" is opened at once for the same reason.
+--- type -> { value: the word shown in --help; read(text, option) -> value, or nil, what was expected and the nearest
+-- choice, or nil, nil, nil and a message }. "path" is a file or folder to read, or a folder to make; "file" is a file
+-- to write. Files and devices are tried at once: an error is due before hours of work, not after.
 local types = {
   string = { value = "TEXT", read = function(text) return text end },
   path = { value = "PATH", read = function(text) if text ~= "" then return text end return nil, "a path" end },
   file = { value = "FILE", read = function(text)
     if is_writable(text) then return text end
-    return nil, "a file in a folder that is there"
+    return nil, "a file in a folder that exists"
   end },
-  device = { value = "DEVICE", help = "where to compute: auto, cpu, ref, cuda or cuda:N", read = function(text)
+  device = { value = "DEVICE", help = "device that computes: auto, cpu, ref, cuda or cuda:N", read = function(text)
     local good, message = pcall(lurcher.device, text)
     if good then return text end
-    return nil, nil, nil, (tostring(message):gsub("^[^:]*:%d+: ", "")) -- not at any line of the caller's
+    return nil, nil, nil, (tostring(message):gsub("^[^:]*:%d+: ", "")) -- without the line of this file
   end },
   integer = { value = "N", read = function(text, option)
     local value = math.tointeger(tonumber(text))
@@ -81,7 +82,7 @@ local types = {
   end },
   choice = { value = "WORD", read = function(text, option)
     for _, choice in ipairs(option.choices) do if choice == text then return text end end
-    local near = options.nearest(text, option.choices)
+    local near = lurcher.nearest(text, option.choices)
     return nil, "one of " .. table.concat(option.choices, ", "), near
   end },
   flag = {},
@@ -89,8 +90,9 @@ local types = {
 
 local function key_of(name) return (name:gsub("-", "_")) end
 
+--- The option of a name, or of a name that it was given once.
 local function find(spec, name)
-  for _, option in ipairs(spec) do if option[1] == name then return option end end
+  for _, option in ipairs(spec) do if option[1] == name or option.was == name then return option end end
 end
 
 local function names_of(spec)
@@ -100,11 +102,12 @@ local function names_of(spec)
 end
 
 local function shown(default)
+  if type(default) == "boolean" then return default and "on" or "off" end
   if math.type(default) == "float" then return ("%g"):format(default) end
   return tostring(default)
 end
 
---- A text in lines of at most `width` characters, broken at blanks; those behind the first are indented by `margin`.
+--- A text in lines of at most `width` characters, broken at blanks; the lines after the first are indented by `margin`.
 local function wrapped(text, width, margin)
   local lines, line = {}, nil
   for word in text:gmatch "%S+" do
@@ -135,10 +138,10 @@ function options.help(spec)
     if kind == "choice" and not option.value then value = table.concat(option.choices, "|") end
     if option.required then notes[#notes + 1] = "required" end
     if option.default ~= nil then notes[#notes + 1] = "default " .. shown(option.default) end
-    row("--" .. name .. (value and " " .. value or ""),
+    row((kind == "flag" and option.default and "--[no-]" or "--") .. name .. (value and " " .. value or ""),
       (option.help or types[kind].help) .. (#notes > 0 and " (" .. table.concat(notes, ", ") .. ")" or ""))
   end
-  row("--help", "this text")
+  row("--help", "print this text")
   width = math.min(width, 30)
   for _, entry in ipairs(rows) do
     local text = wrapped(entry[2], 100 - width - 4, width + 4)
@@ -153,7 +156,7 @@ function options.help(spec)
   return table.concat(lines, "\n")
 end
 
---- Reads one option's text into `values`. Returns nil, message where it does not fit.
+--- Reads one option's text into `values`. Returns true, or nil and a message.
 local function assign(values, option, text)
   local value, expected, near, message = types[option[2]].read(text, option)
   if message then return nil, ("--%s %s: %s"):format(option[1], text, message) end
@@ -166,8 +169,7 @@ local function assign(values, option, text)
 end
 
 local function unknown(spec, name)
-  local near = options.nearest(name, names_of(spec))
-  return ("unknown option '--%s'%s"):format(name, near and " (did you mean '--" .. near .. "'?)" or "")
+  return ("unknown option '--%s'%s"):format(name, suggest.hint(name, names_of(spec), "--"))
 end
 
 --- Takes the word args[i], an option; returns the position of the next word, or nil and a message.
@@ -179,10 +181,10 @@ local function take(spec, args, i, values)
   if not option then return nil, unknown(spec, name) end
   if option[2] == "flag" then
     if has_value then return nil, ("option --%s takes no value"):format(name) end
-    values[key_of(option[1])] = option[1] == name
+    values[key_of(option[1])] = option[1] == name or option.was == name
     return i + 1
   end
-  if option[1] ~= name then return nil, unknown(spec, name) end
+  if option[1] ~= name and option.was ~= name then return nil, unknown(spec, name) end
   if not has_value then
     i = i + 1
     text = args[i]
@@ -248,7 +250,7 @@ local function complain(spec, message)
 end
 
 --- Parses `args`, then calls `body(values, given)`. Ends the program with code 2 for a wrong command line, and with the
--- number that body returns, if it returns one; what body raises is the caller's: the program prints it in one line.
+-- number that body returns, if any. It catches no error: the program prints what body raises in one line.
 -- @param spec the declaration; `spec.adjust(values, given)` may complete values (from a run folder) before checks.
 function options.main(spec, args, body)
   local values, given = options.read(spec, args)

@@ -1,0 +1,137 @@
+--- lurcher.recipe.evaluation: predicts a folder of images with one or several trained models, writes the predictions,
+-- and scores them where the folder has the model's classes as subfolders. What the test recipes share.
+
+local lurcher = require "lurcher"
+local prediction = require "lurcher.prediction"
+
+local evaluation = {}
+
+--- The models of files or run folders, as a list of { path, model, metadata }. Raises where their classes differ.
+function evaluation.open(paths)
+  local opened = {}
+  for i, path in ipairs(paths) do
+    local model, metadata = prediction.open_model(path)
+    local first = opened[1] and opened[1].metadata.classes or metadata.classes
+    if table.concat(first, "\n") ~= table.concat(metadata.classes, "\n") then
+      error(("'%s' was trained on other classes than '%s': their predictions cannot be averaged"):format(path,
+        opened[1].path), 0)
+    end
+    opened[i] = { path = path, model = model, metadata = metadata }
+  end
+  return opened
+end
+
+--- Probabilities of the images of a set, the mean over the models, and the images' numbers.
+local function average(opened, set, o)
+  local sum, rows
+  for _, entry in ipairs(opened) do
+    local settings, classes = setmetatable({}, { __index = o }), entry.metadata.classes
+    settings.output = prediction.output(entry.model, classes, o.output)
+    local scores
+    scores, rows = prediction.predict(entry.model, set, entry.metadata, settings)
+    sum = sum and sum + scores or scores
+  end
+  sum = sum / #opened
+  return o.normalize and sum / sum:sum(2):view(-1, 1) or sum, rows
+end
+
+-- ---- files ----
+
+--- "afghan/0a00bffa2c.jpg" -> "0a00bffa2c"
+local function plain_name(name) return (name:match("[^/]*$"):gsub("%.[^.]*$", "")) end
+
+--- Writes a line `class TAB image name` per image, and prints which images could not be read. name_of: function that
+-- gives an image's name in the file; by default its last part without extension.
+local function write(path, scores, rows, set, classes, name_of)
+  local best, lines = scores:argmax(2):totable(), {}
+  for i, row in ipairs(rows) do
+    lines[i] = ("%s\t%s\n"):format(classes[best[i] + 1], (name_of or plain_name)(set:name(row)))
+  end
+  assert(lurcher.write_file(path, table.concat(lines)))
+  print(("predictions: %s (%d images)"):format(path, #rows))
+  local is_read = {}
+  for _, row in ipairs(rows) do is_read[row] = true end
+  for i = 1, #rows < #set and #set or 0 do
+    if not is_read[i] then print("  cannot be read, left out: " .. set:path(i)) end
+  end
+end
+
+--- A CSV field, quoted where it must be (RFC 4180).
+local function field(text) return text:find '[",\n]' and '"' .. text:gsub('"', '""') .. '"' or text end
+
+--- Writes the probabilities as CSV: a row per image, a column per class.
+local function write_probabilities(path, scores, rows, set, classes)
+  local header = { "picture" } -- the file format keeps this word
+  for i, name in ipairs(classes) do header[i + 1] = field(name) end
+  local lines, values = { table.concat(header, ",") }, scores:totable()
+  for i, row in ipairs(rows) do
+    local cells = { field(set:name(row)) }
+    for j, value in ipairs(values[i]) do cells[j + 1] = ("%.6g"):format(value) end
+    lines[#lines + 1] = table.concat(cells, ",")
+  end
+  assert(lurcher.write_file(path, table.concat(lines, "\n") .. "\n"))
+  print("probabilities: " .. path)
+end
+
+-- ---- scores ----
+
+--- Prints the confusion matrix (rows: true class, columns: prediction, by number), then the most frequent mistakes by
+-- name.
+local function print_confusion(counts, classes)
+  local matrix, mistakes, width = counts:totable(), {}, 0
+  for _, name in ipairs(classes) do width = math.max(width, #name) end
+  local head = {}
+  for j = 1, #classes do head[j] = ("%4d"):format(j) end
+  print "\nconfusion (rows: truth, columns: prediction)"
+  print((" "):rep(width + 5) .. table.concat(head) .. "   right")
+  for i, row in ipairs(matrix) do
+    local cells, sum = {}, 0
+    for j, count in ipairs(row) do
+      cells[j] = count == 0 and "   ." or ("%4d"):format(count)
+      sum = sum + count
+      if i ~= j and count > 0 then mistakes[#mistakes + 1] = { count, classes[i], classes[j] } end
+    end
+    local share = sum > 0 and ("%6.1f %%"):format(100 * row[i] / sum) or ""
+    print(("%3d %-" .. width .. "s %s%s"):format(i, classes[i], table.concat(cells), share))
+  end
+  table.sort(mistakes, function(a, b)
+    if a[1] ~= b[1] then return a[1] > b[1] end
+    return a[2] .. a[3] < b[2] .. b[3]
+  end)
+  if #mistakes > 0 then print "\nmost frequent mistakes" end
+  for i = 1, math.min(8, #mistakes) do
+    print(("%4d  %s taken for %s"):format(table.unpack(mistakes[i])))
+  end
+end
+
+--- Prints top-1 and top-5 accuracy, log-loss and confusion. Returns { top_1, top_5, log_loss }; top_5 only of more than
+-- 5 classes.
+local function score(scores, rows, set, classes)
+  local ids = { dtype = "i32" }
+  for i, row in ipairs(rows) do ids[i] = set:class(row) - 1 end
+  ids = lurcher.tensor(ids)
+  local results = { top_1 = lurcher.top_k(scores, ids, 1), log_loss = lurcher.log_loss(scores, ids) }
+  print(("top-1 %.4f"):format(results.top_1))
+  if #classes > 5 then
+    results.top_5 = lurcher.top_k(scores, ids, 5)
+    print(("top-5 %.4f"):format(results.top_5))
+  end
+  print(("log-loss %.4f"):format(results.log_loss))
+  print_confusion(lurcher.confusion(scores, ids), classes)
+  return results
+end
+
+--- Predicts the images of o.data with opened models and writes o.out. o: the values of common.test, and output (name;
+-- see prediction.output), normalize (true: rows are made to add up to 1, which those of a maximum of two softmaxes do
+-- not), name_of (function of an image's name that gives its name in o.out), probabilities (CSV file to write, or nil).
+-- Prints scores where images have classes, and returns them.
+function evaluation.run(opened, o)
+  local classes = opened[1].metadata.classes
+  local set, labelled = prediction.open_set(o.data, classes)
+  local scores, rows = average(opened, set, o)
+  write(o.out, scores, rows, set, classes, o.name_of)
+  if o.probabilities then write_probabilities(o.probabilities, scores, rows, set, classes) end
+  return labelled and score(scores, rows, set, classes) or nil
+end
+
+return evaluation

@@ -1,0 +1,90 @@
+--- lurcher.recipe.single: what single_model and single_model_tune share: options, training on single images, and the
+-- results. Which model, and by which rule, is the recipes'.
+-- A classifier has one softmax output, or several over the same classes.
+
+local lurcher = require "lurcher"
+local common, options = require "lurcher.recipe.common", require "lurcher.recipe.options"
+local fit, prediction = require "lurcher.fit", require "lurcher.prediction"
+local preprocessing, report = require "lurcher.preprocessing", require "lurcher.report"
+local stage = require "lurcher.recipe.stage"
+local nn = lurcher.nn
+
+local single = {}
+
+--- Command-line options of both recipes, for options.join.
+single.options = options.join({
+  { "label-smoothing", "number", default = 0, min = 0, max = 0.99,
+    help = "label smoothing of the training and validation loss" },
+  { "weight-decay", "number", default = 0, min = 0, help = "weight decay (L2)" },
+  { "momentum", "number", default = 0.9, min = 0, max = 1, help = "momentum of SGD" },
+}, common.augment, common.reduce, common.training)
+
+--- The names of the options that a resumed run may change.
+single.may_change = { epochs = true, patience = true }
+for name in pairs(common.may_change) do single.may_change[name] = true end
+
+--- The backbones of a classifier, models that share its layers: { xception = , inception_v3 = }, those that it has.
+function single.backbones(model)
+  local backbones = {}
+  if model:index "block1_conv1" then backbones.xception = nn.model(model:node "avg_pool") end
+  if model:index "mixed0" then
+    backbones.inception_v3 = nn.model(model:node(backbones.xception and "inception_avg_pool" or "avg_pool"))
+  end
+  return backbones
+end
+
+--- A value for each output of a model, by name.
+local function per_output(model, value_of)
+  local values = {}
+  for _, output in ipairs(model.outputs) do values[output] = value_of(output) end
+  return values
+end
+
+--- Trains what is trainable of a classifier, in a run folder. sets: of class_folders.open. o: the options above, batch,
+-- epochs and patience. rule: optimizer, schedule (of lurcher.schedules; without one the learning rate is reduced on a
+-- plateau), only (name of the one output whose loss counts). Returns the results on the validation images and, with
+-- o.report, their probabilities; or nil and an exit code: 130 after Ctrl-C, 1 where training diverged.
+function single.train(model, sets, o, folder, rule)
+  local function targets(batch) return per_output(model, function() return batch.class end) end
+  local trained <close>, code = stage.train(model, sets, o, folder, { augment = o.augment, views = o.views,
+    epochs = o.epochs, patience = o.patience, optimizer = rule.optimizer, schedule = rule.schedule,
+    train = { batch = o.batch, targets = targets }, valid = { batch = o.batch, shuffle = false, targets = targets },
+    weight = per_output(model, function(output) return (not rule.only or rule.only == output) and 1 or 0 end),
+    label_smoothing = per_output(model, function() return o.label_smoothing end) })
+  if not trained then return nil, code end
+  local results = fit.evaluate(trained.run, trained.valid)
+  if not results then return nil, 130 end
+  local output = prediction.output(model, sets.train.classes)
+  return results, o.report and report.scores(trained.run, trained.valid, output) or nil
+end
+
+--- "0.9375" of one output, "ctg_out 0.9375, ..." of several.
+local function accuracies(model, results)
+  if #model.outputs == 1 then return ("%.4f"):format(results.acc) end
+  local list = {}
+  for i, output in ipairs(model.outputs) do list[i] = ("%s %.4f"):format(output, results[output .. "_acc"]) end
+  return table.concat(list, ", ")
+end
+
+--- What comes after single.train, whose results these are: writes the model and its report, prints the results and the
+-- next command. rest: the probabilities, or the exit code where there are no results. Returns the exit code.
+function single.finish(results, rest, model, sets, folder, o)
+  local recipe = folder.settings.recipe
+  if not results then
+    if rest == 130 then print(("continue with: lurcher %s --resume %s"):format(recipe, folder.path)) end
+    return rest
+  end
+  local metadata = preprocessing.metadata(sets.preprocessing, sets.train.classes, folder.settings)
+  local path = stage.save(model, folder, "model", metadata, o.device)
+  if o.report then
+    print("report: " .. report.write(folder, { set = sets.valid, scores = rest, device = o.device }))
+  end
+  print(("%s epoch on the validation images: loss %.4f, accuracy %s"):format(o.era == "2017" and "last" or "best",
+    results.loss, accuracies(model, results)))
+  print("model: " .. path)
+  local tune = recipe == "single_model" and ("lurcher single_model_tune --run %s; "):format(folder.path) or ""
+  print(("next: %slurcher single_model_test --model %s --data DIR"):format(tune, folder.path))
+  return 0
+end
+
+return single

@@ -1,0 +1,77 @@
+--- lurcher.recipe.stage: one training of what is trainable of a model, in a folder from which it resumes: it compiles,
+-- calls fit with the callbacks that all recipes have, and writes the model. A recipe is one stage or several.
+-- The folder gets history.csv and checkpoints/{last,best}.safetensors.
+
+local lurcher = require "lurcher"
+local fit, on = require "lurcher.fit", require "lurcher.callbacks"
+local files, learner = require "lurcher.files", require "lurcher.recipe.learner"
+
+local stage = {}
+
+--- Every output is a softmax over classes.
+local function compiled(model, o, s)
+  local loss = {}
+  for _, output in ipairs(model.outputs) do loss[output] = "categorical_crossentropy" end
+  return model:compile{ device = o.device, optimizer = s.optimizer, loss = loss, weight = s.weight,
+    label_smoothing = s.label_smoothing, batchnorm = o.era == "2017" and "batch" or nil }
+end
+
+--- The best epoch's weights come back at the end; not in era 2017.
+local function callbacks(o, s, folder)
+  local era, patience = o.era == "2017" and "2017" or nil, s.patience or 0
+  local last = folder:file "checkpoints/last.safetensors"
+  local list = { on.nan_guard{ restore = last },
+    on.early_stop{ patience = patience > 0 and patience or math.huge, era = era,
+      restore_best = not era and folder:file "checkpoints/best.safetensors" },
+    on.checkpoint{ last }, on.csv(folder:file "history.csv") }
+  if s.ema and s.ema > 0 then table.insert(list, 1, on.ema{ decay = s.ema }) end
+  if s.schedule then
+    list[#list + 1] = on.schedule(s.schedule)
+  elseif o.reduce_patience > 0 then
+    list[#list + 1] = on.reduce_lr{ patience = o.reduce_patience, factor = o.reduce_factor, era = era }
+  end
+  return list
+end
+
+local trained = {}
+
+function trained.__close(self) self.run:close() end
+
+--- Trains in a folder (of run_folder), from its last checkpoint where there is one. sets: of class_folders.open. o: the
+-- recipe's values, those of common.training, and of common.reduce where there is no schedule. s: the fields of
+-- learner.open, and
+--   epochs           at most
+--   optimizer
+--   weight           of each output's loss, by name
+--   label_smoothing  of each output's loss, by name                                            (none)
+--   schedule         learning rate by epoch                                (reduced on a plateau)
+--   patience         epochs without improvement of val_loss before training stops     (0: never early)
+--   ema              decay of the averaged weights that are validated and kept                (0: none)
+--   prepare          function(run, model) before training
+--   validation       function(valid, train) -> the loader to validate on                     (valid)
+-- Returns a table to be closed: run, model (what learns), valid (its loader) and history. Or nil and an exit code: 130
+-- after Ctrl-C, 1 where training diverged.
+function stage.train(model, sets, o, folder, s)
+  assert(files.make_folders(folder:file "checkpoints"))
+  local learns, train, valid = learner.open(model, sets, o, s)
+  if s.validation then valid = s.validation(valid, train) end
+  local self = setmetatable({ run = compiled(learns, o, s), model = learns, valid = valid }, trained)
+  if s.prepare then s.prepare(self.run, learns) end
+  local settings = callbacks(o, s, folder)
+  settings.epochs, settings.valid = s.epochs, valid
+  settings.resume = folder:existing "checkpoints/last.safetensors"
+  self.history = fit(self.run, train, settings)
+  if not self.history.interrupted and not self.history.failed then return self end
+  self.run:close()
+  return nil, self.history.failed and 1 or 130
+end
+
+--- Writes a model without its optimizer's state into a folder, as `name`.safetensors with metadata. Returns the path.
+function stage.save(model, folder, name, metadata, device)
+  local path = folder:file(name .. ".safetensors")
+  local run <close> = model:compile{ device = device }
+  assert(run:save(path, lurcher.json.encode(metadata)))
+  return path
+end
+
+return stage
