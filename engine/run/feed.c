@@ -70,7 +70,8 @@ static lur_status copy_in(lur_device *device, lur_fed *fed, lur_tensor *tensor) 
   LUR_TRY(need_room(device, bytes, &fed->memory, &fed->bytes));
   fed->address = fed->memory;
   if (is_announced(&fed->arrived, tensor)) return LUR_OK;
-  if (is_announced(&fed->coming, tensor)) return device->backend->prefetch_finish(device, fed->memory, fed->staged, bytes);
+  if (is_announced(&fed->coming, tensor))
+    return device->backend->prefetch_finish(device, fed->memory, fed->staged, bytes);
   if (lur_tensor_device(tensor) == device)
     return lur_device_copy(device, fed->memory, lur_tensor_address(tensor), bytes, LUR_COPY_WITHIN);
   if (lur_tensor_data(tensor)) return lur_device_copy(device, fed->memory, lur_tensor_data(tensor), bytes, LUR_COPY_TO_DEVICE);
