@@ -1,4 +1,4 @@
-/* backend.c - finds backends, opens devices, and forwards each call to the backend or its nearest parent that serves it.
+/* backend.c - finds backends, opens devices, and forwards calls to the backend or its nearest parent that serves them.
  *
  * Nothing here depends on an op, and there is no state: the CUDA plugin is looked for at each open, and stays mapped
  * once it has been found. A new backend is a line in lur_backend_find. */

@@ -146,7 +146,7 @@ struct lur_backend {
      but captured; each replay executes them on the memory they name. If a step cannot be captured, begin or end fails
      with the reason, and nothing is left behind. All four NULL: the backend does not capture. */
   lur_status (*capture_begin)(lur_device *device);
-  lur_status (*capture_end)(lur_device *device, bool keep, void **captured); /* keep false: discards it; LUR_OK always */
+  lur_status (*capture_end)(lur_device *device, bool keep, void **captured); /* keep false: discards it, LUR_OK */
   lur_status (*replay)(lur_device *device, void *captured);
   void (*capture_free)(lur_device *device, void *captured);
 

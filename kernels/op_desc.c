@@ -319,8 +319,8 @@ static lur_status check_copy(const lur_op_desc *d) {
   if (d->want_dx && !floating(d->x[0].dtype))
     return lur_fail(LUR_ETYPE, "%s has no gradient", lur_dtype_name(d->x[0].dtype));
   if (lur_shape_count(&d->x[0].shape) == lur_shape_count(&d->y.shape)) return LUR_OK;
-  return lur_fail(LUR_ESHAPE, "y is %s, x[0] is %s: the same number of elements expected", lur_shape_format(&d->y.shape, a),
-                  lur_shape_format(&d->x[0].shape, b));
+  return lur_fail(LUR_ESHAPE, "y is %s, x[0] is %s: the same number of elements expected",
+                  lur_shape_format(&d->y.shape, a), lur_shape_format(&d->x[0].shape, b));
 }
 
 /* y must be x[0] with the reduced dimensions dropped or of extent 1: its extents other than 1 are those of the other

@@ -184,7 +184,11 @@ typedef struct lur_reduce_desc {
   unsigned axes; /* bit d set: dimension d is reduced */
 } lur_reduce_desc;
 
-typedef enum lur_loss_kind { LUR_CATEGORICAL_CROSSENTROPY = 0, LUR_BINARY_CROSSENTROPY, LUR_MEAN_SQUARED_ERROR } lur_loss_kind;
+typedef enum lur_loss_kind {
+  LUR_CATEGORICAL_CROSSENTROPY = 0,
+  LUR_BINARY_CROSSENTROPY,
+  LUR_MEAN_SQUARED_ERROR
+} lur_loss_kind;
 /* y = sum_i weight_i * l_i / n, where n counts every row; without x[2] the weights are 1, and y is the mean.
    categorical: the target is i32 n (class ids) or f32 n c (rows of probabilities); label smoothing s makes it
    (1-s) * target + s/c. from_logits: log-softmax of x[0]; otherwise x[0] holds probabilities, which are divided by

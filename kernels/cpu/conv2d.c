@@ -19,7 +19,7 @@ typedef struct conv {
   int parts;
   int64_t x_count, y_count, small_count; /* small: n oh ow ci, the sampled pixels of the strided form */
   size_t packed_bytes;                   /* packed weights at the front of gemm_forward's scratch; 0: kept */
-  size_t masked_bytes, small_bytes;      /* at the front of backward's scratch: dy masked by the ReLU; sampled x or dx */
+  size_t masked_bytes, small_bytes; /* at the front of backward's scratch: dy masked by the ReLU; sampled x or dx */
 } conv;
 
 static size_t bytes_of(int64_t count) { return cpu_round(sizeof(float) * (size_t)count); }
@@ -102,8 +102,8 @@ static lur_status plan_backward(lur_op *op, conv *c) {
   op->backward_x = d->want_dw & 1u;
   op->backward_y = d->u.conv2d.relu;
   if (d->u.conv2d.relu) c->masked_bytes = bytes_of(c->y_count);
-  /* One piece of scratch serves three purposes, one after another: the sampled x for dw, the dense dx of a strided form,
-     and a dx that is added afterwards. */
+  /* One piece of scratch serves three purposes, one after another: the sampled x for dw, the dense dx of a strided
+     form, and a dx that is added afterwards. */
   if (c->strided) c->small_bytes = bytes_of(c->small_count);
   else if (!c->pointwise && d->want_dx & 1u) c->small_bytes = bytes_of(c->x_count);
   size_t rest = cpu_larger(lur_dnn_scratch(c->dx), lur_dnn_scratch(c->dx_add));

@@ -1,7 +1,8 @@
 /* conv2d_int8.c - the int8 form of conv2d, on oneDNN. Definition: kernels/ref/conv2d_int8.c.
  *
  * If the processor has no int8 multiplication (VNNI or AMX), or oneDNN does not support the shape, x is converted to
- * f32 and the f32 convolution runs: correct up to rounding, no faster than f32, so that every machine runs the model. */
+ * f32 and the f32 convolution runs: correct up to rounding, no faster than f32, so that every machine runs the model.
+ */
 #include "kernels/cpu/cpu.h"
 
 #include <stdlib.h>

@@ -82,8 +82,8 @@ void lur_cpu_gemm_gradient(const lur_gemm_loops *gemm, const float *x, const flo
     }
 #pragma omp parallel for schedule(static, 1)
     for (int i = 0; i < parts; i++) {
-      const lur_gemm_gradient g = {k,     co,    cpu_step_start(ci, rows, parts, i), cpu_step_start(ci, rows, parts, i + 1),
-                              tiles, packed};
+      const lur_gemm_gradient g = {
+          k, co, cpu_step_start(ci, rows, parts, i), cpu_step_start(ci, rows, parts, i + 1), tiles, packed};
       gemm->gradient(&g, dw);
     }
   }

@@ -2,8 +2,8 @@
  * Formulas: kernels/ref/update.c; loops: kernels/cpu/loops/update.h.
  *
  * The elements of all parameters count as one long row, which is divided into parts, so a thousand small biases cost no
- * more than one large kernel. The norm has a fixed number of parts, added in order: its bits do not depend on the number
- * of threads. */
+ * more than one large kernel. The norm has a fixed number of parts, added in order: its bits do not depend on the
+ * number of threads. */
 #include "kernels/cpu/cpu.h"
 
 enum { NORM_PARTS = 64, UPDATE_GRAIN = 16384 };

@@ -1,4 +1,4 @@
-/* activation.cu - the activations (LUR_ACTIVATIONS in op_desc.h), and softmax over the last dimension: one warp per row.
+/* activation.cu - the activations (LUR_ACTIVATIONS in op_desc.h), and softmax over the last dimension (a warp per row).
  *
  * A new activation: a case in `value` and one in `slope`. */
 #include "kernel.cuh"

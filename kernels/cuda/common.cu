@@ -148,8 +148,8 @@ static dim3 transpose_grid(int64_t rows, int64_t columns) {
 lur_status lur_cuda_transpose(lur_device *device, lur_dtype dtype, const float *from, void *to, int64_t rows,
                          int64_t columns) {
   cudaStream_t stream = lur_cuda_enter(device);
-  LUR_WITH_TYPE(dtype, LUR_LAUNCH((transpose_kernel<float, T>), transpose_grid(rows, columns), dim3(TILE, 8), stream, from,
-                                  static_cast<T *>(to), rows, columns, false));
+  LUR_WITH_TYPE(dtype, LUR_LAUNCH((transpose_kernel<float, T>), transpose_grid(rows, columns), dim3(TILE, 8), stream,
+                                  from, static_cast<T *>(to), rows, columns, false));
   return lur_cuda_launched(device);
 }
 

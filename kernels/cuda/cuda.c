@@ -1,7 +1,7 @@
 /* cuda.c - the CUDA backend's table, its devices and their memory.
  *
- * Work runs on one stream, in the order of the calls. Nothing here depends on an op; graph capture and the second stream
- * are in capture.c. */
+ * Work runs on one stream, in the order of the calls. Nothing here depends on an op; graph capture and the second
+ * stream are in capture.c. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,8 +50,8 @@ lur_status lur_cuda_check(lur_device *device, cudaError_t error, const char *wha
                   cudaGetErrorString(error), cudaGetErrorName(error), hint);
 }
 
-/* After a fault, the runtime reports the reason, the libraries only that there was one. Each library has its own copy of
-   the runtime, so this one may not have seen the fault yet: any call that needs the device returns it. */
+/* After a fault, the runtime reports the reason, the libraries only that there was one. Each library has its own copy
+   of the runtime, so this one may not have seen the fault yet: any call that needs the device returns it. */
 lur_status lur_cuda_refused(lur_device *device, bool memory, bool unsupported, const char *what, const char *words) {
   size_t free_bytes = 0, total = 0;
   cudaError_t before = unsupported ? cudaSuccess : cudaMemGetInfo(&free_bytes, &total);

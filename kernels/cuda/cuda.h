@@ -1,12 +1,12 @@
 /* cuda.h - what the files of the CUDA backend share: the kernels, launching, and device code that several ops use.
  *
- * Every op has one file: its plan, its launches and its kernels. Host code that calls cuDNN and cuBLASLt is C (conv2d.c,
- * gemm.c, dense.c) and includes host.h too. Activations are f32, f16 or bf16, always NHWC; weights and their gradients
- * are f32; sums are in float or double, in an order that depends only on the shapes and on the number of
+ * Every op has one file: its plan, its launches and its kernels. Host code that calls cuDNN and cuBLASLt is C
+ * (conv2d.c, gemm.c, dense.c) and includes host.h too. Activations are f32, f16 or bf16, always NHWC; weights and their
+ * gradients are f32; sums are in float or double, in an order that depends only on the shapes and on the number of
  * multiprocessors: no atomics, so the same device gives the same bits.
- * forward, backward and update launch on one stream and neither allocate nor wait nor copy from the host, so that a step
- * can be captured (capture.c); values that change from step to step are read from device memory (lur_step_parameters).
- * A new op: a row in LUR_CUDA_KERNELS and a file. */
+ * forward, backward and update launch on one stream and neither allocate nor wait nor copy from the host, so that a
+ * step can be captured (capture.c); values that change from step to step are read from device memory
+ * (lur_step_parameters). A new op: a row in LUR_CUDA_KERNELS and a file. */
 #ifndef LUR_CUDA_H
 #define LUR_CUDA_H
 
@@ -76,8 +76,8 @@ static inline size_t lur_cuda_bytes(const lur_operand *o) {
 /* Scratch is divided at multiples of 256 bytes. */
 static inline size_t lur_cuda_round(size_t bytes) { return (bytes + 255) & ~(size_t)255; }
 
-/* Libraries need a workspace that is aligned to 256 bytes too, which scratch itself is not: the bytes to reserve for it,
-   and its address there. */
+/* Libraries need a workspace that is aligned to 256 bytes too, which scratch itself is not: the bytes to reserve for
+   it, and its address there. */
 static inline size_t lur_cuda_workspace_room(size_t bytes) { return bytes ? lur_cuda_round(bytes) + 256 : 0; }
 static inline void *lur_cuda_workspace(void *room) { return (void *)lur_cuda_round((size_t)room); }
 

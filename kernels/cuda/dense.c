@@ -122,7 +122,8 @@ lur_status lur_cuda_dense_backward(lur_op *op, const lur_args *args) {
   if (d->want_dx & 2u) LUR_TRY(lur_cuda_put(op->device, d->y.dtype, args->dx[1], dy, NULL, count, args->dx_add & 2u));
   if (!(d->want_dx & 1u)) return LUR_OK;
   LUR_TRY(halved(op, l, args->w[0], l->in * l->out, &scratch, &w));
-  return lur_cuda_gemm_run(op->device, l->data, dy, w, args->dx_add & 1u ? args->dx[0] : NULL, NULL, args->dx[0], scratch);
+  return lur_cuda_gemm_run(op->device, l->data, dy, w, args->dx_add & 1u ? args->dx[0] : NULL, NULL, args->dx[0],
+                           scratch);
 }
 
 void lur_cuda_dense_release(lur_op *op) {

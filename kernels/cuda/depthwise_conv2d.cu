@@ -1,10 +1,10 @@
 /* depthwise_conv2d.cu - one kernel per channel, NHWC, weights kh kw C 1. Formula: kernels/ref/depthwise_conv2d.c.
  *
- * 3x3 with stride 1 and 2, the sizes of Xception, has its own kernels: a thread keeps the nine weights of its V channels
- * in registers and computes TILE outputs of a row. The data gradient with stride 1 is the same kernel with the weights
- * in reverse order. The weight gradient is summed per block over a part of the rows, then over parts in double. All
- * other sizes use the plain kernels at the end of each section. With affine_in x is read as x * scale + shift, and the
- * kernel of the data gradient also sums the gradients of scale and shift. */
+ * 3x3 with stride 1 and 2, the sizes of Xception, has its own kernels: a thread keeps the nine weights of its V
+ * channels in registers and computes TILE outputs of a row. The data gradient with stride 1 is the same kernel with the
+ * weights in reverse order. The weight gradient is summed per block over a part of the rows, then over parts in double.
+ * All other sizes use the plain kernels at the end of each section. With affine_in x is read as x * scale + shift, and
+ * the kernel of the data gradient also sums the gradients of scale and shift. */
 #include "kernel.cuh"
 
 enum { TILE = 4, PARTS = 512, SUM_PARTS = 512 };
@@ -21,7 +21,7 @@ static lur_tiling weights_tiling(lur_device *device, const sizes *s) {
   return tile_rows(device, s->c / vector_of(s), (int64_t)s->n * s->oh, 1, PARTS);
 }
 
-/* For the data gradient: x counts channels, y strips of TILE pixels or single pixels. Sums need memory for each part. */
+/* Of the data gradient: x counts channels, y strips of TILE pixels or single pixels. Sums need memory for each part. */
 static lur_tiling data_tiling(lur_device *device, const sizes *s, bool sums) {
   int64_t lines = (int64_t)s->n * s->h, rows = lines * (three(s) && s->sh == 1 ? divide_up(s->w, TILE) : s->w);
   return tile_rows(device, s->c / vector_of(s), rows, 2, sums ? SUM_PARTS : 65535);
@@ -68,7 +68,8 @@ struct ways {
 };
 
 template <class T, int V>
-static __device__ inline void read(const ways<T> *o, const channel_affine<V> *a, const T *x, int64_t at, float (&v)[V]) {
+static __device__ inline void read(const ways<T> *o, const channel_affine<V> *a, const T *x, int64_t at,
+                                   float (&v)[V]) {
   load<V>(x + at, v);
   apply<V>(a, v);
   if (!o->relu_in) return;

@@ -29,7 +29,8 @@ static lur_status describe(lur_device *device, const lur_cuda_gemm_desc *d, lur_
   bool tf32 = d->tf32 && lur_cuda_state_of(device)->major >= 8; /* older devices multiply in f32 */
   cublasComputeType_t compute = tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
   CUBLAS_TRY(device, cublasLtMatmulDescCreate(&g->desc, compute, CUDA_R_32F));
-  cublasOperation_t first = d->b_transposed ? CUBLAS_OP_T : CUBLAS_OP_N, second = d->a_transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
+  cublasOperation_t first = d->b_transposed ? CUBLAS_OP_T : CUBLAS_OP_N,
+                    second = d->a_transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
   SET(CUBLASLT_MATMUL_DESC_TRANSA, first);
   SET(CUBLASLT_MATMUL_DESC_TRANSB, second);
   cublasLtEpilogue_t epilogue = d->bias ? (d->relu ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_BIAS)
@@ -74,8 +75,10 @@ static lur_status choose(lur_device *device, bool half, cublasLtMatmulPreference
                                                          g->d, preference, ANSWERS, found, &n);
   if (status != CUBLAS_STATUS_NOT_SUPPORTED)
     LUR_TRY(lur_cublas_check(device, status, "cublasLtMatmulAlgoGetHeuristic"));
-  while (best < n && found[best].state != CUBLAS_STATUS_SUCCESS) best++; /* otherwise nothing else of the answer is valid */
-  if (best >= n) return lur_fail(LUR_EUNSUPPORTED, "%s: cuBLASLt has no algorithm for this matrix product", device->name);
+  while (best < n && found[best].state != CUBLAS_STATUS_SUCCESS)
+    best++; /* otherwise nothing else of the answer is valid */
+  if (best >= n)
+    return lur_fail(LUR_EUNSUPPORTED, "%s: cuBLASLt has no algorithm for this matrix product", device->name);
   g->algorithm = found[best].algo;
   g->workspace = found[best].workspaceSize;
   return LUR_OK;

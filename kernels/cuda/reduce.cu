@@ -3,8 +3,9 @@
  * forward saves. */
 #include "kernel.cuh"
 
-/* The order in which elements are visited. Adjacent dimensions that are all reduced or all kept are merged. The elements
-   of an output form the grid `inner`, with strides inner_stride, from the output's position in the grid `outer`. */
+/* The order in which elements are visited. Adjacent dimensions that are all reduced or all kept are merged. The
+   elements of an output form the grid `inner`, with strides inner_stride, from the output's position in the grid
+   `outer`. */
 struct walk {
   int nouter, ninner;
   int64_t outer[LUR_MAX_DIMS], outer_stride[LUR_MAX_DIMS], inner[LUR_MAX_DIMS], inner_stride[LUR_MAX_DIMS];
@@ -52,7 +53,8 @@ static lur_status plan(lur_op *op) {
   return LUR_OK;
 }
 
-/* A sum, or an extremum and its number among the output's elements. NaN as in ref: the result only if it comes first. */
+/* A sum, or an extremum and its number among the output's elements. NaN as in ref: the result only if it comes first.
+ */
 struct tally {
   double sum;
   float best;

@@ -16,7 +16,8 @@ struct parameter_list {
 };
 
 /* Lists parameters from `from` on, as many as fit, and returns the next one. */
-static int list_parameters(const lur_parameter *parameters, int from, int n, int64_t most_blocks, parameter_list *list) {
+static int list_parameters(const lur_parameter *parameters, int from, int n, int64_t most_blocks,
+                           parameter_list *list) {
   int64_t blocks = 0;
   list->n = 0;
   while (from < n && list->n < PARAMETERS) {

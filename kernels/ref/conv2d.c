@@ -18,8 +18,8 @@ static lur_status plan(lur_op *op) {
 }
 
 /* Adds to sum what one output pixel sums, in channels from..from+many. */
-static void pixel(const ref_sizes *s, const float *x, const float *w, int64_t oy, int64_t ox, int64_t from, int64_t many,
-                 double *sum) {
+static void pixel(const ref_sizes *s, const float *x, const float *w, int64_t oy, int64_t ox, int64_t from,
+                  int64_t many, double *sum) {
   for (int64_t ky = 0; ky < s->kh; ky++) {
     int64_t iy = oy * s->sh - s->top + ky;
     if (iy < 0 || iy >= s->h) continue;

@@ -7,8 +7,8 @@
 #include "ref.h"
 
 /* Adds to sum what one output pixel sums, in channels from..from+many. */
-static void pixel(const ref_sizes *s, const uint8_t *x, const float *w, int64_t oy, int64_t ox, int64_t from, int64_t many,
-                 int32_t *sum) {
+static void pixel(const ref_sizes *s, const uint8_t *x, const float *w, int64_t oy, int64_t ox, int64_t from,
+                  int64_t many, int32_t *sum) {
   for (int64_t ky = 0; ky < s->kh; ky++) {
     int64_t iy = oy * s->sh - s->top + ky;
     if (iy < 0 || iy >= s->h) continue;

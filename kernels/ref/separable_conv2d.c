@@ -14,7 +14,8 @@ static lur_status plan(lur_op *op) {
 }
 
 /* d of output pixel oy, ox. x: one image. */
-static void depthwise_pixel(const lur_op_desc *desc, const float *x, const float *k, int64_t oy, int64_t ox, double *d) {
+static void depthwise_pixel(const lur_op_desc *desc, const float *x, const float *k, int64_t oy, int64_t ox,
+                            double *d) {
   const lur_conv2d_desc *u = &desc->u.conv2d;
   const int64_t h = desc->x[0].shape.dim[1], w = desc->x[0].shape.dim[2], c = desc->x[0].shape.dim[3];
   for (int64_t i = 0; i < c; i++) d[i] = 0;

@@ -3,8 +3,8 @@
 -- Usage: lurcher tests/cuda_emulator/coverage.lua LAUNCHES SOURCE ...
 -- LAUNCHES: the folder of the files that the op suite wrote because of EMULATED_CUDA_LAUNCHES. The kernels are the
 -- functions `__global__ void NAME(` of the sources. The forms of a template are all values of its parameters: f32, f16
--- and bf16 for `class T`, 4 and 1 for `int V`. Matrix products and convolutions, which libraries compute, have the forms
--- f32, tf32, f16 and bf16. Prints a table; ends with an error that names the forms that never ran.
+-- and bf16 for `class T`, 4 and 1 for `int V`. Matrix products and convolutions, which libraries compute, have the
+-- forms f32, tf32, f16 and bf16. Prints a table; ends with an error that names the forms that never ran.
 local lfs = require "lfs"
 
 --- Forms that are never launched.

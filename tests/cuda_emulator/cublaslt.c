@@ -1,9 +1,10 @@
-/* cublaslt.c - the emulated cuBLASLt: column-major matrix products in double, rounded once, with the epilogues of gemm.c.
+/* cublaslt.c - the emulated cuBLASLt: column-major products in double, rounded once, with the epilogues of gemm.c.
  *
  * It needs a workspace and overwrites it, and refuses pointers that are not aligned as promised. To choose an algorithm
- * with a bias it must see the bias, and the run's bias must not be aligned worse. It has no epilogue if the first extent
- * is 7, so that callers run their alternative. The first algorithm of its answer does not work, as its state says. It
- * offers no algorithm if a half result could be rounded more than once, which the real library would do silently. */
+ * with a bias it must see the bias, and the run's bias must not be aligned worse. It has no epilogue if the first
+ * extent is 7, so that callers run their alternative. The first algorithm of its answer does not work, as its state
+ * says. It offers no algorithm if a half result could be rounded more than once, which the real library would do
+ * silently. */
 #include <cublasLt.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 /* cudnn.c - the emulated cuDNN: convolutions in NHWC with kernels k h w c, in double, rounded once.
  *
- * It offers three algorithms: the first is not deterministic, the second needs more memory than any caller provides. The
- * third needs a workspace aligned to 256 bytes, overwrites it, and has another math type than was asked for (in half:
- * without tensor cores, as for shapes that do not fit them); it runs only with that math type. */
+ * It offers three algorithms: the first is not deterministic, the second needs more memory than any caller provides.
+ * The third needs a workspace aligned to 256 bytes, overwrites it, and has another math type than was asked for (in
+ * half: without tensor cores, as for shapes that do not fit them); it runs only with that math type. */
 #include <cudnn.h>
 #include <stdint.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* streams.c - the emulated streams, events and graphs, and the counts. Work runs as late as on a GPU: when a call waits
- * for it, memory is freed, or a copy to ordinary host memory needs it. So a caller that frees, reuses or reads memory too
- * early gets wrong numbers here, and an error under sanitizers.
+ * for it, memory is freed, or a copy to ordinary host memory needs it. So a caller that frees, reuses or reads memory
+ * too early gets wrong numbers here, and an error under sanitizers.
  *
  * A stream that captures keeps its work in a graph; launching the graph appends all of it again. */
 #include "streams.h"

@@ -10,7 +10,8 @@
 extern "C" {
 #endif
 
-/* A place in the source that launches a kernel: the kernel, the function, the types. Static; listed when it first runs. */
+/* A place in the source that launches a kernel: the kernel, the function, the types. Static; listed when it first runs.
+ */
 typedef struct emulated_site {
   const char *file, *kernel, *where, *types;
   unsigned long long count;
@@ -30,7 +31,8 @@ void emulated_drain(cudaStream_t stream);
 bool emulated_forbidden(void);
 /* Whether EMULATED_CUDA_FAULT names it. */
 bool emulated_fault(const char *name);
-/* Whether the device has failed (emulator.h; EMULATED_CUDA_FAULT=lost: at the 21st launch): no call succeeds any more. */
+/* Whether the device has failed (emulator.h; EMULATED_CUDA_FAULT=lost: at the 21st launch): no call succeeds any more.
+ */
 bool emulated_lost(void);
 /* Counts an allocation; whether it is the one that must fail. */
 bool emulated_runs_out(void);

@@ -244,8 +244,8 @@ static bool one_failure(int n, int *failures) {
 static void test_memory(void) {
   int n = 1, failures = 0;
   while (n < 2000 && one_failure(n, &failures)) n++;
-  printf("%d allocations; %d of them end a step or compile when they fail, the others are optional\n%s\n", n - 1, failures,
-         lur_last_error());
+  printf("%d allocations; %d of them end a step or compile when they fail, the others are optional\n%s\n", n - 1,
+         failures, lur_last_error());
   CHECK(n > 50 && n < 2000 && failures > 50);
 }
 

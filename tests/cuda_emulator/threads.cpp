@@ -2,10 +2,10 @@
  *
  * A coroutine runs one thread after another until one waits at a barrier or for its warp; then another coroutine
  * continues. So a kernel without barriers costs one call per thread. Blocks and threads start in ascending, descending
- * or random order, which changes at each launch: a kernel that depends on the order gives different bits. What would hang
- * or be undefined on a GPU ends the program with the kernel's name: a barrier that some threads never reach, a shuffle
- * without all of its lanes, a misaligned vector access. Shared memory, which is thread-local memory of this library, is
- * NaN when the first blocks of a launch begin. */
+ * or random order, which changes at each launch: a kernel that depends on the order gives different bits. What would
+ * hang or be undefined on a GPU ends the program with the kernel's name: a barrier that some threads never reach, a
+ * shuffle without all of its lanes, a misaligned vector access. Shared memory, which is thread-local memory of this
+ * library, is NaN when the first blocks of a launch begin. */
 #include "cuda_runtime.h"
 #include "streams.h"
 

@@ -1,6 +1,6 @@
 #!/bin/sh
-# try_run.sh BUILD - runs tests/cuda/run.sh on the emulator with small sizes, so that its errors are found without a GPU:
-# every part but build, with stubs for compute-sanitizer (which runs the program) and PyTorch (which reports half a
+# try_run.sh BUILD - runs tests/cuda/run.sh on the emulator with small sizes, to find its errors without a GPU: every
+# part but build, with stubs for compute-sanitizer (which runs the program) and PyTorch (which reports half a
 # second). Its exit code is that of run.sh; parts that must fail are tested to fail.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -53,5 +53,5 @@ fails() {
   fi
 }
 fails "a recipe without images" 'recipe  *FAILED' LURCHER_DATA="$work/none" recipe
-fails "a race in one of Lurcher's kernels" 'racecheck-gather  *FAILED' LURCHER_TRY_HAZARD=gather_kernel sanitize=racecheck
+fails "a race in a kernel" 'racecheck-gather  *FAILED' LURCHER_TRY_HAZARD=gather_kernel sanitize=racecheck
 fails "a benchmark without a peer" 'peer: none' LURCHER_PYTHON=false bench=quick

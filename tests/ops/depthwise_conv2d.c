@@ -50,8 +50,8 @@ static const row rows[] = {
 };
 
 static op_case case_of(const row *r) {
-  op_case c = suite_case(LUR_OP_DEPTHWISE_CONV2D, "%dx%dx%dx%d, %dx%d stride %dx%d to %dx%d%s%s%s%s", r->n, r->h, r->w, r->c,
-                         r->kh, r->kw, r->sh, r->sw, r->oh, r->ow, r->flags & BIAS ? " bias" : "",
+  op_case c = suite_case(LUR_OP_DEPTHWISE_CONV2D, "%dx%dx%dx%d, %dx%d stride %dx%d to %dx%d%s%s%s%s", r->n, r->h, r->w,
+                         r->c, r->kh, r->kw, r->sh, r->sw, r->oh, r->ow, r->flags & BIAS ? " bias" : "",
                          r->flags & RELU_IN ? " relu_in" : "", r->flags & RELU ? " relu" : "",
                          r->flags & AFFINE ? " affine_in" : "");
   c.desc.nx = r->flags & AFFINE ? 2 : 1;

@@ -91,7 +91,8 @@ static void descriptions(suite *s) {
 static void every_row(suite *s) {
   for (int k = 0; k < s->ndevices; k++)
     for (int i = 0; i < LUR_OP_COUNT; i++) {
-      if (i == LUR_OP_SEPARABLE_CONV2D && !s->devices[k]->backend->separable) continue; /* the engine does not fuse it there */
+      if (i == LUR_OP_SEPARABLE_CONV2D && !s->devices[k]->backend->separable)
+        continue; /* the engine does not fuse it there */
       suite_expect(s, lur_device_kernel(s->devices[k], (lur_op_kind)i), "op '%s' has no %s kernel",
                    lur_op_kind_name((lur_op_kind)i), s->devices[k]->name);
     }

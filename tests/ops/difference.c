@@ -58,8 +58,8 @@ typedef struct slopes {
   double low, high;
 } slopes;
 
-/* From y at -below, 0 and +above. If the one-sided slopes of an element of y differ by more than its curvature explains,
-   it has a kink, and its slope at 0 may be anything between the two. */
+/* From y at -below, 0 and +above. If the one-sided slopes of an element of y differ by more than its curvature
+   explains, it has a kink, and its slope at 0 may be anything between the two. */
 static slopes slopes_of(const probe *p, const float *dy, double below, double above) {
   slopes sum = {0, 0};
   for (int64_t i = 0; i < p->ny; i++) {

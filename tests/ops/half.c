@@ -10,7 +10,8 @@
 #include "internal.h"
 
 /* Errors by rounding of the result and of intermediate values: |error| <= eps * (|expected| + rms). */
-static const double EPS[LUR_DTYPE_COUNT] = {[LUR_F16] = 0x1p-9, [LUR_BF16] = 0x1p-6, [LUR_F32] = 0x1p-9}; /* f32: tf32 */
+static const double EPS[LUR_DTYPE_COUNT] = {
+    [LUR_F16] = 0x1p-9, [LUR_BF16] = 0x1p-6, [LUR_F32] = 0x1p-9}; /* f32: tf32 */
 
 /* One set of host arrays; each has room for floats, also if it holds halves. */
 typedef struct arrays {
@@ -52,14 +53,16 @@ static void round_all(lur_dtype dtype, float *v, uint16_t *h, int64_t count) {
 /* The half form of a description: activations change their type; targets, weights, losses, scales and shifts do not. */
 static lur_op_desc half_desc(lur_op_desc d, lur_dtype dtype) {
   bool loss = d.kind == LUR_OP_LOSS, affine_out = d.kind == LUR_OP_BATCHNORM && d.u.batchnorm.affine_out;
-  bool affine_in = (d.kind == LUR_OP_DEPTHWISE_CONV2D && d.u.conv2d.affine_in) || (d.kind == LUR_OP_POOL && d.u.pool.affine_in);
+  bool affine_in =
+      (d.kind == LUR_OP_DEPTHWISE_CONV2D && d.u.conv2d.affine_in) || (d.kind == LUR_OP_POOL && d.u.pool.affine_in);
   for (int i = 0; i < (loss || affine_in ? 1 : d.nx); i++)
     if (d.x[i].dtype == LUR_F32) d.x[i].dtype = dtype;
   if (!loss && !affine_out) d.y.dtype = dtype;
   return d;
 }
 
-static void fill_all(const lur_op_desc *d, const lur_op_desc *hd, lur_dtype dtype, int32_t limit, arrays *f, arrays *h) {
+static void fill_all(const lur_op_desc *d, const lur_op_desc *hd, lur_dtype dtype, int32_t limit, arrays *f,
+                     arrays *h) {
   bool positive = d->kind == LUR_OP_LOSS && !d->u.loss.from_logits;
   for (int i = 0; i < d->nx; i++)
     for (int64_t k = 0, n = operand_count(&d->x[i]); k < n; k++) {
@@ -74,7 +77,8 @@ static void fill_all(const lur_op_desc *d, const lur_op_desc *hd, lur_dtype dtyp
       double u = suite_uniform(300 + (uint64_t)i, k);
       ((float *)f->w[i])[k] = (float)(d->kind == LUR_OP_BATCHNORM ? 0.5 + u : 2 * u - 1);
     }
-  for (int64_t k = 0, n = operand_count(&d->y); k < n; k++) ((float *)f->dy)[k] = (float)(d->kind == LUR_OP_LOSS ? 1 : 2 * suite_uniform(500, k) - 1);
+  for (int64_t k = 0, n = operand_count(&d->y); k < n; k++)
+    ((float *)f->dy)[k] = (float)(d->kind == LUR_OP_LOSS ? 1 : 2 * suite_uniform(500, k) - 1);
   for (int i = 0; i < d->nx; i++) {
     if (hd->x[i].dtype == dtype && dtype != LUR_F32)
       round_all(dtype, f->x[i], h->x[i], operand_count(&d->x[i]));
@@ -95,11 +99,12 @@ static bool run(suite *s, lur_device *device, const lur_op_desc *d, arrays *a) {
   return suite_run(s, device, d, &p);
 }
 
-static void compare(suite *s, const char *what, const char *role, int index, lur_dtype by, lur_dtype dtype, const float *expected, void *got,
-                    int64_t count) {
+static void compare(suite *s, const char *what, const char *role, int index, lur_dtype by, lur_dtype dtype,
+                    const float *expected, void *got, int64_t count) {
   double scale = rms(expected, count), eps = EPS[by];
   for (int64_t i = 0; i < count; i++) {
-    double v = dtype == LUR_F32 ? (double)((float *)got)[i] : (double)float_of(dtype, ((uint16_t *)got)[i]), want = (double)expected[i];
+    double v = dtype == LUR_F32 ? (double)((float *)got)[i] : (double)float_of(dtype, ((uint16_t *)got)[i]),
+           want = (double)expected[i];
     if (fabs(v - want) <= eps * (fabs(want) + scale) + 1e-6) continue;
     suite_expect(s, false, "%s: %s[%d] element %lld is %.6g, expected %.6g", what, role, index, (long long)i, v, want);
     return;
@@ -107,12 +112,14 @@ static void compare(suite *s, const char *what, const char *role, int index, lur
   suite_expect(s, true, "%s", what);
 }
 
-static void check_type(suite *s, lur_device *device, const char *name, const lur_op_desc *d, int32_t limit, lur_dtype dtype) {
+static void check_type(suite *s, lur_device *device, const char *name, const lur_op_desc *d, int32_t limit,
+                       lur_dtype dtype) {
   char what[160];
   lur_op probe;
   lur_op_desc hd = half_desc(*d, dtype);
   hd.tf32 = dtype == LUR_F32;
-  snprintf(what, sizeof what, "%s '%s' in %s on %s", lur_op_kind_name(d->kind), name, hd.tf32 ? "tf32" : lur_dtype_name(dtype), device->name);
+  snprintf(what, sizeof what, "%s '%s' in %s on %s", lur_op_kind_name(d->kind), name,
+           hd.tf32 ? "tf32" : lur_dtype_name(dtype), device->name);
   lur_status status = lur_op_plan(device, &hd, &probe);
   if (status == LUR_ETYPE) return;
   if (!suite_expect(s, status == LUR_OK, "%s: %s", what, lur_last_error())) return;
@@ -123,7 +130,8 @@ static void check_type(suite *s, lur_device *device, const char *name, const lur
   if (run(s, suite_device(s, 0), d, &f) && run(s, device, &hd, &h)) {
     compare(s, what, "y", 0, dtype, hd.y.dtype, f.y, h.y, operand_count(&d->y));
     for (int i = 0; i < d->nx; i++)
-      if (d->want_dx >> i & 1u) compare(s, what, "dx", i, dtype, hd.x[i].dtype, f.dx[i], h.dx[i], operand_count(&d->x[i]));
+      if (d->want_dx >> i & 1u)
+        compare(s, what, "dx", i, dtype, hd.x[i].dtype, f.dx[i], h.dx[i], operand_count(&d->x[i]));
     for (int i = 0; i < d->nw; i++)
       if (d->want_dw >> i & 1u) compare(s, what, "dw", i, dtype, LUR_F32, f.dw[i], h.dw[i], operand_count(&d->w[i]));
   }
@@ -147,39 +155,42 @@ void suite_half(suite *s, const char *name, lur_op_desc d, int32_t limit) {
 
 static void convolutions(suite *s) {
   OP(DENSE, "bias", 0, .nx = 1, .nw = 2, .x = {F32(9, 40)}, .w = {F32(40, 24), F32(24)}, .y = F32(9, 24));
-  OP(DENSE, "odd sizes, relu, residual", 0, .nx = 2, .nw = 2, .x = {F32(5, 13), F32(5, 7)}, .w = {F32(13, 7), F32(7)}, .y = F32(5, 7),
-     .u.dense = {true});
-  OP(CONV2D, "1x1 relu", 0, .nx = 1, .nw = 2, .x = {F32(2, 6, 5, 16)}, .w = {F32(1, 1, 16, 8), F32(8)}, .y = F32(2, 6, 5, 8),
-     .u.conv2d = {1, 1, 1, 1, 0, 0, .relu = true});
-  OP(CONV2D, "3x3 stride 2, padded, residual", 0, .nx = 2, .nw = 2, .x = {F32(2, 8, 7, 5), F32(2, 4, 4, 6)}, .w = {F32(3, 3, 5, 6), F32(6)},
-     .y = F32(2, 4, 4, 6), .u.conv2d = {3, 3, 2, 2, 0, 1});
+  OP(DENSE, "odd sizes, relu, residual", 0, .nx = 2, .nw = 2, .x = {F32(5, 13), F32(5, 7)}, .w = {F32(13, 7), F32(7)},
+     .y = F32(5, 7), .u.dense = {true});
+  OP(CONV2D, "1x1 relu", 0, .nx = 1, .nw = 2, .x = {F32(2, 6, 5, 16)}, .w = {F32(1, 1, 16, 8), F32(8)},
+     .y = F32(2, 6, 5, 8), .u.conv2d = {1, 1, 1, 1, 0, 0, .relu = true});
+  OP(CONV2D, "3x3 stride 2, padded, residual", 0, .nx = 2, .nw = 2, .x = {F32(2, 8, 7, 5), F32(2, 4, 4, 6)},
+     .w = {F32(3, 3, 5, 6), F32(6)}, .y = F32(2, 4, 4, 6), .u.conv2d = {3, 3, 2, 2, 0, 1});
   OP(CONV2D, "3x3 stride 2, padded, even channels", 0, .nx = 1, .nw = 1, .x = {F32(2, 8, 7, 8)}, .w = {F32(3, 3, 8, 6)},
      .y = F32(2, 4, 4, 6), .u.conv2d = {3, 3, 2, 2, 0, 1});
   OP(CONV2D, "3x3 same", 0, .nx = 1, .nw = 1, .x = {F32(1, 6, 6, 8)}, .w = {F32(3, 3, 8, 8)}, .y = F32(1, 6, 6, 8),
      .u.conv2d = {3, 3, 1, 1, 1, 1});
-  OP(CONV2D, "3x3 bias, relu", 0, .nx = 1, .nw = 2, .x = {F32(1, 6, 6, 3)}, .w = {F32(3, 3, 3, 8), F32(8)}, .y = F32(1, 4, 4, 8),
-     .u.conv2d = {3, 3, 1, 1, 0, 0, .relu = true});
-  OP(DEPTHWISE_CONV2D, "3x3 relu_in", 0, .nx = 1, .nw = 1, .x = {F32(2, 7, 9, 40)}, .w = {F32(3, 3, 40, 1)}, .y = F32(2, 7, 9, 40),
-     .u.conv2d = {3, 3, 1, 1, 1, 1, .relu_in = true});
-  OP(DEPTHWISE_CONV2D, "3x3 stride 2 bias", 0, .nx = 1, .nw = 2, .x = {F32(1, 7, 8, 7)}, .w = {F32(3, 3, 7, 1), F32(7)}, .y = F32(1, 4, 4, 7),
-     .u.conv2d = {3, 3, 2, 2, 1, 0});
-  OP(DEPTHWISE_CONV2D, "5x5 relu", 0, .nx = 1, .nw = 2, .x = {F32(1, 7, 8, 8)}, .w = {F32(5, 5, 8, 1), F32(8)}, .y = F32(1, 7, 8, 8),
-     .u.conv2d = {5, 5, 1, 1, 2, 2, .relu = true});
-  OP(DEPTHWISE_CONV2D, "5x5, odd channels", 0, .nx = 1, .nw = 2, .x = {F32(1, 7, 8, 5)}, .w = {F32(5, 5, 5, 1), F32(5)}, .y = F32(1, 7, 8, 5),
-     .u.conv2d = {5, 5, 1, 1, 2, 2});
+  OP(CONV2D, "3x3 bias, relu", 0, .nx = 1, .nw = 2, .x = {F32(1, 6, 6, 3)}, .w = {F32(3, 3, 3, 8), F32(8)},
+     .y = F32(1, 4, 4, 8), .u.conv2d = {3, 3, 1, 1, 0, 0, .relu = true});
+  OP(DEPTHWISE_CONV2D, "3x3 relu_in", 0, .nx = 1, .nw = 1, .x = {F32(2, 7, 9, 40)}, .w = {F32(3, 3, 40, 1)},
+     .y = F32(2, 7, 9, 40), .u.conv2d = {3, 3, 1, 1, 1, 1, .relu_in = true});
+  OP(DEPTHWISE_CONV2D, "3x3 stride 2 bias", 0, .nx = 1, .nw = 2, .x = {F32(1, 7, 8, 7)}, .w = {F32(3, 3, 7, 1), F32(7)},
+     .y = F32(1, 4, 4, 7), .u.conv2d = {3, 3, 2, 2, 1, 0});
+  OP(DEPTHWISE_CONV2D, "5x5 relu", 0, .nx = 1, .nw = 2, .x = {F32(1, 7, 8, 8)}, .w = {F32(5, 5, 8, 1), F32(8)},
+     .y = F32(1, 7, 8, 8), .u.conv2d = {5, 5, 1, 1, 2, 2, .relu = true});
+  OP(DEPTHWISE_CONV2D, "5x5, odd channels", 0, .nx = 1, .nw = 2, .x = {F32(1, 7, 8, 5)}, .w = {F32(5, 5, 5, 1), F32(5)},
+     .y = F32(1, 7, 8, 5), .u.conv2d = {5, 5, 1, 1, 2, 2});
 }
 
 /* affine_out, and the ops with affine_in that read it. */
 static void affines(suite *s) {
-  OP(BATCHNORM, "affine_out, odd channels", 0, .nx = 1, .nw = 4, .x = {F32(3, 5, 4, 7)}, .w = {F32(7), F32(7), F32(7), F32(7)},
-     .y = F32(2, 7), .u.batchnorm = {1e-3, 0.99, true, true, true, .affine_out = true});
+  OP(BATCHNORM, "affine_out, odd channels", 0, .nx = 1, .nw = 4, .x = {F32(3, 5, 4, 7)},
+     .w = {F32(7), F32(7), F32(7), F32(7)}, .y = F32(2, 7),
+     .u.batchnorm = {1e-3, 0.99, true, true, true, .affine_out = true});
   for (int batch = 0; batch < 2; batch++)
     OP(BATCHNORM, batch ? "affine_out, batch" : "affine_out, moving", 0, .nx = 1, .nw = 4, .x = {F32(3, 5, 4, 24)},
-       .w = {F32(24), F32(24), F32(24), F32(24)}, .y = F32(2, 24), .u.batchnorm = {1e-3, 0.99, batch, true, true, .affine_out = true});
-  OP(DEPTHWISE_CONV2D, "affine_in, relu_in", 0, .nx = 2, .nw = 1, .x = {F32(2, 7, 9, 40), F32(2, 40)}, .w = {F32(3, 3, 40, 1)},
-     .y = F32(2, 7, 9, 40), .u.conv2d = {3, 3, 1, 1, 1, 1, .affine_in = true, .relu_in = true});
-  OP(DEPTHWISE_CONV2D, "affine_in, stride 2", 0, .nx = 2, .nw = 1, .x = {F32(2, 7, 8, 7), F32(2, 7)}, .w = {F32(3, 3, 7, 1)}, .y = F32(2, 4, 4, 7),
-     .u.conv2d = {3, 3, 2, 2, 1, 0, .affine_in = true});
+       .w = {F32(24), F32(24), F32(24), F32(24)}, .y = F32(2, 24),
+       .u.batchnorm = {1e-3, 0.99, batch, true, true, .affine_out = true});
+  OP(DEPTHWISE_CONV2D, "affine_in, relu_in", 0, .nx = 2, .nw = 1, .x = {F32(2, 7, 9, 40), F32(2, 40)},
+     .w = {F32(3, 3, 40, 1)}, .y = F32(2, 7, 9, 40),
+     .u.conv2d = {3, 3, 1, 1, 1, 1, .affine_in = true, .relu_in = true});
+  OP(DEPTHWISE_CONV2D, "affine_in, stride 2", 0, .nx = 2, .nw = 1, .x = {F32(2, 7, 8, 7), F32(2, 7)},
+     .w = {F32(3, 3, 7, 1)}, .y = F32(2, 4, 4, 7), .u.conv2d = {3, 3, 2, 2, 1, 0, .affine_in = true});
   OP(POOL, "affine_in, max", 0, .nx = 2, .x = {F32(2, 7, 8, 16), F32(2, 16)}, .y = F32(2, 4, 4, 16),
      .u.pool = {LUR_POOL_MAX, 3, 3, 2, 2, 1, 0, .affine_in = true});
   OP(POOL, "affine_in, average", 0, .nx = 2, .x = {F32(2, 6, 6, 7), F32(2, 7)}, .y = F32(2, 3, 3, 7),
@@ -202,29 +213,35 @@ static void elements(suite *s) {
   OP(COPY, "reshape", 0, .nx = 1, .x = {F32(6, 5)}, .y = F32(30));
   OP(GATHER, "rows twice", 4, .nx = 2, .x = {F32(4, 24), I32(9)}, .y = F32(9, 24));
   OP(GATHER, "odd rows", 4, .nx = 2, .x = {F32(4, 7), I32(9)}, .y = F32(9, 7));
-  OP(CONCAT, "channels", 0, .nx = 3, .x = {F32(2, 3, 8), F32(2, 3, 4), F32(2, 3, 5)}, .y = F32(2, 3, 17), .u.concat = {2});
+  OP(CONCAT, "channels", 0, .nx = 3, .x = {F32(2, 3, 8), F32(2, 3, 4), F32(2, 3, 5)}, .y = F32(2, 3, 17),
+     .u.concat = {2});
   OP(CONCAT, "even channels", 0, .nx = 2, .x = {F32(2, 3, 8), F32(2, 3, 4)}, .y = F32(2, 3, 12), .u.concat = {2});
 }
 
 static void sums(suite *s) {
   static const lur_pool_mode modes[] = {LUR_POOL_MAX, LUR_POOL_AVG};
   for (int i = 0; i < 2; i++) {
-    OP(POOL, "3x3 stride 2", 0, .nx = 1, .x = {F32(2, 7, 8, 16)}, .y = F32(2, 4, 4, 16), .u.pool = {modes[i], 3, 3, 2, 2, 1, 0});
-    OP(POOL, "odd channels", 0, .nx = 1, .x = {F32(2, 6, 6, 7)}, .y = F32(2, 3, 3, 7), .u.pool = {modes[i], 2, 2, 2, 2, 0, 0});
+    OP(POOL, "3x3 stride 2", 0, .nx = 1, .x = {F32(2, 7, 8, 16)}, .y = F32(2, 4, 4, 16),
+       .u.pool = {modes[i], 3, 3, 2, 2, 1, 0});
+    OP(POOL, "odd channels", 0, .nx = 1, .x = {F32(2, 6, 6, 7)}, .y = F32(2, 3, 3, 7),
+       .u.pool = {modes[i], 2, 2, 2, 2, 0, 0});
   }
   OP(GLOBAL_POOL, "10x10", 0, .nx = 1, .x = {F32(3, 10, 10, 24)}, .y = F32(3, 24));
   OP(GLOBAL_POOL, "odd channels", 0, .nx = 1, .x = {F32(3, 5, 5, 7)}, .y = F32(3, 7));
-  OP(BATCHNORM, "odd channels", 0, .nx = 1, .nw = 4, .x = {F32(3, 5, 4, 7)}, .w = {F32(7), F32(7), F32(7), F32(7)}, .y = F32(3, 5, 4, 7),
-     .u.batchnorm = {1e-3, 0.99, true, true, true, false});
+  OP(BATCHNORM, "odd channels", 0, .nx = 1, .nw = 4, .x = {F32(3, 5, 4, 7)}, .w = {F32(7), F32(7), F32(7), F32(7)},
+     .y = F32(3, 5, 4, 7), .u.batchnorm = {1e-3, 0.99, true, true, true, false});
   for (int f = LUR_SUM; f <= LUR_MIN; f++) {
     OP(REDUCE, "rows", 0, .nx = 1, .x = {F32(6, 300)}, .y = F32(6), .u.reduce = {(lur_reduction)f, 2});
     OP(REDUCE, "columns", 0, .nx = 1, .x = {F32(6, 30)}, .y = F32(30), .u.reduce = {(lur_reduction)f, 1});
   }
   for (int flags = 0; flags < 4; flags++)
-    OP(BATCHNORM, flags & 1 ? "batch" : "moving", 0, .nx = flags & 2 ? 2 : 1, .nw = 4, .x = {F32(3, 5, 4, 24), F32(3, 5, 4, 24)},
-       .w = {F32(24), F32(24), F32(24), F32(24)}, .y = F32(3, 5, 4, 24), .u.batchnorm = {1e-3, 0.99, flags & 1, true, true, flags & 2});
-  OP(LOSS, "logits, ids", 10, .nx = 2, .x = {F32(6, 10), I32(6)}, .y = F32(1), .u.loss = {LUR_CATEGORICAL_CROSSENTROPY, true, 0.1});
-  OP(LOSS, "squares, weighted", 0, .nx = 3, .x = {F32(6, 3), F32(6, 3), F32(6)}, .y = F32(1), .u.loss = {LUR_MEAN_SQUARED_ERROR, false, 0});
+    OP(BATCHNORM, flags & 1 ? "batch" : "moving", 0, .nx = flags & 2 ? 2 : 1, .nw = 4,
+       .x = {F32(3, 5, 4, 24), F32(3, 5, 4, 24)}, .w = {F32(24), F32(24), F32(24), F32(24)}, .y = F32(3, 5, 4, 24),
+       .u.batchnorm = {1e-3, 0.99, flags & 1, true, true, flags & 2});
+  OP(LOSS, "logits, ids", 10, .nx = 2, .x = {F32(6, 10), I32(6)}, .y = F32(1),
+     .u.loss = {LUR_CATEGORICAL_CROSSENTROPY, true, 0.1});
+  OP(LOSS, "squares, weighted", 0, .nx = 3, .x = {F32(6, 3), F32(6, 3), F32(6)}, .y = F32(1),
+     .u.loss = {LUR_MEAN_SQUARED_ERROR, false, 0});
   OP(LOSS, "binary", 2, .nx = 2, .x = {F32(6, 1), I32(6)}, .y = F32(1), .u.loss = {LUR_BINARY_CROSSENTROPY, false, 0});
 }
 

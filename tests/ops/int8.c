@@ -63,8 +63,8 @@ static const depthwise_row depthwise_rows[] = {
 };
 
 static op_case depthwise_case(const depthwise_row *r) {
-  op_case c = suite_case(LUR_OP_DEPTHWISE_CONV2D, "%dx%dx%dx%d to u8, %dx%d stride %d%s%s", r->n, r->h, r->w, r->c, r->k,
-                         r->k, r->stride, r->relu_in ? " relu_in" : "", r->bias ? " bias" : "");
+  op_case c = suite_case(LUR_OP_DEPTHWISE_CONV2D, "%dx%dx%dx%d to u8, %dx%d stride %d%s%s", r->n, r->h, r->w, r->c,
+                         r->k, r->k, r->stride, r->relu_in ? " relu_in" : "", r->bias ? " bias" : "");
   c.desc.nx = 1;
   c.desc.nw = r->bias ? 2 : 1;
   c.desc.x[0] = F32(r->n, r->h, r->w, r->c);

@@ -58,8 +58,8 @@ typedef struct variant {
   bool in_place, dx_in_place;
 } variant;
 
-/* Plans, runs forward and, if gradients are wanted, backward, with guards around and NaN in all memory. Returns false if
-   the suite has counted a failure. */
+/* Plans, runs forward and, if gradients are wanted, backward, with guards around and NaN in all memory. Returns false
+   if the suite has counted a failure. */
 bool variant_run(suite *s, lur_device *device, const op_case *c, const inputs *in, const variant *v, outputs *out);
 
 /* ---- finite differences (difference.c) ---- */

@@ -89,7 +89,8 @@ int main(int argc, char **argv) {
       continue;
     }
     if (strcmp(argv[i], "--device") == 0) {
-      if (++i == argc || n == MAX_DEVICES - 1) return usage("--device needs a name, and may be given at most three times");
+      if (++i == argc || n == MAX_DEVICES - 1)
+        return usage("--device needs a name, and may be given at most three times");
       names[n++] = argv[i];
       continue;
     }

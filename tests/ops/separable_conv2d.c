@@ -1,5 +1,5 @@
-/* separable_conv2d.c - cases of separable_conv2d: windows, numbers of channels near the width of a tile's vectors and of
- * pixels near its rows, images that end within a tile. It has no gradients. */
+/* separable_conv2d.c - cases of separable_conv2d: windows, numbers of channels near the width of a tile's vectors and
+ * of pixels near its rows, images that end within a tile. It has no gradients. */
 #include "suite.h"
 
 enum { RELU_IN = 1, RELU = 2, RESIDUAL = 4 };
@@ -31,8 +31,8 @@ static const row rows[] = {
 };
 
 static op_case case_of(const row *r) {
-  op_case c = suite_case(LUR_OP_SEPARABLE_CONV2D, "%dx%dx%dx%d to %dx%dx%d, %dx%d stride %d%s%s%s", r->n, r->h, r->w, r->ci,
-                         r->oh, r->ow, r->co, r->k, r->k, r->stride, r->flags & RELU_IN ? " relu_in" : "",
+  op_case c = suite_case(LUR_OP_SEPARABLE_CONV2D, "%dx%dx%dx%d to %dx%dx%d, %dx%d stride %d%s%s%s", r->n, r->h, r->w,
+                         r->ci, r->oh, r->ow, r->co, r->k, r->k, r->stride, r->flags & RELU_IN ? " relu_in" : "",
                          r->flags & RELU ? " relu" : "", r->flags & RESIDUAL ? " residual" : "");
   c.desc.nx = r->flags & RESIDUAL ? 2 : 1;
   c.desc.nw = 3;

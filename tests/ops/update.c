@@ -38,7 +38,13 @@ static const row rows[] = {
      0.5f,
      0.01f},
     {"adamw",
-     {.rule = LUR_ADAMW, .lr = 1e-3, .decay_lr = 1e-3, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .gradient_scale = 1},
+     {.rule = LUR_ADAMW,
+      .lr = 1e-3,
+      .decay_lr = 1e-3,
+      .beta1 = 0.9,
+      .beta2 = 0.999,
+      .epsilon = 1e-8,
+      .gradient_scale = 1},
      1,
      0.01f},
     {"adamw everything",
@@ -108,8 +114,12 @@ typedef struct arrays {
   float *host;
 } arrays;
 
-static float start_value(int parameter, int64_t i) { return (float)(2 * suite_uniform((uint64_t)(10 + parameter), i) - 1); }
-static float gradient_value(int parameter, int64_t i) { return (float)(2 * suite_uniform((uint64_t)(20 + parameter), i) - 1); }
+static float start_value(int parameter, int64_t i) {
+  return (float)(2 * suite_uniform((uint64_t)(10 + parameter), i) - 1);
+}
+static float gradient_value(int parameter, int64_t i) {
+  return (float)(2 * suite_uniform((uint64_t)(20 + parameter), i) - 1);
+}
 
 static lur_status arrays_new(lur_device *device, int parameter, arrays *a) {
   int64_t n = counts[parameter];
@@ -145,7 +155,8 @@ static void check_parameter(suite *s, lur_device *device, const row *r, int para
   bool momentum = r->u.rule == LUR_SGD && r->u.momentum != 0, adaptive = r->u.rule != LUR_SGD;
   double *p = check_alloc(n * sizeof(double)), *m = check_alloc(n * sizeof(double)),
          *v = check_alloc(n * sizeof(double));
-  double lr_scale = (double)r->lr_scale * (parameter + 1), lr = r->u.lr * lr_scale, decay = (double)r->weight_decay * (parameter + 1);
+  double lr_scale = (double)r->lr_scale * (parameter + 1), lr = r->u.lr * lr_scale,
+         decay = (double)r->weight_decay * (parameter + 1);
   if (r->u.rule == LUR_ADAMW) decay *= r->u.decay_lr * lr_scale;
   for (size_t i = 0; i < n; i++) {
     element e = {(double)start_value(parameter, (int64_t)i), 0, 0};
@@ -217,15 +228,20 @@ static void nadam_golden(suite *s, lur_device *device) {
 
 /* An update with values in device memory (`found`, and the sum of squares) must give the same bits as the update
    `expected`, whose values are in the struct. */
-static void check_in_device_memory(suite *s, lur_device *device, const char *what, const lur_update *found, double squares,
-                        const lur_update *expected) {
-  const lur_step_parameters moving = {.lr = found->lr, .decay_lr = found->decay_lr, .m_scale = found->m_scale, .g_scale = found->g_scale,
-                             .v_scale = found->v_scale, .gradient_scale = (double)found->gradient_scale};
+static void check_in_device_memory(suite *s, lur_device *device, const char *what, const lur_update *found,
+                                   double squares, const lur_update *expected) {
+  const lur_step_parameters moving = {.lr = found->lr,
+                                      .decay_lr = found->decay_lr,
+                                      .m_scale = found->m_scale,
+                                      .g_scale = found->g_scale,
+                                      .v_scale = found->v_scale,
+                                      .gradient_scale = (double)found->gradient_scale};
   enum { WHICH = 1, BOTH = 2 };
   const int64_t n = counts[WHICH];
   float got[BOTH][37];
   buffer there, sum;
-  bool ok = buffer_new(device, sizeof moving, &moving, &there) == LUR_OK && buffer_new(device, sizeof squares, &squares, &sum) == LUR_OK;
+  bool ok = buffer_new(device, sizeof moving, &moving, &there) == LUR_OK &&
+            buffer_new(device, sizeof squares, &squares, &sum) == LUR_OK;
   for (int k = 0; k < BOTH && ok; k++) {
     arrays a = {0};
     lur_update u = k ? *expected : *found;
@@ -238,17 +254,25 @@ static void check_in_device_memory(suite *s, lur_device *device, const char *wha
       u.gradient_scale = NAN;
     }
     bool intact = false;
-    ok = ok && lur_device_update(device, &u, &parameter, 1) == LUR_OK && buffer_read(&a.p, got[k], &intact) == LUR_OK && intact;
+    ok = ok && lur_device_update(device, &u, &parameter, 1) == LUR_OK && buffer_read(&a.p, got[k], &intact) == LUR_OK &&
+         intact;
     arrays_free(&a);
   }
-  suite_expect(s, ok && memcmp(got[0], got[1], sizeof(float) * (size_t)n) == 0, "%s on %s: different bits than with the values in the struct",
-               what, device->name);
+  suite_expect(s, ok && memcmp(got[0], got[1], sizeof(float) * (size_t)n) == 0,
+               "%s on %s: different bits than with the values in the struct", what, device->name);
   buffer_free(&there), buffer_free(&sum);
 }
 
 static void check_step_parameters(suite *s, lur_device *device) {
-  const lur_update nadam = {.rule = LUR_NADAM, .lr = 2e-3, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .m_scale = 1.7, .g_scale = 0.6,
-                            .v_scale = 500, .gradient_scale = 0.125f};
+  const lur_update nadam = {.rule = LUR_NADAM,
+                            .lr = 2e-3,
+                            .beta1 = 0.9,
+                            .beta2 = 0.999,
+                            .epsilon = 1e-8,
+                            .m_scale = 1.7,
+                            .g_scale = 0.6,
+                            .v_scale = 500,
+                            .gradient_scale = 0.125f};
   lur_update adamw = nadam, clipped = nadam, expected = nadam, still = nadam;
   adamw.rule = LUR_ADAMW, adamw.decay_lr = 3e-3;
   check_in_device_memory(s, device, "nadam's step parameters", &nadam, 1, &nadam);
@@ -321,7 +345,8 @@ static void check_lerp(suite *s, lur_device *device) {
       }
       compare(s, device, "lerp", "p", &a[k].p, &a[k], k, expected);
       bool same = true, kept = shares[r] == 0 || shares[r] == 1;
-      for (int64_t i = 0; i < counts[k] && kept; i++) same = same && a[k].host[i] == (shares[r] == 1 ? gradient_value(k, i) : start_value(k, i));
+      for (int64_t i = 0; i < counts[k] && kept; i++)
+        same = same && a[k].host[i] == (shares[r] == 1 ? gradient_value(k, i) : start_value(k, i));
       suite_expect(s, same, "lerp on %s: the bits are not those that were to be copied or kept", device->name);
       free(expected);
     }

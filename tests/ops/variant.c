@@ -1,5 +1,5 @@
-/* variant.c - runs one variant of a case: all memory that a kernel may access is between guards, what it must not read is
- * NaN, and what it must not write is compared afterwards. */
+/* variant.c - runs one variant of a case: all memory that a kernel may access is between guards, what it must not read
+ * is NaN, and what it must not write is compared afterwards. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -2,8 +2,8 @@
  * Compiled only by loops_*.c.
  *
  * A tile is a few columns of one or two rows; the loop over channels is the innermost, so that memory is accessed in
- * order and the processor prefetches it. A row outside the image is read from `zeros` with step 0, so that no loop tests
- * for it; only tiles at the sides test for columns outside.
+ * order and the processor prefetches it. A row outside the image is read from `zeros` with step 0, so that no loop
+ * tests for it; only tiles at the sides test for columns outside.
  *
  * In the int8 form the result is rounded when it is stored: scale and zero point are already in weights and bias.
  *
@@ -123,8 +123,8 @@ INLINE void one_pixel(const lur_window_shape *s, const float *x, const float *af
   give(y, int8, relu, (oy * s->ow + ox) * s->c + at, sum, n);
 }
 
-static void depthwise_conv2d(const lur_window_shape *s, const float *x, const float *affine, bool relu_in, const float *w,
-                      const float *bias, bool relu, float *y, int64_t y0, int64_t y1) {
+static void depthwise_conv2d(const lur_window_shape *s, const float *x, const float *affine, bool relu_in,
+                             const float *w, const float *bias, bool relu, float *y, int64_t y0, int64_t y1) {
   if (is_tiled(s)) {
     if (affine && relu_in) tiled(s, x, affine, true, w, bias, relu, y, false, y0, y1);
     else if (affine) tiled(s, x, affine, false, w, bias, relu, y, false, y0, y1);
@@ -140,8 +140,8 @@ static void depthwise_conv2d(const lur_window_shape *s, const float *x, const fl
     }
 }
 
-static void depthwise_conv2d_int8(const lur_window_shape *s, const float *x, bool relu_in, const float *w, const float *bias,
-                            uint8_t *y, int64_t y0, int64_t y1) {
+static void depthwise_conv2d_int8(const lur_window_shape *s, const float *x, bool relu_in, const float *w,
+                                  const float *bias, uint8_t *y, int64_t y0, int64_t y1) {
   if (is_tiled(s)) {
     if (relu_in) tiled(s, x, NULL, true, w, bias, false, y, true, y0, y1);
     else tiled(s, x, NULL, false, w, bias, false, y, true, y0, y1);
@@ -167,8 +167,8 @@ INLINE int64_t sums_width(const lur_window_shape *s, const lur_depthwise_conv2d_
 
 /* dx from inner and, for the affine, the sums of inner times x and of inner, in the two rows of c at `work` (NULL: not
    wanted). */
-INLINE void give_inner(const lur_depthwise_conv2d_grads *g, bool affine, float *work, int64_t c, int64_t here, vec inner,
-                       int64_t at, int n) {
+INLINE void give_inner(const lur_depthwise_conv2d_grads *g, bool affine, float *work, int64_t c, int64_t here,
+                       vec inner, int64_t at, int n) {
   if (affine && work) {
     vstore(work + at, vfma(inner, vload(g->x + here, n), vload(work + at, n)), n);
     vstore(work + c + at, inner + vload(work + c + at, n), n);
@@ -178,8 +178,8 @@ INLINE void give_inner(const lur_depthwise_conv2d_grads *g, bool affine, float *
 
 /* Columns ix..ix+TILE of input row y, channels at..at+n: one pass over the three rows in[ky] of dy computes all
    gradients. g->work gets the sums: dw, [tap][c], then those of the affine. */
-INLINE void tile_back(const lur_window_shape *s, const lur_depthwise_conv2d_grads *g, const row *in, bool affine, bool want_dx,
-                      bool want_sums, bool side, int64_t here, int64_t ix, int64_t at, int n) {
+INLINE void tile_back(const lur_window_shape *s, const lur_depthwise_conv2d_grads *g, const row *in, bool affine,
+                      bool want_dx, bool want_sums, bool side, int64_t here, int64_t ix, int64_t at, int n) {
   vec x[TILE], inner[TILE];
   const vec scale = affine ? vload(g->affine + at, n) : vset(1),
             shift = affine ? vload(g->affine + s->c + at, n) : vset(0);
@@ -243,8 +243,8 @@ INLINE void tiled_back(const lur_window_shape *s, const lur_depthwise_conv2d_gra
 }
 
 /* The gradient of x[iy, ix, at..at+n], from every window that covers it. */
-INLINE void pixel_back(const lur_window_shape *s, const lur_depthwise_conv2d_grads *g, int64_t iy, int64_t ix, int64_t at,
-                      int n) {
+INLINE void pixel_back(const lur_window_shape *s, const lur_depthwise_conv2d_grads *g, int64_t iy, int64_t ix,
+                       int64_t at, int n) {
   vec sum = vset(0);
   for (int ky = 0; ky < s->kh; ky++) {
     int64_t ty = iy + s->pt - ky, oy = ty / s->sh;
@@ -292,7 +292,8 @@ static void plain_back_row(const lur_window_shape *s, const lur_depthwise_conv2d
   flush_work(g->work, sums_width(s, g), g->sums);
 }
 
-static void depthwise_conv2d_back(const lur_window_shape *s, const lur_depthwise_conv2d_grads *g, int64_t y0, int64_t y1) {
+static void depthwise_conv2d_back(const lur_window_shape *s, const lur_depthwise_conv2d_grads *g, int64_t y0,
+                                  int64_t y1) {
   if (g->sums) memset(g->work, 0, sizeof *g->work * (size_t)sums_width(s, g));
   if (!is_tiled(s)) {
     for (int64_t iy = y0; iy < y1; iy++) plain_back_row(s, g, iy);

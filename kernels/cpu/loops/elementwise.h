@@ -5,8 +5,8 @@
 
 /* ---- activations ---- */
 
-/* exp(v) for v <= 0, at least exp(-87). n = round(v / ln 2) and r = v - n ln 2 give 2^n exp(r); the polynomial of exp(r)
-   and the two parts of ln 2 are those of Cephes (Moshier, expf.c): relative error below 2e-7. */
+/* exp(v) for v <= 0, at least exp(-87). n = round(v / ln 2) and r = v - n ln 2 give 2^n exp(r); the polynomial of
+   exp(r) and the two parts of ln 2 are those of Cephes (Moshier, expf.c): relative error below 2e-7. */
 INLINE vec vexp_negative(vec v) {
   const vec low = vmax(v, vset(-87.0f)), rounding = vset(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer */
   const vec n = vfma(low, vset(1.44269504088896341f), rounding) - rounding;
@@ -21,8 +21,8 @@ INLINE vec vexp_negative(vec v) {
   return p * (vec)((__builtin_convertvector(n, ivec) + 127) << 23);
 }
 
-/* Phi(x), the cumulative distribution of the standard normal distribution, and *e = exp(-x^2 / 2). With z = |x| / sqrt 2,
-   erfc(z) = t (a1 + t (a2 + t (a3 + t (a4 + t a5)))) exp(-z^2), t = 1 / (1 + 0.3275911 z): Abramowitz and Stegun,
+/* Phi(x), the cumulative distribution of the standard normal distribution, and *e = exp(-x^2 / 2). With z = |x| / sqrt
+   2, erfc(z) = t (a1 + t (a2 + t (a3 + t (a4 + t a5)))) exp(-z^2), t = 1 / (1 + 0.3275911 z): Abramowitz and Stegun,
    "Handbook of mathematical functions" (1964), 7.1.26; absolute error below 1.5e-7. */
 INLINE vec vnormal(vec x, vec *e) {
   const vec z = vmax(x, -x) * vset(0.70710678118654752f), t = vset(1.0f) / vfma(z, vset(0.3275911f), vset(1.0f));

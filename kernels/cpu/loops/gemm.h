@@ -1,8 +1,8 @@
 /* gemm.h - matrix products on one thread, for 1x1 convolutions and their gradients: one table per implementation.
  *
- * gemm_avx512.c multiplies f32 in registers; gemm_amx.c multiplies bfloat16 tiles, six of them for one f32 product. Each
- * table has its own packed format; the caller provides the memory. There is none for narrower instruction sets, on which
- * oneDNN's generated code already uses all registers. A new implementation: a file with a table, and a case in
+ * gemm_avx512.c multiplies f32 in registers; gemm_amx.c multiplies bfloat16 tiles, six of them for one f32 product.
+ * Each table has its own packed format; the caller provides the memory. There is none for narrower instruction sets, on
+ * which oneDNN's generated code already uses all registers. A new implementation: a file with a table, and a case in
  * lur_gemm_loops_pick. */
 #ifndef LUR_CPU_LOOPS_GEMM_H
 #define LUR_CPU_LOOPS_GEMM_H
@@ -36,7 +36,8 @@ typedef struct lur_gemm_loops {
   /* residual may be y. work: work_bytes(k), for rows of a in packed form. */
   void (*gemm)(const lur_gemm *p, const float *a, int64_t rows, const float *residual, float *y, void *work);
   void (*gradient)(const lur_gemm_gradient *g, float *dw);
-  /* Packs columns begin..end of w[k n], or of w[n k] transposed; begin is a multiple of panel. packed: for all columns. */
+  /* Packs columns begin..end of w[k n], or of w[n k] transposed; begin is a multiple of panel. packed: for all columns.
+   */
   void (*pack)(const float *w, int64_t k, int64_t n, int64_t begin, int64_t end, void *packed);
   void (*pack_transposed)(const float *w, int64_t k, int64_t n, int64_t begin, int64_t end, void *packed);
   /* Packs columns begin..end of x[k width]; begin is a multiple of tile_rows. tiles: for all columns. */

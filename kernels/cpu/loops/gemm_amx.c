@@ -7,10 +7,11 @@
  * of that of a chain of f32 multiply-adds, at twice the speed. Differences from f32: parts below 1e-38 count as 0,
  * numbers above 3.39e38 as infinite, and with an infinite operand the result may be NaN.
  *
- * A tile is 16 rows of 64 bytes: a is 16 x 32, b is 32 x 16 stored as 16 interleaved pairs of rows, y is 16 x 16 in f32.
- * Packed operands are ordered by 16 rows (or columns), then by 32 of k, then by part. Four tiles of y are summed at a
- * time, from two tiles of a and two of b; meanwhile the next rows of a and the rows of y to be written are prefetched.
- * Prefetching the next columns, which helps AVX-512, costs 10 % here: they are read in order, and fast enough. */
+ * A tile is 16 rows of 64 bytes: a is 16 x 32, b is 32 x 16 stored as 16 interleaved pairs of rows, y is 16 x 16 in
+ * f32. Packed operands are ordered by 16 rows (or columns), then by 32 of k, then by part. Four tiles of y are summed
+ * at a time, from two tiles of a and two of b; meanwhile the next rows of a and the rows of y to be written are
+ * prefetched. Prefetching the next columns, which helps AVX-512, costs 10 % here: they are read in order, and fast
+ * enough. */
 #include "kernels/cpu/loops/gemm.h"
 
 #include <immintrin.h>
@@ -177,8 +178,8 @@ static void split_rows(const float *a, int64_t k, int64_t rows, uint16_t *to) {
 
 /* ---- multiplying ---- */
 
-/* What a square prefetches while it multiplies: its share of the data that is read afterwards, next_step lines per step,
-   and the rows of y that it writes, `step` of them per step. */
+/* What a square prefetches while it multiplies: its share of the data that is read afterwards, next_step lines per
+   step, and the rows of y that it writes, `step` of them per step. */
 typedef struct ahead {
   lines next;
   int64_t next_step;
@@ -340,8 +341,9 @@ static void gradient(const lur_gemm_gradient *g, float *dw) {
 
 static size_t work_bytes(int64_t k) { return strips_bytes(k, block_rows(k)); }
 
-/* Sizes measured on two cores against oneDNN 2.6, batch 8: gradients of 256 channels at 74x74 are 11 % faster, of 128 at
-   147x147 30 % slower; 1x1 convolutions of 728 channels are 3 % slower fused with the depthwise one than after it. */
+/* Sizes measured on two cores against oneDNN 2.6, batch 8: gradients of 256 channels at 74x74 are 11 % faster, of 128
+   at 147x147 30 % slower; 1x1 convolutions of 728 channels are 3 % slower fused with the depthwise one than after it.
+ */
 const lur_gemm_loops lur_gemm_loops_amx = {
     .name = "amx",
     .tile_rows = BOTH,

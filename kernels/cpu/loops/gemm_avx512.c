@@ -1,9 +1,9 @@
 /* gemm_avx512.c - matrix products by f32 multiply-adds: tiles of nine rows by three vectors, which fill the registers.
  *
- * One step of a tile loads nine numbers of a and three vectors of b for 27 multiply-adds. b is packed in panels of three
- * vectors, which a tile reads in order; a is read in place, or packed in tiles where it is transposed.
- * With its operands in the L2 cache a tile runs at the processor's peak, so the only loss is waiting for memory:
- * each tile prefetches, a line every few steps, its part of the next panel and of the next rows. */
+ * One step of a tile loads nine numbers of a and three vectors of b for 27 multiply-adds. b is packed in panels of
+ * three vectors, which a tile reads in order; a is read in place, or packed in tiles where it is transposed. With its
+ * operands in the L2 cache a tile runs at the processor's peak, so the only loss is waiting for memory: each tile
+ * prefetches, a line every few steps, its part of the next panel and of the next rows. */
 #include "kernels/cpu/loops/gemm.h"
 #include "kernels/cpu/loops/prefetch.h"
 

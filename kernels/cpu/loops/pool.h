@@ -57,7 +57,8 @@ typedef struct read_affine {
 } read_affine;
 
 INLINE read_affine read_affine_of(const float *affine, int64_t c, int64_t at, int n) {
-  return affine ? (read_affine){true, vload(affine + at, n), vload(affine + c + at, n)} : (read_affine){false, vset(1), vset(0)};
+  return affine ? (read_affine){true, vload(affine + at, n), vload(affine + c + at, n)}
+                : (read_affine){false, vset(1), vset(0)};
 }
 
 INLINE vec apply_affine(read_affine l, vec v) { return l.affine ? vfma(v, l.scale, l.shift) : v; }
@@ -139,8 +140,8 @@ static void cover_of(const lur_window_shape *s, int64_t iy, int64_t ix, cover *k
   }
 }
 
-/* The gradient of channels at..at+n of one input pixel, whose x and dx are at `here`. winner and affine are constants in
-   the common cases. */
+/* The gradient of channels at..at+n of one input pixel, whose x and dx are at `here`. winner and affine are constants
+   in the common cases. */
 INLINE void gather_pixel(const cover *k, const lur_pool_grads *g, const uint8_t *winner, bool affine, int64_t c,
                         int64_t here, int64_t at, int n) {
   vec inner = vset(0);

@@ -1,5 +1,5 @@
-/* cuda_runtime.h of the emulator: what a .cu file needs to compile as C++. A launch runs its blocks one after another and
- * the threads of a block as coroutines (threads.cpp), so that barriers and shuffles work as on a GPU. */
+/* cuda_runtime.h of the emulator: what a .cu file needs to compile as C++. A launch runs its blocks one after another
+ * and the threads of a block as coroutines (threads.cpp), so that barriers and shuffles work as on a GPU. */
 #ifndef EMULATED_CUDA_RUNTIME_H
 #define EMULATED_CUDA_RUNTIME_H
 
