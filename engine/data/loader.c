@@ -45,14 +45,14 @@ static void set_options(lur_loader *l, lur_context *context, lur_dataset *datase
   l->dataset = dataset;
   lur_context_retain(context);
   lur_dataset_retain(dataset);
-  l->settings = (lur_sampler_settings){.height = o->height,
-                                       .width = o->width,
-                                       .channels = o->channels ? o->channels : 3,
-                                       .resize = o->resize,
-                                       .preprocess = o->preprocess,
-                                       .decode = o->decode,
-                                       .augment = o->augment,
-                                       .stop = &l->stop};
+  l->settings = (lur_sample_settings){.height = o->height,
+                                      .width = o->width,
+                                      .channels = o->channels ? o->channels : 3,
+                                      .resize = o->resize,
+                                      .preprocess = o->preprocess,
+                                      .decode = o->decode,
+                                      .augment = o->augment,
+                                      .stop = &l->stop};
   l->augment = o->augment;
   l->random = o->random;
   if (l->augment) lur_augment_retain(l->augment);

@@ -49,7 +49,7 @@ typedef struct lur_job {
 struct lur_loader {
   lur_context *context;
   lur_dataset *dataset;
-  lur_sampler_settings settings;
+  lur_sample_settings settings;
   uint64_t seed;
   bool strict;
   int64_t epoch;

@@ -39,31 +39,39 @@ static void add_damage(lur_row_damage *damage, int64_t index) {
 /* A damaged image is replaced; any other failure (out of memory, stopped) fails the batch. */
 static bool is_damage(lur_status status) { return status == LUR_EIO || status == LUR_EFORMAT; }
 
-/* Makes a row from one image. A file that is known to be damaged is not opened again. */
-static lur_status try_image(lur_loader *l, lur_workspace *w, int64_t index, const lur_params *params,
-                            lur_row_damage *damage, float *out) {
+typedef struct row_task { /* a row to make */
+  lur_loader *loader;
+  lur_workspace *workspace;
+  int64_t requested;        /* index of the image */
+  const lur_params *params; /* NULL: no augmentation */
+  lur_row_damage *damage;
+  float *out;
+} row_task;
+
+/* Makes the row from the image `index`. A file that is known to be damaged is not opened again. */
+static lur_status try_image(const row_task *t, int64_t index) {
+  lur_loader *l = t->loader;
   char message[512] = "";
   if (is_known_damaged(l, index, message, sizeof message)) {
-    add_damage(damage, index);
+    add_damage(t->damage, index);
     return lur_fail(LUR_EFORMAT, "%s", message);
   }
-  lur_status status = lur_sample_make(w, &l->settings, l->dataset->items[index].path, params, out);
+  const char *path = l->dataset->items[index].path;
+  lur_status status = lur_sample_make(t->workspace, &l->settings, path, t->params, t->out);
   if (!is_damage(status)) return status;
   record_damage(l, index, lur_last_error());
-  add_damage(damage, index);
-  return lur_blame(status, "%s", l->dataset->items[index].path);
+  add_damage(t->damage, index);
+  return lur_blame(status, "%s", path);
 }
 
-/* Tries the n candidates (list, or all images where it is NULL) from a start that depends only on the row. *found: the
-   first that can be read. */
-static lur_status try_candidates(lur_loader *l, lur_workspace *w, const int64_t *list, int64_t n, uint64_t key,
-                                 int64_t requested, const lur_params *params, lur_row_damage *damage, float *out,
-                                 int64_t *found) {
+/* Tries the n candidates (list, or all images where it is NULL) from number key % n on. *found: the first that can be
+   read. */
+static lur_status try_candidates(const row_task *t, const int64_t *list, int64_t n, uint64_t key, int64_t *found) {
   lur_status status = LUR_EFORMAT;
   for (int64_t k = 0; k < n; k++) {
     int64_t at = (int64_t)((key + (uint64_t)k) % (uint64_t)n), index = list ? list[at] : at;
-    if (index == requested) continue;
-    status = try_image(l, w, index, params, damage, out);
+    if (index == t->requested) continue;
+    status = try_image(t, index);
     if (!is_damage(status)) {
       *found = index;
       return status;
@@ -72,19 +80,17 @@ static lur_status try_candidates(lur_loader *l, lur_workspace *w, const int64_t 
   return status;
 }
 
-/* Another image of the same class, or if none can be read, of the whole dataset. */
-static lur_status replace(lur_loader *l, lur_workspace *w, int64_t requested, int32_t draw, const lur_params *params,
-                          lur_row_damage *damage, float *out, int64_t *found) {
+/* Makes the row from another image of the same class, or if none can be read, of the whole dataset. The choice depends
+   only on the row. */
+static lur_status replace(const row_task *t, int32_t draw, int64_t *found) {
+  const lur_loader *l = t->loader;
   const lur_dataset *d = l->dataset;
-  int c = d->items[requested].class_id;
-  uint64_t key =
-      lur_random_mix(lur_random_mix(l->seed ^ (uint64_t)requested) + (uint64_t)l->epoch * 0x10001u + (uint64_t)draw) >>
-      1;
+  int c = d->items[t->requested].class_id;
+  uint64_t key = lur_random_mix(l->seed ^ (uint64_t)t->requested);
+  key = lur_random_mix(key + (uint64_t)l->epoch * 0x10001u + (uint64_t)draw) >> 1;
   lur_status status = LUR_EFORMAT;
-  if (c >= 0)
-    status = try_candidates(l, w, d->class_items + d->class_start[c], lur_dataset_class_size(d, c), key, requested,
-                            params, damage, out, found);
-  if (is_damage(status)) status = try_candidates(l, w, NULL, d->size, key, requested, params, damage, out, found);
+  if (c >= 0) status = try_candidates(t, d->class_items + d->class_start[c], lur_dataset_class_size(d, c), key, found);
+  if (is_damage(status)) status = try_candidates(t, NULL, d->size, key, found);
   if (is_damage(status))
     return lur_fail(LUR_EFORMAT, "%s: none of the %lld images can be read; the last error: %s", d->source,
                     (long long)d->size, lur_last_error());
@@ -109,13 +115,16 @@ static const lur_params *row_params(const lur_loader *l, const lur_job_field *f,
 
 static lur_status make_row(lur_loader *l, lur_workspace *w, lur_job_field *f, int64_t row) {
   size_t size = (size_t)l->settings.height * (size_t)l->settings.width * (size_t)l->settings.channels;
-  float *out = f->images + (size_t)row * size;
-  int64_t index = f->requested[row];
   lur_params drawn;
-  const lur_params *params = row_params(l, f, row, &drawn);
-  lur_status status = try_image(l, w, index, params, &f->damage[row], out);
-  if (is_damage(status) && !l->strict)
-    status = replace(l, w, index, f->draw[row], params, &f->damage[row], out, &index);
+  row_task t = {.loader = l,
+                .workspace = w,
+                .requested = f->requested[row],
+                .params = row_params(l, f, row, &drawn),
+                .damage = &f->damage[row],
+                .out = f->images + (size_t)row * size};
+  int64_t index = t.requested;
+  lur_status status = try_image(&t, index);
+  if (is_damage(status) && !l->strict) status = replace(&t, f->draw[row], &index);
   f->actual[row] = (int32_t)index;
   f->classes[row] = (int32_t)l->dataset->items[index].class_id;
   return status;

@@ -65,7 +65,7 @@ static void write_row(const uint8_t *p, ptrdiff_t step, int n, const tables *t, 
   }
 }
 
-static void write_image(const lur_rgbx *image, const lur_sampler_settings *settings, const lur_params *params,
+static void write_image(const lur_rgbx *image, const lur_sample_settings *settings, const lur_params *params,
                         float *out) {
   tables t;
   for (int c = 0; c < 3; c++)
@@ -81,7 +81,7 @@ static void write_image(const lur_rgbx *image, const lur_sampler_settings *setti
   }
 }
 
-static lur_status make_plain(lur_workspace *w, const lur_sampler_settings *settings, const lur_params *params,
+static lur_status make_plain(lur_workspace *w, const lur_sample_settings *settings, const lur_params *params,
                              float *out) {
   const lur_rgbx *image = &w->decoded;
   if (image->width != settings->width || image->height != settings->height) {
@@ -95,7 +95,7 @@ static lur_status make_plain(lur_workspace *w, const lur_sampler_settings *setti
 /* ---- augmented images ---- */
 
 typedef struct geometry { /* for choose_scale: what the scale depends on, and the choice */
-  const lur_sampler_settings *settings;
+  const lur_sample_settings *settings;
   const lur_params *params;
   lur_affine augment; /* from the output to the resized image */
   int divided;        /* 1, 2 or 4: the divisor of the decoded size */
@@ -111,7 +111,7 @@ static int choose_scale(int width, int height, void *user) {
   return g->divided;
 }
 
-static bool may_prescale(const lur_sampler_settings *settings) {
+static bool may_prescale(const lur_sample_settings *settings) {
   return settings->augment->s.prescale && settings->resize == LUR_RESIZE_BILINEAR &&
          !lur_augment_nearest(settings->augment);
 }
@@ -122,7 +122,7 @@ static void fill_table(int *table, int grid, int source) {
   for (int i = 0; i < grid; i++, at += step) table[i] = (int)at < source ? (int)at : source - 1;
 }
 
-static lur_status nearest_tables(lur_workspace *w, const lur_sampler_settings *settings, lur_warp *warp) {
+static lur_status nearest_tables(lur_workspace *w, const lur_sample_settings *settings, lur_warp *warp) {
   warp->grid_height = settings->height;
   warp->grid_width = settings->width;
   if (w->decoded.height == settings->height && w->decoded.width == settings->width) return LUR_OK;
@@ -146,7 +146,7 @@ static void compose(lur_workspace *w, const geometry *g, int full_width, int ful
   warp->map = lur_affine_compose(&divide, &warp->map);
 }
 
-static void normalise(const lur_sampler_settings *settings, size_t n, float *rgb) {
+static void normalise(const lur_sample_settings *settings, size_t n, float *rgb) {
   float scale[3], shift[3];
   for (int c = 0; c < 3; c++) linear(settings->preprocess, c, &scale[c], &shift[c]);
   bool bgr = settings->preprocess == LUR_PREPROCESS_CAFFE;
@@ -161,7 +161,7 @@ static void normalise(const lur_sampler_settings *settings, size_t n, float *rgb
 
 /* Resamples, changes colours, normalises into out: height x width x 3. */
 static lur_status make_colour(lur_workspace *w, const geometry *g, int full_width, int full_height, float *out) {
-  const lur_sampler_settings *settings = g->settings;
+  const lur_sample_settings *settings = g->settings;
   const lur_augment *augment = settings->augment;
   bool recolour = lur_params_recolour(g->params), bgr = settings->preprocess == LUR_PREPROCESS_CAFFE && !recolour;
   lur_warp warp = {.nearest = lur_augment_nearest(augment),
@@ -206,7 +206,7 @@ static bool plain(const lur_params *params) {
   return !params || (lur_params_flip_only(params) && !lur_params_recolour(params));
 }
 
-lur_status lur_sample_make(lur_workspace *w, const lur_sampler_settings *settings, const char *path,
+lur_status lur_sample_make(lur_workspace *w, const lur_sample_settings *settings, const char *path,
                            const lur_params *params, float *out) {
   geometry g = {.settings = settings, .params = params, .divided = 1};
   bool whole = plain(params);

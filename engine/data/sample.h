@@ -8,14 +8,14 @@
 #include "bytes.h"
 #include "rgbx.h"
 
-typedef struct lur_sampler_settings { /* equal for all rows of a loader */
+typedef struct lur_sample_settings { /* equal for all rows of a loader */
   int height, width, channels;
   lur_resize_filter resize;
   lur_preprocess preprocess;
   lur_decode_options decode;
   const lur_augment *augment; /* NULL: none */
   const atomic_bool *stop;    /* see lur_decode_request; may be NULL */
-} lur_sampler_settings;
+} lur_sample_settings;
 
 typedef struct lur_workspace { /* memory of one thread, reused from row to row; zero-initialised */
   lur_bytes file, positions, tables;
@@ -25,7 +25,7 @@ void lur_workspace_free(lur_workspace *workspace);
 
 /* Reads the file and writes height x width x channels floats. params: its augmentation parameters, or NULL without
    augmentation. On failure out is undefined. */
-lur_status lur_sample_make(lur_workspace *workspace, const lur_sampler_settings *settings, const char *path,
+lur_status lur_sample_make(lur_workspace *workspace, const lur_sample_settings *settings, const char *path,
                            const lur_params *params, float *out);
 
 #endif

@@ -1,6 +1,6 @@
 /* test_augment.c - augmentation: Keras's matrices and draws, SciPy's sampling in every fill mode, colour, mixing, and
  * rows of a loader. Golden values are of Keras 2.0.6 keras/preprocessing/image.py (transform_matrix_offset_center,
- * random_transform) run with NumPy 1.x, and of scipy.ndimage.affine_transform (SciPy 1.17) for sampling. */
+ * random_transform), computed with NumPy, and of scipy.ndimage.affine_transform (SciPy 1.17) for sampling. */
 #include <math.h>
 
 #include "engine/data/augment.h"
