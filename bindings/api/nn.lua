@@ -100,7 +100,7 @@ function nn.separable_conv2d(options, ...) end
 ---@return lurcher.layer|lurcher.node
 function nn.dense(options, ...) end
 ---Normalises each channel by batch or moving statistics.
---- - `momentum` (0.99): share of the old moving statistics that stays at an update
+--- - `momentum` (0.99): share of the moving statistics that is kept at every update
 --- - `epsilon` (0.001): added to the variance
 --- - `center` (true): a learned shift, beta
 --- - `scale` (true): a learned factor, gamma
@@ -109,7 +109,7 @@ function nn.dense(options, ...) end
 ---@return lurcher.layer|lurcher.node
 function nn.batchnorm(options, ...) end
 ---A function applied element by element, or softmax.
---- - `function`: which function
+--- - `function`: name of the function
 ---@param options lurcher.activation|{ ["function"]: lurcher.activation } options, or nodes to apply to at once
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
@@ -191,7 +191,7 @@ function nn.maximum(options, ...) end
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
 function nn.concat(options, ...) end
----scale * x + shift, with fixed numbers.
+---scale * x + shift, with constants.
 --- - `scale` (1): factor
 --- - `shift` (0): added after the factor
 ---@param options? number|{ scale?: number, shift?: number } options, or nodes to apply to at once
@@ -222,7 +222,7 @@ function nn.flatten(options, ...) end
 ---@return lurcher.layer|lurcher.node
 function nn.reshape(options, ...) end
 ---Sum, mean, max or min over a dimension of each sample.
---- - `function`: what is computed
+--- - `function`: sum, mean, max or min
 --- - `axis` (-1): dimension of a sample, 1 the first; -1: the last; 0: all
 --- - `keep` (false): keeps the dimension, with extent 1
 ---@param options "sum"|"mean"|"max"|"min"|{ ["function"]: "sum"|"mean"|"max"|"min", axis?: integer, keep?: boolean } options, or nodes to apply to at once
@@ -340,7 +340,7 @@ function model:close() end
 ---@field batchnorm? "moving"|"batch" frozen batch norms in training: "moving" (default), or batch statistics as Keras 2.0.6 used
 ---@field precision? "f32"|"tf32"|"bf16"|"f16"|"int8" what images are computed in (default f32); bf16 and f16 on cuda only; int8 on the CPU, for predict and evaluate alone and after run:calibrate: convolutions multiply bytes, everything else is f32
 ---@field input_gradients? boolean run:gradient serves inputs too
----@field graph? boolean false: on a GPU every kernel is launched by itself at every step, instead of all at once from a recording
+---@field graph? boolean false: on a GPU every step is launched kernel by kernel, instead of being captured once and replayed
 ---@field check? boolean guard zones round every buffer and NaN-filled outputs: slow, for tests
 ---@field passes? { prune?: boolean, fold?: boolean, split?: boolean, arena?: boolean } false switches a pass off, for tests
 
@@ -357,7 +357,7 @@ function model:close() end
 ---@field device string
 ---@field arena_bytes integer of the plan last used
 ---@field state_bytes integer of weights, gradients and optimizer state
----@field graph string "recorded": steps are recorded at their second use and replayed from then on; else why they are not
+---@field graph string "recorded": steps are captured at their second use and replayed from then on; else the reason why not
 local run = {}
 ---Sends the inputs of the next batch to the device while it computes the present one: call it before train, and give the
 ---same tensors to the train after. fit does it. Needs a loader made for the device to gain anything; does nothing on the CPU.

@@ -1,5 +1,5 @@
-/* file.c - whole files: written so that a reader sees the old bytes or the new ones and never a mixture, and read with every
- * short read noticed. No file format is known here.
+/* file.c - whole files: written so that a reader sees the old bytes or the new ones and never a mixture, and read with
+ * every short read noticed. No file format is known here.
  *
  * The order of an atomic write is POSIX's: write, fsync the file, rename, fsync the folder. */
 #include "file.h"
@@ -19,7 +19,8 @@ enum { MAX_TEMPORARIES = 64, MAX_STEM = 200, WRITE_CHUNK = 1 << 30 };
 
 /* ---- names ---- */
 
-/* The target with symbolic links followed, so that a link stays a link. A target that is not there yet is itself. */
+/* The target with symbolic links followed, so that a link stays a link. A target that does not exist yet is unchanged.
+ */
 static lur_status resolve(const char *path, char **resolved) {
   if (path == NULL || path[0] == '\0') return lur_fail(LUR_EARG, "cannot write a file without a name");
   char *real = realpath(path, NULL);
@@ -28,7 +29,7 @@ static lur_status resolve(const char *path, char **resolved) {
   struct stat info;
   if (stat(real, &info) == 0 && !S_ISREG(info.st_mode)) {
     free(real);
-    return lur_fail(LUR_EIO, "cannot write '%s': a regular file was expected, %s stands there", path,
+    return lur_fail(LUR_EIO, "cannot write '%s': a regular file was expected, it is %s", path,
                     S_ISDIR(info.st_mode) ? "a folder" : "a device or pipe");
   }
   *resolved = real;
@@ -52,17 +53,17 @@ static lur_status temporary_name(const char *path, int attempt, char **name) {
 
 /* ---- the temporary ---- */
 
-/* Takes the temporary of that name when nobody is writing it. *fd stays -1 when somebody is. */
+/* Claims the temporary of that name unless a process is writing it: then *fd stays -1. */
 static lur_status claim(const char *path, const char *name, int *fd) {
   int file;
   do file = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
   while (file < 0 && errno == EINTR);
   if (file < 0 && errno == ELOOP) return LUR_OK; /* a link that somebody put there: leave it alone */
   if (file < 0) return lur_fail(LUR_EIO, "cannot write '%s': %s", path, strerror(errno));
-  /* File systems without locks answer something else than EWOULDBLOCK; they are used unlocked. */
+  /* File systems without locks fail with another error than EWOULDBLOCK; they are used unlocked. */
   bool busy = flock(file, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
   struct stat mine, there;
-  /* Between our open and our lock its writer may have renamed it: then it is the target now, not a temporary. */
+  /* Its writer may have renamed it between the open and the lock: then it is the target, not a temporary. */
   busy = busy || fstat(file, &mine) != 0 || lstat(name, &there) != 0 || mine.st_ino != there.st_ino ||
          mine.st_dev != there.st_dev || !S_ISREG(mine.st_mode);
   if (busy) {
@@ -128,7 +129,8 @@ static lur_status sync_folder(const char *path) {
   while ((failed = fsync(fd)) != 0 && errno == EINTR) {}
   int reason = errno;
   close(fd);
-  if (failed != 0 && reason == EIO) return lur_fail(LUR_EIO, "cannot sync the folder of '%s': %s", path, strerror(reason));
+  if (failed != 0 && reason == EIO)
+    return lur_fail(LUR_EIO, "cannot sync the folder of '%s': %s", path, strerror(reason));
   return LUR_OK;
 }
 
@@ -174,7 +176,7 @@ lur_status lur_file_write(const char *path, const void *bytes, size_t count) {
 lur_status lur_file_open(const char *path, int *fd, uint64_t *size) {
   if (path == NULL || path[0] == '\0') return lur_fail(LUR_EARG, "cannot read a file without a name");
   int file;
-  /* O_NONBLOCK: a pipe nobody writes must not hang here; it is refused below. */
+  /* O_NONBLOCK: opening a pipe without a writer must not block; it is refused below. */
   do file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   while (file < 0 && errno == EINTR);
   if (file < 0) return lur_fail(LUR_EIO, "cannot read '%s': %s", path, strerror(errno));

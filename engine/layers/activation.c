@@ -1,6 +1,6 @@
 /* activation.c - functions applied element by element, and softmax: the kind `activation`, one kind per function for
- * short scripts, and the `activation` option of other kinds. A new function: a name in lur_activation_names
- * (common.c), its place in `function_of`, the op in every backend, and where wanted a kind at the end. */
+ * short scripts, and the `activation` option of other kinds. To add a function: a name in lur_activation_names
+ * (common.c), its row in `function_of`, the op in every backend, and optionally a kind at the end. */
 #include <string.h>
 
 #include "layers.h"
@@ -10,7 +10,7 @@ enum { LINEAR = 0, SOFTMAX = 4 }; /* positions in lur_activation_names */
 static lur_activation function_of(int activation) {
   static const lur_activation functions[] = {LUR_RELU,   LUR_RELU, LUR_SIGMOID, LUR_TANH, LUR_RELU,
                                              LUR_SQUARE, LUR_ABS,  LUR_EXP,     LUR_LOG,  LUR_SQRT};
-  return functions[activation]; /* linear and softmax have no function of their own */
+  return functions[activation]; /* linear and softmax are not activation ops */
 }
 
 lur_status lur_emit_activation(lur_emitter *emitter, const lur_layer *layer, int activation, int x, int *y) {
@@ -38,7 +38,7 @@ static const lur_option options[] = {{.name = "function",
                                       .type = LUR_OPT_CHOICE,
                                       .offset = offsetof(activation, function),
                                       .choices = lur_activation_names,
-                                      .help = "which function"},
+                                      .help = "name of the function"},
                                      {0}};
 
 static lur_status emit(const lur_layer *layer, lur_emitter *emitter, int n, const int *x, int *y) {
@@ -54,7 +54,7 @@ const lur_layer_type lur_layer_activation = {.name = "activation",
                                              .max_inputs = 1,
                                              .emit = emit};
 
-/* A kind that is named like its function. */
+/* The kinds that are named after their function. */
 static lur_status emit_named(const lur_layer *layer, lur_emitter *emitter, int n, const int *x, int *y) {
   int function = LINEAR;
   (void)n;
