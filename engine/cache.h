@@ -52,8 +52,7 @@ double lur_cache_seconds(const lur_cache *cache); /* as passed to lur_cache_fini
 /* While filling: rows (i32 n), the images that are really in them (i32 n: the row of a damaged image holds another's
    features), and their features (f32 n x row, in host memory). LUR_EARG for a value that f16 cannot hold. */
 lur_status lur_cache_put(lur_cache *cache, lur_tensor *rows, lur_tensor *index, lur_tensor *features);
-/* When no row is missing: renames the file, and the cache is ready. seconds: duration of the computation; 0: unchanged.
- */
+/* When no row is missing: renames the file; the cache is ready. seconds: duration of the computation; 0: unchanged. */
 lur_status lur_cache_finish(lur_cache *cache, double seconds);
 
 /* rows: i32 n, present ones. *features: a new tensor f32 n x row. */

@@ -138,8 +138,7 @@ int lur_layer_kind_options(int index, lur_option_info *info, int capacity);
 
 /* Creates a layer. Every kind takes `name` (default: kind_1, kind_2, ... counted in the context) and `trainable`.
    Unknown options and options of a wrong type: LUR_EARG with the nearest known name. Weights are drawn at the first
-   application, from (seed, layer name, weight name) alone: the order in which layers are created does not change them.
- */
+   application, from (seed, layer name, weight name) alone, in whatever order layers are created. */
 lur_status lur_layer_new(lur_context *context, const char *kind, const lur_setting *settings, int n, lur_layer **layer);
 void lur_layer_retain(lur_layer *layer);
 void lur_layer_release(lur_layer *layer);
@@ -304,8 +303,7 @@ lur_status lur_run_evaluate(lur_run *run, const lur_batch *batch, lur_results *r
 /* Forward in inference form; outputs has room for every model output, each a new host tensor. No targets needed. */
 lur_status lur_run_predict(lur_run *run, const lur_batch *batch, lur_tensor **outputs);
 /* For precision int8: runs the batch in f32 and widens the ranges of the values that its convolutions read. Call it
-   with a few dozen samples like those to come, in one call or several; until then, predict and evaluate are LUR_ESTATE.
- */
+   with a few dozen samples like those to come, in one call or several; predict and evaluate need it (LUR_ESTATE). */
 lur_status lur_run_calibrate(lur_run *run, const lur_batch *batch);
 /* The ranges, one per layer: its name and a new host tensor f32 3 x channels: least, greatest, mean. lur_run_set_range
    sets one in a run of the same model and replaces the layer's range; a layer without a range then stays f32. */
@@ -407,8 +405,7 @@ lur_status lur_file_write(const char *path, const void *bytes, size_t count);
 
 /* ---- metrics (host tensors) --------------------------------------------------------------------------------- */
 
-/* Rows of scores n x c against ids i32 n: the share of rows whose id is among the k greatest (earlier index wins ties).
- */
+/* Rows of scores n x c against ids i32 n: the share of rows whose id is among the k best (earlier index wins ties). */
 lur_status lur_top_k(lur_tensor *scores, lur_tensor *ids, int k, double *share);
 /* Mean of -log p[id], p clipped to [1e-15, 1]. */
 lur_status lur_log_loss(lur_tensor *probabilities, lur_tensor *ids, double *loss);

@@ -19,8 +19,7 @@ enum { MAX_TEMPORARIES = 64, MAX_STEM = 200, WRITE_CHUNK = 1 << 30 };
 
 /* ---- names ---- */
 
-/* The target with symbolic links followed, so that a link stays a link. A target that does not exist yet is unchanged.
- */
+/* The target with symbolic links followed, so that a link stays a link. A missing target is unchanged. */
 static lur_status resolve(const char *path, char **resolved) {
   if (path == NULL || path[0] == '\0') return lur_fail(LUR_EARG, "cannot write a file without a name");
   char *real = realpath(path, NULL);

@@ -1,7 +1,7 @@
 /* folded.c - weights with a batch norm multiplied in (folded.h):
  *
- *   (conv(x, w) + b - mean) * s + beta  =  conv(x, w * s) + (b - mean) * s + beta,   s = gamma / sqrt(variance +
- * epsilon)
+ *   (conv(x, w) + b - mean) * s + beta  =  conv(x, w * s) + (b - mean) * s + beta
+ *   where s = gamma / sqrt(variance + epsilon)
  *
  * They are computed in double on the host and copied to the device; pass_fold.c decides for which ops. */
 #include "folded.h"

@@ -98,8 +98,7 @@ static bool *affine_flag(lur_op_desc *desc) {
 }
 
 /* A batch norm that only depthwise convolutions and pools read: its output becomes a scale and shift, which they apply
-   as they read. The normalized image is never stored, and the sums that its backward needs are by-products of theirs.
- */
+   as they read. The normalized image is never stored; the sums that its backward needs are by-products of theirs. */
 static bool fuse_norm_into_readers(lur_plan *plan, int at) {
   lur_plan_op *norm = &plan->ops[at];
   const int y = norm->y, x = norm->x[0];

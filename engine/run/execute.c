@@ -14,8 +14,7 @@ static char *buffer_address(const lur_run *run, const lur_plan *plan, int buffer
   return buffer < 0 ? NULL : (char *)run->plans.arena + plan->buffers[buffer].offset;
 }
 
-/* Values from outside are in run->bound, in the order of bind.c: inputs, then target and sample weights of each loss.
- */
+/* Values from outside are in run->bound: inputs, then target and sample weights of each loss (bind.c). */
 static void *bound_address(const lur_run *run, const lur_plan *plan, int value) {
   for (int i = 0; i < run->target.model->ninputs; i++) {
     if (plan->inputs[i] == value) return run->bound[i].address;
