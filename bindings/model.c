@@ -293,11 +293,13 @@ static void set_weight_names(lua_State *L, lur_model *model, int index) {
   int n = 0, i = 0;
   for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
     if (lua_type(L, -2) != LUA_TSTRING || lua_type(L, -1) != LUA_TSTRING)
-      lur_raise(L, "weight names: strings expected as keys and values, got %s and %s", luaL_typename(L, -2), luaL_typename(L, -1));
+      lur_raise(L, "weight names: strings expected as keys and values, got %s and %s", luaL_typename(L, -2),
+                luaL_typename(L, -1));
     n++;
   }
   lur_weight_name *names = lua_newuserdatauv(L, (size_t)n * sizeof *names + 1, 0);
-  for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) names[i++] = (lur_weight_name){lua_tostring(L, -2), lua_tostring(L, -1)};
+  for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1))
+    names[i++] = (lur_weight_name){lua_tostring(L, -2), lua_tostring(L, -1)};
   LUR_CALL(L, lur_model_set_weight_names(model, n, names));
   lua_pop(L, 1);
 }

@@ -1,11 +1,11 @@
 /* lurcher.h - the public header of liblurcher: everything a C program, and the Lua bindings, can do.
  *
- * Objects are opaque and counted: lur_X_new gives one reference, lur_X_retain adds one, lur_X_release takes one
- * (NULL is fine). Objects hold what they need, so the order of release never matters.
- * Functions that can fail return lur_status, give results last and touch no output on failure;
- * lur_last_error() has the calling thread's message. Nothing here prints or exits.
- * One context and what hangs on it belong to one thread at a time; separate contexts may run in parallel.
- * Names given in are copied; names given out live as long as the object that gave them. Indices are 0-based. */
+ * Objects are opaque and reference counted: lur_X_new returns one reference, lur_X_retain adds one, lur_X_release drops
+ * one (NULL is fine). Objects hold what they need, so the order of release never matters.
+ * Functions that can fail return lur_status, take their results last and write no output on failure;
+ * lur_last_error() is the calling thread's message. Nothing here prints or exits.
+ * A context and its objects may be used by one thread at a time; separate contexts may run in parallel.
+ * Names passed in are copied; returned names live as long as the object that they belong to. Indices are 0-based. */
 #ifndef LURCHER_H
 #define LURCHER_H
 
@@ -48,24 +48,24 @@ const char *lur_nearest(const char *name, const char *const *candidates, int n);
 
 /* ---- context: seed, threads, devices ----------------------------------------------------------------------- */
 
-/* threads: compute threads, 0 for one a core (LURCHER_THREADS in the environment overrides). */
+/* threads: compute threads, 0 for one per core (LURCHER_THREADS in the environment overrides). */
 lur_status lur_context_new(uint64_t seed, int threads, lur_context **context);
 void lur_context_retain(lur_context *context);
 void lur_context_release(lur_context *context);
-/* Seeds what is made from now on: weights of layers, dropout of runs, lur_tensor_uniform and _normal. */
+/* Seeds what is created from now on: weights of layers, dropout of runs, lur_tensor_uniform and _normal. */
 void lur_context_seed(lur_context *context, uint64_t seed);
 uint64_t lur_context_get_seed(const lur_context *context);
 int lur_context_threads(const lur_context *context);
-/* Opens "cpu", "ref", "cuda:0", "cuda" or "auto" once; the context keeps it. */
+/* Opens "cpu", "ref", "cuda:0", "cuda" or "auto", once per context; the context owns it. */
 lur_status lur_context_device(lur_context *context, const char *name, lur_device **device);
 const char *lur_device_name(const lur_device *device);
-/* What can be opened here: "ref", "cpu", then "cuda:0"... Returns the number; writes at most capacity names.
-   Where CUDA cannot be used *why says why (NULL otherwise). */
+/* The devices that can be opened here: "ref", "cpu", then "cuda:0"... Returns their number; writes at most capacity
+ *names. why is the reason where CUDA cannot be used, else NULL. */
 int lur_device_list(char names[][32], int capacity, const char **why);
 
-/* Asks every run and fit of the context to stop between steps with LUR_EINTERRUPTED. Async-signal-safe. */
+/* Makes every run and fit of the context stop between steps with LUR_EINTERRUPTED. Async-signal-safe. */
 void lur_context_interrupt(lur_context *context);
-/* LUR_EINTERRUPTED once after a request, which it takes back; else LUR_OK. */
+/* LUR_EINTERRUPTED once after a request, which it clears; else LUR_OK. */
 lur_status lur_context_check_interrupt(lur_context *context);
 
 /* ---- tensor ------------------------------------------------------------------------------------------------- */
@@ -80,7 +80,7 @@ lur_device *lur_tensor_device(const lur_tensor *tensor);
 lur_dtype lur_tensor_dtype(const lur_tensor *tensor);
 const lur_shape *lur_tensor_shape(const lur_tensor *tensor);
 size_t lur_tensor_bytes(const lur_tensor *tensor);
-/* Host address of the first element; NULL when the tensor is not in host memory. Writes are seen by every view. */
+/* Host address of the first element; NULL when the tensor is not in host memory. Every view sees writes. */
 void *lur_tensor_data(const lur_tensor *tensor);
 
 /* Shares memory: `count` rows of the first dimension from `first`. */
@@ -92,8 +92,8 @@ lur_status lur_tensor_to(lur_tensor *tensor, lur_device *device, lur_tensor **co
 lur_status lur_tensor_cast(lur_tensor *tensor, lur_dtype dtype, lur_tensor **copy);  /* i32, u8: truncates, saturates */
 /* Copies elements between equal shapes and dtypes, any devices. */
 lur_status lur_tensor_copy(lur_tensor *dst, lur_tensor *src);
-/* dst[i] += share * (src[i] - dst[i]) for all of n pairs, in place, in one go; 1 copies. Equal shapes, f32, one device,
-   which is asked and not waited for. */
+/* dst[i] += share * (src[i] - dst[i]) for all n pairs, in place, in one call; 1 copies. Equal shapes, f32, one device,
+   which is not waited for. */
 lur_status lur_tensors_lerp(lur_tensor *const *dst, lur_tensor *const *src, int n, double share);
 /* One element by flat index, as double, on any device. LUR_EARG out of range. */
 lur_status lur_tensor_get(const lur_tensor *tensor, int64_t index, double *value);
@@ -101,10 +101,10 @@ lur_status lur_tensor_set(lur_tensor *tensor, int64_t index, double value);
 lur_status lur_tensor_fill(lur_tensor *tensor, double value);
 /* Draws from the context's stream: uniform in [low, high), normal by Box-Muller. f32 only. */
 lur_status lur_tensor_uniform(lur_tensor *tensor, double low, double high);
-lur_status lur_tensor_normal(lur_tensor *tensor, double mean, double deviation);
+lur_status lur_tensor_normal(lur_tensor *tensor, double mean, double std);
 
 /* Arithmetic on host tensors; results are new f32 tensors (i32 where both are i32; comparisons give i32 0 or 1).
-   i32 results saturate, i32 division truncates. Means, exp, log, sqrt, sigmoid and tanh are f32 always; transpose,
+   i32 results saturate, i32 division truncates. Means, exp, log, sqrt, sigmoid and tanh are always f32; transpose,
    select and concat keep the dtype.
    Shapes broadcast as in NumPy: trailing extents equal or 1. LUR_EDEVICE for tensors in device memory. */
 typedef enum lur_tensor_op2 { LUR_T_ADD, LUR_T_SUB, LUR_T_MUL, LUR_T_DIV, LUR_T_POW, LUR_T_MAXIMUM, LUR_T_MINIMUM,
@@ -115,8 +115,8 @@ typedef enum lur_tensor_reduction { LUR_T_SUM, LUR_T_MEAN, LUR_T_MAX, LUR_T_MIN,
                                     LUR_T_ARGMIN } lur_tensor_reduction;
 lur_status lur_tensor_binary(lur_tensor_op2 op, lur_tensor *a, lur_tensor *b, lur_tensor **y);
 lur_status lur_tensor_unary(lur_tensor_op1 op, lur_tensor *a, lur_tensor **y);
-/* Over dimension axis (dropped), or over everything when axis is -1 (a scalar). argmax, argmin: i32, the first of
-   equals. */
+/* Over dimension axis (dropped), or over everything when axis is -1 (a scalar). argmax, argmin: i32, the first of equal
+   values. */
 lur_status lur_tensor_reduce(lur_tensor_reduction op, lur_tensor *a, int axis, lur_tensor **y);
 lur_status lur_tensor_softmax(lur_tensor *a, lur_tensor **y); /* over the last dimension */
 lur_status lur_tensor_matmul(lur_tensor *a, lur_tensor *b, lur_tensor **y); /* m x k times k x n */
@@ -136,9 +136,9 @@ const char *lur_layer_kind_name(int index); /* "conv2d" */
 const char *lur_layer_kind_help(int index); /* one line */
 int lur_layer_kind_options(int index, lur_option_info *info, int capacity);
 
-/* Makes a layer. Every kind takes `name` (default: kind_1, kind_2, ... counted in the context) and `trainable`.
-   Unknown or ill-typed options: LUR_EARG with the nearest known name. Weights are made at the first application,
-   from (seed, layer name, weight name) alone: the order in which layers are made does not change them. */
+/* Creates a layer. Every kind takes `name` (default: kind_1, kind_2, ... counted in the context) and `trainable`.
+   Unknown options and options of a wrong type: LUR_EARG with the nearest known name. Weights are drawn at the first
+   application, from (seed, layer name, weight name) alone, in whatever order layers are created. */
 lur_status lur_layer_new(lur_context *context, const char *kind, const lur_setting *settings, int n, lur_layer **layer);
 void lur_layer_retain(lur_layer *layer);
 void lur_layer_release(lur_layer *layer);
@@ -146,7 +146,7 @@ const char *lur_layer_name(const lur_layer *layer);
 const char *lur_layer_kind(const lur_layer *layer);
 bool lur_layer_trainable(const lur_layer *layer);
 void lur_layer_set_trainable(lur_layer *layer, bool trainable);
-/* Writes "conv2d{ filters = 32, kernel = {3,3} }" into text (truncates); returns the length it needs. */
+/* Writes "conv2d{ filters = 32, kernel = {3,3} }" into text (truncated); returns the length needed. */
 int lur_layer_format(const lur_layer *layer, char *text, size_t capacity);
 
 /* Weights of a layer, in Keras's order (kernel, bias; gamma, beta, moving_mean, moving_variance; ...). */
@@ -156,17 +156,17 @@ bool lur_layer_weight_learned(const lur_layer *layer, int index);     /* false f
 lur_tensor *lur_layer_weight(const lur_layer *layer, int index);      /* borrowed; on the device of the last compile */
 /* Overwrites a weight; shapes must agree (LUR_ESHAPE names layer, weight and both). */
 lur_status lur_layer_set_weight(lur_layer *layer, int index, lur_tensor *value);
-/* Draws the weights anew, as the first application did, from the context's present seed. */
+/* Draws new weights, as the first application did, from the context's present seed. */
 lur_status lur_layer_reset(lur_layer *layer);
 
 /* ---- graph -------------------------------------------------------------------------------------------------- */
 
 /* A named input; shape is one sample's, without the batch: {299, 299, 3}. */
 lur_status lur_input(lur_context *context, const char *name, lur_dtype dtype, const lur_shape *sample, lur_node **node);
-/* A named i32 vector of row numbers (0-based in C, 1-based in Lua), for gather. Its length is a batch size of its
-   own. */
+/* A named i32 vector of row numbers (0-based in C, 1-based in Lua), for gather. Its length is independent of the
+   batch size of other inputs. */
 lur_status lur_index(lur_context *context, const char *name, lur_node **node);
-/* One application: a new node. Weights are made here the first time, checked against x afterwards. */
+/* One application: a new node. The first one creates the weights, later ones check x against them. */
 lur_status lur_layer_apply(lur_layer *layer, int n, lur_node *const *x, lur_node **y);
 void lur_node_retain(lur_node *node);
 void lur_node_release(lur_node *node);
@@ -176,8 +176,8 @@ lur_context *lur_node_context(const lur_node *node);
 
 /* ---- model -------------------------------------------------------------------------------------------------- */
 
-/* Outputs by name. Inputs: the given nodes in order, or with ninputs 0 every input the outputs reach, by name.
-   LUR_EARG for two inputs, outputs or layers of one name, or an input that is no input node. */
+/* Outputs by name. Inputs: the given nodes in order, or with ninputs 0 every input that the outputs depend on, by name.
+   LUR_EARG for two inputs, outputs or layers of one name, or an input that is not an input node. */
 lur_status lur_model_new(lur_context *context, int ninputs, lur_node *const *inputs, int noutputs,
                          const char *const *names, lur_node *const *outputs, lur_model **model);
 void lur_model_retain(lur_model *model);
@@ -192,14 +192,14 @@ lur_node *lur_model_output(const lur_model *model, int index);  /* borrowed */
 /* Applies the model's layers to other inputs: new nodes, the same weights. y has room for every output. */
 lur_status lur_model_apply(lur_model *model, int n, lur_node *const *x, lur_node **y);
 /* Layers in Keras's model.layers order: by decreasing distance to the outputs, ties by first visit of a pre-order
-   walk from the outputs. A layer that is applied more than once stands once. */
+   walk from the outputs. A layer that is applied more than once appears once. */
 int lur_model_layer_count(const lur_model *model);
 lur_layer *lur_model_layer(const lur_model *model, int index); /* borrowed */
 /* Position of the layer of that name, or -1. */
 int lur_model_find(const lur_model *model, const char *name);
 /* Output shape of one sample at the layer's first application in the model. */
 const lur_shape *lur_model_layer_shape(const lur_model *model, int index);
-/* The node of the layer's first application: cut a backbone anywhere. Borrowed. */
+/* The node of the layer's first application, for cutting a backbone there. Borrowed. */
 lur_node *lur_model_layer_node(const lur_model *model, int index);
 /* Names of the layers that feed the layer's first application; returns their number. */
 int lur_model_layer_inputs(const lur_model *model, int index, const char **names, int capacity);
@@ -221,8 +221,8 @@ int64_t lur_model_parameters(const lur_model *model, bool trainable_only);
    LUR_EARG: the model has no such input. */
 lur_status lur_model_frozen(const lur_model *model, const char *input, bool *frozen, int *cuts, int *ncuts);
 
-/* The definition as JSON (layers, options, wiring, names), and a model made from one, weights drawn anew.
-   The text is the caller's to free with lur_text_free. */
+/* The definition as JSON (layers, options, wiring, names), and a model created from one, with newly drawn weights.
+   The caller frees the text with lur_text_free. */
 lur_status lur_model_to_json(const lur_model *model, char **text);
 lur_status lur_model_from_json(lur_context *context, const char *text, lur_model **model);
 void lur_text_free(char *text);
@@ -247,13 +247,13 @@ typedef struct lur_loss {
   double label_smoothing;
 } lur_loss;
 
-/* What images are computed in. Weights, heads (everything without a height and width) and losses are f32 in all of
-   them. tf32: f32 whose products round their factors to 10 bits. bf16, f16: activations and their gradients, with sums
-   in f32; f16 scales the loss up, and down again where a gradient overflows: that step is left out. Where a device has
-   no tf32 it computes in f32; bf16 and f16 are LUR_EUNSUPPORTED where it has not got them.
-   int8: inference alone, after lur_run_calibrate. Convolutions multiply bytes by whole numbers and sum in 32 bits; what
-   they read is quantised channel by channel, their weights output by output. All else, what they give included, is f32,
-   and so is a convolution that reads an input of the model. On the CPU and ref; LUR_EUNSUPPORTED elsewhere. */
+/* The number format of activations that have a height and a width. Weights, heads and losses are always f32.
+   tf32: f32, with the factors of products rounded to 10 bits; f32 where a device has no tf32. bf16, f16: activations
+   and their gradients, with sums in f32; LUR_EUNSUPPORTED where a device lacks them. f16 scales the loss, and lowers
+   the scale where a gradient overflows: that step is skipped. int8: inference only, after lur_run_calibrate.
+   Convolutions multiply 8-bit integers and sum in 32 bits; their inputs are quantized per channel, their weights per
+   output. Everything else is f32, outputs of convolutions included, and so is a convolution that reads an input of the
+   model. On the CPU and ref; LUR_EUNSUPPORTED elsewhere. */
 typedef enum lur_precision {
   LUR_PRECISION_F32 = 0,
   LUR_PRECISION_TF32,
@@ -267,17 +267,18 @@ typedef struct lur_compile_options {
   int nlosses;
   const lur_loss *losses;    /* none: inference only */
   lur_optimizer *optimizer;  /* NULL: no lur_run_step */
-  bool batchnorm_batch;      /* frozen batch norms use and move batch statistics in training, as Keras 2.0.6 did */
+  bool batchnorm_batch;      /* in training, frozen batch norms use batch statistics and update the moving ones, as in
+                                Keras 2.0.6 */
   lur_precision precision;
-  bool input_gradients;      /* lur_run_gradient serves inputs too */
-  bool check;                /* guard zones round every buffer, outputs filled with NaN first: slow, for tests */
-  bool no_graph;             /* steps are launched op by op where the device could record and replay them; same bits */
-  /* Switch one pass off, for tests. no_lifetimes: in training, the arena keeps every output to the end of the step. */
+  bool input_gradients;      /* lur_run_gradient can be asked for inputs too */
+  bool check;                /* guard zones around every buffer, outputs filled with NaN first: slow, for tests */
+  bool no_graph;             /* steps are launched op by op where the device could capture and replay them; same bits */
+  /* Disable single passes, for tests. no_lifetimes: in training, the arena keeps every output to the end of the step. */
   bool no_prune, no_fold, no_lifetimes, no_arena;
 } lur_compile_options;
 
 /* Checks everything that does not depend on the batch: losses name outputs, every op has a kernel. Plans for
-   concrete batch sizes are made at first use and kept. */
+   concrete batch sizes are built at first use and kept. */
 lur_status lur_model_compile(lur_model *model, const lur_compile_options *options, lur_run **run);
 void lur_run_retain(lur_run *run);
 void lur_run_release(lur_run *run);
@@ -295,21 +296,21 @@ typedef struct lur_batch {
 enum { LUR_MAX_RESULTS = 64 };
 typedef struct lur_results { /* of one batch; Keras's names: loss, NAME_loss, NAME_acc (loss, acc for one output) */
   int n;
-  int64_t samples; /* rows of the first target: what epoch means are weighted by */
+  int64_t samples; /* rows of the first target: the weight of this batch in an epoch's means */
   char names[LUR_MAX_RESULTS][64];
   double values[LUR_MAX_RESULTS];
 } lur_results;
 
-/* Sends the inputs of a batch to the device while it computes: call it with the next batch's tensors before training on
-   the present one, and give the same tensors to the next call. Memory of a loader made for the device (pinned) really
-   overlaps. A batch that never comes, or is written to after, costs time and nothing else. */
+/* Copies the inputs of a batch to the device while it computes: call it with the next batch's tensors before training
+   on the present one, and pass the same tensors to the next call. The copy overlaps when the memory is pinned, as that
+   of a loader for the device is. A batch that never comes, or that is written to afterwards, only costs time. */
 lur_status lur_run_prefetch(lur_run *run, const lur_batch *batch);
 /* NULL: steps are captured as a graph at their second use and replayed from then on. Else the reason why not. */
 const char *lur_run_capture_reason(const lur_run *run);
 /* Deprecated name of lur_run_capture_reason. */
 static inline const char *lur_run_plain_reason(const lur_run *run) { return lur_run_capture_reason(run); }
-/* Forward in training form, backward, optimizer step. Like every call that takes a batch, it returns when the device is
-   done. */
+/* Forward in training form, backward, optimizer step. Like every call that takes a batch, it returns when the device
+   has finished. */
 lur_status lur_run_train(lur_run *run, const lur_batch *batch, lur_results *results);
 /* The same without the step; gradients are added to those already there. */
 lur_status lur_run_accumulate(lur_run *run, const lur_batch *batch, lur_results *results);
@@ -319,16 +320,16 @@ void lur_run_zero_gradients(lur_run *run);
 lur_status lur_run_evaluate(lur_run *run, const lur_batch *batch, lur_results *results);
 /* Forward in inference form; outputs has room for every model output, each a new host tensor. No targets needed. */
 lur_status lur_run_predict(lur_run *run, const lur_batch *batch, lur_tensor **outputs);
-/* For precision int8: runs the batch in f32 and widens the ranges of the numbers that its convolutions read. A few
-   dozen samples of the kind to come, in one call or several; before them, predict and evaluate are LUR_ESTATE. */
+/* For precision int8: runs the batch in f32 and widens the ranges of the values that its convolutions read. Call it
+   with a few dozen samples like those to come, in one call or several; predict and evaluate need it (LUR_ESTATE). */
 lur_status lur_run_calibrate(lur_run *run, const lur_batch *batch);
-/* The ranges, one a layer: its name and a new host tensor f32 3 x channels: least, greatest, mean. And back again, into
-   a run of the same model, where it takes the place of what was there; a layer without a range then stays f32. */
+/* The ranges, one per layer: its name and a new host tensor f32 3 x channels: least, greatest, mean. lur_run_set_range
+   sets one in a run of the same model and replaces the layer's range; a layer without a range then stays f32. */
 int lur_run_range_count(const lur_run *run);
 lur_status lur_run_get_range(const lur_run *run, int index, const char **layer, lur_tensor **range);
 lur_status lur_run_set_range(lur_run *run, const char *layer, lur_tensor *range);
 /* Forward only, in training form or not, then read any output; and backward from given output gradients
-   (NULL entries count as zero). For tests, and for losses written by hand. */
+   (NULL entries count as zero). For tests, and for losses computed by the caller. */
 lur_status lur_run_forward(lur_run *run, const lur_batch *batch, bool training, lur_tensor **outputs);
 lur_status lur_run_backward(lur_run *run, lur_tensor *const *output_gradients);
 /* Copy of a gradient of the last backward: a weight by layer and weight name, or with weight NULL an input. */
@@ -337,25 +338,25 @@ lur_status lur_run_gradient(lur_run *run, const char *layer, const char *weight,
 double lur_run_lr(const lur_run *run);
 void lur_run_set_lr(lur_run *run, double lr);
 int64_t lur_run_iterations(const lur_run *run); /* optimizer steps made */
-/* on: every step also finds out, without waiting for it more than for its losses, whether all weights that training
-   moves are finite. lur_run_finite: what the last step found, 1 or 0; -1 where none has looked. */
+/* on: every step also checks, without an additional wait, whether all weights that training changes are finite.
+   lur_run_finite: the last step's finding, 1 or 0; -1 where no step has checked. */
 void lur_run_set_watch(lur_run *run, bool on);
 bool lur_run_watches(const lur_run *run);
 int lur_run_finite(const lur_run *run);
 /* A multiplier of the learning rate and of weight decay for one layer (all its weights). */
 lur_status lur_run_scale_layer(lur_run *run, const char *layer, double lr_scale, double decay_scale);
-/* Drops plans and optimizer state and compiles anew after freezing, or with other options. */
+/* Drops plans and optimizer state and compiles again, after freezing or with other options. */
 lur_status lur_run_recompile(lur_run *run, const lur_compile_options *options);
-/* Text: steps, bytes, FLOPs, the ten largest holders, of the plan last used. The caller frees it. */
+/* The plan last used as text: ops, bytes, FLOPs, the ten largest buffers. The caller frees it. */
 lur_status lur_run_describe(lur_run *run, char **text);
 /* Bytes of the arena of the plan last used, and of weights, gradients and optimizer state. */
 size_t lur_run_arena_bytes(const lur_run *run);
 size_t lur_run_state_bytes(const lur_run *run);
-/* Seconds per step of the plan last used, summed over the calls since profiling was switched on. */
+/* Seconds per op of the plan last used, summed over the calls since profiling was switched on. */
 void lur_run_set_profile(lur_run *run, bool on);
 typedef struct lur_profile_row {
   const char *layer, *op, *pass; /* "block2_sepconv1", "depthwise_conv2d", "forward" or "backward" */
-  const char *type; /* of the numbers it reads: "f32", "u8" */
+  const char *type; /* of its input: "f32", "u8" */
   double seconds, flops, bytes;
   int64_t calls;
 } lur_profile_row;
@@ -363,7 +364,7 @@ int lur_run_profile(const lur_run *run, lur_profile_row *rows, int capacity); /*
 
 /* ---- files -------------------------------------------------------------------------------------------------- */
 
-/* What a load did. Text lines, "block14_sepconv1: missing in the file". The caller frees with lur_load_report_free. */
+/* The outcome of a load. text: lines like "block14_sepconv1: missing in the file". Freed with lur_load_report_free. */
 typedef struct lur_load_report {
   int loaded, missing, unused, mismatched; /* layers */
   char *text;
@@ -375,25 +376,26 @@ typedef enum lur_load_match { LUR_LOAD_AUTO = 0, LUR_LOAD_BY_NAME, LUR_LOAD_BY_O
 typedef struct lur_weight_name {
   const char *file, *model;
 } lur_weight_name;
-/* The names under which lur_model_load_weights finds this model's weights in a PyTorch state dict (.safetensors); kernels
-   are transposed. Replaces the names that were set before. LUR_EARG for a name that is not LAYER/WEIGHT. */
+/* The names under which lur_model_load_weights finds this model's weights in a PyTorch state dict (.safetensors);
+   kernels are transposed. Replaces the names that were set before. LUR_EARG for a name that is not LAYER/WEIGHT. */
 lur_status lur_model_set_weight_names(lur_model *model, int n, const lur_weight_name *names);
 int lur_model_weight_name_count(const lur_model *model);
 lur_weight_name lur_model_weight_name(const lur_model *model, int index);
 
 /* Reads weights, whatever the file is called: Keras .h5 (weights or full model, nested models too), .weights.h5 and
-   .keras, .safetensors (Lurcher's, a checkpoint's, or PyTorch's where the model has names for it). AUTO: by name, automatic names (conv2d_4) by
-   order within their kind; where nothing fits, all by order. Nothing that fits at all: LUR_ESHAPE. strict: anything
-   missing or mismatched is LUR_ESHAPE or LUR_EFORMAT and no weight is changed. report may be NULL. */
+   .keras, .safetensors (Lurcher's, a checkpoint's, or PyTorch's where the model has names for it). AUTO: by
+   name, and automatic names (conv2d_4) by order within their kind; where nothing fits, all by order. LUR_ESHAPE where
+   nothing fits at all. strict: anything missing or mismatched is LUR_ESHAPE or LUR_EFORMAT and no weight is changed.
+   report may be NULL. */
 lur_status lur_model_load_weights(lur_model *model, const char *path, lur_load_match match, bool strict,
                                   lur_load_report *report);
 /* .h5: Keras layout that Keras loads; .safetensors: weights only. Atomic. */
 lur_status lur_model_save_weights(lur_model *model, const char *path);
 
-/* A checkpoint: definition, weights, optimizer state, counters, and the caller's own text (JSON, or any).
-   Written beside the target, synced, renamed: a failure leaves the old file. Checksummed. */
+/* A checkpoint: definition, weights, optimizer state, counters, and a text of the caller's, of any format.
+   Written beside the target, synced, renamed: a failure keeps the old file. Checksummed. */
 lur_status lur_run_save(lur_run *run, const char *path, const char *extra);
-/* The same with n named f32 host tensors of the caller's, such as averaged weights. Restoring passes over them:
+/* The same with n named f32 host tensors of the caller's, such as averaged weights. Restoring skips them:
    lur_archive_* reads them, under "lurcher.extra/NAME". */
 lur_status lur_run_save_with(lur_run *run, const char *path, const char *extra, int n, const char *const *names,
                              lur_tensor *const *tensors);
@@ -405,7 +407,7 @@ lur_status lur_model_load(lur_context *context, const char *path, lur_model **mo
 /* A safetensors file of named tensors, for features and caches. metadata: pairs key, value. */
 lur_status lur_tensors_save(const char *path, int n, const char *const *names, lur_tensor *const *tensors, int npairs,
                             const char *const *metadata);
-/* Reading one: structure and, in files of ours, the checksum are checked by lur_archive_open. */
+/* Reading one: lur_archive_open checks the structure and, in files that Lurcher wrote, the checksum. */
 typedef struct lur_archive lur_archive;
 lur_status lur_archive_open(lur_context *context, const char *path, lur_archive **archive);
 void lur_archive_close(lur_archive *archive);
@@ -413,7 +415,7 @@ int lur_archive_count(const lur_archive *archive);
 const char *lur_archive_name(const lur_archive *archive, int index);
 lur_status lur_archive_read(lur_archive *archive, int index, lur_tensor **tensor);
 const char *lur_archive_metadata(const lur_archive *archive, const char *key); /* NULL when absent */
-/* The index-th key, the engine's own ("lurcher.") left out; NULL past the last. */
+/* The index-th key, not counting the engine's own ("lurcher."); NULL past the last. */
 const char *lur_archive_metadata_key(const lur_archive *archive, int index);
 
 /* Replaces a file by text: temporary file, fsync, rename, folder fsync. */

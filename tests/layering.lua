@@ -1,10 +1,10 @@
---- The house is one-way: scripts -> bindings -> engine -> kernels, and inside the engine run -> plan -> graph -> tensor ->
--- base (engine/README.md). This test reads the #include lines of the sources, the symbols of the object files (with nm), and
--- the requires of the library's scripts. It fails for every include, call or require that goes up, and for every circle of
--- files that is not listed below with a reason.
+--- The house is one-way: scripts -> bindings -> engine -> kernels, and inside the engine run -> plan -> graph -> tensor
+-- -> base (engine/README.md). This test reads the #include lines of the sources, the symbols of the object files (with
+-- nm), and the requires of the library's scripts. It fails for every include, call or require that goes up, and for
+-- every circle of files that is not listed below with a reason.
 --
 --     lurcher tests/layering.lua ROOT OBJECTS NM        OBJECTS: a file with one path of an object file per line
---     lurcher tests/layering.lua --planted NM CC FOLDER  plants each kind of violation in a small tree and expects its failure
+--     lurcher tests/layering.lua --planted NM CC FOLDER  plants one violation of each kind and expects failures
 
 local lfs = require "lfs"
 
@@ -237,7 +237,8 @@ end
 
 local planted = {
   ["engine/run/run.h"] = "int lur_run_steps(void);\n",
-  ["engine/run/run.c"] = '#include "run.h"\nint lur_plan_size(void);\nint lur_run_steps(void) { return lur_plan_size(); }\n',
+  ["engine/run/run.c"] = '#include "run.h"\nint lur_plan_size(void);\n' ..
+    "int lur_run_steps(void) { return lur_plan_size(); }\n",
   ["engine/plan/plan.c"] = '#include "engine/run/run.h"\nint lur_plan_size(void) { return 1; }\n',
   ["engine/plan/call.c"] = "int lur_run_steps(void);\nint lur_plan_call(void) { return lur_run_steps(); }\n",
   ["engine/files/file.c"] = "int lur_plan_size(void);\nint lur_file(void) { return lur_plan_size(); }\n",

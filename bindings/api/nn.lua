@@ -111,7 +111,7 @@ function nn.separable_conv2d(options, ...) end
 ---@return lurcher.layer|lurcher.node
 function nn.dense(options, ...) end
 ---Normalises each channel by batch or moving statistics.
---- - `momentum` (0.99): share of the old moving statistics that stays at an update
+--- - `momentum` (0.99): share of the moving statistics that is kept at every update
 --- - `epsilon` (0.001): added to the variance
 --- - `center` (true): a learned shift, beta
 --- - `scale` (true): a learned factor, gamma
@@ -120,7 +120,7 @@ function nn.dense(options, ...) end
 ---@return lurcher.layer|lurcher.node
 function nn.batchnorm(options, ...) end
 ---A function applied element by element, or softmax.
---- - `function`: which function
+--- - `function`: name of the function
 ---@param options lurcher.activation|{ ["function"]: lurcher.activation } options, or nodes to apply to at once
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
@@ -202,7 +202,7 @@ function nn.maximum(options, ...) end
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
 function nn.concat(options, ...) end
----scale * x + shift, with fixed numbers.
+---scale * x + shift, with constants.
 --- - `scale` (1): factor
 --- - `shift` (0): added after the factor
 ---@param options? number|{ scale?: number, shift?: number } options, or nodes to apply to at once
@@ -233,7 +233,7 @@ function nn.flatten(options, ...) end
 ---@return lurcher.layer|lurcher.node
 function nn.reshape(options, ...) end
 ---Sum, mean, max or min over a dimension of each sample.
---- - `function`: what is computed
+--- - `function`: sum, mean, max or min
 --- - `axis` (-1): dimension of a sample, 1 the first; -1: the last; 0: all
 --- - `keep` (false): keeps the dimension, with extent 1
 ---@param options "sum"|"mean"|"max"|"min"|{ ["function"]: "sum"|"mean"|"max"|"min", axis?: integer, keep?: boolean } options, or nodes to apply to at once

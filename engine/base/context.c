@@ -15,10 +15,10 @@
 
 enum { MAX_THREADS = 1024 };
 
-/* LURCHER_THREADS wins over the caller, so that a script can be held to fewer cores from outside. */
+/* LURCHER_THREADS overrides the caller, so that a script can be limited to fewer cores from outside. */
 static lur_status threads_wanted(int asked, int *threads) {
   if (asked < 0 || asked > MAX_THREADS) {
-    return lur_fail(LUR_EARG, "%d compute threads (0 to %d expected, 0 for one a core)", asked, MAX_THREADS);
+    return lur_fail(LUR_EARG, "%d compute threads (0 to %d expected, 0 for one per core)", asked, MAX_THREADS);
   }
   const char *text = getenv("LURCHER_THREADS");
   if (!text || !*text) {
@@ -82,7 +82,7 @@ lur_status lur_context_device(lur_context *context, const char *name, lur_device
   }
   lur_device *fresh;
   LUR_TRY(lur_device_open(name, &fresh));
-  found = opened(context, fresh->name); /* "auto" may have meant a device that is open already */
+  found = opened(context, fresh->name); /* "auto" may name a device that is open already */
   if (found) {
     lur_device_close(fresh);
     *device = found;

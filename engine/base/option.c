@@ -1,7 +1,7 @@
 /* option.c - reads, prints and lists options from declared tables; see option.h.
  *
- * It knows types and ranges, never meanings: options that only make sense together are the owner's to check.
- * A new option type is a case in `store`, `store_default`, `lur_option_get` and `expected`, and a name in
+ * It knows types and ranges, not meanings: the owner checks options that depend on each other.
+ * To add an option type: a case in `store`, `store_default`, `lur_option_get` and `expected`, and a name in
  * `lur_options_info`. */
 #include "option.h"
 
@@ -57,7 +57,7 @@ const char *lur_nearest(const char *name, const char *const *candidates, int n) 
 typedef struct writer {
   char *text;
   size_t capacity;
-  int used; /* as snprintf counts: what it would need */
+  int used; /* as snprintf counts: the length needed so far */
 } writer;
 
 static void put(writer *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -86,7 +86,7 @@ static void put_ints(writer *w, int n, const int64_t *ints) {
   put(w, "}");
 }
 
-/* As a user would have written it. */
+/* In the form in which a user would write it. */
 static void put_setting(writer *w, const lur_setting *s) {
   switch (s->type) {
   case LUR_NONE: put(w, "nil"); break;
@@ -98,7 +98,7 @@ static void put_setting(writer *w, const lur_setting *s) {
   }
 }
 
-/* ---- what an option wants, in words ---- */
+/* ---- what an option expects, in words ---- */
 
 static bool bounded_below(const lur_option *o) { return o->min != 0 || o->max != 0; }
 static bool bounded_above(const lur_option *o) { return bounded_below(o) && o->max >= o->min && o->max < UNBOUNDED; }
@@ -115,7 +115,7 @@ static void put_range(writer *w, const lur_option *o, const char *one, const cha
   }
 }
 
-/* got may be NULL. A pair is asked for as one number, unless a list came. */
+/* got may be NULL. A pair is described as one number, unless a list was given. */
 static const char *expected(const lur_option *o, const lur_setting *got, char text[TEXT]) {
   bool list = got && got->type == LUR_INTS;
   writer w = {text, TEXT, 0};
@@ -245,7 +245,7 @@ static lur_status store(const char *owner, const lur_option *o, const lur_settin
   return good ? LUR_OK : bad(owner, o, s);
 }
 
-/* ---- defaults: text of the table, trusted to be well-formed but not to lie in the range ---- */
+/* ---- defaults: texts of the table, assumed to be well-formed but not to be in the range ---- */
 
 static int parse_ints(const char *text, int64_t ints[LUR_MAX_DIMS]) {
   int n = 0;
@@ -319,7 +319,8 @@ static lur_status unknown(const char *owner, const lur_option *table, const char
   writer w = {known, sizeof known, 0};
   for (int i = 0; i < n; i++) put(&w, "%s%s", i ? ", " : " (", candidates[i]);
   put(&w, n ? " expected)" : "");
-  return lur_fail(LUR_EARG, "unknown option '%.80s' to '%s'%s", name, owner, (size_t)w.used < sizeof known ? known : "");
+  return lur_fail(LUR_EARG, "unknown option '%.80s' to '%s'%s", name, owner,
+                  (size_t)w.used < sizeof known ? known : "");
 }
 
 /* The table row a setting goes to: *row, or -1 where another table owns it. */
@@ -331,7 +332,8 @@ static lur_status find_row(const char *owner, const lur_option *table, const cha
   }
   int n = rows_of(table);
   if (s->position < 1 || s->position > n) {
-    return lur_fail(LUR_EARG, "option number %d to '%s' (it takes %d without a name)", s->position, owner, n);
+    return lur_fail(LUR_EARG, "option number %d to '%s' (at most %d options without a name expected)", s->position,
+                    owner, n);
   }
   *row = s->position - 1;
   return LUR_OK;
@@ -364,7 +366,7 @@ lur_status lur_options_read(const char *owner, const lur_option *table, const lu
   return LUR_OK;
 }
 
-/* ---- giving back ---- */
+/* ---- reading back ---- */
 
 void lur_option_get(const lur_option *o, const void *options, lur_setting *setting) {
   const void *field = (const char *)options + o->offset;

@@ -1,5 +1,5 @@
 /* option.h - options are declared, not parsed by hand: one table per layer kind or optimizer drives checking,
- * defaults, "did you mean", printing and saving. To add an option: a row, and a field it points at. */
+ * defaults, "did you mean", printing and saving. To add an option: a row, and the field that it sets. */
 #ifndef LUR_OPTION_H
 #define LUR_OPTION_H
 
@@ -28,16 +28,17 @@ typedef struct lur_option {
 } lur_option;
 
 /* Fills `options` (a struct of the table's owner, size bytes) with defaults, then settings. Positional settings go to
-   the rows in declared order. `skip` names options another table owns (NULL-terminated; may be NULL): passed over.
+   the rows in declared order. `skip` names options of another table, which are ignored (NULL-terminated; may be NULL).
    LUR_EARG: "bad option 'stride' to 'conv2d' (positive integer expected, got \"2x\")",
    "unknown option 'strides' to 'conv2d' (did you mean 'stride'?)". */
 lur_status lur_options_read(const char *owner, const lur_option *table, const lur_setting *settings, int n,
                             const char *const *skip, void *options, size_t size);
-/* Writes "name = value, ..." of the options that differ from their default (all of them with all true). Returns the length needed. */
+/* Writes "name = value, ..." of the options that differ from their default (all of them with all true). Returns the
+ * length needed. */
 int lur_options_format(const lur_option *table, const void *options, bool all, char *text, size_t capacity);
 /* One option's value as a setting, for saving; text lives as long as options. */
 void lur_option_get(const lur_option *option, const void *options, lur_setting *setting);
-/* For lur_layer_kind_options and its like. */
+/* For lur_layer_kind_options and similar functions. */
 int lur_options_info(const lur_option *table, lur_option_info *info, int capacity);
 
 #endif

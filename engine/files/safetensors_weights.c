@@ -1,5 +1,5 @@
-/* safetensors_weights.c - a safetensors file as a list of layers: Lurcher's own names LAYER/WEIGHT, of weights files and of
- * checkpoints (whose other arrays are skipped), or PyTorch's names where the model knows them. */
+/* safetensors_weights.c - a safetensors file as a list of layers: Lurcher's own names LAYER/WEIGHT, of weights files
+ * and of checkpoints (whose other arrays are skipped), or PyTorch's names where the model knows them. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,7 +13,8 @@ static lur_status read_array(lur_weight_file *file, const lur_file_array *array,
   lur_tensor *raw = NULL, *real = NULL;
   LUR_TRY(lur_archive_read(archive, array->source / 4, &raw));
   lur_status status = lur_tensor_cast(raw, LUR_F32, &real);
-  if (status == LUR_OK) lur_torch_transpose((lur_torch_order)(array->source % 4), lur_tensor_shape(real), lur_tensor_data(real), values);
+  if (status == LUR_OK)
+    lur_torch_transpose((lur_torch_order)(array->source % 4), lur_tensor_shape(real), lur_tensor_data(real), values);
   lur_tensor_release(real);
   lur_tensor_release(raw);
   return status;
@@ -31,7 +32,8 @@ static lur_status add_ours(lur_weight_file *file, const lur_archive *archive) {
     if (slash == NULL || (checkpoint && lur_checkpoint_is_state(name))) continue;
     char *layer = strndup(name, (size_t)(slash - name));
     if (layer == NULL) return lur_fail(LUR_ENOMEM, "no memory for the name '%.100s'", name);
-    lur_status status = lur_weight_file_add(file, 0, layer, slash + 1, lur_archive_shape(archive, i), pack(i, LUR_TORCH_SAME));
+    lur_status status =
+        lur_weight_file_add(file, 0, layer, slash + 1, lur_archive_shape(archive, i), pack(i, LUR_TORCH_SAME));
     free(layer);
     LUR_TRY(status);
   }
@@ -82,7 +84,9 @@ lur_status lur_safetensors_open_weights(lur_weight_file *file, const lur_model *
     file->unordered = true; /* state dicts are often sorted by name */
     return add_torch(file, model, archive);
   }
-  return lur_fail(LUR_EFORMAT, "'%s' holds no weights of this model: names like 'LAYER/kernel', or names given with weight_names, were "
-                  "expected, '%.100s' came",
-                  file->path, lur_archive_count(archive) > 0 ? lur_archive_name(archive, 0) : "no tensor");
+  return lur_fail(
+      LUR_EFORMAT,
+      "'%s' holds no weights of this model: names like 'LAYER/kernel', or names given with weight_names, were "
+      "expected, '%.100s' came",
+      file->path, lur_archive_count(archive) > 0 ? lur_archive_name(archive, 0) : "no tensor");
 }

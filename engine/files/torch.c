@@ -42,7 +42,10 @@ bool lur_torch_ignores(const char *name) {
 /* For each dimension of the model's array, its position in the file's shape. */
 static const int *axes(lur_torch_order order) {
   static const int same[] = {0, 1, 2, 3}, dense[] = {1, 0}, conv[] = {2, 3, 1, 0}, depthwise[] = {2, 3, 0, 1};
-  return order == LUR_TORCH_DENSE ? dense : order == LUR_TORCH_CONV ? conv : order == LUR_TORCH_DEPTHWISE ? depthwise : same;
+  return order == LUR_TORCH_DENSE       ? dense
+         : order == LUR_TORCH_CONV      ? conv
+         : order == LUR_TORCH_DEPTHWISE ? depthwise
+                                        : same;
 }
 
 bool lur_torch_shape(lur_torch_order order, const lur_shape *from, lur_shape *to) {

@@ -1,4 +1,4 @@
-/* definition.c - a model's definition as JSON and back: layers with their options, applications, names.
+/* definition.c - writes and reads a model's definition as JSON: layers with their options, applications, names.
  *
  *   { "format": "lurcher-model", "version": 1,
  *     "layers":  [ { "name": "dense_1", "kind": "dense", "trainable": true, "options": { "units": 24 } }, ... ],
@@ -24,7 +24,8 @@ static cJSON *option_value(const lur_setting *setting) {
     case LUR_STRING: return cJSON_CreateString(setting->string);
     case LUR_INTS: {
       cJSON *list = cJSON_CreateArray();
-      for (int i = 0; i < setting->count && list; i++) cJSON_AddItemToArray(list, cJSON_CreateNumber((double)setting->ints[i]));
+      for (int i = 0; i < setting->count && list; i++)
+        cJSON_AddItemToArray(list, cJSON_CreateNumber((double)setting->ints[i]));
       return list;
     }
     default: return cJSON_CreateNull();
@@ -41,7 +42,8 @@ static cJSON *layer_object(const lur_layer *layer) {
   cJSON_AddBoolToObject(object, "trainable", layer->trainable);
   cJSON *options = cJSON_AddObjectToObject(object, "options");
   int n = lur_layer_settings(layer, settings, MAX_SETTINGS);
-  for (int i = 0; i < n && i < MAX_SETTINGS; i++) cJSON_AddItemToObject(options, settings[i].name, option_value(&settings[i]));
+  for (int i = 0; i < n && i < MAX_SETTINGS; i++)
+    cJSON_AddItemToObject(options, settings[i].name, option_value(&settings[i]));
   return object;
 }
 
@@ -132,7 +134,8 @@ static lur_status read_option(const cJSON *item, lur_setting *setting) {
 }
 
 static lur_status read_layer(reader *r, const cJSON *object, int index) {
-  const cJSON *name = cJSON_GetObjectItemCaseSensitive(object, "name"), *kind = cJSON_GetObjectItemCaseSensitive(object, "kind");
+  const cJSON *name = cJSON_GetObjectItemCaseSensitive(object, "name"),
+              *kind = cJSON_GetObjectItemCaseSensitive(object, "kind");
   const cJSON *trainable = cJSON_GetObjectItemCaseSensitive(object, "trainable");
   const cJSON *options = cJSON_GetObjectItemCaseSensitive(object, "options");
   if (!cJSON_IsString(name) || !cJSON_IsString(kind) || !cJSON_IsBool(trainable) || !cJSON_IsObject(options)) {
@@ -195,13 +198,16 @@ static lur_status read_model(reader *r, const cJSON *root, lur_model **model) {
 }
 
 static lur_status read_all(reader *r, const cJSON *root, lur_model **model) {
-  const cJSON *format = cJSON_GetObjectItemCaseSensitive(root, "format"), *version = cJSON_GetObjectItemCaseSensitive(root, "version");
-  const cJSON *layers = cJSON_GetObjectItemCaseSensitive(root, "layers"), *nodes = cJSON_GetObjectItemCaseSensitive(root, "nodes");
+  const cJSON *format = cJSON_GetObjectItemCaseSensitive(root, "format"),
+              *version = cJSON_GetObjectItemCaseSensitive(root, "version");
+  const cJSON *layers = cJSON_GetObjectItemCaseSensitive(root, "layers"),
+              *nodes = cJSON_GetObjectItemCaseSensitive(root, "nodes");
   if (!cJSON_IsString(format) || strcmp(format->valuestring, "lurcher-model") != 0) {
     return lur_fail(LUR_EFORMAT, "not a model definition (\"format\": \"lurcher-model\" expected)");
   }
   if (!cJSON_IsNumber(version) || version->valuedouble != 1) {
-    return lur_fail(LUR_EFORMAT, "model definition: version %g (1 expected)", cJSON_IsNumber(version) ? version->valuedouble : 0.0);
+    return lur_fail(LUR_EFORMAT, "model definition: version %g (1 expected)",
+                    cJSON_IsNumber(version) ? version->valuedouble : 0.0);
   }
   if (!cJSON_IsArray(layers) || !cJSON_IsArray(nodes)) return wrong("layers or nodes", 0);
   r->nlayers = cJSON_GetArraySize(layers);

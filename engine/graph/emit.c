@@ -3,7 +3,9 @@
 
 #include <stdint.h>
 
-const lur_shape *lur_emit_shape(const lur_emitter *emitter, int value) { return &emitter->operand(emitter, value)->shape; }
+const lur_shape *lur_emit_shape(const lur_emitter *emitter, int value) {
+  return &emitter->operand(emitter, value)->shape;
+}
 
 lur_dtype lur_emit_dtype(const lur_emitter *emitter, int value) { return emitter->operand(emitter, value)->dtype; }
 

@@ -67,10 +67,12 @@ static lur_status new_input(lur_context *context, const char *kind, const lur_se
   return status;
 }
 
-lur_status lur_input(lur_context *context, const char *name, lur_dtype dtype, const lur_shape *sample, lur_node **node) {
+lur_status lur_input(lur_context *context, const char *name, lur_dtype dtype, const lur_shape *sample,
+                     lur_node **node) {
   LUR_TRY(lur_shape_check(sample));
   if (sample->ndim + 1 > LUR_MAX_DIMS) {
-    return lur_fail(LUR_ESHAPE, "input '%s': a sample has %d dimensions (at most %d)", name, sample->ndim, LUR_MAX_DIMS - 1);
+    return lur_fail(LUR_ESHAPE, "input '%s': a sample has %d dimensions (at most %d)", name, sample->ndim,
+                    LUR_MAX_DIMS - 1);
   }
   lur_setting settings[3] = {{.name = "name", .type = LUR_STRING, .string = name},
                              {.name = "shape", .type = LUR_INTS, .count = sample->ndim},

@@ -150,7 +150,7 @@ const char *lur_layer_kind(const lur_layer *layer) { return layer->kind->name; }
 bool lur_layer_trainable(const lur_layer *layer) { return layer->trainable; }
 void lur_layer_set_trainable(lur_layer *layer, bool trainable) { layer->trainable = trainable; }
 
-/* ---- options given back ---- */
+/* ---- reading options back ---- */
 
 int lur_layer_format(const lur_layer *layer, char *text, size_t capacity) {
   int options = lur_options_format(layer->kind->options, layer->options, false, NULL, 0);

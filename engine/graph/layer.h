@@ -1,5 +1,5 @@
-/* layer.h - the inside of a layer: its kind, its options and its weights. A layer knows nothing of graphs or runs; a node
- * (graph.h) is one application of it. */
+/* layer.h - the inside of a layer: its kind, its options and its weights. A layer knows nothing of graphs or runs; a
+ * node (graph.h) is one application of it. */
 #ifndef LUR_LAYER_H
 #define LUR_LAYER_H
 
@@ -79,8 +79,8 @@ void lur_layer_drop_weights(lur_layer *layer);
 /* Draws the value for (context seed, layer name, weight name), on the device where it is; creates it where there is
    none. */
 lur_status lur_weight_draw(const lur_layer *layer, lur_weight *weight);
-/* Grows with every change of the weight's value, by training or by writing into its tensor: whatever was derived from the
-   weight (folded, packed) at an older version is stale. Writes through lur_tensor_data are not seen. */
+/* Grows with every change of the weight's value, by training or by writing into its tensor: whatever was derived from
+   the weight (folded, packed) at an older version is stale. Writes through lur_tensor_data are not seen. */
 uint64_t lur_weight_version(const lur_weight *weight);
 /* Moves a weight to a device (a no-op when it is there). */
 lur_status lur_weight_to(lur_weight *weight, lur_device *device);

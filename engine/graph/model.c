@@ -52,7 +52,7 @@ static lur_status enter(walk *w, lur_node *node) {
   return LUR_OK;
 }
 
-/* Depth first from one output, without recursion; a node is done once. */
+/* Depth first from one output, without recursion; every node is visited once. */
 static lur_status walk_from(walk *w, lur_node *output) {
   if (position((void *const *)w->nodes, w->nnodes, output) >= 0) return LUR_OK;
   LUR_TRY(enter(w, output));
@@ -130,7 +130,8 @@ static lur_status check_names(const lur_model *model) {
   for (int i = 0; i < model->nlayers; i++) {
     for (int k = 0; k < i; k++) {
       if (strcmp(model->layers[i]->name, model->layers[k]->name) != 0) continue;
-      return lur_fail(LUR_EARG, "model: two layers are named '%s': give one of them another name", model->layers[i]->name);
+      return lur_fail(LUR_EARG, "model: two layers are named '%s': give one of them another name",
+                      model->layers[i]->name);
     }
   }
   for (int i = 0; i < model->noutputs; i++) {
@@ -173,13 +174,15 @@ static lur_status take_inputs(lur_model *model, const walk *w, int n, lur_node *
   for (int i = 0; i < w->nnodes; i++) {
     if (!lur_node_is_input(w->nodes[i])) continue;
     if (position((void *const *)model->inputs, model->ninputs, w->nodes[i]) >= 0) continue;
-    return lur_fail(LUR_EARG, "model: the outputs need input '%s', which is not among the inputs", w->nodes[i]->layer->name);
+    return lur_fail(LUR_EARG, "model: the outputs need input '%s', which is not among the inputs",
+                    w->nodes[i]->layer->name);
   }
   return LUR_OK;
 }
 
 static lur_status take_outputs(lur_model *model, int n, const char *const *names, lur_node *const *outputs) {
-  if (n < 1 || n > LUR_MAX_OUTPUTS) return lur_fail(LUR_EARG, "model: %d outputs (1 to %d expected)", n, LUR_MAX_OUTPUTS);
+  if (n < 1 || n > LUR_MAX_OUTPUTS)
+    return lur_fail(LUR_EARG, "model: %d outputs (1 to %d expected)", n, LUR_MAX_OUTPUTS);
   LUR_TRY(lur_alloc_items((size_t)n, sizeof *model->outputs, &model->outputs));
   LUR_TRY(lur_alloc_items((size_t)n, sizeof *model->output_names, &model->output_names));
   for (int i = 0; i < n; i++) {
@@ -194,8 +197,8 @@ static lur_status take_outputs(lur_model *model, int n, const char *const *names
   return LUR_OK;
 }
 
-lur_status lur_model_new(lur_context *context, int ninputs, lur_node *const *inputs, int noutputs, const char *const *names,
-                         lur_node *const *outputs, lur_model **model) {
+lur_status lur_model_new(lur_context *context, int ninputs, lur_node *const *inputs, int noutputs,
+                         const char *const *names, lur_node *const *outputs, lur_model **model) {
   lur_model *made = NULL;
   walk w = {0};
   LUR_TRY(lur_alloc_items(1, sizeof *made, &made));
@@ -223,7 +226,7 @@ lur_status lur_model_new(lur_context *context, int ninputs, lur_node *const *inp
 
 void lur_model_retain(lur_model *model) { atomic_fetch_add(&model->refs, 1); }
 
-/* Nodes and layers are held through the outputs. */
+/* The outputs hold the nodes, and those the layers. */
 void lur_model_release(lur_model *model) {
   if (!model || atomic_fetch_sub(&model->refs, 1) != 1) return;
   for (int i = 0; i < model->ninputs; i++) lur_node_release(model->inputs[i]);
@@ -275,7 +278,7 @@ lur_status lur_model_apply(lur_model *model, int n, lur_node *const *x, lur_node
   return status;
 }
 
-/* ---- looking ---- */
+/* ---- queries ---- */
 
 lur_context *lur_model_context(const lur_model *model) { return model->context; }
 int lur_model_input_count(const lur_model *model) { return model->ninputs; }

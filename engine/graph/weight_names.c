@@ -1,5 +1,5 @@
-/* weight_names.c - what files of other frameworks call a model's weights. The names are data of the model: the engine knows
- * no network. */
+/* weight_names.c - what files of other frameworks call a model's weights. The names are data of the model: the engine
+ * knows no network. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,9 +17,11 @@ void lur_model_drop_weight_names(lur_model *model) {
 
 static lur_status check_name(const lur_weight_name *name) {
   const char *slash = strrchr(name->model, '/');
-  if (slash && slash > name->model && slash - name->model < LUR_NAME && slash[1] && strlen(slash + 1) < sizeof((lur_weight *)0)->name)
+  if (slash && slash > name->model && slash - name->model < LUR_NAME && slash[1] &&
+      strlen(slash + 1) < sizeof((lur_weight *)0)->name)
     return LUR_OK;
-  return lur_fail(LUR_EARG, "weight names: '%.80s' is called '%.120s' in the model (LAYER/WEIGHT expected)", name->file, name->model);
+  return lur_fail(LUR_EARG, "weight names: '%.80s' is called '%.120s' in the model (LAYER/WEIGHT expected)", name->file,
+                  name->model);
 }
 
 lur_status lur_model_set_weight_names(lur_model *model, int n, const lur_weight_name *names) {

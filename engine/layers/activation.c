@@ -33,7 +33,7 @@ static const lur_option options[] = {{.name = "function",
                                       .type = LUR_OPT_CHOICE,
                                       .offset = offsetof(activation, function),
                                       .choices = lur_activation_names,
-                                      .help = "which function"},
+                                      .help = "name of the function"},
                                      {0}};
 
 static lur_status emit(const lur_layer *layer, lur_emitter *emitter, int n, const int *x, int *y) {
@@ -49,7 +49,7 @@ const lur_layer_type lur_layer_activation = {.name = "activation",
                                              .max_inputs = 1,
                                              .emit = emit};
 
-/* Of a kind that has the name of its function. */
+/* The kinds that are named after their function. */
 static lur_status emit_named(const lur_layer *layer, lur_emitter *emitter, int n, const int *x, int *y) {
   int function = LINEAR;
   (void)n;

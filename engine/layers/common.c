@@ -16,7 +16,7 @@ lur_shape lur_emit_sample(const lur_emitter *emitter, int x) {
 lur_status lur_layer_need_dims(const lur_layer *layer, const lur_shape *sample, int ndim, const char *form) {
   if (sample->ndim == ndim) return LUR_OK;
   char text[LUR_SHAPE_TEXT];
-  return lur_fail(LUR_ESHAPE, "%s '%s': input is %s a sample, %d dimension%s (%s) expected", layer->kind->name,
+  return lur_fail(LUR_ESHAPE, "%s '%s': input is %s per sample, %d dimension%s (%s) expected", layer->kind->name,
                   layer->name, lur_shape_format(sample, text), ndim, ndim == 1 ? "" : "s", form);
 }
 

@@ -1,4 +1,4 @@
-/* dense.c - a matrix times the last dimension. Weights: kernel (in, units), bias (units). */
+/* dense.c - a matrix product over the last dimension. Weights: kernel (in, units), bias (units). */
 #include "layers.h"
 
 typedef struct dense {

@@ -1,4 +1,4 @@
-/* depthwise_conv2d.c - each channel convolved with a window of its own.
+/* depthwise_conv2d.c - every channel is convolved with its own window.
  * Weights: depthwise_kernel (kh, kw, C, 1), bias (C). */
 #include "layers.h"
 

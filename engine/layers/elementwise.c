@@ -30,7 +30,7 @@ static lur_status emit_affine(const lur_layer *layer, lur_emitter *emitter, int 
 }
 
 const lur_layer_type lur_layer_affine = {.name = "affine",
-                                         .help = "scale * x + shift, with fixed numbers",
+                                         .help = "scale * x + shift, with constants",
                                          .options = affine_options,
                                          .options_size = sizeof(affine),
                                          .min_inputs = 1,

@@ -1,5 +1,5 @@
-/* gather.c - rows of the first input picked by the second, an index: one backbone pass per image, any number of pairs.
- * The batch of the result is the index's. Row numbers are checked where a batch comes in (feed.c). */
+/* gather.c - rows of the first input, selected by the second, an index: one backbone pass per image, any number of
+ * pairs. The result has the batch size of the index. Row numbers are checked when a batch is bound (run/bind.c). */
 #include "layers.h"
 
 static lur_status emit(const lur_layer *layer, lur_emitter *emitter, int n, const int *x, int *y) {

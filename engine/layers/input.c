@@ -1,5 +1,5 @@
 /* input.c - the two kinds that begin a graph: input (images, features) and index (row numbers).
- * They have no op: a run copies what the batch brings into their place. */
+ * They have no op: a run binds tensors of the batch to them. */
 #include "engine/graph/graph.h"
 #include "layers.h"
 
@@ -28,7 +28,7 @@ static lur_status check_input(const lur_layer *layer) {
   return status == LUR_OK ? LUR_OK : lur_blame(status, "input '%s'", layer->name);
 }
 
-/* A row number is a scalar: the empty shape that zeroed options hold. */
+/* A row number is a scalar, whose shape is the empty one that zeroed options hold. */
 static lur_status check_index(const lur_layer *layer) {
   ((lur_input_options *)layer->options)->dtype = LUR_I32;
   return LUR_OK;

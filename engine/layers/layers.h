@@ -1,5 +1,5 @@
-/* layers.h - what the layer kinds share: checks of their inputs, written once so that messages read alike.
- * Never included outside engine/layers/. */
+/* layers.h - what the layer kinds share: checks of their inputs, so that messages are the same everywhere, windows, and
+ * options that several kinds have. Included by the kinds and their tests only. */
 #ifndef LUR_LAYERS_H
 #define LUR_LAYERS_H
 

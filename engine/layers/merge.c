@@ -1,4 +1,4 @@
-/* merge.c - several inputs made one: add, sub, mul, maximum (element by element) and concat.
+/* merge.c - several inputs to one output: add, sub, mul, maximum (element by element) and concat.
  * Shapes must be equal; nothing broadcasts, so that a wrong shape is never a silent repeat. */
 #include "layers.h"
 

@@ -1,5 +1,5 @@
 /* separable_conv2d.c - a depthwise convolution, then a 1x1 one, with nothing in between (Keras's SeparableConv2D,
- * depth multiplier 1). Stride and padding belong to the depthwise step.
+ * depth multiplier 1). Stride and padding are those of the depthwise one.
  * Weights: depthwise_kernel (kh, kw, C, 1), pointwise_kernel (1, 1, C, filters), bias (filters). */
 #include "layers.h"
 

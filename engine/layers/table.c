@@ -1,5 +1,5 @@
-/* table.c - the list of layer kinds. A new kind: a lur_layer_type in a file of its own (or beside its relatives),
- * a row here, a row in tests. */
+/* table.c - the list of layer kinds. To add a kind: a lur_layer_type in its own file (or in that of a related kind), a
+ * row here, and rows in the tests (engine/README.md). */
 #include "engine/graph/layer.h"
 
 #define LAYER_KINDS(row)                                                                                               \

@@ -1,8 +1,8 @@
-/* arena.c - where everything lies: lifetimes of outputs, gradients and saved values become offsets in one block.
+/* arena.c - memory planning: the lifetimes of outputs, gradients and saved values become offsets in one block.
  *
- * Time runs through the forward ops and back through their backwards (plan.h). Buffers whose lives do not overlap
- * share memory: largest first, each at the lowest offset that is free for its whole life. An op that may work in
- * place writes over an input nobody needs any more. One stretch at the end is scratch for all. */
+ * The timeline is all forward ops, then their backwards in reverse order (plan.h). Buffers whose lifetimes do not
+ * overlap share memory: largest first, each at the lowest offset that is free for its whole lifetime. An op that can
+ * work in place overwrites an input that is not read any more. The end of the block is scratch for all ops. */
 #include <stdlib.h>
 
 #include "plan.h"
@@ -17,7 +17,7 @@ static size_t operand_bytes(const lur_operand *operand) {
 
 static int later(int a, int b) { return a > b ? a : b; }
 
-/* ---- lives ---- */
+/* ---- lifetimes ---- */
 
 /* Last step that reads value's forward content. */
 static int last_read(const lur_plan *plan, int value, bool lifetimes) {
@@ -63,7 +63,7 @@ static lur_status add_saved(lur_plan *plan) {
   return LUR_OK;
 }
 
-/* A gradient lives from its first writer (the last reader of the value, or the caller) to its producer's backward. */
+/* A gradient is live from its first writer (the last reader of the value, or the caller) to its producer's backward. */
 static lur_status add_gradients(lur_plan *plan, int noutputs) {
   const int end = 2 * plan->nops;
   int *first = NULL;
@@ -97,7 +97,7 @@ static int root(const lur_plan *plan, int buffer) {
   return buffer;
 }
 
-/* `next` takes over `old`'s memory when old dies at exactly the step that writes next. */
+/* `next` takes over `old`'s memory when the step that writes next is the last one that reads old. */
 static void try_alias(lur_plan *plan, int old, int next, int step) {
   if (old < 0 || next < 0) return;
   int place = root(plan, old);
@@ -128,14 +128,17 @@ static int by_size(const void *a, const void *b, void *plan) {
   return *(const int *)a - *(const int *)b;
 }
 
-static bool lives_overlap(const lur_buffer *a, const lur_buffer *b) { return a->first <= b->last && b->first <= a->last; }
+static bool lifetimes_overlap(const lur_buffer *a, const lur_buffer *b) {
+  return a->first <= b->last && b->first <= a->last;
+}
 
 /* Placed buffers, sorted by offset, are in `placed`; the lowest gap that fits wins. */
-static size_t find_offset(const lur_plan *plan, const int *placed, int n, const lur_buffer *buffer, size_t bytes, size_t guard) {
+static size_t find_offset(const lur_plan *plan, const int *placed, int n, const lur_buffer *buffer, size_t bytes,
+                          size_t guard) {
   size_t offset = 0;
   for (int i = 0; i < n; i++) {
     const lur_buffer *other = &plan->buffers[placed[i]];
-    if (!lives_overlap(buffer, other)) continue;
+    if (!lifetimes_overlap(buffer, other)) continue;
     if (offset + bytes <= other->offset - guard) break;
     size_t end = other->offset + round_up(other->bytes) + guard;
     if (end > offset) offset = end;

@@ -46,8 +46,10 @@ static lur_status emit_inputs(const lur_plan_target *target, lur_plan *plan, int
 
 lur_status lur_plan_emit_model(const lur_plan_target *target, lur_plan *plan, bool training) {
   const lur_model *model = target->model;
-  plan_emitter e = {.emitter = {.training = training, .operand = operand_of, .batch_statistics = batch_statistics, .append = append},
-                    .target = target, .plan = plan};
+  plan_emitter e = {
+      .emitter = {.training = training, .operand = operand_of, .batch_statistics = batch_statistics, .append = append},
+      .target = target,
+      .plan = plan};
   int *value_of = NULL;
   LUR_TRY(lur_alloc_items((size_t)model->nnodes, sizeof *value_of, &value_of));
   lur_status status = emit_inputs(target, plan, value_of);
@@ -75,7 +77,8 @@ static bool has_logits(const lur_plan *plan, int value, lur_loss_kind kind) {
   if (producer < 0) return false;
   const lur_op_desc *desc = &plan->ops[producer].desc;
   if (kind == LUR_CATEGORICAL_CROSSENTROPY) return desc->kind == LUR_OP_SOFTMAX;
-  return kind == LUR_BINARY_CROSSENTROPY && desc->kind == LUR_OP_ACTIVATION && desc->u.activation.function == LUR_SIGMOID;
+  return kind == LUR_BINARY_CROSSENTROPY && desc->kind == LUR_OP_ACTIVATION &&
+         desc->u.activation.function == LUR_SIGMOID;
 }
 
 static lur_status check_target(const lur_target_loss *loss, const lur_operand *predictions, const lur_operand *target) {
@@ -84,12 +87,14 @@ static lur_status check_target(const lur_target_loss *loss, const lur_operand *p
   lur_loss_kind kind = loss->kind;
   const char *output = loss->output;
   if (p->ndim != 2) {
-    return lur_fail(LUR_ESHAPE, "loss of output '%s': predictions are %s (rows x classes expected: pool or flatten first)",
-                    output, lur_shape_format(p, want));
+    return lur_fail(LUR_ESHAPE,
+                    "loss of output '%s': predictions are %s (rows x classes expected: pool or flatten first)", output,
+                    lur_shape_format(p, want));
   }
   bool ids = target->dtype == LUR_I32 && (t->ndim == 1 || (t->ndim == 2 && t->dim[1] == 1)) && t->dim[0] == p->dim[0] &&
              (kind == LUR_CATEGORICAL_CROSSENTROPY || (kind == LUR_BINARY_CROSSENTROPY && p->dim[1] == 1));
-  bool rows = target->dtype == LUR_F32 && (lur_shape_equal(p, t) || (t->ndim == 1 && p->dim[1] == 1 && t->dim[0] == p->dim[0]));
+  bool rows =
+      target->dtype == LUR_F32 && (lur_shape_equal(p, t) || (t->ndim == 1 && p->dim[1] == 1 && t->dim[0] == p->dim[0]));
   if (ids || rows) return LUR_OK;
   return lur_fail(LUR_ESHAPE, "target of output '%s': %s %s (%s f32%s expected)", output, lur_shape_format(t, came),
                   lur_dtype_name(target->dtype), lur_shape_format(p, want),

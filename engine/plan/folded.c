@@ -1,6 +1,7 @@
 /* folded.c - weights with a batch norm multiplied in (folded.h):
  *
- *   (conv(x, w) + b - mean) * s + beta  =  conv(x, w * s) + (b - mean) * s + beta,   s = gamma / sqrt(variance + epsilon)
+ *   (conv(x, w) + b - mean) * s + beta  =  conv(x, w * s) + (b - mean) * s + beta
+ *   where s = gamma / sqrt(variance + epsilon)
  *
  * They are computed in double on the host and copied to the device; pass_fold.c decides for which ops. */
 #include "folded.h"
@@ -52,7 +53,8 @@ static lur_status scale_and_shift(const lur_folded *folded, int64_t channels, fl
   if (status == LUR_OK) status = host_weight(folded->norm, "moving_mean", 0, channels, &mean);
   if (status == LUR_OK) status = host_weight(folded->norm, "moving_variance", 1, channels, &variance);
   if (status == LUR_OK) {
-    status = host_weight(folded->conv, folded->bias < 0 ? "" : folded->conv->weights[folded->bias].name, 0, channels, &bias);
+    status =
+        host_weight(folded->conv, folded->bias < 0 ? "" : folded->conv->weights[folded->bias].name, 0, channels, &bias);
   }
   for (int64_t c = 0; c < channels && status == LUR_OK; c++) {
     double s = gamma[c] / sqrt((double)variance[c] + folded->epsilon);
@@ -76,7 +78,8 @@ lur_status lur_folded_refresh(lur_folded *folded, lur_device *device) {
   lur_status status = lur_alloc_items((size_t)channels, sizeof *scale, &scale);
   if (status == LUR_OK) status = lur_alloc_items((size_t)channels, sizeof *shift, &shift);
   if (status == LUR_OK) status = scale_and_shift(folded, channels, scale, shift);
-  if (status == LUR_OK) status = host_weight(folded->conv, folded->conv->weights[folded->kernel_weight].name, 0, count, &kernel);
+  if (status == LUR_OK)
+    status = host_weight(folded->conv, folded->conv->weights[folded->kernel_weight].name, 0, count, &kernel);
   if (status != LUR_OK) goto done;
   /* Channels are the last extent of every kernel (a depthwise one ends in c 1). */
   for (int64_t i = 0; i < count; i += channels) {

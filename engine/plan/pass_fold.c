@@ -1,5 +1,5 @@
-/* pass_fold.c - a batch norm on moving statistics becomes part of the convolution or dense layer before it, whose weights
- * are then folded ones (folded.c). Neither op may go backward. */
+/* pass_fold.c - a batch norm on moving statistics becomes part of the convolution or dense layer before it, whose
+ * weights are then folded ones (folded.c). Neither op may go backward. */
 #include "engine/tensor/tensor.h"
 #include "plan.h"
 
@@ -12,7 +12,8 @@ static bool may_fold(const lur_plan_op *op) {
 
 static lur_status fold_one(const lur_plan_target *target, lur_plan *plan, int at, bool *folded) {
   lur_plan_op *norm = &plan->ops[at];
-  if (norm->desc.kind != LUR_OP_BATCHNORM || norm->desc.u.batchnorm.batch || norm->backward || norm->desc.nx != 1) return LUR_OK;
+  if (norm->desc.kind != LUR_OP_BATCHNORM || norm->desc.u.batchnorm.batch || norm->backward || norm->desc.nx != 1)
+    return LUR_OK;
   lur_plan_op *conv = lur_plan_sole_producer(plan, norm->x[0]);
   if (!conv || !may_fold(conv)) return LUR_OK;
   lur_folded *made = NULL;

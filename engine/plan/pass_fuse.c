@@ -1,6 +1,6 @@
-/* pass_fuse.c - ReLU and residual add become part of the op that produces their input, or, before a depthwise convolution,
- * of the one that reads their output. Both may also join a batch norm in training. A batch norm that remains between a
- * convolution and depthwise convolutions or pools becomes a scale and shift that those apply. */
+/* pass_fuse.c - ReLU and residual add become part of the op that produces their input, or, before a depthwise
+ * convolution, of the one that reads their output. Both may also join a batch norm in training. A batch norm that
+ * remains between a convolution and depthwise convolutions or pools becomes a scale and shift that those apply. */
 #include "plan.h"
 
 static bool is_linear(const lur_plan_op *op) {
@@ -24,8 +24,8 @@ static bool is_relu(const lur_plan_op *op) {
 
 /* ---- ReLU and add ---- */
 
-/* ReLU joins the op that makes its input. Ops other than batch norm and add only where nothing goes backward. */
-static bool relu_joins_producer(lur_plan *plan, int at) {
+/* ReLU becomes part of the op that produces its input: batch norm and add, and other ops that do not go backward. */
+static bool fuse_relu_into_producer(lur_plan *plan, int at) {
   lur_plan_op *relu = &plan->ops[at];
   if (!is_relu(relu)) return false;
   lur_plan_op *op = lur_plan_sole_producer(plan, relu->x[0]);
@@ -38,8 +38,8 @@ static bool relu_joins_producer(lur_plan *plan, int at) {
   return true;
 }
 
-/* ReLU whose every reader is a depthwise convolution: they read max(x, 0), and the ReLU's output is never stored. */
-static bool relu_joins_readers(lur_plan *plan, int at) {
+/* A ReLU that only depthwise convolutions read: they read max(x, 0), and the ReLU's output is never stored. */
+static bool fuse_relu_into_readers(lur_plan *plan, int at) {
   lur_plan_op *relu = &plan->ops[at];
   int y = relu->y, x = relu->x[0];
   if (!is_relu(relu) || plan->values[y].wanted || lur_plan_uses(plan, y) == 0) return false;
@@ -66,7 +66,7 @@ static bool takes_residual(const lur_plan_op *op) {
 }
 
 /* add(a, b): the later of a and b adds the other one while it writes. */
-static bool add_joins_producer(lur_plan *plan, int at) {
+static bool fuse_add_into_producer(lur_plan *plan, int at) {
   lur_plan_op *add = &plan->ops[at];
   if (add->desc.kind != LUR_OP_BINARY || add->desc.u.binary.function != LUR_ADD) return false;
   int best = -1;
@@ -84,26 +84,27 @@ static bool add_joins_producer(lur_plan *plan, int at) {
   op->desc.nx = 2;
   if (add->desc.want_dx >> (1 - best) & 1u) op->desc.want_dx |= 2u;
   if (relu) *relu_flag(&op->desc) = true;
-  /* It moves to where the add stood: the other operand is there by then. */
+  /* The op moves to the position of the add, where the other operand is available. */
   if (producer < at - 1) lur_plan_move_op(plan, producer, at - 1);
   lur_plan_take_output(plan, &plan->ops[at - 1], at);
   return true;
 }
 
-/* ---- batch norm that its readers work out ---- */
+/* ---- batch norm that its readers apply ---- */
 
 static bool *affine_flag(lur_op_desc *desc) {
   if (desc->kind == LUR_OP_DEPTHWISE_CONV2D) return &desc->u.conv2d.affine_in;
   return desc->kind == LUR_OP_POOL ? &desc->u.pool.affine_in : NULL;
 }
 
-/* A batch norm read by depthwise convolutions and pools only: it gives them scale and shift, and they apply those as
-   they read. The normalised image is never stored, and the sums that its backward needs come out of theirs. */
-static bool norm_joins_readers(lur_plan *plan, int at) {
+/* A batch norm that only depthwise convolutions and pools read: its output becomes a scale and shift, which they apply
+   as they read. The normalized image is never stored; the sums that its backward needs are by-products of theirs. */
+static bool fuse_norm_into_readers(lur_plan *plan, int at) {
   lur_plan_op *norm = &plan->ops[at];
   const int y = norm->y, x = norm->x[0];
   lur_value *affine = &plan->values[y];
-  if (norm->desc.kind != LUR_OP_BATCHNORM || norm->desc.nx != 1 || norm->desc.u.batchnorm.relu || affine->wanted) return false;
+  if (norm->desc.kind != LUR_OP_BATCHNORM || norm->desc.nx != 1 || norm->desc.u.batchnorm.relu || affine->wanted)
+    return false;
   if (norm->desc.u.batchnorm.affine_out || lur_plan_uses(plan, y) == 0) return false;
   for (int i = 0; i < plan->nops; i++) {
     for (int k = 0; k < plan->ops[i].desc.nx; k++) {
@@ -111,7 +112,7 @@ static bool norm_joins_readers(lur_plan *plan, int at) {
       if (plan->ops[i].x[k] == y && (!flag || *flag)) return false;
     }
   }
-  /* The image's gradient comes from the readers; the batch norm adds what goes through the statistics. */
+  /* The image's gradient comes from the readers; the batch norm adds the part through the statistics. */
   bool through_x = norm->desc.u.batchnorm.batch && norm->desc.want_dx;
   affine->needs_grad = norm->desc.want_dw || through_x;
   affine->operand = (lur_operand){LUR_F32, {2, {2, norm->desc.w[2].shape.dim[0]}}};
@@ -135,29 +136,25 @@ static bool norm_joins_readers(lur_plan *plan, int at) {
 
 /* ---- the pass ---- */
 
-static bool apply_everywhere(lur_plan *plan, bool (*rule)(lur_plan *, int)) {
-  bool any = false;
-  for (int i = 0; i < plan->nops;) {
-    if (rule(plan, i)) any = true;
-    else i++;
-  }
-  return any;
+/* Applies the rule at every position, and again where it changed the list. */
+static void apply_everywhere(lur_plan *plan, bool (*rule)(lur_plan *, int)) {
+  for (int i = 0; i < plan->nops;) i += !rule(plan, i);
 }
 
-/* ReLU into a convolution costs nothing and halves what the next op must look at; where the producer goes backward,
-   the depthwise reader is the better home, because its backward masks on the way. */
-static bool relu_joins_linear(lur_plan *plan, int at) {
+/* A ReLU in a convolution is free, and lets the next op do without one. Where the producer goes backward, the depthwise
+   convolution that reads it is the better place, because its backward masks anyway. */
+static bool fuse_relu_into_linear(lur_plan *plan, int at) {
   const lur_plan_op *relu = &plan->ops[at];
   if (!is_relu(relu)) return false;
   const lur_plan_op *op = lur_plan_sole_producer(plan, relu->x[0]);
-  return op && is_linear(op) && relu_joins_producer(plan, at);
+  return op && is_linear(op) && fuse_relu_into_producer(plan, at);
 }
 
 void lur_pass_fuse(const lur_plan_target *target, lur_plan *plan) {
-  apply_everywhere(plan, relu_joins_linear);
-  apply_everywhere(plan, add_joins_producer);
-  apply_everywhere(plan, relu_joins_linear); /* a ReLU after an add that has just joined */
-  apply_everywhere(plan, relu_joins_readers);
-  if (target->device->backend->affine) apply_everywhere(plan, norm_joins_readers);
-  apply_everywhere(plan, relu_joins_producer);
+  apply_everywhere(plan, fuse_relu_into_linear);
+  apply_everywhere(plan, fuse_add_into_producer);
+  apply_everywhere(plan, fuse_relu_into_linear); /* a ReLU after an add that has just been fused */
+  apply_everywhere(plan, fuse_relu_into_readers);
+  if (target->device->backend->affine) apply_everywhere(plan, fuse_norm_into_readers);
+  apply_everywhere(plan, fuse_relu_into_producer);
 }

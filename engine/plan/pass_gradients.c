@@ -1,5 +1,5 @@
-/* pass_gradients.c - marks the values whose gradient is needed and the ops that go backward: those between a loss with a
- * weight, or an output whose gradient the caller gives, and something trainable. */
+/* pass_gradients.c - marks the values whose gradient is needed and the ops that go backward: those between a loss with
+ * a weight, or an output whose gradient the caller gives, and something trainable. */
 #include "plan.h"
 
 void lur_pass_gradients(const lur_plan_target *target, lur_plan *plan) {
@@ -31,7 +31,8 @@ void lur_pass_gradients(const lur_plan_target *target, lur_plan *plan) {
       op->desc.want_dx |= 1u << k;
     }
     for (int k = 0; k < op->desc.nw; k++) {
-      if (op->weights[k] >= 0 && lur_target_learned(target, op->layer, op->weights[k]) >= 0) op->desc.want_dw |= 1u << k;
+      if (op->weights[k] >= 0 && lur_target_learned(target, op->layer, op->weights[k]) >= 0)
+        op->desc.want_dw |= 1u << k;
     }
   }
 }

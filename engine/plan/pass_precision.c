@@ -1,8 +1,8 @@
 /* pass_precision.c - half precision: values that have a height and a width become f16 or bf16, and copies that convert
  * are inserted where they meet f32. Everything else, heads and losses included, stays f32, and so do all weights.
  *
- * This pass is mandatory: it implements option `precision`. A new op that must see f32 whatever its shape needs a case in
- * `wants_half`. */
+ * This pass is mandatory: it implements option `precision`. A new op that must see f32 whatever its shape needs a case
+ * in `wants_half`. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -80,7 +80,8 @@ static lur_status rewrite_outputs(rewrite *r, int noutputs) {
   }
   for (int i = 0; i < r->plan->nlosses; i++) { /* the loss has converted it */
     int *predictions = &r->plan->losses[i].predictions;
-    if (r->plan->values[*predictions].operand.dtype == r->half && *predictions < r->nold) *predictions = r->twin[*predictions];
+    if (r->plan->values[*predictions].operand.dtype == r->half && *predictions < r->nold)
+      *predictions = r->twin[*predictions];
   }
   return LUR_OK;
 }

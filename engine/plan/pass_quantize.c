@@ -1,10 +1,10 @@
-/* pass_quantize.c - precision int8: convolutions read 8-bit values, and whatever feeds them writes 8-bit values. What those
- * mean, and the weights that go with them, are in quantized.c.
+/* pass_quantize.c - precision int8: convolutions read 8-bit values, and whatever feeds them writes 8-bit values. What
+ * those mean, and the weights that go with them, are in quantized.c.
  *
- * A depthwise convolution that feeds one convolution alone writes the 8-bit values itself: 1 / s goes into its weights and z
- * into its bias (a separable block rounds once, in between). Before other convolutions, a depthwise convolution of one cell
- * is inserted that quantizes; where a 1x1 convolution has a stride, it also samples. A convolution that reads an input of
- * the model stays f32: it has few channels, and its errors would go through everything. */
+ * A depthwise convolution that feeds one convolution alone writes the 8-bit values itself: 1 / s goes into its weights
+ * and z into its bias (a separable block rounds once, in between). Before other convolutions, a depthwise convolution
+ * of one cell is inserted that quantizes; where a 1x1 convolution has a stride, it also samples. A convolution that
+ * reads an input of the model stays f32: it has few channels, and its errors would go through everything. */
 #include "plan.h"
 
 /* Multiply-adds per value read below which a separate quantizing op costs more than it saves. */
@@ -56,11 +56,13 @@ static bool never_negative(const lur_range *range) {
 
 /* ---- attaching quantized weights ---- */
 
-static lur_status attach(const lur_plan_target *target, lur_plan_op *op, const lur_range *range, bool writes, bool zero_is_zero) {
+static lur_status attach(const lur_plan_target *target, lur_plan_op *op, const lur_range *range, bool writes,
+                         bool zero_is_zero) {
   const lur_quantized form = {.range = range, .layer = op->layer, .weights = {op->weights[0], op->weights[1]},
                               .folded = op->folded, .writes = writes, .zero_is_zero = zero_is_zero};
   const int64_t outputs = op->desc.y.shape.dim[3];
-  LUR_TRY(lur_quantized_new(target->model->context, target->device, &form, &op->desc.w[0].shape, outputs, &op->quantized));
+  LUR_TRY(
+      lur_quantized_new(target->model->context, target->device, &form, &op->desc.w[0].shape, outputs, &op->quantized));
   op->desc.nw = writes ? 2 : 3;
   op->desc.w[1] = op->desc.w[2] = (lur_operand){LUR_F32, {1, {outputs}}};
   return LUR_OK;
@@ -69,7 +71,8 @@ static lur_status attach(const lur_plan_target *target, lur_plan_op *op, const l
 /* ---- the rewrite ---- */
 
 /* Inserts an op before the convolution at `at` that quantizes its input. *at follows the convolution. */
-static lur_status insert_writer(const lur_plan_target *target, lur_plan *plan, int *at, const lur_range *range, bool zero_is_zero) {
+static lur_status insert_writer(const lur_plan_target *target, lur_plan *plan, int *at, const lur_range *range,
+                                bool zero_is_zero) {
   lur_plan_op *conv = &plan->ops[*at];
   lur_conv2d_desc *u = &conv->desc.u.conv2d;
   const int none[2] = {-1, -1}, x = conv->x[0];
@@ -113,7 +116,8 @@ static lur_status quantize_one(const lur_plan_target *target, lur_plan *plan, in
 static lur_status observe_candidates(lur_plan_target *target, lur_plan *plan) {
   for (int i = 0; i < plan->nops; i++) {
     lur_plan_op *op = &plan->ops[i];
-    if (is_candidate(plan, op)) LUR_TRY(lur_ranges_get(&target->ranges, op->layer, op->desc.x[0].shape.dim[3], &op->observes));
+    if (is_candidate(plan, op))
+      LUR_TRY(lur_ranges_get(&target->ranges, op->layer, op->desc.x[0].shape.dim[3], &op->observes));
   }
   return LUR_OK;
 }

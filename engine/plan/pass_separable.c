@@ -7,9 +7,9 @@ static bool is_pointwise(const lur_op_desc *d) {
          u->pad_top == 0 && u->pad_left == 0 && d->nw == 2 && d->y.dtype == LUR_F32;
 }
 
-/* The depthwise convolution of a separable layer joins the 1x1 convolution that alone reads it: what lies between them
-   is never stored. */
-static bool depthwise_joins_pointwise(lur_plan *plan, const lur_device *device, int at) {
+/* The depthwise convolution of a separable layer becomes part of the 1x1 convolution that alone reads it: the values in
+   between are never stored. */
+static bool fuse_depthwise_into_pointwise(lur_plan *plan, const lur_device *device, int at) {
   lur_plan_op *op = &plan->ops[at];
   if (!is_pointwise(&op->desc) || op->backward || !device->backend->separable(device, &op->desc)) return false;
   const lur_plan_op *depthwise = lur_plan_sole_producer(plan, op->x[0]);
@@ -29,9 +29,9 @@ static bool depthwise_joins_pointwise(lur_plan *plan, const lur_device *device, 
   return true;
 }
 
-/* With int8 the halves stay apart: what lies between them is what becomes bytes. */
+/* With int8 the halves stay separate: the values between them are the ones that are quantized. */
 void lur_pass_separable(const lur_plan_target *target, lur_plan *plan) {
   const lur_device *device = target->device;
   if (!device->backend->separable || target->precision == LUR_PRECISION_INT8) return;
-  for (int i = 0; i < plan->nops;) i += !depthwise_joins_pointwise(plan, device, i);
+  for (int i = 0; i < plan->nops;) i += !fuse_depthwise_into_pointwise(plan, device, i);
 }

@@ -2,7 +2,7 @@
  *
  * plan.c builds a plan: emit.c appends the model's values and ops, the passes (pass_*.c) rewrite that list, and arena.c
  * gives every buffer an offset. The run floor executes it. A plan owns its planned ops and the weights derived for them
- * (folded.c, quantized.c); weights, gradients and the arena's memory belong to the run and are shared by all its plans. */
+ * (folded.c, quantized.c); weights, gradients and the arena's memory belong to the run, for all its plans. */
 #ifndef LUR_PLAN_H
 #define LUR_PLAN_H
 

@@ -5,11 +5,11 @@
  *
  *   sum_i x[i] w[i,o]  =  sum_i q[i] (s[i] w[i,o])  -  sum_i z[i] s[i] w[i,o]
  *
- * and s[i] w[i,o] is quantized to whole numbers from -127 to 127, with a scale for each output o. The second sum goes into
- * the bias, together with what makes the result exact for the mean input in spite of the weights' rounding (bias
- * correction, Nagel et al. 2019, arXiv 1906.04721, section 4.2). So z need not be a whole number. Kernels that reach beyond
- * the image are the exception, because cells there are the byte 0: they are quantized only where their input is never
- * negative, with z = 0. */
+ * and s[i] w[i,o] is quantized to whole numbers from -127 to 127, with a scale for each output o. The second sum goes
+ * into the bias, together with what makes the result exact for the mean input in spite of the weights' rounding (bias
+ * correction, Nagel et al. 2019, arXiv 1906.04721, section 4.2). So z need not be a whole number. Kernels that reach
+ * beyond the image are the exception, because cells there are the byte 0: they are quantized only where their input is
+ * never negative, with z = 0. */
 #include "quantized.h"
 
 #include <math.h>
@@ -18,9 +18,9 @@
 #include "engine/tensor/tensor.h"
 
 /* s = width^BALANCE * widest^(1 - BALANCE) / 255. At 1 every channel uses all 256 values, but the weights of the widest
-   channels crowd out the others'; at 0 all channels have one step (Xiao et al. 2022, arXiv 2211.10438, also shift a part
-   of the range to the weights). The relative error of a deep backbone's pooled features was 0.17 at 1 and 0.13 at 0.75.
-   NARROWEST: the least width that counts, as a share of the widest; a channel may vary more than in calibration. */
+   channels crowd out the others'; at 0 all channels have one step (Xiao et al. 2022, arXiv 2211.10438, also shift a
+   part of the range to the weights). The relative error of a deep backbone's pooled features was 0.17 at 1 and 0.13 at
+   0.75. NARROWEST: the least width that counts, as a share of the widest: images to come may widen a channel. */
 static const float BALANCE = 0.75f, NARROWEST = 0x1p-8f;
 
 /* ---- 8-bit values ---- */
@@ -55,8 +55,8 @@ void lur_quantized_free(lur_quantized *q) {
   free(q);
 }
 
-lur_status lur_quantized_new(lur_context *context, lur_device *device, const lur_quantized *form, const lur_shape *kernel,
-                             int64_t outputs, lur_quantized **quantized) {
+lur_status lur_quantized_new(lur_context *context, lur_device *device, const lur_quantized *form,
+                             const lur_shape *kernel, int64_t outputs, lur_quantized **quantized) {
   const lur_shape vector = {1, {outputs}};
   lur_quantized *q = NULL;
   LUR_TRY(lur_alloc_items(1, sizeof *q, &q));

@@ -1,5 +1,5 @@
-/* quantized.h - the int8 weights of an op that writes or reads 8-bit values. pass_quantize.c decides which ops; the formulas
- * are at the top of quantized.c. */
+/* quantized.h - the int8 weights of an op that writes or reads 8-bit values. pass_quantize.c decides which ops; the
+ * formulas are at the top of quantized.c. */
 #ifndef LUR_QUANTIZED_H
 #define LUR_QUANTIZED_H
 
@@ -20,10 +20,10 @@ typedef struct lur_quantized {
 
 enum { LUR_INT8_LEVELS = 255, LUR_INT8_WEIGHT = 127 }; /* steps of an activation; greatest quantized weight */
 
-/* Creates one from form (range, layer, weights, folded, writes and zero_is_zero set) for a kernel of that shape and that
-   many outputs. The first refresh computes its values. */
-lur_status lur_quantized_new(lur_context *context, lur_device *device, const lur_quantized *form, const lur_shape *kernel,
-                             int64_t outputs, lur_quantized **quantized);
+/* Creates one from form (range, layer, weights, folded, writes and zero_is_zero set) for a kernel of that shape and
+   that many outputs. The first refresh computes its values. */
+lur_status lur_quantized_new(lur_context *context, lur_device *device, const lur_quantized *form,
+                             const lur_shape *kernel, int64_t outputs, lur_quantized **quantized);
 /* Recomputes the values when a source weight has changed since. Folded sources are up to date. */
 lur_status lur_quantized_refresh(lur_quantized *quantized);
 void lur_quantized_free(lur_quantized *quantized); /* NULL is fine */

@@ -1,9 +1,9 @@
 /* ranges.c - calibration of int8 (ranges.h).
  *
  * A range is the plain minimum and maximum over all calibration samples (Krishnamoorthi 2018, "Quantizing deep
- * convolutional networks for efficient inference", section 3.1.1), for each channel separately: a separate step per channel
- * costs nothing, because it is folded into the weights that multiply the channel (quantized.c). Nothing is clipped: an
- * outlier widens only its own channel. */
+ * convolutional networks for efficient inference", section 3.1.1), for each channel separately: a separate step per
+ * channel costs nothing, because it is folded into the weights that multiply the channel (quantized.c). Nothing is
+ * clipped: an outlier widens only its own channel. */
 #include "ranges.h"
 
 #include <math.h>

@@ -1,5 +1,5 @@
-/* target.h - what plans are made for: a model, a device, options, and what training changes. compile.c builds it; the plan
- * and its passes read it. It holds nothing that changes from batch to batch. */
+/* target.h - what plans are made for: a model, a device, options, and what training changes. compile.c builds it; the
+ * plan and its passes read it. It holds nothing that changes from batch to batch. */
 #ifndef LUR_TARGET_H
 #define LUR_TARGET_H
 

@@ -1,6 +1,6 @@
-/* bind.c - binds a batch of named tensors to the inputs of a plan: finds each by name, checks it, brings it to the device,
- * and computes the key of the plan that the batch needs. Kernels do not check class ids and row numbers, so they are
- * checked here.
+/* bind.c - binds a batch of named tensors to the inputs of a plan: finds each by name, checks it, brings it to the
+ * device, and computes the key of the plan that the batch needs. Kernels do not check class ids and row numbers, so
+ * they are checked here.
  *
  * Copies are started, not waited for: the caller waits before the batch's owner has it back. The next batch can be
  * prefetched (lur_run_prefetch): it is copied to a staging area while the device computes on the present one. When the
@@ -71,14 +71,17 @@ static lur_status copy_in(lur_device *device, lur_bound_input *bound, lur_tensor
   LUR_TRY(need_room(device, bytes, &bound->memory, &bound->bytes));
   bound->address = bound->memory;
   if (is_prefetched(&bound->arrived, tensor)) return LUR_OK;
-  if (is_prefetched(&bound->in_flight, tensor)) return device->backend->prefetch_finish(device, bound->memory, bound->staged, bytes);
+  if (is_prefetched(&bound->in_flight, tensor))
+    return device->backend->prefetch_finish(device, bound->memory, bound->staged, bytes);
   if (lur_tensor_device(tensor) == device)
     return lur_device_copy(device, bound->memory, lur_tensor_address(tensor), bytes, LUR_COPY_WITHIN);
-  if (lur_tensor_data(tensor)) return lur_device_copy(device, bound->memory, lur_tensor_data(tensor), bytes, LUR_COPY_TO_DEVICE);
+  if (lur_tensor_data(tensor))
+    return lur_device_copy(device, bound->memory, lur_tensor_data(tensor), bytes, LUR_COPY_TO_DEVICE);
   return lur_memory_copy(device, bound->memory, lur_tensor_device(tensor), lur_tensor_address(tensor), bytes);
 }
 
-/* Binds tensor to run->bound[at]: as it is where the device can read it in place, else as a copy in memory that is kept. */
+/* Binds tensor to run->bound[at]: as it is where the device can read it in place, else as a copy in memory that is
+ * kept. */
 static lur_status put(lur_run *run, int at, lur_tensor *tensor) {
   lur_bound_input *bound = &run->bound[at];
   lur_tensor *old = bound->tensor;
@@ -102,7 +105,8 @@ void lur_run_unbind(lur_run *run) {
   lur_device *device = run->target.device;
   for (int i = 0; i < LUR_MAX_BOUND; i++) {
     lur_bound_input *bound = &run->bound[i];
-    if (bound->in_flight.tensor || bound->arrived.tensor) (void)lur_device_sync(device); /* a copy may still be running */
+    if (bound->in_flight.tensor || bound->arrived.tensor)
+      (void)lur_device_sync(device); /* a copy may still be running */
     drop(&bound->in_flight);
     drop(&bound->arrived);
     lur_tensor_release(bound->tensor);
@@ -156,7 +160,8 @@ static lur_status check_input(const lur_node *input, const lur_tensor *tensor) {
   bool fits = shape->ndim == input->sample.ndim + 1 && shape->dim[0] > 0;
   for (int i = 0; i < input->sample.ndim && fits; i++) fits = shape->dim[i + 1] == input->sample.dim[i];
   if (!fits) {
-    return lur_fail(LUR_ESHAPE, "input '%s': got %s (rows x %s expected)", input->layer->name, lur_shape_format(shape, came),
+    return lur_fail(LUR_ESHAPE, "input '%s': got %s (rows x %s expected)", input->layer->name,
+                    lur_shape_format(shape, came),
                     input->sample.ndim ? lur_shape_format(&input->sample, want) : "nothing more");
   }
   if (lur_tensor_dtype(tensor) != input->dtype) {
@@ -228,8 +233,8 @@ static lur_status bind_target(lur_run *run, const lur_batch *batch, int i, lur_p
   if (!weight) return LUR_OK;
   const lur_shape *shape = lur_tensor_shape(weight);
   if (lur_tensor_dtype(weight) != LUR_F32 || shape->ndim != 1 || shape->dim[0] != lur_tensor_shape(target)->dim[0]) {
-    return lur_fail(LUR_ESHAPE, "sample weights '%s': %s %s (one f32 a row expected)", text, lur_shape_format(shape, names),
-                    lur_dtype_name(lur_tensor_dtype(weight)));
+    return lur_fail(LUR_ESHAPE, "sample weights '%s': %s %s (one f32 a row expected)", text,
+                    lur_shape_format(shape, names), lur_dtype_name(lur_tensor_dtype(weight)));
   }
   return put(run, LUR_MAX_INPUTS + 2 * i + 1, weight);
 }

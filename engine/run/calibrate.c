@@ -6,7 +6,8 @@
 
 lur_status lur_run_calibrate(lur_run *run, const lur_batch *batch) {
   if (run->target.precision != LUR_PRECISION_INT8)
-    return lur_fail(LUR_ESTATE, "calibrate: the run needs no calibration, because it was not compiled with precision 'int8'");
+    return lur_fail(LUR_ESTATE,
+                    "calibrate: the run needs no calibration, because it was not compiled with precision 'int8'");
   LUR_TRY(lur_run_observe(run, batch));
   run->target.ranges.samples += run->plans.last->plan->key.rows[0];
   lur_run_drop_quantized_plans(run);
@@ -56,7 +57,8 @@ static lur_status check_range(const char *layer, const lur_tensor *tensor) {
 lur_status lur_run_set_range(lur_run *run, const char *layer, lur_tensor *tensor) {
   lur_range *range = NULL;
   if (run->target.precision != LUR_PRECISION_INT8)
-    return lur_fail(LUR_ESTATE, "calibration: the run needs no ranges, because it was not compiled with precision 'int8'");
+    return lur_fail(LUR_ESTATE,
+                    "calibration: the run needs no ranges, because it was not compiled with precision 'int8'");
   lur_layer *found = layer_named(run, layer);
   if (!found) return lur_fail(LUR_EARG, "calibration: the model has no layer '%s'", layer);
   LUR_TRY(check_range(layer, tensor));

@@ -1,10 +1,10 @@
 /* capture.c - what a run asks of its device at every step, captured once as a graph and replayed with one call.
  *
  * The first time, the work is launched, because libraries set themselves up at their first call; the second time it is
- * captured; from then on the graph is replayed for as long as every address in it stays the same. Values that change from
- * step to step (lur_step_parameters) are in device memory and are written before the replay. Where a device refuses, or
- * somebody wants to look at single ops (profile, check), steps are launched op by op: the same kernels with the same
- * arguments, so the same bits. */
+ * captured; from then on the graph is replayed for as long as every address in it stays the same. Values that change
+ * from step to step (lur_step_parameters) are in device memory and are written before the replay. Where a device
+ * refuses, or somebody wants to look at single ops (profile, check), steps are launched op by op: the same kernels with
+ * the same arguments, so the same bits. */
 #include <stdio.h>
 #include <string.h>
 
@@ -42,7 +42,8 @@ lur_status lur_run_write_step_parameters(lur_run *run, const lur_update *update)
     parameters.v_scale = update->v_scale;
     parameters.gradient_scale = (double)update->gradient_scale;
   }
-  return lur_device_copy(run->target.device, &run->readback.on_device->parameters, &parameters, sizeof parameters, LUR_COPY_TO_DEVICE);
+  return lur_device_copy(run->target.device, &run->readback.on_device->parameters, &parameters, sizeof parameters,
+                         LUR_COPY_TO_DEVICE);
 }
 
 const char *lur_run_capture_reason(const lur_run *run) {
@@ -64,7 +65,8 @@ static bool capture_now(lur_run *run, lur_capture *capture, lur_status (*launch)
     if (status == LUR_OK) status = device->backend->capture_end(device, true, &capture->graph);
     else (void)device->backend->capture_end(device, false, NULL);
   }
-  if (status != LUR_OK) snprintf(run->capturing.refusal, sizeof run->capturing.refusal, "refused: %s", lur_last_error());
+  if (status != LUR_OK)
+    snprintf(run->capturing.refusal, sizeof run->capturing.refusal, "refused: %s", lur_last_error());
   return status == LUR_OK;
 }
 

@@ -1,6 +1,6 @@
-/* compile.c - creates a run of a model: takes the options into the target, lists what learns, brings weights to the device,
- * opens the run's parts; recompiles it with other options; and frees it. Nothing here depends on a batch: plans.c builds
- * the plans. */
+/* compile.c - creates a run of a model: takes the options into the target, lists what learns, brings weights to the
+ * device, opens the run's parts; recompiles it with other options; and frees it. Nothing here depends on a batch:
+ * plans.c builds the plans. */
 #include <stdlib.h>
 #include <string.h>
 

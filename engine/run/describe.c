@@ -16,8 +16,10 @@ static size_t operand_bytes(const lur_operand *operand) {
 static void put_fused(lur_lines *t, const lur_plan_op *op) {
   const lur_op_desc *d = &op->desc;
   bool conv = d->kind == LUR_OP_CONV2D || d->kind == LUR_OP_DEPTHWISE_CONV2D || d->kind == LUR_OP_SEPARABLE_CONV2D;
-  bool relu = conv ? d->u.conv2d.relu : d->kind == LUR_OP_DENSE ? d->u.dense.relu : d->kind == LUR_OP_BATCHNORM ? d->u.batchnorm.relu
-                   : d->kind == LUR_OP_BINARY && d->u.binary.relu;
+  bool relu = conv                          ? d->u.conv2d.relu
+              : d->kind == LUR_OP_DENSE     ? d->u.dense.relu
+              : d->kind == LUR_OP_BATCHNORM ? d->u.batchnorm.relu
+                                            : d->kind == LUR_OP_BINARY && d->u.binary.relu;
   const bool affine_in =
       (d->kind == LUR_OP_DEPTHWISE_CONV2D && d->u.conv2d.affine_in) || (d->kind == LUR_OP_POOL && d->u.pool.affine_in);
   if (affine_in) lur_lines_add(t, " batchnorm+");
@@ -74,7 +76,8 @@ static void put_holders(lur_lines *t, const lur_plan *plan) {
   for (int i = 0; i < n && i < 10; i++) {
     const lur_buffer *buffer = &plan->buffers[order[i]];
     const lur_op_desc *desc = &plan->ops[buffer->op].desc;
-    lur_lines_add(t, "  %9.2f MiB  %s of %s (%s)\n", mib(buffer->bytes), buffer->what, desc->name, lur_op_kind_name(desc->kind));
+    lur_lines_add(t, "  %9.2f MiB  %s of %s (%s)\n", mib(buffer->bytes), buffer->what, desc->name,
+                  lur_op_kind_name(desc->kind));
   }
   free(order);
 }
@@ -84,19 +87,22 @@ lur_status lur_run_describe(lur_run *run, char **result) {
   const lur_plan *plan = run->plans.last ? run->plans.last->plan : NULL;
   lur_lines t = {0};
   if (!plan) {
-    lur_lines_add(&t, "run on %s: no plan yet (plans are made at the first batch)\n", lur_device_name(run->target.device));
+    lur_lines_add(&t, "run on %s: no plan yet (plans are made at the first batch)\n",
+                  lur_device_name(run->target.device));
   } else {
     double flops = 0;
     int64_t rows = plan->key.rows[0];
     for (int i = 0; i < plan->nops; i++) flops += lur_op_flops(&plan->ops[i].desc);
-    lur_lines_add(&t, "run on %s, plan for %s, %lld rows: %d steps, %.2f GFLOP forward\n", lur_device_name(run->target.device),
-        modes[plan->key.mode], (long long)rows, plan->nops, flops * 1e-9);
+    lur_lines_add(&t, "run on %s, plan for %s, %lld rows: %d steps, %.2f GFLOP forward\n",
+                  lur_device_name(run->target.device), modes[plan->key.mode], (long long)rows, plan->nops,
+                  flops * 1e-9);
     put_ops(&t, plan);
     const char *reason = lur_run_capture_reason(run);
     if (run->target.device->backend->capture_begin)
-      lur_lines_add(&t, "steps are %s%s\n", reason ? "launched op by op: " : "captured and replayed", reason ? reason : "");
-    lur_lines_add(&t, "arena %.1f MiB (scratch %.1f), weights, gradients and optimizer state %.1f MiB\n", mib(plan->arena_bytes),
-        mib(plan->scratch_bytes), mib(lur_run_state_bytes(run)));
+      lur_lines_add(&t, "steps are %s%s\n", reason ? "launched op by op: " : "captured and replayed",
+                    reason ? reason : "");
+    lur_lines_add(&t, "arena %.1f MiB (scratch %.1f), weights, gradients and optimizer state %.1f MiB\n",
+                  mib(plan->arena_bytes), mib(plan->scratch_bytes), mib(lur_run_state_bytes(run)));
     put_holders(&t, plan);
   }
   put_calibration(&t, run);
@@ -125,10 +131,13 @@ int lur_run_profile(const lur_run *run, lur_profile_row *rows, int capacity) {
       if (op->calls[backward] == 0) continue;
       int gradients = backward ? (op->desc.want_dx != 0) + (op->desc.want_dw != 0) : 1;
       if (n < capacity) {
-        rows[n] = (lur_profile_row){.layer = op->desc.name, .op = lur_op_kind_name(op->desc.kind),
+        rows[n] = (lur_profile_row){.layer = op->desc.name,
+                                    .op = lur_op_kind_name(op->desc.kind),
                                     .type = lur_dtype_name(op->desc.x[0].dtype),
-                                    .pass = backward ? "backward" : "forward", .seconds = op->seconds[backward],
-                                    .flops = lur_op_flops(&op->desc) * gradients, .bytes = op_bytes(&op->desc) * gradients,
+                                    .pass = backward ? "backward" : "forward",
+                                    .seconds = op->seconds[backward],
+                                    .flops = lur_op_flops(&op->desc) * gradients,
+                                    .bytes = op_bytes(&op->desc) * gradients,
                                     .calls = op->calls[backward]};
       }
       n++;

@@ -14,7 +14,7 @@ static char *buffer_address(const lur_run *run, const lur_plan *plan, int buffer
   return buffer < 0 ? NULL : (char *)run->plans.arena + plan->buffers[buffer].offset;
 }
 
-/* Values from outside are in run->bound, in the order of bind.c: inputs, then target and sample weights of each loss. */
+/* Values from outside are in run->bound: inputs, then target and sample weights of each loss (bind.c). */
 static void *bound_address(const lur_run *run, const lur_plan *plan, int value) {
   for (int i = 0; i < run->target.model->ninputs; i++) {
     if (plan->inputs[i] == value) return run->bound[i].address;
@@ -47,8 +47,9 @@ static lur_status ready_weights(const lur_run *run, const lur_plan_op *op) {
     if (op->weights[i] < 0) continue;
     const lur_device *there = lur_tensor_device(op->layer->weights[op->weights[i]].value);
     if (there == run->target.device) continue;
-    return lur_fail(LUR_ESTATE, "%s '%s': its weights were moved to %s by another compile (this run is on %s): recompile",
-                    op->layer->kind->name, op->layer->name, lur_device_name(there), lur_device_name(run->target.device));
+    return lur_fail(
+        LUR_ESTATE, "%s '%s': its weights were moved to %s by another compile (this run is on %s): recompile",
+        op->layer->kind->name, op->layer->name, lur_device_name(there), lur_device_name(run->target.device));
   }
   return op->quantized ? lur_quantized_refresh(op->quantized) : LUR_OK;
 }
@@ -73,11 +74,14 @@ static void set_weights(const lur_plan_op *op, lur_args *args) {
   }
 }
 
-static lur_status fill_args(const lur_run *run, const lur_plan *plan, const lur_plan_op *op, bool backward, lur_args *args) {
+static lur_status fill_args(const lur_run *run, const lur_plan *plan, const lur_plan_op *op, bool backward,
+                            lur_args *args) {
   memset(args, 0, sizeof *args);
   for (int i = 0; i < op->desc.nx; i++) {
     args->x[i] = lur_run_address(run, plan, op->x[i]);
-    if (!args->x[i]) return lur_fail(LUR_ESTATE, "%s '%s': input %d is not bound", lur_op_kind_name(op->desc.kind), op->desc.name, i + 1);
+    if (!args->x[i])
+      return lur_fail(LUR_ESTATE, "%s '%s': input %d is not bound", lur_op_kind_name(op->desc.kind), op->desc.name,
+                      i + 1);
   }
   set_weights(op, args);
   args->y = lur_run_address(run, plan, op->y);
@@ -94,7 +98,8 @@ static lur_status fill_args(const lur_run *run, const lur_plan *plan, const lur_
   }
   float *gradients = run->optimizing.gradients ? lur_tensor_address(run->optimizing.gradients) : NULL;
   for (int i = 0; i < op->desc.nw; i++) {
-    if (op->desc.want_dw >> i & 1u) args->dw[i] = gradients + run->target.learned[lur_target_learned(&run->target, op->layer, op->weights[i])].offset;
+    if (op->desc.want_dw >> i & 1u)
+      args->dw[i] = gradients + run->target.learned[lur_target_learned(&run->target, op->layer, op->weights[i])].offset;
   }
   return LUR_OK;
 }
@@ -168,8 +173,9 @@ static void note_updated_statistics(const lur_plan_op *op) {
 /* "conv2d 'stem' (forward, 8x12x12x3 f32 to 8x10x10x32 f32)" before the message. */
 static lur_status blame_op(lur_status status, const lur_op_desc *desc, bool backward) {
   char x[LUR_SHAPE_TEXT], y[LUR_SHAPE_TEXT];
-  return lur_blame(status, "%s '%s' (%s, %s %s to %s %s)", lur_op_kind_name(desc->kind), desc->name, backward ? "backward" : "forward",
-                   lur_shape_format(&desc->x[0].shape, x), lur_dtype_name(desc->x[0].dtype), lur_shape_format(&desc->y.shape, y),
+  return lur_blame(status, "%s '%s' (%s, %s %s to %s %s)", lur_op_kind_name(desc->kind), desc->name,
+                   backward ? "backward" : "forward", lur_shape_format(&desc->x[0].shape, x),
+                   lur_dtype_name(desc->x[0].dtype), lur_shape_format(&desc->y.shape, y),
                    lur_dtype_name(desc->y.dtype));
 }
 

@@ -1,10 +1,10 @@
-/* metric.c - figures over predictions in host memory: top-k accuracy, log-loss, confusion counts.
- * For whole test sets; what a run reports per batch is computed in the run. */
+/* metric.c - metrics of predictions in host memory: top-k accuracy, log-loss, confusion counts.
+ * For whole test sets; results.c computes what a run reports per batch. */
 #include <math.h>
 
 #include "engine/tensor/tensor_host.h"
 
-/* One reading of (scores n x c, ids n), checked. */
+/* Scores n x c and ids n, checked. */
 typedef struct table {
   lur_tensor *scores; /* f32, owned */
   const float *score;
@@ -43,7 +43,7 @@ static lur_status open_table(const char *what, lur_tensor *scores, lur_tensor *i
   return status;
 }
 
-/* Classes that stand before class `id`; a NaN stands behind everything. */
+/* Number of classes ranked before class `id`; NaN ranks last. */
 static int64_t rank_of(const float *row, int64_t c, int64_t id) {
   int64_t rank = 0;
   for (int64_t j = 0; j < c; j++) {

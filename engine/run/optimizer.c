@@ -20,14 +20,32 @@ typedef struct lur_optimizer_options {
 
 #define OFFSET(field) offsetof(lur_optimizer_options, field)
 #define COMMON(decay_default)                                                                                          \
-  {"decay", LUR_OPT_REAL, OFFSET(decay), "0", 0, 1e9, NULL, "lr / (1 + decay * steps made)"},                           \
-  {"weight_decay", LUR_OPT_REAL, OFFSET(weight_decay), decay_default, 0, 1e9, NULL, "weight decay (L2) of kernels; biases and batch norm never decay"}, \
-  {"clip_norm", LUR_OPT_REAL, OFFSET(clip_norm), "0", 0, 1e30, NULL, "scales all gradients down to this global norm (0: off)"}, \
-  {"clip_value", LUR_OPT_REAL, OFFSET(clip_value), "0", 0, 1e30, NULL, "clips every gradient to [-v, v] (0: off)"}
-#define BETAS(epsilon_default)                                                                        \
-  {"beta_1", LUR_OPT_REAL, OFFSET(beta_1), "0.9", 0, 0.999999, NULL, "decay of the mean gradient"},             \
-  {"beta_2", LUR_OPT_REAL, OFFSET(beta_2), "0.999", 0, 0.99999999, NULL, "decay of the mean squared gradient"},  \
-  {"epsilon", LUR_OPT_REAL, OFFSET(epsilon), epsilon_default, 0, 1, NULL, "added to the square root (Keras before 2.1.3: 1e-8)"}
+  {"decay", LUR_OPT_REAL, OFFSET(decay), "0", 0, 1e9, NULL, "lr / (1 + decay * steps made)"},                          \
+      {"weight_decay",                                                                                                 \
+       LUR_OPT_REAL,                                                                                                   \
+       OFFSET(weight_decay),                                                                                           \
+       decay_default,                                                                                                  \
+       0,                                                                                                              \
+       1e9,                                                                                                            \
+       NULL,                                                                                                           \
+       "weight decay (L2) of kernels; biases and batch norm never decay"},                                             \
+      {"clip_norm",                                                                                                    \
+       LUR_OPT_REAL,                                                                                                   \
+       OFFSET(clip_norm),                                                                                              \
+       "0",                                                                                                            \
+       0,                                                                                                              \
+       1e30,                                                                                                           \
+       NULL,                                                                                                           \
+       "scales all gradients down to this global norm (0: off)"},                                                      \
+  {                                                                                                                    \
+    "clip_value", LUR_OPT_REAL, OFFSET(clip_value), "0", 0, 1e30, NULL, "clips every gradient to [-v, v] (0: off)"     \
+  }
+#define BETAS(epsilon_default)                                                                                         \
+  {"beta_1", LUR_OPT_REAL, OFFSET(beta_1), "0.9", 0, 0.999999, NULL, "decay of the mean gradient"},                    \
+      {"beta_2", LUR_OPT_REAL, OFFSET(beta_2), "0.999", 0, 0.99999999, NULL, "decay of the mean squared gradient"}, {  \
+    "epsilon", LUR_OPT_REAL, OFFSET(epsilon), epsilon_default, 0, 1, NULL,                                             \
+        "added to the square root (Keras before 2.1.3: 1e-8)"                                                          \
+  }
 
 static const lur_option sgd_options[] = {
     {"lr", LUR_OPT_REAL, OFFSET(lr), "0.01", 0, 1e9, NULL, "learning rate"},
@@ -71,7 +89,8 @@ lur_status lur_optimizer_new(lur_context *context, const char *kind, const lur_s
   made->rule = (lur_update_rule)rule;
   lur_status status = lur_alloc_items(1, sizeof(lur_optimizer_options), &made->options);
   if (status == LUR_OK) {
-    status = lur_options_read(kind, kinds[rule].options, settings, n, NULL, made->options, sizeof(lur_optimizer_options));
+    status =
+        lur_options_read(kind, kinds[rule].options, settings, n, NULL, made->options, sizeof(lur_optimizer_options));
   }
   if (status == LUR_OK) *optimizer = made;
   else lur_optimizer_release(made);
@@ -89,7 +108,9 @@ void lur_optimizer_release(lur_optimizer *optimizer) {
 
 const char *lur_optimizer_kind(const lur_optimizer *optimizer) { return kinds[optimizer->rule].name; }
 
-double lur_optimizer_lr(const lur_optimizer *optimizer) { return ((const lur_optimizer_options *)optimizer->options)->lr; }
+double lur_optimizer_lr(const lur_optimizer *optimizer) {
+  return ((const lur_optimizer_options *)optimizer->options)->lr;
+}
 
 int lur_optimizer_kind_options(const char *kind, lur_option_info *info, int capacity) {
   int rule = find_kind(kind);
@@ -166,8 +187,8 @@ static lur_status fill_watched(lur_run *run) {
     const lur_layer *layer = model->layers[i];
     if (!run->target.trains[i] && strcmp(layer->kind->name, "batchnorm") != 0) continue;
     for (int k = 0; k < layer->nweights; k++) {
-      o->watched[o->nwatched++] =
-          (lur_parameter){.g = lur_tensor_address(layer->weights[k].value), .count = lur_shape_count(&layer->weights[k].shape)};
+      o->watched[o->nwatched++] = (lur_parameter){.g = lur_tensor_address(layer->weights[k].value),
+                                                  .count = lur_shape_count(&layer->weights[k].shape)};
     }
   }
   return LUR_OK;
@@ -190,16 +211,24 @@ static uint64_t capture_key(const lur_run *run, const lur_update *update) {
   const lur_optimizing *o = &run->optimizing;
   uint64_t key = lur_key_add_bytes(1, o->parameters, (size_t)run->target.nlearned * sizeof *o->parameters);
   if (o->watch) key = lur_key_add_bytes(key, o->watched, (size_t)o->nwatched * sizeof *o->watched);
-  return lur_key_add_bytes(key, (const bool[]){update->squares != NULL, update->skip_overflow, o->watch}, 3 * sizeof(bool));
+  return lur_key_add_bytes(key, (const bool[]){update->squares != NULL, update->skip_overflow, o->watch},
+                           3 * sizeof(bool));
 }
 
 /* The numbers of this step, and clipping. Advances the run's schedule. */
 static lur_update make_update(lur_run *run, const lur_optimizer_options *o) {
   const bool scaled = run->loss_scale.applied;
-  lur_update update = {.rule = run->optimizing.optimizer->rule, .momentum = o->momentum, .nesterov = o->nesterov,
-                       .beta1 = o->beta_1, .beta2 = o->beta_2, .epsilon = o->epsilon,
-                       .gradient_scale = (float)(scaled ? 1 / run->loss_scale.value : 1), .clip_value = (float)o->clip_value,
-                       .clip_norm = o->clip_norm, .skip_overflow = scaled, .step_parameters = lur_run_step_parameters(run)};
+  lur_update update = {.rule = run->optimizing.optimizer->rule,
+                       .momentum = o->momentum,
+                       .nesterov = o->nesterov,
+                       .beta1 = o->beta_1,
+                       .beta2 = o->beta_2,
+                       .epsilon = o->epsilon,
+                       .gradient_scale = (float)(scaled ? 1 / run->loss_scale.value : 1),
+                       .clip_value = (float)o->clip_value,
+                       .clip_norm = o->clip_norm,
+                       .skip_overflow = scaled,
+                       .step_parameters = lur_run_step_parameters(run)};
   if (o->clip_norm > 0 || scaled) update.squares = &run->readback.on_device->squares;
   schedule(&run->optimizing, o, &update);
   return update;
@@ -230,7 +259,8 @@ lur_status lur_run_update(lur_run *run) {
 lur_status lur_run_updated(lur_run *run) {
   lur_optimizing *o = &run->optimizing;
   const lur_on_device *seen = &run->readback.seen;
-  bool scaled = run->loss_scale.applied, overflow = scaled && !isfinite(seen->squares); /* the device skipped the step */
+  bool scaled = run->loss_scale.applied,
+       overflow = scaled && !isfinite(seen->squares); /* the device skipped the step */
   if (o->watch) o->finite = isfinite(seen->watched) ? 1 : 0;
   run->loss_scale.applied = false;
   if (overflow) o->m_schedule = o->m_schedule_before;

@@ -1,5 +1,5 @@
-/* plans.c - the plans of a run, one per key, and the arena that they share. The plan that was not used for longest makes
- * room for a new one. */
+/* plans.c - the plans of a run, one per key, and the arena that they share. The plan that was not used for longest
+ * makes room for a new one. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,13 +15,14 @@ static lur_status blame_arena(lur_status status, const lur_run *run, const lur_p
     if (b->alias < 0 && (!largest || b->bytes > largest->bytes)) largest = b;
   }
   const double mib = 1048576;
-  return lur_blame(
-      status,
-      "%.1f MiB of activations on %s (the largest: %.1f MiB, %s of '%s'), in addition to %.1f MiB of weights, gradients "
-      "and optimizer state (use a smaller batch or freeze more layers)",
-      (double)plan->arena_bytes / mib, lur_device_name(run->target.device), largest ? (double)largest->bytes / mib : 0,
-      largest ? largest->what : "output", largest && largest->op >= 0 ? plan->ops[largest->op].desc.name : "",
-      (double)lur_run_state_bytes(run) / mib);
+  return lur_blame(status,
+                   "%.1f MiB of activations on %s (the largest: %.1f MiB, %s of '%s'), in addition to %.1f MiB of "
+                   "weights, gradients "
+                   "and optimizer state (use a smaller batch or freeze more layers)",
+                   (double)plan->arena_bytes / mib, lur_device_name(run->target.device),
+                   largest ? (double)largest->bytes / mib : 0, largest ? largest->what : "output",
+                   largest && largest->op >= 0 ? plan->ops[largest->op].desc.name : "",
+                   (double)lur_run_state_bytes(run) / mib);
 }
 
 static lur_status grow_arena(lur_run *run, const lur_plan *plan) {

@@ -24,7 +24,8 @@ static int64_t argmax(const float *row, int64_t n) {
   return best;
 }
 
-static double categorical_accuracy(const float *predictions, const void *data, bool ids, int64_t rows, int64_t classes) {
+static double categorical_accuracy(const float *predictions, const void *data, bool ids, int64_t rows,
+                                   int64_t classes) {
   int64_t right = 0;
   for (int64_t r = 0; r < rows; r++) {
     int64_t truth = ids ? ((const int32_t *)data)[r] : argmax((const float *)data + r * classes, classes);
@@ -71,7 +72,8 @@ lur_status lur_run_plan_alloc_host(const lur_run *run, lur_run_plan *entry) {
   for (int i = 0; i < plan->nlosses; i++) {
     int values[READ];
     values_read(run, plan, i, values);
-    for (int k = 0; k < READ; k++) entry->host_bytes += values[k] < 0 ? 0 : (value_bytes(plan, values[k]) + 63) & ~(size_t)63;
+    for (int k = 0; k < READ; k++)
+      entry->host_bytes += values[k] < 0 ? 0 : (value_bytes(plan, values[k]) + 63) & ~(size_t)63;
   }
   if (entry->host_bytes == 0) return LUR_OK;
   entry->host_bytes += sizeof(lur_on_device);
@@ -104,7 +106,8 @@ static lur_status read_values(lur_run *run, lur_run_plan *entry, const void *(*f
 
 lur_status lur_run_read_back(lur_run *run) {
   lur_readback *readback = &run->readback;
-  LUR_TRY(lur_device_copy(run->target.device, &readback->seen, readback->on_device, sizeof readback->seen, LUR_COPY_TO_HOST));
+  LUR_TRY(lur_device_copy(run->target.device, &readback->seen, readback->on_device, sizeof readback->seen,
+                          LUR_COPY_TO_HOST));
   return lur_device_sync(run->target.device);
 }
 
@@ -128,7 +131,8 @@ static double accuracy(const lur_run *run, const lur_plan *plan, int i, const vo
   const lur_shape *shape = &plan->values[plan->losses[i].predictions].operand.shape;
   bool ids = plan->values[plan->losses[i].target].operand.dtype == LUR_I32;
   bool binary = run->target.losses[i].kind == LUR_BINARY_CROSSENTROPY || shape->dim[1] == 1;
-  if (binary) return binary_accuracy(found[PREDICTIONS], from_logits(plan, i), found[TARGET], ids, lur_shape_count(shape));
+  if (binary)
+    return binary_accuracy(found[PREDICTIONS], from_logits(plan, i), found[TARGET], ids, lur_shape_count(shape));
   return categorical_accuracy(found[PREDICTIONS], found[TARGET], ids, shape->dim[0], shape->dim[1]);
 }
 
@@ -145,7 +149,8 @@ lur_status lur_run_results(lur_run *run, lur_run_plan *entry, lur_results *resul
   memset(results, 0, sizeof *results);
   results->samples = plan->key.target[0].shape.dim[0];
   add_result(results, NULL, "loss", total);
-  for (int i = 0; i < plan->nlosses && several; i++) add_result(results, run->target.losses[i].output, "loss", losses[i]);
+  for (int i = 0; i < plan->nlosses && several; i++)
+    add_result(results, run->target.losses[i].output, "loss", losses[i]);
   for (int i = 0; i < plan->nlosses; i++) {
     double value = accuracy(run, plan, i, found[i]);
     if (!isnan(value)) add_result(results, several ? run->target.losses[i].output : NULL, "acc", value);

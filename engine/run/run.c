@@ -1,5 +1,5 @@
-/* run.c - what a compiled model does with a batch: trains, evaluates, predicts, and gives out gradients. compile.c creates
- * and frees runs. */
+/* run.c - what a compiled model does with a batch: trains, evaluates, predicts, and gives out gradients. compile.c
+ * creates and frees runs. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,7 +75,8 @@ lur_status lur_run_accumulate(lur_run *run, const lur_batch *batch, lur_results 
 
 static lur_status need_step(const lur_run *run, const char *verb) {
   if (!run->optimizing.optimizer) return lur_fail(LUR_ESTATE, "%s: the run was compiled without an optimizer", verb);
-  if (run->target.nlearned == 0) return lur_fail(LUR_ESTATE, "%s: nothing to learn: every layer of the model is frozen", verb);
+  if (run->target.nlearned == 0)
+    return lur_fail(LUR_ESTATE, "%s: nothing to learn: every layer of the model is frozen", verb);
   return LUR_OK;
 }
 
@@ -214,7 +215,8 @@ lur_status lur_run_gradient(lur_run *run, const char *layer, const char *weight,
     const lur_weight *found = &learned->layer->weights[learned->weight];
     if (strcmp(learned->layer->name, layer) != 0 || strcmp(found->name, weight) != 0) continue;
     if (!run->optimizing.gradients) return lur_fail(LUR_ESTATE, "gradient: no backward has run yet");
-    return copy_floats(run, (float *)lur_tensor_address(run->optimizing.gradients) + learned->offset, &found->shape, gradient);
+    return copy_floats(run, (float *)lur_tensor_address(run->optimizing.gradients) + learned->offset, &found->shape,
+                       gradient);
   }
   return lur_fail(LUR_EARG, "gradient: no weight '%s' of a trainable layer '%s' in this run", weight, layer);
 }

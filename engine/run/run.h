@@ -1,5 +1,5 @@
-/* run.h - a model compiled for a device: what all its plans share. Each part of lur_run belongs to one file, which alone
- * changes it; run.c, compile.c and describe.c put the parts together. */
+/* run.h - a model compiled for a device: what all its plans share. Each part of lur_run belongs to one file, which
+ * alone changes it; run.c, compile.c and describe.c put the parts together. */
 #ifndef LUR_RUN_H
 #define LUR_RUN_H
 
@@ -30,8 +30,8 @@ typedef struct lur_bound_input {
   size_t staged_bytes;
 } lur_bound_input;
 
-/* Finds the batch's tensors, checks them, starts copies to the device and writes the key. Wait before the batch goes back
-   to its owner, on failure too. */
+/* Finds the batch's tensors, checks them, starts copies to the device and writes the key. Wait before the batch goes
+   back to its owner, on failure too. */
 lur_status lur_run_bind(lur_run *run, const lur_batch *batch, lur_plan_mode mode, lur_plan_key *key);
 /* Row numbers bound to gathers are within what they gather from. */
 lur_status lur_run_check_rows(lur_run *run, const lur_plan *plan, const lur_batch *batch);
@@ -103,7 +103,8 @@ typedef struct lur_capturing {
   char refusal[256]; /* why the device refused a capture; empty: it did not */
 } lur_capturing;
 
-/* Does what launch asks for: by launching it the first time, then by replaying a capture for as long as key is the same. */
+/* Does what launch asks for: by launching it the first time, then by replaying a capture for as long as key is the
+ * same. */
 lur_status lur_run_captured(lur_run *run, lur_capture *capture, uint64_t key,
                             lur_status (*launch)(lur_run *run, void *context), void *context);
 void lur_capture_free(lur_device *device, lur_capture *capture);

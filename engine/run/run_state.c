@@ -20,9 +20,11 @@ static void name_array(const lur_learned *learned, char which, char *name, size_
 /* A host copy of one weight's part of a flat array. */
 static lur_status read_array(lur_run *run, lur_tensor *flat, const lur_learned *learned, lur_tensor **tensor) {
   lur_tensor *made = NULL;
-  LUR_TRY(lur_tensor_new(run->target.model->context, NULL, LUR_F32, &learned->layer->weights[learned->weight].shape, &made));
+  LUR_TRY(lur_tensor_new(run->target.model->context, NULL, LUR_F32, &learned->layer->weights[learned->weight].shape,
+                         &made));
   const float *from = (const float *)lur_tensor_address(flat) + learned->offset;
-  lur_status status = lur_device_copy(run->target.device, lur_tensor_data(made), from, lur_tensor_bytes(made), LUR_COPY_TO_HOST);
+  lur_status status =
+      lur_device_copy(run->target.device, lur_tensor_data(made), from, lur_tensor_bytes(made), LUR_COPY_TO_HOST);
   if (status == LUR_OK) status = lur_device_sync(run->target.device);
   if (status == LUR_OK) *tensor = made;
   else lur_tensor_release(made);
@@ -71,11 +73,14 @@ static lur_status check_state(const lur_run *run, const lur_run_state *state) {
   for (int i = 0; i < state->n; i++) {
     int which = 0, at = find_array(run, state->names[i], &which);
     if (at < 0) {
-      return lur_fail(LUR_ESTATE, "restore: the file has optimizer state '%s', which this run does not learn: freeze the same layers first",
-                      state->names[i]);
+      return lur_fail(
+          LUR_ESTATE,
+          "restore: the file has optimizer state '%s', which this run does not learn: freeze the same layers first",
+          state->names[i]);
     }
     const lur_shape *shape = &run->target.learned[at].layer->weights[run->target.learned[at].weight].shape;
-    if (lur_shape_equal(shape, lur_tensor_shape(state->tensors[i])) && lur_tensor_dtype(state->tensors[i]) == LUR_F32) continue;
+    if (lur_shape_equal(shape, lur_tensor_shape(state->tensors[i])) && lur_tensor_dtype(state->tensors[i]) == LUR_F32)
+      continue;
     return lur_fail(LUR_ESHAPE, "restore: optimizer state '%s' is %s (%s f32 expected)", state->names[i],
                     lur_shape_format(lur_tensor_shape(state->tensors[i]), came), lur_shape_format(shape, want));
   }
@@ -95,11 +100,12 @@ lur_status lur_run_import(lur_run *run, const lur_run_state *state) {
   lur_status status = LUR_OK;
   for (int i = 0; i < state->n && status == LUR_OK; i++) {
     int which = 0, at = find_array(run, state->names[i], &which);
-    if (!fresh[which]) status = lur_tensor_new(run->target.model->context, run->target.device, LUR_F32, &shape, &fresh[which]);
+    if (!fresh[which])
+      status = lur_tensor_new(run->target.model->context, run->target.device, LUR_F32, &shape, &fresh[which]);
     if (status != LUR_OK) break;
     float *to = (float *)lur_tensor_address(fresh[which]) + run->target.learned[at].offset;
-    status = lur_device_copy(run->target.device, to, lur_tensor_data(state->tensors[i]), lur_tensor_bytes(state->tensors[i]),
-                             LUR_COPY_TO_DEVICE);
+    status = lur_device_copy(run->target.device, to, lur_tensor_data(state->tensors[i]),
+                             lur_tensor_bytes(state->tensors[i]), LUR_COPY_TO_DEVICE);
   }
   if (status == LUR_OK) status = lur_device_sync(run->target.device);
   if (status == LUR_OK) status = take_loss_scale(run, state);

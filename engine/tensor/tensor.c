@@ -1,7 +1,8 @@
-/* tensor.c - tensors: counted storage on a device, and views of it.
+/* tensor.c - tensors: reference counted storage on a device, and views of it.
  *
  * A tensor is a window (dtype, shape, offset) on a storage, always contiguous and row-major; there are no strides.
- * Moving elements is tensor_copy.c, drawing them tensor_random.c, computing tensor_math.c and its neighbours. */
+ * tensor_copy.c copies and converts elements, tensor_random.c draws them, tensor_math.c, tensor_reduce.c and
+ * tensor_rows.c compute. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,7 +28,7 @@ static void keep_memory(void *memory, size_t bytes) {
   (void)bytes;
 }
 
-/* memory NULL: allocated on device, contents not set. */
+/* memory NULL: allocated on device, uninitialised. */
 static lur_status storage_new(lur_context *context, lur_device *device, size_t bytes, void *memory,
                               void (*free_memory)(void *, size_t), lur_storage **storage) {
   lur_storage *made;
@@ -68,11 +69,11 @@ static lur_status window_new(lur_storage *storage, lur_dtype dtype, const lur_sh
   return LUR_OK;
 }
 
-/* ---- making ---- */
+/* ---- creating ---- */
 
 static lur_status check_form(lur_dtype dtype, const lur_shape *shape) {
   if ((unsigned)dtype >= LUR_DTYPE_COUNT)
-    return lur_fail(LUR_EARG, "tensor: dtype %d is none (0 to %d expected)", (int)dtype, LUR_DTYPE_COUNT - 1);
+    return lur_fail(LUR_EARG, "tensor: dtype %d (0 to %d expected)", (int)dtype, LUR_DTYPE_COUNT - 1);
   lur_status status = lur_shape_check(shape);
   return status == LUR_OK ? LUR_OK : lur_blame(status, "tensor");
 }
@@ -116,7 +117,7 @@ lur_status lur_tensor_wrap(lur_context *context, void *memory, lur_dtype dtype, 
   lur_storage *storage;
   LUR_TRY(storage_new(context, device, form_bytes(dtype, shape), memory, keep_memory, &storage));
   lur_tensor *made;
-  LUR_TRY(window_new(storage, dtype, shape, 0, &made)); /* on failure the memory is still the caller's */
+  LUR_TRY(window_new(storage, dtype, shape, 0, &made)); /* on failure the caller still owns the memory */
   if (free_memory) storage->free_memory = free_memory;
   *tensor = made;
   return LUR_OK;
@@ -130,7 +131,7 @@ void lur_tensor_release(lur_tensor *tensor) {
   free(tensor);
 }
 
-/* ---- asking ---- */
+/* ---- properties ---- */
 
 lur_context *lur_tensor_context(const lur_tensor *tensor) { return tensor->storage->context; }
 lur_device *lur_tensor_device(const lur_tensor *tensor) { return tensor->storage->device; }
@@ -162,7 +163,7 @@ lur_status lur_tensor_view(lur_tensor *tensor, int64_t first, int64_t count, lur
   if (shape.ndim == 0) return lur_fail(LUR_ESHAPE, "view: a tensor of at least one dimension expected, got a scalar");
   if (first < 0 || count < 0 || first > shape.dim[0] || count > shape.dim[0] - first) {
     char text[LUR_SHAPE_TEXT];
-    return lur_fail(LUR_EARG, "view: %lld rows from row %lld do not lie in a tensor of %s", (long long)count,
+    return lur_fail(LUR_EARG, "view: %lld rows from row %lld exceed a tensor of %s", (long long)count,
                     (long long)first, lur_shape_format(&tensor->shape, text));
   }
   size_t skip = 0;

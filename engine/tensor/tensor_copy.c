@@ -1,6 +1,6 @@
-/* tensor_copy.c - moving elements: between dtypes, between devices, one at a time.
+/* tensor_copy.c - copies elements between dtypes and devices, and reads and writes single ones.
  *
- * It refuses to compute: that is tensor_math.c. A new dtype needs a case in load_block and store_block. */
+ * To add a dtype: a case in load_block and store_block. */
 #include <math.h>
 #include <string.h>
 
@@ -76,7 +76,7 @@ void lur_elements_convert(void *dst, lur_dtype to, const void *src, lur_dtype fr
 
 /* ---- between devices ---- */
 
-/* Two devices that cannot see each other meet in host memory. */
+/* Between two devices, bytes go through host memory. */
 static lur_status copy_staged(lur_device *dst_device, void *dst, lur_device *src_device, const void *src,
                               size_t bytes) {
   unsigned char stage[4096];
@@ -158,7 +158,7 @@ static lur_status cast_host(lur_tensor *tensor, lur_dtype dtype, lur_tensor **co
 
 lur_status lur_tensor_cast(lur_tensor *tensor, lur_dtype dtype, lur_tensor **copy) {
   if ((unsigned)dtype >= LUR_DTYPE_COUNT)
-    return lur_fail(LUR_EARG, "cast: dtype %d is none (0 to %d expected)", (int)dtype, LUR_DTYPE_COUNT - 1);
+    return lur_fail(LUR_EARG, "cast: dtype %d (0 to %d expected)", (int)dtype, LUR_DTYPE_COUNT - 1);
   if (dtype == tensor->dtype) return lur_tensor_clone(tensor, copy);
   lur_device *home = tensor->storage->device, *host;
   LUR_TRY(lur_context_device(tensor->storage->context, "cpu", &host));

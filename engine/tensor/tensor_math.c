@@ -1,8 +1,8 @@
 /* tensor_math.c - element by element arithmetic of host tensors, with NumPy's broadcasting.
  *
- * For tensors at hand in a script or a REPL, not for models: no gradients, no device memory.
+ * For scripts and the REPL, not for models: no gradients, no device memory.
  * i32 with i32 stays i32 (computed wide, then saturated; division truncates); everything else computes in f32.
- * A new function is a case in run2_f32 and run2_i32, or in unary_f32 (and unary_i32 where integers stay integers). */
+ * To add a function: a case in run2_f32 and run2_i32, or in unary_f32 (and unary_i32 where integers stay integers). */
 #include <math.h>
 #include <stdlib.h>
 
@@ -12,7 +12,7 @@
 
 /* ---- broadcasting ---- */
 
-/* Both operands seen under y's shape: strides in elements, 0 where an operand repeats. */
+/* Both operands broadcast to y's shape: strides in elements, 0 where an operand repeats. */
 typedef struct pairing {
   lur_shape y;
   int64_t stride_a[LUR_MAX_DIMS], stride_b[LUR_MAX_DIMS];
@@ -34,7 +34,7 @@ static lur_status pair(const lur_shape *a, const lur_shape *b, pairing *p) {
     int64_t ea = ia >= 0 ? a->dim[ia] : 1, eb = ib >= 0 ? b->dim[ib] : 1;
     if (ea != eb && ea != 1 && eb != 1) {
       char ta[LUR_SHAPE_TEXT], tb[LUR_SHAPE_TEXT];
-      return lur_fail(LUR_ESHAPE, "arithmetic: %s and %s do not go together (trailing extents must be equal or 1)",
+      return lur_fail(LUR_ESHAPE, "arithmetic: %s and %s do not broadcast (trailing extents must be equal or 1)",
                       lur_shape_format(a, ta), lur_shape_format(b, tb));
     }
     p->y.dim[p->y.ndim - 1 - i] = ea == 1 ? eb : ea;
@@ -46,7 +46,7 @@ static lur_status pair(const lur_shape *a, const lur_shape *b, pairing *p) {
   return LUR_OK;
 }
 
-/* Makes two neighbouring dimensions one where both operands allow it, so that the innermost run is long. */
+/* Merges neighbouring dimensions where both operands allow it, so that the innermost run is long. */
 static void merge_dims(pairing *p) {
   int last = 0;
   for (int i = 1; i < p->y.ndim; i++) {
@@ -160,7 +160,7 @@ static void walk(lur_tensor_op2 op, const pairing *p, bool integers, const void 
 }
 
 lur_status lur_tensor_binary(lur_tensor_op2 op, lur_tensor *a, lur_tensor *b, lur_tensor **y) {
-  if ((unsigned)op > LUR_T_LE) return lur_fail(LUR_EARG, "arithmetic: function %d is none", (int)op);
+  if ((unsigned)op > LUR_T_LE) return lur_fail(LUR_EARG, "arithmetic: no function has number %d", (int)op);
   pairing p;
   bool integers = a->dtype == LUR_I32 && b->dtype == LUR_I32;
   lur_dtype dtype = integers ? LUR_I32 : LUR_F32;
@@ -220,7 +220,7 @@ static void unary_i32(lur_tensor_op1 op, int64_t n, const int32_t *a, int32_t *y
 }
 
 lur_status lur_tensor_unary(lur_tensor_op1 op, lur_tensor *a, lur_tensor **y) {
-  if ((unsigned)op > LUR_T_TANH) return lur_fail(LUR_EARG, "arithmetic: function %d is none", (int)op);
+  if ((unsigned)op > LUR_T_TANH) return lur_fail(LUR_EARG, "arithmetic: no function has number %d", (int)op);
   bool whole = op == LUR_T_NEG || op == LUR_T_ABS || op == LUR_T_SQUARE || op == LUR_T_RELU;
   lur_dtype dtype = whole && a->dtype == LUR_I32 ? LUR_I32 : LUR_F32;
   lur_tensor *x, *made = NULL;
@@ -241,7 +241,7 @@ lur_status lur_tensor_unary(lur_tensor_op1 op, lur_tensor *a, lur_tensor **y) {
 
 /* ---- in place ---- */
 
-/* One pair fits: equal shapes, f32, the device of all the others. */
+/* Checks one pair: equal shapes, f32, the same device as the others. */
 static lur_status check_lerp(const lur_tensor *dst, const lur_tensor *src, const lur_device *device) {
   if (!lur_shape_equal(&dst->shape, &src->shape)) {
     char to[LUR_SHAPE_TEXT], from[LUR_SHAPE_TEXT];
@@ -249,23 +249,27 @@ static lur_status check_lerp(const lur_tensor *dst, const lur_tensor *src, const
                     lur_shape_format(&src->shape, from));
   }
   if (dst->dtype != LUR_F32 || src->dtype != LUR_F32)
-    return lur_fail(LUR_ETYPE, "lerp: %s towards %s (f32 expected)", lur_dtype_name(dst->dtype), lur_dtype_name(src->dtype));
+    return lur_fail(LUR_ETYPE, "lerp: %s towards %s (f32 expected)", lur_dtype_name(dst->dtype),
+                    lur_dtype_name(src->dtype));
   const lur_device *odd = dst->storage->device != device ? dst->storage->device : src->storage->device;
-  if (odd != device) return lur_fail(LUR_EDEVICE, "lerp: a tensor on %s and one on %s (the same device expected)", device->name, odd->name);
+  if (odd != device)
+    return lur_fail(LUR_EDEVICE, "lerp: a tensor on %s and one on %s (the same device expected)", device->name,
+                    odd->name);
   return LUR_OK;
 }
 
 lur_status lur_tensors_lerp(lur_tensor *const *dst, lur_tensor *const *src, int n, double share) {
-  lur_parameter *slots = NULL;
+  lur_parameter *parameters = NULL;
   if (n == 0) return LUR_OK;
   lur_device *device = dst[0]->storage->device;
   for (int i = 0; i < n; i++) LUR_TRY(check_lerp(dst[i], src[i], device));
-  LUR_TRY(lur_alloc_items((size_t)n, sizeof *slots, &slots));
+  LUR_TRY(lur_alloc_items((size_t)n, sizeof *parameters, &parameters));
   for (int i = 0; i < n; i++) {
     dst[i]->storage->writes++;
-    slots[i] = (lur_parameter){.p = lur_tensor_address(dst[i]), .g = lur_tensor_address(src[i]), .count = lur_shape_count(&dst[i]->shape)};
+    parameters[i] = (lur_parameter){
+        .p = lur_tensor_address(dst[i]), .g = lur_tensor_address(src[i]), .count = lur_shape_count(&dst[i]->shape)};
   }
-  lur_status status = lur_device_lerp(device, slots, n, share);
-  free(slots);
+  lur_status status = lur_device_lerp(device, parameters, n, share);
+  free(parameters);
   return status;
 }

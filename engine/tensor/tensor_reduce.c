@@ -6,12 +6,12 @@
 
 #include "tensor_host.h"
 
-/* The tensor seen as outer x n x inner; n is what is folded. */
+/* The tensor as outer x n x inner, to be reduced over n. */
 typedef struct span {
   int64_t outer, n, inner;
 } span;
 
-/* The shape without what is folded; axis -1 folds everything. */
+/* The shape without dimension axis; axis -1 reduces everything. */
 static lur_shape rest_of(const lur_shape *shape, int axis) {
   lur_shape rest = {0, {0}};
   for (int i = 0; i < shape->ndim; i++) {
@@ -80,7 +80,7 @@ static void fold_all(lur_tensor_reduction op, span s, const lur_tensor *x, lur_t
 }
 
 lur_status lur_tensor_reduce(lur_tensor_reduction op, lur_tensor *a, int axis, lur_tensor **y) {
-  if ((unsigned)op > LUR_T_ARGMIN) return lur_fail(LUR_EARG, "reduce: function %d is none", (int)op);
+  if ((unsigned)op > LUR_T_ARGMIN) return lur_fail(LUR_EARG, "reduce: no function has number %d", (int)op);
   char text[LUR_SHAPE_TEXT];
   if (axis < -1 || axis >= a->shape.ndim) {
     return lur_fail(LUR_EARG, "reduce: dimension %d of a tensor of %s (1 to %d expected)", axis + 1,
@@ -88,7 +88,7 @@ lur_status lur_tensor_reduce(lur_tensor_reduction op, lur_tensor *a, int axis, l
   }
   int64_t folded = axis < 0 ? lur_shape_count(&a->shape) : a->shape.dim[axis];
   if (folded == 0 && op != LUR_T_SUM) {
-    return lur_fail(LUR_ESHAPE, "reduce: nothing to fold in a tensor of %s (only a sum of nothing is defined)",
+    return lur_fail(LUR_ESHAPE, "reduce: a tensor of %s has no elements (only their sum is defined)",
                     lur_shape_format(&a->shape, text));
   }
   bool position = op == LUR_T_ARGMAX || op == LUR_T_ARGMIN;

@@ -1,5 +1,5 @@
-/* tensor_rows.c - host tensors put together and taken apart: transpose, select, concat, which keep the dtype,
- * and the matrix product, which is the dense op of the cpu backend. */
+/* tensor_rows.c - transpose, select and concat of host tensors, which keep the dtype, and the matrix product, which is
+ * the dense op of the cpu backend. */
 #include <string.h>
 
 #include "kernels/backend.h"
@@ -141,7 +141,7 @@ static void product_i32(const int32_t *a, const int32_t *b, int32_t *y, int64_t 
   }
 }
 
-/* Kernels want operands on 64-byte boundaries; views may lie anywhere. */
+/* Kernels need operands on 64-byte boundaries; views may start anywhere. */
 static lur_status aligned(lur_tensor *x, lur_tensor **y) {
   lur_tensor *f32;
   LUR_TRY(lur_tensor_as("matmul", x, LUR_F32, &f32));
@@ -198,7 +198,7 @@ lur_status lur_tensor_matmul(lur_tensor *a, lur_tensor *b, lur_tensor **y) {
   lur_status status = LUR_OK;
   if (integers) {
     product_i32(lur_tensor_data(a), lur_tensor_data(b), lur_tensor_data(made), m, k, n);
-  } else if (m > 0 && k > 0 && n > 0) { /* else zeros are the product already */
+  } else if (m > 0 && k > 0 && n > 0) { /* else the product is zeros, as allocated */
     status = product_f32(a, b, made);
   }
   if (status != LUR_OK) {

@@ -1,9 +1,9 @@
-/* test_capture.c - a step that is captured and replayed gives the bits of one that is launched op by op; prefetched batches
- * are those that are computed on; where the device cannot capture, the run gives the reason, and training continues or ends
- * with one message.
+/* test_capture.c - a step that is captured and replayed gives the bits of one that is launched op by op; prefetched
+ * batches are those that are computed on; where the device cannot capture, the run gives the reason, and training
+ * continues or ends with one message.
  *
- * test_capture [DEVICE [EXPECTED]]: cpu by default, which captures nothing and must agree all the same. EXPECTED: the reason
- * why steps are not captured, or "lost": a device that fails in the middle. */
+ * test_capture [DEVICE [EXPECTED]]: cpu by default, which captures nothing and must agree all the same. EXPECTED: the
+ * reason why steps are not captured, or "lost": a device that fails in the middle. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -37,8 +37,10 @@ typedef struct outcome {
 
 static bool can_capture(const training *t) { return t->device->backend->capture_begin != NULL; }
 
-static void begin(training *t, const char *optimizer, const lur_setting *settings, int n, double weight, const lur_compile_options *extra) {
-  const lur_loss losses[2] = {{"class", "categorical_crossentropy", weight, 0.1}, {"same", "categorical_crossentropy", 0.5, 0}};
+static void begin(training *t, const char *optimizer, const lur_setting *settings, int n, double weight,
+                  const lur_compile_options *extra) {
+  const lur_loss losses[2] = {{"class", "categorical_crossentropy", weight, 0.1},
+                              {"same", "categorical_crossentropy", 0.5, 0}};
   *t = (training){0};
   CHECK_OK(lur_context_new(7, 1, &t->context)); /* tiny loops */
   CHECK_OK(lur_context_device(t->context, tested, &t->device));
@@ -83,7 +85,8 @@ static void batch_of(training *t, int step, fixture *f) {
   for (int i = 1; i < 5; i++) {
     CHECK_OK(lur_tensor_new(t->context, NULL, LUR_I32, &shapes[i], &f->tensors[i]));
     int64_t limit = i == 3 ? 5 : i == 4 ? 2 : rows;
-    for (int64_t k = 0; k < shapes[i].dim[0]; k++) CHECK_OK(lur_tensor_set(f->tensors[i], k, (double)((k * 7 + i + step) % limit)));
+    for (int64_t k = 0; k < shapes[i].dim[0]; k++)
+      CHECK_OK(lur_tensor_set(f->tensors[i], k, (double)((k * 7 + i + step) % limit)));
   }
   f->batch = (lur_batch){5, names, f->tensors};
 }
@@ -121,7 +124,8 @@ static void read_outcome(training *t, outcome *o) {
       CHECK_OK(lur_context_device(t->context, "cpu", &cpu));
       CHECK_OK(lur_tensor_to(lur_layer_weight(layer, k), cpu, &host));
       int64_t count = lur_shape_count(lur_tensor_shape(host));
-      if (CHECK(o->weights + count <= MOST_WEIGHTS)) memcpy(o->values + o->weights, lur_tensor_data(host), (size_t)count * sizeof(float));
+      if (CHECK(o->weights + count <= MOST_WEIGHTS))
+        memcpy(o->values + o->weights, lur_tensor_data(host), (size_t)count * sizeof(float));
       o->weights += (int)count;
       lur_tensor_release(host);
     }
@@ -135,7 +139,8 @@ static void same_outcome(const outcome *a, const outcome *b, const char *what) {
     if (!same) fprintf(stderr, "%s: step %d: %.9g against %.9g\n", what, i, a->losses[i], b->losses[i]);
   }
   CHECK(same);
-  if (!CHECK(memcmp(a->values, b->values, sizeof(float) * (size_t)a->weights) == 0)) fprintf(stderr, "%s: weights differ\n", what);
+  if (!CHECK(memcmp(a->values, b->values, sizeof(float) * (size_t)a->weights) == 0))
+    fprintf(stderr, "%s: weights differ\n", what);
 }
 
 static void check_captured(const training *t) {
@@ -145,10 +150,13 @@ static void check_captured(const training *t) {
   else CHECK(!reason);
 }
 
-static lur_setting real(const char *name, double value) { return (lur_setting){.name = name, .type = LUR_REAL, .real = value}; }
+static lur_setting real(const char *name, double value) {
+  return (lur_setting){.name = name, .type = LUR_REAL, .real = value};
+}
 
 /* The same training three times: launched, captured, captured with prefetched batches. */
-static void compare(const char *optimizer, const lur_setting *settings, int n, double weight, lur_precision precision, int steps) {
+static void compare(const char *optimizer, const lur_setting *settings, int n, double weight, lur_precision precision,
+                    int steps) {
   outcome *all = calloc(3, sizeof *all);
   if (!CHECK(all)) return;
   for (int way = 0; way < 3; way++) {
@@ -167,7 +175,8 @@ static void compare(const char *optimizer, const lur_setting *settings, int n, d
 }
 
 static void test_optimizers(void) {
-  const lur_setting sgd[] = {real("lr", 0.05), real("momentum", 0.9), {.name = "nesterov", .type = LUR_BOOL, .boolean = true}};
+  const lur_setting sgd[] = {
+      real("lr", 0.05), real("momentum", 0.9), {.name = "nesterov", .type = LUR_BOOL, .boolean = true}};
   const lur_setting adam[] = {real("lr", 0.01), real("clip_norm", 0.5)};
   const lur_setting adamw[] = {real("lr", 0.01), real("weight_decay", 0.1), real("decay", 0.01)};
   const lur_setting nadam[] = {real("lr", 0.01), real("clip_value", 0.05)};
@@ -331,7 +340,8 @@ static void test_lost(void) {
   lur_compile_options options = {0};
   begin(&t, "sgd", sgd, 1, 1, &options);
   batch_of(&t, 0, &f);
-  CHECK_FAILS(lur_run_train(t.run, &f.batch, &results), LUR_EDEVICE, "the device is lost to this program: start it again");
+  CHECK_FAILS(lur_run_train(t.run, &f.batch, &results), LUR_EDEVICE,
+              "the device is lost to this program: start it again");
   printf("%s\n", lur_last_error());
   CHECK_FAILS(lur_run_train(t.run, &f.batch, &results), LUR_EDEVICE, "the device is lost");
   drop_batch(&f);

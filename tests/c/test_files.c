@@ -88,7 +88,7 @@ static void test_write(void) {
   CHECK(holds(path, "new"));
   CHECK(files_in_folder() == 2);
   CHECK_FAILS(lur_file_write("/nowhere/at/all.txt", "x", 1), LUR_EIO, "/nowhere/at/all.txt");
-  CHECK_FAILS(lur_file_write(test_folder, "x", 1), LUR_EIO, "it is a folder");
+  CHECK_FAILS(lur_file_write(test_folder, "x", 1), LUR_EIO, "a regular file was expected, it is a folder");
   CHECK_FAILS(lur_file_write("/dev/null", "x", 1), LUR_EIO, "device");
   CHECK_FAILS(lur_file_write("", "x", 1), LUR_EARG, "without a name");
   empty_folder();

@@ -373,11 +373,11 @@ static void test_messages(void) {
   CHECK_OK(apply(sep, 1, &wide, &shape));
   CHECK_FAILS(apply(sep, 1, &narrow, &shape), LUR_ESHAPE,
               "separable_conv2d 'block4_sepconv1': input has 256 channels, weights expect 728");
-  CHECK_FAILS(apply(sep, 1, &vector, &shape), LUR_ESHAPE, "input is 10 a sample, 3 dimensions (h w c) expected");
+  CHECK_FAILS(apply(sep, 1, &vector, &shape), LUR_ESHAPE, "input is 10 per sample, 3 dimensions (h w c) expected");
   CHECK_FAILS(apply(sep, 1, &tiny, &shape), LUR_ESHAPE,
               "separable_conv2d 'block4_sepconv1': a window of 3 does not fit into 2");
   CHECK_FAILS(apply(sep, 1, &index, &shape), LUR_ESHAPE,
-              "separable_conv2d 'block4_sepconv1': input is scalar a sample");
+              "separable_conv2d 'block4_sepconv1': input is scalar per sample");
   CHECK_FAILS(apply(sep, 2, (lur_node *[]){wide, wide}, &shape), LUR_EARG, "block4_sepconv1");
   lur_layer *add = make("add", SETTINGS(TEXT("name", "add_3"))), *relu = make("relu", SETTINGS(TEXT("name", "act")));
   CHECK_FAILS(apply(add, 2, (lur_node *[]){wide, narrow}, &shape), LUR_ESHAPE,

@@ -110,7 +110,7 @@ static void test_messages(void) {
   SAYS(with((lur_setting){.name = "filters", .type = LUR_INT, .integer = 4}, &o),
        "option 'filters' to 'conv2d' is given twice");
   SAYS(with((lur_setting){.position = 8, .type = LUR_INT, .integer = 4}, &o),
-       "option number 8 to 'conv2d' (it takes 7 without a name)");
+       "option number 8 to 'conv2d' (at most 7 options without a name expected)");
   SAYS(read(NULL, 0, &o), "missing option 'filters' to 'conv2d' (positive integer expected)");
   SAYS(read(&(lur_setting){.name = "filters", .type = LUR_REAL, .real = 2.5}, 1, &o),
        "bad option 'filters' to 'conv2d' (positive integer expected, got 2.5)");

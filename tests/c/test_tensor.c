@@ -65,9 +65,9 @@ static void test_views(void) {
   CHECK_OK(lur_tensor_view(t, 1, 2, &rows));
   CHECK_OK(lur_tensor_view(rows, 1, 1, &inner));
   CHECK(at(rows, 0) == 3 && at(inner, 0) == 6 && lur_tensor_shape(rows)->dim[0] == 2);
-  CHECK_FAILS(lur_tensor_view(t, 3, 2, &bad), LUR_EARG, "2 rows from row 3 do not lie in a tensor of 4x3");
-  CHECK_FAILS(lur_tensor_view(t, 1, INT64_MAX, &bad), LUR_EARG, "do not lie");
-  CHECK_FAILS(lur_tensor_view(t, -1, 1, &bad), LUR_EARG, "do not lie");
+  CHECK_FAILS(lur_tensor_view(t, 3, 2, &bad), LUR_EARG, "2 rows from row 3 exceed a tensor of 4x3");
+  CHECK_FAILS(lur_tensor_view(t, 1, INT64_MAX, &bad), LUR_EARG, "exceed a tensor of 4x3");
+  CHECK_FAILS(lur_tensor_view(t, -1, 1, &bad), LUR_EARG, "exceed a tensor of 4x3");
   CHECK_OK(lur_tensor_view(t, 4, 0, &bad));
   lur_tensor_release(bad);
   CHECK_OK(lur_tensor_reshape(inner, &(lur_shape){3, {3, -1, 1}}, &flat));
@@ -228,7 +228,7 @@ static void test_random(void) {
   for (int i = 0; i < 100; i++) CHECK(x[i] == 16777216.0f);
   CHECK_FAILS(lur_tensor_uniform(ids, 0, 1), LUR_ETYPE, "f32 tensor expected, got i32");
   CHECK_FAILS(lur_tensor_uniform(a, 1, 0), LUR_EARG, "from 1 to 0");
-  CHECK_FAILS(lur_tensor_normal(a, 0, -1), LUR_EARG, "deviation -1");
+  CHECK_FAILS(lur_tensor_normal(a, 0, -1), LUR_EARG, "std -1");
   lur_tensor_release(a);
   lur_tensor_release(b);
   lur_tensor_release(ids);

@@ -104,7 +104,7 @@ static void test_broadcasting(void) {
     compare_with_loops(cases[i][1], cases[i][0], cases[i][2], LUR_I32);
   }
   lur_tensor *a = make(LUR_F32, (lur_shape){2, {4, 3}}), *b = make(LUR_F32, (lur_shape){1, {4}}), *y = NULL;
-  CHECK_FAILS(lur_tensor_binary(LUR_T_ADD, a, b, &y), LUR_ESHAPE, "4x3 and 4 do not go together");
+  CHECK_FAILS(lur_tensor_binary(LUR_T_ADD, a, b, &y), LUR_ESHAPE, "4x3 and 4 do not broadcast");
   lur_tensor *wide = make(LUR_F32, (lur_shape){2, {1 << 21, 1}}), *tall = make(LUR_F32, (lur_shape){2, {1, 1 << 21}});
   CHECK_FAILS(lur_tensor_binary(LUR_T_ADD, wide, tall, &y), LUR_ESHAPE, "2^40");
   lur_tensor *all[] = {a, b, wide, tall};
@@ -198,7 +198,7 @@ static void test_reduce(void) {
   CHECK_OK(lur_tensor_reduce(LUR_T_SUM, empty, 0, &y));
   CHECK(at(y, 1) == 0);
   lur_tensor_release(y);
-  CHECK_FAILS(lur_tensor_reduce(LUR_T_MAX, empty, 0, &y), LUR_ESHAPE, "nothing to fold");
+  CHECK_FAILS(lur_tensor_reduce(LUR_T_MAX, empty, 0, &y), LUR_ESHAPE, "has no elements");
   lur_tensor_release(empty);
   lur_tensor *nans = of(LUR_F32, (lur_shape){1, {3}}, (double[]){1, NAN, 2});
   CHECK_OK(lur_tensor_reduce(LUR_T_ARGMAX, nans, -1, &y));
