@@ -4,11 +4,9 @@
 --   tuned   layers[105:] and the heads: SGD whose learning rate rises over the first epochs, then follows half a cosine
 --           (Loshchilov and Hutter, 2017); smaller learning rates for earlier blocks (layer-wise, as in ELECTRA and
 --           BEiT); weight decay on kernels alone; label smoothing (Szegedy et al., 2016); averaged weights (Polyak;
---           Tarvainen and Valpola, 2017); every pair of a batch of P classes x K images, in place of the swapped
---           batches;
---           at the end a temperature for the softmaxes, which label smoothing leaves underconfident (Guo et al., 2017).
---           Mixup of the frozen backbone's features (Verma et al., 2019) is for trainings of more than these few
---           epochs.
+--           Tarvainen and Valpola, 2017); every pair of a batch of P classes x K images, instead of swapped batches;
+--           at the end a temperature for the softmaxes, which label smoothing leaves underconfident (Guo et al., 2017)
+-- Mixup of the frozen features (Verma et al., 2019) is off by default: it is for trainings of more epochs than these.
 -- Where an image has a few fixed views, the frozen backbone runs once for each of them.
 
 local lurcher = require "lurcher"

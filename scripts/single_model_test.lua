@@ -1,7 +1,6 @@
 --- single_model_test.lua - predicts images with a trained classifier, and scores it
 -- Writes a line `class TAB image name` per image; where the folder has the model's classes as subfolders, prints
--- accuracy, log-loss and confusion. The original's batch is 96: it changes no prediction and takes three times the
--- memory.
+-- accuracy, log-loss and confusion. The original's batch of 96 gives the same predictions in three times the memory.
 
 local common, evaluation = require "lurcher.recipe.common", require "lurcher.recipe.evaluation"
 local options = require "lurcher.recipe.options"

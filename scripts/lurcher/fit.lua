@@ -27,9 +27,8 @@
 --   on_train_begin(self, state)             on_epoch_begin(self, epoch, logs, state)
 --   on_batch_end(self, step, logs, state)   on_epoch_end(self, epoch, logs, state)   in list order
 --   on_epoch_done(self, epoch, logs, state) after every on_epoch_end: for what writes files or lines
---   on_use_begin(self, state)               before the model is used for inference: before validation, and before the
---   end
---                                           of a whole training
+--   on_use_begin(self, state)               before the model is used for inference: before validation, and before
+--                                           on_train_end of a whole training
 --   on_use_end(self, state)                 after that use: after on_epoch_end
 --   on_train_end(self, state)
 --   save(self) -> table, load(self, table)  state that a resume needs; with tensors(self) -> tensors by name, load gets
@@ -239,8 +238,7 @@ local function restore_callbacks(callbacks, saved, path)
   end
 end
 
---- Restores the state from a checkpoint's text; returns the sums of the epoch it was written in. path: its file, or
--- nil.
+--- Restores the state from a checkpoint's text; returns the sums of its epoch. path: the checkpoint's file, or nil.
 local function resume(state, callbacks, text, path)
   local ok, extra = pcall(lurcher.json.decode, text)
   if not ok or type(extra) ~= "table" or type(extra.fit) ~= "table" then

@@ -59,8 +59,7 @@ end
 
 --- Keras's flow_from_directory, draw for draw: keras{ set, batch = 32, seed = 7, shuffle = true, random = }, with
 -- random = data.numpy_random(7), which the loader needs, too. With a seed, NumPy's generator is seeded before every
--- batch with seed + number of batches before (Keras 2.0.6, keras/preprocessing/image.py, Iterator); without one it runs
--- on.
+-- batch with seed + number of batches before (Keras 2.0.6, keras/preprocessing/image.py, Iterator).
 function samplers.keras(options)
   local size, batch = plain(options, "keras", "shuffle random")
   local random, seed, shuffle = options.random, options.seed, options.shuffle ~= false

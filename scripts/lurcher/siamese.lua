@@ -58,6 +58,8 @@ end
 --- The backbone of a model of pairs, sharing its layers.
 function siamese.backbone(model) return nn.model(model:node(features_of(model))) end
 
+siamese.trunk = siamese.backbone -- its old name
+
 --- The classifier inside a model of pairs: one image in, class probabilities out.
 function siamese.classifier(model)
   local x = model:layer "dropout_1"(model:node(features_of(model)))

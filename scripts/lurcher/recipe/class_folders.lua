@@ -1,6 +1,5 @@
 --- lurcher.recipe.class_folders: the images that a recipe trains and validates on, DIR/train/CLASS/* and
--- DIR/valid/CLASS/* (--data DIR). It opens them and warns of missing classes; damaged images are found by `lurcher
--- audit`.
+-- DIR/valid/CLASS/* (--data DIR). It opens them and warns of missing classes; `lurcher audit` finds damaged images.
 
 local lfs = require "lfs"
 local lurcher = require "lurcher"

@@ -41,7 +41,7 @@ local function print_uncached(why)
   print(("frozen features are not cached: %s; the backbone is computed in every epoch"):format(why))
 end
 
---- What `more` has beside the options of `given`.
+--- Adds the fields of `more` to `given`, and returns it.
 local function with(given, more)
   for key, value in pairs(more) do given[key] = value end
   return given
@@ -97,7 +97,7 @@ local function feature_loaders(part, sets, o, s, augment)
     loaded[2]:loader(with({ seed = o.seed }, s.valid))
 end
 
---- Returns what learns, the model or its part behind the frozen backbone, and loaders of training and validation
+--- Returns what learns, the model or its head behind the frozen backbone, and loaders of training and validation
 -- batches. sets: of class_folders.open. o: the values of common.training. s:
 --   train, valid   options of both loaders: sampler, or batch and shuffle; targets; images
 --   augment        name of the training images' augmentation
