@@ -71,6 +71,7 @@ lur_status lur_hdf5_make_room(const lur_hdf5 *file, void *items, int n, size_t s
 }
 
 lur_status lur_hdf5_read(lur_hdf5 *file, uint64_t address, void *to, uint64_t count) {
+  if (address == LUR_HDF5_NOWHERE) return lur_hdf5_damaged(file, "the address of a structure is missing");
   if (address > file->size || count > file->size - address)
     return lur_hdf5_damaged(file, "%" PRIu64 " bytes were expected at address %" PRIu64 ", the file has %" PRIu64, count, address,
                             file->size);
@@ -330,6 +331,7 @@ lur_status lur_hdf5_open_bytes(const char *path, void *bytes, size_t count, lur_
 
 void lur_hdf5_close(lur_hdf5 *file) {
   if (file == NULL) return;
+  for (int i = 0; i < LUR_HDF5_RECENT; i++) lur_hdf5_group_close(file->recent[i]);
   if (file->fd >= 0) close(file->fd);
   free(file->bytes);
   free(file);

@@ -216,7 +216,7 @@ static lur_status load_new(lur_hdf5_group *group, const lur_hdf5_message *info) 
 /* ---- open and close ---- */
 
 void lur_hdf5_group_close(lur_hdf5_group *group) {
-  if (group == NULL) return;
+  if (group == NULL || --group->refs > 0) return;
   for (int i = 0; i < group->nlinks; i++) {
     free(group->links[i].name);
     free(group->links[i].target);
@@ -240,19 +240,48 @@ static lur_status load_group(lur_hdf5_group *group, uint64_t address) {
   return lur_hdf5_load_attributes(group);
 }
 
+/* Puts a group before the others, where the file holds a reference to it. */
+static void keep_recent(lur_hdf5 *file, lur_hdf5_group *group) {
+  lur_hdf5_group *carried = group;
+  group->refs++;
+  for (int i = 0; i < LUR_HDF5_RECENT; i++) {
+    lur_hdf5_group *here = file->recent[i];
+    file->recent[i] = carried;
+    carried = here;
+    if (here == group || here == NULL) break;
+  }
+  lur_hdf5_group_close(carried);
+}
+
+static lur_hdf5_group *find_recent(lur_hdf5 *file, uint64_t address) {
+  for (int i = 0; i < LUR_HDF5_RECENT && file->recent[i] != NULL; i++)
+    if (file->recent[i]->address == address) return file->recent[i];
+  return NULL;
+}
+
+/* The group of an object header, opened or open already; one reference for the caller. */
 static lur_status open_at(lur_hdf5 *file, uint64_t address, const char *path, lur_hdf5_group **group) {
-  lur_hdf5_group *made = NULL;
+  lur_hdf5_group *made = find_recent(file, address);
   lur_hdf5_subject(file, "group", path);
+  if (made != NULL) {
+    made->refs++;
+    keep_recent(file, made);
+    *group = made;
+    return LUR_OK;
+  }
   LUR_TRY(lur_alloc_items(1, sizeof *made, &made));
+  made->refs = 1;
   made->file = file;
   made->address = address;
   lur_status status = lur_text_copy(path, &made->path);
   if (status == LUR_OK) status = load_group(made, address);
-  if (status == LUR_OK)
-    *group = made;
-  else
+  if (status != LUR_OK) {
     lur_hdf5_group_close(made);
-  return status;
+    return status;
+  }
+  keep_recent(file, made);
+  *group = made;
+  return LUR_OK;
 }
 
 lur_status lur_hdf5_group_open(lur_hdf5 *file, const lur_hdf5_group *from, const char *path, lur_hdf5_group **group) {
@@ -295,8 +324,7 @@ static lur_status follow(lur_hdf5 *file, const lur_hdf5_group *group, const char
 static lur_status walk_path(lur_hdf5 *file, const lur_hdf5_group *from, char *path, int soft, uint64_t *address) {
   const lur_hdf5_group *group = from;
   lur_hdf5_group *opened = NULL;
-  const char *name = "/";
-  char *rest = NULL;
+  char *rest = NULL, name[LUR_HDF5_PATH] = "/";
   uint64_t at = from == NULL ? file->root : from->address;
   lur_status status = LUR_OK;
   for (char *part = strtok_r(path, "/", &rest); part != NULL && status == LUR_OK && at != LUR_HDF5_NOWHERE;
@@ -308,9 +336,10 @@ static lur_status walk_path(lur_hdf5 *file, const lur_hdf5_group *from, char *pa
       status = open_at(file, at, name, &opened);
       group = opened;
     }
-    if (status == LUR_OK) status = follow(file, group, part, soft, &at);
+    if (status != LUR_OK) break;
+    lur_hdf5_join(group, part, name);
+    status = follow(file, group, part, soft, &at);
     group = NULL;
-    name = part;
   }
   lur_hdf5_group_close(opened);
   if (status == LUR_OK) *address = at;

@@ -152,7 +152,7 @@ static bool is_power(uint64_t x) { return x != 0 && (x & (x - 1)) == 0; }
 
 static lur_status check_heap(lur_hdf5 *file, const lur_hdf5_fractal *heap) {
   bool good = is_power(heap->width) && is_power(heap->start) && is_power(heap->max_direct) && heap->start <= heap->max_direct &&
-              heap->max_bits >= 1 && heap->max_bits <= 64 && heap->max_direct <= file->size &&
+              heap->max_bits >= 1 && heap->max_bits <= 64 && heap->max_direct <= UINT32_MAX &&
               lur_hdf5_log2(heap->start) + lur_hdf5_log2(heap->width) <= heap->max_bits && heap->length_size > 0 &&
               heap->id_size >= 1 + heap->offset_size + heap->length_size && heap->id_size <= 64;
   return good ? LUR_OK : lur_hdf5_damaged(file, "a fractal heap has impossible sizes");

@@ -21,7 +21,7 @@
 /* ---- hdf5_file.c ---- */
 
 #define LUR_HDF5_NOWHERE UINT64_MAX /* the undefined address */
-enum { LUR_HDF5_SUBJECT = 160, LUR_HDF5_SIGNATURE = 4 };
+enum { LUR_HDF5_SUBJECT = 160, LUR_HDF5_SIGNATURE = 4, LUR_HDF5_RECENT = 6 };
 
 struct lur_hdf5 {
   const char *path;
@@ -33,6 +33,7 @@ struct lur_hdf5 {
   uint64_t root;        /* address of the root group's object header */
   uint64_t work;        /* bytes that may still be read: bounds the time that structures in circles can take */
   char subject[LUR_HDF5_SUBJECT]; /* what is being read, for messages: "group 'x'" */
+  lur_hdf5_group *recent[LUR_HDF5_RECENT]; /* groups opened last, the latest first: paths lead through the same ones */
 };
 
 /* Names the object that is being read. Control characters of the name are replaced. */
@@ -199,6 +200,7 @@ typedef struct lur_hdf5_attribute {
 } lur_hdf5_attribute;
 
 struct lur_hdf5_group {
+  int refs;
   lur_hdf5 *file;
   char *path;
   uint64_t address; /* of its object header */
