@@ -185,8 +185,8 @@ static lur_status find_in_super(array *in, uint64_t address, int s, uint64_t ind
 }
 
 static lur_status find_extensible(array *in, uint64_t index, lur_hdf5_chunk *chunk) {
-  const unsigned char *blocks = in->head + in->head_size + in->in_index * in->record;
   if (in->data == LUR_HDF5_NOWHERE) return LUR_OK;
+  const unsigned char *blocks = in->head + in->head_size + in->in_index * in->record;
   if (index < in->in_index) {
     parse_record(in, in->head + in->head_size + index * in->record, chunk);
     return LUR_OK;
