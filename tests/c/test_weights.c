@@ -1,11 +1,7 @@
 /* test_weights.c - weight files of other programs: Keras layouts made here with libhdf5, PyTorch's names, and files that
  * are not what they claim. A new layout is a new row of `layers` and a test that loads it. */
-#include <dlfcn.h>
-#include <execinfo.h>
 #include <hdf5.h>
-#include <signal.h>
 #include <stdlib.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "check.h"
@@ -506,64 +502,29 @@ static void test_cut(lur_model *model) {
   free(bytes);
 }
 
-/* libhdf5 1.10 itself can crash on damaged heaps (H5HG_read trusts an index), or never end; only our own code counts here.
-   So each file is tried in a child, whose handler looks for the innermost frame that is the library's or ours. */
-enum { LIBRARY_CRASHED = 42 };
-
-static void on_crash(int number) {
-  void *frames[64];
-  int n = backtrace(frames, 64);
-  for (int i = 0; i < n; i++) {
-    Dl_info info;
-    if (dladdr(frames[i], &info) == 0 || info.dli_fname == NULL) continue;
-    if (strstr(info.dli_fname, "hdf5") != NULL) _exit(LIBRARY_CRASHED);
-    if (strstr(info.dli_fname, "liblurcher") != NULL) break;
-  }
-  signal(number, SIG_DFL);
-  raise(number);
-}
-
-#if defined(__SANITIZE_ADDRESS__)
-const char *__asan_default_options(void) { return "allocator_may_return_null=1"; }
-const char *__asan_default_suppressions(void) { return "interceptor_via_lib:libhdf5"; }
-#endif
-
-static void load_noise(lur_model *model) {
-  static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGABRT, SIGALRM};
-  for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) signal(signals[i], on_crash);
-  alarm(5);
-  fill_model(model, 5);
-  if (lur_model_load_weights(model, in_folder("n.h5"), LUR_LOAD_AUTO, true, NULL) == LUR_OK) _exit(0);
-  bool good = all_are(model, 5) && lur_last_error()[0] != '\0' && strchr(lur_last_error(), '\n') == NULL;
-  if (!good) fprintf(stderr, "after noise: %s\n", lur_last_error());
-  _exit(good ? 1 : 2);
-}
-
-/* Random bytes changed, the same ones in every run: an error or a load, no crash of ours and no partial load under strict. */
+/* Random bytes changed, the same ones in every run: an error or a load, and no partial load under strict. */
 enum { NOISY_FILES = 300 };
 
 static void test_noise(lur_model *model) {
   size_t count;
   char *bytes = slurp(write_keras("a.h5", whole, VARIABLE | SPLIT), &count), *noisy = malloc(count);
   uint64_t state = 12345;
-  int tries = 0, loads = 0, crashes = 0, results;
-  for (; tries < NOISY_FILES; tries++) {
+  int loads = 0;
+  for (int tries = 0; tries < NOISY_FILES; tries++) {
     memcpy(noisy, bytes, count);
     for (int i = 0; i <= tries % 4; i++) {
       state = state * 6364136223846793005u + 1442695040888963407u;
-      size_t at = (size_t)(state >> 33) % (tries % 2 ? count : count < 6000 ? count : 6000); /* structures stand first */
+      size_t at = (size_t)(state >> 33) % (tries % 2 ? count : count < 6000 ? count : 6000); /* structures are first */
       noisy[at] = (char)(state >> 20);
     }
     spill(in_folder("n.h5"), noisy, count);
-    fflush(NULL);
-    pid_t child = fork();
-    if (child == 0) load_noise(model);
-    CHECK(child > 0 && waitpid(child, &results, 0) == child);
-    CHECK(WIFEXITED(results) && WEXITSTATUS(results) != 2);
-    loads += WIFEXITED(results) && WEXITSTATUS(results) == 0;
-    crashes += WIFEXITED(results) && WEXITSTATUS(results) == LIBRARY_CRASHED;
+    fill_model(model, 5);
+    if (lur_model_load_weights(model, in_folder("n.h5"), LUR_LOAD_AUTO, true, NULL) == LUR_OK)
+      loads++;
+    else
+      CHECK(all_are(model, 5) && lur_last_error()[0] != '\0' && strchr(lur_last_error(), '\n') == NULL);
   }
-  printf("weights: %d noisy files, %d still loaded, %d crashed libhdf5 itself\n", tries, loads, crashes);
+  printf("weights: %d noisy files, %d still loaded\n", NOISY_FILES, loads);
   free(bytes);
   free(noisy);
 }
