@@ -17,9 +17,9 @@ typedef struct elements { /* the records that were read last */
 typedef struct array {
   lur_hdf5_dataset *dataset;
   lur_hdf5 *file;
-  uint64_t record;  /* bytes of a chunk's record */
-  uint64_t n;       /* chunks that the index may have */
-  uint64_t page;    /* records in a page */
+  uint64_t record; /* bytes of a chunk's record */
+  uint64_t n;      /* chunks that the index may have */
+  uint64_t page;   /* records in a page */
   elements cached;
   /* fixed array */
   uint64_t data;
@@ -80,7 +80,8 @@ static lur_status open_fixed(array *in) {
   in->n = lur_hdf5_length(&cursor);
   in->data = lur_hdf5_address(&cursor);
   free(bytes);
-  if (record != in->record || page_bits > 32) return lur_hdf5_damaged(file, "its index has records of %" PRIu64 " bytes", record);
+  if (record != in->record || page_bits > 32)
+    return lur_hdf5_damaged(file, "its index has records of %" PRIu64 " bytes", record);
   in->page = UINT64_C(1) << page_bits;
   if (in->data == LUR_HDF5_NOWHERE) return LUR_OK;
   if (in->n > file->size) return lur_hdf5_damaged(file, "its index has %" PRIu64 " chunks", in->n);
@@ -121,7 +122,8 @@ static lur_status open_index_block(array *in, uint64_t address) {
   in->nblocks = 2 * (in->min_pointers - 1);
   in->nsuper = (uint64_t)(all - super);
   in->head_size = HEAD + (uint64_t)in->file->offset_size;
-  uint64_t size = in->head_size + in->in_index * in->record + (in->nblocks + in->nsuper) * (uint64_t)in->file->offset_size + CHECKSUM;
+  uint64_t size = in->head_size + in->in_index * in->record +
+                  (in->nblocks + in->nsuper) * (uint64_t)in->file->offset_size + CHECKSUM;
   return lur_hdf5_take_signed(in->file, address, size, "EAIB", true, &in->head);
 }
 
@@ -141,7 +143,8 @@ static lur_status open_extensible(array *in) {
   lur_hdf5_skip(&cursor, 6 * (uint64_t)file->length_size);
   in->data = lur_hdf5_address(&cursor);
   free(bytes);
-  bool good = record == in->record && in->max_bits <= 64 && page_bits <= 32 && is_power(in->min_block) && is_power(in->min_pointers);
+  bool good = record == in->record && in->max_bits <= 64 && page_bits <= 32 && is_power(in->min_block) &&
+              is_power(in->min_pointers);
   if (!good) return lur_hdf5_damaged(file, "its index has impossible sizes");
   in->page = UINT64_C(1) << page_bits;
   in->offset_bytes = (in->max_bits + 7) / 8;
@@ -172,11 +175,14 @@ static lur_status find_in_block(array *in, uint64_t address, uint64_t n, uint64_
 static lur_status find_in_super(array *in, uint64_t address, int s, uint64_t index, lur_hdf5_chunk *chunk) {
   unsigned char *bytes = NULL;
   uint64_t n = records_of(in, s), block = index / n, pages = n > in->page ? n / in->page : 0, bitmap = (pages + 7) / 8;
-  uint64_t head = HEAD + (uint64_t)in->file->offset_size + (uint64_t)in->offset_bytes, pointer = (uint64_t)in->file->offset_size;
+  uint64_t head = HEAD + (uint64_t)in->file->offset_size + (uint64_t)in->offset_bytes,
+           pointer = (uint64_t)in->file->offset_size;
   if (address == LUR_HDF5_NOWHERE) return LUR_OK;
   uint64_t maps = lur_hdf5_times(blocks_of(s), bitmap);
-  if (maps > in->file->size || blocks_of(s) > in->file->size) return lur_hdf5_damaged(in->file, "its index has more bytes than the file");
-  LUR_TRY(lur_hdf5_take_signed(in->file, address, head + maps + blocks_of(s) * pointer + CHECKSUM, "EASB", true, &bytes));
+  if (maps > in->file->size || blocks_of(s) > in->file->size)
+    return lur_hdf5_damaged(in->file, "its index has more bytes than the file");
+  LUR_TRY(
+      lur_hdf5_take_signed(in->file, address, head + maps + blocks_of(s) * pointer + CHECKSUM, "EASB", true, &bytes));
   uint64_t bit = block * pages + index % n / in->page; /* of the pages of all blocks, one after another */
   bool there = pages == 0 || (bytes[head + bit / 8] >> (7 - bit % 8) & 1) != 0;
   uint64_t data = address_at(in, bytes + head + maps + block * pointer);
@@ -196,10 +202,13 @@ static lur_status find_extensible(array *in, uint64_t index, lur_hdf5_chunk *chu
   index -= ((UINT64_C(1) << s) - 1) * in->min_block; /* records in the super blocks before s */
   uint64_t block = index / records_of(in, s);
   for (int i = 0; i < s && s < direct; i++) block += blocks_of(i);
-  if (s < direct) return find_in_block(in, address_at(in, blocks + block * (uint64_t)in->file->offset_size), records_of(in, s), index % records_of(in, s), chunk);
+  if (s < direct)
+    return find_in_block(in, address_at(in, blocks + block * (uint64_t)in->file->offset_size), records_of(in, s),
+                         index % records_of(in, s), chunk);
   uint64_t super = (uint64_t)(s - direct);
   if (super >= in->nsuper) return lur_hdf5_damaged(in->file, "its index has no chunk %" PRIu64, index);
-  return find_in_super(in, address_at(in, blocks + (in->nblocks + super) * (uint64_t)in->file->offset_size), s, index, chunk);
+  return find_in_super(in, address_at(in, blocks + (in->nblocks + super) * (uint64_t)in->file->offset_size), s, index,
+                       chunk);
 }
 
 /* ---- all chunks in the order of their numbers ---- */
@@ -232,7 +241,8 @@ static lur_status visit_all(array *in, finder find, lur_hdf5_give give, void *st
     uint64_t index = 0;
     for (int i = 0; i < ndim; i++) {
       uint64_t extent = largest(from, order[i]), before = lur_hdf5_times(index, extent);
-      if (before > UINT64_MAX - at[order[i]]) return lur_hdf5_damaged(in->file, "its largest shape has too many chunks");
+      if (before > UINT64_MAX - at[order[i]])
+        return lur_hdf5_damaged(in->file, "its largest shape has too many chunks");
       index = before + at[order[i]];
     }
     LUR_TRY(find(in, index, &chunk));

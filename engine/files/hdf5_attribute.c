@@ -20,7 +20,8 @@ static lur_status split_message(const lur_hdf5 *file, const unsigned char *bytes
   lur_hdf5_cursor cursor = lur_hdf5_cursor_over(file, bytes, count);
   int version = (int)lur_hdf5_number(&cursor, 1), flags = (int)lur_hdf5_number(&cursor, 1);
   uint64_t pad = version == 1 ? 7 : 0;
-  if (version < 1 || version > 3) return lur_hdf5_damaged(file, "an attribute has version %d; 1 to 3 were expected", version);
+  if (version < 1 || version > 3)
+    return lur_hdf5_damaged(file, "an attribute has version %d; 1 to 3 were expected", version);
   found->shared = version > 1 && (flags & SHARED_PARTS) != 0;
   found->name_size = lur_hdf5_number(&cursor, 2);
   found->type_size = lur_hdf5_number(&cursor, 2);
@@ -62,7 +63,8 @@ static lur_status load_dense(lur_hdf5_group *group, const lur_hdf5_message *info
   int version = (int)lur_hdf5_number(&cursor, 1), flags = (int)lur_hdf5_number(&cursor, 1);
   if (flags & 1) lur_hdf5_skip(&cursor, 2);
   uint64_t heap = lur_hdf5_address(&cursor), names = lur_hdf5_address(&cursor);
-  if (version != 0 || cursor.ended) return lur_hdf5_damaged(group->file, "its attribute info is cut short or has version %d", version);
+  if (version != 0 || cursor.ended)
+    return lur_hdf5_damaged(group->file, "its attribute info is cut short or has version %d", version);
   if (heap == LUR_HDF5_NOWHERE) return LUR_OK;
   LUR_TRY(lur_hdf5_fractal_read(group->file, heap, &group->heap));
   return lur_hdf5_btree2_each(group->file, names, NAME_INDEX, group->heap.id_size + 9, add_dense, group);
@@ -85,7 +87,9 @@ static const lur_hdf5_attribute *find_attribute(const lur_hdf5_group *group, con
   return NULL;
 }
 
-bool lur_hdf5_has_attribute(const lur_hdf5_group *group, const char *name) { return find_attribute(group, name) != NULL; }
+bool lur_hdf5_has_attribute(const lur_hdf5_group *group, const char *name) {
+  return find_attribute(group, name) != NULL;
+}
 
 /* ---- texts ---- */
 
@@ -107,7 +111,8 @@ static lur_status add_text(const lur_hdf5 *file, lur_strings *strings, const uns
   return LUR_OK;
 }
 
-static lur_status read_fixed(const lur_hdf5 *file, const lur_hdf5_type *type, uint64_t n, const unsigned char *data, lur_strings *strings) {
+static lur_status read_fixed(const lur_hdf5 *file, const lur_hdf5_type *type, uint64_t n, const unsigned char *data,
+                             lur_strings *strings) {
   for (uint64_t i = 0; i < n; i++) {
     const unsigned char *text = data + i * type->size;
     uint64_t length = strnlen((const char *)text, type->size);
@@ -118,7 +123,8 @@ static lur_status read_fixed(const lur_hdf5 *file, const lur_hdf5_type *type, ui
 }
 
 /* A text of variable length is its length, and a place in a global heap: collection and index. */
-static lur_status read_variable(lur_hdf5 *file, uint64_t n, const unsigned char *data, uint64_t data_size, lur_strings *strings) {
+static lur_status read_variable(lur_hdf5 *file, uint64_t n, const unsigned char *data, uint64_t data_size,
+                                lur_strings *strings) {
   lur_hdf5_global heap = {0};
   lur_hdf5_cursor cursor = lur_hdf5_cursor_over(file, data, data_size);
   uint64_t total = 0;
@@ -127,18 +133,22 @@ static lur_status read_variable(lur_hdf5 *file, uint64_t n, const unsigned char 
     const unsigned char *text = (const unsigned char *)"";
     uint64_t size = 0, length = lur_hdf5_number(&cursor, 4), address = lur_hdf5_address(&cursor);
     uint32_t index = (uint32_t)lur_hdf5_number(&cursor, 4);
-    if (length > 0 && address != 0 && address != LUR_HDF5_NOWHERE) status = lur_hdf5_global_find(file, &heap, address, index, &text, &size);
-    if (status == LUR_OK && size < length && size > 0) status = lur_hdf5_damaged(file, "a text of %" PRIu64 " bytes has only %" PRIu64, length, size);
+    if (length > 0 && address != 0 && address != LUR_HDF5_NOWHERE)
+      status = lur_hdf5_global_find(file, &heap, address, index, &text, &size);
+    if (status == LUR_OK && size < length && size > 0)
+      status = lur_hdf5_damaged(file, "a text of %" PRIu64 " bytes has only %" PRIu64, length, size);
     if (size > length) size = length;
     total += size;
-    if (status == LUR_OK && total > file->size) status = lur_hdf5_damaged(file, "its texts have more bytes than the file");
+    if (status == LUR_OK && total > file->size)
+      status = lur_hdf5_damaged(file, "its texts have more bytes than the file");
     if (status == LUR_OK) status = add_text(file, strings, text, size);
   }
   lur_hdf5_global_free(&heap);
   return status;
 }
 
-static lur_status read_texts(lur_hdf5 *file, const parts *from, const char *name, const char *owner, lur_strings *strings) {
+static lur_status read_texts(lur_hdf5 *file, const parts *from, const char *name, const char *owner,
+                             lur_strings *strings) {
   lur_hdf5_type type;
   lur_hdf5_space space;
   LUR_TRY(lur_hdf5_space_parse(file, from->space, from->space_size, &space));
@@ -148,9 +158,11 @@ static lur_status read_texts(lur_hdf5 *file, const parts *from, const char *name
   if (type.kind != LUR_HDF5_TEXT && type.kind != LUR_HDF5_VARIABLE_TEXT)
     return lur_fail(LUR_EFORMAT, "'%s': attribute '%.60s' of '%.120s' has no texts", file->path, name, owner);
   if (n > MAX_STRINGS || (uint64_t)strings->n + n > MAX_STRINGS)
-    return lur_fail(LUR_EFORMAT, "'%s': attribute '%.60s' has %" PRIu64 " texts; at most %d were expected", file->path, name, n, MAX_STRINGS);
+    return lur_fail(LUR_EFORMAT, "'%s': attribute '%.60s' has %" PRIu64 " texts; at most %d were expected", file->path,
+                    name, n, MAX_STRINGS);
   if (from->data_size < n * type.size)
-    return lur_hdf5_damaged(file, "%" PRIu64 " texts of %" PRIu32 " bytes do not fit into %" PRIu64 " bytes", n, type.size, from->data_size);
+    return lur_hdf5_damaged(file, "%" PRIu64 " texts of %" PRIu32 " bytes do not fit into %" PRIu64 " bytes", n,
+                            type.size, from->data_size);
   return type.kind == LUR_HDF5_TEXT ? read_fixed(file, &type, n, from->data, strings)
                                     : read_variable(file, n, from->data, from->data_size, strings);
 }
@@ -181,9 +193,7 @@ lur_status lur_hdf5_strings(const lur_hdf5_group *group, const char *name, lur_s
       snprintf(piece, sizeof piece, "%.80s%d", name, i + 1);
     }
   }
-  if (status == LUR_OK)
-    *strings = made;
-  else
-    lur_strings_free(&made);
+  if (status == LUR_OK) *strings = made;
+  else lur_strings_free(&made);
   return status;
 }

@@ -1,4 +1,5 @@
-/* hdf5_btree2.c - the records of a version 2 B-tree [III.A.2], in order. Which bytes a record has is for the visitor. */
+/* hdf5_btree2.c - the records of a version 2 B-tree [III.A.2], in order. Which bytes a record has is for the visitor.
+ */
 #include "hdf5_internal.h"
 
 #include <inttypes.h>
@@ -24,7 +25,8 @@ static lur_status walk_node(tree *in, uint64_t address, uint64_t nrecords, int d
 static lur_status plan_levels(tree *in, int depth) {
   uint64_t below = 0;
   for (int level = 0; level <= depth; level++) {
-    uint64_t pointer = level == 0 ? 0 : (uint64_t)(in->file->offset_size + in->count_bytes + in->total_bytes[level - 1]);
+    uint64_t pointer =
+        level == 0 ? 0 : (uint64_t)(in->file->offset_size + in->count_bytes + in->total_bytes[level - 1]);
     uint64_t fixed = PREFIX + CHECKSUM + pointer;
     if (in->node_size < fixed + (uint64_t)in->record_size + pointer)
       return lur_hdf5_damaged(in->file, "the nodes of a B-tree have no room for records");
@@ -64,18 +66,21 @@ static lur_status walk_records(tree *in, const unsigned char *bytes, uint64_t nr
 /* The checksum follows the used part of the node, not its end. */
 static lur_status walk_node(tree *in, uint64_t address, uint64_t nrecords, int depth) {
   unsigned char *bytes = NULL;
-  if (nrecords > in->max_records[depth]) return lur_hdf5_damaged(in->file, "a node of a B-tree has %" PRIu64 " records", nrecords);
+  if (nrecords > in->max_records[depth])
+    return lur_hdf5_damaged(in->file, "a node of a B-tree has %" PRIu64 " records", nrecords);
   uint64_t pointer = depth == 0 ? 0 : (uint64_t)(in->file->offset_size + in->count_bytes + in->total_bytes[depth - 1]);
   uint64_t used = PREFIX + nrecords * (uint64_t)in->record_size + (nrecords + 1) * pointer + CHECKSUM;
   LUR_TRY(lur_hdf5_take_signed(in->file, address, in->node_size, depth == 0 ? "BTLF" : "BTIN", false, &bytes));
   lur_status status = lur_hdf5_check_sum(in->file, bytes, used);
-  if (status == LUR_OK && (bytes[4] != 0 || bytes[5] != in->type)) status = lur_hdf5_damaged(in->file, "a node belongs to another B-tree");
+  if (status == LUR_OK && (bytes[4] != 0 || bytes[5] != in->type))
+    status = lur_hdf5_damaged(in->file, "a node belongs to another B-tree");
   if (status == LUR_OK) status = walk_records(in, bytes, nrecords, depth);
   free(bytes);
   return status;
 }
 
-lur_status lur_hdf5_btree2_each(lur_hdf5 *file, uint64_t address, int type, int record_size, lur_hdf5_visit visit, void *state) {
+lur_status lur_hdf5_btree2_each(lur_hdf5 *file, uint64_t address, int type, int record_size, lur_hdf5_visit visit,
+                                void *state) {
   unsigned char *bytes = NULL;
   uint64_t size = 16 + (uint64_t)file->offset_size + 2 + (uint64_t)file->length_size + CHECKSUM;
   LUR_TRY(lur_hdf5_take_signed(file, address, size, "BTHD", true, &bytes));
@@ -90,9 +95,11 @@ lur_status lur_hdf5_btree2_each(lur_hdf5 *file, uint64_t address, int type, int 
   in.left = lur_hdf5_length(&cursor);
   free(bytes);
   if (version != 0 || found != type || in.record_size < record_size)
-    return lur_hdf5_damaged(file, "a B-tree has version %d, type %d and records of %d bytes; 0, %d and at least %d were expected", version,
-                            found, in.record_size, type, record_size);
-  if (depth > MAX_DEPTH || in.node_size > file->size) return lur_hdf5_damaged(file, "a B-tree is %d levels deep", depth);
+    return lur_hdf5_damaged(
+        file, "a B-tree has version %d, type %d and records of %d bytes; 0, %d and at least %d were expected", version,
+        found, in.record_size, type, record_size);
+  if (depth > MAX_DEPTH || in.node_size > file->size)
+    return lur_hdf5_damaged(file, "a B-tree is %d levels deep", depth);
   if (root == LUR_HDF5_NOWHERE) return LUR_OK; /* empty */
   LUR_TRY(plan_levels(&in, depth));
   return walk_node(&in, root, nrecords, depth);

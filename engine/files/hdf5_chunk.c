@@ -1,5 +1,5 @@
-/* hdf5_chunk.c - chunked values: every chunk that the index has is read, its filters are undone, and what of it is within
- * the array goes to its place. Indexes: version 1 B-trees [III.A.1], version 2 B-trees, one chunk, and those of
+/* hdf5_chunk.c - chunked values: every chunk that the index has is read, its filters are undone, and what of it is
+ * within the array goes to its place. Indexes: version 1 B-trees [III.A.1], version 2 B-trees, one chunk, and those of
  * hdf5_array.c. */
 #include "hdf5_internal.h"
 
@@ -22,7 +22,8 @@ static void copy_chunk(const lur_hdf5_dataset *from, const unsigned char *bytes,
   const lur_hdf5_space *space = &from->space;
   int last = space->ndim - 1;
   uint64_t index[LUR_HDF5_MAX_DIMS] = {0}, extent[LUR_HDF5_MAX_DIMS];
-  for (int i = 0; i <= last; i++) extent[i] = from->chunk[i] < space->dim[i] - at[i] ? from->chunk[i] : space->dim[i] - at[i];
+  for (int i = 0; i <= last; i++)
+    extent[i] = from->chunk[i] < space->dim[i] - at[i] ? from->chunk[i] : space->dim[i] - at[i];
   for (bool more = true; more;) {
     uint64_t source = 0, target = 0;
     for (int i = 0; i <= last; i++) {
@@ -41,9 +42,12 @@ static lur_status read_chunk(const reading *all, const lur_hdf5_chunk *chunk, co
   unsigned char *bytes = NULL;
   bool plain = from->filters.n == 0 || (edge && from->plain_edges);
   if (plain && chunk->size != from->chunk_bytes)
-    return lur_hdf5_damaged(from->file, "a chunk has %" PRIu64 " bytes; %" PRIu64 " were expected", chunk->size, from->chunk_bytes);
+    return lur_hdf5_damaged(from->file, "a chunk has %" PRIu64 " bytes; %" PRIu64 " were expected", chunk->size,
+                            from->chunk_bytes);
   LUR_TRY(lur_hdf5_take(from->file, chunk->address, chunk->size, &bytes));
-  lur_status status = plain ? LUR_OK : lur_hdf5_filters_undo(from->file, &from->filters, chunk->mask, &bytes, chunk->size, from->chunk_bytes);
+  lur_status status =
+      plain ? LUR_OK
+            : lur_hdf5_filters_undo(from->file, &from->filters, chunk->mask, &bytes, chunk->size, from->chunk_bytes);
   if (status == LUR_OK) copy_chunk(from, bytes, at, all->values);
   free(bytes);
   return status;
@@ -70,14 +74,16 @@ static lur_status give_chunk(void *state, const lur_hdf5_chunk *chunk) {
 
 static lur_status walk_tree(reading *all, uint64_t address, int level);
 
-/* A key: stored size, filter mask, and the chunk's first element with one more coordinate, 0, for the element's bytes. */
+/* A key: stored size, filter mask, and the chunk's first element with one more coordinate, 0, for the element's bytes.
+ */
 static lur_status walk_entries(reading *all, lur_hdf5_cursor *cursor, uint64_t n, int level) {
   const lur_hdf5_dataset *from = all->dataset;
   for (uint64_t i = 0; i < n; i++) {
     lur_hdf5_chunk chunk = {.size = lur_hdf5_number(cursor, 4), .mask = (uint32_t)lur_hdf5_number(cursor, 4)};
     for (int k = 0; k < from->space.ndim; k++) {
       uint64_t at = lur_hdf5_number(cursor, 8);
-      if (level == 0 && at % from->chunk[k] != 0) return lur_hdf5_damaged(from->file, "a chunk begins at element %" PRIu64, at);
+      if (level == 0 && at % from->chunk[k] != 0)
+        return lur_hdf5_damaged(from->file, "a chunk begins at element %" PRIu64, at);
       chunk.at[k] = at / from->chunk[k];
     }
     lur_hdf5_skip(cursor, 8);
@@ -100,8 +106,7 @@ static lur_status walk_tree(reading *all, uint64_t address, int level) {
   lur_status status;
   if (head[4] != 1 || head[5] > MAX_TREE_LEVEL || (level >= 0 && head[5] != level))
     status = lur_hdf5_damaged(file, "a node of its B-tree has type %d and level %d", head[4], head[5]);
-  else
-    status = walk_entries(all, &cursor, n, head[5]);
+  else status = walk_entries(all, &cursor, n, head[5]);
   free(bytes);
   return status;
 }
@@ -128,7 +133,8 @@ static lur_status walk_btree2(reading *all) {
   const lur_hdf5_dataset *from = all->dataset;
   bool filtered = from->filters.n > 0;
   int size = from->file->offset_size + (filtered ? from->size_bytes + 4 : 0) + 8 * from->space.ndim;
-  return lur_hdf5_btree2_each(from->file, from->address, filtered ? FILTERED_CHUNKS : PLAIN_CHUNKS, size, give_record, all);
+  return lur_hdf5_btree2_each(from->file, from->address, filtered ? FILTERED_CHUNKS : PLAIN_CHUNKS, size, give_record,
+                              all);
 }
 
 /* ---- all chunks ---- */
@@ -139,7 +145,8 @@ static lur_status check_chunks(const lur_hdf5_dataset *from) {
   uint64_t values = lur_hdf5_times(lur_hdf5_space_count(&from->space), from->type.size);
   if (from->space.ndim == 0) return lur_hdf5_damaged(from->file, "it is chunked and has no dimensions");
   if (from->chunk_bytes > usual && from->chunk_bytes / 16 > values)
-    return lur_hdf5_refuse(from->file, "chunks of %" PRIu64 " bytes for %" PRIu64 " bytes of values", from->chunk_bytes, values);
+    return lur_hdf5_refuse(from->file, "chunks of %" PRIu64 " bytes for %" PRIu64 " bytes of values", from->chunk_bytes,
+                           values);
   return LUR_OK;
 }
 

@@ -49,7 +49,8 @@ static int chunk_size_bytes(const lur_hdf5_dataset *dataset, int version) {
 
 /* The chunks of version 4 and up: flags, extents, and what each kind of index needs before its address. */
 static lur_status parse_chunks4(lur_hdf5_dataset *to, lur_hdf5_cursor *cursor, int version) {
-  int flags = (int)lur_hdf5_number(cursor, 1), ndim = (int)lur_hdf5_number(cursor, 1), bytes = (int)lur_hdf5_number(cursor, 1);
+  int flags = (int)lur_hdf5_number(cursor, 1), ndim = (int)lur_hdf5_number(cursor, 1),
+      bytes = (int)lur_hdf5_number(cursor, 1);
   LUR_TRY(parse_chunk(to, cursor, ndim, bytes));
   to->plain_edges = flags & PLAIN_EDGES;
   to->index = (lur_hdf5_index)lur_hdf5_number(cursor, 1);
@@ -64,7 +65,8 @@ static lur_status parse_chunks4(lur_hdf5_dataset *to, lur_hdf5_cursor *cursor, i
   case LUR_HDF5_FIXED_ARRAY: lur_hdf5_skip(cursor, 1); break;
   case LUR_HDF5_EXTENSIBLE_ARRAY: lur_hdf5_skip(cursor, 5); break;
   case LUR_HDF5_BTREE2: lur_hdf5_skip(cursor, 6); break;
-  default: return lur_hdf5_damaged(to->file, "its chunks have an index of kind %d; 1 to 5 were expected", (int)to->index);
+  default:
+    return lur_hdf5_damaged(to->file, "its chunks have an index of kind %d; 1 to 5 were expected", (int)to->index);
   }
   to->address = lur_hdf5_address(cursor);
   return LUR_OK;
@@ -94,7 +96,8 @@ static lur_status parse_layout(lur_hdf5_dataset *to, const lur_hdf5_message *mes
   int version = (int)lur_hdf5_number(&cursor, 1);
   if (version < 1 || version > 5) return lur_hdf5_refuse(to->file, "a layout of version %d", version);
   LUR_TRY(version < 3 ? parse_layout1(to, &cursor) : parse_layout3(to, &cursor, version));
-  if (to->layout == LUR_HDF5_VIRTUAL) return lur_hdf5_refuse(to->file, "a virtual layout: its values are in other datasets");
+  if (to->layout == LUR_HDF5_VIRTUAL)
+    return lur_hdf5_refuse(to->file, "a virtual layout: its values are in other datasets");
   if ((int)to->layout > LUR_HDF5_VIRTUAL) return lur_hdf5_damaged(to->file, "its layout has kind %d", (int)to->layout);
   return cursor.ended ? lur_hdf5_damaged(to->file, "its layout is cut short") : LUR_OK;
 }
@@ -104,13 +107,16 @@ static lur_status parse_layout(lur_hdf5_dataset *to, const lur_hdf5_message *mes
 static lur_status parse_messages(lur_hdf5_dataset *to) {
   const lur_hdf5_header *header = &to->header;
   const lur_hdf5_message *space = lur_hdf5_find(header, LUR_HDF5_SPACE), *type = lur_hdf5_find(header, LUR_HDF5_TYPE);
-  const lur_hdf5_message *layout = lur_hdf5_find(header, LUR_HDF5_LAYOUT), *filters = lur_hdf5_find(header, LUR_HDF5_FILTERS);
+  const lur_hdf5_message *layout = lur_hdf5_find(header, LUR_HDF5_LAYOUT),
+                         *filters = lur_hdf5_find(header, LUR_HDF5_FILTERS);
   if (space == NULL || type == NULL || layout == NULL)
     return lur_fail(LUR_EFORMAT, "'%s': %s is not an array", to->file->path, to->file->subject);
   if (type->shared) return lur_hdf5_refuse(to->file, "a named datatype");
-  if (space->shared || layout->shared || (filters != NULL && filters->shared)) return lur_hdf5_refuse(to->file, "shared messages");
+  if (space->shared || layout->shared || (filters != NULL && filters->shared))
+    return lur_hdf5_refuse(to->file, "shared messages");
   LUR_TRY(lur_hdf5_type_parse(to->file, type->bytes, type->count, &to->type));
-  if (!lur_hdf5_is_number(&to->type)) return lur_fail(LUR_EFORMAT, "'%s': %s has no numbers of up to 64 bits", to->file->path, to->file->subject);
+  if (!lur_hdf5_is_number(&to->type))
+    return lur_fail(LUR_EFORMAT, "'%s': %s has no numbers of up to 64 bits", to->file->path, to->file->subject);
   if (lur_hdf5_find(header, LUR_HDF5_EXTERNAL) != NULL)
     return lur_fail(LUR_EFORMAT, "'%s': %s has its values in another file", to->file->path, to->file->subject);
   LUR_TRY(lur_hdf5_space_parse(to->file, space->bytes, space->count, &to->space));
@@ -118,7 +124,8 @@ static lur_status parse_messages(lur_hdf5_dataset *to) {
   return filters == NULL ? LUR_OK : lur_hdf5_filters_parse(to->file, filters->bytes, filters->count, &to->filters);
 }
 
-static lur_status open_dataset(lur_hdf5 *file, const lur_hdf5_group *from, const char *path, lur_hdf5_dataset *dataset) {
+static lur_status open_dataset(lur_hdf5 *file, const lur_hdf5_group *from, const char *path,
+                               lur_hdf5_dataset *dataset) {
   char full[LUR_HDF5_PATH];
   uint64_t address = 0;
   *dataset = (lur_hdf5_dataset){.file = file};
@@ -137,7 +144,8 @@ static lur_status shape_of(const lur_hdf5_dataset *dataset, lur_shape *shape) {
   const lur_hdf5 *file = dataset->file;
   if (space->empty) return lur_fail(LUR_EFORMAT, "'%s': %s has no shape and no values", file->path, file->subject);
   if (space->ndim > LUR_MAX_DIMS)
-    return lur_fail(LUR_EFORMAT, "'%s': %s has %d dimensions, at most %d were expected", file->path, file->subject, space->ndim, LUR_MAX_DIMS);
+    return lur_fail(LUR_EFORMAT, "'%s': %s has %d dimensions, at most %d were expected", file->path, file->subject,
+                    space->ndim, LUR_MAX_DIMS);
   lur_shape made = {.ndim = space->ndim};
   for (int i = 0; i < space->ndim; i++) {
     if (space->dim[i] > UINT64_C(1) << 40)
@@ -182,7 +190,8 @@ static lur_status read_contiguous(const lur_hdf5_dataset *dataset, uint64_t coun
 
 /* What chunks that were never written hold: the fill value, 0 without one. */
 static lur_status fill_value(const lur_hdf5_dataset *dataset, float *value) {
-  const lur_hdf5_message *fill = lur_hdf5_find(&dataset->header, LUR_HDF5_FILL), *old = lur_hdf5_find(&dataset->header, LUR_HDF5_OLD_FILL);
+  const lur_hdf5_message *fill = lur_hdf5_find(&dataset->header, LUR_HDF5_FILL),
+                         *old = lur_hdf5_find(&dataset->header, LUR_HDF5_OLD_FILL);
   const lur_hdf5_message *message = fill != NULL ? fill : old;
   *value = 0;
   if (message == NULL || message->shared) return LUR_OK;
@@ -195,7 +204,8 @@ static lur_status fill_value(const lur_hdf5_dataset *dataset, float *value) {
   }
   uint64_t size = defined ? lur_hdf5_number(&cursor, 4) : 0;
   const unsigned char *bytes = lur_hdf5_skip(&cursor, size);
-  if (cursor.ended || (size != 0 && size != dataset->type.size)) return lur_hdf5_damaged(dataset->file, "its fill value has %" PRIu64 " bytes", size);
+  if (cursor.ended || (size != 0 && size != dataset->type.size))
+    return lur_hdf5_damaged(dataset->file, "its fill value has %" PRIu64 " bytes", size);
   if (size != 0) lur_hdf5_to_float(&dataset->type, bytes, 1, value);
   return LUR_OK;
 }
@@ -212,14 +222,15 @@ static lur_status read_values(lur_hdf5_dataset *dataset, int64_t count, float *v
   lur_shape shape;
   LUR_TRY(shape_of(dataset, &shape));
   if (lur_shape_count(&shape) != count)
-    return lur_fail(LUR_EFORMAT, "'%s': %s has %" PRId64 " values, %" PRId64 " were expected", file->path, file->subject,
-                    lur_shape_count(&shape), count);
+    return lur_fail(LUR_EFORMAT, "'%s': %s has %" PRId64 " values, %" PRId64 " were expected", file->path,
+                    file->subject, lur_shape_count(&shape), count);
   if (count == 0) return LUR_OK;
   if (dataset->layout != LUR_HDF5_COMPACT && dataset->address == LUR_HDF5_NOWHERE)
     return lur_fail(LUR_EFORMAT, "'%s': the values of %s were never written", file->path, file->subject);
   if (dataset->layout == LUR_HDF5_CHUNKED) return read_chunked(dataset, (uint64_t)count, values);
   uint64_t bytes = (uint64_t)count * dataset->type.size; /* at most 2^40 elements of 8 bytes */
-  if (dataset->size < bytes) return lur_hdf5_damaged(file, "its %" PRIu64 " bytes are too few for its shape", dataset->size);
+  if (dataset->size < bytes)
+    return lur_hdf5_damaged(file, "its %" PRIu64 " bytes are too few for its shape", dataset->size);
   if (dataset->layout == LUR_HDF5_CONTIGUOUS) return read_contiguous(dataset, (uint64_t)count, values);
   lur_hdf5_to_float(&dataset->type, dataset->compact, (size_t)count, values);
   return LUR_OK;

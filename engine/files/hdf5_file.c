@@ -73,8 +73,8 @@ lur_status lur_hdf5_make_room(const lur_hdf5 *file, void *items, int n, size_t s
 lur_status lur_hdf5_read(lur_hdf5 *file, uint64_t address, void *to, uint64_t count) {
   if (address == LUR_HDF5_NOWHERE) return lur_hdf5_damaged(file, "the address of a structure is missing");
   if (address > file->size || count > file->size - address)
-    return lur_hdf5_damaged(file, "%" PRIu64 " bytes were expected at address %" PRIu64 ", the file has %" PRIu64, count, address,
-                            file->size);
+    return lur_hdf5_damaged(file, "%" PRIu64 " bytes were expected at address %" PRIu64 ", the file has %" PRIu64,
+                            count, address, file->size);
   if (count > file->work || file->work - count < WORK_READ)
     return lur_hdf5_damaged(file, "the structures of the file refer to each other too often");
   file->work -= count + WORK_READ;
@@ -85,15 +85,13 @@ lur_status lur_hdf5_read(lur_hdf5 *file, uint64_t address, void *to, uint64_t co
 
 lur_status lur_hdf5_take(lur_hdf5 *file, uint64_t address, uint64_t count, unsigned char **bytes) {
   if (count > file->size) /* before memory is asked for */
-    return lur_hdf5_damaged(file, "%" PRIu64 " bytes were expected at address %" PRIu64 ", the file has %" PRIu64, count, address,
-                            file->size);
+    return lur_hdf5_damaged(file, "%" PRIu64 " bytes were expected at address %" PRIu64 ", the file has %" PRIu64,
+                            count, address, file->size);
   unsigned char *made = malloc((size_t)count + 1);
   if (made == NULL) return lur_fail(LUR_ENOMEM, "no memory for %" PRIu64 " bytes of '%s'", count, file->path);
   lur_status status = lur_hdf5_read(file, address, made, count);
-  if (status == LUR_OK)
-    *bytes = made;
-  else
-    free(made);
+  if (status == LUR_OK) *bytes = made;
+  else free(made);
   return status;
 }
 
@@ -101,16 +99,14 @@ lur_status lur_hdf5_take_signed(lur_hdf5 *file, uint64_t address, uint64_t count
                                 unsigned char **bytes) {
   unsigned char *made = NULL;
   lur_status status = LUR_OK;
-  if (count < 2 * LUR_HDF5_SIGNATURE) return lur_hdf5_damaged(file, "a structure '%s' of %" PRIu64 " bytes", signature, count);
+  if (count < 2 * LUR_HDF5_SIGNATURE)
+    return lur_hdf5_damaged(file, "a structure '%s' of %" PRIu64 " bytes", signature, count);
   LUR_TRY(lur_hdf5_take(file, address, count, &made));
   if (memcmp(made, signature, LUR_HDF5_SIGNATURE) != 0)
     status = lur_hdf5_damaged(file, "'%s' was expected at address %" PRIu64, signature, address);
-  else if (checked)
-    status = lur_hdf5_check_sum(file, made, count);
-  if (status == LUR_OK)
-    *bytes = made;
-  else
-    free(made);
+  else if (checked) status = lur_hdf5_check_sum(file, made, count);
+  if (status == LUR_OK) *bytes = made;
+  else free(made);
   return status;
 }
 
@@ -169,7 +165,8 @@ static uint32_t lookup3(const unsigned char *bytes, uint64_t count) {
 lur_status lur_hdf5_check_sum(const lur_hdf5 *file, const unsigned char *bytes, uint64_t count) {
   if (count < 4) return lur_hdf5_damaged(file, "a structure of %" PRIu64 " bytes has no room for its checksum", count);
 #ifndef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION /* a fuzzer cannot guess checksums */
-  if (lookup3(bytes, count - 4) != word(bytes + count - 4, 4)) return lur_hdf5_damaged(file, "a checksum does not agree");
+  if (lookup3(bytes, count - 4) != word(bytes + count - 4, 4))
+    return lur_hdf5_damaged(file, "a checksum does not agree");
 #else
   (void)lookup3;
 #endif
@@ -229,9 +226,10 @@ static lur_status find_signature(lur_hdf5 *file) {
 }
 
 static lur_status set_sizes(lur_hdf5 *file, uint64_t offset_size, uint64_t length_size) {
-  if ((offset_size != 2 && offset_size != 4 && offset_size != 8) || (length_size != 2 && length_size != 4 && length_size != 8))
-    return lur_hdf5_damaged(file, "its addresses have %d bytes and its lengths %d; 2, 4 or 8 were expected", (int)offset_size,
-                            (int)length_size);
+  if ((offset_size != 2 && offset_size != 4 && offset_size != 8) ||
+      (length_size != 2 && length_size != 4 && length_size != 8))
+    return lur_hdf5_damaged(file, "its addresses have %d bytes and its lengths %d; 2, 4 or 8 were expected",
+                            (int)offset_size, (int)length_size);
   file->offset_size = (int)offset_size;
   file->length_size = (int)length_size;
   return LUR_OK;
@@ -255,7 +253,8 @@ static lur_status old_superblock(lur_hdf5 *file, lur_hdf5_cursor *cursor, int ve
 /* Versions 2 and 3. */
 static lur_status new_superblock(lur_hdf5 *file, lur_hdf5_cursor *cursor, int version, uint64_t *base, uint64_t *end) {
   const unsigned char *start = cursor->at - 9;
-  uint64_t offset_size = lur_hdf5_number(cursor, 1), length_size = lur_hdf5_number(cursor, 1), flags = lur_hdf5_number(cursor, 1);
+  uint64_t offset_size = lur_hdf5_number(cursor, 1), length_size = lur_hdf5_number(cursor, 1),
+           flags = lur_hdf5_number(cursor, 1);
   LUR_TRY(set_sizes(file, offset_size, length_size));
   *base = lur_hdf5_address(cursor);
   lur_hdf5_address(cursor); /* the superblock extension: nothing that reading needs */
@@ -265,7 +264,8 @@ static lur_status new_superblock(lur_hdf5 *file, lur_hdf5_cursor *cursor, int ve
   if (cursor->ended) return LUR_OK; /* the caller sees it */
   LUR_TRY(lur_hdf5_check_sum(file, start, (uint64_t)(cursor->at - start)));
   if (version == 3 && (flags & 5) != 0)
-    return lur_fail(LUR_EFORMAT, "'%s' was not closed by the program that writes it, or is still being written", file->path);
+    return lur_fail(LUR_EFORMAT, "'%s' was not closed by the program that writes it, or is still being written",
+                    file->path);
   return LUR_OK;
 }
 
@@ -288,8 +288,10 @@ static lur_status read_superblock(lur_hdf5 *file) {
   lur_hdf5_skip(&cursor, 8);
   int version = (int)lur_hdf5_number(&cursor, 1);
   if (!cursor.ended && version > 3)
-    return lur_fail(LUR_EFORMAT, "'%s': its HDF5 superblock has version %d; versions 0 to 3 are read", file->path, version);
-  lur_status status = cursor.ended ? LUR_OK : (version < 2 ? old_superblock : new_superblock)(file, &cursor, version, &base, &end);
+    return lur_fail(LUR_EFORMAT, "'%s': its HDF5 superblock has version %d; versions 0 to 3 are read", file->path,
+                    version);
+  lur_status status =
+      cursor.ended ? LUR_OK : (version < 2 ? old_superblock : new_superblock)(file, &cursor, version, &base, &end);
   if (cursor.ended) return lur_fail(LUR_EFORMAT, "'%s' is cut short: it ends within its HDF5 superblock", file->path);
   LUR_TRY(status);
   return check_end(file, base, end);
@@ -300,11 +302,10 @@ static lur_status read_superblock(lur_hdf5 *file) {
 static lur_status open_with(lur_hdf5 *made, lur_hdf5 **file) {
   lur_hdf5_subject(made, "the HDF5", "superblock");
   made->work = WORK_BYTES + WORK_TIMES * made->size;
-  lur_status status = made->size > MAX_FILE ? lur_hdf5_damaged(made, "it has %" PRIu64 " bytes", made->size) : read_superblock(made);
-  if (status == LUR_OK)
-    *file = made;
-  else
-    lur_hdf5_close(made);
+  lur_status status =
+      made->size > MAX_FILE ? lur_hdf5_damaged(made, "it has %" PRIu64 " bytes", made->size) : read_superblock(made);
+  if (status == LUR_OK) *file = made;
+  else lur_hdf5_close(made);
   return status;
 }
 

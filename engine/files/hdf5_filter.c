@@ -13,15 +13,21 @@ enum { DEFLATE = 1, SHUFFLE = 2, FLETCHER32 = 3, SZIP = 4, NBIT = 5, SCALE_OFFSE
 enum { FLETCHER_BYTES = 4, DEFLATE_RATIO = 1040 };
 
 static lur_status refuse_filter(const lur_hdf5 *file, int id) {
-  const char *name = id == SZIP ? "szip" : id == NBIT ? "nbit" : id == SCALE_OFFSET ? "scaleoffset" : id == LZF ? "lzf" : NULL;
+  const char *name = id == SZIP           ? "szip"
+                     : id == NBIT         ? "nbit"
+                     : id == SCALE_OFFSET ? "scaleoffset"
+                     : id == LZF          ? "lzf"
+                                          : NULL;
   if (name != NULL) return lur_hdf5_refuse(file, "the filter %s", name);
   return lur_hdf5_refuse(file, "filter %d", id);
 }
 
-lur_status lur_hdf5_filters_parse(const lur_hdf5 *file, const unsigned char *bytes, uint64_t count, lur_hdf5_filters *filters) {
+lur_status lur_hdf5_filters_parse(const lur_hdf5 *file, const unsigned char *bytes, uint64_t count,
+                                  lur_hdf5_filters *filters) {
   lur_hdf5_cursor cursor = lur_hdf5_cursor_over(file, bytes, count);
   int version = (int)lur_hdf5_number(&cursor, 1), n = (int)lur_hdf5_number(&cursor, 1);
-  if (version != 1 && version != 2) return lur_hdf5_damaged(file, "its filters have version %d; 1 or 2 was expected", version);
+  if (version != 1 && version != 2)
+    return lur_hdf5_damaged(file, "its filters have version %d; 1 or 2 was expected", version);
   if (n > LUR_HDF5_MAX_FILTERS) return lur_hdf5_refuse(file, "%d filters", n);
   if (version == 1) lur_hdf5_skip(&cursor, 6);
   for (int i = 0; i < n; i++) {
@@ -53,8 +59,11 @@ static lur_status inflate_bytes(const lur_hdf5 *file, unsigned char **bytes, uin
   if (result != Z_OK) {
     free(made);
     if (result == Z_MEM_ERROR) return lur_fail(LUR_ENOMEM, "no memory to inflate a chunk of '%s'", file->path);
-    return lur_hdf5_damaged(file, result == Z_BUF_ERROR ? "a compressed chunk is cut short or gives more than %" PRIu64 " bytes"
-                                                        : "a chunk of %" PRIu64 " bytes cannot be inflated", most);
+    return lur_hdf5_damaged(file,
+                            result == Z_BUF_ERROR ? "a compressed chunk is cut short or gives more than %" PRIu64
+                                                    " bytes"
+                                                  : "a chunk of %" PRIu64 " bytes cannot be inflated",
+                            most);
   }
   free(*bytes);
   *bytes = made;
@@ -67,7 +76,8 @@ static lur_status unshuffle(const lur_hdf5 *file, unsigned char **bytes, uint64_
   uint64_t n = size > 1 ? count / size : 0;
   if (n <= 1) return LUR_OK;
   unsigned char *made = malloc((size_t)count);
-  if (made == NULL) return lur_fail(LUR_ENOMEM, "no memory for a chunk of %" PRIu64 " bytes of '%s'", count, file->path);
+  if (made == NULL)
+    return lur_fail(LUR_ENOMEM, "no memory for a chunk of %" PRIu64 " bytes of '%s'", count, file->path);
   const unsigned char *from = *bytes;
   for (uint64_t k = 0; k < size; k++, from += n)
     for (uint64_t i = 0; i < n; i++) made[i * size + k] = from[i];
@@ -88,23 +98,27 @@ static uint32_t fletcher32(const unsigned char *bytes, uint64_t count) {
 }
 
 /* A sum of 0 and one of 65535 are the same. */
-static bool sums_agree(uint32_t a, uint32_t b) { return (a & 0xffff) % 65535 == (b & 0xffff) % 65535 && (a >> 16) % 65535 == (b >> 16) % 65535; }
+static bool sums_agree(uint32_t a, uint32_t b) {
+  return (a & 0xffff) % 65535 == (b & 0xffff) % 65535 && (a >> 16) % 65535 == (b >> 16) % 65535;
+}
 
 static lur_status check_fletcher(const lur_hdf5 *file, const unsigned char *bytes, uint64_t *count) {
-  if (*count < FLETCHER_BYTES) return lur_hdf5_damaged(file, "a chunk of %" PRIu64 " bytes has no room for its checksum", *count);
+  if (*count < FLETCHER_BYTES)
+    return lur_hdf5_damaged(file, "a chunk of %" PRIu64 " bytes has no room for its checksum", *count);
   *count -= FLETCHER_BYTES;
   const unsigned char *at = bytes + *count;
   uint32_t stored = (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
 #ifndef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
-  if (!sums_agree(stored, fletcher32(bytes, *count))) return lur_hdf5_damaged(file, "the checksum of a chunk does not agree");
+  if (!sums_agree(stored, fletcher32(bytes, *count)))
+    return lur_hdf5_damaged(file, "the checksum of a chunk does not agree");
 #else
   (void)sums_agree(stored, fletcher32(bytes, *count));
 #endif
   return LUR_OK;
 }
 
-lur_status lur_hdf5_filters_undo(const lur_hdf5 *file, const lur_hdf5_filters *filters, uint32_t mask, unsigned char **bytes, uint64_t count,
-                                 uint64_t expected) {
+lur_status lur_hdf5_filters_undo(const lur_hdf5 *file, const lur_hdf5_filters *filters, uint32_t mask,
+                                 unsigned char **bytes, uint64_t count, uint64_t expected) {
   for (int i = filters->n - 1; i >= 0; i--) {
     if (mask >> i & 1) continue;
     switch (filters->item[i].id) {
@@ -113,6 +127,7 @@ lur_status lur_hdf5_filters_undo(const lur_hdf5 *file, const lur_hdf5_filters *f
     default: LUR_TRY(check_fletcher(file, *bytes, &count)); break;
     }
   }
-  if (count != expected) return lur_hdf5_damaged(file, "a chunk has %" PRIu64 " bytes; %" PRIu64 " were expected", count, expected);
+  if (count != expected)
+    return lur_hdf5_damaged(file, "a chunk has %" PRIu64 " bytes; %" PRIu64 " were expected", count, expected);
   return LUR_OK;
 }

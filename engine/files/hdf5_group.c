@@ -1,6 +1,7 @@
-/* hdf5_group.c - groups: the links of both kinds, read into a sorted list when a group is opened, and the paths that lead
- * through them. Old groups keep links in a version 1 B-tree of symbol tables with names in a local heap [III.A.1, III.B,
- * III.D]; new ones in messages of their header or, where there are many, of a fractal heap [IV.A.2.c, IV.A.2.g]. */
+/* hdf5_group.c - groups: the links of both kinds, read into a sorted list when a group is opened, and the paths that
+ * lead through them. Old groups keep links in a version 1 B-tree of symbol tables with names in a local heap [III.A.1,
+ * III.B, III.D]; new ones in messages of their header or, where there are many, of a fractal heap [IV.A.2.c, IV.A.2.g].
+ */
 #include "hdf5_internal.h"
 
 #include <inttypes.h>
@@ -21,11 +22,13 @@ static char *copy_text(const unsigned char *bytes, uint64_t count) {
 }
 
 /* A name is text without NUL and slash; all names of a group are different, so they cannot outgrow the file. */
-static lur_status add_link(lur_hdf5_group *group, const unsigned char *name, uint64_t length, const lur_hdf5_link *link) {
+static lur_status add_link(lur_hdf5_group *group, const unsigned char *name, uint64_t length,
+                           const lur_hdf5_link *link) {
   lur_hdf5 *file = group->file;
   if (length == 0 || memchr(name, '\0', (size_t)length) != NULL || memchr(name, '/', (size_t)length) != NULL)
     return lur_hdf5_damaged(file, "a link has no valid name");
-  if (length + 1 > file->size - group->name_bytes) return lur_hdf5_damaged(file, "its links have more bytes than the file");
+  if (length + 1 > file->size - group->name_bytes)
+    return lur_hdf5_damaged(file, "its links have more bytes than the file");
   group->name_bytes += length + 1;
   LUR_TRY(lur_hdf5_make_room(file, &group->links, group->nlinks, sizeof *group->links));
   char *copy = copy_text(name, length);
@@ -37,16 +40,20 @@ static lur_status add_link(lur_hdf5_group *group, const unsigned char *name, uin
 }
 
 /* A soft link to the path in `target`. */
-static lur_status add_soft(lur_hdf5_group *group, const unsigned char *name, uint64_t length, const unsigned char *target, uint64_t count) {
+static lur_status add_soft(lur_hdf5_group *group, const unsigned char *name, uint64_t length,
+                           const unsigned char *target, uint64_t count) {
   LUR_TRY(add_link(group, name, length, &(lur_hdf5_link){.kind = LUR_HDF5_SOFT}));
-  if (count > group->file->size - group->name_bytes) return lur_hdf5_damaged(group->file, "its links have more bytes than the file");
+  if (count > group->file->size - group->name_bytes)
+    return lur_hdf5_damaged(group->file, "its links have more bytes than the file");
   group->name_bytes += count;
   char *copy = copy_text(target, count);
   group->links[group->nlinks - 1].target = copy;
   return copy != NULL ? LUR_OK : lur_fail(LUR_ENOMEM, "no memory for the links of '%s'", group->file->path);
 }
 
-static int by_name(const void *a, const void *b) { return strcmp(((const lur_hdf5_link *)a)->name, ((const lur_hdf5_link *)b)->name); }
+static int by_name(const void *a, const void *b) {
+  return strcmp(((const lur_hdf5_link *)a)->name, ((const lur_hdf5_link *)b)->name);
+}
 
 static lur_status sort_links(lur_hdf5_group *group) {
   if (group->nlinks > 1) qsort(group->links, (size_t)group->nlinks, sizeof *group->links, by_name);
@@ -71,8 +78,10 @@ typedef struct old_group {
 
 /* Text of the local heap, up to its NUL. */
 static lur_status heap_text(const old_group *old, uint64_t offset, const unsigned char **text, uint64_t *length) {
-  const unsigned char *end = offset < old->size ? memchr(old->names + offset, '\0', (size_t)(old->size - offset)) : NULL;
-  if (end == NULL) return lur_hdf5_damaged(old->group->file, "a name was expected at %" PRIu64 " of its local heap", offset);
+  const unsigned char *end =
+      offset < old->size ? memchr(old->names + offset, '\0', (size_t)(old->size - offset)) : NULL;
+  if (end == NULL)
+    return lur_hdf5_damaged(old->group->file, "a name was expected at %" PRIu64 " of its local heap", offset);
   *text = old->names + offset;
   *length = (uint64_t)(end - *text);
   return LUR_OK;
@@ -113,7 +122,8 @@ static lur_status walk_tree(const old_group *old, uint64_t address, int level) {
   lur_hdf5 *file = old->group->file;
   unsigned char head[8], *bytes = NULL;
   LUR_TRY(lur_hdf5_read(file, address, head, sizeof head));
-  uint64_t n = (uint64_t)head[6] | (uint64_t)head[7] << 8, key = (uint64_t)file->length_size, pointer = (uint64_t)file->offset_size;
+  uint64_t n = (uint64_t)head[6] | (uint64_t)head[7] << 8, key = (uint64_t)file->length_size,
+           pointer = (uint64_t)file->offset_size;
   uint64_t size = 8 + 2 * pointer + n * (key + pointer) + key;
   LUR_TRY(lur_hdf5_take_signed(file, address, size, "TREE", false, &bytes));
   lur_hdf5_cursor cursor = lur_hdf5_cursor_over(file, bytes + 8, size - 8);
@@ -156,7 +166,8 @@ static lur_status load_old(lur_hdf5_group *group, const lur_hdf5_message *table)
 
 /* ---- new groups ---- */
 
-static lur_status add_target(lur_hdf5_group *group, lur_hdf5_cursor *cursor, int kind, const unsigned char *name, uint64_t length) {
+static lur_status add_target(lur_hdf5_group *group, lur_hdf5_cursor *cursor, int kind, const unsigned char *name,
+                             uint64_t length) {
   lur_hdf5_link link = {.kind = kind == 0 ? LUR_HDF5_HARD : kind == 64 ? LUR_HDF5_EXTERNAL_LINK : LUR_HDF5_USER_LINK};
   if (kind == 0) link.address = lur_hdf5_address(cursor);
   uint64_t count = kind == 0 ? 0 : lur_hdf5_number(cursor, 2);
@@ -173,7 +184,8 @@ static lur_status add_link_message(lur_hdf5_group *group, const unsigned char *b
   lur_hdf5_skip(&cursor, (flags & 4 ? 8u : 0u) + (flags & 16 ? 1u : 0u));
   uint64_t length = lur_hdf5_number(&cursor, 1 << (flags & 3));
   const unsigned char *name = lur_hdf5_skip(&cursor, length);
-  if (version != 1 || cursor.ended) return lur_hdf5_damaged(group->file, "a link is cut short or has version %d", version);
+  if (version != 1 || cursor.ended)
+    return lur_hdf5_damaged(group->file, "a link is cut short or has version %d", version);
   return add_target(group, &cursor, kind, name, length);
 }
 
@@ -187,7 +199,8 @@ static lur_status add_dense_link(void *state, const unsigned char *record, int s
   const unsigned char *bytes = NULL;
   uint64_t count = 0;
   (void)size;
-  LUR_TRY(lur_hdf5_fractal_find(dense->group->file, dense->heap, record + 4, &bytes, &count)); /* behind the name's hash */
+  LUR_TRY(
+      lur_hdf5_fractal_find(dense->group->file, dense->heap, record + 4, &bytes, &count)); /* behind the name's hash */
   return add_link_message(dense->group, bytes, count);
 }
 
@@ -209,7 +222,8 @@ static lur_status load_new(lur_hdf5_group *group, const lur_hdf5_message *info) 
   int version = (int)lur_hdf5_number(&cursor, 1), flags = (int)lur_hdf5_number(&cursor, 1);
   if (flags & 1) lur_hdf5_skip(&cursor, 8);
   uint64_t heap = lur_hdf5_address(&cursor), names = lur_hdf5_address(&cursor);
-  if (version != 0 || cursor.ended) return lur_hdf5_damaged(group->file, "its link info is cut short or has version %d", version);
+  if (version != 0 || cursor.ended)
+    return lur_hdf5_damaged(group->file, "its link info is cut short or has version %d", version);
   return heap == LUR_HDF5_NOWHERE ? LUR_OK : load_dense(group, heap, names);
 }
 
@@ -312,7 +326,8 @@ static lur_status follow(lur_hdf5 *file, const lur_hdf5_group *group, const char
     *address = link->address;
     return *address != LUR_HDF5_NOWHERE ? LUR_OK : lur_hdf5_damaged(file, "it has no address");
   case LUR_HDF5_SOFT:
-    if (soft >= MAX_SOFT_LINKS) return lur_hdf5_damaged(file, "it leads through more than %d soft links", MAX_SOFT_LINKS);
+    if (soft >= MAX_SOFT_LINKS)
+      return lur_hdf5_damaged(file, "it leads through more than %d soft links", MAX_SOFT_LINKS);
     return resolve(file, group, link->target, soft + 1, address);
   case LUR_HDF5_EXTERNAL_LINK: return lur_hdf5_refuse(file, "an object of another file");
   case LUR_HDF5_USER_LINK: break;

@@ -1,5 +1,6 @@
-/* hdf5_heap.c - global heaps [III.E], which hold texts of variable length, and fractal heaps [III.G], which hold the links
- * and attributes of objects with many or large ones. A fractal heap's direct blocks are all read when it is opened. */
+/* hdf5_heap.c - global heaps [III.E], which hold texts of variable length, and fractal heaps [III.G], which hold the
+ * links and attributes of objects with many or large ones. A fractal heap's direct blocks are all read when it is
+ * opened. */
 #include "hdf5_internal.h"
 
 #include <inttypes.h>
@@ -28,7 +29,8 @@ static lur_status index_collection(lur_hdf5 *file, lur_hdf5_global *heap) {
     uint64_t size = lur_hdf5_length(&cursor);
     if (index == 0) break;
     uint64_t padded = size > heap->size ? heap->size + 1 : (size + 7) / 8 * 8;
-    if (lur_hdf5_skip(&cursor, padded) == NULL) return lur_hdf5_damaged(file, "an object of %" PRIu64 " bytes does not fit into its heap", size);
+    if (lur_hdf5_skip(&cursor, padded) == NULL)
+      return lur_hdf5_damaged(file, "an object of %" PRIu64 " bytes does not fit into its heap", size);
     heap->offsets[index] = offset;
   }
   return LUR_OK;
@@ -50,8 +52,8 @@ static lur_status load_collection(lur_hdf5 *file, lur_hdf5_global *heap, uint64_
   return LUR_OK;
 }
 
-lur_status lur_hdf5_global_find(lur_hdf5 *file, lur_hdf5_global *heap, uint64_t address, uint32_t index, const unsigned char **bytes,
-                                uint64_t *count) {
+lur_status lur_hdf5_global_find(lur_hdf5 *file, lur_hdf5_global *heap, uint64_t address, uint32_t index,
+                                const unsigned char **bytes, uint64_t *count) {
   if (heap->bytes == NULL || heap->address != address) {
     lur_status status = load_collection(file, heap, address);
     if (status != LUR_OK) {
@@ -85,7 +87,9 @@ static uint64_t block_head(const lur_hdf5 *file, const lur_hdf5_fractal *heap) {
 }
 
 /* Size of the blocks in a row of the doubling table: the first two rows have the smallest. */
-static uint64_t row_size(const lur_hdf5_fractal *heap, int row) { return row == 0 ? heap->start : heap->start << (row - 1); }
+static uint64_t row_size(const lur_hdf5_fractal *heap, int row) {
+  return row == 0 ? heap->start : heap->start << (row - 1);
+}
 
 /* A direct block's checksum is computed with its own field as zeros. */
 static lur_status check_direct(lur_hdf5 *file, const lur_hdf5_fractal *heap, unsigned char *bytes, uint64_t size) {
@@ -102,9 +106,11 @@ static lur_status check_direct(lur_hdf5 *file, const lur_hdf5_fractal *heap, uns
   return status;
 }
 
-static lur_status read_direct(lur_hdf5 *file, lur_hdf5_fractal *heap, uint64_t address, uint64_t offset, uint64_t size) {
+static lur_status read_direct(lur_hdf5 *file, lur_hdf5_fractal *heap, uint64_t address, uint64_t offset,
+                              uint64_t size) {
   unsigned char *bytes = NULL;
-  if (size > file->size || size > file->size - heap->total) return lur_hdf5_damaged(file, "a fractal heap has more bytes than the file");
+  if (size > file->size || size > file->size - heap->total)
+    return lur_hdf5_damaged(file, "a fractal heap has more bytes than the file");
   heap->total += size;
   LUR_TRY(lur_hdf5_make_room(file, &heap->blocks, heap->nblocks, sizeof *heap->blocks));
   LUR_TRY(lur_hdf5_take_signed(file, address, size, "FHDB", false, &bytes));
@@ -112,10 +118,12 @@ static lur_status read_direct(lur_hdf5 *file, lur_hdf5_fractal *heap, uint64_t a
   return check_direct(file, heap, bytes, size);
 }
 
-static lur_status read_indirect(lur_hdf5 *file, lur_hdf5_fractal *heap, uint64_t address, uint64_t offset, int rows, int depth);
+static lur_status read_indirect(lur_hdf5 *file, lur_hdf5_fractal *heap, uint64_t address, uint64_t offset, int rows,
+                                int depth);
 
 /* The children of an indirect block: direct blocks in the rows of small blocks, then indirect ones. */
-static lur_status read_children(lur_hdf5 *file, lur_hdf5_fractal *heap, lur_hdf5_cursor *cursor, uint64_t offset, int rows, int depth) {
+static lur_status read_children(lur_hdf5 *file, lur_hdf5_fractal *heap, lur_hdf5_cursor *cursor, uint64_t offset,
+                                int rows, int depth) {
   int direct_rows = lur_hdf5_log2(heap->max_direct) - lur_hdf5_log2(heap->start) + 2;
   int row_bits = lur_hdf5_log2(heap->start) + lur_hdf5_log2(heap->width);
   for (int row = 0; row < rows; row++) {
@@ -124,19 +132,19 @@ static lur_status read_children(lur_hdf5 *file, lur_hdf5_fractal *heap, lur_hdf5
       uint64_t child = lur_hdf5_address(cursor);
       if (cursor->ended) return lur_hdf5_damaged(file, "a block of a fractal heap is cut short");
       if (child == LUR_HDF5_NOWHERE) continue;
-      if (row < direct_rows)
-        LUR_TRY(read_direct(file, heap, child, offset, size));
-      else
-        LUR_TRY(read_indirect(file, heap, child, offset, lur_hdf5_log2(size) - row_bits + 1, depth + 1));
+      if (row < direct_rows) LUR_TRY(read_direct(file, heap, child, offset, size));
+      else LUR_TRY(read_indirect(file, heap, child, offset, lur_hdf5_log2(size) - row_bits + 1, depth + 1));
     }
   }
   return LUR_OK;
 }
 
-static lur_status read_indirect(lur_hdf5 *file, lur_hdf5_fractal *heap, uint64_t address, uint64_t offset, int rows, int depth) {
+static lur_status read_indirect(lur_hdf5 *file, lur_hdf5_fractal *heap, uint64_t address, uint64_t offset, int rows,
+                                int depth) {
   unsigned char *bytes = NULL;
   int most = heap->max_bits - lur_hdf5_log2(heap->start) - lur_hdf5_log2(heap->width) + 1;
-  if (depth > MAX_INDIRECT_DEPTH || rows < 1 || rows > most) return lur_hdf5_damaged(file, "a fractal heap has %d rows", rows);
+  if (depth > MAX_INDIRECT_DEPTH || rows < 1 || rows > most)
+    return lur_hdf5_damaged(file, "a fractal heap has %d rows", rows);
   uint64_t head = block_head(file, heap), size = head + (uint64_t)rows * heap->width * (uint64_t)file->offset_size + 4;
   LUR_TRY(lur_hdf5_take_signed(file, address, size, "FHIB", true, &bytes));
   lur_hdf5_cursor cursor = lur_hdf5_cursor_over(file, bytes, size);
@@ -151,14 +159,16 @@ static lur_status read_indirect(lur_hdf5 *file, lur_hdf5_fractal *heap, uint64_t
 static bool is_power(uint64_t x) { return x != 0 && (x & (x - 1)) == 0; }
 
 static lur_status check_heap(lur_hdf5 *file, const lur_hdf5_fractal *heap) {
-  bool good = is_power(heap->width) && is_power(heap->start) && is_power(heap->max_direct) && heap->start <= heap->max_direct &&
-              heap->max_bits >= 1 && heap->max_bits <= 64 && heap->max_direct <= UINT32_MAX &&
+  bool good = is_power(heap->width) && is_power(heap->start) && is_power(heap->max_direct) &&
+              heap->start <= heap->max_direct && heap->max_bits >= 1 && heap->max_bits <= 64 &&
+              heap->max_direct <= UINT32_MAX &&
               lur_hdf5_log2(heap->start) + lur_hdf5_log2(heap->width) <= heap->max_bits && heap->length_size > 0 &&
               heap->id_size >= 1 + heap->offset_size + heap->length_size && heap->id_size <= 64;
   return good ? LUR_OK : lur_hdf5_damaged(file, "a fractal heap has impossible sizes");
 }
 
-static lur_status parse_heap(lur_hdf5 *file, const unsigned char *bytes, uint64_t size, lur_hdf5_fractal *heap, uint64_t *root) {
+static lur_status parse_heap(lur_hdf5 *file, const unsigned char *bytes, uint64_t size, lur_hdf5_fractal *heap,
+                             uint64_t *root) {
   lur_hdf5_cursor cursor = lur_hdf5_cursor_over(file, bytes, size);
   uint64_t length = (uint64_t)file->length_size, offset = (uint64_t)file->offset_size;
   lur_hdf5_skip(&cursor, 5);
@@ -192,7 +202,8 @@ lur_status lur_hdf5_fractal_read(lur_hdf5 *file, uint64_t address, lur_hdf5_frac
   if (status == LUR_OK) status = lur_hdf5_check_sum(file, bytes, size);
   free(bytes);
   if (status == LUR_OK && root != LUR_HDF5_NOWHERE)
-    status = heap->rows == 0 ? read_direct(file, heap, root, 0, heap->start) : read_indirect(file, heap, root, 0, heap->rows, 0);
+    status = heap->rows == 0 ? read_direct(file, heap, root, 0, heap->start)
+                             : read_indirect(file, heap, root, 0, heap->rows, 0);
   if (status != LUR_OK) lur_hdf5_fractal_free(heap);
   return status;
 }
@@ -200,7 +211,8 @@ lur_status lur_hdf5_fractal_read(lur_hdf5 *file, uint64_t address, lur_hdf5_frac
 /* ---- fractal heaps: objects ---- */
 
 /* The last block that begins at or before the object. */
-static lur_status find_managed(lur_hdf5 *file, const lur_hdf5_fractal *heap, uint64_t offset, uint64_t length, const unsigned char **bytes) {
+static lur_status find_managed(lur_hdf5 *file, const lur_hdf5_fractal *heap, uint64_t offset, uint64_t length,
+                               const unsigned char **bytes) {
   int low = 0, high = heap->nblocks;
   while (high - low > 1) {
     int middle = low + (high - low) / 2;
@@ -208,7 +220,8 @@ static lur_status find_managed(lur_hdf5 *file, const lur_hdf5_fractal *heap, uin
     else high = middle;
   }
   const lur_hdf5_fractal_block *block = low < heap->nblocks ? &heap->blocks[low] : NULL;
-  if (block == NULL || offset < block->offset || offset - block->offset > block->size || length > block->size - (offset - block->offset))
+  if (block == NULL || offset < block->offset || offset - block->offset > block->size ||
+      length > block->size - (offset - block->offset))
     return lur_hdf5_damaged(file, "its fractal heap has no %" PRIu64 " bytes at %" PRIu64, length, offset);
   *bytes = block->bytes + (offset - block->offset);
   return LUR_OK;
@@ -230,7 +243,8 @@ static lur_status compare_huge(void *state, const unsigned char *record, int siz
 }
 
 /* An object too large for the blocks: its ID is its address and length where that fits, else a key of a B-tree. */
-static lur_status find_huge(lur_hdf5 *file, lur_hdf5_fractal *heap, lur_hdf5_cursor *id, const unsigned char **bytes, uint64_t *count) {
+static lur_status find_huge(lur_hdf5 *file, lur_hdf5_fractal *heap, lur_hdf5_cursor *id, const unsigned char **bytes,
+                            uint64_t *count) {
   huge_search search = {.file = file, .address = LUR_HDF5_NOWHERE};
   bool direct = heap->id_size > file->offset_size + file->length_size;
   int key_size = heap->id_size - 1 < file->length_size ? heap->id_size - 1 : file->length_size;
@@ -239,9 +253,11 @@ static lur_status find_huge(lur_hdf5 *file, lur_hdf5_fractal *heap, lur_hdf5_cur
     search.length = lur_hdf5_length(id);
   } else {
     search.wanted = lur_hdf5_number(id, key_size);
-    LUR_TRY(lur_hdf5_btree2_each(file, heap->huge_tree, 1, file->offset_size + 2 * file->length_size, compare_huge, &search));
+    LUR_TRY(lur_hdf5_btree2_each(file, heap->huge_tree, 1, file->offset_size + 2 * file->length_size, compare_huge,
+                                 &search));
   }
-  if (search.address == LUR_HDF5_NOWHERE) return lur_hdf5_damaged(file, "its fractal heap has no large object %" PRIu64, search.wanted);
+  if (search.address == LUR_HDF5_NOWHERE)
+    return lur_hdf5_damaged(file, "its fractal heap has no large object %" PRIu64, search.wanted);
   if (search.length > file->size || search.length > file->size - heap->total)
     return lur_hdf5_damaged(file, "a fractal heap has more bytes than the file");
   heap->total += search.length;
@@ -253,7 +269,8 @@ static lur_status find_huge(lur_hdf5 *file, lur_hdf5_fractal *heap, lur_hdf5_cur
 }
 
 /* The first byte of an ID: version 0 in the highest 2 bits, then the kind of object. */
-lur_status lur_hdf5_fractal_find(lur_hdf5 *file, lur_hdf5_fractal *heap, const unsigned char *id, const unsigned char **bytes, uint64_t *count) {
+lur_status lur_hdf5_fractal_find(lur_hdf5 *file, lur_hdf5_fractal *heap, const unsigned char *id,
+                                 const unsigned char **bytes, uint64_t *count) {
   lur_hdf5_cursor cursor = lur_hdf5_cursor_over(file, id, (uint64_t)heap->id_size);
   int kind = (int)lur_hdf5_number(&cursor, 1) >> 4;
   if (kind == 1) return find_huge(file, heap, &cursor, bytes, count);

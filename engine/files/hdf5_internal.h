@@ -25,14 +25,14 @@ enum { LUR_HDF5_SUBJECT = 160, LUR_HDF5_SIGNATURE = 4, LUR_HDF5_RECENT = 6 };
 
 struct lur_hdf5 {
   const char *path;
-  int fd;               /* or -1 with */
-  unsigned char *bytes; /* the whole file */
-  uint64_t base;        /* of all addresses: the superblock's place, behind a user block */
-  uint64_t size;        /* bytes from base on */
+  int fd;                       /* or -1 with */
+  unsigned char *bytes;         /* the whole file */
+  uint64_t base;                /* of all addresses: the superblock's place, behind a user block */
+  uint64_t size;                /* bytes from base on */
   int offset_size, length_size; /* bytes of an address and of a length: 2, 4 or 8 */
-  uint64_t root;        /* address of the root group's object header */
-  uint64_t work;        /* bytes that may still be read: bounds the time that structures in circles can take */
-  char subject[LUR_HDF5_SUBJECT]; /* what is being read, for messages: "group 'x'" */
+  uint64_t root;                /* address of the root group's object header */
+  uint64_t work;                /* bytes that may still be read: bounds the time that structures in circles can take */
+  char subject[LUR_HDF5_SUBJECT];          /* what is being read, for messages: "group 'x'" */
   lur_hdf5_group *recent[LUR_HDF5_RECENT]; /* groups opened last, the latest first: paths lead through the same ones */
 };
 
@@ -50,7 +50,8 @@ lur_status lur_hdf5_take(lur_hdf5 *file, uint64_t address, uint64_t count, unsig
 /* A structure that begins with a signature of 4 bytes and, where `checked`, ends with a checksum. */
 lur_status lur_hdf5_take_signed(lur_hdf5 *file, uint64_t address, uint64_t count, const char *signature, bool checked,
                                 unsigned char **bytes);
-/* Room for item n of an array that grows by one: items is the address of its pointer; room doubles at 0, 1, 3, 7, ... */
+/* Room for item n of an array that grows by one: items is the address of its pointer; room doubles at 0, 1, 3, 7, ...
+ */
 lur_status lur_hdf5_make_room(const lur_hdf5 *file, void *items, int n, size_t size);
 /* Compares the checksum in the last 4 bytes with the bytes before it [Appendix A: lookup3]. */
 lur_status lur_hdf5_check_sum(const lur_hdf5 *file, const unsigned char *bytes, uint64_t count);
@@ -66,9 +67,10 @@ typedef struct lur_hdf5_cursor {
 lur_hdf5_cursor lur_hdf5_cursor_over(const lur_hdf5 *file, const unsigned char *bytes, uint64_t count);
 uint64_t lur_hdf5_left(const lur_hdf5_cursor *cursor);
 uint64_t lur_hdf5_number(lur_hdf5_cursor *cursor, int size); /* little-endian, size 0 to 8 */
-uint64_t lur_hdf5_address(lur_hdf5_cursor *cursor); /* LUR_HDF5_NOWHERE for the undefined one */
+uint64_t lur_hdf5_address(lur_hdf5_cursor *cursor);          /* LUR_HDF5_NOWHERE for the undefined one */
 uint64_t lur_hdf5_length(lur_hdf5_cursor *cursor);
-const unsigned char *lur_hdf5_skip(lur_hdf5_cursor *cursor, uint64_t count); /* where the skipped bytes are; NULL past the end */
+const unsigned char *lur_hdf5_skip(lur_hdf5_cursor *cursor,
+                                   uint64_t count); /* where the skipped bytes are; NULL past the end */
 
 /* floor(log2(x)), 0 for 0. */
 int lur_hdf5_log2(uint64_t x);
@@ -80,19 +82,19 @@ uint64_t lur_hdf5_times(uint64_t a, uint64_t b);
 /* ---- hdf5_object.c ---- */
 
 enum { /* message types [IV.A.2] that are read */
-  LUR_HDF5_SPACE = 0x01,
-  LUR_HDF5_LINK_INFO = 0x02,
-  LUR_HDF5_TYPE = 0x03,
-  LUR_HDF5_OLD_FILL = 0x04,
-  LUR_HDF5_FILL = 0x05,
-  LUR_HDF5_LINK = 0x06,
-  LUR_HDF5_EXTERNAL = 0x07,
-  LUR_HDF5_LAYOUT = 0x08,
-  LUR_HDF5_FILTERS = 0x0b,
-  LUR_HDF5_ATTRIBUTE = 0x0c,
-  LUR_HDF5_CONTINUATION = 0x10,
-  LUR_HDF5_SYMBOL_TABLE = 0x11,
-  LUR_HDF5_ATTRIBUTE_INFO = 0x15
+       LUR_HDF5_SPACE = 0x01,
+       LUR_HDF5_LINK_INFO = 0x02,
+       LUR_HDF5_TYPE = 0x03,
+       LUR_HDF5_OLD_FILL = 0x04,
+       LUR_HDF5_FILL = 0x05,
+       LUR_HDF5_LINK = 0x06,
+       LUR_HDF5_EXTERNAL = 0x07,
+       LUR_HDF5_LAYOUT = 0x08,
+       LUR_HDF5_FILTERS = 0x0b,
+       LUR_HDF5_ATTRIBUTE = 0x0c,
+       LUR_HDF5_CONTINUATION = 0x10,
+       LUR_HDF5_SYMBOL_TABLE = 0x11,
+       LUR_HDF5_ATTRIBUTE_INFO = 0x15
 };
 
 typedef struct lur_hdf5_message {
@@ -116,26 +118,33 @@ bool lur_hdf5_header_is_group(const lur_hdf5_header *header);
 
 /* ---- hdf5_type.c ---- */
 
-typedef enum lur_hdf5_kind { LUR_HDF5_INTEGER, LUR_HDF5_FLOAT, LUR_HDF5_BFLOAT, LUR_HDF5_TEXT, LUR_HDF5_VARIABLE_TEXT,
-                             LUR_HDF5_OTHER } lur_hdf5_kind;
+typedef enum lur_hdf5_kind {
+  LUR_HDF5_INTEGER,
+  LUR_HDF5_FLOAT,
+  LUR_HDF5_BFLOAT,
+  LUR_HDF5_TEXT,
+  LUR_HDF5_VARIABLE_TEXT,
+  LUR_HDF5_OTHER
+} lur_hdf5_kind;
 
 typedef struct lur_hdf5_type {
   lur_hdf5_kind kind;
-  uint32_t size;          /* bytes of an element, at least 1 */
+  uint32_t size; /* bytes of an element, at least 1 */
   bool big_endian, is_signed;
-  bool space_padded;      /* LUR_HDF5_TEXT: spaces at the end do not count */
+  bool space_padded; /* LUR_HDF5_TEXT: spaces at the end do not count */
 } lur_hdf5_type;
 
 enum { LUR_HDF5_MAX_DIMS = 32 };
 typedef struct lur_hdf5_space {
-  bool empty; /* a null dataspace: no element */
-  int ndim;   /* 0: scalar */
+  bool empty;                                              /* a null dataspace: no element */
+  int ndim;                                                /* 0: scalar */
   uint64_t dim[LUR_HDF5_MAX_DIMS], max[LUR_HDF5_MAX_DIMS]; /* max UINT64_MAX: unlimited */
 } lur_hdf5_space;
 
 /* Types that are not read give LUR_HDF5_OTHER, not an error. */
 lur_status lur_hdf5_type_parse(const lur_hdf5 *file, const unsigned char *bytes, uint64_t count, lur_hdf5_type *type);
-lur_status lur_hdf5_space_parse(const lur_hdf5 *file, const unsigned char *bytes, uint64_t count, lur_hdf5_space *space);
+lur_status lur_hdf5_space_parse(const lur_hdf5 *file, const unsigned char *bytes, uint64_t count,
+                                lur_hdf5_space *space);
 /* Number of elements, UINT64_MAX where it does not fit. */
 uint64_t lur_hdf5_space_count(const lur_hdf5_space *space);
 bool lur_hdf5_is_number(const lur_hdf5_type *type);
@@ -172,19 +181,25 @@ typedef struct lur_hdf5_fractal { /* zero-initialised: a heap with all its direc
 
 lur_status lur_hdf5_fractal_read(lur_hdf5 *file, uint64_t address, lur_hdf5_fractal *heap);
 /* The object of a heap ID (heap->id_size bytes); valid until the heap is freed. */
-lur_status lur_hdf5_fractal_find(lur_hdf5 *file, lur_hdf5_fractal *heap, const unsigned char *id, const unsigned char **bytes,
-                                 uint64_t *count);
+lur_status lur_hdf5_fractal_find(lur_hdf5 *file, lur_hdf5_fractal *heap, const unsigned char *id,
+                                 const unsigned char **bytes, uint64_t *count);
 void lur_hdf5_fractal_free(lur_hdf5_fractal *heap);
 
 /* ---- hdf5_btree2.c ---- */
 
 /* Calls visit with every record, in order. type: the one that is expected; record_size: at least. */
 typedef lur_status (*lur_hdf5_visit)(void *state, const unsigned char *record, int size);
-lur_status lur_hdf5_btree2_each(lur_hdf5 *file, uint64_t address, int type, int record_size, lur_hdf5_visit visit, void *state);
+lur_status lur_hdf5_btree2_each(lur_hdf5 *file, uint64_t address, int type, int record_size, lur_hdf5_visit visit,
+                                void *state);
 
 /* ---- hdf5_group.c, hdf5_attribute.c ---- */
 
-typedef enum lur_hdf5_link_kind { LUR_HDF5_HARD, LUR_HDF5_SOFT, LUR_HDF5_EXTERNAL_LINK, LUR_HDF5_USER_LINK } lur_hdf5_link_kind;
+typedef enum lur_hdf5_link_kind {
+  LUR_HDF5_HARD,
+  LUR_HDF5_SOFT,
+  LUR_HDF5_EXTERNAL_LINK,
+  LUR_HDF5_USER_LINK
+} lur_hdf5_link_kind;
 
 typedef struct lur_hdf5_link {
   char *name;
@@ -207,8 +222,8 @@ struct lur_hdf5_group {
   lur_hdf5_header header;
   lur_hdf5_fractal heap; /* of dense attributes */
   int nlinks, nattributes;
-  uint64_t name_bytes;   /* of all links: no more than the file has */
-  lur_hdf5_link *links;  /* by name */
+  uint64_t name_bytes;  /* of all links: no more than the file has */
+  lur_hdf5_link *links; /* by name */
   lur_hdf5_attribute *attributes;
 };
 
@@ -231,17 +246,29 @@ typedef struct lur_hdf5_filters {
   } item[LUR_HDF5_MAX_FILTERS];
 } lur_hdf5_filters;
 
-lur_status lur_hdf5_filters_parse(const lur_hdf5 *file, const unsigned char *bytes, uint64_t count, lur_hdf5_filters *filters);
+lur_status lur_hdf5_filters_parse(const lur_hdf5 *file, const unsigned char *bytes, uint64_t count,
+                                  lur_hdf5_filters *filters);
 /* Undoes the filters whose bit in `mask` is not set. *bytes, count bytes from malloc, is replaced; exactly `expected`
    bytes must come out. */
-lur_status lur_hdf5_filters_undo(const lur_hdf5 *file, const lur_hdf5_filters *filters, uint32_t mask, unsigned char **bytes,
-                                 uint64_t count, uint64_t expected);
+lur_status lur_hdf5_filters_undo(const lur_hdf5 *file, const lur_hdf5_filters *filters, uint32_t mask,
+                                 unsigned char **bytes, uint64_t count, uint64_t expected);
 
 /* ---- hdf5_dataset.c, hdf5_chunk.c, hdf5_array.c ---- */
 
-typedef enum lur_hdf5_layout { LUR_HDF5_COMPACT = 0, LUR_HDF5_CONTIGUOUS = 1, LUR_HDF5_CHUNKED = 2, LUR_HDF5_VIRTUAL = 3 } lur_hdf5_layout;
-typedef enum lur_hdf5_index { LUR_HDF5_BTREE1 = 0, LUR_HDF5_SINGLE = 1, LUR_HDF5_IMPLICIT = 2, LUR_HDF5_FIXED_ARRAY = 3,
-                              LUR_HDF5_EXTENSIBLE_ARRAY = 4, LUR_HDF5_BTREE2 = 5 } lur_hdf5_index;
+typedef enum lur_hdf5_layout {
+  LUR_HDF5_COMPACT = 0,
+  LUR_HDF5_CONTIGUOUS = 1,
+  LUR_HDF5_CHUNKED = 2,
+  LUR_HDF5_VIRTUAL = 3
+} lur_hdf5_layout;
+typedef enum lur_hdf5_index {
+  LUR_HDF5_BTREE1 = 0,
+  LUR_HDF5_SINGLE = 1,
+  LUR_HDF5_IMPLICIT = 2,
+  LUR_HDF5_FIXED_ARRAY = 3,
+  LUR_HDF5_EXTENSIBLE_ARRAY = 4,
+  LUR_HDF5_BTREE2 = 5
+} lur_hdf5_index;
 
 typedef struct lur_hdf5_dataset { /* zero-initialised */
   lur_hdf5 *file;
@@ -258,7 +285,7 @@ typedef struct lur_hdf5_dataset { /* zero-initialised */
   uint64_t chunk[LUR_HDF5_MAX_DIMS], chunk_bytes;
   uint64_t single_size; /* LUR_HDF5_SINGLE: stored bytes */
   uint32_t single_mask;
-  int size_bytes;       /* of a stored size in the indexes of layout version 4 and up */
+  int size_bytes; /* of a stored size in the indexes of layout version 4 and up */
   lur_hdf5_filters filters;
 } lur_hdf5_dataset;
 

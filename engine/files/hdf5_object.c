@@ -40,11 +40,10 @@ bool lur_hdf5_header_is_group(const lur_hdf5_header *header) {
 
 /* Owns the bytes from here on, also when it fails. */
 static lur_status keep_block(gathering *all, unsigned char *bytes) {
-  lur_status status = lur_hdf5_make_room(all->file, &all->header->blocks, all->header->nblocks, sizeof *all->header->blocks);
-  if (status == LUR_OK)
-    all->header->blocks[all->header->nblocks++] = bytes;
-  else
-    free(bytes);
+  lur_status status =
+      lur_hdf5_make_room(all->file, &all->header->blocks, all->header->nblocks, sizeof *all->header->blocks);
+  if (status == LUR_OK) all->header->blocks[all->header->nblocks++] = bytes;
+  else free(bytes);
   return status;
 }
 
@@ -53,7 +52,8 @@ static lur_status add_continuation(gathering *all, const lur_hdf5_message *messa
   block found = {.address = lur_hdf5_address(&cursor), .count = lur_hdf5_length(&cursor)};
   if (cursor.ended) return lur_hdf5_damaged(all->file, "a continuation of its header is cut short");
   if (found.count > all->file->size - all->total)
-    return lur_hdf5_damaged(all->file, "the continuations of its header have more bytes than the file, or form a circle");
+    return lur_hdf5_damaged(all->file,
+                            "the continuations of its header have more bytes than the file, or form a circle");
   all->total += found.count;
   LUR_TRY(lur_hdf5_make_room(all->file, &all->pending, all->npending, sizeof *all->pending));
   all->pending[all->npending++] = found;
@@ -78,7 +78,8 @@ static lur_status add_messages(gathering *all, const unsigned char *bytes, uint6
     unsigned flags = (unsigned)lur_hdf5_number(&cursor, 1);
     lur_hdf5_skip(&cursor, (uint64_t)all->message_head - (all->version == 1 ? 5 : 4));
     const unsigned char *at = lur_hdf5_skip(&cursor, size);
-    if (at == NULL) return lur_hdf5_damaged(all->file, "a message of %" PRIu64 " bytes does not fit into its header", size);
+    if (at == NULL)
+      return lur_hdf5_damaged(all->file, "a message of %" PRIu64 " bytes does not fit into its header", size);
     LUR_TRY(add_message(all, type, flags, at, size));
   }
   return LUR_OK;
@@ -116,10 +117,8 @@ static lur_status read_version2(gathering *all, uint64_t address, const unsigned
 
 static lur_status read_continuation(gathering *all, block from) {
   unsigned char *bytes = NULL;
-  if (all->version == 1)
-    LUR_TRY(lur_hdf5_take(all->file, from.address, from.count, &bytes));
-  else
-    LUR_TRY(lur_hdf5_take_signed(all->file, from.address, from.count, "OCHK", true, &bytes));
+  if (all->version == 1) LUR_TRY(lur_hdf5_take(all->file, from.address, from.count, &bytes));
+  else LUR_TRY(lur_hdf5_take_signed(all->file, from.address, from.count, "OCHK", true, &bytes));
   LUR_TRY(keep_block(all, bytes));
   return all->version == 1 ? add_messages(all, bytes, from.count) : add_messages(all, bytes + 4, from.count - 8);
 }
@@ -129,12 +128,9 @@ lur_status lur_hdf5_header_read(lur_hdf5 *file, uint64_t address, lur_hdf5_heade
   gathering all = {.file = file, .header = header};
   LUR_TRY(lur_hdf5_read(file, address, prefix, sizeof prefix));
   lur_status status;
-  if (memcmp(prefix, "OHDR\2", 5) == 0)
-    status = read_version2(&all, address, prefix);
-  else if (prefix[0] == 1)
-    status = read_version1(&all, address, prefix);
-  else
-    status = lur_hdf5_damaged(file, "an object header was expected at address %" PRIu64, address);
+  if (memcmp(prefix, "OHDR\2", 5) == 0) status = read_version2(&all, address, prefix);
+  else if (prefix[0] == 1) status = read_version1(&all, address, prefix);
+  else status = lur_hdf5_damaged(file, "an object header was expected at address %" PRIu64, address);
   while (status == LUR_OK && all.next < all.npending) status = read_continuation(&all, all.pending[all.next++]);
   free(all.pending);
   if (status != LUR_OK) lur_hdf5_header_free(header);

@@ -29,7 +29,8 @@ static void parse_float(lur_hdf5_cursor *cursor, uint64_t bits, lur_hdf5_type *t
                  {LUR_HDF5_FLOAT, 8, 52, 11, 52, 1023}};
   uint64_t offset = lur_hdf5_number(cursor, 2), precision = lur_hdf5_number(cursor, 2);
   uint64_t exponent_at = lur_hdf5_number(cursor, 1), exponent = lur_hdf5_number(cursor, 1);
-  uint64_t mantissa_at = lur_hdf5_number(cursor, 1), mantissa = lur_hdf5_number(cursor, 1), bias = lur_hdf5_number(cursor, 4);
+  uint64_t mantissa_at = lur_hdf5_number(cursor, 1), mantissa = lur_hdf5_number(cursor, 1),
+           bias = lur_hdf5_number(cursor, 4);
   type->big_endian = bits & 1;
   uint64_t width = 8 * (uint64_t)type->size; /* the sign is the highest bit, the mantissa has a hidden one */
   if ((bits & 0x40) != 0 || (bits >> 4 & 3) != 2 || (bits >> 8 & 255) != width - 1) return;
@@ -63,13 +64,17 @@ bool lur_hdf5_is_number(const lur_hdf5_type *type) { return type->kind <= LUR_HD
 
 /* ---- dataspaces ---- */
 
-lur_status lur_hdf5_space_parse(const lur_hdf5 *file, const unsigned char *bytes, uint64_t count, lur_hdf5_space *space) {
+lur_status lur_hdf5_space_parse(const lur_hdf5 *file, const unsigned char *bytes, uint64_t count,
+                                lur_hdf5_space *space) {
   lur_hdf5_cursor cursor = lur_hdf5_cursor_over(file, bytes, count);
-  int version = (int)lur_hdf5_number(&cursor, 1), ndim = (int)lur_hdf5_number(&cursor, 1), flags = (int)lur_hdf5_number(&cursor, 1);
+  int version = (int)lur_hdf5_number(&cursor, 1), ndim = (int)lur_hdf5_number(&cursor, 1),
+      flags = (int)lur_hdf5_number(&cursor, 1);
   int kind = version == 1 ? 1 : (int)lur_hdf5_number(&cursor, 1);
   lur_hdf5_space found = {.ndim = ndim, .empty = version == 2 && kind == 2};
-  if (version != 1 && version != 2) return lur_hdf5_damaged(file, "its dataspace has version %d; 1 or 2 was expected", version);
-  if (ndim > LUR_HDF5_MAX_DIMS) return lur_hdf5_damaged(file, "it has %d dimensions; at most %d were expected", ndim, LUR_HDF5_MAX_DIMS);
+  if (version != 1 && version != 2)
+    return lur_hdf5_damaged(file, "its dataspace has version %d; 1 or 2 was expected", version);
+  if (ndim > LUR_HDF5_MAX_DIMS)
+    return lur_hdf5_damaged(file, "it has %d dimensions; at most %d were expected", ndim, LUR_HDF5_MAX_DIMS);
   if (version == 1) lur_hdf5_skip(&cursor, 5);
   for (int i = 0; i < ndim; i++) found.dim[i] = found.max[i] = lur_hdf5_length(&cursor);
   for (int i = 0; i < ndim && (flags & 1); i++) {

@@ -15,7 +15,8 @@
 static char folder[] = "/tmp/lurcher_hdf5_XXXXXX";
 static char file_path[64];
 
-/* The oldest format, that of 1.8 and the latest: superblocks 0, 2 and 3, both kinds of groups, all indexes of chunks. */
+/* The oldest format, that of 1.8 and the latest: superblocks 0, 2 and 3, both kinds of groups, all indexes of chunks.
+ */
 static const H5F_libver_t versions[] = {H5F_LIBVER_EARLIEST, H5F_LIBVER_V18, H5F_LIBVER_LATEST};
 enum { VERSIONS = sizeof versions / sizeof *versions };
 
@@ -97,7 +98,9 @@ static hid_t creation_list(const layout *what) {
 }
 
 /* libhdf5 writes unfiltered edges in its latest format only. */
-static bool is_known(const layout *what, H5F_libver_t version) { return !(what->how & PLAIN_EDGES) || version == H5F_LIBVER_LATEST; }
+static bool is_known(const layout *what, H5F_libver_t version) {
+  return !(what->how & PLAIN_EDGES) || version == H5F_LIBVER_LATEST;
+}
 
 static void put_array(hid_t file, const layout *what, hid_t type) {
   hsize_t limit[3], count = 1;
@@ -105,7 +108,8 @@ static void put_array(hid_t file, const layout *what, hid_t type) {
     limit[i] = what->limit[i] == 0 ? what->shape[i] : what->limit[i];
     count *= what->shape[i];
   }
-  hid_t space = what->ndim == 0 ? H5Screate(H5S_SCALAR) : H5Screate_simple(what->ndim, what->shape, limit), list = creation_list(what);
+  hid_t space = what->ndim == 0 ? H5Screate(H5S_SCALAR) : H5Screate_simple(what->ndim, what->shape, limit),
+        list = creation_list(what);
   hid_t dataset = H5Dcreate2(file, what->name, type, space, H5P_DEFAULT, list, H5P_DEFAULT);
   float *values = malloc((count + 1) * sizeof *values);
   for (hsize_t i = 0; i < count; i++) values[i] = (float)((i * 37 + 11) % 251) / 2;
@@ -176,9 +180,11 @@ static hid_t half_type(bool big_endian, bool brain) {
 }
 
 static void test_types(void) {
-  hid_t types[] = {H5T_IEEE_F32LE, H5T_IEEE_F32BE, H5T_IEEE_F64LE, H5T_IEEE_F64BE, H5T_STD_I8LE, H5T_STD_U8BE, H5T_STD_I16LE, H5T_STD_U16BE,
-                   H5T_STD_I32BE, H5T_STD_U32LE, H5T_STD_I64LE, H5T_STD_U64BE, half_type(false, false), half_type(true, false),
-                   half_type(false, true), half_type(true, true)};
+  hid_t types[] = {
+      H5T_IEEE_F32LE,       H5T_IEEE_F32BE, H5T_IEEE_F64LE,          H5T_IEEE_F64BE,         H5T_STD_I8LE,
+      H5T_STD_U8BE,         H5T_STD_I16LE,  H5T_STD_U16BE,           H5T_STD_I32BE,          H5T_STD_U32LE,
+      H5T_STD_I64LE,        H5T_STD_U64BE,  half_type(false, false), half_type(true, false), half_type(false, true),
+      half_type(true, true)};
   enum { TYPES = sizeof types / sizeof *types, N = 9 };
   static const float values[N] = {0, 1, -2, 3.5f, 100, -128, 0.1f, 65504, 1e-5f};
   hid_t file = create(H5F_LIBVER_EARLIEST, 0), space = H5Screate_simple(1, &(hsize_t){N}, NULL);
@@ -230,7 +236,8 @@ static void test_groups(void) {
       lur_hdf5_group *opened = NULL, *other = NULL;
       CHECK_OK(lur_hdf5_group_open(ours, NULL, "//layers/.", &opened));
       CHECK(lur_hdf5_link_count(opened) == counts[c] + 1 && !lur_hdf5_has_link(opened, "layer"));
-      for (int i = 1; i < lur_hdf5_link_count(opened); i++) CHECK(strcmp(lur_hdf5_link_name(opened, i - 1), lur_hdf5_link_name(opened, i)) < 0);
+      for (int i = 1; i < lur_hdf5_link_count(opened); i++)
+        CHECK(strcmp(lur_hdf5_link_name(opened, i - 1), lur_hdf5_link_name(opened, i)) < 0);
       bool is_group = true;
       for (int i = 0; i < counts[c]; i++) {
         snprintf(name, sizeof name, "layer_%d", (i * 7) % 300);
@@ -273,14 +280,16 @@ static hid_t text_type(size_t size, H5T_str_t padding) {
 static void check_texts(const lur_hdf5_group *group, const char *name, int n, const char *first, const char *last) {
   lur_strings strings = {0};
   CHECK_OK(lur_hdf5_strings(group, name, &strings));
-  if (CHECK(strings.n == n) && n > 0) CHECK(strcmp(strings.items[0], first) == 0 && strcmp(strings.items[n - 1], last) == 0);
+  if (CHECK(strings.n == n) && n > 0)
+    CHECK(strcmp(strings.items[0], first) == 0 && strcmp(strings.items[n - 1], last) == 0);
   lur_strings_free(&strings);
 }
 
 enum { LARGE = 70000 };
 
 static void put_texts(hid_t file, bool large) {
-  hid_t fixed = text_type(4, H5T_STR_NULLPAD), spaces = text_type(4, H5T_STR_SPACEPAD), variable = text_type(H5T_VARIABLE, H5T_STR_NULLTERM);
+  hid_t fixed = text_type(4, H5T_STR_NULLPAD), spaces = text_type(4, H5T_STR_SPACEPAD),
+        variable = text_type(H5T_VARIABLE, H5T_STR_NULLTERM);
   static const char *const lines[] = {"one", "", "a longer third text"};
   put_text(file, "fixed", fixed, 3, "a\0\0\0bc\0\0defg");
   put_text(file, "spaces", spaces, 2, "a b  xyz");
@@ -417,8 +426,12 @@ static void test_files(void) {
 /* ---- damage ---- */
 
 static void ignore_group(const char *at) { (void)at; }
-static void ignore_texts(const char *at, const char *attribute, const lur_strings *strings) { (void)at, (void)attribute, (void)strings; }
-static void ignore_values(const char *at, const lur_shape *shape, const float *values) { (void)at, (void)shape, (void)values; }
+static void ignore_texts(const char *at, const char *attribute, const lur_strings *strings) {
+  (void)at, (void)attribute, (void)strings;
+}
+static void ignore_values(const char *at, const lur_shape *shape, const float *values) {
+  (void)at, (void)shape, (void)values;
+}
 static void check_message(const char *at, const char *message) {
   (void)at;
   CHECK(message[0] != '\0' && strpbrk(message, "\n\r\t\33") == NULL);
@@ -468,7 +481,9 @@ static void test_noise(void) {
       for (int k = 0; k <= i % 4; k++) {
         state = state * 6364136223846793005u + 1442695040888963407u;
         size_t at = (size_t)(state >> 33) % count;
-        noisy[at] = i % 3 == 0 ? 0xff : i % 3 == 1 ? (unsigned char)(noisy[at] ^ 1u << (state >> 20 & 7)) : (unsigned char)(state >> 20);
+        noisy[at] = i % 3 == 0   ? 0xff
+                    : i % 3 == 1 ? (unsigned char)(noisy[at] ^ 1u << (state >> 20 & 7))
+                                 : (unsigned char)(state >> 20);
       }
       double took = visit(noisy, i % 10 == 9 ? (size_t)(state >> 40) % count : count);
       if (took > slowest) slowest = took;
@@ -624,7 +639,8 @@ static bool patch(unsigned char *bytes, size_t count, const void *old, const voi
 /* A chunk that says it is larger than its bytes can be inflated to; one that inflates to more than it says. */
 static void test_bombs(void) {
   static const layout chunk = {"bomb", 2, {23, 29}, {0}, {23, 29}, DEFLATE};
-  static const uint32_t real[] = {23, 29, 4}, huge[] = {23, 1u << 24, 4}, large[] = {23, 1u << 17, 4}, small[] = {23, 15, 4};
+  static const uint32_t real[] = {23, 29, 4}, huge[] = {23, 1u << 24, 4}, large[] = {23, 1u << 17, 4},
+                        small[] = {23, 15, 4};
   static const struct {
     const uint32_t *chunk;
     lur_status status;

@@ -27,8 +27,12 @@ static void see_failure(const char *path, const char *message) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-  hdf5_walker walker = {.group = see_group, .texts = see_texts, .values = see_values, .failed = see_failure,
-                        .most_values = 1 << 20, .left = 100};
+  hdf5_walker walker = {.group = see_group,
+                        .texts = see_texts,
+                        .values = see_values,
+                        .failed = see_failure,
+                        .most_values = 1 << 20,
+                        .left = 100};
   lur_hdf5 *file = NULL;
   void *bytes = malloc(size + 1);
   if (bytes == NULL) return 0;

@@ -1,15 +1,15 @@
 #!/bin/sh
 # run.sh - fuzzes the readers of files with clang's libFuzzer under AddressSanitizer and UndefinedBehaviorSanitizer.
 #   sh tests/fuzz/run.sh TIME [TARGET...]    TIME: minutes, or seconds as "20s", for each target; TARGET: all without one
-# A target is tests/fuzz/TARGET.c: its first comment has a line of the sources that it is linked with and one of the
-# libraries. Its seeds are in tests/fuzz/seeds/TARGET/; what is found on the way is kept in build-fuzz/corpus/TARGET/. An
+# A target is tests/fuzz/TARGET.c: its first comment has a line of the sources that it is linked with ("engine": all of the
+# engine and the reference kernels) and one of the libraries. Its seeds are in tests/fuzz/seeds/TARGET/; what is found on the way is kept in build-fuzz/corpus/TARGET/. An
 # input that crashes, hangs or asks for too much memory is kept in build-fuzz/TARGET-*: make it a seed and mend the reader.
 #   LURCHER_BUILD=DIR    another build folder
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
 build=${LURCHER_BUILD:-$root/build-fuzz}
 cc=${CC:-clang}
-[ $# -gt 0 ] || { sed -n '2,8s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+[ $# -gt 0 ] || { sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 case $1 in *s) seconds=${1%s} ;; *) seconds=$(($1 * 60)) ;; esac
 shift
 cd "$root"
@@ -18,30 +18,41 @@ command -v "$cc" > /dev/null || { echo "run.sh: needs clang with libFuzzer (Debi
 
 # ---- build: one ninja file for all targets ----
 mkdir -p "$build"
-packages="lua5.4 libcjson libxxhash"
+packages="libcjson libxxhash"
+# OpenMP's pragmas are ignored; support/ has its header and what is linked in place of its library.
+engine=$(ls kernels/*.c kernels/ref/*.c engine/*/*.c)
 {
   echo "flags = -std=c11 -g -O1 -fno-omit-frame-pointer -D_GNU_SOURCE -DFUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION -I$root" \
+    "-I/usr/include/hdf5/serial -I$root/tests/fuzz/support -Wno-unknown-pragmas" \
     "$(pkg-config --cflags $packages) -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined"
   echo "rule cc"
   echo "  command = $cc \$flags -MMD -MF \$out.d -c \$in -o \$out"
   echo "  depfile = \$out.d"
   echo "rule link"
   echo "  command = $cc -fsanitize=fuzzer,address,undefined \$in \$libraries -lm -lpthread -o \$out"
+  echo "rule archive"
+  echo "  command = rm -f \$out && ar rcs \$out \$in"
   objects=
+  for source in $engine tests/fuzz/support/one_thread.c; do
+    echo "build objects/$source.o: cc $root/$source"
+    objects="$objects objects/$source.o"
+  done
+  echo "build libengine.a: archive $objects"
   for target in "$@"; do
     [ -f "tests/fuzz/$target.c" ] || { echo "run.sh: there is no target '$target'" >&2; exit 1; }
     sources=$(sed -n 's/^ \* sources: //p' "tests/fuzz/$target.c")
-    inputs=
+    inputs= archive=
     for source in tests/fuzz/$target.c $sources; do # patterns are expanded here
+      [ "$source" != engine ] || { archive=libengine.a; continue; }
       object=objects/$source.o
       case " $objects " in *" $object "*) ;; *) objects="$objects $object"; echo "build $object: cc $root/$source" ;; esac
       inputs="$inputs $object"
     done
-    echo "build fuzz_$target: link $inputs"
+    echo "build fuzz_$target: link $inputs $archive"
     echo "  libraries = $(sed -n 's/^ \* libraries: //p' "tests/fuzz/$target.c" | sed 's| \*/$||')"
   done
 } > "$build/build.ninja"
-ninja -C "$build" --quiet
+ninja -C "$build" --quiet $(printf " fuzz_%s" "$@")
 
 # ---- run ----
 failed=

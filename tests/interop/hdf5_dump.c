@@ -29,8 +29,12 @@ static void print_values(const char *path, const lur_shape *shape, const float *
 static void print_failure(const char *path, const char *message) { printf("failed\t%s\t%s\n", path, message); }
 
 int main(int argc, char **argv) {
-  hdf5_walker walker = {.group = print_group, .texts = print_texts, .values = print_values, .failed = print_failure,
-                        .most_values = 1 << 24, .left = 1 << 20};
+  hdf5_walker walker = {.group = print_group,
+                        .texts = print_texts,
+                        .values = print_values,
+                        .failed = print_failure,
+                        .most_values = 1 << 24,
+                        .left = 1 << 20};
   lur_hdf5 *file = NULL;
   if (argc != 2) {
     fprintf(stderr, "usage: hdf5_dump FILE\n");

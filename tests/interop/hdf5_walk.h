@@ -1,6 +1,6 @@
-/* hdf5_walk.h - visits everything in an HDF5 file with the engine's reader: links, texts of attributes, values of arrays.
- * tests/interop/hdf5_dump.c prints what it finds, tests/fuzz/hdf5.c only wants it found. Messages end a branch, not the
- * walk: they are given to `failed`. */
+/* hdf5_walk.h - visits everything in an HDF5 file with the engine's reader: links, texts of attributes, values of
+ * arrays. tests/interop/hdf5_dump.c prints what it finds, tests/fuzz/hdf5.c only wants it found. Messages end a branch,
+ * not the walk: they are given to `failed`. */
 #ifndef LUR_HDF5_WALK_H
 #define LUR_HDF5_WALK_H
 
@@ -28,10 +28,8 @@ static inline void walk_array(hdf5_walker *walker, lur_hdf5 *file, const char *p
   int64_t count = lur_shape_count(&shape);
   if (count > walker->most_values) return;
   float *values = calloc((size_t)count + 1, sizeof *values);
-  if (lur_hdf5_values(file, NULL, path, count, values) == LUR_OK)
-    walker->values(path, &shape, values);
-  else
-    walker->failed(path, lur_last_error());
+  if (lur_hdf5_values(file, NULL, path, count, values) == LUR_OK) walker->values(path, &shape, values);
+  else walker->failed(path, lur_last_error());
   free(values);
 }
 
@@ -39,10 +37,8 @@ static inline void walk_texts(hdf5_walker *walker, const lur_hdf5_group *group, 
   for (int i = 0; i < group->nattributes; i++) {
     const char *name = group->attributes[i].name;
     lur_strings strings = {0};
-    if (lur_hdf5_strings(group, name, &strings) == LUR_OK)
-      walker->texts(path, name, &strings);
-    else
-      walker->failed(path, lur_last_error());
+    if (lur_hdf5_strings(group, name, &strings) == LUR_OK) walker->texts(path, name, &strings);
+    else walker->failed(path, lur_last_error());
     lur_strings_free(&strings);
   }
 }
@@ -63,12 +59,9 @@ static inline void walk_group(hdf5_walker *walker, lur_hdf5 *file, const char *p
     if (strlen(path) + strlen(name) + 2 > sizeof below) continue;
     strcpy(below, path[1] == '\0' ? "" : path);
     strcat(strcat(below, "/"), name);
-    if (lur_hdf5_is_group(group, name, &is_group) != LUR_OK)
-      walker->failed(below, lur_last_error());
-    else if (is_group && depth < 16)
-      walk_group(walker, file, below, depth + 1);
-    else if (!is_group)
-      walk_array(walker, file, below);
+    if (lur_hdf5_is_group(group, name, &is_group) != LUR_OK) walker->failed(below, lur_last_error());
+    else if (is_group && depth < 16) walk_group(walker, file, below, depth + 1);
+    else if (!is_group) walk_array(walker, file, below);
   }
   lur_hdf5_group_close(group);
 }
