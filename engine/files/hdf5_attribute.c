@@ -156,10 +156,10 @@ static lur_status read_texts(lur_hdf5 *file, const parts *from, const char *name
   uint64_t n = lur_hdf5_space_count(&space);
   if (n == 0) return LUR_OK;
   if (type.kind != LUR_HDF5_TEXT && type.kind != LUR_HDF5_VARIABLE_TEXT)
-    return lur_fail(LUR_EFORMAT, "'%s': attribute '%.60s' of '%.120s' has no texts", file->path, name, owner);
+    return lur_hdf5_fail(file, "attribute '%.60s' of '%.120s' has no texts", name, owner);
   if (n > MAX_STRINGS || (uint64_t)strings->n + n > MAX_STRINGS)
-    return lur_fail(LUR_EFORMAT, "'%s': attribute '%.60s' has %" PRIu64 " texts; at most %d were expected", file->path,
-                    name, n, MAX_STRINGS);
+    return lur_hdf5_fail(file, "attribute '%.60s' has %" PRIu64 " texts; at most %d were expected", name, n,
+                         MAX_STRINGS);
   if (from->data_size < n * type.size)
     return lur_hdf5_damaged(file, "%" PRIu64 " texts of %" PRIu32 " bytes do not fit into %" PRIu64 " bytes", n,
                             type.size, from->data_size);
@@ -186,7 +186,7 @@ lur_status lur_hdf5_strings(const lur_hdf5_group *group, const char *name, lur_s
   if (lur_hdf5_has_attribute(group, name)) {
     status = read_attribute(group, name, &made);
   } else if (!lur_hdf5_has_attribute(group, piece)) {
-    status = lur_fail(LUR_EFORMAT, "'%s': '%.120s' has no attribute '%s'", group->file->path, group->path, name);
+    status = lur_hdf5_fail(group->file, "'%.120s' has no attribute '%s'", group->path, name);
   } else {
     for (int i = 0; i < MAX_PIECES && status == LUR_OK && lur_hdf5_has_attribute(group, piece); i++) {
       status = read_attribute(group, piece, &made);

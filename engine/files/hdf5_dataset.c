@@ -110,15 +110,15 @@ static lur_status parse_messages(lur_hdf5_dataset *to) {
   const lur_hdf5_message *layout = lur_hdf5_find(header, LUR_HDF5_LAYOUT),
                          *filters = lur_hdf5_find(header, LUR_HDF5_FILTERS);
   if (space == NULL || type == NULL || layout == NULL)
-    return lur_fail(LUR_EFORMAT, "'%s': %s is not an array", to->file->path, to->file->subject);
+    return lur_hdf5_fail(to->file, "%s is not an array", to->file->subject);
   if (type->shared) return lur_hdf5_refuse(to->file, "a named datatype");
   if (space->shared || layout->shared || (filters != NULL && filters->shared))
     return lur_hdf5_refuse(to->file, "shared messages");
   LUR_TRY(lur_hdf5_type_parse(to->file, type->bytes, type->count, &to->type));
   if (!lur_hdf5_is_number(&to->type))
-    return lur_fail(LUR_EFORMAT, "'%s': %s has no numbers of up to 64 bits", to->file->path, to->file->subject);
+    return lur_hdf5_fail(to->file, "%s has no numbers of up to 64 bits", to->file->subject);
   if (lur_hdf5_find(header, LUR_HDF5_EXTERNAL) != NULL)
-    return lur_fail(LUR_EFORMAT, "'%s': %s has its values in another file", to->file->path, to->file->subject);
+    return lur_hdf5_fail(to->file, "%s has its values in another file", to->file->subject);
   LUR_TRY(lur_hdf5_space_parse(to->file, space->bytes, space->count, &to->space));
   LUR_TRY(parse_layout(to, layout));
   return filters == NULL ? LUR_OK : lur_hdf5_filters_parse(to->file, filters->bytes, filters->count, &to->filters);
@@ -132,7 +132,7 @@ static lur_status open_dataset(lur_hdf5 *file, const lur_hdf5_group *from, const
   LUR_TRY(lur_hdf5_resolve(file, from, path, &address));
   lur_hdf5_join(from, path, full);
   lur_hdf5_subject(file, "array", full);
-  if (address == LUR_HDF5_NOWHERE) return lur_fail(LUR_EFORMAT, "'%s': %s is missing", file->path, file->subject);
+  if (address == LUR_HDF5_NOWHERE) return lur_hdf5_fail(file, "%s is missing", file->subject);
   LUR_TRY(lur_hdf5_header_read(file, address, &dataset->header));
   lur_status status = parse_messages(dataset);
   if (status != LUR_OK) lur_hdf5_header_free(&dataset->header);
@@ -142,14 +142,14 @@ static lur_status open_dataset(lur_hdf5 *file, const lur_hdf5_group *from, const
 static lur_status shape_of(const lur_hdf5_dataset *dataset, lur_shape *shape) {
   const lur_hdf5_space *space = &dataset->space;
   const lur_hdf5 *file = dataset->file;
-  if (space->empty) return lur_fail(LUR_EFORMAT, "'%s': %s has no shape and no values", file->path, file->subject);
+  if (space->empty) return lur_hdf5_fail(file, "%s has no shape and no values", file->subject);
   if (space->ndim > LUR_MAX_DIMS)
-    return lur_fail(LUR_EFORMAT, "'%s': %s has %d dimensions, at most %d were expected", file->path, file->subject,
-                    space->ndim, LUR_MAX_DIMS);
+    return lur_hdf5_fail(file, "%s has %d dimensions, at most %d were expected", file->subject, space->ndim,
+                         LUR_MAX_DIMS);
   lur_shape made = {.ndim = space->ndim};
   for (int i = 0; i < space->ndim; i++) {
     if (space->dim[i] > UINT64_C(1) << 40)
-      return lur_fail(LUR_EFORMAT, "'%s': %s has an extent of %" PRIu64, file->path, file->subject, space->dim[i]);
+      return lur_hdf5_fail(file, "%s has an extent of %" PRIu64, file->subject, space->dim[i]);
     made.dim[i] = (int64_t)space->dim[i];
   }
   if (lur_shape_check(&made) != LUR_OK) return lur_blame(LUR_EFORMAT, "'%s': %s", file->path, file->subject);
@@ -222,11 +222,11 @@ static lur_status read_values(lur_hdf5_dataset *dataset, int64_t count, float *v
   lur_shape shape;
   LUR_TRY(shape_of(dataset, &shape));
   if (lur_shape_count(&shape) != count)
-    return lur_fail(LUR_EFORMAT, "'%s': %s has %" PRId64 " values, %" PRId64 " were expected", file->path,
-                    file->subject, lur_shape_count(&shape), count);
+    return lur_hdf5_fail(file, "%s has %" PRId64 " values, %" PRId64 " were expected", file->subject,
+                         lur_shape_count(&shape), count);
   if (count == 0) return LUR_OK;
   if (dataset->layout != LUR_HDF5_COMPACT && dataset->address == LUR_HDF5_NOWHERE)
-    return lur_fail(LUR_EFORMAT, "'%s': the values of %s were never written", file->path, file->subject);
+    return lur_hdf5_fail(file, "the values of %s were never written", file->subject);
   if (dataset->layout == LUR_HDF5_CHUNKED) return read_chunked(dataset, (uint64_t)count, values);
   uint64_t bytes = (uint64_t)count * dataset->type.size; /* at most 2^40 elements of 8 bytes */
   if (dataset->size < bytes)

@@ -21,28 +21,43 @@ enum { WORK_TIMES = 64, WORK_READ = 64 };
 
 /* ---- messages ---- */
 
+/* Names in a file are anything: what is not printable does not reach a terminal. */
+static void clean(char *text) {
+  for (; *text != '\0'; text++)
+    if ((unsigned char)*text < ' ' || *text == 0x7f) *text = '?';
+}
+
 void lur_hdf5_subject(lur_hdf5 *file, const char *kind, const char *name) {
   snprintf(file->subject, sizeof file->subject, "%s '%.100s'", kind, name);
-  for (char *at = file->subject; *at != '\0'; at++)
-    if ((unsigned char)*at < ' ' || *at == 0x7f) *at = '?';
+  clean(file->subject);
+}
+
+/* A message of three parts: who, what, and how it ends. */
+static lur_status fail(lur_status status, const lur_hdf5 *file, const char *before, const char *format,
+                       va_list arguments, const char *after) {
+  char text[256];
+  vsnprintf(text, sizeof text, format, arguments);
+  clean(text);
+  return lur_fail(status, "'%s': %s%s%s%s", file->path, before[0] == '\0' ? "" : file->subject, before, text, after);
+}
+
+#define WITH_ARGUMENTS(call)                                                                                           \
+  va_list arguments;                                                                                                   \
+  va_start(arguments, format);                                                                                         \
+  lur_status status = call;                                                                                            \
+  va_end(arguments);                                                                                                   \
+  return status
+
+lur_status lur_hdf5_fail(const lur_hdf5 *file, const char *format, ...) {
+  WITH_ARGUMENTS(fail(LUR_EFORMAT, file, "", format, arguments, ""));
 }
 
 lur_status lur_hdf5_damaged(const lur_hdf5 *file, const char *format, ...) {
-  char text[256];
-  va_list arguments;
-  va_start(arguments, format);
-  vsnprintf(text, sizeof text, format, arguments);
-  va_end(arguments);
-  return lur_fail(LUR_EFORMAT, "'%s': %s is damaged: %s", file->path, file->subject, text);
+  WITH_ARGUMENTS(fail(LUR_EFORMAT, file, " is damaged: ", format, arguments, ""));
 }
 
 lur_status lur_hdf5_refuse(const lur_hdf5 *file, const char *format, ...) {
-  char text[256];
-  va_list arguments;
-  va_start(arguments, format);
-  vsnprintf(text, sizeof text, format, arguments);
-  va_end(arguments);
-  return lur_fail(LUR_EUNSUPPORTED, "'%s': %s uses %s, which is not read", file->path, file->subject, text);
+  WITH_ARGUMENTS(fail(LUR_EUNSUPPORTED, file, " uses ", format, arguments, ", which is not read"));
 }
 
 /* ---- numbers ---- */

@@ -247,8 +247,7 @@ static lur_status load_group(lur_hdf5_group *group, uint64_t address) {
   LUR_TRY(lur_hdf5_header_read(group->file, address, &group->header));
   const lur_hdf5_message *table = lur_hdf5_find(&group->header, LUR_HDF5_SYMBOL_TABLE);
   const lur_hdf5_message *info = lur_hdf5_find(&group->header, LUR_HDF5_LINK_INFO);
-  if (table == NULL && info == NULL)
-    return lur_fail(LUR_EFORMAT, "'%s': '%.100s' is not a group", group->file->path, group->path);
+  if (table == NULL && info == NULL) return lur_hdf5_fail(group->file, "'%.100s' is not a group", group->path);
   LUR_TRY(info != NULL ? load_new(group, info) : load_old(group, table));
   LUR_TRY(sort_links(group));
   return lur_hdf5_load_attributes(group);
@@ -303,7 +302,7 @@ lur_status lur_hdf5_group_open(lur_hdf5 *file, const lur_hdf5_group *from, const
   uint64_t address = 0;
   LUR_TRY(lur_hdf5_resolve(file, from, path, &address));
   lur_hdf5_join(from, path, full);
-  if (address == LUR_HDF5_NOWHERE) return lur_fail(LUR_EFORMAT, "'%s': group '%.100s' is missing", file->path, full);
+  if (address == LUR_HDF5_NOWHERE) return lur_hdf5_fail(file, "group '%.100s' is missing", full);
   return open_at(file, address, full, group);
 }
 

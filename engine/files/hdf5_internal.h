@@ -38,6 +38,8 @@ struct lur_hdf5 {
 
 /* Names the object that is being read. Control characters of the name are replaced. */
 void lur_hdf5_subject(lur_hdf5 *file, const char *kind, const char *name);
+/* "'path': ..." (LUR_EFORMAT); here and below names of the file may be given as they are. */
+lur_status lur_hdf5_fail(const lur_hdf5 *file, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* "'path': group 'x' is damaged: ..." (LUR_EFORMAT). */
 lur_status lur_hdf5_damaged(const lur_hdf5 *file, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* "'path': group 'x' uses ..., which is not read" (LUR_EUNSUPPORTED). */
