@@ -1,5 +1,7 @@
 /* test_hdf5.c - the reader of HDF5 files against libhdf5, which writes them here in every format that it knows; files
- * that use what is not read; files that are damaged or built to do harm. */
+ * that use what is not read; files that are damaged or built to do harm.
+ *   test_hdf5 [FOLDER]    FOLDER: of more damaged files */
+#include <dirent.h>
 #include <fcntl.h>
 #include <hdf5.h>
 #include <math.h>
@@ -38,8 +40,8 @@ static lur_hdf5 *open_file(void) {
   return file;
 }
 
-static unsigned char *slurp(size_t *count) {
-  FILE *file = fopen(file_path, "rb");
+static unsigned char *slurp(const char *name, size_t *count) {
+  FILE *file = fopen(name, "rb");
   unsigned char *bytes = calloc(1, 1 << 20);
   *count = file == NULL ? 0 : fread(bytes, 1, 1 << 20, file);
   if (file != NULL) fclose(file);
@@ -474,7 +476,7 @@ static void test_noise(void) {
   for (int v = 0; v < VERSIONS; v++) {
     size_t count = 0;
     write_mixture(versions[v]);
-    unsigned char *bytes = slurp(&count), *noisy = malloc(count);
+    unsigned char *bytes = slurp(file_path, &count), *noisy = malloc(count);
     CHECK(visit(bytes, count) < 2000);
     for (int i = 0; i < TRIES; i++) {
       memcpy(noisy, bytes, count);
@@ -500,7 +502,7 @@ static void test_cut(void) {
     size_t count = 0;
     lur_hdf5 *file = NULL;
     write_mixture(versions[v]);
-    unsigned char *bytes = slurp(&count);
+    unsigned char *bytes = slurp(file_path, &count);
     for (size_t length = 0; length < count; length += length < 200 ? 1 : 211) {
       unsigned char *part = malloc(length + 1);
       memcpy(part, bytes, length);
@@ -652,7 +654,7 @@ static void test_bombs(void) {
   hid_t file = create(H5F_LIBVER_EARLIEST, 0);
   put_array(file, &chunk, H5T_IEEE_F32LE);
   H5Fclose(file);
-  unsigned char *bytes = slurp(&count);
+  unsigned char *bytes = slurp(file_path, &count);
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     unsigned char *copy = malloc(count);
     float *values = calloc(23 * 29, sizeof *values);
@@ -667,7 +669,26 @@ static void test_bombs(void) {
   free(bytes);
 }
 
-int main(void) {
+/* What a fuzzer found, and the files that it began with: tests/fuzz/seeds/hdf5. */
+static void test_seeds(const char *seeds) {
+  DIR *entries = opendir(seeds);
+  int n = 0;
+  if (!CHECK(entries != NULL)) return;
+  for (struct dirent *entry; (entry = readdir(entries)) != NULL;) {
+    char name[512];
+    size_t count = 0;
+    if (entry->d_name[0] == '.') continue;
+    snprintf(name, sizeof name, "%s/%s", seeds, entry->d_name);
+    unsigned char *bytes = slurp(name, &count);
+    CHECK(count > 0 && visit(bytes, count) < 5000);
+    free(bytes);
+    n++;
+  }
+  CHECK(n > 0);
+  closedir(entries);
+}
+
+int main(int argc, char **argv) {
   if (mkdtemp(folder) == NULL) return 1;
   snprintf(file_path, sizeof file_path, "%s/x.h5", folder);
   H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
@@ -682,6 +703,7 @@ int main(void) {
   test_bombs();
   test_cut();
   test_noise();
+  if (argc > 1) test_seeds(argv[1]);
   unlink(file_path);
   CHECK(rmdir(folder) == 0);
   return check_report("hdf5");
