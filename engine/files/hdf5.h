@@ -35,8 +35,8 @@ int lur_hdf5_link_count(const lur_hdf5_group *group);
 /* Names in the order of strcmp. Valid until the group is closed. */
 const char *lur_hdf5_link_name(const lur_hdf5_group *group, int index);
 bool lur_hdf5_has_link(const lur_hdf5_group *group, const char *name);
-/* Whether a link of the group leads to a group; false for one that leads nowhere. */
-lur_status lur_hdf5_is_group(const lur_hdf5_group *from, const char *name, bool *is_group);
+/* Whether a path leads to a group; false where it leads nowhere. */
+lur_status lur_hdf5_is_group(const lur_hdf5_group *from, const char *path, bool *is_group);
 
 typedef struct lur_strings { /* zero-initialised */
   int n;

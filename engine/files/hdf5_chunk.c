@@ -139,24 +139,25 @@ static lur_status walk_btree2(reading *all) {
 
 /* ---- all chunks ---- */
 
-/* A chunk far larger than the array that is in it is a way to ask for memory, not to keep weights. */
-static lur_status check_chunks(const lur_hdf5_dataset *from) {
-  const uint64_t usual = (uint64_t)64 << 20;
+/* Chunks may stick out of the array, by less than twice its extent in each dimension where they are sensible. Far
+   larger ones are a way to ask for memory and time, not to keep weights. */
+static lur_status check_chunks(const lur_hdf5_dataset *from, uint64_t nchunks) {
+  const uint64_t always = (uint64_t)64 << 20;
   uint64_t values = lur_hdf5_times(lur_hdf5_space_count(&from->space), from->type.size);
-  if (from->space.ndim == 0) return lur_hdf5_damaged(from->file, "it is chunked and has no dimensions");
-  if (from->chunk_bytes > usual && from->chunk_bytes / 16 > values)
-    return lur_hdf5_refuse(from->file, "chunks of %" PRIu64 " bytes for %" PRIu64 " bytes of values", from->chunk_bytes,
-                           values);
+  uint64_t bytes = lur_hdf5_times(nchunks, from->chunk_bytes);
+  if (bytes > always && bytes / 32 > values)
+    return lur_hdf5_refuse(from->file, "chunks of %" PRIu64 " bytes for %" PRIu64 " bytes of values", bytes, values);
   return LUR_OK;
 }
 
 lur_status lur_hdf5_chunks_read(lur_hdf5_dataset *dataset, float *values) {
   reading all = {.dataset = dataset, .values = values, .left = 1};
-  LUR_TRY(check_chunks(dataset));
+  if (dataset->space.ndim == 0) return lur_hdf5_damaged(dataset->file, "it is chunked and has no dimensions");
   for (int i = 0; i < dataset->space.ndim; i++) {
     all.grid[i] = (dataset->space.dim[i] - 1) / dataset->chunk[i] + 1;
     all.left = lur_hdf5_times(all.left, all.grid[i]);
   }
+  LUR_TRY(check_chunks(dataset, all.left));
   lur_hdf5_chunk single = {.address = dataset->address, .size = dataset->single_size, .mask = dataset->single_mask};
   switch (dataset->index) {
   case LUR_HDF5_BTREE1: return walk_tree(&all, dataset->address, -1);

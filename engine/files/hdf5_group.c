@@ -380,11 +380,11 @@ const char *lur_hdf5_link_name(const lur_hdf5_group *group, int index) { return 
 
 bool lur_hdf5_has_link(const lur_hdf5_group *group, const char *name) { return find_link(group, name) != NULL; }
 
-lur_status lur_hdf5_is_group(const lur_hdf5_group *from, const char *name, bool *is_group) {
+lur_status lur_hdf5_is_group(const lur_hdf5_group *from, const char *path, bool *is_group) {
   uint64_t address = LUR_HDF5_NOWHERE;
   lur_hdf5_header header = {0};
-  LUR_TRY(lur_hdf5_resolve(from->file, from, name, &address));
-  lur_hdf5_subject(from->file, "object", name);
+  LUR_TRY(lur_hdf5_resolve(from->file, from, path, &address));
+  lur_hdf5_subject(from->file, "object", path);
   if (address != LUR_HDF5_NOWHERE) LUR_TRY(lur_hdf5_header_read(from->file, address, &header));
   *is_group = address != LUR_HDF5_NOWHERE && lur_hdf5_header_is_group(&header);
   lur_hdf5_header_free(&header);

@@ -40,6 +40,8 @@ static lur_status load_collection(lur_hdf5 *file, lur_hdf5_global *heap, uint64_
   unsigned char *head = NULL;
   uint64_t head_size = 8 + (uint64_t)file->length_size;
   lur_hdf5_global_free(heap);
+  if (file->work < GLOBAL_INDEXES) return lur_hdf5_damaged(file, "its texts are in too many heaps");
+  file->work -= GLOBAL_INDEXES; /* an index is work too, however small the heap */
   LUR_TRY(lur_hdf5_take_signed(file, address, head_size, "GCOL", false, &head));
   lur_hdf5_cursor cursor = lur_hdf5_cursor_over(file, head, head_size);
   lur_hdf5_skip(&cursor, 8);

@@ -90,7 +90,9 @@ static lur_status add_group(lur_weight_file *file, const char *name) {
   keras_file *keras = file->self;
   lur_strings weights = {0};
   lur_hdf5_group *group = NULL;
-  if (!lur_hdf5_has_link(keras->group, name))
+  bool is_group = false;
+  if (name[0] != '\0') LUR_TRY(lur_hdf5_is_group(keras->group, name, &is_group));
+  if (!is_group)
     return lur_fail(LUR_EFORMAT, "'%s': layer_names lists a layer without a group, '%.100s'", file->path, name);
   LUR_TRY(lur_hdf5_group_open(keras->hdf5, keras->group, name, &group));
   lur_status status = lur_hdf5_strings(group, "weight_names", &weights);

@@ -190,7 +190,7 @@ static void test_types(void) {
   enum { TYPES = sizeof types / sizeof *types, N = 9 };
   static const float values[N] = {0, 1, -2, 3.5f, 100, -128, 0.1f, 65504, 1e-5f};
   hid_t file = create(H5F_LIBVER_EARLIEST, 0), space = H5Screate_simple(1, &(hsize_t){N}, NULL);
-  char name[8];
+  char name[16];
   for (int i = 0; i < TYPES; i++) {
     snprintf(name, sizeof name, "t%d", i);
     hid_t dataset = H5Dcreate2(file, name, types[i], space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
@@ -483,7 +483,7 @@ static void test_noise(void) {
       for (int k = 0; k <= i % 4; k++) {
         state = state * 6364136223846793005u + 1442695040888963407u;
         size_t at = (size_t)(state >> 33) % count;
-        noisy[at] = i % 3 == 0   ? 0xff
+        noisy[at] = i % 3 == 0   ? (unsigned char)0xff
                     : i % 3 == 1 ? (unsigned char)(noisy[at] ^ 1u << (state >> 20 & 7))
                                  : (unsigned char)(state >> 20);
       }
@@ -647,7 +647,7 @@ static void test_bombs(void) {
     const uint32_t *chunk;
     lur_status status;
     const char *part;
-  } cases[] = {{huge, LUR_EUNSUPPORTED, "uses chunks of 1543503872 bytes"},
+  } cases[] = {{huge, LUR_EUNSUPPORTED, "uses chunks of 1543503872 bytes for 2668 bytes of values"},
                {large, LUR_EFORMAT, "compressed bytes cannot be a chunk of"},
                {small, LUR_EFORMAT, "array 'bomb' is damaged"}};
   size_t count = 0;

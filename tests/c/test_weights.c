@@ -147,7 +147,10 @@ static const char *write_keras(const char *name, const group *groups, style how)
   int n = 0, k = 0;
   for (; groups[n].name != NULL; n++) {
     names[n] = groups[n].name;
-    hid_t made = H5Gcreate2(top, names[n], H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    hid_t links = H5Pcreate(H5P_LINK_CREATE);
+    H5Pset_create_intermediate_group(links, 1);
+    hid_t made = H5Gcreate2(top, names[n], links, H5P_DEFAULT, H5P_DEFAULT);
+    H5Pclose(links);
     int m = 0;
     for (; groups[n].arrays[m].name != NULL; m++) {
       arrays[m] = groups[n].arrays[m].name;
@@ -261,6 +264,22 @@ static void test_order(void) {
   CHECK_FAILS(lur_model_load_weights(model, write_keras("d.h5", whole + 2, FIXED), LUR_LOAD_BY_ORDER, false, &report), LUR_ESHAPE,
               "has 6 layers with weights and the model 7");
   CHECK(all_are(model, 3));
+  lur_model_release(model);
+}
+
+/* A layer with a slash in its name is a group inside a group. */
+static void test_slashes(void) {
+  static const group slashed[] = {CONV("block/conv2d_1", 3, 4), NORM("block/bn_1", 4), SEP("block/sep", 4, 6), NORM("sep_bn", 6),
+                                  CONV("conv2d_2", 6, 5), NORM("bn_2", 5), DENSE("top/predictions", 5, 7), END};
+  static const group missing[] = {CONV("conv2d_1", 3, 4), END};
+  lur_model *model = make_chain(plain);
+  CHECK_OK(lur_model_load_weights(model, write_keras("e.h5", slashed, FIXED), LUR_LOAD_BY_ORDER, true, NULL));
+  CHECK(weight_at(model, "sep", 1, 7) == 6 + 7. / 1024 && weight_at(model, "predictions", 1, 6) == 17 + 6. / 1024);
+  hid_t file = H5Fopen(write_keras("e.h5", missing, FIXED), H5F_ACC_RDWR, H5P_DEFAULT);
+  CHECK(H5Ldelete(file, "conv2d_1", H5P_DEFAULT) >= 0);
+  H5Fclose(file);
+  CHECK_FAILS(lur_model_load_weights(model, in_folder("e.h5"), LUR_LOAD_AUTO, false, NULL), LUR_EFORMAT,
+              "layer_names lists a layer without a group, 'conv2d_1'");
   lur_model_release(model);
 }
 
@@ -536,6 +555,7 @@ int main(void) {
   test_report();
   test_automatic_names();
   test_order();
+  test_slashes();
   test_nested();
   test_save();
   test_torch();
