@@ -11,4 +11,4 @@ int omp_get_num_threads(void) { return 1; }
 int omp_in_parallel(void) { return 0; }
 void omp_set_num_threads(int count) { (void)count; }
 
-const lur_backend lur_cpu_backend = {.name = "cpu", .parent = &lur_ref_backend};
+const lur_backend lur_cpu_backend = {.name = "cpu", .parent = &lur_ref_backend, .host_memory = true};
