@@ -2,7 +2,7 @@
 # Sourced by examples/quickstart.sh, tests/run.sh and tests/cuda/run.sh; need_packages installs those that are missing.
 
 LURCHER_PACKAGES="cmake ninja-build gcc g++ libc6-dev pkg-config lua5.4 liblua5.4-dev lua-filesystem libdnnl-dev
-libjpeg62-turbo-dev libpng-dev libhdf5-dev libcjson-dev libxxhash-dev libedit-dev"
+libjpeg62-turbo-dev libpng-dev zlib1g-dev libhdf5-dev libcjson-dev libxxhash-dev libedit-dev"
 
 # Prints the packages of the list that are not installed.
 missing_packages() {

@@ -11,7 +11,7 @@
 
 typedef enum lur_simd { LUR_SIMD_BASE = 0, LUR_SIMD_AVX2, LUR_SIMD_AVX512 } lur_simd;
 
-#if defined(__x86_64__) && defined(__GNUC__)
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(LUR_NO_SIMD)
 #define LUR_SIMD_X86 1
 static inline lur_simd lur_simd_level(void) {
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&

@@ -46,13 +46,13 @@ static const char *layer_of_class(const lur_model *model, const char *group) {
 
 typedef struct walk {
   lur_weight_file *file;
-  const lur_h5 *h5;
+  lur_hdf5 *hdf5;
   const lur_model *model;
 } walk;
 
-static lur_status add_vars(const walk *in, hid_t vars, const char *path, const char *group, bool top) {
+static lur_status add_vars(const walk *in, const lur_hdf5_group *vars, const char *path, const char *group, bool top) {
   lur_strings names = {0};
-  if (lur_h5_has_attribute(vars, "name")) LUR_TRY(lur_h5_strings(in->h5, vars, path, "name", &names));
+  if (lur_hdf5_has_attribute(vars, "name")) LUR_TRY(lur_hdf5_strings(vars, "name", &names));
   const char *layer = names.n == 1 ? names.items[0] : top ? layer_of_class(in->model, group) : NULL;
   if (layer == NULL) layer = group;
   int from = in->file->nlayers;
@@ -60,47 +60,51 @@ static lur_status add_vars(const walk *in, hid_t vars, const char *path, const c
   char array[16];
   for (int i = 0; i <= LUR_MAX_WEIGHTS && status == LUR_OK; i++) {
     snprintf(array, sizeof array, "%d", i);
-    if (!lur_h5_has_link(vars, array)) break;
+    if (!lur_hdf5_has_link(vars, array)) break;
     status = lur_keras_file_add(in->file, from, layer, array, path, array);
   }
   lur_strings_free(&names);
   return status;
 }
 
-static lur_status add_level(const walk *in, hid_t level, const char *path, int depth);
+static lur_status add_level(const walk *in, const lur_hdf5_group *level, const char *path, int depth);
 
-/* One layer's group: its own arrays, or another model's layers. */
-static lur_status add_layer(const walk *in, hid_t level, const char *path, const char *name, int depth) {
+/* What is in one layer's group: its own arrays, or another model's layers. */
+static lur_status add_inside(const walk *in, const lur_hdf5_group *group, const char *path, const char *name, int depth) {
   char below[4 * MAX_NAME];
-  hid_t group = H5Gopen2(level, name, H5P_DEFAULT);
-  if (group < 0) {
-    H5Eclear2(H5E_DEFAULT); /* a dataset, not a layer */
-    return LUR_OK;
-  }
-  lur_status status = LUR_OK;
-  const char *inside = lur_h5_has_link(group, "layers") ? "layers" : lur_h5_has_link(group, "vars") ? "vars" : NULL;
-  hid_t next = inside == NULL ? H5I_INVALID_HID : H5Gopen2(group, inside, H5P_DEFAULT);
-  int length = snprintf(below, sizeof below, "%s/%s/%s", path, name, inside == NULL ? "" : inside);
-  if (inside != NULL && (next < 0 || length >= (int)sizeof below)) status = lur_h5_fail(in->h5, "cannot open", name);
-  else if (inside != NULL)
-    status = strcmp(inside, "layers") == 0 ? add_level(in, next, below, depth + 1)
-                                           : add_vars(in, next, below, name, depth == 0);
-  if (next >= 0) H5Gclose(next);
-  H5Gclose(group);
+  lur_hdf5_group *next = NULL;
+  const char *inside = lur_hdf5_has_link(group, "layers") ? "layers"
+                       : lur_hdf5_has_link(group, "vars") ? "vars"
+                                                          : NULL;
+  if (inside == NULL) return LUR_OK;
+  if (snprintf(below, sizeof below, "%s/%s/%s", path, name, inside) >= (int)sizeof below)
+    return lur_fail(LUR_EFORMAT, "'%s': the path '%.100s' has more than %d bytes", in->file->path, path, 4 * MAX_NAME);
+  LUR_TRY(lur_hdf5_group_open(in->hdf5, group, inside, &next));
+  lur_status status = strcmp(inside, "layers") == 0 ? add_level(in, next, below, depth + 1)
+                                                    : add_vars(in, next, below, name, depth == 0);
+  lur_hdf5_group_close(next);
   return status;
 }
 
-static lur_status add_level(const walk *in, hid_t level, const char *path, int depth) {
-  H5G_info_t info;
+static lur_status add_layer(const walk *in, const lur_hdf5_group *level, const char *path, const char *name,
+                            int depth) {
+  bool is_group = false;
+  lur_hdf5_group *group = NULL;
+  LUR_TRY(lur_hdf5_is_group(level, name, &is_group));
+  if (!is_group) return LUR_OK; /* a dataset: not a layer */
+  LUR_TRY(lur_hdf5_group_open(in->hdf5, level, name, &group));
+  lur_status status = add_inside(in, group, path, name, depth);
+  lur_hdf5_group_close(group);
+  return status;
+}
+
+static lur_status add_level(const walk *in, const lur_hdf5_group *level, const char *path, int depth) {
   if (depth > MAX_DEPTH)
-    return lur_fail(LUR_EFORMAT, "'%s': '%.100s' is nested more than %d models deep", in->h5->path, path, MAX_DEPTH);
-  if (H5Gget_info(level, &info) < 0) return lur_h5_fail(in->h5, "cannot list", path);
-  for (hsize_t i = 0; i < info.nlinks; i++) {
-    char name[MAX_NAME];
-    ssize_t length = H5Lget_name_by_idx(level, ".", H5_INDEX_NAME, H5_ITER_INC, i, name, sizeof name, H5P_DEFAULT);
-    if (length < 0) return lur_h5_fail(in->h5, "cannot list", path);
-    if ((size_t)length >= sizeof name)
-      return lur_fail(LUR_EFORMAT, "'%s': a name of %zd bytes in '%.100s'", in->h5->path, length, path);
+    return lur_fail(LUR_EFORMAT, "'%s': '%.100s' is nested more than %d models deep", in->file->path, path, MAX_DEPTH);
+  for (int i = 0; i < lur_hdf5_link_count(level); i++) {
+    const char *name = lur_hdf5_link_name(level, i);
+    if (strlen(name) >= MAX_NAME)
+      return lur_fail(LUR_EFORMAT, "'%s': a name in '%.100s' has %zu bytes", in->file->path, path, strlen(name));
     LUR_TRY(add_layer(in, level, path, name, depth));
   }
   return LUR_OK;
@@ -108,12 +112,12 @@ static lur_status add_level(const walk *in, hid_t level, const char *path, int d
 
 lur_status lur_keras3_add_layers(lur_weight_file *file, const lur_model *model) {
   const lur_keras_file *keras = file->self;
-  walk in = {file, &keras->h5, model};
-  const char *path = lur_h5_has_link(keras->group, "layers") ? "layers" : "_layer_checkpoint_dependencies";
-  hid_t level = H5Gopen2(keras->group, path, H5P_DEFAULT);
-  if (level < 0) return lur_h5_fail(&keras->h5, "cannot open", path);
+  walk in = {file, keras->hdf5, model};
+  const char *path = lur_hdf5_has_link(keras->group, "layers") ? "layers" : "_layer_checkpoint_dependencies";
+  lur_hdf5_group *level = NULL;
+  LUR_TRY(lur_hdf5_group_open(keras->hdf5, keras->group, path, &level));
   file->unordered = true;
   lur_status status = add_level(&in, level, path, 0);
-  H5Gclose(level);
+  lur_hdf5_group_close(level);
   return status;
 }

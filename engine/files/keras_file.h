@@ -2,11 +2,11 @@
 #ifndef LUR_KERAS_FILE_H
 #define LUR_KERAS_FILE_H
 
-#include "h5.h"
+#include "hdf5.h"
 
 typedef struct lur_keras_file { /* lur_weight_file.self */
-  lur_h5 h5;
-  hid_t group; /* that dataset paths start from */
+  lur_hdf5 *hdf5;
+  lur_hdf5_group *group; /* that dataset paths start from */
   int n, capacity;
   char **datasets; /* path of each array added, by its source number */
 } lur_keras_file;

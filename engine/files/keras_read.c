@@ -66,23 +66,27 @@ static lur_status add_array(lur_weight_file *file, int from, const char *group, 
 static lur_status add_group(lur_weight_file *file, const char *name) {
   lur_keras_file *keras = file->self;
   lur_strings weights = {0};
-  hid_t group = name[0] == '\0' ? H5I_INVALID_HID : H5Gopen2(keras->group, name, H5P_DEFAULT);
-  if (group < 0) return lur_h5_fail(&keras->h5, "layer_names lists a layer without a group,", name);
-  lur_status status = lur_h5_strings(&keras->h5, group, name, "weight_names", &weights);
+  lur_hdf5_group *group = NULL;
+  bool is_group = false;
+  if (name[0] != '\0') LUR_TRY(lur_hdf5_is_group(keras->group, name, &is_group));
+  if (!is_group)
+    return lur_fail(LUR_EFORMAT, "'%s': layer_names lists a layer without a group, '%.100s'", file->path, name);
+  LUR_TRY(lur_hdf5_group_open(keras->hdf5, keras->group, name, &group));
+  lur_status status = lur_hdf5_strings(group, "weight_names", &weights);
+  lur_hdf5_group_close(group);
   int from = file->nlayers;
   bool nested = is_nested(&weights);
   file->unordered = file->unordered || nested;
   for (int i = 0; i < weights.n && status == LUR_OK; i++)
     status = add_array(file, from, name, weights.items[i], nested);
   lur_strings_free(&weights);
-  H5Gclose(group);
   return status;
 }
 
 static lur_status add_layers(lur_weight_file *file) {
   lur_keras_file *keras = file->self;
   lur_strings layers = {0};
-  LUR_TRY(lur_h5_strings(&keras->h5, keras->group, "/", "layer_names", &layers));
+  LUR_TRY(lur_hdf5_strings(keras->group, "layer_names", &layers));
   lur_status status = LUR_OK;
   for (int i = 0; i < layers.n && status == LUR_OK; i++) status = add_group(file, layers.items[i]);
   lur_strings_free(&layers);
@@ -91,34 +95,32 @@ static lur_status add_layers(lur_weight_file *file) {
 
 /* ---- the file ---- */
 
-static bool has_layer_names(hid_t group) {
-  return lur_h5_has_attribute(group, "layer_names") || lur_h5_has_attribute(group, "layer_names0");
-}
-
-static lur_status no_weights(const lur_keras_file *keras) {
-  return lur_fail(LUR_EFORMAT,
-                  "'%s' is HDF5 without Keras weights: attribute layer_names was expected on / or /model_weights",
-                  keras->h5.path);
+static bool has_layer_names(const lur_hdf5_group *group) {
+  return lur_hdf5_has_attribute(group, "layer_names") || lur_hdf5_has_attribute(group, "layer_names0");
 }
 
 /* Makes model_weights the group, for a file of a whole model; otherwise the root stays the group. */
-static void enter_model_weights(lur_keras_file *keras) {
-  if (has_layer_names(keras->group) || !lur_h5_has_link(keras->group, "model_weights")) return;
-  hid_t weights = H5Gopen2(keras->group, "model_weights", H5P_DEFAULT);
-  if (weights < 0 || !has_layer_names(weights)) {
-    if (weights >= 0) H5Gclose(weights);
-    return;
+static lur_status enter_model_weights(lur_keras_file *keras) {
+  lur_hdf5_group *weights = NULL;
+  if (has_layer_names(keras->group) || !lur_hdf5_has_link(keras->group, "model_weights")) return LUR_OK;
+  LUR_TRY(lur_hdf5_group_open(keras->hdf5, keras->group, "model_weights", &weights));
+  if (!has_layer_names(weights)) {
+    lur_hdf5_group_close(weights);
+    return LUR_OK;
   }
-  H5Gclose(keras->group);
+  lur_hdf5_group_close(keras->group);
   keras->group = weights;
+  return LUR_OK;
 }
 
 lur_status lur_keras_open(lur_weight_file *file, const lur_model *model, bool zipped) {
   LUR_TRY(lur_keras_file_open(file, zipped));
   lur_keras_file *keras = file->self;
-  enter_model_weights(keras);
+  LUR_TRY(enter_model_weights(keras));
   if (has_layer_names(keras->group)) return add_layers(file);
-  bool keras3 =
-      lur_h5_has_link(keras->group, "layers") || lur_h5_has_link(keras->group, "_layer_checkpoint_dependencies");
-  return keras3 ? lur_keras3_add_layers(file, model) : no_weights(keras);
+  if (lur_hdf5_has_link(keras->group, "layers") || lur_hdf5_has_link(keras->group, "_layer_checkpoint_dependencies"))
+    return lur_keras3_add_layers(file, model);
+  return lur_fail(LUR_EFORMAT,
+                  "'%s' is HDF5 without Keras weights: attribute layer_names was expected on / or /model_weights",
+                  file->path);
 }

@@ -1,10 +1,6 @@
 /* test_weights.c - weights files of other programs: Keras layouts written here with libhdf5, PyTorch's names, and files
  * that are damaged or of another kind. To add a layout: a table of groups like `whole`, and a test that loads it. */
-#include <dlfcn.h>
-#include <execinfo.h>
 #include <hdf5.h>
-#include <signal.h>
-#include <sys/wait.h>
 
 #include "engine/files/files.h"
 #include "tests/c/folder.h"
@@ -145,7 +141,10 @@ static const char *write_keras(const char *name, const group *groups, style how)
   int n = 0, k = 0;
   for (; groups[n].name != NULL; n++) {
     names[n] = groups[n].name;
-    hid_t made = H5Gcreate2(top, names[n], H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    hid_t links = H5Pcreate(H5P_LINK_CREATE);
+    H5Pset_create_intermediate_group(links, 1);
+    hid_t made = H5Gcreate2(top, names[n], links, H5P_DEFAULT, H5P_DEFAULT);
+    H5Pclose(links);
     int m = 0;
     for (; groups[n].arrays[m].name != NULL; m++) {
       arrays[m] = groups[n].arrays[m].name;
@@ -295,8 +294,23 @@ static void test_order(void) {
   lur_model_release(model);
 }
 
-/* A backbone used as a layer: one flat group, with the trainable arrays of its last layers first and moving statistics
-   last. */
+/* A layer with a slash in its name is a group inside a group. */
+static void test_slashes(void) {
+  static const group slashed[] = {CONV("block/conv2d_1", 3, 4), NORM("block/bn_1", 4), SEP("block/sep", 4, 6), NORM("sep_bn", 6),
+                                  CONV("conv2d_2", 6, 5), NORM("bn_2", 5), DENSE("top/predictions", 5, 7), END};
+  static const group missing[] = {CONV("conv2d_1", 3, 4), END};
+  lur_model *model = make_chain(plain);
+  CHECK_OK(lur_model_load_weights(model, write_keras("e.h5", slashed, FIXED), LUR_LOAD_BY_ORDER, true, NULL));
+  CHECK(weight_at(model, "sep", 1, 7) == 6 + 7. / 1024 && weight_at(model, "predictions", 1, 6) == 17 + 6. / 1024);
+  hid_t file = H5Fopen(write_keras("e.h5", missing, FIXED), H5F_ACC_RDWR, H5P_DEFAULT);
+  CHECK(H5Ldelete(file, "conv2d_1", H5P_DEFAULT) >= 0);
+  H5Fclose(file);
+  CHECK_FAILS(lur_model_load_weights(model, in_folder("e.h5"), LUR_LOAD_AUTO, false, NULL), LUR_EFORMAT,
+              "layer_names lists a layer without a group, 'conv2d_1'");
+  lur_model_release(model);
+}
+
+/* A backbone used as a layer: one flat group, the trainable arrays of the last part first, moving statistics last. */
 static void test_nested(void) {
   static const group nested[] = {
       EMPTY("img_1"),
@@ -534,8 +548,8 @@ static void test_other_files(lur_model *model) {
     const char *part;
   } files[] = {{"", 0, "it is empty"},
                {"<!DOCTYPE html><html>", 21, "it begins with \"<!DOCTYPE html><\""},
-               {"\x89HDF\r\n\x1a\n", 8, "cannot open as 'HDF5'"},
-               {"\x89HDF\r\n\x1a\nand then nothing that HDF5 knows", 40, "cannot open as 'HDF5'"},
+               {"\x89HDF\r\n\x1a\n", 8, "cut short"},
+               {"\x89HDF\r\n\x1a\nand then nothing that HDF5 knows", 40, "superblock has version 97"},
                {"PK\3\4............", 16, "directory of a zip archive was expected at its end"},
                {"PK\3\4PK\5\6\0\0\0\0\0\0\0\0\xff\0\0\0\0\0\0\0\0\0", 26, "255 bytes were expected at byte 0"},
                {"PK\3\4PK\5\6\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 26, "zip archive without 'model.weights.h5'"},
@@ -569,65 +583,29 @@ static void test_truncation(lur_model *model) {
   free(bytes);
 }
 
-/* libhdf5 1.10 itself can crash on damaged heaps (H5HG_read trusts an index), or hang; this test is about the engine's
-   code. So each file is loaded in a child process, whose handler finds out whether the innermost frame is libhdf5's. */
-enum { LIBRARY_CRASHED = 42 };
-
-static void on_crash(int number) {
-  void *frames[64];
-  int n = backtrace(frames, 64);
-  for (int i = 0; i < n; i++) {
-    Dl_info info;
-    if (dladdr(frames[i], &info) == 0 || info.dli_fname == NULL) continue;
-    if (strstr(info.dli_fname, "hdf5") != NULL) _exit(LIBRARY_CRASHED);
-    if (strstr(info.dli_fname, "liblurcher") != NULL) break;
-  }
-  signal(number, SIG_DFL);
-  raise(number);
-}
-
-#if defined(__SANITIZE_ADDRESS__)
-const char *__asan_default_options(void) { return "allocator_may_return_null=1"; }
-const char *__asan_default_suppressions(void) { return "interceptor_via_lib:libhdf5"; }
-#endif
-
-static void load_noise(lur_model *model) {
-  static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGABRT, SIGALRM};
-  for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) signal(signals[i], on_crash);
-  alarm(5);
-  fill_model(model, 5);
-  if (lur_model_load_weights(model, in_folder("n.h5"), LUR_LOAD_AUTO, true, NULL) == LUR_OK) _exit(0);
-  bool good = all_are(model, 5) && lur_last_error()[0] != '\0' && strchr(lur_last_error(), '\n') == NULL;
-  if (!good) fprintf(stderr, "after noise: %s\n", lur_last_error());
-  _exit(good ? 1 : 2);
-}
-
-/* Random bytes changed, the same in every run: an error or a complete load; no crash of the engine, no partial load. */
+/* Random bytes changed, the same in every run: an error or a complete load, never a partial one. */
 enum { NOISY_FILES = 300 };
 
 static void test_noise(lur_model *model) {
   size_t count;
   unsigned char *bytes = read_file(write_keras("a.h5", whole, VARIABLE | SPLIT), &count), *noisy = malloc(count);
   uint64_t state = 12345;
-  int tries = 0, loads = 0, crashes = 0, results;
-  for (; tries < NOISY_FILES; tries++) {
+  int loads = 0;
+  for (int tries = 0; tries < NOISY_FILES; tries++) {
     memcpy(noisy, bytes, count);
     for (int i = 0; i <= tries % 4; i++) {
       state = state * 6364136223846793005u + 1442695040888963407u;
-      size_t range = tries % 2 || count < 6000 ? count : 6000; /* HDF5's structures come first */
-      size_t at = (size_t)(state >> 33) % range;
+      size_t at = (size_t)(state >> 33) % (tries % 2 ? count : count < 6000 ? count : 6000); /* structures are first */
       noisy[at] = (unsigned char)(state >> 20);
     }
     write_file(in_folder("n.h5"), noisy, count);
-    fflush(NULL);
-    pid_t child = fork();
-    if (child == 0) load_noise(model);
-    CHECK(child > 0 && waitpid(child, &results, 0) == child);
-    CHECK(WIFEXITED(results) && WEXITSTATUS(results) != 2);
-    loads += WIFEXITED(results) && WEXITSTATUS(results) == 0;
-    crashes += WIFEXITED(results) && WEXITSTATUS(results) == LIBRARY_CRASHED;
+    fill_model(model, 5);
+    if (lur_model_load_weights(model, in_folder("n.h5"), LUR_LOAD_AUTO, true, NULL) == LUR_OK)
+      loads++;
+    else
+      CHECK(all_are(model, 5) && lur_last_error()[0] != '\0' && strchr(lur_last_error(), '\n') == NULL);
   }
-  printf("weights: %d noisy files, %d still loaded, %d crashed libhdf5 itself\n", tries, loads, crashes);
+  printf("weights: %d noisy files, %d still loaded\n", NOISY_FILES, loads);
   free(bytes);
   free(noisy);
 }
@@ -639,6 +617,7 @@ int main(void) {
   test_report();
   test_automatic_names();
   test_order();
+  test_slashes();
   test_nested();
   test_save();
   test_torch();
