@@ -12,7 +12,7 @@
 -- This file builds models, and draws pairs and targets; what they are trained on, and for how long, is the recipes'.
 
 local lurcher = require "lurcher"
-local samplers = require "lurcher.samplers"
+local frozen, samplers = require "lurcher.frozen", require "lurcher.samplers"
 local nn, data = lurcher.nn, lurcher.data
 
 local siamese = {}
@@ -58,7 +58,9 @@ end
 --- The backbone of a model of pairs, sharing its layers.
 function siamese.backbone(model) return nn.model(model:node(features_of(model))) end
 
-siamese.trunk = siamese.backbone -- its old name
+-- Names of the last release.
+siamese.trunk = siamese.backbone
+function siamese.split(model) return model.inputs[1] ~= "img_1" and frozen.split(model, "image") or nil end
 
 --- The classifier inside a model of pairs: one image in, class probabilities out.
 function siamese.classifier(model)
