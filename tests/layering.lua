@@ -42,15 +42,7 @@ local below = {
 local includes_below = { bindings = { "api", "kernels" } }
 
 -- Circles of files that may stay, each with its reason.
-local known_circles = {
-  { files = { "kernels/cpu/cpu.c", "kernels/cpu/separable_conv2d.c" },
-    why = "the backend's table names a function of an op, and ops use the helpers beside the table" },
-  { files = { "engine/files/keras3_read.c", "engine/files/keras_read.c" }, why = "to be undone" },
-  { files = { "engine/data/jpeg.c", "engine/data/png.c", "engine/data/rgbx.c" }, why = "to be undone" },
-  { files = { "bindings/epoch.c", "bindings/loader.c" }, why = "to be undone" },
-  { files = { "bindings/main.c", "bindings/repl.c" }, why = "to be undone" },
-  { files = { "bindings/model.c", "bindings/nn.c" }, why = "to be undone" },
-}
+local known_circles = {}
 
 -- ---- reading ----
 

@@ -48,6 +48,13 @@ static lur_status load_records(array *in, uint64_t address, uint64_t skip, uint6
   return LUR_OK;
 }
 
+void lur_hdf5_chunk_record(const lur_hdf5_dataset *dataset, lur_hdf5_cursor *cursor, lur_hdf5_chunk *chunk) {
+  bool filtered = dataset->filters.n > 0;
+  chunk->address = lur_hdf5_address(cursor);
+  chunk->size = filtered ? lur_hdf5_number(cursor, dataset->size_bytes) : dataset->chunk_bytes;
+  chunk->mask = filtered ? (uint32_t)lur_hdf5_number(cursor, 4) : 0;
+}
+
 static void parse_record(const array *in, const unsigned char *at, lur_hdf5_chunk *chunk) {
   lur_hdf5_cursor cursor = lur_hdf5_cursor_over(in->file, at, in->record);
   lur_hdf5_chunk_record(in->dataset, &cursor, chunk);

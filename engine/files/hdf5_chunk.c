@@ -113,13 +113,6 @@ static lur_status walk_tree(reading *all, uint64_t address, int level) {
 
 /* ---- version 2 B-trees ---- */
 
-void lur_hdf5_chunk_record(const lur_hdf5_dataset *dataset, lur_hdf5_cursor *cursor, lur_hdf5_chunk *chunk) {
-  bool filtered = dataset->filters.n > 0;
-  chunk->address = lur_hdf5_address(cursor);
-  chunk->size = filtered ? lur_hdf5_number(cursor, dataset->size_bytes) : dataset->chunk_bytes;
-  chunk->mask = filtered ? (uint32_t)lur_hdf5_number(cursor, 4) : 0;
-}
-
 static lur_status give_record(void *state, const unsigned char *record, int size) {
   reading *all = state;
   lur_hdf5_chunk chunk = {0};

@@ -308,11 +308,6 @@ lur_status lur_hdf5_group_open(lur_hdf5 *file, const lur_hdf5_group *from, const
 
 /* ---- paths ---- */
 
-void lur_hdf5_join(const lur_hdf5_group *from, const char *path, char full[LUR_HDF5_PATH]) {
-  bool rooted = from == NULL || path[0] == '/' || strcmp(from->path, "/") == 0;
-  snprintf(full, LUR_HDF5_PATH, "%s%s%s", rooted ? "" : from->path, rooted ? "" : "/", path);
-}
-
 static lur_status resolve(lur_hdf5 *file, const lur_hdf5_group *from, const char *path, int soft, uint64_t *address);
 
 static lur_status follow(lur_hdf5 *file, const lur_hdf5_group *group, const char *name, int soft, uint64_t *address) {

@@ -1,6 +1,7 @@
 /* hdf5_internal.h - what hdf5_*.c share. Included by them and by their tests only.
  *
- *   hdf5_file.c       bytes with bounds, cursors, checksums, the superblock
+ *   hdf5_open.c       the superblock; open and close
+ *   hdf5_file.c       bytes with bounds, cursors, checksums, messages
  *   hdf5_object.c     object headers: the messages of one object
  *   hdf5_type.c       datatypes and dataspaces; numbers to float
  *   hdf5_heap.c       global heaps (texts of variable length) and fractal heaps (links and attributes of large objects)
@@ -18,7 +19,7 @@
 
 #include "hdf5.h"
 
-/* ---- hdf5_file.c ---- */
+/* ---- hdf5_open.c, hdf5_file.c ---- */
 
 #define LUR_HDF5_NOWHERE UINT64_MAX /* the undefined address */
 enum { LUR_HDF5_SUBJECT = 160, LUR_HDF5_SIGNATURE = 4, LUR_HDF5_RECENT = 6 };

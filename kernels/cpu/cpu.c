@@ -71,6 +71,12 @@ const lur_gemm_loops *lur_gemm_loops_pick(void) {
 #endif
 }
 
+/* Whether a depthwise_conv2d and this 1x1 conv2d after it run faster as one separable_conv2d (lur_backend). */
+static bool fuses_separable(const lur_device *device, const lur_op_desc *pointwise) {
+  const lur_gemm_loops *gemm = ((const lur_cpu *)device->state)->gemm;
+  return gemm && lur_shape_count(&pointwise->w[0].shape) <= gemm->max_fused;
+}
+
 lur_status lur_cpu_plan_parent(lur_op *op) {
   op->kernel = lur_ref_backend.kernels[op->desc.kind];
   return op->kernel->plan(op);
@@ -145,7 +151,7 @@ const lur_backend lur_cpu_backend = {
     .host_memory = true,
     .affine = true,
     .int8 = true,
-    .separable = lur_cpu_fuses_separable,
+    .separable = fuses_separable,
     .open = cpu_open,
     .close = cpu_close,
     .alloc = cpu_alloc, /* freed by ref's free */

@@ -52,9 +52,6 @@ static inline const lur_gemm_loops *cpu_gemm(const lur_op *op) {
   return ((const lur_cpu *)op->device->state)->gemm;
 }
 
-/* Whether a depthwise_conv2d and this 1x1 conv2d after it run faster as one separable_conv2d (lur_backend). */
-bool lur_cpu_fuses_separable(const lur_device *device, const lur_op_desc *pointwise);
-
 /* Plans the op with ref's kernel: for types and sizes that this backend's kernel does not support. */
 lur_status lur_cpu_plan_parent(lur_op *op);
 bool lur_cpu_all_f32(const lur_op *op); /* every x and w, and y */

@@ -4,7 +4,7 @@
  * The output pixels of all images are divided into one part per thread, at multiples of a tile. A part fills its buffer
  * with rows of the depthwise convolution, multiplies whole tiles of pixels, and moves the remaining pixels to the front
  * of the buffer for the next block: y's pixels are contiguous across rows and images. Every element is summed by one
- * thread in a fixed order. Needs the hand-written GEMM (lur_cpu_fuses_separable tells the engine). */
+ * thread in a fixed order. Needs the hand-written GEMM (fuses_separable in cpu.c tells the engine). */
 #include "kernels/cpu/cpu.h"
 #include "kernels/cpu/gemm.h"
 
@@ -21,11 +21,6 @@ typedef struct separable {
   size_t buffer_bytes, part_bytes; /* part_bytes: the buffer and the GEMM's work space */
   lur_cpu_weights weights;
 } separable;
-
-bool lur_cpu_fuses_separable(const lur_device *device, const lur_op_desc *pointwise) {
-  const lur_gemm_loops *gemm = ((const lur_cpu *)device->state)->gemm;
-  return gemm && lur_shape_count(&pointwise->w[0].shape) <= gemm->max_fused;
-}
 
 static void release(lur_op *op) {
   separable *p = op->state;
