@@ -1,6 +1,6 @@
 /* plan.h - a model compiled for concrete batch sizes: values, ops, and an offset in the arena for every buffer.
  *
- * plan.c builds a plan: emit.c appends the model's values and ops, the passes (pass_*.c) rewrite that list, and arena.c
+ * build.c builds a plan: emit.c appends the model's values and ops, the passes (pass_*.c) rewrite that list, and arena.c
  * gives every buffer an offset. The run floor executes it. A plan owns its planned ops and the weights derived for them
  * (folded.c, quantized.c); weights, gradients and the arena's memory belong to the run, for all its plans. */
 #ifndef LUR_PLAN_H
@@ -85,7 +85,7 @@ typedef struct lur_plan {
 
 enum { LUR_GUARD = 64 }; /* bytes of guard zone in check mode */
 
-/* ---- plan.c ---- */
+/* ---- build.c ---- */
 
 /* LUR_EUNSUPPORTED names the first op of the model that has no kernel on the target's device. */
 lur_status lur_plan_check_kernels(lur_plan_target *target);
@@ -124,7 +124,7 @@ lur_status lur_plan_emit_model(const lur_plan_target *target, lur_plan *plan, bo
 /* Appends loss i. */
 lur_status lur_plan_emit_loss(const lur_plan_target *target, lur_plan *plan, int i);
 
-/* ---- passes, in the order in which plan.c applies them ---- */
+/* ---- passes, in the order in which build.c applies them ---- */
 
 /* Mandatory. Gives values and ops the types that the target's precision asks for. */
 lur_status lur_pass_precision(const lur_plan_target *target, lur_plan *plan);

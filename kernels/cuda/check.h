@@ -19,6 +19,8 @@ static inline int lur_cuda_name_length(const char *what) {
   return n;
 }
 
+/* LUR_ENOMEM: no memory for `bytes`, or (0) for the call `what`. */
+lur_status lur_cuda_out_of_memory(lur_device *device, const char *what, size_t bytes);
 /* A failed call of a library: out of memory, unsupported, or because the device failed before. words: the library's. */
 lur_status lur_cuda_refused(lur_device *device, bool memory, bool unsupported, const char *what, const char *words);
 

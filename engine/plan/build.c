@@ -1,4 +1,4 @@
-/* plan.c - from a target and batch sizes to a plan: ops, losses, passes, planned kernels, buffers. */
+/* build.c - from a target and batch sizes to a plan: ops, losses, passes, planned kernels, buffers. */
 #include "plan.h"
 
 #include <stdlib.h>
