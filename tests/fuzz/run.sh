@@ -22,7 +22,7 @@ packages="libcjson libxxhash"
 # OpenMP's pragmas are ignored; support/ has its header and what is linked in place of its library.
 engine=$(ls kernels/*.c kernels/ref/*.c engine/*/*.c)
 {
-  echo "flags = -std=c11 -g -O1 -fno-omit-frame-pointer -D_GNU_SOURCE -DLUR_NO_SIMD -DFUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION -I$root" \
+  echo "flags = -std=c11 -g -O1 -fno-omit-frame-pointer -D_GNU_SOURCE -DFUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION -I$root" \
     "-I/usr/include/hdf5/serial -I$root/tests/fuzz/support -Wno-unknown-pragmas" \
     "$(pkg-config --cflags $packages) -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined"
   echo "rule cc"
