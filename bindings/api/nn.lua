@@ -111,7 +111,7 @@ function nn.separable_conv2d(options, ...) end
 ---@return lurcher.layer|lurcher.node
 function nn.dense(options, ...) end
 ---Normalises each channel by batch or moving statistics.
---- - `momentum` (0.99): share of the moving statistics that is kept at every update
+--- - `momentum` (0.99): fraction of the moving statistics that is kept at every update
 --- - `epsilon` (0.001): added to the variance
 --- - `center` (true): a learned shift, beta
 --- - `scale` (true): a learned factor, gamma
@@ -210,13 +210,13 @@ function nn.concat(options, ...) end
 ---@return lurcher.layer|lurcher.node
 function nn.affine(options, ...) end
 ---Drops elements at random in training.
---- - `rate`: share of elements set to 0 in training, under 1
+--- - `rate`: fraction of the elements set to 0 in training, below 1
 ---@param options number|{ rate: number } options, or nodes to apply to at once
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
 function nn.dropout(options, ...) end
----Divided by its Euclidean length over the last dimension.
---- - `epsilon` (1e-12): the smallest length divided by
+---Divides by the Euclidean length over the last dimension.
+--- - `epsilon` (1e-12): lower limit of the length that is divided by
 ---@param options? number|{ epsilon?: number } options, or nodes to apply to at once
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
@@ -240,7 +240,7 @@ function nn.reshape(options, ...) end
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
 function nn.reduce(options, ...) end
----Rows of the first input, picked by an index.
+---Rows of the first input, selected by an index.
 ---@param options? table options, or nodes to apply to at once
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
@@ -523,7 +523,7 @@ local optim = lurcher.optim
 ---@field clip_value? number clips every gradient to [-v, v] (0: off); default 0
 
 ---@class lurcher.sgd_options: lurcher.optimizer_options
----@field momentum? number share of the velocity that is kept; default 0
+---@field momentum? number fraction of the velocity that is kept; default 0
 ---@field nesterov? boolean looks ahead along the velocity; default false
 
 ---@class lurcher.adam_options: lurcher.optimizer_options

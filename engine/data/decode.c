@@ -1,5 +1,5 @@
 /* decode.c - see decode.h: recognises the format, calls its codec, scales what the codec could not, applies the EXIF
- * orientation. The formats themselves are in jpeg.c and png.c; codecs.h tells how to add one. */
+ * orientation. The formats themselves are in jpeg.c and png.c; codecs.h describes how to add one. */
 #include "decode.h"
 
 #include <string.h>

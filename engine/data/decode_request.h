@@ -1,4 +1,4 @@
-/* decode_request.h - what a codec is asked for, and the checks that every codec makes. */
+/* decode_request.h - the request to a codec, and the checks that every codec makes. */
 #ifndef LUR_DECODE_REQUEST_H
 #define LUR_DECODE_REQUEST_H
 

@@ -81,7 +81,7 @@ static lur_status open_checkpoint(lur_context *context, const char *path, lur_ar
   const char *kind = lur_archive_metadata(opened, LUR_KIND_KEY);
   lur_status status = LUR_OK;
   if (kind == NULL || strcmp(kind, LUR_KIND_CHECKPOINT) != 0)
-    status = lur_fail(LUR_EFORMAT, "'%s' is not a checkpoint: %s (load it into a model with load_weights)", path,
+    status = lur_fail(LUR_EFORMAT, "'%s' is not a checkpoint: %s (use model:load to load weights alone)", path,
                       kind == NULL ? "it is a plain safetensors file" : "it holds weights only");
   else if (lur_archive_metadata(opened, MODEL_KEY) == NULL || lur_archive_metadata(opened, STATE_KEY) == NULL)
     status =
@@ -193,7 +193,7 @@ static lur_status compare_definitions(const char *path, const char *file_text, c
   return status;
 }
 
-/* Checks that names, shapes and options are equal; the message tells the first difference. */
+/* Checks that names, shapes and options are equal; the message names the first difference. */
 static lur_status compare_models(const lur_archive *archive, const char *path, const lur_model *model,
                                  const lur_named *named) {
   char *text = NULL;

@@ -203,8 +203,8 @@ lur_status lur_tensors_save(const char *path, int n, const char *const *names, l
                             const char *const *metadata) {
   for (int i = 0; i < npairs; i++)
     if (strncmp(metadata[2 * i], "lurcher.", 8) == 0)
-      return lur_fail(LUR_EARG,
-                      "cannot write '%s': metadata keys that begin with 'lurcher.' are the engine's, '%s' came", path,
-                      metadata[2 * i]);
+      return lur_fail(
+          LUR_EARG, "cannot write '%s': metadata keys that begin with 'lurcher.' are reserved for the engine, got '%s'",
+          path, metadata[2 * i]);
   return lur_safetensors_write(path, n, names, tensors, npairs, metadata);
 }

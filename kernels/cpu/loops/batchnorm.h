@@ -1,8 +1,8 @@
 /* batchnorm.h - bodies of batch norm's passes over rows x c. Compiled only by loops_*.c.
  *
  * Sums are in float over at most FLUSH_ROWS rows and then added to sums in double. The statistics are those of
- * (x - pivot), where pivot is a row of x, so that a large mean does not cancel the digits of the variance. Four rows are
- * taken at a time: the running sums are loaded and stored once for four loads of data. */
+ * (x - pivot), where pivot is a row of x, so that a large mean does not cancel the digits of the variance. Four rows
+ * are taken at a time: the running sums are loaded and stored once for four loads of data. */
 
 INLINE void stats_rows(const float *x, const float *pivot, int64_t c, int rows, float *work, int64_t i, int n) {
   vec p = vload(pivot + i, n), sum = vload(work + i, n), squares = vload(work + c + i, n);
