@@ -1,4 +1,4 @@
-/* check.c - messages of failed CUDA calls (check.h): out of memory, a device that is lost, a library that refused. */
+/* check.c - messages of failed CUDA calls (check.h): out of memory, a device that is lost, a library that failed. */
 #include <stdio.h>
 
 #include "host.h"

@@ -14,7 +14,7 @@ lur_status dnn_check(dnnl_status_t status, const char *what) {
   if (status == dnnl_out_of_memory) return lur_fail(LUR_ENOMEM, "oneDNN: %s: out of memory", what);
   if (status == dnnl_unimplemented)
     return lur_fail(LUR_EUNSUPPORTED, "oneDNN: %s: no implementation for these shapes", what);
-  if (status == dnnl_invalid_arguments) return lur_fail(LUR_EUNSUPPORTED, "oneDNN: %s: arguments refused", what);
+  if (status == dnnl_invalid_arguments) return lur_fail(LUR_EUNSUPPORTED, "oneDNN: %s: arguments rejected", what);
   return lur_fail(LUR_EDEVICE, "oneDNN: %s: status %d", what, (int)status);
 }
 
