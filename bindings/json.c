@@ -50,7 +50,7 @@ static cJSON *encode_number(lua_State *L, int index) {
 
 /* A new item for a plain value, or an empty array or object for a table. */
 static cJSON *encode(lua_State *L, int index, int depth) {
-  if (depth > MAX_DEPTH) lur_raise(L, "json: tables nested more than %d deep (does one hold itself?)", MAX_DEPTH);
+  if (depth > MAX_DEPTH) lur_raise(L, "json: tables nested more than %d deep (does one contain itself?)", MAX_DEPTH);
   switch (lua_type(L, index)) {
   case LUA_TNIL: return checked(L, cJSON_CreateNull());
   case LUA_TBOOLEAN: return checked(L, cJSON_CreateBool(lua_toboolean(L, index)));

@@ -22,8 +22,7 @@ int lur_script_load(lua_State *L, const lur_script *script) {
   return status;
 }
 
-/* Modules of the library that have a new name: `require` of the old one gives the module of the new one. For one
- * release; a name goes when that is over. */
+/* Renamed modules of the library: `require` of an old name returns the module of the new one, for one release. */
 static const struct {
   const char *old, *now;
 } renamed[] = {
@@ -91,7 +90,7 @@ void lur_script_searcher(lua_State *L) {
   lua_getglobal(L, LUA_LOADLIBNAME);
   if (lua_istable(L, -1) && lua_getfield(L, -1, "searchers") == LUA_TTABLE) {
     lua_Integer n = luaL_len(L, -1);
-    for (lua_Integer i = n; i >= 3; i--) { /* 1: preload, 2: package.path; we become 3 */
+    for (lua_Integer i = n; i >= 3; i--) { /* 1: preload, 2: package.path; this one becomes 3 */
       lua_geti(L, -1, i);
       lua_seti(L, -2, i + 1);
     }

@@ -16,13 +16,13 @@ typedef struct lur_script {
 /* Sorted by path; ends with path NULL. */
 extern const lur_script lur_scripts[];
 
-/* Whether a chunk's source name ("=<lurcher/fit.lua>") is one of ours. */
+/* Whether a chunk's source name ("=<lurcher/fit.lua>") is that of a compiled-in script. */
 bool lur_script_is_ours(const char *source);
 const lur_script *lur_script_find(const char *path);
-/* luaL_loadbuffer of one, under a chunk name of ours. */
+/* luaL_loadbuffer of a compiled-in script, under its chunk name. */
 int lur_script_load(lua_State *L, const lur_script *script);
-/* Adds the package.searchers entry for "lurcher.*", behind the one that looks along package.path: files there win.
-   A second call does nothing. */
+/* Adds the package.searchers entry for "lurcher.*", after the one for package.path, so that files there take
+   precedence. A second call does nothing. */
 void lur_script_searcher(lua_State *L);
 
 #endif

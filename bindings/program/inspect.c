@@ -123,7 +123,7 @@ static void append_value(lua_State *L, int out, int index, int depth) {
     append_table(L, out, index, depth);
     return;
   }
-  if (lua_type(L, index) == LUA_TFUNCTION && depth > 0) { /* in a table its key tells more than its address */
+  if (lua_type(L, index) == LUA_TFUNCTION && depth > 0) { /* in a table, its key is more informative than its address */
     append(L, out, "function");
     return;
   }
