@@ -1,5 +1,6 @@
 --- audit.lua - finds damaged, misnamed and duplicate images in a folder before a network is trained on it
--- Prints a table of findings and a line of sums; the exit code is 1 where an image is damaged, misnamed or duplicate.
+-- Prints the findings and a line with their numbers; the exit code is 1 where an image is damaged, misnamed or
+-- duplicate.
 
 local lfs = require "lfs"
 local lurcher = require "lurcher"

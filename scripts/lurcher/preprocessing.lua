@@ -1,8 +1,8 @@
 --- lurcher.preprocessing: how a decoded image becomes the network's input: size, filter of the resize, range of the
 -- values. It is decided where a model is made, saved in the model's metadata, and the same wherever the model is used.
 -- The original resized by nearest neighbour and divided by 255 in every recipe, although the published weights expect
--- values from -1 to 1 (Keras 2.0.6 keras/applications/xception.py, preprocess_input). Era "2017" does as the original;
--- the current one does what the weights expect. What is random about an image is lurcher.augmentations' business.
+-- values from -1 to 1 (Keras 2.0.6 keras/applications/xception.py, preprocess_input). Era "2017" does the same; the
+-- current era follows the weights. Random changes of images are in lurcher.augmentations.
 --
 --     local how = preprocessing.new{ size = 299 }
 --     data.loader{ set, size = how.size, resize = how.resize, preprocess = how.preprocess }

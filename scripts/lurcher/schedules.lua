@@ -1,5 +1,5 @@
 --- lurcher.schedules: learning rates as functions of the epoch, for on.schedule.
--- Each function here returns a schedule, a function f(epoch) -> learning rate, with epochs from 0. One's own is as
+-- Each function here returns a schedule, a function f(epoch) -> learning rate, with epochs from 0. Your own can be as
 -- short: `on.schedule(function(epoch) return 0.1 / (epoch + 1) end)`.
 
 local schedules = {}

@@ -125,10 +125,10 @@ function guard.on_train_end(_, state) state.run.watch = false end
 --- Puts the last finite state back. Returns a sentence about it.
 local function restore(self, state)
   for _, entry in ipairs(self.list) do entry.layer:set_weight(entry.name, entry.good) end
-  if not self.path then return "The weights from before that step are back." end
+  if not self.path then return "The weights from before that step have been restored." end
   local text, message = state.run:restore(self.path)
-  if text then return ("The weights of '%s' are back."):format(self.path) end
-  return ("The weights from before that step are back (%s)."):format(message)
+  if text then return ("The weights of '%s' have been restored."):format(self.path) end
+  return ("The weights from before that step have been restored (%s)."):format(message)
 end
 
 local function fail(self, state, what, fault)

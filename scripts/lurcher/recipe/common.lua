@@ -6,7 +6,7 @@ local options = require "lurcher.recipe.options"
 
 local common = {}
 
---- The feature cache.
+--- Options of the feature cache.
 common.cache = {
   { "cache", "string", default = "runs/cache", value = "DIR",
     help = "folder of the feature cache: outputs of the frozen backbone, kept for later runs; none: keep nothing" },
@@ -15,12 +15,12 @@ common.cache = {
   { "cache-limit", "integer", default = 20000, min = 0, value = "MB", help = "largest size of one feature cache file" },
 }
 
---- The images of every recipe that trains.
+--- Options of every recipe that trains: its images.
 common.data = {
   { "data", "path", required = true, value = "DIR", help = "folder with train/CLASS/ and valid/CLASS/" },
 }
 
---- Of every recipe that trains.
+--- Options of every recipe that trains: the rest.
 common.training = options.join({
   { "era", "choice", default = "current", choices = { "current", "2017" },
     help = "2017: preprocessing, augmentation, callbacks, validation and batch norms of a frozen backbone as in the "
@@ -34,11 +34,11 @@ common.training = options.join({
   { "report", "flag", default = true, help = "write report.html on the validation images at the end" },
 }, common.cache)
 
---- The names of those that a resumed run may change: no result depends on them.
+--- The names of the options that a resumed run may change: no result depends on them.
 common.may_change = { device = true, workers = true, memory = true, report = true, cache = true,
   ["cache-limit"] = true }
 
---- Cutting the learning rate on a plateau.
+--- Options of the reduction of the learning rate on a plateau.
 common.reduce = {
   { "reduce-patience", "integer", default = 3, min = 0,
     help = "epochs without improvement before the learning rate is reduced; 0: never" },
@@ -46,7 +46,7 @@ common.reduce = {
     help = "factor that the learning rate is then multiplied by" },
 }
 
---- Augmentation, "none" by default.
+--- Options of augmentation, "none" by default.
 common.augment = {
   { "augment", "choice", default = "none", choices = augmentations.names, help = augmentations.help },
   { "views", "integer", default = 0, min = 0, max = 1000,
@@ -54,7 +54,7 @@ common.augment = {
       .. "epoch" },
 }
 
---- Of every recipe that predicts a folder of images.
+--- Options of every recipe that predicts a folder of images.
 common.test = options.join({
   { "data", "path", required = true, value = "DIR", help = "folder of images, or with one subfolder per class" },
   { "out", "file", default = "predict.txt", help = "file of the predictions" },

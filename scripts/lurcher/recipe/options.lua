@@ -1,6 +1,6 @@
 --- lurcher.recipe.options: the command-line options of recipes.
 -- A recipe declares its options once, as data; parsing, ranges, defaults, --help and "did you mean" come from the
--- declaration. It is no general argument library: long options only, no clustering, no subcommands.
+-- declaration. It is not a general argument library: long options only, no clustering, no subcommands.
 -- To add a type: a row in `types`.
 --
 --     local options = require "lurcher.recipe.options"
@@ -57,7 +57,7 @@ end
 
 --- type -> { value: the word shown in --help; read(text, option) -> value, or nil, what was expected and the nearest
 -- choice, or nil, nil, nil and a message }. "path" is a file or folder to read, or a folder to make; "file" is a file
--- to write. Files and devices are tried at once: an error is due before hours of work, not after.
+-- to write. Files and devices are checked at once, so that an error is reported before hours of work, not after.
 local types = {
   string = { value = "TEXT", read = function(text) return text end },
   path = { value = "PATH", read = function(text) if text ~= "" then return text end return nil, "a path" end },

@@ -3,7 +3,7 @@
 -- Beside the files of recipe.stage, a stage's folder gets, once it is finished, model.safetensors (the classifier),
 -- pairs.safetensors (the whole model of pairs) and stage.json (epochs, seconds, validation). The run's folder gets the
 -- newest stage's two models, and a history.csv of all its stages, except from a stage that --out put elsewhere.
--- What a stage trains, for how long and by which rule, is the recipe's.
+-- The recipe decides what a stage trains, for how long, and with which optimizer.
 
 local lfs = require "lfs"
 local lurcher = require "lurcher"

@@ -1,7 +1,7 @@
 --- lurcher.recipe.run_folder: a folder with everything needed to repeat or resume a training: settings.json (recipe,
 -- version, options, seed, device, threads), command.txt, model.txt, model.json, load_report.txt, history.csv,
 -- checkpoints/last.safetensors and best.safetensors, and model.safetensors at the end.
--- What goes into these files is the recipe's business; this file makes, names and reads them.
+-- The recipe decides what goes into these files; this module makes, names and reads them.
 
 local lfs = require "lfs"
 local lurcher = require "lurcher"

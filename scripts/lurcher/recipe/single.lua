@@ -1,5 +1,5 @@
 --- lurcher.recipe.single: what single_model and single_model_tune share: options, training on single images, and the
--- results. Which model, and by which rule, is the recipes'.
+-- results. The recipes choose the model and the optimizer.
 -- A classifier has one softmax output, or several over the same classes.
 
 local lurcher = require "lurcher"
