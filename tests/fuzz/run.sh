@@ -2,8 +2,9 @@
 # run.sh - fuzzes the readers of files with clang's libFuzzer under AddressSanitizer and UndefinedBehaviorSanitizer.
 #   sh tests/fuzz/run.sh TIME [TARGET...]    TIME: minutes, or seconds as "20s", for each target; TARGET: all without one
 # A target is tests/fuzz/TARGET.c: its first comment has a line of the sources that it is linked with ("engine": all of the
-# engine and the reference kernels) and one of the libraries. Its seeds are in tests/fuzz/seeds/TARGET/; what is found on the way is kept in build-fuzz/corpus/TARGET/. An
-# input that crashes, hangs or asks for too much memory is kept in build-fuzz/TARGET-*: make it a seed and mend the reader.
+# engine and the reference kernels) and one of the libraries. Its seeds are in tests/fuzz/seeds/TARGET/; what is found
+# on the way is kept in build-fuzz/corpus/TARGET/. An input that crashes, hangs or allocates too much memory is kept in
+# build-fuzz/TARGET-*: add it to the seeds and fix the reader.
 #   LURCHER_BUILD=DIR    another build folder
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)

@@ -67,7 +67,7 @@ test("library scripts: found without a path, overridden by a file beside the scr
   expect(program .. " -e 'print(require \"lfs\".currentdir())'", "^/")
 end)
 
-test("a fault of ours shows where, a user's mistake does not", function()
+test("a bug in Lurcher prints a traceback, a user's mistake does not", function()
   write("lurcher/broken.lua", "return function() error('wrong', 2) end")
   expect(program .. " " .. write("calls.lua", "require 'lurcher.broken'()"), "^lurcher: [^\n]*calls.lua:1: wrong\n$", 1)
   expect(program .. " single_model --no-such-option", "^lurcher[^<]*unknown option '%-%-no%-such%-option'[^<]*$", 2)
