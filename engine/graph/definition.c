@@ -18,17 +18,17 @@ void lur_text_free(char *text) { free(text); }
 
 static cJSON *option_value(const lur_setting *setting) {
   switch (setting->type) {
-  case LUR_BOOL: return cJSON_CreateBool(setting->boolean);
-  case LUR_INT: return cJSON_CreateNumber((double)setting->integer);
-  case LUR_REAL: return cJSON_CreateNumber(setting->real);
-  case LUR_STRING: return cJSON_CreateString(setting->string);
-  case LUR_INTS: {
-    cJSON *list = cJSON_CreateArray();
-    for (int i = 0; i < setting->count && list; i++)
-      cJSON_AddItemToArray(list, cJSON_CreateNumber((double)setting->ints[i]));
-    return list;
-  }
-  default: return cJSON_CreateNull();
+    case LUR_BOOL: return cJSON_CreateBool(setting->boolean);
+    case LUR_INT: return cJSON_CreateNumber((double)setting->integer);
+    case LUR_REAL: return cJSON_CreateNumber(setting->real);
+    case LUR_STRING: return cJSON_CreateString(setting->string);
+    case LUR_INTS: {
+      cJSON *list = cJSON_CreateArray();
+      for (int i = 0; i < setting->count && list; i++)
+        cJSON_AddItemToArray(list, cJSON_CreateNumber((double)setting->ints[i]));
+      return list;
+    }
+    default: return cJSON_CreateNull();
   }
 }
 

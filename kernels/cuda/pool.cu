@@ -3,8 +3,7 @@
  * The gradient of a maximum goes to the first pixel that has it, in row-major order: forward writes that pixel's number
  * in the window to saved, one byte if the window has at most 256 pixels, else two. In backward every input pixel adds
  * up the windows that cover it, so that no two threads write one element. With affine_in pixels are read as
- * x * scale + shift; the gradients of both are summed per block over a part of the pixels, then over parts in double.
- * */
+ * x * scale + shift; the gradients of both are summed per block over a part of the pixels, then in double. */
 #include "kernel.cuh"
 
 enum { SUM_PARTS = 512 };
