@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "args.h"
+#include "kernels/number.h"
 #include "modules.h"
 
 enum { MAX_DEPTH = 200 };
@@ -34,17 +35,14 @@ static bool is_array(lua_State *L, int index) {
 
 /* The shortest text that reads back as the same number. cJSON's own may differ in the last bit. */
 static cJSON *encode_number(lua_State *L, int index) {
-  char text[32];
+  char text[LUR_NUMBER_TEXT];
   if (lua_isinteger(L, index)) {
     snprintf(text, sizeof text, LUA_INTEGER_FMT, lua_tointeger(L, index));
     return cJSON_CreateRaw(text);
   }
   double value = lua_tonumber(L, index);
   if (!isfinite(value)) return cJSON_CreateNull();
-  for (int digits = 15; digits <= 17; digits++) {
-    snprintf(text, sizeof text, "%.*g", digits, value);
-    if (strtod(text, NULL) == value) break;
-  }
+  lur_shortest_number(value, 15, text);
   return cJSON_CreateRaw(text);
 }
 
@@ -179,7 +177,9 @@ static int json_decode(lua_State *L) {
   size_t length;
   const char *text = luaL_checklstring(L, 1, &length), *end = text;
   lur_guard *tree = lur_guard_new(L, release_tree);
+  void *locale = lur_c_locale_enter(); /* cJSON reads numbers through the locale */
   tree->pointer = cJSON_ParseWithLengthOpts(text, length, &end, 0);
+  lur_c_locale_leave(locale);
   const char *rest = end;
   while (tree->pointer != NULL && rest < text + length && strchr(" \t\r\n", *rest) != NULL && *rest != '\0') rest++;
   if (tree->pointer == NULL || rest < text + length) {

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/number.h"
+
 bool lur_script_is_ours(const char *source) { return source[0] == '=' && source[1] == '<'; }
 
 static int compare(const void *path, const void *script) { return strcmp(path, ((const lur_script *)script)->path); }
@@ -17,7 +19,9 @@ const lur_script *lur_script_find(const char *path) {
 
 int lur_script_load(lua_State *L, const lur_script *script) {
   const char *name = lua_pushfstring(L, "=<%s>", script->path);
+  void *locale = lur_c_locale_enter(); /* Lua reads the numbers in it through the locale */
   int status = luaL_loadbufferx(L, (const char *)script->text, script->size, name, "t");
+  lur_c_locale_leave(locale);
   lua_remove(L, -2);
   return status;
 }

@@ -15,7 +15,7 @@ local function augment_options()
     elseif info.type == "choice" then
       list[#list + 1] = { name, "choice", choices = info.choices, default = info.default, help = info.help }
     elseif info.name ~= "mixup" and info.name ~= "cutmix" then
-      list[#list + 1] = { name, "number", default = tonumber(info.default), help = info.help }
+      list[#list + 1] = { name, "number", default = lurcher.number(info.default), help = info.help }
     end
   end
   return list

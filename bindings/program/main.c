@@ -15,11 +15,13 @@
 
 /* Writes "lurcher: message" to stderr and pops the message. */
 static void report(lua_State *L) {
-  const char *message = lua_tostring(L, -1);
+  if (lua_type(L, -1) != LUA_TSTRING) lua_pushliteral(L, "(no message)");
+  else lua_pushvalue(L, -1);
+  const char *message = lur_push_visible(L, -1, true); /* of a file's making, perhaps */
   fflush(stdout);
-  fprintf(stderr, "lurcher: %s\n", message != NULL ? message : "(no message)");
+  fprintf(stderr, "lurcher: %s\n", message);
   fflush(stderr);
-  lua_pop(L, 1);
+  lua_pop(L, 3);
 }
 
 /* ---- scripts and recipes ---- */

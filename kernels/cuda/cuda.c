@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "host.h"
+#include "kernels/number.h"
 
 #ifndef LUR_CUDA_ARCHITECTURES
 #define LUR_CUDA_ARCHITECTURES "the default architectures"
@@ -26,7 +27,7 @@ static lur_status out_of_memory(lur_device *device, const char *what, size_t byt
   size_t free_bytes = 0, total = 0;
   char wanted[64];
   const double mib = 1048576;
-  if (bytes) snprintf(wanted, sizeof wanted, "%.1f MiB", (double)bytes / mib);
+  if (bytes) lur_format(wanted, sizeof wanted, "%.1f MiB", (double)bytes / mib);
   else snprintf(wanted, sizeof wanted, "%.*s", lur_cuda_name_length(what), what);
   (void)cudaMemGetInfo(&free_bytes, &total);
   double held = (double)lur_cuda_state_of(device)->held / mib,

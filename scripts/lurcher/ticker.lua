@@ -46,7 +46,7 @@ end
 function ticker.rate(count, seconds)
   if seconds <= 0 then return "" end
   local rate = count / seconds
-  return ("%s images/s"):format(rate < 10 and ("%.2g"):format(rate) or ("%.0f"):format(rate))
+  return ("%s images/s"):format(rate < 10 and lurcher.format("%.2g", rate) or lurcher.format("%.0f", rate))
 end
 
 --- "label  320/1674  12 images/s  ETA 1:50", when it is due.

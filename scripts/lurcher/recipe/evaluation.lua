@@ -66,7 +66,7 @@ local function write_probabilities(path, scores, rows, set, classes)
   local lines, values = { table.concat(header, ",") }, scores:totable()
   for i, row in ipairs(rows) do
     local cells = { field(set:name(row)) }
-    for j, value in ipairs(values[i]) do cells[j + 1] = ("%.6g"):format(value) end
+    for j, value in ipairs(values[i]) do cells[j + 1] = lurcher.format("%.6g", value) end
     lines[#lines + 1] = table.concat(cells, ",")
   end
   assert(lurcher.write_file(path, table.concat(lines, "\n") .. "\n"))
@@ -91,7 +91,7 @@ local function print_confusion(counts, classes)
       sum = sum + count
       if i ~= j and count > 0 then mistakes[#mistakes + 1] = { count, classes[i], classes[j] } end
     end
-    local share = sum > 0 and ("%6.1f %%"):format(100 * row[i] / sum) or ""
+    local share = sum > 0 and lurcher.format("%6.1f %%", 100 * row[i] / sum) or ""
     print(("%3d %-" .. width .. "s %s%s"):format(i, classes[i], table.concat(cells), share))
   end
   table.sort(mistakes, function(a, b)
@@ -111,12 +111,12 @@ local function score(scores, rows, set, classes)
   for i, row in ipairs(rows) do ids[i] = set:class(row) - 1 end
   ids = lurcher.tensor(ids)
   local results = { top_1 = lurcher.top_k(scores, ids, 1), log_loss = lurcher.log_loss(scores, ids) }
-  print(("top-1 %.4f"):format(results.top_1))
+  print(lurcher.format("top-1 %.4f", results.top_1))
   if #classes > 5 then
     results.top_5 = lurcher.top_k(scores, ids, 5)
-    print(("top-5 %.4f"):format(results.top_5))
+    print(lurcher.format("top-5 %.4f", results.top_5))
   end
-  print(("log-loss %.4f"):format(results.log_loss))
+  print(lurcher.format("log-loss %.4f", results.log_loss))
   print_confusion(lurcher.confusion(scores, ids), classes)
   return results
 end

@@ -71,12 +71,12 @@ local types = {
     return nil, nil, nil, (tostring(message):gsub("^[^:]*:%d+: ", "")) -- without the line of this file
   end },
   integer = { value = "N", read = function(text, option)
-    local value = math.tointeger(tonumber(text))
+    local value = math.tointeger(lurcher.number(text))
     if value and in_range(value, option) then return value end
     return nil, "an integer" .. range_text(option)
   end },
   number = { value = "X", read = function(text, option)
-    local value = tonumber(text)
+    local value = lurcher.number(text)
     if value and value == value and in_range(value, option) then return value + 0.0 end
     return nil, "a number" .. range_text(option)
   end },
@@ -103,7 +103,7 @@ end
 
 local function shown(default)
   if type(default) == "boolean" then return default and "on" or "off" end
-  if math.type(default) == "float" then return ("%g"):format(default) end
+  if math.type(default) == "float" then return lurcher.format("%g", default) end
   return tostring(default)
 end
 

@@ -45,7 +45,7 @@ local function command_of(spec, values)
     if option[2] == "flag" then
       if value ~= (option.default or false) then words[#words + 1] = (value and "--" or "--no-") .. option[1] end
     elseif value ~= nil and value ~= option.default then
-      words[#words + 1] = "--" .. option[1] .. " " .. quoted(("%s"):format(value))
+      words[#words + 1] = "--" .. option[1] .. " " .. quoted(lurcher.format("%s", value))
     end
   end
   return table.concat(words, " ")
@@ -70,8 +70,8 @@ function run_folder.resumed(spec, values, given, free)
       if given[key] == nil and before ~= nil then values[key] = before end
     elseif is_setting(option) then
       if given[key] ~= nil and kept_value(option, given[key]) ~= before then
-        return nil, ("--%s cannot change in a resumed run: it was %s, now %s"):format(option[1], tostring(before),
-          tostring(given[key]))
+        return nil, lurcher.format("--%s cannot change in a resumed run: it was %s, now %s", option[1], before,
+          given[key])
       end
       values[key] = before
     end
