@@ -247,6 +247,7 @@ static int protected_main(lua_State *L) {
 
 int main(int argc, char **argv) {
   options o;
+  lur_program_watch_output();
   int done = read_options(argc, argv, &o);
   if (done >= 0) return done;
   lur_program_prepare();

@@ -19,6 +19,11 @@ int lur_program_call(lua_State *L, int nargs, int nresults);
 /* Whether Ctrl-C interrupted the last call. */
 bool lur_program_interrupted(void);
 
+/* ---- output.c ---- */
+
+/* Once, first of all: at exit, a failure to write standard output is reported, and the exit code is 1. */
+void lur_program_watch_output(void);
+
 /* ---- repl.c ---- */
 
 /* Reads, evaluates and prints until the end of input. */

@@ -57,6 +57,24 @@ test("mistakes: one line, exit code 1", function()
   expect(program .. " -e 'os.exit(7)'", "^$", 7)
 end)
 
+test("output that cannot be written: a message, exit code 1", function()
+  local message = "^lurcher: cannot write to standard output[^\n]*\n$"
+  local script = write("say.lua", "io.write 'x'")
+  for _, arguments in ipairs{ "-e 'print \"x\"'", "-e 'io.write \"x\"'", "-e 'print \"x\" os.exit(0)'",
+    "-e 'print \"x\" os.exit(true, true)'", script, "recipes", "devices", "help", "--version", "audit --help" } do
+    expect(program .. " " .. arguments .. " > /dev/full", message, 1)
+    expect(program .. " " .. arguments .. " >&-", message, 1)
+    expect(program .. " " .. arguments .. " > /dev/null", "^$")
+  end
+  expect("echo 1 + 1 | " .. program .. " > /dev/full", message, 1)
+  expect(("{ trap '' PIPE; %s -e 'io.write((\"x\"):rep(1 << 20))'; echo $? >&2; } | true"):format(program),
+    "^lurcher: cannot write to standard output[^\n]*\n1\n$")
+  expect(program .. " -e 'local x' >&-", "^$")
+  -- a file takes no descriptor of a closed stream: nothing that is printed gets into it
+  expect(("%s -e 'f = io.open(\"%s/victim\", \"w\") print \"x\" f:close()' >&-"):format(program, folder), message, 1)
+  expect(("cat '%s/victim'"):format(folder), "^$")
+end)
+
 test("library scripts: found without a path, overridden by a file beside the script", function()
   local script = write("fit_is.lua", "print(type(require 'lurcher.fit'), require 'lurcher.samplers' == 7)")
   expect("cd / && " .. program .. " " .. script, "\tfalse\n$")
