@@ -132,6 +132,7 @@ static int on_error(lua_State *L) {
 }
 
 void lur_program_set_trace(bool trace) { traced = trace; }
+bool lur_program_is_traced(void) { return traced; }
 
 int lur_program_call(lua_State *L, int nargs, int nresults) {
   int base = lua_gettop(L) - nargs;

@@ -65,19 +65,6 @@ static const char *push_nearest_recipe(lua_State *L, const char *name) {
   return lur_nearest(name, names, n);
 }
 
-/* Adds the script's folder at the front of package.path. */
-static void search_beside(lua_State *L, const char *script) {
-  const char *slash = strrchr(script, '/');
-  if (slash == NULL) lua_pushliteral(L, "./");
-  else lua_pushlstring(L, script, (size_t)(slash - script) + 1);
-  const char *folder = lua_tostring(L, -1);
-  lua_getglobal(L, "package");
-  lua_getfield(L, -1, "path");
-  lua_pushfstring(L, "%s?.lua;%s?/init.lua;%s", folder, folder, lua_tostring(L, -1));
-  lua_setfield(L, -3, "path");
-  lua_pop(L, 3);
-}
-
 /* Pushes the function of a script file, a recipe or standard input. */
 static int load_script(lua_State *L, const char *name) {
   if (strcmp(name, "-") == 0) return luaL_loadfile(L, NULL);
@@ -92,7 +79,7 @@ static int load_script(lua_State *L, const char *name) {
     else lua_pushfstring(L, "no script and no recipe '%s'; `lurcher recipes` lists the recipes", name);
     return LUA_ERRFILE;
   }
-  search_beside(L, name);
+  lur_program_search_beside(L, name);
   return luaL_loadfile(L, name);
 }
 
@@ -132,7 +119,7 @@ static const char usage[] = "usage: lurcher [options] [script.lua | recipe | -] 
                             "  -e CODE     run CODE; the module is the global lurcher\n"
                             "  -i          start an interactive session after the script or CODE\n"
                             "  -           run standard input as a script\n"
-                            "  --trace     print a traceback with an error\n"
+                            "  --trace     print a traceback with an error, and where each module comes from\n"
                             "  --version   print the version\n"
                             "  --help      print this text\n"
                             "Without script and CODE: an interactive session (line editing, completion with Tab).\n"
@@ -234,6 +221,8 @@ static int protected_main(lua_State *L) {
   lua_setfield(L, -2, "lurcher");
   lua_pop(L, 1);
   lur_script_searcher(L);
+  lur_program_set_paths(L, o->script < argc && find_recipe(argv[o->script]) != NULL);
+  if (lur_program_is_traced()) lur_program_trace_modules(L);
   lur_program_attach(L);
   set_arg(L, argc, argv, o->script);
   bool session = o->session || (!o->code && o->script >= argc);

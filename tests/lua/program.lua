@@ -85,6 +85,51 @@ test("library scripts: found without a path, overridden by a file beside the scr
   expect(program .. " -e 'print(require \"lfs\".currentdir())'", "^/")
 end)
 
+test("nothing of the current directory runs: not in a recipe, not in a script from elsewhere", function()
+  local images = harness.folder "images"
+  local names = { "lfs.lua", "lfs.so", "lurcher.lua", "lurcher.so", "options.lua" }
+  assert(os.execute(("mkdir -p '%s/lurcher/recipe' '%s/lurcher/report'"):format(images, images)))
+  for _, name in ipairs{ "options", "files", "fit", "suggest", "recipe/options", "recipe/common", "report/html", "init" } do
+    names[#names + 1] = "lurcher/" .. name .. ".lua"
+  end
+  for _, name in ipairs(names) do
+    local file <close> = assert(io.open(images .. "/" .. name, "w"))
+    file:write "io.stderr:write 'RAN' os.exit(66)"
+  end
+  local elsewhere = write("elsewhere.lua", "require 'lfs' require 'lurcher.options' require 'lurcher.fit' print 'fine'")
+  for _, environment in ipairs{ "", "LUA_PATH='./?.lua;?.lua;;' LUA_CPATH='./?.so;?.so;;'", "LUA_INIT='@lurcher/fit.lua'",
+    "LUA_PATH_5_4='lurcher/../?.lua;;'" } do
+    for _, arguments in ipairs{ "audit --help", "single_model --help", "cache list", "report nothing", elsewhere,
+      "-e 'require \"lfs\" require \"lurcher.fit\"'", "-e 'require \"lfs\".chdir \"/\"' audit --help" } do
+      local output, code = harness.run(("cd '%s' && %s %s %s"):format(images, environment, program, arguments))
+      assert(not output:find "RAN" and code ~= 66, arguments .. ": " .. output)
+      if arguments:find "help" then assert(code == 0 and output:find "^usage: lurcher", output) end
+    end
+  end
+  -- LURCHER_PATH is for scripts, not for recipes
+  local output, code = harness.run(("cd / && LURCHER_PATH='%s' %s single_model --help"):format(images, program))
+  assert(code == 0 and output:find "^usage", output)
+  output, code = harness.run(("cd / && LURCHER_PATH='%s' %s -e 'require \"lurcher.fit\"'"):format(images, program))
+  assert(code == 66 and output == "RAN", output)
+  output, code = harness.run(("cd '%s' && LURCHER_PATH=. %s -e 'require \"lfs\".chdir \"/\" require \"lurcher.fit\"'"):format(
+    images, program))
+  assert(code == 66 and output == "RAN", output)
+  -- a script that changes its directory keeps its own folder, and gets no other
+  write("beside.lua", "return 'beside'")
+  write("moves.lua", ("local name = ... require 'lfs'.chdir '%s' print(require 'beside', type(require 'lurcher.files'.read))")
+    :format(images))
+  expect(("cd '%s' && %s moves.lua"):format(folder, program), "^beside\tfunction\n$")
+end)
+
+test("--trace says where modules come from", function()
+  write("lurcher/ticker.lua", "return {}")
+  local output = expect(program .. " --trace " .. write("traces.lua", "require 'lurcher.ticker' require 'lurcher.suggest'"), "^")
+  assert(output:find("module 'lurcher.ticker' from " .. folder .. "/lurcher/ticker.lua\n", 1, true), output)
+  assert(output:find("module 'lurcher.suggest' from <lurcher/suggest.lua>\n", 1, true), output)
+  assert(output:find("module 'lurcher' from the program\n", 1, true), output)
+  os.remove(folder .. "/lurcher/ticker.lua")
+end)
+
 test("a fault of ours shows where, a user's mistake does not", function()
   write("lurcher/broken.lua", "return function() error('wrong', 2) end")
   expect(program .. " " .. write("calls.lua", "require 'lurcher.broken'()"), "^lurcher: [^\n]*calls.lua:1: wrong\n$", 1)
@@ -135,4 +180,10 @@ test("the module in a stock lua5.4", function()
   local preload = os.getenv "LURCHER_TEST_PRELOAD" or ""
   expect(("cd / && LD_PRELOAD='%s' LUA_CPATH='%s/?.so;;' lua5.4 -e 'local l = require \"lurcher\"; print(l.tensor{1, 2}:sum(), type(require \"lurcher.fit\"), require \"lfs\" ~= nil)'")
     :format(preload, build), "^3.0\t%a+\ttrue\n$")
+  -- the library is the module's own, whatever lies in the current directory
+  local images = harness.folder "images"
+  assert(os.execute(("mkdir '%s/lurcher' && echo 'os.exit(66)' > '%s/lurcher/fit.lua'"):format(images, images)))
+  local command = "cd '%s' && LD_PRELOAD='%s' LUA_CPATH='%s/?.so;;' %s lua5.4 -e 'require \"lurcher\"; print(type(require \"lurcher.fit\"))'"
+  expect(command:format(images, preload, build, ""), "^table\n$")
+  expect(command:format(images, preload, build, "LURCHER_PATH=."), "^$", 66)
 end)
