@@ -240,6 +240,10 @@ int main(int argc, char **argv) {
   int done = read_options(argc, argv, &o);
   if (done >= 0) return done;
   lur_program_prepare();
+  if (lur_check_environment() != LUR_OK) {
+    fprintf(stderr, "lurcher: %s\n", lur_last_error());
+    return EXIT_FAILURE;
+  }
   signal(SIGXFSZ, SIG_IGN); /* a file over the size limit is a failed write, with a message */
   done = run_command(argc, argv, o.script);
   if (done >= 0) return done;

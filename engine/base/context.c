@@ -35,9 +35,16 @@ static lur_status threads_wanted(int asked, int *threads) {
   return LUR_OK;
 }
 
+lur_status lur_check_environment(void) {
+  int threads = 0;
+  LUR_TRY(threads_wanted(0, &threads));
+  return lur_cpu_check_environment();
+}
+
 lur_status lur_context_new(uint64_t seed, int threads, lur_context **context) {
   int count = 0;
   LUR_TRY(threads_wanted(threads, &count));
+  LUR_TRY(lur_cpu_check_environment());
   lur_context *made;
   LUR_TRY(lur_alloc_items(1, sizeof *made, &made));
   atomic_init(&made->refs, 1);

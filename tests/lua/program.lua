@@ -55,6 +55,13 @@ test("mistakes: one line, exit code 1", function()
   expect(program .. " --trace " .. script, "stack traceback:\n.*bad.lua:2: in main chunk", 1)
   expect(program .. " -e 'assert(lurcher.nn.load \"/nowhere\")'", "^lurcher: [^\n]*/nowhere[^\n]*\n$", 1)
   expect(program .. " -e 'os.exit(7)'", "^$", 7)
+  for _, arguments in ipairs{ "-e ''", "audit /", "single_model --data nothing", "devices" } do
+    expect("LURCHER_CPU_ISA=foo " .. program .. " " .. arguments,
+      "^lurcher: LURCHER_CPU_ISA is \"foo\" %(portable, avx2 or avx512 expected%)\n$", 1)
+    expect("LURCHER_THREADS=foo " .. program .. " " .. arguments,
+      "^lurcher: LURCHER_THREADS is \"foo\" %(an integer from 1 to 1024 expected%)\n$", 1)
+  end
+  expect("LURCHER_CPU_ISA= " .. program .. " -e 'print(lurcher.device \"cpu\")'", "cpu\n$")
 end)
 
 test("output that cannot be written: a message, exit code 1", function()
