@@ -115,6 +115,10 @@ options.main(spec, arg, function(o)
     sums[#sums + 1] = ("%d %s"):format(counts[kind], kind)
     if not harmless[kind] then code = 1 end
   end
+  if findings.turned > 0 then
+    print(("%d of the images %s an EXIF orientation: recipes turn them, but not with --no-exif or in era 2017")
+      :format(findings.turned, findings.turned == 1 and "has" or "have"))
+  end
   print(("%d images checked: %s"):format(findings.checked, #sums > 0 and table.concat(sums, ", ") or "nothing found"))
   return code
 end)

@@ -30,6 +30,7 @@ local spec = {
   { "images", "integer", was = "pictures", default = 6, min = 1, max = 100, help = "number of images" },
   { "views", "integer", default = 7, min = 1, max = 50, help = "number of views per image" },
   { "size", "integer", default = 160, min = 8, max = 1024, help = "height and width of the network's input" },
+  { "exif", "flag", default = true, help = "turn images as their EXIF orientation asks" },
   { "seed", "integer", default = 0, help = "seed of the choice of images and of their views" },
   notes = "Without any option of the augmentation (--rotate and those after it), that of the original is shown:\n"
     .. "--rotate 45 --shear 11.5 --zoom 0.2 --hflip.",
@@ -62,7 +63,7 @@ local function load_rows(set, picks, views, o, augment)
   for _, pick in ipairs(picks) do
     for _ = 1, views do order[#order + 1] = pick end
   end
-  local loader <close> = data.loader{ set, size = o.size, seed = o.seed, augment = augment,
+  local loader <close> = data.loader{ set, size = o.size, exif = o.exif, seed = o.seed, augment = augment,
     sampler = function() return coroutine.wrap(function() coroutine.yield(order) end) end }
   for batch in loader:epoch(0) do return batch end
 end

@@ -191,7 +191,7 @@ in_locales("a recipe in another locale writes the same files", function()
       for k, class in ipairs(data) do
         require "lfs".mkdir(part) require "lfs".mkdir(part .. "/" .. class)
         lurcher.seed(k)
-        for i = 1, 4 do lurcher.image.save(part .. "/" .. class .. "/" .. i .. ".png", lurcher.uniform({ 32, 32, 3 }, 0, 255)) end
+        for i = 1, 4 do lurcher.image.save(part .. "/" .. class .. "/" .. i .. ".png", lurcher.uniform{ 32, 32, 3, low = 0, high = 255 }) end
       end
     end]]
   local path, want = work .. "/images", nil

@@ -26,6 +26,7 @@ local function average(opened, set, o)
   local sum, rows
   for _, entry in ipairs(opened) do
     local settings, classes = setmetatable({}, { __index = o }), entry.metadata.classes
+    if o.exif ~= nil then entry.metadata.exif = o.exif end
     settings.output = prediction.output(entry.model, classes, o.output)
     local scores
     scores, rows = prediction.predict(entry.model, set, entry.metadata, settings)
