@@ -8,6 +8,7 @@
 
 #include "args.h"
 #include "kernels/number.h"
+#include "kernels/visible.h"
 #include "modules.h"
 
 enum { MAX_DEPTH = 200 };
@@ -117,6 +118,34 @@ static void encode_object(lua_State *L, int index, cJSON *object, int depth) {
   lua_pop(L, 1);
 }
 
+/* The length of a character at text that a terminal would obey (visible.h), and its code; 0: another character. All of
+   them have less than four bytes. cJSON escapes those below 0x20. */
+static size_t obeyed(const unsigned char *text, unsigned *code) {
+  char out[16];
+  size_t n = text[0] < 0x80 ? 1 : text[0] < 0xE0 ? 2 : 3;
+  if (text[0] < 0x7F || text[0] >= 0xF0 || strnlen((const char *)text, n) < n) return 0;
+  *code = n == 1 ? text[0] : n == 2 ? (text[0] & 0x1Fu) << 6 | (text[1] & 0x3Fu)
+                           : (text[0] & 0x0Fu) << 12 | (text[1] & 0x3Fu) << 6 | (text[2] & 0x3Fu);
+  size_t length = lur_visible((const char *)text, n, true, out, sizeof out);
+  bool is_utf8 = n == 1 || ((text[1] & 0xC0) == 0x80 && text[0] >= 0xC2 && *code >= (n == 2 ? 0x80u : 0x800u));
+  return is_utf8 && length > n ? n : 0;
+}
+
+/* Pushes JSON with the characters that a terminal would obey as \u escapes. They are in strings only. */
+static void push_json(lua_State *L, const char *text) {
+  luaL_Buffer out;
+  luaL_buffinit(L, &out);
+  while (*text != '\0') {
+    unsigned code;
+    size_t n = obeyed((const unsigned char *)text, &code);
+    char escape[16];
+    if (n == 0) luaL_addchar(&out, *text);
+    else snprintf(escape, sizeof escape, "\\u%04x", code), luaL_addstring(&out, escape);
+    text += n == 0 ? 1 : n;
+  }
+  luaL_pushresult(&out);
+}
+
 static void release_text(void *text) { cJSON_free(text); }
 
 static int json_encode(lua_State *L) {
@@ -128,7 +157,7 @@ static int json_encode(lua_State *L) {
   encode_children(L, 1, tree->pointer, 0);
   text->pointer = indent ? cJSON_Print(tree->pointer) : cJSON_PrintUnformatted(tree->pointer);
   if (text->pointer == NULL) return luaL_error(L, "json: out of memory");
-  lua_pushstring(L, text->pointer);
+  push_json(L, text->pointer);
   lur_guard_clear(text);
   lur_guard_clear(tree);
   return 1;

@@ -58,6 +58,7 @@ int lur_print_visible(lua_State *L) {
 /* lurcher.visible(text, lines) */
 static int visible(lua_State *L) {
   luaL_checkany(L, 1);
+  lua_settop(L, 2);
   lur_push_text(L, 1);
   lur_push_visible(L, -1, lua_toboolean(L, 2));
   return 1;

@@ -92,7 +92,7 @@ local function print_findings(findings, names, limit)
     counts[kind] = counts[kind] + 1
     if counts[kind] <= limit then
       local where = finding.name and names[finding.set] .. "/" .. finding.name or names[finding.set]
-      print(("%-16s %s: %s"):format(kind, where, finding.text))
+      print(("%-16s %s: %s"):format(kind, lurcher.visible(where), lurcher.visible(finding.text)))
     elseif counts[kind] == limit + 1 then
       print(("%-16s ... (see --limit)"):format(kind))
     end

@@ -84,7 +84,7 @@ function logs_of.damage(loader, named)
     if not named[entry.path] then
       named[entry.path] = true
       lines[#lines + 1] = ("  could not be read, replaced by another image of the same class: %s: %s"):format(
-        entry.path, entry.message)
+        lurcher.visible(entry.path), lurcher.visible(entry.message))
     end
   end
   if #summary > 0 then

@@ -24,6 +24,7 @@ end
 
 --- Shows a line that the next one replaces on a terminal.
 function ticker:show(line)
+  line = lurcher.visible(line, true)
   if self.terminal then self.out:write("\r", line, "\27[K") else self.out:write(line, "\n") end
   self.out:flush()
   self.open = self.terminal
@@ -31,6 +32,7 @@ end
 
 --- Shows a line that stays.
 function ticker:finish(line)
+  line = lurcher.visible(line, true)
   self.out:write(self.terminal and "\r" or "", line, self.terminal and "\27[K\n" or "\n")
   self.out:flush()
   self.open = false

@@ -23,7 +23,7 @@ end
 local function warn_of_missing(set, path)
   local missing = {}
   for i, count in ipairs(set.counts) do
-    if count == 0 then missing[#missing + 1] = ("'%s'"):format(set.classes[i]) end
+    if count == 0 then missing[#missing + 1] = ("'%s'"):format(lurcher.visible(set.classes[i])) end
   end
   if #missing > 0 then
     print(("warning: no image of %s in '%s'"):format(#missing <= 5 and table.concat(missing, ", ")

@@ -53,7 +53,7 @@ local function write(path, scores, rows, set, classes, name_of)
   local is_read = {}
   for _, row in ipairs(rows) do is_read[row] = true end
   for i = 1, #rows < #set and #set or 0 do
-    if not is_read[i] then print("  cannot be read, left out: " .. set:path(i)) end
+    if not is_read[i] then print("  cannot be read, left out: " .. lurcher.visible(set:path(i))) end
   end
 end
 
@@ -80,7 +80,11 @@ end
 -- name.
 local function print_confusion(counts, classes)
   local matrix, mistakes, width = counts:totable(), {}, 0
-  for _, name in ipairs(classes) do width = math.max(width, #name) end
+  local names = {}
+  for i, name in ipairs(classes) do
+    names[i] = lurcher.visible(name)
+    width = math.max(width, #names[i])
+  end
   local head = {}
   for j = 1, #classes do head[j] = ("%4d"):format(j) end
   print "\nconfusion (rows: truth, columns: prediction)"
@@ -90,10 +94,11 @@ local function print_confusion(counts, classes)
     for j, count in ipairs(row) do
       cells[j] = count == 0 and "   ." or ("%4d"):format(count)
       sum = sum + count
-      if i ~= j and count > 0 then mistakes[#mistakes + 1] = { count, classes[i], classes[j] } end
+      if i ~= j and count > 0 then mistakes[#mistakes + 1] = { count, names[i], names[j] } end
     end
     local share = sum > 0 and lurcher.format("%6.1f %%", 100 * row[i] / sum) or ""
-    print(("%3d %-" .. width .. "s %s%s"):format(i, classes[i], table.concat(cells), share))
+    local padding = (" "):rep(width - #names[i])
+    print(("%3d %s%s %s%s"):format(i, names[i], padding, table.concat(cells), share))
   end
   table.sort(mistakes, function(a, b)
     if a[1] ~= b[1] then return a[1] > b[1] end

@@ -258,7 +258,7 @@ end
 
 local function complain(spec, message)
   io.stdout:flush()
-  io.stderr:write(("lurcher %s: %s\ntry 'lurcher %s --help'\n"):format(spec.name, message, spec.name))
+  io.stderr:write(("lurcher %s: %s\ntry 'lurcher %s --help'\n"):format(spec.name, lurcher.visible(message), spec.name))
   os.exit(2, true)
 end
 
