@@ -82,6 +82,36 @@ test("output that cannot be written: a message, exit code 1", function()
   expect(("cat '%s/victim'"):format(folder), "^$")
 end)
 
+-- Under AddressSanitizer the address space cannot be limited.
+if not os.getenv "LURCHER_TEST_PRELOAD" then
+  test("a limited address space: a message of one line, never a signal", function()
+    local script = write("memory.lua", [[
+      local lurcher = require "lurcher"
+      local nn = lurcher.nn
+      local x = nn.input("x", 16, 16, 3)
+      local y = nn.global_avg_pool{}(nn.batchnorm{}(nn.conv2d{ 16, 3, activation = "relu" }(x)))
+      y = nn.dense{ 4, name = "y", activation = "softmax" }(y)
+      local run = nn.model(y):compile{ device = "cpu", optimizer = "adam", loss = "categorical_crossentropy" }
+      local batch = { x = lurcher.uniform{ 8, 16, 16, 3 }, y = lurcher.tensor{ 0, 1, 2, 3, 0, 1, 2, 3 }:cast "i32" }
+      for i = 1, 2 do run:train(batch) end]])
+    local function limited(kilobytes, arguments)
+      return harness.run(("ulimit -c 0; ulimit -v %d; LURCHER_THREADS=3 OMP_NUM_THREADS=3 %s %s"):format(kilobytes, program,
+        arguments))
+    end
+    local least = 40000 -- below it, the program itself cannot be loaded
+    while select(2, limited(least, "-e ''")) ~= 0 do least = least + 1000 end
+    local failed, passed = 0, false
+    for more = 1000, 400000, 2000 do
+      local output, code = limited(least + more, script)
+      passed = code == 0
+      if passed then break end
+      assert(code == 1 and output:find "^lurcher: [^\n]*\n$", ("%d kB: exit code %d: %s"):format(least + more, code, output))
+      failed = failed + 1
+    end
+    assert(passed and failed > 3, failed)
+  end)
+end
+
 test("library scripts: found without a path, overridden by a file beside the script", function()
   local script = write("fit_is.lua", "print(type(require 'lurcher.fit'), require 'lurcher.samplers' == 7)")
   expect("cd / && " .. program .. " " .. script, "\tfalse\n$")
