@@ -21,8 +21,12 @@ bool lur_script_is_ours(const char *source);
 const lur_script *lur_script_find(const char *path);
 /* luaL_loadbuffer of a compiled-in script, under its chunk name. */
 int lur_script_load(lua_State *L, const lur_script *script);
-/* Adds the package.searchers entry for "lurcher.*", after the one for package.path, so that files there take
-   precedence. A second call does nothing. */
+/* Adds the package.searchers entry for "lurcher.*", before the one for package.path, so that no file there takes a
+   module's place by accident: only files that the overrides find do. A second call does nothing. */
 void lur_script_searcher(lua_State *L);
+/* The overrides: a path like package.path, "" for none. At first it is what the environment variable LURCHER_PATH names,
+   folders or templates. Set: pops the path from the stack. */
+void lur_script_push_overrides(lua_State *L);
+void lur_script_set_overrides(lua_State *L);
 
 #endif

@@ -141,6 +141,7 @@ typedef struct lur_finding {
 
 typedef struct lur_audit {
   int64_t checked, nfindings;
+  int64_t turned; /* images with an EXIF orientation other than 1: lur_decode_options.exif turns them */
   lur_finding *findings;
 } lur_audit;
 

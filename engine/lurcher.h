@@ -50,6 +50,8 @@ const char *lur_nearest(const char *name, const char *const *candidates, int n);
 
 /* threads: compute threads, 0 for one per core (LURCHER_THREADS in the environment overrides). */
 lur_status lur_context_new(uint64_t seed, int threads, lur_context **context);
+/* LUR_EARG: LURCHER_THREADS or LURCHER_CPU_ISA in the environment has a value that lur_context_new refuses. */
+lur_status lur_check_environment(void);
 void lur_context_retain(lur_context *context);
 void lur_context_release(lur_context *context);
 /* Seeds what is created from now on: weights of layers, dropout of runs, lur_tensor_uniform and _normal. */

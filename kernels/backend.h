@@ -160,6 +160,9 @@ struct lur_backend {
 
 extern const lur_backend lur_ref_backend, lur_cpu_backend;
 
+/* LUR_EARG: LURCHER_CPU_ISA is not the name of an instruction set. */
+lur_status lur_cpu_check_environment(void); /* cpu/cpu.c */
+
 /* The backend of that name: "ref", "cpu" or "cuda" (which opens the plugin). LUR_EUNSUPPORTED: there is none on this
    machine, the message says why. LUR_EARG: an unknown name. */
 lur_status lur_backend_find(const char *name, const lur_backend **backend);

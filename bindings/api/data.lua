@@ -68,7 +68,8 @@ function data.list(options) end
 
 ---Looks for faults by decoding every image: data.audit{ train, valid }.
 ---@param options lurcher.dataset|lurcher.audit_options
----@return { checked: integer, [integer]: lurcher.finding } findings `checked`: number of images decoded
+---@return { checked: integer, turned: integer, [integer]: lurcher.finding } findings `checked`: number of images decoded;
+--- `turned`: number of those with an EXIF orientation that the loader's option `exif` would turn
 function data.audit(options) end
 
 ---Batches of a dataset, prepared by worker threads ahead of time: `for batch in data.loader{ set, size = 299

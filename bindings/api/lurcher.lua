@@ -81,6 +81,25 @@ function lurcher.hash(value) end
 ---@return string? nearest nil when none is near
 function lurcher.nearest(word, candidates) end
 
+---string.format with a decimal point in numbers, whatever the locale (os.setlocale, or a program that embeds Lua).
+---@param format string
+---@param ... any
+---@return string
+function lurcher.format(format, ...) end
+
+---tonumber with a decimal point, whatever the locale.
+---@param text string
+---@return number? number nil where the text is not a number
+function lurcher.number(text) end
+
+---Text that may come from elsewhere (names of files, classes and layers), for printing: control characters, bytes that
+---are not UTF-8, and marks that change the direction of text are written as \x1b and \u{202e}, so that a terminal
+---does not obey them.
+---@param text string
+---@param lines? boolean newlines and tabs stay; default false
+---@return string
+function lurcher.visible(text, lines) end
+
 ---Replaces a file atomically: writes a temporary file in the same folder, syncs it, and renames it.
 ---@param path string
 ---@param text string

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bindings/modules.h"
 #include "program.h"
 
 enum { DEEP = 3, MOST = 40, LINE = 100 };
@@ -127,7 +128,7 @@ static void append_value(lua_State *L, int out, int index, int depth) {
     append(L, out, "function");
     return;
   }
-  append(L, out, luaL_tolstring(L, index, NULL));
+  append(L, out, lur_push_text(L, index));
   lua_pop(L, 1);
 }
 

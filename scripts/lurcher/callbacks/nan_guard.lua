@@ -159,7 +159,7 @@ end
 return function(given)
   local o = common.settings("nan_guard", given or {}, { restore = false, every = 1, out = io.stderr })
   if math.type(o.every) ~= "integer" or o.every < 1 then
-    error(("bad option 'every' to 'on.nan_guard' (integer of at least 1 expected, got %s)"):format(tostring(o.every)),
+    error(lurcher.format("bad option 'every' to 'on.nan_guard' (integer of at least 1 expected, got %s)", o.every),
       2)
   end
   return setmetatable({ path = o.restore, every = o.every, out = o.out }, guard)

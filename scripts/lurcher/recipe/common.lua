@@ -25,6 +25,11 @@ common.training = options.join({
   { "era", "choice", default = "current", choices = { "current", "2017" },
     help = "2017: preprocessing, augmentation, callbacks, validation and batch norms of a frozen backbone as in the "
       .. "original, and the last epoch's model instead of the best one's" },
+  { "exif", "flag", default = function(values)
+      if values.run or values.model then return nil end
+      return values.era ~= "2017"
+    end, default_text = "on, and off in era 2017; of a model that is trained further: as before",
+    help = "turn images as their EXIF orientation asks" },
   { "seed", "integer", default = 1, min = 0,
     help = "seed of fresh weights, dropout, order or pairs of images, and augmentation" },
   { "device", "device", default = "auto" },
@@ -58,6 +63,8 @@ common.augment = {
 common.test = options.join({
   { "data", "path", required = true, value = "DIR", help = "folder of images, or with one subfolder per class" },
   { "out", "file", default = "predict.txt", help = "file of the predictions" },
+  { "exif", "flag", default = function() return nil end, default_text = "as in the model's training",
+    help = "turn images as their EXIF orientation asks" },
   { "tta", "integer", default = 1, min = 1, max = require "lurcher.prediction".most_views,
     help = "number of views per image to average, 1 to 6: as it is, mirrored, both enlarged, both reduced" },
   { "batch", "integer", default = 32, min = 1, help = "images per step; no prediction depends on it" },

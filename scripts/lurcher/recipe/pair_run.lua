@@ -128,7 +128,7 @@ function pair_run.train(model, sets, o, run, s)
   if is_within then save(model, whole, run.metadata, o.device) end
   folder:write("stage.json", lurcher.json.encode(record, true) .. "\n")
   if is_within then join_histories(whole) end
-  print(("stage '%s': %d epochs in %s; validation: loss %.4f, ctg_out_1_acc %.4f"):format(s.name, record.epochs,
+  print(lurcher.format("stage '%s': %d epochs in %s; validation: loss %.4f, ctg_out_1_acc %.4f", s.name, record.epochs,
     logs_of.duration(record.seconds), results.loss, results.ctg_out_1_acc))
   return record
 end
