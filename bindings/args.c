@@ -1,5 +1,6 @@
 /* args.c - see args.h. */
 #include "args.h"
+#include "modules.h"
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -19,7 +20,7 @@ static int bad_type(lua_State *L, const char *owner, const char *name, const cha
   if (lua_type(L, index) == LUA_TSTRING)
     return lur_args_bad(L, owner, name, "%s expected, got \"%s\"", expected, lua_tostring(L, index));
   if (lua_type(L, index) == LUA_TNUMBER)
-    return lur_args_bad(L, owner, name, "%s expected, got %f", expected, lua_tonumber(L, index));
+    return lur_args_bad(L, owner, name, "%s expected, got %s", expected, lur_push_text(L, index));
   return lur_args_bad(L, owner, name, "%s expected, got %s", expected, luaL_typename(L, index));
 }
 
@@ -234,7 +235,7 @@ static int64_t read_extent(lua_State *L, int index, bool free_extent) {
   int whole;
   lua_Integer extent = lua_tointegerx(L, index, &whole);
   if (!whole || lua_type(L, index) != LUA_TNUMBER)
-    lur_raise(L, "extents of a shape are whole numbers, got %s", luaL_tolstring(L, index, NULL));
+    lur_raise(L, "extents of a shape are whole numbers, got %s", lur_push_text(L, index));
   if (extent < (free_extent ? -1 : 0))
     lur_raise(L, "extents of a shape are at least %d, got %I", free_extent ? -1 : 0, (LUAI_UACINT)extent);
   return extent;
@@ -275,7 +276,7 @@ int64_t lur_args_index_at(lua_State *L, int index, int64_t extent, const char *w
   int whole;
   lua_Integer i = lua_tointegerx(L, index, &whole);
   if (!whole || lua_type(L, index) != LUA_TNUMBER)
-    lur_raise(L, "%s: whole number expected, got %s", what, luaL_tolstring(L, index, NULL));
+    lur_raise(L, "%s: whole number expected, got %s", what, lur_push_text(L, index));
   if (i < 1 || i > extent) lur_raise(L, "%s %I is out of range (1 to %I)", what, (LUAI_UACINT)i, (LUAI_UACINT)extent);
   return i - 1;
 }

@@ -68,8 +68,9 @@ int lur_data_audit(lua_State *L) {
   }
   lur_audit *audit = push_audit(L);
   lur_check(L, lur_dataset_audit(n, sets, &options, audit));
-  lua_createtable(L, (int)audit->nfindings, 1);
+  lua_createtable(L, (int)audit->nfindings, 2);
   lur_set_integer(L, "checked", audit->checked);
+  lur_set_integer(L, "turned", audit->turned);
   for (int64_t i = 0; i < audit->nfindings; i++) {
     push_finding(L, sets, &audit->findings[i]);
     lua_rawseti(L, -2, i + 1);

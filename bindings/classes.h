@@ -1,7 +1,8 @@
 /* classes.h - the classes of handles: what each is called in Lua and how its object is released.
  *
- * Any file may ask for a tensor or a model, so what identifies a class is here, below them all. What a class can
- * do (methods, fields, operators) is registered by the file that implements it, with lur_class_register. */
+ * Every file may need a tensor or a model as an argument, so what identifies a class is here, below all other files.
+ * What a class can do (methods, fields, operators) is registered by the file that implements it, with
+ * lur_class_register. */
 #ifndef LUR_CLASSES_H
 #define LUR_CLASSES_H
 

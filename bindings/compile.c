@@ -8,7 +8,7 @@
 
 static const char owner[] = "compile";
 
-/* ---- what there is to choose ---- */
+/* ---- the options ---- */
 
 typedef struct settings { /* the options that need no more than reading */
   int batchnorm, precision;

@@ -1,6 +1,7 @@
 /* dataset.c - data.folder, data.flat, data.list and the methods of a dataset. Images and classes count from 1 in Lua.
  */
 #include "data.h"
+#include "modules.h"
 
 #include <string.h>
 
@@ -356,6 +357,7 @@ static int set_tostring(lua_State *L) {
   char text[4096];
   lur_dataset_format(check_set(L, 1), text, sizeof text);
   lua_pushstring(L, text);
+  lur_push_visible(L, -1, false); /* one line, whatever the names of its folder and classes */
   return 1;
 }
 

@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <string.h>
 
+#include "modules.h"
 #include "scripts.h"
 
 typedef struct state {
@@ -115,7 +116,11 @@ static int handle_tostring(lua_State *L) {
   const lur_class *type = lua_touserdata(L, lua_upvalueindex(1));
   const lur_handle *h = luaL_checkudata(L, 1, type->name);
   lua_CFunction text = lua_tocfunction(L, lua_upvalueindex(2));
-  if (h->object != NULL && text != NULL) return text(L);
+  if (h->object != NULL && text != NULL) {
+    text(L);
+    lur_push_visible(L, -1, true); /* it may hold names from files */
+    return 1;
+  }
   if (h->object == NULL) lua_pushfstring(L, "%s (closed)", type->name);
   else lua_pushfstring(L, "%s: %p", type->name, h->object);
   return 1;
@@ -283,6 +288,8 @@ int lur_raise(lua_State *L, const char *format, ...) {
   va_start(args, format);
   lua_pushvfstring(L, format, args);
   va_end(args);
+  lur_push_visible(L, -1, false);
+  lua_remove(L, -2);
   lua_concat(L, 2);
   return lua_error(L);
 }

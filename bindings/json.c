@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "args.h"
+#include "kernels/number.h"
+#include "kernels/visible.h"
 #include "modules.h"
 
 enum { MAX_DEPTH = 200 };
@@ -34,23 +36,20 @@ static bool is_array(lua_State *L, int index) {
 
 /* The shortest text that reads back as the same number. cJSON's own may differ in the last bit. */
 static cJSON *encode_number(lua_State *L, int index) {
-  char text[32];
+  char text[LUR_NUMBER_TEXT];
   if (lua_isinteger(L, index)) {
     snprintf(text, sizeof text, LUA_INTEGER_FMT, lua_tointeger(L, index));
     return cJSON_CreateRaw(text);
   }
   double value = lua_tonumber(L, index);
   if (!isfinite(value)) return cJSON_CreateNull();
-  for (int digits = 15; digits <= 17; digits++) {
-    snprintf(text, sizeof text, "%.*g", digits, value);
-    if (strtod(text, NULL) == value) break;
-  }
+  lur_shortest_number(value, 15, text);
   return cJSON_CreateRaw(text);
 }
 
 /* A new item for a plain value, or an empty array or object for a table. */
 static cJSON *encode(lua_State *L, int index, int depth) {
-  if (depth > MAX_DEPTH) lur_raise(L, "json: tables nested more than %d deep (does one hold itself?)", MAX_DEPTH);
+  if (depth > MAX_DEPTH) lur_raise(L, "json: tables nested more than %d deep (does one contain itself?)", MAX_DEPTH);
   switch (lua_type(L, index)) {
   case LUA_TNIL: return checked(L, cJSON_CreateNull());
   case LUA_TBOOLEAN: return checked(L, cJSON_CreateBool(lua_toboolean(L, index)));
@@ -119,6 +118,34 @@ static void encode_object(lua_State *L, int index, cJSON *object, int depth) {
   lua_pop(L, 1);
 }
 
+/* The length of a character at text that a terminal would obey (visible.h), and its code; 0: another character. All of
+   them have less than four bytes. cJSON escapes those below 0x20. */
+static size_t obeyed(const unsigned char *text, unsigned *code) {
+  char out[16];
+  size_t n = text[0] < 0x80 ? 1 : text[0] < 0xE0 ? 2 : 3;
+  if (text[0] < 0x7F || text[0] >= 0xF0 || strnlen((const char *)text, n) < n) return 0;
+  *code = n == 1 ? text[0] : n == 2 ? (text[0] & 0x1Fu) << 6 | (text[1] & 0x3Fu)
+                           : (text[0] & 0x0Fu) << 12 | (text[1] & 0x3Fu) << 6 | (text[2] & 0x3Fu);
+  size_t length = lur_visible((const char *)text, n, true, out, sizeof out);
+  bool is_utf8 = n == 1 || ((text[1] & 0xC0) == 0x80 && text[0] >= 0xC2 && *code >= (n == 2 ? 0x80u : 0x800u));
+  return is_utf8 && length > n ? n : 0;
+}
+
+/* Pushes JSON with the characters that a terminal would obey as \u escapes. They are in strings only. */
+static void push_json(lua_State *L, const char *text) {
+  luaL_Buffer out;
+  luaL_buffinit(L, &out);
+  while (*text != '\0') {
+    unsigned code;
+    size_t n = obeyed((const unsigned char *)text, &code);
+    char escape[16];
+    if (n == 0) luaL_addchar(&out, *text);
+    else snprintf(escape, sizeof escape, "\\u%04x", code), luaL_addstring(&out, escape);
+    text += n == 0 ? 1 : n;
+  }
+  luaL_pushresult(&out);
+}
+
 static void release_text(void *text) { cJSON_free(text); }
 
 static int json_encode(lua_State *L) {
@@ -130,7 +157,7 @@ static int json_encode(lua_State *L) {
   encode_children(L, 1, tree->pointer, 0);
   text->pointer = indent ? cJSON_Print(tree->pointer) : cJSON_PrintUnformatted(tree->pointer);
   if (text->pointer == NULL) return luaL_error(L, "json: out of memory");
-  lua_pushstring(L, text->pointer);
+  push_json(L, text->pointer);
   lur_guard_clear(text);
   lur_guard_clear(tree);
   return 1;
@@ -179,7 +206,9 @@ static int json_decode(lua_State *L) {
   size_t length;
   const char *text = luaL_checklstring(L, 1, &length), *end = text;
   lur_guard *tree = lur_guard_new(L, release_tree);
+  void *locale = lur_c_locale_enter(); /* cJSON reads numbers through the locale */
   tree->pointer = cJSON_ParseWithLengthOpts(text, length, &end, 0);
+  lur_c_locale_leave(locale);
   const char *rest = end;
   while (tree->pointer != NULL && rest < text + length && strchr(" \t\r\n", *rest) != NULL && *rest != '\0') rest++;
   if (tree->pointer == NULL || rest < text + length) {

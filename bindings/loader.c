@@ -1,4 +1,4 @@
-/* loader.c - data.loader: its options and fields. Samplers (sampler.c) and workers meet in epochs (epoch.c).
+/* loader.c - data.loader: its options and fields. Epochs (epoch.c) connect samplers (sampler.c) with workers.
  *
  * Samplers run here, on the main thread, as many batches ahead as the queue has room for; workers never see Lua.
  * The loader's environment is its user value, a table: the options, complete, and what epochs keep there. */
@@ -39,10 +39,10 @@ static const lur_arg_option options[] = {
                    "tf: x / 127.5 - 1; caffe: BGR minus ImageNet's means; rescale: x / 255; none: x"),
     {.info = {"resize", "choice", "bilinear", "resampling filter, Pillow's; default nearest in era 2017", resize_names},
      .offset = LUR_ARG_BY_OWNER},
-    {.info = {"era", "choice", "that of augment", "which Keras's resampling is the default of resize", era_names},
+    {.info = {"era", "choice", "that of augment", "Keras version whose resampling is the default of resize", era_names},
      .offset = LUR_ARG_BY_OWNER},
     LUR_ARG_INTEGER(settings, channels, "3", 1, 3, "3, or 1 for grayscale"),
-    LUR_ARG_BOOLEAN(settings, exif, "false", "turns images as their EXIF orientation asks"),
+    LUR_ARG_BOOLEAN(settings, exif, "false", "rotates and mirrors images by their EXIF orientation"),
     LUR_ARG_INTEGER(settings, max_pixels, "100000000", 1, INT64_MAX, "an image with more pixels counts as damaged"),
     LUR_ARG("workers", "integer", "one per core", "threads that read and decode images; 0: the main thread does"),
     LUR_ARG_INTEGER(settings, prefetch, "4", 1, 256, "batches prepared ahead"),

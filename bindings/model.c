@@ -7,6 +7,7 @@
 #include "compile.h"
 #include "layer.h"
 #include "nn.h"
+#include "modules.h"
 
 static lur_model *check_model(lua_State *L, int arg) { return lur_handle_check(L, arg, &lur_model_class); }
 
@@ -29,7 +30,7 @@ static int by_name(const void *a, const void *b) {
 static void add_output(lua_State *L, output *outputs, int *n, const char *name, int index) {
   lur_node *node = lur_handle_test(L, index, &lur_node_class);
   if (node == NULL && name != NULL)
-    lur_raise(L, "model: output '%s' must be a node, got %s", name, luaL_tolstring(L, index, NULL));
+    lur_raise(L, "model: output '%s' must be a node, got %s", name, lur_push_text(L, index));
   if (node == NULL) lur_raise(L, "model: a node expected as output, got %s", luaL_typename(L, index));
   if (*n == LUR_MOST_NODES) lur_raise(L, "model: at most %d outputs expected", LUR_MOST_NODES);
   outputs[(*n)++] = (output){name != NULL ? name : lur_layer_name(lur_node_layer(node)), node};

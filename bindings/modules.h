@@ -19,6 +19,15 @@ void lur_add_tensor(lua_State *L);  /* tensor_new.c */
 void lur_add_metrics(lua_State *L); /* metrics.c */
 void lur_add_files(lua_State *L);   /* files.c */
 
+void lur_add_text(lua_State *L);    /* text.c */
+
+/* text.c. Pushes the value at index as text: luaL_tolstring, but a number has a decimal point whatever the locale. */
+const char *lur_push_text(lua_State *L, int index);
+/* Pushes the string at index without what a terminal would obey: lur_visible. */
+const char *lur_push_visible(lua_State *L, int index, bool lines);
+/* A print for recipes: their lines hold names of files and classes, which must not reach a terminal as they are. */
+int lur_print_visible(lua_State *L);
+
 /* tensor.c: registers the class. */
 void lur_register_tensor(lua_State *L);
 

@@ -340,7 +340,7 @@ static int get_lr(lua_State *L) {
 static int set_lr(lua_State *L) {
   lur_run *run = check_run(L, 1);
   if (lua_type(L, 2) != LUA_TNUMBER || !(lua_tonumber(L, 2) >= 0))
-    return lur_raise(L, "run.lr: a number of at least 0 expected, got %s", luaL_tolstring(L, 2, NULL));
+    return lur_raise(L, "run.lr: a number of at least 0 expected, got %s", lur_push_text(L, 2));
   lur_run_set_lr(run, lua_tonumber(L, 2));
   return 0;
 }

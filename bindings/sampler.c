@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "data.h"
+#include "modules.h"
 
 /* ---- errors at the sampler's line ---- */
 
@@ -228,7 +229,7 @@ static void add_images(lua_State *L, int environment, int epoch, const char *nam
     if (!whole || index < 1 || index > size)
       sampler_error(L, environment, epoch,
                     "sampler: field '%s' has image %s at position %I; whole numbers from 1 to %I expected", name,
-                    luaL_tolstring(L, -1, NULL), (LUAI_UACINT)(i + 1), (LUAI_UACINT)size);
+                    lur_push_text(L, -1), (LUAI_UACINT)(i + 1), (LUAI_UACINT)size);
     indices[i] = lur_args_index_at(L, -1, size, "image");
     lua_pop(L, 1);
   }

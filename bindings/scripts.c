@@ -4,6 +4,9 @@
 #include <lualib.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#include "kernels/number.h"
 
 bool lur_script_is_ours(const char *source) { return source[0] == '=' && source[1] == '<'; }
 
@@ -17,13 +20,14 @@ const lur_script *lur_script_find(const char *path) {
 
 int lur_script_load(lua_State *L, const lur_script *script) {
   const char *name = lua_pushfstring(L, "=<%s>", script->path);
+  void *locale = lur_c_locale_enter(); /* Lua reads the numbers in it through the locale */
   int status = luaL_loadbufferx(L, (const char *)script->text, script->size, name, "t");
+  lur_c_locale_leave(locale);
   lua_remove(L, -2);
   return status;
 }
 
-/* Modules of the library that have a new name: `require` of the old one gives the module of the new one. For one
- * release; a name goes when that is over. */
+/* Renamed modules of the library: `require` of an old name returns the module of the new one, for one release. */
 static const struct {
   const char *old, *now;
 } renamed[] = {
@@ -55,6 +59,61 @@ static int load_renamed(lua_State *L) {
   return 1;
 }
 
+/* ---- overrides ---- */
+
+static const char overrides = 0; /* its address names the registry entry */
+
+void lur_script_push_overrides(lua_State *L) { lua_rawgetp(L, LUA_REGISTRYINDEX, &overrides); }
+void lur_script_set_overrides(lua_State *L) { lua_rawsetp(L, LUA_REGISTRYINDEX, &overrides); }
+
+/* Adds an entry of LURCHER_PATH, a template or a folder, from the root: a script may change the current directory. */
+static void add_entry(luaL_Buffer *path, const char *here, const char *entry, size_t length) {
+  static const char *const endings[] = {"/?.lua" LUA_PATH_SEP, "/?/init.lua" LUA_PATH_SEP};
+  bool template = memchr(entry, *LUA_PATH_MARK, length) != NULL;
+  for (int i = 0; i < (template ? 1 : 2); i++) {
+    if (entry[0] != '/') luaL_addstring(path, here);
+    if (entry[0] != '/') luaL_addchar(path, '/');
+    luaL_addlstring(path, entry, length);
+    luaL_addstring(path, template ? LUA_PATH_SEP : endings[i]);
+  }
+}
+
+/* Pushes the path that LURCHER_PATH names. */
+static void push_environment(lua_State *L) {
+  const char *entry = getenv("LURCHER_PATH");
+  char here[4096];
+  luaL_Buffer path;
+  if (getcwd(here, sizeof here) == NULL) here[0] = '\0';
+  luaL_buffinit(L, &path);
+  while (entry != NULL && *entry != '\0') {
+    size_t length = strcspn(entry, LUA_PATH_SEP);
+    if (length > 0 && (entry[0] == '/' || here[0] != '\0')) add_entry(&path, here, entry, length);
+    entry += length + (entry[length] != '\0');
+  }
+  luaL_pushresult(&path);
+}
+
+/* Pushes the file that overrides a module, and loads it: its loader and its path, 2 results; 0: there is none. */
+static int load_override(lua_State *L, const char *name) {
+  int top = lua_gettop(L);
+  lua_getglobal(L, LUA_LOADLIBNAME);
+  if (!lua_istable(L, -1) || lua_getfield(L, -1, "searchpath") != LUA_TFUNCTION) return 0;
+  lua_pushstring(L, name);
+  lur_script_push_overrides(L);
+  lua_call(L, 2, 1);
+  const char *path = lua_tostring(L, -1);
+  if (path == NULL) {
+    lua_settop(L, top);
+    return 0;
+  }
+  if (luaL_loadfile(L, path) != LUA_OK)
+    return luaL_error(L, "error loading module '%s' from file '%s':\n\t%s", name, path, lua_tostring(L, -1));
+  lua_pushstring(L, path);
+  return 2;
+}
+
+/* ---- the searcher ---- */
+
 /* "lurcher.models.xception" -> lurcher/models/xception.lua */
 static int searcher(lua_State *L) {
   const char *name = luaL_checkstring(L, 1);
@@ -62,6 +121,7 @@ static int searcher(lua_State *L) {
     lua_pushfstring(L, "no compiled-in script '%s'", name);
     return 1;
   }
+  if (load_override(L, name) == 2) return 2;
   luaL_gsub(L, name, ".", "/");
   const char *path = lua_pushfstring(L, "%s.lua", lua_tostring(L, -1));
   const lur_script *script = lur_script_find(path);
@@ -75,28 +135,26 @@ static int searcher(lua_State *L) {
     return 1;
   }
   if (lur_script_load(L, script) != LUA_OK) return lua_error(L);
-  lua_pushvalue(L, -2); /* the loader's second argument: its path */
+  lua_pushfstring(L, "<%s>", path); /* the loader's second argument, as in its chunk name */
   return 2;
 }
 
 void lur_script_searcher(lua_State *L) {
-  static const char done = 0; /* its address names the registry entry */
-  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &done) != LUA_TNIL) {
-    lua_pop(L, 1);
-    return;
-  }
+  lur_script_push_overrides(L);
+  bool done = !lua_isnil(L, -1);
   lua_pop(L, 1);
-  lua_pushboolean(L, true);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, &done);
+  if (done) return;
+  push_environment(L);
+  lur_script_set_overrides(L);
   lua_getglobal(L, LUA_LOADLIBNAME);
   if (lua_istable(L, -1) && lua_getfield(L, -1, "searchers") == LUA_TTABLE) {
     lua_Integer n = luaL_len(L, -1);
-    for (lua_Integer i = n; i >= 3; i--) { /* 1: preload, 2: package.path; we become 3 */
+    for (lua_Integer i = n; i >= 2; i--) { /* 1: preload; this one becomes 2 */
       lua_geti(L, -1, i);
       lua_seti(L, -2, i + 1);
     }
     lua_pushcfunction(L, searcher);
-    lua_seti(L, -2, n < 2 ? n + 1 : 3);
+    lua_seti(L, -2, n < 1 ? 1 : 2);
     lua_pop(L, 1);
   } else if (lua_istable(L, -1)) {
     lua_pop(L, 1);

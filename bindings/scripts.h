@@ -16,13 +16,17 @@ typedef struct lur_script {
 /* Sorted by path; ends with path NULL. */
 extern const lur_script lur_scripts[];
 
-/* Whether a chunk's source name ("=<lurcher/fit.lua>") is one of ours. */
+/* Whether a chunk's source name ("=<lurcher/fit.lua>") is that of a compiled-in script. */
 bool lur_script_is_ours(const char *source);
 const lur_script *lur_script_find(const char *path);
-/* luaL_loadbuffer of one, under a chunk name of ours. */
+/* luaL_loadbuffer of a compiled-in script, under its chunk name. */
 int lur_script_load(lua_State *L, const lur_script *script);
-/* Adds the package.searchers entry for "lurcher.*", behind the one that looks along package.path: files there win.
-   A second call does nothing. */
+/* Adds the package.searchers entry for "lurcher.*", before the one for package.path, so that no file there takes a
+   module's place by accident: only files that the overrides find do. A second call does nothing. */
 void lur_script_searcher(lua_State *L);
+/* The overrides: a path like package.path, "" for none. At first it is what the environment variable LURCHER_PATH names,
+   folders or templates. Set: pops the path from the stack. */
+void lur_script_push_overrides(lua_State *L);
+void lur_script_set_overrides(lua_State *L);
 
 #endif

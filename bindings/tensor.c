@@ -33,7 +33,7 @@ static lur_tensor *operand(lua_State *L, int index, int other) {
   lur_tensor *t = lur_handle_test(L, index, &lur_tensor_class);
   if (t != NULL) return t;
   if (lua_type(L, index) != LUA_TNUMBER)
-    lur_raise(L, "number or lurcher.tensor expected, got %s", luaL_tolstring(L, index, NULL));
+    lur_raise(L, "number or lurcher.tensor expected, got %s", lur_push_text(L, index));
   lur_tensor *peer = lur_handle_test(L, other, &lur_tensor_class);
   int whole;
   lua_tointegerx(L, index, &whole);
@@ -325,7 +325,7 @@ static int tensor_newindex(lua_State *L) {
   bool number = lua_type(L, 3) == LUA_TNUMBER;
   if (shape->ndim == 1) {
     if (!number)
-      return lur_raise(L, "number expected for element %I, got %s", (LUAI_UACINT)(i + 1), luaL_tolstring(L, 3, NULL));
+      return lur_raise(L, "number expected for element %I, got %s", (LUAI_UACINT)(i + 1), lur_push_text(L, 3));
     lur_check(L, lur_tensor_set(t, i, lua_tonumber(L, 3)));
     return 0;
   }

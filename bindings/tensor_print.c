@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "args.h"
+#include "kernels/number.h"
 #include "modules.h"
 
 enum { SMALL = 200, EDGE = 3, CELL = 32 };
@@ -31,7 +32,7 @@ static void format_cell(const printer *p, int64_t index, char text[CELL]) {
   double value = 0;
   lur_check(p->L, lur_tensor_get(p->tensor, index, &value));
   lur_dtype dtype = lur_tensor_dtype(p->tensor);
-  snprintf(text, CELL, dtype == LUR_I32 || dtype == LUR_U8 ? "%.0f" : "%.5g", value);
+  lur_format(text, CELL, dtype == LUR_I32 || dtype == LUR_U8 ? "%.0f" : "%.5g", value);
 }
 
 /* Prints the matrix (or the one row) whose first element has flat index `base`; emit false: only measures its width. */

@@ -3,8 +3,8 @@
  *
  * The file is never trusted: every row has a checksum over its bytes, its position, the key and the contents of its
  * image. Rows that fail it count as missing and are written again; in a file of another key, version or size, all do.
- * A cache is filled as PATH.part, under a lock, and renamed when it has every row. The rows that a killed process left
- * in PATH.part are checked and kept. Readers map the file, so that its pages are shared between processes. */
+ * A cache is filled as PATH.part, under a lock, and renamed when it has every row. The rows that an interrupted process
+ * left in PATH.part are checked and kept. Readers map the file, so that its pages are shared between processes. */
 #ifndef LURCHER_CACHE_H
 #define LURCHER_CACHE_H
 
@@ -12,7 +12,7 @@ typedef struct lur_cache lur_cache;
 
 typedef struct lur_cache_options {
   const char *path;
-  const char *key;               /* a text of everything that rows depend on besides their images */
+  const char *key;               /* text that names everything that rows depend on besides their images */
   lur_dtype store;               /* LUR_F32; or LUR_F16, for half the size and 11 bits of precision */
   lur_shape row;                 /* at most LUR_MAX_DIMS - 1 dimensions */
   int64_t images;
@@ -78,7 +78,7 @@ typedef struct lur_cache_info {
    images. */
 lur_status lur_cache_look(const char *path, lur_cache_info *info);
 /* Removes a cache file or an unfinished one, unless a process has it open: then *removed is false. LUR_EFORMAT as
-   above; LUR_EIO: it cannot be found out whether a process has it open. */
+   above; LUR_EIO: the system does not report whether a process has it open. */
 lur_status lur_cache_remove(const char *path, bool *removed);
 
 /* XXH3-128 of bytes, and of a tensor's dtype, shape and elements, on any device, as 32 hexadecimal digits. */

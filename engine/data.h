@@ -141,6 +141,7 @@ typedef struct lur_finding {
 
 typedef struct lur_audit {
   int64_t checked, nfindings;
+  int64_t turned; /* images with an EXIF orientation other than 1: lur_decode_options.exif turns them */
   lur_finding *findings;
 } lur_audit;
 
@@ -196,7 +197,8 @@ void lur_numpy_random_permutation(lur_numpy_random *random, int64_t n, int64_t *
 
 /* ---- loader ------------------------------------------------------------------------------------------------- */
 
-/* The input scaling of pretrained networks, from pixels x in 0..255; modes "tf" and "caffe" of keras-applications 1.0.8, keras_applications/imagenet_utils.py. */
+/* The input scaling of pretrained networks, from pixels x in 0..255; modes "tf" and "caffe" of keras-applications
+   1.0.8, keras_applications/imagenet_utils.py. */
 typedef enum lur_preprocess {
   LUR_PREPROCESS_TF = 0,  /* x / 127.5 - 1 */
   LUR_PREPROCESS_CAFFE,   /* channels in BGR order, minus 103.939, 116.779, 123.68 */

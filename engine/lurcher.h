@@ -50,6 +50,8 @@ const char *lur_nearest(const char *name, const char *const *candidates, int n);
 
 /* threads: compute threads, 0 for one per core (LURCHER_THREADS in the environment overrides). */
 lur_status lur_context_new(uint64_t seed, int threads, lur_context **context);
+/* LUR_EARG: LURCHER_THREADS or LURCHER_CPU_ISA in the environment has a value that lur_context_new refuses. */
+lur_status lur_check_environment(void);
 void lur_context_retain(lur_context *context);
 void lur_context_release(lur_context *context);
 /* Seeds what is created from now on: weights of layers, dropout of runs, lur_tensor_uniform and _normal. */
@@ -88,7 +90,7 @@ lur_status lur_tensor_view(lur_tensor *tensor, int64_t first, int64_t count, lur
 /* Shares memory under another shape of as many elements; one extent may be -1. */
 lur_status lur_tensor_reshape(lur_tensor *tensor, const lur_shape *shape, lur_tensor **view);
 lur_status lur_tensor_clone(lur_tensor *tensor, lur_tensor **copy);
-lur_status lur_tensor_to(lur_tensor *tensor, lur_device *device, lur_tensor **copy); /* retains when already there */
+lur_status lur_tensor_to(lur_tensor *tensor, lur_device *device, lur_tensor **copy); /* retained if there already */
 lur_status lur_tensor_cast(lur_tensor *tensor, lur_dtype dtype, lur_tensor **copy);  /* i32, u8: truncates, saturates */
 /* Copies elements between equal shapes and dtypes, any devices. */
 lur_status lur_tensor_copy(lur_tensor *dst, lur_tensor *src);
@@ -212,12 +214,12 @@ int64_t lur_model_parameters(const lur_model *model, bool trainable_only);
    moving statistics: do not split a model that is compiled with batchnorm_batch.
    frozen: by layer position, whether every application of the layer is frozen; has room for every layer, or is NULL.
    cuts: positions of the layers to split at; has room for every layer. *ncuts: how many there are; 0 where a split
-   saves no work of a layer with weights, or leaves nothing that learns. Fed with the outputs of these layers instead of
-   the input, the rest of the model computes what the whole computes. Where that is possible there is one cut: the last
-   frozen node that is a bottleneck, which means that later nodes read nothing else of what comes before them. Where
-   several backbones apply to the input and meet only behind a layer that learns or is random, there is one cut per
-   backbone, in the order in which they read the input. A layer that is cut at is applied once; neither it nor any node
-   before it is an output of the model.
+   saves no work of a layer with weights, or leaves nothing that learns. Given the outputs of these layers instead of
+   the input, the rest of the model computes the same results. Where that is possible there is one cut: the last frozen
+   node that is a bottleneck, which means that later nodes read nothing else of what comes before them. Where several
+   backbones apply to the input and meet only behind a layer that learns or is random, there is one cut per backbone, in
+   the order in which they read the input. A layer that is cut at is applied once; neither it nor any node before it is
+   an output of the model.
    LUR_EARG: the model has no such input. */
 lur_status lur_model_frozen(const lur_model *model, const char *input, bool *frozen, int *cuts, int *ncuts);
 
@@ -273,7 +275,7 @@ typedef struct lur_compile_options {
   bool input_gradients;      /* lur_run_gradient can be asked for inputs too */
   bool check;                /* guard zones around every buffer, outputs filled with NaN first: slow, for tests */
   bool no_graph;             /* steps are launched op by op where the device could capture and replay them; same bits */
-  /* Disable single passes, for tests. no_lifetimes: in training, the arena keeps every output to the end of the step. */
+  /* Disable single passes, for tests. no_lifetimes: in training, the arena keeps every output until the step ends. */
   bool no_prune, no_fold, no_lifetimes, no_arena;
 } lur_compile_options;
 

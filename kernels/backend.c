@@ -1,4 +1,5 @@
-/* backend.c - finds backends, opens devices, and forwards calls to the backend or its nearest parent that serves them.
+/* backend.c - finds backends, opens devices, and forwards calls to the backend or its nearest parent that implements
+ * them.
  *
  * Nothing here depends on an op, and there is no state: the CUDA plugin is looked for at each open, and stays mapped
  * once it has been found. A new backend is a line in lur_backend_find. */
@@ -84,7 +85,7 @@ static lur_status open_cuda(int index, lur_device **device) {
   LUR_TRY(lur_backend_find("cuda", &cuda));
   LUR_TRY(cuda->count(&present));
   if (index >= present)
-    return lur_fail(LUR_EUNSUPPORTED, "no CUDA device: cuda:%d asked for, %d present", index, present);
+    return lur_fail(LUR_EUNSUPPORTED, "no CUDA device: cuda:%d requested, %d present", index, present);
   return open_on(cuda, index, device);
 }
 

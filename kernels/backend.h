@@ -1,4 +1,4 @@
-/* backend.h - THE contract between the engine and a backend: devices, ops, optimizer updates.
+/* backend.h - the contract between the engine and a backend: devices, ops, optimizer updates.
  *
  * A backend is a folder and a table. `ref` is plain C and defines what every op means; `cpu` is ref with faster kernels
  * for most ops; `cuda` is a plugin that exports lur_cuda_backend. An op that neither the backend nor its parents have a
@@ -117,7 +117,7 @@ typedef enum lur_copy_kind { LUR_COPY_TO_DEVICE, LUR_COPY_TO_HOST, LUR_COPY_WITH
 
 struct lur_backend {
   const char *name;
-  const lur_backend *parent; /* serves the kernels and functions that this backend lacks; NULL: none */
+  const lur_backend *parent; /* provides the kernels and functions that this backend lacks; NULL: none */
   bool host_memory;          /* device pointers are ordinary host pointers */
   bool affine;               /* kernels take affine_out and affine_in (op_desc.h); false: LUR_EUNSUPPORTED */
   bool int8;                 /* convolutions from and to u8 (op_desc.h); false: LUR_EUNSUPPORTED */
@@ -159,6 +159,9 @@ struct lur_backend {
 };
 
 extern const lur_backend lur_ref_backend, lur_cpu_backend;
+
+/* LUR_EARG: LURCHER_CPU_ISA is not the name of an instruction set. */
+lur_status lur_cpu_check_environment(void); /* cpu/cpu.c */
 
 /* The backend of that name: "ref", "cpu" or "cuda" (which opens the plugin). LUR_EUNSUPPORTED: there is none on this
    machine, the message says why. LUR_EARG: an unknown name. */

@@ -5,6 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "number.h"
+#include "visible.h"
+
 enum { MESSAGE_BYTES = 512 };
 static _Thread_local char message[MESSAGE_BYTES];
 
@@ -14,14 +17,24 @@ const char *lur_status_name(lur_status status) {
   return (unsigned)status < LUR_STATUS_COUNT ? names[status] : "unknown status";
 }
 
+/* Sets the message. It may hold names from files: it becomes one line that a terminal can show. */
+static void set_message(const char *text) {
+  size_t length = strlen(text);
+  if (length == MESSAGE_BYTES - 1) { /* cut off, perhaps within a character */
+    while (length > MESSAGE_BYTES - 4 && ((unsigned char)text[length - 1] & 0xC0) == 0x80) length--;
+    if ((unsigned char)text[length - 1] >= 0xC0) length--;
+  }
+  lur_visible(text, length, false, message, MESSAGE_BYTES);
+}
+
 lur_status lur_fail(lur_status status, const char *format, ...) {
   /* Formatted into another buffer first: an argument may be the old message itself. */
   char text[MESSAGE_BYTES];
   va_list args;
   va_start(args, format);
-  vsnprintf(text, sizeof text, format, args);
+  lur_vformat(text, sizeof text, format, args);
   va_end(args);
-  memcpy(message, text, sizeof message);
+  set_message(text);
   return status;
 }
 
@@ -29,13 +42,13 @@ lur_status lur_blame(lur_status status, const char *format, ...) {
   char text[MESSAGE_BYTES];
   va_list args;
   va_start(args, format);
-  int used = vsnprintf(text, sizeof text, format, args);
+  int used = lur_vformat(text, sizeof text, format, args);
   va_end(args);
   if (used >= 0 && (size_t)used < sizeof text) {
     size_t room = sizeof text - (size_t)used;
     snprintf(text + used, room, ": %.*s", (int)room, message);
   }
-  memcpy(message, text, sizeof message);
+  set_message(text);
   return status;
 }
 

@@ -1,5 +1,6 @@
 --- audit.lua - finds damaged, misnamed and duplicate images in a folder before a network is trained on it
--- Prints a table of findings and a line of sums; the exit code is 1 where an image is damaged, misnamed or duplicate.
+-- Prints the findings and a line with their numbers; the exit code is 1 where an image is damaged, misnamed or
+-- duplicate.
 
 local lfs = require "lfs"
 local lurcher = require "lurcher"
@@ -92,7 +93,7 @@ local function print_findings(findings, names, limit)
     counts[kind] = counts[kind] + 1
     if counts[kind] <= limit then
       local where = finding.name and names[finding.set] .. "/" .. finding.name or names[finding.set]
-      print(("%-16s %s: %s"):format(kind, where, finding.text))
+      print(("%-16s %s: %s"):format(kind, lurcher.visible(where), lurcher.visible(finding.text)))
     elseif counts[kind] == limit + 1 then
       print(("%-16s ... (see --limit)"):format(kind))
     end
@@ -114,6 +115,10 @@ options.main(spec, arg, function(o)
   for _, kind in ipairs(order) do
     sums[#sums + 1] = ("%d %s"):format(counts[kind], kind)
     if not harmless[kind] then code = 1 end
+  end
+  if findings.turned > 0 then
+    print(("%d of the images %s an EXIF orientation: recipes turn them, but not with --no-exif or in era 2017")
+      :format(findings.turned, findings.turned == 1 and "has" or "have"))
   end
   print(("%d images checked: %s"):format(findings.checked, #sums > 0 and table.concat(sums, ", ") or "nothing found"))
   return code

@@ -15,7 +15,7 @@ local function augment_options()
     elseif info.type == "choice" then
       list[#list + 1] = { name, "choice", choices = info.choices, default = info.default, help = info.help }
     elseif info.name ~= "mixup" and info.name ~= "cutmix" then
-      list[#list + 1] = { name, "number", default = tonumber(info.default), help = info.help }
+      list[#list + 1] = { name, "number", default = lurcher.number(info.default), help = info.help }
     end
   end
   return list
@@ -30,6 +30,7 @@ local spec = {
   { "images", "integer", was = "pictures", default = 6, min = 1, max = 100, help = "number of images" },
   { "views", "integer", default = 7, min = 1, max = 50, help = "number of views per image" },
   { "size", "integer", default = 160, min = 8, max = 1024, help = "height and width of the network's input" },
+  { "exif", "flag", default = true, help = "turn images as their EXIF orientation asks" },
   { "seed", "integer", default = 0, help = "seed of the choice of images and of their views" },
   notes = "Without any option of the augmentation (--rotate and those after it), that of the original is shown:\n"
     .. "--rotate 45 --shear 11.5 --zoom 0.2 --hflip.",
@@ -62,7 +63,7 @@ local function load_rows(set, picks, views, o, augment)
   for _, pick in ipairs(picks) do
     for _ = 1, views do order[#order + 1] = pick end
   end
-  local loader <close> = data.loader{ set, size = o.size, seed = o.seed, augment = augment,
+  local loader <close> = data.loader{ set, size = o.size, exif = o.exif, seed = o.seed, augment = augment,
     sampler = function() return coroutine.wrap(function() coroutine.yield(order) end) end }
   for batch in loader:epoch(0) do return batch end
 end

@@ -22,7 +22,14 @@ local spec = {
   arguments = { name = "list|clean", min = 0, max = 1, help = "what to do (default list)" },
 }
 
-local function printf(...) print((...):format(select(2, ...))) end
+--- Prints a line; texts in it may be names of files.
+local function printf(format, ...)
+  local values = table.pack(...)
+  for i = 1, values.n do
+    if type(values[i]) == "string" then values[i] = lurcher.visible(values[i]) end
+  end
+  print(format:format(table.unpack(values, 1, values.n)))
+end
 
 --- The cache files of a folder, the last used first, and the bytes of all.
 local function files_of(folder)
@@ -75,7 +82,10 @@ end
 local function print_table(rows)
   local width = {}
   for _, row in ipairs(rows) do
-    for i, cell in ipairs(row) do width[i] = math.max(width[i] or 0, #cell) end
+    for i, cell in ipairs(row) do
+      row[i] = lurcher.visible(cell)
+      width[i] = math.max(width[i] or 0, #row[i])
+    end
   end
   for _, row in ipairs(rows) do
     local cells = {}

@@ -19,6 +19,7 @@ local spec = options.join({
   { "size", "integer", default = 299, min = 32, max = 4096, help = "height and width of the network's input" },
   { "width", "number", default = 1, min = 0.01, max = 8, help = "multiplier of every layer's number of channels" },
   { "middle", "integer", default = 8, min = 0, max = 64, help = "number of blocks in the middle flow" },
+  { "exif", "flag", default = true, help = "turn images as their EXIF orientation asks" },
   { "batch", "integer", default = 8, min = 1, help = "images per step" },
   { "device", "device", default = "auto" },
   { "precision", "choice", default = "f32", choices = { "f32", "int8" },
@@ -54,8 +55,8 @@ local function open_backbone(o)
 end
 
 --- The network's input for an image: 1 x size x size x 3, from -1 to 1.
-local function read(path, size)
-  local img = image.resize(assert(image.load(path)), size, size, "bilinear")
+local function read(path, size, exif)
+  local img = image.resize(assert(image.load(path, { exif = exif })), size, size, "bilinear")
   return (img:cast "f32" / 127.5 - 1):view(1, size, size, 3)
 end
 
@@ -63,11 +64,11 @@ end
 local function each(backbone, paths, o, visit)
   local run <close> = backbone:compile{ device = o.device, precision = o.precision }
   if o.precision == "int8" then
-    for _, i in ipairs(feature_cache.calibration(#paths)) do run:calibrate{ image = read(paths[i], o.size) } end
+    for _, i in ipairs(feature_cache.calibration(#paths)) do run:calibrate{ image = read(paths[i], o.size, o.exif) } end
   end
   for first = 1, #paths, o.batch do
     local images = {}
-    for i = first, math.min(first + o.batch - 1, #paths) do images[#images + 1] = read(paths[i], o.size) end
+    for i = first, math.min(first + o.batch - 1, #paths) do images[#images + 1] = read(paths[i], o.size, o.exif) end
     local activations = run:predict{ image = lurcher.concat(images) }[backbone.outputs[1]]
     for i = 1, #activations do visit(first + i - 1, activations[i]) end
   end
@@ -76,8 +77,8 @@ end
 --- The same for the images of a set, from the cache. Returns false where there is no cache.
 local function each_cached(backbone, set, o, visit)
   if o.cache == "none" then return false end
-  local loaded = frozen.whole(backbone, "image"):load(feature_cache.settings(o, { set, size = o.size, batch = o.batch,
-    device = o.device, precision = o.precision, memory = 0 }))
+  local loaded = frozen.whole(backbone, "image"):load(feature_cache.settings(o, { set, size = o.size, exif = o.exif,
+    batch = o.batch, device = o.device, precision = o.precision, memory = 0 }))
   for first = 1, loaded and #set or 0, o.batch do
     local list = {}
     for i = first, math.min(first + o.batch - 1, #set) do list[#list + 1] = i end

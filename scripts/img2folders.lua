@@ -124,12 +124,15 @@ local function print_table(plan, classes)
   local counts, width = { total = { train = 0, valid = 0 } }, #"total"
   for _, class in ipairs(classes) do
     counts[class] = { train = 0, valid = 0 }
-    width = math.max(width, #class)
+    width = math.max(width, #lurcher.visible(class))
   end
   for _, step in ipairs(plan) do
     for _, row in ipairs{ step.class, "total" } do counts[row][step.part] = counts[row][step.part] + 1 end
   end
-  local function row(...) print(("%-" .. width .. "s  %6s %6s"):format(...)) end
+  local function row(class, train, valid)
+    local name = lurcher.visible(class)
+    print(("%s%s  %6s %6s"):format(name, (" "):rep(width - #name), train, valid))
+  end
   row("class", "train", "valid")
   for _, class in ipairs(classes) do row(class, counts[class].train, counts[class].valid) end
   row("total", counts.total.train, counts.total.valid)

@@ -35,7 +35,7 @@ local function label(model, metadata, o)
       lines[#lines + 1] = ("%s\t%s\n"):format(set:path(row), metadata.classes[best[i] + 1])
     end
   end
-  print(("%d of %d images of '%s' have a probability of at least %g"):format(#lines, #set, o.test, o.confidence))
+  print(lurcher.format("%d of %d images of '%s' have a probability of at least %g", #lines, #set, o.test, o.confidence))
   if #lines < o.batch then
     error(("fewer than the %d pairs of a step: lower --confidence or --batch"):format(o.batch), 0)
   end

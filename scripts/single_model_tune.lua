@@ -1,9 +1,9 @@
---- single_model_tune.lua - trains a single_model further: also the last layers of its backbones, at a small learning
--- rate Loads the model of a run; layers[105:] of an Xception, layers[262:] of an InceptionV3 and the softmaxes learn by
--- SGD with momentum, without augmentation. Defaults are those of the original's single_model_tune.py: batches of 96,
--- and ten epochs whose learning rate falls, rises once and falls again. The original fits a model of one output; here
--- every output counts, and in era 2017 ctg_out_1 alone. The second phase of the original's single_model.py is
--- `--schedule plateau --epochs 30 --batch 36`.
+--- single_model_tune.lua - trains a single_model further, including the last layers of its backbones
+-- Loads the model of a run; layers[105:] of an Xception, layers[262:] of an InceptionV3 and the softmaxes learn by SGD
+-- with momentum, at a small learning rate and without augmentation. Defaults are those of the original's
+-- single_model_tune.py: batches of 96, and ten epochs whose learning rate falls, rises once and falls again. The
+-- original fits a model of one output; here every output counts, and in era 2017 ctg_out_1 alone. The second phase of
+-- the original's single_model.py is `--schedule plateau --epochs 30 --batch 36`.
 -- Leaves a run folder of its own. Then: lurcher single_model_test --model RUN.
 
 local lurcher = require "lurcher"

@@ -10,7 +10,7 @@ local schedules = require "lurcher.schedules"
 
 local spec = options.join({
   name = "trick_tune",
-  summary = "Trains the model of a froze_fine_tune run further, without augmentation, until it converges.",
+  summary = "Trains the model of a froze_fine_tune run further for a few epochs, without augmentation.",
 }, pair_run.options{ batch = 64, augment = "none", epochs = 10, pair_weight = 0.5, lr = 1e-4,
   lr_help = "learning rate (SGD) of epochs 1 and 2; then it is multiplied by 0.1, 0.01, 0.01, 0.1, 0.01, ..." })
 

@@ -1,7 +1,7 @@
---- The house is one-way: scripts -> bindings -> engine -> kernels, and inside the engine run -> plan -> graph -> tensor
--- -> base (engine/README.md). This test reads the #include lines of the sources, the symbols of the object files (with
--- nm), and the requires of the library's scripts. It fails for every include, call or require that goes up, and for
--- every circle of files that is not listed below with a reason.
+--- Dependencies are one-way: scripts -> bindings -> engine -> kernels, and inside the engine run -> plan -> graph ->
+-- tensor -> base (engine/README.md). This test reads the #include lines of the sources, the symbols of the object files
+-- (with nm), and the requires of the library's scripts. It fails for every include, call or require that goes up, and
+-- for every circle of files that is not listed below with a reason.
 --
 --     lurcher tests/layering.lua ROOT OBJECTS NM        OBJECTS: a file with one path of an object file per line
 --     lurcher tests/layering.lua --planted NM CC FOLDER  plants one violation of each kind and expects failures

@@ -26,8 +26,8 @@ function data.folder(options) end
 ---@field extensions? string[] of image files, without the dot; default { "jpg", "jpeg", "png" }
 ---@field rule? string for data.flat: where a file's name has the class
 
----Images of one folder. `rule` tells where a file's name has the class: "{class}_{}", "{class}_c{camera}s{}_{}". Other
----names in braces become columns; {} matches anything. Without a rule there are no classes.
+---Images of one folder. `rule` describes where a file's name has the class: "{class}_{}", "{class}_c{camera}s{}_{}".
+---Other names in braces become columns; {} matches anything. Without a rule there are no classes.
 ---@param options string|lurcher.folder_options
 ---@return lurcher.dataset? set
 ---@return string? message, string? code
@@ -68,7 +68,8 @@ function data.list(options) end
 
 ---Looks for faults by decoding every image: data.audit{ train, valid }.
 ---@param options lurcher.dataset|lurcher.audit_options
----@return { checked: integer, [integer]: lurcher.finding } findings `checked`: number of images decoded
+---@return { checked: integer, turned: integer, [integer]: lurcher.finding } findings `checked`: number of images decoded;
+--- `turned`: number of those with an EXIF orientation that the loader's option `exif` would turn
 function data.audit(options) end
 
 ---Batches of a dataset, prepared by worker threads ahead of time: `for batch in data.loader{ set, size = 299
@@ -176,7 +177,7 @@ function data.augment_options() end
 ---@param stream? integer default 0; a sampler gives the epoch
 ---@return lurcher.random
 function data.random(seed, stream) end
----NumPy's legacy generator (MT19937), to repeat a Keras run number for number.
+---NumPy's legacy generator (MT19937), to draw the same numbers as a Keras run.
 ---@param seed integer from 0 to 2^32-1
 ---@return lurcher.numpy_random
 function data.numpy_random(seed) end
@@ -239,9 +240,9 @@ function augment:close() end
 ---@field preprocess? "tf"|"caffe"|"rescale"|"none" tf: x / 127.5 - 1; caffe: BGR minus ImageNet's means; rescale: x /
 --- 255; none: x; default "tf"
 ---@field resize? "bilinear"|"nearest" resampling filter, Pillow's; default nearest in era 2017, else bilinear
----@field era? "current"|"2017" which Keras's resampling is the default of resize; default: the era of `augment`
+---@field era? "current"|"2017" Keras version whose resampling is the default of resize; default: the era of `augment`
 ---@field channels? integer 3, or 1 for grayscale; default 3
----@field exif? boolean turns images as their EXIF orientation asks; default false
+---@field exif? boolean rotates and mirrors images by their EXIF orientation; default false
 ---@field max_pixels? integer an image with more pixels counts as damaged; default 100000000
 ---@field workers? integer threads that read and decode images; 0: the main thread does; default: one per core
 ---@field prefetch? integer batches prepared ahead; default 4
@@ -351,7 +352,7 @@ function random:permutation(n) end
 function random:shuffle(list) end
 function random:close() end
 
----numpy.random.RandomState, number for number.
+---NumPy's numpy.random.RandomState: equal seeds give equal numbers.
 ---@class lurcher.numpy_random
 local numpy_random = {}
 ---Starts the sequence of a seed.
@@ -375,8 +376,8 @@ lurcher.image = {}
 local image = lurcher.image
 ---Decodes a JPEG or PNG file; the format follows from its content.
 ---@param path string
----@param options? { exif?: boolean, max_pixels?: integer } exif (false): turns the image as its EXIF orientation asks;
---- max_pixels (100 million): refuses a larger image
+---@param options? { exif?: boolean, max_pixels?: integer } exif (false): rotates and mirrors the image by its EXIF
+--- orientation; max_pixels (100 million): refuses a larger image
 ---@return lurcher.tensor? image
 ---@return string? message, string? code
 function image.load(path, options) end

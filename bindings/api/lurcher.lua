@@ -8,8 +8,8 @@
 --     a whole tensor count from 1; the elements of i32 tensors (class ids, index inputs, argmax along an axis, rows
 --     given to :select as a tensor) count from 0. A table that becomes a tensor of ids is lowered by one.
 --   Errors. A mistake in the script (wrong type, shape, name or option) raises at the caller's line. A failure of the
---     world (a missing file, a damaged image) returns nil, a message and a code such as "EIO" or "EFORMAT": where the
---     script cannot continue, write assert(...).
+--     environment (a missing file, a damaged image) returns nil, a message and a code such as "EIO" or "EFORMAT": where
+--     the script cannot continue, write assert(...).
 --   Lifetimes. Tensors, models, runs, loaders and other handles are freed by the collector, by handle:close(), or at
 --     the end of the scope of `local x <close> = ...`. Use after close raises.
 --   Options are named in a table: nn.conv2d{ 64, 3, stride = 2 }. An unknown name raises with the nearest known one.
@@ -20,8 +20,8 @@
 ---@alias lurcher.number_or_tensor number|lurcher.tensor
 
 ---A batch: inputs by the model's input names, targets by its output names, optional sample weights (n) by
----"NAME_weight". Other fields are ignored. A table of numbers stands for a tensor; for an index input, or the class
----ids of a categorical loss, a flat table of whole numbers counts from 1.
+---"NAME_weight". Other fields are ignored. A table of numbers is converted to a tensor; for an index input, or the
+---class ids of a categorical loss, a flat table of whole numbers counts from 1.
 ---@alias lurcher.batch table<string, lurcher.tensor|number[]>
 
 ---@class lurcher
@@ -80,6 +80,25 @@ function lurcher.hash(value) end
 ---@param candidates string[]
 ---@return string? nearest nil when none is near
 function lurcher.nearest(word, candidates) end
+
+---string.format with a decimal point in numbers, whatever the locale (os.setlocale, or a program that embeds Lua).
+---@param format string
+---@param ... any
+---@return string
+function lurcher.format(format, ...) end
+
+---tonumber with a decimal point, whatever the locale.
+---@param text string
+---@return number? number nil where the text is not a number
+function lurcher.number(text) end
+
+---Text that may come from elsewhere (names of files, classes and layers), for printing: control characters, bytes that
+---are not UTF-8, and marks that change the direction of text are written as \x1b and \u{202e}, so that a terminal
+---does not obey them.
+---@param text string
+---@param lines? boolean newlines and tabs stay; default false
+---@return string
+function lurcher.visible(text, lines) end
 
 ---Replaces a file atomically: writes a temporary file in the same folder, syncs it, and renames it.
 ---@param path string
@@ -187,7 +206,7 @@ function device:close() end
 ---last dimension, extents must be equal or 1. `t[i]` is a view of row i, or a number when t has one dimension (nil
 ---one past the end, so that ipairs works); `t[i] = v` writes a tensor, nested tables, or one number to the whole
 ---row. `#t` is the first extent. tostring shows shape, dtype, device and values: all of a small tensor, the corners
----of a large one. Functions return new tensors unless they say otherwise; views share memory with the tensor they
+---of a large one. Functions return new tensors unless described otherwise; views share memory with the tensor they
 ---were made from.
 ---@class lurcher.tensor
 ---@field shape integer[] a copy of the extents
@@ -356,7 +375,7 @@ function lurcher.json.encode(value, indent) end
 ---@return any value nil when the text is not JSON
 ---@return string? message, string? code
 function lurcher.json.decode(text) end
----Marks a table as an array, so that it is written as one when it is empty, too.
+---Marks a table as an array, so that it is written as one even when it is empty.
 ---@param list table
 ---@return table list
 function lurcher.json.array(list) end

@@ -44,7 +44,7 @@ function nn.model(spec) end
 ---@return string metadata the text that was saved with the checkpoint; or message
 ---@return string? code
 function nn.load(path) end
----Makes a model of a definition, with new weights.
+---Makes a model from a definition, with new weights.
 ---@param text string as model:json() returns it
 ---@return lurcher.model? model
 ---@return string? message, string? code
@@ -62,60 +62,74 @@ function nn.kinds() end
 ---@return { name: string, type: string, default: string, help: string, choices?: string[] }[]
 function nn.compile_options() end
 
+---@class lurcher.conv2d_options
+---@field filters integer output channels
+---@field kernel integer|integer[] height and width of the window
+---@field stride? integer|integer[] default 1: step of the window
+---@field padding? "valid"|"same" default "valid": valid: the window stays inside; same: out = ceil(in / stride)
+---@field use_bias? boolean default true: adds a learned constant per channel
+---@field activation? lurcher.activation default "linear": applied to the result
+---@field init? lurcher.init default "glorot_uniform": first values of the kernel
+---@field init_deviation? number default 0.05: standard deviation of init = "normal"
+
 ---Convolution over height and width: h w c -> h' w' filters.
---- - `filters`: output channels
---- - `kernel`: height and width of the window
---- - `stride` (1): step of the window
---- - `padding` (valid): valid: the window stays inside; same: out = ceil(in / stride)
---- - `use_bias` (true): adds a learned constant per channel
---- - `activation` (linear): applied to the result
---- - `init` (glorot_uniform): first values of the kernel
---- - `init_deviation` (0.05): standard deviation of init = "normal"
----@param options integer|{ filters: integer, kernel: integer|integer[], stride?: integer|integer[], padding?: "valid"|"same", use_bias?: boolean, activation?: lurcher.activation, init?: lurcher.init, init_deviation?: number } options, or nodes to apply to at once
+---@param options integer|lurcher.conv2d_options options, or nodes to apply to at once
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
 function nn.conv2d(options, ...) end
+
+---@class lurcher.depthwise_conv2d_options
+---@field kernel integer|integer[] height and width of the window
+---@field stride? integer|integer[] default 1: step of the window
+---@field padding? "valid"|"same" default "valid": valid: the window stays inside; same: out = ceil(in / stride)
+---@field use_bias? boolean default true: adds a learned constant per channel
+---@field activation? lurcher.activation default "linear": applied to the result
+---@field init? lurcher.init default "glorot_uniform": first values of the kernel
+---@field init_deviation? number default 0.05: standard deviation of init = "normal"
+
 ---One window per channel: h w c -> h' w' c.
---- - `kernel`: height and width of the window
---- - `stride` (1): step of the window
---- - `padding` (valid): valid: the window stays inside; same: out = ceil(in / stride)
---- - `use_bias` (true): adds a learned constant per channel
---- - `activation` (linear): applied to the result
---- - `init` (glorot_uniform): first values of the kernel
---- - `init_deviation` (0.05): standard deviation of init = "normal"
----@param options integer|{ kernel: integer|integer[], stride?: integer|integer[], padding?: "valid"|"same", use_bias?: boolean, activation?: lurcher.activation, init?: lurcher.init, init_deviation?: number } options, or nodes to apply to at once
+---@param options integer|lurcher.depthwise_conv2d_options options, or nodes to apply to at once
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
 function nn.depthwise_conv2d(options, ...) end
+
+---@class lurcher.separable_conv2d_options
+---@field filters integer output channels
+---@field kernel integer|integer[] height and width of the window
+---@field stride? integer|integer[] default 1: step of the window
+---@field padding? "valid"|"same" default "valid": valid: the window stays inside; same: out = ceil(in / stride)
+---@field use_bias? boolean default true: adds a learned constant per channel
+---@field activation? lurcher.activation default "linear": applied to the result
+---@field init? lurcher.init default "glorot_uniform": first values of the kernel
+---@field init_deviation? number default 0.05: standard deviation of init = "normal"
+
 ---Depthwise then 1x1 convolution: h w c -> h' w' filters.
---- - `filters`: output channels
---- - `kernel`: height and width of the window
---- - `stride` (1): step of the window
---- - `padding` (valid): valid: the window stays inside; same: out = ceil(in / stride)
---- - `use_bias` (true): adds a learned constant per channel
---- - `activation` (linear): applied to the result
---- - `init` (glorot_uniform): first values of the kernel
---- - `init_deviation` (0.05): standard deviation of init = "normal"
----@param options integer|{ filters: integer, kernel: integer|integer[], stride?: integer|integer[], padding?: "valid"|"same", use_bias?: boolean, activation?: lurcher.activation, init?: lurcher.init, init_deviation?: number } options, or nodes to apply to at once
+---@param options integer|lurcher.separable_conv2d_options options, or nodes to apply to at once
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
 function nn.separable_conv2d(options, ...) end
+
+---@class lurcher.dense_options
+---@field units integer output features
+---@field use_bias? boolean default true: adds a learned constant per channel
+---@field activation? lurcher.activation default "linear": applied to the result
+---@field init? lurcher.init default "glorot_uniform": first values of the kernel
+---@field init_deviation? number default 0.05: standard deviation of init = "normal"
+
 ---Matrix product over the last dimension: ... in -> ... units.
---- - `units`: output features
---- - `use_bias` (true): adds a learned constant per channel
---- - `activation` (linear): applied to the result
---- - `init` (glorot_uniform): first values of the kernel
---- - `init_deviation` (0.05): standard deviation of init = "normal"
----@param options integer|{ units: integer, use_bias?: boolean, activation?: lurcher.activation, init?: lurcher.init, init_deviation?: number } options, or nodes to apply to at once
+---@param options integer|lurcher.dense_options options, or nodes to apply to at once
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
 function nn.dense(options, ...) end
+
+---@class lurcher.batchnorm_options
+---@field momentum? number default 0.99: fraction of the moving statistics that is kept at every update
+---@field epsilon? number default 0.001: added to the variance
+---@field center? boolean default true: a learned shift, beta
+---@field scale? boolean default true: a learned factor, gamma
+
 ---Normalises each channel by batch or moving statistics.
---- - `momentum` (0.99): share of the moving statistics that is kept at every update
---- - `epsilon` (0.001): added to the variance
---- - `center` (true): a learned shift, beta
---- - `scale` (true): a learned factor, gamma
----@param options? number|{ momentum?: number, epsilon?: number, center?: boolean, scale?: boolean } options, or nodes to apply to at once
+---@param options? number|lurcher.batchnorm_options options, or nodes to apply to at once
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
 function nn.batchnorm(options, ...) end
@@ -150,19 +164,25 @@ function nn.softmax(options, ...) end
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
 function nn.square(options, ...) end
+
+---@class lurcher.max_pool_options
+---@field size? integer|integer[] default 2: height and width of the window
+---@field stride? integer|integer[] default 0: step of the window; default: its size
+---@field padding? "valid"|"same" default "valid": valid: the window stays inside; same: out = ceil(in / stride)
+
 ---The largest value of each window: h w c -> h' w' c.
---- - `size` (2): height and width of the window
---- - `stride` (0): step of the window; default: its size
---- - `padding` (valid): valid: the window stays inside; same: out = ceil(in / stride)
----@param options? integer|{ size?: integer|integer[], stride?: integer|integer[], padding?: "valid"|"same" } options, or nodes to apply to at once
+---@param options? integer|lurcher.max_pool_options options, or nodes to apply to at once
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
 function nn.max_pool(options, ...) end
+
+---@class lurcher.avg_pool_options
+---@field size? integer|integer[] default 2: height and width of the window
+---@field stride? integer|integer[] default 0: step of the window; default: its size
+---@field padding? "valid"|"same" default "valid": valid: the window stays inside; same: out = ceil(in / stride)
+
 ---The mean of each window's real cells: h w c -> h' w' c.
---- - `size` (2): height and width of the window
---- - `stride` (0): step of the window; default: its size
---- - `padding` (valid): valid: the window stays inside; same: out = ceil(in / stride)
----@param options? integer|{ size?: integer|integer[], stride?: integer|integer[], padding?: "valid"|"same" } options, or nodes to apply to at once
+---@param options? integer|lurcher.avg_pool_options options, or nodes to apply to at once
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
 function nn.avg_pool(options, ...) end
@@ -210,13 +230,13 @@ function nn.concat(options, ...) end
 ---@return lurcher.layer|lurcher.node
 function nn.affine(options, ...) end
 ---Drops elements at random in training.
---- - `rate`: share of elements set to 0 in training, under 1
+--- - `rate`: fraction of the elements set to 0 in training, below 1
 ---@param options number|{ rate: number } options, or nodes to apply to at once
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
 function nn.dropout(options, ...) end
----Divided by its Euclidean length over the last dimension.
---- - `epsilon` (1e-12): the smallest length divided by
+---Divides by the Euclidean length over the last dimension.
+--- - `epsilon` (1e-12): lower limit of the length that is divided by
 ---@param options? number|{ epsilon?: number } options, or nodes to apply to at once
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
@@ -232,15 +252,17 @@ function nn.flatten(options, ...) end
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
 function nn.reshape(options, ...) end
+---@alias lurcher.reduction "sum"|"mean"|"max"|"min"
+
 ---Sum, mean, max or min over a dimension of each sample.
 --- - `function`: sum, mean, max or min
 --- - `axis` (-1): dimension of a sample, 1 the first; -1: the last; 0: all
 --- - `keep` (false): keeps the dimension, with extent 1
----@param options "sum"|"mean"|"max"|"min"|{ ["function"]: "sum"|"mean"|"max"|"min", axis?: integer, keep?: boolean } options, or nodes to apply to at once
+---@param options lurcher.reduction|{ ["function"]: lurcher.reduction, axis?: integer, keep?: boolean } or nodes
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
 function nn.reduce(options, ...) end
----Rows of the first input, picked by an index.
+---Rows of the first input, selected by an index.
 ---@param options? table options, or nodes to apply to at once
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
@@ -340,8 +362,9 @@ function model:frozen(input) end
 ---@return integer total
 ---@return integer trainable
 function model:parameters() end
----The names under which `load` finds the model's weights in a PyTorch state dict (.safetensors). With a table, sets them
----and returns the model; without one, returns them. Models of lurcher.models.xception have those of timm's Xception.
+---The names under which `load` finds the model's weights in a PyTorch state dict (.safetensors). With a table, sets
+---them and returns the model; without one, returns them. Models of lurcher.models.xception have those of timm's
+---Xception.
 ---@param names? table<string, string> name in the file to LAYER/WEIGHT: { ["conv1.weight"] = "block1_conv1/kernel" }
 ---@return lurcher.model|table<string, string>
 function model:weight_names(names) end
@@ -357,7 +380,7 @@ function model:weight_names(names) end
 ---checkpoint, or with PyTorch's names where the model has names for them).
 ---@param path string
 ---@param options? { by?: "auto"|"name"|"order", strict?: boolean, names?: table<string, string> } by: how layers are
---- matched; "auto" (default): by name, or by order where no name matches; strict (false): anything missing or mismatched
+--- matched; "auto" (default): by name, or by order if no name matches; strict (false): anything missing or mismatched
 --- is a failure that changes no weight; names: as for weight_names, which they replace
 ---@return lurcher.load_report? report
 ---@return string? message, string? code
@@ -523,7 +546,7 @@ local optim = lurcher.optim
 ---@field clip_value? number clips every gradient to [-v, v] (0: off); default 0
 
 ---@class lurcher.sgd_options: lurcher.optimizer_options
----@field momentum? number share of the velocity that is kept; default 0
+---@field momentum? number fraction of the velocity that is kept; default 0
 ---@field nesterov? boolean looks ahead along the velocity; default false
 
 ---@class lurcher.adam_options: lurcher.optimizer_options

@@ -7,6 +7,9 @@
 #include <signal.h>
 #include <string.h>
 #include <time.h>
+#ifdef __GLIBC__
+#include <execinfo.h>
+#endif
 
 #include "bindings/handle.h"
 #include "bindings/scripts.h"
@@ -74,6 +77,11 @@ void lur_program_prepare(void) {
   enum { SIGNAL_STACK = 256 << 10 }; /* a frame with AMX tiles takes 11 KB */
   static char memory[SIGNAL_STACK];
   main_thread = pthread_self();
+#ifdef __GLIBC__
+  /* loads libgcc_s now: glibc needs it to end a thread, and ends the process where there is no memory for it then */
+  void *frame;
+  backtrace(&frame, 1);
+#endif
   sigaltstack(&(stack_t){.ss_sp = memory, .ss_size = SIGNAL_STACK}, NULL);
 }
 
@@ -132,6 +140,7 @@ static int on_error(lua_State *L) {
 }
 
 void lur_program_set_trace(bool trace) { traced = trace; }
+bool lur_program_is_traced(void) { return traced; }
 
 int lur_program_call(lua_State *L, int nargs, int nresults) {
   int base = lua_gettop(L) - nargs;

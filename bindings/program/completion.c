@@ -1,6 +1,6 @@
 /* completion.c - what Tab offers in the session: globals and keywords, and after "a.b." or "a:" the fields and methods
- * of the value, including those in __index tables and those of handles. It runs no code of the user's except __index
- * for the names already typed. */
+ * of the value, including those in __index tables and those of handles. It runs no user code except __index for the
+ * names already typed. */
 #include <lauxlib.h>
 #include <stdlib.h>
 #include <string.h>

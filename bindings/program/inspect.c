@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bindings/modules.h"
 #include "program.h"
 
 enum { DEEP = 3, MOST = 40, LINE = 100 };
@@ -123,11 +124,11 @@ static void append_value(lua_State *L, int out, int index, int depth) {
     append_table(L, out, index, depth);
     return;
   }
-  if (lua_type(L, index) == LUA_TFUNCTION && depth > 0) { /* in a table its key tells more than its address */
+  if (lua_type(L, index) == LUA_TFUNCTION && depth > 0) { /* in a table, its key is more informative than its address */
     append(L, out, "function");
     return;
   }
-  append(L, out, luaL_tolstring(L, index, NULL));
+  append(L, out, lur_push_text(L, index));
   lua_pop(L, 1);
 }
 

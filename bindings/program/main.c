@@ -15,11 +15,13 @@
 
 /* Writes "lurcher: message" to stderr and pops the message. */
 static void report(lua_State *L) {
-  const char *message = lua_tostring(L, -1);
+  if (lua_type(L, -1) != LUA_TSTRING) lua_pushliteral(L, "(no message)");
+  else lua_pushvalue(L, -1);
+  const char *message = lur_push_visible(L, -1, true); /* of a file's making, perhaps */
   fflush(stdout);
-  fprintf(stderr, "lurcher: %s\n", message != NULL ? message : "(no message)");
+  fprintf(stderr, "lurcher: %s\n", message);
   fflush(stderr);
-  lua_pop(L, 1);
+  lua_pop(L, 3);
 }
 
 /* ---- scripts and recipes ---- */
@@ -63,19 +65,6 @@ static const char *push_nearest_recipe(lua_State *L, const char *name) {
   return lur_nearest(name, names, n);
 }
 
-/* Adds the script's folder at the front of package.path. */
-static void search_beside(lua_State *L, const char *script) {
-  const char *slash = strrchr(script, '/');
-  if (slash == NULL) lua_pushliteral(L, "./");
-  else lua_pushlstring(L, script, (size_t)(slash - script) + 1);
-  const char *folder = lua_tostring(L, -1);
-  lua_getglobal(L, "package");
-  lua_getfield(L, -1, "path");
-  lua_pushfstring(L, "%s?.lua;%s?/init.lua;%s", folder, folder, lua_tostring(L, -1));
-  lua_setfield(L, -3, "path");
-  lua_pop(L, 3);
-}
-
 /* Pushes the function of a script file, a recipe or standard input. */
 static int load_script(lua_State *L, const char *name) {
   if (strcmp(name, "-") == 0) return luaL_loadfile(L, NULL);
@@ -90,7 +79,7 @@ static int load_script(lua_State *L, const char *name) {
     else lua_pushfstring(L, "no script and no recipe '%s'; `lurcher recipes` lists the recipes", name);
     return LUA_ERRFILE;
   }
-  search_beside(L, name);
+  lur_program_search_beside(L, name);
   return luaL_loadfile(L, name);
 }
 
@@ -108,6 +97,10 @@ static bool run_script(lua_State *L, int argc, char **argv, int script) {
   if (load_script(L, argv[script]) != LUA_OK) {
     report(L);
     return false;
+  }
+  if (find_recipe(argv[script]) != NULL) { /* their lines hold names of files and classes; a script prints what it likes */
+    lua_pushcfunction(L, lur_print_visible);
+    lua_setglobal(L, "print");
   }
   int nargs = argc - script - 1;
   luaL_checkstack(L, nargs + 8, "too many arguments to script");
@@ -130,7 +123,7 @@ static const char usage[] = "usage: lurcher [options] [script.lua | recipe | -] 
                             "  -e CODE     run CODE; the module is the global lurcher\n"
                             "  -i          start an interactive session after the script or CODE\n"
                             "  -           run standard input as a script\n"
-                            "  --trace     print a traceback with an error\n"
+                            "  --trace     print a traceback with an error, and where each module comes from\n"
                             "  --version   print the version\n"
                             "  --help      print this text\n"
                             "Without script and CODE: an interactive session (line editing, completion with Tab).\n"
@@ -232,6 +225,8 @@ static int protected_main(lua_State *L) {
   lua_setfield(L, -2, "lurcher");
   lua_pop(L, 1);
   lur_script_searcher(L);
+  lur_program_set_paths(L, o->script < argc && find_recipe(argv[o->script]) != NULL);
+  if (lur_program_is_traced()) lur_program_trace_modules(L);
   lur_program_attach(L);
   set_arg(L, argc, argv, o->script);
   bool session = o->session || (!o->code && o->script >= argc);
@@ -245,9 +240,14 @@ static int protected_main(lua_State *L) {
 
 int main(int argc, char **argv) {
   options o;
+  lur_program_watch_output();
   int done = read_options(argc, argv, &o);
   if (done >= 0) return done;
   lur_program_prepare();
+  if (lur_check_environment() != LUR_OK) {
+    fprintf(stderr, "lurcher: %s\n", lur_last_error());
+    return EXIT_FAILURE;
+  }
   signal(SIGXFSZ, SIG_IGN); /* a file over the size limit is a failed write, with a message */
   done = run_command(argc, argv, o.script);
   if (done >= 0) return done;

@@ -13,11 +13,26 @@ void lur_program_prepare(void);
 void lur_program_attach(lua_State *L);
 /* Errors get a traceback. */
 void lur_program_set_trace(bool trace);
+bool lur_program_is_traced(void);
 /* lua_pcall with a message handler, and with Ctrl-C raising the error "interrupted". Returns lua_pcall's status; on
    failure the message, ready to be shown, is on the stack. */
 int lur_program_call(lua_State *L, int nargs, int nresults);
 /* Whether Ctrl-C interrupted the last call. */
 bool lur_program_interrupted(void);
+
+/* ---- output.c ---- */
+
+/* Once, first of all: at exit, a failure to write standard output is reported, and the exit code is 1. */
+void lur_program_watch_output(void);
+
+/* ---- paths.c ---- */
+
+/* Once, when the state has its libraries: where `require` looks for modules of recipes, or of scripts. */
+void lur_program_set_paths(lua_State *L, bool recipe);
+/* The folder of a script comes before all else. */
+void lur_program_search_beside(lua_State *L, const char *script);
+/* From now on, where each module is found is written to stderr. */
+void lur_program_trace_modules(lua_State *L);
 
 /* ---- repl.c ---- */
 

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "bindings/modules.h"
 #include "engine/lurcher.h"
 #include "program.h"
 
@@ -284,20 +285,21 @@ static int show_values(lua_State *L) {
   int n = lua_gettop(L);
   for (int i = 1; i <= n; i++) {
     lur_push_inspected(L, i);
+    lur_push_visible(L, -1, true);
     size_t length;
     const char *text = lua_tolstring(L, -1, &length);
     if (i > 1) putchar('\t');
     fwrite(text, 1, length, stdout);
-    lua_pop(L, 1);
+    lua_pop(L, 2);
   }
   if (n > 0) putchar('\n');
   return 0;
 }
 
 static void show_error(lua_State *L) {
-  const char *message = lua_tostring(L, -1);
   static const char here[] = "stdin:1: ";
-  if (message == NULL) message = "(no message)";
+  if (lua_type(L, -1) != LUA_TSTRING) lua_pushliteral(L, "(no message)");
+  const char *message = lur_push_visible(L, -1, true);
   if (strncmp(message, here, sizeof here - 1) == 0) message += sizeof here - 1;
   fflush(stdout);
   fprintf(stderr, "error: %s\n", message);

@@ -1,4 +1,4 @@
-/* alloc.c - the one place where the engine asks for zeroed arrays of structs.
+/* alloc.c - allocates the zeroed arrays of structs of the whole engine.
  *
  * It is not an allocator: tensors take their memory from a device, arrays take theirs from calloc. */
 #include "alloc.h"

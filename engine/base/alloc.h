@@ -4,7 +4,7 @@
 
 #include "kernels/base.h"
 
-enum { LUR_NAME = 96 }; /* bytes of a name of a layer or an output, the final zero included */
+enum { LUR_NAME = 96 }; /* size of a buffer for the name of a layer or output, including its final zero */
 
 /* Sets *items (the address of a pointer of any type) to n zeroed items. LUR_ENOMEM where they do not fit in memory. */
 lur_status lur_alloc_items(size_t n, size_t size, void *items);

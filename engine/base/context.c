@@ -6,12 +6,14 @@
 
 #include <errno.h>
 #include <omp.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "alloc.h"
 #include "kernels/backend.h"
+#include "kernels/room.h"
 
 enum { MAX_THREADS = 1024 };
 
@@ -35,15 +37,44 @@ static lur_status threads_wanted(int asked, int *threads) {
   return LUR_OK;
 }
 
+/* Under a limit of the address space, starts the compute threads now: libgomp would start them in the first parallel
+   loop, and end the process if it could not. */
+static lur_status start_threads(int count) {
+  if (count < 2 || !lur_room_is_limited()) return LUR_OK;
+  pthread_attr_t attributes;
+  size_t stack = 8 << 20;
+  if (pthread_attr_init(&attributes) == 0) {
+    pthread_attr_getstacksize(&attributes, &stack);
+    pthread_attr_destroy(&attributes);
+  }
+  LUR_TRY(lur_room_check((size_t)count * stack, "the stacks of the compute threads (LURCHER_THREADS)"));
+  int started = 0;
+#pragma omp parallel reduction(+ : started)
+  started++;
+  return started > 0 ? LUR_OK : lur_fail(LUR_ENOMEM, "no compute thread could be started");
+}
+
+lur_status lur_check_environment(void) {
+  int threads = 0;
+  LUR_TRY(threads_wanted(0, &threads));
+  return lur_cpu_check_environment();
+}
+
 lur_status lur_context_new(uint64_t seed, int threads, lur_context **context) {
   int count = 0;
   LUR_TRY(threads_wanted(threads, &count));
+  LUR_TRY(lur_cpu_check_environment());
   lur_context *made;
   LUR_TRY(lur_alloc_items(1, sizeof *made, &made));
   atomic_init(&made->refs, 1);
   made->seed = seed;
   made->threads = count;
   omp_set_num_threads(count); /* of the calling thread, the one that owns the context */
+  lur_status status = start_threads(count);
+  if (status != LUR_OK) {
+    free(made);
+    return status;
+  }
   *context = made;
   return LUR_OK;
 }

@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/number.h"
+
 enum { MAX_NAME = 63, MAX_CANDIDATES = 64, TEXT = 192, UNBOUNDED = 1 << 30 };
 
 /* ---- the nearest name ---- */
@@ -65,18 +67,15 @@ static void put(writer *w, const char *format, ...) {
   size_t at = (size_t)w->used < w->capacity ? (size_t)w->used : w->capacity;
   va_list args;
   va_start(args, format);
-  int n = vsnprintf(at < w->capacity ? w->text + at : NULL, w->capacity - at, format, args);
+  int n = lur_vformat(at < w->capacity ? w->text + at : NULL, w->capacity - at, format, args);
   va_end(args);
   if (n > 0) w->used += n;
 }
 
 /* The shortest decimal that reads back as the same number. */
 static void put_real(writer *w, double value) {
-  char text[40];
-  for (int digits = 6; digits <= 17; digits++) {
-    snprintf(text, sizeof text, "%.*g", digits, value);
-    if (strtod(text, NULL) == value) break;
-  }
+  char text[LUR_NUMBER_TEXT];
+  lur_shortest_number(value, 6, text);
   put(w, "%s", text);
 }
 
@@ -267,7 +266,7 @@ static void store_default(const lur_option *o, void *options) {
   switch (o->type) {
   case LUR_OPT_BOOL: *(bool *)field = strcmp(o->def, "true") == 0; break;
   case LUR_OPT_INT: *(int64_t *)field = strtoll(o->def, NULL, 10); break;
-  case LUR_OPT_REAL: *(double *)field = strtod(o->def, NULL); break;
+  case LUR_OPT_REAL: *(double *)field = lur_parse_number(o->def, NULL); break;
   case LUR_OPT_PAIR:
     if (parse_ints(o->def, ints) < 2) ints[1] = ints[0];
     memcpy(field, ints, 2 * sizeof ints[0]);

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/number.h"
+
 static bool reserve(lur_lines *buffer, size_t more) {
   if (buffer->capacity - buffer->length > more) return true;
   size_t capacity = buffer->capacity * 2 + more + 64;
@@ -23,9 +25,9 @@ void lur_lines_add(lur_lines *buffer, const char *format, ...) {
   va_list args, again;
   va_start(args, format);
   va_copy(again, args);
-  int length = vsnprintf(NULL, 0, format, args);
+  int length = lur_vformat(NULL, 0, format, args);
   if (length >= 0 && !buffer->failed && reserve(buffer, (size_t)length + 1)) {
-    vsnprintf(buffer->bytes + buffer->length, (size_t)length + 1, format, again);
+    lur_vformat(buffer->bytes + buffer->length, (size_t)length + 1, format, again);
     buffer->length += (size_t)length;
   }
   va_end(again);

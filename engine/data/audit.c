@@ -25,6 +25,7 @@ typedef struct record { /* of one image */
   XXH128_hash_t hash;
   bool read;         /* the file could be read */
   int width, height; /* 0: not decoded */
+  int orientation;   /* EXIF's; 1: as it is stored */
   char *problem;     /* why it cannot be decoded; owned; NULL: it can */
 } record;
 
@@ -45,7 +46,8 @@ const char *lur_finding_name(lur_finding_kind kind) {
 
 static void inspect(const inspection *h, record *r, lur_bytes *bytes, lur_rgbx *image) {
   lur_decode_request request;
-  lur_decode_request_init(&request, NULL);
+  lur_decode_request_init(&request, &(lur_decode_options){.exif = true});
+  request.orientation = &r->orientation;
   lur_status status = lur_bytes_read(lur_dataset_path(h->sets[r->set], r->index), bytes);
   r->read = status == LUR_OK;
   if (r->read) {
@@ -238,6 +240,7 @@ lur_status lur_dataset_audit(int nsets, lur_dataset *const *sets, const lur_audi
   atomic_init(&h.next, 0);
   inspect_all(&h, options ? options->workers : 0);
   lur_audit found = {.checked = h.n};
+  for (int64_t i = 0; i < h.n; i++) found.turned += h.records[i].orientation > 1;
   lur_status status = find_all(&h, nsets, options, &found);
   for (int64_t i = 0; i < h.n; i++) free(h.records[i].problem);
   free(h.records);

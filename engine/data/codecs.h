@@ -14,7 +14,8 @@
 lur_status lur_jpeg_decode(const uint8_t *bytes, size_t count, const lur_decode_request *request, lur_rgbx *image,
                            int *full_width, int *full_height, int *orientation);
 /* Decodes at full size: PNG has no scaled decoding. */
-lur_status lur_png_decode(const uint8_t *bytes, size_t count, const lur_decode_request *request, lur_rgbx *image);
+lur_status lur_png_decode(const uint8_t *bytes, size_t count, const lur_decode_request *request, lur_rgbx *image,
+                          int *orientation);
 
 /* pixels: height x width x channels (1 or 3) bytes. quality: 1..100. The result replaces the contents of *bytes. */
 lur_status lur_jpeg_encode(const uint8_t *pixels, int width, int height, int channels, int quality, lur_bytes *bytes);

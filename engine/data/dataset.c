@@ -10,6 +10,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "kernels/number.h"
 #include "kernels/random.h"
 
 static lur_status out_of_memory(void) { return lur_fail(LUR_ENOMEM, "out of memory for a dataset"); }
@@ -329,7 +330,7 @@ static void append(char *text, size_t capacity, int *length, const char *format,
   va_list args;
   va_start(args, format);
   size_t at = (size_t)*length < capacity ? (size_t)*length : capacity;
-  int n = vsnprintf(at < capacity ? text + at : NULL, capacity - at, format, args);
+  int n = lur_vformat(at < capacity ? text + at : NULL, capacity - at, format, args);
   va_end(args);
   if (n > 0) *length += n;
 }

@@ -1,5 +1,5 @@
 /* decode.c - see decode.h: recognises the format, calls its codec, scales what the codec could not, applies the EXIF
- * orientation. The formats themselves are in jpeg.c and png.c; codecs.h tells how to add one. */
+ * orientation. The formats themselves are in jpeg.c and png.c; codecs.h describes how to add one. */
 #include "decode.h"
 
 #include <string.h>
@@ -80,20 +80,25 @@ static lur_status apply_orientation(lur_rgbx *image, int orientation) {
 lur_status lur_rgbx_decode(const uint8_t *bytes, size_t count, const lur_decode_request *request, lur_rgbx *image,
                            int *full_width, int *full_height) {
   int width = 0, height = 0, orientation = 1;
+  bool scaled = false; /* by the codec */
   switch (lur_image_sniff(bytes, count)) {
-  case LUR_IMAGE_JPEG: LUR_TRY(lur_jpeg_decode(bytes, count, request, image, &width, &height, &orientation)); break;
+  case LUR_IMAGE_JPEG:
+    LUR_TRY(lur_jpeg_decode(bytes, count, request, image, &width, &height, &orientation));
+    scaled = true;
+    break;
   case LUR_IMAGE_PNG:
-    LUR_TRY(lur_png_decode(bytes, count, request, image));
+    LUR_TRY(lur_png_decode(bytes, count, request, image, &orientation));
     width = image->width, height = image->height;
-    for (int scale = request->choose_scale ? request->choose_scale(width, height, request->user) : 1; scale > 1;
-         scale /= 2)
-      halve(image);
     break;
   default: return lur_fail(LUR_EFORMAT, "neither JPEG nor PNG");
   }
-  if (orientation > 1) LUR_TRY(apply_orientation(image, orientation));
   bool swap = orientation >= 5;
-  if (full_width) *full_width = swap ? height : width;
-  if (full_height) *full_height = swap ? width : height;
+  int final_width = swap ? height : width, final_height = swap ? width : height;
+  int scale = !scaled && request->choose_scale ? request->choose_scale(final_width, final_height, request->user) : 1;
+  for (; scale > 1; scale /= 2) halve(image);
+  if (orientation > 1) LUR_TRY(apply_orientation(image, orientation));
+  if (full_width) *full_width = final_width;
+  if (full_height) *full_height = final_height;
+  if (request->orientation) *request->orientation = orientation;
   return LUR_OK;
 }

@@ -1,4 +1,4 @@
-/* decode_request.h - what a codec is asked for, and the checks that every codec makes. */
+/* decode_request.h - the request to a codec, and the checks that every codec makes. */
 #ifndef LUR_DECODE_REQUEST_H
 #define LUR_DECODE_REQUEST_H
 
@@ -8,6 +8,7 @@
 
 typedef struct lur_decode_request {
   bool exif;          /* apply the EXIF orientation */
+  int *orientation;   /* where the orientation that was applied is written to, 1 for none. NULL: nowhere */
   int64_t max_pixels; /* of the whole image, before scaling */
   /* Gets the size of the image in its final orientation; returns the divisor to decode at: 1, 2 or 4. NULL: 1. */
   int (*choose_scale)(int width, int height, void *user);

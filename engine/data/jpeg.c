@@ -12,6 +12,7 @@
 #include <jerror.h>
 
 #include "codecs.h"
+#include "exif.h"
 
 enum { MAX_SCANS = 200 }; /* a progressive image has about ten; a hostile one may have thousands of empty scans */
 
@@ -57,37 +58,16 @@ static struct jpeg_error_mgr *failure_init(failure *f) {
 
 /* ---- EXIF ---- */
 
-static unsigned exif_16(const uint8_t *p, bool little) {
-  return little ? (unsigned)(p[0] | p[1] << 8) : (unsigned)(p[1] | p[0] << 8);
-}
-static uint32_t exif_32(const uint8_t *p, bool little) {
-  return little ? exif_16(p, true) | (uint32_t)exif_16(p + 2, true) << 16
-                : (uint32_t)exif_16(p, false) << 16 | exif_16(p + 2, false);
-}
-
-/* Tag 0x0112 of the first directory of an APP1 segment; 1 if the segment does not have it, or is malformed. */
-static int exif_orientation(const uint8_t *data, size_t count) {
-  if (count < 14 || memcmp(data, "Exif\0\0", 6) != 0) return 1;
-  const uint8_t *tiff = data + 6;
-  size_t size = count - 6;
-  bool little = tiff[0] == 'I' && tiff[1] == 'I';
-  if (!little && !(tiff[0] == 'M' && tiff[1] == 'M')) return 1;
-  size_t at = exif_32(tiff + 4, little);
-  if (at > size || size - at < 2) return 1;
-  size_t entries = exif_16(tiff + at, little);
-  if ((size - at - 2) / 12 < entries) entries = (size - at - 2) / 12;
-  for (size_t i = 0; i < entries; i++) {
-    const uint8_t *entry = tiff + at + 2 + 12 * i;
-    if (exif_16(entry, little) != 0x0112 || exif_16(entry + 2, little) != 3) continue;
-    unsigned value = exif_16(entry + 8, little);
-    return value >= 1 && value <= 8 ? (int)value : 1;
-  }
-  return 1;
+/* Of an APP1 segment, where it is one of EXIF. */
+static int segment_orientation(const uint8_t *data, size_t count) {
+  static const char signature[6] = "Exif\0";
+  if (count < sizeof signature || memcmp(data, signature, sizeof signature) != 0) return 1;
+  return lur_exif_orientation(data + sizeof signature, count - sizeof signature);
 }
 
 static int find_orientation(j_decompress_ptr info) {
   for (jpeg_saved_marker_ptr m = info->marker_list; m; m = m->next) {
-    int orientation = m->marker == JPEG_APP0 + 1 ? exif_orientation(m->data, m->data_length) : 1;
+    int orientation = m->marker == JPEG_APP0 + 1 ? segment_orientation(m->data, m->data_length) : 1;
     if (orientation != 1) return orientation;
   }
   return 1;

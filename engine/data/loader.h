@@ -2,7 +2,7 @@
  *
  * The queue is a ring of jobs, one per batch. Workers take rows, from the oldest job first; the owner waits until all
  * rows of the oldest job are made. A worker writes its row and the row's damage list. Everything else is used by the
- * owner only, or guarded by one lock, as the comments on the fields tell. */
+ * owner only, or guarded by one lock, as the comments on the fields state. */
 #ifndef LUR_LOADER_H
 #define LUR_LOADER_H
 

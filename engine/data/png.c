@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "codecs.h"
+#include "exif.h"
 
 enum { CHUNK_LIMIT = 8 << 20 }; /* bytes of an ancillary chunk, decompressed */
 
@@ -61,6 +62,17 @@ static bool begin(decoder *d, const lur_decode_request *request, lur_rgbx *image
   return d->status == LUR_OK;
 }
 
+/* The eXIf chunk may come before or behind the pixels. PNG 3, section 11.3.4.6. */
+static int find_orientation(decoder *d) {
+#ifdef PNG_eXIf_SUPPORTED
+  png_uint_32 count = 0;
+  png_bytep exif = NULL;
+  if (png_get_eXIf_1(d->png, d->info, &count, &exif) != 0 && exif != NULL) return lur_exif_orientation(exif, count);
+#endif
+  (void)d;
+  return 1;
+}
+
 static bool read_rows(decoder *d, const lur_decode_request *request, lur_rgbx *image) {
   int passes = png_get_interlace_type(d->png, d->info) == PNG_INTERLACE_NONE ? 1 : PNG_INTERLACE_ADAM7_PASSES;
   size_t stride = 4 * (size_t)image->width;
@@ -69,27 +81,30 @@ static bool read_rows(decoder *d, const lur_decode_request *request, lur_rgbx *i
       png_read_row(d->png, image->pixels + stride * (size_t)y, NULL);
       if ((d->status = lur_decode_check_stop(request)) != LUR_OK) return false;
     }
-  png_read_end(d->png, NULL);
+  png_read_end(d->png, request->exif ? d->info : NULL);
   return true;
 }
 
-static lur_status decode(decoder *d, const lur_decode_request *request, lur_rgbx *image) {
+static lur_status decode(decoder *d, const lur_decode_request *request, lur_rgbx *image, int *orientation) {
   if (setjmp(png_jmpbuf(d->png))) return lur_fail(LUR_EFORMAT, "damaged PNG: %s", d->failure.message);
   png_set_read_fn(d->png, &d->source, read_bytes);
   png_set_user_limits(d->png, 1 << 20, 1 << 20);
   png_set_chunk_malloc_max(d->png, CHUNK_LIMIT);
-  if (begin(d, request, image)) read_rows(d, request, image);
+  if (begin(d, request, image) && read_rows(d, request, image) && request->exif) *orientation = find_orientation(d);
   return d->status;
 }
 
-lur_status lur_png_decode(const uint8_t *bytes, size_t count, const lur_decode_request *request, lur_rgbx *image) {
+lur_status lur_png_decode(const uint8_t *bytes, size_t count, const lur_decode_request *request, lur_rgbx *image,
+                          int *orientation) {
   decoder d = {.source = {bytes, count}, .status = LUR_OK};
   d.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &d.failure, on_error, on_warning);
   d.info = d.png ? png_create_info_struct(d.png) : NULL;
 #ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION /* a fuzzer cannot guess checksums */
   if (d.png) png_set_crc_action(d.png, PNG_CRC_QUIET_USE, PNG_CRC_QUIET_USE);
 #endif
-  lur_status status = d.info ? decode(&d, request, image) : lur_fail(LUR_ENOMEM, "out of memory for a PNG decoder");
+  *orientation = 1;
+  lur_status status =
+      d.info ? decode(&d, request, image, orientation) : lur_fail(LUR_ENOMEM, "out of memory for a PNG decoder");
   png_destroy_read_struct(&d.png, &d.info, NULL);
   return status;
 }

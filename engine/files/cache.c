@@ -122,7 +122,7 @@ static lur_status map_file(const lur_cache *cache, int fd, const char *path, con
   return LUR_OK;
 }
 
-/* Whether the file is complete and belongs to this cache; if so, takes its seconds. Otherwise note tells why not. */
+/* Whether the file is complete and belongs to this cache; if so, takes its seconds. Otherwise note gives the reason. */
 static bool matches(lur_cache *cache, int fd, const char *path, uint64_t size) {
   lur_cache_header there;
   const size_t same = offsetof(lur_cache_header, seconds);

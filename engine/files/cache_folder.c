@@ -1,5 +1,5 @@
-/* cache_folder.c - feature caches as files in a folder: describes one, tells whether a process uses it, removes it. It
- * uses the header and the locks of cache.c, and reads no rows. */
+/* cache_folder.c - feature caches as files in a folder: describes one, finds out whether a process uses it, removes it.
+ * It uses the header and the locks of cache.c, and reads no rows. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -35,7 +35,7 @@ static lur_status lock_alone(int fd, const char *path, bool *busy) {
   while (failed != 0 && errno == EINTR);
   *busy = failed != 0 && errno == EWOULDBLOCK;
   if (failed == 0 || *busy) return LUR_OK;
-  return lur_fail(LUR_EIO, "cannot tell whether a process uses '%s': %s", path, strerror(errno));
+  return lur_fail(LUR_EIO, "cannot find out whether a process uses '%s': %s", path, strerror(errno));
 }
 
 lur_status lur_cache_look(const char *path, lur_cache_info *info) {

@@ -10,13 +10,13 @@
  *   lurcher.extra            the caller's metadata, if any
  *
  * To add a counter: a member of lurcher.state, with a default when it is absent, so that older files stay readable. */
-#include <cJSON.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/base/json.h"
 #include "engine/run/state.h"
 #include "files.h"
 
@@ -81,7 +81,7 @@ static lur_status open_checkpoint(lur_context *context, const char *path, lur_ar
   const char *kind = lur_archive_metadata(opened, LUR_KIND_KEY);
   lur_status status = LUR_OK;
   if (kind == NULL || strcmp(kind, LUR_KIND_CHECKPOINT) != 0)
-    status = lur_fail(LUR_EFORMAT, "'%s' is not a checkpoint: %s (load it into a model with load_weights)", path,
+    status = lur_fail(LUR_EFORMAT, "'%s' is not a checkpoint: %s (use model:load to load weights alone)", path,
                       kind == NULL ? "it is a plain safetensors file" : "it holds weights only");
   else if (lur_archive_metadata(opened, MODEL_KEY) == NULL || lur_archive_metadata(opened, STATE_KEY) == NULL)
     status =
@@ -141,8 +141,8 @@ static lur_status compare_count(const lur_archive *archive, const char *path, co
 /* ---- definitions ---- */
 
 static void name_difference(lur_lines *where, const cJSON *file, const cJSON *model) {
-  char *there = file == NULL ? NULL : cJSON_PrintUnformatted(file),
-       *here = model == NULL ? NULL : cJSON_PrintUnformatted(model);
+  char *there = file == NULL ? NULL : lur_json_print(file),
+       *here = model == NULL ? NULL : lur_json_print(model);
   lur_lines_add(where, " is %.80s in the file and %.80s here", there == NULL ? "absent" : there,
                 here == NULL ? "absent" : here);
   cJSON_free(there);
@@ -181,7 +181,7 @@ static lur_status compare_definitions(const char *path, const char *file_text, c
   lur_status status = LUR_OK;
   lur_lines where = {0};
   char *place = NULL;
-  cJSON *file = cJSON_Parse(file_text), *model = cJSON_Parse(model_text);
+  cJSON *file = lur_json_parse(file_text, strlen(file_text), NULL), *model = lur_json_parse(model_text, strlen(model_text), NULL);
   if (file == NULL || model == NULL)
     status = lur_fail(LUR_EFORMAT, "'%s': its model definition is not valid JSON", path);
   else if (differs(file, model, &where) && (status = lur_lines_take(&where, &place)) == LUR_OK)
@@ -193,7 +193,7 @@ static lur_status compare_definitions(const char *path, const char *file_text, c
   return status;
 }
 
-/* Checks that names, shapes and options are equal; the message tells the first difference. */
+/* Checks that names, shapes and options are equal; the message names the first difference. */
 static lur_status compare_models(const lur_archive *archive, const char *path, const lur_model *model,
                                  const lur_named *named) {
   char *text = NULL;
@@ -239,7 +239,7 @@ static lur_status check_optimizer(const char *path, const cJSON *json, const lur
 }
 
 static lur_status read_counters(const char *path, const char *text, const lur_run *run, lur_run_state *state) {
-  cJSON *json = cJSON_Parse(text);
+  cJSON *json = lur_json_parse(text, strlen(text), NULL);
   uint64_t iterations = 0, lr = 0, m_schedule = 0;
   bool good = read_number(json, "iterations", 10, &iterations) && read_number(json, "step", 10, &state->step) &&
               read_number(json, "seed", 10, &state->seed) && read_number(json, "lr", 16, &lr) &&

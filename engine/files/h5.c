@@ -19,7 +19,8 @@ lur_status lur_h5_fail(const lur_h5 *h5, const char *what, const char *name) {
   char reason[160] = "";
   H5Ewalk2(H5E_DEFAULT, H5E_WALK_DOWNWARD, keep_innermost, reason);
   /* Walking downward ends at the innermost entry, the reason of all the others. */
-  return lur_fail(LUR_EFORMAT, "'%s': %s '%.120s'%s%.160s", h5->path, what, name, reason[0] != '\0' ? ": " : "", reason);
+  return lur_fail(LUR_EFORMAT, "'%s': %s '%.120s'%s%.160s", h5->path, what, name, reason[0] != '\0' ? ": " : "",
+                  reason);
 }
 
 /* ---- open and close ---- */
@@ -81,7 +82,8 @@ static lur_status put_attribute(const lur_h5 *h5, hid_t object, const char *name
   LUR_TRY(lur_alloc_items((size_t)count + 1, size, &bytes));
   for (int i = 0; i < count; i++) memcpy(bytes + (size_t)i * size, texts[i], strlen(texts[i]));
   /* An empty list has no text to take a length from; NumPy, and so Keras, writes it as float64. */
-  hid_t type = H5Tcopy(n == 0 ? H5T_IEEE_F64LE : H5T_C_S1), space = n < 0 ? H5Screate(H5S_SCALAR) : H5Screate_simple(1, &(hsize_t){(hsize_t)n}, NULL);
+  hid_t type = H5Tcopy(n == 0 ? H5T_IEEE_F64LE : H5T_C_S1),
+        space = n < 0 ? H5Screate(H5S_SCALAR) : H5Screate_simple(1, &(hsize_t){(hsize_t)n}, NULL);
   hid_t attribute = H5I_INVALID_HID;
   bool good = type >= 0 && space >= 0;
   if (n != 0) good = good && H5Tset_size(type, size) >= 0 && H5Tset_strpad(type, H5T_STR_NULLPAD) >= 0;
@@ -98,7 +100,8 @@ static lur_status put_attribute(const lur_h5 *h5, hid_t object, const char *name
 lur_status lur_h5_put_strings(const lur_h5 *h5, hid_t object, const char *name, int n, const char *const *texts) {
   if (n < 0 || (size_t)n * longest(n, texts) <= ATTRIBUTE_LIMIT) return put_attribute(h5, object, name, n, texts);
   int per_piece = (int)(ATTRIBUTE_LIMIT / longest(n, texts));
-  if (per_piece == 0) return lur_fail(LUR_EARG, "'%s': a name in '%s' is longer than %d bytes", h5->path, name, ATTRIBUTE_LIMIT);
+  if (per_piece == 0)
+    return lur_fail(LUR_EARG, "'%s': a name in '%s' is longer than %d bytes", h5->path, name, ATTRIBUTE_LIMIT);
   for (int i = 0, piece = 0; i < n; i += per_piece, piece++) {
     char piece_name[96];
     snprintf(piece_name, sizeof piece_name, "%.80s%d", name, piece);

@@ -1,5 +1,5 @@
-/* h5.h - writes HDF5 files through libhdf5: what keras_write.c needs, with one line of text for every failure. Files are
- * read by hdf5.h, without libhdf5. */
+/* h5.h - writes HDF5 files through libhdf5: what keras_write.c needs, with one line of text for every failure. Files
+ * are read by hdf5.h, without libhdf5. */
 #ifndef LUR_H5_H
 #define LUR_H5_H
 

@@ -1,11 +1,11 @@
 /* hdf5.h - reads HDF5 files: the groups, attributes and arrays of numbers that Keras and h5py write. It is independent
  * of libhdf5, which is used for writing only (h5.h), and it takes no locks.
  *
- * The format is the HDF Group's "HDF5 File Format Specification Version 3.0". Read are superblocks 0 to 3, both
+ * The format is the HDF Group's "HDF5 File Format Specification Version 3.0". Supported are superblocks 0 to 3, both
  * versions of object headers and of groups, attributes in headers and in fractal heaps, compact, contiguous and chunked
  * values (every kind of chunk index) behind the filters deflate, shuffle and fletcher32, integers and floats of up to
  * 64 bits in both byte orders, texts of fixed and variable length, hard links, and soft links within the file. External
- * links, virtual datasets, values in other files, named types and everything else are refused by name.
+ * links, virtual datasets, values in other files, named types and everything else are errors that name the feature.
  *
  * A file is not trusted: every address, size and count is checked against the file before it is used; the work that a
  * file may cause and the memory that it may take are bounded by its size; checksums are compared where there are any.
@@ -20,7 +20,7 @@ typedef struct lur_hdf5 lur_hdf5;             /* an open file */
 typedef struct lur_hdf5_group lur_hdf5_group; /* an open group: its links and attributes are in memory */
 
 /* path is kept, not copied. LUR_EIO when the system refuses, LUR_EFORMAT when the bytes are damaged, LUR_EUNSUPPORTED
-   for what is not read; so do all functions below. */
+   for what is not supported; so do all functions below. */
 lur_status lur_hdf5_open(const char *path, lur_hdf5 **file);
 /* A file whose bytes are in memory; they are freed by lur_hdf5_close, or here on failure. path is for messages. */
 lur_status lur_hdf5_open_bytes(const char *path, void *bytes, size_t count, lur_hdf5 **file);

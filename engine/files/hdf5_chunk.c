@@ -132,8 +132,8 @@ static lur_status walk_btree2(reading *all) {
 
 /* ---- all chunks ---- */
 
-/* Chunks may stick out of the array, by less than twice its extent in each dimension where they are sensible. Far
-   larger ones are a way to ask for memory and time, not to keep weights. */
+/* Chunks may extend beyond the array; in a sensible file, by less than twice its extent in each dimension. Far larger
+   ones could only make the reader waste memory and time. */
 static lur_status check_chunks(const lur_hdf5_dataset *from, uint64_t nchunks) {
   const uint64_t always = (uint64_t)64 << 20;
   uint64_t values = lur_hdf5_times(lur_hdf5_space_count(&from->space), from->type.size);

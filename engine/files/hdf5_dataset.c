@@ -1,4 +1,4 @@
-/* hdf5_dataset.c - datasets: what the messages of one say [IV.A.2.h], and its values where they are in the header or in
+/* hdf5_dataset.c - datasets: the header messages of one [IV.A.2.h], and its values where they are in the header or in
  * one piece. Chunks are read by hdf5_chunk.c. */
 #include "hdf5_internal.h"
 

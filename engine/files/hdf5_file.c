@@ -53,7 +53,7 @@ lur_status lur_hdf5_damaged(const lur_hdf5 *file, const char *format, ...) {
 }
 
 lur_status lur_hdf5_refuse(const lur_hdf5 *file, const char *format, ...) {
-  WITH_ARGUMENTS(fail(LUR_EUNSUPPORTED, file, " uses ", format, arguments, ", which is not read"));
+  WITH_ARGUMENTS(fail(LUR_EUNSUPPORTED, file, " uses ", format, arguments, ", which is not supported"));
 }
 
 void lur_hdf5_join(const lur_hdf5_group *from, const char *path, char full[LUR_HDF5_PATH]) {

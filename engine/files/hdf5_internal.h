@@ -43,7 +43,7 @@ void lur_hdf5_subject(lur_hdf5 *file, const char *kind, const char *name);
 lur_status lur_hdf5_fail(const lur_hdf5 *file, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* "'path': group 'x' is damaged: ..." (LUR_EFORMAT). */
 lur_status lur_hdf5_damaged(const lur_hdf5 *file, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* "'path': group 'x' uses ..., which is not read" (LUR_EUNSUPPORTED). */
+/* "'path': group 'x' uses ..., which is not supported" (LUR_EUNSUPPORTED). */
 lur_status lur_hdf5_refuse(const lur_hdf5 *file, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Reads bytes at an address, which may be anywhere. */
@@ -144,7 +144,7 @@ typedef struct lur_hdf5_space {
   uint64_t dim[LUR_HDF5_MAX_DIMS], max[LUR_HDF5_MAX_DIMS]; /* max UINT64_MAX: unlimited */
 } lur_hdf5_space;
 
-/* Types that are not read give LUR_HDF5_OTHER, not an error. */
+/* Types that are not supported give LUR_HDF5_OTHER, not an error. */
 lur_status lur_hdf5_type_parse(const lur_hdf5 *file, const unsigned char *bytes, uint64_t count, lur_hdf5_type *type);
 lur_status lur_hdf5_space_parse(const lur_hdf5 *file, const unsigned char *bytes, uint64_t count,
                                 lur_hdf5_space *space);

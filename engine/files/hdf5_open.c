@@ -15,7 +15,7 @@ enum { WORK_TIMES = 64 };
 
 enum { FAMILY = 64, SUPERBLOCK = 128 };
 
-/* The signature is at 0, 512, 1024, 2048, ...: what is before it is the user's. */
+/* The signature is at 0, 512, 1024, 2048, ...: the bytes before it are a user block. */
 static lur_status find_signature(lur_hdf5 *file) {
   static const unsigned char signature[8] = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n'};
   unsigned char bytes[8];

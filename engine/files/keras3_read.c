@@ -70,12 +70,11 @@ static lur_status add_vars(const walk *in, const lur_hdf5_group *vars, const cha
 static lur_status add_level(const walk *in, const lur_hdf5_group *level, const char *path, int depth);
 
 /* What is in one layer's group: its own arrays, or another model's layers. */
-static lur_status add_inside(const walk *in, const lur_hdf5_group *group, const char *path, const char *name, int depth) {
+static lur_status add_inside(const walk *in, const lur_hdf5_group *group, const char *path, const char *name,
+                             int depth) {
   char below[4 * MAX_NAME];
   lur_hdf5_group *next = NULL;
-  const char *inside = lur_hdf5_has_link(group, "layers") ? "layers"
-                       : lur_hdf5_has_link(group, "vars") ? "vars"
-                                                          : NULL;
+  const char *inside = lur_hdf5_has_link(group, "layers") ? "layers" : lur_hdf5_has_link(group, "vars") ? "vars" : NULL;
   if (inside == NULL) return LUR_OK;
   if (snprintf(below, sizeof below, "%s/%s/%s", path, name, inside) >= (int)sizeof below)
     return lur_fail(LUR_EFORMAT, "'%s': the path '%.100s' has more than %d bytes", in->file->path, path, 4 * MAX_NAME);

@@ -4,7 +4,6 @@
  * other, the structure only.
  *
  * To add an element type: a row in safetensors_write.c and, if its bytes need conversion, a case in element(). */
-#include <cJSON.h>
 #include <endian.h>
 #include <inttypes.h>
 #include <math.h>
@@ -13,6 +12,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "engine/base/json.h"
 #include "files.h"
 #include "hash.h"
 
@@ -68,7 +68,7 @@ static lur_status parse_header(lur_archive *archive) {
   const char *end = NULL;
   if (archive->head_bytes == 0 || archive->head[0] != '{')
     return lur_fail(LUR_EFORMAT, "'%s' is not a safetensors file: a JSON header was expected at byte 8", archive->path);
-  archive->json = cJSON_ParseWithLengthOpts(archive->head, archive->head_bytes, &end, false);
+  archive->json = lur_json_parse(archive->head, archive->head_bytes, &end);
   if (archive->json == NULL)
     return lur_fail(LUR_EFORMAT, "'%s' is damaged: its header is not valid JSON at byte %zu", archive->path,
                     end == NULL ? (size_t)8 : 8 + (size_t)(end - archive->head));

@@ -87,6 +87,6 @@ lur_status lur_safetensors_open_weights(lur_weight_file *file, const lur_model *
   return lur_fail(
       LUR_EFORMAT,
       "'%s' holds no weights of this model: names like 'LAYER/kernel', or names given with weight_names, were "
-      "expected, '%.100s' came",
+      "expected, got '%.100s'",
       file->path, lur_archive_count(archive) > 0 ? lur_archive_name(archive, 0) : "no tensor");
 }

@@ -4,13 +4,13 @@
  * The checksum is XXH3-128 of the whole file, header included, with the checksum's own digits taken as '0'. It is the
  * first member of the header, so that its position is fixed. A second member, "lurcher.format", also marks a file that
  * must have a checksum, so that damage to the name of the first cannot disable the check. */
-#include <cJSON.h>
 #include <endian.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
 
+#include "engine/base/json.h"
 #include "files.h"
 #include "hash.h"
 
@@ -70,7 +70,7 @@ static lur_status make_header(int n, const char *const *names, lur_tensor *const
   cJSON *header = cJSON_CreateObject();
   bool good = header != NULL && add_metadata(header, npairs, metadata);
   for (int i = 0; good && i < n; i++) good = add_tensor(header, names[i], tensors[i], offsets[i]);
-  if (good) text = cJSON_PrintUnformatted(header);
+  if (good) text = lur_json_print(header);
   if (text == NULL) goto fail;
   size_t length = strlen(text), padded = (length + 7) / 8 * 8;
   status = LUR_EARG;
@@ -203,8 +203,8 @@ lur_status lur_tensors_save(const char *path, int n, const char *const *names, l
                             const char *const *metadata) {
   for (int i = 0; i < npairs; i++)
     if (strncmp(metadata[2 * i], "lurcher.", 8) == 0)
-      return lur_fail(LUR_EARG,
-                      "cannot write '%s': metadata keys that begin with 'lurcher.' are the engine's, '%s' came", path,
-                      metadata[2 * i]);
+      return lur_fail(
+          LUR_EARG, "cannot write '%s': metadata keys that begin with 'lurcher.' are reserved for the engine, got '%s'",
+          path, metadata[2 * i]);
   return lur_safetensors_write(path, n, names, tensors, npairs, metadata);
 }

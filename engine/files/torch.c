@@ -1,4 +1,4 @@
-/* torch.c - PyTorch's names and layouts. Which name belongs to which weight is the model's to know
+/* torch.c - PyTorch's names and layouts. Which name belongs to which weight is a property of the model
  * (lur_model_set_weight_names); this file knows what all state dicts share. It opens no file. */
 #include <stdio.h>
 #include <string.h>

@@ -1,5 +1,5 @@
-/* weights.c - lur_model_load_weights and lur_model_save_weights: chooses the format: of a file to load by its
- * first bytes, whatever its name; of a file to save by the extension. The formats are in files of their own. */
+/* weights.c - lur_model_load_weights and lur_model_save_weights: choose the format: when loading, by the file's first
+ * bytes, whatever its name; when saving, by the extension. Each format has its own file. */
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>

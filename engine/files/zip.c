@@ -99,7 +99,7 @@ static lur_status read_member(const archive *zip, const char *name, const member
   if (from->method != 0 || from->size != from->stored_size)
     return lur_fail(LUR_EUNSUPPORTED, "'%s': '%s' is compressed; unzip it first", zip->path, name);
   if (from->size == IN_ZIP64 || from->local == IN_ZIP64)
-    return lur_fail(LUR_EUNSUPPORTED, "'%s': archives over 4 GiB are not read; unzip '%s' first", zip->path, name);
+    return lur_fail(LUR_EUNSUPPORTED, "'%s': archives over 4 GiB are not supported; unzip '%s' first", zip->path, name);
   LUR_TRY(take(zip, from->local, LOCAL_BYTES, &local));
   uint64_t data = (uint64_t)from->local + LOCAL_BYTES + read16(local + 26) + read16(local + 28);
   bool good = read32(local) == LOCAL_SIGNATURE;

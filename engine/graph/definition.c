@@ -6,10 +6,10 @@
  *     "inputs":  [ 0 ],  "outputs": [ { "name": "class", "node": 133 } ] }
  *
  * A definition may come from a file, so everything in it is checked. */
-#include <cjson/cJSON.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/base/json.h"
 #include "graph.h"
 
 void lur_text_free(char *text) { free(text); }
@@ -58,7 +58,8 @@ static cJSON *node_object(const lur_model *model, const lur_node *node) {
   cJSON *object = cJSON_CreateObject();
   cJSON_AddNumberToObject(object, "layer", layer_at(model, node->layer));
   cJSON *inputs = cJSON_AddArrayToObject(object, "inputs");
-  for (int i = 0; i < node->nx; i++) cJSON_AddItemToArray(inputs, cJSON_CreateNumber(lur_model_node_at(model, node->x[i])));
+  for (int i = 0; i < node->nx; i++)
+    cJSON_AddItemToArray(inputs, cJSON_CreateNumber(lur_model_node_at(model, node->x[i])));
   return object;
 }
 
@@ -79,7 +80,7 @@ lur_status lur_model_to_json(const lur_model *model, char **text) {
     cJSON_AddNumberToObject(object, "node", lur_model_node_at(model, model->outputs[i]));
     cJSON_AddItemToArray(outputs, object);
   }
-  char *made = outputs ? cJSON_PrintUnformatted(root) : NULL;
+  char *made = outputs ? lur_json_print(root) : NULL;
   cJSON_Delete(root);
   if (!made) return lur_fail(LUR_ENOMEM, "no memory for a model's definition");
   *text = made;
@@ -222,7 +223,7 @@ static lur_status read_all(reader *r, const cJSON *root, lur_model **model) {
 }
 
 lur_status lur_model_from_json(lur_context *context, const char *text, lur_model **model) {
-  cJSON *root = cJSON_Parse(text);
+  cJSON *root = lur_json_parse(text, strlen(text), NULL);
   if (!root) return lur_fail(LUR_EFORMAT, "model definition: not JSON");
   reader r = {.context = context};
   lur_status status = read_all(&r, root, model);

@@ -1,4 +1,4 @@
-/* emit.c - what a layer's emit function may ask and do (emit.h). */
+/* emit.c - the functions that a layer's emit function may call (emit.h). */
 #include "emit.h"
 
 #include <stdint.h>

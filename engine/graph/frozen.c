@@ -43,9 +43,9 @@ typedef struct search {
   int *first, *reads; /* node i reads nodes reads[first[i]] to reads[first[i + 1] - 1] */
   int *branch;        /* the reader of the input that the node descends from; NO_BRANCH, JOINS_BRANCHES */
   bool *frozen, *is_output, *may_cut;
-  bool *before;       /* the cut in question and what it is computed from */
-  bool *open;         /* what the rest of the model may read of it */
-  bool *before_all;   /* the same of several cuts together */
+  bool *before;       /* the node to cut at, and all that it is computed from */
+  bool *open;         /* the nodes of `before` that later nodes may read */
+  bool *before_all;   /* as `before`, for several cuts together */
 } search;
 
 static void search_free(search *s) {
@@ -101,7 +101,7 @@ static void find_ancestors(search *s, int k) {
   }
 }
 
-/* Whether the rest of the model, and the caller, read nothing of `before` but what is open. */
+/* Whether the other nodes read no node of `before` except open ones, and none of `before` is an output. */
 static bool is_bottleneck(const search *s, const bool *before) {
   for (int i = 0; i < s->n; i++) {
     if (before[i] && s->is_output[i]) return false;
@@ -112,8 +112,8 @@ static bool is_bottleneck(const search *s, const bool *before) {
   return true;
 }
 
-/* The last bottleneck of those nodes that may be cut at, on one branch or (NO_BRANCH) anywhere; its ancestors in
-   s->before. -1: none. */
+/* The last node that may be cut at and is a bottleneck, on one branch or (NO_BRANCH) anywhere; -1 if there is none.
+   Writes s->before for it. */
 static int last_bottleneck(search *s, int branch) {
   for (int k = s->n - 1; k >= 0; k--) {
     if (!s->may_cut[k] || (branch != NO_BRANCH && s->branch[k] != branch)) continue;
@@ -126,7 +126,7 @@ static int last_bottleneck(search *s, int branch) {
   return -1;
 }
 
-/* For each frozen node the branch that it is on. Two backbones on one image are two branches. */
+/* Finds the branch of each frozen node. Two backbones on one image are two branches. */
 static void find_branches(search *s) {
   for (int i = 0; i < s->n; i++) {
     s->branch[i] = NO_BRANCH;
@@ -137,8 +137,8 @@ static void find_branches(search *s) {
   }
 }
 
-/* One cut on each branch, for a model whose branches meet only behind what learns or is random. Writes cuts, and
-   s->before_all; returns their number, 0 where a branch has none or they do not suffice. */
+/* One cut per branch, for a model whose branches meet only behind a layer that learns or is random. Writes cuts and
+   s->before_all. Returns the number of cuts; 0 if a branch has none, or if later nodes read more than the cuts. */
 static int cut_branches(search *s, int *cuts) {
   int n = 0;
   find_branches(s);
@@ -167,7 +167,7 @@ static bool is_worth_it(const search *s, const bool *before) {
   return saves && trains;
 }
 
-/* Nodes to cut at: one where that is possible. */
+/* The nodes to cut at: a single one if that is possible. */
 static int find_cuts(search *s, int *cuts) {
   cuts[0] = last_bottleneck(s, NO_BRANCH);
   if (cuts[0] >= 0 && is_worth_it(s, s->before)) return 1;

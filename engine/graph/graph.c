@@ -30,8 +30,8 @@ static lur_status new_node(lur_layer *layer, int n, lur_node *const *x, lur_dtyp
 
 void lur_node_retain(lur_node *node) { atomic_fetch_add(&node->refs, 1); }
 
-/* A chain of a thousand nodes must not recurse a thousand deep: nodes that die are kept on a list, through x[0]'s
-   place, until their inputs are let go too. */
+/* Releasing a chain of a thousand nodes must not recurse a thousand deep: nodes to be freed form a list, linked through
+   the place of x[0], until their inputs have been released too. */
 void lur_node_release(lur_node *node) {
   lur_node *dead = NULL;
   if (node && atomic_fetch_sub(&node->refs, 1) == 1) dead = node;
@@ -88,7 +88,7 @@ lur_status lur_index(lur_context *context, const char *name, lur_node **node) {
 
 /* ---- learning a shape ---- */
 
-/* An emitter that keeps the operand of each value and no ops: all that a node needs to know is its output's shape. */
+/* An emitter that keeps the operand of each value and no ops: a node needs only its output's shape. */
 typedef struct shape_emitter {
   lur_emitter emitter; /* first: emit functions see only this */
   int n, room;
@@ -125,7 +125,7 @@ static lur_operand one_row(const lur_node *node) {
   return operand;
 }
 
-/* Emits the application with one row and reads the shape off the result. */
+/* Emits the application with one row, and takes the shape from the result. */
 static lur_status learn_shape(lur_layer *layer, int n, lur_node *const *x, lur_dtype *dtype, lur_shape *sample) {
   shape_emitter e = {.emitter = {.operand = operand_of, .append = append}};
   int values[LUR_MAX_OPERANDS], y = -1;

@@ -48,7 +48,7 @@ static const lur_option dropout_options[] = {{.name = "rate",
                                               .offset = offsetof(dropout, rate),
                                               .min = 0,
                                               .max = 1,
-                                              .help = "share of elements set to 0 in training, under 1"},
+                                              .help = "fraction of the elements set to 0 in training, below 1"},
                                              {0}};
 
 static lur_status check_dropout(const lur_layer *layer) {
@@ -87,7 +87,7 @@ static const lur_option normalize_options[] = {{.name = "epsilon",
                                                 .def = "1e-12",
                                                 .min = 1e-30,
                                                 .max = 1,
-                                                .help = "the smallest length divided by"},
+                                                .help = "lower limit of the length that is divided by"},
                                                {0}};
 
 static lur_status emit_normalize(const lur_layer *layer, lur_emitter *emitter, int n, const int *x, int *y) {
@@ -100,7 +100,7 @@ static lur_status emit_normalize(const lur_layer *layer, lur_emitter *emitter, i
 }
 
 const lur_layer_type lur_layer_normalize = {.name = "normalize",
-                                            .help = "divided by its Euclidean length over the last dimension",
+                                            .help = "divides by the Euclidean length over the last dimension",
                                             .options = normalize_options,
                                             .options_size = sizeof(normalize),
                                             .min_inputs = 1,

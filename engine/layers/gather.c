@@ -8,7 +8,8 @@ static lur_status emit(const lur_layer *layer, lur_emitter *emitter, int n, cons
   const lur_shape *rows = lur_emit_shape(emitter, x[1]);
   if (lur_emit_dtype(emitter, x[1]) != LUR_I32 || rows->ndim != 1) {
     return lur_fail(
-        LUR_ETYPE, "gather '%s': its second input must be an index (i32 row numbers), got %s of %d dimensions a sample",
+        LUR_ETYPE,
+        "gather '%s': its second input must be an index (i32 row numbers), got %s of %d dimensions per sample",
         layer->name, lur_dtype_name(lur_emit_dtype(emitter, x[1])), rows->ndim - 1);
   }
   lur_op_desc desc = {.kind = LUR_OP_GATHER};
@@ -18,7 +19,7 @@ static lur_status emit(const lur_layer *layer, lur_emitter *emitter, int n, cons
 }
 
 const lur_layer_type lur_layer_gather = {.name = "gather",
-                                         .help = "rows of the first input, picked by an index",
+                                         .help = "rows of the first input, selected by an index",
                                          .min_inputs = 2,
                                          .max_inputs = 2,
                                          .emit = emit};

@@ -44,8 +44,12 @@ static lur_status add_outputs(lur_plan *plan, bool lifetimes) {
     lur_value *value = &plan->values[v];
     value->buffer = -1;
     if (value->producer < 0) continue;
-    lur_buffer buffer = {.bytes = operand_bytes(&value->operand), .first = value->producer, .last = last_read(plan, v, lifetimes),
-                         .alias = -1, .what = "output", .op = value->producer};
+    lur_buffer buffer = {.bytes = operand_bytes(&value->operand),
+                         .first = value->producer,
+                         .last = last_read(plan, v, lifetimes),
+                         .alias = -1,
+                         .what = "output",
+                         .op = value->producer};
     LUR_TRY(lur_plan_add_buffer(plan, &buffer, &value->buffer));
   }
   return LUR_OK;
@@ -56,8 +60,12 @@ static lur_status add_saved(lur_plan *plan) {
     lur_plan_op *op = &plan->ops[i];
     op->saved = -1;
     if (op->op.saved_bytes == 0) continue;
-    lur_buffer buffer = {.bytes = op->op.saved_bytes, .first = i, .last = op->backward ? lur_backward_step(plan, i) : i,
-                         .alias = -1, .what = "saved", .op = i};
+    lur_buffer buffer = {.bytes = op->op.saved_bytes,
+                         .first = i,
+                         .last = op->backward ? lur_backward_step(plan, i) : i,
+                         .alias = -1,
+                         .what = "saved",
+                         .op = i};
     LUR_TRY(lur_plan_add_buffer(plan, &buffer, &op->saved));
   }
   return LUR_OK;
@@ -81,7 +89,10 @@ static lur_status add_gradients(lur_plan *plan, int noutputs) {
     lur_value *value = &plan->values[v];
     value->grad_buffer = -1;
     if (first[v] < 0) continue;
-    lur_buffer buffer = {.bytes = operand_bytes(&value->operand), .first = first[v], .alias = -1, .what = "gradient",
+    lur_buffer buffer = {.bytes = operand_bytes(&value->operand),
+                         .first = first[v],
+                         .alias = -1,
+                         .what = "gradient",
                          .op = value->producer < 0 ? 0 : value->producer,
                          .last = value->producer < 0 ? end : lur_backward_step(plan, value->producer)};
     status = lur_plan_add_buffer(plan, &buffer, &value->grad_buffer);

@@ -98,7 +98,7 @@ static lur_status check_target(const lur_target_loss *loss, const lur_operand *p
   if (ids || rows) return LUR_OK;
   return lur_fail(LUR_ESHAPE, "target of output '%s': %s %s (%s f32%s expected)", output, lur_shape_format(t, came),
                   lur_dtype_name(target->dtype), lur_shape_format(p, want),
-                  kind == LUR_CATEGORICAL_CROSSENTROPY ? ", or one i32 class id a row," : "");
+                  kind == LUR_CATEGORICAL_CROSSENTROPY ? ", or one i32 class id per row," : "");
 }
 
 lur_status lur_plan_emit_loss(const lur_plan_target *target, lur_plan *plan, int i) {

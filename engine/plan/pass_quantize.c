@@ -1,5 +1,5 @@
-/* pass_quantize.c - precision int8: convolutions read 8-bit values, and whatever feeds them writes 8-bit values. What
- * those mean, and the weights that go with them, are in quantized.c.
+/* pass_quantize.c - precision int8: convolutions read 8-bit values, and whatever feeds them writes 8-bit values.
+ * quantized.c defines what the values represent, and the weights that belong to them.
  *
  * A depthwise convolution that feeds one convolution alone writes the 8-bit values itself: 1 / s goes into its weights
  * and z into its bias (a separable block rounds once, in between). Before other convolutions, a depthwise convolution

@@ -1,8 +1,8 @@
 /* plan.h - a model compiled for concrete batch sizes: values, ops, and an offset in the arena for every buffer.
  *
- * build.c builds a plan: emit.c appends the model's values and ops, the passes (pass_*.c) rewrite that list, and arena.c
- * gives every buffer an offset. The run floor executes it. A plan owns its planned ops and the weights derived for them
- * (folded.c, quantized.c); weights, gradients and the arena's memory belong to the run, for all its plans. */
+ * build.c builds a plan: emit.c appends the model's values and ops, the passes (pass_*.c) rewrite that list, and
+ * arena.c gives every buffer an offset. The run floor executes it. A plan owns its planned ops and the weights derived
+ * for them (folded.c, quantized.c); weights, gradients and the arena's memory belong to the run, for all its plans. */
 #ifndef LUR_PLAN_H
 #define LUR_PLAN_H
 

@@ -1,15 +1,15 @@
 /* quantized.c - int8 weights (quantized.h).
  *
- * A byte q of channel c is the number (q - z[c]) * s[c] with z[c] = -low / s[c] (Jacob et al. 2018, arXiv 1712.05877,
- * section 2.1, with a step for each channel). A convolution is then
+ * An 8-bit value q of channel c represents (q - z[c]) * s[c] with z[c] = -low / s[c] (Jacob et al. 2018, arXiv
+ * 1712.05877, section 2.1, with a step for each channel). A convolution is then
  *
  *   sum_i x[i] w[i,o]  =  sum_i q[i] (s[i] w[i,o])  -  sum_i z[i] s[i] w[i,o]
  *
  * and s[i] w[i,o] is quantized to whole numbers from -127 to 127, with a scale for each output o. The second sum goes
  * into the bias, together with what makes the result exact for the mean input in spite of the weights' rounding (bias
  * correction, Nagel et al. 2019, arXiv 1906.04721, section 4.2). So z need not be a whole number. Kernels that reach
- * beyond the image are the exception, because cells there are the byte 0: they are quantized only where their input is
- * never negative, with z = 0. */
+ * beyond the image are the exception, because pixels there are the 8-bit value 0: they are quantized only where their
+ * input is never negative, with z = 0. */
 #include "quantized.h"
 
 #include <math.h>

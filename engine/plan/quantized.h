@@ -12,7 +12,7 @@ typedef struct lur_quantized {
   int weights[2];          /* positions of kernel and bias in the layer's; -1: a kernel of ones, a bias of zeros */
   const lur_folded *folded; /* replaces both where it is not NULL; borrowed: the op's */
   bool writes;       /* the op writes 8-bit values; else it reads them */
-  bool zero_is_zero; /* the byte 0 is the number 0; else it is the channel's least value */
+  bool zero_is_zero; /* the 8-bit value 0 represents 0; else the channel's least value */
   uint64_t versions; /* of the sources when the values were computed; 0: never */
   float widest;      /* width of the channel with the widest range */
   lur_tensor *kernel, *shift, *scale; /* on the plan's device; scale: only of an op that reads */

@@ -1,4 +1,4 @@
-/* target.c - what a plan may ask its target (target.h). */
+/* target.c - queries of a plan's target (target.h). */
 #include "target.h"
 
 bool lur_target_trains(const lur_plan_target *target, const lur_layer *layer) {

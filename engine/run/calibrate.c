@@ -20,7 +20,7 @@ int lur_run_range_count(const lur_run *run) { return run->target.ranges.n; }
 
 lur_status lur_run_get_range(const lur_run *run, int index, const char **layer, lur_tensor **tensor) {
   if (index < 0 || index >= run->target.ranges.n)
-    return lur_fail(LUR_EARG, "range %d asked for, but the run has %d", index, run->target.ranges.n);
+    return lur_fail(LUR_EARG, "range %d requested, but the run has %d", index, run->target.ranges.n);
   const lur_range *range = run->target.ranges.ranges[index];
   const lur_shape shape = {2, {3, range->channels}};
   lur_tensor *made = NULL;

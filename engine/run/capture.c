@@ -1,10 +1,10 @@
-/* capture.c - what a run asks of its device at every step, captured once as a graph and replayed with one call.
+/* capture.c - the work that a run gives its device at every step, captured once as a graph and replayed with one call.
  *
  * The first time, the work is launched, because libraries set themselves up at their first call; the second time it is
  * captured; from then on the graph is replayed for as long as every address in it stays the same. Values that change
- * from step to step (lur_step_parameters) are in device memory and are written before the replay. Where a device
- * refuses, or somebody wants to look at single ops (profile, check), steps are launched op by op: the same kernels with
- * the same arguments, so the same bits. */
+ * from step to step (lur_step_parameters) are in device memory and are written before the replay. Where a device cannot
+ * capture, or single ops are observed (profile, check), steps are launched op by op: the same kernels with the same
+ * arguments, so the same bits. */
 #include <stdio.h>
 #include <string.h>
 

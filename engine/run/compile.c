@@ -53,11 +53,13 @@ static lur_status take_loss(const lur_model *model, const lur_loss *loss, lur_ta
 static lur_status check_precision(lur_precision precision, const lur_device *device) {
   const bool half = precision == LUR_PRECISION_BF16 || precision == LUR_PRECISION_F16;
   if (half && !device->backend->half) {
-    return lur_fail(LUR_EUNSUPPORTED, "compile: precision '%s' is not served by %s (device cuda, or f32 expected)",
+    return lur_fail(LUR_EUNSUPPORTED,
+                    "compile: precision '%s' is not supported by %s (device cuda, or precision f32, expected)",
                     precision == LUR_PRECISION_BF16 ? "bf16" : "f16", lur_device_name(device));
   }
   if (precision == LUR_PRECISION_INT8 && !device->backend->int8) {
-    return lur_fail(LUR_EUNSUPPORTED, "compile: precision 'int8' is not served by %s (device cpu, or bf16 expected)",
+    return lur_fail(LUR_EUNSUPPORTED,
+                    "compile: precision 'int8' is not supported by %s (device cpu, or precision bf16, expected)",
                     lur_device_name(device));
   }
   return LUR_OK;

@@ -36,7 +36,7 @@ static void put_fused(lur_lines *t, const lur_plan_op *op) {
 static void put_calibration(lur_lines *t, const lur_run *run) {
   const lur_ranges *ranges = &run->target.ranges;
   if (run->target.precision != LUR_PRECISION_INT8) return;
-  if (ranges->n == 0 && ranges->samples) lur_lines_add(t, "int8: no layer is worth it, all is f32\n");
+  if (ranges->n == 0 && ranges->samples) lur_lines_add(t, "int8: no layer would gain from it, all are f32\n");
   else if (ranges->n == 0) lur_lines_add(t, "int8: not calibrated yet (call run:calibrate(batch))\n");
   else if (ranges->samples)
     lur_lines_add(t, "int8: %d layers calibrated on %lld samples\n", ranges->n, (long long)ranges->samples);

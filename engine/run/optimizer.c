@@ -49,7 +49,7 @@ typedef struct lur_optimizer_options {
 
 static const lur_option sgd_options[] = {
     {"lr", LUR_OPT_REAL, OFFSET(lr), "0.01", 0, 1e9, NULL, "learning rate"},
-    {"momentum", LUR_OPT_REAL, OFFSET(momentum), "0", 0, 1, NULL, "share of the velocity that is kept"},
+    {"momentum", LUR_OPT_REAL, OFFSET(momentum), "0", 0, 1, NULL, "fraction of the velocity that is kept"},
     {"nesterov", LUR_OPT_BOOL, OFFSET(nesterov), "false", 0, 0, NULL, "looks ahead along the velocity"},
     COMMON("0"),
     {0}};
@@ -194,7 +194,7 @@ static lur_status fill_watched(lur_run *run) {
   return LUR_OK;
 }
 
-/* What the device is asked for. The host looks at none of it, so that it can be captured. */
+/* The device's part of an update. The host reads none of its results, so that it can be captured. */
 static lur_status launch(lur_run *run, void *context) {
   const lur_update *update = context;
   const lur_optimizing *o = &run->optimizing;

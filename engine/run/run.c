@@ -1,4 +1,4 @@
-/* run.c - what a compiled model does with a batch: trains, evaluates, predicts, and gives out gradients. compile.c
+/* run.c - what a compiled model does with a batch: trains, evaluates, predicts, and returns gradients. compile.c
  * creates and frees runs. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +22,7 @@ static lur_status bind_and_execute(lur_run *run, const lur_batch *batch, lur_pla
   return lur_run_execute(run, *plan);
 }
 
-/* Binds the batch, finds its plan, asks the device for forward and, in training with losses, backward. The caller waits
+/* Binds the batch, finds its plan, launches forward and, in training with losses, backward. The caller waits
    before the batch goes back to its owner: copies of it may still be running. */
 static lur_status start(lur_run *run, const lur_batch *batch, lur_plan_mode mode, lur_run_plan **plan) {
   run->forward_done = false;
@@ -54,7 +54,7 @@ static lur_status discard_gradients(lur_run *run, lur_status status) {
   return lur_fail(status, "%s", why);
 }
 
-/* Asks for forward and backward; the caller waits for the results. */
+/* Launches forward and backward; the caller waits for the results. */
 static lur_status start_training(lur_run *run, const lur_batch *batch, lur_run_plan **plan) {
   LUR_TRY(need_losses(run, "train"));
   lur_status status = start(run, batch, LUR_MODE_TRAIN, plan);
@@ -80,7 +80,7 @@ static lur_status need_step(const lur_run *run, const char *verb) {
   return LUR_OK;
 }
 
-/* Asks for the whole step before the host waits, once, for its results. */
+/* Launches the whole step, before the host waits once for its results. */
 lur_status lur_run_train(lur_run *run, const lur_batch *batch, lur_results *results) {
   lur_run_plan *plan = NULL;
   lur_results found;

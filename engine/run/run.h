@@ -51,7 +51,7 @@ typedef struct lur_scales { /* of one learned weight: lur_run_scale_layer */
   float lr, decay;
 } lur_scales;
 
-/* A piece of work that the device is asked for at every step: launched once, captured, then replayed (capture.c). */
+/* A piece of work that the device gets at every step: launched once, captured, then replayed (capture.c). */
 typedef struct lur_capture {
   void *graph;  /* the backend's; NULL: not captured */
   uint64_t key; /* of every address and number that the graph contains; 0: not launched yet */
@@ -76,7 +76,7 @@ typedef struct lur_optimizing {
 lur_status lur_run_open_optimizer(lur_run *run, lur_optimizer *optimizer);
 void lur_run_close_optimizer(lur_run *run);
 lur_status lur_run_need_gradients(lur_run *run);
-/* Asks for one update of all learned weights from the gradients, which are zeroed. After the host has waited,
+/* Launches one update of all learned weights from the gradients, which are zeroed. After the host has waited,
    lur_run_updated takes note of the outcome: iterations, the loss scale, whether weights are finite. */
 lur_status lur_run_update(lur_run *run);
 lur_status lur_run_updated(lur_run *run);
@@ -103,15 +103,14 @@ typedef struct lur_capturing {
   char refusal[256]; /* why the device refused a capture; empty: it did not */
 } lur_capturing;
 
-/* Does what launch asks for: by launching it the first time, then by replaying a capture for as long as key is the
- * same. */
+/* Does the work of `launch`: calls it the first time, then replays a capture of it while key stays the same. */
 lur_status lur_run_captured(lur_run *run, lur_capture *capture, uint64_t key,
                             lur_status (*launch)(lur_run *run, void *context), void *context);
 void lur_capture_free(lur_device *device, lur_capture *capture);
 /* Adds a value to a key. */
 uint64_t lur_key_add(uint64_t key, const void *address);
 uint64_t lur_key_add_bytes(uint64_t key, const void *bytes, size_t count);
-/* The step parameters in device memory; NULL where the device does not capture. */
+/* The step parameters in device memory; NULL if the device does not capture. */
 const lur_step_parameters *lur_run_step_parameters(const lur_run *run);
 /* Writes them: dropout's counters from run, the rest from update (NULL: 0). */
 lur_status lur_run_write_step_parameters(lur_run *run, const lur_update *update);

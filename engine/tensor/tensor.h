@@ -28,7 +28,7 @@ struct lur_tensor {
 /* Address in the memory of the tensor's device. */
 void *lur_tensor_address(const lur_tensor *tensor);
 /* A tensor over host memory that the caller allocated. free_memory is called with it when the last reference goes;
-   NULL: nobody frees it. */
+   NULL: it is not freed. */
 lur_status lur_tensor_wrap(lur_context *context, void *memory, lur_dtype dtype, const lur_shape *shape,
                            void (*free_memory)(void *memory, size_t bytes), lur_tensor **tensor);
 

@@ -38,9 +38,9 @@ static void release(lur_op *op) {
 
 /* Which form of a 1x1 convolution is faster, measured on two cores with AVX-512.
    For few pixels, packing weights that have changed costs more than it gains: sgemm of plain operands (dx of 19x19x728,
-   batch 8: 9.1 against 9.5 ms). For very many pixels of few channels, dw by oneDNN's gradient, which keeps the small dw
-   in the caches and goes through the pixels once, while sgemm packs both operands first; otherwise sgemm (9.8 against
-   12.2 ms). */
+   batch 8: 9.1 against 9.5 ms). For very many pixels of few channels, oneDNN's gradient computes dw: it keeps the small
+   dw in the caches and goes through the pixels once, while sgemm packs both operands first. Otherwise sgemm does (9.8
+   against 12.2 ms). */
 enum { FEW_PIXELS = 8192, MANY_PIXELS = 100000, FEW_WEIGHTS = 128 * 128 };
 
 enum { THREAD_PIXELS = 128 }; /* with fewer pixels per thread, dividing rows among threads does not pay */

@@ -25,6 +25,7 @@ static lur_status cpu_alloc(lur_device *device, size_t bytes, void **memory) {
 }
 
 static lur_status cpu_open(lur_device *device) {
+  LUR_TRY(lur_cpu_check_environment());
   lur_cpu *cpu = calloc(1, sizeof *cpu);
   if (!cpu) return lur_fail(LUR_ENOMEM, "%s: no memory for the device", device->name);
   cpu->loops = lur_loops_pick();
@@ -46,25 +47,40 @@ static void cpu_close(lur_device *device) {
   device->state = NULL;
 }
 
+/* Instruction sets, the oldest first; LURCHER_CPU_ISA names the newest that may be used. */
+enum { ISA_PORTABLE, ISA_AVX2, ISA_AVX512, ISA_ANY };
+static const char *const isa_names[ISA_ANY] = {"portable", "avx2", "avx512"};
+
+/* -1: an unknown name. */
+static int isa_limit(void) {
+  const char *asked = getenv("LURCHER_CPU_ISA");
+  if (asked == NULL || *asked == '\0') return ISA_ANY;
+  for (int i = 0; i < ISA_ANY; i++)
+    if (strcmp(asked, isa_names[i]) == 0) return i;
+  return -1;
+}
+
+lur_status lur_cpu_check_environment(void) {
+  if (isa_limit() >= 0) return LUR_OK;
+  return lur_fail(LUR_EARG, "LURCHER_CPU_ISA is \"%.40s\" (portable, avx2 or avx512 expected)", getenv("LURCHER_CPU_ISA"));
+}
+
 const lur_loops *lur_loops_pick(void) {
 #if defined(__x86_64__)
-  const char *asked = getenv("LURCHER_CPU_ISA");
   __builtin_cpu_init();
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-  if (asked && strcmp(asked, "portable") == 0) return &lur_loops_portable;
-  if (avx512 && !(asked && strcmp(asked, "avx2") == 0)) return &lur_loops_avx512;
-  if (avx2) return &lur_loops_avx2;
+  if (avx512 && isa_limit() >= ISA_AVX512) return &lur_loops_avx512;
+  if (avx2 && isa_limit() >= ISA_AVX2) return &lur_loops_avx2;
 #endif
   return &lur_loops_portable;
 }
 
 const lur_gemm_loops *lur_gemm_loops_pick(void) {
 #if defined(__x86_64__)
-  const char *asked = getenv("LURCHER_CPU_ISA");
   if (lur_loops_pick() != &lur_loops_avx512) return NULL;
-  if (!(asked && strcmp(asked, "avx512") == 0) && lur_amx_permitted()) return &lur_gemm_loops_amx;
+  if (isa_limit() == ISA_ANY && lur_amx_permitted()) return &lur_gemm_loops_amx;
   return &lur_gemm_loops_avx512;
 #else
   return NULL;

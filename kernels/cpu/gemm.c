@@ -1,4 +1,4 @@
-/* gemm.c - divides matrix gemm among threads; the arithmetic is in loops/gemm_*.c. */
+/* gemm.c - divides a GEMM among threads; the arithmetic is in loops/gemm_*.c. */
 #include "kernels/cpu/gemm.h"
 
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* gemm.h - the hand-written matrix products (loops/gemm.h) on all threads, for 1x1 convolutions and their gradients.
- * Only for processors that have a table of them; lur_dnn_sgemm and lur_dnn_gemm serve the others. */
+ * Only for processors that have a table of them; the others use lur_dnn_sgemm and lur_dnn_gemm. */
 #ifndef LUR_CPU_GEMM_H
 #define LUR_CPU_GEMM_H
 

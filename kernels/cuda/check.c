@@ -1,7 +1,8 @@
-/* check.c - messages of failed CUDA calls (check.h): out of memory, a device that is lost, a library that refused. */
+/* check.c - messages of failed CUDA calls (check.h): out of memory, a device that is lost, a library that failed. */
 #include <stdio.h>
 
 #include "host.h"
+#include "kernels/number.h"
 
 static bool is_sticky(cudaError_t error) {
   return error == cudaErrorIllegalAddress || error == cudaErrorLaunchFailure || error == cudaErrorMisalignedAddress ||
@@ -14,7 +15,7 @@ lur_status lur_cuda_out_of_memory(lur_device *device, const char *what, size_t b
   size_t free_bytes = 0, total = 0;
   char wanted[64];
   const double mib = 1048576;
-  if (bytes) snprintf(wanted, sizeof wanted, "%.1f MiB", (double)bytes / mib);
+  if (bytes) lur_format(wanted, sizeof wanted, "%.1f MiB", (double)bytes / mib);
   else snprintf(wanted, sizeof wanted, "%.*s", lur_cuda_name_length(what), what);
   (void)cudaMemGetInfo(&free_bytes, &total);
   double held = (double)lur_cuda_state_of(device)->held / mib,

@@ -3,7 +3,7 @@
  * cuDNN's weights are co kh kw ci, Lurcher's kh kw ci co: they are transposed in scratch at each call, to the
  * activations' type, and weight gradients are transposed back and added. cuDNN pads both sides equally: where the op
  * does not, the image is copied to a padded one first. Only deterministic algorithms are used, in the order of cuDNN's
- * heuristics, which are asked once for each shape and device. Bias, residual and ReLU follow in one kernel. */
+ * heuristics, which are queried once per shape and device. Bias, residual and ReLU follow in one kernel. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -19,7 +19,8 @@ cudaStream_t lur_cuda_enter(lur_device *device) {
 
 int lur_cuda_sms(const lur_device *device) { return lur_cuda_state_of(device)->sms; }
 
-/* 7.5 has no arithmetic in bf16, and no library that makes up for it: said here, before they refuse shape by shape. */
+/* 7.5 has no arithmetic in bf16, and no library that emulates it: reported here, before the libraries reject one shape
+   after another. */
 lur_status lur_cuda_want_gemm(const lur_op *op) {
   const lur_cuda_state *s = lur_cuda_state_of(op->device);
   if (op->desc.y.dtype != LUR_BF16 || s->major >= 8) return LUR_OK;
@@ -59,7 +60,8 @@ static lur_status cuda_count(int *devices) {
     return lur_fail(LUR_EUNSUPPORTED, "no CUDA device: there is no NVIDIA driver on this machine");
   if (error == cudaErrorInsufficientDriver)
     return lur_fail(LUR_EUNSUPPORTED,
-                    "no CUDA device: the driver serves CUDA %d.%d, the plugin was built with %d.%d: update the driver",
+                    "no CUDA device: the driver supports CUDA %d.%d, the plugin was built with %d.%d: update the "
+                    "driver",
                     driver / 1000, driver % 1000 / 10, CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10);
   return lur_fail(LUR_EUNSUPPORTED, "no CUDA device: %s (%s)", cudaGetErrorString(error), cudaGetErrorName(error));
 }

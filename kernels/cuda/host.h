@@ -6,7 +6,7 @@
 
 #include "check.h"
 
-/* cuDNN's choice of algorithm, by everything it depends on, so that each question is asked once (conv2d.c). */
+/* cuDNN's choice of algorithm, by everything it depends on, so that each query is made once (conv2d.c). */
 typedef struct lur_cuda_choice {
   struct lur_cuda_choice *next;
   int64_t key[20];

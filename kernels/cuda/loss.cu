@@ -1,7 +1,7 @@
 /* loss.cu - categorical and binary cross entropy, mean squared error: y = sum_i weight_i * l_i / n.
  *
  * The same formulas as kernels/ref/loss.c, in double: one warp per row, then one block sums the rows. An id outside the
- * classes makes the loss and its gradient NaN; the engine refuses such a batch before.
+ * classes makes the loss and its gradient NaN; the engine rejects such a batch earlier.
  * A new loss: a case in row_loss and one in gradient_kernel. */
 #include "kernel.cuh"
 

@@ -212,7 +212,7 @@ local function calibrate(run, split, o)
   for batch in loader:epoch(0) do run:calibrate{ [split.input] = batch.image } end
 end
 
-local function say_computed(job, count, seconds)
+local function report_computed(job, count, seconds)
   local split, o = job.split, job.o
   job.say(("computed '%s' once for %d images%s: %s in %s, %s"):format(split.layer, math.ceil(count / o.views),
     o.views > 1 and (" in %d views"):format(o.views) or "", logs_of.size(split:bytes(count, o.store)),
@@ -234,10 +234,10 @@ local function fill(job, store)
     if not ok then return nil, message end
   end
   local seconds = lurcher.time() - started
-  say_computed(job, count, seconds)
-  -- The time of a few rows does not tell the time of all.
-  local is_telling = count > total / 2 or not store.seconds or store.seconds == 0
-  return store:finish(is_telling and seconds * total / count or nil)
+  report_computed(job, count, seconds)
+  -- The time of a few rows is not representative of all.
+  local is_representative = count > total / 2 or not store.seconds or store.seconds == 0
+  return store:finish(is_representative and seconds * total / count or nil)
 end
 
 --- The cache file of the features, with every row; or nil, and why there is none.
@@ -250,7 +250,7 @@ local function filled_cache(job)
   end
   local cache, message = open_cache(job)
   if not cache then return nil, message end
-  -- After an interrupt or an error, others may go on with the file, and so may the next try.
+  -- After an interrupt or an error, another process or the next run may continue the file.
   local open <close> = setmetatable({ cache }, { __close = function(held) if held[1] then held[1]:close() end end })
   local ok, trouble = fill(job, cache)
   if not ok then return nil, trouble end

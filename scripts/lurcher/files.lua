@@ -32,7 +32,7 @@ function files.make_folders(path)
     if mode == nil then
       local ok, message = lfs.mkdir(done)
       mode = lfs.attributes(done, "mode")
-      -- Another process may have made it in between, which is as good.
+      -- Another process may have made it in the meantime.
       if not ok and mode == nil then return nil, ("cannot make the folder '%s': %s"):format(done, message) end
     end
     if mode ~= "directory" then

@@ -1,6 +1,6 @@
 --- lurcher.fit: the training loop, in plain Lua over run:train, run:evaluate and loader:epoch.
 -- It has the logs and callbacks of Keras, resumes to the same bits, and stops between steps on Ctrl-C; anything else
--- that happens in an epoch belongs in a callback. A loop of one's own over the same methods is as good.
+-- that happens in an epoch belongs in a callback. A hand-written loop over the same methods works as well.
 --
 --     local fit, on = require "lurcher.fit", require "lurcher.callbacks"
 --     local history = fit(run, train, { epochs = 30, valid = valid, on.early_stop{ patience = 3 } })

@@ -2,8 +2,8 @@
 -- Splits a model into its frozen backbone and its head. The backbone's outputs, the frozen features, are computed once
 -- per image (lurcher.feature_cache); the head shares its layers with the model and is trained on them. The result is
 -- that of training the whole model, as long as an image looks the same in every epoch, or has k fixed augmented views.
--- Where the split is made, model:frozen tells: after the last layer of the backbone that everything else builds on, or
--- once per backbone where several apply to the image.
+-- model:frozen determines where the model is split: after the last layer of the backbone that everything else builds
+-- on, or once per backbone where several apply to the image.
 --
 --     local split = frozen.split(model, "image")            -- nil, reason where there is nothing to gain
 --     local features = split:load{ train, size = 299, batch = 32, device = device, cache = "runs/cache" }

@@ -1,5 +1,7 @@
 --- lurcher.logs: names, order and formats of logs, for callbacks and reports. It keeps no state.
 
+local lurcher = require "lurcher"
+
 local logs_of = {}
 
 local first = { epoch = 1, loss = 2, acc = 3, val_loss = 4, val_acc = 5, lr = 8, seconds = 9,
@@ -43,9 +45,9 @@ function logs_of.fill(pattern, values, logs)
       error(("no log named '%s' for the file name '%s' (there are: %s)"):format(name, pattern,
         table.concat(logs_of.names(logs or values), ", ")), 0)
     end
-    if form == "" then return tostring(value) end
+    if form == "" then return lurcher.format("%s", value) end
     if form:find("[di]$") then value = math.tointeger(value) or math.floor(value) end
-    local ok, text = pcall(string.format, "%" .. form, value)
+    local ok, text = pcall(lurcher.format, "%" .. form, value)
     if not ok then error(("bad format '%s' in the file name '%s'"):format(form, pattern), 0) end
     return text
   end))
@@ -65,7 +67,7 @@ function logs_of.csv(history, outputs)
       local value = logs[name]
       if name == "epoch" then row[i] = ("%d"):format(value + 1)
       elseif value == nil then row[i] = ""
-      else row[i] = ("%.9g"):format(value) end
+      else row[i] = lurcher.format("%.9g", value) end
     end
     lines[#lines + 1] = table.concat(row, ",")
   end
@@ -82,7 +84,7 @@ function logs_of.damage(loader, named)
     if not named[entry.path] then
       named[entry.path] = true
       lines[#lines + 1] = ("  could not be read, replaced by another image of the same class: %s: %s"):format(
-        entry.path, entry.message)
+        lurcher.visible(entry.path), lurcher.visible(entry.message))
     end
   end
   if #summary > 0 then
@@ -102,9 +104,9 @@ end
 
 --- Bytes as text: "8.2 kB", "105.3 MB", "1.7 GB".
 function logs_of.size(bytes)
-  if bytes < 1e6 then return ("%.1f kB"):format(bytes / 1e3) end
-  if bytes < 1e9 then return ("%.1f MB"):format(bytes / 1e6) end
-  return ("%.1f GB"):format(bytes / 1e9)
+  if bytes < 1e6 then return lurcher.format("%.1f kB", bytes / 1e3) end
+  if bytes < 1e9 then return lurcher.format("%.1f MB", bytes / 1e6) end
+  return lurcher.format("%.1f GB", bytes / 1e9)
 end
 
 return logs_of

@@ -1,33 +1,36 @@
 --- lurcher.preprocessing: how a decoded image becomes the network's input: size, filter of the resize, range of the
 -- values. It is decided where a model is made, saved in the model's metadata, and the same wherever the model is used.
 -- The original resized by nearest neighbour and divided by 255 in every recipe, although the published weights expect
--- values from -1 to 1 (Keras 2.0.6 keras/applications/xception.py, preprocess_input). Era "2017" does as the original;
--- the current one does what the weights expect. What is random about an image is lurcher.augmentations' business.
+-- values from -1 to 1 (Keras 2.0.6 keras/applications/xception.py, preprocess_input). Era "2017" does the same; the
+-- current era follows the weights. Random changes of images are in lurcher.augmentations.
 --
 --     local how = preprocessing.new{ size = 299 }
---     data.loader{ set, size = how.size, resize = how.resize, preprocess = how.preprocess }
+--     data.loader{ set, size = how.size, resize = how.resize, preprocess = how.preprocess, exif = how.exif }
 --     run:save(path, lurcher.json.encode(preprocessing.metadata(how, classes, folder.settings)))
 --     local how = preprocessing.saved(metadata)             -- of a model that was saved so
 
 local preprocessing = {}
 
---- For the images of a new model. Options: size, era ("current", or "2017").
+--- For the images of a new model. Options: size, era ("current", or "2017"), exif (turns images as their EXIF
+-- orientation asks; false).
 function preprocessing.new(o)
   local original = o.era == "2017"
-  return { size = o.size, resize = original and "nearest" or "bilinear", preprocess = original and "rescale" or "tf" }
+  return { size = o.size, resize = original and "nearest" or "bilinear", preprocess = original and "rescale" or "tf",
+    exif = o.exif == true }
 end
 
---- For the images of a model that was saved with this metadata.
+--- For the images of a model that was saved with this metadata; models of earlier versions were trained on images that
+-- were not turned.
 function preprocessing.saved(metadata)
   local height, width = math.tointeger(metadata.size[1]), math.tointeger(metadata.size[2])
   return { size = height == width and height or { height, width }, resize = metadata.resize,
-    preprocess = metadata.preprocess }
+    preprocess = metadata.preprocess, exif = metadata.exif == true }
 end
 
 --- The metadata to save with a model: its preprocessing, its classes, and the settings of the run that trained it.
 function preprocessing.metadata(how, classes, settings)
   return { recipe = settings.recipe, classes = classes, size = { how.size, how.size }, resize = how.resize,
-    preprocess = how.preprocess, settings = settings }
+    preprocess = how.preprocess, exif = how.exif, settings = settings }
 end
 
 preprocessing.about = preprocessing.metadata -- its name in lurcher.reading

@@ -12,6 +12,7 @@
 local lurcher = require "lurcher"
 local html = require "lurcher.report.html"
 local e = html.element
+local format = lurcher.format
 
 local profile = {}
 
@@ -89,8 +90,8 @@ local function rate(node) return node.seconds > 0 and node.flops / node.seconds 
 local function bandwidth(node) return node.seconds > 0 and node.bytes / node.seconds * 1e-9 or 0 end
 
 local function figures(node, whole)
-  local flops = node.flops > 0 and ("%.1f GFLOP/s (%.3f GFLOP), "):format(rate(node), node.flops * 1e-9) or ""
-  return ("%.3f ms, %.1f %% of the step, %s%.1f MB moved at least, %.1f GB/s"):format(1e3 * node.seconds,
+  local flops = node.flops > 0 and format("%.1f GFLOP/s (%.3f GFLOP), ", rate(node), node.flops * 1e-9) or ""
+  return format("%.3f ms, %.1f %% of the step, %s%.1f MB moved at least, %.1f GB/s", 1e3 * node.seconds,
     100 * node.seconds / whole, flops, node.bytes / 1e6, bandwidth(node))
 end
 
@@ -114,13 +115,13 @@ function profile.text(run, count, machine)
   table.sort(rows, function(a, b) return a.seconds > b.seconds end)
   local function floor_of(node)
     if not machine then return "" end
-    return (" %9.3f %6.1f %%"):format(1e3 * node.floor, 100 * node.floor / node.seconds)
+    return format(" %9.3f %6.1f %%", 1e3 * node.floor, 100 * node.floor / node.seconds)
   end
   local lines = { ("%9s %7s %9s %7s%s  %-9s %-20s %s"):format("ms", "share", "GFLOP/s", "GB/s",
     machine and (" %9s %8s"):format("floor ms", "reached") or "", "pass", "op", "layer") }
   local function line(node, pass, op, layer)
-    lines[#lines + 1] = ("%9.3f %5.1f %% %9s %7.1f%s  %-9s %-20s %s"):format(1e3 * node.seconds,
-      100 * node.seconds / whole.seconds, node.flops > 0 and ("%.1f"):format(rate(node)) or "-", bandwidth(node),
+    lines[#lines + 1] = format("%9.3f %5.1f %% %9s %7.1f%s  %-9s %-20s %s", 1e3 * node.seconds,
+      100 * node.seconds / whole.seconds, node.flops > 0 and format("%.1f", rate(node)) or "-", bandwidth(node),
       floor_of(node), pass, op, layer)
   end
   for i = 1, math.min(count or 20, #rows) do line(rows[i], rows[i].pass, rows[i].op, rows[i].layer) end
@@ -153,7 +154,7 @@ end
 local function flame(node, whole)
   local inner = {}
   for i, part in ipairs(node) do
-    inner[i] = e.div{ style = ("flex:%.9g 0 0"):format(1e6 * part.seconds), flame(part, whole) }
+    inner[i] = e.div{ style = format("flex:%.9g 0 0", 1e6 * part.seconds), flame(part, whole) }
   end
   return { bar(node, whole), #inner > 0 and e.div{ class = "row", inner } or false }
 end
@@ -167,7 +168,7 @@ local function legend(rows)
   table.sort(names, function(a, b) return seconds[a] > seconds[b] end)
   for i, name in ipairs(names) do
     keys[i] = e.span{ class = "key", e.i{ style = ("background:var(--c%d)"):format(colours[name] or 8) },
-      ("%s %.1f ms"):format(name, 1e3 * seconds[name]) }
+      format("%s %.1f ms", name, 1e3 * seconds[name]) }
   end
   return e.p{ keys }
 end
@@ -192,7 +193,7 @@ local function row_table(rows, whole)
   local lines = { e.tr{ e.th{ class = "n", "ms" }, e.th{ class = "n", "share" }, e.th{ class = "n", "GFLOP/s" },
     e.th{ class = "n", "GFLOP" }, e.th{ class = "n", "MB" }, e.th{ class = "n", "GB/s" }, e.th{ "pass" }, e.th{ "op" },
     e.th{ "layer" } } }
-  local function number(form, value) return e.td{ class = "n", form:format(value) } end
+  local function number(form, value) return e.td{ class = "n", format(form, value) } end
   for i, row in ipairs(sorted) do
     local computes = row.flops > 0
     lines[i + 1] = e.tr{ number("%.3f", 1e3 * row.seconds), number("%.1f %%", 100 * row.seconds / whole),
@@ -210,9 +211,9 @@ function profile.page(rows, title)
   local root = profile.tree(rows)
   return html.page(title, { e.h1{ title }, e.p{ class = "soft", ("lurcher %s, %d threads, %s"):format(lurcher.version,
       lurcher.threads(), os.date "!%Y-%m-%d %H:%M UTC") },
-    e.div{ class = "tiles", tile(("%.1f ms"):format(1e3 * root.seconds), "in the ops of one step"),
-      tile(("%.1f GFLOP/s"):format(rate(root)), ("achieved, %.2f GFLOP per step"):format(root.flops * 1e-9)),
-      tile(("%.1f GB/s"):format(bandwidth(root)), ("%.0f MB moved at least"):format(root.bytes / 1e6)),
+    e.div{ class = "tiles", tile(format("%.1f ms", 1e3 * root.seconds), "in the ops of one step"),
+      tile(format("%.1f GFLOP/s", rate(root)), format("achieved, %.2f GFLOP per step", root.flops * 1e-9)),
+      tile(format("%.1f GB/s", bandwidth(root)), format("%.0f MB moved at least", root.bytes / 1e6)),
       tile(("%d"):format(#rows), "ops") },
     e.p{ class = "soft", "Width is time: step, pass, block, layer, op. Point at a bar for its figures. Bytes are ",
       "operands, weights and outputs, once each." }, legend(rows),

@@ -6,8 +6,8 @@ local logs_of = require "lurcher.logs"
 local ticker = require "lurcher.ticker"
 
 local function value_text(name, value)
-  if name == "lr" then return ("lr %.3g"):format(value) end
-  return ("%s %.4f"):format(name, value)
+  if name == "lr" then return lurcher.format("lr %.3g", value) end
+  return lurcher.format("%s %.4f", name, value)
 end
 
 --- "loss 0.5123  acc 0.8125", without counters and times.

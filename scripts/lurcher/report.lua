@@ -15,12 +15,13 @@ local figures, html = require "lurcher.report.figures", require "lurcher.report.
 local matrix, images = require "lurcher.report.matrix", require "lurcher.report.images"
 local record_of = require "lurcher.report.record"
 local e = html.element
+local format = lurcher.format
 
 local report = {}
 
 -- ---- sections: each a function of the page's data; false: there is no such section ----
 
-local function percent(share) return share and ("%.1f %%"):format(100 * share) end
+local function percent(share) return share and format("%.1f %%", 100 * share) end
 
 local function tile(value, what) return value and e.div{ class = "tile", e.b{ value }, e.span{ what } } or false end
 
@@ -32,8 +33,8 @@ local function time_tile(record)
   if training + checking == 0 then return false end
   local parts = { "in epochs" }
   local whole = training + checking
-  if knows_waiting then parts[2] = ("%.0f %% of it waiting for data"):format(100 * waiting / whole) end
-  if knows_checking then parts[#parts + 1] = ("%.0f %% validating"):format(100 * checking / whole) end
+  if knows_waiting then parts[2] = format("%.0f %% of it waiting for data", 100 * waiting / whole) end
+  if knows_checking then parts[#parts + 1] = format("%.0f %% validating", 100 * checking / whole) end
   return tile(logs_of.duration(whole), table.concat(parts, ", "))
 end
 
@@ -41,9 +42,9 @@ local function summary(page)
   local found, record = page.found, page.record
   local best = record.best
   return e.div{ class = "tiles", found and { tile(percent(found.top_1), ("correct, of %d images"):format(found.count)),
-      tile(percent(found.top_5), "correct within the first five"), tile(("%.3f"):format(found.log_loss), "log-loss"),
+      tile(percent(found.top_5), "correct within the first five"), tile(format("%.3f", found.log_loss), "log-loss"),
       tile(tostring(#found.mistakes), "mistakes") } or false,
-    best and tile(("%g of %d"):format(best.epoch, #record.history.rows), "best epoch") or false, time_tile(record) }
+    best and tile(format("%g of %d", best.epoch, #record.history.rows), "best epoch") or false, time_tile(record) }
 end
 
 local function curves_section(page)
@@ -116,7 +117,7 @@ local function activation_section(page)
 end
 
 local function value_text(value)
-  if type(value) == "number" then return math.type(value) == "float" and ("%g"):format(value) or tostring(value) end
+  if type(value) == "number" then return math.type(value) == "float" and format("%g", value) or tostring(value) end
   if type(value) == "table" then return lurcher.json.encode(value) end
   return tostring(value)
 end

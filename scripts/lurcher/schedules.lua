@@ -1,6 +1,8 @@
 --- lurcher.schedules: learning rates as functions of the epoch, for on.schedule.
--- Each function here returns a schedule, a function f(epoch) -> learning rate, with epochs from 0. One's own is as
+-- Each function here returns a schedule, a function f(epoch) -> learning rate, with epochs from 0. Your own can be as
 -- short: `on.schedule(function(epoch) return 0.1 / (epoch + 1) end)`.
+
+local lurcher = require "lurcher"
 
 local schedules = {}
 
@@ -8,7 +10,7 @@ local function not_negative(name, options, field, default)
   local value = options[field]
   if value == nil then value = default end
   if type(value) ~= "number" or value < 0 then
-    error(("bad option '%s' to '%s' (number of at least 0 expected, got %s)"):format(field, name, tostring(value)), 3)
+    error(lurcher.format("bad option '%s' to '%s' (number of at least 0 expected, got %s)", field, name, value), 3)
   end
   return value
 end

@@ -9,7 +9,8 @@
 --
 -- With towers the backbone is applied to two inputs, img_1 and img_2, as in the original: the same results on the same
 -- pairs, but an image is computed as often as it occurs.
--- This file builds models, and draws pairs and targets; what they are trained on, and for how long, is the recipes'.
+-- This file builds models, and draws pairs and targets; recipes decide on which images they are trained, and for how
+-- long.
 
 local lurcher = require "lurcher"
 local frozen, samplers = require "lurcher.frozen", require "lurcher.samplers"
@@ -146,8 +147,8 @@ end
 siamese.pairings = { "swap", "random", "balanced", "all" }
 
 --- A sampler of pairs. Options: pairs ("swap": the original's generator, samplers.batch_swap; "random": the same
--- without swapped batches; "balanced": every image on the left once an epoch, half of the pairs of one class; "all": of
--- batch / 4 classes x 4 images every pair of one class and as many others), batch (64), seed, steps (batches an
+-- without swapped batches; "balanced": every image on the left once per epoch, half of the pairs of one class; "all":
+-- of batch / 4 classes x 4 images every pair of one class and as many others), batch (64), seed, steps (batches per
 -- epoch, of swap and random), towers (false).
 function siamese.sampler(set, options)
   local sampler

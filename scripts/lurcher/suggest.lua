@@ -4,7 +4,7 @@ local lurcher = require "lurcher"
 
 local suggest = {}
 
---- " (did you mean 'batch'?)" to end a message with, or "" where no candidate is near (lurcher.nearest). mark: put before
+--- " (did you mean 'batch'?)" to end a message with, or "" if no candidate is near (lurcher.nearest). mark: put before
 -- the word ("--").
 function suggest.hint(word, candidates, mark)
   local near = lurcher.nearest(word, candidates)

@@ -24,6 +24,7 @@ end
 
 --- Shows a line that the next one replaces on a terminal.
 function ticker:show(line)
+  line = lurcher.visible(line, true)
   if self.terminal then self.out:write("\r", line, "\27[K") else self.out:write(line, "\n") end
   self.out:flush()
   self.open = self.terminal
@@ -31,6 +32,7 @@ end
 
 --- Shows a line that stays.
 function ticker:finish(line)
+  line = lurcher.visible(line, true)
   self.out:write(self.terminal and "\r" or "", line, self.terminal and "\27[K\n" or "\n")
   self.out:flush()
   self.open = false
@@ -46,7 +48,7 @@ end
 function ticker.rate(count, seconds)
   if seconds <= 0 then return "" end
   local rate = count / seconds
-  return ("%s images/s"):format(rate < 10 and ("%.2g"):format(rate) or ("%.0f"):format(rate))
+  return ("%s images/s"):format(rate < 10 and lurcher.format("%.2g", rate) or lurcher.format("%.0f", rate))
 end
 
 --- "label  320/1674  12 images/s  ETA 1:50", when it is due.

@@ -1,6 +1,6 @@
 /* test_alloc.c - makes every allocation of each case fail in turn: the case must return LUR_ENOMEM and free everything,
  * and succeed when no allocation fails. It may also succeed after a failure, if the allocation was for the text of a
- * message that nobody reads. To add a case, write a function of LUR_TRY steps that puts what it makes into `held`, and
+ * message that is not read. To add a case, write a function of LUR_TRY steps that puts what it makes into `held`, and
  * add a row to `cases`. */
 #include <stdlib.h>
 #include <sys/stat.h>

@@ -264,7 +264,7 @@ static void test_by_hand(void) {
   free(all);
 }
 
-/* A prefetched copy is used for that very tensor only, and only while nobody has written to it. */
+/* A prefetched copy is used only for the tensor that it was made from, and only until that is written to. */
 static void test_prefetched(void) {
   const lur_setting sgd[] = {real("lr", 0)};
   training t;

@@ -1,8 +1,8 @@
 /* test_cuda.c - test_cuda [MESSAGE]: opens cuda:0 through the plugin beside liblurcher.
  *
- * Without MESSAGE a device must open, lend memory, take it back and close, or be absent with the one message that says so
- * (LURCHER_REQUIRE=cuda: must open). With MESSAGE opening, or asking for 64 MiB, must fail with a message that holds it,
- * and the program must live on to open cpu. */
+ * Without MESSAGE a device must open, allocate and free memory, and close, or be absent with the message for that
+ * (LURCHER_REQUIRE=cuda: must open). With MESSAGE, opening or allocating 64 MiB must fail with a message that contains
+ * it, and the program must still be able to open cpu. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,7 +19,7 @@ static void works(lur_device *device) {
   CHECK(lur_device_sync(device) == LUR_OK && strcmp(in, out) == 0);
   lur_device_free(device, memory);
   const lur_backend *backend = device->backend;
-  CHECK(backend->alloc_host(device, sizeof in, &memory) == LUR_OK); /* pinned memory goes another way */
+  CHECK(backend->alloc_host(device, sizeof in, &memory) == LUR_OK); /* pinned memory is allocated by other calls */
   void *there = NULL;
   CHECK(lur_device_alloc(device, sizeof in, &there) == LUR_OK);
   memset(memory, 'x', sizeof in);

@@ -76,7 +76,7 @@ static lur_model *expect(int n, lur_node *const *outputs, const char *frozen, co
   for (int i = 0; i < count; i++) add_name(found_cuts, TEXT, lur_layer_name(lur_model_layer(model, at[i])));
   if (!CHECK(strcmp(found_frozen, frozen) == 0)) fprintf(stderr, "  frozen: '%s', not '%s'\n", found_frozen, frozen);
   if (!CHECK(strcmp(found_cuts, cuts) == 0)) fprintf(stderr, "  cuts: '%s', not '%s'\n", found_cuts, cuts);
-  CHECK_OK(lur_model_frozen(model, "image", NULL, at, &count)); /* the layers are not asked for */
+  CHECK_OK(lur_model_frozen(model, "image", NULL, at, &count)); /* without the frozen layers */
   CHECK_FAILS(lur_model_frozen(model, "imgae", is_frozen, at, &count), LUR_EARG, "no input 'imgae'");
   while (nmade > 0) lur_node_release(made[--nmade]);
   return model;
@@ -104,7 +104,7 @@ static void test_nothing_to_gain(void) {
   expect_one(relu("r", frozen_dense("a", x)), "image a r", ""); /* nothing after that learns */
 }
 
-/* The add reads r and a: only behind it, or at a, is there one value that stands for all before. */
+/* The add reads r and a: only after it, or at a, does one value represent everything before it. */
 static void test_skip(void) {
   lur_node *x = keep(image()), *a = frozen_dense("a", x), *b = relu("r", frozen_dense("b", a));
   expect_one(learned_dense("head", put("add", "sum", true, a, b)), "image a b r sum", "sum");

@@ -1,5 +1,5 @@
 /* test_hdf5.c - the reader of HDF5 files against libhdf5, which writes them here in every format that it knows; files
- * that use what is not read; files that are damaged or built to do harm.
+ * that use what is not supported; files that are damaged or built to do harm.
  *   test_hdf5 [FOLDER]    FOLDER: of more damaged files */
 #include <dirent.h>
 #include <fcntl.h>
@@ -441,7 +441,7 @@ static void check_message(const char *at, const char *message) {
 
 #include "tests/interop/hdf5_walk.h"
 
-/* Everything in a file is looked at; what it says is not of interest here. Returns the milliseconds that it took. */
+/* Visits everything in a file and ignores the contents. Returns the duration in milliseconds. */
 static double visit(const unsigned char *bytes, size_t count) {
   hdf5_walker walker = {ignore_group, ignore_texts, ignore_values, check_message, 1 << 20, 100};
   struct timespec begin, end;
@@ -638,7 +638,7 @@ static bool patch(unsigned char *bytes, size_t count, const void *old, const voi
   return found == 1;
 }
 
-/* A chunk that says it is larger than its bytes can be inflated to; one that inflates to more than it says. */
+/* A chunk whose stated size is larger than its bytes can inflate to; one that inflates to more than is stated. */
 static void test_bombs(void) {
   static const layout chunk = {"bomb", 2, {23, 29}, {0}, {23, 29}, DEFLATE};
   static const uint32_t real[] = {23, 29, 4}, huge[] = {23, 1u << 24, 4}, large[] = {23, 1u << 17, 4},

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include <jpeglib.h>
+#include <png.h>
 
 #include "tests/c/images.h"
 
@@ -192,6 +193,77 @@ static void test_exif(void) {
   lur_tensor_release(t);
 }
 
+/* A TIFF structure whose directory has one entry, the orientation, as a number of a type. Returns its length. */
+static unsigned orientation_tiff(uint8_t *out, bool little, int type, unsigned count, unsigned value) {
+  uint8_t *p = out;
+  int width = type == 1 || type == 6 ? 1 : type == 3 || type == 8 ? 2 : 4;
+  unsigned numbers[][2] = {{2, 42}, {4, 8}, {2, 1}, {2, 0x0112}, {2, (unsigned)type}, {4, count}, {(unsigned)width, value}};
+  memcpy(p, little ? "II" : "MM", 2);
+  p += 2;
+  for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+    for (unsigned k = 0; k < numbers[i][0]; k++)
+      *p++ = (uint8_t)(numbers[i][1] >> 8 * (little ? k : numbers[i][0] - 1 - k));
+  memset(p, 0, 8 - (size_t)width);
+  return (unsigned)(p + 8 - width - out);
+}
+
+/* A PNG of 32 x 16, left half red, with an eXIf chunk before or behind its pixels. */
+static void write_exif_png(const char *name, uint8_t *exif, unsigned count, bool behind) {
+  uint8_t rgb[32 * 16 * 3];
+  two_halves(rgb);
+  FILE *out = fopen(in_folder(name), "wb");
+  png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, NULL, NULL, NULL);
+  png_infop info = png_create_info_struct(png);
+  png_init_io(png, out);
+  png_set_IHDR(png, info, 32, 16, 8, PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT,
+               PNG_FILTER_TYPE_DEFAULT);
+  png_write_info(png, info);
+  if (!behind) png_write_chunk(png, (png_const_bytep) "eXIf", exif, count);
+  for (int y = 0; y < 16; y++) png_write_row(png, rgb + y * 32 * 3);
+  if (behind) png_write_chunk(png, (png_const_bytep) "eXIf", exif, count);
+  png_write_end(png, NULL);
+  png_destroy_write_struct(&png, &info);
+  fclose(out);
+}
+
+static void expect_rows(const char *name, int64_t rows) {
+  lur_tensor *t = NULL;
+  lur_decode_options options = {.exif = true};
+  if (!CHECK_OK(lur_image_load(context, in_folder(name), &options, &t))) return;
+  CHECK(lur_tensor_shape(t)->dim[0] == rows);
+  if (rows == 32) CHECK(near_pixel(t, 2, 8, 255, 0, 0) && near_pixel(t, 30, 8, 0, 0, 255));
+  lur_tensor_release(t);
+  CHECK_OK(lur_image_load(context, in_folder(name), NULL, &t));
+  CHECK(lur_tensor_shape(t)->dim[0] == 16);
+  lur_tensor_release(t);
+}
+
+/* Orientation 6 as a number of every type, in both byte orders, in a JPEG and in a PNG before and behind the pixels. */
+static void test_exif_kinds(void) {
+  static const struct {
+    int type;
+    unsigned count, value;
+    int64_t rows;
+  } cases[] = {{1, 1, 6, 32}, {3, 1, 6, 32}, {4, 1, 6, 32}, {6, 1, 6, 32}, {8, 1, 6, 32}, {9, 1, 6, 32},
+               {2, 1, 6, 16}, {5, 1, 6, 16}, {3, 2, 6, 16}, {4, 1, 9, 16}, {4, 1, 0x10006, 16}, {3, 1, 0, 16}};
+  uint8_t rgb[32 * 16 * 3];
+  two_halves(rgb);
+  for (size_t i = 0; i < 2 * sizeof cases / sizeof *cases; i++) {
+    uint8_t exif[64] = "Exif\0";
+    unsigned n = orientation_tiff(exif + 6, i % 2 == 0, cases[i / 2].type, cases[i / 2].count, cases[i / 2].value);
+    jpeg_file file = {.width = 32, .height = 16, .components = 3, .space = JCS_RGB, .exif = exif, .exif_count = n + 6};
+    write_jpeg("kind.jpg", &file, rgb);
+    expect_rows("kind.jpg", cases[i / 2].rows);
+    for (int behind = 0; behind < 2; behind++) {
+      write_exif_png("kind.png", exif + 6, n, behind);
+      expect_rows("kind.png", cases[i / 2].rows);
+    }
+  }
+  uint8_t cut[] = {'I', 'I', 42, 0, 8, 0, 0, 0, 9, 0, 0x12}; /* a directory that ends within its first entry */
+  write_exif_png("cut.png", cut, sizeof cut, false);
+  expect_rows("cut.png", 16);
+}
+
 /* ---- damage ---- */
 
 static void expect_damage(const char *name, const unsigned char *bytes, size_t count, const char *message) {
@@ -257,6 +329,7 @@ int main(void) {
   test_jpeg();
   test_colour_spaces();
   test_exif();
+  test_exif_kinds();
   test_damage();
   test_too_large();
   folder_end();

@@ -141,7 +141,7 @@ static void damage_set(void) {
   unsigned char *bytes = read_file(in_folder("set/b/4.jpg"), &count);
   write_file(in_folder("set/b/4.jpg"), bytes, count / 2);
   write_file(in_folder("set/a/1.jpg"), "", 0);
-  write_file(in_folder("set/a/2.jpg"), "no image", 10);
+  write_file(in_folder("set/a/2.jpg"), "no image", 8);
   unlink(in_folder("set/c/7.jpg"));
   free(bytes);
 }

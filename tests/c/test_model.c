@@ -158,7 +158,7 @@ static void test_precision(void) {
   lur_run *run = NULL;
   lur_compile_options options = options_for(context, tested, NULL, both);
   options.precision = LUR_PRECISION_BF16;
-  CHECK_FAILS(lur_model_compile(model, &options, &run), LUR_EUNSUPPORTED, "precision 'bf16' is not served by");
+  CHECK_FAILS(lur_model_compile(model, &options, &run), LUR_EUNSUPPORTED, "precision 'bf16' is not supported by");
   lur_model_release(model);
   lur_context_release(context);
 }

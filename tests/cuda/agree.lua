@@ -43,7 +43,7 @@ local function logits()
   return difference, largest
 end
 
---- The losses of `steps` training steps, and run.graph, which says how the steps were run.
+--- The losses of `steps` training steps, and run.graph, which describes how the steps were run.
 local function curve(where)
   local side, share, losses = math.max(48, size // 4), math.max(1 / 8, width / 4), {}
   local output = nn.activation{ ["function"] = "softmax" }(network(side, share, 0.5))

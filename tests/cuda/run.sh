@@ -109,7 +109,7 @@ part_ops() {
 part_errors() {
   check devices "$build/lurcher" devices
   check no_such_device "$build/lurcher" -e 'local good, why = pcall(require "lurcher".device, "cuda:99")
-    print(why); assert(not good and why:find "no CUDA device: cuda:99 asked for", why)
+    print(why); assert(not good and why:find "no CUDA device: cuda:99 requested", why)
     assert(require "lurcher".tensor{ 1, 2 }:sum() == 3)'
   check out_of_memory "$build/lurcher" -e 'local lurcher = require "lurcher"
     local device, held, host = lurcher.device "cuda", {}, lurcher.zeros(1 << (os.getenv "LURCHER_SMALL" and 20 or 28))

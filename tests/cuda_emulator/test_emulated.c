@@ -275,7 +275,7 @@ static bool blamed(const char *file, const char *why) {
   return false;
 }
 
-/* sync: with LURCHER_SYNC=1 the message names the op; without it, it says how to find the op. */
+/* sync: with LURCHER_SYNC=1 the message names the op; without it, it describes how to find the op. */
 static void test_blame(bool sync) {
   setenv("LURCHER_SYNC", sync ? "1" : "0", 1);
   int lost = 0;

@@ -1,10 +1,10 @@
 #!/bin/sh
 # run.sh - fuzzes the readers of files with clang's libFuzzer under AddressSanitizer and UndefinedBehaviorSanitizer.
-#   sh tests/fuzz/run.sh TIME [TARGET...]    TIME: minutes, or seconds as "20s", for each target; TARGET: all without one
+#   sh tests/fuzz/run.sh TIME [TARGET...]   TIME for each target: minutes, or seconds as "20s"; TARGET: all without one
 # A target is tests/fuzz/TARGET.c: its first comment has a line of the sources that it is linked with ("engine": all of
 # the engine and the reference kernels) and one of the libraries. Its seeds are in tests/fuzz/seeds/TARGET/; what is
-# found on the way is kept in build-fuzz/corpus/TARGET/. An input that crashes, hangs or asks for too much memory is kept
-# in build-fuzz/TARGET-*: fix the reader, and add the input to the seeds as crash_*.
+# found on the way is kept in build-fuzz/corpus/TARGET/. An input that crashes, hangs or allocates too much memory is
+# kept in build-fuzz/TARGET-*: fix the reader, and add the input to the seeds as crash_*.
 #   LURCHER_BUILD=DIR    another build folder
 #   LURCHER_JOBS=N       targets that run at the same time (default: 2)
 # Exit status 3: clang with libFuzzer is missing and cannot be installed.
@@ -37,7 +37,8 @@ packages="libcjson libxxhash lua5.4"
 engine=$(ls kernels/*.c kernels/ref/*.c engine/*/*.c)
 {
   echo "flags = -std=c11 -g -O1 -fno-omit-frame-pointer -D_GNU_SOURCE -DFUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION" \
-    "-I$root -I/usr/include/hdf5/serial -I$root/tests/fuzz/support -Wall -Wextra -Wno-unknown-pragmas -Wno-unused-parameter -Werror" \
+    "-I$root -I/usr/include/hdf5/serial -I$root/tests/fuzz/support" \
+    "-Wall -Wextra -Wno-unknown-pragmas -Wno-unused-parameter -Werror" \
     "$(pkg-config --cflags $packages) -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined"
   echo "rule cc"
   echo "  command = $cc \$flags -MMD -MF \$out.d -c \$in -o \$out"
@@ -59,7 +60,10 @@ engine=$(ls kernels/*.c kernels/ref/*.c engine/*/*.c)
     for source in tests/fuzz/$target.c $sources; do # patterns are expanded here
       [ "$source" != engine ] || { archive=libengine.a; continue; }
       object=objects/$source.o
-      case " $objects " in *" $object "*) ;; *) objects="$objects $object"; echo "build $object: cc $root/$source" ;; esac
+      case " $objects " in
+      *" $object "*) ;;
+      *) objects="$objects $object"; echo "build $object: cc $root/$source" ;;
+      esac
       inputs="$inputs $object"
     done
     echo "build fuzz_$target: link $inputs $archive"
@@ -74,8 +78,8 @@ fuzz() {
   corpus=$build/corpus/$1
   mkdir -p "$corpus"
   rm -f "$build/$1.passed"
-  if ASAN_OPTIONS=allocator_may_return_null=1 "$build/fuzz_$1" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=2048 \
-    -malloc_limit_mb=1024 -max_len=65536 -print_final_stats=1 -artifact_prefix="$build/$1-" "$corpus" \
+  if ASAN_OPTIONS=allocator_may_return_null=1 "$build/fuzz_$1" -max_total_time="$seconds" -timeout=20 \
+    -rss_limit_mb=2048 -malloc_limit_mb=1024 -max_len=65536 -print_final_stats=1 -artifact_prefix="$build/$1-" "$corpus" \
     "tests/fuzz/seeds/$1" > "$build/$1.log" 2>&1; then
     : > "$build/$1.passed"
   fi

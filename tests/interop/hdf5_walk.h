@@ -1,6 +1,6 @@
 /* hdf5_walk.h - visits everything in an HDF5 file with the engine's reader: links, texts of attributes, values of
- * arrays. tests/interop/hdf5_dump.c prints what it finds, tests/fuzz/hdf5.c only wants it found. Messages end a branch,
- * not the walk: they are given to `failed`. */
+ * arrays. tests/interop/hdf5_dump.c prints what it finds, tests/fuzz/hdf5.c only needs it visited. A failure ends a
+ * branch, not the walk; `failed` gets its message. */
 #ifndef LUR_HDF5_WALK_H
 #define LUR_HDF5_WALK_H
 

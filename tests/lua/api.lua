@@ -107,7 +107,7 @@ local function holds_options(text, name, options)
   for _, option in ipairs(options) do
     local known = option.name == "name" or option.name == "trainable"
     local named = section:find("`" .. option.name .. "`", 1, true)
-      or section:find("@field " .. option.name .. "? ", 1, true)
+      or section:find("@field " .. option.name .. "%?? ")
     assert(known or named and section:find(option.help, 1, true),
       ("%s: option '%s' (%s)"):format(name, option.name, option.help))
   end

@@ -1,11 +1,11 @@
---- Tests of lurcher.augmentations: the options that each name stands for in both eras, and their effect on pixels.
+--- Tests of lurcher.augmentations: the options of each name in both eras, and their effect on pixels.
 local harness = require "harness"
 local augmentations = require "lurcher.augmentations"
 local lurcher = require "lurcher"
 local test, raises = harness.test, harness.raises
 local data, image = lurcher.data, lurcher.image
 
-test("augmentations: every name makes one, none makes nothing", function()
+test("augmentations: every name makes an augmentation, \"none\" makes nil", function()
   assert(augmentations.of "none" == nil and augmentations.of("none", "2017") == nil)
   for _, name in ipairs(augmentations.names) do
     local augment <close> = augmentations.of(name, "current")

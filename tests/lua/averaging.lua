@@ -39,7 +39,7 @@ local function train(run, options)
   return fit(run, batches(), options)
 end
 
-test("lerp: moves in place, and refuses what it cannot", function()
+test("lerp: interpolates in place, and rejects wrong tensors", function()
   local a, b = lurcher.tensor{ 1, 2, 3 }, lurcher.tensor{ 3, 2, -1 }
   assert(a:lerp(b, 0.25) == a)
   near(a, { 1.5, 2, 2 })
@@ -49,7 +49,7 @@ test("lerp: moves in place, and refuses what it cannot", function()
   raises("f32 expected", a.lerp, a, lurcher.tensor{ 1, 2, 3, dtype = "i32" }, 0.5)
 end)
 
-test("ema: the average is the formula's, batch norm's statistics included, frozen layers untouched", function()
+test("ema: the average follows the formula, batch norm statistics included; frozen layers stay as they are", function()
   local run <close> = compiled()
   local wanted, before = weights_of(run.model), weights_of(run.model)
   local t, live = 0, nil
@@ -163,7 +163,7 @@ test("ema: misspelt and impossible options", function()
   raises("bad option 'warmup'", on.ema, { warmup = -1 })
 end)
 
-test("best: the best epoch's weights come back at the end, and nothing is stopped", function()
+test("best: the best epoch's weights are restored at the end, and training is not stopped", function()
   for _, path in ipairs{ false, folder .. "/brought.safetensors" } do
     local run <close> = compiled()
     local best, seen = math.huge, nil

@@ -29,7 +29,7 @@ end
 
 local size = 8192 + 3 * 500 * 4 -- of each: header, table, rows
 
---- "train valid": what stands before -250x2 in the names of the files that are left, sorted; "*" behind a part.
+--- "train valid": the part before -250x2 in the names of the files that are left, sorted; "*" behind a part.
 local function left()
   local names = {}
   for name in lfs.dir(folder) do
@@ -64,7 +64,7 @@ test("cache list: layers, images, sizes, the last used first, and what was left 
   complains(1, { "unknown word 'empty'", "list or clean expected" }, "cache empty --cache kept")
 end)
 
-test("cache clean: by age, by room, parts, everything; only what it knows as its own", function()
+test("cache clean: by age, by size, parts, everything; only feature caches are removed", function()
   local function clean(how, expected)
     fill()
     local output = succeeds("cache clean --cache kept --dry-run %s", how)
@@ -86,7 +86,7 @@ test("cache clean: by age, by room, parts, everything; only what it knows as its
   assert(left() == "killed* test train valid")
 end)
 
-test("cache clean: what a process reads or fills stays, to the last byte", function()
+test("cache clean: files that a process reads or fills stay unchanged", function()
   fill()
   local reading, filling = make("read", 20), make("filled", 20, true)
   local output = succeeds "cache --cache kept"
@@ -102,7 +102,7 @@ test("cache clean: what a process reads or fills stays, to the last byte", funct
   assert(left() == "")
 end)
 
-test("cache: files that are none are said and kept; data.cache_info and data.cache_remove", function()
+test("cache: files that are not feature caches are reported and kept; data.cache_info and data.cache_remove", function()
   fill()
   local odd = folder .. "/odd-250x2-00.features"
   assert(lurcher.write_file(odd, ("x"):rep(5000)))

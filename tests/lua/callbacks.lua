@@ -64,7 +64,7 @@ test("early_stop: accuracies are better when larger", function()
   assert(#history == 5)
 end)
 
-test("early_stop: an unknown monitor names what there is", function()
+test("early_stop: the error for an unknown monitor lists the logs", function()
   raises("no log named 'val_lost' to monitor %(there are: .*val_loss", play, { 1 }, 2,
     { on.early_stop{ monitor = "val_lost" } })
 end)
@@ -85,12 +85,12 @@ test("reduce_lr: factor, min_lr, cooldown", function()
   assert(cuts(cooled) == "1 3 5 7", cuts(cooled))
 end)
 
-test("reduce_lr: a gain below min_delta is none", function()
+test("reduce_lr: a gain below min_delta does not count", function()
   local _, history = play({ 1, 0.99999, 0.99998, 0.99997 }, 4, { on.reduce_lr{ patience = 2 } })
   assert(cuts(history) == "2", cuts(history))
 end)
 
-test("schedule: sets the rate at the beginning of each epoch, from 0", function()
+test("schedule: sets the learning rate at the beginning of each epoch, from 0", function()
   local run = fake_run{}
   local history = fit(run, one_batch, { epochs = 4, progress = false, on.schedule(schedules.list{ 1e-4, 1e-4, 1e-5 }) })
   near(history[1].lr, 1e-4)
@@ -139,7 +139,7 @@ test("callbacks: misspelt options", function()
   raises("bad option 'monitor' to 'on.best' %(a string expected, got number%)", on.best, { monitor = 3 })
 end)
 
-test("fit: what is no run, no loader, no count", function()
+test("fit: errors for what is not a run, a loader or a count", function()
   local x = lurcher.nn.input("x", 4)
   local model <close> = lurcher.nn.model(lurcher.nn.dense{ 2, name = "y" }(x))
   raises("a run expected as first argument, got lurcher.model %(model:compile", fit, model, one_batch)
@@ -152,7 +152,7 @@ test("fit: what is no run, no loader, no count", function()
     { steps = 0 })
 end)
 
-test("callbacks: a folder that is not there is found out before the first step", function()
+test("callbacks: a missing folder is an error before the first step", function()
   for _, callback in ipairs{ on.checkpoint "no/folder/{epoch}.st", on.csv "no/folder/history.csv" } do
     local run = fake_run{}
     raises("there is no folder 'no/folder' for 'no/folder/", fit, run, one_batch, { progress = false, callback })
@@ -160,7 +160,7 @@ test("callbacks: a folder that is not there is found out before the first step",
   end
 end)
 
-test("callbacks: what is no callback", function()
+test("callbacks: errors for what is not a callback", function()
   raises("callback 1: a table of methods expected, got number", fit, fake_run{}, one_batch, { 3 })
 end)
 
@@ -260,7 +260,7 @@ local function progress_text(terminal, every)
   return table.concat(parts)
 end
 
-test("progress: plain lines where the output is no terminal", function()
+test("progress: plain lines where the output is not a terminal", function()
   local text = progress_text(false)
   local _, lines = text:gsub("\n", "")
   assert(lines == 2 and not text:find "[\r\27]", text)

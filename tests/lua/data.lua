@@ -163,7 +163,7 @@ test("loader: preprocessing", function()
   raises("preprocess 'caffe' needs 3 channels", load, { preprocess = "caffe", channels = 1 })
 end)
 
-test("loader: era 2017 resizes as it was done then, with and without augmentation", function()
+test("loader: era 2017 resizes as Keras 2.0.6 did, with and without augmentation", function()
   local set = open():subset{ 1 }
   local img = assert(image.load(set:path(1)))
   local function near(filter, options)
@@ -200,7 +200,7 @@ test("loader: leaving the loop ends the workers at once", function()
   assert(n == 9 and threads() == before)
 end)
 
-test("loader: a place in the middle of an epoch", function()
+test("loader: resuming in the middle of an epoch", function()
   local set, random = open(), data.augment{ rotate = 30, hflip = true }
   local function new(workers)
     return data.loader{ set, size = 20, batch = 4, seed = 1, augment = random, workers = workers }

@@ -42,7 +42,7 @@ test("audit: a clean folder, then one with a duplicate across splits", function(
   assert(select(2, sh "audit --help") == 0)
 end)
 
-test("audit: a class that a split lacks, or has a folder of without images; not where there are no classes", function()
+test("audit: a class that a split lacks, or whose folder is empty; not where there are no classes", function()
   os.remove(work .. "/dogs/valid/pug/again.png")
   local function check(expected)
     local output, code = sh "audit dogs"

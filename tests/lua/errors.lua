@@ -10,7 +10,7 @@ test("an error has the line number of the caller, through C functions too", func
   assert(message:find("errors.lua:" .. line .. ":", 1, true), message)
 end)
 
-test("and at the user's line, through scripts of ours", function()
+test("an error has the user's line, through compiled-in scripts too", function()
   local fit = require "lurcher.fit"
   local run <close> = nn.model(nn.dense{ 2 }(nn.input("x", 3))):compile{ optimizer = "sgd", loss = "mean_squared_error" }
   local line = debug.getinfo(1, "l").currentline + 1

@@ -104,7 +104,7 @@ test("cache: with and without it, and from it, the features are the same bits; i
   assert(same(all(load(split, { store = "f16" })), half))
 end)
 
-test("cache: int8 features lie near those of f32, in a file of their own, the same bits each time", function()
+test("cache: int8 features are near those of f32, in a separate file, with the same bits each time", function()
   local split, folder = split_of(3, true), work .. "/int8"
   local f32 = all(load(split, { cache = folder }))
   local memory = all(load(split, { precision = "int8" }))
@@ -128,7 +128,7 @@ local key = [[
   .. [[{"kind":"global_avg_pool","options":{}}],"nodes":[{"inputs":[],"layer":0},{"inputs":[0],"layer":1},]]
   .. [[{"inputs":[1],"layer":2},{"inputs":[2],"layer":3}],"outputs":[{"node":3}],"version":1}]]
 
-test("cache: files of earlier versions are found: the key of a model and a preprocessing is what it was", function()
+test("cache: files of earlier versions are found: the key of a model and a preprocessing has not changed", function()
   local x = nn.conv2d{ 2, 3, name = "zeros" }(nn.input("image", 8, 8, 3))
   local model = nn.model{ y = nn.dense{ 2, activation = "softmax" }(nn.global_avg_pool(nn.relu(x))) }:freeze "zeros"
   for _, weight in pairs(model:layer "zeros":weights()) do weight:fill(0) end
@@ -145,7 +145,7 @@ test("cache: files of earlier versions are found: the key of a model and a prepr
   assert(found == key, found)
 end)
 
-test("cache: whatever byte is damaged, the features stay right; so when it is cut short", function()
+test("cache: the features are right whichever byte is damaged, and when the file is truncated", function()
   local split, folder = split_of(), work .. "/damage"
   local memory = all(load(split))
   assert(same(all(load(split, { cache = folder })), memory))
@@ -181,7 +181,7 @@ test("cache: other weights, another size of images, another preprocessing are ot
   assert(#names_in(folder) == 6, "the seed decides nothing where nothing is drawn")
 end)
 
-test("cache: an image that changes costs its own row, whatever its date says", function()
+test("cache: an image that changes costs its own row, whatever its modification time is", function()
   local split, folder = split_of(), work .. "/changed"
   local before = all(load(split, { cache = folder }))
   local times = lfs.attributes(path_of(1, 2))
@@ -194,7 +194,7 @@ test("cache: an image that changes costs its own row, whatever its date says", f
   assert(same(all(load(without_computing(split), { cache = folder })), memory))
 end)
 
-test("cache: k fixed views are what data.loader shows in its first k epochs, and take turns", function()
+test("cache: k fixed views equal those of data.loader in its first k epochs, and alternate", function()
   local split, folder = split_of(), work .. "/views"
   local augment = data.augment{ hflip = true, rotate = 30, brightness = 0.2 }
   local o = { augment = augment, views = 3 }
@@ -311,7 +311,7 @@ wait $first && wait $second]]):format(one, one, folder))
   assert(code == 0, output)
 end)
 
-test("cache: a killed process leaves rows that the next one goes on from", function()
+test("cache: the rows of a killed process are used by the next one", function()
   local folder = work .. "/killed"
   local output = harness.run(("%s; kill -9 $held; ls %s"):format(hold(folder), folder))
   assert(output:find("%.features%.part"), output)
@@ -323,7 +323,7 @@ test("cache: a killed process leaves rows that the next one goes on from", funct
   only_file(folder)
 end)
 
-test("cache: on a full disk the features stay in memory, and that is said", function()
+test("cache: on a full disk the features stay in memory, with a message", function()
   local folder = work .. "/full"
   local output, code = harness.run(("ulimit -f 100; %s"):format(command(folder)))
   assert(code == 0, output)
@@ -352,7 +352,7 @@ test("cache: an interrupted computation leaves the file to the next", function()
   assert(same(all(load(split, { cache = folder })), all(load(split))))
 end)
 
-test("cache: an image that cannot be read has another's row, and is named from the cache, too", function()
+test("cache: an image that cannot be read has the row of its replacement, and is reported from the cache, too", function()
   local file = assert(io.open(path_of(2, 4), "rb"))
   local whole = file:read "a"
   file:close()

@@ -34,7 +34,7 @@ test("frozen: nothing deterministic behind a dropout, nothing to train without a
   assert(frozen.split(nn.model{ y = dropped }, "image").layer == "avg_pool")
 end)
 
-test("frozen: backbone and head together say what the model says", function()
+test("frozen: backbone and head together compute what the model computes", function()
   local model = build()
   model:freeze{ to = "add_3" }
   local split = frozen.split(model, "image")
@@ -60,7 +60,7 @@ local function two_backbones()
     most = nn.maximum{ name = "most" }(y_1, y_2) }
 end
 
-test("frozen: two frozen backbones are cut one by one; backbones and head together say what the model says", function()
+test("frozen: two frozen backbones are cut separately; the parts together compute what the model computes", function()
   local model = two_backbones():freeze{ "first_1", "first_2" }
   local split = assert(frozen.split(model, "image"))
   assert(split.layer == "pool_1" and #split.others == 1 and split.others[1].layer == "pool_2")

@@ -44,7 +44,7 @@ local function trained(options)
   return losses, run.graph, sent
 end
 
-test("fit: recorded steps and batches sent ahead give the bits of launched ones", function()
+test("fit: captured steps and prefetched batches give the bits of launched ones", function()
   local plain, how = trained{ graph = false }
   assert(how == "compiled with graph = false", how)
   local recorded, also, sent = trained{}
@@ -54,7 +54,7 @@ test("fit: recorded steps and batches sent ahead give the bits of launched ones"
   assert(plain[12] == plain[12] and sent > 0)
 end)
 
-test("loader:peek shows the coming batch's own tensors and takes nothing", function()
+test("loader:peek returns the tensors of the next batch without taking it", function()
   local loader <close> = data.loader{ assert(data.folder(root)), size = 12, batch = 5, shuffle = false, workers = 1 }
   assert(loader:peek() == nil)
   local n, shown = 0, nil
@@ -76,6 +76,6 @@ test("a tensor on the device: printed, copied back; an operation that is not sup
   assert(tostring(there):find(device, 1, true), tostring(there))
   assert(there:to "cpu":sum() == 10)
   raises("unknown device 'cuda:x'", lurcher.device, "cuda:x")
-  raises("cuda:99 asked for", lurcher.device, "cuda:99")
+  raises("cuda:99 requested", lurcher.device, "cuda:99")
   assert(lurcher.tensor{ 1, 2 }:sum() == 3)
 end)

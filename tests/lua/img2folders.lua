@@ -46,7 +46,7 @@ test("img2folders: a dry run prints what it would do, and writes nothing", funct
   assert(not lfs.attributes(work .. "/dry"))
 end)
 
-test("img2folders: each tenth of a class for validation, the last of a small one, never the only one", function()
+test("img2folders: every tenth image of a class is for validation, of a small one the last, never the only", function()
   local output = succeeds "--data flat --out out"
   assert(output:find("copied 28 images to out; 0 existed already", 1, true), output)
   assert(listing "out/valid" == "beagle/beagle_4.jpg pug/pug_10.jpg pug/pug_20.jpg", listing "out/valid")
@@ -56,7 +56,7 @@ test("img2folders: each tenth of a class for validation, the last of a small one
   assert(listing "fifth/valid" == "beagle/beagle_4.jpg pug/pug_05.jpg pug/pug_10.jpg pug/pug_15.jpg pug/pug_20.jpg")
 end)
 
-test("img2folders: a second start does what is left and leaves the rest alone", function()
+test("img2folders: a second run does what is left and changes nothing else", function()
   os.remove(work .. "/out/train/pug/pug_11.jpg")
   local before = lfs.attributes(work .. "/out/train/pug/pug_12.jpg", "ino")
   local output = succeeds "--data flat --out out"
@@ -97,7 +97,7 @@ test("img2folders: era 2017 counts every entry of the folder", function()
   assert(count "era/train" == 26)
 end)
 
-test("img2folders: names that hold no class, or none a folder can have", function()
+test("img2folders: names without a class, or with one that a folder cannot be named after", function()
   lfs.mkdir(work .. "/odd")
   write("odd/nameless.jpg", "x")
   complains({ "nameless.jpg' does not fit the rule '{class}_{}'" }, "--data odd --out odd_out")

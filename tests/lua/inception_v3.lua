@@ -262,7 +262,7 @@ test("inception_v3: feature_layer cuts at any named layer, with nothing behind i
   assert(tall:layer("conv2d_1"):weights().kernel.shape[4] == 8)
 end)
 
-test("inception_v3: beside an Xception its numbers go on, and weights of its own find it there", function()
+test("inception_v3: beside an Xception its layer numbers continue, and its weights are still found", function()
   local small = { size = 75, width = 0.125, top = false, pooling = "avg" }
   local alone <close> = seeded(small)
   local path = harness.folder "inception_v3" .. "/weights.h5"
@@ -278,7 +278,7 @@ test("inception_v3: beside an Xception its numbers go on, and weights of its own
   assert(difference:abs():max() == 0)
 end)
 
-test("inception_v3: misuse names the option, what was expected and what came", function()
+test("inception_v3: error messages name the option, what was expected and what was given", function()
   raises("unknown option 'middle' to 'inception_v3'", inception_v3, { middle = 1 })
   raises("unknown option 'fist' to 'inception_v3' %(did you mean 'first'%?%)", inception_v3, { fist = 1 })
   raises("bad option 'first' to 'inception_v3' %(integer of at least 1 expected, got 0%)", inception_v3, { first = 0 })

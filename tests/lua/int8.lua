@@ -24,7 +24,7 @@ local function relative(a, b) return math.sqrt((a - b):square():mean() / (b - b:
 local function same(a, b) return (a - b):abs():max() == 0 end
 
 for _, device in ipairs{ "cpu", "ref" } do
-  test("int8 on " .. device .. " agrees with f32 within its steps, and says what it does", function()
+  test("int8 on " .. device .. " agrees with f32 within its steps, and describes what it does", function()
     local backbone, images = small_backbone()
     local run <close> = backbone:compile{ device = device, precision = "int8", check = true }
     assert(tostring(run):find "no plan yet")
@@ -59,7 +59,7 @@ test("int8: cpu and ref agree far closer than int8 and f32 do", function()
   assert(apart < 0.003 and error > 3 * apart, apart .. " " .. error)
 end)
 
-test("int8: profile tells the type that was read", function()
+test("int8: profile reports the type that was read", function()
   local backbone, images = small_backbone()
   local run <close> = backbone:compile{ device = "cpu", precision = "int8" }
   run:calibrate{ image = images }
@@ -71,7 +71,7 @@ test("int8: profile tells the type that was read", function()
   assert(count.u8 == 19 and count.f32 > count.u8)
 end)
 
-test("int8: calibration goes out and in again, and recompile keeps it", function()
+test("int8: calibration can be read and set, and recompile keeps it", function()
   local backbone, images = small_backbone()
   local run <close> = backbone:compile{ device = "cpu", precision = "int8" }
   run:calibrate{ image = images:rows(1, 3) }
@@ -110,7 +110,7 @@ test("int8: weights are quantized again when they change", function()
   assert(relative(run:predict(batch).c, f32:predict(batch).c) < 0.05)
 end)
 
-test("int8: kernels that look beyond the image read bytes where nothing is negative, and f32 elsewhere", function()
+test("int8: kernels that reach beyond the image read u8 where nothing is negative, and f32 elsewhere", function()
   for _, case in ipairs{ { "relu", 1 }, { "linear", 0 } } do
     local x = nn.conv2d{ 16, 3, activation = case[1], name = "a" }(nn.input("x", 9, 9, 3))
     local model = nn.model(nn.conv2d{ 64, 3, padding = "same", stride = 2, name = "b" }(x))
@@ -147,7 +147,7 @@ test("int8: evaluate has the losses of f32, nearly", function()
   harness.near(run:evaluate(batch).loss, f32:evaluate(batch).loss, 0.01)
 end)
 
-test("int8: error messages say what to do", function()
+test("int8: error messages state what to do", function()
   local backbone, images = small_backbone()
   local run <close> = backbone:compile{ device = "cpu", precision = "int8" }
   raises("run:calibrate%(batch%) with a few dozen samples first", run.predict, run, { image = images })

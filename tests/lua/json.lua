@@ -43,5 +43,5 @@ test("what cannot be written", function()
   raises("zero byte", json.encode, "a\0b")
   local circle = {}
   circle.circle = circle
-  raises("does one hold itself", json.encode, circle)
+  raises("does one contain itself", json.encode, circle)
 end)

@@ -51,7 +51,7 @@ local function blames(history, ...)
   end
 end
 
-test("nan_guard: a training that is well is left alone", function()
+test("nan_guard: a training without NaN is not affected", function()
   local run <close> = compiled(network())
   local other <close> = compiled(network())
   local history = train(run, batches(4), { epochs = 2, valid = batches(2) })
@@ -59,7 +59,7 @@ test("nan_guard: a training that is well is left alone", function()
   assert(not history.failed and #history == 2 and same(copy_of(run.model), copy_of(other.model)))
 end)
 
-test("nan_guard: an image that is no number", function()
+test("nan_guard: an image that is NaN", function()
   local run <close> = compiled(network())
   local list = batches(5)
   list[3].x:set(0 / 0, 2, 1)
@@ -68,7 +68,7 @@ test("nan_guard: an image that is no number", function()
   assert(#history == 0 and #steps == 2 and same(copy_of(run.model), steps[2]))
 end)
 
-test("nan_guard: a layer that overflows, the first one of several that are bad", function()
+test("nan_guard: a layer that overflows, the first of several that are not finite", function()
   local run <close> = compiled(network())
   local list = batches(5)
   list[4].x:fill(3e38)
@@ -95,7 +95,7 @@ test("nan_guard: a step that is too long for finite gradients", function()
   near(model:layer "head":weights().kernel, { { 0 } })
 end)
 
-test("nan_guard: the checkpoint is not written over, and comes back, optimizer and all", function()
+test("nan_guard: the checkpoint is not overwritten, and is restored with its optimizer state", function()
   local path = folder .. "/last.safetensors"
   local run <close> = compiled(network())
   local list, good = batches(3), nil
@@ -112,7 +112,7 @@ test("nan_guard: the checkpoint is not written over, and comes back, optimizer a
   assert(same(copy_of(model), good))
 end)
 
-test("nan_guard: the best epoch comes back before the last good step", function()
+test("nan_guard: the best epoch is restored, rather than the last good step", function()
   local run <close> = compiled(network())
   local list, best = batches(3), nil
   local history = train(run, list, { epochs = 4, valid = batches(2), on.best{},
@@ -127,7 +127,7 @@ test("nan_guard: the best epoch comes back before the last good step", function(
   assert(same(copy_of(run.model), best))
 end)
 
-test("nan_guard: validation that is no number, and weights that were none to begin with", function()
+test("nan_guard: validation that is NaN, and weights that are NaN from the beginning", function()
   local run <close> = compiled(network())
   local valid = batches(1)
   valid[1].y:fill(0 / 0)

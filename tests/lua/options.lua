@@ -62,7 +62,7 @@ test("options: did you mean", function()
   assert(message_of("-e", "3"):find("options are written --name", 1, true))
 end)
 
-test("options: wrong types and ranges name option, expectation and what came", function()
+test("options: errors of type and range name the option, what was expected and what was given", function()
   assert(message_of("--epochs", "2.5") == "bad value '2.5' for --epochs (an integer of at least 1 expected)")
   assert(message_of("--epochs", "0") == "bad value '0' for --epochs (an integer of at least 1 expected)")
   assert(message_of("--lr", "fast") == "bad value 'fast' for --lr (a number from 0 to 10 expected)")
@@ -93,7 +93,7 @@ test("options: a device that cannot be opened is an error at once", function()
   assert(options.help(devices):find("--device DEVICE  device that computes", 1, true))
 end)
 
-test("options: of joined lists, the last of a name counts, in the first one's place", function()
+test("options: in joined lists, the last option of a name counts, at the place of the first", function()
   local joined = options.join({ name = "x", { "a", "flag" } }, { { "b", "integer" }, { "c", "flag" } },
     { { "b", "integer", default = 40 } })
   assert(#joined == 3 and joined[2][1] == "b" and joined[2].default == 40 and joined[3][1] == "c")

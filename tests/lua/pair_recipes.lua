@@ -48,7 +48,7 @@ test("froze_fine_tune: the backbone's layers below --tune-from stay as they were
   assert(changed[false] == 0 and changed[true] > 20, changed[true])
 end)
 
-test("froze_fine_tune: stopped by Ctrl-C in either stage it goes on to the same bits", function()
+test("froze_fine_tune: interrupted by Ctrl-C in either stage, it resumes to the same bits", function()
   local options = ("froze_fine_tune %s --frozen-augment light --frozen-epochs 3 --epochs 4"):format(small)
   local started = lurcher.time()
   succeeds("%s --out whole", options)
@@ -95,7 +95,7 @@ test("froze_fine_tune: the swapped and the random pairs of a batch are those of 
   assert(not output:find("once", 1, true), "towers do not compute features of single images")
 end)
 
-test("siamese.sampler: all pairs of a batch of classes, as many of one class as not; targets say which", function()
+test("siamese.sampler: all pairs of a batch of classes, half of them of one class; targets tell which", function()
   local siamese = require "lurcher.siamese"
   local set = assert(lurcher.data.folder{ work .. "/images/train" })
   for drawn in siamese.sampler(set, { pairs = "all", batch = 16, seed = 1 })(0) do
@@ -131,7 +131,7 @@ test("trick_tune continues a run, and can be resumed; its model is the run's new
   complains(2, { "is not a run folder" }, "trick_tune --run images")
 end)
 
-test("retrain: sure predictions become training images", function()
+test("retrain: confident predictions become training images", function()
   complains(1, { "of 24 images of 'images/test' have a probability of at least 1", "lower --confidence" },
     "retrain --run run --test images/test --confidence 1")
   assert(not lfs.attributes(work .. "/run/retrain"), "the next try has another --confidence and the same folder")
@@ -207,7 +207,7 @@ test("modern_tune: heads, then the last layers, with everything switched on; res
   assert(equal_weights("modern/pairs.safetensors", "again/pairs.safetensors"))
 end)
 
-test("modern_tune: the temperatures of its heads are those of stage.json, and change nothing else", function()
+test("modern_tune: the temperatures of its heads are those of stage.json, and nothing else changes", function()
   succeeds("%s --no-temperature --no-report --out plain", modern)
   local plain = assert(lurcher.load_tensors(work .. "/plain/pairs.safetensors"))
   local divided = assert(lurcher.load_tensors(work .. "/modern/pairs.safetensors"))

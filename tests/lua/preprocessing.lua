@@ -85,3 +85,91 @@ test("preprocessing: prediction preprocesses images, and their mirror images, as
     end
   end
 end)
+
+-- ---- EXIF ----
+
+--- CRC-32 of a PNG chunk.
+local function crc(text)
+  local value = 0xffffffff
+  for i = 1, #text do
+    value = value ~ text:byte(i)
+    for _ = 1, 8 do value = value & 1 == 1 and value >> 1 ~ 0xedb88320 or value >> 1 end
+  end
+  return value ~ 0xffffffff
+end
+
+--- A PNG with an eXIf chunk: orientation 6, as LONG. It is shown turned clockwise.
+local function with_orientation(png)
+  local body = "eXIf" .. string.pack(">c2I2I4I2I2I2I4I4", "MM", 42, 8, 1, 0x0112, 4, 1, 6)
+  return png:sub(1, 33) .. string.pack(">I4", #body - 4) .. body .. string.pack(">I4", crc(body)) .. png:sub(34)
+end
+
+--- An image turned clockwise by 90 degrees, as orientation 6 shows it.
+local function turned(img)
+  local height, width = img.shape[1], img.shape[2]
+  local values, rows = img:totable(), {}
+  for y = 1, width do
+    rows[y] = {}
+    for x = 1, height do rows[y][x] = values[height + 1 - x][y] end
+  end
+  return lurcher.tensor(rows):cast "u8"
+end
+
+local succeeds, complains, read = harness.commands(work)
+
+test("recipes turn images by their EXIF orientation, but not in era 2017", function()
+  local files, lfs = require "lurcher.files", require "lfs"
+  lurcher.seed(11)
+  for _, part in ipairs{ "train", "valid" } do
+    for class = 1, 2 do
+      for _, set in ipairs{ "stored", "shown", "exif" } do
+        assert(files.make_folders(("%s/%s/%s/c%d"):format(work, set, part, class)))
+      end
+      for i = 1, 3 do
+        local img = (lurcher.uniform{ 48, 32, 3, low = 0, high = 255 }):cast "u8"
+        local name = ("%s/c%d/%d.png"):format(part, class, i)
+        assert(lurcher.image.save(work .. "/stored/" .. name, img))
+        assert(lurcher.image.save(work .. "/shown/" .. name, turned(img)))
+        assert(lurcher.write_file(work .. "/exif/" .. name, with_orientation(read("stored/" .. name))))
+      end
+    end
+  end
+  local function history(data, run, more)
+    succeeds("single_model --data %s --out %s --size 64 --width 0.125 --middle 1 --epochs 1 --batch 2 --workers 1 --cache none "
+      .. "--no-report %s", data, run, more or "")
+    local line = read(run .. "/history.csv"):match "\n([^\n]*)"
+    return line:match "^[^,]*,[^,]*,[^,]*,[^,]*,[^,]*"
+  end
+  local shown, stored = history("shown", "r1"), history("stored", "r2")
+  assert(shown ~= stored)
+  assert(history("exif", "r3") == shown)
+  assert(history("exif", "r4", "--no-exif") == stored)
+  assert(history("exif", "r5", "--era 2017") == history("stored", "r6", "--era 2017"))
+  assert(read "r4/command.txt":find "%-%-no%-exif" and not read "r3/command.txt":find "%-exif")
+
+  --- The log-loss of a model on the images of a set.
+  local function predicted(run, data, more)
+    local output = succeeds("single_model_test --model %s --data %s/valid --out p.txt --cache none --workers 1 %s", run, data,
+      more or "")
+    return assert(output:match "log%-loss (%S+)")
+  end
+  assert(predicted("r3", "exif") == predicted("r3", "shown")) -- as in training
+  assert(predicted("r4", "exif") == predicted("r4", "stored"))
+  assert(predicted("r4", "exif", "--exif") == predicted("r4", "shown"))
+  assert(predicted("r3", "exif", "--no-exif") == predicted("r3", "stored"))
+
+  assert(read "r3/settings.json":find '"exif":%s*true')
+  local output = succeeds "audit exif"
+  assert(output:find("12 of the images have an EXIF orientation: recipes turn them", 1, true), output)
+  assert(not succeeds "audit stored":find "EXIF")
+  assert(succeeds "single_model --help":find "%-%-%[no%-%]exif")
+end)
+
+test("a run of an earlier version resumes with images as they were: not turned", function()
+  local text = read "r4/settings.json":gsub('%s*"exif":%s*%a+,', "")
+  assert(not text:find '"exif":')
+  assert(os.execute(("cp -r '%s/r4' '%s/r7'"):format(work, work)))
+  assert(lurcher.write_file(work .. "/r7/settings.json", text))
+  succeeds "single_model --resume r7"
+  complains(2, { "--exif cannot change in a resumed run" }, "single_model --resume r7 --exif")
+end)

@@ -57,7 +57,7 @@ test("profile: layers named by counting belong to the block before them, or afte
   assert(table.concat(names(root[2]), " ") == "mixed0 block1" and #root[2][2] == 2)
 end)
 
-test("profile: with the machine's rates every row has its floor, the larger of what FLOPs and bytes take", function()
+test("profile: with the machine's peaks every row has its least possible time, by FLOPs or by bytes", function()
   local run = measured()
   assert(not profile.text(run):find "floor")
   local flops, bytes = 0, 0
@@ -80,7 +80,7 @@ test("profile: the table has the slowest first and the whole last", function()
   end
 end)
 
-test("profile: the page holds every op and needs nothing but itself", function()
+test("profile: the page has every op and is self-contained", function()
   local path = harness.folder "profile" .. "/p.html"
   local run = measured()
   assert(profile.write(run, path, "a <title>"))

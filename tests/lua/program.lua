@@ -55,7 +55,62 @@ test("mistakes: one line, exit code 1", function()
   expect(program .. " --trace " .. script, "stack traceback:\n.*bad.lua:2: in main chunk", 1)
   expect(program .. " -e 'assert(lurcher.nn.load \"/nowhere\")'", "^lurcher: [^\n]*/nowhere[^\n]*\n$", 1)
   expect(program .. " -e 'os.exit(7)'", "^$", 7)
+  for _, arguments in ipairs{ "-e ''", "audit /", "single_model --data nothing", "devices" } do
+    expect("LURCHER_CPU_ISA=foo " .. program .. " " .. arguments,
+      "^lurcher: LURCHER_CPU_ISA is \"foo\" %(portable, avx2 or avx512 expected%)\n$", 1)
+    expect("LURCHER_THREADS=foo " .. program .. " " .. arguments,
+      "^lurcher: LURCHER_THREADS is \"foo\" %(an integer from 1 to 1024 expected%)\n$", 1)
+  end
+  expect("LURCHER_CPU_ISA= " .. program .. " -e 'print(lurcher.device \"cpu\")'", "cpu\n$")
 end)
+
+test("output that cannot be written: a message, exit code 1", function()
+  local message = "^lurcher: cannot write to standard output[^\n]*\n$"
+  local script = write("say.lua", "io.write 'x'")
+  for _, arguments in ipairs{ "-e 'print \"x\"'", "-e 'io.write \"x\"'", "-e 'print \"x\" os.exit(0)'",
+    "-e 'print \"x\" os.exit(true, true)'", script, "recipes", "devices", "help", "--version", "audit --help" } do
+    expect(program .. " " .. arguments .. " > /dev/full", message, 1)
+    expect(program .. " " .. arguments .. " >&-", message, 1)
+    expect(program .. " " .. arguments .. " > /dev/null", "^$")
+  end
+  expect("echo 1 + 1 | " .. program .. " > /dev/full", message, 1)
+  expect(("{ trap '' PIPE; %s -e 'io.write((\"x\"):rep(1 << 20))'; echo $? >&2; } | true"):format(program),
+    "^lurcher: cannot write to standard output[^\n]*\n1\n$")
+  expect(program .. " -e 'local x' >&-", "^$")
+  -- a file takes no descriptor of a closed stream: nothing that is printed gets into it
+  expect(("%s -e 'f = io.open(\"%s/victim\", \"w\") print \"x\" f:close()' >&-"):format(program, folder), message, 1)
+  expect(("cat '%s/victim'"):format(folder), "^$")
+end)
+
+-- Under AddressSanitizer the address space cannot be limited.
+if not os.getenv "LURCHER_TEST_PRELOAD" then
+  test("a limited address space: a message of one line, never a signal", function()
+    local script = write("memory.lua", [[
+      local lurcher = require "lurcher"
+      local nn = lurcher.nn
+      local x = nn.input("x", 16, 16, 3)
+      local y = nn.global_avg_pool{}(nn.batchnorm{}(nn.conv2d{ 16, 3, activation = "relu" }(x)))
+      y = nn.dense{ 4, name = "y", activation = "softmax" }(y)
+      local run = nn.model(y):compile{ device = "cpu", optimizer = "adam", loss = "categorical_crossentropy" }
+      local batch = { x = lurcher.uniform{ 8, 16, 16, 3 }, y = lurcher.tensor{ 0, 1, 2, 3, 0, 1, 2, 3 }:cast "i32" }
+      for i = 1, 2 do run:train(batch) end]])
+    local function limited(kilobytes, arguments)
+      return harness.run(("ulimit -c 0; ulimit -v %d; LURCHER_THREADS=3 OMP_NUM_THREADS=3 %s %s"):format(kilobytes, program,
+        arguments))
+    end
+    local least = 40000 -- below it, the program itself cannot be loaded
+    while select(2, limited(least, "-e ''")) ~= 0 do least = least + 1000 end
+    local failed, passed = 0, false
+    for more = 1000, 400000, 2000 do
+      local output, code = limited(least + more, script)
+      passed = code == 0
+      if passed then break end
+      assert(code == 1 and output:find "^lurcher: [^\n]*\n$", ("%d kB: exit code %d: %s"):format(least + more, code, output))
+      failed = failed + 1
+    end
+    assert(passed and failed > 3, failed)
+  end)
+end
 
 test("library scripts: found without a path, overridden by a file beside the script", function()
   local script = write("fit_is.lua", "print(type(require 'lurcher.fit'), require 'lurcher.samplers' == 7)")
@@ -67,7 +122,52 @@ test("library scripts: found without a path, overridden by a file beside the scr
   expect(program .. " -e 'print(require \"lfs\".currentdir())'", "^/")
 end)
 
-test("a fault of ours shows where, a user's mistake does not", function()
+test("nothing of the current directory runs: not in a recipe, not in a script from elsewhere", function()
+  local images = harness.folder "images"
+  local names = { "lfs.lua", "lfs.so", "lurcher.lua", "lurcher.so", "options.lua" }
+  assert(os.execute(("mkdir -p '%s/lurcher/recipe' '%s/lurcher/report'"):format(images, images)))
+  for _, name in ipairs{ "options", "files", "fit", "suggest", "recipe/options", "recipe/common", "report/html", "init" } do
+    names[#names + 1] = "lurcher/" .. name .. ".lua"
+  end
+  for _, name in ipairs(names) do
+    local file <close> = assert(io.open(images .. "/" .. name, "w"))
+    file:write "io.stderr:write 'RAN' os.exit(66)"
+  end
+  local elsewhere = write("elsewhere.lua", "require 'lfs' require 'lurcher.options' require 'lurcher.fit' print 'fine'")
+  for _, environment in ipairs{ "", "LUA_PATH='./?.lua;?.lua;;' LUA_CPATH='./?.so;?.so;;'", "LUA_INIT='@lurcher/fit.lua'",
+    "LUA_PATH_5_4='lurcher/../?.lua;;'" } do
+    for _, arguments in ipairs{ "audit --help", "single_model --help", "cache list", "report nothing", elsewhere,
+      "-e 'require \"lfs\" require \"lurcher.fit\"'", "-e 'require \"lfs\".chdir \"/\"' audit --help" } do
+      local output, code = harness.run(("cd '%s' && %s %s %s"):format(images, environment, program, arguments))
+      assert(not output:find "RAN" and code ~= 66, arguments .. ": " .. output)
+      if arguments:find "help" then assert(code == 0 and output:find "^usage: lurcher", output) end
+    end
+  end
+  -- LURCHER_PATH is for scripts, not for recipes
+  local output, code = harness.run(("cd / && LURCHER_PATH='%s' %s single_model --help"):format(images, program))
+  assert(code == 0 and output:find "^usage", output)
+  output, code = harness.run(("cd / && LURCHER_PATH='%s' %s -e 'require \"lurcher.fit\"'"):format(images, program))
+  assert(code == 66 and output == "RAN", output)
+  output, code = harness.run(("cd '%s' && LURCHER_PATH=. %s -e 'require \"lfs\".chdir \"/\" require \"lurcher.fit\"'"):format(
+    images, program))
+  assert(code == 66 and output == "RAN", output)
+  -- a script that changes its directory keeps its own folder, and gets no other
+  write("beside.lua", "return 'beside'")
+  write("moves.lua", ("local name = ... require 'lfs'.chdir '%s' print(require 'beside', type(require 'lurcher.files'.read))")
+    :format(images))
+  expect(("cd '%s' && %s moves.lua"):format(folder, program), "^beside\tfunction\n$")
+end)
+
+test("--trace says where modules come from", function()
+  write("lurcher/ticker.lua", "return {}")
+  local output = expect(program .. " --trace " .. write("traces.lua", "require 'lurcher.ticker' require 'lurcher.suggest'"), "^")
+  assert(output:find("module 'lurcher.ticker' from " .. folder .. "/lurcher/ticker.lua\n", 1, true), output)
+  assert(output:find("module 'lurcher.suggest' from <lurcher/suggest.lua>\n", 1, true), output)
+  assert(output:find("module 'lurcher' from the program\n", 1, true), output)
+  os.remove(folder .. "/lurcher/ticker.lua")
+end)
+
+test("a bug in Lurcher prints a traceback, a user's mistake does not", function()
   write("lurcher/broken.lua", "return function() error('wrong', 2) end")
   expect(program .. " " .. write("calls.lua", "require 'lurcher.broken'()"), "^lurcher: [^\n]*calls.lua:1: wrong\n$", 1)
   expect(program .. " single_model --no-such-option", "^lurcher[^<]*unknown option '%-%-no%-such%-option'[^<]*$", 2)
@@ -117,4 +217,10 @@ test("the module in a stock lua5.4", function()
   local preload = os.getenv "LURCHER_TEST_PRELOAD" or ""
   expect(("cd / && LD_PRELOAD='%s' LUA_CPATH='%s/?.so;;' lua5.4 -e 'local l = require \"lurcher\"; print(l.tensor{1, 2}:sum(), type(require \"lurcher.fit\"), require \"lfs\" ~= nil)'")
     :format(preload, build), "^3.0\t%a+\ttrue\n$")
+  -- the library is the module's own, whatever lies in the current directory
+  local images = harness.folder "images"
+  assert(os.execute(("mkdir '%s/lurcher' && echo 'os.exit(66)' > '%s/lurcher/fit.lua'"):format(images, images)))
+  local command = "cd '%s' && LD_PRELOAD='%s' LUA_CPATH='%s/?.so;;' %s lua5.4 -e 'require \"lurcher\"; print(type(require \"lurcher.fit\"))'"
+  expect(command:format(images, preload, build, ""), "^table\n$")
+  expect(command:format(images, preload, build, "LURCHER_PATH=."), "^$", 66)
 end)

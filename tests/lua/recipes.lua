@@ -59,7 +59,7 @@ test("single_model: resumed after two of four epochs it ends with the same bits"
   complains(2, { "is not a run folder" }, "single_model --resume nowhere")
 end)
 
-test("single_model: Ctrl-C leaves a checkpoint that goes on to the same bits, mid-epoch too", function()
+test("single_model: Ctrl-C leaves a checkpoint that resumes to the same bits, mid-epoch too", function()
   local options = ("single_model --data images %s --epochs 6 --patience 0 --lr 0.002 --out"):format(small)
   local started = lurcher.time()
   succeeds("%s undisturbed", options)
@@ -103,7 +103,7 @@ test("single_model: a frozen backbone's output is computed once, by the weights 
   assert(not output:find("once", 1, true), output)
 end)
 
-test("single_model: layers from the first that a weights file lacks on have fresh weights", function()
+test("single_model: the first layer that a weights file lacks and all after it have fresh weights", function()
   local xception = require "lurcher.models.xception"
   local backbone <close> = xception{ size = 48, width = 0.125, middle = 1, feature_layer = "add_3" }
   assert(backbone:save(work .. "/cut.safetensors"))
@@ -149,7 +149,7 @@ test("single_model_test: a damaged image is named and left out", function()
   assert(output:find("broken/drop_broad/001.jpg", 1, true) and output:find("(11 images)", 1, true), output)
 end)
 
-test("single_model: a truncated image is named once and training goes on", function()
+test("single_model: a truncated image is named once and training continues", function()
   local path = images .. "/train/drop_broad/001.jpg"
   local whole = read(path)
   assert(lurcher.write_file(path, whole:sub(1, #whole // 2)))
@@ -161,7 +161,7 @@ test("single_model: a truncated image is named once and training goes on", funct
   assert(lurcher.write_file(path, whole))
 end)
 
-test("features: one JSON object an image, or a matrix of a folder", function()
+test("features: one JSON object per image, or a matrix of a folder", function()
   local common = "--weights first/model.safetensors --layer add_2 --size 48 --width 0.125 --middle 1"
   local output = succeeds("features %s images/test/drop_broad/001.jpg images/test/drop_broad/002.jpg", common)
   local first, second = output:match "^([^\n]+)\n([^\n]+)\n$"
@@ -213,7 +213,7 @@ test("recipes: errors take one line, with the exit code for them", function()
   end
 end)
 
-test("recipes: a class in valid that train lacks; an empty folder", function()
+test("recipes: a class in valid/ that train/ lacks; an empty folder", function()
   os.rename(images .. "/train/drop_broad", work .. "/aside")
   complains(1, { "drop_broad" }, "single_model --data images %s", small)
   os.rename(work .. "/aside", images .. "/train/drop_broad")

@@ -43,7 +43,7 @@ test("input over several lines", function()
   expect("1 +\n", "")
 end)
 
-test("errors leave the session alive", function()
+test("errors do not end the session", function()
   expect("error 'no'\n1\n", "error: no\n1\n")
   expect("x = = 2\n1\n", "error: unexpected symbol near '='\n1\n")
   expect("lurcher.nn.dense{ 3, unit = 2 }\n1\n", "error: unknown option 'unit' to 'dense' (did you mean 'units'?)\n1\n")
@@ -93,9 +93,9 @@ end
 test("a terminal: editing, completion, Ctrl-C at the prompt and in a loop, history", function()
   local seen = type_keys{
     "lurcher.ver\t\n", -- the one candidate
-    "lurcher.tensor{1}:arg\t", "\3", -- what stands before ':' is no name: nothing is offered
+    "lurcher.tensor{1}:arg\t", "\3", -- what precedes ':' is not a name: nothing is offered
     "t = lurcher.range(3)\n", "t:clo\t", "\t", "\3", -- two candidates are listed; Ctrl-C drops the line
-    "\3", "for i = 1, 2 do\n", "\3", -- with nothing typed, and where a line goes on
+    "\3", "for i = 1, 2 do\n", "\3", -- with nothing typed, and in a continued line
     "while true do end\n", "\3", "6 * 7\n", "t:clon\t():sum()\n", "\4",
   }
   if seen == nil then return end

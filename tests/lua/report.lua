@@ -42,7 +42,7 @@ end
 
 -- ---- the pieces ----
 
-test("html: everything is escaped that is no element", function()
+test("html: everything that is not an element is escaped", function()
   assert(html.text(e.p{ class = 'a"b', "x < y & z", e.b{ "bold" }, false, { 1, e.br{} } })
     == '<p class="a&quot;b">x &lt; y &amp; z<b>bold</b>1<br></p>')
   assert(html.escape "<script>alert('1')</script>" == "&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;")
@@ -78,7 +78,7 @@ test("image.encode: the bytes that image.save writes", function()
   raises("unknown option 'qualty'", lurcher.image.encode, image, { qualty = 9 })
 end)
 
-test("figures: rates, classes, mistakes and pairs of a small case worked by hand", function()
+test("figures: accuracies, classes, mistakes and pairs of a small case worked out by hand", function()
   local scores = lurcher.tensor{ { 0.7, 0.2, 0.1 }, { 0.1, 0.6, 0.3 }, { 0.3, 0.5, 0.2 }, { 0.05, 0.05, 0.9 },
     { 0.9, 0.08, 0.02 } }
   local found = figures.of(scores, { 1, 2, 1, 3, 3 }, { 11, 12, 13, 14, 15 }, { "a", "b", "c" })
@@ -106,7 +106,7 @@ test("figures: a class without images, and one that is never predicted", functio
   assert(not c.precision and not c.recall and not c.f1 and c.count == 0)
 end)
 
-test("chart: one point, gaps, logarithms, nothing at all", function()
+test("chart: one point, gaps, logarithms, no data", function()
   local function drawn(points, more)
     local spec = { title = "t", series = { { name = "s", colour = 1, points = points } } }
     for key, value in pairs(more or {}) do spec[key] = value end
@@ -229,7 +229,7 @@ test("report: --no-report; a run that has not ended; a damaged image", function(
   complains(2, { "RUN is missing" }, "report")
 end)
 
-test("report: a model of several outputs, by the one that is asked for", function()
+test("report: a model of several outputs, by the requested one", function()
   lurcher.seed(7)
   local x = nn.global_avg_pool{}(nn.conv2d{ 6, 3, name = "conv" }(nn.input("image", 24, 24, 3)))
   local classes = select(2, prediction.open_model(work .. "/first")).classes

@@ -19,7 +19,7 @@ test("sequential: in order, the last batch short or left out", function()
   assert(draw(samplers.sequential{ 7, batch = 3, drop_last = true }, 0) == "1 2 3|4 5 6")
 end)
 
-test("shuffled: every image once, another order each epoch and seed, the same again", function()
+test("shuffled: every image once, another order for each epoch and seed, the same when repeated", function()
   local sampler = samplers.shuffled{ 100, batch = 32, seed = 7 }
   local first, counts = draw(sampler, 0)
   for i = 1, 100 do assert(counts[i] == 1, i) end
@@ -85,7 +85,7 @@ test("shards: every image in exactly one rank", function()
   end
 end)
 
-test("class_balanced: every class as often, rare ones repeated", function()
+test("class_balanced: every class equally often, images of rare ones repeated", function()
   local set = names(3, 10):subset{ 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 21 }
   local counts, total = counts_of(samplers.class_balanced{ set, batch = 4, size = 60 }, 0, set)
   assert(total == 60 and counts[1] == 20 and counts[2] == 20 and counts[3] == 20)
@@ -153,7 +153,7 @@ test("pk: P classes with K images each", function()
   raises("classes = 13, but the set has 12", samplers.pk, { set, classes = 13 })
 end)
 
-test("hard_negatives: the most alike of another class", function()
+test("hard_negatives: the most similar images of another class", function()
   local set = names(4, 6)
   local rows = {}
   for i = 1, 24 do -- images i and 25 - i point the same way, and are of different classes

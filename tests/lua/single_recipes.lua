@@ -65,7 +65,7 @@ test("single_model: two frozen backbones are computed once, each for all models 
   assert(output:find("layer 'inception_avg_pool' of 12 images from cache", 1, true), output)
 end)
 
-test("single_model: the four outputs are what they are called", function()
+test("single_model: the four outputs compute what their names state", function()
   local model <close> = assert(lurcher.nn.load(work .. "/both/model.safetensors"))
   local run <close> = model:compile{}
   lurcher.seed(5)

@@ -18,7 +18,7 @@ local function drawn(n, c)
   return logits, lurcher.tensor(ids):cast "i32"
 end
 
-test("temperature: probabilities that are right have 1; divided logits get their divisor back", function()
+test("temperature: calibrated probabilities give 1; divided logits give the divisor", function()
   local logits, ids = drawn(4000, 5)
   near(temperature.fit(logits:softmax(), ids), 1, 0.05)
   local at_one = temperature.fit(logits:softmax(), ids)
@@ -27,7 +27,7 @@ test("temperature: probabilities that are right have 1; divided logits get their
   end
 end)
 
-test("temperature: what is found is the least log-loss, and its ends are limits, not errors", function()
+test("temperature: the result has the least log-loss, and is limited, without errors, at both ends", function()
   local logits, ids = drawn(300, 4)
   local t = temperature.fit((logits * 1.7):softmax(), ids)
   local function loss(at) return lurcher.log_loss((logits * 1.7 / at):softmax(), ids) end

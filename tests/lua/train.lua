@@ -167,7 +167,7 @@ local function norm(list)
   return math.sqrt(sum)
 end
 
-test("clip_norm scales all gradients by one factor, down to the norm of all of them together", function()
+test("clip_norm scales all gradients by one factor, so that their global norm is at most the limit", function()
   local gradients, taken = clipped_step{ clip_norm = 0.05 }
   local length = norm(gradients)
   assert(length > 0.1)

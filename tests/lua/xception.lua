@@ -210,7 +210,7 @@ test("xception: weights under timm's names are loaded, with the prefix too", fun
   os.remove(path)
 end)
 
-test("xception: misuse names the option, what was expected and what came", function()
+test("xception: error messages name the option, what was expected and what was given", function()
   raises("unknown option 'widht' to 'xception' %(did you mean 'width'%?%)", xception, { widht = 1 })
   raises("bad option 'width' to 'xception' %(positive number expected, got 0%)", xception, { width = 0 })
   raises("bad option 'pooling'", xception, { top = false, pooling = "mean" })
@@ -229,7 +229,7 @@ local function has_avx512()
   return not os.getenv "LURCHER_CPU_ISA"
 end
 
-test("xception: a separable convolution is one op where nothing goes backward, of the same values", function()
+test("xception: a separable convolution is one op where nothing goes backward, with the same results", function()
   lurcher.seed(5)
   local model = xception{ width = 0.125, middle = 2, size = 71, classes = 7 }
   local x = lurcher.uniform{ 3, 71, 71, 3, low = -1, high = 1 }

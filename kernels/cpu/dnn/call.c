@@ -5,16 +5,27 @@
  * 19x19x728 convolution of eight images, mostly because its data is not in the caches. */
 #include "call.h"
 
+#include <omp.h>
 #include <stdlib.h>
 
+#include "kernels/room.h"
+
 enum { SCRATCH_ALIGN = 64 };
+
+/* Room for the code that oneDNN generates while it makes a primitive and, for gradients of weights, when it first runs
+   it, and for what its threads allocate then; the first sgemm generates all of its kernels. Where there is none, oneDNN
+   ends the process. The sizes were found by running networks under rising limits. */
+enum { PRIMITIVE_ROOM = 24 << 20, SGEMM_ROOM = 64 << 20, THREAD_ROOM = 4 << 20 };
+static lur_status check_room(size_t bytes) {
+  return lur_room_check(bytes + (size_t)omp_get_max_threads() * THREAD_ROOM, "generated code");
+}
 
 lur_status dnn_check(dnnl_status_t status, const char *what) {
   if (status == dnnl_success) return LUR_OK;
   if (status == dnnl_out_of_memory) return lur_fail(LUR_ENOMEM, "oneDNN: %s: out of memory", what);
   if (status == dnnl_unimplemented)
     return lur_fail(LUR_EUNSUPPORTED, "oneDNN: %s: no implementation for these shapes", what);
-  if (status == dnnl_invalid_arguments) return lur_fail(LUR_EUNSUPPORTED, "oneDNN: %s: arguments refused", what);
+  if (status == dnnl_invalid_arguments) return lur_fail(LUR_EUNSUPPORTED, "oneDNN: %s: arguments rejected", what);
   return lur_fail(LUR_EDEVICE, "oneDNN: %s: status %d", what, (int)status);
 }
 
@@ -23,7 +34,8 @@ lur_status dnn_check(dnnl_status_t status, const char *what) {
 lur_status lur_dnn_open(lur_dnn **dnn) {
   lur_dnn *d = calloc(1, sizeof *d);
   if (!d) return lur_fail(LUR_ENOMEM, "oneDNN: out of memory");
-  lur_status status = dnn_check(dnnl_engine_create(&d->engine, dnnl_cpu, 0), "engine");
+  lur_status status = check_room(PRIMITIVE_ROOM);
+  if (status == LUR_OK) status = dnn_check(dnnl_engine_create(&d->engine, dnnl_cpu, 0), "engine");
   if (status != LUR_OK) {
     free(d);
     return status;
@@ -98,6 +110,7 @@ static lur_status add_reorder(lur_dnn *dnn, lur_dnn_call *call, layout_ref from,
   size_t scratchpad = dnnl_memory_desc_get_size(dnnl_primitive_desc_query_md(desc, dnnl_query_scratchpad_md, 0));
   if (scratchpad)
     status = lur_fail(LUR_EUNSUPPORTED, "oneDNN: the reorder of weights needs %zu bytes of scratch", scratchpad);
+  if (status == LUR_OK) status = check_room(PRIMITIVE_ROOM);
   if (status != LUR_OK) goto done;
   DNN_TRY(dnnl_primitive_create(&call->reorder, desc), "reorder");
 done:
@@ -109,7 +122,8 @@ done:
 static size_t round_up(size_t bytes) { return (bytes + SCRATCH_ALIGN - 1) / SCRATCH_ALIGN * SCRATCH_ALIGN; }
 
 lur_status dnn_call_finish(lur_dnn *dnn, lur_dnn_call *call, const layout *bias) {
-  lur_status status = LUR_OK;
+  lur_status status = check_room(PRIMITIVE_ROOM);
+  if (status != LUR_OK) return status;
   DNN_TRY(dnnl_primitive_create(&call->primitive, call->desc), "primitive");
   DNN_TRY(dnnl_stream_create(&call->stream, dnn->engine, dnnl_stream_default_flags), "stream");
   if (bias) LUR_TRY(dnn_add_memory(dnn, call, DNN_BIAS, LAYOUT_REF(bias), DNNL_ARG_BIAS));
@@ -184,8 +198,10 @@ static lur_status run_sgemm(const dnn_sgemm *p, const lur_dnn_args *args) {
 }
 
 lur_status lur_dnn_run(lur_dnn_call *call, const lur_dnn_args *args) {
-  if (call->sgemm.is) return run_sgemm(&call->sgemm, args);
+  if (!call->ran) LUR_TRY(check_room(call->sgemm.is ? SGEMM_ROOM : PRIMITIVE_ROOM));
+  call->ran = true;
   lur_status status = LUR_OK;
+  if (call->sgemm.is) return run_sgemm(&call->sgemm, args);
   const bool before = call->reorder && !call->reorder_after, after = call->reorder_after;
   DNN_TRY(point(call, DNN_SRC, args->src), "operand");
   DNN_TRY(point(call, DNN_WEIGHTS, !before ? args->weights : call->kept ? call->kept : args->scratch), "operand");

@@ -27,6 +27,7 @@ struct lur_dnn_call {
   dnnl_memory_t memory[DNN_MEMORIES]; /* DNN_PLAIN: the caller's side of the reorder */
   dnnl_exec_arg_t args[DNN_MAX_ARGS];
   int nargs;
+  bool ran; /* at least once */
   bool reorder_after; /* the reorder adds the result to dst; otherwise it packs the weights before the primitive */
   size_t packed_bytes, scratchpad_bytes; /* packed_bytes: at the front of scratch; 0 with `kept` */
   void *kept;                            /* packed weights that are kept between runs, of version kept_version */

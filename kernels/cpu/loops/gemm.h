@@ -52,7 +52,7 @@ extern const lur_gemm_loops lur_gemm_loops_avx512, lur_gemm_loops_amx;
 /* The fastest table for this processor, NULL if there is none; LURCHER_CPU_ISA=portable|avx2|avx512 excludes the faster
    ones. */
 const lur_gemm_loops *lur_gemm_loops_pick(void);
-/* Asks the kernel for the AMX registers, as a process must before it uses them; false if they are not available. */
+/* Requests the AMX registers from Linux, as a process must before it uses them; false if they are not available. */
 bool lur_amx_permitted(void);
 
 #endif

@@ -14,8 +14,8 @@ local common = require "lurcher.callbacks.common"
 
 local function check_range(name, value, low, high)
   if type(value) ~= "number" or not (value >= low and value < high) then
-    error(("bad option '%s' to 'on.ema' (number of at least %g%s expected, got %s)"):format(name, low,
-      high < math.huge and (" and under %g"):format(high) or "", tostring(value)), 3)
+    error(lurcher.format("bad option '%s' to 'on.ema' (number of at least %g%s expected, got %s)", name, low,
+      high < math.huge and lurcher.format(" and under %g", high) or "", value), 3)
   end
 end
 

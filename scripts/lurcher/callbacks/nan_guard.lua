@@ -125,10 +125,10 @@ function guard.on_train_end(_, state) state.run.watch = false end
 --- Puts the last finite state back. Returns a sentence about it.
 local function restore(self, state)
   for _, entry in ipairs(self.list) do entry.layer:set_weight(entry.name, entry.good) end
-  if not self.path then return "The weights from before that step are back." end
+  if not self.path then return "The weights from before that step have been restored." end
   local text, message = state.run:restore(self.path)
-  if text then return ("The weights of '%s' are back."):format(self.path) end
-  return ("The weights from before that step are back (%s)."):format(message)
+  if text then return ("The weights of '%s' have been restored."):format(self.path) end
+  return ("The weights from before that step have been restored (%s)."):format(message)
 end
 
 local function fail(self, state, what, fault)
@@ -159,7 +159,7 @@ end
 return function(given)
   local o = common.settings("nan_guard", given or {}, { restore = false, every = 1, out = io.stderr })
   if math.type(o.every) ~= "integer" or o.every < 1 then
-    error(("bad option 'every' to 'on.nan_guard' (integer of at least 1 expected, got %s)"):format(tostring(o.every)),
+    error(lurcher.format("bad option 'every' to 'on.nan_guard' (integer of at least 1 expected, got %s)", o.every),
       2)
   end
   return setmetatable({ path = o.restore, every = o.every, out = o.out }, guard)

@@ -67,7 +67,7 @@ local function settings(kind, given, own)
       local value = given[name]
       if value == nil then value = default end
       if value ~= nil and not fits(value) then
-        error(("bad option '%s' to '%s' (%s expected, got %s)"):format(name, kind, expected, tostring(value)), 3)
+        error(lurcher.format("bad option '%s' to '%s' (%s expected, got %s)", name, kind, expected, value), 3)
       end
       o[name] = value
     end

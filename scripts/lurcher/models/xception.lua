@@ -81,8 +81,8 @@ end
 -- ---- PyTorch's names: timm/models/xception.py of pytorch-image-models, commit 16664ea ("xception", later
 -- "legacy_xception") ----
 
---- name in the file -> LAYER/WEIGHT. timm's conv1 .. conv4 and block1 .. block12 are block1_conv1 .. block14_sepconv2 and
--- block2 .. block13 here; inside a block, rep.N counts ReLUs, separable convolutions and batch norms.
+--- name in the file -> LAYER/WEIGHT. timm's conv1 .. conv4 and block1 .. block12 are block1_conv1 .. block14_sepconv2
+-- and block2 .. block13 here; inside a block, rep.N counts ReLUs, separable convolutions and batch norms.
 local function pytorch_names()
   local names = {}
   local function conv(file, layer)

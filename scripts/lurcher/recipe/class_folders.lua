@@ -22,7 +22,7 @@ end
 local function warn_of_missing(set, path)
   local missing = {}
   for i, count in ipairs(set.counts) do
-    if count == 0 then missing[#missing + 1] = ("'%s'"):format(set.classes[i]) end
+    if count == 0 then missing[#missing + 1] = ("'%s'"):format(lurcher.visible(set.classes[i])) end
   end
   if #missing > 0 then
     print(("warning: no image of %s in '%s'"):format(#missing <= 5 and table.concat(missing, ", ")
@@ -38,9 +38,11 @@ function class_folders.check_batch(o, set, name)
 end
 
 --- Opens the images of o.data: { train, valid, preprocessing }. metadata: saved with the model, where it has been
--- trained before; else o.size and o.era decide the preprocessing. Raises where a folder is missing, or o.batch is more
+-- trained before; else o.size, o.era and o.exif decide the preprocessing; o.exif, where it is not nil, replaces the
+-- metadata's. Raises where a folder is missing, or o.batch is more
 -- than the training images.
 function class_folders.open(o, metadata)
+  if metadata and o.exif ~= nil then metadata.exif = o.exif end
   local train = open(o, "train", metadata and metadata.classes)
   local valid = open(o, "valid", train.classes)
   print(("%d training and %d validation images of %d classes"):format(#train, #valid, #train.classes))

@@ -6,7 +6,7 @@ local options = require "lurcher.recipe.options"
 
 local common = {}
 
---- The feature cache.
+--- Options of the feature cache.
 common.cache = {
   { "cache", "string", default = "runs/cache", value = "DIR",
     help = "folder of the feature cache: outputs of the frozen backbone, kept for later runs; none: keep nothing" },
@@ -15,16 +15,21 @@ common.cache = {
   { "cache-limit", "integer", default = 20000, min = 0, value = "MB", help = "largest size of one feature cache file" },
 }
 
---- The images of every recipe that trains.
+--- Options of every recipe that trains: its images.
 common.data = {
   { "data", "path", required = true, value = "DIR", help = "folder with train/CLASS/ and valid/CLASS/" },
 }
 
---- Of every recipe that trains.
+--- Options of every recipe that trains: the rest.
 common.training = options.join({
   { "era", "choice", default = "current", choices = { "current", "2017" },
     help = "2017: preprocessing, augmentation, callbacks, validation and batch norms of a frozen backbone as in the "
       .. "original, and the last epoch's model instead of the best one's" },
+  { "exif", "flag", default = function(values)
+      if values.run or values.model then return nil end
+      return values.era ~= "2017"
+    end, default_text = "on, and off in era 2017; of a model that is trained further: as before",
+    help = "turn images as their EXIF orientation asks" },
   { "seed", "integer", default = 1, min = 0,
     help = "seed of fresh weights, dropout, order or pairs of images, and augmentation" },
   { "device", "device", default = "auto" },
@@ -34,11 +39,11 @@ common.training = options.join({
   { "report", "flag", default = true, help = "write report.html on the validation images at the end" },
 }, common.cache)
 
---- The names of those that a resumed run may change: no result depends on them.
+--- The names of the options that a resumed run may change: no result depends on them.
 common.may_change = { device = true, workers = true, memory = true, report = true, cache = true,
   ["cache-limit"] = true }
 
---- Cutting the learning rate on a plateau.
+--- Options of the reduction of the learning rate on a plateau.
 common.reduce = {
   { "reduce-patience", "integer", default = 3, min = 0,
     help = "epochs without improvement before the learning rate is reduced; 0: never" },
@@ -46,7 +51,7 @@ common.reduce = {
     help = "factor that the learning rate is then multiplied by" },
 }
 
---- Augmentation, "none" by default.
+--- Options of augmentation, "none" by default.
 common.augment = {
   { "augment", "choice", default = "none", choices = augmentations.names, help = augmentations.help },
   { "views", "integer", default = 0, min = 0, max = 1000,
@@ -54,10 +59,12 @@ common.augment = {
       .. "epoch" },
 }
 
---- Of every recipe that predicts a folder of images.
+--- Options of every recipe that predicts a folder of images.
 common.test = options.join({
   { "data", "path", required = true, value = "DIR", help = "folder of images, or with one subfolder per class" },
   { "out", "file", default = "predict.txt", help = "file of the predictions" },
+  { "exif", "flag", default = function() return nil end, default_text = "as in the model's training",
+    help = "turn images as their EXIF orientation asks" },
   { "tta", "integer", default = 1, min = 1, max = require "lurcher.prediction".most_views,
     help = "number of views per image to average, 1 to 6: as it is, mirrored, both enlarged, both reduced" },
   { "batch", "integer", default = 32, min = 1, help = "images per step; no prediction depends on it" },

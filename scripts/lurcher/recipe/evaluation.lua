@@ -26,6 +26,7 @@ local function average(opened, set, o)
   local sum, rows
   for _, entry in ipairs(opened) do
     local settings, classes = setmetatable({}, { __index = o }), entry.metadata.classes
+    if o.exif ~= nil then entry.metadata.exif = o.exif end
     settings.output = prediction.output(entry.model, classes, o.output)
     local scores
     scores, rows = prediction.predict(entry.model, set, entry.metadata, settings)
@@ -52,7 +53,7 @@ local function write(path, scores, rows, set, classes, name_of)
   local is_read = {}
   for _, row in ipairs(rows) do is_read[row] = true end
   for i = 1, #rows < #set and #set or 0 do
-    if not is_read[i] then print("  cannot be read, left out: " .. set:path(i)) end
+    if not is_read[i] then print("  cannot be read, left out: " .. lurcher.visible(set:path(i))) end
   end
 end
 
@@ -66,7 +67,7 @@ local function write_probabilities(path, scores, rows, set, classes)
   local lines, values = { table.concat(header, ",") }, scores:totable()
   for i, row in ipairs(rows) do
     local cells = { field(set:name(row)) }
-    for j, value in ipairs(values[i]) do cells[j + 1] = ("%.6g"):format(value) end
+    for j, value in ipairs(values[i]) do cells[j + 1] = lurcher.format("%.6g", value) end
     lines[#lines + 1] = table.concat(cells, ",")
   end
   assert(lurcher.write_file(path, table.concat(lines, "\n") .. "\n"))
@@ -79,7 +80,11 @@ end
 -- name.
 local function print_confusion(counts, classes)
   local matrix, mistakes, width = counts:totable(), {}, 0
-  for _, name in ipairs(classes) do width = math.max(width, #name) end
+  local names = {}
+  for i, name in ipairs(classes) do
+    names[i] = lurcher.visible(name)
+    width = math.max(width, #names[i])
+  end
   local head = {}
   for j = 1, #classes do head[j] = ("%4d"):format(j) end
   print "\nconfusion (rows: truth, columns: prediction)"
@@ -89,10 +94,11 @@ local function print_confusion(counts, classes)
     for j, count in ipairs(row) do
       cells[j] = count == 0 and "   ." or ("%4d"):format(count)
       sum = sum + count
-      if i ~= j and count > 0 then mistakes[#mistakes + 1] = { count, classes[i], classes[j] } end
+      if i ~= j and count > 0 then mistakes[#mistakes + 1] = { count, names[i], names[j] } end
     end
-    local share = sum > 0 and ("%6.1f %%"):format(100 * row[i] / sum) or ""
-    print(("%3d %-" .. width .. "s %s%s"):format(i, classes[i], table.concat(cells), share))
+    local share = sum > 0 and lurcher.format("%6.1f %%", 100 * row[i] / sum) or ""
+    local padding = (" "):rep(width - #names[i])
+    print(("%3d %s%s %s%s"):format(i, names[i], padding, table.concat(cells), share))
   end
   table.sort(mistakes, function(a, b)
     if a[1] ~= b[1] then return a[1] > b[1] end
@@ -111,12 +117,12 @@ local function score(scores, rows, set, classes)
   for i, row in ipairs(rows) do ids[i] = set:class(row) - 1 end
   ids = lurcher.tensor(ids)
   local results = { top_1 = lurcher.top_k(scores, ids, 1), log_loss = lurcher.log_loss(scores, ids) }
-  print(("top-1 %.4f"):format(results.top_1))
+  print(lurcher.format("top-1 %.4f", results.top_1))
   if #classes > 5 then
     results.top_5 = lurcher.top_k(scores, ids, 5)
-    print(("top-5 %.4f"):format(results.top_5))
+    print(lurcher.format("top-5 %.4f", results.top_5))
   end
-  print(("log-loss %.4f"):format(results.log_loss))
+  print(lurcher.format("log-loss %.4f", results.log_loss))
   print_confusion(lurcher.confusion(scores, ids), classes)
   return results
 end

@@ -62,7 +62,8 @@ end
 --- Options of data.loader that say how images are decoded.
 local function decoding(sets, o)
   return { size = sets.preprocessing.size, resize = sets.preprocessing.resize,
-    preprocess = sets.preprocessing.preprocess, workers = o.workers, seed = o.seed, device = lurcher.device(o.device) }
+    preprocess = sets.preprocessing.preprocess, exif = sets.preprocessing.exif, workers = o.workers, seed = o.seed,
+    device = lurcher.device(o.device) }
 end
 
 --- The features of several sets, a list of options of load, with options `how` for all of them; nil where there is no

@@ -1,6 +1,6 @@
 --- lurcher.recipe.options: the command-line options of recipes.
 -- A recipe declares its options once, as data; parsing, ranges, defaults, --help and "did you mean" come from the
--- declaration. It is no general argument library: long options only, no clustering, no subcommands.
+-- declaration. It is not a general argument library: long options only, no clustering, no subcommands.
 -- To add a type: a row in `types`.
 --
 --     local options = require "lurcher.recipe.options"
@@ -10,6 +10,7 @@
 --       { "epochs", "integer", default = 30, min = 1, help = "number of epochs" },
 --       { "optimizer", "choice", default = "adam", choices = { "sgd", "adam" }, help = "optimizer" },
 --       { "device", "device", default = "auto" },
+--       { "exif", "flag", default = function(o) return o.era ~= "2017" end, default_text = "on", help = "..." },
 --       { "report", "flag", default = true, help = "write report.html at the end" },       -- --no-report: do not
 --       { "images", "integer", was = "pictures", help = "..." },  -- --pictures is accepted, and not in --help
 --       arguments = { name = "IMAGE", min = 1, help = "images" },   -- optional: words that are not options
@@ -42,9 +43,9 @@ local function in_range(value, option)
 end
 
 local function range_text(option)
-  if option.min and option.max then return (" from %s to %s"):format(option.min, option.max) end
-  if option.min then return (" of at least %s"):format(option.min) end
-  if option.max then return (" of at most %s"):format(option.max) end
+  if option.min and option.max then return lurcher.format(" from %s to %s", option.min, option.max) end
+  if option.min then return lurcher.format(" of at least %s", option.min) end
+  if option.max then return lurcher.format(" of at most %s", option.max) end
   return ""
 end
 
@@ -57,7 +58,7 @@ end
 
 --- type -> { value: the word shown in --help; read(text, option) -> value, or nil, what was expected and the nearest
 -- choice, or nil, nil, nil and a message }. "path" is a file or folder to read, or a folder to make; "file" is a file
--- to write. Files and devices are tried at once: an error is due before hours of work, not after.
+-- to write. Files and devices are checked at once, so that an error is reported before hours of work, not after.
 local types = {
   string = { value = "TEXT", read = function(text) return text end },
   path = { value = "PATH", read = function(text) if text ~= "" then return text end return nil, "a path" end },
@@ -71,12 +72,12 @@ local types = {
     return nil, nil, nil, (tostring(message):gsub("^[^:]*:%d+: ", "")) -- without the line of this file
   end },
   integer = { value = "N", read = function(text, option)
-    local value = math.tointeger(tonumber(text))
+    local value = math.tointeger(lurcher.number(text))
     if value and in_range(value, option) then return value end
     return nil, "an integer" .. range_text(option)
   end },
   number = { value = "X", read = function(text, option)
-    local value = tonumber(text)
+    local value = lurcher.number(text)
     if value and value == value and in_range(value, option) then return value + 0.0 end
     return nil, "a number" .. range_text(option)
   end },
@@ -101,9 +102,10 @@ local function names_of(spec)
   return names
 end
 
-local function shown(default)
+local function shown(default, text)
+  if type(default) == "function" then return text end
   if type(default) == "boolean" then return default and "on" or "off" end
-  if math.type(default) == "float" then return ("%g"):format(default) end
+  if math.type(default) == "float" then return lurcher.format("%g", default) end
   return tostring(default)
 end
 
@@ -137,7 +139,7 @@ function options.help(spec)
     local value = option.value or types[kind].value
     if kind == "choice" and not option.value then value = table.concat(option.choices, "|") end
     if option.required then notes[#notes + 1] = "required" end
-    if option.default ~= nil then notes[#notes + 1] = "default " .. shown(option.default) end
+    if option.default ~= nil then notes[#notes + 1] = "default " .. shown(option.default, option.default_text) end
     row((kind == "flag" and option.default and "--[no-]" or "--") .. name .. (value and " " .. value or ""),
       (option.help or types[kind].help) .. (#notes > 0 and " (" .. table.concat(notes, ", ") .. ")" or ""))
   end
@@ -220,10 +222,21 @@ function options.read(spec, args)
   local values = { arguments = words }
   for _, option in ipairs(spec) do
     local key = key_of(option[1])
-    if given[key] ~= nil then values[key] = given[key] else values[key] = option.default end
-    if values[key] == nil and option[2] == "flag" then values[key] = false end
+    if given[key] ~= nil then values[key] = given[key]
+    elseif type(option.default) ~= "function" then values[key] = option.default end
+    if values[key] == nil and option[2] == "flag" and option.default == nil then values[key] = false end
+  end
+  for _, option in ipairs(spec) do
+    local key = key_of(option[1])
+    if values[key] == nil then values[key] = options.default(option, values) end
   end
   return values, given
+end
+
+--- The value of an option that is not given: its default, which may be a function of the other options' values.
+function options.default(option, values)
+  if type(option.default) == "function" then return option.default(values) end
+  return option.default
 end
 
 --- Checks what needs the whole command line: required options, number of arguments. Returns true or nil, message.
@@ -245,7 +258,7 @@ end
 
 local function complain(spec, message)
   io.stdout:flush()
-  io.stderr:write(("lurcher %s: %s\ntry 'lurcher %s --help'\n"):format(spec.name, message, spec.name))
+  io.stderr:write(("lurcher %s: %s\ntry 'lurcher %s --help'\n"):format(spec.name, lurcher.visible(message), spec.name))
   os.exit(2, true)
 end
 

@@ -3,7 +3,7 @@
 -- Beside the files of recipe.stage, a stage's folder gets, once it is finished, model.safetensors (the classifier),
 -- pairs.safetensors (the whole model of pairs) and stage.json (epochs, seconds, validation). The run's folder gets the
 -- newest stage's two models, and a history.csv of all its stages, except from a stage that --out put elsewhere.
--- What a stage trains, for how long and by which rule, is the recipe's.
+-- The recipe decides what a stage trains, for how long, and with which optimizer.
 
 local lfs = require "lfs"
 local lurcher = require "lurcher"
@@ -128,7 +128,7 @@ function pair_run.train(model, sets, o, run, s)
   if is_within then save(model, whole, run.metadata, o.device) end
   folder:write("stage.json", lurcher.json.encode(record, true) .. "\n")
   if is_within then join_histories(whole) end
-  print(("stage '%s': %d epochs in %s; validation: loss %.4f, ctg_out_1_acc %.4f"):format(s.name, record.epochs,
+  print(lurcher.format("stage '%s': %d epochs in %s; validation: loss %.4f, ctg_out_1_acc %.4f", s.name, record.epochs,
     logs_of.duration(record.seconds), results.loss, results.ctg_out_1_acc))
   return record
 end

@@ -54,7 +54,7 @@ function pretrained.backbone(o)
 end
 
 --- The same of InceptionV3. Options: those of pretrained.options and inception_options, `input` ("image"), and
--- beside_xception (true: for a model of both backbones, where its layers' numbers go on from Xception's, and it ends
+-- beside_xception (true: for a model of both backbones, where its layers' numbers continue from Xception's, and it ends
 -- before avg_pool, a name that Xception has).
 function pretrained.inception_backbone(o)
   local backbone, report = inception_v3{ size = o.size, width = o.width, top = false, momentum = o.bn_momentum,

@@ -1,11 +1,12 @@
 --- lurcher.recipe.run_folder: a folder with everything needed to repeat or resume a training: settings.json (recipe,
 -- version, options, seed, device, threads), command.txt, model.txt, model.json, load_report.txt, history.csv,
 -- checkpoints/last.safetensors and best.safetensors, and model.safetensors at the end.
--- What goes into these files is the recipe's business; this file makes, names and reads them.
+-- The recipe decides what goes into these files; this module makes, names and reads them.
 
 local lfs = require "lfs"
 local lurcher = require "lurcher"
 local files = require "lurcher.files"
+local options = require "lurcher.recipe.options"
 
 local run_folder = {}
 run_folder.__index = run_folder
@@ -41,11 +42,13 @@ end
 local function command_of(spec, values)
   local words = { "lurcher", spec.name }
   for _, option in ipairs(spec) do
-    local value = values[key_of(option)]
+    local value, default = values[key_of(option)], options.default(option, values)
     if option[2] == "flag" then
-      if value ~= (option.default or false) then words[#words + 1] = (value and "--" or "--no-") .. option[1] end
-    elseif value ~= nil and value ~= option.default then
-      words[#words + 1] = "--" .. option[1] .. " " .. quoted(("%s"):format(value))
+      if value ~= nil and value ~= (default or false) then
+        words[#words + 1] = (value and "--" or "--no-") .. option[1]
+      end
+    elseif value ~= nil and value ~= default then
+      words[#words + 1] = "--" .. option[1] .. " " .. quoted(lurcher.format("%s", value))
     end
   end
   return table.concat(words, " ")
@@ -70,8 +73,8 @@ function run_folder.resumed(spec, values, given, free)
       if given[key] == nil and before ~= nil then values[key] = before end
     elseif is_setting(option) then
       if given[key] ~= nil and kept_value(option, given[key]) ~= before then
-        return nil, ("--%s cannot change in a resumed run: it was %s, now %s"):format(option[1], tostring(before),
-          tostring(given[key]))
+        return nil, lurcher.format("--%s cannot change in a resumed run: it was %s, now %s", option[1], before,
+          given[key])
       end
       values[key] = before
     end

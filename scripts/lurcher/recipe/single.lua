@@ -1,5 +1,5 @@
 --- lurcher.recipe.single: what single_model and single_model_tune share: options, training on single images, and the
--- results. Which model, and by which rule, is the recipes'.
+-- results. The recipes choose the model and the optimizer.
 -- A classifier has one softmax output, or several over the same classes.
 
 local lurcher = require "lurcher"
@@ -60,9 +60,9 @@ end
 
 --- "0.9375" of one output, "ctg_out 0.9375, ..." of several.
 local function accuracies(model, results)
-  if #model.outputs == 1 then return ("%.4f"):format(results.acc) end
+  if #model.outputs == 1 then return lurcher.format("%.4f", results.acc) end
   local list = {}
-  for i, output in ipairs(model.outputs) do list[i] = ("%s %.4f"):format(output, results[output .. "_acc"]) end
+  for i, output in ipairs(model.outputs) do list[i] = lurcher.format("%s %.4f", output, results[output .. "_acc"]) end
   return table.concat(list, ", ")
 end
 
@@ -79,8 +79,8 @@ function single.finish(results, rest, model, sets, folder, o)
   if o.report then
     print("report: " .. report.write(folder, { set = sets.valid, scores = rest, device = o.device }))
   end
-  print(("%s epoch on the validation images: loss %.4f, accuracy %s"):format(o.era == "2017" and "last" or "best",
-    results.loss, accuracies(model, results)))
+  print(lurcher.format("%s epoch on the validation images: loss %.4f, accuracy %s",
+    o.era == "2017" and "last" or "best", results.loss, accuracies(model, results)))
   print("model: " .. path)
   local tune = recipe == "single_model" and ("lurcher single_model_tune --run %s; "):format(folder.path) or ""
   print(("next: %slurcher single_model_test --model %s --data DIR"):format(tune, folder.path))

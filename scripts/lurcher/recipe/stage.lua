@@ -16,7 +16,7 @@ local function compiled(model, o, s)
     label_smoothing = s.label_smoothing, batchnorm = o.era == "2017" and "batch" or nil }
 end
 
---- The best epoch's weights come back at the end; not in era 2017.
+--- Restores the best epoch's weights at the end; not in era 2017.
 local function callbacks(o, s, folder)
   local era, patience = o.era == "2017" and "2017" or nil, s.patience or 0
   local last = folder:file "checkpoints/last.safetensors"

@@ -6,6 +6,7 @@
 -- colour: 1 to 8, of the page's palette. log: a logarithmic axis. marks: dashed lines at an x, with a word. share:
 -- values from 0 to 1 as percent. Points whose value is not finite leave a gap.
 
+local format = require "lurcher".format
 local html = require "lurcher.report.html"
 local e = html.element
 
@@ -58,8 +59,8 @@ local function log_ticks(low, high)
 end
 
 local function number_text(value, share)
-  if share then return (("%.1f"):format(100 * value):gsub("%.0$", "")) .. " %" end
-  return (("%.3g"):format(value))
+  if share then return (format("%.1f", 100 * value):gsub("%.0$", "")) .. " %" end
+  return (format("%.3g", value))
 end
 
 --- Maps of x and y to the image, and the ticks of both axes.
@@ -81,21 +82,21 @@ end
 local function axes(spec, to_x, to_y, x_ticks, y_ticks)
   local parts = {}
   for _, y in ipairs(y_ticks) do
-    local at = ("%.1f"):format(to_y(y))
+    local at = format("%.1f", to_y(y))
     parts[#parts + 1] = e.line{ class = "grid", x1 = left, x2 = width - right, y1 = at, y2 = at }
-    parts[#parts + 1] = e.text{ x = left - 6, y = ("%.1f"):format(to_y(y) + 4), ["text-anchor"] = "end",
+    parts[#parts + 1] = e.text{ x = left - 6, y = format("%.1f", to_y(y) + 4), ["text-anchor"] = "end",
       number_text(y, spec.share) }
   end
   for _, x in ipairs(x_ticks) do
-    parts[#parts + 1] = e.text{ x = ("%.1f"):format(to_x(x)), y = height - bottom + 16, ["text-anchor"] = "middle",
-      ("%g"):format(x) }
+    parts[#parts + 1] = e.text{ x = format("%.1f", to_x(x)), y = height - bottom + 16, ["text-anchor"] = "middle",
+      format("%g", x) }
   end
   parts[#parts + 1] = e.text{ x = width - right, y = height - 2, ["text-anchor"] = "end", spec.x or "epoch" }
   for _, mark in ipairs(spec.marks or {}) do
-    local at = ("%.1f"):format(to_x(mark[1]))
+    local at = format("%.1f", to_x(mark[1]))
     local late = to_x(mark[1]) > width * 0.7
     parts[#parts + 1] = e.line{ class = "mark", x1 = at, x2 = at, y1 = top, y2 = height - bottom }
-    parts[#parts + 1] = e.text{ x = ("%.1f"):format(to_x(mark[1]) + (late and -4 or 4)), y = top + 8,
+    parts[#parts + 1] = e.text{ x = format("%.1f", to_x(mark[1]) + (late and -4 or 4)), y = top + 8,
       ["text-anchor"] = late and "end" or "start", mark[2] }
   end
   return parts
@@ -108,11 +109,11 @@ local function curve(spec, line, to_x, to_y)
   for _, point in ipairs(line.points) do
     local good = is_finite(point[2]) and (not spec.log or point[2] > 0)
     if good then
-      local x, y = ("%.1f"):format(to_x(point[1])), ("%.1f"):format(to_y(point[2]))
+      local x, y = format("%.1f", to_x(point[1])), format("%.1f", to_y(point[2]))
       path[#path + 1] = (open and "L" or "M") .. x .. " " .. y
-      local value = spec.share and number_text(point[2], true) or ("%.4g"):format(point[2])
+      local value = spec.share and number_text(point[2], true) or format("%.4g", point[2])
       dots[#dots + 1] = e.circle{ cx = x, cy = y, r = #line.points > 60 and 1 or 2.5, fill = colour,
-        e.title{ ("%s, %s %g: %s"):format(line.name, spec.x or "epoch", point[1], value) } }
+        e.title{ format("%s, %s %g: %s", line.name, spec.x or "epoch", point[1], value) } }
     end
     open = good
   end

@@ -25,7 +25,7 @@ end
 --- A setting as text; of paths the last part, for narrow columns.
 local function shown(value)
   if value == nil then return "" end
-  if math.type(value) == "float" then return ("%g"):format(value) end
+  if math.type(value) == "float" then return lurcher.format("%g", value) end
   local text = type(value) == "table" and lurcher.json.encode(value) or tostring(value)
   return text:find "^/" and text:match "[^/]+/*$" or text
 end
@@ -41,7 +41,7 @@ local function row(runs, name, value)
 end
 
 local function format_of(pattern, scale)
-  return function(value) return type(value) == "number" and pattern:format(value * (scale or 1)) or nil end
+  return function(value) return type(value) == "number" and lurcher.format(pattern, value * (scale or 1)) or nil end
 end
 
 local as_percent, as_loss = format_of("%.2f %%", 100), format_of "%.4f"
@@ -73,7 +73,7 @@ end
 --- The best epoch, and every loss and metric of validation there.
 local function best_rows(runs)
   local list = { row(runs, "best epoch", function(run)
-    return run.best and ("%g of %d"):format(run.best.epoch, #run.history.rows)
+    return run.best and lurcher.format("%g of %d", run.best.epoch, #run.history.rows)
   end) }
   local names, seen = {}, {}
   for _, run in ipairs(runs) do

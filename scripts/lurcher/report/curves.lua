@@ -1,6 +1,7 @@
 --- lurcher.report.curves: the charts of a history: each loss and metric of training and validation in one chart, then
 -- the learning rate. For lurcher compare, several runs in one chart, a colour per run.
 
+local format = require "lurcher".format
 local chart = require "lurcher.report.chart"
 
 local curves = {}
@@ -51,7 +52,7 @@ local function marks_of(record)
   local marks, before = {}, nil
   for _, row in ipairs(record.history.rows) do
     if before and row.stage and row.stage ~= before then
-      marks[#marks + 1] = { row.epoch - 0.5, ("stage %g"):format(row.stage) }
+      marks[#marks + 1] = { row.epoch - 0.5, format("stage %g", row.stage) }
     end
     before = row.stage
   end

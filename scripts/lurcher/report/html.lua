@@ -7,6 +7,8 @@
 -- In the table of an element, string keys are attributes (sorted; false: left out), and the list part is the content:
 -- strings, numbers, elements, lists of these; false is left out.
 
+local lurcher = require "lurcher"
+
 local html = {}
 
 local markup = {} -- metatable of finished HTML: { text }
@@ -16,7 +18,7 @@ local replaced <const> = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'
 --- Text escaped for HTML, in quoted attributes too. Bytes that are not UTF-8 (file names may be anything) become
 -- U+FFFD, and control characters spaces.
 function html.escape(text)
-  text = tostring(text)
+  text = lurcher.format("%s", text) -- a number has a point whatever the locale
   if not utf8.len(text) then text = text:gsub("[\128-\255]", "\u{FFFD}") end
   return (text:gsub("[%c]", " "):gsub("[&<>\"']", replaced))
 end

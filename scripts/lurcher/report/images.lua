@@ -7,9 +7,10 @@ local e = html.element
 
 local images = {}
 
---- An image scaled to at most `side` pixels either way, of the same shape; nil where it cannot be read.
-function images.small(path, side)
-  local img = image.load(path)
+--- An image scaled to at most `side` pixels either way, of the same shape; nil where it cannot be read. exif: turns it
+-- as its EXIF orientation asks.
+function images.small(path, side, exif)
+  local img = image.load(path, { exif = exif })
   if not img then return nil end
   local height, width = img.shape[1], img.shape[2]
   local factor = math.min(1, side / math.max(height, width))
@@ -25,7 +26,7 @@ end
 
 --- An image of the set with a caption. side: of the thumbnail (224).
 local function figure(set, row, caption, side)
-  local img = images.small(set:path(row), side or 224)
+  local img = images.small(set:path(row), side or 224, true)
   return e.figure{ title = set:name(row), img and images.inline(img, set:name(row))
     or e.p{ class = "soft", style = "padding:12px", "cannot be read" }, e.figcaption{ caption } }
 end

@@ -1,5 +1,6 @@
 --- lurcher.report.matrix: the confusion matrix as a heat map, and the table of classes.
 
+local format = require "lurcher".format
 local html = require "lurcher.report.html"
 local e = html.element
 
@@ -25,7 +26,7 @@ local function cell(i, j, count, total, classes, side, numbers, margin)
   return e.g{
     e.title{ title },
     e.rect{ x = x, y = y, width = side - 1, height = side - 1, fill = i == j and "var(--accent)" or "var(--warm)",
-      ["fill-opacity"] = ("%.2f"):format(i == j and 0.12 + 0.6 * share or math.min(1, 0.25 + 1.5 * share)) },
+      ["fill-opacity"] = format("%.2f", i == j and 0.12 + 0.6 * share or math.min(1, 0.25 + 1.5 * share)) },
     numbers and e.text{ x = x + (side - 1) / 2, y = y + side / 2 + 4, ["text-anchor"] = "middle",
       style = "fill:var(--ink)", count } }
 end
@@ -41,7 +42,7 @@ function matrix.heat_map(counts, classes)
   for i, name in ipairs(classes) do
     local at = margin + (i - 0.5) * side
     parts[#parts + 1] = e.text{ x = margin - 6, y = at + 4, ["text-anchor"] = "end", short(name, most) }
-    parts[#parts + 1] = e.text{ transform = ("translate(%.1f %.1f) rotate(-90)"):format(at + 4, margin - 6),
+    parts[#parts + 1] = e.text{ transform = format("translate(%.1f %.1f) rotate(-90)", at + 4, margin - 6),
       short(name, most) }
     parts[#parts + 1] = e.rect{ x = margin, y = margin + (i - 1) * side, width = side * #classes - 1, height = side - 1,
       fill = "var(--line)", ["fill-opacity"] = 0.35 }
@@ -51,12 +52,12 @@ function matrix.heat_map(counts, classes)
       if count > 0 then parts[#parts + 1] = cell(i, j, count, total, classes, side, numbers, margin) end
     end
   end
-  return e.div{ class = "card scroll", e.svg{ viewBox = ("0 0 %.0f %.0f"):format(size, size),
-    style = ("width:%.0fpx;max-width:none;margin:auto"):format(size), role = "img", ["aria-label"] = "confusion matrix",
+  return e.div{ class = "card scroll", e.svg{ viewBox = format("0 0 %.0f %.0f", size, size),
+    style = format("width:%.0fpx;max-width:none;margin:auto", size), role = "img", ["aria-label"] = "confusion matrix",
     parts } }
 end
 
-local function percent(share) return share and ("%.1f %%"):format(100 * share) or "\u{2013}" end
+local function percent(share) return share and format("%.1f %%", 100 * share) or "\u{2013}" end
 
 --- The table of classes, worst F1 first. rows: figures.of's classes.
 function matrix.class_table(rows, classes)
@@ -69,7 +70,7 @@ function matrix.class_table(rows, classes)
   local lines = {}
   for i, row in ipairs(sorted) do
     local bar = e.span{ class = (row.f1 or 1) < 0.9 and "bar low" or "bar",
-      style = ("width:%.0fpx"):format(90 * (row.f1 or 0)) }
+      style = format("width:%.0fpx", 90 * (row.f1 or 0)) }
     lines[i] = e.tr{ e.td{ row.name }, e.td{ class = "n", row.count }, e.td{ class = "n", percent(row.precision) },
       e.td{ class = "n", percent(row.recall) },
       e.td{ style = "white-space:nowrap", e.span{ class = "track", bar }, percent(row.f1) },

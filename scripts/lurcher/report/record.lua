@@ -26,7 +26,7 @@ local function read_history(path)
     else
       local row = {}
       for i, word in ipairs(fields(line)) do
-        if names[i] then row[names[i]] = word:find "nan" and 0 / 0 or tonumber(word) end
+        if names[i] then row[names[i]] = word:find "nan" and 0 / 0 or lurcher.number(word) end
       end
       row.epoch = row.epoch or #(rows or {}) + 1
       rows = rows or {}

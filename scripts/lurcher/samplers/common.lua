@@ -19,8 +19,8 @@ function common.integer(options, key, name, default, least)
   if value == nil then value = default end
   local whole = math.tointeger(value)
   if not whole or whole < (least or 1) then
-    error(("bad option '%s' to 'samplers.%s' (integer of at least %d expected, got %s)"):format(key, name, least or 1,
-      tostring(value)), 4)
+    error(lurcher.format("bad option '%s' to 'samplers.%s' (integer of at least %d expected, got %s)", key, name,
+      least or 1, value), 4)
   end
   return whole
 end
@@ -44,7 +44,7 @@ function common.plain(options, name, known)
   local first = options[1]
   local size = math.tointeger(first) or (type(first) == "userdata" and #first)
   if not size or size < 1 then
-    error(("samplers.%s: number of images expected first, got %s"):format(name, tostring(first)), 3)
+    error(lurcher.format("samplers.%s: number of images expected first, got %s", name, first), 3)
   end
   return size, common.integer(options, "batch", name, 32), math.tointeger(options.seed or 0)
 end

@@ -68,8 +68,9 @@ local function new_pairs(kind, batches, class_of, epoch)
   function sampler:report()
     local s = self.statistics
     local function share(part, of) return of > 0 and 100 * part / of or 0 end
-    return ("%d batches, %d pairs: %.1f %% positive, %d of an image with itself; %d swapped batches: %.1f %% positive")
-      :format(s.batches, s.pairs, share(s.positive, s.pairs), s.itself, s.swapped,
+    return lurcher.format(
+      "%d batches, %d pairs: %.1f %% positive, %d of an image with itself; %d swapped batches: %.1f %% positive",
+      s.batches, s.pairs, share(s.positive, s.pairs), s.itself, s.swapped,
         share(s.swapped_positive, s.swapped_pairs))
   end
   return sampler

@@ -1,5 +1,5 @@
-/* model.h - the small model into which fuzzers load weights and checkpoints, and the settings of their caches. The seeds
- * in tests/fuzz/seeds/ belong to them: run tests/fuzz/seeds/make.c again after a change. */
+/* model.h - the small model into which fuzzers load weights and checkpoints, and the settings of their caches. The
+ * seeds in tests/fuzz/seeds/ belong to them: run tests/fuzz/seeds/make.c again after a change. */
 #ifndef LUR_FUZZ_MODEL_H
 #define LUR_FUZZ_MODEL_H
 
