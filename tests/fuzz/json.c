@@ -1,6 +1,6 @@
 /* json.c - fuzzes lurcher.json in Lua: what is decoded is encoded, decoded again, and must then be encoded to the same
  * text.
- * sources: engine bindings/json.c bindings/handle.c bindings/scripts.c
+ * sources: bindings engine
  * libraries: -llua5.4 -lcjson -lxxhash -lhdf5_serial -lz -ljpeg -lpng -ldl */
 #include <string.h>
 

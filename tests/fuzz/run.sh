@@ -1,8 +1,8 @@
 #!/bin/sh
 # run.sh - fuzzes the readers of files with clang's libFuzzer under AddressSanitizer and UndefinedBehaviorSanitizer.
 #   sh tests/fuzz/run.sh TIME [TARGET...]   TIME for each target: minutes, or seconds as "20s"; TARGET: all without one
-# A target is tests/fuzz/TARGET.c: its first comment has a line of the sources that it is linked with ("engine": all of
-# the engine and the reference kernels) and one of the libraries. Its seeds are in tests/fuzz/seeds/TARGET/; what is
+# A target is tests/fuzz/TARGET.c: its first comment has a line of the sources that it is linked with ("engine", with
+# the reference kernels, and "bindings") and one of the libraries. Its seeds are in tests/fuzz/seeds/TARGET/; what is
 # found on the way is kept in build-fuzz/corpus/TARGET/. An input that crashes, hangs or allocates too much memory is
 # kept in build-fuzz/TARGET-*: fix the reader, and add the input to the seeds as crash_*.
 #   LURCHER_BUILD=DIR    another build folder
@@ -32,6 +32,16 @@ if ! has_fuzzer; then
 fi
 
 # ---- build: one ninja file for all targets ----
+# archive NAME SOURCE...: of a library, only what a target calls is linked.
+archive() {
+  library=$1 objects=
+  shift
+  for source in "$@"; do
+    echo "build objects/$source.o: cc $root/$source"
+    objects="$objects objects/$source.o"
+  done
+  echo "build lib$library.a: archive $objects"
+}
 packages="libcjson libxxhash lua5.4"
 # OpenMP's pragmas are ignored; support/ has its header and what is linked in place of its library.
 engine=$(ls kernels/*.c kernels/ref/*.c engine/*/*.c)
@@ -47,26 +57,14 @@ engine=$(ls kernels/*.c kernels/ref/*.c engine/*/*.c)
   echo "  command = $cc -fsanitize=fuzzer,address,undefined \$in \$libraries -lm -lpthread -o \$out"
   echo "rule archive"
   echo "  command = rm -f \$out && ar rcs \$out \$in"
-  objects=
-  for source in $engine tests/fuzz/support/one_thread.c; do
-    echo "build objects/$source.o: cc $root/$source"
-    objects="$objects objects/$source.o"
-  done
-  echo "build libengine.a: archive $objects"
+  archive engine $engine tests/fuzz/support/one_thread.c
+  archive bindings $(ls bindings/*.c)
   for target in "$@"; do
     [ -f "tests/fuzz/$target.c" ] || { echo "run.sh: there is no target '$target'" >&2; exit 1; }
-    sources=$(sed -n 's/^ \* sources: //p' "tests/fuzz/$target.c")
-    inputs= archive=
-    for source in tests/fuzz/$target.c $sources; do # patterns are expanded here
-      [ "$source" != engine ] || { archive=libengine.a; continue; }
-      object=objects/$source.o
-      case " $objects " in
-      *" $object "*) ;;
-      *) objects="$objects $object"; echo "build $object: cc $root/$source" ;;
-      esac
-      inputs="$inputs $object"
-    done
-    echo "build fuzz_$target: link $inputs $archive"
+    archives=
+    for name in $(sed -n 's/^ \* sources: //p' "tests/fuzz/$target.c"); do archives="$archives lib$name.a"; done
+    echo "build objects/tests/fuzz/$target.c.o: cc $root/tests/fuzz/$target.c"
+    echo "build fuzz_$target: link objects/tests/fuzz/$target.c.o $archives"
     echo "  libraries = $(sed -n 's/^ \* libraries: //p' "tests/fuzz/$target.c" | sed 's| \*/$||')"
   done
 } > "$build/build.ninja"
@@ -79,8 +77,8 @@ fuzz() {
   mkdir -p "$corpus"
   rm -f "$build/$1.passed"
   if ASAN_OPTIONS=allocator_may_return_null=1 "$build/fuzz_$1" -max_total_time="$seconds" -timeout=20 \
-    -rss_limit_mb=2048 -malloc_limit_mb=1024 -max_len=65536 -print_final_stats=1 -artifact_prefix="$build/$1-" "$corpus" \
-    "tests/fuzz/seeds/$1" > "$build/$1.log" 2>&1; then
+    -rss_limit_mb=2048 -malloc_limit_mb=1024 -max_len=65536 -print_final_stats=1 \
+    -artifact_prefix="$build/$1-" "$corpus" "tests/fuzz/seeds/$1" > "$build/$1.log" 2>&1; then
     : > "$build/$1.passed"
   fi
 }
