@@ -16,16 +16,27 @@ static bool is_part(const char *path) {
   return length >= sizeof end && strcmp(path + length - (sizeof end - 1), end) == 0;
 }
 
-/* LUR_EFORMAT unless it is the header of a cache, or the file is a partial one without a header yet. */
+static bool is_header(const lur_cache_header *h) {
+  lur_shape all = {.ndim = (int)h->ndim + 1, .dim = {0}};
+  if (memcmp(h->magic, lur_cache_magic, sizeof h->magic) != 0 || h->version != LUR_CACHE_VERSION ||
+      (h->store != LUR_F32 && h->store != LUR_F16) || h->ndim < 0 || h->ndim >= LUR_MAX_DIMS || h->views < 1 ||
+      h->views > INT32_MAX || h->images < 1 || h->images > INT32_MAX / h->views)
+    return false;
+  all.dim[0] = h->images * h->views;
+  memcpy(all.dim + 1, h->dim, (size_t)h->ndim * sizeof *h->dim);
+  return lur_shape_check(&all) == LUR_OK;
+}
+
+/* LUR_EFORMAT unless it is the header of a cache, or the file is a partial one without a header yet: then *h is zero. */
 static lur_status read_header(int fd, const char *path, uint64_t size, lur_cache_header *h) {
   static const char none[sizeof h->magic];
   memset(h, 0, sizeof *h);
   if (size >= LUR_CACHE_PAGE) LUR_TRY(lur_file_read_at(fd, path, 0, h, sizeof *h));
-  if (is_part(path) && memcmp(h->magic, none, sizeof none) == 0) return LUR_OK;
-  bool good = memcmp(h->magic, lur_cache_magic, sizeof h->magic) == 0 && h->version == LUR_CACHE_VERSION &&
-              (h->store == LUR_F32 || h->store == LUR_F16) && h->ndim >= 0 && h->ndim < LUR_MAX_DIMS && h->images > 0 &&
-              h->views > 0 && h->views <= INT32_MAX;
-  return good ? LUR_OK : lur_fail(LUR_EFORMAT, "'%s' is not a feature cache, or of another version", path);
+  if (is_part(path) && memcmp(h->magic, none, sizeof none) == 0) {
+    memset(h, 0, sizeof *h); /* whatever follows the magic is no header */
+    return LUR_OK;
+  }
+  return is_header(h) ? LUR_OK : lur_fail(LUR_EFORMAT, "'%s' is not a feature cache, or of another version", path);
 }
 
 /* Takes an exclusive lock; *busy: another process uses the file. LUR_EIO: the file system has no locks. */

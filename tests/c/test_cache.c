@@ -285,7 +285,26 @@ static void test_other_files(void) {
   change_byte(16);
   change_byte(56); /* the number of dimensions */
   CHECK_FAILS(lur_cache_look(in_folder("features"), &info), LUR_EFORMAT, "is not a feature cache");
+  change_byte(56);
+  CHECK_OK(lur_cache_look(in_folder("features"), &info));
+  change_byte(44); /* the number of images: above 2^32 */
+  CHECK_FAILS(lur_cache_look(in_folder("features"), &info), LUR_EFORMAT, "is not a feature cache");
+  change_byte(44);
+  change_byte(71); /* an extent of a row: negative */
+  CHECK_FAILS(lur_cache_look(in_folder("features"), &info), LUR_EFORMAT, "is not a feature cache");
   unlink(in_folder("features"));
+}
+
+/* An unfinished file whose page has bytes, but not those of a header. */
+static void test_part_without_header(void) {
+  enum { MAGIC = 16 };
+  static unsigned char page[HEAD];
+  lur_cache_info info;
+  memset(page + MAGIC, 'l', sizeof page - MAGIC);
+  write_file(in_folder("garbage.part"), page, sizeof page);
+  CHECK_OK(lur_cache_look(in_folder("garbage.part"), &info));
+  CHECK(info.is_part && info.images == 0 && info.views == 0 && info.row.ndim == 0 && info.label[0] == '\0');
+  CHECK(removed("garbage.part"));
 }
 
 static void test_no_room(void) {
@@ -376,6 +395,7 @@ int main(void) {
     test_busy();
     test_cache_folder();
     test_other_files();
+  test_part_without_header();
     test_no_room();
     test_truncated_in_use();
     test_options();
