@@ -136,7 +136,7 @@ local function print_table(plan, classes)
 end
 
 options.main(spec, arg, function(o)
-  local set, message = data.flat{ o.data, rule = o.rule }
+  local set, message = data.flat{ o.data, rule = o.rule, hidden = o.era == "2017" }
   if not set then error(message:find "the rule" and message .. " (see --rule)" or message, 0) end
   local parts = o.era == "2017" and parts_by_entry(set, o.every, o.data) or parts_by_class(set, o.every)
   local plan, there = plan_of(set, parts, o.out), 0

@@ -77,10 +77,12 @@ end
 local function main(o)
   lurcher.seed(o.seed)
   local sets = pair_batches.sets(o)
-  local backbone, report = pretrained.backbone(o)
+  local start, how = pretrained.begun(o, { "heads/pairs.safetensors" })
+  local backbone, report = pretrained.backbone(how)
   backbone:freeze()
   if report then pretrained.check_frozen(backbone, report, o.weights) end
   local model = siamese.model(backbone, { classes = #sets.train.classes, dropout = o.dropout })
+  if start then pretrained.put_back(model, start) end
   local folder, run = pair_run.start(spec, o, model, report, sets)
   local function stage(s)
     s.augment, s.views, s.mixup, s.label_smoothing, s.ema = o.augment, o.views, o.mixup, o.label_smoothing, o.ema

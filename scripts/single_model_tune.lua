@@ -78,12 +78,15 @@ end
 
 local function main(o)
   lurcher.seed(o.seed)
-  local model, metadata = prediction.open_model(o.run or o.model)
+  local first = prediction.model_file(o.run or o.model)
+  local model, metadata = prediction.open_model(o.resume and run_folder.start_of(o.resume, "model.safetensors")
+    or first)
   o.data = data_of(o, metadata)
   local sets = class_folders.open(o, metadata)
   unfreeze(model, o)
   local only = counting_output(model, o, metadata.classes)
-  local folder = run_folder.start(spec, o)
+  local folder = run_folder.start(spec, o, sets)
+  if not o.resume then folder:keep_start(first) end
   folder:write_model(model)
   print("run folder: " .. folder.path)
 

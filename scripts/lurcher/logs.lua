@@ -92,6 +92,35 @@ function logs_of.damage(loader, named)
   return lines
 end
 
+--- A line about the files of a dataset's folders that are not in it, or nil for none: "passed over in 'd/train': 3 .bmp,
+-- 1 .txt (only JPEG and PNG files are read), 2 images in no class folder".
+function logs_of.passed_over(set, path)
+  local counts, order, parts = {}, {}, {}
+  for _, file in ipairs(set.ignored) do
+    local ending = file:match "[^/](%.[^./]+)$" or ""
+    if not counts[ending] then counts[ending], order[#order + 1] = 0, ending end
+    counts[ending] = counts[ending] + 1
+  end
+  table.sort(order, function(a, b)
+    if counts[a] ~= counts[b] then return counts[a] > counts[b] end
+    return a < b
+  end)
+  for i, ending in ipairs(order) do
+    if i > 4 then
+      parts[5] = ("%d others"):format((parts.rest or 0) + counts[ending])
+      parts.rest = (parts.rest or 0) + counts[ending]
+    else
+      parts[i] = ("%d %s"):format(counts[ending], ending == "" and "without extension" or ending)
+    end
+  end
+  local text = #parts > 0 and table.concat(parts, ", ") .. " (only JPEG and PNG files are read)" or nil
+  if #set.loose > 0 then
+    local loose = ("%d image%s in no class folder"):format(#set.loose, #set.loose == 1 and "" or "s")
+    text = text and text .. ", " .. loose or loose
+  end
+  return text and ("passed over in '%s': %s"):format(path, text) or nil
+end
+
 --- Seconds as text: "8 s", "2:05", "1:02:03".
 function logs_of.duration(seconds)
   local s = math.floor(seconds + 0.5)

@@ -14,11 +14,15 @@ local nn, data = lurcher.nn, lurcher.data
 
 local prediction = {}
 
+--- A path as it is, or that of a run folder's file `name` (model.safetensors).
+function prediction.model_file(path, name)
+  return lfs.attributes(path, "mode") == "directory" and path .. "/" .. (name or "model.safetensors") or path
+end
+
 --- The model of a file, or of a run folder's file `name` (model.safetensors), and its metadata: classes, preprocessing
 -- and the settings of its training. Raises where there is none.
 function prediction.open_model(path, name)
-  name = name or "model.safetensors"
-  if lfs.attributes(path, "mode") == "directory" then path = path .. "/" .. name end
+  path, name = prediction.model_file(path, name), name or "model.safetensors"
   local model, extra = nn.load(path)
   if not model then error(extra, 0) end
   local metadata = lurcher.json.decode(extra)

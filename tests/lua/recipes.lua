@@ -29,9 +29,10 @@ test("single_model: trains and leaves everything needed to repeat it", function(
   assert(output:find "epoch 1/2  loss [%d.]+  acc [%d.]+  val_loss [%d.]+  val_acc" and not output:find "\r", output)
   local settings = lurcher.json.decode(read "first/settings.json")
   assert(settings.options.lr == 0.002 and settings.options.seed == 1 and settings.recipe == "single_model")
-  assert(read "first/command.txt":find("lurcher single_model --data images --size 48", 1, true))
-  for _, name in ipairs{ "model.txt", "model.json", "model.safetensors", "report.html", "figures.json", "checkpoints/last.safetensors",
-    "checkpoints/best.safetensors" } do
+  assert(read "first/command.txt":find(("lurcher single_model --data %s/images --size 48"):format(work), 1,
+    true))
+  for _, name in ipairs{ "model.txt", "model.json", "model.safetensors", "report.html", "figures.json", "images.txt",
+    "checkpoints/last.safetensors", "checkpoints/best.safetensors" } do
     assert(lfs.attributes(work .. "/first/" .. name, "size") > 0, name)
   end
   local _, lines = read "first/history.csv":gsub("\n", "")

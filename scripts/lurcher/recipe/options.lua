@@ -77,7 +77,7 @@ local types = {
   end },
   number = { value = "X", read = function(text, option)
     local value = tonumber(text)
-    if value and value == value and in_range(value, option) then return value + 0.0 end
+    if value and value - value == 0 and in_range(value, option) then return value + 0.0 end
     return nil, "a number" .. range_text(option)
   end },
   choice = { value = "WORD", read = function(text, option)
@@ -89,6 +89,27 @@ local types = {
 }
 
 local function key_of(name) return (name:gsub("-", "_")) end
+
+--- An option's value that was read from a file, settings.json: the value, or nil and what is expected there.
+function options.checked(option, value)
+  local kind = option[2]
+  if kind == "flag" then
+    if type(value) == "boolean" then return value end
+    return nil, "true or false"
+  elseif kind == "integer" then
+    local whole = math.tointeger(type(value) == "number" and value or nil)
+    if whole and in_range(whole, option) then return whole end
+    return nil, "an integer" .. range_text(option)
+  elseif kind == "number" then
+    if type(value) == "number" and value - value == 0 and in_range(value, option) then return value + 0.0 end
+    return nil, "a number" .. range_text(option)
+  elseif type(value) ~= "string" or value:find "%z" then
+    return nil, "a text"
+  elseif kind == "device" then
+    return value -- it is opened when all options are known: another may be given on the command line
+  end
+  return types[kind].read(value, option)
+end
 
 --- The option of a name, or of a name that it was given once.
 local function find(spec, name)

@@ -6,7 +6,7 @@ local lurcher = require "lurcher"
 local common, options = require "lurcher.recipe.common", require "lurcher.recipe.options"
 local fit, prediction = require "lurcher.fit", require "lurcher.prediction"
 local preprocessing, report = require "lurcher.preprocessing", require "lurcher.report"
-local stage = require "lurcher.recipe.stage"
+local shell, stage = require "lurcher.shell", require "lurcher.recipe.stage"
 local nn = lurcher.nn
 
 local single = {}
@@ -71,19 +71,20 @@ end
 function single.finish(results, rest, model, sets, folder, o)
   local recipe = folder.settings.recipe
   if not results then
-    if rest == 130 then print(("continue with: lurcher %s --resume %s"):format(recipe, folder.path)) end
+    if rest == 130 then print(shell.command("continue with: lurcher %s --resume %s", recipe, folder.path)) end
     return rest
   end
   local metadata = preprocessing.metadata(sets.preprocessing, sets.train.classes, folder.settings)
   local path = stage.save(model, folder, "model", metadata, o.device)
+  folder:forget_start()
   if o.report then
     print("report: " .. report.write(folder, { set = sets.valid, scores = rest, device = o.device }))
   end
   print(("%s epoch on the validation images: loss %.4f, accuracy %s"):format(o.era == "2017" and "last" or "best",
     results.loss, accuracies(model, results)))
   print("model: " .. path)
-  local tune = recipe == "single_model" and ("lurcher single_model_tune --run %s; "):format(folder.path) or ""
-  print(("next: %slurcher single_model_test --model %s --data DIR"):format(tune, folder.path))
+  local tune = recipe == "single_model" and shell.command("lurcher single_model_tune --run %s; ", folder.path) or ""
+  print(("next: %s%s"):format(tune, shell.command("lurcher single_model_test --model %s --data DIR", folder.path)))
   return 0
 end
 
