@@ -137,8 +137,8 @@ local function main(o)
   if not o.resume and (o.weights or o.inception_weights) then folder:keep_start(model) end
   describe(model, backbones, folder)
 
-  local results, rest = single.train(model, sets, o, folder, { optimizer = optimizer_of(o) })
-  return single.finish(results, rest, model, sets, folder, o)
+  local results, rest, rows = single.train(model, sets, o, folder, { optimizer = optimizer_of(o) })
+  return single.finish(results, rest, rows, model, sets, folder, o)
 end
 
 options.main(spec, arg, main)

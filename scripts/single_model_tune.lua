@@ -90,11 +90,11 @@ local function main(o)
   folder:write_model(model)
   print("run folder: " .. folder.path)
 
-  local results, rest = single.train(model, sets, o, folder, { only = only,
+  local results, rest, rows = single.train(model, sets, o, folder, { only = only,
     optimizer = lurcher.optim.sgd{ lr = o.lr, momentum = o.momentum,
       weight_decay = o.weight_decay > 0 and o.weight_decay or nil },
     schedule = o.schedule == "trick" and schedules.trick(o.lr) or nil })
-  return single.finish(results, rest, model, sets, folder, o)
+  return single.finish(results, rest, rows, model, sets, folder, o)
 end
 
 options.main(spec, arg, main)

@@ -72,20 +72,31 @@ function logs_of.csv(history, outputs)
   return table.concat(lines, "\n") .. "\n"
 end
 
+--- What happens to an image that could not be read: another one replaces it in training, and validation leaves it out.
+function logs_of.unread(leaves_out)
+  return leaves_out and "left out of the validation" or "replaced by another image of the same class"
+end
+
 --- A line for each image that a loader could not read in its last epoch, and that is not in the set `named` yet, which
--- then has it; a last line sums up. Only loaders of data.loader have such lines.
-function logs_of.damage(loader, named)
+-- then has it; a last line sums up. Only loaders of data.loader have such lines, and what is put around them. leaves_out:
+-- whether the loader (its field leaves_out) or who uses it leaves such images out.
+function logs_of.damage(loader, named, leaves_out)
   local lines = {}
-  local ok, summary = pcall(function() return loader.summary end)
+  local ok, summary = pcall(function()
+    leaves_out = leaves_out or type(loader) == "table" and loader.leaves_out
+    return loader.summary
+  end)
   if not ok or type(summary) ~= "table" then return lines end
   for _, entry in ipairs(summary) do
     if not named[entry.path] then
       named[entry.path] = true
-      lines[#lines + 1] = ("  could not be read, replaced by another image of the same class: %s: %s"):format(
-        entry.path, entry.message)
+      lines[#lines + 1] = ("  could not be read, %s: %s: %s"):format(logs_of.unread(leaves_out), entry.path,
+        entry.message)
     end
   end
-  if #summary > 0 then
+  if #summary > 0 and leaves_out then
+    lines[#lines + 1] = ("  %d validation image%s could not be read"):format(#summary, #summary == 1 and "" or "s")
+  elseif #summary > 0 then
     lines[#lines + 1] = ("  %d image%s could not be read; other images replaced them in %d rows of the epoch"):format(
       #summary, #summary == 1 and "" or "s", summary.damaged)
   end

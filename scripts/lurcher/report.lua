@@ -2,7 +2,8 @@
 -- mistakes with their images, most confused classes, and class-activation maps.
 --
 --     local report = require "lurcher.report"
---     print(report.write(run_folder, { set = valid, scores = report.scores(run, loader, "predictions") }))
+--     local scores, rows = report.scores(run, loader, "predictions")
+--     print(report.write(run_folder, { set = valid, scores = scores, rows = rows }))
 --
 -- This file collects the page's data and puts the sections together; their parts are files of lurcher/report/. A new
 -- section is a function of the page's data that returns elements, and a line in `sections`.
@@ -154,12 +155,22 @@ end
 
 -- ---- the page's data ----
 
---- The probabilities of a compiled run for a whole loader that does not shuffle: a tensor for `scores`. output: name of
--- the output with class probabilities; by default the first.
+--- The probabilities of a compiled run for every image of a loader that does not shuffle and that could be read: a
+-- tensor for `scores`, and the list of their numbers for `rows`. output: name of the output with class probabilities; by
+-- default the first.
 function report.scores(run, loader, output)
-  local parts = {}
-  for batch in loader:epoch(0) do parts[#parts + 1] = run:predict(batch)[output or run.model.outputs[1]]:to "cpu" end
-  return lurcher.concat(parts)
+  local parts, rows, expected = {}, {}, 0
+  local ok, leaves_out = pcall(function() return loader.leaves_out end) -- it has only images that could be read
+  for batch in loader:epoch(0) do
+    local scores, kept = run:predict(batch)[output or run.model.outputs[1]]:to "cpu", {}
+    for i, image in ipairs(batch.index:totable()) do
+      expected = expected + 1
+      if ok and leaves_out or image + 1 == expected then kept[#kept + 1], rows[#rows + 1] = i, image + 1 end
+    end
+    if #kept > 0 then parts[#parts + 1] = #kept == #scores and scores or scores:select(kept) end
+  end
+  if #rows == 0 then error("no image could be read", 0) end
+  return lurcher.concat(parts), rows
 end
 
 --- "valid" of ".../valid/".
@@ -182,9 +193,9 @@ local function evaluate(page, o)
   local labelled = true
   if o.set then page.set = o.set else page.set, labelled = prediction.open_set(page.data, page.classes) end
   if not labelled then error(("'%s' has no subfolder with the name of a class"):format(page.data), 0) end
-  local scores, rows = o.scores, {}
+  local scores, rows = o.scores, o.rows or {}
   if scores then
-    for i = 1, #scores do rows[i] = i end
+    for i = #rows + 1, #scores do rows[i] = i end
   else
     scores, rows = prediction.predict(page.model, page.set, page.metadata, { device = o.device, batch = o.batch,
       workers = o.workers, output = page.output, cache = trained_with.cache, cache_store = trained_with.cache_store,
@@ -200,7 +211,8 @@ end
 --- Writes the page. `folder`: a run folder, as a path or an object. Options:
 --   out                page to write     (report.html in the folder; with data, report-NAME.html, NAME its last folder)
 --   data               folder to evaluate on, with one subfolder per class    (the run's own DIR/valid)
---   set, scores        these images and their probabilities, row by row, where they are known
+--   set, scores, rows  these images, their probabilities where they are known, and the number of the image of each row
+--                      (all images in order)
 --   output             output with class probabilities, of a model of several  (ctg_out, ctg_out_1, or the first)
 --   mistakes           number of mistakes to show                                                         (24)
 --   maps               number of images to show with class-activation maps                                 (8)

@@ -54,11 +54,14 @@ function trained.__close(self) self.run:close() end
 -- after Ctrl-C, 1 where training diverged.
 function stage.train(model, sets, o, folder, s)
   assert(files.make_folders(folder:file "checkpoints"))
+  sets.named = sets.named or {}
   local learns, train, valid = learner.open(model, sets, o, s)
   if s.validation then valid = s.validation(valid, train) end
   local self = setmetatable({ run = compiled(learns, o, s), model = learns, valid = valid }, trained)
   if s.prepare then s.prepare(self.run, learns) end
   local settings = callbacks(o, s, folder, sets)
+  settings.progress = on.progress{}
+  settings.progress.named = sets.named -- an image that cannot be read is named once, not in every stage
   settings.epochs, settings.valid = s.epochs, valid
   settings.resume = folder:existing "checkpoints/last.safetensors"
   self.history = fit(self.run, train, settings)
