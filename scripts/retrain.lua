@@ -30,8 +30,7 @@ function spec.adjust(values, given) return pair_run.adjusted(spec, values, given
 --- The test images with a confident prediction, as lines of pseudo_labels.txt: path (by the rule of kept_path), TAB,
 -- class, as of lurcher.fields.
 local function label(model, metadata, o)
-  local set, message = data.flat{ o.test, hidden = o.era == "2017" }
-  if not set then error(message, 0) end
+  local set = prediction.open_set(o.test, {}, { hidden = o.era == "2017" })
   local scores, rows = prediction.predict(siamese.classifier(model), set, metadata, o)
   local lines, best, confidence = {}, scores:argmax(2):totable(), scores:max(2):totable()
   for i, row in ipairs(rows) do

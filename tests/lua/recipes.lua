@@ -124,9 +124,9 @@ test("single_model_test: predictions, figures, confusion table; a folder without
   local lines = {}
   for line in read "predict.txt":gmatch "[^\n]+" do lines[#lines + 1] = line end
   assert(#lines == 24)
-  for _, line in ipairs(lines) do assert(line:find "^%l+_%l+\t%d%d%d$", line) end
+  for _, line in ipairs(lines) do assert(line:find "^%l+_%l+\t%l+_%l+/%d%d%d$", line) end
   succeeds "single_model_test --model first/model.safetensors --data images/test/drop_broad --out flat.txt"
-  assert(select(2, read "flat.txt":gsub("\n", "")) == 4)
+  assert(select(2, read "flat.txt":gsub("%l+_%l+\t%d%d%d\n", "")) == 4)
 end)
 
 test("single_model_test: the frozen features are found again, with the same predictions", function()

@@ -17,6 +17,7 @@
 
 local lfs = require "lfs"
 local lurcher = require "lurcher"
+local outputs = require "lurcher.recipe.outputs"
 local suggest = require "lurcher.suggest"
 
 local options = {}
@@ -287,6 +288,8 @@ function options.main(spec, args, body)
   end
   local complete, missing = options.complete(spec, values)
   if not complete then complain(spec, missing) end
+  local writable, trouble = outputs.of(spec, values)
+  if not writable then complain(spec, trouble) end
   local code = body(values, given)
   io.stdout:flush()
   if math.type(code) == "integer" and code ~= 0 then os.exit(code, true) end
