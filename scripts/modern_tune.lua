@@ -57,7 +57,14 @@ local spec = options.join({
   { "resume", "path", value = "RUN", help = "continue this run, with its settings" },
 })
 
-function spec.adjust(values, given) return run_folder.resumed(spec, values, given, common.may_change) end
+function spec.adjust(values, given)
+  local adjusted, message = run_folder.resumed(spec, values, given, common.may_change)
+  if adjusted and values.epochs <= values.warmup then
+    return nil, ("--epochs %d: stage 2 needs more epochs than those over which the learning rate rises (--warmup %d)"):
+      format(values.epochs, values.warmup)
+  end
+  return adjusted, message
+end
 
 --- Scales learning rates by depth: the heads 1, the backbone's last block `decay`, the one before decay^2, ... Layers
 -- between blocks (a residual's convolution) belong to the block before them.

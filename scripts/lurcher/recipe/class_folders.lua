@@ -36,6 +36,15 @@ local function warn_of_missing(set, path)
   end
 end
 
+--- Warns where there is only one class to learn.
+local function warn_of_one_class(set)
+  local filled = {}
+  for i, count in ipairs(set.counts) do if count > 0 then filled[#filled + 1] = set.classes[i] end end
+  if #filled == 1 then
+    print(("warning: all training images are of class '%s': there is nothing to tell apart"):format(filled[1]))
+  end
+end
+
 --- Raises where a set, that of o.data/name, has fewer images than a step takes (o.batch).
 function class_folders.check_batch(o, set, name)
   if o.batch > #set then
@@ -52,6 +61,7 @@ function class_folders.open(o, metadata)
   print(("%d training and %d validation images of %d classes"):format(#train, #valid, #train.classes))
   warn_of_missing(train, o.data .. "/train")
   warn_of_missing(valid, o.data .. "/valid")
+  warn_of_one_class(train)
   class_folders.check_batch(o, train, "train")
   local sets = { train = train, valid = valid,
     preprocessing = metadata and preprocessing.saved(metadata) or preprocessing.new(o) }
