@@ -10,7 +10,7 @@ local lurcher = require "lurcher"
 local common, options = require "lurcher.recipe.common", require "lurcher.recipe.options"
 local pair_run, prediction = require "lurcher.recipe.pair_run", require "lurcher.prediction"
 local fields, files = require "lurcher.fields", require "lurcher.files"
-local kept_path, run_folder = require "lurcher.recipe.kept_path", require "lurcher.recipe.run_folder"
+local kept_path, run_folder = require "lurcher.kept_path", require "lurcher.recipe.run_folder"
 local siamese = require "lurcher.siamese"
 local data = lurcher.data
 

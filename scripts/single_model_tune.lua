@@ -9,6 +9,7 @@
 local lurcher = require "lurcher"
 local class_folders, options = require "lurcher.recipe.class_folders", require "lurcher.recipe.options"
 local prediction, schedules = require "lurcher.prediction", require "lurcher.schedules"
+local kept_path = require "lurcher.kept_path"
 local run_folder, single = require "lurcher.recipe.run_folder", require "lurcher.recipe.single"
 
 local spec = options.join({
@@ -45,7 +46,8 @@ end
 --- The folder with the images: --data, or the one that the model was trained on.
 local function data_of(o, metadata)
   local before = type(metadata.settings) == "table" and metadata.settings.options
-  local path = o.data or (before and before.data)
+  local kept = type(before) == "table" and type(before.data) == "string" and before.data
+  local path = o.data or (kept and kept_path.resolved(kept, o.run or "."))
   return path or error("option --data is missing: the model's metadata names no folder of images", 0)
 end
 

@@ -29,6 +29,11 @@ function prediction.open_model(path, name)
   if type(metadata) ~= "table" or type(metadata.classes) ~= "table" or type(metadata.size) ~= "table" then
     error(("'%s' has weights but no classes: a %s that a recipe wrote is expected"):format(path, name), 0)
   end
+  local bad = preprocessing.mistake(metadata)
+  for _, class in ipairs(metadata.classes) do bad = bad or type(class) ~= "string" and "classes" end
+  if bad or #metadata.classes == 0 then
+    error(("'%s' is damaged: its metadata has a bad value of '%s'"):format(path, bad or "classes"), 0)
+  end
   return model, metadata
 end
 

@@ -17,6 +17,16 @@ function preprocessing.new(o)
   return { size = o.size, resize = original and "nearest" or "bilinear", preprocess = original and "rescale" or "tf" }
 end
 
+--- The name of the first field of a model's metadata that is not what `metadata` makes, or nil.
+function preprocessing.mistake(metadata)
+  for i = 1, 2 do
+    local extent = math.tointeger(type(metadata.size) == "table" and metadata.size[i])
+    if not extent or extent < 1 or extent > 1 << 16 then return "size" end
+  end
+  if metadata.resize ~= "bilinear" and metadata.resize ~= "nearest" then return "resize" end
+  if type(metadata.preprocess) ~= "string" then return "preprocess" end
+end
+
 --- For the images of a model that was saved with this metadata.
 function preprocessing.saved(metadata)
   local height, width = math.tointeger(metadata.size[1]), math.tointeger(metadata.size[2])

@@ -10,6 +10,7 @@
 
 local lfs = require "lfs"
 local lurcher = require "lurcher"
+local kept_path = require "lurcher.kept_path"
 local logs_of, prediction = require "lurcher.logs", require "lurcher.prediction"
 local activation, curves = require "lurcher.report.activation", require "lurcher.report.curves"
 local figures, html = require "lurcher.report.figures", require "lurcher.report.html"
@@ -185,7 +186,13 @@ local function evaluate(page, o)
   page.model, page.metadata = prediction.open_model(page.record.path)
   page.classes = page.metadata.classes
   page.output = prediction.output(page.model, page.classes, o.output)
-  local trained_with = page.record.settings.options
+  local trained_with = {}
+  for name, value in pairs(page.record.settings.options) do
+    if type(value) == "string" then
+      local is_path = name == "data" or name == "cache" and value ~= "none"
+      trained_with[name] = is_path and kept_path.resolved(value, page.record.path) or value
+    end
+  end
   local trained_on = trained_with.data
   page.data = o.data or trained_on and trained_on .. "/valid"
   if not page.data then error(("the settings of the run in '%s' name no folder of images: give --data DIR"):format(
@@ -204,8 +211,8 @@ local function evaluate(page, o)
   local ids = {}
   for i, row in ipairs(rows) do ids[i] = page.set:class(row) end
   page.found = figures.of(scores, ids, rows, page.classes)
-  record_of.add_figures(page.record.path, base_name(page.data), { data = page.data, pictures = page.found.count,
-    top_1 = page.found.top_1, top_5 = page.found.top_5, log_loss = page.found.log_loss })
+  record_of.add_figures(page.record.path, base_name(page.data), { data = kept_path.of(page.data, page.record.path),
+    pictures = page.found.count, top_1 = page.found.top_1, top_5 = page.found.top_5, log_loss = page.found.log_loss })
 end
 
 --- Writes the page. `folder`: a run folder, as a path or an object. Options:

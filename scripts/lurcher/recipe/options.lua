@@ -17,7 +17,7 @@
 
 local lfs = require "lfs"
 local lurcher = require "lurcher"
-local outputs = require "lurcher.recipe.outputs"
+local fields, outputs = require "lurcher.fields", require "lurcher.recipe.outputs"
 local suggest = require "lurcher.suggest"
 
 local options = {}
@@ -60,7 +60,7 @@ end
 -- choice, or nil, nil, nil and a message }. "path" is a file or folder to read, or a folder to make; "file" is a file
 -- to write. Files and devices are tried at once: an error is due before hours of work, not after.
 local types = {
-  string = { value = "TEXT", read = function(text) return text end },
+  string = { value = "TEXT", read = function(text) if text ~= "" then return text end return nil, "a text" end },
   path = { value = "PATH", read = function(text) if text ~= "" then return text end return nil, "a path" end },
   file = { value = "FILE", read = function(text)
     if is_writable(text) then return text end
@@ -196,7 +196,8 @@ end
 
 --- Takes the word args[i], an option; returns the position of the next word, or nil and a message.
 local function take(spec, args, i, values)
-  local name, text = args[i]:match("^%-%-([^=]+)=?(.*)$")
+  local name, text = args[i]:match("^%-%-([^=]*)=?(.*)$")
+  if name == "" then return nil, ("unknown option '%s' (options are written --name; see --help)"):format(args[i]) end
   local has_value = args[i]:find("=", 1, true)
   local negated = name:match("^no%-(.+)$")
   local option = find(spec, name) or (negated and find(spec, negated))
@@ -265,7 +266,9 @@ function options.complete(spec, values)
   return true
 end
 
+--- Ends the program with a message in one line, whatever is in it.
 local function complain(spec, message)
+  message = message:gsub("%c", fields.escaped)
   io.stdout:flush()
   io.stderr:write(("lurcher %s: %s\ntry 'lurcher %s --help'\n"):format(spec.name, message, spec.name))
   os.exit(2, true)

@@ -10,7 +10,7 @@ local lurcher = require "lurcher"
 local common, pair_batches = require "lurcher.recipe.common", require "lurcher.recipe.pair_batches"
 local augmentations = require "lurcher.augmentations"
 local files, fit = require "lurcher.files", require "lurcher.fit"
-local kept_path, shell = require "lurcher.recipe.kept_path", require "lurcher.shell"
+local kept_path, shell = require "lurcher.kept_path", require "lurcher.shell"
 local logs_of, prediction = require "lurcher.logs", require "lurcher.prediction"
 local options, run_folder = require "lurcher.recipe.options", require "lurcher.recipe.run_folder"
 local preprocessing, pretrained = require "lurcher.preprocessing", require "lurcher.recipe.pretrained"
@@ -21,12 +21,24 @@ local pair_run = {}
 
 -- ---- one stage ----
 
+--- Raises where the record of a stage is not what train writes.
+local function check_record(record, path)
+  local good = math.tointeger(record.number) and type(record.history) == "table"
+  for _, logs in ipairs(good and record.history or {}) do good = good and type(logs) == "table" end
+  if not good then
+    error(("'%s' is damaged: a stage's number and history are expected (remove its folder to train the stage again)")
+      :format(path), 0)
+  end
+end
+
 --- The stages that a run has finished, in order: { name, number, path, epochs, seconds, validation, history }.
 function pair_run.list(path)
   local found = {}
+  if lfs.attributes(path, "mode") ~= "directory" then return found end
   for name in lfs.dir(path) do
     local record = name:sub(1, 1) ~= "." and files.read_json(path .. "/" .. name .. "/stage.json")
     if record then
+      check_record(record, path .. "/" .. name .. "/stage.json")
       record.path = path .. "/" .. name
       found[#found + 1] = record
     end
@@ -207,7 +219,7 @@ function pair_run.adjusted(spec, values, given)
   if values.resume then
     if not values.run then return nil, ("the settings in '%s' name no run: give --run RUN"):format(values.resume) end
     if not given.run then values.run = run_of(values.resume, values.run) end
-    return values
+    if values.data then return values end
   end
   if not values.run then return nil, "option --run RUN is missing: the run folder to continue from" end
   local settings = files.read_json(values.run .. "/settings.json")
@@ -216,7 +228,7 @@ function pair_run.adjusted(spec, values, given)
   values.run = files.trimmed(values.run)
   if type(before) == "string" and not values.data then values.data = kept_path.resolved(before, values.run) end
   if not values.data then return nil, "option --data is missing: the run's settings name no folder of images" end
-  values.out = values.out or values.run .. "/" .. spec.name
+  values.out = values.resume or values.out or values.run .. "/" .. spec.name
   return values
 end
 

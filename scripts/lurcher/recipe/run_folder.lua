@@ -8,7 +8,7 @@
 local lfs = require "lfs"
 local lurcher = require "lurcher"
 local files, shell = require "lurcher.files", require "lurcher.shell"
-local image_list, kept_path = require "lurcher.recipe.image_list", require "lurcher.recipe.kept_path"
+local image_list, kept_path = require "lurcher.recipe.image_list", require "lurcher.kept_path"
 local options = require "lurcher.recipe.options"
 
 local run_folder = {}

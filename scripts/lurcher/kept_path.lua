@@ -1,4 +1,4 @@
---- lurcher.recipe.kept_path: the rule for every path that a file of a run folder has in it (settings.json, command.txt,
+--- lurcher.kept_path: the rule for every path that a file of a run folder has in it (settings.json, command.txt,
 -- pseudo_labels.txt, figures.json):
 --   A path is absolute, unless what it names belongs to the run; then it is relative to the run folder. That is what
 --   is below the folder, and for a stage in the folder of a run, that run: "..".
