@@ -59,6 +59,8 @@ typedef struct lur_dataset_options { /* zeroed: the defaults */
                                         LUR_EFORMAT */
   int nextensions;                   /* 0: jpg, jpeg and png */
   const char *const *extensions;     /* of the files to take: without the dot, any case */
+  bool hidden;                       /* take files and folders whose names begin with a dot, and those that systems leave
+                                        behind (__MACOSX, @eaDir, ...); false: pass them over */
 } lur_dataset_options;
 
 /* Class folders: each immediate subdirectory of path is a class; its images are found recursively. Classes are ordered
@@ -66,6 +68,10 @@ typedef struct lur_dataset_options { /* zeroed: the defaults */
    on. options may be NULL. LUR_EIO: path is not a folder. LUR_EFORMAT: it has no class folder or no image, or a class
    that options->classes does not list. */
 lur_status lur_dataset_folder(const char *path, const lur_dataset_options *options, lur_dataset **dataset);
+/* Paths of the files in the folders of a dataset that are not in it: because of their extension, and (class folders) as
+   images beside the class folders. NULL out of range. */
+const char *lur_dataset_ignored(const lur_dataset *dataset, int64_t i);
+const char *lur_dataset_loose(const lur_dataset *dataset, int64_t i);
 /* The images of one folder, recursively, in the same order. rule takes classes and columns from file names without
    their extension: literal characters, {class}, {NAME} for a column of that name, and {} for text to ignore, as in
    "{class}_{}" or "{class}_c{camera}s{sequence}_{}". NULL: no classes. A name that does not match is LUR_EFORMAT. */

@@ -57,10 +57,12 @@ function spec.adjust(values, given) return run_folder.resumed(spec, values, give
 local function main(o)
   lurcher.seed(o.seed)
   local sets = pair_batches.sets(o)
-  local backbone, report = pretrained.backbone(o)
+  local start, how = pretrained.begun(o, { "frozen/pairs.safetensors" })
+  local backbone, report = pretrained.backbone(how)
   backbone:freeze()
   if report then pretrained.check_frozen(backbone, report, o.weights) end
   local model = siamese.model(backbone, { classes = #sets.train.classes, dropout = o.dropout, towers = o.towers })
+  if start then pretrained.put_back(model, start) end
   local folder, run = pair_run.start(spec, o, model, report, sets)
 
   local done = pair_run.train(model, sets, o, run, { name = "frozen", augment = o.frozen_augment,

@@ -55,7 +55,14 @@ local spec = options.join({
   { "resume", "path", value = "RUN", help = "continue this run, with its settings" },
 })
 
-function spec.adjust(values, given) return run_folder.resumed(spec, values, given, common.may_change) end
+function spec.adjust(values, given)
+  local adjusted, message = run_folder.resumed(spec, values, given, common.may_change)
+  if adjusted and values.epochs <= values.warmup then
+    return nil, ("--epochs %d: stage 2 needs more epochs than those over which the learning rate rises (--warmup %d)"):
+      format(values.epochs, values.warmup)
+  end
+  return adjusted, message
+end
 
 --- Scales learning rates by depth: the heads 1, the backbone's last block `decay`, the one before decay^2, ... Layers
 -- between blocks (a residual's convolution) belong to the block before them.
@@ -75,10 +82,12 @@ end
 local function main(o)
   lurcher.seed(o.seed)
   local sets = pair_batches.sets(o)
-  local backbone, report = pretrained.backbone(o)
+  local start, how = pretrained.begun(o, { "heads/pairs.safetensors" })
+  local backbone, report = pretrained.backbone(how)
   backbone:freeze()
   if report then pretrained.check_frozen(backbone, report, o.weights) end
   local model = siamese.model(backbone, { classes = #sets.train.classes, dropout = o.dropout })
+  if start then pretrained.put_back(model, start) end
   local folder, run = pair_run.start(spec, o, model, report, sets)
   local function stage(s)
     s.augment, s.views, s.mixup, s.label_smoothing, s.ema = o.augment, o.views, o.mixup, o.label_smoothing, o.ema

@@ -24,6 +24,8 @@ function data.folder(options) end
 ---@field [1] string the folder
 ---@field classes? string[] the classes in the order of their ids; a class that is not listed is an error
 ---@field extensions? string[] of image files, without the dot; default { "jpg", "jpeg", "png" }
+---@field hidden? boolean whether to take files and folders that are hidden: names that begin with a dot, and those that
+--- systems leave behind (__MACOSX, @eaDir, Thumbs.db, desktop.ini); default false
 ---@field rule? string for data.flat: where a file's name has the class
 
 ---Images of one folder. `rule` describes where a file's name has the class: "{class}_{}", "{class}_c{camera}s{}_{}".
@@ -256,6 +258,8 @@ function augment:close() end
 ---@field classes string[] names of the classes
 ---@field counts integer[] number of images per class
 ---@field columns string[] names of further columns, from the rule of data.flat
+---@field ignored string[] paths of files in its folders that were not taken because of their extension
+---@field loose string[] paths of images beside the class folders, which have no class and were not taken
 ---@field size integer number of images
 local dataset = {}
 ---The path of an image.
