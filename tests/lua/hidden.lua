@@ -21,7 +21,8 @@ succeeds("single_model --data d %s --out r", small)
 sh "cp -r d clean"
 sh [[for p in train valid test; do
   c=$(ls d/$p | head -1); i=$(ls d/$p/$c | head -1)
-  for f in .ipynb_checkpoints __MACOSX @eaDir .git; do mkdir -p d/$p/$f d/$p/$c/$f; cp d/$p/$c/$i d/$p/$f/x.jpg; cp d/$p/$c/$i d/$p/$c/$f/x.jpg; done
+  for f in .ipynb_checkpoints __MACOSX @eaDir .git; do 
+    mkdir -p d/$p/$f d/$p/$c/$f; cp d/$p/$c/$i d/$p/$f/x.jpg; cp d/$p/$c/$i d/$p/$c/$f/x.jpg; done
   cp d/$p/$c/$i d/$p/$c/._$i; cp d/$p/$c/$i d/$p/$c/.hidden.png; touch d/$p/$c/Thumbs.db d/$p/desktop.ini
 done]]
 
