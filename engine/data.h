@@ -59,8 +59,8 @@ typedef struct lur_dataset_options { /* zeroed: the defaults */
                                         LUR_EFORMAT */
   int nextensions;                   /* 0: jpg, jpeg and png */
   const char *const *extensions;     /* of the files to take: without the dot, any case */
-  bool hidden;                       /* take files and folders whose names begin with a dot, and those that systems leave
-                                        behind (__MACOSX, @eaDir, ...); false: pass them over */
+  bool hidden;                       /* take files and folders whose names begin with a dot, and those that systems
+                                        leave behind (__MACOSX, @eaDir, ...); false: pass them over */
 } lur_dataset_options;
 
 /* Class folders: each immediate subdirectory of path is a class; its images are found recursively. Classes are ordered

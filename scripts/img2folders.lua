@@ -143,8 +143,8 @@ end
 local function check_apart(o)
   for _, folder in ipairs{ o.out, o.out .. "/train", o.out .. "/valid" } do
     if files.is_within(folder, o.data) then
-      error(("--out %s: '%s' is in the folder of the images, '%s', and would be read as some of them the next time (name "
-        .. "a folder outside it)"):format(o.out, folder, o.data), 0)
+      error(("--out %s: '%s' is in the folder of the images, '%s', and would be read as some of them the next time "
+        .. "(name a folder outside it)"):format(o.out, folder, o.data), 0)
     end
   end
 end

@@ -80,6 +80,9 @@ local function scale_layers(run, model, decay)
 end
 
 local function main(o)
+  -- Of both stages, now: a bad option of the second is not to be found after the first.
+  local adamw = optim.adamw{ lr = o.head_lr, weight_decay = o.weight_decay }
+  local sgd = optim.sgd{ lr = o.lr, momentum = o.momentum, weight_decay = o.weight_decay }
   lurcher.seed(o.seed)
   local sets = pair_batches.sets(o)
   local start, how = pretrained.begun(o, { "heads/pairs.safetensors" })
@@ -97,11 +100,11 @@ local function main(o)
 
   local done = stage{ name = "heads", epochs = o.head_epochs,
     schedule = schedules.cosine{ lr = o.head_lr, epochs = o.head_epochs },
-    optimizer = optim.adamw{ lr = o.head_lr, weight_decay = o.weight_decay } }
+    optimizer = adamw }
   siamese.tune_from(model, o.tune_from)
   done = done and stage{ name = "tuned", epochs = o.epochs,
     schedule = schedules.cosine{ lr = o.lr, epochs = o.epochs, warmup = o.warmup },
-    optimizer = optim.sgd{ lr = o.lr, momentum = o.momentum, weight_decay = o.weight_decay },
+    optimizer = sgd,
     temperature = o.temperature,
     prepare = function(learning, learner) scale_layers(learning, learner, o.layer_decay) end }
 

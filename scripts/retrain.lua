@@ -57,8 +57,8 @@ local function located(path, before, now)
   return path
 end
 
---- The images of pseudo_labels.txt that are still there, after those of `train` where it is given. before: the folder of
--- the test images when they were labelled.
+--- The images of pseudo_labels.txt that are still there, after those of `train` where it is given. before: the folder
+-- of the test images when they were labelled.
 local function labelled(folder, o, before, classes, train)
   local list, count, gone, is_class = { classes = classes }, 0, 0, {}
   for _, class in ipairs(classes) do is_class[class] = true end

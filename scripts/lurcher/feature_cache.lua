@@ -300,7 +300,8 @@ end
 --- The features of one backbone, as load gives them.
 local function load_one(split, o)
   local line = ticker{ label = "" }
-  local job = { split = split, o = o, named = o.named or {}, say = function(text) if not o.quiet then line:finish(text) end end }
+  local function say(text) if not o.quiet then line:finish(text) end end
+  local job = { split = split, o = o, named = o.named or {}, say = say }
   local store, why
   if o.cache then store, why = filled_cache(job) end
   if not store then store, why = filled_memory(job, why) end
@@ -328,7 +329,7 @@ end
 --                   this augmentation and seed; epoch n of training uses view n % k + 1
 --   quiet (false)   prints nothing
 --   named           paths of images that need not be named again where they cannot be read, as a set; others are added
---   left_out        true: messages say that images that cannot be read are left out, which is up to who uses the features
+--   left_out        true: messages say that images that cannot be read are left out (which the caller must do)
 -- An image that cannot be read has the features and the class of the image that the loader puts in its place. Where a
 -- split has several backbones, each has a file of its own, which models of that backbone alone use, too. Returns an
 -- object with size, views, select and loader.

@@ -80,8 +80,8 @@ function logs_of.unread(leaves_out)
 end
 
 --- A line for each image that a loader could not read in its last epoch, and that is not in the set `named` yet, which
--- then has it; a last line sums up. Only loaders of data.loader have such lines, and what is put around them. leaves_out:
--- whether the loader (its field leaves_out) or who uses it leaves such images out.
+-- then has it; a last line sums up. Only loaders of data.loader have such lines, and what is put around them.
+-- leaves_out: whether the loader (its field leaves_out) or who uses it leaves such images out.
 function logs_of.damage(loader, named, leaves_out)
   local lines = {}
   local ok, summary = pcall(function()
@@ -105,8 +105,8 @@ function logs_of.damage(loader, named, leaves_out)
   return lines
 end
 
---- A line about the files of a dataset's folders that are not in it, or nil for none: "passed over in 'd/train': 3 .bmp,
--- 1 .txt (only JPEG and PNG files are read), 2 images in no class folder".
+--- A line about the files of a dataset's folders that are not in it, or nil for none: "passed over in 'd/train': 3
+-- .bmp, 1 .txt (only JPEG and PNG files are read), 2 images in no class folder".
 function logs_of.passed_over(set, path)
   local counts, order, parts = {}, {}, {}
   for _, file in ipairs(set.ignored) do

@@ -45,7 +45,8 @@ end
 local parts <const> = { train = true, valid = true, val = true, validation = true, test = true }
 
 --- The images of a folder, and whether they have classes: whether subfolders have names of `classes`. o.hidden: as of
--- data.folder. Raises where there is no image, and for the folder of a whole data set: which part is meant is not known.
+-- data.folder. Raises where there is no image, and for the folder of a whole data set: which part is meant is not
+-- known.
 function prediction.open_set(path, classes, o)
   local is_class, found, hidden = {}, {}, o and o.hidden or nil
   for _, name in ipairs(classes) do is_class[name] = true end

@@ -25,8 +25,9 @@ function preprocessing.mistake(metadata)
     local extent = math.tointeger(type(metadata.size) == "table" and metadata.size[i])
     if not extent or extent < 1 or extent > 1 << 16 then return "size" end
   end
-  if metadata.resize ~= "bilinear" and metadata.resize ~= "nearest" then return "resize" end
-  if type(metadata.preprocess) ~= "string" then return "preprocess" end
+  local resize, preprocess = metadata.resize, metadata.preprocess -- nil: data.loader's own
+  if resize ~= nil and resize ~= "bilinear" and resize ~= "nearest" then return "resize" end
+  if preprocess ~= nil and type(preprocess) ~= "string" then return "preprocess" end
 end
 
 --- For the images of a model that was saved with this metadata; models of earlier versions were trained on images that

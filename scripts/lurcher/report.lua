@@ -158,8 +158,8 @@ end
 -- ---- the page's data ----
 
 --- The probabilities of a compiled run for every image of a loader that does not shuffle and that could be read: a
--- tensor for `scores`, and the list of their numbers for `rows`. output: name of the output with class probabilities; by
--- default the first.
+-- tensor for `scores`, and the list of their numbers for `rows`. output: name of the output with class probabilities;
+-- by default the first.
 function report.scores(run, loader, output)
   local parts, rows, expected = {}, {}, 0
   local ok, leaves_out = pcall(function() return loader.leaves_out end) -- it has only images that could be read

@@ -21,7 +21,8 @@ succeeds("single_model --data d %s --out r", small)
 sh "cp -r d clean"
 sh [[for p in train valid test; do
   c=$(ls d/$p | head -1); i=$(ls d/$p/$c | head -1)
-  for f in .ipynb_checkpoints __MACOSX @eaDir .git; do mkdir -p d/$p/$f d/$p/$c/$f; cp d/$p/$c/$i d/$p/$f/x.jpg; cp d/$p/$c/$i d/$p/$c/$f/x.jpg; done
+  for f in .ipynb_checkpoints __MACOSX @eaDir .git; do 
+    mkdir -p d/$p/$f d/$p/$c/$f; cp d/$p/$c/$i d/$p/$f/x.jpg; cp d/$p/$c/$i d/$p/$c/$f/x.jpg; done
   cp d/$p/$c/$i d/$p/$c/._$i; cp d/$p/$c/$i d/$p/$c/.hidden.png; touch d/$p/$c/Thumbs.db d/$p/desktop.ini
 done]]
 
@@ -99,4 +100,13 @@ test("modern_tune: epochs that do not go with --warmup are refused before the fi
     complains(2, { "stage 2 needs more epochs" }, "modern_tune --data clean --head-epochs 1 %s --out never", options)
   end
   assert(not lfs.attributes(work .. "/never"))
+  for _, command in ipairs{ "modern_tune --head-epochs 1 --epochs 2", "froze_fine_tune --frozen-epochs 1" } do
+    complains(1, { "bad option 'lr' to 'sgd'" }, "%s --data clean --lr 1e30 --out never", command)
+  end
+  assert(not lfs.attributes(work .. "/never"))
+end)
+
+test("modern_tune: mixup of any alpha comes to an end", function()
+  succeeds("modern_tune --data clean %s --head-epochs 1 --epochs 2 --views 1 --mixup 1e-30 --out mixed",
+    (small:gsub("%-%-epochs 1", "")))
 end)

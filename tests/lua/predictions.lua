@@ -32,7 +32,8 @@ local function names(path)
 end
 
 sh("'%s' '%s/examples/draw_images.lua' --train 4 --valid 2 --test 2 --size 48 --out d", harness.program, harness.root)
-succeeds "single_model --data d --size 48 --width 0.125 --middle 1 --workers 1 --cache none --no-report --batch 8 --epochs 1 --out r"
+local small = "--size 48 --width 0.125 --middle 1 --cache none --no-report --batch 8 --epochs 1"
+succeeds("single_model --data d %s --out r", small)
 local image
 for _, class in ipairs(assert(lurcher.data.folder{ work .. "/d/train" }).classes) do
   image = work .. "/d/test/" .. class .. "/001.jpg"
@@ -133,9 +134,9 @@ test("the folder of a whole data set: which part is meant", function()
 end)
 
 test("what recipes do not read is counted in a line", function()
-  sh("cp -r d e && cp '%s' e/train/loose.jpg && touch e/train/notes.txt e/valid/a.bmp && for f in e/valid/*/; do touch $f/b.webp; done",
-    image)
-  local output = succeeds "single_model --data e --size 48 --width 0.125 --middle 1 --cache none --no-report --batch 8 --epochs 1 --out counted"
+  sh("cp -r d e && cp '%s' e/train/loose.jpg && touch e/train/notes.txt e/valid/a.bmp", image)
+  sh "for f in e/valid/*/; do touch $f/b.webp; done"
+  local output = succeeds("single_model --data e %s --out counted", small)
   assert(output:find("passed over in 'e/train': 1 .txt (only JPEG and PNG files are read), 1 image in no class folder", 1,
     true), output)
   assert(output:find("passed over in 'e/valid': 6 .webp, 1 .bmp (only JPEG and PNG files are read)\n", 1, true), output)
@@ -153,7 +154,7 @@ test("commands that are printed can be pasted", function()
   end
   assert(shell.command("lurcher %s --run %s", "x", "a b") == "lurcher x --run 'a b'")
   sh "cp -r d 'my data'"
-  local output = succeeds "single_model --data 'my data' --size 48 --width 0.125 --middle 1 --cache none --no-report --batch 8 --epochs 1 --out 'my data/it'\\''s'"
+  local output = succeeds("single_model --data 'my data' %s --out 'my data/it'\\''s'", small)
   local command = assert(output:match "next: .*lurcher (single_model_test .*) %-%-data DIR")
   succeeds("%s --data d/test --out pasted.txt", command)
   assert(#lines "pasted.txt" == 12)

@@ -1,5 +1,5 @@
---- lurcher.recipe.image_list: which images a run is trained and validated on, kept in its folder (images.txt), so that a
--- resumed run is not trained on others unnoticed: what a class's number means is nowhere else.
+--- lurcher.recipe.image_list: which images a run is trained and validated on, kept in its folder (images.txt), so that
+-- a resumed run is not trained on others unnoticed: what a class's number means is nowhere else.
 -- A line per class, in order, and per image: `train` or `valid`, its name in that folder, size and a hash of its first
 -- bytes; fields as of lurcher.fields. Images may come and go between two parts of a run; one that has another class now
 -- is refused, and so are other classes.

@@ -14,7 +14,8 @@ local learner = {}
 local function beta(alpha, random)
   while true do
     local x, y = random:unit() ^ (1 / alpha), random:unit() ^ (1 / alpha)
-    if x + y > 0 and x + y <= 1 then return x / (x + y) end
+    if x + y == 0 then return random:unit() < 0.5 and 1 or 0 end -- both underflow: a small alpha
+    if x + y <= 1 then return x / (x + y) end
   end
 end
 

@@ -1,5 +1,5 @@
---- lurcher.recipe.readable: a loader of validation batches without the rows of images that could not be read. The loader
--- below puts another image of the class in their place, which is right for training; a score must not count it.
+--- lurcher.recipe.readable: a loader of validation batches without the rows of images that could not be read. The
+-- loader below puts another image of the class in their place, which is right for training; a score must not count it.
 --
 --     local valid = readable(function(sampler) return data.loader{ set, sampler = sampler } end, sampler, "'d/valid'")
 
@@ -7,8 +7,8 @@ local readable = {}
 
 --- A sampler like `sampler` that keeps what it draws in self.drawn, by the number of the batch.
 local function remembered(self, sampler)
-  local is_object = type(sampler) == "table"
-  return setmetatable({ batches = is_object and sampler.batches or nil, kind = is_object and sampler.kind or nil }, { __call = function(_, ...)
+  local like = type(sampler) == "table" and { batches = sampler.batches, kind = sampler.kind } or {}
+  return setmetatable(like, { __call = function(_, ...)
     local draw, drawn, count = sampler(...), {}, 0
     self.drawn = drawn
     return function()
@@ -87,7 +87,8 @@ function readable:epoch(n)
         return batch
       end
     end
-    if count == 0 then error(("no batch of %s has images that can be read (see lurcher audit)"):format(self.what), 0) end
+    if count > 0 then return nil end
+    error(("no batch of %s has images that can be read (see lurcher audit)"):format(self.what), 0)
   end, nil, nil, closing
 end
 

@@ -1,7 +1,7 @@
 --- lurcher.recipe.run_folder: a folder with everything needed to repeat or resume a training: settings.json (recipe,
 -- version, options, seed, device, threads), command.txt, model.txt, model.json, load_report.txt, history.csv,
--- images.txt (image_list), checkpoints/last.safetensors and best.safetensors, until the end checkpoints/start.safetensors
--- (the weights that training started from), and model.safetensors at the end.
+-- images.txt (image_list), checkpoints/last.safetensors and best.safetensors, until the end
+-- checkpoints/start.safetensors (the weights that training started from), and model.safetensors at the end.
 -- The recipe decides what goes into these files; this module makes, names and reads them. Paths in them follow the rule
 -- of kept_path.
 
@@ -185,8 +185,8 @@ end
 
 local START <const> = "checkpoints/start.safetensors"
 
---- Keeps the weights that training starts from until forget_start: what a resume needs beside the last checkpoint, which
--- may hold only the layers that learn. from: a model, or the file of one.
+--- Keeps the weights that training starts from until forget_start: what a resume needs beside the last checkpoint,
+-- which may hold only the layers that learn. from: a model, or the file of one.
 function run_folder:keep_start(from)
   local path = self:file(START)
   local ok, message

@@ -69,8 +69,8 @@ local function accuracies(model, results)
 end
 
 --- What comes after single.train, whose results these are: writes the model and its report, prints the results and the
--- next command. rest: the probabilities, or the exit code where there are no results. rows: the images' numbers. Returns
--- the exit code.
+-- next command. rest: the probabilities, or the exit code where there are no results. rows: the images' numbers.
+-- Returns the exit code.
 function single.finish(results, rest, rows, model, sets, folder, o)
   local recipe = folder.settings.recipe
   if not results then
