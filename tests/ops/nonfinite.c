@@ -155,7 +155,7 @@ typedef struct golden {
 #define ELEMENTWISE(kind_, count, ...)                                                                                 \
   {.kind = LUR_OP_##kind_, .nx = 1, .x = {F32(count)}, .y = F32(count), .want_dx = 1, __VA_ARGS__}
 #define TWO(count, ...)                                                                                                \
-  {.kind = LUR_OP_BINARY, .nx = 2, .x = {F32(count), F32(count)}, .y = F32(count), .want_dx = 3,                         \
+  {.kind = LUR_OP_BINARY, .nx = 2, .x = {F32(count), F32(count)}, .y = F32(count), .want_dx = 3,                  \
    .u.binary = {__VA_ARGS__}}
 
 static void expect_all(suite *s, const golden *g, const lur_device *device, const char *role, const float *got,
