@@ -288,7 +288,10 @@ lur_model *lur_run_model(const lur_run *run);
 lur_device *lur_run_device(const lur_run *run);
 
 /* Named tensors: inputs by input name, targets by output name, optional sample weights as "NAME_weight".
-   Names that the model does not know are ignored. Tensors may be in host memory: they are copied to the device. */
+   Names that the model does not know are ignored. Tensors may be in host memory: they are copied to the device.
+   LUR_EARG for class ids that are out of range, targets that are not finite or, for a cross entropy, not from 0 to 1,
+   and sample weights that are negative or not finite; but targets and weights of more than 1 MiB that are in the memory
+   of a device are not checked. */
 typedef struct lur_batch {
   int n;
   const char *const *names;

@@ -98,7 +98,7 @@ static double input_element(const sizes *s, const float *dy, const float *w, int
 static double inner_element(const sizes *s, const float *x, const float *dy, const float *w, int64_t row, int64_t ix,
                             int64_t c) {
   int64_t at = (row * s->w + ix) * s->c + c;
-  if (s->relu_in && !(before_relu(s, x, at) > 0)) return 0;
+  if (s->relu_in && before_relu(s, x, at) <= 0) return 0; /* ref_relu_dy */
   return input_element(s, dy + row / s->h * s->oh * s->ow * s->c, w, row % s->h, ix, c);
 }
 

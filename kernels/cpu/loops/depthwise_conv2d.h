@@ -2,32 +2,16 @@
  * Compiled only by loops_*.c.
  *
  * A tile is a few columns of one or two rows; the loop over channels is the innermost, so that memory is accessed in
- * order and the processor prefetches it. A row outside the image is read from `zeros` with step 0, so that no loop
- * tests for it; only tiles at the sides test for columns outside.
+ * order and the processor prefetches it. Pixels outside the image are left out of the sums instead of being read as 0:
+ * 0 times an infinite weight would be NaN. Only tiles at the sides test for columns outside.
  *
  * In the int8 form the result is rounded when it is stored: scale and zero point are already in weights and bias.
  *
  * An affine (a batch norm that is computed here) changes only pixels inside the image: those outside stay 0. */
 
-static const float zeros[LANES];
-
-typedef struct row {
-  const float *p; /* column 0, channel 0 */
-  int64_t step;   /* floats from one column to the next; 0: all pixels are zero */
-} row;
-
-INLINE row row_at(const float *image, int64_t y, int64_t h, int64_t w, int64_t c) {
-  return y >= 0 && y < h ? (row){image + y * w * c, c} : (row){zeros, 0};
-}
-
-/* Channels at..at+n of a column. */
-INLINE vec row_load(const row *r, int64_t column, int64_t at, int n) {
-  return vload(r->p + column * r->step + (r->step ? at : 0), n);
-}
-
-/* The shift of channels at..at+n, for pixels of that row. */
-INLINE vec row_shift(const row *r, const float *shift, int64_t at, int n) {
-  return vload(r->step ? shift + at : zeros, n);
+/* Row y of an image: its column 0, channel 0. NULL: the row is outside the image. */
+INLINE const float *row_at(const float *image, int64_t y, int64_t h, int64_t w, int64_t c) {
+  return y >= 0 && y < h ? image + y * w * c : NULL;
 }
 
 INLINE bool is_tiled(const lur_window_shape *s) {
@@ -45,21 +29,22 @@ INLINE void give(void *y, bool int8, bool relu, int64_t at, vec v, int n) {
 enum { TILE = 5, TILE_ROWS = LANES == 16 ? 2 : 1 }; /* as many sums as fit into the registers beside nine taps */
 
 /* `many` rows of y from row oy, columns ox..ox+TILE, channels at..at+n. in: the many + 2 rows of x that are read. */
-INLINE void tile(const lur_window_shape *s, const row *in, const float *affine, bool relu_in, const float *w,
+INLINE void tile(const lur_window_shape *s, const float *const *in, const float *affine, bool relu_in, const float *w,
                  const float *bias, bool relu, void *y, bool int8, int64_t oy, int64_t ox, int many, bool side,
                  int64_t at, int n) {
   vec k[9], sum[2][TILE], b = bias ? vload(bias + at, n) : vset(0), scale = affine ? vload(affine + at, n) : vset(1);
+  const vec shift = affine ? vload(affine + s->c + at, n) : vset(0);
   UNROLL for (int t = 0; t < 9; t++) k[t] = vload(w + t * s->c + at, n);
   UNROLL for (int q = 0; q < many; q++) {
     UNROLL for (int i = 0; i < TILE; i++) sum[q][i] = b;
   }
   UNROLL for (int r = 0; r < many + 2; r++) {
-    const vec shift = affine ? row_shift(&in[r], affine + s->c, at, n) : vset(0);
+    if (!in[r]) continue;
     UNROLL for (int j = 0; j < TILE + 2; j++) {
       const int64_t column = ox - s->pl + j;
-      const bool outside = side && (column < 0 || column >= s->iw);
-      vec v = outside ? vset(0) : row_load(&in[r], column, at, n);
-      if (affine && !outside) v = vfma(v, scale, shift);
+      if (side && (column < 0 || column >= s->iw)) continue;
+      vec v = vload(in[r] + column * s->c + at, n);
+      if (affine) v = vfma(v, scale, shift);
       if (relu_in) v = vrelu(v);
       UNROLL for (int q = 0; q < many; q++) {
         UNROLL for (int kx = 0; kx < 3; kx++) {
@@ -79,7 +64,7 @@ INLINE void tile(const lur_window_shape *s, const row *in, const float *affine, 
 
 INLINE void tile_rows(const lur_window_shape *s, const float *x, const float *affine, bool relu_in, const float *w,
                       const float *bias, bool relu, void *y, bool int8, int64_t oy, int many) {
-  row in[4];
+  const float *in[4];
   for (int r = 0; r < many + 2; r++) in[r] = row_at(x, oy - s->pt + r, s->ih, s->iw, s->c);
   for (int64_t ox = 0; ox < s->ow; ox += TILE) {
     const bool side = ox < s->pl || ox - s->pl + TILE + 2 > s->iw || ox + TILE > s->ow;
@@ -178,8 +163,9 @@ INLINE void give_inner(const lur_depthwise_conv2d_grads *g, bool affine, float *
 
 /* Columns ix..ix+TILE of input row y, channels at..at+n: one pass over the three rows in[ky] of dy computes all
    gradients. g->work gets the sums: dw, [tap][c], then those of the affine. */
-INLINE void tile_back(const lur_window_shape *s, const lur_depthwise_conv2d_grads *g, const row *in, bool affine,
-                      bool want_dx, bool want_sums, bool side, int64_t here, int64_t ix, int64_t at, int n) {
+INLINE void tile_back(const lur_window_shape *s, const lur_depthwise_conv2d_grads *g, const float *const *in,
+                      bool affine, bool want_dx, bool want_sums, bool side, int64_t here, int64_t ix, int64_t at,
+                      int n) {
   vec x[TILE], inner[TILE];
   const vec scale = affine ? vload(g->affine + at, n) : vset(1),
             shift = affine ? vload(g->affine + s->c + at, n) : vset(0);
@@ -191,6 +177,7 @@ INLINE void tile_back(const lur_window_shape *s, const lur_depthwise_conv2d_grad
     inner[i] = vset(0);
   }
   UNROLL for (int ky = 0; ky < 3; ky++) {
+    if (!in[ky]) continue;
     vec k[3], dw[3];
     UNROLL for (int kx = 0; kx < 3; kx++) {
       const int64_t tap = (ky * 3 + kx) * s->c + at;
@@ -200,10 +187,11 @@ INLINE void tile_back(const lur_window_shape *s, const lur_depthwise_conv2d_grad
     /* x[i] contributes to column j of the window by tap kx = i + 2 - j. */
     UNROLL for (int j = 0; j < TILE + 2; j++) {
       const int64_t column = ix + s->pl - 2 + j;
-      vec v = side && (column < 0 || column >= s->ow) ? vset(0) : row_load(&in[ky], column, at, n);
+      if (side && (column < 0 || column >= s->ow)) continue;
+      const vec v = vload(in[ky] + column * s->c + at, n);
       UNROLL for (int kx = 0; kx < 3; kx++) {
         const int i = j + kx - 2;
-        if (i < 0 || i >= TILE) continue;
+        if (i < 0 || i >= TILE || (side && ix + i >= s->iw)) continue;
         if (want_dx) inner[i] = vfma(v, k[kx], inner[i]);
         if (want_sums) dw[kx] = vfma(v, x[i], dw[kx]);
       }
@@ -222,7 +210,7 @@ INLINE void tiled_back(const lur_window_shape *s, const lur_depthwise_conv2d_gra
                        bool want_sums, int64_t y0, int64_t y1) {
   int64_t waiting = 0;
   for (int64_t y = y0; y < y1; y++) {
-    row in[3];
+    const float *in[3];
     for (int ky = 0; ky < 3; ky++) in[ky] = row_at(g->dy, y + s->pt - ky, s->oh, s->ow, s->c);
     for (int64_t ix = 0; ix < s->iw; ix += TILE) {
       const int64_t here = (y * s->iw + ix) * s->c;
