@@ -94,6 +94,56 @@ static void test_write(void) {
   empty_folder();
 }
 
+/* What somebody planted at the temporary name is neither written to nor removed. */
+static void test_planted(void) {
+  struct stat info;
+  const char *path = in_folder("target.txt"), *first = in_folder(".target.txt.lurcher-tmp");
+  write_file(in_folder("victim"), "precious", 8);
+  CHECK(link(in_folder("victim"), first) == 0);
+  CHECK_OK(lur_file_write(path, "new", 3));
+  CHECK(holds(path, "new") && holds(in_folder("victim"), "precious") && holds(first, "precious"));
+  unlink(first);
+  CHECK(symlink("victim", first) == 0);
+  CHECK_OK(lur_file_write(path, "newer", 5));
+  CHECK(holds(path, "newer") && holds(in_folder("victim"), "precious"));
+  CHECK(lstat(first, &info) == 0 && S_ISLNK(info.st_mode));
+  unlink(first);
+  CHECK(symlink("absent", first) == 0);
+  CHECK_OK(lur_file_write(path, "3", 1));
+  CHECK(stat(in_folder("absent"), &info) != 0);
+  unlink(first);
+  CHECK(mkfifo(first, 0666) == 0);
+  CHECK_OK(lur_file_write(path, "4", 1));
+  CHECK(holds(path, "4") && lstat(first, &info) == 0 && S_ISFIFO(info.st_mode));
+  unlink(first);
+  CHECK(mkdir(first, 0777) == 0);
+  CHECK_OK(lur_file_write(path, "5", 1));
+  CHECK(holds(path, "5") && rmdir(first) == 0);
+  for (int i = 0; i < 64; i++) {
+    char name[64];
+    snprintf(name, sizeof name, i ? ".target.txt.%d.lurcher-tmp" : ".target.txt.lurcher-tmp", i);
+    CHECK(link(in_folder("victim"), in_folder(name)) == 0);
+  }
+  path = in_folder("target.txt");
+  CHECK_FAILS(lur_file_write(path, "6", 1), LUR_EIO, "all 64 names for a temporary file");
+  CHECK(holds(path, "5") && holds(in_folder("victim"), "precious"));
+  empty_folder();
+}
+
+/* The temporary file of a writer is replaced while it writes: the target keeps its old bytes, the intruder stays. */
+static void test_replaced(void) {
+  lur_writer writer;
+  const char *path = in_folder("kept.txt");
+  write_file(path, "old", 3);
+  CHECK_OK(lur_writer_open(&writer, path));
+  CHECK_OK(lur_writer_put(&writer, "new", 3));
+  const char *name = in_folder(strrchr(writer.temporary, '/') + 1);
+  write_file(name, "other", 5);
+  CHECK_FAILS(lur_writer_commit(&writer), LUR_EIO, "was removed or replaced");
+  CHECK(holds(path, "old") && holds(name, "other"));
+  empty_folder();
+}
+
 static void test_two_writers(void) {
   lur_writer a, b;
   const char *path = in_folder("both.txt");
@@ -406,6 +456,8 @@ int main(void) {
                     {LUR_BF16, 1, 5, 0}, {LUR_F32, 2, 0, 4}, {LUR_F32, 0, 0, 0}};
   for (int i = 0; i < COUNT; i++) tensors[i] = filled(kinds[i].dtype, kinds[i].ndim, kinds[i].a, kinds[i].b, i);
   test_write();
+  test_planted();
+  test_replaced();
   test_two_writers();
   test_disk_fails();
   test_round_trip();
