@@ -14,7 +14,8 @@
 /* How a file becomes pixels. A zeroed struct is the default. */
 typedef struct lur_decode_options {
   bool exif;          /* apply the EXIF orientation; Keras and Pillow's Image.open do not */
-  int64_t max_pixels; /* a larger image is LUR_EFORMAT, before its pixels are allocated; 0: 100 million */
+  int64_t max_pixels; /* a larger image is LUR_EFORMAT, before its pixels are allocated; 0: 100 million. The images that
+                         the workers of a loader hold at one time have at most twice as many */
 } lur_decode_options;
 
 typedef enum lur_resize_filter { LUR_RESIZE_BILINEAR = 0, LUR_RESIZE_NEAREST } lur_resize_filter;
@@ -261,14 +262,15 @@ typedef struct lur_loaded { /* a batch; the caller releases the tensors with lur
 } lur_loaded;
 
 /* Waits for the oldest batch and takes it. LUR_ESTATE: none was pushed. LUR_EFORMAT or LUR_EIO: a damaged image, in
-   strict mode, or no readable image at all. */
+   strict mode, or no readable image at all. LUR_EIO and LUR_ENOMEM in any mode: a failure that is not the image's, such
+   as too many open files, a failing disk, or no memory; no image is replaced for it. */
 lur_status lur_loader_pop(lur_loader *loader, lur_loaded *batch);
 /* The image tensors that the next lur_loader_pop will return, if they are complete already; otherwise no fields. The
    batch stays in the queue. */
 lur_status lur_loader_peek(lur_loader *loader, lur_loaded *batch);
 void lur_loaded_free(lur_loaded *batch);
 
-/* A damaged image: one that could not be read or decoded. They are listed in the order in which popped batches first
+/* A damaged image: one that could not be decoded, or whose file is missing, forbidden or no regular file. They are listed in the order in which popped batches first
    met them, over the life of the loader. */
 typedef struct lur_damage {
   int64_t index;    /* of the image; -1: there is no such position */
