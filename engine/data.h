@@ -18,7 +18,11 @@ typedef struct lur_decode_options {
                          the workers of a loader hold at one time have at most twice as many */
 } lur_decode_options;
 
-typedef enum lur_resize_filter { LUR_RESIZE_BILINEAR = 0, LUR_RESIZE_NEAREST } lur_resize_filter;
+typedef enum lur_resize_filter {
+  LUR_RESIZE_BILINEAR = 0, /* as Pillow 4.0 to 12.3 */
+  LUR_RESIZE_NEAREST,
+  LUR_RESIZE_BILINEAR_13 /* as Pillow 13.0, which rounds in another order for some sizes: values differ by one */
+} lur_resize_filter;
 
 /* Decodes a JPEG or PNG file. The format is recognised by content, never by name. *image is new: u8 h x w x 3.
    Grayscale, CMYK and palette images become RGB; transparency is dropped. options may be NULL.
@@ -36,7 +40,8 @@ lur_status lur_image_save(const char *path, lur_tensor *image, int quality);
 typedef enum lur_image_format { LUR_IMAGE_UNKNOWN = -1, LUR_IMAGE_JPEG = 0, LUR_IMAGE_PNG } lur_image_format;
 /* The same into memory: *data holds the file's *count bytes; the caller frees it with lur_text_free. */
 lur_status lur_image_encode(lur_tensor *image, lur_image_format format, int quality, void **data, size_t *count);
-/* Resizes as Pillow's Image.resize does, bit for bit: NEAREST, or BILINEAR (its antialiasing triangle filter).
+/* Resizes as Pillow's Image.resize does, bit for bit: NEAREST, or BILINEAR (its antialiasing triangle filter), of the
+   version that lur_resize_filter names.
    image: u8 h x w x 3. *resized is new. Each side must be 1..65536 (LUR_EARG). */
 lur_status lur_image_resize(lur_tensor *image, int64_t height, int64_t width, lur_resize_filter filter,
                             lur_tensor **resized);

@@ -112,7 +112,7 @@ static int choose_scale(int width, int height, void *user) {
 }
 
 static bool may_prescale(const lur_sample_settings *settings) {
-  return settings->augment->s.prescale && settings->resize == LUR_RESIZE_BILINEAR &&
+  return settings->augment->s.prescale && settings->resize != LUR_RESIZE_NEAREST &&
          !lur_augment_nearest(settings->augment);
 }
 
