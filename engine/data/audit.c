@@ -279,7 +279,9 @@ lur_status lur_dataset_audit(int nsets, lur_dataset *const *sets, const lur_audi
     for (int64_t i = 0; i < sets[s]->size; i++) h.records[at++] = (record){.set = (int)s, .index = i};
   atomic_init(&h.next, 0);
   atomic_init(&h.failed, false);
-  lur_memory_budgets_init(&h.budgets, 0);
+  lur_decode_request usual;
+  lur_decode_request_init(&usual, NULL);
+  lur_memory_budgets_init(&h.budgets, usual.max_pixels);
   inspect_all(&h, options ? options->workers : 0);
   lur_memory_budgets_destroy(&h.budgets);
   lur_audit found = {.checked = h.n};

@@ -1,8 +1,6 @@
 /* budget.c - see budget.h. */
 #include "budget.h"
 
-#include "decode_request.h"
-
 void lur_budget_init(lur_budget *budget, int64_t limit) {
   pthread_mutex_init(&budget->lock, NULL);
   pthread_cond_init(&budget->freed, NULL);
@@ -32,11 +30,8 @@ void lur_budget_give(lur_budget *budget, int64_t amount) {
 }
 
 void lur_memory_budgets_init(lur_memory_budgets *budgets, int64_t max_pixels) {
-  lur_decode_request request;
-  lur_decode_options options = {.max_pixels = max_pixels};
-  lur_decode_request_init(&request, &options);
   lur_budget_init(&budgets->files, (int64_t)1 << 30);
-  lur_budget_init(&budgets->pixels, 2 * request.max_pixels);
+  lur_budget_init(&budgets->pixels, 2 * max_pixels);
 }
 
 void lur_memory_budgets_destroy(lur_memory_budgets *budgets) {

@@ -26,7 +26,7 @@ typedef struct lur_memory_budgets { /* taken in this order */
   lur_budget pixels; /* of whole decoded images, and of what a resize makes on its way */
 } lur_memory_budgets;
 
-/* max_pixels of one image (lur_decode_options); 0: the default. */
+/* max_pixels: what one image may have (lur_decode_request). */
 void lur_memory_budgets_init(lur_memory_budgets *budgets, int64_t max_pixels);
 void lur_memory_budgets_destroy(lur_memory_budgets *budgets);
 

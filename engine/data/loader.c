@@ -10,6 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "decode_request.h"
+
 enum { DEFAULT_PREFETCH = 4, MAX_PREFETCH = 256, MAX_WORKERS = 256, MAX_SIDE = 16384 };
 
 /* ---- create, release ---- */
@@ -54,7 +56,9 @@ static void set_options(lur_loader *l, lur_context *context, lur_dataset *datase
                                       .augment = o->augment,
                                       .budgets = &l->budgets,
                                       .stop = &l->stop};
-  lur_memory_budgets_init(&l->budgets, o->decode.max_pixels);
+  lur_decode_request request;
+  lur_decode_request_init(&request, &o->decode);
+  lur_memory_budgets_init(&l->budgets, request.max_pixels);
   l->augment = o->augment;
   l->random = o->random;
   if (l->augment) lur_augment_retain(l->augment);
