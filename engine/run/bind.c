@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "kernels/number.h"
 #include "engine/tensor/tensor_host.h"
 #include "run.h"
 
@@ -239,7 +240,7 @@ static bool within(const value_range *range, float v) { return v >= range->low &
 static lur_status blame(const char *what, const char *name, int64_t row, int64_t column, double value,
                         const char *expected) {
   char number[32] = "NaN", place[48] = "";
-  if (!isnan(value)) snprintf(number, sizeof number, "%g", value);
+  if (!isnan(value)) lur_format(number, sizeof number, "%g", value);
   if (column >= 0) snprintf(place, sizeof place, " in column %lld", (long long)column);
   return lur_fail(LUR_EARG, "%s '%s': row %lld holds %s%s (%s expected)", what, name, (long long)row, number, place,
                   expected);
