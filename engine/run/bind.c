@@ -288,7 +288,7 @@ static lur_status bind_target(lur_run *run, const lur_batch *batch, int i, lur_p
   if (!weight) return LUR_OK;
   const lur_shape *shape = lur_tensor_shape(weight);
   if (lur_tensor_dtype(weight) != LUR_F32 || shape->ndim != 1 || shape->dim[0] != lur_tensor_shape(target)->dim[0]) {
-    return lur_fail(LUR_ESHAPE, "sample weights '%s': %s %s (one f32 a row expected)", text, lur_shape_format(shape, names),
+    return lur_fail(LUR_ESHAPE, "sample weights '%s': %s %s (one f32 per row expected)", text, lur_shape_format(shape, names),
                     lur_dtype_name(lur_tensor_dtype(weight)));
   }
   LUR_TRY(check_values(weight, 1, &WEIGHT, "sample weights", text));
