@@ -151,6 +151,18 @@ local function one_view(run, loader, output, tick)
   return lurcher.concat(scores), rows
 end
 
+--- Ends with an error if a score is NaN: the highest of such a row would be no prediction.
+local function check_numbers(scores, rows, set)
+  local first, many = nil, 0
+  for i, highest in ipairs(scores:max(2):totable()) do -- NaN wins a maximum
+    if highest ~= highest then first, many = first or i, many + 1 end
+  end
+  if first then
+    error(("the scores of %d of %d images are NaN, first of '%s': the model's weights, or the image, are not finite")
+      :format(many, #rows, set:path(rows[first])), 0)
+  end
+end
+
 --- Class probabilities (n x classes) of every image that can be read, the mean over `tta` views (1), and the images'
 -- numbers in the same order. metadata: of open_model. Options: tta, batch, workers, device, output (name; by default
 -- the model's first), cache (folder of the feature cache; nil or "none": no cache), cache_store and cache_limit (as
@@ -169,6 +181,7 @@ function prediction.predict(model, set, metadata, o)
   local seconds = lurcher.time() - tick.started
   tick:finish(("predicted %d images%s in %s, %s"):format(#set, count > 1 and (" in %d views"):format(count) or "",
     logs_of.duration(seconds), ticker.rate(count * #set, seconds)))
+  check_numbers(sum, rows, set)
   return sum / count, rows
 end
 

@@ -34,8 +34,10 @@ static void emulated_multiply(int y, int a, int b) {
     for (int j = 0; j < 16; j++) {
       float sum;
       memcpy(&sum, emulated_tile[y][i] + 4 * j, sizeof sum);
-      for (int p = 0; p < 32; p++)
-        sum += emulated_float(emulated_tile[a][i] + 2 * p) * emulated_float(emulated_tile[b][p / 2] + 4 * j + p % 2 * 2);
+      for (int p = 0; p < 32; p++) {
+        const unsigned char *from = emulated_tile[b][p / 2] + 4 * j + p % 2 * 2;
+        sum += emulated_float(emulated_tile[a][i] + 2 * p) * emulated_float(from);
+      }
       memcpy(emulated_tile[y][i] + 4 * j, &sum, sizeof sum);
     }
 }

@@ -1,5 +1,5 @@
---- Tests of NaN and infinity in models: cpu gives them where ref does, accuracies count no NaN as right, and targets and
--- sample weights that cannot be are refused by name. Also accuracies of one unit.
+--- Tests of NaN and infinity in models: cpu gives them where ref does, accuracies count no NaN as right, and targets
+-- and sample weights that cannot be are refused by name. Also accuracies of one unit.
 local harness = require "harness"
 local lurcher = require "lurcher"
 local fit, on = require "lurcher.fit", require "lurcher.callbacks"
@@ -31,7 +31,9 @@ local convs = {
     local x = nn.conv2d{ 8, 1, activation = "relu", name = "a" }(input)
     return nn.activation "relu"(nn.add()(x, nn.batchnorm{}(nn.conv2d{ 8, 1, name = "b" }(x))))
   end,
-  pooled = function() return nn.max_pool{ 3, stride = 2 }(nn.conv2d{ 8, 3, activation = "relu", name = "a" }(input)) end,
+  pooled = function()
+    return nn.max_pool{ 3, stride = 2 }(nn.conv2d{ 8, 3, activation = "relu", name = "a" }(input))
+  end,
 }
 
 local function predicted(build, device, change)
@@ -82,7 +84,8 @@ end
 test("a step on NaN gives NaN, and the guard ends training, on cpu as on ref", function()
   for _, device in ipairs{ "ref", "cpu" } do
     lurcher.seed(1)
-    local model = nn.model{ y = nn.dense{ 3, activation = "softmax" }(nn.dense{ 4, activation = "relu" }(nn.input("x", 8))) }
+    local hidden = nn.dense{ 4, activation = "relu" }(nn.input("x", 8))
+    local model = nn.model{ y = nn.dense{ 3, activation = "softmax" }(hidden) }
     local run <close> = model:compile{ device = device, optimizer = "sgd", loss = "categorical_crossentropy" }
     local batch = { x = lurcher.zeros{ 2, 8 }, y = { 1, 2 } }
     local spoiled = { x = lurcher.zeros{ 2, 8 }:fill(nan), y = { 1, 2 } }
@@ -129,8 +132,8 @@ test("accuracy of one unit is binary, of probabilities", function()
   near(accuracy(identity(1, "linear"), binary, { { 0.1 }, { 0.2 }, { 0.7 }, { 0.9 } }, mixed), 1)
   near(accuracy(identity(1, "softmax"), binary, x, ones), 1)
   near(accuracy(identity(1, "linear"), categorical, { { 0.1 }, { 0.2 }, { 0.7 }, { 0.9 } }, mixed), 1)
-  raises("target 'y': row 1 holds 1 %(0 to 0 expected%)", accuracy, identity(1, "softmax"), categorical, { { 1 }, { 1 } },
-    lurcher.tensor{ 0, 1, dtype = "i32" })
+  raises("target 'y': row 1 holds 1 %(0 to 0 expected%)", accuracy, identity(1, "softmax"), categorical,
+    { { 1 }, { 1 } }, lurcher.tensor{ 0, 1, dtype = "i32" })
 end)
 
 test("accuracy of several units: categorical by the loss, else of each unit", function()
@@ -156,11 +159,12 @@ end)
 test("targets that cannot be are refused, by output, row and value", function()
   lurcher.seed(2)
   local x = nn.input("x", 4)
-  local model = nn.model{ kind = nn.dense{ 3, activation = "softmax" }(x), same = nn.dense{ 1, activation = "sigmoid" }(x),
-                          size = nn.dense{ 2 }(x) }
+  local model = nn.model{ kind = nn.dense{ 3, activation = "softmax" }(x), size = nn.dense{ 2 }(x),
+                          same = nn.dense{ 1, activation = "sigmoid" }(x) }
   local run <close> = model:compile{ optimizer = optim.sgd{ lr = 0.1 }, loss = {
     kind = "categorical_crossentropy", same = "binary_crossentropy", size = "mean_squared_error" } }
-  local function batch() return { x = lurcher.uniform{ 3, 4 }, kind = lurcher.tensor{ { 1, 0, 0 }, { 0, 0.5, 0.5 }, { 0, 0, 1 } },
+  local function batch() return { x = lurcher.uniform{ 3, 4 },
+    kind = lurcher.tensor{ { 1, 0, 0 }, { 0, 0.5, 0.5 }, { 0, 0, 1 } },
     same = lurcher.tensor{ { 1 }, { 0.25 }, { 0 } }, size = lurcher.tensor{ { -7, 1e30 }, { 0, 3 }, { 1, 1 } },
     kind_weight = lurcher.tensor{ 1, 0, 2.5 } } end
   local function refused(message, field, value, ...)

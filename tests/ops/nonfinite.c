@@ -54,7 +54,7 @@ static float *operand_at(const op_case *c, const inputs *in, int number, int64_t
   }
   if (w >= 0) {
     snprintf(name, room, "w[%d]", w);
-    if (w >= d->nw || !in->w[w] || lur_op_is_int8(d)) return NULL;
+    if (w >= d->nw || !in->w[w] || (w == 0 && lur_op_is_int8(d))) return NULL; /* int8 weights are integers */
     *count = operand_count(&d->w[w]);
     return in->w[w];
   }
@@ -120,6 +120,7 @@ void nonfinite_check(suite *s, const op_case *c, const inputs *in, const variant
   const variant inference = {.name = "no gradient"};
   char name[16];
   int64_t count = 0;
+  if (c->desc.y.dtype == LUR_U8) return; /* u8_results */
   if (lur_op_flops(&c->desc) / 2 * (all->want_dw ? 3 : 1) > MOST_WORK) return;
   for (int number = 0; number < OPERANDS; number++) {
     float *v = operand_at(c, in, number, &count, name, sizeof name);
@@ -194,6 +195,59 @@ static void fused_relu(suite *s) {
   }
 }
 
+/* ---- 8-bit results: they saturate, and are an error where they would be NaN, in every tile of the loops ---- */
+
+enum { SIDE = 9, CHANNELS = 37, CELLS = SIDE * SIDE * CHANNELS };
+
+typedef struct to_u8 { /* a depthwise convolution whose kernel has a 1 in the middle */
+  lur_op_desc desc;
+  float x[CELLS], w[9 * CHANNELS], b[CHANNELS];
+  uint8_t y[CELLS];
+} to_u8;
+
+static void to_u8_new(to_u8 *t, int kernel, int stride) {
+  const int out = (SIDE + stride - 1) / stride, middle = kernel * kernel / 2;
+  t->desc = (lur_op_desc){.kind = LUR_OP_DEPTHWISE_CONV2D, .name = "q", .nx = 1, .nw = 2,
+                          .x = {F32(1, SIDE, SIDE, CHANNELS)}, .w = {F32(kernel, kernel, CHANNELS, 1), F32(CHANNELS)},
+                          .y = {LUR_U8, SHAPE(1, out, out, CHANNELS)}};
+  t->desc.u.conv2d = (lur_conv2d_desc){kernel, kernel, stride, stride, kernel / 2, kernel / 2, false, false, false};
+  for (int i = 0; i < CELLS; i++) t->x[i] = 3;
+  for (int i = 0; i < kernel * kernel * CHANNELS; i++) t->w[i] = i / CHANNELS == middle;
+  for (int i = 0; i < CHANNELS; i++) t->b[i] = 1;
+}
+
+static lur_status to_u8_run(lur_device *device, to_u8 *t) {
+  lur_op op;
+  LUR_TRY(lur_op_plan(device, &t->desc, &op));
+  const lur_args args = {.x = {t->x}, .w = {t->w, t->b}, .y = t->y};
+  const lur_status status = op.kernel->forward(&op, &args);
+  lur_op_release(&op);
+  return status;
+}
+
+static void u8_results(suite *s, lur_device *device) {
+  static const int kernels[] = {1, 3, 3}, strides[] = {1, 1, 2};
+  to_u8 *t = check_alloc(sizeof *t);
+  to_u8_new(t, 1, 1);
+  t->x[5] = INFINITY, t->x[6] = -INFINITY;
+  suite_expect(s, to_u8_run(device, t) == LUR_OK && t->y[5] == 255 && t->y[6] == 0 && t->y[7] == 4,
+               "u8 on %s: infinities do not saturate", device->name);
+  for (int k = 0; k < 3; k++) {
+    to_u8_new(t, kernels[k], strides[k]);
+    for (int at = 0; at < CELLS; at += 61) {
+      const int row = at / CHANNELS / SIDE, column = at / CHANNELS % SIDE;
+      if (row % strides[k] || column % strides[k]) continue;
+      t->x[at] = NAN;
+      const bool refused = to_u8_run(device, t) == LUR_EARG && strstr(lur_last_error(), "the result is NaN");
+      suite_expect(s, refused, "u8 on %s: NaN in element %d, kernel %d, stride %d, is not refused", device->name, at,
+                   kernels[k], strides[k]);
+      t->x[at] = 3;
+    }
+    suite_expect(s, to_u8_run(device, t) == LUR_OK, "u8 on %s: %s", device->name, lur_last_error());
+  }
+  free(t);
+}
+
 void ops_nonfinite(suite *s) {
   const golden goldens[] = {
       {"relu", ELEMENTWISE(ACTIVATION, 5, .u.activation = {LUR_RELU}), {{N, INF, -INF, -1, 2}}, {N, INF, 0, 0, 2},
@@ -227,4 +281,6 @@ void ops_nonfinite(suite *s) {
   for (size_t i = 0; i < sizeof goldens / sizeof *goldens; i++)
     for (int k = 0; k < suite_devices(s); k++) check_golden(s, &goldens[i], suite_device(s, k));
   fused_relu(s);
+  for (int k = 0; k < suite_devices(s); k++)
+    if (suite_device(s, k)->backend->int8) u8_results(s, suite_device(s, k));
 }

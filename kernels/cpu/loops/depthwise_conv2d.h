@@ -20,17 +20,21 @@ INLINE bool is_tiled(const lur_window_shape *s) {
 
 /* ---- forward ---- */
 
-/* Stores a result in y, f32 or u8. */
-INLINE void give(void *y, bool int8, bool relu, int64_t at, vec v, int n) {
-  if (int8) vstore_u8((uint8_t *)y + at, v, n);
-  else vstore((float *)y + at, relu ? vrelu(v) : v, n);
+/* Stores a result in y, f32 if nan is NULL, else u8, which has no NaN: *nan becomes -1 in lanes where there was one. */
+INLINE void give(void *y, ivec *nan, bool relu, int64_t at, vec v, int n) {
+  if (nan) {
+    vstore_u8((uint8_t *)y + at, v, n);
+    *nan |= (ivec)(v != v);
+    return;
+  }
+  vstore((float *)y + at, relu ? vrelu(v) : v, n);
 }
 
 enum { TILE = 5, TILE_ROWS = LANES == 16 ? 2 : 1 }; /* as many sums as fit into the registers beside nine taps */
 
 /* `many` rows of y from row oy, columns ox..ox+TILE, channels at..at+n. in: the many + 2 rows of x that are read. */
 INLINE void tile(const lur_window_shape *s, const float *const *in, const float *affine, bool relu_in, const float *w,
-                 const float *bias, bool relu, void *y, bool int8, int64_t oy, int64_t ox, int many, bool side,
+                 const float *bias, bool relu, void *y, ivec *nan, int64_t oy, int64_t ox, int many, bool side,
                  int64_t at, int n) {
   vec k[9], sum[2][TILE], b = bias ? vload(bias + at, n) : vset(0), scale = affine ? vload(affine + at, n) : vset(1);
   const vec shift = affine ? vload(affine + s->c + at, n) : vset(0);
@@ -57,19 +61,19 @@ INLINE void tile(const lur_window_shape *s, const float *const *in, const float 
   UNROLL for (int q = 0; q < many; q++) {
     UNROLL for (int i = 0; i < TILE; i++) {
       if (side && ox + i >= s->ow) continue;
-      give(y, int8, relu, ((oy + q) * s->ow + ox + i) * s->c + at, sum[q][i], n);
+      give(y, nan, relu, ((oy + q) * s->ow + ox + i) * s->c + at, sum[q][i], n);
     }
   }
 }
 
 INLINE void tile_rows(const lur_window_shape *s, const float *x, const float *affine, bool relu_in, const float *w,
-                      const float *bias, bool relu, void *y, bool int8, int64_t oy, int many) {
+                      const float *bias, bool relu, void *y, ivec *nan, int64_t oy, int many) {
   const float *in[4];
   for (int r = 0; r < many + 2; r++) in[r] = row_at(x, oy - s->pt + r, s->ih, s->iw, s->c);
   for (int64_t ox = 0; ox < s->ow; ox += TILE) {
     const bool side = ox < s->pl || ox - s->pl + TILE + 2 > s->iw || ox + TILE > s->ow;
-#define SIDE_AT(at, n) tile(s, in, affine, relu_in, w, bias, relu, y, int8, oy, ox, many, true, at, n)
-#define TILE_AT(at, n) tile(s, in, affine, relu_in, w, bias, relu, y, int8, oy, ox, many, false, at, n)
+#define SIDE_AT(at, n) tile(s, in, affine, relu_in, w, bias, relu, y, nan, oy, ox, many, true, at, n)
+#define TILE_AT(at, n) tile(s, in, affine, relu_in, w, bias, relu, y, nan, oy, ox, many, false, at, n)
     if (side) FOR_LANES(at, s->c, SIDE_AT);
     else FOR_LANES(at, s->c, TILE_AT);
 #undef SIDE_AT
@@ -78,11 +82,11 @@ INLINE void tile_rows(const lur_window_shape *s, const float *x, const float *af
 }
 
 INLINE void tiled(const lur_window_shape *s, const float *x, const float *affine, bool relu_in, const float *w,
-                  const float *bias, bool relu, void *y, bool int8, int64_t y0, int64_t y1) {
+                  const float *bias, bool relu, void *y, ivec *nan, int64_t y0, int64_t y1) {
   int64_t oy = y0;
   if (TILE_ROWS == 2)
-    for (; oy + 2 <= y1; oy += 2) tile_rows(s, x, affine, relu_in, w, bias, relu, y, int8, oy, 2);
-  for (; oy < y1; oy++) tile_rows(s, x, affine, relu_in, w, bias, relu, y, int8, oy, 1);
+    for (; oy + 2 <= y1; oy += 2) tile_rows(s, x, affine, relu_in, w, bias, relu, y, nan, oy, 2);
+  for (; oy < y1; oy++) tile_rows(s, x, affine, relu_in, w, bias, relu, y, nan, oy, 1);
 }
 
 /* Channels at..at+n of one pixel, after the affine and relu_in. */
@@ -93,7 +97,7 @@ INLINE vec seen(const float *x, const float *affine, bool relu_in, int64_t c, in
 }
 
 INLINE void one_pixel(const lur_window_shape *s, const float *x, const float *affine, bool relu_in, const float *w,
-                 const float *bias, bool relu, void *y, bool int8, int64_t oy, int64_t ox, int64_t at, int n) {
+                 const float *bias, bool relu, void *y, ivec *nan, int64_t oy, int64_t ox, int64_t at, int n) {
   vec sum = bias ? vload(bias + at, n) : vset(0);
   for (int ky = 0; ky < s->kh; ky++) {
     int64_t iy = oy * s->sh - s->pt + ky;
@@ -105,39 +109,42 @@ INLINE void one_pixel(const lur_window_shape *s, const float *x, const float *af
       sum = vfma(v, vload(w + (ky * s->kw + kx) * s->c + at, n), sum);
     }
   }
-  give(y, int8, relu, (oy * s->ow + ox) * s->c + at, sum, n);
+  give(y, nan, relu, (oy * s->ow + ox) * s->c + at, sum, n);
 }
 
 static void depthwise_conv2d(const lur_window_shape *s, const float *x, const float *affine, bool relu_in,
                              const float *w, const float *bias, bool relu, float *y, int64_t y0, int64_t y1) {
   if (is_tiled(s)) {
-    if (affine && relu_in) tiled(s, x, affine, true, w, bias, relu, y, false, y0, y1);
-    else if (affine) tiled(s, x, affine, false, w, bias, relu, y, false, y0, y1);
-    else if (relu_in) tiled(s, x, NULL, true, w, bias, relu, y, false, y0, y1);
-    else tiled(s, x, NULL, false, w, bias, relu, y, false, y0, y1);
+    if (affine && relu_in) tiled(s, x, affine, true, w, bias, relu, y, NULL, y0, y1);
+    else if (affine) tiled(s, x, affine, false, w, bias, relu, y, NULL, y0, y1);
+    else if (relu_in) tiled(s, x, NULL, true, w, bias, relu, y, NULL, y0, y1);
+    else tiled(s, x, NULL, false, w, bias, relu, y, NULL, y0, y1);
     return;
   }
   for (int64_t oy = y0; oy < y1; oy++)
     for (int64_t ox = 0; ox < s->ow; ox++) {
-#define CELL_AT(at, n) one_pixel(s, x, affine, relu_in, w, bias, relu, y, false, oy, ox, at, n)
+#define CELL_AT(at, n) one_pixel(s, x, affine, relu_in, w, bias, relu, y, NULL, oy, ox, at, n)
       FOR_LANES(at, s->c, CELL_AT);
 #undef CELL_AT
     }
 }
 
-static void depthwise_conv2d_int8(const lur_window_shape *s, const float *x, bool relu_in, const float *w,
+static bool depthwise_conv2d_int8(const lur_window_shape *s, const float *x, bool relu_in, const float *w,
                                   const float *bias, uint8_t *y, int64_t y0, int64_t y1) {
+  ivec nan = {0};
   if (is_tiled(s)) {
-    if (relu_in) tiled(s, x, NULL, true, w, bias, false, y, true, y0, y1);
-    else tiled(s, x, NULL, false, w, bias, false, y, true, y0, y1);
-    return;
-  }
-  for (int64_t oy = y0; oy < y1; oy++)
-    for (int64_t ox = 0; ox < s->ow; ox++) {
-#define CELL_AT(at, n) one_pixel(s, x, NULL, relu_in, w, bias, false, y, true, oy, ox, at, n)
-      FOR_LANES(at, s->c, CELL_AT);
+    if (relu_in) tiled(s, x, NULL, true, w, bias, false, y, &nan, y0, y1);
+    else tiled(s, x, NULL, false, w, bias, false, y, &nan, y0, y1);
+  } else {
+    for (int64_t oy = y0; oy < y1; oy++)
+      for (int64_t ox = 0; ox < s->ow; ox++) {
+#define CELL_AT(at, n) one_pixel(s, x, NULL, relu_in, w, bias, false, y, &nan, oy, ox, at, n)
+        FOR_LANES(at, s->c, CELL_AT);
 #undef CELL_AT
-    }
+      }
+  }
+  const ivec none = {0};
+  return memcmp(&nan, &none, sizeof nan) == 0;
 }
 
 /* ---- backward ----

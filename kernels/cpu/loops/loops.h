@@ -88,8 +88,9 @@ typedef struct lur_loops {
   /* ---- depthwise convolution of one image; rows y0..y1 of the result ---- */
   void (*depthwise_conv2d)(const lur_window_shape *s, const float *x, const float *affine, bool relu_in, const float *w,
                     const float *bias, bool relu, float *y, int64_t y0, int64_t y1); /* affine, bias: NULL for none */
-  void (*depthwise_conv2d_int8)(const lur_window_shape *s, const float *x, bool relu_in, const float *w,
-                                const float *bias, uint8_t *y, int64_t y0, int64_t y1); /* bias: NULL for none */
+  /* bias: NULL for none. Returns false if a result was NaN, which is stored as 0. */
+  bool (*depthwise_conv2d_int8)(const lur_window_shape *s, const float *x, bool relu_in, const float *w,
+                                const float *bias, uint8_t *y, int64_t y0, int64_t y1);
   void (*depthwise_conv2d_back)(const lur_window_shape *s, const lur_depthwise_conv2d_grads *g, int64_t y0,
                          int64_t y1); /* rows of the input */
 
