@@ -182,6 +182,8 @@ static int json_decode(lua_State *L) {
   tree->pointer = cJSON_ParseWithLengthOpts(text, length, &end, 0);
   const char *rest = end;
   while (tree->pointer != NULL && rest < text + length && strchr(" \t\r\n", *rest) != NULL && *rest != '\0') rest++;
+  size_t at;
+  if (tree->pointer == NULL && lur_json_check(text, length, &at) == LUR_OK) return luaL_error(L, "json: out of memory");
   if (tree->pointer == NULL || rest < text + length) {
     luaL_pushfail(L);
     lua_pushfstring(L, "not JSON: unexpected text at byte %I", (LUAI_UACINT)(rest - text + 1));
