@@ -426,6 +426,11 @@ const char *lur_archive_metadata_key(const lur_archive *archive, int index);
 /* Replaces a file by text: temporary file, fsync, rename, folder fsync. */
 lur_status lur_file_write(const char *path, const void *bytes, size_t count);
 
+/* Checks that text begins with one JSON value (RFC 8259): nested at most 100 deep, strings in UTF-8 without NUL and
+   without halves of surrogate pairs, no key twice in an object. *end: the offset after the value, and after a failure
+   that of the fault. LUR_EFORMAT: the message says what is wrong, not where. LUR_ENOMEM: no memory for the check. */
+lur_status lur_json_check(const char *text, size_t length, size_t *end);
+
 /* ---- metrics (host tensors) --------------------------------------------------------------------------------- */
 
 /* Rows of scores n x c against ids i32 n: the share of rows whose id is among the k best (earlier index wins ties). */

@@ -3,7 +3,8 @@
 # loaded, compiled and trained, a checkpoint, weights and a feature cache are written, images are audited, and a report is
 # made. Each time: a message or success, no crash, no lost file, and the next try succeeds. See tests/c/fault.c.
 #
-#   sh tests/faults.sh [PHASE...]         all phases of tests/faults.lua, every k (about 10 minutes)
+#   sh tests/faults.sh [PHASE...]         all phases of tests/faults.lua, every k (of the report's allocations
+#                                         every 50th: FAULT_REPORT_STEP)
 #   sh tests/faults.sh --short [PHASE...] every j-th k, about half a minute: what CI runs
 #   LURCHER_BUILD=DIR                     build folder (default: build)
 #   FAULT_VERBOSE=1                       print what each failure says
@@ -27,6 +28,7 @@ for phase in $phases; do
   for kind in alloc alloc4 open read write sync rename map thread; do
     step=1 seconds=100000 burst=1
     case $kind in alloc4) burst=4 ;; esac # Lua collects garbage and tries again after one failure
+    case $phase$kind in reportalloc*) step=${FAULT_REPORT_STEP:-50} ;; esac # it makes tens of thousands
     if [ "$short" ]; then
       seconds=2
       case $kind in alloc*) step=37 ;; esac

@@ -8,7 +8,7 @@
 #include <cjson/cJSON.h>
 #include <stddef.h>
 
-#include "kernels/base.h"
+#include "engine/lurcher.h" /* lur_json_check */
 
 /* cJSON_ParseWithLengthOpts, without the terminator required, and cJSON_PrintUnformatted, in the C locale: numbers have a
    decimal point whatever locale the program has chosen. end may be NULL. */
@@ -17,11 +17,6 @@ char *lur_json_print(const cJSON *item);
 
 /* Whether the bytes are UTF-8 (RFC 3629) without NUL. */
 bool lur_text_is_utf8(const char *text, size_t length);
-
-/* Checks that text begins with one JSON value (RFC 8259): nested at most 100 deep, strings in UTF-8 without NUL and
-   without halves of surrogate pairs, no key twice in an object. *end: the offset after the value, and after a failure
-   that of the fault. LUR_EFORMAT: the message says what is wrong, not where. LUR_ENOMEM: no memory for the check. */
-lur_status lur_json_check(const char *text, size_t length, size_t *end);
 
 /* Checks a whole text and builds its tree. LUR_EFORMAT or LUR_ENOMEM, each with a message that does not name the text. */
 lur_status lur_json_parse(const char *text, cJSON **tree);

@@ -2,6 +2,7 @@
  *
  * A row depends only on (seed, epoch, index, draw number), so any worker may make it: nothing in this file may depend
  * on the timing of workers. sample.c makes the pixels. */
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -224,10 +225,13 @@ lur_status lur_loader_start(lur_loader *l) {
   lur_status status = LUR_OK;
   for (; l->nworkers < l->want_workers; l->nworkers++) {
     start *s = malloc(sizeof *s);
+    int reason = s ? 0 : ENOMEM;
     if (s) *s = (start){l, &l->workspaces[l->nworkers]};
-    if (s && pthread_create(&l->threads[l->nworkers], NULL, work, s) == 0) continue;
+    if (s) reason = pthread_create(&l->threads[l->nworkers], NULL, work, s);
+    if (reason == 0) continue;
     free(s);
-    status = lur_fail(LUR_ENOMEM, "loader: cannot start worker thread %d of %d", l->nworkers + 1, l->want_workers);
+    status = lur_fail(LUR_ENOMEM, "loader: cannot start worker thread %d of %d: %s", l->nworkers + 1, l->want_workers,
+                      strerror(reason));
     break;
   }
   pthread_sigmask(SIG_SETMASK, &old, NULL);

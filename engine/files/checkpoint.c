@@ -138,6 +138,7 @@ static lur_status compare_count(const lur_archive *archive, const char *path, co
 static void name_difference(lur_lines *where, const cJSON *file, const cJSON *model) {
   char *there = file == NULL ? NULL : lur_json_print(file),
        *here = model == NULL ? NULL : lur_json_print(model);
+  where->failed = where->failed || (file != NULL && there == NULL) || (model != NULL && here == NULL);
   lur_lines_add(where, " is %.80s in the file and %.80s here", there == NULL ? "absent" : there,
                 here == NULL ? "absent" : here);
   cJSON_free(there);
