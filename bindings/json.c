@@ -126,9 +126,9 @@ static size_t obeyed(const unsigned char *text, unsigned *code) {
   if (text[0] < 0x7F || text[0] >= 0xF0 || strnlen((const char *)text, n) < n) return 0;
   *code = n == 1 ? text[0] : n == 2 ? (text[0] & 0x1Fu) << 6 | (text[1] & 0x3Fu)
                            : (text[0] & 0x0Fu) << 12 | (text[1] & 0x3Fu) << 6 | (text[2] & 0x3Fu);
+  /* One escape: \x9b or \u{202e}. What is not UTF-8 becomes an escape per byte, and stays as it is in JSON. */
   size_t length = lur_visible((const char *)text, n, true, out, sizeof out);
-  bool is_utf8 = n == 1 || ((text[1] & 0xC0) == 0x80 && text[0] >= 0xC2 && *code >= (n == 2 ? 0x80u : 0x800u));
-  return is_utf8 && length > n ? n : 0;
+  return (out[1] == 'x' && length == 4) || (out[1] == 'u' && length == 8) ? n : 0;
 }
 
 /* Pushes JSON with the characters that a terminal would obey as \u escapes. They are in strings only. */

@@ -11,7 +11,7 @@
 
 typedef enum lur_simd { LUR_SIMD_BASE = 0, LUR_SIMD_AVX2, LUR_SIMD_AVX512 } lur_simd;
 
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(LUR_NO_SIMD)
+#if defined(__x86_64__) && defined(__GNUC__)
 #define LUR_SIMD_X86 1
 static inline lur_simd lur_simd_level(void) {
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
@@ -19,7 +19,11 @@ static inline lur_simd lur_simd_level(void) {
     return LUR_SIMD_AVX512;
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? LUR_SIMD_AVX2 : LUR_SIMD_BASE;
 }
+#ifdef __clang__ /* clang 14 ignores a target attribute with prefer-vector-width; its width is 512 for these targets */
+#define LUR_TARGET_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx2,fma")))
+#else
 #define LUR_TARGET_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,prefer-vector-width=512")))
+#endif
 #define LUR_TARGET_AVX2 __attribute__((target("avx2,fma")))
 #define LUR_SIMD_VARIANTS(name, parameters, body)                                                                      \
   LUR_TARGET_AVX512 static void name##_avx512 parameters { body; }                                                     \

@@ -19,7 +19,9 @@ static bool narrow_plain(const float *x, uint16_t *y, int64_t count) {
 }
 
 #ifdef LUR_SIMD_X86
+#include <cpuid.h>
 #include <immintrin.h>
+#include <stdatomic.h>
 
 LUR_TARGET_AVX512 static int64_t widen_avx512(const uint16_t *x, float *y, int64_t count) {
   int64_t i = 0;
@@ -51,7 +53,19 @@ __attribute__((target("avx2,f16c"))) static int64_t narrow_f16c(const float *x, 
   return i;
 }
 
-static bool has_f16c(void) { return lur_simd_level() >= LUR_SIMD_AVX2 && __builtin_cpu_supports("f16c"); }
+/* By cpuid, because clang 14 does not know __builtin_cpu_supports("f16c"); once, because a virtual machine traps cpuid.
+   That AVX2 is supported implies that the operating system saves the registers. */
+static bool has_f16c(void) {
+  static atomic_int answer; /* 0: not known yet; 1: no; 2: yes */
+  int known = atomic_load_explicit(&answer, memory_order_relaxed);
+  if (known == 0) {
+    unsigned a, b, c = 0, d;
+    bool has = lur_simd_level() >= LUR_SIMD_AVX2 && __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
+    known = has ? 2 : 1;
+    atomic_store_explicit(&answer, known, memory_order_relaxed);
+  }
+  return known == 2;
+}
 
 void lur_half_widen(const uint16_t *x, float *y, int64_t count) {
   int64_t done = 0;

@@ -122,6 +122,9 @@ static lur_status check_digest(lur_archive *archive) {
   memset(head + place, '0', LUR_CHECKSUM_DIGITS);
   if ((status = digest_file(archive, head, state, chunk)) != LUR_OK) goto fail;
   lur_hash_format(XXH3_128bits_digest(state), found);
+#ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION /* a fuzzer cannot guess checksums */
+  memcpy(found, expected, LUR_CHECKSUM_DIGITS);
+#endif
   if (memcmp(expected, found, LUR_CHECKSUM_DIGITS) != 0)
     status = lur_fail(LUR_EFORMAT, "'%s' is damaged: checksum %.8s... was expected, its bytes give %.8s...",
                       archive->path, expected, found);

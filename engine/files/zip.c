@@ -108,6 +108,9 @@ static lur_status read_member(const archive *zip, const char *name, const member
     return lur_fail(LUR_EFORMAT, "'%s' is damaged: '%s' is not at the offset that the directory states", zip->path,
                     name);
   LUR_TRY(take(zip, data, from->size, bytes));
+#ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION /* a fuzzer cannot guess checksums */
+  return LUR_OK;
+#endif
   if (crc32_of(*bytes, from->size) == from->crc) return LUR_OK;
   free(*bytes);
   *bytes = NULL;

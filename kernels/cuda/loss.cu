@@ -105,9 +105,9 @@ static __global__ void total_kernel(const double *losses, int64_t n, float *y) {
   double sum = 0;
   for (int64_t r = threadIdx.x; r < n; r += LUR_THREADS) sum += losses[r];
   shared[threadIdx.x] = sum;
-  for (int half = LUR_THREADS / 2; half > 0; half /= 2) {
+  for (unsigned half = LUR_THREADS / 2; half > 0; half /= 2) {
     __syncthreads();
-    if ((int)threadIdx.x < half) shared[threadIdx.x] += shared[threadIdx.x + half];
+    if (threadIdx.x < half) shared[threadIdx.x] += shared[threadIdx.x + half];
   }
   if (threadIdx.x == 0) *y = (float)(shared[0] / (double)n);
 }

@@ -104,9 +104,9 @@ __global__ void reduce_long_kernel(walk w, lur_reduction f, const T *x, T *y, in
     for (int64_t k = threadIdx.x; k < w.many; k += LUR_THREADS)
       take(f, to_float(x[base + position(w.ninner, w.inner, w.inner_stride, k)]), k, &t);
     shared[threadIdx.x] = t;
-    for (int half = LUR_THREADS / 2; half > 0; half /= 2) {
+    for (unsigned half = LUR_THREADS / 2; half > 0; half /= 2) {
       __syncthreads();
-      if ((int)threadIdx.x >= half) continue;
+      if (threadIdx.x >= half) continue;
       tally *mine = &shared[threadIdx.x], other = shared[threadIdx.x + half];
       mine->sum += other.sum;
       if (other.k >= 0 && replaces(f, other.best, other.k, mine)) mine->best = other.best, mine->k = other.k;

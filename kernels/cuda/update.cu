@@ -154,9 +154,9 @@ lur_status lur_cuda_lerp(lur_device *device, const lur_parameter *parameters, in
 
 static __device__ inline double block_sum(double v, double *shared) {
   shared[threadIdx.x] = v;
-  for (int half = LUR_THREADS / 2; half > 0; half /= 2) {
+  for (unsigned half = LUR_THREADS / 2; half > 0; half /= 2) {
     __syncthreads();
-    if ((int)threadIdx.x < half) shared[threadIdx.x] += shared[threadIdx.x + half];
+    if (threadIdx.x < half) shared[threadIdx.x] += shared[threadIdx.x + half];
   }
   return shared[threadIdx.x]; /* the total in thread 0, which wrote it */
 }

@@ -353,7 +353,7 @@ static long fail_each(const char *name, case_fn *fn, bool from_then_on) {
     }
     if (!hit) return n - 1;
   }
-  CHECK(!"a case of fewer than 20000 allocations");
+  CHECK(false && "a case of fewer than 20000 allocations");
   return 0;
 }
 

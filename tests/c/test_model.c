@@ -71,7 +71,7 @@ static void same_curves(const double *a, const double *b, double tolerance, cons
   for (int i = 0; i <= STEPS; i++) {
     if (fabs(a[i] - b[i]) <= tolerance * fabs(a[i])) continue;
     fprintf(stderr, "%s: step %d: %.9g against %.9g\n", what, i, b[i], a[i]);
-    CHECK(!"curves differ");
+    CHECK(false && "curves differ");
     return;
   }
   CHECK(1);
@@ -173,7 +173,7 @@ static void test_order(void) {
   for (int i = 0; i < 13; i++) {
     if (strcmp(lur_layer_name(lur_model_layer(model, i)), order[i]) == 0) continue;
     fprintf(stderr, "layer %d is %s, expected %s\n", i, lur_layer_name(lur_model_layer(model, i)), order[i]);
-    CHECK(!"order");
+    CHECK(false && "order");
   }
   CHECK(lur_model_find(model, "add_1") == 12);
   CHECK(lur_model_find(model, "absent") == -1);

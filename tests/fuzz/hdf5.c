@@ -1,5 +1,5 @@
 /* hdf5.c - fuzzes the reader of HDF5 files: everything in the input is visited.
- * sources: engine/files/hdf5_*.c engine/base/file.c engine/base/text.c engine/base/alloc.c kernels/base.c
+ * sources: engine
  * libraries: -lz */
 #include "tests/interop/hdf5_walk.h"
 

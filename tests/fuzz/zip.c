@@ -1,5 +1,5 @@
 /* zip.c - fuzzes the reader of zip archives.
- * sources: engine/files/zip.c engine/base/file.c engine/base/text.c engine/base/alloc.c kernels/base.c
+ * sources: engine
  * libraries: -lz */
 #include "engine/files/files.h"
 #include "support/input.h"

@@ -67,6 +67,12 @@ test("JSON escapes what a terminal would obey, and reads it back", function()
   check_harmless(text, "JSON")
   assert(text == '["\\u007f\\u009b\\u202e\\u2028ü日\u{1f600}\\u001b"]', text)
   assert(lurcher.json.decode(text)[1] == "\127\u{9b}\u{202e}\u{2028}ü日\u{1f600}\27")
+  -- bytes that are not UTF-8 stay as they are, also where they begin as a character does
+  for _, bytes in ipairs{ "\xe0\xa0\xe0", "\xe2\x80\xff", "\xed\xa0\x80", "\xc2", "\xc2\xff", "\xe2\x80", "\xff" } do
+    text = lurcher.json.encode{ bytes }
+    assert(text == '["' .. bytes .. '"]', lurcher.visible(text))
+    assert(lurcher.json.decode(text)[1] == bytes)
+  end
 end)
 
 test("a script prints what it likes; the session and errors show escapes", function()

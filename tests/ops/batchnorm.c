@@ -38,7 +38,7 @@ static void golden(suite *s) {
                    .x = {F32(2, 2)},
                    .w = {F32(2), F32(2), F32(2), F32(2)},
                    .y = F32(2, 2),
-                   .u.batchnorm = {1e-12, 0.9, true, true, true, false}};
+                   .u.batchnorm = {1e-12, 0.9, true, true, true, false, false}};
   for (int k = 0; k < suite_devices(s); k++) {
     lur_device *device = suite_device(s, k);
     float gamma[] = {3, 3}, beta[] = {0.5f, 1}, m[] = {10, 20}, v[] = {10, 20}, got[4];
@@ -64,7 +64,7 @@ static void far_mean(suite *s) {
                    .x = {F32(ROWS, 1)},
                    .w = {F32(1), F32(1), F32(1), F32(1)},
                    .y = F32(ROWS, 1),
-                   .u.batchnorm = {1e-9, 0.99, true, true, true, false}};
+                   .u.batchnorm = {1e-9, 0.99, true, true, true, false, false}};
   for (int k = 0; k < suite_devices(s); k++) {
     float gamma[] = {1}, beta[] = {0}, m[] = {0}, v[] = {1};
     if (suite_run(s, suite_device(s, k), &d, &(plain_args){.x = {x}, .w = {gamma, beta, m, v}, .y = y}))

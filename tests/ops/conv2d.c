@@ -103,7 +103,7 @@ static void golden(suite *s) {
                    .y = F32(1, 3, 3, 1),
                    .want_dx = 1,
                    .want_dw = 1,
-                   .u.conv2d = {2, 2, 1, 1, 1, 1, false, false}};
+                   .u.conv2d = {2, 2, 1, 1, 1, 1, false, false, false}};
   for (int k = 0; k < suite_devices(s); k++) {
     lur_device *device = suite_device(s, k);
     memcpy(gw, w, sizeof w);

@@ -61,14 +61,14 @@ static void descriptions(suite *s) {
        .x = {F32(2, 8, 10, 3)},
        .w = {F32(3, 3, 3, 8)},
        .y = F32(2, 4, 5, 8),
-       .u.conv2d = {3, 3, 2, 2, 0, 0, false, false}},
+       .u.conv2d = {3, 3, 2, 2, 0, 0, false, false, false}},
       {.kind = LUR_OP_DEPTHWISE_CONV2D,
        .nx = 1,
        .nw = 1,
        .x = {F32(2, 8, 10, 3)},
        .w = {F32(3, 3, 3, 1)},
        .y = F32(2, 4, 5, 3),
-       .u.conv2d = {3, 3, 2, 2, 0, 0, false, false}},
+       .u.conv2d = {3, 3, 2, 2, 0, 0, false, false, false}},
       {.kind = LUR_OP_DENSE, .nx = 1, .nw = 1, .x = {F32(6, 7)}, .w = {F32(7, 11)}, .y = F32(6, 11)},
       {.kind = LUR_OP_SOFTMAX, .nx = 1, .x = {F32(6, 7)}, .y = F32(6, 7)}};
   for (int i = 0; i < 4; i++) {

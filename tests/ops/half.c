@@ -170,21 +170,21 @@ static void convolutions(suite *s) {
   OP(CONV2D, "1x1 relu", 0, .nx = 1, .nw = 2, .x = {F32(2, 6, 5, 16)}, .w = {F32(1, 1, 16, 8), F32(8)},
      .y = F32(2, 6, 5, 8), .u.conv2d = {1, 1, 1, 1, 0, 0, .relu = true});
   OP(CONV2D, "3x3 stride 2, padded, residual", 0, .nx = 2, .nw = 2, .x = {F32(2, 8, 7, 5), F32(2, 4, 4, 6)},
-     .w = {F32(3, 3, 5, 6), F32(6)}, .y = F32(2, 4, 4, 6), .u.conv2d = {3, 3, 2, 2, 0, 1});
+     .w = {F32(3, 3, 5, 6), F32(6)}, .y = F32(2, 4, 4, 6), .u.conv2d = {3, 3, 2, 2, 0, 1, false, false, false});
   OP(CONV2D, "3x3 stride 2, padded, even channels", 0, .nx = 1, .nw = 1, .x = {F32(2, 8, 7, 8)}, .w = {F32(3, 3, 8, 6)},
-     .y = F32(2, 4, 4, 6), .u.conv2d = {3, 3, 2, 2, 0, 1});
+     .y = F32(2, 4, 4, 6), .u.conv2d = {3, 3, 2, 2, 0, 1, false, false, false});
   OP(CONV2D, "3x3 same", 0, .nx = 1, .nw = 1, .x = {F32(1, 6, 6, 8)}, .w = {F32(3, 3, 8, 8)}, .y = F32(1, 6, 6, 8),
-     .u.conv2d = {3, 3, 1, 1, 1, 1});
+     .u.conv2d = {3, 3, 1, 1, 1, 1, false, false, false});
   OP(CONV2D, "3x3 bias, relu", 0, .nx = 1, .nw = 2, .x = {F32(1, 6, 6, 3)}, .w = {F32(3, 3, 3, 8), F32(8)},
      .y = F32(1, 4, 4, 8), .u.conv2d = {3, 3, 1, 1, 0, 0, .relu = true});
   OP(DEPTHWISE_CONV2D, "3x3 relu_in", 0, .nx = 1, .nw = 1, .x = {F32(2, 7, 9, 40)}, .w = {F32(3, 3, 40, 1)},
      .y = F32(2, 7, 9, 40), .u.conv2d = {3, 3, 1, 1, 1, 1, .relu_in = true});
   OP(DEPTHWISE_CONV2D, "3x3 stride 2 bias", 0, .nx = 1, .nw = 2, .x = {F32(1, 7, 8, 7)}, .w = {F32(3, 3, 7, 1), F32(7)},
-     .y = F32(1, 4, 4, 7), .u.conv2d = {3, 3, 2, 2, 1, 0});
+     .y = F32(1, 4, 4, 7), .u.conv2d = {3, 3, 2, 2, 1, 0, false, false, false});
   OP(DEPTHWISE_CONV2D, "5x5 relu", 0, .nx = 1, .nw = 2, .x = {F32(1, 7, 8, 8)}, .w = {F32(5, 5, 8, 1), F32(8)},
      .y = F32(1, 7, 8, 8), .u.conv2d = {5, 5, 1, 1, 2, 2, .relu = true});
   OP(DEPTHWISE_CONV2D, "5x5, odd channels", 0, .nx = 1, .nw = 2, .x = {F32(1, 7, 8, 5)}, .w = {F32(5, 5, 5, 1), F32(5)},
-     .y = F32(1, 7, 8, 5), .u.conv2d = {5, 5, 1, 1, 2, 2});
+     .y = F32(1, 7, 8, 5), .u.conv2d = {5, 5, 1, 1, 2, 2, false, false, false});
 }
 
 /* affine_out, and the ops with affine_in that read it. */
@@ -232,14 +232,14 @@ static void sums(suite *s) {
   static const lur_pool_mode modes[] = {LUR_POOL_MAX, LUR_POOL_AVG};
   for (int i = 0; i < 2; i++) {
     OP(POOL, "3x3 stride 2", 0, .nx = 1, .x = {F32(2, 7, 8, 16)}, .y = F32(2, 4, 4, 16),
-       .u.pool = {modes[i], 3, 3, 2, 2, 1, 0});
+       .u.pool = {modes[i], 3, 3, 2, 2, 1, 0, false});
     OP(POOL, "odd channels", 0, .nx = 1, .x = {F32(2, 6, 6, 7)}, .y = F32(2, 3, 3, 7),
-       .u.pool = {modes[i], 2, 2, 2, 2, 0, 0});
+       .u.pool = {modes[i], 2, 2, 2, 2, 0, 0, false});
   }
   OP(GLOBAL_POOL, "10x10", 0, .nx = 1, .x = {F32(3, 10, 10, 24)}, .y = F32(3, 24));
   OP(GLOBAL_POOL, "odd channels", 0, .nx = 1, .x = {F32(3, 5, 5, 7)}, .y = F32(3, 7));
   OP(BATCHNORM, "odd channels", 0, .nx = 1, .nw = 4, .x = {F32(3, 5, 4, 7)}, .w = {F32(7), F32(7), F32(7), F32(7)},
-     .y = F32(3, 5, 4, 7), .u.batchnorm = {1e-3, 0.99, true, true, true, false});
+     .y = F32(3, 5, 4, 7), .u.batchnorm = {1e-3, 0.99, true, true, true, false, false});
   for (int f = LUR_SUM; f <= LUR_MIN; f++) {
     OP(REDUCE, "rows", 0, .nx = 1, .x = {F32(6, 300)}, .y = F32(6), .u.reduce = {(lur_reduction)f, 2});
     OP(REDUCE, "columns", 0, .nx = 1, .x = {F32(6, 30)}, .y = F32(30), .u.reduce = {(lur_reduction)f, 1});
@@ -247,7 +247,7 @@ static void sums(suite *s) {
   for (int flags = 0; flags < 4; flags++)
     OP(BATCHNORM, flags & 1 ? "batch" : "moving", 0, .nx = flags & 2 ? 2 : 1, .nw = 4,
        .x = {F32(3, 5, 4, 24), F32(3, 5, 4, 24)}, .w = {F32(24), F32(24), F32(24), F32(24)}, .y = F32(3, 5, 4, 24),
-       .u.batchnorm = {1e-3, 0.99, flags & 1, true, true, flags & 2});
+       .u.batchnorm = {1e-3, 0.99, flags & 1, true, true, flags & 2, false});
   OP(LOSS, "logits, ids", 10, .nx = 2, .x = {F32(6, 10), I32(6)}, .y = F32(1),
      .u.loss = {LUR_CATEGORICAL_CROSSENTROPY, true, 0.1});
   OP(LOSS, "squares, weighted", 0, .nx = 3, .x = {F32(6, 3), F32(6, 3), F32(6)}, .y = F32(1),

@@ -61,7 +61,7 @@ static void golden(suite *s) {
                      .x = {F32(1, 3, 3, 1)},
                      .y = F32(1, 2, 2, 1),
                      .want_dx = 1,
-                     .u.pool = {avg ? LUR_POOL_AVG : LUR_POOL_MAX, 3, 3, 2, 2, 1, 1}};
+                     .u.pool = {avg ? LUR_POOL_AVG : LUR_POOL_MAX, 3, 3, 2, 2, 1, 1, false}};
     if (!suite_run(s, device, &d, &(plain_args){.x = {x}, .y = y, .dy = dy, .dx = {dx}})) continue;
     suite_near(s, avg ? "avg by hand: y" : "max by hand: y", device, y, avg ? avg_y : max_y, 4, 0, 1e-6);
     suite_near(s, avg ? "avg by hand: dx" : "max by hand: dx", device, dx, avg ? avg_dx : max_dx, 9, 0, 1e-6);

@@ -12,3 +12,4 @@ int omp_in_parallel(void) { return 0; }
 void omp_set_num_threads(int count) { (void)count; }
 
 const lur_backend lur_cpu_backend = {.name = "cpu", .parent = &lur_ref_backend, .host_memory = true};
+lur_status lur_cpu_check_environment(void) { return LUR_OK; }
