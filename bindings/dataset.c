@@ -29,6 +29,7 @@ static void set_options(lua_State *L, int arg, const char *owner, lur_dataset_op
   *options = (lur_dataset_options){0};
   options->nclasses = text_list(L, arg, owner, "classes", &options->classes);
   options->nextensions = text_list(L, arg, owner, "extensions", &options->extensions);
+  options->hidden = lur_args_bool(L, arg, owner, "hidden", false);
 }
 
 /* f "path" or f{ "path", ... }: leaves a table at 1 and returns the path, which it keeps. */
@@ -54,7 +55,7 @@ static int give_set(lua_State *L, lur_handle *h, lur_status status, lur_dataset 
 }
 
 int lur_data_folder(lua_State *L) {
-  static const char *const known[] = {"classes", "extensions", NULL};
+  static const char *const known[] = {"classes", "extensions", "hidden", NULL};
   const char *path = path_argument(L, "data.folder", known);
   lur_dataset_options options;
   set_options(L, 1, "data.folder", &options);
@@ -66,7 +67,7 @@ int lur_data_folder(lua_State *L) {
 }
 
 int lur_data_flat(lua_State *L) {
-  static const char *const known[] = {"classes", "extensions", "rule", NULL};
+  static const char *const known[] = {"classes", "extensions", "hidden", "rule", NULL};
   const char *path = path_argument(L, "data.flat", known);
   const char *rule = lur_args_text(L, 1, "data.flat", "rule", NULL);
   lur_dataset_options options;
@@ -348,6 +349,21 @@ static int set_get_columns(lua_State *L) {
   return 1;
 }
 
+static int push_texts(lua_State *L, const char *(*text_at)(const lur_dataset *, int64_t)) {
+  lur_dataset *set = check_set(L, 1);
+  const char *text;
+  lua_newtable(L);
+  for (int64_t i = 0; (text = text_at(set, i)) != NULL; i++) {
+    lua_pushstring(L, text);
+    lua_rawseti(L, -2, i + 1);
+  }
+  return 1;
+}
+
+static int set_get_ignored(lua_State *L) { return push_texts(L, lur_dataset_ignored); }
+
+static int set_get_loose(lua_State *L) { return push_texts(L, lur_dataset_loose); }
+
 static int set_size(lua_State *L) {
   lua_pushinteger(L, lur_dataset_size(check_set(L, 1)));
   return 1;
@@ -369,6 +385,8 @@ static const luaL_Reg set_getters[] = {{"classes", set_get_classes},
                                        {"counts", set_get_counts},
                                        {"columns", set_get_columns},
                                        {"size", set_size},
+                                       {"ignored", set_get_ignored},
+                                       {"loose", set_get_loose},
                                        {NULL, NULL}};
 static const luaL_Reg set_meta[] = {{"__len", set_size}, {NULL, NULL}};
 

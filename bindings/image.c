@@ -2,7 +2,7 @@
 #include "args.h"
 #include "modules.h"
 
-static const char *const filters[] = {"bilinear", "nearest", NULL};
+static const char *const filters[] = {"bilinear", "nearest", "bilinear-13", NULL};
 
 /* Fills the handle on top of the stack; or pushes nil, message, code. */
 static int image_result(lua_State *L, lur_handle *h, lur_status status, lur_tensor *image) {

@@ -211,6 +211,8 @@ static int json_decode(lua_State *L) {
   lur_c_locale_leave(locale);
   const char *rest = end;
   while (tree->pointer != NULL && rest < text + length && strchr(" \t\r\n", *rest) != NULL && *rest != '\0') rest++;
+  size_t at;
+  if (tree->pointer == NULL && lur_json_check(text, length, &at) == LUR_OK) return luaL_error(L, "json: out of memory");
   if (tree->pointer == NULL || rest < text + length) {
     luaL_pushfail(L);
     lua_pushfstring(L, "not JSON: unexpected text at byte %I", (LUAI_UACINT)(rest - text + 1));

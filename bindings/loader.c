@@ -14,7 +14,7 @@ static lur_loader *check_loader(lua_State *L, int arg) { return lur_handle_check
 
 static const char owner[] = "data.loader";
 static const char *const preprocess_names[] = {"tf", "caffe", "rescale", "none", NULL};
-static const char *const resize_names[] = {"bilinear", "nearest", NULL};
+static const char *const resize_names[] = {"bilinear", "nearest", "bilinear-13", NULL};
 static const char *const era_names[] = {"current", "2017", NULL};
 
 typedef struct settings { /* the options that need no more than reading */

@@ -14,10 +14,15 @@
 /* How a file becomes pixels. A zeroed struct is the default. */
 typedef struct lur_decode_options {
   bool exif;          /* apply the EXIF orientation; Keras and Pillow's Image.open do not */
-  int64_t max_pixels; /* a larger image is LUR_EFORMAT, before its pixels are allocated; 0: 100 million */
+  int64_t max_pixels; /* a larger image is LUR_EFORMAT, before its pixels are allocated; 0: 100 million. The images that
+                         the workers of a loader hold at one time have at most twice as many */
 } lur_decode_options;
 
-typedef enum lur_resize_filter { LUR_RESIZE_BILINEAR = 0, LUR_RESIZE_NEAREST } lur_resize_filter;
+typedef enum lur_resize_filter {
+  LUR_RESIZE_BILINEAR = 0, /* as Pillow 4.0 to 12.3 */
+  LUR_RESIZE_NEAREST,
+  LUR_RESIZE_BILINEAR_13 /* as Pillow 13.0, which rounds in another order for some sizes: values differ by one */
+} lur_resize_filter;
 
 /* Decodes a JPEG or PNG file. The format is recognised by content, never by name. *image is new: u8 h x w x 3.
    Grayscale, CMYK and palette images become RGB; transparency is dropped. options may be NULL.
@@ -35,7 +40,8 @@ lur_status lur_image_save(const char *path, lur_tensor *image, int quality);
 typedef enum lur_image_format { LUR_IMAGE_UNKNOWN = -1, LUR_IMAGE_JPEG = 0, LUR_IMAGE_PNG } lur_image_format;
 /* The same into memory: *data holds the file's *count bytes; the caller frees it with lur_text_free. */
 lur_status lur_image_encode(lur_tensor *image, lur_image_format format, int quality, void **data, size_t *count);
-/* Resizes as Pillow's Image.resize does, bit for bit: NEAREST, or BILINEAR (its antialiasing triangle filter).
+/* Resizes as Pillow's Image.resize does, bit for bit: NEAREST, or BILINEAR (its antialiasing triangle filter), of the
+   version that lur_resize_filter names.
    image: u8 h x w x 3. *resized is new. Each side must be 1..65536 (LUR_EARG). */
 lur_status lur_image_resize(lur_tensor *image, int64_t height, int64_t width, lur_resize_filter filter,
                             lur_tensor **resized);
@@ -59,6 +65,8 @@ typedef struct lur_dataset_options { /* zeroed: the defaults */
                                         LUR_EFORMAT */
   int nextensions;                   /* 0: jpg, jpeg and png */
   const char *const *extensions;     /* of the files to take: without the dot, any case */
+  bool hidden;                       /* take files and folders whose names begin with a dot, and those that systems
+                                        leave behind (__MACOSX, @eaDir, ...); false: pass them over */
 } lur_dataset_options;
 
 /* Class folders: each immediate subdirectory of path is a class; its images are found recursively. Classes are ordered
@@ -66,6 +74,10 @@ typedef struct lur_dataset_options { /* zeroed: the defaults */
    on. options may be NULL. LUR_EIO: path is not a folder. LUR_EFORMAT: it has no class folder or no image, or a class
    that options->classes does not list. */
 lur_status lur_dataset_folder(const char *path, const lur_dataset_options *options, lur_dataset **dataset);
+/* Paths of the files in the folders of a dataset that are not in it: because of their extension, and (class folders) as
+   images beside the class folders. NULL out of range. */
+const char *lur_dataset_ignored(const lur_dataset *dataset, int64_t i);
+const char *lur_dataset_loose(const lur_dataset *dataset, int64_t i);
 /* The images of one folder, recursively, in the same order. rule takes classes and columns from file names without
    their extension: literal characters, {class}, {NAME} for a column of that name, and {} for text to ignore, as in
    "{class}_{}" or "{class}_c{camera}s{sequence}_{}". NULL: no classes. A name that does not match is LUR_EFORMAT. */
@@ -263,14 +275,15 @@ typedef struct lur_loaded { /* a batch; the caller releases the tensors with lur
 } lur_loaded;
 
 /* Waits for the oldest batch and takes it. LUR_ESTATE: none was pushed. LUR_EFORMAT or LUR_EIO: a damaged image, in
-   strict mode, or no readable image at all. */
+   strict mode, or no readable image at all. LUR_EIO and LUR_ENOMEM in any mode: a failure that is not the image's, such
+   as too many open files, a failing disk, or no memory; no image is replaced for it. */
 lur_status lur_loader_pop(lur_loader *loader, lur_loaded *batch);
 /* The image tensors that the next lur_loader_pop will return, if they are complete already; otherwise no fields. The
    batch stays in the queue. */
 lur_status lur_loader_peek(lur_loader *loader, lur_loaded *batch);
 void lur_loaded_free(lur_loaded *batch);
 
-/* A damaged image: one that could not be read or decoded. They are listed in the order in which popped batches first
+/* A damaged image: one that could not be decoded, or whose file is missing, forbidden or no regular file. They are listed in the order in which popped batches first
    met them, over the life of the loader. */
 typedef struct lur_damage {
   int64_t index;    /* of the image; -1: there is no such position */

@@ -288,7 +288,10 @@ lur_model *lur_run_model(const lur_run *run);
 lur_device *lur_run_device(const lur_run *run);
 
 /* Named tensors: inputs by input name, targets by output name, optional sample weights as "NAME_weight".
-   Names that the model does not know are ignored. Tensors may be in host memory: they are copied to the device. */
+   Names that the model does not know are ignored. Tensors may be in host memory: they are copied to the device.
+   LUR_EARG for class ids that are out of range, targets that are not finite or, for a cross entropy, not from 0 to 1,
+   and sample weights that are negative or not finite; but targets and weights of more than 1 MiB that are in the memory
+   of a device are not checked. */
 typedef struct lur_batch {
   int n;
   const char *const *names;
@@ -422,6 +425,11 @@ const char *lur_archive_metadata_key(const lur_archive *archive, int index);
 
 /* Replaces a file by text: temporary file, fsync, rename, folder fsync. */
 lur_status lur_file_write(const char *path, const void *bytes, size_t count);
+
+/* Checks that text begins with one JSON value (RFC 8259): nested at most 100 deep, strings in UTF-8 without NUL and
+   without halves of surrogate pairs, no key twice in an object. *end: the offset after the value, and after a failure
+   that of the fault. LUR_EFORMAT: the message says what is wrong, not where. LUR_ENOMEM: no memory for the check. */
+lur_status lur_json_check(const char *text, size_t length, size_t *end);
 
 /* ---- metrics (host tensors) --------------------------------------------------------------------------------- */
 

@@ -158,6 +158,10 @@ lur_status lur_op_plan(lur_device *device, const lur_op_desc *desc, lur_op *op) 
   return LUR_OK;
 }
 
+lur_status lur_fail_int8_nan(void) {
+  return lur_fail(LUR_EARG, "the result is NaN, which an 8-bit integer cannot be: check the batch and the weights");
+}
+
 void lur_op_release(lur_op *op) {
   if (op->kernel && op->kernel->release) op->kernel->release(op);
   memset(op, 0, sizeof *op);

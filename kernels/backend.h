@@ -179,6 +179,8 @@ const lur_kernel *lur_device_kernel(const lur_device *device, lur_op_kind kind);
    no kernel; the message names both. */
 lur_status lur_op_plan(lur_device *device, const lur_op_desc *desc, lur_op *op);
 void lur_op_release(lur_op *op); /* zeroed ops are fine */
+/* LUR_EARG, for the forward of an op whose u8 result would be NaN. */
+lur_status lur_fail_int8_nan(void);
 
 /* The function of the backend, or of its nearest parent that has one. */
 lur_status lur_device_alloc(lur_device *device, size_t bytes, void **memory);

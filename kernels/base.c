@@ -133,17 +133,21 @@ bool lur_shape_equal(const lur_shape *a, const lur_shape *b) {
 }
 
 lur_status lur_shape_check(const lur_shape *shape) {
-  const int64_t limit = (int64_t)1 << 40;
+  const int64_t limit = (int64_t)1 << 40, empty_limit = (int64_t)1 << 31;
   if (shape->ndim < 0 || shape->ndim > LUR_MAX_DIMS) {
     return lur_fail(LUR_ESHAPE, "a shape has %d dimensions (0 to %d expected)", shape->ndim, LUR_MAX_DIMS);
   }
-  int64_t count = 1;
+  int64_t count = 1; /* without the extents that are 0: loops go over them even where there is nothing inside */
+  bool empty = false;
   for (int i = 0; i < shape->ndim; i++) {
     int64_t extent = shape->dim[i];
     if (extent < 0) return lur_fail(LUR_ESHAPE, "extent %d of a shape is negative (%lld)", i + 1, (long long)extent);
-    if (extent > 0 && count > limit / extent) return lur_fail(LUR_ESHAPE, "a shape has more than 2^40 elements");
-    count *= extent;
+    if (extent == 0) empty = true;
+    else if (count > limit / extent) return lur_fail(LUR_ESHAPE, "a shape has more than 2^40 elements");
+    else count *= extent;
   }
+  if (empty && count > empty_limit)
+    return lur_fail(LUR_ESHAPE, "a shape is empty, and has extents whose product is more than 2^31");
   return LUR_OK;
 }
 

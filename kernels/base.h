@@ -82,7 +82,8 @@ typedef struct lur_shape {
 
 int64_t lur_shape_count(const lur_shape *shape); /* number of elements; lur_shape_check must have passed */
 bool lur_shape_equal(const lur_shape *a, const lur_shape *b);
-/* LUR_ESHAPE for a negative extent, more than LUR_MAX_DIMS dimensions, or more than 2^40 elements. */
+/* LUR_ESHAPE for a negative extent, more than LUR_MAX_DIMS dimensions, more than 2^40 elements, or an empty shape whose
+   other extents give more than 2^31. */
 lur_status lur_shape_check(const lur_shape *shape);
 enum { LUR_SHAPE_TEXT = 96 };
 /* Writes "64x299x299x3" ("scalar" for ndim 0) and returns text. */

@@ -4,6 +4,7 @@
 
 local lfs = require "lfs"
 local lurcher = require "lurcher"
+local files, logs_of = require "lurcher.files", require "lurcher.logs"
 local options = require "lurcher.recipe.options"
 local data = lurcher.data
 
@@ -25,17 +26,14 @@ local parts = { "train", "valid", "val", "test", "query", "gallery" }
 
 local function is_folder(path) return lfs.attributes(path, "mode") == "directory" end
 
-local function has_folders(path)
-  for name in lfs.dir(path) do
-    if name ~= "." and name ~= ".." and is_folder(path .. "/" .. name) then return true end
-  end
-  return false
-end
-
 --- A set of class folders, or of a flat folder.
 local function open_set(path)
   if not is_folder(path) then error(("'%s' is not a folder"):format(path), 0) end
-  return assert((has_folders(path) and data.folder or data.flat){ path })
+  local set, message = (files.folders(path)[1] and data.folder or data.flat){ path }
+  if not set then error(message, 0) end
+  local passed_over = logs_of.passed_over(set, path)
+  if passed_over then print(passed_over) end
+  return set
 end
 
 --- The sets of DIR and their names: its parts where it has any, else itself.

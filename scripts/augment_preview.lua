@@ -2,7 +2,7 @@
 
 local lfs = require "lfs"
 local lurcher = require "lurcher"
-local options = require "lurcher.recipe.options"
+local files, options = require "lurcher.files", require "lurcher.recipe.options"
 local data, image = lurcher.data, lurcher.image
 
 --- One command-line option for each of data.augment's: --rotate 45, --hflip.
@@ -40,12 +40,8 @@ for _, option in ipairs(augment_options()) do spec[#spec + 1] = option end
 local function open_set(path)
   if lfs.attributes(path .. "/train", "mode") == "directory" then path = path .. "/train" end
   if lfs.attributes(path, "mode") ~= "directory" then error(("'%s' is not a folder"):format(path), 0) end
-  for name in lfs.dir(path) do
-    if name ~= "." and name ~= ".." and lfs.attributes(path .. "/" .. name, "mode") == "directory" then
-      return assert(data.folder{ path })
-    end
-  end
-  return assert(data.flat{ path })
+  local set, message = (files.folders(path)[1] and data.folder or data.flat){ path }
+  return set or error(message, 0)
 end
 
 --- The augmentation of the command line; the original's where it has none.

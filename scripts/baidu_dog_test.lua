@@ -5,7 +5,8 @@
 
 local lurcher = require "lurcher"
 local common, evaluation = require "lurcher.recipe.common", require "lurcher.recipe.evaluation"
-local options = require "lurcher.recipe.options"
+local files, options = require "lurcher.files", require "lurcher.recipe.options"
+local outputs = require "lurcher.recipe.outputs"
 
 local spec = options.join({
   name = "baidu_dog_test",
@@ -26,19 +27,32 @@ local spec = options.join({
 --- What the original's predict.txt calls an image: "0/dog.jpg" -> "dog".
 local function original_name(name) return name:sub(3, -5) end
 
---- The file beside --out with another ending.
-local function beside(path, ending) return path:gsub("%.[^./]*$", "") .. ending end
+--- The file beside --out with another ending; of --out with that ending, with `what` in its name.
+local function beside(path, ending, what)
+  local stem = path:gsub("([^/])%.[^./]*$", "%1")
+  local other = stem .. ending
+  return files.same(other, path) and ("%s-%s%s"):format(stem, what, ending) or other
+end
+
+function spec.adjust(values)
+  values.probabilities = values.probabilities or beside(values.out, ".csv", "probabilities")
+  values.scores = beside(values.out, ".json", "scores")
+  local ok, message = outputs.check({ { values.out, "--out" }, { values.probabilities, "--probabilities" },
+    { values.scores, "the file of scores beside --out" } }, {})
+  if not ok then return nil, message end
+  return values
+end
 
 local function main(o)
   local paths = {}
   for i, path in ipairs{ o.run, table.unpack(o.arguments) } do paths[i] = o.stage and path .. "/" .. o.stage or path end
   if #paths == 0 then error("no model: name a run folder with --run", 0) end
-  o.probabilities = o.probabilities or beside(o.out, ".csv")
   o.name_of = o.era == "2017" and original_name or nil
   local results = evaluation.run(evaluation.open(paths), o)
   if not results then return end
   results.models, results.tta = #paths, o.tta
-  assert(lurcher.write_file(beside(o.out, ".json"), lurcher.json.encode(results, true) .. "\n"))
+  assert(lurcher.write_file(o.scores, lurcher.json.encode(results, true) .. "\n"))
+  print("scores: " .. o.scores)
 end
 
 options.main(spec, arg, main)

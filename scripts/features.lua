@@ -6,7 +6,7 @@ local lfs = require "lfs"
 local lurcher = require "lurcher"
 local feature_cache, frozen = require "lurcher.feature_cache", require "lurcher.frozen"
 local common, options = require "lurcher.recipe.common", require "lurcher.recipe.options"
-local ticker = require "lurcher.ticker"
+local files, ticker = require "lurcher.files", require "lurcher.ticker"
 local xception = require "lurcher.models.xception"
 local data, image = lurcher.data, lurcher.image
 
@@ -33,13 +33,9 @@ local spec = options.join({
 local function open_images(words)
   if lfs.attributes(words[1], "mode") ~= "directory" then return words, words end
   if #words > 1 then error("one folder or several images expected, got a folder and '" .. words[2] .. "'", 0) end
-  local open = data.flat
-  for name in lfs.dir(words[1]) do
-    if name ~= "." and name ~= ".." and lfs.attributes(words[1] .. "/" .. name, "mode") == "directory" then
-      open = data.folder
-    end
-  end
-  local set, paths, names = assert(open{ words[1] }), {}, {}
+  local set, message = (files.folders(words[1])[1] and data.folder or data.flat){ words[1] }
+  if not set then error(message, 0) end
+  local paths, names = {}, {}
   for i = 1, #set do paths[i], names[i] = set:path(i), set:name(i) end
   return paths, names, set
 end

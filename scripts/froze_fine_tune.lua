@@ -55,21 +55,25 @@ local spec = options.join({
 function spec.adjust(values, given) return run_folder.resumed(spec, values, given, common.may_change) end
 
 local function main(o)
+  -- Of both stages, now: a bad option of the second is not to be found after the first.
+  local nadam = optim.nadam{ lr = o.frozen_lr, epsilon = o.era == "2017" and 1e-8 or nil }
+  local sgd = optim.sgd{ lr = o.lr, momentum = o.momentum }
   lurcher.seed(o.seed)
   local sets = pair_batches.sets(o)
-  local backbone, report = pretrained.backbone(o)
+  local start, how = pretrained.begun(o, { "frozen/pairs.safetensors" })
+  local backbone, report = pretrained.backbone(how)
   backbone:freeze()
   if report then pretrained.check_frozen(backbone, report, o.weights) end
   local model = siamese.model(backbone, { classes = #sets.train.classes, dropout = o.dropout, towers = o.towers })
+  if start then pretrained.put_back(model, start) end
   local folder, run = pair_run.start(spec, o, model, report, sets)
 
   local done = pair_run.train(model, sets, o, run, { name = "frozen", augment = o.frozen_augment,
     views = o.frozen_views, steps = o.frozen_steps, epochs = o.frozen_epochs, patience = o.patience,
-    pair_weight = o.frozen_pair_weight,
-    optimizer = optim.nadam{ lr = o.frozen_lr, epsilon = o.era == "2017" and 1e-8 or nil } })
+    pair_weight = o.frozen_pair_weight, optimizer = nadam })
   siamese.tune_from(model, o.tune_from)
   done = done and pair_run.train(model, sets, o, run, { name = "tuned", augment = o.augment, views = o.views,
-    epochs = o.epochs, pair_weight = o.pair_weight, optimizer = optim.sgd{ lr = o.lr, momentum = o.momentum } })
+    epochs = o.epochs, pair_weight = o.pair_weight, optimizer = sgd })
 
   return pair_run.close(spec, o, folder, done, "trick_tune")
 end

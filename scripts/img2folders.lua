@@ -5,6 +5,7 @@
 local lfs = require "lfs"
 local lurcher = require "lurcher"
 local files, ticker = require "lurcher.files", require "lurcher.ticker"
+local logs_of = require "lurcher.logs"
 local options = require "lurcher.recipe.options"
 local data = lurcher.data
 
@@ -138,9 +139,22 @@ local function print_table(plan, classes)
   row("total", counts.total.train, counts.total.valid)
 end
 
+--- Raises where what is made would be read as images of DIR by the same command, or where DIR is a folder of OUT.
+local function check_apart(o)
+  for _, folder in ipairs{ o.out, o.out .. "/train", o.out .. "/valid" } do
+    if files.is_within(folder, o.data) then
+      error(("--out %s: '%s' is in the folder of the images, '%s', and would be read as some of them the next time "
+        .. "(name a folder outside it)"):format(o.out, folder, o.data), 0)
+    end
+  end
+end
+
 options.main(spec, arg, function(o)
-  local set, message = data.flat{ o.data, rule = o.rule }
+  check_apart(o)
+  local set, message = data.flat{ o.data, rule = o.rule, hidden = o.era == "2017" }
   if not set then error(message:find "the rule" and message .. " (see --rule)" or message, 0) end
+  local passed_over = logs_of.passed_over(set, o.data)
+  if passed_over then print(passed_over) end
   local parts = o.era == "2017" and parts_by_entry(set, o.every, o.data) or parts_by_class(set, o.every)
   local plan, there = plan_of(set, parts, o.out), 0
   for _, step in ipairs(plan) do there = there + (step.done and 1 or 0) end

@@ -55,7 +55,14 @@ local spec = options.join({
   { "resume", "path", value = "RUN", help = "continue this run, with its settings" },
 })
 
-function spec.adjust(values, given) return run_folder.resumed(spec, values, given, common.may_change) end
+function spec.adjust(values, given)
+  local adjusted, message = run_folder.resumed(spec, values, given, common.may_change)
+  if adjusted and values.epochs <= values.warmup then
+    return nil, ("--epochs %d: stage 2 needs more epochs than those over which the learning rate rises (--warmup %d)"):
+      format(values.epochs, values.warmup)
+  end
+  return adjusted, message
+end
 
 --- Scales learning rates by depth: the heads 1, the backbone's last block `decay`, the one before decay^2, ... Layers
 -- between blocks (a residual's convolution) belong to the block before them.
@@ -73,12 +80,17 @@ local function scale_layers(run, model, decay)
 end
 
 local function main(o)
+  -- Of both stages, now: a bad option of the second is not to be found after the first.
+  local adamw = optim.adamw{ lr = o.head_lr, weight_decay = o.weight_decay }
+  local sgd = optim.sgd{ lr = o.lr, momentum = o.momentum, weight_decay = o.weight_decay }
   lurcher.seed(o.seed)
   local sets = pair_batches.sets(o)
-  local backbone, report = pretrained.backbone(o)
+  local start, how = pretrained.begun(o, { "heads/pairs.safetensors" })
+  local backbone, report = pretrained.backbone(how)
   backbone:freeze()
   if report then pretrained.check_frozen(backbone, report, o.weights) end
   local model = siamese.model(backbone, { classes = #sets.train.classes, dropout = o.dropout })
+  if start then pretrained.put_back(model, start) end
   local folder, run = pair_run.start(spec, o, model, report, sets)
   local function stage(s)
     s.augment, s.views, s.mixup, s.label_smoothing, s.ema = o.augment, o.views, o.mixup, o.label_smoothing, o.ema
@@ -88,11 +100,11 @@ local function main(o)
 
   local done = stage{ name = "heads", epochs = o.head_epochs,
     schedule = schedules.cosine{ lr = o.head_lr, epochs = o.head_epochs },
-    optimizer = optim.adamw{ lr = o.head_lr, weight_decay = o.weight_decay } }
+    optimizer = adamw }
   siamese.tune_from(model, o.tune_from)
   done = done and stage{ name = "tuned", epochs = o.epochs,
     schedule = schedules.cosine{ lr = o.lr, epochs = o.epochs, warmup = o.warmup },
-    optimizer = optim.sgd{ lr = o.lr, momentum = o.momentum, weight_decay = o.weight_decay },
+    optimizer = sgd,
     temperature = o.temperature,
     prepare = function(learning, learner) scale_layers(learning, learner, o.layer_decay) end }
 

@@ -55,16 +55,17 @@ function spec.adjust(values, given)
   return values
 end
 
---- The backbones that --backbone asks for: a list of { model, report, weights, option that cuts it }.
-local function backbones_of(o)
+--- The backbones that --backbone asks for: a list of { model, report, weights, option that cuts it }. how: of
+-- pretrained.begun.
+local function backbones_of(o, how)
   local backbones = {}
   if o.backbone ~= "inception_v3" then
-    local model, report = pretrained.backbone(o)
+    local model, report = pretrained.backbone(how)
     backbones[1] = { model = model, report = report, weights = o.weights, cut = "--feature-layer" }
   end
   if o.backbone ~= "xception" then
     local model, report = pretrained.inception_backbone{ size = o.size, width = o.width, bn_momentum = o.bn_momentum,
-      inception_feature_layer = o.inception_feature_layer, inception_weights = o.inception_weights,
+      inception_feature_layer = o.inception_feature_layer, inception_weights = how.inception_weights,
       beside_xception = o.backbone == "both" }
     backbones[#backbones + 1] = { model = model, report = report, weights = o.inception_weights,
       cut = "--inception-feature-layer" }
@@ -109,7 +110,7 @@ local function describe(model, backbones, folder)
   local total, trainable = model:parameters()
   print(("%d layers, %d parameters, %d of them trainable"):format(#model.layers, total, trainable))
   for i, backbone in ipairs(backbones) do
-    if backbone.report then
+    if backbone.weights then
       pretrained.describe(backbone.report, backbone.weights, folder, i == 2 and "load_report_inception_v3.txt" or nil)
     end
   end
@@ -126,15 +127,18 @@ end
 local function main(o)
   lurcher.seed(o.seed)
   local sets = class_folders.open(o)
-  local backbones, classes = backbones_of(o), #sets.train.classes
+  local start, how = pretrained.begun(o, { "model.safetensors" })
+  local backbones, classes = backbones_of(o, how), #sets.train.classes
   local model = backbones[2] and two_backbones(backbones[1].model, backbones[2].model, o, classes)
     or one_backbone(backbones[1].model, o, classes)
   freeze(model, backbones, o)
-  local folder = run_folder.start(spec, o)
+  if start then pretrained.put_back(model, start) end
+  local folder = run_folder.start(spec, o, sets)
+  if not o.resume and (o.weights or o.inception_weights) then folder:keep_start(model) end
   describe(model, backbones, folder)
 
-  local results, rest = single.train(model, sets, o, folder, { optimizer = optimizer_of(o) })
-  return single.finish(results, rest, model, sets, folder, o)
+  local results, rest, rows = single.train(model, sets, o, folder, { optimizer = optimizer_of(o) })
+  return single.finish(results, rest, rows, model, sets, folder, o)
 end
 
 options.main(spec, arg, main)

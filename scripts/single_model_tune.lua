@@ -9,6 +9,7 @@
 local lurcher = require "lurcher"
 local class_folders, options = require "lurcher.recipe.class_folders", require "lurcher.recipe.options"
 local prediction, schedules = require "lurcher.prediction", require "lurcher.schedules"
+local kept_path = require "lurcher.kept_path"
 local run_folder, single = require "lurcher.recipe.run_folder", require "lurcher.recipe.single"
 
 local spec = options.join({
@@ -45,7 +46,8 @@ end
 --- The folder with the images: --data, or the one that the model was trained on.
 local function data_of(o, metadata)
   local before = type(metadata.settings) == "table" and metadata.settings.options
-  local path = o.data or (before and before.data)
+  local kept = type(before) == "table" and type(before.data) == "string" and before.data
+  local path = o.data or (kept and kept_path.resolved(kept, o.run or "."))
   return path or error("option --data is missing: the model's metadata names no folder of images", 0)
 end
 
@@ -78,20 +80,23 @@ end
 
 local function main(o)
   lurcher.seed(o.seed)
-  local model, metadata = prediction.open_model(o.run or o.model)
+  local first = prediction.model_file(o.run or o.model)
+  local model, metadata = prediction.open_model(o.resume and run_folder.start_of(o.resume, "model.safetensors")
+    or first)
   o.data = data_of(o, metadata)
   local sets = class_folders.open(o, metadata)
   unfreeze(model, o)
   local only = counting_output(model, o, metadata.classes)
-  local folder = run_folder.start(spec, o)
+  local folder = run_folder.start(spec, o, sets)
+  if not o.resume then folder:keep_start(first) end
   folder:write_model(model)
   print("run folder: " .. folder.path)
 
-  local results, rest = single.train(model, sets, o, folder, { only = only,
+  local results, rest, rows = single.train(model, sets, o, folder, { only = only,
     optimizer = lurcher.optim.sgd{ lr = o.lr, momentum = o.momentum,
       weight_decay = o.weight_decay > 0 and o.weight_decay or nil },
     schedule = o.schedule == "trick" and schedules.trick(o.lr) or nil })
-  return single.finish(results, rest, model, sets, folder, o)
+  return single.finish(results, rest, rows, model, sets, folder, o)
 end
 
 options.main(spec, arg, main)

@@ -18,7 +18,7 @@ function spec.adjust(values, given) return pair_run.adjusted(spec, values, given
 
 local function main(o)
   local model, metadata, sets = pair_run.open(o)
-  local folder = pair_run.open_folder(spec, o, metadata)
+  local folder = pair_run.open_folder(spec, o, metadata, sets)
   local done = pair_run.train(model, sets, o, { path = o.run, metadata = metadata }, { name = spec.name,
     folder = folder.path, augment = o.augment, views = o.views, leaky = true, epochs = o.epochs,
     schedule = schedules.trick(o.lr), pair_weight = o.pair_weight,

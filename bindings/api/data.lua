@@ -24,6 +24,8 @@ function data.folder(options) end
 ---@field [1] string the folder
 ---@field classes? string[] the classes in the order of their ids; a class that is not listed is an error
 ---@field extensions? string[] of image files, without the dot; default { "jpg", "jpeg", "png" }
+---@field hidden? boolean whether to take files and folders that are hidden: names that begin with a dot, and those that
+--- systems leave behind (__MACOSX, @eaDir, Thumbs.db, desktop.ini); default false
 ---@field rule? string for data.flat: where a file's name has the class
 
 ---Images of one folder. `rule` describes where a file's name has the class: "{class}_{}", "{class}_c{camera}s{}_{}".
@@ -239,7 +241,8 @@ function augment:close() end
 ---@field augment? lurcher.augment random changes of images: data.augment{...}
 ---@field preprocess? "tf"|"caffe"|"rescale"|"none" tf: x / 127.5 - 1; caffe: BGR minus ImageNet's means; rescale: x /
 --- 255; none: x; default "tf"
----@field resize? "bilinear"|"nearest" resampling filter, Pillow's; default nearest in era 2017, else bilinear
+---@field resize? "bilinear"|"nearest"|"bilinear-13" resampling filter, Pillow's; default nearest in era 2017, else
+--- bilinear
 ---@field era? "current"|"2017" Keras version whose resampling is the default of resize; default: the era of `augment`
 ---@field channels? integer 3, or 1 for grayscale; default 3
 ---@field exif? boolean rotates and mirrors images by their EXIF orientation; default false
@@ -256,6 +259,8 @@ function augment:close() end
 ---@field classes string[] names of the classes
 ---@field counts integer[] number of images per class
 ---@field columns string[] names of further columns, from the rule of data.flat
+---@field ignored string[] paths of files in its folders that were not taken because of their extension
+---@field loose string[] paths of images beside the class folders, which have no class and were not taken
 ---@field size integer number of images
 local dataset = {}
 ---The path of an image.
@@ -398,11 +403,12 @@ function image.save(path, img, options) end
 ---@param options? { format?: "jpeg"|"png", quality?: integer } default "jpeg", 90
 ---@return string bytes
 function image.encode(img, options) end
----Resamples an image, bit-equal to Pillow.
+---Resamples an image, bit-equal to Pillow: "bilinear" to versions 4.0 to 12.3, "bilinear-13" to 13.0, which rounds in
+---another order for some sizes.
 ---@param img lurcher.tensor
 ---@param height integer
 ---@param width integer
----@param filter? "bilinear"|"nearest" default "bilinear"
+---@param filter? "bilinear"|"nearest"|"bilinear-13" default "bilinear"
 ---@return lurcher.tensor
 function image.resize(img, height, width, filter) end
 ---Copies a part of an image.

@@ -20,8 +20,10 @@
 ---@alias lurcher.number_or_tensor number|lurcher.tensor
 
 ---A batch: inputs by the model's input names, targets by its output names, optional sample weights (n) by
----"NAME_weight". Other fields are ignored. A table of numbers is converted to a tensor; for an index input, or the
----class ids of a categorical loss, a flat table of whole numbers counts from 1.
+---"NAME_weight". Other fields are ignored. A table of numbers stands for a tensor; for an index input, or the class
+---ids of a categorical loss, a flat table of whole numbers counts from 1. Targets must be finite, those of a cross
+---entropy from 0 to 1, and sample weights finite and not negative; an error names the first row that is not (from 0). On
+---a GPU, targets and weights of more than 1 MiB that are there already are not checked.
 ---@alias lurcher.batch table<string, lurcher.tensor|number[]>
 
 ---@class lurcher
@@ -178,7 +180,8 @@ function lurcher.load_tensors(path) end
 ---@param scores lurcher.tensor n x c
 ---@param ids lurcher.tensor i32 n, from 0
 ---@param k? integer default 1
----@return number share of the rows whose id is among the k highest scores; of equal scores, the earlier class is higher
+---@return number share of the rows whose id is among the k highest scores; of equal scores, the earlier class is higher;
+---a NaN is never among them
 function lurcher.top_k(scores, ids, k) end
 
 ---Cross-entropy of predicted probabilities.
@@ -191,7 +194,8 @@ function lurcher.log_loss(probabilities, ids) end
 ---@param scores lurcher.tensor n x c
 ---@param ids lurcher.tensor i32 n, from 0
 ---@param counts? lurcher.tensor i32 c x c, to add to; default: a new one of zeros
----@return lurcher.tensor counts rows: true class; columns: predicted class
+---@return lurcher.tensor counts rows: true class; columns: predicted class. A row of scores that are all NaN predicts no
+---class and is not counted
 function lurcher.confusion(scores, ids, counts) end
 
 ---@class lurcher.device

@@ -52,29 +52,42 @@ static lur_status temporary_name(const char *path, int attempt, char **name) {
 
 /* ---- the temporary file ---- */
 
-/* Creates or takes over the temporary file of that name. *fd stays -1 while another writer has it. */
+bool lur_file_is_named(int fd, const char *name) {
+  struct stat mine, there;
+  return fstat(fd, &mine) == 0 && lstat(name, &there) == 0 && mine.st_ino == there.st_ino &&
+         mine.st_dev == there.st_dev && S_ISREG(mine.st_mode);
+}
+
+/* Removes a temporary file that a killed process left: a regular file of this user's, without other names, that nobody
+   has locked. Everything else stays: another writer's file, a symbolic link, a name of some other file, a pipe. */
+static bool remove_leftover(const char *name) {
+  struct stat info;
+  int file = open(name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+  if (file < 0) return false;
+  /* File systems without locks cannot tell a leftover from a file in use: there it stays. */
+  bool removed = flock(file, LOCK_EX | LOCK_NB) == 0 && fstat(file, &info) == 0 && info.st_uid == geteuid() &&
+                 info.st_nlink == 1 && lur_file_is_named(file, name) && unlink(name) == 0;
+  close(file);
+  return removed;
+}
+
+/* Creates the temporary file of that name. *fd stays -1 if the name is taken. The file is always a new one (O_EXCL), so
+   that nothing which somebody put under that name is ever written to. */
 static lur_status claim(const char *path, const char *name, int *fd) {
   int file;
-  do file = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
-  while (file < 0 && errno == EINTR);
-  if (file < 0 && errno == ELOOP) return LUR_OK; /* a symbolic link: leave it alone */
-  if (file < 0) return lur_fail(LUR_EIO, "cannot write '%s': %s", path, strerror(errno));
-  /* File systems without locks fail with another error than EWOULDBLOCK; they are used without locking. */
-  bool busy = flock(file, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
-  struct stat mine, there;
-  /* Between open and flock its writer may have renamed it: then it is the target now, not a temporary file. */
-  busy = busy || fstat(file, &mine) != 0 || lstat(name, &there) != 0 || mine.st_ino != there.st_ino ||
-         mine.st_dev != there.st_dev || !S_ISREG(mine.st_mode);
-  if (busy) {
-    close(file);
-    return LUR_OK;
+  for (int attempt = 0;; attempt++) {
+    do file = open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
+    while (file < 0 && errno == EINTR);
+    if (file >= 0) break;
+    if (errno != EEXIST)
+      return lur_fail(errno == ENOMEM ? LUR_ENOMEM : LUR_EIO, "cannot write '%s': %s", path, strerror(errno));
+    if (attempt > 0 || !remove_leftover(name)) return LUR_OK;
   }
-  if (ftruncate(file, 0) != 0) {
-    lur_status status = lur_fail(LUR_EIO, "cannot write '%s': %s", path, strerror(errno));
-    close(file);
-    return status;
-  }
-  *fd = file;
+  /* Before it was locked, another writer may have taken it for a leftover and removed it. File systems without locks
+     fail with another error than EWOULDBLOCK; they are used without locking. */
+  bool lost = (flock(file, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) || !lur_file_is_named(file, name);
+  if (lost) close(file);
+  else *fd = file;
   return LUR_OK;
 }
 
@@ -94,7 +107,8 @@ lur_status lur_writer_open(lur_writer *writer, const char *path) {
     if (status == LUR_OK) status = claim(path, writer->temporary, &writer->fd);
   }
   if (status == LUR_OK && writer->fd < 0)
-    status = lur_fail(LUR_EIO, "cannot write '%s': %d other writers are writing it", path, MAX_TEMPORARIES);
+    status = lur_fail(LUR_EIO, "cannot write '%s': all %d names for a temporary file ('%s') are taken", path, MAX_TEMPORARIES,
+                      writer->temporary);
   if (status == LUR_OK) keep_mode(writer);
   else lur_writer_release(writer);
   return status;
@@ -140,6 +154,9 @@ lur_status lur_writer_commit(lur_writer *writer) {
   /* Renames while the lock is held; closing the file releases it. */
   if (failed != 0 && errno != EINVAL && errno != ENOTSUP)
     status = lur_fail(LUR_EIO, "cannot write '%s': %s (the existing file is unchanged)", writer->path, strerror(errno));
+  else if (!lur_file_is_named(writer->fd, writer->temporary))
+    status = lur_fail(LUR_EIO, "cannot write '%s': its temporary file was removed or replaced (the existing file is "
+                      "unchanged)", writer->path);
   else if (rename(writer->temporary, writer->path) != 0)
     status = lur_fail(LUR_EIO, "cannot write '%s': %s (the existing file is unchanged)", writer->path, strerror(errno));
   else {
@@ -153,7 +170,7 @@ lur_status lur_writer_commit(lur_writer *writer) {
 
 void lur_writer_release(lur_writer *writer) {
   if (writer->fd >= 0) {
-    unlink(writer->temporary);
+    if (lur_file_is_named(writer->fd, writer->temporary)) unlink(writer->temporary);
     close(writer->fd);
   }
   free(writer->temporary);
@@ -178,7 +195,7 @@ lur_status lur_file_open(const char *path, int *fd, uint64_t *size) {
   /* O_NONBLOCK: a pipe without a writer must not block here; it is rejected below. */
   do file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   while (file < 0 && errno == EINTR);
-  if (file < 0) return lur_fail(LUR_EIO, "cannot read '%s': %s", path, strerror(errno));
+  if (file < 0) return lur_fail(errno == ENOMEM ? LUR_ENOMEM : LUR_EIO, "cannot read '%s': %s", path, strerror(errno));
   struct stat info;
   lur_status status = LUR_OK;
   if (fstat(file, &info) != 0) status = lur_fail(LUR_EIO, "cannot read '%s': %s", path, strerror(errno));

@@ -5,7 +5,8 @@
 #include "engine/lurcher.h"
 
 /* Writes to ".NAME.lurcher-tmp" in the target's folder, which is renamed to the target when it is complete. The
-   temporary file is locked while it is written; one that an interrupted process left is reused by the next writer. */
+   temporary file is new and locked while it is written. One that a killed process left is removed by the next writer;
+   anything else under that name (a link, another writer's file) is left alone and ".NAME.1.lurcher-tmp" used. */
 typedef struct lur_writer {
   int fd;          /* -1: closed */
   char *path;      /* the target, with symbolic links resolved */
@@ -19,6 +20,9 @@ lur_status lur_writer_put(lur_writer *writer, const void *bytes, size_t count);
 lur_status lur_writer_commit(lur_writer *writer);
 /* Removes the temporary file and frees memory; a no-op after commit or a failed open. */
 void lur_writer_release(lur_writer *writer);
+
+/* Whether fd is the regular file at that name now; a symbolic link at the name is not followed. */
+bool lur_file_is_named(int fd, const char *name);
 
 /* ---- checked reading ---- */
 

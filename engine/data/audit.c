@@ -3,11 +3,14 @@
  * Threads read, hash and decode the images, each into its own record. The findings are then derived from the records by
  * one thread, in order, so that they do not depend on timing.
  * To add a kind of finding: its value in data.h, its name below, and a function like find_imbalance. */
+#include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <xxhash.h>
@@ -16,7 +19,7 @@
 #include "dataset.h"
 #include "decode.h"
 
-enum { DEFAULT_TINY = 32, MAX_WORKERS = 64 };
+enum { DEFAULT_TINY = 32, MAX_WORKERS = 64, MOST_KEPT = 128 << 20 }; /* MOST_KEPT: memory between two images */
 
 typedef struct record { /* of one image */
   int set;
@@ -34,6 +37,10 @@ typedef struct inspection { /* shared by the threads */
   record *records;
   int64_t n;
   _Atomic int64_t next;
+  lur_memory_budgets budgets;
+  atomic_bool failed; /* with something that is no finding: status and message, set by one thread */
+  lur_status status;
+  char message[512];
 } inspection;
 
 const char *lur_finding_name(lur_finding_kind kind) {
@@ -44,27 +51,47 @@ const char *lur_finding_name(lur_finding_kind kind) {
 
 /* ---- inspecting images ---- */
 
-static void inspect(const inspection *h, record *r, lur_bytes *bytes, lur_rgbx *image) {
+/* Keeps the first failure that says nothing about an image: out of memory, too many open files, a failing disk. */
+static void give_up(inspection *h, lur_status status, const char *path) {
+  if (atomic_exchange(&h->failed, true)) return;
+  h->status = status;
+  snprintf(h->message, sizeof h->message, "%s: %s", path, lur_last_error());
+}
+
+static void inspect(inspection *h, record *r, lur_bytes *bytes, lur_rgbx *image) {
   lur_decode_request request;
+  const char *path = lur_dataset_path(h->sets[r->set], r->index);
+  int64_t size = lur_file_size(path), pixels = 0;
+  bool absent;
   lur_decode_request_init(&request, &(lur_decode_options){.exif = true});
   request.orientation = &r->orientation;
-  lur_status status = lur_bytes_read(lur_dataset_path(h->sets[r->set], r->index), bytes);
+  request.budget = &h->budgets.pixels;
+  request.taken = &pixels;
+  lur_budget_take(&h->budgets.files, size);
+  lur_status status = lur_bytes_read(path, bytes, &absent);
   r->read = status == LUR_OK;
   if (r->read) {
     r->hash = XXH3_128bits(bytes->data, bytes->count);
     r->format = lur_image_sniff(bytes->data, bytes->count);
     status = lur_rgbx_decode(bytes->data, bytes->count, &request, image, &r->width, &r->height);
   }
+  if (image->capacity > MOST_KEPT) lur_rgbx_free(image);
+  if (bytes->capacity > MOST_KEPT) lur_bytes_free(bytes);
+  lur_budget_give(&h->budgets.pixels, pixels);
+  lur_budget_give(&h->budgets.files, size);
   if (status == LUR_OK) return;
   r->width = r->height = 0;
-  r->problem = strdup(lur_last_error());
+  if (status == LUR_EFORMAT || (status == LUR_EIO && absent)) r->problem = strdup(lur_last_error());
+  else give_up(h, status, path);
+  if (!r->problem && !atomic_load(&h->failed)) give_up(h, lur_fail(LUR_ENOMEM, "out of memory for an audit"), path);
 }
 
 static void *work(void *argument) {
   inspection *h = argument;
   lur_bytes bytes = {0};
   lur_rgbx image = {0};
-  for (int64_t i; (i = atomic_fetch_add(&h->next, 1)) < h->n;) inspect(h, &h->records[i], &bytes, &image);
+  for (int64_t i; (i = atomic_fetch_add(&h->next, 1)) < h->n && !atomic_load(&h->failed);)
+    inspect(h, &h->records[i], &bytes, &image);
   lur_bytes_free(&bytes);
   lur_rgbx_free(&image);
   return NULL;
@@ -130,14 +157,29 @@ static lur_status find_in_item(finding_list *l, const inspection *h, const recor
   return LUR_OK;
 }
 
+/* The first bytes of a file; none of one that is missing, forbidden or no regular file. */
+static lur_status read_head(const char *path, uint8_t *head, size_t room, size_t *got) {
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  struct stat info;
+  *got = 0;
+  if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == EIO))
+    return lur_fail(errno == ENOMEM ? LUR_ENOMEM : LUR_EIO, "%s: cannot open: %s", path, strerror(errno));
+  if (fd < 0) return LUR_OK;
+  ssize_t count = fstat(fd, &info) == 0 && S_ISREG(info.st_mode) ? read(fd, head, room) : 0;
+  int reason = errno;
+  close(fd);
+  if (count < 0) return lur_fail(LUR_EIO, "%s: cannot read: %s", path, strerror(reason));
+  *got = (size_t)count;
+  return LUR_OK;
+}
+
 /* Image files that the dataset ignores because of their extension. */
 static lur_status find_in_ignored(finding_list *l, const inspection *h, int set) {
   const lur_dataset *d = h->sets[set];
   for (int64_t i = 0; i < d->ignored.n; i++) {
-    FILE *file = fopen(d->ignored.at[i], "rb");
     uint8_t head[8];
-    size_t got = file ? fread(head, 1, sizeof head, file) : 0;
-    if (file) fclose(file);
+    size_t got = 0;
+    LUR_TRY(read_head(d->ignored.at[i], head, sizeof head, &got));
     lur_image_format format = lur_image_sniff(head, got);
     if (format == LUR_IMAGE_UNKNOWN) continue;
     char text[4300];
@@ -238,10 +280,15 @@ lur_status lur_dataset_audit(int nsets, lur_dataset *const *sets, const lur_audi
   for (int64_t s = 0, at = 0; s < nsets; s++)
     for (int64_t i = 0; i < sets[s]->size; i++) h.records[at++] = (record){.set = (int)s, .index = i};
   atomic_init(&h.next, 0);
+  atomic_init(&h.failed, false);
+  lur_decode_request usual;
+  lur_decode_request_init(&usual, NULL);
+  lur_memory_budgets_init(&h.budgets, usual.max_pixels);
   inspect_all(&h, options ? options->workers : 0);
+  lur_memory_budgets_destroy(&h.budgets);
   lur_audit found = {.checked = h.n};
   for (int64_t i = 0; i < h.n; i++) found.turned += h.records[i].orientation > 1;
-  lur_status status = find_all(&h, nsets, options, &found);
+  lur_status status = h.failed ? lur_fail(h.status, "%s", h.message) : find_all(&h, nsets, options, &found);
   for (int64_t i = 0; i < h.n; i++) free(h.records[i].problem);
   free(h.records);
   if (status == LUR_OK) *audit = found;

@@ -205,6 +205,7 @@ void lur_dataset_release(lur_dataset *d) {
   free(d->class_start);
   free(d->class_items);
   lur_texts_free(&d->ignored);
+  lur_texts_free(&d->loose);
   free(d->source);
   free(d);
 }
@@ -212,6 +213,12 @@ void lur_dataset_release(lur_dataset *d) {
 static const lur_item *item_at(const lur_dataset *d, int64_t index) {
   return index >= 0 && index < d->size ? &d->items[index] : NULL;
 }
+
+static const char *text_at(const lur_texts *texts, int64_t i) { return i >= 0 && i < texts->n ? texts->at[i] : NULL; }
+
+const char *lur_dataset_ignored(const lur_dataset *d, int64_t i) { return text_at(&d->ignored, i); }
+
+const char *lur_dataset_loose(const lur_dataset *d, int64_t i) { return text_at(&d->loose, i); }
 
 int64_t lur_dataset_size(const lur_dataset *d) { return d->size; }
 const char *lur_dataset_path(const lur_dataset *d, int64_t index) {
@@ -355,5 +362,8 @@ int lur_dataset_format(const lur_dataset *d, char *text, size_t capacity) {
   if (d->ignored.n)
     append(text, capacity, &length, ", %lld other file%s ignored", (long long)d->ignored.n,
            d->ignored.n == 1 ? "" : "s");
+  if (d->loose.n)
+    append(text, capacity, &length, ", %lld image%s in no class folder", (long long)d->loose.n,
+           d->loose.n == 1 ? "" : "s");
   return length;
 }

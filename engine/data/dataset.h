@@ -38,6 +38,7 @@ struct lur_dataset {
   char columns[LUR_MAX_COLUMNS][LUR_COLUMN_NAME];
   char *source;      /* for messages and printing: "folder 'dogs/train'" */
   lur_texts ignored; /* paths of files that were not taken because of their extension */
+  lur_texts loose;   /* paths of images beside the class folders: they have no class */
 };
 
 /* An empty dataset. source is copied. */

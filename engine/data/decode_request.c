@@ -16,6 +16,10 @@ lur_status lur_decode_check_size(const lur_decode_request *request, int64_t widt
   if (width * height > request->max_pixels)
     return lur_fail(LUR_EFORMAT, "%lldx%lld is more than the %lld pixels allowed (max_pixels)", (long long)width,
                     (long long)height, (long long)request->max_pixels);
+  if (request->budget) {
+    *request->taken = (width + request->extra_width) * height;
+    lur_budget_take(request->budget, *request->taken);
+  }
   return LUR_OK;
 }
 

@@ -2,12 +2,16 @@
  *
  * The order is that of Keras 2.0.9 and later (keras/preprocessing/image.py, DirectoryIterator): classes byte-wise,
  * within a class by folder path, then by name. Symbolic links to files and to class folders are followed; links to
- * deeper folders are not, so that there are no cycles. */
+ * deeper folders are not, so that there are no cycles.
+ *
+ * What other programs leave in folders is passed over, unless options->hidden asks for it: names that begin with a dot
+ * (.git, .ipynb_checkpoints, ._x.jpg) and those of `litter`. Keras counts them. */
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 
 #include "dataset.h"
@@ -22,14 +26,22 @@ static lur_status join(char out[PATH_ROOM], const char *a, const char *b) {
   return LUR_OK;
 }
 
-/* The names in a folder except . and .., sorted. */
-static lur_status list_folder(const char *path, lur_texts *names) {
+static bool is_hidden(const char *name) {
+  static const char *const litter[] = {"__MACOSX", "@eaDir", "Thumbs.db", "desktop.ini"};
+  if (name[0] == '.') return true;
+  for (size_t i = 0; i < sizeof litter / sizeof *litter; i++)
+    if (strcasecmp(name, litter[i]) == 0) return true;
+  return false;
+}
+
+/* The names in a folder except . and .., and unless `hidden`, without those that are hidden; sorted. */
+static lur_status list_folder(const char *path, bool hidden, lur_texts *names) {
   DIR *dir = opendir(path);
   if (!dir) return lur_fail(LUR_EIO, "cannot open folder '%s': %s", path, strerror(errno));
   lur_status status = LUR_OK;
   errno = 0;
   for (struct dirent *entry; status == LUR_OK && (entry = readdir(dir)) != NULL;)
-    if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+    if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 && (hidden || !is_hidden(entry->d_name)))
       status = lur_texts_add(names, entry->d_name);
   if (status == LUR_OK && errno != 0) status = lur_fail(LUR_EIO, "cannot read folder '%s': %s", path, strerror(errno));
   closedir(dir);
@@ -53,6 +65,8 @@ typedef struct scan {
   lur_texts folders; /* relative paths of a class's folders, sorted before their files are added */
 } scan;
 
+static bool takes_hidden(const scan *s) { return s->options && s->options->hidden; }
+
 /* Appends the folder `relative` and every folder below it. */
 static lur_status find_folders(scan *s, const char *root, const char *relative, int depth) {
   if (depth > MAX_DEPTH) return lur_fail(LUR_EIO, "'%s/%s': folders nest deeper than %d", root, relative, MAX_DEPTH);
@@ -60,7 +74,7 @@ static lur_status find_folders(scan *s, const char *root, const char *relative, 
   char path[PATH_ROOM], child[PATH_ROOM];
   LUR_TRY(join(path, root, relative));
   lur_texts names = {0};
-  lur_status status = list_folder(path, &names);
+  lur_status status = list_folder(path, takes_hidden(s), &names);
   for (int64_t i = 0; status == LUR_OK && i < names.n; i++) {
     status = join(child, path, names.at[i]);
     if (status != LUR_OK || kind_of(child, false) != FOLDER) continue;
@@ -75,7 +89,7 @@ static lur_status add_files(scan *s, const char *root, const char *relative) {
   char folder[PATH_ROOM], path[PATH_ROOM], name[PATH_ROOM];
   LUR_TRY(join(folder, root, relative));
   lur_texts names = {0};
-  lur_status status = list_folder(folder, &names);
+  lur_status status = list_folder(folder, takes_hidden(s), &names);
   for (int64_t i = 0; status == LUR_OK && i < names.n; i++) {
     status = join(path, folder, names.at[i]);
     if (status != LUR_OK || kind_of(path, true) == FOLDER) continue;
@@ -131,10 +145,15 @@ static lur_status scan_classes(scan *s, const char *root) {
   lur_texts names = {0};
   char path[PATH_ROOM];
   int64_t folders = 0;
-  lur_status status = list_folder(root, &names);
+  lur_status status = list_folder(root, takes_hidden(s), &names);
   for (int64_t i = 0; status == LUR_OK && i < names.n; i++) {
     status = join(path, root, names.at[i]);
-    if (status != LUR_OK || kind_of(path, true) != FOLDER) continue;
+    if (status != LUR_OK) continue;
+    if (kind_of(path, true) != FOLDER) {
+      bool is_image = lur_dataset_accepts(s->options, names.at[i]);
+      status = lur_texts_add(is_image ? &s->dataset->loose : &s->dataset->ignored, path);
+      continue;
+    }
     folders++;
     status = add_class_folder(s, root, names.at[i], given);
   }

@@ -64,7 +64,7 @@ lur_status lur_image_decode(lur_context *context, const void *bytes, size_t coun
 lur_status lur_image_load(lur_context *context, const char *path, const lur_decode_options *options,
                           lur_tensor **image) {
   lur_bytes bytes = {0};
-  lur_status status = lur_bytes_read(path, &bytes);
+  lur_status status = lur_bytes_read(path, &bytes, NULL);
   if (status == LUR_OK) status = lur_image_decode(context, bytes.data, bytes.count, options, image);
   lur_bytes_free(&bytes);
   return status == LUR_OK ? status : lur_blame(status, "%s", path);

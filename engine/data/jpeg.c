@@ -136,6 +136,7 @@ lur_status lur_jpeg_decode(const uint8_t *bytes, size_t count, const lur_decode_
   d.info.err = failure_init(&d.failure);
   if (setjmp(d.failure.jump)) {
     jpeg_destroy_decompress(&d.info);
+    if (d.failure.base.msg_code == JERR_OUT_OF_MEMORY) return lur_fail(LUR_ENOMEM, "out of memory for a JPEG");
     return lur_fail(LUR_EFORMAT, "damaged JPEG: %s", d.failure.message);
   }
   jpeg_create_decompress(&d.info);
@@ -182,7 +183,7 @@ lur_status lur_jpeg_encode(const uint8_t *pixels, int width, int height, int cha
   if (setjmp(e.failure.jump)) {
     jpeg_destroy_compress(&e.info);
     free(e.memory);
-    return lur_fail(LUR_EARG, "cannot write a JPEG of %dx%d: %s", width, height, e.failure.message);
+    return lur_fail(e.failure.base.msg_code == JERR_OUT_OF_MEMORY ? LUR_ENOMEM : LUR_EARG, "cannot write a JPEG of %dx%d: %s", width, height, e.failure.message);
   }
   jpeg_create_compress(&e.info);
   jpeg_mem_dest(&e.info, &e.memory, &e.size);

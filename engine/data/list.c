@@ -153,7 +153,7 @@ lur_status lur_dataset_list(const char *path, const lur_list_options *list, cons
   snprintf(source, sizeof source, "list '%s'", path);
   folder_of(path, root, sizeof root);
   lur_status status = lur_dataset_new(source, &d);
-  if (status == LUR_OK && (status = lur_bytes_read(path, &text)) != LUR_OK) lur_blame(status, "list '%s'", path);
+  if (status == LUR_OK && (status = lur_bytes_read(path, &text, NULL)) != LUR_OK) lur_blame(status, "list '%s'", path);
   if (status == LUR_OK) status = lur_bytes_reserve(&buffer, 256);
   if (status == LUR_OK) {
     bool mark = text.count >= 3 && memcmp(text.data, "\xEF\xBB\xBF", 3) == 0;

@@ -10,6 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "decode_request.h"
+
 enum { DEFAULT_PREFETCH = 4, MAX_PREFETCH = 256, MAX_WORKERS = 256, MAX_SIDE = 16384 };
 
 /* ---- create, release ---- */
@@ -52,7 +54,11 @@ static void set_options(lur_loader *l, lur_context *context, lur_dataset *datase
                                       .preprocess = o->preprocess,
                                       .decode = o->decode,
                                       .augment = o->augment,
+                                      .budgets = &l->budgets,
                                       .stop = &l->stop};
+  lur_decode_request request;
+  lur_decode_request_init(&request, &o->decode);
+  lur_memory_budgets_init(&l->budgets, request.max_pixels);
   l->augment = o->augment;
   l->random = o->random;
   if (l->augment) lur_augment_retain(l->augment);
@@ -105,6 +111,7 @@ void lur_loader_release(lur_loader *l) {
   for (int64_t i = 0; l->damage_text && i < l->dataset->size; i++)
     if (l->damage_text[i] != l->dataset->items[i].path) free(l->damage_text[i]);
   lur_buffer_pool_close(l->pool);
+  lur_memory_budgets_destroy(&l->budgets);
   pthread_cond_destroy(&l->work);
   pthread_cond_destroy(&l->done);
   pthread_mutex_destroy(&l->lock);

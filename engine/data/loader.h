@@ -54,6 +54,7 @@ struct lur_loader {
   bool strict;
   int64_t epoch;
   lur_buffer_pool *pool;
+  lur_memory_budgets budgets;
   uint32_t *draws;          /* per image: requests in this epoch; the owner's */
   int64_t batches;          /* pushed or skipped in this epoch; the owner's */
   lur_augment *augment;     /* NULL: none */

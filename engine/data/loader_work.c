@@ -2,6 +2,7 @@
  *
  * A row depends only on (seed, epoch, index, draw number), so any worker may make it: nothing in this file may depend
  * on the timing of workers. sample.c makes the pixels. */
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,9 +37,6 @@ static void add_damage(lur_row_damage *damage, int64_t index) {
   damage->images[damage->n++] = index;
 }
 
-/* A damaged image is replaced; any other failure (out of memory, stopped) fails the batch. */
-static bool is_damage(lur_status status) { return status == LUR_EIO || status == LUR_EFORMAT; }
-
 typedef struct row_task { /* a row to make */
   lur_loader *loader;
   lur_workspace *workspace;
@@ -47,6 +45,13 @@ typedef struct row_task { /* a row to make */
   lur_row_damage *damage;
   float *out;
 } row_task;
+
+/* A damaged image is replaced, and one that is missing or forbidden. Any other failure fails the batch: out of memory,
+   stopped, too many open files, a failing disk. Images that such a failure strikes are good, and training on others in
+   their place would go unnoticed. */
+static bool is_damage(const row_task *t, lur_status status) {
+  return status == LUR_EFORMAT || (status == LUR_EIO && t->workspace->absent);
+}
 
 /* Makes the row from the image `index`. A file that is known to be damaged is not opened again. */
 static lur_status try_image(const row_task *t, int64_t index) {
@@ -58,10 +63,11 @@ static lur_status try_image(const row_task *t, int64_t index) {
   }
   const char *path = l->dataset->items[index].path;
   lur_status status = lur_sample_make(t->workspace, &l->settings, path, t->params, t->out);
-  if (!is_damage(status)) return status;
-  record_damage(l, index, lur_last_error());
-  add_damage(t->damage, index);
-  return lur_blame(status, "%s", path);
+  if (is_damage(t, status)) {
+    record_damage(l, index, lur_last_error());
+    add_damage(t->damage, index);
+  }
+  return status == LUR_OK || status == LUR_EINTERRUPTED ? status : lur_blame(status, "%s", path);
 }
 
 /* Tries the n candidates (list, or all images where it is NULL) from number key % n on. *found: the first that can be
@@ -72,7 +78,7 @@ static lur_status try_candidates(const row_task *t, const int64_t *list, int64_t
     int64_t at = (int64_t)((key + (uint64_t)k) % (uint64_t)n), index = list ? list[at] : at;
     if (index == t->requested) continue;
     status = try_image(t, index);
-    if (!is_damage(status)) {
+    if (!is_damage(t, status)) {
       *found = index;
       return status;
     }
@@ -90,8 +96,8 @@ static lur_status replace(const row_task *t, int32_t draw, int64_t *found) {
   key = lur_random_mix(key + (uint64_t)l->epoch * 0x10001u + (uint64_t)draw) >> 1;
   lur_status status = LUR_EFORMAT;
   if (c >= 0) status = try_candidates(t, d->class_items + d->class_start[c], lur_dataset_class_size(d, c), key, found);
-  if (is_damage(status)) status = try_candidates(t, NULL, d->size, key, found);
-  if (is_damage(status))
+  if (is_damage(t, status)) status = try_candidates(t, NULL, d->size, key, found);
+  if (is_damage(t, status))
     return lur_fail(LUR_EFORMAT, "%s: none of the %lld images can be read; the last error: %s", d->source,
                     (long long)d->size, lur_last_error());
   return status;
@@ -124,7 +130,7 @@ static lur_status make_row(lur_loader *l, lur_workspace *w, lur_job_field *f, in
                 .out = f->images + (size_t)row * size};
   int64_t index = t.requested;
   lur_status status = try_image(&t, index);
-  if (is_damage(status) && !l->strict) status = replace(&t, f->draw[row], &index);
+  if (is_damage(&t, status) && !l->strict) status = replace(&t, f->draw[row], &index);
   f->actual[row] = (int32_t)index;
   f->classes[row] = (int32_t)l->dataset->items[index].class_id;
   return status;
@@ -219,10 +225,13 @@ lur_status lur_loader_start(lur_loader *l) {
   lur_status status = LUR_OK;
   for (; l->nworkers < l->want_workers; l->nworkers++) {
     start *s = malloc(sizeof *s);
+    int reason = s ? 0 : ENOMEM;
     if (s) *s = (start){l, &l->workspaces[l->nworkers]};
-    if (s && pthread_create(&l->threads[l->nworkers], NULL, work, s) == 0) continue;
+    if (s) reason = pthread_create(&l->threads[l->nworkers], NULL, work, s);
+    if (reason == 0) continue;
     free(s);
-    status = lur_fail(LUR_ENOMEM, "loader: cannot start worker thread %d of %d", l->nworkers + 1, l->want_workers);
+    status = lur_fail(LUR_ENOMEM, "loader: cannot start worker thread %d of %d: %s", l->nworkers + 1, l->want_workers,
+                      strerror(reason));
     break;
   }
   pthread_sigmask(SIG_SETMASK, &old, NULL);

@@ -13,12 +13,24 @@ enum { CHUNK_LIMIT = 8 << 20 }; /* bytes of an ancillary chunk, decompressed */
 
 typedef struct failure { /* filled by on_error */
   char message[128];
+  bool memory; /* an allocation failed: no fault of the image */
 } failure;
 
 static void on_error(png_structp png, png_const_charp message) {
   failure *f = png_get_error_ptr(png);
   strncpy(f->message, message, sizeof f->message - 1);
   longjmp(png_jmpbuf(png), 1);
+}
+
+static void *take_memory(png_structp png, png_alloc_size_t size) {
+  void *memory = malloc(size);
+  if (!memory) ((failure *)png_get_mem_ptr(png))->memory = true;
+  return memory;
+}
+
+static void give_memory(png_structp png, void *memory) {
+  (void)png;
+  free(memory);
 }
 
 static void on_warning(png_structp png, png_const_charp message) { (void)png, (void)message; }
@@ -86,7 +98,10 @@ static bool read_rows(decoder *d, const lur_decode_request *request, lur_rgbx *i
 }
 
 static lur_status decode(decoder *d, const lur_decode_request *request, lur_rgbx *image, int *orientation) {
-  if (setjmp(png_jmpbuf(d->png))) return lur_fail(LUR_EFORMAT, "damaged PNG: %s", d->failure.message);
+  if (setjmp(png_jmpbuf(d->png))) {
+    if (d->failure.memory) return lur_fail(LUR_ENOMEM, "out of memory for a PNG");
+    return lur_fail(LUR_EFORMAT, "damaged PNG: %s", d->failure.message);
+  }
   png_set_read_fn(d->png, &d->source, read_bytes);
   png_set_user_limits(d->png, 1 << 20, 1 << 20);
   png_set_chunk_malloc_max(d->png, CHUNK_LIMIT);
@@ -97,7 +112,8 @@ static lur_status decode(decoder *d, const lur_decode_request *request, lur_rgbx
 lur_status lur_png_decode(const uint8_t *bytes, size_t count, const lur_decode_request *request, lur_rgbx *image,
                           int *orientation) {
   decoder d = {.source = {bytes, count}, .status = LUR_OK};
-  d.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &d.failure, on_error, on_warning);
+  d.png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, &d.failure, on_error, on_warning, &d.failure, take_memory,
+                                   give_memory);
   d.info = d.png ? png_create_info_struct(d.png) : NULL;
 #ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION /* a fuzzer cannot guess checksums */
   if (d.png) png_set_crc_action(d.png, PNG_CRC_QUIET_USE, PNG_CRC_QUIET_USE);
@@ -133,7 +149,7 @@ static void flush_nothing(png_structp png) { (void)png; }
 
 static lur_status encode(encoder *e, const uint8_t *pixels, int width, int height, int channels) {
   if (setjmp(png_jmpbuf(e->png))) {
-    return lur_fail(e->status != LUR_OK ? e->status : LUR_EARG, "cannot write a PNG of %dx%d: %s", width, height,
+    return lur_fail(e->status != LUR_OK ? e->status : e->failure.memory ? LUR_ENOMEM : LUR_EARG, "cannot write a PNG of %dx%d: %s", width, height,
                     e->failure.message);
   }
   png_set_write_fn(e->png, e, write_bytes, flush_nothing);
@@ -149,7 +165,8 @@ static lur_status encode(encoder *e, const uint8_t *pixels, int width, int heigh
 lur_status lur_png_encode(const uint8_t *pixels, int width, int height, int channels, lur_bytes *bytes) {
   encoder e = {.bytes = bytes};
   bytes->count = 0;
-  e.png = png_create_write_struct(PNG_LIBPNG_VER_STRING, &e.failure, on_error, on_warning);
+  e.png = png_create_write_struct_2(PNG_LIBPNG_VER_STRING, &e.failure, on_error, on_warning, &e.failure, take_memory,
+                                    give_memory);
   e.info = e.png ? png_create_info_struct(e.png) : NULL;
   lur_status status =
       e.info ? encode(&e, pixels, width, height, channels) : lur_fail(LUR_ENOMEM, "out of memory for a PNG encoder");

@@ -1,8 +1,10 @@
 /* resize.c - Pillow's Image.resize, bit for bit: NEAREST, and BILINEAR as its antialiased triangle filter.
  *
- * Source: Pillow 10, libImaging/Resample.c and Geometry.c. Two passes, columns first, each rounded to 8 bits, with
- * coefficients in fixed point with 22 fractional bits; a pass that would change no extent is skipped. (Pillow 13 takes
- * rows first for some sizes, which changes some values by one.) The loops are written for the compiler's vectoriser and
+ * Source: Pillow 12.3, src/libImaging/Resample.c and Geometry.c; 4.0 to 12.3 give the same bits. Two passes, columns
+ * first, each rounded to 8 bits, with coefficients in fixed point with 22 fractional bits; a pass that would change no
+ * extent is skipped. Pillow 13.0 takes rows first where the height shrinks by more than twice as many pixels as the
+ * width, to be faster; since each pass rounds, some values change by one. That corrects nothing, and networks have been
+ * trained on the older bits, so it is a filter of its own here (LUR_RESIZE_BILINEAR_13). The loops are written for the compiler's vectoriser and
  * compiled for AVX-512, AVX2 and the baseline; the column pass has a hand-written AVX2 loop for usual sizes. All are
  * integer loops and give the same bits. */
 #include <math.h>
@@ -225,6 +227,10 @@ lur_status lur_rgbx_resample(const lur_rgbx *src, int width, int height, lur_res
   if (filter_kind == LUR_RESIZE_NEAREST) return nearest(src, width, height, dst);
   if (!high) return bilinear_columns(src, width, dst);
   if (!wide) return bilinear_rows(src, height, dst);
+  if (filter_kind == LUR_RESIZE_BILINEAR_13 && src->height > height && src->height - height > 2 * (src->width - width)) {
+    LUR_TRY(bilinear_rows(src, height, scratch));
+    return bilinear_columns(scratch, width, dst);
+  }
   LUR_TRY(bilinear_columns(src, width, scratch));
   return bilinear_rows(scratch, height, dst);
 }

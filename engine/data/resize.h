@@ -1,4 +1,4 @@
-/* resize.h - Pillow's Image.resize, bit for bit. */
+/* resize.h - Pillow's Image.resize, bit for bit; resize.c names the versions. */
 #ifndef LUR_RESIZE_H
 #define LUR_RESIZE_H
 

@@ -112,7 +112,7 @@ static int choose_scale(int width, int height, void *user) {
 }
 
 static bool may_prescale(const lur_sample_settings *settings) {
-  return settings->augment->s.prescale && settings->resize == LUR_RESIZE_BILINEAR &&
+  return settings->augment->s.prescale && settings->resize != LUR_RESIZE_NEAREST &&
          !lur_augment_nearest(settings->augment);
 }
 
@@ -206,25 +206,50 @@ static bool plain(const lur_params *params) {
   return !params || (lur_params_flip_only(params) && !lur_params_recolour(params));
 }
 
+/* Memory above this is not kept for the next image: each of many workers may meet a huge one. */
+static const size_t most_kept = (size_t)128 << 20;
+
+static void trim(lur_workspace *w) {
+  lur_rgbx *const images[] = {&w->decoded, &w->resized, &w->scratch};
+  for (int i = 0; i < 3; i++)
+    if (images[i]->capacity > most_kept) lur_rgbx_free(images[i]);
+  if (w->file.capacity > most_kept) lur_bytes_free(&w->file);
+}
+
+static lur_status make(lur_workspace *w, const lur_sample_settings *settings, lur_decode_request *request,
+                       geometry *g, float *out) {
+  bool whole = plain(g->params);
+  if (!whole) {
+    lur_augment_map(settings->augment, g->params, settings->height, settings->width, &g->augment);
+    request->user = g;
+    if (may_prescale(settings)) request->choose_scale = choose_scale;
+  }
+  if (whole) request->extra_width = settings->width;
+  int full_width, full_height;
+  LUR_TRY(lur_rgbx_decode(w->file.data, w->file.count, request, &w->decoded, &full_width, &full_height));
+  if (whole) {
+    if (settings->channels == 1) make_gray(&w->decoded);
+    return make_plain(w, settings, g->params, out);
+  }
+  if (settings->channels == 1) return make_gray_row(w, g, full_width, full_height, out);
+  return make_colour(w, g, full_width, full_height, out);
+}
+
 lur_status lur_sample_make(lur_workspace *w, const lur_sample_settings *settings, const char *path,
                            const lur_params *params, float *out) {
   geometry g = {.settings = settings, .params = params, .divided = 1};
-  bool whole = plain(params);
   lur_decode_request request;
+  lur_memory_budgets *budgets = settings->budgets;
+  int64_t pixels = 0, bytes = budgets ? lur_file_size(path) : 0;
   lur_decode_request_init(&request, &settings->decode);
   request.stop = settings->stop;
-  if (!whole) {
-    lur_augment_map(settings->augment, params, settings->height, settings->width, &g.augment);
-    request.user = &g;
-    if (may_prescale(settings)) request.choose_scale = choose_scale;
-  }
-  int full_width, full_height;
-  LUR_TRY(lur_bytes_read(path, &w->file));
-  LUR_TRY(lur_rgbx_decode(w->file.data, w->file.count, &request, &w->decoded, &full_width, &full_height));
-  if (whole) {
-    if (settings->channels == 1) make_gray(&w->decoded);
-    return make_plain(w, settings, params, out);
-  }
-  if (settings->channels == 1) return make_gray_row(w, &g, full_width, full_height, out);
-  return make_colour(w, &g, full_width, full_height, out);
+  request.budget = budgets ? &budgets->pixels : NULL;
+  request.taken = &pixels;
+  if (budgets) lur_budget_take(&budgets->files, bytes);
+  lur_status status = lur_bytes_read(path, &w->file, &w->absent);
+  if (status == LUR_OK) status = make(w, settings, &request, &g, out);
+  trim(w);
+  if (budgets) lur_budget_give(&budgets->pixels, pixels);
+  if (budgets) lur_budget_give(&budgets->files, bytes);
+  return status;
 }

@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 
 #include "augment.h"
+#include "budget.h"
 #include "bytes.h"
 #include "rgbx.h"
 
@@ -14,17 +15,20 @@ typedef struct lur_sample_settings { /* equal for all rows of a loader */
   lur_preprocess preprocess;
   lur_decode_options decode;
   const lur_augment *augment; /* NULL: none */
+  lur_memory_budgets *budgets; /* shared by the threads; NULL: unlimited */
   const atomic_bool *stop;    /* see lur_decode_request; may be NULL */
 } lur_sample_settings;
 
 typedef struct lur_workspace { /* memory of one thread, reused from row to row; zero-initialised */
   lur_bytes file, positions, tables;
   lur_rgbx decoded, resized, scratch;
+  bool absent; /* lur_sample_make failed since the file is missing, forbidden or no regular file: see bytes.h */
 } lur_workspace;
 void lur_workspace_free(lur_workspace *workspace);
 
 /* Reads the file and writes height x width x channels floats. params: its augmentation parameters, or NULL without
-   augmentation. On failure out is undefined. */
+   augmentation. On failure out is undefined: LUR_EFORMAT for a damaged image, LUR_EIO for a file that cannot be read,
+   of which workspace->absent says whether another file could be. */
 lur_status lur_sample_make(lur_workspace *workspace, const lur_sample_settings *settings, const char *path,
                            const lur_params *params, float *out);
 

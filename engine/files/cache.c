@@ -173,18 +173,34 @@ static lur_status open_finished(lur_cache *cache) {
 
 /* ---- the partial file ---- */
 
+/* Opens the partial file, or creates it. One that has a second name (a hard link: a backup, or a trap) is not written
+   to: this name of it is removed, and a new file made. */
+static lur_status open_part(const char *part, int *fd) {
+  struct stat info;
+  for (int attempt = 0; attempt < 8; attempt++) {
+    int file = open(part, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (file < 0 && errno == ENOENT) file = open(part, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
+    if (file < 0 && (errno == EINTR || errno == EEXIST)) continue;
+    if (file < 0) return lur_fail(errno == ENOMEM ? LUR_ENOMEM : LUR_EIO, "cannot write '%s': %s", part, strerror(errno));
+    bool linked = fstat(file, &info) != 0 || !S_ISREG(info.st_mode) || info.st_nlink > 1;
+    if (!linked) {
+      *fd = file;
+      return LUR_OK;
+    }
+    close(file);
+    if (!S_ISREG(info.st_mode)) break;
+    if (unlink(part) != 0 && errno != ENOENT) break;
+  }
+  return lur_fail(LUR_EIO, "cannot write '%s': a regular file with one name was expected; remove it", part);
+}
+
 /* Opens and locks the partial file; *fd stays -1 while another process holds it. */
 static lur_status claim_part(const lur_cache *cache, int *fd) {
-  int file;
-  do file = open(cache->part, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
-  while (file < 0 && errno == EINTR);
-  if (file < 0) return lur_fail(LUR_EIO, "cannot write '%s': %s", cache->part, strerror(errno));
-  struct stat mine, there;
+  int file = -1;
+  LUR_TRY(open_part(cache->part, &file));
   bool busy = flock(file, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
   /* Between open and flock its holder may have renamed or removed it: then it is no longer the partial file. */
-  busy = busy || fstat(file, &mine) != 0 || lstat(cache->part, &there) != 0 || mine.st_ino != there.st_ino ||
-         mine.st_dev != there.st_dev || !S_ISREG(mine.st_mode);
-  if (busy) close(file);
+  if (busy || !lur_file_is_named(file, cache->part)) close(file);
   else *fd = file;
   return LUR_OK;
 }

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "engine/base/json.h"
+#include "engine/graph/graph.h"
 #include "engine/run/state.h"
 #include "files.h"
 
@@ -24,7 +25,7 @@
 #define STATE_KEY "lurcher.state"
 #define METADATA_KEY "lurcher.extra"
 
-/* ---- save ---- */
+/* ---- counters, written ---- */
 
 static lur_status state_text(const lur_run *run, const lur_run_state *state, char **text) {
   lur_lines buffer = {0};
@@ -43,41 +44,13 @@ static lur_status state_text(const lur_run *run, const lur_run_state *state, cha
   return lur_lines_take(&buffer, text);
 }
 
-lur_status lur_run_save_with(lur_run *run, const char *path, const char *metadata, int n, const char *const *names,
-                             lur_tensor *const *tensors) {
-  lur_run_state state = {0};
-  lur_named named = {0};
-  char *model = NULL, *counters = NULL;
-  lur_status status = lur_model_to_json(lur_run_model(run), &model);
-  if (status == LUR_OK) status = lur_run_export(run, &state);
-  if (status == LUR_OK) status = state_text(run, &state, &counters);
-  if (status == LUR_OK) status = lur_named_add_weights(&named, lur_run_model(run));
-  for (int i = 0; status == LUR_OK && i < state.n; i++)
-    status = lur_named_add(&named, state.tensors[i], LUR_OPTIMIZER_PREFIX "%s", state.names[i]);
-  for (int i = 0; status == LUR_OK && i < n; i++)
-    status = lur_named_add(&named, tensors[i], LUR_EXTRA_PREFIX "%s", names[i]);
-  if (status == LUR_OK) {
-    const char *pairs[] = {LUR_KIND_KEY, LUR_KIND_CHECKPOINT, MODEL_KEY, model, STATE_KEY,
-                           counters,     METADATA_KEY,        metadata};
-    status = lur_safetensors_write(path, named.n, (const char *const *)named.names, named.tensors,
-                                   metadata == NULL ? 3 : 4, pairs);
-  }
-  lur_named_release(&named);
-  lur_run_state_free(&state);
-  free(counters);
-  lur_text_free(model);
-  return status;
-}
-
-lur_status lur_run_save(lur_run *run, const char *path, const char *metadata) {
-  return lur_run_save_with(run, path, metadata, 0, NULL, NULL);
-}
-
 /* ---- checks ---- */
 
-static lur_status open_checkpoint(lur_context *context, const char *path, lur_archive **archive) {
+/* whole: verifies the checksum too. */
+static lur_status open_checkpoint(lur_context *context, const char *path, bool whole, lur_archive **archive) {
   lur_archive *opened = NULL;
-  LUR_TRY(lur_archive_open(context, path, &opened));
+  if (whole) LUR_TRY(lur_archive_open(context, path, &opened));
+  else LUR_TRY(lur_archive_open_structure(context, path, &opened));
   const char *kind = lur_archive_metadata(opened, LUR_KIND_KEY);
   lur_status status = LUR_OK;
   if (kind == NULL || strcmp(kind, LUR_KIND_CHECKPOINT) != 0)
@@ -103,39 +76,61 @@ bool lur_checkpoint_is_state(const char *name) {
   return is_optimizer_array(name) || strncmp(name, LUR_EXTRA_PREFIX, strlen(LUR_EXTRA_PREFIX)) == 0;
 }
 
-/* Checks that the file has every weight of the model, with the same shape. */
-static lur_status compare_weights(const lur_archive *archive, const char *path, const lur_named *named) {
+typedef char weight_name[LUR_NAME + 40]; /* "LAYER/WEIGHT" */
+
+static const char *name_weight(const lur_layer *layer, int k, weight_name name) {
+  snprintf(name, sizeof(weight_name), "%s/%s", layer->name, layer->weights[k].name);
+  return name;
+}
+
+static int count_weights(const lur_model *model) {
+  int n = 0;
+  for (int i = 0; i < model->nlayers; i++) n += model->layers[i]->nweights;
+  return n;
+}
+
+/* Checks that the file has every weight of the model, with the same shape. The values may not exist yet. */
+static lur_status compare_weights(const lur_archive *archive, const char *path, const lur_model *model) {
   char here[LUR_SHAPE_TEXT], there[LUR_SHAPE_TEXT];
-  for (int i = 0; i < named->n; i++) {
-    int at = lur_archive_find(archive, named->names[i]);
-    const lur_shape *shape = lur_tensor_shape(named->tensors[i]);
-    if (at < 0)
-      return lur_fail(LUR_ESHAPE, "'%s' belongs to another model: weight '%s' was expected, the file does not have it",
-                      path, named->names[i]);
-    if (!lur_shape_equal(lur_archive_shape(archive, at), shape))
-      return lur_fail(LUR_ESHAPE, "'%s' belongs to another model: weight '%s' is %s here and %s in the file", path,
-                      named->names[i], lur_shape_format(shape, here),
-                      lur_shape_format(lur_archive_shape(archive, at), there));
-  }
+  weight_name name;
+  for (int i = 0; i < model->nlayers; i++)
+    for (int k = 0; k < model->layers[i]->nweights; k++) {
+      int at = lur_archive_find(archive, name_weight(model->layers[i], k, name));
+      const lur_shape *shape = &model->layers[i]->weights[k].shape;
+      if (at < 0)
+        return lur_fail(LUR_ESHAPE,
+                        "'%s' belongs to another model: weight '%s' was expected, the file does not have it", path,
+                        name);
+      if (!lur_shape_equal(lur_archive_shape(archive, at), shape))
+        return lur_fail(LUR_ESHAPE, "'%s' belongs to another model: weight '%s' is %s here and %s in the file", path,
+                        name, lur_shape_format(shape, here),
+                        lur_shape_format(lur_archive_shape(archive, at), there));
+    }
   return LUR_OK;
 }
 
+static bool has_weight(const lur_model *model, const char *wanted) {
+  weight_name name;
+  for (int i = 0; i < model->nlayers; i++)
+    for (int k = 0; k < model->layers[i]->nweights; k++)
+      if (strcmp(name_weight(model->layers[i], k, name), wanted) == 0) return true;
+  return false;
+}
+
 /* Checks that the file has no weight that the model lacks. */
-static lur_status compare_count(const lur_archive *archive, const char *path, const lur_named *named) {
-  int weights = 0;
-  for (int i = 0; i < lur_archive_count(archive); i++) {
+static lur_status compare_count(const lur_archive *archive, const char *path, const lur_model *model) {
+  int weights = 0, expected = count_weights(model);
+  for (int i = 0; i < lur_archive_count(archive); i++)
+    weights += !lur_checkpoint_is_state(lur_archive_name(archive, i));
+  if (weights == expected) return LUR_OK;
+  for (int i = 0; weights > expected && i < lur_archive_count(archive); i++) {
     const char *name = lur_archive_name(archive, i);
-    if (lur_checkpoint_is_state(name)) continue;
-    weights++;
-    bool known = false;
-    for (int k = 0; weights > named->n && k < named->n && !known; k++) known = strcmp(named->names[k], name) == 0;
-    if (weights > named->n && !known)
+    if (!lur_checkpoint_is_state(name) && !has_weight(model, name))
       return lur_fail(LUR_ESHAPE, "'%s' belongs to another model: the file has a weight '%.200s', the model does not",
                       path, name);
   }
-  if (weights == named->n) return LUR_OK;
   return lur_fail(LUR_ESHAPE, "'%s' belongs to another model: it has %d weights, the model %d", path, weights,
-                  named->n);
+                  expected);
 }
 
 /* ---- definitions ---- */
@@ -143,6 +138,7 @@ static lur_status compare_count(const lur_archive *archive, const char *path, co
 static void name_difference(lur_lines *where, const cJSON *file, const cJSON *model) {
   char *there = file == NULL ? NULL : lur_json_print(file),
        *here = model == NULL ? NULL : lur_json_print(model);
+  where->failed = where->failed || (file != NULL && there == NULL) || (model != NULL && here == NULL);
   lur_lines_add(where, " is %.80s in the file and %.80s here", there == NULL ? "absent" : there,
                 here == NULL ? "absent" : here);
   cJSON_free(there);
@@ -181,10 +177,10 @@ static lur_status compare_definitions(const char *path, const char *file_text, c
   lur_status status = LUR_OK;
   lur_lines where = {0};
   char *place = NULL;
-  cJSON *file = lur_json_parse(file_text, strlen(file_text), NULL), *model = lur_json_parse(model_text, strlen(model_text), NULL);
-  if (file == NULL || model == NULL)
-    status = lur_fail(LUR_EFORMAT, "'%s': its model definition is not valid JSON", path);
-  else if (differs(file, model, &where) && (status = lur_lines_take(&where, &place)) == LUR_OK)
+  cJSON *file = NULL, *model = NULL;
+  if ((status = lur_json_parse(file_text, &file)) != LUR_OK) lur_blame(status, "'%s': its model definition", path);
+  else if ((status = lur_json_parse(model_text, &model)) == LUR_OK && differs(file, model, &where) &&
+           (status = lur_lines_take(&where, &place)) == LUR_OK)
     status = lur_fail(LUR_ESHAPE, "'%s' belongs to another model:%s", path, place);
   free(where.bytes);
   free(place);
@@ -194,11 +190,10 @@ static lur_status compare_definitions(const char *path, const char *file_text, c
 }
 
 /* Checks that names, shapes and options are equal; the message names the first difference. */
-static lur_status compare_models(const lur_archive *archive, const char *path, const lur_model *model,
-                                 const lur_named *named) {
+static lur_status compare_models(const lur_archive *archive, const char *path, const lur_model *model) {
   char *text = NULL;
-  LUR_TRY(compare_weights(archive, path, named));
-  LUR_TRY(compare_count(archive, path, named));
+  LUR_TRY(compare_weights(archive, path, model));
+  LUR_TRY(compare_count(archive, path, model));
   LUR_TRY(lur_model_to_json(model, &text));
   lur_status status = compare_definitions(path, lur_archive_metadata(archive, MODEL_KEY), text);
   lur_text_free(text);
@@ -239,13 +234,15 @@ static lur_status check_optimizer(const char *path, const cJSON *json, const lur
 }
 
 static lur_status read_counters(const char *path, const char *text, const lur_run *run, lur_run_state *state) {
-  cJSON *json = lur_json_parse(text, strlen(text), NULL);
+  cJSON *json = NULL;
+  lur_status status = lur_json_parse(text, &json);
+  if (status != LUR_OK) return lur_blame(status, "'%s': its counters", path);
   uint64_t iterations = 0, lr = 0, m_schedule = 0;
   bool good = read_number(json, "iterations", 10, &iterations) && read_number(json, "step", 10, &state->step) &&
               read_number(json, "seed", 10, &state->seed) && read_number(json, "lr", 16, &lr) &&
               read_number(json, "m_schedule", 16, &m_schedule) && iterations <= INT64_MAX &&
               read_loss_scale(json, state);
-  lur_status status = good ? check_optimizer(path, json, run) : LUR_OK;
+  if (good) status = check_optimizer(path, json, run);
   cJSON_Delete(json);
   if (status != LUR_OK) return status;
   if (!good) return lur_fail(LUR_EFORMAT, "'%s': its counters cannot be read: %.100s", path, text);
@@ -278,17 +275,20 @@ static lur_status read_state(lur_archive *archive, const char *path, const lur_r
 /* ---- restore ---- */
 
 /* Reads into new tensors, so that a failure changes nothing. */
-static lur_status read_weights(lur_archive *archive, const char *path, const lur_named *named, lur_tensor **values) {
-  for (int i = 0; i < named->n; i++) {
-    LUR_TRY(lur_archive_read(archive, lur_archive_find(archive, named->names[i]), &values[i]));
-    if (lur_tensor_dtype(values[i]) != LUR_F32)
-      return lur_fail(LUR_ETYPE, "'%s': weight '%s' is %s, f32 was expected", path, named->names[i],
-                      lur_dtype_name(lur_tensor_dtype(values[i])));
-  }
+static lur_status read_weights(lur_archive *archive, const char *path, const lur_model *model, lur_tensor **values) {
+  weight_name name;
+  for (int i = 0; i < model->nlayers; i++)
+    for (int k = 0; k < model->layers[i]->nweights; k++, values++) {
+      int at = lur_archive_find(archive, name_weight(model->layers[i], k, name));
+      LUR_TRY(lur_archive_read(archive, at, values));
+      if (lur_tensor_dtype(*values) != LUR_F32)
+        return lur_fail(LUR_ETYPE, "'%s': weight '%s' is %s, f32 was expected", path, name,
+                        lur_dtype_name(lur_tensor_dtype(*values)));
+    }
   return LUR_OK;
 }
 
-/* values: in the order of lur_named_add_weights. */
+/* values: in the order of read_weights. */
 static lur_status set_weights(lur_model *model, lur_tensor *const *values) {
   for (int i = 0; i < lur_model_layer_count(model); i++) {
     lur_layer *layer = lur_model_layer(model, i);
@@ -303,23 +303,22 @@ static lur_status copy_metadata(const lur_archive *archive, char **metadata) {
   return text == NULL ? LUR_OK : lur_text_copy(text, metadata);
 }
 
-/* run may be NULL: weights only. */
+/* run may be NULL: weights only. The weights of the model may have no values yet: they get them when all is checked. */
 static lur_status restore(lur_archive *archive, const char *path, lur_model *model, lur_run *run) {
-  lur_named named = {0};
+  int n = count_weights(model);
   lur_run_state state = {0};
   lur_tensor **values = NULL;
-  lur_status status = lur_named_add_weights(&named, model);
-  if (status == LUR_OK) status = compare_models(archive, path, model, &named);
-  if (status == LUR_OK) status = lur_alloc_items((size_t)named.n + 1, sizeof *values, &values);
-  if (status == LUR_OK) status = read_weights(archive, path, &named, values);
+  lur_status status = compare_models(archive, path, model);
+  if (status == LUR_OK) status = lur_alloc_items((size_t)n + 1, sizeof *values, &values);
+  if (status == LUR_OK) status = read_weights(archive, path, model, values);
   if (status == LUR_OK && run != NULL) status = read_state(archive, path, run, &state);
+  if (status == LUR_OK) status = lur_model_make_weights(model, false);
   if (status == LUR_OK && run != NULL && (status = lur_run_import(run, &state)) != LUR_OK)
     lur_blame(status, "'%s'", path);
   if (status == LUR_OK) status = set_weights(model, values);
-  for (int i = 0; values != NULL && i < named.n; i++) lur_tensor_release(values[i]);
+  for (int i = 0; values != NULL && i < n; i++) lur_tensor_release(values[i]);
   free(values);
   lur_run_state_free(&state);
-  lur_named_release(&named);
   return status;
 }
 
@@ -327,7 +326,7 @@ lur_status lur_run_restore(lur_run *run, const char *path, char **metadata) {
   lur_archive *archive = NULL;
   char *text = NULL;
   lur_model *model = lur_run_model(run);
-  LUR_TRY(open_checkpoint(lur_model_context(model), path, &archive));
+  LUR_TRY(open_checkpoint(lur_model_context(model), path, true, &archive));
   lur_status status = copy_metadata(archive, &text);
   if (status == LUR_OK) status = restore(archive, path, model, run);
   lur_archive_close(archive);
@@ -340,8 +339,8 @@ lur_status lur_model_load(lur_context *context, const char *path, lur_model **mo
   lur_archive *archive = NULL;
   lur_model *made = NULL;
   char *text = NULL;
-  LUR_TRY(open_checkpoint(context, path, &archive));
-  lur_status status = lur_model_from_json(context, lur_archive_metadata(archive, MODEL_KEY), &made);
+  LUR_TRY(open_checkpoint(context, path, true, &archive));
+  lur_status status = lur_model_read_json(context, lur_archive_metadata(archive, MODEL_KEY), &made);
   if (status != LUR_OK) lur_blame(status, "'%s'", path);
   if (status == LUR_OK) status = copy_metadata(archive, &text);
   if (status == LUR_OK) status = restore(archive, path, made, NULL);
@@ -355,4 +354,63 @@ lur_status lur_model_load(lur_context *context, const char *path, lur_model **mo
   if (metadata != NULL) *metadata = text;
   else free(text);
   return LUR_OK;
+}
+
+/* ---- save ---- */
+
+typedef struct written { /* what a file that is read back must hold */
+  lur_run *run;
+  const char *metadata; /* NULL: none */
+} written;
+
+/* Reads the header as a load would do: definition, names and shapes of the weights, counters, metadata. The data were
+   written by calls that report their failures. */
+static lur_status verify(void *user, const char *temporary) {
+  const written *w = user;
+  lur_model *model = NULL;
+  lur_archive *archive = NULL;
+  lur_run_state state = {0};
+  lur_context *context = lur_model_context(lur_run_model(w->run));
+  LUR_TRY(open_checkpoint(context, temporary, false, &archive));
+  lur_status status = lur_model_read_json(context, lur_archive_metadata(archive, MODEL_KEY), &model);
+  if (status == LUR_OK) status = compare_weights(archive, temporary, model);
+  if (status == LUR_OK) status = compare_count(archive, temporary, lur_run_model(w->run));
+  if (status == LUR_OK)
+    status = read_counters(temporary, lur_archive_metadata(archive, STATE_KEY), w->run, &state);
+  const char *metadata = lur_archive_metadata(archive, METADATA_KEY);
+  if (status == LUR_OK && (w->metadata == NULL ? metadata != NULL : !metadata || strcmp(metadata, w->metadata) != 0))
+    status = lur_fail(LUR_EFORMAT, "'%s': its metadata are not those that were saved", temporary);
+  lur_model_release(model);
+  lur_archive_close(archive);
+  return status;
+}
+
+lur_status lur_run_save_with(lur_run *run, const char *path, const char *metadata, int n, const char *const *names,
+                             lur_tensor *const *tensors) {
+  lur_run_state state = {0};
+  lur_named named = {0};
+  char *model = NULL, *counters = NULL;
+  lur_status status = lur_model_to_json(lur_run_model(run), &model);
+  if (status == LUR_OK) status = lur_run_export(run, &state);
+  if (status == LUR_OK) status = state_text(run, &state, &counters);
+  if (status == LUR_OK) status = lur_named_add_weights(&named, lur_run_model(run));
+  for (int i = 0; status == LUR_OK && i < state.n; i++)
+    status = lur_named_add(&named, state.tensors[i], LUR_OPTIMIZER_PREFIX "%s", state.names[i]);
+  for (int i = 0; status == LUR_OK && i < n; i++)
+    status = lur_named_add(&named, tensors[i], LUR_EXTRA_PREFIX "%s", names[i]);
+  if (status == LUR_OK) {
+    const char *pairs[] = {LUR_KIND_KEY, LUR_KIND_CHECKPOINT, MODEL_KEY, model, STATE_KEY,
+                           counters,     METADATA_KEY,        metadata};
+    status = lur_safetensors_write(path, named.n, (const char *const *)named.names, named.tensors,
+                                   metadata == NULL ? 3 : 4, pairs, verify, &(written){run, metadata});
+  }
+  lur_named_release(&named);
+  lur_run_state_free(&state);
+  free(counters);
+  lur_text_free(model);
+  return status;
+}
+
+lur_status lur_run_save(lur_run *run, const char *path, const char *metadata) {
+  return lur_run_save_with(run, path, metadata, 0, NULL, NULL);
 }

@@ -17,9 +17,12 @@ lur_status lur_zip_read(const char *path, const char *name, void **bytes, size_t
 
 /* ---- safetensors ---- */
 
-/* lur_tensors_save that also accepts metadata keys starting with "lurcher.", which are the engine's own. */
+/* Reads a file back before it replaces the old one; any status but LUR_OK keeps the old one. */
+typedef lur_status (*lur_safetensors_verify)(void *user, const char *temporary);
+/* lur_tensors_save that also accepts metadata keys starting with "lurcher.", which are the engine's own. verify may be
+   NULL. */
 lur_status lur_safetensors_write(const char *path, int n, const char *const *names, lur_tensor *const *tensors,
-                                 int npairs, const char *const *metadata);
+                                 int npairs, const char *const *metadata, lur_safetensors_verify verify, void *user);
 
 typedef struct lur_safetensors_type { /* an element type of the format */
   const char *name;
@@ -33,6 +36,7 @@ extern const lur_safetensors_type lur_safetensors_types[]; /* name NULL at the e
 #define LUR_CHECKSUM_KEY "lurcher.checksum"
 #define LUR_CHECKSUM_HEAD "{\"__metadata__\":{\"" LUR_CHECKSUM_KEY "\":\"xxh3-128:"
 #define LUR_FORMAT_KEY "lurcher.format"
+#define LUR_PERCENT_KEY "lurcher.percent" /* keys, one a line, whose values are percent-encoded: percent.c */
 enum { LUR_CHECKSUM_DIGITS = 32 };
 #define LUR_SAFETENSORS_MAX_HEADER ((uint64_t)100000000) /* as in the reference implementation */
 
@@ -47,6 +51,12 @@ enum { LUR_CHECKSUM_DIGITS = 32 };
 /* Whether a tensor of a checkpoint is an optimizer array or one of the caller's, rather than a weight. */
 bool lur_checkpoint_is_state(const char *name);
 
+/* percent.c: text of any bytes as UTF-8: '%' and what is not UTF-8 become %XX. The caller frees *encoded. */
+lur_status lur_percent_encode(const char *text, char **encoded);
+bool lur_percent_decode(char *text); /* in place; false: an escape is wrong */
+
+/* lur_archive_open that leaves the checksum, which takes reading the whole file, unverified. */
+lur_status lur_archive_open_structure(lur_context *context, const char *path, lur_archive **archive);
 /* Position of a tensor by name, or -1. */
 int lur_archive_find(const lur_archive *archive, const char *name);
 const lur_shape *lur_archive_shape(const lur_archive *archive, int index);

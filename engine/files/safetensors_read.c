@@ -1,12 +1,13 @@
 /* safetensors_read.c - reads .safetensors files, written by this engine or by others. Everything is checked before use:
- * the header length against the file size, unique names, known element types, extents, and data ranges that cover the
- * data without gap, overlap or rest. A file with this engine's checksum is verified whole when it is opened; of any
- * other, the structure only.
+ * the header length against the file size, the header's JSON (engine/base/json.h: strict, no key twice, UTF-8 without
+ * NUL), known element types, extents, and data ranges that cover the data without gap, overlap or rest. A file with this
+ * engine's checksum is verified whole when it is opened; of any other, the structure only.
+ *
+ * Memory and time grow with the size of the header alone: strings are decoded into one block, tables are sorted.
  *
  * To add an element type: a row in safetensors_write.c and, if its bytes need conversion, a case in element(). */
 #include <endian.h>
 #include <inttypes.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -17,14 +18,18 @@
 #include "hash.h"
 
 enum { CHUNK = 1 << 20 };
-#define MAX_EXACT 9007199254740992.0 /* 2^53: above it JSON numbers lose digits */
+#define MAX_WHOLE ((uint64_t)1 << 53) /* of extents and offsets */
 
 typedef struct entry {
-  const char *name; /* in the JSON tree */
+  const char *name; /* in archive->text */
   const lur_safetensors_type *type;
   lur_shape shape;
   uint64_t begin, end; /* bytes, from the start of the data */
 } entry;
+
+typedef struct pair { /* of metadata; both in archive->text */
+  const char *key, *value;
+} pair;
 
 struct lur_archive {
   lur_context *context;
@@ -33,11 +38,13 @@ struct lur_archive {
   uint64_t size, data; /* of the file; offset of the data */
   char *head;          /* the header's text, NUL-terminated */
   size_t head_bytes;
-  cJSON *json;
-  const cJSON *metadata;
-  bool checksummed; /* carries lurcher.checksum */
-  int n;
+  char *text, *free; /* the decoded strings of the header; where the next one goes */
+  bool checksummed;  /* carries lurcher.checksum */
+  int n, npairs, nforeign;
   entry *entries;
+  const entry **by_name; /* sorted */
+  pair *pairs;           /* sorted by key after the header is read */
+  const char **foreign;  /* keys that are not the engine's, in the file's order */
 };
 
 /* ---- the header ---- */
@@ -64,18 +71,22 @@ static lur_status read_header(lur_archive *archive) {
   return LUR_OK;
 }
 
+/* Checks the header's JSON, and counts what it has room for: each string takes at least two quotes. */
 static lur_status parse_header(lur_archive *archive) {
-  const char *end = NULL;
+  size_t end = 0;
   if (archive->head_bytes == 0 || archive->head[0] != '{')
     return lur_fail(LUR_EFORMAT, "'%s' is not a safetensors file: a JSON header was expected at byte 8", archive->path);
-  archive->json = lur_json_parse(archive->head, archive->head_bytes, &end);
-  if (archive->json == NULL)
-    return lur_fail(LUR_EFORMAT, "'%s' is damaged: its header is not valid JSON at byte %zu", archive->path,
-                    end == NULL ? (size_t)8 : 8 + (size_t)(end - archive->head));
-  for (; end < archive->head + archive->head_bytes; end++)
-    if (*end != ' ')
+  lur_status status = lur_json_check(archive->head, archive->head_bytes, &end);
+  if (status == LUR_EFORMAT)
+    return lur_blame(status, "'%s' is damaged: its header is not valid JSON at byte %zu", archive->path, 8 + end);
+  LUR_TRY(status);
+  for (; end < archive->head_bytes; end++)
+    if (archive->head[end] != ' ')
       return lur_fail(LUR_EFORMAT, "'%s' is damaged: spaces were expected after its header's JSON, byte %zu is 0x%02x",
-                      archive->path, 8 + (size_t)(end - archive->head), (unsigned)(unsigned char)*end);
+                      archive->path, 8 + end, (unsigned)(unsigned char)archive->head[end]);
+  archive->text = archive->free = malloc(archive->head_bytes + 1);
+  if (archive->text == NULL)
+    return lur_fail(LUR_ENOMEM, "no memory for the %zu byte header of '%s'", archive->head_bytes, archive->path);
   return LUR_OK;
 }
 
@@ -142,49 +153,63 @@ static lur_status verify_checksum(lur_archive *archive) {
 
 /* ---- the tensor table ---- */
 
-/* Reads an integer from 0 to 2^53. */
-static bool whole(const cJSON *item, uint64_t *value) {
-  if (!cJSON_IsNumber(item)) return false;
-  double number = item->valuedouble;
-  if (!(number >= 0) || number > MAX_EXACT || floor(number) != number) return false;
-  *value = (uint64_t)number;
-  return true;
-}
-
-static lur_status read_type(const lur_archive *archive, const cJSON *item, entry *to) {
-  const cJSON *dtype = cJSON_GetObjectItemCaseSensitive(item, "dtype");
-  if (!cJSON_IsString(dtype))
-    return lur_fail(LUR_EFORMAT, "'%s': tensor '%.200s' has no dtype", archive->path, to->name);
-  for (to->type = lur_safetensors_types; to->type->name != NULL; to->type++)
-    if (strcmp(to->type->name, dtype->valuestring) == 0) return LUR_OK;
-  return lur_fail(LUR_EFORMAT, "'%s': tensor '%.200s' has an unknown dtype '%.40s'", archive->path, to->name,
-                  dtype->valuestring);
-}
-
-static lur_status read_shape(const lur_archive *archive, const cJSON *item, entry *to) {
-  const cJSON *shape = cJSON_GetObjectItemCaseSensitive(item, "shape"), *extent;
-  if (!cJSON_IsArray(shape))
-    return lur_fail(LUR_EFORMAT, "'%s': tensor '%.200s' has no shape", archive->path, to->name);
-  cJSON_ArrayForEach(extent, shape) {
-    uint64_t value;
-    if (to->shape.ndim == LUR_MAX_DIMS)
-      return lur_fail(LUR_EFORMAT, "'%s': tensor '%.200s' has %d dimensions, at most %d were expected", archive->path,
-                      to->name, cJSON_GetArraySize(shape), LUR_MAX_DIMS);
-    if (!whole(extent, &value))
-      return lur_fail(LUR_EFORMAT, "'%s': extent %d of tensor '%.200s' is not a whole number from 0 to 2^53",
-                      archive->path, to->shape.ndim + 1, to->name);
-    to->shape.dim[to->shape.ndim++] = (int64_t)value;
+/* The members of the object at the cursor: their number. */
+static int count_members(const char *at) {
+  int n = 0;
+  if (lur_json_kind(&at) != '{') return 0;
+  for (lur_json_enter(&at); lur_json_more(&at); n++) {
+    lur_json_skip(&at); /* the key */
+    while (*at != ':') at++;
+    at++;
+    lur_json_skip(&at);
   }
+  return n;
+}
+
+static lur_status read_type(lur_archive *archive, const char **at, entry *to) {
+  if (lur_json_kind(at) != '"')
+    return lur_fail(LUR_EFORMAT, "'%s': the dtype of tensor '%.200s' is not a string", archive->path, to->name);
+  const char *name = lur_json_string(at, &archive->free);
+  for (to->type = lur_safetensors_types; to->type->name != NULL; to->type++)
+    if (strcmp(to->type->name, name) == 0) return LUR_OK;
+  return lur_fail(LUR_EFORMAT, "'%s': tensor '%.200s' has an unknown dtype '%.40s'", archive->path, to->name, name);
+}
+
+static lur_status read_shape(const lur_archive *archive, const char **at, entry *to) {
+  if (lur_json_kind(at) != '[')
+    return lur_fail(LUR_EFORMAT, "'%s': the shape of tensor '%.200s' is not an array", archive->path, to->name);
+  int n = 0;
+  for (lur_json_enter(at); lur_json_more(at); n++) {
+    uint64_t value;
+    if (!lur_json_whole(at, MAX_WHOLE, &value))
+      return lur_fail(LUR_EFORMAT, "'%s': extent %d of tensor '%.200s' is not a whole number from 0 to 2^53",
+                      archive->path, n + 1, to->name);
+    if (n < LUR_MAX_DIMS) to->shape.dim[n] = (int64_t)value;
+  }
+  if (n > LUR_MAX_DIMS)
+    return lur_fail(LUR_EFORMAT, "'%s': tensor '%.200s' has %d dimensions, at most %d were expected", archive->path,
+                    to->name, n, LUR_MAX_DIMS);
+  to->shape.ndim = n;
   if (lur_shape_check(&to->shape) == LUR_OK) return LUR_OK;
   return lur_blame(LUR_EFORMAT, "'%s': tensor '%.200s'", archive->path, to->name);
 }
 
-static lur_status read_range(const lur_archive *archive, const cJSON *item, entry *to) {
-  const cJSON *range = cJSON_GetObjectItemCaseSensitive(item, "data_offsets");
-  if (!cJSON_IsArray(range) || cJSON_GetArraySize(range) != 2 || !whole(cJSON_GetArrayItem(range, 0), &to->begin) ||
-      !whole(cJSON_GetArrayItem(range, 1), &to->end))
+static lur_status read_range(const lur_archive *archive, const char **at, entry *to) {
+  uint64_t range[2];
+  int n = 0;
+  bool good = lur_json_kind(at) == '[';
+  if (good)
+    for (lur_json_enter(at); good && lur_json_more(at); n++)
+      good = n < 2 && lur_json_whole(at, MAX_WHOLE, &range[n]);
+  if (!good || n != 2)
     return lur_fail(LUR_EFORMAT, "'%s': tensor '%.200s' has no data_offsets of two whole numbers", archive->path,
                     to->name);
+  to->begin = range[0];
+  to->end = range[1];
+  return LUR_OK;
+}
+
+static lur_status check_range(const lur_archive *archive, const entry *to) {
   uint64_t data = archive->size - archive->data;
   if (to->begin > to->end || to->end > data)
     return lur_fail(LUR_EFORMAT,
@@ -200,31 +225,58 @@ static lur_status read_range(const lur_archive *archive, const cJSON *item, entr
   return LUR_OK;
 }
 
-static lur_status read_metadata(lur_archive *archive, const cJSON *object) {
-  const cJSON *item;
-  if (!cJSON_IsObject(object) || archive->metadata != NULL)
-    return lur_fail(LUR_EFORMAT, "'%s': one object '__metadata__' was expected in the header", archive->path);
-  cJSON_ArrayForEach(item, object) {
-    if (!cJSON_IsString(item))
-      return lur_fail(LUR_EFORMAT, "'%s': metadata '%.200s' is not a string", archive->path, item->string);
+/* Members that the format does not name are skipped, as the reference implementation does. */
+static lur_status read_entry(lur_archive *archive, const char **at, entry *to) {
+  bool shape = false, range = false;
+  if (lur_json_kind(at) != '{')
+    return lur_fail(LUR_EFORMAT, "'%s': tensor '%.200s' has no dtype: an object was expected", archive->path, to->name);
+  for (lur_json_enter(at); lur_json_more(at);) {
+    const char *key = lur_json_string(at, &archive->free);
+    if (strcmp(key, "dtype") == 0) LUR_TRY(read_type(archive, at, to));
+    else if (strcmp(key, "shape") == 0) LUR_TRY((shape = true, read_shape(archive, at, to)));
+    else if (strcmp(key, "data_offsets") == 0) LUR_TRY((range = true, read_range(archive, at, to)));
+    else lur_json_skip(at);
   }
-  archive->metadata = object;
+  const char *missing = !to->type ? "dtype" : !shape ? "shape" : !range ? "data_offsets" : NULL;
+  if (missing) return lur_fail(LUR_EFORMAT, "'%s': tensor '%.200s' has no %s", archive->path, to->name, missing);
+  return check_range(archive, to);
+}
+
+static int by_key(const void *a, const void *b) { return strcmp(((const pair *)a)->key, ((const pair *)b)->key); }
+
+static lur_status read_metadata(lur_archive *archive, const char **at) {
+  if (lur_json_kind(at) != '{')
+    return lur_fail(LUR_EFORMAT, "'%s': one object '__metadata__' was expected in the header", archive->path);
+  int n = count_members(*at);
+  LUR_TRY(lur_alloc_items((size_t)n + 1, sizeof *archive->pairs, &archive->pairs));
+  LUR_TRY(lur_alloc_items((size_t)n + 1, sizeof *archive->foreign, &archive->foreign));
+  for (lur_json_enter(at); lur_json_more(at);) {
+    pair *to = &archive->pairs[archive->npairs];
+    to->key = lur_json_string(at, &archive->free);
+    if (lur_json_kind(at) != '"')
+      return lur_fail(LUR_EFORMAT, "'%s': metadata '%.200s' is not a string", archive->path, to->key);
+    to->value = lur_json_string(at, &archive->free);
+    if (strncmp(to->key, "lurcher.", 8) != 0) archive->foreign[archive->nforeign++] = to->key;
+    archive->npairs++;
+  }
+  qsort(archive->pairs, (size_t)archive->npairs, sizeof *archive->pairs, by_key);
   return LUR_OK;
 }
 
 static lur_status read_entries(lur_archive *archive) {
-  LUR_TRY(lur_alloc_items((size_t)cJSON_GetArraySize(archive->json) + 1, sizeof *archive->entries, &archive->entries));
-  const cJSON *item;
-  cJSON_ArrayForEach(item, archive->json) {
-    if (strcmp(item->string, "__metadata__") == 0) {
-      LUR_TRY(read_metadata(archive, item));
+  const char *at = archive->head;
+  int n = count_members(at);
+  LUR_TRY(lur_alloc_items((size_t)n + 1, sizeof *archive->entries, &archive->entries));
+  LUR_TRY(lur_alloc_items((size_t)n + 1, sizeof *archive->by_name, &archive->by_name));
+  for (lur_json_enter(&at); lur_json_more(&at);) {
+    const char *name = lur_json_string(&at, &archive->free);
+    if (strcmp(name, "__metadata__") == 0) {
+      LUR_TRY(read_metadata(archive, &at));
       continue;
     }
     entry *to = &archive->entries[archive->n];
-    to->name = item->string;
-    LUR_TRY(read_type(archive, item, to));
-    LUR_TRY(read_shape(archive, item, to));
-    LUR_TRY(read_range(archive, item, to));
+    to->name = name;
+    LUR_TRY(read_entry(archive, &at, to));
     archive->n++;
   }
   return LUR_OK;
@@ -240,17 +292,12 @@ static int by_offset(const void *a, const void *b) {
   return x->end < y->end ? -1 : x->end > y->end; /* an empty tensor precedes the one at the same offset */
 }
 
-/* Checks that names are unique and that the tensors cover the data without gap, overlap or rest. */
-static lur_status check_entries(const lur_archive *archive) {
-  const entry **sorted = NULL;
-  LUR_TRY(lur_alloc_items((size_t)archive->n + 1, sizeof *sorted, &sorted));
+/* Checks that the tensors cover the data without gap, overlap or rest. Sorts the table of names. */
+static lur_status check_entries(lur_archive *archive) {
+  const entry **sorted = archive->by_name;
   lur_status status = LUR_OK;
   uint64_t next = 0, data = archive->size - archive->data;
   for (int i = 0; i < archive->n; i++) sorted[i] = &archive->entries[i];
-  qsort(sorted, (size_t)archive->n, sizeof *sorted, by_name);
-  for (int i = 1; i < archive->n && status == LUR_OK; i++)
-    if (strcmp(sorted[i]->name, sorted[i - 1]->name) == 0)
-      status = lur_fail(LUR_EFORMAT, "'%s': two tensors are named '%.200s'", archive->path, sorted[i]->name);
   qsort(sorted, (size_t)archive->n, sizeof *sorted, by_offset);
   for (int i = 0; i < archive->n && status == LUR_OK; i++) {
     if (sorted[i]->begin != next)
@@ -262,13 +309,28 @@ static lur_status check_entries(const lur_archive *archive) {
   if (status == LUR_OK && next != data)
     status = lur_fail(LUR_EFORMAT, "'%s': its tensors end at byte %" PRIu64 " of the data, the file has %" PRIu64,
                       archive->path, next, data);
-  free(sorted);
+  qsort(sorted, (size_t)archive->n, sizeof *sorted, by_name);
   return status;
+}
+
+/* Metadata that is not UTF-8 (class folders may have any names) is written with %XX, and its keys are the lines of
+   LUR_PERCENT_KEY. Decodes them in place; the list is cut into its lines. */
+static lur_status decode_percent(lur_archive *archive) {
+  const char *list = lur_archive_metadata(archive, LUR_PERCENT_KEY);
+  for (char *key = list == NULL ? NULL : archive->text + (list - archive->text), *next; key != NULL; key = next) {
+    next = strchr(key, '\n');
+    if (next != NULL) *next++ = '\0';
+    const char *value = lur_archive_metadata(archive, key);
+    if (value == NULL || value == list || !lur_percent_decode(archive->text + (value - archive->text)))
+      return lur_fail(LUR_EFORMAT, "'%s': metadata '%.200s' is not percent-encoded as its header states", archive->path,
+                      key);
+  }
+  return LUR_OK;
 }
 
 /* ---- open and close ---- */
 
-lur_status lur_archive_open(lur_context *context, const char *path, lur_archive **archive) {
+static lur_status open_archive(lur_context *context, const char *path, bool verify, lur_archive **archive) {
   lur_archive *made = NULL;
   LUR_TRY(lur_alloc_items(1, sizeof *made, &made));
   made->fd = -1;
@@ -279,22 +341,36 @@ lur_status lur_archive_open(lur_context *context, const char *path, lur_archive 
   if (status == LUR_OK) status = read_header(made);
   if (status == LUR_OK) status = parse_header(made);
   if (status == LUR_OK) status = read_entries(made);
-  if (status == LUR_OK) status = verify_checksum(made);
+  if (status == LUR_OK && verify) status = verify_checksum(made);
   if (status == LUR_OK) status = check_entries(made);
+  if (status == LUR_OK) status = decode_percent(made);
   if (status != LUR_OK) {
     lur_archive_close(made);
     return status;
   }
+  free(made->head); /* everything is in made->text now */
+  made->head = NULL;
   *archive = made;
   return LUR_OK;
+}
+
+lur_status lur_archive_open(lur_context *context, const char *path, lur_archive **archive) {
+  return open_archive(context, path, true, archive);
+}
+
+lur_status lur_archive_open_structure(lur_context *context, const char *path, lur_archive **archive) {
+  return open_archive(context, path, false, archive);
 }
 
 void lur_archive_close(lur_archive *archive) {
   if (archive == NULL) return;
   if (archive->fd >= 0) close(archive->fd);
-  cJSON_Delete(archive->json);
   free(archive->head);
+  free(archive->text);
   free(archive->entries);
+  free(archive->by_name);
+  free(archive->pairs);
+  free(archive->foreign);
   free(archive->path);
   lur_context_release(archive->context);
   free(archive);
@@ -313,21 +389,20 @@ const lur_shape *lur_archive_shape(const lur_archive *archive, int index) { retu
 bool lur_archive_is_checksummed(const lur_archive *archive) { return archive->checksummed; }
 
 int lur_archive_find(const lur_archive *archive, const char *name) {
-  for (int i = 0; i < archive->n; i++)
-    if (strcmp(archive->entries[i].name, name) == 0) return i;
-  return -1;
+  const entry wanted = {.name = name}, *key = &wanted;
+  const entry **found = bsearch(&key, archive->by_name, (size_t)archive->n, sizeof *archive->by_name, by_name);
+  return found == NULL ? -1 : (int)(*found - archive->entries);
 }
 
 const char *lur_archive_metadata(const lur_archive *archive, const char *key) {
-  return cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(archive->metadata, key));
+  const pair wanted = {.key = key};
+  if (archive->npairs == 0) return NULL;
+  const pair *found = bsearch(&wanted, archive->pairs, (size_t)archive->npairs, sizeof *archive->pairs, by_key);
+  return found == NULL ? NULL : found->value;
 }
 
 const char *lur_archive_metadata_key(const lur_archive *archive, int index) {
-  const cJSON *item;
-  cJSON_ArrayForEach(item, archive->metadata) {
-    if (strncmp(item->string, "lurcher.", 8) != 0 && index-- == 0) return item->string;
-  }
-  return NULL;
+  return index >= 0 && index < archive->nforeign ? archive->foreign[index] : NULL;
 }
 
 /* ---- data ---- */

@@ -20,7 +20,8 @@ const lur_safetensors_type lur_safetensors_types[] = {
     {"F32", 4, LUR_F32, true},  {"F16", 2, LUR_F16, true}, {"BF16", 2, LUR_BF16, true}, {"I32", 4, LUR_I32, true},
     {"U8", 1, LUR_U8, true},    {"BOOL", 1, LUR_U8, true}, {"F64", 8, LUR_F32, false},  {"I64", 8, LUR_I32, false},
     {"I16", 2, LUR_I32, false}, {"I8", 1, LUR_I32, false}, {"U16", 2, LUR_I32, false},  {"U32", 4, LUR_I32, false},
-    {"U64", 8, -1, false},      {"F8_E4M3", 1, -1, false}, {"F8_E5M2", 1, -1, false},   {NULL, 0, -1, false}};
+    {"U64", 8, -1, false},      {"F8_E4M3", 1, -1, false}, {"F8_E5M2", 1, -1, false},   {"F8_E8M0", 1, -1, false},
+    {"F8_E4M3FNUZ", 1, -1, false}, {"F8_E5M2FNUZ", 1, -1, false}, {"C64", 8, -1, false}, {NULL, 0, -1, false}};
 
 static const char zeros[] = "00000000000000000000000000000000";
 
@@ -134,20 +135,67 @@ static lur_status put_checksum(char *head, size_t head_bytes, int n, lur_tensor 
 
 static int by_text(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
 
-/* Checks that names are unique and none is the format's own "__metadata__". */
-static lur_status check_names(const char *path, int n, const char *const *names) {
+/* Checks that names (each `step`-th of the list) are unique, are UTF-8, and none is `reserved`. */
+static lur_status check_names(const char *path, const char *what, int n, int step, const char *const *names,
+                              const char *reserved) {
   const char **sorted = NULL;
   LUR_TRY(lur_alloc_items((size_t)n + 1, sizeof *sorted, &sorted));
   lur_status status = LUR_OK;
-  for (int i = 0; i < n; i++) sorted[i] = names[i];
+  for (int i = 0; i < n; i++) sorted[i] = names[(size_t)i * (size_t)step];
   qsort(sorted, (size_t)n, sizeof *sorted, by_text);
   for (int i = 0; i < n && status == LUR_OK; i++) {
     if (i > 0 && strcmp(sorted[i], sorted[i - 1]) == 0)
-      status = lur_fail(LUR_EARG, "cannot write '%s': two tensors are named '%s'", path, sorted[i]);
-    else if (strcmp(sorted[i], "__metadata__") == 0)
-      status = lur_fail(LUR_EARG, "cannot write '%s': the name '__metadata__' is reserved by the format", path);
+      status = lur_fail(LUR_EARG, "cannot write '%s': two %s are named '%s'", path, what, sorted[i]);
+    else if (reserved != NULL && strcmp(sorted[i], reserved) == 0)
+      status = lur_fail(LUR_EARG, "cannot write '%s': the name '%s' is reserved by the format", path, reserved);
+    else if (!lur_text_is_utf8(sorted[i], strlen(sorted[i])))
+      status = lur_fail(LUR_EARG, "cannot write '%s': a name among the %s is not UTF-8, as the format requires: '%s'",
+                        path, what, sorted[i]);
   }
   free(sorted);
+  return status;
+}
+
+/* Metadata with the values that are not UTF-8 percent-encoded, and the list of their keys. */
+typedef struct encoded {
+  int npairs;
+  const char **pairs; /* one pair more than given */
+  char **values;      /* those that were encoded; owned */
+  char *list;
+} encoded;
+
+static void encoded_free(encoded *e, int given) {
+  for (int i = 0; e->values != NULL && i < given; i++) free(e->values[i]);
+  free(e->values);
+  free(e->list);
+  free(e->pairs);
+}
+
+static lur_status encode_metadata(const char *path, int npairs, const char *const *metadata, encoded *e) {
+  lur_lines list = {0};
+  lur_status status = lur_alloc_items((size_t)npairs + 1, sizeof *e->values, &e->values);
+  if (status == LUR_OK) status = lur_alloc_items(2 * ((size_t)npairs + 1), sizeof *e->pairs, &e->pairs);
+  for (int i = 0; i < npairs && status == LUR_OK; i++) {
+    const char *key = metadata[2 * i], *value = metadata[2 * i + 1];
+    e->pairs[2 * i] = key;
+    e->pairs[2 * i + 1] = value;
+    if (lur_text_is_utf8(value, strlen(value))) continue;
+    if (strchr(key, '\n') != NULL)
+      status = lur_fail(LUR_EARG, "cannot write '%s': metadata '%s' is not UTF-8, and its key has several lines", path,
+                        key);
+    else status = lur_percent_encode(value, &e->values[i]);
+    e->pairs[2 * i + 1] = e->values[i];
+    lur_lines_add(&list, "%s%s", list.length > 0 ? "\n" : "", key);
+  }
+  e->npairs = npairs;
+  bool any = list.bytes != NULL || list.failed;
+  if (status == LUR_OK && any) status = lur_lines_take(&list, &e->list);
+  if (status == LUR_OK && any) {
+    e->pairs[2 * npairs] = LUR_PERCENT_KEY;
+    e->pairs[2 * npairs + 1] = e->list;
+    e->npairs++;
+  }
+  free(list.bytes);
   return status;
 }
 
@@ -166,36 +214,51 @@ static lur_status to_host(int n, lur_tensor *const *tensors, lur_tensor **host) 
   return LUR_OK;
 }
 
-static lur_status write_all(const char *path, const char *head, size_t head_bytes, int n, lur_tensor *const *host) {
+typedef struct output { /* what is written, and who reads it back */
+  const char *head;
+  size_t head_bytes;
+  int n;
+  lur_tensor **host;
+  lur_safetensors_verify verify; /* NULL: nobody */
+  void *user;
+} output;
+
+static lur_status write_all(const char *path, const output *o) {
   lur_writer writer;
   LUR_TRY(lur_writer_open(&writer, path));
-  lur_status status = lur_writer_put(&writer, head, head_bytes);
-  if (status == LUR_OK) status = each_data(n, host, put, &writer);
+  lur_status status = lur_writer_put(&writer, o->head, o->head_bytes);
+  if (status == LUR_OK) status = each_data(o->n, o->host, put, &writer);
+  if (status == LUR_OK && o->verify != NULL && (status = o->verify(o->user, writer.temporary)) != LUR_OK)
+    lur_blame(status, "cannot write '%s': reading it back failed (the existing file is unchanged)", path);
   if (status == LUR_OK) return lur_writer_commit(&writer);
   lur_writer_release(&writer);
   return status;
 }
 
 lur_status lur_safetensors_write(const char *path, int n, const char *const *names, lur_tensor *const *tensors,
-                                 int npairs, const char *const *metadata) {
+                                 int npairs, const char *const *metadata, lur_safetensors_verify verify, void *user) {
   lur_status status;
-  lur_tensor **host = NULL;
   uint64_t *offsets = NULL;
   char *head = NULL;
-  size_t head_bytes = 0;
-  LUR_TRY(check_names(path, n, names));
-  if ((status = lur_alloc_items((size_t)n + 1, sizeof *host, &host)) != LUR_OK) goto fail;
+  output o = {.n = n, .verify = verify, .user = user};
+  encoded e = {0};
+  LUR_TRY(check_names(path, "tensors", n, 1, names, "__metadata__"));
+  LUR_TRY(check_names(path, "keys", npairs, 2, metadata, LUR_PERCENT_KEY));
+  if ((status = lur_alloc_items((size_t)n + 1, sizeof *o.host, &o.host)) != LUR_OK) goto fail;
   if ((status = lur_alloc_items((size_t)n + 1, sizeof *offsets, &offsets)) != LUR_OK) goto fail;
-  if ((status = to_host(n, tensors, host)) != LUR_OK) goto fail;
-  lay_out(n, host, offsets);
-  if ((status = make_header(n, names, host, offsets, npairs, metadata, &head, &head_bytes)) != LUR_OK) goto fail;
-  if ((status = put_checksum(head, head_bytes, n, host)) != LUR_OK) goto fail;
-  status = write_all(path, head, head_bytes, n, host);
+  if ((status = to_host(n, tensors, o.host)) != LUR_OK) goto fail;
+  if ((status = encode_metadata(path, npairs, metadata, &e)) != LUR_OK) goto fail;
+  lay_out(n, o.host, offsets);
+  if ((status = make_header(n, names, o.host, offsets, e.npairs, e.pairs, &head, &o.head_bytes)) != LUR_OK) goto fail;
+  if ((status = put_checksum(head, o.head_bytes, n, o.host)) != LUR_OK) goto fail;
+  o.head = head;
+  status = write_all(path, &o);
 fail:
-  for (int i = 0; host != NULL && i < n; i++) lur_tensor_release(host[i]);
-  free(host);
+  for (int i = 0; o.host != NULL && i < n; i++) lur_tensor_release(o.host[i]);
+  free(o.host);
   free(offsets);
   free(head);
+  encoded_free(&e, npairs);
   return status;
 }
 
@@ -206,5 +269,5 @@ lur_status lur_tensors_save(const char *path, int n, const char *const *names, l
       return lur_fail(
           LUR_EARG, "cannot write '%s': metadata keys that begin with 'lurcher.' are reserved for the engine, got '%s'",
           path, metadata[2 * i]);
-  return lur_safetensors_write(path, n, names, tensors, npairs, metadata);
+  return lur_safetensors_write(path, n, names, tensors, npairs, metadata, NULL, NULL);
 }

@@ -81,7 +81,8 @@ static lur_status save_safetensors(const lur_model *model, const char *path) {
   lur_named named = {0};
   lur_status status = lur_named_add_weights(&named, model);
   if (status == LUR_OK)
-    status = lur_safetensors_write(path, named.n, (const char *const *)named.names, named.tensors, 1, metadata);
+    status = lur_safetensors_write(path, named.n, (const char *const *)named.names, named.tensors, 1, metadata,
+                                   NULL, NULL);
   lur_named_release(&named);
   return status;
 }

@@ -16,35 +16,48 @@ void lur_text_free(char *text) { free(text); }
 
 /* ---- writing ---- */
 
+/* Adds an item, which may be NULL for lack of memory, to an object or array, which may be NULL too. Returns whether all
+   went well; otherwise the item is freed. */
+static bool add(cJSON *to, const char *name, cJSON *item) {
+  bool good = to && item && (name ? cJSON_AddItemToObject(to, name, item) : cJSON_AddItemToArray(to, item));
+  if (!good) cJSON_Delete(item);
+  return good;
+}
+
+static cJSON *integers(int n, const int64_t *values) {
+  cJSON *list = cJSON_CreateArray();
+  for (int i = 0; i < n && list; i++) {
+    if (add(list, NULL, cJSON_CreateNumber((double)values[i]))) continue;
+    cJSON_Delete(list);
+    list = NULL;
+  }
+  return list;
+}
+
 static cJSON *option_value(const lur_setting *setting) {
   switch (setting->type) {
     case LUR_BOOL: return cJSON_CreateBool(setting->boolean);
     case LUR_INT: return cJSON_CreateNumber((double)setting->integer);
     case LUR_REAL: return cJSON_CreateNumber(setting->real);
     case LUR_STRING: return cJSON_CreateString(setting->string);
-    case LUR_INTS: {
-      cJSON *list = cJSON_CreateArray();
-      for (int i = 0; i < setting->count && list; i++)
-        cJSON_AddItemToArray(list, cJSON_CreateNumber((double)setting->ints[i]));
-      return list;
-    }
+    case LUR_INTS: return integers(setting->count, setting->ints);
     default: return cJSON_CreateNull();
   }
 }
 
 enum { MAX_SETTINGS = 32 };
 
-static cJSON *layer_object(const lur_layer *layer) {
+/* Each of these fills an object that is already in the tree. */
+static bool fill_layer(cJSON *object, const lur_layer *layer) {
   lur_setting settings[MAX_SETTINGS];
-  cJSON *object = cJSON_CreateObject();
-  cJSON_AddStringToObject(object, "name", layer->name);
-  cJSON_AddStringToObject(object, "kind", layer->kind->name);
-  cJSON_AddBoolToObject(object, "trainable", layer->trainable);
-  cJSON *options = cJSON_AddObjectToObject(object, "options");
+  bool good = object && add(object, "name", cJSON_CreateString(layer->name)) &&
+              add(object, "kind", cJSON_CreateString(layer->kind->name)) &&
+              add(object, "trainable", cJSON_CreateBool(layer->trainable));
+  cJSON *options = good ? cJSON_AddObjectToObject(object, "options") : NULL;
   int n = lur_layer_settings(layer, settings, MAX_SETTINGS);
-  for (int i = 0; i < n && i < MAX_SETTINGS; i++)
-    cJSON_AddItemToObject(options, settings[i].name, option_value(&settings[i]));
-  return object;
+  good = good && options && n <= MAX_SETTINGS;
+  for (int i = 0; i < n && good; i++) good = add(options, settings[i].name, option_value(&settings[i]));
+  return good;
 }
 
 static int layer_at(const lur_model *model, const lur_layer *layer) {
@@ -54,33 +67,43 @@ static int layer_at(const lur_model *model, const lur_layer *layer) {
   return -1;
 }
 
-static cJSON *node_object(const lur_model *model, const lur_node *node) {
+static bool fill_node(cJSON *object, const lur_model *model, const lur_node *node) {
+  bool good = object && add(object, "layer", cJSON_CreateNumber(layer_at(model, node->layer)));
+  cJSON *inputs = good ? cJSON_AddArrayToObject(object, "inputs") : NULL;
+  for (int i = 0; i < node->nx && good; i++)
+    good = add(inputs, NULL, cJSON_CreateNumber(lur_model_node_at(model, node->x[i])));
+  return good && inputs;
+}
+
+static bool fill_output(cJSON *object, const lur_model *model, int i) {
+  return object && add(object, "name", cJSON_CreateString(model->output_names[i])) &&
+         add(object, "node", cJSON_CreateNumber(lur_model_node_at(model, model->outputs[i])));
+}
+
+/* A new object at the end of list, or NULL. */
+static cJSON *append(cJSON *list) {
   cJSON *object = cJSON_CreateObject();
-  cJSON_AddNumberToObject(object, "layer", layer_at(model, node->layer));
-  cJSON *inputs = cJSON_AddArrayToObject(object, "inputs");
-  for (int i = 0; i < node->nx; i++)
-    cJSON_AddItemToArray(inputs, cJSON_CreateNumber(lur_model_node_at(model, node->x[i])));
-  return object;
+  return add(list, NULL, object) ? object : NULL;
+}
+
+static bool fill_model(cJSON *root, const lur_model *model) {
+  bool good = root && add(root, "format", cJSON_CreateString("lurcher-model")) &&
+              add(root, "version", cJSON_CreateNumber(1));
+  if (!good) return false;
+  cJSON *layers = cJSON_AddArrayToObject(root, "layers"), *nodes = cJSON_AddArrayToObject(root, "nodes");
+  cJSON *inputs = cJSON_AddArrayToObject(root, "inputs"), *outputs = cJSON_AddArrayToObject(root, "outputs");
+  good = layers && nodes && inputs && outputs;
+  for (int i = 0; i < model->nlayers && good; i++) good = fill_layer(append(layers), model->layers[i]);
+  for (int i = 0; i < model->nnodes && good; i++) good = fill_node(append(nodes), model, model->nodes[i]);
+  for (int i = 0; i < model->ninputs && good; i++)
+    good = add(inputs, NULL, cJSON_CreateNumber(lur_model_node_at(model, model->inputs[i])));
+  for (int i = 0; i < model->noutputs && good; i++) good = fill_output(append(outputs), model, i);
+  return good;
 }
 
 lur_status lur_model_to_json(const lur_model *model, char **text) {
   cJSON *root = cJSON_CreateObject();
-  cJSON_AddStringToObject(root, "format", "lurcher-model");
-  cJSON_AddNumberToObject(root, "version", 1);
-  cJSON *layers = cJSON_AddArrayToObject(root, "layers"), *nodes = cJSON_AddArrayToObject(root, "nodes");
-  cJSON *inputs = cJSON_AddArrayToObject(root, "inputs"), *outputs = cJSON_AddArrayToObject(root, "outputs");
-  for (int i = 0; i < model->nlayers; i++) cJSON_AddItemToArray(layers, layer_object(model->layers[i]));
-  for (int i = 0; i < model->nnodes; i++) cJSON_AddItemToArray(nodes, node_object(model, model->nodes[i]));
-  for (int i = 0; i < model->ninputs; i++) {
-    cJSON_AddItemToArray(inputs, cJSON_CreateNumber(lur_model_node_at(model, model->inputs[i])));
-  }
-  for (int i = 0; i < model->noutputs; i++) {
-    cJSON *object = cJSON_CreateObject();
-    cJSON_AddStringToObject(object, "name", model->output_names[i]);
-    cJSON_AddNumberToObject(object, "node", lur_model_node_at(model, model->outputs[i]));
-    cJSON_AddItemToArray(outputs, object);
-  }
-  char *made = outputs ? lur_json_print(root) : NULL;
+  char *made = fill_model(root, model) ? lur_json_print(root) : NULL;
   cJSON_Delete(root);
   if (!made) return lur_fail(LUR_ENOMEM, "no memory for a model's definition");
   *text = made;
@@ -88,6 +111,9 @@ lur_status lur_model_to_json(const lur_model *model, char **text) {
 }
 
 /* ---- reading ---- */
+
+/* Walking a graph takes time quadratic in the number of its nodes: with so many, about a second. */
+enum { MAX_ENTRIES = 20000 };
 
 typedef struct reader {
   lur_context *context;
@@ -148,6 +174,7 @@ static lur_status read_layer(reader *r, const cJSON *object, int index) {
     if (n == MAX_SETTINGS || read_option(item, &settings[n++]) != LUR_OK) return wrong("options", index);
   }
   LUR_TRY(lur_layer_new(r->context, kind->valuestring, settings, n, &r->layers[index]));
+  r->layers[index]->deferred = true;
   lur_layer_set_trainable(r->layers[index], cJSON_IsTrue(trainable));
   return LUR_OK;
 }
@@ -211,8 +238,13 @@ static lur_status read_all(reader *r, const cJSON *root, lur_model **model) {
                     cJSON_IsNumber(version) ? version->valuedouble : 0.0);
   }
   if (!cJSON_IsArray(layers) || !cJSON_IsArray(nodes)) return wrong("layers or nodes", 0);
-  r->nlayers = cJSON_GetArraySize(layers);
-  r->nnodes = cJSON_GetArraySize(nodes);
+  int nlayers = cJSON_GetArraySize(layers), nnodes = cJSON_GetArraySize(nodes);
+  if (nlayers > MAX_ENTRIES || nnodes > MAX_ENTRIES) {
+    return lur_fail(LUR_EFORMAT, "model definition: %d layers and %d nodes (at most %d of each expected)", nlayers, nnodes,
+                    MAX_ENTRIES);
+  }
+  r->nlayers = nlayers;
+  r->nnodes = nnodes;
   LUR_TRY(lur_alloc_items((size_t)r->nlayers + 1, sizeof *r->layers, &r->layers));
   LUR_TRY(lur_alloc_items((size_t)r->nnodes + 1, sizeof *r->nodes, &r->nodes));
   int i = 0;
@@ -222,15 +254,49 @@ static lur_status read_all(reader *r, const cJSON *root, lur_model **model) {
   return read_model(r, root, model);
 }
 
-lur_status lur_model_from_json(lur_context *context, const char *text, lur_model **model) {
-  cJSON *root = lur_json_parse(text, strlen(text), NULL);
-  if (!root) return lur_fail(LUR_EFORMAT, "model definition: not JSON");
+lur_status lur_model_read_json(lur_context *context, const char *text, lur_model **model) {
+  cJSON *root = NULL;
+  lur_status status = lur_json_parse(text, &root);
+  if (status != LUR_OK) return lur_blame(status, "model definition");
   reader r = {.context = context};
-  lur_status status = read_all(&r, root, model);
+  status = read_all(&r, root, model);
   for (int i = 0; i < r.nnodes && r.nodes; i++) lur_node_release(r.nodes[i]);
   for (int i = 0; i < r.nlayers && r.layers; i++) lur_layer_release(r.layers[i]);
   free(r.nodes);
   free(r.layers);
   cJSON_Delete(root);
+  return status;
+}
+
+lur_status lur_model_make_weights(lur_model *model, bool draw) {
+  for (int i = 0; i < model->nlayers; i++) LUR_TRY(lur_layer_make_weights(model->layers[i], draw));
+  return LUR_OK;
+}
+
+/* A definition of a few bytes may ask for any amount of memory, so there is a limit where no file vouches for it. */
+static lur_status check_weights(const lur_model *model) {
+  const int64_t limit = (int64_t)1 << 29;
+  int64_t count = 0;
+  for (int i = 0; i < model->nlayers; i++) {
+    const lur_layer *layer = model->layers[i];
+    for (int k = 0; k < layer->nweights; k++) {
+      count += lur_shape_count(&layer->weights[k].shape); /* 2^40 at most for each weight, of which there are few */
+      if (count > limit)
+        return lur_fail(LUR_EUNSUPPORTED,
+                        "model definition: up to layer '%s' its weights have %lld elements, at most %lld are made from a "
+                        "definition alone (a checkpoint may have more)",
+                        layer->name, (long long)count, (long long)limit);
+    }
+  }
+  return LUR_OK;
+}
+
+lur_status lur_model_from_json(lur_context *context, const char *text, lur_model **model) {
+  lur_model *made = NULL;
+  LUR_TRY(lur_model_read_json(context, text, &made));
+  lur_status status = check_weights(made);
+  if (status == LUR_OK) status = lur_model_make_weights(made, true);
+  if (status == LUR_OK) *model = made;
+  else lur_model_release(made);
   return status;
 }

@@ -39,6 +39,11 @@ struct lur_model {
   lur_weight_name *weight_names; /* weight_names.c; strings owned */
 };
 
+/* definition.c: the model of a definition without its weights' values: nothing that it asks for is allocated yet. */
+lur_status lur_model_read_json(lur_context *context, const char *text, lur_model **model);
+/* Gives the weights of such a model their values: drawn, or undefined ones that the caller sets. */
+lur_status lur_model_make_weights(lur_model *model, bool draw);
+
 /* Position of node in model->nodes, or -1. */
 int lur_model_node_at(const lur_model *model, const lur_node *node);
 

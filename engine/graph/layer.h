@@ -35,6 +35,7 @@ struct lur_layer {
   const struct lur_layer_type *kind;
   char name[LUR_NAME];
   bool trainable, built;
+  bool deferred; /* building declares the weights, whose values are NULL until lur_layer_make_weights */
   int nweights;
   lur_weight weights[LUR_MAX_WEIGHTS];
   void *options; /* kind->options_size bytes */
@@ -70,6 +71,8 @@ int lur_layer_settings(const lur_layer *layer, lur_setting *settings, int capaci
 
 /* Calls kind->build; the first call draws the weights' values and sets `built`. lur_layer_apply calls it. */
 lur_status lur_layer_build(lur_layer *layer, int n, const lur_shape *samples);
+/* Gives the weights of a deferred layer their values: drawn, or undefined ones that the caller sets. */
+lur_status lur_layer_make_weights(lur_layer *layer, bool draw);
 /* Declares weight `index`, or checks that the declared one has this shape. Values are drawn when all are declared.
    Sets decays for kernels and scale to 0.05 (Keras's RandomNormal); build may change both. */
 lur_status lur_layer_add_weight(lur_layer *layer, int index, const char *name, const lur_shape *shape, bool learned,

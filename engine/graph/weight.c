@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "engine/tensor/tensor.h"
+#include "engine/tensor/tensor_host.h"
 #include "layer.h"
 
 void lur_layer_drop_weights(lur_layer *layer) {
@@ -35,12 +35,24 @@ lur_status lur_layer_add_weight(lur_layer *layer, int index, const char *name, c
 lur_status lur_layer_build(lur_layer *layer, int n, const lur_shape *samples) {
   lur_status status = layer->kind->build ? layer->kind->build(layer, n, samples) : LUR_OK;
   if (layer->built) return status;
-  for (int i = 0; i < layer->nweights && status == LUR_OK; i++) status = lur_weight_draw(layer, &layer->weights[i]);
+  for (int i = 0; i < layer->nweights && status == LUR_OK && !layer->deferred; i++)
+    status = lur_weight_draw(layer, &layer->weights[i]);
   if (status != LUR_OK) {
     lur_layer_drop_weights(layer);
     return status;
   }
   layer->built = true;
+  return LUR_OK;
+}
+
+lur_status lur_layer_make_weights(lur_layer *layer, bool draw) {
+  for (int i = 0; i < layer->nweights; i++) {
+    lur_weight *weight = &layer->weights[i];
+    if (weight->value) continue;
+    if (draw) LUR_TRY(lur_weight_draw(layer, weight));
+    else LUR_TRY(lur_tensor_blank(layer->context, LUR_F32, &weight->shape, &weight->value));
+  }
+  layer->deferred = false;
   return LUR_OK;
 }
 

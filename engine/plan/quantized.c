@@ -114,7 +114,7 @@ static void quantize_output(const lur_quantized *q, const source *s, int64_t cel
     const int64_t c = i % channels;
     const double step = (double)step_of(q, c), w = (double)s->kernel[i * outputs + o], mean = (double)q->range->mean[c];
     const double whole = nearbyint(w * step / unit);
-    kernel[i * outputs + o] = (float)whole;
+    kernel[i * outputs + o] = isfinite(whole) ? (float)whole : 0; /* then `lost`, and so the bias, is NaN */
     lost += mean * w - unit * whole * (mean / step + (double)zero_of(q, c));
   }
   scale[o] = (float)unit;

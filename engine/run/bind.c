@@ -1,13 +1,17 @@
-/* bind.c - binds a batch of named tensors to the inputs of a plan: finds each by name, checks it, brings it to the
- * device, and computes the key of the plan that the batch needs. Kernels do not check class ids and row numbers, so
- * they are checked here.
+/* bind.c - binds a batch of named tensors to the inputs of a plan: finds each by name, checks it, brings it to the device,
+ * and computes the key of the plan that the batch needs. Kernels do not check class ids and row numbers, and a loss of
+ * impossible targets is a number like any other, so the values of ids, row numbers, targets and sample weights are
+ * checked here. They are read in host memory; those on another device are copied back for it, if they are small.
  *
  * Copies are started, not waited for: the caller waits before the batch's owner has it back. The next batch can be
  * prefetched (lur_run_prefetch): it is copied to a staging area while the device computes on the present one. When the
  * batch after it is prefetched, before its own step, the copy has arrived and moves to where that step reads it. */
+#include <float.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "kernels/number.h"
 #include "engine/tensor/tensor_host.h"
 #include "run.h"
 
@@ -189,17 +193,22 @@ static lur_status bind_inputs(lur_run *run, const lur_batch *batch, lur_plan_key
 
 /* ---- targets ---- */
 
+/* The tensor, or a copy of it in host memory. *host is the caller's to release. */
+static lur_status host_of(lur_tensor *tensor, lur_tensor **host) {
+  lur_device *cpu = NULL;
+  if (lur_tensor_data(tensor)) {
+    lur_tensor_retain(tensor);
+    *host = tensor;
+    return LUR_OK;
+  }
+  LUR_TRY(lur_context_device(lur_tensor_context(tensor), "cpu", &cpu));
+  return lur_tensor_to(tensor, cpu, host);
+}
+
 /* LUR_EARG unless every i32 of tensor is in [0, limit). */
 static lur_status check_ids(lur_tensor *tensor, int64_t limit, const char *what, const char *name) {
   lur_tensor *host = NULL;
-  lur_device *cpu = NULL;
-  LUR_TRY(lur_context_device(lur_tensor_context(tensor), "cpu", &cpu));
-  if (lur_tensor_data(tensor)) {
-    lur_tensor_retain(tensor);
-    host = tensor;
-  } else {
-    LUR_TRY(lur_tensor_to(tensor, cpu, &host));
-  }
+  LUR_TRY(host_of(tensor, &host));
   const int32_t *ids = lur_tensor_data(host);
   int64_t count = lur_shape_count(lur_tensor_shape(host));
   lur_status status = LUR_OK;
@@ -212,6 +221,62 @@ static lur_status check_ids(lur_tensor *tensor, int64_t limit, const char *what,
   return status;
 }
 
+/* What the values of an f32 tensor must be. */
+typedef struct value_range {
+  float low, high;
+  const char *expected;
+} value_range;
+
+/* Soft targets are often sums of products that end in 1 but for rounding. */
+static const value_range PROBABILITY = {-1e-5f, 1 + 1e-5f, "a probability from 0 to 1"},
+                         FINITE = {-FLT_MAX, FLT_MAX, "a finite number"},
+                         WEIGHT = {0, FLT_MAX, "a finite number that is not negative"};
+
+enum { MOST_CHECKED = 1 << 20 }; /* bytes that are copied back from a device to be checked */
+
+static bool within(const value_range *range, float v) { return v >= range->low && v <= range->high; }
+
+/* column -1: the only one. */
+static lur_status blame(const char *what, const char *name, int64_t row, int64_t column, double value,
+                        const char *expected) {
+  char number[32] = "NaN", place[48] = "";
+  if (!isnan(value)) lur_format(number, sizeof number, "%g", value);
+  if (column >= 0) snprintf(place, sizeof place, " in column %lld", (long long)column);
+  return lur_fail(LUR_EARG, "%s '%s': row %lld holds %s%s (%s expected)", what, name, (long long)row, number, place,
+                  expected);
+}
+
+/* LUR_EARG unless every f32 of tensor (rows of `columns`) is in the range; NaN is in none. */
+static lur_status check_values(lur_tensor *tensor, int64_t columns, const value_range *range, const char *what,
+                               const char *name) {
+  lur_tensor *host = NULL;
+  if (!lur_tensor_data(tensor) && lur_tensor_bytes(tensor) > MOST_CHECKED) return LUR_OK;
+  LUR_TRY(host_of(tensor, &host));
+  const float *v = lur_tensor_data(host);
+  int64_t count = lur_shape_count(lur_tensor_shape(host)), at = 0;
+  lur_status status = LUR_OK;
+  int bad = 0;
+  for (int64_t i = 0; i < count; i++) bad |= !within(range, v[i]); /* no early exit: the compiler vectorizes it */
+  while (bad && within(range, v[at])) at++;
+  if (bad) status = blame(what, name, at / columns, columns > 1 ? at % columns : -1, (double)v[at], range->expected);
+  lur_tensor_release(host);
+  return status;
+}
+
+/* Checks the values of a target whose shape fits; the plan refuses the others. */
+static lur_status check_target(const lur_run *run, int i, lur_tensor *target) {
+  const lur_target_loss *loss = &run->target.losses[i];
+  const lur_shape *sample = &run->target.model->outputs[loss->output_index]->sample, *shape = lur_tensor_shape(target);
+  if (sample->ndim != 1 || shape->ndim < 1) return LUR_OK;
+  const int64_t count = lur_shape_count(shape), rows = shape->dim[0], units = sample->dim[0];
+  const bool squares = loss->kind == LUR_MEAN_SQUARED_ERROR;
+  if (lur_tensor_dtype(target) == LUR_I32 && count == rows && !squares)
+    return check_ids(target, loss->kind == LUR_BINARY_CROSSENTROPY ? 2 : units, "target", loss->output);
+  if (lur_tensor_dtype(target) == LUR_F32 && count == rows * units)
+    return check_values(target, units, squares ? &FINITE : &PROBABILITY, "target", loss->output);
+  return LUR_OK;
+}
+
 static lur_status bind_target(lur_run *run, const lur_batch *batch, int i, lur_plan_key *key) {
   char text[LUR_NAME + 8], names[256];
   const char *output = run->target.losses[i].output;
@@ -220,11 +285,7 @@ static lur_status bind_target(lur_run *run, const lur_batch *batch, int i, lur_p
     return lur_fail(LUR_EARG, "the batch has no '%s', the target of an output with a loss (it has %s)", output,
                     list_names(batch, names, sizeof names));
   }
-  const lur_shape *predictions = &run->target.model->outputs[run->target.losses[i].output_index]->sample;
-  if (lur_tensor_dtype(target) == LUR_I32 && predictions->ndim == 1) {
-    int64_t classes = predictions->dim[0] > 1 ? predictions->dim[0] : 2;
-    LUR_TRY(check_ids(target, classes, "target", output));
-  }
+  LUR_TRY(check_target(run, i, target));
   copy_operand(target, &key->target[i]);
   LUR_TRY(put(run, LUR_MAX_INPUTS + 2 * i, target));
   snprintf(text, sizeof text, "%s_weight", output);
@@ -236,6 +297,7 @@ static lur_status bind_target(lur_run *run, const lur_batch *batch, int i, lur_p
     return lur_fail(LUR_ESHAPE, "sample weights '%s': %s %s (one f32 per row expected)", text,
                     lur_shape_format(shape, names), lur_dtype_name(lur_tensor_dtype(weight)));
   }
+  LUR_TRY(check_values(weight, 1, &WEIGHT, "sample weights", text));
   return put(run, LUR_MAX_INPUTS + 2 * i + 1, weight);
 }
 

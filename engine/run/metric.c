@@ -43,16 +43,11 @@ static lur_status open_table(const char *what, lur_tensor *scores, lur_tensor *i
   return status;
 }
 
-/* Number of classes ranked before class `id`; NaN ranks last. */
+/* The number of classes that precede class `id`. A score that is NaN is never a hit, however many classes there are. */
 static int64_t rank_of(const float *row, int64_t c, int64_t id) {
   int64_t rank = 0;
-  for (int64_t j = 0; j < c; j++) {
-    if (isnan(row[id])) {
-      rank += j != id;
-    } else {
-      rank += row[j] > row[id] || (row[j] == row[id] && j < id);
-    }
-  }
+  if (isnan(row[id])) return INT64_MAX;
+  for (int64_t j = 0; j < c; j++) rank += row[j] > row[id] || (row[j] == row[id] && j < id);
   return rank;
 }
 
@@ -80,6 +75,7 @@ lur_status lur_log_loss(lur_tensor *probabilities, lur_tensor *ids, double *loss
   return LUR_OK;
 }
 
+/* The first class with the highest score; that of a NaN only if all scores are. */
 static int64_t best_of(const float *row, int64_t c) {
   int64_t best = 0;
   for (int64_t j = 1; j < c; j++) {
@@ -100,8 +96,10 @@ lur_status lur_confusion(lur_tensor *scores, lur_tensor *ids, lur_tensor *counts
   LUR_TRY(open_table("confusion", scores, ids, &t));
   int32_t *count = lur_tensor_data(counts);
   for (int64_t i = 0; i < t.n; i++) {
-    int32_t *cell = &count[t.id[i] * t.c + best_of(t.score + i * t.c, t.c)];
-    *cell += *cell < INT32_MAX;
+    const float *row = t.score + i * t.c;
+    int64_t best = best_of(row, t.c);
+    int32_t *cell = &count[t.id[i] * t.c + best];
+    *cell += *cell < INT32_MAX && !isnan(row[best]); /* a row of NaN predicts no class */
   }
   lur_tensor_release(t.scores);
   return LUR_OK;

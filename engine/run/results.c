@@ -15,10 +15,11 @@ static void add_result(lur_results *results, const char *output, const char *wha
   results->values[results->n++] = value;
 }
 
-/* Targets below: ids, or rows of numbers. First maximum of a row. */
+/* Targets below: ids, or rows of numbers. First maximum of a row; -1: the row has a NaN, which is no class. */
 static int64_t argmax(const float *row, int64_t n) {
   int64_t best = 0;
-  for (int64_t i = 1; i < n; i++) {
+  for (int64_t i = 0; i < n; i++) {
+    if (isnan(row[i])) return -1;
     if (row[i] > row[best]) best = i;
   }
   return best;
@@ -34,13 +35,21 @@ static double categorical_accuracy(const float *predictions, const void *data, b
   return (double)right / (double)rows;
 }
 
-/* Mean of (target == round(p)), half to even; of logits, p > 0.5 is logit > 0. */
-static double binary_accuracy(const float *predictions, bool logits, const void *data, bool ids, int64_t count) {
+/* The probability, rounded half to even: of a sigmoid, p > 0.5 is logit > 0; the softmax of one number is 1. NaN for
+   NaN, which equals no target. */
+static double rounded(lur_loss_kind kind, bool logits, double x) {
+  if (!logits || isnan(x)) return nearbyint(x);
+  return kind == LUR_CATEGORICAL_CROSSENTROPY ? exp(x - x) : x > 0;
+}
+
+/* Mean of (target == round(p)). Class id 0 of one class is the target 1. */
+static double binary_accuracy(const float *predictions, lur_loss_kind kind, bool logits, const void *data, bool ids,
+                              int64_t count) {
   int64_t right = 0;
   for (int64_t i = 0; i < count; i++) {
-    double predicted = logits ? (predictions[i] > 0 ? 1 : 0) : nearbyint((double)predictions[i]);
     double truth = ids ? (double)((const int32_t *)data)[i] : (double)((const float *)data)[i];
-    right += predicted == truth;
+    if (ids && kind == LUR_CATEGORICAL_CROSSENTROPY) truth = truth == 0;
+    right += rounded(kind, logits, (double)predictions[i]) == truth;
   }
   return (double)right / (double)count;
 }
@@ -125,14 +134,15 @@ void lur_run_close_results(lur_run *run) {
 
 /* ---- results ---- */
 
-/* NaN where the loss has no accuracy. */
+/* NaN where the loss has no accuracy. With one unit it is binary, whatever the loss (Keras 2.0.6, engine/training.py,
+   compile). */
 static double accuracy(const lur_run *run, const lur_plan *plan, int i, const void *const *found) {
   if (!found[PREDICTIONS]) return NAN;
   const lur_shape *shape = &plan->values[plan->losses[i].predictions].operand.shape;
   bool ids = plan->values[plan->losses[i].target].operand.dtype == LUR_I32;
-  bool binary = run->target.losses[i].kind == LUR_BINARY_CROSSENTROPY || shape->dim[1] == 1;
-  if (binary)
-    return binary_accuracy(found[PREDICTIONS], from_logits(plan, i), found[TARGET], ids, lur_shape_count(shape));
+  lur_loss_kind kind = run->target.losses[i].kind;
+  if (kind == LUR_BINARY_CROSSENTROPY || shape->dim[1] == 1)
+    return binary_accuracy(found[PREDICTIONS], kind, from_logits(plan, i), found[TARGET], ids, lur_shape_count(shape));
   return categorical_accuracy(found[PREDICTIONS], found[TARGET], ids, shape->dim[0], shape->dim[1]);
 }
 

@@ -88,6 +88,13 @@ static void batch_sums(lur_op *op, const float *x, double *sums) {
   }
 }
 
+/* The mean of a channel whose first element, the pivot of the sums, is not a number or infinite. */
+static double plain_mean(const norm_plan *p, const float *x) {
+  double sum = 0;
+  for (int64_t r = 0; r < p->rows; r++) sum += (double)x[r * p->c];
+  return sum / (double)p->rows;
+}
+
 /* Computes mean, scale, shift and reciprocal standard deviation of every channel; updates the moving statistics. */
 static void prepare(lur_op *op, const lur_args *args, const double *sums, float *kept) {
   const norm_plan *p = op->state;
@@ -99,7 +106,7 @@ static void prepare(lur_op *op, const lur_args *args, const double *sums, float 
     double mean = (double)moving_mean[i], variance = (double)moving_variance[i];
     if (u->batch) {
       const double offset = total(p, sums, i) / (double)p->rows;
-      mean = (double)x[i] + offset;
+      mean = isfinite(x[i]) ? (double)x[i] + offset : plain_mean(p, x + i);
       variance = total(p, sums, c + i) / (double)p->rows - offset * offset;
       if (variance < 0) variance = 0;
       move(&moving_mean[i], mean, u->momentum);
@@ -110,8 +117,9 @@ static void prepare(lur_op *op, const lur_args *args, const double *sums, float 
     const float rounded = (float)mean;
     kept[MEAN * c + i] = rounded;
     kept[SCALE * c + i] = (float)scale;
-    /* The shift includes the error of rounding the mean to float. */
-    kept[SHIFT * c + i] = (float)((beta ? (double)beta[i] : 0) + ((double)rounded - mean) * scale);
+    /* The shift includes the error of rounding the mean to float, if that is a number. */
+    const double error = isfinite(rounded) && isfinite(scale) ? ((double)rounded - mean) * scale : 0;
+    kept[SHIFT * c + i] = (float)((beta ? (double)beta[i] : 0) + error);
     kept[RECIPROCAL * c + i] = (float)reciprocal;
   }
 }
@@ -205,6 +213,39 @@ static void channel_gradients(lur_op *op, const lur_args *args, const double *su
   }
 }
 
+/* Whether the factor that k0, k1 and k2 of each channel have in common can be multiplied in beforehand. */
+static bool finite_scales(const norm_plan *p, const float *kept) {
+  bool finite = true;
+  for (int64_t i = 0; i < p->c; i++) finite = finite && isfinite(kept[SCALE * p->c + i]);
+  return finite;
+}
+
+static void put(float *to, float value, bool add) { *to = add ? *to + value : value; }
+
+/* dx and the residual's gradient, for scales that are infinite or NaN: dx = (g + (x - mean) * k1 + k2) * scale, with k1
+   and k2 without the scale. */
+static void plain_gradients(const lur_op *op, const lur_args *args, const double *sums, const float *kept) {
+  const norm_plan *p = op->state;
+  const lur_op_desc *d = &op->desc;
+  const lur_batchnorm_desc *u = &d->u.batchnorm;
+  const int64_t c = p->c;
+  const float *x = args->x[0], *y = args->y, *dy = args->dy, *means = kept + MEAN * c, *scales = kept + SCALE * c;
+  for (int64_t i = 0; i < c; i++) {
+    const channel_sums all = sums_of(op, args, sums, kept, i);
+    const double r = (double)kept[RECIPROCAL * c + i], n = (double)p->rows;
+    const float k1 = (float)(-r * r * all.scaled / n), k2 = (float)(-all.plain / n), shift = kept[SHIFT * c + i];
+    for (int64_t at = i; at < p->rows * c; at += c) {
+      float g = u->affine_out ? 0 : dy[at];
+      if (op->backward_y && y[at] <= 0) g = 0;
+      if (p->gate_norm && (x[at] - means[i]) * scales[i] + shift <= 0) g = 0;
+      const float through = u->batch && d->want_dx & 1u ? (x[at] - means[i]) * k1 + k2 : 0;
+      if (d->want_dx & 2u) put((float *)args->dx[1] + at, g, args->dx_add & 2u);
+      const float value = u->affine_out && !u->batch ? 0 : (g + through) * scales[i];
+      if (d->want_dx & 1u) put((float *)args->dx[0] + at, value, args->dx_add & 1u);
+    }
+  }
+}
+
 static void input_gradients(lur_op *op, const lur_args *args, const lur_norm *norm, const float *k) {
   const norm_plan *p = op->state;
   const lur_op_desc *d = &op->desc;
@@ -216,8 +257,9 @@ static void input_gradients(lur_op *op, const lur_args *args, const lur_norm *no
   for (int part = 0; part < p->parts; part++) {
     const int64_t begin = cpu_part_start(p->rows, p->parts, part), end = cpu_part_start(p->rows, p->parts, part + 1);
     const int64_t at = begin * p->c;
-    loops->norm_back(norm, k, x ? x + at : NULL, gate ? gate + at : NULL, p->gate_norm, dy + at, dx ? dx + at : NULL,
-                     args->dx_add & 1u, dx1 ? dx1 + at : NULL, args->dx_add & 2u, end - begin, p->c);
+    loops->norm_back(norm, k, d->u.batchnorm.batch, x ? x + at : NULL, gate ? gate + at : NULL, p->gate_norm, dy + at,
+                     dx ? dx + at : NULL, args->dx_add & 1u, dx1 ? dx1 + at : NULL, args->dx_add & 2u, end - begin,
+                     p->c);
   }
 }
 
@@ -244,7 +286,8 @@ static lur_status backward(lur_op *op, const lur_args *args) {
   const float *kept = args->saved;
   if (d->u.batchnorm.affine_out) {
     channel_gradients(op, args, NULL, kept, args->scratch);
-    if (d->want_dx & 1u) statistics_gradients(op, args, kept, args->scratch);
+    if (!finite_scales(p, kept)) plain_gradients(op, args, NULL, kept);
+    else if (d->want_dx & 1u) statistics_gradients(op, args, kept, args->scratch);
     return LUR_OK;
   }
   const lur_norm norm = norm_of(p, kept);
@@ -253,7 +296,8 @@ static lur_status backward(lur_op *op, const lur_args *args) {
   const bool need_sums = d->want_dw & 3u || (d->u.batchnorm.batch && d->want_dx & 1u);
   if (need_sums) gradient_sums(op, args, &norm, sums);
   channel_gradients(op, args, need_sums ? sums : NULL, kept, k);
-  if (d->want_dx & 3u) input_gradients(op, args, &norm, k);
+  if (!finite_scales(p, kept)) plain_gradients(op, args, need_sums ? sums : NULL, kept);
+  else if (d->want_dx & 3u) input_gradients(op, args, &norm, k);
   return LUR_OK;
 }
 

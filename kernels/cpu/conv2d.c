@@ -137,7 +137,7 @@ static lur_status plan_forward(lur_op *op, conv *c) {
     op->forward_scratch += c->packed_bytes;
     return LUR_OK;
   }
-  const unsigned post = (d->nw == 2 ? LUR_DNN_BIAS : 0u) | (d->u.conv2d.relu && d->nx == 1 ? LUR_DNN_RELU : 0u);
+  const unsigned post = d->nw == 2 ? LUR_DNN_BIAS : 0u;
   if (changes && plain && c->pointwise && !c->strided && pixels_of(c) < FEW_PIXELS)
     LUR_TRY(lur_dnn_sgemm(pixels_of(c), c->s.co, c->s.ci, LUR_DNN_PLAIN, LUR_DNN_PLAIN, false, &c->forward));
   else LUR_TRY(lur_dnn_conv2d_forward(cpu_dnn(op), &c->s, false, post, &c->forward));
@@ -196,6 +196,7 @@ static lur_status forward(lur_op *op, const lur_args *args) {
   LUR_TRY(lur_dnn_run(c->forward, &run));
   if (op->desc.nx == 2)
     lur_cpu_add_residual(cpu_loops(op), args->x[1], op->desc.u.conv2d.relu, args->y, c->y_count);
+  else if (op->desc.u.conv2d.relu) lur_cpu_relu(cpu_loops(op), args->y, c->y_count);
   return LUR_OK;
 }
 

@@ -2,9 +2,12 @@
  *
  * If the processor has no int8 multiplication (VNNI or AMX), or oneDNN does not support the shape, x is converted to
  * f32 and the f32 convolution runs: correct up to rounding, no faster than f32, so that every machine runs the model.
- */
+ * Sums of integers are finite, so only a scale or bias can make NaN, which oneDNN's ReLU would turn into 0: then ref
+ * runs. */
 #include "kernels/cpu/cpu.h"
+#include "kernels/ref/ref.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 typedef struct conv2d_int8 {
@@ -74,6 +77,12 @@ static void finish(const lur_op *op, const lur_args *args) {
   }
 }
 
+static bool all_finite(const float *v, int64_t count) {
+  bool finite = true;
+  for (int64_t i = 0; i < count; i++) finite = finite && isfinite(v[i]);
+  return finite;
+}
+
 static lur_status forward(lur_op *op, const lur_args *args) {
   const conv2d_int8 *c = op->state;
   lur_dnn_args run = {.src = args->x[0],
@@ -83,6 +92,7 @@ static lur_status forward(lur_op *op, const lur_args *args) {
                       .dst = args->y,
                       .scratch = (char *)args->scratch + c->float_bytes,
                       .version = args->version};
+  if (!all_finite(args->w[1], c->co) || !all_finite(args->w[2], c->co)) return lur_ref_conv2d_int8.forward(op, args);
   if (c->floats) {
     to_floats(c, cpu_loops(op), args->x[0], args->scratch);
     run.src = args->scratch;

@@ -123,7 +123,9 @@ static inline int64_t cpu_block_size(int64_t count, int64_t block) {
 
 /* dst = src or dst += src, on all threads. dst may be src unless `add`. */
 void lur_cpu_put(const lur_loops *loops, float *dst, const float *src, int64_t count, bool add);
-/* out = dy where y > 0, else 0. */
+/* y = max(y, 0), where NaN stays NaN: the ReLU post-op of oneDNN turns it into 0. */
+void lur_cpu_relu(const lur_loops *loops, float *y, int64_t count);
+/* out = 0 where y is 0, else dy. */
 void lur_cpu_mask(const lur_loops *loops, const float *y, const float *dy, float *out, int64_t count);
 /* y = [relu](y + residual). */
 void lur_cpu_add_residual(const lur_loops *loops, const float *residual, bool relu, float *y, int64_t count);

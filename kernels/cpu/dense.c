@@ -53,8 +53,7 @@ static lur_status plan(lur_op *op) {
   s->out = d->w[0].shape.dim[1];
   s->rows = lur_shape_count(&d->y.shape) / s->out;
   s->parts = cpu_parts(s->rows);
-  unsigned post =
-      (d->nw == 2 ? LUR_DNN_BIAS : 0u) | (d->nx == 2 ? LUR_DNN_RESIDUAL : 0u) | (d->u.dense.relu ? LUR_DNN_RELU : 0u);
+  unsigned post = (d->nw == 2 ? LUR_DNN_BIAS : 0u) | (d->nx == 2 ? LUR_DNN_RESIDUAL : 0u);
   lur_status status =
       lur_dnn_gemm(cpu_dnn(op), s->rows, s->out, s->in, LUR_DNN_PLAIN, LUR_DNN_PLAIN, post, &s->forward);
   if (status == LUR_OK) op->forward_scratch = lur_dnn_scratch(s->forward);
@@ -71,7 +70,9 @@ static lur_status forward(lur_op *op, const lur_args *args) {
                             .residual = op->desc.nx == 2 ? args->x[1] : NULL,
                             .dst = args->y,
                             .scratch = args->scratch};
-  return lur_dnn_run(s->forward, &run);
+  LUR_TRY(lur_dnn_run(s->forward, &run));
+  if (op->desc.u.dense.relu) lur_cpu_relu(cpu_loops(op), args->y, s->rows * s->out);
+  return LUR_OK;
 }
 
 static lur_status backward(lur_op *op, const lur_args *args) {

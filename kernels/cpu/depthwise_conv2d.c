@@ -66,7 +66,8 @@ static lur_status forward(lur_op *op, const lur_args *args) {
   uint8_t *int8 = op->desc.y.dtype == LUR_U8 ? args->y : NULL;
   const int64_t rows = p->n * s->oh;
   const int parts = cpu_parts(rows);
-#pragma omp parallel for schedule(static, 1)
+  bool numbers = true; /* only int8 tells */
+#pragma omp parallel for schedule(static, 1) reduction(&& : numbers)
   for (int part = 0; part < parts; part++) {
     const int64_t end = cpu_part_start(rows, parts, part + 1);
     int64_t image, y0, y1;
@@ -74,11 +75,11 @@ static lur_status forward(lur_op *op, const lur_args *args) {
       r = cpu_rows_of_image(r, end, s->oh, &image, &y0, &y1);
       const float *from = x + image * s->ih * s->iw * s->c;
       const int64_t to = image * s->oh * s->ow * s->c;
-      if (int8) loops->depthwise_conv2d_int8(s, from, relu_in, w, bias, int8 + to, y0, y1);
+      if (int8) numbers = loops->depthwise_conv2d_int8(s, from, relu_in, w, bias, int8 + to, y0, y1) && numbers;
       else loops->depthwise_conv2d(s, from, affine, relu_in, w, bias, relu, y + to, y0, y1);
     }
   }
-  return LUR_OK;
+  return numbers ? LUR_OK : lur_fail_int8_nan();
 }
 
 /* What all parts share. Each part sets x, dy and dx to its image, and uses its own sums and work. */

@@ -12,7 +12,8 @@ static lur_status plan(lur_op *op) {
   return LUR_OK;
 }
 
-/* to = or += from / (1 - rate) where kept, else 0, for elements begin..end; begin is a multiple of four. */
+/* to = or += from / (1 - rate) where kept, else 0 (from - from: NaN and infinity become NaN, as in the definition), for
+   elements begin..end; begin is a multiple of four. */
 static void drop(const lur_dropout_desc *u, const lur_args *args, const float *from, float *to, bool add, int64_t begin,
                  int64_t end) {
   const float scale = (float)(1 / (1 - u->rate)), rate = (float)u->rate;
@@ -20,7 +21,7 @@ static void drop(const lur_dropout_desc *u, const lur_args *args, const float *f
   for (int64_t i = begin; i < end; i += 4) {
     const lur_random4 r = lur_philox(key, args->step, (uint64_t)i >> 2);
     for (int64_t k = 0; k < 4 && i + k < end; k++) {
-      const float value = lur_random_unit(r.v[k]) >= rate ? from[i + k] * scale : 0.0f;
+      const float value = lur_random_unit(r.v[k]) >= rate ? from[i + k] * scale : from[i + k] - from[i + k];
       to[i + k] = add ? to[i + k] + value : value;
     }
   }

@@ -41,11 +41,11 @@ struct slope {
   __device__ float operator()(const float (&in)[2]) const {
     float dy = in[0], v = in[1];
     switch (f) {
-      case LUR_RELU: return v > 0 ? dy : 0;
+      case LUR_RELU: return relu_dy_of(v, dy);
       case LUR_SIGMOID: return dy * (v * (1 - v));
       case LUR_TANH: return dy * (1 - v * v);
       case LUR_SQUARE: return dy * (2 * v);
-      case LUR_ABS: return v > 0 ? dy : v < 0 ? -dy : 0;
+      case LUR_ABS: return dy * (v > 0 ? 1 : v < 0 ? -1 : v == 0 ? 0 : v);
       case LUR_EXP: return dy * v;
       case LUR_LOG: return dy / v;
       case LUR_SQRT: return dy * (0.5f / v);

@@ -31,6 +31,7 @@ static norm_plan plan_of(const lur_op *op) {
 }
 
 static size_t statistics_bytes(int64_t c) { return lur_cuda_round(2 * sizeof(float) * (size_t)c); }
+static size_t line_bytes(int64_t c) { return lur_cuda_round(3 * sizeof(float) * (size_t)c); }
 static size_t partial_bytes(const norm_plan *p) { return sizeof(float) * 2 * (size_t)(p->sums.grid.y * p->s.c); }
 
 static lur_status plan(lur_op *op) {
@@ -48,7 +49,7 @@ static lur_status plan(lur_op *op) {
   op->dx_in_place = !affine;
   op->backward_x = (d->want_dw & 1u && !affine) || (d->u.batchnorm.batch && d->want_dx & 1u) ? 1u : 0;
   op->backward_y = d->u.batchnorm.relu;
-  op->backward_scratch = statistics_bytes(p.s.c) + (affine ? 0 : partial_bytes(&p));
+  op->backward_scratch = affine ? line_bytes(p.s.c) : statistics_bytes(p.s.c) + partial_bytes(&p);
   return LUR_OK;
 }
 
@@ -64,6 +65,7 @@ static __device__ inline moments<N> join(moments<N> a, moments<N> b) {
   if (b.count == 0) return a;
   if (a.count == 0) return b;
   N count = a.count + b.count, delta = b.mean - a.mean;
+  if (!isfinite(delta)) return {count, a.mean + b.mean, (N)NAN}; /* of numbers that are infinite or NaN */
   return {count, a.mean + delta * (b.count / count),
           a.squares + b.squares + delta * delta * (a.count * b.count / count)};
 }
@@ -98,7 +100,7 @@ __global__ void moments_kernel(norm_sizes s, const T *x, float *partials) {
     load<V>(x + r * s.c + channel, v);
 #pragma unroll
     for (int j = 0; j < V; j++) {
-      if (many == 0) k[j] = v[j];
+      if (many == 0) k[j] = isfinite(v[j]) ? v[j] : 0;
       sum[j] += v[j] - k[j];
       squares[j] += (v[j] - k[j]) * (v[j] - k[j]);
     }
@@ -108,7 +110,7 @@ __global__ void moments_kernel(norm_sizes s, const T *x, float *partials) {
 #pragma unroll
   for (int j = 0; j < V; j++) {
     m[j] = {many, 0, 0};
-    if (many > 0) m[j].mean = k[j] + sum[j] / many, m[j].squares = fmaxf(squares[j] - sum[j] * (sum[j] / many), 0);
+    if (many > 0) m[j].mean = k[j] + sum[j] / many, m[j].squares = relu_of(squares[j] - sum[j] * (sum[j] / many));
   }
   join_down<V>(m, shared);
   for (int j = 0; j < V && threadIdx.y == 0 && channel < s.c; j++) {
@@ -233,7 +235,7 @@ __global__ void sums_kernel(norm_sizes s, const T *x, const T *y, const T *dy, c
     if (y) {
       load<V>(y + r * s.c + channel, v);
 #pragma unroll
-      for (int j = 0; j < V; j++) g[j] = v[j] > 0 ? g[j] : 0;
+      for (int j = 0; j < V; j++) g[j] = relu_dy_of(v[j], g[j]);
     }
     if (x) load<V>(x + r * s.c + channel, v);
 #pragma unroll
@@ -294,7 +296,7 @@ __global__ void dx_kernel(norm_sizes s, norm_gradients<T> g, const float *statis
     if (g.y) {
       load<V>(g.y + at, v);
 #pragma unroll
-      for (int j = 0; j < V; j++) d[j] = v[j] > 0 ? d[j] : 0;
+      for (int j = 0; j < V; j++) d[j] = relu_dy_of(v[j], d[j]);
     }
     if (g.dresidual) put<V>(g.dresidual + at, d, g.add_residual);
     if (!g.dx) continue;
@@ -337,7 +339,8 @@ static lur_status run_backward(lur_op *op, const lur_args *args, norm_plan p) {
    dgamma = k / std, dbeta = dt, and through the batch statistics
    dx = -gamma / std / rows * (dt + (x - mean) / std^2 * k). */
 
-/* line: the two coefficients of dx = line[0] + line[1] * (x - mean), per channel. */
+/* line: the coefficients of dx = (line[0] + line[1] * (x - mean)) * line[2], per channel. line[2] is 1, unless gamma or
+   std is not finite. */
 static __global__ void affine_gradients_kernel(norm_sizes s, const float *affine, const float *statistics,
                                                norm_weights w, float *line, float *dgamma, float *dbeta) {
   int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
@@ -345,8 +348,10 @@ static __global__ void affine_gradients_kernel(norm_sizes s, const float *affine
   double over = (double)statistics[s.c + i], plain = (double)affine[s.c + i],
          centred = (double)affine[i] - (double)statistics[i] * plain;
   double slope = -over * (w.gamma ? (double)w.gamma[i] : 1) / (double)s.rows;
-  line[i] = (float)(slope * plain);
-  line[s.c + i] = (float)(slope * over * over * centred);
+  bool finite = isfinite(slope);
+  line[i] = (float)(finite ? slope * plain : plain);
+  line[s.c + i] = (float)((finite ? slope : 1) * over * over * centred);
+  line[2 * s.c + i] = finite ? 1 : (float)slope;
   if (dgamma) dgamma[i] = (float)((double)dgamma[i] + over * centred);
   if (dbeta) dbeta[i] = (float)((double)dbeta[i] + plain);
 }
@@ -356,15 +361,16 @@ __global__ void affine_dx_kernel(norm_sizes s, const T *x, const float *statisti
                                  bool add) {
   int64_t channel = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * V;
   if (channel >= s.c) return;
-  float mean[V], constant[V], slope[V], v[V];
+  float mean[V], constant[V], slope[V], factor[V], v[V];
   load<V>(statistics + channel, mean);
   load<V>(line + channel, constant);
   load<V>(line + s.c + channel, slope);
+  load<V>(line + 2 * s.c + channel, factor);
   int64_t first = blockIdx.y * s.part, end = first + s.part < s.rows ? first + s.part : s.rows;
   for (int64_t r = first + threadIdx.y; r < end; r += blockDim.y) {
     load<V>(x + r * s.c + channel, v);
 #pragma unroll
-    for (int j = 0; j < V; j++) v[j] = fmaf(v[j] - mean[j], slope[j], constant[j]);
+    for (int j = 0; j < V; j++) v[j] = fmaf(v[j] - mean[j], slope[j], constant[j]) * factor[j];
     put<V>(dx + r * s.c + channel, v, add);
   }
 }

@@ -30,7 +30,7 @@ lur_status lur_cuda_cast(lur_device *device, lur_dtype dtype, const float *src, 
 
 struct pass {
   bool masked;
-  __device__ float operator()(const float (&v)[2]) const { return masked && !(v[1] > 0) ? 0 : v[0]; }
+  __device__ float operator()(const float (&v)[2]) const { return masked ? relu_dy_of(v[1], v[0]) : v[0]; }
 };
 
 lur_status lur_cuda_put(lur_device *device, lur_dtype dtype, void *dx, const void *dy, const void *y, int64_t count,
@@ -90,7 +90,7 @@ __global__ void columns_kernel(const T *dy, const T *y, int64_t rows, int64_t c,
     load<V>(dy + r * c + channel, v);
     if (y) load<V>(y + r * c + channel, mask);
 #pragma unroll
-    for (int j = 0; j < V; j++) sum[j] += y && !(mask[j] > 0) ? 0 : v[j];
+    for (int j = 0; j < V; j++) sum[j] += y ? relu_dy_of(mask[j], v[j]) : v[j];
   }
   sum_down<V>(sum, shared);
   if (threadIdx.y == 0 && channel < c) store<V>(partials + blockIdx.y * c + channel, sum);

@@ -9,7 +9,7 @@
 
 typedef struct dense {
   int64_t rows, in, out;
-  bool bias, residual, relu, half, apart; /* apart: the epilogue is a separate kernel */
+  bool bias, residual, relu, half, apart; /* apart: bias and residual are added by a separate kernel */
   lur_cuda_gemm *forward, *data, *weights;
 } dense;
 
@@ -25,11 +25,11 @@ static size_t gemm_scratch(const dense *l, const lur_cuda_gemm *g, bool w, bool 
 
 static lur_status plan_forward(lur_op *op, dense *l) {
   lur_dtype type = op->desc.y.dtype;
-  lur_cuda_gemm_desc d = {l->rows, l->out, l->in, type, type, false, false, l->bias, l->relu, op->desc.tf32};
+  lur_cuda_gemm_desc d = {l->rows, l->out, l->in, type, type, false, false, l->bias, op->desc.tf32};
   lur_status status = lur_cuda_gemm_plan(op->device, &d, &l->forward);
-  if (status == LUR_EUNSUPPORTED && (l->bias || l->relu)) {
+  if (status == LUR_EUNSUPPORTED && l->bias) {
     l->apart = true;
-    d.bias = d.relu = false;
+    d.bias = false;
     status = lur_cuda_gemm_plan(op->device, &d, &l->forward);
   }
   if (status == LUR_OK) op->forward_scratch = gemm_scratch(l, l->forward, true, l->bias && !l->apart);
@@ -46,12 +46,12 @@ static lur_status plan_backward(lur_op *op, dense *l) {
   lur_dtype type = d->y.dtype;
   size_t scratch = 0;
   if (d->want_dx & 1u) {
-    lur_cuda_gemm_desc data = {l->rows, l->in, l->out, type, type, false, true, false, false, d->tf32};
+    lur_cuda_gemm_desc data = {l->rows, l->in, l->out, type, type, false, true, false, d->tf32};
     LUR_TRY(lur_cuda_gemm_plan(op->device, &data, &l->data));
     scratch = gemm_scratch(l, l->data, true, false);
   }
   if (d->want_dw & 1u) {
-    lur_cuda_gemm_desc weights = {l->in, l->out, l->rows, type, LUR_F32, true, false, false, false, d->tf32};
+    lur_cuda_gemm_desc weights = {l->in, l->out, l->rows, type, LUR_F32, true, false, false, d->tf32};
     LUR_TRY(lur_cuda_gemm_plan(op->device, &weights, &l->weights));
     scratch = most(scratch, gemm_scratch(l, l->weights, false, false));
   }
@@ -100,9 +100,9 @@ lur_status lur_cuda_dense_forward(lur_op *op, const lur_args *args) {
   LUR_TRY(halved(op, l, args->w[0], l->in * l->out, &scratch, &w));
   if (l->bias && !l->apart) LUR_TRY(halved(op, l, args->w[1], l->out, &scratch, &b));
   LUR_TRY(lur_cuda_gemm_run(op->device, l->forward, args->x[0], w, l->apart ? NULL : residual, b, args->y, scratch));
-  if (!l->apart) return LUR_OK;
-  return lur_cuda_epilogue(op->device, op->desc.y.dtype, args->y, l->bias ? args->w[1] : NULL, residual, l->relu,
-                           l->rows, l->out);
+  if (!l->apart && !l->relu) return LUR_OK;
+  return lur_cuda_epilogue(op->device, op->desc.y.dtype, args->y, l->apart && l->bias ? args->w[1] : NULL,
+                           l->apart ? residual : NULL, l->relu, l->rows, l->out);
 }
 
 lur_status lur_cuda_dense_backward(lur_op *op, const lur_args *args) {

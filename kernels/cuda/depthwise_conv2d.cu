@@ -56,8 +56,8 @@ static lur_status plan(lur_op *op) {
 /* ---- forward, and the data gradient of 3x3 at stride 1 ---- */
 
 /* How values are read and written. Forward: x is read through affine and relu_in, y is written through relu. Backward:
-   dy is read where mask > 0 (mask: y, with relu); dx is multiplied with the affine's scale and stored, or added; with
-   relu_in it is 0 unless the value that forward read is > 0. */
+   dy is read through relu_dy_of(mask, dy) (mask: y, with relu); dx is multiplied with the affine's scale and stored, or added; with
+   relu_in it is 0 where the value that forward read is <= 0. */
 template <class T>
 struct ways {
   const float *w, *bias, *affine;
@@ -84,7 +84,7 @@ static __device__ inline void read_back(const ways<T> *o, const T *dy, int64_t a
   float m[V];
   load<V>(o->mask + at, m);
 #pragma unroll
-  for (int j = 0; j < V; j++) v[j] = m[j] > 0 ? v[j] : 0;
+  for (int j = 0; j < V; j++) v[j] = relu_dy_of(m[j], v[j]);
 }
 
 template <class T, int V>
@@ -107,7 +107,7 @@ static __device__ inline void write_back(const ways<T> *o, const channel_affine<
   apply<V>(a, seen);
 #pragma unroll
   for (int j = 0; j < V; j++) {
-    v[j] = o->relu_in && !(seen[j] > 0) ? 0 : v[j];
+    v[j] = o->relu_in ? relu_dy_of(seen[j], v[j]) : v[j];
     scaled[j] += v[j] * x[j];
     plain[j] += v[j];
     v[j] *= a->on ? a->scale[j] : 1;
@@ -314,6 +314,7 @@ __global__ void three_weights_kernel(sizes s, ways<T> o, int64_t part, const T *
 #pragma unroll
             for (int j = 0; j < V; j++) window[ky][kx][j] = 0;
           }
+          if (iy < 0 || iy >= s.h || ix < 0 || ix >= s.w) continue; /* 0 times an infinite gradient would be NaN */
 #pragma unroll
           for (int j = 0; j < V; j++) sum[ky * 3 + kx][j] = fmaf(window[ky][kx][j], g[j], sum[ky * 3 + kx][j]);
         }

@@ -33,7 +33,7 @@ __global__ void dropout_kernel(int64_t count, mask m, const T *from, T *to, bool
     if (m.on) {
       lur_random4 draw = lur_philox(key, step, (uint64_t)at >> 2);
 #pragma unroll
-      for (int j = 0; j < 4; j++) v[j] = lur_random_unit(draw.v[j]) >= m.rate ? v[j] * m.scale : 0;
+      for (int j = 0; j < 4; j++) v[j] = lur_random_unit(draw.v[j]) >= m.rate ? v[j] * m.scale : v[j] - v[j];
     }
     if (many == 4)
       put<4>(to + at, v, add);

@@ -33,8 +33,8 @@ static lur_status describe(lur_device *device, const lur_cuda_gemm_desc *d, lur_
                     second = d->a_transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
   SET(CUBLASLT_MATMUL_DESC_TRANSA, first);
   SET(CUBLASLT_MATMUL_DESC_TRANSB, second);
-  cublasLtEpilogue_t epilogue = d->bias ? (d->relu ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_BIAS)
-                                        : (d->relu ? CUBLASLT_EPILOGUE_RELU : CUBLASLT_EPILOGUE_DEFAULT);
+  /* Not its ReLU: max(x, 0), of which NVIDIA does not say that NaN stays NaN. */
+  cublasLtEpilogue_t epilogue = d->bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
   SET(CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue);
   if (d->bias) { /* the choice of an algorithm depends on its alignment, which must not exceed that of the run */
     const void *placeholder = (const char *)lur_cuda_partials(device) + ALIGNMENT;

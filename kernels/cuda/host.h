@@ -52,12 +52,12 @@ lur_status lur_cuda_prefetch_finish(lur_device *device, void *dst, const void *s
 
 /* ---- matrix products (gemm.c) ---- */
 
-/* Row-major d[m,n] = [relu](a[m,k] b[k,n] [+ bias[n]] [+ c[m,n]]). a_transposed: a is stored as [k,m]; b_transposed: b
+/* Row-major d[m,n] = a[m,k] b[k,n] [+ bias[n]] [+ c[m,n]]. a_transposed: a is stored as [k,m]; b_transposed: b
    is stored as [n,k]. a and b have the type ab; c, d and bias the type d. */
 typedef struct lur_cuda_gemm_desc {
   int64_t m, n, k;
   lur_dtype ab, d;
-  bool a_transposed, b_transposed, bias, relu, tf32;
+  bool a_transposed, b_transposed, bias, tf32;
 } lur_cuda_gemm_desc;
 
 typedef struct lur_cuda_gemm lur_cuda_gemm;

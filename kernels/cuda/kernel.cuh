@@ -118,6 +118,10 @@ static __device__ inline void put(T *p, const float (&v)[V], bool add) {
 
 /* max(v, 0); NaN stays NaN. */
 static __device__ inline float relu_of(float v) { return v < 0 ? 0 : v; }
+/* The gradient dy through max(v, 0): 0 where v <= 0; dy where v is NaN. */
+static __device__ inline float relu_dy_of(float v, float dy) { return v <= 0 ? 0 : dy; }
+/* Whether v replaces `best` in a search for the maximum. The first NaN wins and stays. */
+static __device__ inline bool beats(float v, float best) { return !(v <= best) && best == best; }
 
 /* ---- launches ---- */
 

@@ -22,7 +22,7 @@ struct binary_value {
       case LUR_ADD: y = a + b; break;
       case LUR_SUB: y = a - b; break;
       case LUR_MUL: y = a * b; break;
-      case LUR_MAXIMUM: y = b > a ? b : a; break;
+      case LUR_MAXIMUM: y = beats(b, a) ? b : a; break;
     }
     return u.relu ? relu_of(y) : y;
   }
@@ -33,12 +33,12 @@ struct binary_slope {
   lur_binary_desc u;
   bool second;
   __device__ float operator()(const float (&in)[4]) const {
-    float g = u.relu && !(in[1] > 0) ? 0 : in[0], a = in[2], b = in[3];
+    float g = u.relu ? relu_dy_of(in[1], in[0]) : in[0], a = in[2], b = in[3];
     switch (u.function) {
       case LUR_ADD: return g;
       case LUR_SUB: return second ? -g : g;
       case LUR_MUL: return second ? g * a : g * b;
-      case LUR_MAXIMUM: return (b > a) == second ? g : 0;
+      case LUR_MAXIMUM: return beats(b, a) == second ? g : 0;
     }
     return g;
   }

@@ -16,7 +16,8 @@ __global__ void normalize_kernel(const T *x, T *y, int64_t rows, int64_t c, floa
   if (r >= rows) return; /* a whole warp */
   float sum = 0;
   for (int64_t i = r * c + threadIdx.x; i < (r + 1) * c; i += 32) sum += to_float(x[i]) * to_float(x[i]);
-  float length = fmaxf(sqrtf(warp_sum(sum)), epsilon);
+  float length = sqrtf(warp_sum(sum));
+  length = length < epsilon ? epsilon : length; /* NaN stays NaN */
   for (int64_t i = r * c + threadIdx.x; i < (r + 1) * c; i += 32) from_float(to_float(x[i]) / length, &y[i]);
 }
 

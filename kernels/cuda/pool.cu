@@ -83,7 +83,7 @@ __global__ void max_kernel(pool_sizes s, const T *x, const float *affine, T *y, 
         apply<V>(&a, v);
 #pragma unroll
         for (int j = 0; j < V; j++)
-          if (first || v[j] > best[j]) best[j] = v[j], winner[j] = place;
+          if (first || beats(v[j], best[j])) best[j] = v[j], winner[j] = place;
       }
     const int64_t to = (int64_t)i * s.c + channel;
     store<V>(y + to, best);

@@ -53,26 +53,23 @@ static lur_status plan(lur_op *op) {
   return LUR_OK;
 }
 
-/* A sum, or an extremum and its number among the output's elements. NaN as in ref: the result only if it comes first.
- */
+/* A sum, or an extremum and its number among the output's elements. The first NaN is the extremum. */
 struct tally {
   double sum;
   float best;
   int64_t k; /* -1: none yet */
 };
 
-static __device__ inline bool beats(lur_reduction f, float v, int64_t k, const tally *t) {
-  if (t->k < 0) return v == v || k == 0;
-  if (t->k == 0 && t->best != t->best) return false;
-  if (k == 0 && v != v) return true;
-  if (v == t->best) return k < t->k;
-  return f == LUR_MAX ? v > t->best : v < t->best;
+static __device__ inline bool replaces(lur_reduction f, float v, int64_t k, const tally *t) {
+  if (t->k < 0) return true;
+  if (v == t->best || (v != v && t->best != t->best)) return k < t->k;
+  return f == LUR_MAX ? beats(v, t->best) : beats(-v, -t->best);
 }
 
 static __device__ inline void take(lur_reduction f, float v, int64_t k, tally *t) {
   if (f == LUR_SUM || f == LUR_MEAN) {
     t->sum += (double)v;
-  } else if (k >= 0 && beats(f, v, k, t)) {
+  } else if (k >= 0 && replaces(f, v, k, t)) {
     t->best = v;
     t->k = k;
   }
@@ -112,7 +109,7 @@ __global__ void reduce_long_kernel(walk w, lur_reduction f, const T *x, T *y, in
       if (threadIdx.x >= half) continue;
       tally *mine = &shared[threadIdx.x], other = shared[threadIdx.x + half];
       mine->sum += other.sum;
-      if (other.k >= 0 && beats(f, other.best, other.k, mine)) mine->best = other.best, mine->k = other.k;
+      if (other.k >= 0 && replaces(f, other.best, other.k, mine)) mine->best = other.best, mine->k = other.k;
     }
     if (threadIdx.x == 0) finish(&w, f, &shared[0], base, o, y, saved);
     __syncthreads();

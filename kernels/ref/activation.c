@@ -34,14 +34,14 @@ static double value(lur_activation f, double x) {
   return x;
 }
 
-/* dy/dx. v: x where lur_activation_reads_x says so, else y. */
+/* dy/dx but for ReLU. v: x where lur_activation_reads_x says so, else y. */
 static double slope(lur_activation f, double v) {
   switch (f) {
-  case LUR_RELU: return v > 0 ? 1 : 0;
+  case LUR_RELU: break;
   case LUR_SIGMOID: return v * (1 - v);
   case LUR_TANH: return 1 - v * v;
   case LUR_SQUARE: return 2 * v;
-  case LUR_ABS: return v > 0 ? 1 : v < 0 ? -1 : 0;
+  case LUR_ABS: return v > 0 ? 1 : v < 0 ? -1 : v == 0 ? 0 : v; /* NaN stays NaN */
   case LUR_EXP: return v;
   case LUR_LOG: return 1 / v;
   case LUR_SQRT: return 0.5 / v;
@@ -64,8 +64,10 @@ static lur_status backward(lur_op *op, const lur_args *args) {
   int64_t count = lur_shape_count(&op->desc.y.shape);
   const float *v = lur_activation_reads_x(f) ? args->x[0] : args->y, *dy = args->dy;
 #pragma omp parallel for
-  for (int64_t i = 0; i < count; i++)
-    ref_put(args->dx[0], i, (double)dy[i] * slope(f, (double)v[i]), args->dx_add & 1u);
+  for (int64_t i = 0; i < count; i++) {
+    double g = f == LUR_RELU ? ref_relu_dy((double)v[i], (double)dy[i]) : (double)dy[i] * slope(f, (double)v[i]);
+    ref_put(args->dx[0], i, g, args->dx_add & 1u);
+  }
   return LUR_OK;
 }
 

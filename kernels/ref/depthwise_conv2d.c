@@ -3,7 +3,8 @@
  *   y[n,oy,ox,c] = [relu](b[c] + sum_{ky,kx} f(x[n, oy*sh-top+ky, ox*sw-left+kx, c]) * w[ky,kx,c])
  *
  * where f(v) is v * scale[c] + shift[c] with affine_in (x[1]: a batch norm that is computed here), then max(., 0) with
- * relu_in: Xception has both before its separable convolutions. In the int8 form y is this, rounded and clamped. */
+ * relu_in: Xception has both before its separable convolutions. In the int8 form y is this, rounded and clamped; if one
+ * is NaN, forward fails: an 8-bit integer has no NaN. */
 #include "ref.h"
 
 #include <math.h>
@@ -58,7 +59,7 @@ static double pixel(const sizes *s, const float *x, const float *w, int64_t oy, 
   return sum;
 }
 
-/* Rounded half to even, as processors do; NaN becomes 0. */
+/* Rounded half to even, as processors do; NaN becomes 0, and forward fails. */
 static uint8_t u8_of(double v) { return v > 0 ? (uint8_t)(v < 255 ? nearbyint(v) : 255) : 0; }
 
 static lur_status forward(lur_op *op, const lur_args *args) {
@@ -67,16 +68,17 @@ static lur_status forward(lur_op *op, const lur_args *args) {
   bool relu = op->desc.u.conv2d.relu;
   float *y = args->y;
   uint8_t *int8 = op->desc.y.dtype == LUR_U8 ? args->y : NULL;
-#pragma omp parallel for
+  bool numbers = true;
+#pragma omp parallel for reduction(&& : numbers)
   for (int64_t row = 0; row < s.n * s.oh; row++)
     for (int64_t ox = 0; ox < s.ow; ox++)
       for (int64_t c = 0; c < s.c; c++) {
         double sum = pixel(&s, x + row / s.oh * s.h * s.w * s.c, w, row % s.oh, ox, c) + (b ? (double)b[c] : 0);
         int64_t at = (row * s.ow + ox) * s.c + c;
-        if (int8) int8[at] = u8_of(sum);
+        if (int8) int8[at] = u8_of(sum), numbers = numbers && sum == sum;
         else y[at] = (float)(relu ? ref_relu(sum) : sum);
       }
-  return LUR_OK;
+  return numbers ? LUR_OK : lur_fail_int8_nan();
 }
 
 /* dy: of this image. */
@@ -98,7 +100,7 @@ static double input_element(const sizes *s, const float *dy, const float *w, int
 static double inner_element(const sizes *s, const float *x, const float *dy, const float *w, int64_t row, int64_t ix,
                             int64_t c) {
   int64_t at = (row * s->w + ix) * s->c + c;
-  if (s->relu_in && !(before_relu(s, x, at) > 0)) return 0;
+  if (s->relu_in && before_relu(s, x, at) <= 0) return 0; /* ref_relu_dy */
   return input_element(s, dy + row / s->h * s->oh * s->ow * s->c, w, row % s->h, ix, c);
 }
 

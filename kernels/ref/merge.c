@@ -22,7 +22,7 @@ static double binary_value(lur_binary f, double a, double b) {
   case LUR_ADD: return a + b;
   case LUR_SUB: return a - b;
   case LUR_MUL: return a * b;
-  case LUR_MAXIMUM: return b > a ? b : a;
+  case LUR_MAXIMUM: return ref_beats(b, a) ? b : a;
   }
   return a;
 }
@@ -40,16 +40,18 @@ static lur_status binary_forward(lur_op *op, const lur_args *args) {
   return LUR_OK;
 }
 
-/* dx[0] / dy and dx[1] / dy. On a tie the gradient of a maximum goes to x[0]. */
-static void binary_slopes(lur_binary f, const float *a, const float *b, int64_t i, double *da, double *db) {
-  *da = 1;
-  *db = f == LUR_SUB ? -1 : 1;
+/* dx[0] and dx[1] from g, the gradient before the ReLU. On a tie the gradient of a maximum goes to x[0]. */
+static void binary_gradients(lur_binary f, const float *a, const float *b, int64_t i, double g, double *da,
+                             double *db) {
+  *da = g;
+  *db = f == LUR_SUB ? -g : g;
   if (f == LUR_MUL) {
-    *da = b ? (double)b[i] : 0;
-    *db = a ? (double)a[i] : 0;
+    *da = b ? g * (double)b[i] : 0;
+    *db = a ? g * (double)a[i] : 0;
   } else if (f == LUR_MAXIMUM) {
-    *da = b[i] > a[i] ? 0 : 1;
-    *db = 1 - *da;
+    bool second = ref_beats((double)b[i], (double)a[i]);
+    *da = second ? 0 : g;
+    *db = second ? g : 0;
   }
 }
 
@@ -61,10 +63,10 @@ static lur_status binary_backward(lur_op *op, const lur_args *args) {
   unsigned want = op->desc.want_dx;
 #pragma omp parallel for
   for (int64_t i = 0; i < count; i++) {
-    double g = u->relu && !(y[i] > 0) ? 0 : (double)dy[i], da, db;
-    binary_slopes(u->function, a, b, i, &da, &db);
-    if (want & 1u) ref_put(args->dx[0], i, g * da, args->dx_add & 1u);
-    if (want & 2u) ref_put(args->dx[1], i, g * db, args->dx_add & 2u);
+    double g = u->relu ? ref_relu_dy((double)y[i], (double)dy[i]) : (double)dy[i], da, db;
+    binary_gradients(u->function, a, b, i, g, &da, &db);
+    if (want & 1u) ref_put(args->dx[0], i, da, args->dx_add & 1u);
+    if (want & 2u) ref_put(args->dx[1], i, db, args->dx_add & 2u);
   }
   return LUR_OK;
 }

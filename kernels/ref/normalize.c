@@ -17,13 +17,16 @@ static double dot(const float *a, const float *b, int64_t count) {
   return sum;
 }
 
+/* The divisor of a row: max(length, epsilon); NaN stays NaN. */
+static double divisor(double length, double epsilon) { return length < epsilon ? epsilon : length; }
+
 static lur_status forward(lur_op *op, const lur_args *args) {
   int64_t c = ref_last(&op->desc.y.shape), rows = lur_shape_count(&op->desc.y.shape) / c;
 #pragma omp parallel for
   for (int64_t r = 0; r < rows; r++) {
     const float *x = (const float *)args->x[0] + r * c;
     float *y = (float *)args->y + r * c;
-    double length = fmax(sqrt(dot(x, x, c)), op->desc.u.normalize.epsilon);
+    double length = divisor(sqrt(dot(x, x, c)), op->desc.u.normalize.epsilon);
     for (int64_t i = 0; i < c; i++) y[i] = (float)((double)x[i] / length);
   }
   return LUR_OK;
@@ -39,7 +42,7 @@ static lur_status backward(lur_op *op, const lur_args *args) {
     bool small = length < epsilon;
     double along = small ? 0 : dot(x, dy, c) / (length * length);
     for (int64_t i = 0; i < c; i++)
-      ref_put((float *)args->dx[0] + r * c, i, ((double)dy[i] - (double)x[i] * along) / (small ? epsilon : length),
+      ref_put((float *)args->dx[0] + r * c, i, ((double)dy[i] - (double)x[i] * along) / divisor(length, epsilon),
               args->dx_add & 1u);
   }
   return LUR_OK;

@@ -1,7 +1,8 @@
 /* pool.c - pool (maximum, average) and global_pool (mean over height and width).
  *
- * Pixels outside the image never are the maximum and do not count in an average. The gradient of a maximum goes to the
- * first pixel that has it, in row-major order: forward writes that pixel's number in the image to saved.
+ * Pixels outside the image never are the maximum and do not count in an average. A NaN in the window is the maximum.
+ * The gradient of a maximum goes to the first pixel that has it, in row-major order: forward writes that pixel's number
+ * in the image to saved.
  * affine_in: pixels are read as x * scale[c] + shift[c], which x[1] holds. */
 #include "ref.h"
 
@@ -45,7 +46,7 @@ static float maximum(const sizes *s, const float *x, covered k, int64_t c, int64
   int64_t best = k.y0 * s->w + k.x0;
   for (int64_t iy = k.y0; iy < k.y1; iy++)
     for (int64_t ix = k.x0; ix < k.x1; ix++)
-      if (read(s, x, iy * s->w + ix, c) > read(s, x, best, c)) best = iy * s->w + ix;
+      if (ref_beats(read(s, x, iy * s->w + ix, c), read(s, x, best, c))) best = iy * s->w + ix;
   *winner = best;
   return (float)read(s, x, best, c);
 }

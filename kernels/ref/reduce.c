@@ -1,5 +1,5 @@
-/* reduce.c - sum, mean, maximum, minimum over chosen dimensions. The gradient of an extremum goes to the first
- * element that has it, in row-major order: forward writes its position to saved. */
+/* reduce.c - sum, mean, maximum, minimum over chosen dimensions. A NaN is the extremum. The gradient of an extremum
+ * goes to the first element that has it, in row-major order: forward writes its position to saved. */
 #include "ref.h"
 
 /* The order in which elements are visited. A kept dimension has extent 1 in `inner`, a reduced one in `outer`. */
@@ -53,7 +53,8 @@ static float best(const walk *w, const float *x, int64_t base, lur_reduction f, 
   *winner = base;
   for (int64_t k = 1; k < w->many; k++) {
     int64_t at = base + position(w, w->inner, k);
-    if (f == LUR_MAX ? x[at] > x[*winner] : x[at] < x[*winner]) *winner = at;
+    double v = (double)x[at], most = (double)x[*winner];
+    if (f == LUR_MAX ? ref_beats(v, most) : ref_beats(-v, -most)) *winner = at;
   }
   return x[*winner];
 }

@@ -65,7 +65,7 @@ const float *lur_ref_relu_dy(bool relu, const lur_args *args, float *scratch, in
   const float *dy = args->dy, *y = args->y;
   if (!relu) return dy;
 #pragma omp parallel for
-  for (int64_t i = 0; i < count; i++) scratch[i] = y[i] > 0 ? dy[i] : 0;
+  for (int64_t i = 0; i < count; i++) scratch[i] = (float)ref_relu_dy((double)y[i], (double)dy[i]);
   return scratch;
 }
 

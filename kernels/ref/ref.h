@@ -21,7 +21,7 @@ lur_status lur_ref_lerp(lur_device *device, const lur_parameter *parameters, int
 /* LUR_ETYPE unless all x (but for those in skip_x) and w are f32, the only type this backend computes in. */
 lur_status lur_ref_want_f32(const lur_op *op, unsigned skip_x);
 
-/* The gradient through y = max(., 0): dy where y > 0, else 0, in scratch. Returns dy itself if relu is false. */
+/* The gradient through y = max(., 0): 0 where y is 0, else dy, in scratch. Returns dy itself if relu is false. */
 const float *lur_ref_relu_dy(bool relu, const lur_args *args, float *scratch, int64_t count);
 
 /* dx = dy, or dx += dy. */
@@ -45,6 +45,13 @@ typedef struct ref_sizes {
 
 /* max(., 0); NaN stays NaN. */
 static inline double ref_relu(double v) { return v < 0 ? 0 : v; }
+
+/* The gradient dy through max(v, 0), from v or from the result: 0 where it is not positive; dy where it is NaN, as in
+   PyTorch (ATen/native, threshold_backward). */
+static inline double ref_relu_dy(double v, double dy) { return v <= 0 ? 0 : dy; }
+
+/* Whether v replaces `best` in a search for the maximum. The first NaN wins and stays. */
+static inline bool ref_beats(double v, double best) { return !(v <= best) && best == best; }
 
 /* dx[i] = value, or += value. */
 static inline void ref_put(float *dx, int64_t i, double value, bool add) {

@@ -29,6 +29,9 @@ local function remember(o, state)
   return weights
 end
 
+--- A value of a checkpoint where it is a number, else nil.
+local function number(value) return type(value) == "number" and value or nil end
+
 local function bring_back(best, state)
   if type(best) == "string" then
     assert(state.model:load(best))
@@ -70,7 +73,9 @@ function on.early_stop(given)
   end
 
   function callback:save() return { best = self.best, best_epoch = self.best_epoch, wait = self.wait } end
-  function callback:load(saved) self.best, self.best_epoch, self.wait = saved.best, saved.best_epoch, saved.wait end
+  function callback:load(saved)
+    self.best, self.best_epoch, self.wait = number(saved.best), number(saved.best_epoch), number(saved.wait) or 0
+  end
   return callback
 end
 
@@ -134,7 +139,9 @@ function on.reduce_lr(given)
   end
 
   function callback:save() return { best = self.best, wait = self.wait, cooldown = self.cooldown } end
-  function callback:load(saved) self.best, self.wait, self.cooldown = saved.best, saved.wait, saved.cooldown end
+  function callback:load(saved)
+    self.best, self.wait, self.cooldown = number(saved.best), number(saved.wait) or 0, number(saved.cooldown) or 0
+  end
   return callback
 end
 
@@ -188,7 +195,7 @@ function on.checkpoint(given)
   end
 
   function callback:save() return { best = self.best, count = self.count } end
-  function callback:load(saved) self.best, self.count = saved.best, saved.count end
+  function callback:load(saved) self.best, self.count = number(saved.best), number(saved.count) or 0 end
   return callback
 end
 

@@ -169,7 +169,7 @@ end
 -- ---- computing ----
 
 local own = { quiet = true, cache = true, store = true, views = true, memory = true, limit = true, batch = true,
-  precision = true, existing = true }
+  precision = true, existing = true, left_out = true, named = true }
 
 --- A loader of the listed images, in that order.
 local function image_loader(o, list)
@@ -203,7 +203,7 @@ local function compute_view(job, run, store, view)
     if job.tick then job.tick:count(job.done) end
     if lurcher.interrupted() then error("interrupted", 0) end
   end
-  for _, line in ipairs(logs_of.damage(loader, job.named)) do job.say(line) end
+  for _, line in ipairs(logs_of.damage(loader, job.named, job.o.left_out)) do job.say(line) end
   return true
 end
 
@@ -289,7 +289,7 @@ local function classes_of(job, store, view)
     local path = set:path(i)
     if image ~= i - 1 and not job.named[path] then
       job.named[path] = true
-      job.say("  could not be read, replaced by another image of the same class: " .. path)
+      job.say(("  could not be read, %s: %s"):format(logs_of.unread(job.o.left_out), path))
     end
   end
   local class = { dtype = "i32" }
@@ -300,7 +300,8 @@ end
 --- The features of one backbone, as load gives them.
 local function load_one(split, o)
   local line = ticker{ label = "" }
-  local job = { split = split, o = o, named = {}, say = function(text) if not o.quiet then line:finish(text) end end }
+  local function say(text) if not o.quiet then line:finish(text) end end
+  local job = { split = split, o = o, named = o.named or {}, say = say }
   local store, why
   if o.cache then store, why = filled_cache(job) end
   if not store then store, why = filled_memory(job, why) end
@@ -327,6 +328,8 @@ end
 --   augment, views  k fixed views of each image: view v looks as the image does in epoch v - 1 of a data.loader with
 --                   this augmentation and seed; epoch n of training uses view n % k + 1
 --   quiet (false)   prints nothing
+--   named           paths of images that need not be named again where they cannot be read, as a set; others are added
+--   left_out        true: messages say that images that cannot be read are left out (which the caller must do)
 -- An image that cannot be read has the features and the class of the image that the loader puts in its place. Where a
 -- split has several backbones, each has a file of its own, which models of that backbone alone use, too. Returns an
 -- object with size, views, select and loader.

@@ -238,6 +238,27 @@ local function restore_callbacks(callbacks, saved, path)
   end
 end
 
+local function is_count(value) return (math.tointeger(type(value) == "number" and value) or -1) >= 0 end
+
+--- The name of the first field that snapshot does not write so, or nil.
+local function mistake(saved)
+  if not is_count(saved.epoch) then return "epoch" end
+  if not is_count(saved.step) then return "step" end
+  if saved.lr ~= nil and type(saved.lr) ~= "number" then return "lr" end
+  for _, name in ipairs{ "history", "callbacks" } do
+    if type(saved[name]) ~= "table" then return name end
+    for _, entry in ipairs(saved[name]) do if type(entry) ~= "table" then return name end end
+  end
+  for _, entry in ipairs(saved.callbacks) do
+    if entry.state ~= nil and type(entry.state) ~= "table" then return "callbacks" end
+  end
+  local sums = saved.sums
+  if sums == nil then return nil end
+  if type(sums) ~= "table" or type(sums.samples) ~= "number" then return "sums" end
+  if type(sums.sums) ~= "table" or type(sums.weights) ~= "table" then return "sums" end
+  for name in pairs(sums.sums) do if type(sums.weights[name]) ~= "number" then return "sums" end end
+end
+
 --- Restores the state from a checkpoint's text; returns the sums of its epoch. path: the checkpoint's file, or nil.
 local function resume(state, callbacks, text, path)
   local ok, extra = pcall(lurcher.json.decode, text)
@@ -245,6 +266,8 @@ local function resume(state, callbacks, text, path)
     error("fit: cannot resume: fit did not write this checkpoint: it has weights but no epoch", 3)
   end
   local saved = extra.fit
+  local bad = mistake(saved)
+  if bad then error(("fit: cannot resume: the checkpoint is damaged: bad value of '%s'"):format(bad), 0) end
   state.epoch, state.step = math.tointeger(saved.epoch), math.tointeger(saved.step)
   state.stop = saved.stop or false
   for i, logs in ipairs(saved.history) do state.history[i] = logs end

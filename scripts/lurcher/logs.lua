@@ -74,24 +74,64 @@ function logs_of.csv(history, outputs)
   return table.concat(lines, "\n") .. "\n"
 end
 
+--- What happens to an image that could not be read: another one replaces it in training, and validation leaves it out.
+function logs_of.unread(leaves_out)
+  return leaves_out and "left out of the validation" or "replaced by another image of the same class"
+end
+
 --- A line for each image that a loader could not read in its last epoch, and that is not in the set `named` yet, which
--- then has it; a last line sums up. Only loaders of data.loader have such lines.
-function logs_of.damage(loader, named)
+-- then has it; a last line sums up. Only loaders of data.loader have such lines, and what is put around them.
+-- leaves_out: whether the loader (its field leaves_out) or who uses it leaves such images out.
+function logs_of.damage(loader, named, leaves_out)
   local lines = {}
-  local ok, summary = pcall(function() return loader.summary end)
+  local ok, summary = pcall(function()
+    leaves_out = leaves_out or type(loader) == "table" and loader.leaves_out
+    return loader.summary
+  end)
   if not ok or type(summary) ~= "table" then return lines end
   for _, entry in ipairs(summary) do
     if not named[entry.path] then
       named[entry.path] = true
-      lines[#lines + 1] = ("  could not be read, replaced by another image of the same class: %s: %s"):format(
+      lines[#lines + 1] = ("  could not be read, %s: %s: %s"):format(logs_of.unread(leaves_out),
         lurcher.visible(entry.path), lurcher.visible(entry.message))
     end
   end
-  if #summary > 0 then
+  if #summary > 0 and leaves_out then
+    lines[#lines + 1] = ("  %d validation image%s could not be read"):format(#summary, #summary == 1 and "" or "s")
+  elseif #summary > 0 then
     lines[#lines + 1] = ("  %d image%s could not be read; other images replaced them in %d rows of the epoch"):format(
       #summary, #summary == 1 and "" or "s", summary.damaged)
   end
   return lines
+end
+
+--- A line about the files of a dataset's folders that are not in it, or nil for none: "passed over in 'd/train': 3
+-- .bmp, 1 .txt (only JPEG and PNG files are read), 2 images in no class folder".
+function logs_of.passed_over(set, path)
+  local counts, order, parts = {}, {}, {}
+  for _, file in ipairs(set.ignored) do
+    local ending = file:match "[^/](%.[^./]+)$" or ""
+    if not counts[ending] then counts[ending], order[#order + 1] = 0, ending end
+    counts[ending] = counts[ending] + 1
+  end
+  table.sort(order, function(a, b)
+    if counts[a] ~= counts[b] then return counts[a] > counts[b] end
+    return a < b
+  end)
+  for i, ending in ipairs(order) do
+    if i > 4 then
+      parts[5] = ("%d others"):format((parts.rest or 0) + counts[ending])
+      parts.rest = (parts.rest or 0) + counts[ending]
+    else
+      parts[i] = ("%d %s"):format(counts[ending], ending == "" and "without extension" or ending)
+    end
+  end
+  local text = #parts > 0 and table.concat(parts, ", ") .. " (only JPEG and PNG files are read)" or nil
+  if #set.loose > 0 then
+    local loose = ("%d image%s in no class folder"):format(#set.loose, #set.loose == 1 and "" or "s")
+    text = text and text .. ", " .. loose or loose
+  end
+  return text and ("passed over in '%s': %s"):format(path, text) or nil
 end
 
 --- Seconds as text: "8 s", "2:05", "1:02:03".

@@ -8,36 +8,59 @@
 local lfs = require "lfs"
 local lurcher = require "lurcher"
 local feature_cache, frozen = require "lurcher.feature_cache", require "lurcher.frozen"
-local logs_of, ticker = require "lurcher.logs", require "lurcher.ticker"
+local files, logs_of, ticker = require "lurcher.files", require "lurcher.logs", require "lurcher.ticker"
 local preprocessing = require "lurcher.preprocessing"
 local nn, data = lurcher.nn, lurcher.data
 
 local prediction = {}
 
+--- A path as it is, or that of a run folder's file `name` (model.safetensors).
+function prediction.model_file(path, name)
+  return lfs.attributes(path, "mode") == "directory" and path .. "/" .. (name or "model.safetensors") or path
+end
+
 --- The model of a file, or of a run folder's file `name` (model.safetensors), and its metadata: classes, preprocessing
 -- and the settings of its training. Raises where there is none.
 function prediction.open_model(path, name)
-  name = name or "model.safetensors"
-  if lfs.attributes(path, "mode") == "directory" then path = path .. "/" .. name end
+  path, name = prediction.model_file(path, name), name or "model.safetensors"
   local model, extra = nn.load(path)
   if not model then error(extra, 0) end
   local metadata = lurcher.json.decode(extra)
   if type(metadata) ~= "table" or type(metadata.classes) ~= "table" or type(metadata.size) ~= "table" then
     error(("'%s' has weights but no classes: a %s that a recipe wrote is expected"):format(path, name), 0)
   end
+  local bad = preprocessing.mistake(metadata)
+  for _, class in ipairs(metadata.classes) do bad = bad or type(class) ~= "string" and "classes" end
+  if bad or #metadata.classes == 0 then
+    error(("'%s' is damaged: its metadata has a bad value of '%s'"):format(path, bad or "classes"), 0)
+  end
   return model, metadata
 end
 
---- The images of a folder, and whether they have classes: whether subfolders have names of `classes`.
-function prediction.open_set(path, classes)
-  local is_class = {}
+local function opened(set, message)
+  return set or error(message, 0)
+end
+
+--- Parts of a data set, which folders are named after.
+local parts <const> = { train = true, valid = true, val = true, validation = true, test = true }
+
+--- The images of a folder, and whether they have classes: whether subfolders have names of `classes`. o.hidden: as of
+-- data.folder. Raises where there is no image, and for the folder of a whole data set: which part is meant is not
+-- known.
+function prediction.open_set(path, classes, o)
+  local is_class, found, hidden = {}, {}, o and o.hidden or nil
   for _, name in ipairs(classes) do is_class[name] = true end
   if lfs.attributes(path, "mode") == "directory" then
-    for name in lfs.dir(path) do
-      if is_class[name] then return assert(data.folder{ path, classes = classes }), true end
+    for _, name in ipairs(files.folders(path)) do
+      if is_class[name] then return opened(data.folder{ path, classes = classes, hidden = hidden }), true end
+      if parts[name] then found[#found + 1] = ("'%s/%s'"):format(files.trimmed(path), name) end
     end
   end
-  return assert(data.flat{ path }), false
+  if #found > 0 then
+    error(("'%s' is the folder of a whole data set: which images are meant? name %s"):format(path,
+      table.concat(found, " or ")), 0)
+  end
+  return opened(data.flat{ path, hidden = hidden }), false
 end
 
 --- Length of an output that is a vector of each sample, or nil.
@@ -128,6 +151,18 @@ local function one_view(run, loader, output, tick)
   return lurcher.concat(scores), rows
 end
 
+--- Ends with an error if a score is NaN: the highest of such a row would be no prediction.
+local function check_numbers(scores, rows, set)
+  local first, many = nil, 0
+  for i, highest in ipairs(scores:max(2):totable()) do -- NaN wins a maximum
+    if highest ~= highest then first, many = first or i, many + 1 end
+  end
+  if first then
+    error(("the scores of %d of %d images are NaN, first of '%s': the model's weights, or the image, are not finite")
+      :format(many, #rows, set:path(rows[first])), 0)
+  end
+end
+
 --- Class probabilities (n x classes) of every image that can be read, the mean over `tta` views (1), and the images'
 -- numbers in the same order. metadata: of open_model. Options: tta, batch, workers, device, output (name; by default
 -- the model's first), cache (folder of the feature cache; nil or "none": no cache), cache_store and cache_limit (as
@@ -146,6 +181,7 @@ function prediction.predict(model, set, metadata, o)
   local seconds = lurcher.time() - tick.started
   tick:finish(("predicted %d images%s in %s, %s"):format(#set, count > 1 and (" in %d views"):format(count) or "",
     logs_of.duration(seconds), ticker.rate(count * #set, seconds)))
+  check_numbers(sum, rows, set)
   return sum / count, rows
 end
 

@@ -19,6 +19,17 @@ function preprocessing.new(o)
     exif = o.exif == true }
 end
 
+--- The name of the first field of a model's metadata that is not what `metadata` makes, or nil.
+function preprocessing.mistake(metadata)
+  for i = 1, 2 do
+    local extent = math.tointeger(type(metadata.size) == "table" and metadata.size[i])
+    if not extent or extent < 1 or extent > 1 << 16 then return "size" end
+  end
+  local resize, preprocess = metadata.resize, metadata.preprocess -- nil: data.loader's own
+  if resize ~= nil and resize ~= "bilinear" and resize ~= "nearest" then return "resize" end
+  if preprocess ~= nil and type(preprocess) ~= "string" then return "preprocess" end
+end
+
 --- For the images of a model that was saved with this metadata; models of earlier versions were trained on images that
 -- were not turned.
 function preprocessing.saved(metadata)

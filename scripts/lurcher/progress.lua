@@ -76,7 +76,9 @@ function progress:on_epoch_done(epoch, logs, state)
     line[#line + 1] = "ETA " .. logs_of.duration((now - self.started) / (epoch + 1 - self.first) * left)
   end
   self.ticker:finish(table.concat(line, "  "))
-  for _, line_of_damage in ipairs(logs_of.damage(state.loader, self.named)) do self.ticker:finish(line_of_damage) end
+  for _, loader in ipairs{ state.loader, state.valid } do
+    for _, line_of_damage in ipairs(logs_of.damage(loader, self.named)) do self.ticker:finish(line_of_damage) end
+  end
 end
 
 function progress:on_train_end(state)

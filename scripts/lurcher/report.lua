@@ -2,13 +2,15 @@
 -- mistakes with their images, most confused classes, and class-activation maps.
 --
 --     local report = require "lurcher.report"
---     print(report.write(run_folder, { set = valid, scores = report.scores(run, loader, "predictions") }))
+--     local scores, rows = report.scores(run, loader, "predictions")
+--     print(report.write(run_folder, { set = valid, scores = scores, rows = rows }))
 --
 -- This file collects the page's data and puts the sections together; their parts are files of lurcher/report/. A new
 -- section is a function of the page's data that returns elements, and a line in `sections`.
 
 local lfs = require "lfs"
 local lurcher = require "lurcher"
+local kept_path = require "lurcher.kept_path"
 local logs_of, prediction = require "lurcher.logs", require "lurcher.prediction"
 local activation, curves = require "lurcher.report.activation", require "lurcher.report.curves"
 local figures, html = require "lurcher.report.figures", require "lurcher.report.html"
@@ -155,12 +157,22 @@ end
 
 -- ---- the page's data ----
 
---- The probabilities of a compiled run for a whole loader that does not shuffle: a tensor for `scores`. output: name of
--- the output with class probabilities; by default the first.
+--- The probabilities of a compiled run for every image of a loader that does not shuffle and that could be read: a
+-- tensor for `scores`, and the list of their numbers for `rows`. output: name of the output with class probabilities;
+-- by default the first.
 function report.scores(run, loader, output)
-  local parts = {}
-  for batch in loader:epoch(0) do parts[#parts + 1] = run:predict(batch)[output or run.model.outputs[1]]:to "cpu" end
-  return lurcher.concat(parts)
+  local parts, rows, expected = {}, {}, 0
+  local ok, leaves_out = pcall(function() return loader.leaves_out end) -- it has only images that could be read
+  for batch in loader:epoch(0) do
+    local scores, kept = run:predict(batch)[output or run.model.outputs[1]]:to "cpu", {}
+    for i, image in ipairs(batch.index:totable()) do
+      expected = expected + 1
+      if ok and leaves_out or image + 1 == expected then kept[#kept + 1], rows[#rows + 1] = i, image + 1 end
+    end
+    if #kept > 0 then parts[#parts + 1] = #kept == #scores and scores or scores:select(kept) end
+  end
+  if #rows == 0 then error("no image could be read", 0) end
+  return lurcher.concat(parts), rows
 end
 
 --- "valid" of ".../valid/".
@@ -175,7 +187,13 @@ local function evaluate(page, o)
   page.model, page.metadata = prediction.open_model(page.record.path)
   page.classes = page.metadata.classes
   page.output = prediction.output(page.model, page.classes, o.output)
-  local trained_with = page.record.settings.options
+  local trained_with = {}
+  for name, value in pairs(page.record.settings.options) do
+    if type(value) == "string" then
+      local is_path = name == "data" or name == "cache" and value ~= "none"
+      trained_with[name] = is_path and kept_path.resolved(value, page.record.path) or value
+    end
+  end
   local trained_on = trained_with.data
   page.data = o.data or trained_on and trained_on .. "/valid"
   if not page.data then error(("the settings of the run in '%s' name no folder of images: give --data DIR"):format(
@@ -183,9 +201,9 @@ local function evaluate(page, o)
   local labelled = true
   if o.set then page.set = o.set else page.set, labelled = prediction.open_set(page.data, page.classes) end
   if not labelled then error(("'%s' has no subfolder with the name of a class"):format(page.data), 0) end
-  local scores, rows = o.scores, {}
+  local scores, rows = o.scores, o.rows or {}
   if scores then
-    for i = 1, #scores do rows[i] = i end
+    for i = #rows + 1, #scores do rows[i] = i end
   else
     scores, rows = prediction.predict(page.model, page.set, page.metadata, { device = o.device, batch = o.batch,
       workers = o.workers, output = page.output, cache = trained_with.cache, cache_store = trained_with.cache_store,
@@ -194,14 +212,15 @@ local function evaluate(page, o)
   local ids = {}
   for i, row in ipairs(rows) do ids[i] = page.set:class(row) end
   page.found = figures.of(scores, ids, rows, page.classes)
-  record_of.add_figures(page.record.path, base_name(page.data), { data = page.data, pictures = page.found.count,
-    top_1 = page.found.top_1, top_5 = page.found.top_5, log_loss = page.found.log_loss })
+  record_of.add_figures(page.record.path, base_name(page.data), { data = kept_path.of(page.data, page.record.path),
+    pictures = page.found.count, top_1 = page.found.top_1, top_5 = page.found.top_5, log_loss = page.found.log_loss })
 end
 
 --- Writes the page. `folder`: a run folder, as a path or an object. Options:
 --   out                page to write     (report.html in the folder; with data, report-NAME.html, NAME its last folder)
 --   data               folder to evaluate on, with one subfolder per class    (the run's own DIR/valid)
---   set, scores        these images and their probabilities, row by row, where they are known
+--   set, scores, rows  these images, their probabilities where they are known, and the number of the image of each row
+--                      (all images in order)
 --   output             output with class probabilities, of a model of several  (ctg_out, ctg_out_1, or the first)
 --   mistakes           number of mistakes to show                                                         (24)
 --   maps               number of images to show with class-activation maps                                 (8)

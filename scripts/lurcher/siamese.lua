@@ -119,7 +119,7 @@ local function towered(sampler)
 end
 
 --- Every pair of one class within a batch of P classes x K images, in both orders, and as many random pairs of two
--- classes: P * K images in the backbone give P * K * (K - 1) positive pairs.
+-- classes, if there are two: P * K images in the backbone give P * K * (K - 1) positive pairs.
 local function all_pairs(set, options)
   local base = samplers.pk{ set, classes = options.classes, images = options.images, seed = options.seed }
   return setmetatable({ batches = base.batches, kind = "all_pairs" }, { __call = function(_, epoch)
@@ -131,10 +131,10 @@ local function all_pairs(set, options)
       for i = 1, count do
         local first = (i - 1) // k * k
         for j = first + 1, first + k do
-          if i ~= j then
-            local stranger = (first + k + random:int(count - k) - 1) % count + 1
-            table.move({ i, i }, 1, 2, #left + 1, left)
-            table.move({ j, stranger }, 1, 2, #right + 1, right)
+          if i ~= j then left[#left + 1], right[#right + 1] = i, j end
+          if i ~= j and count > k then -- else there is one class
+            left[#left + 1] = i
+            right[#right + 1] = (first + k + random:int(count - k) - 1) % count + 1
           end
         end
       end
@@ -153,7 +153,9 @@ siamese.pairings = { "swap", "random", "balanced", "all" }
 function siamese.sampler(set, options)
   local sampler
   if options.pairs == "all" then
-    local classes = math.min(#set.classes, math.max(2, options.batch // 4))
+    local filled = 0
+    for _, count in ipairs(set.counts) do filled = filled + (count > 0 and 1 or 0) end
+    local classes = math.min(filled, math.max(2, options.batch // 4))
     sampler = all_pairs(set, { classes = classes, images = 4, seed = options.seed })
   elseif options.pairs == "balanced" then
     sampler = samplers.pairs{ set, batch = options.batch, positive = 0.5, seed = options.seed }

@@ -19,7 +19,7 @@ enum { SLOTS = 1 << 16 };
 static void *const gone = (void *)1;
 static void *slots[SLOTS];
 static long live, countdown;
-static bool persistent, failed;
+static bool persistent, failed, spare;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 static size_t place(const void *memory) { return ((uintptr_t)memory >> 4) * 0x9E3779B97F4A7C15u >> 48; }
@@ -48,9 +48,9 @@ static void forget(const void *memory) {
 
 static bool refuse(void) {
   pthread_mutex_lock(&lock);
-  bool now = countdown > 0 && --countdown == 0;
+  bool now = !spare && countdown > 0 && --countdown == 0;
   if (now) failed = true;
-  now = now || (failed && persistent);
+  now = now || (failed && persistent && !spare);
   pthread_mutex_unlock(&lock);
   if (now) errno = ENOMEM;
   return now;
@@ -62,6 +62,14 @@ void alloc_fail_at(long n, bool from_then_on) {
   persistent = from_then_on;
   failed = false;
   pthread_mutex_unlock(&lock);
+}
+
+bool alloc_spare(bool on) {
+  pthread_mutex_lock(&lock);
+  bool before = spare;
+  spare = on;
+  pthread_mutex_unlock(&lock);
+  return before;
 }
 
 bool alloc_failed(void) { return failed; }

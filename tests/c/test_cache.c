@@ -341,6 +341,29 @@ static void test_truncated_in_use(void) {
   lur_cache_release(cache);
 }
 
+/* A file that somebody linked to the partial file's name is not written to. */
+static void test_linked_part(void) {
+  write_file(in_folder("victim"), "precious", 8);
+  CHECK(link(in_folder("victim"), in_folder("features.part")) == 0);
+  lur_cache *cache = make("key", LUR_F32);
+  CHECK(state_of(cache) == LUR_CACHE_FILLING);
+  CHECK(complete(cache) == ROWS);
+  lur_cache_release(cache);
+  size_t count;
+  unsigned char *bytes = read_file(in_folder("victim"), &count);
+  CHECK(count == 8 && memcmp(bytes, "precious", 8) == 0);
+  free(bytes);
+  unlink(in_folder("features.part"));
+  CHECK(symlink("victim", in_folder("features.part")) == 0);
+  lur_cache_state state;
+  cache = make("key", LUR_F32);
+  unlink(in_folder("features"));
+  CHECK_FAILS(lur_cache_open(cache, 0, &state), LUR_EIO, "features.part");
+  lur_cache_release(cache);
+  unlink(in_folder("features.part"));
+  unlink(in_folder("victim"));
+}
+
 static void test_options(void) {
   lur_cache *cache = NULL;
   const lur_cache_options good = {.path = in_folder("features"),
@@ -398,7 +421,8 @@ int main(void) {
   test_part_without_header();
     test_no_room();
     test_truncated_in_use();
-    test_options();
+    test_linked_part();
+  test_options();
     test_fingerprints();
     lur_context_release(context);
   }

@@ -2,9 +2,10 @@
  * damage is an error; other models are rejected, with the first difference named; a full disk leaves the old
  * checkpoint. */
 #include <errno.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 
-#include "engine/lurcher.h"
+#include "engine/files/files.h"
 #include "tests/c/folder.h"
 
 /* ---- a disk that fills up: this write replaces that of the C library ---- */
@@ -273,6 +274,84 @@ static void test_full_disk(void) {
   demolish(&second);
 }
 
+/* ---- definitions that ask for more memory than the file vouches for ---- */
+
+static long peak_kb(void) {
+  struct rusage usage;
+  getrusage(RUSAGE_SELF, &usage);
+  return usage.ru_maxrss;
+}
+
+#define DENSE(name, units) \
+  "{\"name\":\"" name "\",\"kind\":\"dense\",\"trainable\":true,\"options\":{\"units\":" units "}}"
+#define DEFINITION(layers, nodes, last)                                                                            \
+  "{\"format\":\"lurcher-model\",\"version\":1,\"layers\":[{\"name\":\"x\",\"kind\":\"input\",\"trainable\":true,"     \
+  "\"options\":{\"shape\":[10],\"dtype\":\"f32\"}}," layers "],\"nodes\":[{\"layer\":0,\"inputs\":[]}," nodes "],"      \
+  "\"inputs\":[0],\"outputs\":[{\"name\":\"o\",\"node\":" last "}]}"
+
+static lur_status save_definition(const char *definition, int n, const char *const *weight_names, lur_tensor **values) {
+  const char *metadata[] = {"lurcher.kind", "checkpoint", "lurcher.model", definition, "lurcher.state",
+                            "{\"iterations\":\"0\",\"step\":\"0\",\"seed\":\"0\",\"lr\":\"0\",\"m_schedule\":\"0\","
+                            "\"optimizer\":\"none\"}"};
+  return lur_safetensors_write(in_folder("bomb.safetensors"), n, weight_names, values, 3, metadata, NULL, NULL);
+}
+
+static void test_bomb(void) {
+  static const char *const wide = DEFINITION(DENSE("d", "30000") "," DENSE("e", "30000"),
+                                             "{\"layer\":1,\"inputs\":[0]},{\"layer\":2,\"inputs\":[1]}", "2");
+  static const char *const small = DEFINITION(DENSE("d", "2"), "{\"layer\":1,\"inputs\":[0]}", "1");
+  static const char *const names[] = {"d/kernel", "d/bias"};
+  lur_context *context = NULL;
+  lur_model *model = NULL;
+  lur_tensor *values[2] = {NULL};
+  CHECK_OK(lur_context_new(1, 1, &context));
+  long before = peak_kb();
+  CHECK_OK(save_definition(wide, 0, NULL, NULL));
+  CHECK_FAILS(lur_model_load(context, in_folder("bomb.safetensors"), &model, NULL), LUR_ESHAPE,
+              "weight 'd/kernel' was expected, the file does not have it");
+  CHECK_FAILS(lur_model_from_json(context, wide, &model), LUR_EUNSUPPORTED, "up to layer 'e' its weights have");
+  CHECK(peak_kb() < before + 200000);
+  char *many = malloc(30 * 20002 + 1000), *end = many;
+  end += sprintf(many, "{\"format\":\"lurcher-model\",\"version\":1,\"layers\":[],\"nodes\":[");
+  for (int i = 0; i <= 20000; i++) end += sprintf(end, "%s{\"layer\":0,\"inputs\":[]}", i ? "," : "");
+  sprintf(end, "],\"inputs\":[],\"outputs\":[]}");
+  CHECK_FAILS(lur_model_from_json(context, many, &model), LUR_EFORMAT, "20001 nodes");
+  free(many);
+  CHECK_OK(lur_tensor_new(context, NULL, LUR_F32, &(lur_shape){2, {10, 2}}, &values[0]));
+  CHECK_OK(lur_tensor_new(context, NULL, LUR_F32, &(lur_shape){1, {2}}, &values[1]));
+  CHECK_OK(lur_tensor_fill(values[0], 3));
+  char *text = NULL;
+  CHECK_OK(lur_model_from_json(context, small, &model));
+  CHECK_OK(lur_model_to_json(model, &text));
+  lur_model_release(model);
+  CHECK_OK(save_definition(text, 2, names, values));
+  lur_text_free(text);
+  CHECK_OK(lur_model_load(context, in_folder("bomb.safetensors"), &model, NULL));
+  double value = 0;
+  if (model) CHECK_OK(lur_tensor_get(lur_layer_weight(lur_model_layer(model, 1), 0), 19, &value));
+  CHECK(value == 3);
+  lur_model_release(model);
+  CHECK_OK(lur_model_from_json(context, small, &model)); /* drawn where no file has them */
+  CHECK_OK(lur_tensor_get(lur_layer_weight(lur_model_layer(model, 1), 0), 19, &value));
+  CHECK(value != 0 && value != 3);
+  lur_model_release(model);
+  for (int i = 0; i < 2; i++) lur_tensor_release(values[i]);
+  lur_context_release(context);
+  unlink(in_folder("bomb.safetensors"));
+}
+
+/* Metadata of any bytes come back. */
+static void test_latin1(void) {
+  network n;
+  char *extra = NULL;
+  build(&n, 1, &usual);
+  CHECK_OK(lur_run_save(n.run, in_folder("a.safetensors"), "{\"classes\":[\"caf\xe9\",\"100 %\"]}"));
+  CHECK_OK(lur_run_restore(n.run, in_folder("a.safetensors"), &extra));
+  CHECK(extra != NULL && strcmp(extra, "{\"classes\":[\"caf\xe9\",\"100 %\"]}") == 0);
+  lur_text_free(extra);
+  demolish(&n);
+}
+
 int main(void) {
   folder_begin();
   test_resume();
@@ -280,6 +359,8 @@ int main(void) {
   test_other_models();
   test_damage();
   test_full_disk();
+  test_bomb();
+  test_latin1();
   unlink(in_folder("a.safetensors"));
   CHECK(files_in_folder() == 0);
   folder_end();

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <sys/syscall.h>
 
+#include "engine/base/json.h"
 #include "engine/files/files.h"
 #include "tests/c/folder.h"
 
@@ -91,6 +92,56 @@ static void test_write(void) {
   CHECK_FAILS(lur_file_write(test_folder, "x", 1), LUR_EIO, "a regular file was expected, it is a folder");
   CHECK_FAILS(lur_file_write("/dev/null", "x", 1), LUR_EIO, "device");
   CHECK_FAILS(lur_file_write("", "x", 1), LUR_EARG, "without a name");
+  empty_folder();
+}
+
+/* What somebody planted at the temporary name is neither written to nor removed. */
+static void test_planted(void) {
+  struct stat info;
+  const char *path = in_folder("target.txt"), *first = in_folder(".target.txt.lurcher-tmp");
+  write_file(in_folder("victim"), "precious", 8);
+  CHECK(link(in_folder("victim"), first) == 0);
+  CHECK_OK(lur_file_write(path, "new", 3));
+  CHECK(holds(path, "new") && holds(in_folder("victim"), "precious") && holds(first, "precious"));
+  unlink(first);
+  CHECK(symlink("victim", first) == 0);
+  CHECK_OK(lur_file_write(path, "newer", 5));
+  CHECK(holds(path, "newer") && holds(in_folder("victim"), "precious"));
+  CHECK(lstat(first, &info) == 0 && S_ISLNK(info.st_mode));
+  unlink(first);
+  CHECK(symlink("absent", first) == 0);
+  CHECK_OK(lur_file_write(path, "3", 1));
+  CHECK(stat(in_folder("absent"), &info) != 0);
+  unlink(first);
+  CHECK(mkfifo(first, 0666) == 0);
+  CHECK_OK(lur_file_write(path, "4", 1));
+  CHECK(holds(path, "4") && lstat(first, &info) == 0 && S_ISFIFO(info.st_mode));
+  unlink(first);
+  CHECK(mkdir(first, 0777) == 0);
+  CHECK_OK(lur_file_write(path, "5", 1));
+  CHECK(holds(path, "5") && rmdir(first) == 0);
+  for (int i = 0; i < 64; i++) {
+    char name[64];
+    snprintf(name, sizeof name, i ? ".target.txt.%d.lurcher-tmp" : ".target.txt.lurcher-tmp", i);
+    CHECK(link(in_folder("victim"), in_folder(name)) == 0);
+  }
+  path = in_folder("target.txt");
+  CHECK_FAILS(lur_file_write(path, "6", 1), LUR_EIO, "all 64 names for a temporary file");
+  CHECK(holds(path, "5") && holds(in_folder("victim"), "precious"));
+  empty_folder();
+}
+
+/* The temporary file of a writer is replaced while it writes: the target keeps its old bytes, the intruder stays. */
+static void test_replaced(void) {
+  lur_writer writer;
+  const char *path = in_folder("kept.txt");
+  write_file(path, "old", 3);
+  CHECK_OK(lur_writer_open(&writer, path));
+  CHECK_OK(lur_writer_put(&writer, "new", 3));
+  const char *name = in_folder(strrchr(writer.temporary, '/') + 1);
+  write_file(name, "other", 5);
+  CHECK_FAILS(lur_writer_commit(&writer), LUR_EIO, "was removed or replaced");
+  CHECK(holds(path, "old") && holds(name, "other"));
   empty_folder();
 }
 
@@ -285,7 +336,37 @@ static const struct {
      4, "4 was expected"},
     {"{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]},\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_"
      "offsets\":[1,2]}}",
-     2, "two tensors are named 'a'"},
+     2, "the key 'a' is there twice"},
+    {"{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]},\"\\u0061\":{\"dtype\":\"U8\",\"shape\":[1],"
+     "\"data_offsets\":[1,2]}}",
+     2, "the key '\\u0061' is there twice"},
+    {"{\"a\":{\"dtype\":\"U8\",\"dtype\":\"I8\",\"shape\":[1],\"data_offsets\":[0,1]}}", 1, "the key 'dtype' is there"},
+    {"{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"shape\":[1],\"data_offsets\":[0,1]}}", 1, "the key 'shape' is there"},
+    {"{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1],\"x\":[{\"y\":1,\"y\":1}]}}", 1, "the key 'y'"},
+    {"{\"__metadata__\":{\"k\":\"1\",\"k\":\"2\"}}", 0, "the key 'k' is there twice"},
+    {"{\"__metadata__\":{},\"__metadata__\":{}}", 0, "the key '__metadata__' is there twice"},
+    {"{\"a\\u0000b\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}", 1, "stands for NUL"},
+    {"{\"__metadata__\":{\"k\":\"\\u0000\"}}", 0, "stands for NUL"},
+    {"{\"\\ud800\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}", 1, "half a character"},
+    {"{\"\\udc00\\ud800\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}", 1, "half a character"},
+    {"{\"\xe9\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}", 1, "not UTF-8"},
+    {"{\"\xc0\x80\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}", 1, "not UTF-8"},
+    {"{\"\xed\xa0\x80\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}", 1, "not UTF-8"},
+    {"{\"\xf4\x90\x80\x80\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}", 1, "not UTF-8"},
+    {"{\"a\nb\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}", 1, "control character"},
+    {"{\"__metadata__\":{\"k\":\"\xff\"}}", 0, "not UTF-8"},
+    {"{\"a\":{\"dtype\":\"U8\",\"shape\":[01],\"data_offsets\":[0,1]}}", 1, "not valid JSON"},
+    {"{\"a\":{\"dtype\":\"U8\",\"shape\":[1.0],\"data_offsets\":[0,1]}}", 1, "not a whole number"},
+    {"{\"a\":{\"dtype\":\"U8\",\"shape\":[1e0],\"data_offsets\":[0,1]}}", 1, "not a whole number"},
+    {"{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1.0]}}", 1, "data_offsets"},
+    {"{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[-0,1]}}", 1, "data_offsets"},
+    {"{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]},}", 1, "not valid JSON"},
+    {"{\"a\":{\"dtype\":3,\"shape\":[1],\"data_offsets\":[0,1]}}", 1, "is not a string"},
+    {"{\"a\":{\"dtype\":\"U8\",\"shape\":1,\"data_offsets\":[0,1]}}", 1, "is not an array"},
+    {"{\"a\":{\"dtype\":\"U8\",\"shape\":[1099511627776,0],\"data_offsets\":[0,0]}}", 0, "is empty, and has"},
+    {"{\"a\":{\"dtype\":\"U8\",\"shape\":[0,9007199254740992,9007199254740992],\"data_offsets\":[0,0]}}", 0, "tensor 'a'"},
+    {"\xef\xbb\xbf{}", 0, "JSON header was expected"},
+    {" {}", 0, "JSON header was expected"},
     {"{\"__metadata__\":{\"k\":1}}", 0, "is not a string"},
     {"{\"__metadata__\":3}", 0, "one object"},
     {"{\"__metadata__\":{\"lurcher.format\":\"1\"}}", 0, "lacks the checksum"},
@@ -315,6 +396,59 @@ static void test_hostile_headers(void) {
   CHECK_FAILS(lur_archive_open(context, in_folder("absent.safetensors"), &archive), LUR_EIO, "No such file");
   CHECK_FAILS(lur_archive_open(context, test_folder, &archive), LUR_EIO, "a folder");
   CHECK(archive == NULL);
+  empty_folder();
+}
+
+/* What is not UTF-8 is percent-encoded in metadata, so that every reader can open the file; names are refused. */
+static void test_latin1(void) {
+  const char *path = in_folder("latin.safetensors");
+  static const char *const bad[] = {"caf\xe9"}, *const keys[] = {"caf\xe9", "x"};
+  static const char *const metadata[] = {"plain", "100 %", "class", "caf\xe9 100 %25 \xc3\xa9\xff", "last", "\xe9"};
+  CHECK_FAILS(lur_tensors_save(path, 1, bad, tensors, 0, NULL), LUR_EARG, "not UTF-8");
+  CHECK_FAILS(lur_tensors_save(path, 0, NULL, NULL, 1, keys), LUR_EARG, "not UTF-8");
+  static const char *const same[] = {"a", "1", "a", "2"};
+  CHECK_FAILS(lur_tensors_save(path, 0, NULL, NULL, 2, same), LUR_EARG, "two keys are named 'a'");
+  CHECK_OK(lur_tensors_save(path, 1, names, tensors, 3, metadata));
+  size_t count;
+  unsigned char *bytes = read_file(path, &count);
+  uint64_t length;
+  memcpy(&length, bytes, 8);
+  bytes[8 + length] = '\0';
+  CHECK(lur_text_is_utf8((char *)bytes + 8, (size_t)length));
+  CHECK(strstr((char *)bytes + 8, "\"100 %\"") && strstr((char *)bytes + 8, "caf%E9 100 %2525 \xc3\xa9%FF"));
+  free(bytes);
+  lur_archive *archive = NULL;
+  CHECK_OK(lur_archive_open(context, path, &archive));
+  if (archive == NULL) return;
+  for (int i = 0; i < 3; i++) {
+    const char *value = lur_archive_metadata(archive, metadata[2 * i]), *key = lur_archive_metadata_key(archive, i);
+    CHECK(value != NULL && strcmp(value, metadata[2 * i + 1]) == 0);
+    CHECK(key != NULL && strcmp(key, metadata[2 * i]) == 0);
+  }
+  CHECK(lur_archive_metadata_key(archive, 3) == NULL && lur_archive_metadata(archive, "none") == NULL);
+  lur_archive_close(archive);
+  empty_folder();
+}
+
+/* Opening and listing takes time in proportion to the number of keys: 40,000 took 8 s. With a list of keys this
+   test takes minutes, and runs into ctest's time limit. */
+static void test_many_keys(void) {
+  enum { KEYS = 200000 };
+  char *header = malloc(KEYS * 20 + 100);
+  size_t length = (size_t)sprintf(header, "{\"__metadata__\":{");
+  for (int i = 0; i < KEYS; i++) length += (size_t)sprintf(header + length, "%s\"k%d\":\"%d\"", i ? "," : "", i, i);
+  sprintf(header + length, "}}");
+  lur_archive *archive = NULL;
+  CHECK_OK(open_header(header, 0, &archive));
+  free(header);
+  if (archive == NULL) return;
+  const char *key;
+  int n = 0;
+  bool good = true;
+  for (; (key = lur_archive_metadata_key(archive, n)) != NULL; n++)
+    good = good && strcmp(lur_archive_metadata(archive, key), key + 1) == 0;
+  CHECK(good && n == KEYS);
+  lur_archive_close(archive);
   empty_folder();
 }
 
@@ -406,11 +540,15 @@ int main(void) {
                     {LUR_BF16, 1, 5, 0}, {LUR_F32, 2, 0, 4}, {LUR_F32, 0, 0, 0}};
   for (int i = 0; i < COUNT; i++) tensors[i] = filled(kinds[i].dtype, kinds[i].ndim, kinds[i].a, kinds[i].b, i);
   test_write();
+  test_planted();
+  test_replaced();
   test_two_writers();
   test_disk_fails();
   test_round_trip();
   test_damage();
   test_hostile_headers();
+  test_latin1();
+  test_many_keys();
   test_foreign();
   test_full_disk();
   test_memory();

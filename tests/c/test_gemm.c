@@ -1,12 +1,16 @@
 /* test_gemm.c - the hand-written GEMM of the cpu backend (kernels/cpu/loops/gemm.h): each table that this processor
  * supports against sums in double, with sizes near those of tiles and panels, bias, residual and ReLU, both ways of
- * packing, and gradients of several blocks; and that sums of bfloat16 parts are as accurate as f32 multiply-adds. */
+ * packing, and gradients of several blocks; NaN and infinity in each operand; and that sums of bfloat16 parts are as
+ * accurate as f32 multiply-adds. Without AMX, its table is tested with emulated instructions (emulated_tiles.h), if the
+ * processor converts to bfloat16. */
 #include "kernels/cpu/gemm.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+extern const lur_gemm_loops lur_gemm_loops_amx_emulated;
 
 static int failures;
 
@@ -128,6 +132,59 @@ static void gradient_of(const lur_gemm_loops *table, int64_t pixels, int64_t ci,
   free(scratch);
 }
 
+/* Whether y is NaN or infinite exactly where the sum is; inf that overflows counts as such in both. */
+static bool agree(float y, double sum) { return isnan(sum) ? isnan(y) : isinf(sum) ? (double)y == sum : isfinite(y); }
+
+/* `special` in one place of one operand (0: a, 1: w, 2: bias, 3: both a and w). */
+static void nonfinite_gemm(const lur_gemm_loops *table, const gemm_case *c, float special, int operand) {
+  float *a = numbers(c->m * c->k, 11), *w = numbers(c->k * c->n, 12), *bias = numbers(c->n, 13);
+  float *y = numbers(c->m * c->n, 14), *before = numbers(c->m * c->n, 14);
+  if (operand == 0 || operand == 3) a[c->m * c->k / 2] = special;
+  if (operand == 1 || operand == 3) w[c->k * c->n / 3] = special;
+  if (operand == 2) bias[c->n / 2] = special;
+  a[0] = w[0] = 0; /* 0 times infinity is NaN */
+  lur_cpu_weights weights = {.k = c->k, .n = c->n, .transposed = c->transposed};
+  void *packed = room(lur_cpu_weights_bytes(table, &weights)), *work = room(lur_cpu_gemm_scratch(table, c->k, PARTS));
+  const lur_gemm p = {.k = c->k,
+                      .n = c->n,
+                      .packed = lur_cpu_weights_pack(table, &weights, w, 0, packed),
+                      .bias = bias,
+                      .relu = c->relu};
+  lur_cpu_gemm(table, &p, a, c->m, c->residual ? y : NULL, y, PARTS, work);
+  int64_t wrong = 0;
+  for (int64_t i = 0; i < c->m; i++) {
+    for (int64_t j = 0; j < c->n; j++) {
+      double sum = (double)bias[j] + (c->residual ? (double)before[i * c->n + j] : 0);
+      for (int64_t q = 0; q < c->k; q++)
+        sum += (double)a[i * c->k + q] * (double)(c->transposed ? w[j * c->k + q] : w[q * c->n + j]);
+      wrong += !agree(y[i * c->n + j], c->relu && sum < 0 ? 0 : sum);
+    }
+  }
+  check(wrong == 0, table->name, "NaN or infinity in a product", c->m, c->n, c->k, (double)wrong);
+  discard(a), discard(w), discard(bias), discard(y), discard(before);
+  free(packed);
+  free(work);
+}
+
+static void nonfinite_gradient(const lur_gemm_loops *table, int64_t pixels, int64_t ci, int64_t co, float special) {
+  float *x = numbers(pixels * ci, 15), *dy = numbers(pixels * co, 16), *dw = numbers(ci * co, 17);
+  void *scratch = room(lur_cpu_gemm_gradient_scratch(table, pixels, ci, co));
+  x[pixels * ci / 2] = special;
+  dy[pixels * co / 3] = -special;
+  lur_cpu_gemm_gradient(table, x, dy, pixels, ci, co, scratch, dw);
+  int64_t wrong = 0;
+  for (int64_t i = 0; i < ci; i++) {
+    for (int64_t j = 0; j < co; j++) {
+      double sum = 0;
+      for (int64_t p = 0; p < pixels; p++) sum += (double)x[p * ci + i] * (double)dy[p * co + j];
+      wrong += !agree(dw[i * co + j], sum);
+    }
+  }
+  check(wrong == 0, table->name, "NaN or infinity in a gradient", ci, co, pixels, (double)wrong);
+  discard(x), discard(dy), discard(dw);
+  free(scratch);
+}
+
 static const gemm_case cases[] = {
     {1, 1, 1, false, false, false, false},      {9, 48, 16, false, true, false, false},
     {10, 49, 17, false, true, true, false},     {8, 15, 33, true, false, false, true},
@@ -146,25 +203,31 @@ static void test(const lur_gemm_loops *table) {
   gradient_of(table, 33, 50, 15);
   gradient_of(table, 1000, 40, 20);
   gradient_of(table, 1025, 33, 49); /* three blocks */
+  static const float specials[] = {NAN, INFINITY, -INFINITY};
+  for (int s = 0; s < 3; s++) {
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+      for (int operand = 0; operand < 4; operand++) nonfinite_gemm(table, &cases[i], specials[s], operand);
+    nonfinite_gradient(table, 33, 50, 15, specials[s]);
+    nonfinite_gradient(table, 1025, 33, 49, specials[s]);
+  }
 }
 
 /* Six products of bfloat16 parts against a chain of f32 multiply-adds. */
-static void test_closeness(void) {
+static void test_closeness(const lur_gemm_loops *amx) {
   const gemm_case c = {64, 64, 728, false, false, false, false};
-  const error parts = gemm_of(&lur_gemm_loops_amx, &c), chain = gemm_of(&lur_gemm_loops_avx512, &c);
+  const error parts = gemm_of(amx, &c), chain = gemm_of(&lur_gemm_loops_avx512, &c);
   printf("sums of 728: root mean square error %.1e by parts, %.1e by multiply-adds\n",
          sqrt(parts.squares / (double)(c.m * c.n)), sqrt(chain.squares / (double)(c.m * c.n)));
   check(parts.squares <= chain.squares, "amx", "the error compared with avx512's", c.m, c.n, c.k, sqrt(parts.squares));
 }
 
 /* Numbers that need all three parts, and numbers that need fewer: exact where no sum rounds. */
-static void test_parts(void) {
+static void test_parts(const lur_gemm_loops *amx) {
   const float values[] = {1,     -1,       16777215, 8388609, 0.1f,  -3.3e38f, 1e-30f, 0,
                           65535, 1.0f / 3, 4097,     1e30f,   -0.0f, 255.5f,   1e-37f, 12345.678f};
   float a[16 * 16] = {0}, w[16 * 16] = {0}, y[16 * 16];
   for (int i = 0; i < 16; i++) a[i * 16 + i] = values[i], w[i * 16 + i] = 1;
   lur_cpu_weights weights = {.k = 16, .n = 16};
-  const lur_gemm_loops *amx = &lur_gemm_loops_amx;
   void *packed = room(lur_cpu_weights_bytes(amx, &weights)), *work = room(lur_cpu_gemm_scratch(amx, 16, PARTS));
   const lur_gemm p = {.k = 16, .n = 16, .packed = lur_cpu_weights_pack(amx, &weights, w, 0, packed)};
   lur_cpu_gemm(amx, &p, a, 16, NULL, y, PARTS, work);
@@ -180,10 +243,12 @@ int main(void) {
   const lur_gemm_loops *widest = lur_gemm_loops_pick();
   if (!widest) return printf("no hand-written GEMM for this processor: nothing to test\n"), 0;
   test(&lur_gemm_loops_avx512);
-  if (widest == &lur_gemm_loops_amx) {
-    test(&lur_gemm_loops_amx);
-    test_closeness();
-    test_parts();
-  }
+  const bool has_amx = widest == &lur_gemm_loops_amx;
+  if (!has_amx && !__builtin_cpu_supports("avx512bf16")) return failures > 0;
+  const lur_gemm_loops *amx = has_amx ? widest : &lur_gemm_loops_amx_emulated;
+  if (!has_amx) printf("emulated ");
+  test(amx);
+  if (has_amx) test_closeness(amx); /* the emulation sums in another order */
+  test_parts(amx);
   return failures > 0;
 }

@@ -1,4 +1,9 @@
 /* test_loader.c - the loader: order, the same bits with any number of workers, damaged images, stopping, lifetimes. */
+#include <errno.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+
+#include "engine/data/loader.h"
 #include "tests/c/images.h"
 
 static lur_context *context;
@@ -208,6 +213,120 @@ static void test_strict(void) {
   lur_loader_release(l);
 }
 
+/* ---- failures that are not the image's ---- */
+
+static struct { /* of read(2), which this program replaces */
+  int countdown, error; /* calls until the one that fails; 0: none fails */
+} disk;
+
+ssize_t read(int fd, void *bytes, size_t count) {
+  if (disk.countdown > 0 && --disk.countdown == 0) {
+    errno = disk.error;
+    return -1;
+  }
+  return syscall(SYS_read, fd, bytes, count);
+}
+
+/* No image is called damaged, and none replaced, for a failure of the system. */
+static void expect_failure(lur_loader *l, lur_status expected, const char *part) {
+  lur_loaded b;
+  CHECK_OK(lur_loader_begin(l, 0));
+  CHECK_OK(push_range(l, 4, 4));
+  CHECK_FAILS(lur_loader_pop(l, &b), expected, part);
+  CHECK(lur_loader_damage_count(l) == 0);
+}
+
+static void test_system_failures(void) {
+  static const struct {
+    int error;
+    lur_status status;
+    const char *part;
+  } cases[] = {{EIO, LUR_EIO, "Input/output error"}, {ENOMEM, LUR_ENOMEM, "Cannot allocate memory"},
+               {ESTALE, LUR_EIO, "Stale file handle"}};
+  lur_loader *l = new_loader(-1, false);
+  lur_loaded b;
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    disk.countdown = 2;
+    disk.error = cases[i].error;
+    expect_failure(l, cases[i].status, cases[i].part);
+    disk.countdown = 0;
+  }
+  struct rlimit before, few;
+  CHECK(getrlimit(RLIMIT_NOFILE, &before) == 0);
+  few = before;
+  few.rlim_cur = 3;
+  CHECK(setrlimit(RLIMIT_NOFILE, &few) == 0);
+  expect_failure(l, LUR_EIO, "Too many open files");
+  lur_audit audit;
+  CHECK_FAILS(lur_dataset_audit(1, &set, NULL, &audit), LUR_EIO, "Too many open files");
+  uint64_t *prints = calloc((size_t)lur_dataset_size(set), sizeof *prints);
+  CHECK_FAILS(lur_dataset_fingerprints(set, prints), LUR_EIO, "Too many open files");
+  CHECK(setrlimit(RLIMIT_NOFILE, &before) == 0);
+  disk.countdown = 2;
+  disk.error = EIO;
+  CHECK_FAILS(lur_dataset_audit(1, &set, &(lur_audit_options){.workers = 1}, &audit), LUR_EIO, "Input/output error");
+  disk.countdown = 2;
+  CHECK_FAILS(lur_dataset_fingerprints(set, prints), LUR_EIO, "Input/output error");
+  disk.countdown = 0;
+  CHECK_OK(lur_dataset_fingerprints(set, prints));
+  free(prints);
+  CHECK_OK(lur_loader_begin(l, 0)); /* the next epoch is whole */
+  CHECK_OK(push_range(l, 4, 4));
+  CHECK_OK(lur_loader_pop(l, &b));
+  CHECK(((const int32_t *)lur_tensor_data(b.fields[0].indices))[0] == 4);
+  lur_loaded_free(&b);
+  lur_loader_release(l);
+}
+
+/* Workers share a limit on the pixels that they hold: twice max_pixels, which one image may have. */
+static void test_pixels_in_flight(void) {
+  enum { BIG = 200, IMAGES = 12 };
+  const char *paths[IMAGES];
+  int64_t rows[IMAGES];
+  lur_dataset *d = NULL;
+  lur_loader *l = NULL;
+  lur_loaded b;
+  lur_loader_options o = {.height = 8, .width = 8, .workers = 8, .decode = {.max_pixels = BIG * BIG}};
+  save_image(context, "big.png", BIG, BIG, 1);
+  for (int i = 0; i < IMAGES; i++) paths[i] = in_folder("big.png"), rows[i] = i;
+  CHECK_OK(lur_dataset_items(IMAGES, paths, NULL, NULL, NULL, &d));
+  CHECK_OK(lur_loader_new(context, d, &o, &l));
+  CHECK_OK(lur_loader_begin(l, 0));
+  lur_load_field f = {"image", IMAGES, rows};
+  for (int i = 0; i < 4; i++) CHECK_OK(lur_loader_push(l, 1, &f));
+  for (int i = 0; i < 4; i++) {
+    CHECK_OK(lur_loader_pop(l, &b));
+    lur_loaded_free(&b);
+  }
+  CHECK(lur_loader_damage_count(l) == 0 && l->budgets.pixels.used == 0 && l->budgets.files.used == 0);
+  CHECK(l->budgets.pixels.most >= BIG * BIG && l->budgets.pixels.most <= 2 * BIG * BIG);
+  for (int i = 0; i < 9; i++) CHECK(l->workspaces[i].decoded.capacity < (128 << 20));
+  lur_loader_release(l);
+  lur_dataset_release(d);
+  unlink(in_folder("big.png"));
+}
+
+/* An amount above the limit is granted to one thread alone, and waits for the others. */
+static void *take_all(void *budget) {
+  lur_budget_take(budget, 1000);
+  lur_budget_give(budget, 1000);
+  return NULL;
+}
+
+static void test_budget(void) {
+  lur_budget budget;
+  pthread_t threads[4];
+  lur_budget_init(&budget, 10);
+  lur_budget_take(&budget, 4);
+  lur_budget_take(&budget, 6);
+  for (int i = 0; i < 4; i++) CHECK(pthread_create(&threads[i], NULL, take_all, &budget) == 0);
+  lur_budget_give(&budget, 6);
+  lur_budget_give(&budget, 4);
+  for (int i = 0; i < 4; i++) pthread_join(threads[i], NULL);
+  CHECK(budget.used == 0 && budget.most == 1000);
+  lur_budget_destroy(&budget);
+}
+
 static void test_no_readable_image(void) {
   static const char *const paths[] = {"/nowhere/a.jpg", "/nowhere/b.jpg"};
   lur_dataset *d = NULL;
@@ -233,6 +352,9 @@ int main(void) {
   test_misuse();
   test_lifetime();
   test_permission();
+  test_system_failures();
+  test_pixels_in_flight();
+  test_budget();
   damage_set();
   test_damage();
   test_replacement();

@@ -174,7 +174,7 @@ static void multiply(const void *closure) {
       double v = w.scale * sums[i];
       if (w.keep != 0) v += w.keep * number_at(w.c.type, w.C, j * w.c.ld + i);
       if (bias) v += number_at(w.d.type, w.p.bias, i);
-      number_put(w.d.type, w.D, j * w.d.ld + i, relu && v < 0 ? 0 : v);
+      number_put(w.d.type, w.D, j * w.d.ld + i, relu && !(v > 0) ? 0 : v); /* as fmax: NaN becomes 0 */
     }
   }
   free(sums);

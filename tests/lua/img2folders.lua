@@ -102,7 +102,8 @@ test("img2folders: names without a class, or with one that a folder cannot be na
   write("odd/nameless.jpg", "x")
   complains({ "nameless.jpg' does not fit the rule '{class}_{}'" }, "--data odd --out odd_out")
   os.rename(work .. "/odd/nameless.jpg", work .. "/odd/.._x.jpg")
-  complains({ "'odd/.._x.jpg'", "'..' cannot be a class's folder" }, "--data odd --out odd_out")
+  complains({ "'odd/.._x.jpg'", "'..' cannot be a class's folder" }, "--data odd --out odd_out --era 2017")
+  complains({ "'odd' has no image" }, "--data odd --out odd_out") -- hidden
   os.remove(work .. "/odd/.._x.jpg")
   for _, folder in ipairs{ "a", "b" } do
     lfs.mkdir(work .. "/odd/" .. folder)

@@ -42,6 +42,16 @@ for _, device in ipairs{ "cpu", "ref" } do
   end)
 end
 
+for _, device in ipairs{ "cpu", "ref" } do
+  test("int8 on " .. device .. ": NaN is an error, because an 8-bit integer has none", function()
+    local backbone, images = small_backbone()
+    local run <close> = backbone:compile{ device = device, precision = "int8" }
+    run:calibrate{ image = images }
+    images:set(0 / 0, 2, 30, 30, 1)
+    raises("the result is NaN, which an 8%-bit integer cannot be", run.predict, run, { image = images })
+  end)
+end
+
 -- Two devices may round a sum that is close to a half differently, and each difference causes more in the next layer:
 -- deep in a network two devices differ as much as int8 and f32 do. Only three layers are quantized here.
 test("int8: cpu and ref agree far closer than int8 and f32 do", function()

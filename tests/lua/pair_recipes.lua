@@ -148,7 +148,7 @@ end)
 test("baidu_dog_test: predictions and probabilities, of views and of several models averaged", function()
   local output = succeeds "baidu_dog_test --run run --data images/test"
   assert(output:find "top%-1 %d%.%d+" and output:find("confusion (rows: truth", 1, true), output)
-  local _, lines = read "predict.txt":gsub("%l+_%l+\t%d%d%d\n", "")
+  local _, lines = read "predict.txt":gsub("%l+_%l+\t%l+_%l+/%d%d%d\n", "")
   assert(lines == 24)
   local function rows(path)
     local list = {}

@@ -7,7 +7,7 @@ local learner, pair_batches = require "lurcher.recipe.learner", require "lurcher
 local prediction, preprocessing = require "lurcher.prediction", require "lurcher.preprocessing"
 local siamese = require "lurcher.siamese"
 local data, image, nn = lurcher.data, lurcher.image, lurcher.nn
-local test, near = harness.test, harness.near
+local test, near, raises = harness.test, harness.near, harness.raises
 
 local work = harness.folder "preprocessing"
 local size, side = 12, 20 -- of the network's images, and of the files'
@@ -59,6 +59,16 @@ test("preprocessing: pairs are trained and validated on images of their era", fu
       end
     end
   end
+end)
+
+test("prediction: scores that are NaN are an error, not the first class", function()
+  local layer = nn.dense{ 2, activation = "softmax", name = "y" }
+  local model = nn.model{ y = layer(nn.flatten(nn.input("image", size, size, 3))) }
+  layer:set_weight("bias", lurcher.tensor{ 0 / 0, 0 })
+  local set = assert(data.folder{ work .. "/valid" })
+  local metadata = preprocessing.metadata(preprocessing.new{ size = size }, set.classes, {})
+  raises(("the scores of %d of %d images are NaN, first of '"):format(#set, #set), prediction.predict, model, set,
+    metadata, { device = "cpu", workers = 1 })
 end)
 
 test("preprocessing: prediction preprocesses images, and their mirror images, as training did", function()

@@ -29,9 +29,10 @@ test("single_model: trains and leaves everything needed to repeat it", function(
   assert(output:find "epoch 1/2  loss [%d.]+  acc [%d.]+  val_loss [%d.]+  val_acc" and not output:find "\r", output)
   local settings = lurcher.json.decode(read "first/settings.json")
   assert(settings.options.lr == 0.002 and settings.options.seed == 1 and settings.recipe == "single_model")
-  assert(read "first/command.txt":find("lurcher single_model --data images --size 48", 1, true))
-  for _, name in ipairs{ "model.txt", "model.json", "model.safetensors", "report.html", "figures.json", "checkpoints/last.safetensors",
-    "checkpoints/best.safetensors" } do
+  assert(read "first/command.txt":find(("lurcher single_model --data %s/images --size 48"):format(work), 1,
+    true))
+  for _, name in ipairs{ "model.txt", "model.json", "model.safetensors", "report.html", "figures.json", "images.txt",
+    "checkpoints/last.safetensors", "checkpoints/best.safetensors" } do
     assert(lfs.attributes(work .. "/first/" .. name, "size") > 0, name)
   end
   local _, lines = read "first/history.csv":gsub("\n", "")
@@ -123,9 +124,9 @@ test("single_model_test: predictions, figures, confusion table; a folder without
   local lines = {}
   for line in read "predict.txt":gmatch "[^\n]+" do lines[#lines + 1] = line end
   assert(#lines == 24)
-  for _, line in ipairs(lines) do assert(line:find "^%l+_%l+\t%d%d%d$", line) end
+  for _, line in ipairs(lines) do assert(line:find "^%l+_%l+\t%l+_%l+/%d%d%d$", line) end
   succeeds "single_model_test --model first/model.safetensors --data images/test/drop_broad --out flat.txt"
-  assert(select(2, read "flat.txt":gsub("\n", "")) == 4)
+  assert(select(2, read "flat.txt":gsub("%l+_%l+\t%d%d%d\n", "")) == 4)
 end)
 
 test("single_model_test: the frozen features are found again, with the same predictions", function()

@@ -61,8 +61,10 @@ static lur_op_desc half_desc(lur_op_desc d, lur_dtype dtype) {
   return d;
 }
 
-static void fill_all(const lur_op_desc *d, const lur_op_desc *hd, lur_dtype dtype, int32_t limit, arrays *f,
-                     arrays *h) {
+/* special: 0, or NaN or infinity, which is written to some elements of x[0] and, unless a device may then have more of
+   it than ref, of dy. */
+static void fill_all(const lur_op_desc *d, const lur_op_desc *hd, lur_dtype dtype, int32_t limit, float special,
+                     arrays *f, arrays *h) {
   bool positive = d->kind == LUR_OP_LOSS && !d->u.loss.from_logits;
   for (int i = 0; i < d->nx; i++)
     for (int64_t k = 0, n = operand_count(&d->x[i]); k < n; k++) {
@@ -79,6 +81,9 @@ static void fill_all(const lur_op_desc *d, const lur_op_desc *hd, lur_dtype dtyp
     }
   for (int64_t k = 0, n = operand_count(&d->y); k < n; k++)
     ((float *)f->dy)[k] = (float)(d->kind == LUR_OP_LOSS ? 1 : 2 * suite_uniform(500, k) - 1);
+  if (special != 0) nonfinite_put(f->x[0], operand_count(&d->x[0]), special, 7);
+  if (special != 0 && d->kind != LUR_OP_LOSS && !nonfinite_padded(d))
+    nonfinite_put(f->dy, operand_count(&d->y), special, 8);
   for (int i = 0; i < d->nx; i++) {
     if (hd->x[i].dtype == dtype && dtype != LUR_F32)
       round_all(dtype, f->x[i], h->x[i], operand_count(&d->x[i]));
@@ -101,11 +106,11 @@ static bool run(suite *s, lur_device *device, const lur_op_desc *d, arrays *a) {
 
 static void compare(suite *s, const char *what, const char *role, int index, lur_dtype by, lur_dtype dtype,
                     const float *expected, void *got, int64_t count) {
-  double scale = rms(expected, count), eps = EPS[by];
+  double scale = nonfinite_rms(expected, count), eps = EPS[by];
   for (int64_t i = 0; i < count; i++) {
     double v = dtype == LUR_F32 ? (double)((float *)got)[i] : (double)float_of(dtype, ((uint16_t *)got)[i]),
            want = (double)expected[i];
-    if (fabs(v - want) <= eps * (fabs(want) + scale) + 1e-6) continue;
+    if (nonfinite_agree(v, want, eps * (fabs(want) + scale) + 1e-6)) continue;
     suite_expect(s, false, "%s: %s[%d] element %lld is %.6g, expected %.6g", what, role, index, (long long)i, v, want);
     return;
   }
@@ -113,20 +118,21 @@ static void compare(suite *s, const char *what, const char *role, int index, lur
 }
 
 static void check_type(suite *s, lur_device *device, const char *name, const lur_op_desc *d, int32_t limit,
-                       lur_dtype dtype) {
+                       lur_dtype dtype, float special) {
   char what[160];
   lur_op probe;
   lur_op_desc hd = half_desc(*d, dtype);
   hd.tf32 = dtype == LUR_F32;
-  snprintf(what, sizeof what, "%s '%s' in %s on %s", lur_op_kind_name(d->kind), name,
-           hd.tf32 ? "tf32" : lur_dtype_name(dtype), device->name);
+  snprintf(what, sizeof what, "%s '%s' in %s on %s%s", lur_op_kind_name(d->kind), name,
+           hd.tf32 ? "tf32" : lur_dtype_name(dtype), device->name,
+           isnan(special) ? ", NaN in x[0] and dy" : special > 0 ? ", infinity in x[0] and dy" : "");
   lur_status status = lur_op_plan(device, &hd, &probe);
   if (status == LUR_ETYPE) return;
   if (!suite_expect(s, status == LUR_OK, "%s: %s", what, lur_last_error())) return;
   lur_op_release(&probe);
   arrays f, h;
   arrays_new(d, &f), arrays_new(d, &h);
-  fill_all(d, &hd, dtype, limit, &f, &h);
+  fill_all(d, &hd, dtype, limit, special, &f, &h);
   if (run(s, suite_device(s, 0), d, &f) && run(s, device, &hd, &h)) {
     compare(s, what, "y", 0, dtype, hd.y.dtype, f.y, h.y, operand_count(&d->y));
     for (int i = 0; i < d->nx; i++)
@@ -145,9 +151,13 @@ void suite_half(suite *s, const char *name, lur_op_desc d, int32_t limit) {
     if (d.x[i].dtype == LUR_F32) d.want_dx |= 1u << i;
   for (int i = 0; i < nw; i++) d.want_dw |= 1u << i;
   for (int k = 1; k < suite_devices(s); k++) {
-    check_type(s, suite_device(s, k), name, &d, limit, LUR_F16);
-    check_type(s, suite_device(s, k), name, &d, limit, LUR_BF16);
-    if (d.kind == LUR_OP_DENSE || d.kind == LUR_OP_CONV2D) check_type(s, suite_device(s, k), name, &d, limit, LUR_F32);
+    static const float specials[] = {0, NAN, INFINITY};
+    for (int i = 0; i < 3; i++) {
+      check_type(s, suite_device(s, k), name, &d, limit, LUR_F16, specials[i]);
+      check_type(s, suite_device(s, k), name, &d, limit, LUR_BF16, specials[i]);
+      if (d.kind == LUR_OP_DENSE || d.kind == LUR_OP_CONV2D)
+        check_type(s, suite_device(s, k), name, &d, limit, LUR_F32, specials[i]);
+    }
   }
 }
 

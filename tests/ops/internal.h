@@ -69,4 +69,17 @@ void difference_check(suite *s, const op_case *c, const inputs *in, const output
 
 double rms(const float *v, int64_t count);
 
+/* ---- NaN and infinity (nonfinite.c) ---- */
+
+/* NaN where `want` is NaN, the same infinity where it is infinite, else within the tolerance. */
+bool nonfinite_agree(double got, double want, double tolerance);
+/* As rms, of the finite elements only. */
+double nonfinite_rms(const float *v, int64_t count);
+/* Writes `special` to some elements of v, which the key decides. */
+void nonfinite_put(float *v, int64_t count, float special, uint64_t key);
+/* Whether windows of a conv2d read pixels outside the image, which libraries may multiply as 0. */
+bool nonfinite_padded(const lur_op_desc *desc);
+/* Runs the case on every device with NaN and infinity in each operand. all: the variant with every gradient. */
+void nonfinite_check(suite *s, const op_case *c, const inputs *in, const variant *all, double eps, double atol);
+
 #endif

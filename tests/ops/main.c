@@ -19,7 +19,8 @@ typedef struct kind {
 
 #define ROW(KIND, name) {#name, ops_##name},
 static const kind kinds[] = {
-    {"device", ops_device}, LUR_OP_KINDS(ROW) {"update", ops_update}, {"half", ops_half}, {"int8", ops_int8}};
+    {"device", ops_device}, LUR_OP_KINDS(ROW) {"update", ops_update}, {"half", ops_half}, {"int8", ops_int8},
+    {"nonfinite", ops_nonfinite}};
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
 static bool cuda_required(void) {

@@ -212,6 +212,8 @@ void suite_check(suite *s, const op_case *c) {
       if (k == 0 || lur_device_kernel(s->devices[k], d->kind) != lur_device_kernel(s->devices[0], d->kind))
         check_device(s, s->devices[k], c, &in, &expected);
     outputs_free(&expected);
+    const variant all = {"all gradients", all_dx(d), all_dw(d), 0, false, false};
+    nonfinite_check(s, c, &in, &all, c->eps > 0 ? c->eps : EPS, c->atol > 0 ? c->atol : ATOL);
   }
   inputs_free(&in);
 }

@@ -3,7 +3,7 @@
  * A case is an op description, how to fill its operands, and tolerances. suite_check runs it on every device: forward
  * and backward against ref, gradients of ref against finite differences, guard zones around every buffer, outputs,
  * scratch and saved filled with NaN, input gradients overwritten and added, in place where the plan allows it, twice
- * for the same bits. suite_half runs a description in f16 and bf16. The suite depends on no particular op: each op kind
+ * for the same bits, and with NaN and infinity in every operand. suite_half runs a description in f16 and bf16. The suite depends on no particular op: each op kind
  * has a file with its cases, its golden values and its invalid descriptions. A new op: a file here with ops_NAME;
  * LUR_OP_KINDS (kernels/op_desc.h) declares, builds and registers it. */
 #ifndef SUITE_H
@@ -99,5 +99,6 @@ void ops_update(suite *s);
 void ops_device(suite *s);
 void ops_half(suite *s);
 void ops_int8(suite *s);
+void ops_nonfinite(suite *s);
 
 #endif

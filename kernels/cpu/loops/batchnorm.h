@@ -103,8 +103,9 @@ static void norm_sums(const lur_norm *norm, const float *x, const float *gate_y,
   }
 }
 
-INLINE void back_row(const lur_norm *norm, const float *k, const float *x, const float *gate_y, bool gate_norm,
-                     const float *dy, float *dx, bool add, float *dx1, bool add1, int64_t at, int64_t c) {
+INLINE void back_row(const lur_norm *norm, const float *k, bool batch, const float *x, const float *gate_y,
+                     bool gate_norm, const float *dy, float *dx, bool add, float *dx1, bool add1, int64_t at,
+                     int64_t c) {
 #define BACK_AT(i, n)                                                                                                  \
   do {                                                                                                                 \
     vec x_ = x ? vload(x + at + i, n) : vset(0);                                                                       \
@@ -112,7 +113,7 @@ INLINE void back_row(const lur_norm *norm, const float *k, const float *x, const
     if (dx1) put(dx1 + at + i, g_, add1, n);                                                                           \
     if (dx) {                                                                                                          \
       vec r_ = g_ * vload(k + i, n);                                                                                   \
-      if (x) r_ += vfma(x_ - vload(norm->mean + i, n), vload(k + c + i, n), vload(k + 2 * c + i, n));                  \
+      if (batch) r_ += vfma(x_ - vload(norm->mean + i, n), vload(k + c + i, n), vload(k + 2 * c + i, n));                  \
       put(dx + at + i, r_, add, n);                                                                                    \
     }                                                                                                                  \
   } while (0)
@@ -120,13 +121,15 @@ INLINE void back_row(const lur_norm *norm, const float *k, const float *x, const
 #undef BACK_AT
 }
 
-static void norm_back(const lur_norm *norm, const float *k, const float *x, const float *gate_y, bool gate_norm,
-                      const float *dy, float *dx, bool add, float *dx1, bool add1, int64_t rows, int64_t c) {
+static void norm_back(const lur_norm *norm, const float *k, bool batch, const float *x, const float *gate_y,
+                      bool gate_norm, const float *dy, float *dx, bool add, float *dx1, bool add1, int64_t rows,
+                      int64_t c) {
   const bool usual = x && dx && !add && !dx1 && !gate_y;
   for (int64_t r = 0; r < rows; r++) {
-    if (usual && gate_norm) back_row(norm, k, x, NULL, true, dy, dx, false, NULL, false, r * c, c);
-    else if (usual) back_row(norm, k, x, NULL, false, dy, dx, false, NULL, false, r * c, c);
-    else back_row(norm, k, x, gate_y, gate_norm, dy, dx, add, dx1, add1, r * c, c);
+    if (usual && batch && gate_norm) back_row(norm, k, true, x, NULL, true, dy, dx, false, NULL, false, r * c, c);
+    else if (usual && batch) back_row(norm, k, true, x, NULL, false, dy, dx, false, NULL, false, r * c, c);
+    else if (usual && gate_norm) back_row(norm, k, false, x, NULL, true, dy, dx, false, NULL, false, r * c, c);
+    else back_row(norm, k, batch, x, gate_y, gate_norm, dy, dx, add, dx1, add1, r * c, c);
   }
 }
 

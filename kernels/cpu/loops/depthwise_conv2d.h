@@ -2,32 +2,16 @@
  * Compiled only by loops_*.c.
  *
  * A tile is a few columns of one or two rows; the loop over channels is the innermost, so that memory is accessed in
- * order and the processor prefetches it. A row outside the image is read from `zeros` with step 0, so that no loop
- * tests for it; only tiles at the sides test for columns outside.
+ * order and the processor prefetches it. Pixels outside the image are left out of the sums instead of being read as 0:
+ * 0 times an infinite weight would be NaN. Only tiles at the sides test for columns outside.
  *
  * In the int8 form the result is rounded when it is stored: scale and zero point are already in weights and bias.
  *
  * An affine (a batch norm that is computed here) changes only pixels inside the image: those outside stay 0. */
 
-static const float zeros[LANES];
-
-typedef struct row {
-  const float *p; /* column 0, channel 0 */
-  int64_t step;   /* floats from one column to the next; 0: all pixels are zero */
-} row;
-
-INLINE row row_at(const float *image, int64_t y, int64_t h, int64_t w, int64_t c) {
-  return y >= 0 && y < h ? (row){image + y * w * c, c} : (row){zeros, 0};
-}
-
-/* Channels at..at+n of a column. */
-INLINE vec row_load(const row *r, int64_t column, int64_t at, int n) {
-  return vload(r->p + column * r->step + (r->step ? at : 0), n);
-}
-
-/* The shift of channels at..at+n, for pixels of that row. */
-INLINE vec row_shift(const row *r, const float *shift, int64_t at, int n) {
-  return vload(r->step ? shift + at : zeros, n);
+/* Row y of an image: its column 0, channel 0. NULL: the row is outside the image. */
+INLINE const float *row_at(const float *image, int64_t y, int64_t h, int64_t w, int64_t c) {
+  return y >= 0 && y < h ? image + y * w * c : NULL;
 }
 
 INLINE bool is_tiled(const lur_window_shape *s) {
@@ -36,30 +20,35 @@ INLINE bool is_tiled(const lur_window_shape *s) {
 
 /* ---- forward ---- */
 
-/* Stores a result in y, f32 or u8. */
-INLINE void give(void *y, bool int8, bool relu, int64_t at, vec v, int n) {
-  if (int8) vstore_u8((uint8_t *)y + at, v, n);
-  else vstore((float *)y + at, relu ? vrelu(v) : v, n);
+/* Stores a result in y, f32 if nan is NULL, else u8, which has no NaN: *nan becomes -1 in lanes where there was one. */
+INLINE void give(void *y, ivec *nan, bool relu, int64_t at, vec v, int n) {
+  if (nan) {
+    vstore_u8((uint8_t *)y + at, v, n);
+    *nan |= (ivec)(v != v);
+    return;
+  }
+  vstore((float *)y + at, relu ? vrelu(v) : v, n);
 }
 
 enum { TILE = 5, TILE_ROWS = LANES == 16 ? 2 : 1 }; /* as many sums as fit into the registers beside nine taps */
 
 /* `many` rows of y from row oy, columns ox..ox+TILE, channels at..at+n. in: the many + 2 rows of x that are read. */
-INLINE void tile(const lur_window_shape *s, const row *in, const float *affine, bool relu_in, const float *w,
-                 const float *bias, bool relu, void *y, bool int8, int64_t oy, int64_t ox, int many, bool side,
+INLINE void tile(const lur_window_shape *s, const float *const *in, const float *affine, bool relu_in, const float *w,
+                 const float *bias, bool relu, void *y, ivec *nan, int64_t oy, int64_t ox, int many, bool side,
                  int64_t at, int n) {
   vec k[9], sum[2][TILE], b = bias ? vload(bias + at, n) : vset(0), scale = affine ? vload(affine + at, n) : vset(1);
+  const vec shift = affine ? vload(affine + s->c + at, n) : vset(0);
   UNROLL for (int t = 0; t < 9; t++) k[t] = vload(w + t * s->c + at, n);
   UNROLL for (int q = 0; q < many; q++) {
     UNROLL for (int i = 0; i < TILE; i++) sum[q][i] = b;
   }
   UNROLL for (int r = 0; r < many + 2; r++) {
-    const vec shift = affine ? row_shift(&in[r], affine + s->c, at, n) : vset(0);
+    if (!in[r]) continue;
     UNROLL for (int j = 0; j < TILE + 2; j++) {
       const int64_t column = ox - s->pl + j;
-      const bool outside = side && (column < 0 || column >= s->iw);
-      vec v = outside ? vset(0) : row_load(&in[r], column, at, n);
-      if (affine && !outside) v = vfma(v, scale, shift);
+      if (side && (column < 0 || column >= s->iw)) continue;
+      vec v = vload(in[r] + column * s->c + at, n);
+      if (affine) v = vfma(v, scale, shift);
       if (relu_in) v = vrelu(v);
       UNROLL for (int q = 0; q < many; q++) {
         UNROLL for (int kx = 0; kx < 3; kx++) {
@@ -72,19 +61,19 @@ INLINE void tile(const lur_window_shape *s, const row *in, const float *affine, 
   UNROLL for (int q = 0; q < many; q++) {
     UNROLL for (int i = 0; i < TILE; i++) {
       if (side && ox + i >= s->ow) continue;
-      give(y, int8, relu, ((oy + q) * s->ow + ox + i) * s->c + at, sum[q][i], n);
+      give(y, nan, relu, ((oy + q) * s->ow + ox + i) * s->c + at, sum[q][i], n);
     }
   }
 }
 
 INLINE void tile_rows(const lur_window_shape *s, const float *x, const float *affine, bool relu_in, const float *w,
-                      const float *bias, bool relu, void *y, bool int8, int64_t oy, int many) {
-  row in[4];
+                      const float *bias, bool relu, void *y, ivec *nan, int64_t oy, int many) {
+  const float *in[4];
   for (int r = 0; r < many + 2; r++) in[r] = row_at(x, oy - s->pt + r, s->ih, s->iw, s->c);
   for (int64_t ox = 0; ox < s->ow; ox += TILE) {
     const bool side = ox < s->pl || ox - s->pl + TILE + 2 > s->iw || ox + TILE > s->ow;
-#define SIDE_AT(at, n) tile(s, in, affine, relu_in, w, bias, relu, y, int8, oy, ox, many, true, at, n)
-#define TILE_AT(at, n) tile(s, in, affine, relu_in, w, bias, relu, y, int8, oy, ox, many, false, at, n)
+#define SIDE_AT(at, n) tile(s, in, affine, relu_in, w, bias, relu, y, nan, oy, ox, many, true, at, n)
+#define TILE_AT(at, n) tile(s, in, affine, relu_in, w, bias, relu, y, nan, oy, ox, many, false, at, n)
     if (side) FOR_LANES(at, s->c, SIDE_AT);
     else FOR_LANES(at, s->c, TILE_AT);
 #undef SIDE_AT
@@ -93,11 +82,11 @@ INLINE void tile_rows(const lur_window_shape *s, const float *x, const float *af
 }
 
 INLINE void tiled(const lur_window_shape *s, const float *x, const float *affine, bool relu_in, const float *w,
-                  const float *bias, bool relu, void *y, bool int8, int64_t y0, int64_t y1) {
+                  const float *bias, bool relu, void *y, ivec *nan, int64_t y0, int64_t y1) {
   int64_t oy = y0;
   if (TILE_ROWS == 2)
-    for (; oy + 2 <= y1; oy += 2) tile_rows(s, x, affine, relu_in, w, bias, relu, y, int8, oy, 2);
-  for (; oy < y1; oy++) tile_rows(s, x, affine, relu_in, w, bias, relu, y, int8, oy, 1);
+    for (; oy + 2 <= y1; oy += 2) tile_rows(s, x, affine, relu_in, w, bias, relu, y, nan, oy, 2);
+  for (; oy < y1; oy++) tile_rows(s, x, affine, relu_in, w, bias, relu, y, nan, oy, 1);
 }
 
 /* Channels at..at+n of one pixel, after the affine and relu_in. */
@@ -108,7 +97,7 @@ INLINE vec seen(const float *x, const float *affine, bool relu_in, int64_t c, in
 }
 
 INLINE void one_pixel(const lur_window_shape *s, const float *x, const float *affine, bool relu_in, const float *w,
-                 const float *bias, bool relu, void *y, bool int8, int64_t oy, int64_t ox, int64_t at, int n) {
+                 const float *bias, bool relu, void *y, ivec *nan, int64_t oy, int64_t ox, int64_t at, int n) {
   vec sum = bias ? vload(bias + at, n) : vset(0);
   for (int ky = 0; ky < s->kh; ky++) {
     int64_t iy = oy * s->sh - s->pt + ky;
@@ -120,39 +109,42 @@ INLINE void one_pixel(const lur_window_shape *s, const float *x, const float *af
       sum = vfma(v, vload(w + (ky * s->kw + kx) * s->c + at, n), sum);
     }
   }
-  give(y, int8, relu, (oy * s->ow + ox) * s->c + at, sum, n);
+  give(y, nan, relu, (oy * s->ow + ox) * s->c + at, sum, n);
 }
 
 static void depthwise_conv2d(const lur_window_shape *s, const float *x, const float *affine, bool relu_in,
                              const float *w, const float *bias, bool relu, float *y, int64_t y0, int64_t y1) {
   if (is_tiled(s)) {
-    if (affine && relu_in) tiled(s, x, affine, true, w, bias, relu, y, false, y0, y1);
-    else if (affine) tiled(s, x, affine, false, w, bias, relu, y, false, y0, y1);
-    else if (relu_in) tiled(s, x, NULL, true, w, bias, relu, y, false, y0, y1);
-    else tiled(s, x, NULL, false, w, bias, relu, y, false, y0, y1);
+    if (affine && relu_in) tiled(s, x, affine, true, w, bias, relu, y, NULL, y0, y1);
+    else if (affine) tiled(s, x, affine, false, w, bias, relu, y, NULL, y0, y1);
+    else if (relu_in) tiled(s, x, NULL, true, w, bias, relu, y, NULL, y0, y1);
+    else tiled(s, x, NULL, false, w, bias, relu, y, NULL, y0, y1);
     return;
   }
   for (int64_t oy = y0; oy < y1; oy++)
     for (int64_t ox = 0; ox < s->ow; ox++) {
-#define CELL_AT(at, n) one_pixel(s, x, affine, relu_in, w, bias, relu, y, false, oy, ox, at, n)
+#define CELL_AT(at, n) one_pixel(s, x, affine, relu_in, w, bias, relu, y, NULL, oy, ox, at, n)
       FOR_LANES(at, s->c, CELL_AT);
 #undef CELL_AT
     }
 }
 
-static void depthwise_conv2d_int8(const lur_window_shape *s, const float *x, bool relu_in, const float *w,
+static bool depthwise_conv2d_int8(const lur_window_shape *s, const float *x, bool relu_in, const float *w,
                                   const float *bias, uint8_t *y, int64_t y0, int64_t y1) {
+  ivec nan = {0};
   if (is_tiled(s)) {
-    if (relu_in) tiled(s, x, NULL, true, w, bias, false, y, true, y0, y1);
-    else tiled(s, x, NULL, false, w, bias, false, y, true, y0, y1);
-    return;
-  }
-  for (int64_t oy = y0; oy < y1; oy++)
-    for (int64_t ox = 0; ox < s->ow; ox++) {
-#define CELL_AT(at, n) one_pixel(s, x, NULL, relu_in, w, bias, false, y, true, oy, ox, at, n)
-      FOR_LANES(at, s->c, CELL_AT);
+    if (relu_in) tiled(s, x, NULL, true, w, bias, false, y, &nan, y0, y1);
+    else tiled(s, x, NULL, false, w, bias, false, y, &nan, y0, y1);
+  } else {
+    for (int64_t oy = y0; oy < y1; oy++)
+      for (int64_t ox = 0; ox < s->ow; ox++) {
+#define CELL_AT(at, n) one_pixel(s, x, NULL, relu_in, w, bias, false, y, &nan, oy, ox, at, n)
+        FOR_LANES(at, s->c, CELL_AT);
 #undef CELL_AT
-    }
+      }
+  }
+  const ivec none = {0};
+  return memcmp(&nan, &none, sizeof nan) == 0;
 }
 
 /* ---- backward ----
@@ -178,8 +170,9 @@ INLINE void give_inner(const lur_depthwise_conv2d_grads *g, bool affine, float *
 
 /* Columns ix..ix+TILE of input row y, channels at..at+n: one pass over the three rows in[ky] of dy computes all
    gradients. g->work gets the sums: dw, [tap][c], then those of the affine. */
-INLINE void tile_back(const lur_window_shape *s, const lur_depthwise_conv2d_grads *g, const row *in, bool affine,
-                      bool want_dx, bool want_sums, bool side, int64_t here, int64_t ix, int64_t at, int n) {
+INLINE void tile_back(const lur_window_shape *s, const lur_depthwise_conv2d_grads *g, const float *const *in,
+                      bool affine, bool want_dx, bool want_sums, bool side, int64_t here, int64_t ix, int64_t at,
+                      int n) {
   vec x[TILE], inner[TILE];
   const vec scale = affine ? vload(g->affine + at, n) : vset(1),
             shift = affine ? vload(g->affine + s->c + at, n) : vset(0);
@@ -191,6 +184,7 @@ INLINE void tile_back(const lur_window_shape *s, const lur_depthwise_conv2d_grad
     inner[i] = vset(0);
   }
   UNROLL for (int ky = 0; ky < 3; ky++) {
+    if (!in[ky]) continue;
     vec k[3], dw[3];
     UNROLL for (int kx = 0; kx < 3; kx++) {
       const int64_t tap = (ky * 3 + kx) * s->c + at;
@@ -200,10 +194,11 @@ INLINE void tile_back(const lur_window_shape *s, const lur_depthwise_conv2d_grad
     /* x[i] contributes to column j of the window by tap kx = i + 2 - j. */
     UNROLL for (int j = 0; j < TILE + 2; j++) {
       const int64_t column = ix + s->pl - 2 + j;
-      vec v = side && (column < 0 || column >= s->ow) ? vset(0) : row_load(&in[ky], column, at, n);
+      if (side && (column < 0 || column >= s->ow)) continue;
+      const vec v = vload(in[ky] + column * s->c + at, n);
       UNROLL for (int kx = 0; kx < 3; kx++) {
         const int i = j + kx - 2;
-        if (i < 0 || i >= TILE) continue;
+        if (i < 0 || i >= TILE || (side && ix + i >= s->iw)) continue;
         if (want_dx) inner[i] = vfma(v, k[kx], inner[i]);
         if (want_sums) dw[kx] = vfma(v, x[i], dw[kx]);
       }
@@ -222,7 +217,7 @@ INLINE void tiled_back(const lur_window_shape *s, const lur_depthwise_conv2d_gra
                        bool want_sums, int64_t y0, int64_t y1) {
   int64_t waiting = 0;
   for (int64_t y = y0; y < y1; y++) {
-    row in[3];
+    const float *in[3];
     for (int ky = 0; ky < 3; ky++) in[ky] = row_at(g->dy, y + s->pt - ky, s->oh, s->ow, s->c);
     for (int64_t ix = 0; ix < s->iw; ix += TILE) {
       const int64_t here = (y * s->iw + ix) * s->c;

@@ -5,10 +5,10 @@
 
 /* ---- activations ---- */
 
-/* exp(v) for v <= 0, at least exp(-87). n = round(v / ln 2) and r = v - n ln 2 give 2^n exp(r); the polynomial of
+/* exp(v) for v <= 0; 0 below -87, and NaN for NaN. n = round(v / ln 2) and r = v - n ln 2 give 2^n exp(r); the polynomial of
    exp(r) and the two parts of ln 2 are those of Cephes (Moshier, expf.c): relative error below 2e-7. */
 INLINE vec vexp_negative(vec v) {
-  const vec low = vmax(v, vset(-87.0f)), rounding = vset(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer */
+  const vec low = vmax_number(v, vset(-87.0f)), rounding = vset(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer */
   const vec n = vfma(low, vset(1.44269504088896341f), rounding) - rounding;
   const vec r = vfma(n, vset(2.12194440e-4f), vfma(n, vset(-0.693359375f), low));
   vec p = vset(1.9875691500e-4f);
@@ -18,14 +18,14 @@ INLINE vec vexp_negative(vec v) {
   p = vfma(p, r, vset(1.6666665459e-1f));
   p = vfma(p, r, vset(5.0000001201e-1f));
   p = vfma(p, r * r, r + vset(1.0f));
-  return p * (vec)((__builtin_convertvector(n, ivec) + 127) << 23);
+  return vgate(v + vset(87.0f), p * (vec)((__builtin_convertvector(n, ivec) + 127) << 23));
 }
 
 /* Phi(x), the cumulative distribution of the standard normal distribution, and *e = exp(-x^2 / 2). With z = |x| / sqrt
    2, erfc(z) = t (a1 + t (a2 + t (a3 + t (a4 + t a5)))) exp(-z^2), t = 1 / (1 + 0.3275911 z): Abramowitz and Stegun,
    "Handbook of mathematical functions" (1964), 7.1.26; absolute error below 1.5e-7. */
 INLINE vec vnormal(vec x, vec *e) {
-  const vec z = vmax(x, -x) * vset(0.70710678118654752f), t = vset(1.0f) / vfma(z, vset(0.3275911f), vset(1.0f));
+  const vec z = vmax_number(x, -x) * vset(0.70710678118654752f), t = vset(1.0f) / vfma(z, vset(0.3275911f), vset(1.0f));
   vec p = vset(1.061405429f);
   p = vfma(p, t, vset(-1.453152027f));
   p = vfma(p, t, vset(1.421413741f));
@@ -95,7 +95,7 @@ static void activate_back(lur_activation function, const float *v, const float *
     case LUR_SIGMOID: SLOPE(v[i] * (1 - v[i]));
     case LUR_TANH: SLOPE(1 - v[i] * v[i]);
     case LUR_SQUARE: SLOPE(2 * v[i]);
-    case LUR_ABS: SLOPE(v[i] > 0 ? 1.0f : v[i] < 0 ? -1.0f : 0.0f);
+    case LUR_ABS: SLOPE(v[i] > 0 ? 1.0f : v[i] < 0 ? -1.0f : v[i] == 0 ? 0.0f : v[i]);
     case LUR_EXP: SLOPE(v[i]);
     case LUR_LOG: SLOPE(1 / v[i]);
     case LUR_SQRT: SLOPE(0.5f / v[i]);
@@ -135,9 +135,6 @@ static void binary(const lur_binary_desc *desc, const float *a, const float *b, 
   }
 }
 
-/* 1.0 where b > a, else 0: on a tie the gradient of a maximum goes to a. */
-INLINE vec second_wins(vec a, vec b) { return vgate(b - a, vset(1)); }
-
 INLINE void put(float *dx, vec value, bool add, int n) { vstore(dx, add ? value + vload(dx, n) : value, n); }
 
 INLINE void binary_back_at(lur_binary function, const lur_binary_grads *g, int64_t i, int n) {
@@ -149,8 +146,9 @@ INLINE void binary_back_at(lur_binary function, const lur_binary_grads *g, int64
     if (g->a) db = dy * vload(g->a + i, n);
   }
   if (function == LUR_MAXIMUM) {
-    db = dy * second_wins(vload(g->a + i, n), vload(g->b + i, n));
-    da = dy - db;
+    const ivec second = vbeats(vload(g->b + i, n), vload(g->a + i, n)); /* on a tie dy goes to a */
+    da = vselect(second, dy, vset(0));
+    db = vselect(second, vset(0), dy);
   }
   if (g->da) put(g->da + i, da, g->add_a, n);
   if (g->db) put(g->db + i, db, g->add_b, n);

@@ -5,7 +5,9 @@
  * other three are below the last bit of an f32 (Henry, Tang, Heinecke 2019, "Leveraging the bfloat16 artificial
  * intelligence datatype for higher-precision computations", bf16x3). Measured against sums in double, the error is half
  * of that of a chain of f32 multiply-adds, at twice the speed. Differences from f32: parts below 1e-38 count as 0,
- * numbers above 3.39e38 as infinite, and with an infinite operand the result may be NaN.
+ * numbers above 3.39e38 as infinite. Infinity times the parts of a number is NaN, because most numbers have parts that
+ * are 0 or of the other sign: a sum that is NaN is therefore computed again by f32 multiply-adds (plain_sums), so that
+ * it is NaN or infinite exactly where that of f32 is.
  *
  * A tile is 16 rows of 64 bytes: a is 16 x 32, b is 32 x 16 stored as 16 interleaved pairs of rows, y is 16 x 16 in
  * f32. Packed operands are ordered by 16 rows (or columns), then by 32 of k, then by part. Four tiles of y are summed
@@ -267,17 +269,65 @@ typedef struct square {
   int64_t r, c, rows, n;
 } square;
 
+/* What a square was multiplied from: its first strips of a and b. */
+typedef struct strips {
+  const uint16_t *a, *b;
+  int64_t k;
+} strips;
+
+/* The two numbers of each pair at p, which is the first of their parts: even ones and odd ones. */
+INLINE void join_pairs(const uint16_t *p, vec *even, vec *odd) {
+  *even = *odd = vset(0);
+  for (int part = 0; part < PARTS; part++, p += TILE) {
+    const __m512i pairs = _mm512_loadu_si512(p);
+    *even += (vec)_mm512_slli_epi32(pairs, 16);
+    *odd += (vec)_mm512_and_si512(pairs, _mm512_set1_epi32((int)0xffff0000u));
+  }
+}
+
+/* The number whose first part is at p. */
+INLINE float join(const uint16_t *p) {
+  float sum = 0;
+  for (int part = 0; part < PARTS; part++, p += TILE) {
+    const uint32_t bits = (uint32_t)*p << 16;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    sum += value;
+  }
+  return sum;
+}
+
+/* The sums of row i of a square and its columns `half`, in f32. Ends early if all lanes of `wanted` are NaN. */
+static __attribute__((noinline)) vec plain_sums(const strips *s, int64_t i, int half, __mmask16 wanted) {
+  const uint16_t *a = s->a + i / SIDE * strip_of(s->k) + i % SIDE * DEPTH, *b = s->b + half * strip_of(s->k);
+  vec sum = vset(0);
+  for (int64_t d = depth_of(s->k); d > 0; d--, a += PARTS * TILE, b += PARTS * TILE) {
+    for (int p = 0; p < SIDE; p++) {
+      vec even, odd;
+      join_pairs(b + p * DEPTH, &even, &odd);
+      sum = vfma(vset(join(a + 2 * p)), even, sum);
+      sum = vfma(vset(join(a + 2 * p + 1)), odd, sum);
+    }
+    if ((_mm512_cmp_ps_mask((__m512)sum, (__m512)sum, _CMP_UNORD_Q) & wanted) == wanted) break;
+  }
+  return sum;
+}
+
 /* Stores a square: y = [relu](sums + bias [+ residual]); `add`: y += sums. */
-INLINE void put(const square *q, float sums[4][SUMS], bool add, const float *bias, const float *residual, bool relu,
-                float *y) {
+INLINE void put(const square *q, const strips *s, float sums[4][SUMS], bool add, const float *bias,
+                const float *residual, bool relu, float *y) {
   for (int half = 0; half < 2; half++) {
     const int64_t column = q->c + half * SIDE;
     const int n = least(q->n - column, SIDE);
     if (n == 0) continue;
+    const __mmask16 lanes = (__mmask16)((1u << n) - 1);
     const vec shift = bias ? vload(bias + column, n) : vset(0);
     for (int64_t r = q->r; r < q->r + BOTH && r < q->rows; r++) {
       const int64_t at = r * q->n + column, i = r - q->r;
-      vec v = vload(sums[i / SIDE * 2 + half] + i % SIDE * SIDE, LANES) + shift;
+      vec v = vload(sums[i / SIDE * 2 + half] + i % SIDE * SIDE, LANES);
+      const __mmask16 nan = _mm512_mask_cmp_ps_mask(lanes, (__m512)v, (__m512)v, _CMP_UNORD_Q);
+      if (nan) v = (vec)_mm512_mask_mov_ps((__m512)v, nan, (__m512)plain_sums(s, i, half, nan));
+      v += shift;
       if (residual) v += vload(residual + at, n);
       if (add) v += vload(y + at, n);
       vstore(y + at, relu ? vrelu(v) : v, n);
@@ -285,11 +335,10 @@ INLINE void put(const square *q, float sums[4][SUMS], bool add, const float *bia
   }
 }
 
-/* One square: a and b are its first strips. */
-INLINE void sum_square(const square *q, const uint16_t *a, const uint16_t *b, int64_t k, ahead f, float sums[4][SUMS]) {
+INLINE void sum_square(const square *q, const strips *s, ahead f, float sums[4][SUMS]) {
   const int rows = q->rows - q->r > SIDE ? 2 : 1, columns = q->n - q->c > SIDE ? 2 : 1;
-  if (rows == 2 && columns == 2) multiply22(a, b, k, f, sums);
-  else multiply_rest(a, b, k, rows, columns, f, sums);
+  if (rows == 2 && columns == 2) multiply22(s->a, s->b, s->k, f, sums);
+  else multiply_rest(s->a, s->b, s->k, rows, columns, f, sums);
 }
 
 static int64_t block_rows(int64_t k) {
@@ -310,12 +359,13 @@ static void gemm(const lur_gemm *p, const float *a, int64_t rows, const float *r
     for (int64_t c = 0; c < p->n; c += BOTH) {
       for (int64_t i = 0; i < squares; i++) {
         const square q = {i * BOTH, c, here, p->n};
-        sum_square(&q, (const uint16_t *)work + i * 2 * strip_of(k),
-                   (const uint16_t *)p->packed + c / SIDE * strip_of(k), k,
+        const strips s = {(const uint16_t *)work + i * 2 * strip_of(k),
+                          (const uint16_t *)p->packed + c / SIDE * strip_of(k), k};
+        sum_square(&q, &s,
                    ahead_of(lines_part(next, next_bytes, squares * panels, c / BOTH * squares + i),
                             y + (first + q.r) * p->n + c, p->n, least(here - q.r, BOTH), depth_of(k)),
                    sums);
-        put(&q, sums, false, p->bias, residual ? residual + first * p->n : NULL, p->relu, y + first * p->n);
+        put(&q, &s, sums, false, p->bias, residual ? residual + first * p->n : NULL, p->relu, y + first * p->n);
       }
     }
   }
@@ -330,10 +380,11 @@ static void gradient(const lur_gemm_gradient *g, float *dw) {
   for (int64_t c = 0; c < g->n; c += BOTH) {
     for (int64_t i = 0; i < squares; i++) {
       const square q = {g->begin + i * BOTH, c, g->end, g->n};
-      sum_square(&q, (const uint16_t *)g->tiles + q.r / SIDE * strip_of(g->k),
-                 (const uint16_t *)g->packed + c / SIDE * strip_of(g->k), g->k,
+      const strips s = {(const uint16_t *)g->tiles + q.r / SIDE * strip_of(g->k),
+                        (const uint16_t *)g->packed + c / SIDE * strip_of(g->k), g->k};
+      sum_square(&q, &s,
                  ahead_of(none, dw + q.r * g->n + c, g->n, least(g->end - q.r, BOTH), depth_of(g->k)), sums);
-      put(&q, sums, true, NULL, NULL, false, dw);
+      put(&q, &s, sums, true, NULL, NULL, false, dw);
     }
   }
   _tile_release();

@@ -57,7 +57,7 @@ typedef struct lur_loops {
   void (*binary)(const lur_binary_desc *desc, const float *a, const float *b, float *y, int64_t n);
   void (*binary_back)(const lur_binary_desc *desc, const lur_binary_grads *g, int64_t n);
   void (*affine)(float scale, float shift, const float *x, float *y, bool add, int64_t n); /* y = or += */
-  void (*mask)(const float *y, const float *dy, float *out, int64_t n);                    /* dy where y > 0 */
+  void (*mask)(const float *y, const float *dy, float *out, int64_t n);                    /* 0 where y <= 0, else dy */
 
   void (*floats)(const uint8_t *x, float *y, int64_t n); /* y = x */
 
@@ -71,14 +71,16 @@ typedef struct lur_loops {
   void (*norm_stats)(const float *x, const float *pivot, int64_t rows, int64_t c, float *work, double *sums);
   void (*norm_forward)(const lur_norm *norm, const float *x, const float *residual, bool relu, float *y, int64_t rows,
                        int64_t c);
-  /* g = dy where the gate is open, else 0. The gate is open where y > 0 (gate_y), else where the norm of x > 0
+  /* g = dy where the gate is open, else 0. The gate is open where y > 0 or NaN (gate_y), else where the norm of x is
      (gate_norm), else everywhere. sums[c] += sum g, sums[c..2c] += sum g * (x - mean), the latter not if x is NULL;
      work: 2c floats. */
   void (*norm_sums)(const lur_norm *norm, const float *x, const float *gate_y, bool gate_norm, const float *dy,
                     int64_t rows, int64_t c, float *work, double *sums);
-  /* dx = g * k[0..c] + (x - mean) * k[c..2c] + k[2c..3c], or only the first term if x is NULL. dx1 = g (residual). */
-  void (*norm_back)(const lur_norm *norm, const float *k, const float *x, const float *gate_y, bool gate_norm,
-                    const float *dy, float *dx, bool add, float *dx1, bool add1, int64_t rows, int64_t c);
+  /* dx = g * k[0..c] and, with `batch`, + (x - mean) * k[c..2c] + k[2c..3c]. dx1 = g (residual). x: NULL if nothing
+     reads it. */
+  void (*norm_back)(const lur_norm *norm, const float *k, bool batch, const float *x, const float *gate_y,
+                    bool gate_norm, const float *dy, float *dx, bool add, float *dx1, bool add1, int64_t rows,
+                    int64_t c);
   /* dx = or += (x - mean) * k[c..2c] + k[2c..3c]: only the part of dx that comes through the statistics. */
   void (*norm_back_statistics)(const float *mean, const float *k, const float *x, float *dx, bool add, int64_t rows,
                                int64_t c);
@@ -86,8 +88,9 @@ typedef struct lur_loops {
   /* ---- depthwise convolution of one image; rows y0..y1 of the result ---- */
   void (*depthwise_conv2d)(const lur_window_shape *s, const float *x, const float *affine, bool relu_in, const float *w,
                     const float *bias, bool relu, float *y, int64_t y0, int64_t y1); /* affine, bias: NULL for none */
-  void (*depthwise_conv2d_int8)(const lur_window_shape *s, const float *x, bool relu_in, const float *w,
-                                const float *bias, uint8_t *y, int64_t y0, int64_t y1); /* bias: NULL for none */
+  /* bias: NULL for none. Returns false if a result was NaN, which is stored as 0. */
+  bool (*depthwise_conv2d_int8)(const lur_window_shape *s, const float *x, bool relu_in, const float *w,
+                                const float *bias, uint8_t *y, int64_t y0, int64_t y1);
   void (*depthwise_conv2d_back)(const lur_window_shape *s, const lur_depthwise_conv2d_grads *g, int64_t y0,
                          int64_t y1); /* rows of the input */
 

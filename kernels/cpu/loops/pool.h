@@ -25,13 +25,14 @@ INLINE vec vwon(const uint8_t *winner, int tap, vec dy, int n) {
 
 INLINE void vbest(vec *best, ivec *who, vec v, int tap) {
 #if LANES_ == 16
-  __mmask16 greater = _mm512_cmp_ps_mask((__m512)v, (__m512)*best, _CMP_GT_OQ);
-  *best = (vec)_mm512_mask_mov_ps((__m512)*best, greater, (__m512)v);
-  *who = (ivec)_mm512_mask_mov_epi32((__m512i)*who, greater, _mm512_set1_epi32(tap));
+  const __mmask16 number = _mm512_cmp_ps_mask((__m512)*best, (__m512)*best, _CMP_ORD_Q);
+  const __mmask16 beats = _mm512_mask_cmp_ps_mask(number, (__m512)v, (__m512)*best, _CMP_NLE_UQ);
+  *best = (vec)_mm512_mask_mov_ps((__m512)*best, beats, (__m512)v);
+  *who = (ivec)_mm512_mask_mov_epi32((__m512i)*who, beats, _mm512_set1_epi32(tap));
 #else
-  ivec greater = v > *best;
-  *best = (vec)((greater & (ivec)v) | (~greater & (ivec)*best));
-  *who = (greater & tap) | (~greater & *who);
+  const ivec beats = vbeats(v, *best);
+  *best = vselect(beats, *best, v);
+  *who = (beats & tap) | (~beats & *who);
 #endif
 }
 
@@ -178,23 +179,29 @@ static void pool_back(const lur_window_shape *s, const lur_pool_grads *g, int64_
   else gather_rows(s, g, NULL, g->affine, y0, y1);
 }
 
-/* The affine of a mean is the mean of the affine. */
-INLINE void avg_pixel(const lur_window_shape *s, const float *x, const float *affine, taps k, float *y, int64_t at,
-                     int n) {
+/* The affine of a mean is the mean of the affine, unless it has an infinite scale: then each pixel is scaled. */
+INLINE void avg_pixel(const lur_window_shape *s, const float *x, const float *affine, bool finite, taps k, float *y,
+                      int64_t at, int n) {
+  const read_affine l = read_affine_of(affine, s->c, at, n);
   vec sum = vset(0);
   for (int ky = k.ky0; ky < k.ky1; ky++)
-    for (int kx = k.kx0; kx < k.kx1; kx++) sum += vload(x + (ky * s->iw + kx) * s->c + at, n);
+    for (int kx = k.kx0; kx < k.kx1; kx++) {
+      const vec v = vload(x + (ky * s->iw + kx) * s->c + at, n);
+      sum += finite ? v : apply_affine(l, v);
+    }
   sum *= vset(1.0f / (float)((k.ky1 - k.ky0) * (k.kx1 - k.kx0)));
-  vstore(y + at, apply_affine(read_affine_of(affine, s->c, at, n), sum), n);
+  vstore(y + at, finite ? apply_affine(l, sum) : sum, n);
 }
 
 static void avg_pool(const lur_window_shape *s, const float *x, const float *affine, float *y, int64_t y0, int64_t y1) {
+  bool finite = true;
+  for (int64_t i = 0; affine && i < s->c; i++) finite &= fabsf(affine[i]) < INFINITY;
   for (int64_t oy = y0; oy < y1; oy++)
     for (int64_t ox = 0; ox < s->ow; ox++) {
       const taps k = taps_of(s, oy, ox);
       const float *from = (const float *)((uintptr_t)x + (uintptr_t)(window_origin(s, oy, ox) * 4));
       float *to = y + (oy * s->ow + ox) * s->c;
-#define AVG_AT(at, n) avg_pixel(s, from, affine, k, to, at, n)
+#define AVG_AT(at, n) avg_pixel(s, from, affine, finite, k, to, at, n)
       FOR_LANES(at, s->c, AVG_AT);
 #undef AVG_AT
     }

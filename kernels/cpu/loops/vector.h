@@ -94,8 +94,9 @@ INLINE vec vfma(vec a, vec b, vec c) {
 #endif
 }
 
-/* b > a ? b : a per lane: a NaN in a stays if b is a number. */
-INLINE vec vmax(vec a, vec b) {
+/* b > a ? b : a per lane, where b is a number: a NaN in a stays. (MAXPS returns its second operand if either is NaN, so
+   the order of operands is what keeps it.) */
+INLINE vec vmax_number(vec a, vec b) {
 #if LANES_ == 16
   return (vec)_mm512_max_ps((__m512)b, (__m512)a);
 #elif LANES_ == 8
@@ -107,7 +108,25 @@ INLINE vec vmax(vec a, vec b) {
 }
 
 /* max(v, 0); NaN stays NaN. */
-INLINE vec vrelu(vec v) { return vmax(v, vset(0)); }
+INLINE vec vrelu(vec v) { return vmax_number(v, vset(0)); }
+
+/* b where the lane of `where` is -1, a where it is 0. */
+INLINE vec vselect(ivec where, vec a, vec b) { return (vec)((where & (ivec)b) | (~where & (ivec)a)); }
+
+/* -1 where v replaces `best` in a search for the maximum, else 0. The first NaN wins and stays (ref_beats). */
+INLINE ivec vbeats(vec v, vec best) { return ~(ivec)(v <= best) & (ivec)(best == best); }
+
+/* The maximum of a and b; NaN if either is NaN. */
+INLINE vec vmax(vec a, vec b) {
+#if LANES_ == 16
+  return (vec)_mm512_mask_mov_ps((__m512)vmax_number(a, b), _mm512_cmp_ps_mask((__m512)b, (__m512)b, _CMP_UNORD_Q),
+                                 (__m512)b);
+#elif LANES_ == 8
+  return (vec)_mm256_blendv_ps((__m256)vmax_number(a, b), (__m256)b, (__m256)(b != b));
+#else
+  return vselect(vbeats(b, a), a, b);
+#endif
+}
 
 /* Stores the first n lanes rounded to integers, half to even, and clamped to 0..255; NaN becomes 0. */
 INLINE void vstore_u8(uint8_t *p, vec v, int n) {
@@ -127,12 +146,12 @@ INLINE void vstore_u8(uint8_t *p, vec v, int n) {
 #endif
 }
 
-/* v where gate > 0, else 0. */
+/* v where gate > 0 or NaN, else 0: a gradient through a ReLU (ref_relu_dy). */
 INLINE vec vgate(vec gate, vec v) {
 #if LANES_ == 16
-  return (vec)_mm512_maskz_mov_ps(_mm512_cmp_ps_mask((__m512)gate, _mm512_setzero_ps(), _CMP_GT_OQ), (__m512)v);
+  return (vec)_mm512_maskz_mov_ps(_mm512_cmp_ps_mask((__m512)gate, _mm512_setzero_ps(), _CMP_NLE_UQ), (__m512)v);
 #else
-  return (vec)((gate > vset(0)) & (ivec)v);
+  return (vec)(~(ivec)(gate <= vset(0)) & (ivec)v);
 #endif
 }
 

@@ -35,7 +35,7 @@ function ema:load(saved, tensors)
   if not tensors then
     error("on.ema: resume needs the path of a checkpoint: its text alone has no averages", 0)
   end
-  self.updates, self.loaded = math.tointeger(saved.updates), tensors
+  self.updates, self.loaded = math.tointeger(saved.updates) or 0, tensors
 end
 
 --- The average that training continues from: a checkpoint's, or the current weights.

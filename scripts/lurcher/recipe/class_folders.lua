@@ -3,7 +3,8 @@
 
 local lfs = require "lfs"
 local lurcher = require "lurcher"
-local preprocessing = require "lurcher.preprocessing"
+local logs_of, preprocessing = require "lurcher.logs", require "lurcher.preprocessing"
+local image_list = require "lurcher.recipe.image_list"
 local data = lurcher.data
 
 local class_folders = {}
@@ -15,7 +16,11 @@ local function open(o, name, classes)
     error(("--data %s: there is no folder '%s' (train/ and valid/ expected, each with one subfolder per class)")
       :format(o.data, path), 0)
   end
-  return assert(data.folder{ path, classes = classes })
+  local set, message = data.folder{ path, classes = classes, hidden = o.era == "2017" }
+  if not set then error(message, 0) end
+  local passed_over = logs_of.passed_over(set, path)
+  if passed_over then print(passed_over) end
+  return set
 end
 
 --- Warns of classes without images: they are not learnt, or not validated.
@@ -30,6 +35,15 @@ local function warn_of_missing(set, path)
   end
 end
 
+--- Warns where there is only one class to learn.
+local function warn_of_one_class(set)
+  local filled = {}
+  for i, count in ipairs(set.counts) do if count > 0 then filled[#filled + 1] = set.classes[i] end end
+  if #filled == 1 then
+    print(("warning: all training images are of class '%s': there is nothing to tell apart"):format(filled[1]))
+  end
+end
+
 --- Raises where a set, that of o.data/name, has fewer images than a step takes (o.batch).
 function class_folders.check_batch(o, set, name)
   if o.batch > #set then
@@ -37,10 +51,10 @@ function class_folders.check_batch(o, set, name)
   end
 end
 
---- Opens the images of o.data: { train, valid, preprocessing }. metadata: saved with the model, where it has been
--- trained before; else o.size, o.era and o.exif decide the preprocessing; o.exif, where it is not nil, replaces the
--- metadata's. Raises where a folder is missing, or o.batch is more
--- than the training images.
+--- Opens the images of o.data: { train, valid, preprocessing, list (of image_list) }. metadata: saved with the model,
+-- where it has been trained before; else o.size, o.era and o.exif decide the preprocessing; o.exif, where it is not nil,
+-- replaces the metadata's. Raises where a folder is missing, o.batch is more than the training images, or a resumed run
+-- (o.resume) was trained on other classes.
 function class_folders.open(o, metadata)
   if metadata and o.exif ~= nil then metadata.exif = o.exif end
   local train = open(o, "train", metadata and metadata.classes)
@@ -48,9 +62,13 @@ function class_folders.open(o, metadata)
   print(("%d training and %d validation images of %d classes"):format(#train, #valid, #train.classes))
   warn_of_missing(train, o.data .. "/train")
   warn_of_missing(valid, o.data .. "/valid")
+  warn_of_one_class(train)
   class_folders.check_batch(o, train, "train")
-  return { train = train, valid = valid,
+  local sets = { train = train, valid = valid,
     preprocessing = metadata and preprocessing.saved(metadata) or preprocessing.new(o) }
+  sets.list = image_list.of(sets)
+  if o.resume then image_list.check(o.resume, sets.list) end
+  return sets
 end
 
 return class_folders

@@ -8,7 +8,7 @@ local common = {}
 
 --- Options of the feature cache.
 common.cache = {
-  { "cache", "string", default = "runs/cache", value = "DIR",
+  { "cache", "path", default = "runs/cache", none = "none", value = "DIR",
     help = "folder of the feature cache: outputs of the frozen backbone, kept for later runs; none: keep nothing" },
   { "cache-store", "choice", default = "f32", choices = { "f32", "f16" },
     help = "number type of cached features; f16 takes half the space" },

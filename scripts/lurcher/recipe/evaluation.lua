@@ -2,7 +2,8 @@
 -- and scores them where the folder has the model's classes as subfolders. What the test recipes share.
 
 local lurcher = require "lurcher"
-local prediction = require "lurcher.prediction"
+local fields, prediction = require "lurcher.fields", require "lurcher.prediction"
+local logs_of = require "lurcher.logs"
 
 local evaluation = {}
 
@@ -38,15 +39,45 @@ end
 
 -- ---- files ----
 
---- "afghan/0a00bffa2c.jpg" -> "0a00bffa2c"
-local function plain_name(name) return (name:match("[^/]*$"):gsub("%.[^.]*$", "")) end
+--- Ways to name the image "afghan/0a00bffa2c.jpg", each telling more images apart than the one before: 0a00bffa2c,
+-- afghan/0a00bffa2c, afghan/0a00bffa2c.jpg.
+local ways <const> = {
+  function(name) return (name:match("[^/]*$"):gsub("(.)%.[^.]*$", "%1")) end,
+  function(name) return (name:gsub("([^/])%.[^./]*$", "%1")) end,
+  function(name) return name end,
+}
 
---- Writes a line `class TAB image name` per image, and prints which images could not be read. name_of: function that
--- gives an image's name in the file; by default its last part without extension.
+--- The names of a set's images in o.out, by number: the last part without extension, as in the original; where several
+-- images have that name, their path in the set's folder.
+local function unique_names(set)
+  local names, level, count = {}, {}, {}
+  for i = 1, #set do
+    names[i], level[i] = ways[1](set:name(i)), 1
+    count[names[i]] = (count[names[i]] or 0) + 1
+  end
+  local changed
+  repeat
+    changed = false
+    local counted = {}
+    for i = 1, #set do
+      if count[names[i]] > 1 and level[i] < #ways then
+        level[i], changed = level[i] + 1, true
+        names[i] = ways[level[i]](set:name(i))
+      end
+      counted[names[i]] = (counted[names[i]] or 0) + 1
+    end
+    count = counted
+  until not changed
+  return names
+end
+
+--- Writes a line `class TAB image name` per image, fields as of lurcher.fields, and prints which images could not be
+-- read. name_of: function that gives an image's name in the file; by default that of unique_names.
 local function write(path, scores, rows, set, classes, name_of)
-  local best, lines = scores:argmax(2):totable(), {}
+  local best, lines, names = scores:argmax(2):totable(), {}, not name_of and unique_names(set)
   for i, row in ipairs(rows) do
-    lines[i] = ("%s\t%s\n"):format(classes[best[i] + 1], (name_of or plain_name)(set:name(row)))
+    local name = names and names[row] or name_of(set:name(row))
+    lines[i] = ("%s\t%s\n"):format(fields.escaped(classes[best[i] + 1]), fields.escaped(name))
   end
   assert(lurcher.write_file(path, table.concat(lines)))
   print(("predictions: %s (%d images)"):format(path, #rows))
@@ -57,8 +88,12 @@ local function write(path, scores, rows, set, classes, name_of)
   end
 end
 
---- A CSV field, quoted where it must be (RFC 4180).
-local function field(text) return text:find '[",\n]' and '"' .. text:gsub('"', '""') .. '"' or text end
+--- A CSV field, quoted where it must be (RFC 4180). Control characters are escaped, as in o.out: a line is an image for
+-- readers that know no quoted line feeds, too.
+local function field(text)
+  text = fields.escaped(text)
+  return text:find '[",]' and '"' .. text:gsub('"', '""') .. '"' or text
+end
 
 --- Writes the probabilities as CSV: a row per image, a column per class.
 local function write_probabilities(path, scores, rows, set, classes)
@@ -133,7 +168,9 @@ end
 -- Prints scores where images have classes, and returns them.
 function evaluation.run(opened, o)
   local classes = opened[1].metadata.classes
-  local set, labelled = prediction.open_set(o.data, classes)
+  local set, labelled = prediction.open_set(o.data, classes, { hidden = o.era == "2017" })
+  local passed_over = logs_of.passed_over(set, o.data)
+  if passed_over then print(passed_over) end
   local scores, rows = average(opened, set, o)
   write(o.out, scores, rows, set, classes, o.name_of)
   if o.probabilities then write_probabilities(o.probabilities, scores, rows, set, classes) end

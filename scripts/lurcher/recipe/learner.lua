@@ -5,6 +5,7 @@
 local lurcher = require "lurcher"
 local augmentations = require "lurcher.augmentations"
 local feature_cache, frozen = require "lurcher.feature_cache", require "lurcher.frozen"
+local readable, samplers = require "lurcher.recipe.readable", require "lurcher.samplers"
 local data = lurcher.data
 
 local learner = {}
@@ -13,7 +14,8 @@ local learner = {}
 local function beta(alpha, random)
   while true do
     local x, y = random:unit() ^ (1 / alpha), random:unit() ^ (1 / alpha)
-    if x + y > 0 and x + y <= 1 then return x / (x + y) end
+    if x + y == 0 then return random:unit() < 0.5 and 1 or 0 end -- both underflow: a small alpha
+    if x + y <= 1 then return x / (x + y) end
   end
 end
 
@@ -87,20 +89,29 @@ local function load_all(part, requests, how, o)
   return loaded
 end
 
+--- The loader of validation batches, of images that could be read. new: makes it of its options.
+local function valid_loader(sets, o, s, new)
+  local sampler = s.valid.sampler or samplers.sequential{ sets.valid, batch = s.valid.batch }
+  return readable(function(remembered) return new(with({ sampler = remembered }, { targets = s.valid.targets,
+    images = s.valid.images })) end, sampler, ("'%s/valid'"):format(o.data or "."))
+end
+
 --- Loaders over features; nil where there is no room for them.
 local function feature_loaders(part, sets, o, s, augment)
   local how = decoding(sets, o)
-  how.batch = s.train.batch
+  how.batch, how.named = s.train.batch, sets.named
   local loaded = load_all(part, { { sets.train, augment = augment, views = augment and s.views,
-    seed = augment and s.view_seed }, { sets.valid } }, how, o)
+    seed = augment and s.view_seed }, { sets.valid, left_out = true } }, how, o)
   if not loaded then return nil end
   return loaded[1]:loader(with({ seed = o.seed, change = mixing(s.mixup, #sets.train.classes, o.seed) }, s.train)),
-    loaded[2]:loader(with({ seed = o.seed }, s.valid))
+    valid_loader(sets, o, s, function(options) return loaded[2]:loader(with({ seed = o.seed }, options)) end)
 end
 
 --- Returns what learns, the model or its head behind the frozen backbone, and loaders of training and validation
--- batches. sets: of class_folders.open. o: the values of common.training. s:
---   train, valid   options of both loaders: sampler, or batch and shuffle; targets; images
+-- batches; validation leaves out images that cannot be read. sets: of class_folders.open. o: the values of
+-- common.training. s:
+--   train          options of the training loader: sampler, or batch and shuffle; targets; images
+--   valid          the same of the validation loader: sampler, or batch, and then it is in order; targets; images
 --   augment        name of the training images' augmentation
 --   views          fixed views per image; 0: a new one in every epoch                            (0)
 --   view_seed      seed of the fixed views                                                  (o.seed)
@@ -114,7 +125,9 @@ function learner.open(model, sets, o, s)
   end
   if s.mixup and s.mixup > 0 then augment = augmentations.of(s.augment, o.era, { mixup = s.mixup }) end
   return model, data.loader(with(with({ sets.train, augment = augment }, decoding(sets, o)), s.train)),
-    data.loader(with(with({ sets.valid }, decoding(sets, o)), s.valid))
+    valid_loader(sets, o, s, function(options)
+      return data.loader(with(with({ sets.valid }, decoding(sets, o)), options))
+    end)
 end
 
 return learner

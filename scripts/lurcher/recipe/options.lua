@@ -18,6 +18,7 @@
 
 local lfs = require "lfs"
 local lurcher = require "lurcher"
+local fields, outputs = require "lurcher.fields", require "lurcher.recipe.outputs"
 local suggest = require "lurcher.suggest"
 
 local options = {}
@@ -60,7 +61,7 @@ end
 -- choice, or nil, nil, nil and a message }. "path" is a file or folder to read, or a folder to make; "file" is a file
 -- to write. Files and devices are checked at once, so that an error is reported before hours of work, not after.
 local types = {
-  string = { value = "TEXT", read = function(text) return text end },
+  string = { value = "TEXT", read = function(text) if text ~= "" then return text end return nil, "a text" end },
   path = { value = "PATH", read = function(text) if text ~= "" then return text end return nil, "a path" end },
   file = { value = "FILE", read = function(text)
     if is_writable(text) then return text end
@@ -78,7 +79,7 @@ local types = {
   end },
   number = { value = "X", read = function(text, option)
     local value = lurcher.number(text)
-    if value and value == value and in_range(value, option) then return value + 0.0 end
+    if value and value - value == 0 and in_range(value, option) then return value + 0.0 end
     return nil, "a number" .. range_text(option)
   end },
   choice = { value = "WORD", read = function(text, option)
@@ -90,6 +91,27 @@ local types = {
 }
 
 local function key_of(name) return (name:gsub("-", "_")) end
+
+--- An option's value that was read from a file, settings.json: the value, or nil and what is expected there.
+function options.checked(option, value)
+  local kind = option[2]
+  if kind == "flag" then
+    if type(value) == "boolean" then return value end
+    return nil, "true or false"
+  elseif kind == "integer" then
+    local whole = math.tointeger(type(value) == "number" and value or nil)
+    if whole and in_range(whole, option) then return whole end
+    return nil, "an integer" .. range_text(option)
+  elseif kind == "number" then
+    if type(value) == "number" and value - value == 0 and in_range(value, option) then return value + 0.0 end
+    return nil, "a number" .. range_text(option)
+  elseif type(value) ~= "string" or value:find "%z" then
+    return nil, "a text"
+  elseif kind == "device" then
+    return value -- it is opened when all options are known: another may be given on the command line
+  end
+  return types[kind].read(value, option)
+end
 
 --- The option of a name, or of a name that it was given once.
 local function find(spec, name)
@@ -176,7 +198,8 @@ end
 
 --- Takes the word args[i], an option; returns the position of the next word, or nil and a message.
 local function take(spec, args, i, values)
-  local name, text = args[i]:match("^%-%-([^=]+)=?(.*)$")
+  local name, text = args[i]:match("^%-%-([^=]*)=?(.*)$")
+  if name == "" then return nil, ("unknown option '%s' (options are written --name; see --help)"):format(args[i]) end
   local has_value = args[i]:find("=", 1, true)
   local negated = name:match("^no%-(.+)$")
   local option = find(spec, name) or (negated and find(spec, negated))
@@ -256,7 +279,9 @@ function options.complete(spec, values)
   return true
 end
 
+--- Ends the program with a message in one line, whatever is in it.
 local function complain(spec, message)
+  message = message:gsub("%c", fields.escaped)
   io.stdout:flush()
   io.stderr:write(("lurcher %s: %s\ntry 'lurcher %s --help'\n"):format(spec.name, lurcher.visible(message), spec.name))
   os.exit(2, true)
@@ -279,6 +304,8 @@ function options.main(spec, args, body)
   end
   local complete, missing = options.complete(spec, values)
   if not complete then complain(spec, missing) end
+  local writable, trouble = outputs.of(spec, values)
+  if not writable then complain(spec, trouble) end
   local code = body(values, given)
   io.stdout:flush()
   if math.type(code) == "integer" and code ~= 0 then os.exit(code, true) end

@@ -10,6 +10,7 @@ local lurcher = require "lurcher"
 local common, pair_batches = require "lurcher.recipe.common", require "lurcher.recipe.pair_batches"
 local augmentations = require "lurcher.augmentations"
 local files, fit = require "lurcher.files", require "lurcher.fit"
+local kept_path, shell = require "lurcher.kept_path", require "lurcher.shell"
 local logs_of, prediction = require "lurcher.logs", require "lurcher.prediction"
 local options, run_folder = require "lurcher.recipe.options", require "lurcher.recipe.run_folder"
 local preprocessing, pretrained = require "lurcher.preprocessing", require "lurcher.recipe.pretrained"
@@ -20,12 +21,24 @@ local pair_run = {}
 
 -- ---- one stage ----
 
+--- Raises where the record of a stage is not what train writes.
+local function check_record(record, path)
+  local good = math.tointeger(record.number) and type(record.history) == "table"
+  for _, logs in ipairs(good and record.history or {}) do good = good and type(logs) == "table" end
+  if not good then
+    error(("'%s' is damaged: a stage's number and history are expected (remove its folder to train the stage again)")
+      :format(path), 0)
+  end
+end
+
 --- The stages that a run has finished, in order: { name, number, path, epochs, seconds, validation, history }.
 function pair_run.list(path)
   local found = {}
+  if lfs.attributes(path, "mode") ~= "directory" then return found end
   for name in lfs.dir(path) do
     local record = name:sub(1, 1) ~= "." and files.read_json(path .. "/" .. name .. "/stage.json")
     if record then
+      check_record(record, path .. "/" .. name .. "/stage.json")
       record.path = path .. "/" .. name
       found[#found + 1] = record
     end
@@ -54,12 +67,27 @@ local function save(model, folder, metadata, device)
   stage.save(siamese.classifier(model), folder, "model", metadata, device)
 end
 
---- Loads what a finished stage left. Returns its record.
-local function put_back(model, folder, name)
+--- Makes the models of a finished stage those of its run.
+local function publish(folder, whole)
+  for _, name in ipairs{ "pairs.safetensors", "model.safetensors" } do
+    local text, message = files.read(folder:file(name))
+    if not text then error(message, 0) end
+    if text ~= files.read(whole:file(name)) then whole:write(name, text) end
+  end
+end
+
+--- Loads what a finished stage left. Returns its record. The run of the newest stage gets its models, unless it has
+-- them: the stage may have been resumed by a version that did not find its run.
+local function put_back(model, folder, whole, name)
   local loaded, message = model:load(folder:file "pairs.safetensors")
   if not loaded then error(message, 0) end
   print(("stage '%s' is already finished: %s"):format(name, folder:file "pairs.safetensors"))
-  return files.read_json(folder:file "stage.json")
+  local record, stages = files.read_json(folder:file "stage.json"), pair_run.list(whole.path)
+  if #stages > 0 and files.same(stages[#stages].path, folder.path) then
+    publish(folder, whole)
+    join_histories(whole)
+  end
+  return record
 end
 
 --- Predictions and targets of the category heads for the images of a loader: { [head] = { probabilities, ids } }; nil
@@ -108,7 +136,7 @@ end
 function pair_run.train(model, sets, o, run, s)
   local whole = run_folder.at(run.path)
   local folder = run_folder.at(s.folder or run.path .. "/" .. s.name)
-  if folder:existing "stage.json" then return put_back(model, folder, s.name) end
+  if folder:existing "stage.json" then return put_back(model, folder, whole, s.name) end
   local started, smoothing = lurcher.time(), s.label_smoothing or 0
   s = pair_batches.add(s, sets, o)
   s.weight = { ctg_out_1 = 1, ctg_out_2 = 1, bin_out = s.pair_weight }
@@ -123,11 +151,12 @@ function pair_run.train(model, sets, o, run, s)
   local record = { name = s.name, number = #pair_run.list(run.path) + 1, epochs = #trained.history,
     validation = results, temperature = fitted or nil, seconds = lurcher.time() - started,
     history = lurcher.json.array(trained.history) }
-  local is_within = folder.path:match "^(.*)/[^/]*$" == whole.path
+  local is_within = files.same(files.parent(folder.path), whole.path)
   save(model, folder, run.metadata, o.device)
   if is_within then save(model, whole, run.metadata, o.device) end
   folder:write("stage.json", lurcher.json.encode(record, true) .. "\n")
   if is_within then join_histories(whole) end
+  folder:forget_start()
   print(lurcher.format("stage '%s': %d epochs in %s; validation: loss %.4f, ctg_out_1_acc %.4f", s.name, record.epochs,
     logs_of.duration(record.seconds), results.loss, results.ctg_out_1_acc))
   return record
@@ -138,7 +167,8 @@ end
 --- The run's folder, made or, with o.resume, opened, and what train takes as its run. load_report: of the weights that
 -- were loaded, or nil.
 function pair_run.start(spec, o, model, load_report, sets)
-  local folder = run_folder.start(spec, o)
+  local folder = run_folder.start(spec, o, sets)
+  if not o.resume and o.weights then folder:keep_start(model) end
   folder:write("model.txt", tostring(model) .. "\n")
   pretrained.describe(load_report, o.weights, folder)
   print("run folder: " .. folder.path)
@@ -171,17 +201,34 @@ function pair_run.options(given)
   })
 end
 
+--- The run of a resumed stage, `run` by its settings. Earlier versions kept it from the root: where the run's folder
+-- was moved or copied, with the stage in it, the run is that which the stage is in now.
+local function run_of(stage_folder, run)
+  local above = files.parent(stage_folder)
+  local name = files.absolute(stage_folder):match "[^/]*$"
+  local was_within = not lfs.attributes(run) or lfs.attributes(run .. "/" .. name .. "/settings.json") ~= nil
+  local is_run = lfs.attributes(above .. "/settings.json") and lfs.attributes(above .. "/pairs.safetensors")
+  return was_within and is_run and above or run
+end
+
 --- For options.main's `adjust`: images and folder follow from the run where they are not given. Returns values, or nil
 -- and a message.
 function pair_run.adjusted(spec, values, given)
   local adjusted, message = run_folder.resumed(spec, values, given, common.may_change)
-  if not adjusted or values.resume then return adjusted, message end
+  if not adjusted then return nil, message end
+  if values.resume then
+    if not values.run then return nil, ("the settings in '%s' name no run: give --run RUN"):format(values.resume) end
+    if not given.run then values.run = run_of(values.resume, values.run) end
+    if values.data then return values end
+  end
   if not values.run then return nil, "option --run RUN is missing: the run folder to continue from" end
   local settings = files.read_json(values.run .. "/settings.json")
   if not settings then return nil, ("'%s' is not a run folder: it has no settings.json"):format(values.run) end
-  values.data = values.data or settings.options.data
+  local before = type(settings.options) == "table" and settings.options.data
+  values.run = files.trimmed(values.run)
+  if type(before) == "string" and not values.data then values.data = kept_path.resolved(before, values.run) end
   if not values.data then return nil, "option --data is missing: the run's settings name no folder of images" end
-  values.out = values.out or values.run .. "/" .. spec.name
+  values.out = values.resume or values.out or values.run .. "/" .. spec.name
   return values
 end
 
@@ -190,15 +237,17 @@ end
 function pair_run.open(o)
   lurcher.seed(o.seed)
   if not o.resume then run_folder.check_free(o.out) end
-  local model, metadata = prediction.open_model(o.run, "pairs.safetensors")
+  local start = o.resume and run_folder.start_of(o.resume, "pairs.safetensors")
+  local model, metadata = prediction.open_model(start or o.run, "pairs.safetensors")
   siamese.tune_from(model, o.tune_from)
   return model, metadata, pair_batches.sets(o, metadata)
 end
 
---- The stage's folder, made or, with o.resume, opened; the metadata names it from now on. To be called when all options
--- have been checked: a folder that exists is not made again.
-function pair_run.open_folder(spec, o, metadata)
-  local folder = run_folder.start(spec, o)
+--- The stage's folder, made or, with o.resume, opened; the metadata names it from now on. sets: of open. To be called
+-- when all options have been checked: a folder that exists is not made again.
+function pair_run.open_folder(spec, o, metadata, sets)
+  local folder = run_folder.start(spec, o, sets)
+  if not o.resume then folder:keep_start(prediction.model_file(o.run, "pairs.safetensors")) end
   print("run folder: " .. folder.path)
   metadata.recipe, metadata.settings = spec.name, folder.settings
   return folder
@@ -208,14 +257,15 @@ end
 -- the exit code. further: a recipe that may come before the test, or nil.
 function pair_run.close(spec, o, folder, done, further)
   if not done then
-    print(("continue with: lurcher %s --resume %s"):format(spec.name, folder.path))
+    print(shell.command("continue with: lurcher %s --resume %s", spec.name, folder.path))
     return 130
   end
+  folder:forget_start()
   print("model: " .. folder:file "model.safetensors")
   if o.report then print("report: " .. report.write(folder, { device = o.device, workers = o.workers })) end
   local run = o.run or folder.path
-  if further then further = ("lurcher %s --run %s; "):format(further, run) end
-  print(("next: %slurcher baidu_dog_test --run %s --data DIR"):format(further or "", run))
+  if further then further = shell.command("lurcher %s --run %s; ", further, run) end
+  print(("next: %s%s"):format(further or "", shell.command("lurcher baidu_dog_test --run %s --data DIR", run)))
 end
 
 return pair_run

@@ -6,7 +6,9 @@
 --     backbone:freeze()
 --     pretrained.check_frozen(backbone, report, "xception.h5")
 
+local lfs = require "lfs"
 local inception_v3, xception = require "lurcher.models.inception_v3", require "lurcher.models.xception"
+local run_folder = require "lurcher.recipe.run_folder"
 
 local pretrained = {}
 
@@ -48,7 +50,7 @@ end
 -- layer that has fresh weights.
 function pretrained.backbone(o)
   local backbone, report = xception{ size = o.size, width = o.width, middle = o.middle, top = false, pooling = "avg",
-    momentum = o.bn_momentum, feature_layer = o.feature_layer, weights = o.weights, input = o.input or "image" }
+    momentum = o.bn_momentum, feature_layer = o.feature_layer, weights = o.weights or nil, input = o.input or "image" }
   if report then report.fresh = reset_missing(backbone, report) end
   return backbone, report
 end
@@ -59,7 +61,7 @@ end
 function pretrained.inception_backbone(o)
   local backbone, report = inception_v3{ size = o.size, width = o.width, top = false, momentum = o.bn_momentum,
     pooling = not o.beside_xception and "avg" or nil, first = o.beside_xception and 5 or 1,
-    feature_layer = o.inception_feature_layer, weights = o.inception_weights, input = o.input or "image" }
+    feature_layer = o.inception_feature_layer, weights = o.inception_weights or nil, input = o.input or "image" }
   if report then report.fresh = reset_missing(backbone, report) end
   return backbone, report
 end
@@ -76,10 +78,40 @@ function pretrained.check_frozen(model, report, file, option)
   end
 end
 
+--- The file that has the weights of a resumed run's whole model, and the recipe's values for making that model without
+-- the files of the first weights, which may be gone; nil and the same values where the run is new or has no such file.
+-- names: files of the run folder that may have them, beside those of the start. Raises where the weights are nowhere.
+function pretrained.begun(o, names)
+  if not o.resume or not (o.weights or o.inception_weights) then return nil, o end
+  local start = run_folder.start_of(o.resume, table.unpack(names))
+  for _, key in ipairs(start and {} or { "weights", "inception_weights" }) do
+    if o[key] and not lfs.attributes(o[key]) then
+      local option = key:gsub("_", "-")
+      start = run_folder.start_of(o.resume, "checkpoints/last.safetensors") -- of earlier versions: perhaps all layers
+      if not start then
+        error(("there is no '%s', and the run in '%s' has no checkpoint yet: name the file with --%s"):format(o[key],
+          o.resume, option), 0)
+      end
+    end
+  end
+  if not start then return nil, o end
+  return start, setmetatable({ weights = false, inception_weights = false }, { __index = o })
+end
+
+--- Puts the weights of `start`, of begun, into the model of a resumed run.
+function pretrained.put_back(model, start)
+  local report, message = model:load(start, { strict = true })
+  if not report then
+    error(("'%s' does not have the weights that the run began with (%s): the file of --weights is needed"):format(
+      start, message), 0)
+  end
+end
+
 --- Prints what was loaded, in a line or two, and writes the load report into the run folder, as `name`
 -- ("load_report.txt").
 function pretrained.describe(report, file, folder, name)
   name = name or "load_report.txt"
+  if not report and file then return print "weights: those that the run began with" end
   if not report then
     print "no --weights: the backbone has random weights, which its frozen layers keep"
     return

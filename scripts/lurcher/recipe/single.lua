@@ -6,7 +6,7 @@ local lurcher = require "lurcher"
 local common, options = require "lurcher.recipe.common", require "lurcher.recipe.options"
 local fit, prediction = require "lurcher.fit", require "lurcher.prediction"
 local preprocessing, report = require "lurcher.preprocessing", require "lurcher.report"
-local stage = require "lurcher.recipe.stage"
+local shell, stage = require "lurcher.shell", require "lurcher.recipe.stage"
 local nn = lurcher.nn
 
 local single = {}
@@ -42,20 +42,22 @@ end
 
 --- Trains what is trainable of a classifier, in a run folder. sets: of class_folders.open. o: the options above, batch,
 -- epochs and patience. rule: optimizer, schedule (of lurcher.schedules; without one the learning rate is reduced on a
--- plateau), only (name of the one output whose loss counts). Returns the results on the validation images and, with
--- o.report, their probabilities; or nil and an exit code: 130 after Ctrl-C, 1 where training diverged.
+-- plateau), only (name of the one output whose loss counts). Returns the results on the validation images that can be
+-- read and, with o.report, their probabilities and their numbers; or nil and an exit code: 130 after Ctrl-C, 1 where
+-- training diverged.
 function single.train(model, sets, o, folder, rule)
   local function targets(batch) return per_output(model, function() return batch.class end) end
   local trained <close>, code = stage.train(model, sets, o, folder, { augment = o.augment, views = o.views,
     epochs = o.epochs, patience = o.patience, optimizer = rule.optimizer, schedule = rule.schedule,
-    train = { batch = o.batch, targets = targets }, valid = { batch = o.batch, shuffle = false, targets = targets },
+    train = { batch = o.batch, targets = targets }, valid = { batch = o.batch, targets = targets },
     weight = per_output(model, function(output) return (not rule.only or rule.only == output) and 1 or 0 end),
     label_smoothing = per_output(model, function() return o.label_smoothing end) })
   if not trained then return nil, code end
   local results = fit.evaluate(trained.run, trained.valid)
   if not results then return nil, 130 end
   local output = prediction.output(model, sets.train.classes)
-  return results, o.report and report.scores(trained.run, trained.valid, output) or nil
+  if not o.report then return results end
+  return results, report.scores(trained.run, trained.valid, output)
 end
 
 --- "0.9375" of one output, "ctg_out 0.9375, ..." of several.
@@ -67,23 +69,25 @@ local function accuracies(model, results)
 end
 
 --- What comes after single.train, whose results these are: writes the model and its report, prints the results and the
--- next command. rest: the probabilities, or the exit code where there are no results. Returns the exit code.
-function single.finish(results, rest, model, sets, folder, o)
+-- next command. rest: the probabilities, or the exit code where there are no results. rows: the images' numbers.
+-- Returns the exit code.
+function single.finish(results, rest, rows, model, sets, folder, o)
   local recipe = folder.settings.recipe
   if not results then
-    if rest == 130 then print(("continue with: lurcher %s --resume %s"):format(recipe, folder.path)) end
+    if rest == 130 then print(shell.command("continue with: lurcher %s --resume %s", recipe, folder.path)) end
     return rest
   end
   local metadata = preprocessing.metadata(sets.preprocessing, sets.train.classes, folder.settings)
   local path = stage.save(model, folder, "model", metadata, o.device)
+  folder:forget_start()
   if o.report then
-    print("report: " .. report.write(folder, { set = sets.valid, scores = rest, device = o.device }))
+    print("report: " .. report.write(folder, { set = sets.valid, scores = rest, rows = rows, device = o.device }))
   end
   print(lurcher.format("%s epoch on the validation images: loss %.4f, accuracy %s",
     o.era == "2017" and "last" or "best", results.loss, accuracies(model, results)))
   print("model: " .. path)
-  local tune = recipe == "single_model" and ("lurcher single_model_tune --run %s; "):format(folder.path) or ""
-  print(("next: %slurcher single_model_test --model %s --data DIR"):format(tune, folder.path))
+  local tune = recipe == "single_model" and shell.command("lurcher single_model_tune --run %s; ", folder.path) or ""
+  print(("next: %s%s"):format(tune, shell.command("lurcher single_model_test --model %s --data DIR", folder.path)))
   return 0
 end
 

@@ -4,7 +4,8 @@
 
 local lurcher = require "lurcher"
 local fit, on = require "lurcher.fit", require "lurcher.callbacks"
-local files, learner = require "lurcher.files", require "lurcher.recipe.learner"
+local files, image_list = require "lurcher.files", require "lurcher.recipe.image_list"
+local learner = require "lurcher.recipe.learner"
 
 local stage = {}
 
@@ -17,13 +18,13 @@ local function compiled(model, o, s)
 end
 
 --- Restores the best epoch's weights at the end; not in era 2017.
-local function callbacks(o, s, folder)
+local function callbacks(o, s, folder, sets)
   local era, patience = o.era == "2017" and "2017" or nil, s.patience or 0
   local last = folder:file "checkpoints/last.safetensors"
   local list = { on.nan_guard{ restore = last },
     on.early_stop{ patience = patience > 0 and patience or math.huge, era = era,
       restore_best = not era and folder:file "checkpoints/best.safetensors" },
-    on.checkpoint{ last }, on.csv(folder:file "history.csv") }
+    on.checkpoint{ last }, on.csv(folder:file "history.csv"), image_list.callback(sets) }
   if s.ema and s.ema > 0 then table.insert(list, 1, on.ema{ decay = s.ema }) end
   if s.schedule then
     list[#list + 1] = on.schedule(s.schedule)
@@ -53,11 +54,14 @@ function trained.__close(self) self.run:close() end
 -- after Ctrl-C, 1 where training diverged.
 function stage.train(model, sets, o, folder, s)
   assert(files.make_folders(folder:file "checkpoints"))
+  sets.named = sets.named or {}
   local learns, train, valid = learner.open(model, sets, o, s)
   if s.validation then valid = s.validation(valid, train) end
   local self = setmetatable({ run = compiled(learns, o, s), model = learns, valid = valid }, trained)
   if s.prepare then s.prepare(self.run, learns) end
-  local settings = callbacks(o, s, folder)
+  local settings = callbacks(o, s, folder, sets)
+  settings.progress = on.progress{}
+  settings.progress.named = sets.named -- an image that cannot be read is named once, not in every stage
   settings.epochs, settings.valid = s.epochs, valid
   settings.resume = folder:existing "checkpoints/last.safetensors"
   self.history = fit(self.run, train, settings)

@@ -87,9 +87,14 @@ function record.read(path)
   if not settings then -- a stage of a run
     settings, name = files.read_json(path .. "/../settings.json") or {}, path:match "[^/]+/[^/]+$" or name
   end
+  for _, field in ipairs{ "recipe", "version", "started" } do
+    if type(settings[field]) ~= "string" then settings[field] = nil end
+  end
   if type(settings.options) ~= "table" then settings.options = {} end
   local history, figures = read_history(path .. "/history.csv"), tests_of(path)
-  for set_name, found in pairs(files.read_json(path .. "/figures.json") or {}) do figures[set_name] = found end
+  for set_name, found in pairs(files.read_json(path .. "/figures.json") or {}) do
+    if type(set_name) == "string" and type(found) == "table" then figures[set_name] = found end
+  end
   return { path = path, name = name, settings = settings, history = history,
     command = (files.read(path .. "/command.txt") or ""):gsub("%s+$", ""), best = best_row(history),
     figures = figures }
@@ -97,7 +102,10 @@ end
 
 --- Adds the figures of a set to the folder's figures.json.
 function record.add_figures(path, set_name, found)
-  local all = files.read_json(path .. "/figures.json") or {}
+  local all = {}
+  for name, figures in pairs(files.read_json(path .. "/figures.json") or {}) do
+    if type(name) == "string" then all[name] = figures end
+  end
   all[set_name] = found
   assert(lurcher.write_file(path .. "/figures.json", lurcher.json.encode(all, true) .. "\n"))
 end
