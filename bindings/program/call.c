@@ -78,7 +78,7 @@ void lur_program_prepare(void) {
   static char memory[SIGNAL_STACK];
   main_thread = pthread_self();
 #ifdef __GLIBC__
-  /* loads libgcc_s now: glibc needs it to end a thread, and ends the process where there is no memory for it then */
+  /* loads libgcc_s now: glibc needs it to end a thread, and aborts if it cannot be loaded at that time */
   void *frame;
   backtrace(&frame, 1);
 #endif

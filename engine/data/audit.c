@@ -38,7 +38,7 @@ typedef struct inspection { /* shared by the threads */
   int64_t n;
   _Atomic int64_t next;
   lur_memory_budgets budgets;
-  atomic_bool failed; /* with something that is no finding: status and message, set by one thread */
+  atomic_bool failed; /* by an error that is not a finding: one thread sets status and message */
   lur_status status;
   char message[512];
 } inspection;
