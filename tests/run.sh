@@ -21,6 +21,7 @@ if [ "${LURCHER_SANITIZE:-0}" = 1 ]; then
   build=${LURCHER_BUILD:-$root/build-sanitize}
 fi
 
+LURCHER_PACKAGES="$LURCHER_PACKAGES locales" # lua_locale makes locales with localedef
 need_packages
 generator=
 [ -f "$build/CMakeCache.txt" ] || generator=-GNinja
