@@ -21,6 +21,7 @@ static pthread_t main_thread;
 static volatile sig_atomic_t interrupted;
 static volatile int64_t hook_began; /* ms: when the hook first ran after the request; 0: not yet */
 static bool traced;
+static bool has_traceback; /* of the last error */
 
 /* ---- Ctrl-C ---- */
 
@@ -134,19 +135,22 @@ static int on_error(lua_State *L) {
     if (luaL_callmeta(L, 1, "__tostring") && lua_type(L, -1) == LUA_TSTRING) message = lua_tostring(L, -1);
     else message = lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, 1));
   }
-  if (traced || is_bug(L)) luaL_traceback(L, L, message, 1);
+  has_traceback = traced || is_bug(L);
+  if (has_traceback) luaL_traceback(L, L, message, 1);
   else lua_pushstring(L, without_position(message));
   return 1;
 }
 
 void lur_program_set_trace(bool trace) { traced = trace; }
 bool lur_program_is_traced(void) { return traced; }
+bool lur_program_error_has_traceback(void) { return has_traceback; }
 
 int lur_program_call(lua_State *L, int nargs, int nresults) {
   int base = lua_gettop(L) - nargs;
   lua_pushcfunction(L, on_error);
   lua_insert(L, base);
   interrupted = 0;
+  has_traceback = false;
   running = L;
   catch_interrupt(on_interrupt);
   int status = lua_pcall(L, nargs, nresults, base);

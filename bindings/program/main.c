@@ -13,16 +13,18 @@
 #include "bindings/scripts.h"
 #include "program.h"
 
-/* Writes "lurcher: message" to stderr and pops the message. */
-static void report(lua_State *L) {
+/* Writes "lurcher: message" to stderr and pops the message. Of the message's newlines, those stay that `lines` allows. */
+static void report_lines(lua_State *L, bool lines) {
   if (lua_type(L, -1) != LUA_TSTRING) lua_pushliteral(L, "(no message)");
   else lua_pushvalue(L, -1);
-  const char *message = lur_push_visible(L, -1, true); /* of a file's making, perhaps */
+  const char *message = lur_push_visible(L, -1, lines); /* of a file's making, perhaps */
   fflush(stdout);
   fprintf(stderr, "lurcher: %s\n", message);
   fflush(stderr);
   lua_pop(L, 3);
 }
+
+static void report(lua_State *L) { report_lines(L, true); }
 
 /* ---- scripts and recipes ---- */
 
@@ -98,7 +100,8 @@ static bool run_script(lua_State *L, int argc, char **argv, int script) {
     report(L);
     return false;
   }
-  if (find_recipe(argv[script]) != NULL) { /* their lines hold names of files and classes; a script prints what it likes */
+  bool recipe = find_recipe(argv[script]) != NULL;
+  if (recipe) { /* its lines hold names of files and classes; a script prints what it likes */
     lua_pushcfunction(L, lur_print_visible);
     lua_setglobal(L, "print");
   }
@@ -106,7 +109,8 @@ static bool run_script(lua_State *L, int argc, char **argv, int script) {
   luaL_checkstack(L, nargs + 8, "too many arguments to script");
   for (int i = script + 1; i < argc; i++) lua_pushstring(L, argv[i]);
   if (lur_program_call(L, nargs, 0) == LUA_OK) return true;
-  report(L);
+  /* a recipe's error is one line: a newline in it is part of a name */
+  report_lines(L, !recipe || lur_program_error_has_traceback());
   return false;
 }
 

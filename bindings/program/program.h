@@ -17,6 +17,8 @@ bool lur_program_is_traced(void);
 /* lua_pcall with a message handler, and with Ctrl-C raising the error "interrupted". Returns lua_pcall's status; on
    failure the message, ready to be shown, is on the stack. */
 int lur_program_call(lua_State *L, int nargs, int nresults);
+/* Whether the message of the last call's error has a traceback, and so several lines. */
+bool lur_program_error_has_traceback(void);
 /* Whether Ctrl-C interrupted the last call. */
 bool lur_program_interrupted(void);
 

@@ -75,6 +75,16 @@ test("JSON escapes what a terminal would obey, and reads it back", function()
   end
 end)
 
+test("an error of a recipe is one line, whatever the name of a file", function()
+  local name <const> = "no\nlurcher: all is well"
+  for _, command in ipairs{ "single_model --data %s", "froze_fine_tune --data %s", "modern_tune --data %s", "report %s",
+    "compare %s", "cache %s", "audit %s", "augment_preview --data %s" } do
+    local output, code = harness.run(("cd '%s' && %s %s"):format(work, program, command:format("'" .. name .. "'")))
+    assert(code ~= 0, command)
+    assert(not output:find("\nlurcher: all is well", 1, true) and output:find("no\\x0alurcher", 1, true), output)
+  end
+end)
+
 test("a script prints what it likes; the session and errors show escapes", function()
   assert(succeeds "-e 'print \"\\27[1m\"'" == "\27[1m\n")
   assert(succeeds "-e 'io.write \"\\27[1m\"'" == "\27[1m")
