@@ -215,16 +215,20 @@ function on.schedule(f)
 end
 
 --- Writes the history as CSV, whole, after each epoch: on.csv "history.csv". The file is replaced, never half-written;
--- a resumed training writes the earlier epochs again.
+-- a resumed training first writes the earlier epochs again, the last of which may have been lost when the process died.
 function on.csv(given)
   local o = settings("csv", given, {})
   if type(o[1]) ~= "string" then error("on.csv: a file name expected", 2) end
-  local callback = { kind = "csv" }
-  function callback:on_train_begin() common.check_folder(self.kind, o[1]) end
-  function callback.on_epoch_done(_, _, _, state)
+  local function write(state)
     local ok, message = lurcher.write_file(o[1], logs_of.csv(state.history, state.model.outputs))
     if not ok then error("on.csv: " .. message, 0) end
   end
+  local callback = { kind = "csv" }
+  function callback:on_train_begin(state)
+    common.check_folder(self.kind, o[1])
+    if #state.history > 0 then write(state) end
+  end
+  function callback.on_epoch_done(_, _, _, state) write(state) end
   return callback
 end
 

@@ -72,6 +72,34 @@ test("resume: single_model and single_model_tune, killed in the first epoch and 
     { { 1, 7 } }, "model.safetensors")
 end)
 
+test("resume: killed between the last epoch's checkpoint and its line in history.csv", function()
+  assert(lurcher.write_file(work .. "/kill_late.lua", [[
+local on, epochs = require "lurcher.callbacks", 0
+local csv = on.csv
+function on.csv(given)
+  local callback = csv(given)
+  local write = callback.on_epoch_done
+  function callback.on_epoch_done(...)
+    epochs = epochs + 1
+    if epochs == 3 then
+      local temporary = assert(io.open("late/.history.csv.lurcher-tmp", "w")) -- as if killed while it is written
+      temporary:write "epoch,"
+      temporary:close()
+      os.execute "kill -9 $PPID"
+    end
+    return write(...)
+  end
+  return callback
+end
+]]))
+  local output, code = harness.run(("cd '%s' && '%s' -e 'dofile \"kill_late.lua\"' single_model %s --batch 16 --epochs 3 "
+    .. "--augment flip --patience 2 --out late"):format(work, harness.program, small))
+  assert(code == 137, output)
+  succeeds "single_model --resume late"
+  assert(history "late" == history "single")
+  assert(not lfs.attributes(work .. "/late/.history.csv.lurcher-tmp"))
+end)
+
 test("resume: froze_fine_tune in either stage; trick_tune and retrain", function()
   check("pairs", ("froze_fine_tune %s --batch 16 --frozen-augment light --frozen-epochs 3 --epochs 3 --lr 0.01 --tune-from "
     .. "20"):format(small), { { 1, 6 }, { 2, 2 }, { 2, 6 } }, "pairs.safetensors")
