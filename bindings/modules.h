@@ -6,7 +6,9 @@
 #include "args.h"
 #include "handle.h"
 
+LUR_EXPORT_BEGIN
 int luaopen_lurcher(lua_State *L);
+LUR_EXPORT_END
 
 int lur_open_nn(lua_State *L);    /* nn.c */
 int lur_open_optim(lua_State *L); /* optimizer.c */

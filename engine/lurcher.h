@@ -11,9 +11,7 @@
 
 #include "kernels/base.h"
 
-#ifdef __cplusplus
-extern "C" {
-#endif
+LUR_API_BEGIN
 
 #define LURCHER_VERSION "0.1.0"
 
@@ -443,7 +441,5 @@ lur_status lur_confusion(lur_tensor *scores, lur_tensor *ids, lur_tensor *counts
 #include "cache.h"
 #include "data.h"
 
-#ifdef __cplusplus
-}
-#endif
+LUR_API_END
 #endif

@@ -10,9 +10,23 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#ifdef __cplusplus
-extern "C" {
+/* Around what a header declares: C linkage, and the library exports the functions. All others are hidden. */
+#if defined(__GNUC__)
+#define LUR_EXPORT_BEGIN _Pragma("GCC visibility push(default)")
+#define LUR_EXPORT_END _Pragma("GCC visibility pop")
+#else
+#define LUR_EXPORT_BEGIN
+#define LUR_EXPORT_END
 #endif
+#ifdef __cplusplus
+#define LUR_API_BEGIN extern "C" { LUR_EXPORT_BEGIN
+#define LUR_API_END LUR_EXPORT_END }
+#else
+#define LUR_API_BEGIN LUR_EXPORT_BEGIN
+#define LUR_API_END LUR_EXPORT_END
+#endif
+
+LUR_API_BEGIN
 
 typedef enum lur_status {
   LUR_OK = 0,
@@ -89,7 +103,5 @@ enum { LUR_SHAPE_TEXT = 96 };
 /* Writes "64x299x299x3" ("scalar" for ndim 0) and returns text. */
 char *lur_shape_format(const lur_shape *shape, char text[LUR_SHAPE_TEXT]);
 
-#ifdef __cplusplus
-}
-#endif
+LUR_API_END
 #endif

@@ -11,9 +11,7 @@
 
 #include "base.h"
 
-#ifdef __cplusplus
-extern "C" {
-#endif
+LUR_API_BEGIN
 
 /* snprintf and vsnprintf in the C locale. */
 int lur_format(char *text, size_t capacity, const char *format, ...)
@@ -40,8 +38,6 @@ void lur_shortest_number(double value, int digits, char text[LUR_NUMBER_TEXT]);
 void *lur_c_locale_enter(void);
 void lur_c_locale_leave(void *previous);
 
-#ifdef __cplusplus
-}
-#endif
+LUR_API_END
 
 #endif

@@ -8,9 +8,7 @@
 
 #include "base.h"
 
-#ifdef __cplusplus
-extern "C" {
-#endif
+LUR_API_BEGIN
 
 /* The op kinds: constant and name. The list generates the enum, the names, the reference backend's table, and the
  * registration of the op suite (tests/ops, and the test names in CMakeLists.txt, which reads these lines).
@@ -237,7 +235,5 @@ bool lur_op_is_int8(const lur_op_desc *desc);
    every other kind. */
 double lur_op_flops(const lur_op_desc *desc);
 
-#ifdef __cplusplus
-}
-#endif
+LUR_API_END
 #endif

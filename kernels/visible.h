@@ -5,12 +5,9 @@
 #ifndef LUR_VISIBLE_H
 #define LUR_VISIBLE_H
 
-#include <stdbool.h>
-#include <stddef.h>
+#include "base.h"
 
-#ifdef __cplusplus
-extern "C" {
-#endif
+LUR_API_BEGIN
 
 /* Writes text with control characters (C0, DEL, C1), and bytes that are not UTF-8, as \x1b, and with marks that change
    the direction of text or end a line (U+202A to U+202E, U+2066 to U+2069, U+200E, U+200F, U+061C, U+2028, U+2029) as
@@ -18,8 +15,6 @@ extern "C" {
    whole result has, and writes what fits of it (never a part of a character), with a terminating zero. */
 size_t lur_visible(const char *text, size_t length, bool lines, char *out, size_t capacity);
 
-#ifdef __cplusplus
-}
-#endif
+LUR_API_END
 
 #endif

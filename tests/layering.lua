@@ -91,7 +91,7 @@ local function include_edges(root, edges)
   for _, folder in ipairs{ "kernels", "engine", "bindings" } do walk(root, folder, visit) end
 end
 
---- "/build/CMakeFiles/liblurcher.dir/engine/plan/plan.c.o" is the object of engine/plan/plan.c.
+--- "/build/CMakeFiles/lurcher_engine.dir/engine/plan/plan.c.o" is the object of engine/plan/plan.c.
 local function source_of(object) return normalised(object:match "%.dir/(.*)%.o$" or "") end
 
 --- Edges of the calls and reads that go from one object file to another.

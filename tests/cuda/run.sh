@@ -227,12 +227,12 @@ part_recipe() {
 part_pack() {
   to=${LURCHER_PACK:?pack: set it to the folder to copy programs and libraries to}
   mkdir -p "$to/lib"
-  cp "$build"/lurcher "$build"/liblurcher.so "$build"/lurcher_cuda.so "$build"/test_ops "$build"/test_cuda \
+  cp "$build"/lurcher "$build"/liblurcher.so.[0-9] "$build"/lurcher_cuda.so "$build"/test_ops "$build"/test_cuda \
     "$build"/test_model "$build"/test_capture "$to" || failed=1
   ldd "$to"/* 2>/dev/null | sed -n 's/.*=> \(\/[^ ]*\).*/\1/p' | sort -u |
     grep -Ev '/(libc|libm|libpthread|libdl|librt|ld-linux[^/]*|libcud[^/]*|libcublas[^/]*|liblurcher)\.so' |
     xargs -r cp -L -t "$to/lib"
-  strip "$to"/lib/* "$to"/lurcher "$to"/*.so "$to"/test_* 2>/dev/null
+  strip "$to"/lib/* "$to"/lurcher "$to"/*.so* "$to"/test_* 2>/dev/null
   du -sh "$to"
 }
 
