@@ -164,7 +164,7 @@ int luaopen_lurcher(lua_State *L) {
   add_submodule(L, "optim", lur_open_optim);
   add_submodule(L, "data", lur_open_data);
   add_submodule(L, "image", lur_open_image);
-  lua_pushliteral(L, LURCHER_VERSION);
+  lua_pushstring(L, lur_version());
   lua_setfield(L, 1, "version");
   lur_script_searcher(L);
   return 1;

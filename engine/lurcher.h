@@ -13,7 +13,10 @@
 
 LUR_API_BEGIN
 
-#define LURCHER_VERSION "0.1.0"
+#define LURCHER_VERSION "0.1.0" /* of this header; the build takes its version from this line */
+/* The version of the library: another than LURCHER_VERSION if a program runs with another library than it was built
+   with. */
+const char *lur_version(void);
 
 typedef struct lur_context lur_context;
 typedef struct lur_device lur_device;

@@ -2,17 +2,18 @@
  *
  *   build/embed runs/quickstart/run/model.safetensors image.jpg
  *
- * To build a program of your own, where DIR is this project's folder:
+ * To build a program of your own, in C or in C++, with an installed Lurcher (cmake --install build):
  *
- *   cc -I DIR mine.c -L DIR/build -llurcher -Wl,-rpath,DIR/build
+ *   cc mine.c $(pkg-config --cflags --libs lurcher)
  *
- * It links liblurcher alone. Every function that can fail returns a status; lur_last_error() returns the message. The
+ * or, in CMake, find_package(lurcher) and target_link_libraries(mine PRIVATE lurcher::lurcher). It links liblurcher
+ * alone. Every function that can fail returns a status; lur_last_error() returns the message. The
  * names of the classes are in the metadata that the recipe saved with the model, a JSON text: this program prints it, a
  * real one would parse it. */
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "engine/lurcher.h"
+#include <lurcher/lurcher.h>
 
 #define TRY(call)                                             \
   do {                                                        \
@@ -25,37 +26,52 @@
 int main(int argc, char **argv) {
   int code = 1;
   lur_context *context = NULL;
-  lur_device *device = NULL; /* owned by the context */
+  lur_compile_options compile = {0}; /* compile.device is owned by the context */
   lur_model *model = NULL;
   lur_run *run = NULL;
   lur_dataset *set = NULL;
+  lur_loader_options loading = {0};
   lur_loader *loader = NULL;
-  lur_loaded batch = {0};
+  lur_load_field field = {0};
+  lur_loaded loaded = {0};
+  lur_batch batch = {0};
   lur_tensor *scores = NULL;
   char *metadata = NULL;
+  const lur_shape *sample;
+  const char *path, *name;
+  const float *p;
+  int64_t classes, first = 0, best = 0;
   if (argc != 3) {
     fprintf(stderr, "usage: embed MODEL.safetensors IMAGE\n");
     return 2;
   }
 
   TRY(lur_context_new(0, 0, &context));
-  TRY(lur_context_device(context, "auto", &device));
+  TRY(lur_context_device(context, "auto", &compile.device));
   TRY(lur_model_load(context, argv[1], &model, &metadata));
-  TRY(lur_model_compile(model, &(lur_compile_options){.device = device}, &run));
+  TRY(lur_model_compile(model, &compile, &run));
 
   /* A dataset of one image, a batch of one. The loader preprocesses as in training: decode, resize, scale to -1..1. */
-  const lur_shape *sample = lur_node_shape(lur_model_input(model, 0));
-  TRY(lur_dataset_items(1, (const char *const[]){argv[2]}, NULL, NULL, NULL, &set));
-  TRY(lur_loader_new(context, set,
-                     &(lur_loader_options){.height = (int)sample->dim[0], .width = (int)sample->dim[1], .strict = true},
-                     &loader));
-  TRY(lur_loader_push(loader, 1, &(lur_load_field){"image", 1, (const int64_t[]){0}}));
-  TRY(lur_loader_pop(loader, &batch));
+  path = argv[2];
+  TRY(lur_dataset_items(1, &path, NULL, NULL, NULL, &set));
+  sample = lur_node_shape(lur_model_input(model, 0)); /* height width channels */
+  loading.height = (int)sample->dim[0];
+  loading.width = (int)sample->dim[1];
+  loading.strict = true; /* an image that cannot be read is an error */
+  TRY(lur_loader_new(context, set, &loading, &loader));
+  field.name = "image";
+  field.n = 1;
+  field.indices = &first;
+  TRY(lur_loader_push(loader, 1, &field));
+  TRY(lur_loader_pop(loader, &loaded));
 
-  const char *name = lur_model_input_name(model, 0);
-  TRY(lur_run_predict(run, &(lur_batch){1, &name, &batch.fields[0].images}, &scores));
-  const float *p = lur_tensor_data(scores);
-  int64_t classes = lur_tensor_shape(scores)->dim[1], best = 0;
+  name = lur_model_input_name(model, 0);
+  batch.n = 1;
+  batch.names = &name;
+  batch.tensors = &loaded.fields[0].images;
+  TRY(lur_run_predict(run, &batch, &scores));
+  p = (const float *)lur_tensor_data(scores);
+  classes = lur_tensor_shape(scores)->dim[1];
   for (int64_t i = 1; i < classes; i++) {
     if (p[i] > p[best]) best = i;
   }
@@ -65,7 +81,7 @@ int main(int argc, char **argv) {
 
 fail:
   lur_tensor_release(scores);
-  lur_loaded_free(&batch);
+  lur_loaded_free(&loaded);
   lur_loader_release(loader);
   lur_dataset_release(set);
   lur_run_release(run);

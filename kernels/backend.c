@@ -9,22 +9,28 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #if defined(__SSE__)
 #include <xmmintrin.h>
 #endif
 
 /* ---- backends and devices ---- */
 
-/* lurcher_cuda.so is in the folder of the library or program that contains this function. */
+/* lurcher_cuda.so is in the folder of the library or program that contains this function (a build), or in lurcher/
+   there (an installation). */
 static lur_status plugin_path(char *path, size_t capacity) {
   Dl_info info;
   if (!dladdr((const void *)&lur_cpu_backend, &info) || !info.dli_fname)
     return lur_fail(LUR_EUNSUPPORTED, "no CUDA device: the folder of liblurcher cannot be found");
   const char *slash = strrchr(info.dli_fname, '/');
   int folder = slash ? (int)(slash - info.dli_fname + 1) : 0;
-  int used = snprintf(path, capacity, "%.*slurcher_cuda.so", folder, info.dli_fname);
-  if (used < 0 || (size_t)used >= capacity)
-    return lur_fail(LUR_EUNSUPPORTED, "no CUDA device: the path of liblurcher is too long");
+  const char *const names[] = {"lurcher/lurcher_cuda.so", "lurcher_cuda.so"};
+  for (int i = 0; i < 2; i++) {
+    int used = snprintf(path, capacity, "%.*s%s", folder, info.dli_fname, names[i]);
+    if (used < 0 || (size_t)used >= capacity)
+      return lur_fail(LUR_EUNSUPPORTED, "no CUDA device: the path of liblurcher is too long");
+    if (access(path, F_OK) == 0) break;
+  }
   return LUR_OK;
 }
 

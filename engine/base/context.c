@@ -60,6 +60,8 @@ lur_status lur_check_environment(void) {
   return lur_cpu_check_environment();
 }
 
+const char *lur_version(void) { return LURCHER_VERSION; }
+
 lur_status lur_context_new(uint64_t seed, int threads, lur_context **context) {
   int count = 0;
   LUR_TRY(threads_wanted(threads, &count));
