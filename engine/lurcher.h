@@ -66,6 +66,10 @@ const char *lur_device_name(const lur_device *device);
  *names. why is the reason where CUDA cannot be used, else NULL. */
 int lur_device_list(char names[][32], int capacity, const char **why);
 
+/* What the library was built with and found on this machine, for a report of a fault: lines "name  what", the version
+   first. The caller frees the text with lur_text_free. */
+lur_status lur_describe_machine(char **text);
+
 /* Makes every run and fit of the context stop between steps with LUR_EINTERRUPTED. Async-signal-safe. */
 void lur_context_interrupt(lur_context *context);
 /* LUR_EINTERRUPTED once after a request, which it clears; else LUR_OK. */

@@ -162,6 +162,11 @@ extern const lur_backend lur_ref_backend, lur_cpu_backend;
 
 /* LUR_EARG: LURCHER_CPU_ISA is not the name of an instruction set. */
 lur_status lur_cpu_check_environment(void); /* cpu/cpu.c */
+/* For people: the instruction sets that kernels are written for and this processor has; those that the cpu backend
+   uses; oneDNN's version. Cut off at capacity. */
+void lur_cpu_found(char *text, size_t capacity); /* cpu/describe.c */
+void lur_cpu_used(char *text, size_t capacity);
+void lur_dnn_version(char *text, size_t capacity); /* cpu/dnn/call.c */
 
 /* The backend of that name: "ref", "cpu" or "cuda" (which opens the plugin). LUR_EUNSUPPORTED: there is none on this
    machine, the message says why. LUR_EARG: an unknown name. */

@@ -128,7 +128,7 @@ static const char usage[] = "usage: lurcher [options] [script.lua | recipe | -] 
                             "  -i          start an interactive session after the script or CODE\n"
                             "  -           run standard input as a script\n"
                             "  --trace     print a traceback with an error, and where each module comes from\n"
-                            "  --version   print the version\n"
+                            "  --version   print the version; with --verbose, also what was found on this machine\n"
                             "  --help      print this text\n"
                             "Without script and CODE: an interactive session (line editing, completion with Tab).\n"
                             "lurcher devices     lists the devices that can be used here\n"
@@ -193,7 +193,8 @@ static int read_options(int argc, char **argv, options *o) {
     } else if (strcmp(argv[i], "--trace") == 0) {
       lur_program_set_trace(true);
     } else if (strcmp(argv[i], "--version") == 0 || strcmp(argv[i], "-v") == 0) {
-      puts("Lurcher " LURCHER_VERSION " (" LUA_VERSION ")");
+      if (i + 1 < argc && strcmp(argv[i + 1], "--verbose") == 0) return lur_program_describe();
+      printf("Lurcher %s (" LUA_VERSION ")\n", lur_version());
       return EXIT_SUCCESS;
     } else if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
       fputs(usage, stdout);

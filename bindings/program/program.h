@@ -22,6 +22,11 @@ bool lur_program_error_has_traceback(void);
 /* Whether Ctrl-C interrupted the last call. */
 bool lur_program_interrupted(void);
 
+/* ---- version.c ---- */
+
+/* Prints what a report of a fault needs. Returns a process status. */
+int lur_program_describe(void);
+
 /* ---- output.c ---- */
 
 /* Once, first of all: at exit, a failure to write standard output is reported, and the exit code is 1. */

@@ -323,8 +323,9 @@ void lur_repl(lua_State *L) {
   bool terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
   if (terminal) {
     open_editor(&s);
-    printf("Lurcher " LURCHER_VERSION ", " LUA_VERSION
-           ". The module is the global `lurcher`; Tab completes names, `help` explains, Ctrl-D ends the session.\n");
+    printf("Lurcher %s, " LUA_VERSION
+           ". The module is the global `lurcher`; Tab completes names, `help` explains, Ctrl-D ends the session.\n",
+           lur_version());
   }
   for (;;) {
     lua_settop(L, 0);

@@ -21,6 +21,10 @@ end
 
 test("version, help, devices, recipes", function()
   expect(program .. " --version", "^Lurcher %d+%.%d+%.%d+ %(Lua 5%.4%)\n$")
+  local facts = expect("LURCHER_CPU_ISA=portable LURCHER_THREADS=1 " .. program .. " --version --verbose",
+    "^Lurcher +%d+%.%d+%.%d+\n")
+  for _, fact in ipairs{ "compiler", "oneDNN", "found", "used +loops: portable", "environment +LURCHER_CPU_ISA=portable",
+    "devices +ref cpu", "Lua", "path", "cpath" } do assert(facts:find("\n" .. fact), fact .. "\n" .. facts) end
   expect(program .. " --help", "^usage: lurcher")
   expect(program .. " help", "^usage: lurcher.*lurcher cache ")
   expect(program .. " devices", "^ref\ncpu\n")

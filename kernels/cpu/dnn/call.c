@@ -6,6 +6,7 @@
 #include "call.h"
 
 #include <omp.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "kernels/room.h"
@@ -30,6 +31,11 @@ lur_status dnn_check(dnnl_status_t status, const char *what) {
 }
 
 /* ---- the engine ---- */
+
+void lur_dnn_version(char *text, size_t capacity) {
+  const dnnl_version_t *v = dnnl_version();
+  snprintf(text, capacity, "%d.%d.%d", v->major, v->minor, v->patch);
+}
 
 lur_status lur_dnn_open(lur_dnn **dnn) {
   lur_dnn *d = calloc(1, sizeof *d);
