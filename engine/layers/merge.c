@@ -16,7 +16,7 @@ static lur_status need_alike(const lur_layer *layer, const lur_emitter *emitter,
                     lur_shape_format(&sa, ta), i + 1, lur_shape_format(&sb, tb),
                     except < 0 ? "equal shapes" : "equal but for the joined dimension");
   }
-  if (a->ndim > 0 && except != 0 && a->dim[0] != b->dim[0]) {
+  if (a->ndim > 0 && except != 0 && a->dim[0] != b->dim[0] && (except < 0 || (a->dim[0] != 1 && b->dim[0] != 1))) {
     return lur_fail(LUR_ESHAPE, "%s '%s': input 1 has %lld rows, input %d has %lld", layer->kind->name, layer->name,
                     (long long)a->dim[0], i + 1, (long long)b->dim[0]);
   }
@@ -85,7 +85,9 @@ static lur_status emit_concat(const lur_layer *layer, lur_emitter *emitter, int 
   lur_emit_like(emitter, x[0], &desc);
   for (int i = 1; i < n; i++) {
     LUR_TRY(need_alike(layer, emitter, x, i, axis));
-    desc.y.shape.dim[axis] += lur_emit_shape(emitter, x[i])->dim[axis];
+    const lur_shape *shape = lur_emit_shape(emitter, x[i]);
+    desc.y.shape.dim[axis] += shape->dim[axis];
+    if (shape->dim[0] > desc.y.shape.dim[0]) desc.y.shape.dim[0] = shape->dim[0]; /* the others have no batch */
   }
   return lur_emit(emitter, layer, &desc, n, x, 0, NULL, y);
 }
