@@ -1,58 +1,29 @@
-/* merge.c - several inputs to one output: add, sub, mul, maximum (element by element) and concat.
- * Shapes must be equal; nothing broadcasts, so that a wrong shape is never a silent repeat. */
+/* merge.c - concat: several inputs joined along a dimension. Functions of several inputs are in algebra.c. */
 #include "layers.h"
 
-/* ---- element by element ---- */
-
-/* LUR_ESHAPE unless inputs i and 0 agree, batch included, in all dimensions but `except` (-1: in all). */
-static lur_status need_alike(const lur_layer *layer, const lur_emitter *emitter, const int *x, int i, int except) {
-  const lur_shape *a = lur_emit_shape(emitter, x[0]), *b = lur_emit_shape(emitter, x[i]);
+/* LUR_ESHAPE unless inputs i and `first` agree in all dimensions of samples but `except`, and in their rows, where both
+   have a batch. */
+static lur_status need_alike(const lur_layer *layer, const lur_emitter *emitter, const int *x, int first, int i,
+                             int except) {
+  const lur_shape *a = lur_emit_shape(emitter, x[first]), *b = lur_emit_shape(emitter, x[i]);
   char ta[LUR_SHAPE_TEXT], tb[LUR_SHAPE_TEXT];
   bool same = a->ndim == b->ndim;
   for (int d = 1; same && d < a->ndim; d++) same = d == except || a->dim[d] == b->dim[d];
   if (!same) {
-    lur_shape sa = lur_emit_sample(emitter, x[0]), sb = lur_emit_sample(emitter, x[i]);
-    return lur_fail(LUR_ESHAPE, "%s '%s': input 1 is %s, input %d is %s (%s expected)", layer->kind->name, layer->name,
-                    lur_shape_format(&sa, ta), i + 1, lur_shape_format(&sb, tb),
-                    except < 0 ? "equal shapes" : "equal but for the joined dimension");
+    lur_shape sa = lur_emit_sample(emitter, x[first]), sb = lur_emit_sample(emitter, x[i]);
+    return lur_fail(LUR_ESHAPE,
+                    "concat '%s': input %d is %s, input %d is %s (equal but for the joined dimension expected)",
+                    layer->name, first + 1, lur_shape_format(&sa, ta), i + 1, lur_shape_format(&sb, tb));
   }
-  if (a->ndim > 0 && except != 0 && a->dim[0] != b->dim[0] && (except < 0 || (a->dim[0] != 1 && b->dim[0] != 1))) {
-    return lur_fail(LUR_ESHAPE, "%s '%s': input 1 has %lld rows, input %d has %lld", layer->kind->name, layer->name,
+  if (a->dim[0] != b->dim[0] && !lur_emit_unbatched(emitter, x[i])) {
+    return lur_fail(LUR_ESHAPE, "concat '%s': input %d has %lld rows, input %d has %lld", layer->name, first + 1,
                     (long long)a->dim[0], i + 1, (long long)b->dim[0]);
   }
-  if (lur_emit_dtype(emitter, x[0]) == lur_emit_dtype(emitter, x[i])) return LUR_OK;
-  return lur_fail(LUR_ETYPE, "%s '%s': input 1 is %s, input %d is %s", layer->kind->name, layer->name,
-                  lur_dtype_name(lur_emit_dtype(emitter, x[0])), i + 1, lur_dtype_name(lur_emit_dtype(emitter, x[i])));
+  if (lur_emit_dtype(emitter, x[first]) == lur_emit_dtype(emitter, x[i])) return LUR_OK;
+  return lur_fail(LUR_ETYPE, "concat '%s': input %d is %s, input %d is %s", layer->name, first + 1,
+                  lur_dtype_name(lur_emit_dtype(emitter, x[first])), i + 1,
+                  lur_dtype_name(lur_emit_dtype(emitter, x[i])));
 }
-
-static lur_status emit_chain(const lur_layer *layer, lur_emitter *emitter, lur_binary function, int n, const int *x,
-                             int *y) {
-  LUR_TRY(lur_layer_need_input(layer, emitter, x[0], -1, ""));
-  for (int i = 1; i < n; i++) LUR_TRY(need_alike(layer, emitter, x, i, -1));
-  int value = x[0];
-  for (int i = 1; i < n; i++) {
-    lur_op_desc desc = {.kind = LUR_OP_BINARY, .u.binary = {.function = function}};
-    int pair[2] = {value, x[i]};
-    lur_emit_like(emitter, value, &desc);
-    LUR_TRY(lur_emit(emitter, layer, &desc, 2, pair, 0, NULL, &value));
-  }
-  *y = value;
-  return LUR_OK;
-}
-
-#define MERGE_KIND(kind, op, most, keras, text)                                                                        \
-  static lur_status emit_##kind(const lur_layer *layer, lur_emitter *emitter, int n, const int *x, int *y) {           \
-    return emit_chain(layer, emitter, op, n, x, y);                                                                    \
-  }                                                                                                                    \
-  const lur_layer_type lur_layer_##kind = {                                                                            \
-      .name = #kind, .auto_name = keras, .help = text, .min_inputs = 2, .max_inputs = most, .emit = emit_##kind}
-
-MERGE_KIND(add, LUR_ADD, -1, "add", "the sum of its inputs");
-MERGE_KIND(sub, LUR_SUB, 2, "subtract", "the first input minus the second");
-MERGE_KIND(mul, LUR_MUL, -1, "multiply", "the product of its inputs, element by element");
-MERGE_KIND(maximum, LUR_MAXIMUM, -1, "maximum", "the largest of its inputs, element by element");
-
-/* ---- concat ---- */
 
 typedef struct concat {
   int64_t axis;
@@ -75,19 +46,21 @@ static lur_status check_concat(const lur_layer *layer) {
 
 static lur_status emit_concat(const lur_layer *layer, lur_emitter *emitter, int n, const int *x, int *y) {
   const concat *o = layer->options;
-  const lur_shape first = *lur_emit_shape(emitter, x[0]);
-  int axis = o->axis < 0 ? first.ndim - 1 : (int)o->axis; /* dimension 0 is the batch, so 1-based already */
-  if (axis < 1 || axis >= first.ndim) {
+  int first = 0; /* the first input with a batch, if there is one */
+  while (first < n - 1 && lur_emit_unbatched(emitter, x[first])) first++;
+  if (lur_emit_unbatched(emitter, x[first])) first = 0;
+  const lur_shape in = *lur_emit_shape(emitter, x[first]);
+  int axis = o->axis < 0 ? in.ndim - 1 : (int)o->axis; /* dimension 0 is the batch, so 1-based already */
+  if (axis < 1 || axis >= in.ndim) {
     return lur_fail(LUR_ESHAPE, "concat '%s': axis %lld of samples of %d dimensions", layer->name, (long long)o->axis,
-                    first.ndim - 1);
+                    in.ndim - 1);
   }
   lur_op_desc desc = {.kind = LUR_OP_CONCAT, .u.concat = {.axis = axis}};
-  lur_emit_like(emitter, x[0], &desc);
-  for (int i = 1; i < n; i++) {
-    LUR_TRY(need_alike(layer, emitter, x, i, axis));
-    const lur_shape *shape = lur_emit_shape(emitter, x[i]);
-    desc.y.shape.dim[axis] += shape->dim[axis];
-    if (shape->dim[0] > desc.y.shape.dim[0]) desc.y.shape.dim[0] = shape->dim[0]; /* the others have no batch */
+  lur_emit_like(emitter, x[first], &desc);
+  for (int i = 0; i < n; i++) {
+    if (i == first) continue;
+    LUR_TRY(need_alike(layer, emitter, x, first, i, axis));
+    desc.y.shape.dim[axis] += lur_emit_shape(emitter, x[i])->dim[axis];
   }
   return lur_emit(emitter, layer, &desc, n, x, 0, NULL, y);
 }
