@@ -234,6 +234,11 @@ static int node_get_shape(lua_State *L) {
   return 1;
 }
 
+static int node_get_dtype(lua_State *L) {
+  lua_pushstring(L, lur_dtype_name(lur_node_dtype(check_node(L, 1))));
+  return 1;
+}
+
 static int node_get_name(lua_State *L) {
   lua_pushstring(L, lur_layer_name(lur_node_layer(check_node(L, 1))));
   return 1;
@@ -266,7 +271,7 @@ static int node_tostring(lua_State *L) {
 }
 
 static const luaL_Reg node_getters[] = {
-    {"shape", node_get_shape}, {"name", node_get_name}, {"layer", node_get_layer}, {NULL, NULL}};
+    {"shape", node_get_shape}, {"dtype", node_get_dtype}, {"name", node_get_name}, {"layer", node_get_layer}, {NULL, NULL}};
 static const luaL_Reg node_meta[] = {{"__add", node_add}, {"__sub", node_sub}, {"__mul", node_mul}, {"__div", node_div},
                                      {"__pow", node_pow}, {"__unm", node_unm}, {NULL, NULL}};
 

@@ -22,7 +22,7 @@ enum { MOST_TENSORS = 128 };
    stay on the Lua stack while the batch is used. */
 typedef struct batch {
   lua_State *L;
-  int table, options; /* stack indices */
+  int table; /* stack index */
   lur_model *model;
   int n;
   const char *names[MOST_TENSORS];
@@ -36,8 +36,9 @@ static bool is_flat(lua_State *L) {
   return flat;
 }
 
-/* Adds table[name]; false when it is absent. ids: a flat table of whole numbers counts from 1. */
-static bool add_tensor(batch *b, const char *name, bool ids) {
+/* Adds table[name]; false when it is absent. ids: a flat table of whole numbers counts from 1. dtype: of a tensor made
+   from another table. */
+static bool add_tensor(batch *b, const char *name, bool ids, lur_dtype dtype) {
   lua_State *L = b->L;
   luaL_checkstack(L, 8, "too many tensors in a batch");
   lua_pushstring(L, name);
@@ -47,7 +48,7 @@ static bool add_tensor(batch *b, const char *name, bool ids) {
   }
   lur_tensor *tensor = lur_handle_test(L, -1, &lur_tensor_class);
   if (tensor == NULL && lua_istable(L, -1))
-    tensor = ids && is_flat(L) ? lur_push_list(L, -1, name, true) : lur_push_nested(L, -1, LUR_F32);
+    tensor = ids && is_flat(L) ? lur_push_list(L, -1, name, true) : lur_push_nested(L, -1, dtype);
   if (tensor == NULL)
     lur_raise(L, "batch field '%s': lurcher.tensor or table of numbers expected, got %s", name, luaL_typename(L, -1));
   if (b->n == MOST_TENSORS) lur_raise(L, "a batch has at most %d tensors", MOST_TENSORS);
@@ -76,21 +77,21 @@ static void add_others(batch *b) {
 static lur_batch read_batch(lua_State *L, lur_run *run, bool targets, batch *b) {
   luaL_argexpected(L, lua_istable(L, 2), 2, "batch (a table of tensors by name)");
   lua_settop(L, 3);
-  lua_getiuservalue(L, 1, 1);
   b->L = L;
   b->table = 2;
-  b->options = 4;
   b->model = lur_run_model(run);
   b->n = 0;
   bool complete = true;
   for (int i = 0; i < lur_model_input_count(b->model); i++) {
-    bool ids = strcmp(lur_layer_kind(lur_node_layer(lur_model_input(b->model, i))), "index") == 0;
-    complete = add_tensor(b, lur_model_input_name(b->model, i), ids) && complete;
+    const lur_node *input = lur_model_input(b->model, i);
+    bool ids = strcmp(lur_layer_kind(lur_node_layer(input)), "index") == 0;
+    complete = add_tensor(b, lur_model_input_name(b->model, i), ids, lur_node_dtype(input)) && complete;
   }
   for (int i = 0; targets && i < lur_model_output_count(b->model); i++) {
     const char *name = lur_model_output_name(b->model, i);
-    complete = add_tensor(b, name, lur_compiled_categorical(L, b->options, b->model, name)) && complete;
-    add_tensor(b, lua_pushfstring(L, "%s_weight", name), false);
+    const bool found = add_tensor(b, name, lur_run_takes_ids(run, i), lur_run_target_dtype(run, i));
+    complete = complete && (found || !lur_run_needs_target(run, i));
+    add_tensor(b, lua_pushfstring(L, "%s_weight", name), false, LUR_F32);
   }
   if (!complete) add_others(b);
   return (lur_batch){b->n, b->names, b->tensors};

@@ -37,6 +37,8 @@ extern "C" {
  *                    backends with `half`
  *  normalize         x[0] ..., c -> y = x / max(|x|2, epsilon) over the last dimension
  *  reduce            x[0] -> y, over the dimensions in `axes`, which y keeps with extent 1 or drops
+ *  one_hot           x[0] i32 class ids ... -> y f32 ..., c: 1 at the class, else 0; zeros for ids outside 0..c-1.
+ *                    No gradient
  *  loss              x[0] predictions n c, x[1] target, [x[2] sample weights f32 n] -> y f32 {1} */
 #define LUR_OP_KINDS(row)                    \
   row(CONV2D, conv2d)                        \
@@ -56,6 +58,7 @@ extern "C" {
   row(COPY, copy)                            \
   row(NORMALIZE, normalize)                  \
   row(REDUCE, reduce)                        \
+  row(ONE_HOT, one_hot)                      \
   row(LOSS, loss)
 
 typedef enum lur_op_kind {

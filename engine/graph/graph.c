@@ -51,6 +51,7 @@ void lur_node_release(lur_node *node) {
 
 lur_layer *lur_node_layer(const lur_node *node) { return node->layer; }
 const lur_shape *lur_node_shape(const lur_node *node) { return &node->sample; }
+lur_dtype lur_node_dtype(const lur_node *node) { return node->dtype; }
 lur_context *lur_node_context(const lur_node *node) { return node->layer->context; }
 
 bool lur_node_is_input(const lur_node *node) {

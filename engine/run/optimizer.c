@@ -180,12 +180,13 @@ static void fill_parameters(lur_run *run, double decay) {
 /* The weights that training changes: those of trainable layers and of every batch norm. */
 static lur_status fill_watched(lur_run *run) {
   lur_optimizing *o = &run->optimizing;
-  const lur_model *model = run->target.model;
-  if (!o->watched) LUR_TRY(lur_alloc_items((size_t)model->nlayers * LUR_MAX_WEIGHTS, sizeof *o->watched, &o->watched));
+  const lur_plan_target *target = &run->target;
+  if (!o->watched)
+    LUR_TRY(lur_alloc_items((size_t)target->nlayers * LUR_MAX_WEIGHTS, sizeof *o->watched, &o->watched));
   o->nwatched = 0;
-  for (int i = 0; i < model->nlayers; i++) {
-    const lur_layer *layer = model->layers[i];
-    if (!run->target.trains[i] && strcmp(layer->kind->name, "batchnorm") != 0) continue;
+  for (int i = 0; i < target->nlayers; i++) {
+    const lur_layer *layer = target->layers[i];
+    if (!target->trains[i] && strcmp(layer->kind->name, "batchnorm") != 0) continue;
     for (int k = 0; k < layer->nweights; k++) {
       o->watched[o->nwatched++] = (lur_parameter){.g = lur_tensor_address(layer->weights[k].value),
                                                   .count = lur_shape_count(&layer->weights[k].shape)};

@@ -24,7 +24,7 @@ static lur_compile_options options_for(lur_context *context, const char *device,
   return options;
 }
 
-static const lur_loss both[2] = {{"class", "categorical_crossentropy", 1, 0.1}, {"same", "categorical_crossentropy", 0.5, 0}};
+static const lur_loss both[2] = {{"class", "categorical_crossentropy", 1, 0.1, NULL}, {"same", "categorical_crossentropy", 0.5, 0, NULL}};
 
 static const char *tested = "cpu"; /* the device: the first argument */
 
@@ -106,7 +106,7 @@ static void f16_checked(lur_compile_options *o) { o->precision = LUR_PRECISION_F
 
 /* With loss weights this large every gradient overflows in f16: steps are skipped, and the loss scale is halved. */
 static void test_overflow(void) {
-  static const lur_loss heavy[2] = {{"class", "categorical_crossentropy", 1e9, 0}, {"same", "categorical_crossentropy", 1, 0}};
+  static const lur_loss heavy[2] = {{"class", "categorical_crossentropy", 1e9, 0, NULL}, {"same", "categorical_crossentropy", 1, 0, NULL}};
   lur_context *context = NULL;
   CHECK_OK(lur_context_new(7, 2, &context));
   lur_model *model = make_model(context);
@@ -223,10 +223,10 @@ static void test_errors(void) {
   CHECK_OK(lur_context_new(1, 1, &context));
   lur_model *model = make_model(context);
   make_batch(context, &f);
-  lur_loss losses[2] = {{"clas", "categorical_crossentropy", 1, 0}, {"same", "categorical_crossentropy", 1, 0}};
+  lur_loss losses[2] = {{"clas", "categorical_crossentropy", 1, 0, NULL}, {"same", "categorical_crossentropy", 1, 0, NULL}};
   lur_compile_options options = options_for(context, tested, NULL, losses);
   CHECK_FAILS(lur_model_compile(model, &options, &run), LUR_EARG, "did you mean 'class'");
-  losses[0] = (lur_loss){"class", "hinge", 1, 0};
+  losses[0] = (lur_loss){"class", "hinge", 1, 0, NULL};
   CHECK_FAILS(lur_model_compile(model, &options, &run), LUR_EARG, "unknown loss 'hinge'");
   losses[0].kind = "categorical_crossentropy";
   CHECK_OK(lur_model_compile(model, &options, &run));
