@@ -26,12 +26,10 @@ static const lur_arg_option options[] = {
     LUR_ARG("device", "device or name", "auto", "where to compute: auto, cpu, ref, cuda or cuda:N"),
     LUR_ARG("optimizer", "optimizer or name", "none", "updates the weights; without one, train and step raise"),
     LUR_ARG("loss", "text, function, model, or table by output", "none",
-            "categorical_crossentropy, binary_crossentropy, mean_squared_error, mean_absolute_error; output: the mean "
-            "of the output itself; or function(prediction, target, nn) that returns a node; without one, inference "
-            "only"),
-    LUR_ARG("target", "text, table, or table by output", "ids, or values for one unit",
-            "what a function's target is: ids (one class id per sample), values (f32 like the predictions) or "
-            "{ shape =, dtype = }"),
+            "categorical_crossentropy, binary_crossentropy, mean_squared_error, mean_absolute_error or output; or a "
+            "function of prediction, target and nn that returns a node; without one, inference only"),
+    LUR_ARG("target", "text, table, or table by output", "ids or values",
+            "what the target of such a function is: ids, values or { shape =, dtype = }"),
     LUR_ARG("weight", "number, or table by output", "1", "factor of the loss; 0: reported, but without a gradient"),
     LUR_ARG("label_smoothing", "number, or table by output", "0", "share of a target spread evenly over all classes"),
     LUR_ARG_CHOICE(settings, batchnorm, statistics, "moving",

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "compile.h"
+#include "gradients.h"
 #include "modules.h"
 #include "nn.h"
 
@@ -218,62 +219,6 @@ static int run_forward(lua_State *L) {
   return with_outputs(L, lur_args_bool(L, 3, "forward", "training", false) ? 1 : 0);
 }
 
-static int run_backward(lua_State *L) {
-  lur_run *run = check_run(L, 1);
-  luaL_argexpected(L, lua_istable(L, 2), 2, "table of gradients by output name");
-  lur_model *model = lur_run_model(run);
-  int n = lur_model_output_count(model), found = 0, given = 0;
-  lur_tensor **gradients = lua_newuserdatauv(L, sizeof(lur_tensor *) * ((size_t)n + 1), 0);
-  for (int i = 0; i < n; i++) {
-    const char *name = lur_model_output_name(model, i);
-    gradients[i] = NULL;
-    if (lua_getfield(L, 2, name) != LUA_TNIL) {
-      gradients[i] = lur_handle_test(L, -1, &lur_tensor_class); /* the table keeps it */
-      if (gradients[i] == NULL)
-        return lur_raise(L, "gradient of '%s': lurcher.tensor expected, got %s", name, luaL_typename(L, -1));
-      found++;
-    }
-    lua_pop(L, 1);
-  }
-  for (lua_pushnil(L); lua_next(L, 2) != 0; lua_pop(L, 1)) given++;
-  if (given != found)
-    return lur_raise(L, "backward: the table has a gradient for an output that the model does not have");
-  LUR_CALL(L, lur_run_backward(run, gradients));
-  lua_settop(L, 1);
-  return 1;
-}
-
-/* ---- steps and gradients ---- */
-
-static int run_step(lua_State *L) {
-  LUR_CALL(L, lur_run_step(check_run(L, 1)));
-  lua_settop(L, 1);
-  return 1;
-}
-
-static int run_zero_gradients(lua_State *L) {
-  lur_run_zero_gradients(check_run(L, 1));
-  lua_settop(L, 1);
-  return 1;
-}
-
-static int run_gradient(lua_State *L) {
-  lur_run *run = check_run(L, 1);
-  const char *layer = luaL_checkstring(L, 2), *weight = luaL_optstring(L, 3, NULL);
-  lur_handle *h = lur_handle_new(L, &lur_tensor_class);
-  lur_tensor *gradient;
-  LUR_CALL(L, lur_run_gradient(run, layer, weight, &gradient));
-  lur_fill_tensor(L, h, gradient, true);
-  return 1;
-}
-
-static int run_scale(lua_State *L) {
-  lur_run *run = check_run(L, 1);
-  lur_check(L, lur_run_scale_layer(run, luaL_checkstring(L, 2), luaL_checknumber(L, 3), luaL_optnumber(L, 4, 1)));
-  lua_settop(L, 1);
-  return 1;
-}
-
 /* ---- files ---- */
 
 static int run_save(lua_State *L) {
@@ -416,11 +361,14 @@ static const luaL_Reg methods[] = {{"train", run_train},
                                    {"calibrate", run_calibrate},
                                    {"calibration", run_calibration},
                                    {"forward", run_forward},
-                                   {"backward", run_backward},
-                                   {"step", run_step},
-                                   {"zero_gradients", run_zero_gradients},
-                                   {"gradient", run_gradient},
-                                   {"scale", run_scale},
+                                   {"backward", lur_run_backward_method},
+                                   {"step", lur_run_step_method},
+                                   {"zero_gradients", lur_run_zero_gradients_method},
+                                   {"weights", lur_run_weights_method},
+                                   {"gradient", lur_run_gradient_method},
+                                   {"gradients", lur_run_gradients_method},
+                                   {"gradient_norms", lur_run_gradient_norms_method},
+                                   {"scale", lur_run_scale_method},
                                    {"recompile", lur_run_recompile_method},
                                    {"save", run_save},
                                    {"restore", run_restore},

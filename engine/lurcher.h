@@ -342,6 +342,8 @@ lur_status lur_run_train(lur_run *run, const lur_batch *batch, lur_results *resu
 /* The same without the step; gradients are added to those already there. */
 lur_status lur_run_accumulate(lur_run *run, const lur_batch *batch, lur_results *results);
 lur_status lur_run_step(lur_run *run);           /* applies the gradients and zeroes them */
+/* The same with all gradients multiplied by scale: 1/4 makes the gradients of four batches their mean. */
+lur_status lur_run_step_scaled(lur_run *run, double scale);
 void lur_run_zero_gradients(lur_run *run);
 /* Forward in inference form with losses. */
 lur_status lur_run_evaluate(lur_run *run, const lur_batch *batch, lur_results *results);
@@ -361,6 +363,18 @@ lur_status lur_run_forward(lur_run *run, const lur_batch *batch, bool training, 
 lur_status lur_run_backward(lur_run *run, lur_tensor *const *output_gradients);
 /* Copy of a gradient of the last backward: a weight by layer and weight name, or with weight NULL an input. */
 lur_status lur_run_gradient(lur_run *run, const char *layer, const char *weight, lur_tensor **gradient);
+/* The square root of the sum of the squared gradients of a layer's weights, or with layer NULL of all. LUR_EARG: the run
+   learns nothing of the layer. */
+lur_status lur_run_gradient_norm(lur_run *run, const char *layer, double *norm);
+
+typedef struct lur_run_weight { /* a weight of a layer of the model, or of a loss's graph */
+  lur_layer *layer; /* borrowed */
+  int index;        /* among its weights */
+  bool learned;     /* steps change it: its layer was trainable at compile, and it is not a moving statistic */
+} lur_run_weight;
+/* Every weight that the run computes with, in the order of the model's layers; then those that only losses have. */
+int lur_run_weight_count(const lur_run *run);
+lur_run_weight lur_run_get_weight(const lur_run *run, int index);
 
 double lur_run_lr(const lur_run *run);
 void lur_run_set_lr(lur_run *run, double lr);

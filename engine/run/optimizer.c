@@ -217,7 +217,7 @@ static uint64_t capture_key(const lur_run *run, const lur_update *update) {
 }
 
 /* The numbers of this step, and clipping. Advances the run's schedule. */
-static lur_update make_update(lur_run *run, const lur_optimizer_options *o) {
+static lur_update make_update(lur_run *run, const lur_optimizer_options *o, double scale) {
   const bool scaled = run->loss_scale.applied;
   lur_update update = {.rule = run->optimizing.optimizer->rule,
                        .momentum = o->momentum,
@@ -225,7 +225,7 @@ static lur_update make_update(lur_run *run, const lur_optimizer_options *o) {
                        .beta1 = o->beta_1,
                        .beta2 = o->beta_2,
                        .epsilon = o->epsilon,
-                       .gradient_scale = (float)(scaled ? 1 / run->loss_scale.value : 1),
+                       .gradient_scale = (float)(scaled ? scale / run->loss_scale.value : scale),
                        .clip_value = (float)o->clip_value,
                        .clip_norm = o->clip_norm,
                        .skip_overflow = scaled,
@@ -235,7 +235,7 @@ static lur_update make_update(lur_run *run, const lur_optimizer_options *o) {
   return update;
 }
 
-lur_status lur_run_update(lur_run *run) {
+lur_status lur_run_update(lur_run *run, double scale) {
   lur_optimizing *o = &run->optimizing;
   const lur_optimizer_options *options = o->optimizer->options;
   LUR_TRY(need_state(run, options, o->optimizer->rule));
@@ -243,7 +243,7 @@ lur_status lur_run_update(lur_run *run) {
   fill_parameters(run, options->weight_decay);
   if (o->watch) LUR_TRY(fill_watched(run));
   o->m_schedule_before = o->m_schedule;
-  lur_update update = make_update(run, options);
+  lur_update update = make_update(run, options, scale);
   lur_status status = lur_run_write_step_parameters(run, &update);
   if (status == LUR_OK) status = lur_run_captured(run, &o->capture, capture_key(run, &update), launch, &update);
   if (status != LUR_OK) {

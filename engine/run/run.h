@@ -77,9 +77,9 @@ typedef struct lur_optimizing {
 lur_status lur_run_open_optimizer(lur_run *run, lur_optimizer *optimizer);
 void lur_run_close_optimizer(lur_run *run);
 lur_status lur_run_need_gradients(lur_run *run);
-/* Launches one update of all learned weights from the gradients, which are zeroed. After the host has waited,
-   lur_run_updated takes note of the outcome: iterations, the loss scale, whether weights are finite. */
-lur_status lur_run_update(lur_run *run);
+/* Launches one update of all learned weights from the gradients, multiplied by scale; they are zeroed. After the host
+   has waited, lur_run_updated takes note of the outcome: iterations, the loss scale, whether weights are finite. */
+lur_status lur_run_update(lur_run *run, double scale);
 lur_status lur_run_updated(lur_run *run);
 
 /* ---- losses: losses.c ---- */
