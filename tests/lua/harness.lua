@@ -123,7 +123,7 @@ local function dot(a, b) return (a * b):sum() end
 --- Derivatives of one weight against finite differences, along its gradient and along a random direction. Rounding of
 -- the weights and of the loss, which are f32, limits the precision.
 local function check_weight(entry, gradient, loss, o)
-  local length, base = math.sqrt(dot(gradient, gradient)), entry.tensor:clone()
+  local length, base = math.sqrt(dot(gradient, gradient)), entry.tensor:to "cpu":clone()
   local random = lurcher.normal(gradient.shape)
   random = random * (1 / math.sqrt(dot(random, random)))
   assert(length > 0, ("no gradient for %s/%s"):format(entry.layer, entry.name))
