@@ -277,9 +277,10 @@ static lur_status read_entries(reader *r, const cJSON *root, lur_model **model) 
               *nodes = cJSON_GetObjectItemCaseSensitive(root, "nodes");
   if (!cJSON_IsArray(layers) || !cJSON_IsArray(nodes)) return wrong("layers or nodes", 0);
   int nlayers = cJSON_GetArraySize(layers), nnodes = cJSON_GetArraySize(nodes);
-  if (nlayers > MAX_ENTRIES || nnodes > MAX_ENTRIES) {
-    return lur_fail(LUR_EFORMAT, "model definition: %d layers and %d nodes (at most %d of each expected)", nlayers, nnodes,
-                    MAX_ENTRIES);
+  const int most = r->known ? LUR_MAX_LOSS_NODES : MAX_ENTRIES;
+  if (nlayers > most || nnodes > most) {
+    return lur_fail(LUR_EFORMAT, "model definition: %d layers and %d nodes%s (at most %d of each expected)", nlayers,
+                    nnodes, r->known ? " of a loss" : "", most);
   }
   r->nlayers = nlayers;
   r->nnodes = nnodes;

@@ -62,6 +62,7 @@ int lur_model_node_at(const lur_model *model, const lur_node *node);
 lur_status lur_model_all_layers(const lur_model *model, int nlosses, const lur_output_loss *losses, lur_layer ***layers,
                                 int *count);
 
+enum { LUR_MAX_LOSS_NODES = 2000 };
 /* loss_graph.c: LUR_EARG or LUR_ETYPE where a model is no loss; the message is to follow "the loss of output ...: ". */
 lur_status lur_loss_graph_check(const lur_model *graph);
 const lur_node *lur_loss_graph_prediction(const lur_model *graph);

@@ -17,7 +17,6 @@ static const lur_node *find_input(const lur_model *graph, const char *name) {
 const lur_node *lur_loss_graph_prediction(const lur_model *graph) { return find_input(graph, input_names[0]); }
 const lur_node *lur_loss_graph_target(const lur_model *graph) { return find_input(graph, input_names[1]); }
 
-/* The inputs, the output, and their types. */
 lur_status lur_loss_graph_check(const lur_model *graph) {
   char shape[LUR_SHAPE_TEXT];
   const lur_node *prediction = lur_loss_graph_prediction(graph), *loss = graph->outputs[0];
@@ -29,6 +28,8 @@ lur_status lur_loss_graph_check(const lur_model *graph) {
                     "it an output of the model, and give that output the loss \"output\")",
                     name);
   }
+  if (graph->nnodes > LUR_MAX_LOSS_NODES)
+    return lur_fail(LUR_EARG, "it has %d nodes (at most %d expected)", graph->nnodes, LUR_MAX_LOSS_NODES);
   if (graph->noutputs != 1)
     return lur_fail(LUR_EARG, "it has %d outputs (one node, the loss, expected)", graph->noutputs);
   if (!prediction || lur_model_node_at(graph, prediction) < 0) {
