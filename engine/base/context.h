@@ -22,10 +22,10 @@ struct lur_context {
   int threads;
   int ndevices, ncounters;
   lur_device *devices[LUR_MAX_DEVICES];
-  lur_counter counters[64];
+  lur_counter counters[256];
   char scope[LUR_NAME]; /* lur_context_begin_scope; empty: none */
   int nouter;           /* the counters outside of the scope */
-  lur_counter outer[64];
+  lur_counter outer[256];
   volatile sig_atomic_t interrupted;
 };
 
