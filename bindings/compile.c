@@ -2,8 +2,7 @@
  * that recompile can change some and keep the rest. */
 #include "compile.h"
 
-#include <string.h>
-
+#include "losses.h"
 #include "optimizer.h"
 
 static const char owner[] = "compile";
@@ -26,8 +25,11 @@ static const char *const precisions[] = {"f32", "tf32", "bf16", "f16", "int8", N
 static const lur_arg_option options[] = {
     LUR_ARG("device", "device or name", "auto", "where to compute: auto, cpu, ref, cuda or cuda:N"),
     LUR_ARG("optimizer", "optimizer or name", "none", "updates the weights; without one, train and step raise"),
-    LUR_ARG("loss", "text, or table by output", "none",
-            "categorical_crossentropy, binary_crossentropy or mean_squared_error; without one, inference only"),
+    LUR_ARG("loss", "text, function, model, or table by output", "none",
+            "categorical_crossentropy, binary_crossentropy, mean_squared_error, mean_absolute_error or output; or a "
+            "function of prediction, target and nn that returns a node; without one, inference only"),
+    LUR_ARG("target", "text, table, or table by output", "ids or values",
+            "what the target of such a function is: ids, values or { shape =, dtype = }"),
     LUR_ARG("weight", "number, or table by output", "1", "factor of the loss; 0: reported, but without a gradient"),
     LUR_ARG("label_smoothing", "number, or table by output", "0", "share of a target spread evenly over all classes"),
     LUR_ARG_CHOICE(settings, batchnorm, statistics, "moving",
@@ -51,94 +53,6 @@ static const lur_arg_option pass_options[] = {
 int lur_compile_options_list(lua_State *L) {
   lur_push_declared(L, options);
   return 1;
-}
-
-/* ---- losses ---- */
-
-/* The number for `output` in option `name`: one number for all outputs, or a table by output. */
-static double per_output(lua_State *L, int table, const char *name, const char *output, double def) {
-  double value = def;
-  int type = lua_getfield(L, table, name);
-  if (type == LUA_TTABLE) {
-    value = lur_args_real(L, lua_gettop(L), name, output, def);
-  } else if (type != LUA_TNIL) {
-    lua_pop(L, 1);
-    return lur_args_real(L, table, owner, name, def);
-  }
-  lua_pop(L, 1);
-  return value;
-}
-
-static bool has_output(const lur_model *model, const char *name) {
-  for (int i = 0; i < lur_model_output_count(model); i++)
-    if (strcmp(lur_model_output_name(model, i), name) == 0) return true;
-  return false;
-}
-
-/* Raises when option `name` is a table with an output that the model does not have. */
-static void check_outputs(lua_State *L, int table, const lur_model *model, const char *name) {
-  const char *names[64];
-  int n = 0;
-  for (; n < lur_model_output_count(model) && n < 64; n++) names[n] = lur_model_output_name(model, n);
-  if (lua_getfield(L, table, name) == LUA_TTABLE) {
-    for (lua_pushnil(L); lua_next(L, -2) != 0; lua_pop(L, 1)) {
-      if (lua_type(L, -2) != LUA_TSTRING)
-        lur_args_bad(L, owner, name, "values by output name expected, got a %s key", luaL_typename(L, -2));
-      const char *key = lua_tostring(L, -2);
-      if (has_output(model, key)) continue;
-      const char *near = lur_nearest(key, names, n);
-      if (near != NULL) lur_args_bad(L, owner, name, "the model has no output '%s'; did you mean '%s'?", key, near);
-      lur_args_bad(L, owner, name, "the model has no output '%s'", key);
-    }
-  }
-  lua_pop(L, 1);
-}
-
-/* Pushes the kind of loss of an output and returns it; NULL and nothing pushed when it has none. */
-static const char *push_loss(lua_State *L, int table, const lur_model *model, const char *output) {
-  int type = lua_getfield(L, table, "loss");
-  const char *kind = NULL;
-  if (type == LUA_TSTRING) {
-    if (lur_model_output_count(model) > 1)
-      lur_args_bad(L, owner, "loss", "a table by output expected: the model has %d outputs",
-                   lur_model_output_count(model));
-    return lua_tostring(L, -1);
-  }
-  if (type == LUA_TTABLE) {
-    kind = lur_args_text(L, lua_gettop(L), "loss", output, NULL);
-  } else if (type != LUA_TNIL) {
-    lur_args_bad(L, owner, "loss", "string or table of strings by output expected, got %s", luaL_typename(L, -1));
-  }
-  lua_pop(L, 1);
-  return kind;
-}
-
-bool lur_compiled_categorical(lua_State *L, int table, const lur_model *model, const char *output) {
-  if (!lua_istable(L, table)) return false;
-  int top = lua_gettop(L);
-  const char *kind = push_loss(L, table, model, output);
-  bool categorical = kind != NULL && strcmp(kind, "categorical_crossentropy") == 0;
-  lua_settop(L, top);
-  return categorical;
-}
-
-static void read_losses(lua_State *L, int table, const lur_model *model, lur_compile_options *o) {
-  int n = lur_model_output_count(model);
-  lur_loss *losses = lua_newuserdatauv(L, sizeof(lur_loss) * ((size_t)n + 1), 0);
-  o->losses = losses;
-  o->nlosses = 0;
-  check_outputs(L, table, model, "loss");
-  check_outputs(L, table, model, "weight");
-  check_outputs(L, table, model, "label_smoothing");
-  for (int i = 0; i < n; i++) {
-    const char *output = lur_model_output_name(model, i);
-    const char *kind = push_loss(L, table, model, output);
-    if (kind == NULL) continue;
-    losses[o->nlosses++] = (lur_loss){.output = output,
-                                      .kind = kind,
-                                      .weight = per_output(L, table, "weight", output, 1),
-                                      .label_smoothing = per_output(L, table, "label_smoothing", output, 0)};
-  }
 }
 
 /* ---- reading ---- */
@@ -171,7 +85,7 @@ static void read_options(lua_State *L, int table, const lur_model *model, lur_co
   o->no_fold = !p.fold;
   o->no_lifetimes = !p.lifetimes || !p.split;
   o->no_arena = !p.arena;
-  read_losses(L, table, model, o);
+  lur_args_losses(L, table, model, o);
 }
 
 /* Copies every entry of the table at index `from` into the one on top of the stack. */

@@ -10,7 +10,5 @@ int lur_model_compile_method(lua_State *L);
 int lur_run_recompile_method(lua_State *L);
 /* nn.compile_options() */
 int lur_compile_options_list(lua_State *L);
-/* Whether the compile options at index give this output a categorical loss: its targets may be ids. */
-bool lur_compiled_categorical(lua_State *L, int options, const lur_model *model, const char *output);
 
 #endif

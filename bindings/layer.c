@@ -199,6 +199,11 @@ static int node_get_shape(lua_State *L) {
   return 1;
 }
 
+static int node_get_dtype(lua_State *L) {
+  lua_pushstring(L, lur_dtype_name(lur_node_dtype(check_node(L, 1))));
+  return 1;
+}
+
 static int node_get_name(lua_State *L) {
   lua_pushstring(L, lur_layer_name(lur_node_layer(check_node(L, 1))));
   return 1;
@@ -231,7 +236,7 @@ static int node_tostring(lua_State *L) {
 }
 
 static const luaL_Reg node_getters[] = {
-    {"shape", node_get_shape}, {"name", node_get_name}, {"layer", node_get_layer}, {NULL, NULL}};
+    {"shape", node_get_shape}, {"dtype", node_get_dtype}, {"name", node_get_name}, {"layer", node_get_layer}, {NULL, NULL}};
 
 void lur_register_layer(lua_State *L, const luaL_Reg *node_meta) {
   lur_class_register(L, &lur_layer_class,

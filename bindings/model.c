@@ -387,6 +387,19 @@ static int get_layers(lua_State *L) {
   return 1;
 }
 
+/* The losses that the model was saved with, by output. */
+static int get_losses(lua_State *L) {
+  lur_model *model = check_model(L, 1);
+  lua_newtable(L);
+  for (int i = 0; i < lur_model_loss_count(model); i++) {
+    lur_handle *h = lur_handle_new(L, &lur_model_class);
+    lur_model_retain(lur_model_loss(model, i));
+    lur_handle_fill(L, h, lur_model_loss(model, i));
+    lua_setfield(L, -2, lur_model_loss_output(model, i));
+  }
+  return 1;
+}
+
 static int get_inputs(lua_State *L) {
   lur_model *model = check_model(L, 1);
   lua_newtable(L);
@@ -421,7 +434,7 @@ static const luaL_Reg methods[] = {{"layer", model_layer},
                                    {"compile", lur_model_compile_method},
                                    {NULL, NULL}};
 static const luaL_Reg getters[] = {
-    {"layers", get_layers}, {"inputs", get_inputs}, {"outputs", get_outputs}, {NULL, NULL}};
+    {"layers", get_layers}, {"inputs", get_inputs}, {"outputs", get_outputs}, {"losses", get_losses}, {NULL, NULL}};
 static const luaL_Reg meta[] = {{"__call", model_call}, {NULL, NULL}};
 
 void lur_add_model(lua_State *L) {

@@ -38,32 +38,74 @@ static int join_positions(lua_State *L, const char *kind, lur_setting *settings,
   return kept;
 }
 
-/* Replaces the table at index by a copy of its string keys. */
-static void keep_named(lua_State *L, int index) {
-  lua_newtable(L);
-  for (lua_pushnil(L); lua_next(L, index) != 0;) {
-    if (lua_type(L, -2) == LUA_TSTRING) {
+/* Pushes a table of the arguments from 1 on: after a copy of the first, if that is a table itself. */
+static void push_arguments(lua_State *L) {
+  const int top = lua_gettop(L);
+  const bool listed = lua_istable(L, 1);
+  lua_createtable(L, top, 0);
+  if (listed) {
+    for (lua_pushnil(L); lua_next(L, 1) != 0;) {
       lua_pushvalue(L, -2);
       lua_insert(L, -2);
       lua_rawset(L, -4);
-    } else {
-      lua_pop(L, 1);
     }
+  }
+  const lua_Integer before = (lua_Integer)lua_rawlen(L, -1) - listed;
+  for (int i = 1 + listed; i <= top; i++) {
+    lua_pushvalue(L, i);
+    lua_rawseti(L, -2, before + i);
+  }
+}
+
+/* Replaces the table at index by a copy without the first `count` items of its list part: their positions do not count
+   any more. */
+static void drop_list(lua_State *L, int index, int count) {
+  lua_newtable(L);
+  for (lua_pushnil(L); lua_next(L, index) != 0;) {
+    const bool position = lua_isinteger(L, -2);
+    if (position && lua_tointeger(L, -2) <= count) {
+      lua_pop(L, 1);
+      continue;
+    }
+    if (position) lua_pushinteger(L, lua_tointeger(L, -2) - count);
+    else lua_pushvalue(L, -2);
+    lua_insert(L, -2);
+    lua_rawset(L, -4);
   }
   lua_replace(L, index);
 }
 
-/* nn.add(a, b), nn.concat{ a, b, axis = 1 } */
+/* nn.add(a, b, 3), whose list has operands alone; nn.concat{ a, b, axis = 1 }, nn.one_hot(ids, 10): nodes, then
+   options. */
 static int construct_applied(lua_State *L, const char *kind) {
   lur_setting settings[LUR_MAX_SETTINGS];
   lur_node *x[LUR_MOST_NODES];
+  int n = 0, nsettings = 0;
   if (lur_push_arithmetic(L, kind)) return 1;
-  int n = lur_args_operands(L, 1, kind, x, LUR_MOST_NODES), nsettings = 0;
-  if (lua_istable(L, 1)) {
-    lua_pushvalue(L, 1);
-    keep_named(L, lua_gettop(L));
-    nsettings = lur_args_settings(L, lua_gettop(L), kind, settings);
+  if (lur_layer_kind_takes_numbers(kind)) {
+    n = lur_args_operands(L, 1, kind, x, LUR_MOST_NODES);
+    if (lua_istable(L, 1)) {
+      lua_pushvalue(L, 1);
+      drop_list(L, lua_gettop(L), LUR_MOST_NODES);
+      nsettings = lur_args_settings(L, lua_gettop(L), kind, settings);
+    }
+    lur_push_applied(L, kind, settings, nsettings, n, x);
+    return 1;
   }
+  push_arguments(L);
+  const int table = lua_gettop(L);
+  for (; lua_rawgeti(L, table, n + 1), lur_handle_is(L, -1, &lur_node_class); n++) {
+    if (n == LUR_MOST_NODES) lur_raise(L, "%s: at most %d inputs expected", kind, LUR_MOST_NODES);
+    x[n] = lur_handle_check(L, -1, &lur_node_class); /* the arguments keep it */
+    lua_pop(L, 1);
+  }
+  const int type = lua_type(L, -1);
+  if (type == LUA_TTABLE || type == LUA_TUSERDATA || type == LUA_TFUNCTION)
+    (void)lur_args_nodes(L, 1, kind, x, LUR_MOST_NODES); /* raises: neither a node nor an option */
+  lua_pop(L, 1);
+  drop_list(L, table, n);
+  nsettings = lur_args_settings(L, table, kind, settings);
+  if (first_is_shape(kind)) nsettings = join_positions(L, kind, settings, nsettings);
   lur_push_applied(L, kind, settings, nsettings, n, x);
   return 1;
 }
@@ -87,11 +129,7 @@ static int read_settings(lua_State *L, const char *kind, lur_setting *settings) 
   if (top <= 1) {
     n = lur_args_settings(L, 1, kind, settings);
   } else { /* nn.reshape(3, 4): the arguments are the list part */
-    lua_createtable(L, top, 0);
-    for (int i = 1; i <= top; i++) {
-      lua_pushvalue(L, i);
-      lua_rawseti(L, -2, i);
-    }
+    push_arguments(L);
     n = lur_args_settings(L, lua_gettop(L), kind, settings);
   }
   return first_is_shape(kind) ? join_positions(L, kind, settings, n) : n;

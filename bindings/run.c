@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "compile.h"
+#include "gradients.h"
 #include "modules.h"
 #include "nn.h"
 
@@ -22,7 +23,7 @@ enum { MOST_TENSORS = 128 };
    stay on the Lua stack while the batch is used. */
 typedef struct batch {
   lua_State *L;
-  int table, options; /* stack indices */
+  int table; /* stack index */
   lur_model *model;
   int n;
   const char *names[MOST_TENSORS];
@@ -36,8 +37,9 @@ static bool is_flat(lua_State *L) {
   return flat;
 }
 
-/* Adds table[name]; false when it is absent. ids: a flat table of whole numbers counts from 1. */
-static bool add_tensor(batch *b, const char *name, bool ids) {
+/* Adds table[name]; false when it is absent. ids: a flat table of whole numbers counts from 1. dtype: of a tensor made
+   from another table. */
+static bool add_tensor(batch *b, const char *name, bool ids, lur_dtype dtype) {
   lua_State *L = b->L;
   luaL_checkstack(L, 8, "too many tensors in a batch");
   lua_pushstring(L, name);
@@ -47,7 +49,7 @@ static bool add_tensor(batch *b, const char *name, bool ids) {
   }
   lur_tensor *tensor = lur_handle_test(L, -1, &lur_tensor_class);
   if (tensor == NULL && lua_istable(L, -1))
-    tensor = ids && is_flat(L) ? lur_push_list(L, -1, name, true) : lur_push_nested(L, -1, LUR_F32);
+    tensor = ids && is_flat(L) ? lur_push_list(L, -1, name, true) : lur_push_nested(L, -1, dtype);
   if (tensor == NULL)
     lur_raise(L, "batch field '%s': lurcher.tensor or table of numbers expected, got %s", name, luaL_typename(L, -1));
   if (b->n == MOST_TENSORS) lur_raise(L, "a batch has at most %d tensors", MOST_TENSORS);
@@ -76,21 +78,21 @@ static void add_others(batch *b) {
 static lur_batch read_batch(lua_State *L, lur_run *run, bool targets, batch *b) {
   luaL_argexpected(L, lua_istable(L, 2), 2, "batch (a table of tensors by name)");
   lua_settop(L, 3);
-  lua_getiuservalue(L, 1, 1);
   b->L = L;
   b->table = 2;
-  b->options = 4;
   b->model = lur_run_model(run);
   b->n = 0;
   bool complete = true;
   for (int i = 0; i < lur_model_input_count(b->model); i++) {
-    bool ids = strcmp(lur_layer_kind(lur_node_layer(lur_model_input(b->model, i))), "index") == 0;
-    complete = add_tensor(b, lur_model_input_name(b->model, i), ids) && complete;
+    const lur_node *input = lur_model_input(b->model, i);
+    bool ids = strcmp(lur_layer_kind(lur_node_layer(input)), "index") == 0;
+    complete = add_tensor(b, lur_model_input_name(b->model, i), ids, lur_node_dtype(input)) && complete;
   }
   for (int i = 0; targets && i < lur_model_output_count(b->model); i++) {
     const char *name = lur_model_output_name(b->model, i);
-    complete = add_tensor(b, name, lur_compiled_categorical(L, b->options, b->model, name)) && complete;
-    add_tensor(b, lua_pushfstring(L, "%s_weight", name), false);
+    const bool found = add_tensor(b, name, lur_run_takes_ids(run, i), lur_run_target_dtype(run, i));
+    complete = complete && (found || !lur_run_needs_target(run, i));
+    add_tensor(b, lua_pushfstring(L, "%s_weight", name), false, LUR_F32);
   }
   if (!complete) add_others(b);
   return (lur_batch){b->n, b->names, b->tensors};
@@ -215,62 +217,6 @@ static int run_forward(lua_State *L) {
   static const char *const known[] = {"training", NULL};
   lur_args_options(L, 3, "forward", known);
   return with_outputs(L, lur_args_bool(L, 3, "forward", "training", false) ? 1 : 0);
-}
-
-static int run_backward(lua_State *L) {
-  lur_run *run = check_run(L, 1);
-  luaL_argexpected(L, lua_istable(L, 2), 2, "table of gradients by output name");
-  lur_model *model = lur_run_model(run);
-  int n = lur_model_output_count(model), found = 0, given = 0;
-  lur_tensor **gradients = lua_newuserdatauv(L, sizeof(lur_tensor *) * ((size_t)n + 1), 0);
-  for (int i = 0; i < n; i++) {
-    const char *name = lur_model_output_name(model, i);
-    gradients[i] = NULL;
-    if (lua_getfield(L, 2, name) != LUA_TNIL) {
-      gradients[i] = lur_handle_test(L, -1, &lur_tensor_class); /* the table keeps it */
-      if (gradients[i] == NULL)
-        return lur_raise(L, "gradient of '%s': lurcher.tensor expected, got %s", name, luaL_typename(L, -1));
-      found++;
-    }
-    lua_pop(L, 1);
-  }
-  for (lua_pushnil(L); lua_next(L, 2) != 0; lua_pop(L, 1)) given++;
-  if (given != found)
-    return lur_raise(L, "backward: the table has a gradient for an output that the model does not have");
-  LUR_CALL(L, lur_run_backward(run, gradients));
-  lua_settop(L, 1);
-  return 1;
-}
-
-/* ---- steps and gradients ---- */
-
-static int run_step(lua_State *L) {
-  LUR_CALL(L, lur_run_step(check_run(L, 1)));
-  lua_settop(L, 1);
-  return 1;
-}
-
-static int run_zero_gradients(lua_State *L) {
-  lur_run_zero_gradients(check_run(L, 1));
-  lua_settop(L, 1);
-  return 1;
-}
-
-static int run_gradient(lua_State *L) {
-  lur_run *run = check_run(L, 1);
-  const char *layer = luaL_checkstring(L, 2), *weight = luaL_optstring(L, 3, NULL);
-  lur_handle *h = lur_handle_new(L, &lur_tensor_class);
-  lur_tensor *gradient;
-  LUR_CALL(L, lur_run_gradient(run, layer, weight, &gradient));
-  lur_fill_tensor(L, h, gradient, true);
-  return 1;
-}
-
-static int run_scale(lua_State *L) {
-  lur_run *run = check_run(L, 1);
-  lur_check(L, lur_run_scale_layer(run, luaL_checkstring(L, 2), luaL_checknumber(L, 3), luaL_optnumber(L, 4, 1)));
-  lua_settop(L, 1);
-  return 1;
 }
 
 /* ---- files ---- */
@@ -415,11 +361,14 @@ static const luaL_Reg methods[] = {{"train", run_train},
                                    {"calibrate", run_calibrate},
                                    {"calibration", run_calibration},
                                    {"forward", run_forward},
-                                   {"backward", run_backward},
-                                   {"step", run_step},
-                                   {"zero_gradients", run_zero_gradients},
-                                   {"gradient", run_gradient},
-                                   {"scale", run_scale},
+                                   {"backward", lur_run_backward_method},
+                                   {"step", lur_run_step_method},
+                                   {"zero_gradients", lur_run_zero_gradients_method},
+                                   {"weights", lur_run_weights_method},
+                                   {"gradient", lur_run_gradient_method},
+                                   {"gradients", lur_run_gradients_method},
+                                   {"gradient_norms", lur_run_gradient_norms_method},
+                                   {"scale", lur_run_scale_method},
                                    {"recompile", lur_run_recompile_method},
                                    {"save", run_save},
                                    {"restore", run_restore},

@@ -59,6 +59,10 @@ void lur_context_release(lur_context *context);
 void lur_context_seed(lur_context *context, uint64_t seed);
 uint64_t lur_context_get_seed(const lur_context *context);
 int lur_context_threads(const lur_context *context);
+/* Until lur_context_end_scope, automatic names of layers are prefix, kind and number, counted from 1: what is created
+   in between has the same names whatever was created before. LUR_ESTATE within another scope. */
+lur_status lur_context_begin_scope(lur_context *context, const char *prefix);
+void lur_context_end_scope(lur_context *context);
 /* Opens "cpu", "ref", "cuda:0", "cuda" or "auto", once per context; the context owns it. */
 lur_status lur_context_device(lur_context *context, const char *name, lur_device **device);
 const char *lur_device_name(const lur_device *device);
@@ -181,6 +185,7 @@ void lur_node_retain(lur_node *node);
 void lur_node_release(lur_node *node);
 lur_layer *lur_node_layer(const lur_node *node);     /* borrowed; inputs have one too, of kind "input" or "index" */
 const lur_shape *lur_node_shape(const lur_node *node); /* one sample's */
+lur_dtype lur_node_dtype(const lur_node *node);
 /* Whether it is a parameter, a constant, or computed from those alone: without a batch dimension, the same for every
    sample. */
 bool lur_node_unbatched(const lur_node *node);
@@ -233,6 +238,15 @@ int64_t lur_model_parameters(const lur_model *model, bool trainable_only);
    LUR_EARG: the model has no such input. */
 lur_status lur_model_frozen(const lur_model *model, const char *input, bool *frozen, int *cuts, int *ncuts);
 
+/* A loss of the caller's own: a graph from two input nodes, which must be named "prediction" and "target", to `loss`, an
+   f32 node that depends on the prediction. Its mean over a sample's elements is the sample's loss. The shape and dtype
+   of `target` are those that a batch must have. LUR_EARG for a graph that reads anything else. For lur_loss. */
+lur_status lur_loss_graph_new(lur_node *prediction, lur_node *target, lur_node *loss, lur_model **graph);
+/* The losses that a checkpoint's or definition's model was saved with, by output. */
+int lur_model_loss_count(const lur_model *model);
+const char *lur_model_loss_output(const lur_model *model, int index);
+lur_model *lur_model_loss(const lur_model *model, int index); /* borrowed */
+
 /* The definition as JSON (layers, options, wiring, names), and a model created from one, with newly drawn weights.
    The caller frees the text with lur_text_free. */
 lur_status lur_model_to_json(const lur_model *model, char **text);
@@ -254,9 +268,12 @@ int lur_optimizer_format(const lur_optimizer *optimizer, char *text, size_t capa
 
 typedef struct lur_loss {
   const char *output; /* a model output */
-  const char *kind;   /* "categorical_crossentropy", "binary_crossentropy" or "mean_squared_error" */
+  const char *kind;   /* "categorical_crossentropy", "binary_crossentropy", "mean_squared_error",
+                         "mean_absolute_error"; "output": the mean of the output itself, without a target. Also
+                         crossentropy, sparse_categorical_crossentropy, bce, mse and mae. NULL where there is a graph */
   double weight;      /* 0: reported, no backward */
-  double label_smoothing;
+  double label_smoothing; /* of cross entropies */
+  lur_model *graph;   /* of lur_loss_graph_new; NULL: kind */
 } lur_loss;
 
 /* The number format of activations that have a height and a width. Weights, heads and losses are always f32.
@@ -296,6 +313,11 @@ void lur_run_retain(lur_run *run);
 void lur_run_release(lur_run *run);
 lur_model *lur_run_model(const lur_run *run);
 lur_device *lur_run_device(const lur_run *run);
+/* What the target of an output is, by the output's position: whether a batch must have one; whether it may hold class
+   ids; and its dtype, if it is one alone (f32 where it may be either). */
+bool lur_run_needs_target(const lur_run *run, int output);
+bool lur_run_takes_ids(const lur_run *run, int output);
+lur_dtype lur_run_target_dtype(const lur_run *run, int output);
 
 /* Named tensors: inputs by input name, targets by output name, optional sample weights as "NAME_weight".
    Names that the model does not know are ignored. Tensors may be in host memory: they are copied to the device.
@@ -330,6 +352,8 @@ lur_status lur_run_train(lur_run *run, const lur_batch *batch, lur_results *resu
 /* The same without the step; gradients are added to those already there. */
 lur_status lur_run_accumulate(lur_run *run, const lur_batch *batch, lur_results *results);
 lur_status lur_run_step(lur_run *run);           /* applies the gradients and zeroes them */
+/* The same with all gradients multiplied by scale: 1/4 makes the gradients of four batches their mean. */
+lur_status lur_run_step_scaled(lur_run *run, double scale);
 void lur_run_zero_gradients(lur_run *run);
 /* Forward in inference form with losses. */
 lur_status lur_run_evaluate(lur_run *run, const lur_batch *batch, lur_results *results);
@@ -349,6 +373,18 @@ lur_status lur_run_forward(lur_run *run, const lur_batch *batch, bool training, 
 lur_status lur_run_backward(lur_run *run, lur_tensor *const *output_gradients);
 /* Copy of a gradient of the last backward: a weight by layer and weight name, or with weight NULL an input. */
 lur_status lur_run_gradient(lur_run *run, const char *layer, const char *weight, lur_tensor **gradient);
+/* The square root of the sum of the squared gradients of a layer's weights, or with layer NULL of all. LUR_EARG: the run
+   learns nothing of the layer. */
+lur_status lur_run_gradient_norm(lur_run *run, const char *layer, double *norm);
+
+typedef struct lur_run_weight { /* a weight of a layer of the model, or of a loss's graph */
+  lur_layer *layer; /* borrowed */
+  int index;        /* among its weights */
+  bool learned;     /* steps change it: its layer was trainable at compile, and it is not a moving statistic */
+} lur_run_weight;
+/* Every weight that the run computes with, in the order of the model's layers; then those that only losses have. */
+int lur_run_weight_count(const lur_run *run);
+lur_run_weight lur_run_get_weight(const lur_run *run, int index);
 
 double lur_run_lr(const lur_run *run);
 void lur_run_set_lr(lur_run *run, double lr);

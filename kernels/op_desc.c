@@ -415,6 +415,17 @@ static lur_status check_reduce(const lur_op_desc *d) {
                   lur_shape_format(&d->x[0].shape, b), u->axes);
 }
 
+static lur_status check_one_hot(const lur_op_desc *d) {
+  LUR_TRY(counts(d, 1, 1, 0, 0));
+  if (d->x[0].dtype != LUR_I32) return lur_fail(LUR_ETYPE, "ids are %s, i32 expected", lur_dtype_name(d->x[0].dtype));
+  if (d->y.dtype != LUR_F32) return lur_fail(LUR_ETYPE, "y is %s, f32 expected", lur_dtype_name(d->y.dtype));
+  if (d->want_dx) return lur_fail(LUR_EARG, "class ids have no gradient");
+  if (d->x[0].shape.ndim == LUR_MAX_DIMS) return lur_fail(LUR_ESHAPE, "x[0] has no room for a dimension of classes");
+  lur_shape expected = d->x[0].shape;
+  expected.dim[expected.ndim++] = last(&d->y.shape);
+  return equal("y", &d->y.shape, "x[0] and classes", &expected);
+}
+
 static lur_status check_matmul(const lur_op_desc *d) {
   const lur_matmul_desc *u = &d->u.matmul;
   const lur_shape *a = &d->x[0].shape, *b = &d->x[1].shape;
@@ -587,6 +598,7 @@ static lur_status check_kind(const lur_op_desc *d) {
     return elementwise(d, 1);
   case LUR_OP_COPY: return check_copy(d);
   case LUR_OP_REDUCE: return check_reduce(d);
+  case LUR_OP_ONE_HOT: return check_one_hot(d);
   case LUR_OP_MATMUL: return check_matmul(d);
   case LUR_OP_PERMUTE: return check_permute(d);
   case LUR_OP_SLICE:

@@ -38,6 +38,8 @@ LUR_API_BEGIN
  *                    backends with `half`
  *  normalize         x[0] ..., c -> y = x / max(|x|2, epsilon) over the last dimension
  *  reduce            x[0] -> y, over the dimensions in `axes`, which y keeps with extent 1 or drops
+ *  one_hot           x[0] i32 class ids ... -> y f32 ..., c: 1 at the class, else 0; zeros for ids outside 0..c-1.
+ *                    No gradient
  *  matmul            x[0] ..., m, k and x[1] ..., k, n -> y ..., m, n; dimensions before are equal, or 1 and repeated
  *  permute           x[0] -> y, whose dimension i is dimension order[i] of x[0]
  *  slice             x[0] -> y, the block of y's extents that begins at `begin`
@@ -66,6 +68,7 @@ LUR_API_BEGIN
   row(COPY, copy)                            \
   row(NORMALIZE, normalize)                  \
   row(REDUCE, reduce)                        \
+  row(ONE_HOT, one_hot)                      \
   row(MATMUL, matmul)                        \
   row(PERMUTE, permute)                      \
   row(SLICE, slice)                          \

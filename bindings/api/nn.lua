@@ -9,8 +9,8 @@ local lurcher = require "lurcher"
 ---Layers, nodes and models. A layer owns weights; calling it on nodes makes a new node: `nn.dense{ 10 }(x)`,
 ---`nn.add()(a, b)`, `layer{ a, b }`. Every constructor takes a table of options, whose list part gives the first
 ---options in order, or a bare number or string for the first one: `nn.dropout(0.5)`. Called with nodes, it makes the
----layer and applies it at once: `nn.gather(f, rows)`, `nn.concat(a, b)`, `nn.concat{ a, b, axis = 1 }`. Every kind
----takes `name` (default kind_1, kind_2, ...) and `trainable` (true). Shapes are those of one sample: the batch
+---layer and applies it at once: `nn.gather(f, rows)`, `nn.concat(a, b)`, `nn.concat{ a, b, axis = 1 }`; the first
+---options may follow the nodes, as in `nn.one_hot(ids, 10)`. Every kind takes `name` (default kind_1, kind_2, ...) and `trainable` (true). Shapes are those of one sample: the batch
 ---dimension is not among them, and axes count from 1 without it.
 ---@class lurcher.nn
 lurcher.nn = {}
@@ -496,6 +496,15 @@ function nn.upsample(options, ...) end
 ---@return lurcher.layer|lurcher.node
 function nn.gather(options, ...) end
 
+---Class ids as rows of zeros with a one at the class: i32 samples of any shape become f32, with one more dimension.
+---Ids count from 0. In a batch, those outside of the classes are an error; computed ones give zeros.
+---`nn.one_hot(target, 10)` in a loss is target's ids of ten classes.
+--- - `classes`: how many there are: ids go from 0 to classes - 1
+---@param options integer|{ classes?: integer } or a node, then the number of classes
+---@param ... any further options of the list
+---@return lurcher.layer|lurcher.node
+function nn.one_hot(options, ...) end
+
 ---What nn.seq returns. The list part holds its members.
 ---@class lurcher.chain
 ---@field [integer] lurcher.layer|lurcher.model|function
@@ -541,6 +550,7 @@ function layer:close() end
 ---computed from them alone.
 ---@class lurcher.node
 ---@field shape integer[] of one sample
+---@field dtype lurcher.dtype
 ---@field name string of the layer
 ---@field layer lurcher.layer
 ---@operator add(lurcher.node|number): lurcher.node
@@ -558,6 +568,7 @@ function node:close() end
 ---@field layers lurcher.layer[] in the order of Keras's model.layers; Keras's index 105 is layers[106]
 ---@field inputs string[] names
 ---@field outputs string[] names
+---@field losses table<string, lurcher.model> losses of one's own that the model was saved with, by output, for compile
 ---@overload fun(...: lurcher.node|lurcher.node[]): lurcher.node, ...
 local model = {}
 ---A layer by name. Raises, with the nearest name, when there is none.
@@ -630,13 +641,41 @@ function model:json() end
 function model:compile(options) end
 function model:close() end
 
+---A loss by name:
+--- - categorical_crossentropy (crossentropy, sparse_categorical_crossentropy): of class ids, or rows of probabilities
+--- - binary_crossentropy (bce), mean_squared_error (mse), mean_absolute_error (mae): of rows like the predictions
+--- - output: the mean of the output itself, which needs no target; for losses that are nodes of the model
+---
+---Or a loss of one's own: a function that gets the nodes of the prediction and the target, and nn, and returns a node
+---that is computed from them. The mean over a sample's elements is the sample's loss; the mean over the batch, with the
+---sample weights if there are any (sum of weight times loss, divided by the number of samples), is reported and
+---differentiated. The function is called once, at compile. Checkpoints have the graph that it built, and its weights if
+---it has layers with weights: nn.load(path).losses gives the losses back without the function. Results have an accuracy
+---where the target is class ids and the function makes nn.one_hot(target, n) of them, n being the number of predictions.
+---
+---    -- focal loss (Lin et al., "Focal loss for dense object detection", 2017)
+---    local function focal(prediction, target, nn)
+---      local p = nn.reduce{ "sum" }(nn.one_hot(target, 100) * prediction)
+---      return -((1 - p)^2 * nn.activation{ "log" }(p))
+---    end
+---    local run = model:compile{ loss = { breed = focal }, optimizer = "nadam" }
+---@alias lurcher.loss string|lurcher.model|fun(prediction: lurcher.node, target: lurcher.node, nn: lurcher.nn): lurcher.node
+
+---The target of a loss of one's own: "ids" (i32, one class id per sample), "values" (f32, of the shape of the
+---predictions), or the shape of a sample and a dtype ("f32" by default).
+---@alias lurcher.target "ids"|"values"|{ [integer]: integer, shape?: integer[], dtype?: lurcher.dtype }
+
 ---@class lurcher.compile_options
 ---@field device? lurcher.device|string where to compute: auto, cpu, ref, cuda or cuda:N; default "auto"
 ---@field optimizer? lurcher.optimizer|string updates the weights; without one, train and step raise
----@field loss? string|table<string, string> categorical_crossentropy, binary_crossentropy or mean_squared_error;
---- without one, inference only; a table by output, or one string for a model with one output
+---@field loss? lurcher.loss|table<string, lurcher.loss> categorical_crossentropy, binary_crossentropy,
+--- mean_squared_error, mean_absolute_error or output; or a function of prediction, target and nn that returns a node;
+--- without one, inference only; a table by output, or one loss for a model with one output
+---@field target? lurcher.target|table<string, lurcher.target> what the target of such a function is: ids, values or
+--- { shape =, dtype = }; default: ids where a sample's predictions are a vector of two numbers or more, else values
 ---@field weight? number|table<string, number> factor of the loss; 0: reported, but without a gradient; default 1
----@field label_smoothing? number|table<string, number> share of a target spread evenly over all classes; default 0
+---@field label_smoothing? number|table<string, number> share of a target spread evenly over all classes, in cross
+--- entropies; default 0
 ---@field batchnorm? "moving"|"batch" statistics of frozen batch norms in training; batch: those of the batch, as in
 --- Keras 2.0.6; default "moving"
 ---@field precision? "f32"|"tf32"|"bf16"|"f16"|"int8" number format of activations; weights are always f32; default
@@ -648,6 +687,12 @@ function model:close() end
 ---@field passes? table<string, boolean> false switches a pass off, for tests: prune, fold, lifetimes, arena
 
 -- ---- run ----
+
+---@class lurcher.run_weight
+---@field layer string
+---@field name string "kernel"
+---@field tensor lurcher.tensor
+---@field learned boolean
 
 ---A model compiled for a device. print(run) shows the steps of the plan last used, its bytes and the ten largest
 ---users of memory. Results are tables of numbers with the names that Keras uses (loss, acc; with several outputs
@@ -699,9 +744,13 @@ function run:calibration(ranges) end
 ---@param batch lurcher.batch
 ---@return table<string, number> results
 function run:accumulate(batch) end
----Updates the weights with the accumulated gradients, and zeroes these.
+---Updates the weights with the accumulated gradients, and zeroes these. `scale` multiplies the gradients first:
+---
+---    for _, batch in ipairs(four_batches) do run:accumulate(batch) end
+---    run:step{ scale = 1 / 4 } -- as one batch of four times the size; fit{ accumulate = 4 } does the same
+---@param options? { scale?: number } default 1
 ---@return lurcher.run self
-function run:step() end
+function run:step(options) end
 ---Zeroes the gradients.
 ---@return lurcher.run self
 function run:zero_gradients() end
@@ -710,7 +759,13 @@ function run:zero_gradients() end
 ---@param options? { training?: boolean } default false
 ---@return table<string, lurcher.tensor> outputs by name
 function run:forward(batch, options) end
----Backward of the last forward, from gradients of its outputs. An absent gradient counts as zero.
+---Backward of the last forward in training form, from gradients of any of its outputs: for losses that are computed in
+---Lua. Gradients of weights are added to those that are there. An absent gradient counts as zero.
+---
+---    local outputs = run:forward({ image = images }, { training = true })
+---    local difference = outputs.box - boxes                       -- the loss: the mean of difference^2
+---    run:backward{ box = difference * (2 / #difference:reshape(-1)) }
+---    run:step()                                                   -- run:gradient_norms() shows what it will do
 ---@param gradients table<string, lurcher.tensor> by output name
 ---@return lurcher.run self
 function run:backward(gradients) end
@@ -719,6 +774,17 @@ function run:backward(gradients) end
 ---@param weight? string "kernel"
 ---@return lurcher.tensor
 function run:gradient(layer, weight) end
+---Every weight that the run computes with, in the order of the model's layers; weights of losses come last. The tensors
+---are the weights themselves, not copies. learned: steps change it.
+---@return lurcher.run_weight[]
+function run:weights() end
+---Copies of the gradients of all learned weights, in the same order.
+---@return lurcher.run_weight[]
+function run:gradients() end
+---The Euclidean norm of each layer's gradients, by layer, and that of all of them.
+---@return table<string, number> by_layer
+---@return number total
+function run:gradient_norms() end
 ---Scales the learning rate and weight decay of one layer.
 ---@param layer string
 ---@param lr_scale number factor of the learning rate

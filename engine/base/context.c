@@ -81,6 +81,23 @@ lur_status lur_context_new(uint64_t seed, int threads, lur_context **context) {
   return LUR_OK;
 }
 
+lur_status lur_context_begin_scope(lur_context *context, const char *prefix) {
+  if (context->scope[0]) return lur_fail(LUR_ESTATE, "layers are being named '%s...' already", context->scope);
+  memcpy(context->outer, context->counters, sizeof context->outer);
+  context->nouter = context->ncounters;
+  context->ncounters = 0;
+  memset(context->counters, 0, sizeof context->counters);
+  snprintf(context->scope, sizeof context->scope, "%s", prefix);
+  return LUR_OK;
+}
+
+void lur_context_end_scope(lur_context *context) {
+  if (!context->scope[0]) return;
+  memcpy(context->counters, context->outer, sizeof context->counters);
+  context->ncounters = context->nouter;
+  context->scope[0] = '\0';
+}
+
 void lur_context_retain(lur_context *context) { atomic_fetch_add(&context->refs, 1); }
 
 void lur_context_release(lur_context *context) {

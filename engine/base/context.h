@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 
+#include "alloc.h"
 #include "engine/lurcher.h"
 
 enum { LUR_MAX_DEVICES = 16 };
@@ -22,6 +23,9 @@ struct lur_context {
   int ndevices, ncounters;
   lur_device *devices[LUR_MAX_DEVICES];
   lur_counter counters[256];
+  char scope[LUR_NAME]; /* lur_context_begin_scope; empty: none */
+  int nouter;           /* the counters outside of the scope */
+  lur_counter outer[256];
   volatile sig_atomic_t interrupted;
 };
 

@@ -4,8 +4,9 @@
  *
  *   LAYER/WEIGHT             weights
  *   optimizer/m/LAYER/WEIGHT the arrays of lur_run_export, after "optimizer/"
+ *   lurcher.loss/LAYER/WEIGHT  weights that only a loss of the caller's own has
  *   lurcher.extra/NAME       the caller's tensors; restoring ignores them
- *   lurcher.model            the model definition, by lur_model_to_json
+ *   lurcher.model            the model definition, by lur_model_write_json, with the losses of the caller's own
  *   lurcher.state            counters, as JSON strings: JSON numbers have 53 bits
  *   lurcher.extra            the caller's metadata, if any
  *
@@ -72,31 +73,50 @@ static bool is_optimizer_array(const char *name) {
   return strncmp(name, LUR_OPTIMIZER_PREFIX, strlen(LUR_OPTIMIZER_PREFIX)) == 0;
 }
 
+static bool has_prefix(const char *name, const char *prefix) { return strncmp(name, prefix, strlen(prefix)) == 0; }
+
 bool lur_checkpoint_is_state(const char *name) {
-  return is_optimizer_array(name) || strncmp(name, LUR_EXTRA_PREFIX, strlen(LUR_EXTRA_PREFIX)) == 0;
+  return is_optimizer_array(name) || has_prefix(name, LUR_EXTRA_PREFIX) || has_prefix(name, LUR_LOSS_PREFIX);
 }
 
-typedef char weight_name[LUR_NAME + 40]; /* "LAYER/WEIGHT" */
+/* ---- weights ---- */
 
-static const char *name_weight(const lur_layer *layer, int k, weight_name name) {
-  snprintf(name, sizeof(weight_name), "%s/%s", layer->name, layer->weights[k].name);
+/* What a checkpoint has weights of: the layers of a model, then those that only its losses have. */
+typedef struct holders {
+  int n, nmodel;
+  lur_layer *const *layers;
+  bool same_losses; /* the file has every weight of the losses, too */
+} holders;
+
+static holders of_run(const lur_run *run) {
+  holders h = {.nmodel = lur_model_layer_count(lur_run_model(run))};
+  h.layers = lur_run_layers(run, &h.n);
+  return h;
+}
+
+typedef char weight_name[LUR_NAME + 60]; /* "LAYER/WEIGHT", with the prefix of losses */
+
+static const char *name_weight(const holders *h, int i, int k, weight_name name) {
+  snprintf(name, sizeof(weight_name), "%s%s/%s", i < h->nmodel ? "" : LUR_LOSS_PREFIX, h->layers[i]->name,
+           h->layers[i]->weights[k].name);
   return name;
 }
 
-static int count_weights(const lur_model *model) {
+static int count_weights(const holders *h, int nlayers) {
   int n = 0;
-  for (int i = 0; i < model->nlayers; i++) n += model->layers[i]->nweights;
+  for (int i = 0; i < nlayers; i++) n += h->layers[i]->nweights;
   return n;
 }
 
 /* Checks that the file has every weight of the model, with the same shape. The values may not exist yet. */
-static lur_status compare_weights(const lur_archive *archive, const char *path, const lur_model *model) {
+static lur_status compare_weights(const lur_archive *archive, const char *path, const holders *h) {
   char here[LUR_SHAPE_TEXT], there[LUR_SHAPE_TEXT];
   weight_name name;
-  for (int i = 0; i < model->nlayers; i++)
-    for (int k = 0; k < model->layers[i]->nweights; k++) {
-      int at = lur_archive_find(archive, name_weight(model->layers[i], k, name));
-      const lur_shape *shape = &model->layers[i]->weights[k].shape;
+  for (int i = 0; i < h->n; i++)
+    for (int k = 0; k < h->layers[i]->nweights; k++) {
+      int at = lur_archive_find(archive, name_weight(h, i, k, name));
+      const lur_shape *shape = &h->layers[i]->weights[k].shape;
+      if (at < 0 && i >= h->nmodel && !h->same_losses) continue;
       if (at < 0)
         return lur_fail(LUR_ESHAPE,
                         "'%s' belongs to another model: weight '%s' was expected, the file does not have it", path,
@@ -109,23 +129,23 @@ static lur_status compare_weights(const lur_archive *archive, const char *path, 
   return LUR_OK;
 }
 
-static bool has_weight(const lur_model *model, const char *wanted) {
+static bool has_weight(const holders *h, const char *wanted) {
   weight_name name;
-  for (int i = 0; i < model->nlayers; i++)
-    for (int k = 0; k < model->layers[i]->nweights; k++)
-      if (strcmp(name_weight(model->layers[i], k, name), wanted) == 0) return true;
+  for (int i = 0; i < h->nmodel; i++)
+    for (int k = 0; k < h->layers[i]->nweights; k++)
+      if (strcmp(name_weight(h, i, k, name), wanted) == 0) return true;
   return false;
 }
 
 /* Checks that the file has no weight that the model lacks. */
-static lur_status compare_count(const lur_archive *archive, const char *path, const lur_model *model) {
-  int weights = 0, expected = count_weights(model);
+static lur_status compare_count(const lur_archive *archive, const char *path, const holders *h) {
+  int weights = 0, expected = count_weights(h, h->nmodel);
   for (int i = 0; i < lur_archive_count(archive); i++)
     weights += !lur_checkpoint_is_state(lur_archive_name(archive, i));
   if (weights == expected) return LUR_OK;
   for (int i = 0; weights > expected && i < lur_archive_count(archive); i++) {
     const char *name = lur_archive_name(archive, i);
-    if (!lur_checkpoint_is_state(name) && !has_weight(model, name))
+    if (!lur_checkpoint_is_state(name) && !has_weight(h, name))
       return lur_fail(LUR_ESHAPE, "'%s' belongs to another model: the file has a weight '%.200s', the model does not",
                       path, name);
   }
@@ -173,28 +193,75 @@ static bool differs(const cJSON *file, const cJSON *model, lur_lines *where) {
   return false;
 }
 
+/* The file's loss of that output, or NULL. */
+static const cJSON *find_loss(const cJSON *losses, const char *output) {
+  const cJSON *loss = NULL;
+  cJSON_ArrayForEach(loss, losses) {
+    const char *name = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(loss, "output"));
+    if (name && output && strcmp(name, output) == 0) return loss;
+  }
+  return NULL;
+}
+
+/* Losses of the caller's own, of outputs that have one in the file and here, must be equal. */
+static lur_status compare_losses(const char *path, const cJSON *file, const cJSON *here) {
+  const cJSON *loss = NULL;
+  lur_lines where = {0};
+  lur_status status = LUR_OK;
+  cJSON_ArrayForEach(loss, here) {
+    const char *output = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(loss, "output"));
+    const cJSON *other = find_loss(file, output);
+    char *place = NULL;
+    if (!other || !differs(other, loss, &where)) continue;
+    status = lur_lines_take(&where, &place);
+    if (status == LUR_OK)
+      status = lur_fail(LUR_ESHAPE,
+                        "'%s' was trained with another loss of output '%s':%s (load its weights only, or compile with "
+                        "the loss that nn.load finds in it)",
+                        path, output, place);
+    free(place);
+    break;
+  }
+  free(where.bytes);
+  return status;
+}
+
 static lur_status compare_definitions(const char *path, const char *file_text, const char *model_text) {
   lur_status status = LUR_OK;
   lur_lines where = {0};
   char *place = NULL;
-  cJSON *file = NULL, *model = NULL;
-  if ((status = lur_json_parse(file_text, &file)) != LUR_OK) lur_blame(status, "'%s': its model definition", path);
-  else if ((status = lur_json_parse(model_text, &model)) == LUR_OK && differs(file, model, &where) &&
-           (status = lur_lines_take(&where, &place)) == LUR_OK)
+  cJSON *file = NULL, *model = NULL, *file_losses = NULL, *losses = NULL;
+  status = lur_json_parse(file_text, &file);
+  if (status != LUR_OK) return lur_blame(status, "'%s': its model definition", path);
+  status = lur_json_parse(model_text, &model);
+  file_losses = cJSON_DetachItemFromObjectCaseSensitive(file, "losses");
+  losses = cJSON_DetachItemFromObjectCaseSensitive(model, "losses");
+  if (status == LUR_OK && differs(file, model, &where) && (status = lur_lines_take(&where, &place)) == LUR_OK)
     status = lur_fail(LUR_ESHAPE, "'%s' belongs to another model:%s", path, place);
+  if (status == LUR_OK) status = compare_losses(path, file_losses, losses);
   free(where.bytes);
   free(place);
+  cJSON_Delete(file_losses);
+  cJSON_Delete(losses);
   cJSON_Delete(file);
   cJSON_Delete(model);
   return status;
 }
 
-/* Checks that names, shapes and options are equal; the message names the first difference. */
-static lur_status compare_models(const lur_archive *archive, const char *path, const lur_model *model) {
+static lur_status definition_of(const lur_model *model, const lur_run *run, char **text) {
+  lur_output_loss losses[LUR_MAX_OUTPUTS];
+  if (!run) return lur_model_to_json(model, text);
+  return lur_model_write_json(model, lur_run_graphs(run, losses), losses, text);
+}
+
+/* Checks that names, shapes and options are equal; the message names the first difference. run: NULL, or its losses are
+   compared too. */
+static lur_status compare_models(const lur_archive *archive, const char *path, const lur_model *model,
+                                 const lur_run *run, const holders *h) {
   char *text = NULL;
-  LUR_TRY(compare_weights(archive, path, model));
-  LUR_TRY(compare_count(archive, path, model));
-  LUR_TRY(lur_model_to_json(model, &text));
+  LUR_TRY(compare_weights(archive, path, h));
+  LUR_TRY(compare_count(archive, path, h));
+  LUR_TRY(definition_of(model, run, &text));
   lur_status status = compare_definitions(path, lur_archive_metadata(archive, MODEL_KEY), text);
   lur_text_free(text);
   return status;
@@ -274,12 +341,13 @@ static lur_status read_state(lur_archive *archive, const char *path, const lur_r
 
 /* ---- restore ---- */
 
-/* Reads into new tensors, so that a failure changes nothing. */
-static lur_status read_weights(lur_archive *archive, const char *path, const lur_model *model, lur_tensor **values) {
+/* Reads into new tensors, so that a failure changes nothing. NULL: a loss's weight that the file does not have. */
+static lur_status read_weights(lur_archive *archive, const char *path, const holders *h, lur_tensor **values) {
   weight_name name;
-  for (int i = 0; i < model->nlayers; i++)
-    for (int k = 0; k < model->layers[i]->nweights; k++, values++) {
-      int at = lur_archive_find(archive, name_weight(model->layers[i], k, name));
+  for (int i = 0; i < h->n; i++)
+    for (int k = 0; k < h->layers[i]->nweights; k++, values++) {
+      int at = lur_archive_find(archive, name_weight(h, i, k, name));
+      if (at < 0) continue; /* compare_weights has passed it */
       LUR_TRY(lur_archive_read(archive, at, values));
       if (lur_tensor_dtype(*values) != LUR_F32)
         return lur_fail(LUR_ETYPE, "'%s': weight '%s' is %s, f32 was expected", path, name,
@@ -289,11 +357,10 @@ static lur_status read_weights(lur_archive *archive, const char *path, const lur
 }
 
 /* values: in the order of read_weights. */
-static lur_status set_weights(lur_model *model, lur_tensor *const *values) {
-  for (int i = 0; i < lur_model_layer_count(model); i++) {
-    lur_layer *layer = lur_model_layer(model, i);
-    for (int k = 0; k < lur_layer_weight_count(layer); k++) LUR_TRY(lur_layer_set_weight(layer, k, *values++));
-  }
+static lur_status set_weights(const holders *h, lur_tensor *const *values) {
+  for (int i = 0; i < h->n; i++)
+    for (int k = 0; k < h->layers[i]->nweights; k++, values++)
+      if (*values) LUR_TRY(lur_layer_set_weight(h->layers[i], k, *values));
   return LUR_OK;
 }
 
@@ -304,18 +371,18 @@ static lur_status copy_metadata(const lur_archive *archive, char **metadata) {
 }
 
 /* run may be NULL: weights only. The weights of the model may have no values yet: they get them when all is checked. */
-static lur_status restore(lur_archive *archive, const char *path, lur_model *model, lur_run *run) {
-  int n = count_weights(model);
+static lur_status restore(lur_archive *archive, const char *path, lur_model *model, lur_run *run, const holders *h) {
+  int n = count_weights(h, h->n);
   lur_run_state state = {0};
   lur_tensor **values = NULL;
-  lur_status status = compare_models(archive, path, model);
+  lur_status status = compare_models(archive, path, model, run, h);
   if (status == LUR_OK) status = lur_alloc_items((size_t)n + 1, sizeof *values, &values);
-  if (status == LUR_OK) status = read_weights(archive, path, model, values);
+  if (status == LUR_OK) status = read_weights(archive, path, h, values);
   if (status == LUR_OK && run != NULL) status = read_state(archive, path, run, &state);
   if (status == LUR_OK) status = lur_model_make_weights(model, false);
   if (status == LUR_OK && run != NULL && (status = lur_run_import(run, &state)) != LUR_OK)
     lur_blame(status, "'%s'", path);
-  if (status == LUR_OK) status = set_weights(model, values);
+  if (status == LUR_OK) status = set_weights(h, values);
   for (int i = 0; values != NULL && i < n; i++) lur_tensor_release(values[i]);
   free(values);
   lur_run_state_free(&state);
@@ -328,10 +395,22 @@ lur_status lur_run_restore(lur_run *run, const char *path, char **metadata) {
   lur_model *model = lur_run_model(run);
   LUR_TRY(open_checkpoint(lur_model_context(model), path, true, &archive));
   lur_status status = copy_metadata(archive, &text);
-  if (status == LUR_OK) status = restore(archive, path, model, run);
+  const holders all = of_run(run);
+  if (status == LUR_OK) status = restore(archive, path, model, run, &all);
   lur_archive_close(archive);
   if (status == LUR_OK && metadata != NULL) *metadata = text;
   else free(text);
+  return status;
+}
+
+/* Restores the weights of a model that was read from the file, and of its losses; or, without values, checks them. */
+static lur_status restore_model(lur_archive *archive, const char *path, lur_model *model, bool values) {
+  holders all = {.nmodel = model->nlayers, .same_losses = true};
+  lur_layer **layers = NULL;
+  LUR_TRY(lur_model_all_layers(model, model->nlosses, model->losses, &layers, &all.n));
+  all.layers = layers;
+  lur_status status = values ? restore(archive, path, model, NULL, &all) : compare_weights(archive, path, &all);
+  free(layers);
   return status;
 }
 
@@ -343,7 +422,7 @@ lur_status lur_model_load(lur_context *context, const char *path, lur_model **mo
   lur_status status = lur_model_read_json(context, lur_archive_metadata(archive, MODEL_KEY), &made);
   if (status != LUR_OK) lur_blame(status, "'%s'", path);
   if (status == LUR_OK) status = copy_metadata(archive, &text);
-  if (status == LUR_OK) status = restore(archive, path, made, NULL);
+  if (status == LUR_OK) status = restore_model(archive, path, made, true);
   lur_archive_close(archive);
   if (status != LUR_OK) {
     free(text);
@@ -373,8 +452,9 @@ static lur_status verify(void *user, const char *temporary) {
   lur_context *context = lur_model_context(lur_run_model(w->run));
   LUR_TRY(open_checkpoint(context, temporary, false, &archive));
   lur_status status = lur_model_read_json(context, lur_archive_metadata(archive, MODEL_KEY), &model);
-  if (status == LUR_OK) status = compare_weights(archive, temporary, model);
-  if (status == LUR_OK) status = compare_count(archive, temporary, lur_run_model(w->run));
+  const holders all = of_run(w->run);
+  if (status == LUR_OK) status = restore_model(archive, temporary, model, false);
+  if (status == LUR_OK) status = compare_count(archive, temporary, &all);
   if (status == LUR_OK)
     status = read_counters(temporary, lur_archive_metadata(archive, STATE_KEY), w->run, &state);
   const char *metadata = lur_archive_metadata(archive, METADATA_KEY);
@@ -390,10 +470,14 @@ lur_status lur_run_save_with(lur_run *run, const char *path, const char *metadat
   lur_run_state state = {0};
   lur_named named = {0};
   char *model = NULL, *counters = NULL;
-  lur_status status = lur_model_to_json(lur_run_model(run), &model);
+  weight_name name;
+  const holders all = of_run(run);
+  lur_status status = definition_of(lur_run_model(run), run, &model);
   if (status == LUR_OK) status = lur_run_export(run, &state);
   if (status == LUR_OK) status = state_text(run, &state, &counters);
-  if (status == LUR_OK) status = lur_named_add_weights(&named, lur_run_model(run));
+  for (int i = 0; i < all.n; i++)
+    for (int k = 0; status == LUR_OK && k < all.layers[i]->nweights; k++)
+      status = lur_named_add(&named, all.layers[i]->weights[k].value, "%s", name_weight(&all, i, k, name));
   for (int i = 0; status == LUR_OK && i < state.n; i++)
     status = lur_named_add(&named, state.tensors[i], LUR_OPTIMIZER_PREFIX "%s", state.names[i]);
   for (int i = 0; status == LUR_OK && i < n; i++)

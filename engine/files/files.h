@@ -48,7 +48,9 @@ enum { LUR_CHECKSUM_DIGITS = 32 };
    "LAYER/WEIGHT". */
 #define LUR_OPTIMIZER_PREFIX "optimizer/"
 #define LUR_EXTRA_PREFIX "lurcher.extra/"
-/* Whether a tensor of a checkpoint is an optimizer array or one of the caller's, rather than a weight. */
+#define LUR_LOSS_PREFIX "lurcher.loss/" /* of weights that only a loss has */
+/* Whether a tensor of a checkpoint is an optimizer array, a weight of a loss or one of the caller's, rather than a
+   weight of the model. */
 bool lur_checkpoint_is_state(const char *name);
 
 /* percent.c: text of any bytes as UTF-8: '%' and what is not UTF-8 become %XX. The caller frees *encoded. */

@@ -3,9 +3,13 @@
  *   { "format": "lurcher-model", "version": 1,
  *     "layers":  [ { "name": "dense_1", "kind": "dense", "trainable": true, "options": { "units": 24 } }, ... ],
  *     "nodes":   [ { "layer": 0, "inputs": [] }, ... ],          inputs come before their users
- *     "inputs":  [ 0 ],  "outputs": [ { "name": "class", "node": 133 } ] }
+ *     "inputs":  [ 0 ],  "outputs": [ { "name": "class", "node": 133 } ],
+ *     "losses":  [ { "output": "class", "graph": { "layers": ..., "nodes": ..., "inputs": ..., "outputs": ... } } ] }
  *
+ * "losses" is there only if there are losses that are graphs. A layer of such a graph that has the name and the kind of
+ * one of the model's is that layer.
  * A definition may come from a file, so everything in it is checked. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -86,13 +90,10 @@ static cJSON *append(cJSON *list) {
   return add(list, NULL, object) ? object : NULL;
 }
 
-static bool fill_model(cJSON *root, const lur_model *model) {
-  bool good = root && add(root, "format", cJSON_CreateString("lurcher-model")) &&
-              add(root, "version", cJSON_CreateNumber(1));
-  if (!good) return false;
+static bool fill_graph(cJSON *root, const lur_model *model) {
   cJSON *layers = cJSON_AddArrayToObject(root, "layers"), *nodes = cJSON_AddArrayToObject(root, "nodes");
   cJSON *inputs = cJSON_AddArrayToObject(root, "inputs"), *outputs = cJSON_AddArrayToObject(root, "outputs");
-  good = layers && nodes && inputs && outputs;
+  bool good = layers && nodes && inputs && outputs;
   for (int i = 0; i < model->nlayers && good; i++) good = fill_layer(append(layers), model->layers[i]);
   for (int i = 0; i < model->nnodes && good; i++) good = fill_node(append(nodes), model, model->nodes[i]);
   for (int i = 0; i < model->ninputs && good; i++)
@@ -101,13 +102,32 @@ static bool fill_model(cJSON *root, const lur_model *model) {
   return good;
 }
 
-lur_status lur_model_to_json(const lur_model *model, char **text) {
+static bool fill_losses(cJSON *root, int n, const lur_output_loss *losses) {
+  cJSON *list = n > 0 ? cJSON_AddArrayToObject(root, "losses") : NULL;
+  bool good = list || n == 0;
+  for (int i = 0; i < n && good; i++) {
+    cJSON *object = append(list);
+    good = object && add(object, "output", cJSON_CreateString(losses[i].output));
+    cJSON *graph = good ? cJSON_AddObjectToObject(object, "graph") : NULL;
+    good = graph && fill_graph(graph, losses[i].graph);
+  }
+  return good;
+}
+
+lur_status lur_model_write_json(const lur_model *model, int nlosses, const lur_output_loss *losses, char **text) {
   cJSON *root = cJSON_CreateObject();
-  char *made = fill_model(root, model) ? lur_json_print(root) : NULL;
+  bool good = root && add(root, "format", cJSON_CreateString("lurcher-model")) &&
+              add(root, "version", cJSON_CreateNumber(1)) && fill_graph(root, model) &&
+              fill_losses(root, nlosses, losses);
+  char *made = good ? lur_json_print(root) : NULL;
   cJSON_Delete(root);
   if (!made) return lur_fail(LUR_ENOMEM, "no memory for a model's definition");
   *text = made;
   return LUR_OK;
+}
+
+lur_status lur_model_to_json(const lur_model *model, char **text) {
+  return lur_model_write_json(model, model->nlosses, model->losses, text);
 }
 
 /* ---- reading ---- */
@@ -117,6 +137,7 @@ enum { MAX_ENTRIES = 20000 };
 
 typedef struct reader {
   lur_context *context;
+  const lur_model *known; /* of a loss: the model whose layers it may share; else NULL */
   int nlayers, nnodes;
   lur_layer **layers;
   lur_node **nodes; /* NULL where not created yet */
@@ -160,6 +181,17 @@ static lur_status read_option(const cJSON *item, lur_setting *setting) {
   return LUR_OK;
 }
 
+/* The model's layer of that name and kind, retained, or NULL. */
+static lur_layer *known_layer(const reader *r, const char *name, const char *kind) {
+  for (int i = 0; r->known && i < r->known->nlayers; i++) {
+    lur_layer *layer = r->known->layers[i];
+    if (strcmp(layer->name, name) != 0 || strcmp(layer->kind->name, kind) != 0) continue;
+    lur_layer_retain(layer);
+    return layer;
+  }
+  return NULL;
+}
+
 static lur_status read_layer(reader *r, const cJSON *object, int index) {
   const cJSON *name = cJSON_GetObjectItemCaseSensitive(object, "name"),
               *kind = cJSON_GetObjectItemCaseSensitive(object, "kind");
@@ -168,6 +200,8 @@ static lur_status read_layer(reader *r, const cJSON *object, int index) {
   if (!cJSON_IsString(name) || !cJSON_IsString(kind) || !cJSON_IsBool(trainable) || !cJSON_IsObject(options)) {
     return wrong("a field of layers", index);
   }
+  r->layers[index] = known_layer(r, name->valuestring, kind->valuestring);
+  if (r->layers[index]) return LUR_OK;
   lur_setting settings[MAX_SETTINGS] = {{.name = "name", .type = LUR_STRING, .string = name->valuestring}};
   int n = 1;
   for (const cJSON *item = options->child; item; item = item->next) {
@@ -225,11 +259,9 @@ static lur_status read_model(reader *r, const cJSON *root, lur_model **model) {
   return lur_model_new(r->context, ninputs, input_nodes, noutputs, names, output_nodes, model);
 }
 
-static lur_status read_all(reader *r, const cJSON *root, lur_model **model) {
+static lur_status check_header(const cJSON *root) {
   const cJSON *format = cJSON_GetObjectItemCaseSensitive(root, "format"),
               *version = cJSON_GetObjectItemCaseSensitive(root, "version");
-  const cJSON *layers = cJSON_GetObjectItemCaseSensitive(root, "layers"),
-              *nodes = cJSON_GetObjectItemCaseSensitive(root, "nodes");
   if (!cJSON_IsString(format) || strcmp(format->valuestring, "lurcher-model") != 0) {
     return lur_fail(LUR_EFORMAT, "not a model definition (\"format\": \"lurcher-model\" expected)");
   }
@@ -237,11 +269,18 @@ static lur_status read_all(reader *r, const cJSON *root, lur_model **model) {
     return lur_fail(LUR_EFORMAT, "model definition: version %g (1 expected)",
                     cJSON_IsNumber(version) ? version->valuedouble : 0.0);
   }
+  return LUR_OK;
+}
+
+static lur_status read_entries(reader *r, const cJSON *root, lur_model **model) {
+  const cJSON *layers = cJSON_GetObjectItemCaseSensitive(root, "layers"),
+              *nodes = cJSON_GetObjectItemCaseSensitive(root, "nodes");
   if (!cJSON_IsArray(layers) || !cJSON_IsArray(nodes)) return wrong("layers or nodes", 0);
   int nlayers = cJSON_GetArraySize(layers), nnodes = cJSON_GetArraySize(nodes);
-  if (nlayers > MAX_ENTRIES || nnodes > MAX_ENTRIES) {
-    return lur_fail(LUR_EFORMAT, "model definition: %d layers and %d nodes (at most %d of each expected)", nlayers, nnodes,
-                    MAX_ENTRIES);
+  const int most = r->known ? LUR_MAX_LOSS_NODES : MAX_ENTRIES;
+  if (nlayers > most || nnodes > most) {
+    return lur_fail(LUR_EFORMAT, "model definition: %d layers and %d nodes%s (at most %d of each expected)", nlayers,
+                    nnodes, r->known ? " of a loss" : "", most);
   }
   r->nlayers = nlayers;
   r->nnodes = nnodes;
@@ -254,29 +293,64 @@ static lur_status read_all(reader *r, const cJSON *root, lur_model **model) {
   return read_model(r, root, model);
 }
 
-lur_status lur_model_read_json(lur_context *context, const char *text, lur_model **model) {
-  cJSON *root = NULL;
-  lur_status status = lur_json_parse(text, &root);
-  if (status != LUR_OK) return lur_blame(status, "model definition");
-  reader r = {.context = context};
-  status = read_all(&r, root, model);
+/* known: NULL, or the model that the graph is a loss of. */
+static lur_status read_graph(lur_context *context, const lur_model *known, const cJSON *root, lur_model **model) {
+  reader r = {.context = context, .known = known};
+  lur_status status = read_entries(&r, root, model);
   for (int i = 0; i < r.nnodes && r.nodes; i++) lur_node_release(r.nodes[i]);
   for (int i = 0; i < r.nlayers && r.layers; i++) lur_layer_release(r.layers[i]);
   free(r.nodes);
   free(r.layers);
+  return status;
+}
+
+static bool is_output(const lur_model *model, const char *name) {
+  for (int i = 0; i < model->noutputs; i++) {
+    if (strcmp(model->output_names[i], name) == 0) return true;
+  }
+  return false;
+}
+
+static lur_status read_losses(const cJSON *root, lur_model *model) {
+  const cJSON *list = cJSON_GetObjectItemCaseSensitive(root, "losses");
+  if (!list) return LUR_OK;
+  if (!cJSON_IsArray(list) || cJSON_GetArraySize(list) > model->noutputs) return wrong("losses", 0);
+  for (const cJSON *item = list->child; item; item = item->next) {
+    const char *output = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(item, "output"));
+    if (!output || !is_output(model, output)) return wrong("the output of losses", model->nlosses);
+    lur_output_loss *loss = &model->losses[model->nlosses];
+    LUR_TRY(read_graph(model->context, model, cJSON_GetObjectItemCaseSensitive(item, "graph"), &loss->graph));
+    snprintf(loss->output, sizeof loss->output, "%s", output);
+    model->nlosses++;
+    lur_status status = lur_loss_graph_check(loss->graph);
+    if (status != LUR_OK) return lur_blame(status, "model definition: the loss of output '%s'", output);
+  }
+  return LUR_OK;
+}
+
+lur_status lur_model_read_json(lur_context *context, const char *text, lur_model **model) {
+  cJSON *root = NULL;
+  lur_model *made = NULL;
+  lur_status status = lur_json_parse(text, &root);
+  if (status != LUR_OK) return lur_blame(status, "model definition");
+  status = check_header(root);
+  if (status == LUR_OK) status = read_graph(context, NULL, root, &made);
+  if (status == LUR_OK) status = read_losses(root, made);
+  if (status == LUR_OK) *model = made;
+  else lur_model_release(made);
   cJSON_Delete(root);
   return status;
 }
 
 lur_status lur_model_make_weights(lur_model *model, bool draw) {
   for (int i = 0; i < model->nlayers; i++) LUR_TRY(lur_layer_make_weights(model->layers[i], draw));
+  for (int i = 0; i < model->nlosses; i++) LUR_TRY(lur_model_make_weights(model->losses[i].graph, draw));
   return LUR_OK;
 }
 
 /* A definition of a few bytes may ask for any amount of memory, so there is a limit where no file vouches for it. */
-static lur_status check_weights(const lur_model *model) {
+static lur_status check_weights(const lur_model *model, int64_t count) {
   const int64_t limit = (int64_t)1 << 29;
-  int64_t count = 0;
   for (int i = 0; i < model->nlayers; i++) {
     const lur_layer *layer = model->layers[i];
     for (int k = 0; k < layer->nweights; k++) {
@@ -288,13 +362,14 @@ static lur_status check_weights(const lur_model *model) {
                         layer->name, (long long)count, (long long)limit);
     }
   }
+  for (int i = 0; i < model->nlosses; i++) LUR_TRY(check_weights(model->losses[i].graph, count));
   return LUR_OK;
 }
 
 lur_status lur_model_from_json(lur_context *context, const char *text, lur_model **model) {
   lur_model *made = NULL;
   LUR_TRY(lur_model_read_json(context, text, &made));
-  lur_status status = check_weights(made);
+  lur_status status = check_weights(made, 0);
   if (status == LUR_OK) status = lur_model_make_weights(made, true);
   if (status == LUR_OK) *model = made;
   else lur_model_release(made);

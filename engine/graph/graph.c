@@ -52,6 +52,7 @@ void lur_node_release(lur_node *node) {
 
 lur_layer *lur_node_layer(const lur_node *node) { return node->layer; }
 const lur_shape *lur_node_shape(const lur_node *node) { return &node->sample; }
+lur_dtype lur_node_dtype(const lur_node *node) { return node->dtype; }
 bool lur_node_unbatched(const lur_node *node) { return node->unbatched; }
 lur_context *lur_node_context(const lur_node *node) { return node->layer->context; }
 

@@ -25,6 +25,12 @@ typedef struct lur_input_options {
 } lur_input_options;
 bool lur_node_is_input(const lur_node *node); /* input or index */
 
+/* A loss that is a graph (loss_graph.c), of a model's output. */
+typedef struct lur_output_loss {
+  char output[LUR_NAME];
+  lur_model *graph;
+} lur_output_loss;
+
 struct lur_model {
   atomic_int refs;
   lur_context *context;
@@ -38,15 +44,34 @@ struct lur_model {
   lur_node **layer_nodes; /* first application of each */
   int nweight_names;
   lur_weight_name *weight_names; /* weight_names.c; strings owned */
+  int nlosses;       /* those of the definition that the model was read from */
+  lur_output_loss losses[LUR_MAX_OUTPUTS];
 };
 
-/* definition.c: the model of a definition without its weights' values: nothing that it asks for is allocated yet. */
+/* definition.c: the model's definition with other losses than its own. */
+lur_status lur_model_write_json(const lur_model *model, int nlosses, const lur_output_loss *losses, char **text);
+/* The model of a definition without its weights' values: nothing that it asks for is allocated yet. */
 lur_status lur_model_read_json(lur_context *context, const char *text, lur_model **model);
 /* Gives the weights of such a model their values: drawn, or undefined ones that the caller sets. */
 lur_status lur_model_make_weights(lur_model *model, bool draw);
 
 /* Position of node in model->nodes, or -1. */
 int lur_model_node_at(const lur_model *model, const lur_node *node);
+
+/* model.c: the layers of the model, then those that only its losses have. The caller frees the list, which holds no
+   references. */
+lur_status lur_model_all_layers(const lur_model *model, int nlosses, const lur_output_loss *losses, lur_layer ***layers,
+                                int *count);
+
+enum { LUR_MAX_LOSS_NODES = 2000 };
+/* loss_graph.c: LUR_EARG or LUR_ETYPE where a model is no loss; the message is to follow "the loss of output ...: ". */
+lur_status lur_loss_graph_check(const lur_model *graph);
+const lur_node *lur_loss_graph_prediction(const lur_model *graph);
+const lur_node *lur_loss_graph_target(const lur_model *graph); /* NULL: the loss does not read it */
+/* Whether the target holds ids of the classes that the predictions are of: a one_hot of as many classes reads it. */
+bool lur_loss_graph_compares_classes(const lur_model *graph);
+/* The mean absolute error of predictions of that shape. */
+lur_status lur_loss_graph_absolute(lur_context *context, const lur_shape *sample, lur_model **graph);
 
 /* frozen.c: which nodes are frozen, by position in model->nodes: those that are computed from `input` alone (NULL: from
    any inputs, row numbers included) and that training leaves as they are; see lur_model_frozen. batch_statistics: batch

@@ -113,7 +113,8 @@ static lur_status layer_fill(lur_layer *layer, const lur_setting *settings, int 
     snprintf(layer->name, sizeof layer->name, "%.*s", LUR_NAME - 1, common.name);
   } else {
     LUR_TRY(counter_of(layer->context, kind, &counter));
-    snprintf(layer->name, sizeof layer->name, "%s_%d", counter->kind, counter->count + 1);
+    snprintf(layer->name, sizeof layer->name, "%.*s%s_%d", LUR_NAME - 48, layer->context->scope, counter->kind,
+             counter->count + 1);
   }
   if (kind->check) LUR_TRY(kind->check(layer));
   if (counter) counter->count++; /* a layer that could not be created takes no number */

@@ -240,6 +240,7 @@ void lur_model_release(lur_model *model) {
   free(model->layers);
   free(model->layer_nodes);
   lur_model_drop_weight_names(model);
+  for (int i = 0; i < model->nlosses; i++) lur_model_release(model->losses[i].graph);
   lur_context_release(model->context);
   free(model);
 }
@@ -317,4 +318,26 @@ int64_t lur_model_parameters(const lur_model *model, bool trainable_only) {
     }
   }
   return count;
+}
+
+int lur_model_loss_count(const lur_model *model) { return model->nlosses; }
+const char *lur_model_loss_output(const lur_model *model, int index) { return model->losses[index].output; }
+lur_model *lur_model_loss(const lur_model *model, int index) { return model->losses[index].graph; }
+
+lur_status lur_model_all_layers(const lur_model *model, int nlosses, const lur_output_loss *losses, lur_layer ***layers,
+                                int *count) {
+  lur_layer **all = NULL;
+  int n = model->nlayers, room = n;
+  for (int i = 0; i < nlosses; i++) room += losses[i].graph->nlayers;
+  LUR_TRY(lur_alloc_items((size_t)room + 1, sizeof *all, &all));
+  for (int i = 0; i < model->nlayers; i++) all[i] = model->layers[i];
+  for (int i = 0; i < nlosses; i++) {
+    for (int k = 0; k < losses[i].graph->nlayers; k++) {
+      lur_layer *layer = losses[i].graph->layers[k];
+      if (position((void *const *)all, n, layer) < 0) all[n++] = layer;
+    }
+  }
+  *layers = all;
+  *count = n;
+  return LUR_OK;
 }

@@ -9,7 +9,7 @@ static void mark_wanted(lur_plan *plan, int noutputs) {
   for (int i = 0; i < noutputs && outputs; i++) plan->values[plan->outputs[i]].wanted = true;
   for (int i = 0; i < plan->nlosses; i++) {
     plan->values[plan->losses[i].y].wanted = true;
-    plan->values[plan->losses[i].predictions].wanted = true;
+    if (plan->losses[i].predictions >= 0) plan->values[plan->losses[i].predictions].wanted = true;
   }
 }
 
@@ -84,6 +84,10 @@ lur_status lur_plan_check_kernels(lur_plan_target *target) {
   LUR_TRY(lur_alloc_items(1, sizeof *plan, &plan));
   for (int i = 0; i < LUR_MAX_INPUTS; i++) plan->key.rows[i] = 1;
   lur_status status = lur_plan_emit_model(target, plan, true);
+  for (int i = 0; i < target->nlosses && status == LUR_OK; i++) {
+    plan->losses[i].rows = plan->values[plan->outputs[target->losses[i].output_index]].operand.shape.dim[0];
+    if (target->losses[i].form != LUR_LOSS_OP) status = lur_plan_emit_loss_graph(target, plan, i);
+  }
   for (int i = 0; i < plan->nops && status == LUR_OK; i++) {
     const lur_op_desc *desc = &plan->ops[i].desc;
     if (lur_device_kernel(target->device, desc->kind)) continue;

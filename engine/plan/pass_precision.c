@@ -60,9 +60,10 @@ static lur_status convert(rewrite *r, lur_layer *layer, lur_dtype dtype, int *va
   return LUR_OK;
 }
 
-static lur_status rewrite_op(rewrite *r, lur_plan_op op) {
+/* of_loss: the op belongs to a loss, which is computed in f32 whatever its shapes. */
+static lur_status rewrite_op(rewrite *r, lur_plan_op op, bool of_loss) {
   bool loss = op.desc.kind == LUR_OP_LOSS;
-  lur_dtype dtype = wants_half(&op.desc) ? r->half : LUR_F32;
+  lur_dtype dtype = !of_loss && wants_half(&op.desc) ? r->half : LUR_F32;
   for (int i = 0; i < op.desc.nx; i++) {
     if (!floating(op.desc.x[i].dtype) || (loss && i > 0)) continue; /* targets and sample weights come from outside */
     LUR_TRY(convert(r, op.layer, dtype, &op.x[i]));
@@ -81,14 +82,14 @@ static lur_status rewrite_outputs(rewrite *r, int noutputs) {
   }
   for (int i = 0; i < r->plan->nlosses; i++) { /* the loss has converted it */
     int *predictions = &r->plan->losses[i].predictions;
-    if (r->plan->values[*predictions].operand.dtype == r->half && *predictions < r->nold)
+    if (*predictions >= 0 && r->plan->values[*predictions].operand.dtype == r->half && *predictions < r->nold)
       *predictions = r->twin[*predictions];
   }
   return LUR_OK;
 }
 
 static lur_status rewrite_all(rewrite *r, int noutputs) {
-  for (int i = 0; i < r->plan->nops; i++) LUR_TRY(rewrite_op(r, r->plan->ops[i]));
+  for (int i = 0; i < r->plan->nops; i++) LUR_TRY(rewrite_op(r, r->plan->ops[i], i >= r->plan->loss_ops));
   return rewrite_outputs(r, noutputs);
 }
 

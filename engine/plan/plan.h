@@ -69,6 +69,7 @@ typedef struct lur_plan_key {
 typedef struct lur_plan_loss { /* values of one loss, -1 where absent */
   int predictions; /* what accuracy is computed from: logits or probabilities */
   int target, sample_weight, y;
+  int64_t rows; /* samples */
 } lur_plan_loss;
 
 typedef struct lur_plan {
@@ -80,6 +81,7 @@ typedef struct lur_plan {
   int inputs[LUR_MAX_INPUTS], outputs[LUR_MAX_OUTPUTS]; /* values */
   int nlosses;
   lur_plan_loss losses[LUR_MAX_OUTPUTS];
+  int loss_ops;  /* position of the first op of a loss */
   int ndropouts; /* emitted so far */
   size_t arena_bytes, scratch_bytes, scratch_offset; /* scratch is the arena's end; arena_bytes counts it */
 } lur_plan;
@@ -122,8 +124,16 @@ static inline int lur_backward_step(const lur_plan *plan, int op) { return 2 * p
 
 /* Appends the values and ops of the target's model, for the rows of plan->key. training: in training form. */
 lur_status lur_plan_emit_model(const lur_plan_target *target, lur_plan *plan, bool training);
-/* Appends loss i. */
+/* Appends the ops of the model's nodes, given the values of its inputs: value_of has room for every node. */
+lur_status lur_plan_emit_nodes(const lur_plan_target *target, lur_plan *plan, const lur_model *model, bool training,
+                               int *value_of);
+
+/* ---- emit_loss.c ---- */
+
+/* Appends loss i, after checking the target of the plan's key. */
 lur_status lur_plan_emit_loss(const lur_plan_target *target, lur_plan *plan, int i);
+/* The same for a loss that is a graph, of any target that it may have. */
+lur_status lur_plan_emit_loss_graph(const lur_plan_target *target, lur_plan *plan, int i);
 
 /* ---- passes, in the order in which build.c applies them ---- */
 

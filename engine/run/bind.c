@@ -267,6 +267,11 @@ static lur_status check_values(lur_tensor *tensor, int64_t columns, const value_
 static lur_status check_target(const lur_run *run, int i, lur_tensor *target) {
   const lur_target_loss *loss = &run->target.losses[i];
   const lur_shape *sample = &run->target.model->outputs[loss->output_index]->sample, *shape = lur_tensor_shape(target);
+  if (loss->form != LUR_LOSS_OP) {
+    const int64_t count = lur_shape_count(shape);
+    if (lur_tensor_dtype(target) != LUR_F32 || shape->ndim < 1 || count == 0) return LUR_OK;
+    return check_values(target, count / shape->dim[0], &FINITE, "target", loss->output);
+  }
   if (sample->ndim != 1 || shape->ndim < 1) return LUR_OK;
   const int64_t count = lur_shape_count(shape), rows = shape->dim[0], units = sample->dim[0];
   const bool squares = loss->kind == LUR_MEAN_SQUARED_ERROR;
@@ -278,8 +283,9 @@ static lur_status check_target(const lur_run *run, int i, lur_tensor *target) {
 }
 
 static lur_status bind_target(lur_run *run, const lur_batch *batch, int i, lur_plan_key *key) {
-  char text[LUR_NAME + 8], names[256];
+  char names[256];
   const char *output = run->target.losses[i].output;
+  if (!lur_loss_needs_target(&run->target.losses[i])) return LUR_OK;
   lur_tensor *target = find(batch, output);
   if (!target) {
     return lur_fail(LUR_EARG, "the batch has no '%s', the target of an output with a loss (it has %s)", output,
@@ -287,15 +293,21 @@ static lur_status bind_target(lur_run *run, const lur_batch *batch, int i, lur_p
   }
   LUR_TRY(check_target(run, i, target));
   copy_operand(target, &key->target[i]);
-  LUR_TRY(put(run, LUR_MAX_INPUTS + 2 * i, target));
+  return put(run, LUR_MAX_INPUTS + 2 * i, target);
+}
+
+/* Whether there is one per row is checked with the plan, which knows the rows. */
+static lur_status bind_weights(lur_run *run, const lur_batch *batch, int i, lur_plan_key *key) {
+  char text[LUR_NAME + 8], came[LUR_SHAPE_TEXT];
+  const char *output = run->target.losses[i].output;
   snprintf(text, sizeof text, "%s_weight", output);
   lur_tensor *weight = find(batch, text);
   key->sample_weight[i] = weight != NULL;
   if (!weight) return LUR_OK;
   const lur_shape *shape = lur_tensor_shape(weight);
-  if (lur_tensor_dtype(weight) != LUR_F32 || shape->ndim != 1 || shape->dim[0] != lur_tensor_shape(target)->dim[0]) {
+  if (lur_tensor_dtype(weight) != LUR_F32 || shape->ndim != 1) {
     return lur_fail(LUR_ESHAPE, "sample weights '%s': %s %s (one f32 per row expected)", text,
-                    lur_shape_format(shape, names), lur_dtype_name(lur_tensor_dtype(weight)));
+                    lur_shape_format(shape, came), lur_dtype_name(lur_tensor_dtype(weight)));
   }
   LUR_TRY(check_values(weight, 1, &WEIGHT, "sample weights", text));
   return put(run, LUR_MAX_INPUTS + 2 * i + 1, weight);
@@ -306,19 +318,45 @@ lur_status lur_run_bind(lur_run *run, const lur_batch *batch, lur_plan_mode mode
   key->mode = mode;
   LUR_TRY(bind_inputs(run, batch, key));
   if (mode != LUR_MODE_TRAIN && mode != LUR_MODE_EVALUATE) return LUR_OK;
-  for (int i = 0; i < run->target.nlosses; i++) LUR_TRY(bind_target(run, batch, i, key));
+  for (int i = 0; i < run->target.nlosses; i++) {
+    LUR_TRY(bind_target(run, batch, i, key));
+    LUR_TRY(bind_weights(run, batch, i, key));
+  }
   return LUR_OK;
 }
 
+/* LUR_ESHAPE unless there is one sample weight for each row. */
+static lur_status check_weight_rows(const lur_plan *plan, const lur_batch *batch, const lur_target_loss *loss, int i) {
+  char text[LUR_NAME + 8];
+  if (!plan->key.sample_weight[i]) return LUR_OK;
+  snprintf(text, sizeof text, "%s_weight", loss->output);
+  const int64_t came = lur_tensor_shape(find(batch, text))->dim[0];
+  if (came == plan->losses[i].rows) return LUR_OK;
+  return lur_fail(LUR_ESHAPE, "sample weights '%s': %lld f32 (one f32 per row expected: %lld)", text, (long long)came,
+                  (long long)plan->losses[i].rows);
+}
+
+/* The name of the tensor that is bound to a value: an input's or a target's; NULL for other values. */
+static const char *bound_name(const lur_run *run, const lur_plan *plan, int value) {
+  for (int k = 0; k < run->target.model->ninputs; k++) {
+    if (plan->inputs[k] == value) return run->target.model->inputs[k]->layer->name;
+  }
+  for (int k = 0; k < plan->nlosses; k++) {
+    if (plan->losses[k].target == value) return run->target.losses[k].output;
+  }
+  return NULL;
+}
+
 lur_status lur_run_check_rows(lur_run *run, const lur_plan *plan, const lur_batch *batch) {
+  for (int i = 0; i < plan->nlosses; i++) LUR_TRY(check_weight_rows(plan, batch, &run->target.losses[i], i));
   for (int i = 0; i < plan->nops; i++) {
-    const lur_plan_op *op = &plan->ops[i];
-    if (op->desc.kind != LUR_OP_GATHER) continue;
-    for (int k = 0; k < run->target.model->ninputs; k++) {
-      if (plan->inputs[k] != op->x[1]) continue;
-      const char *name = run->target.model->inputs[k]->layer->name;
-      LUR_TRY(check_ids(find(batch, name), op->desc.x[0].shape.dim[0], "row numbers", name));
-    }
+    const lur_op_desc *desc = &plan->ops[i].desc;
+    const bool rows = desc->kind == LUR_OP_GATHER, ids = desc->kind == LUR_OP_ONE_HOT;
+    if (!rows && !ids) continue;
+    const char *name = bound_name(run, plan, plan->ops[i].x[rows]);
+    if (!name) continue;
+    const int64_t limit = rows ? desc->x[0].shape.dim[0] : desc->y.shape.dim[desc->y.shape.ndim - 1];
+    LUR_TRY(check_ids(find(batch, name), limit, rows ? "row numbers" : "class ids", name));
   }
   return LUR_OK;
 }

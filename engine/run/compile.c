@@ -8,48 +8,6 @@
 
 /* ---- the target ---- */
 
-static const char *const loss_names[] = {"categorical_crossentropy", "binary_crossentropy", "mean_squared_error"};
-
-static lur_status find_output(const lur_model *model, const lur_loss *loss, int *output) {
-  const char *known[LUR_MAX_OUTPUTS];
-  for (int k = 0; k < model->noutputs; k++) {
-    known[k] = model->output_names[k];
-    if (strcmp(known[k], loss->output) != 0) continue;
-    *output = k;
-    return LUR_OK;
-  }
-  const char *near = lur_nearest(loss->output, known, model->noutputs);
-  return lur_fail(LUR_EARG, "compile: loss for '%s', which is not an output of the model (%s%s%s)", loss->output,
-                  near ? "did you mean '" : "first output: '", near ? near : known[0], near ? "'?" : "'");
-}
-
-static lur_status find_loss_kind(const lur_loss *loss, lur_loss_kind *kind) {
-  for (int k = 0; k < 3; k++) {
-    if (strcmp(loss_names[k], loss->kind) != 0) continue;
-    *kind = (lur_loss_kind)k;
-    return LUR_OK;
-  }
-  const char *near = lur_nearest(loss->kind, loss_names, 3);
-  return lur_fail(LUR_EARG, "compile: unknown loss '%s' for output '%s' (%s%s%s)", loss->kind, loss->output,
-                  near ? "did you mean '" : "categorical_crossentropy, binary_crossentropy or mean_squared_error",
-                  near ? near : "", near ? "'?" : " expected");
-}
-
-static lur_status take_loss(const lur_model *model, const lur_loss *loss, lur_target_loss *taken) {
-  lur_target_loss made = {.weight = loss->weight, .label_smoothing = loss->label_smoothing};
-  LUR_TRY(find_output(model, loss, &made.output_index));
-  LUR_TRY(find_loss_kind(loss, &made.kind));
-  if (!(loss->weight >= 0) || !(loss->label_smoothing >= 0 && loss->label_smoothing < 1)) {
-    return lur_fail(
-        LUR_EARG,
-        "compile: loss of '%s' has weight %g and label smoothing %g (weight >= 0 and smoothing in [0, 1) expected)",
-        loss->output, loss->weight, loss->label_smoothing);
-  }
-  memcpy(made.output, model->output_names[made.output_index], LUR_NAME);
-  *taken = made;
-  return LUR_OK;
-}
-
 static lur_status check_precision(lur_precision precision, const lur_device *device) {
   const bool half = precision == LUR_PRECISION_BF16 || precision == LUR_PRECISION_F16;
   if (half && !device->backend->half) {
@@ -77,22 +35,16 @@ static lur_status take_options(lur_plan_target *target, const lur_compile_option
   target->no_lifetimes = o->no_lifetimes;
   target->no_arena = o->no_arena;
   LUR_TRY(check_precision(o->precision, target->device));
-  if (o->nlosses > LUR_MAX_OUTPUTS) return lur_fail(LUR_EARG, "compile: more than %d losses", LUR_MAX_OUTPUTS);
-  for (int i = 0; i < o->nlosses; i++) {
-    LUR_TRY(take_loss(target->model, &o->losses[i], &target->losses[i]));
-    target->nlosses++;
-  }
-  return LUR_OK;
+  return lur_target_take_losses(target, o->nlosses, o->losses);
 }
 
 /* Lists the weights that learn, and where each is in the flat arrays. */
 static lur_status list_learned(lur_plan_target *target) {
-  const lur_model *model = target->model;
-  LUR_TRY(lur_alloc_items((size_t)model->nlayers, sizeof *target->trains, &target->trains));
-  LUR_TRY(lur_alloc_items((size_t)model->nlayers * LUR_MAX_WEIGHTS, sizeof *target->learned, &target->learned));
+  LUR_TRY(lur_alloc_items((size_t)target->nlayers, sizeof *target->trains, &target->trains));
+  LUR_TRY(lur_alloc_items((size_t)target->nlayers * LUR_MAX_WEIGHTS, sizeof *target->learned, &target->learned));
   int64_t offset = 0;
-  for (int i = 0; i < model->nlayers; i++) {
-    lur_layer *layer = model->layers[i];
+  for (int i = 0; i < target->nlayers; i++) {
+    lur_layer *layer = target->layers[i];
     target->trains[i] = layer->trainable;
     for (int k = 0; k < layer->nweights && layer->trainable; k++) {
       if (!layer->weights[k].learned) continue;
@@ -112,6 +64,8 @@ static lur_status list_frozen(lur_plan_target *target) {
 
 static void free_target(lur_plan_target *target) {
   lur_ranges_free(&target->ranges);
+  lur_target_drop_losses(target);
+  free(target->layers);
   free(target->trains);
   free(target->frozen);
   free(target->learned);
@@ -119,8 +73,8 @@ static void free_target(lur_plan_target *target) {
 }
 
 static lur_status move_weights(const lur_plan_target *target) {
-  for (int i = 0; i < target->model->nlayers; i++) {
-    lur_layer *layer = target->model->layers[i];
+  for (int i = 0; i < target->nlayers; i++) {
+    lur_layer *layer = target->layers[i];
     for (int k = 0; k < layer->nweights; k++) LUR_TRY(lur_weight_to(&layer->weights[k], target->device));
   }
   return LUR_OK;

@@ -180,12 +180,13 @@ static void fill_parameters(lur_run *run, double decay) {
 /* The weights that training changes: those of trainable layers and of every batch norm. */
 static lur_status fill_watched(lur_run *run) {
   lur_optimizing *o = &run->optimizing;
-  const lur_model *model = run->target.model;
-  if (!o->watched) LUR_TRY(lur_alloc_items((size_t)model->nlayers * LUR_MAX_WEIGHTS, sizeof *o->watched, &o->watched));
+  const lur_plan_target *target = &run->target;
+  if (!o->watched)
+    LUR_TRY(lur_alloc_items((size_t)target->nlayers * LUR_MAX_WEIGHTS, sizeof *o->watched, &o->watched));
   o->nwatched = 0;
-  for (int i = 0; i < model->nlayers; i++) {
-    const lur_layer *layer = model->layers[i];
-    if (!run->target.trains[i] && strcmp(layer->kind->name, "batchnorm") != 0) continue;
+  for (int i = 0; i < target->nlayers; i++) {
+    const lur_layer *layer = target->layers[i];
+    if (!target->trains[i] && strcmp(layer->kind->name, "batchnorm") != 0) continue;
     for (int k = 0; k < layer->nweights; k++) {
       o->watched[o->nwatched++] = (lur_parameter){.g = lur_tensor_address(layer->weights[k].value),
                                                   .count = lur_shape_count(&layer->weights[k].shape)};
@@ -216,7 +217,7 @@ static uint64_t capture_key(const lur_run *run, const lur_update *update) {
 }
 
 /* The numbers of this step, and clipping. Advances the run's schedule. */
-static lur_update make_update(lur_run *run, const lur_optimizer_options *o) {
+static lur_update make_update(lur_run *run, const lur_optimizer_options *o, double scale) {
   const bool scaled = run->loss_scale.applied;
   lur_update update = {.rule = run->optimizing.optimizer->rule,
                        .momentum = o->momentum,
@@ -224,7 +225,7 @@ static lur_update make_update(lur_run *run, const lur_optimizer_options *o) {
                        .beta1 = o->beta_1,
                        .beta2 = o->beta_2,
                        .epsilon = o->epsilon,
-                       .gradient_scale = (float)(scaled ? 1 / run->loss_scale.value : 1),
+                       .gradient_scale = (float)(scaled ? scale / run->loss_scale.value : scale),
                        .clip_value = (float)o->clip_value,
                        .clip_norm = o->clip_norm,
                        .skip_overflow = scaled,
@@ -234,7 +235,7 @@ static lur_update make_update(lur_run *run, const lur_optimizer_options *o) {
   return update;
 }
 
-lur_status lur_run_update(lur_run *run) {
+lur_status lur_run_update(lur_run *run, double scale) {
   lur_optimizing *o = &run->optimizing;
   const lur_optimizer_options *options = o->optimizer->options;
   LUR_TRY(need_state(run, options, o->optimizer->rule));
@@ -242,7 +243,7 @@ lur_status lur_run_update(lur_run *run) {
   fill_parameters(run, options->weight_decay);
   if (o->watch) LUR_TRY(fill_watched(run));
   o->m_schedule_before = o->m_schedule;
-  lur_update update = make_update(run, options);
+  lur_update update = make_update(run, options, scale);
   lur_status status = lur_run_write_step_parameters(run, &update);
   if (status == LUR_OK) status = lur_run_captured(run, &o->capture, capture_key(run, &update), launch, &update);
   if (status != LUR_OK) {

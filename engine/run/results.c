@@ -64,7 +64,7 @@ enum { LOSS, PREDICTIONS, TARGET, READ };
 
 /* The values that are read of one loss; -1: its kind has no accuracy. */
 static void values_read(const lur_run *run, const lur_plan *plan, int i, int values[READ]) {
-  bool counted = run->target.losses[i].kind != LUR_MEAN_SQUARED_ERROR;
+  bool counted = run->target.losses[i].has_accuracy;
   values[LOSS] = plan->losses[i].y;
   values[PREDICTIONS] = counted ? plan->losses[i].predictions : -1;
   values[TARGET] = counted ? plan->losses[i].target : -1;
@@ -140,6 +140,8 @@ static double accuracy(const lur_run *run, const lur_plan *plan, int i, const vo
   if (!found[PREDICTIONS]) return NAN;
   const lur_shape *shape = &plan->values[plan->losses[i].predictions].operand.shape;
   bool ids = plan->values[plan->losses[i].target].operand.dtype == LUR_I32;
+  if (run->target.losses[i].form == LUR_LOSS_GRAPH) /* has_accuracy: it compares class ids */
+    return categorical_accuracy(found[PREDICTIONS], found[TARGET], ids, shape->dim[0], shape->dim[1]);
   lur_loss_kind kind = run->target.losses[i].kind;
   if (kind == LUR_BINARY_CROSSENTROPY || shape->dim[1] == 1)
     return binary_accuracy(found[PREDICTIONS], kind, from_logits(plan, i), found[TARGET], ids, lur_shape_count(shape));
@@ -157,7 +159,7 @@ lur_status lur_run_results(lur_run *run, lur_run_plan *entry, lur_results *resul
     if (run->target.losses[i].weight != 0) total += run->target.losses[i].weight * losses[i];
   }
   memset(results, 0, sizeof *results);
-  results->samples = plan->key.target[0].shape.dim[0];
+  results->samples = plan->losses[0].rows;
   add_result(results, NULL, "loss", total);
   for (int i = 0; i < plan->nlosses && several; i++)
     add_result(results, run->target.losses[i].output, "loss", losses[i]);

@@ -1,5 +1,6 @@
-/* run.c - what a compiled model does with a batch: trains, evaluates, predicts, and returns gradients. compile.c
- * creates and frees runs. */
+/* run.c - what a compiled model does with a batch: trains, evaluates, predicts, and goes backward. compile.c creates and
+ * frees runs; gradients.c returns gradients. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,7 +87,7 @@ lur_status lur_run_train(lur_run *run, const lur_batch *batch, lur_results *resu
   lur_results found;
   LUR_TRY(need_step(run, "train"));
   LUR_TRY(start_training(run, batch, &plan));
-  lur_status status = lur_run_update(run);
+  lur_status status = lur_run_update(run, 1);
   if (status == LUR_OK) status = lur_run_results(run, plan, &found);
   if (status == LUR_OK) status = lur_run_updated(run);
   if (status != LUR_OK) return discard_gradients(run, status);
@@ -94,13 +95,17 @@ lur_status lur_run_train(lur_run *run, const lur_batch *batch, lur_results *resu
   return LUR_OK;
 }
 
-lur_status lur_run_step(lur_run *run) {
+lur_status lur_run_step_scaled(lur_run *run, double scale) {
   LUR_TRY(need_step(run, "step"));
+  if (!(scale > 0) || !isfinite(scale))
+    return lur_fail(LUR_EARG, "step: scale is %g (a positive number expected)", scale);
   LUR_TRY(lur_run_need_gradients(run));
-  LUR_TRY(lur_run_update(run));
+  LUR_TRY(lur_run_update(run, scale));
   if (run->loss_scale.applied || run->optimizing.watch) LUR_TRY(lur_run_read_back(run));
   return lur_run_updated(run);
 }
+
+lur_status lur_run_step(lur_run *run) { return lur_run_step_scaled(run, 1); }
 
 /* ---- inference ---- */
 
@@ -179,44 +184,4 @@ lur_status lur_run_backward(lur_run *run, lur_tensor *const *output_gradients) {
   for (int i = 0; i < run->target.model->noutputs; i++) LUR_TRY(seed_gradient(run, plan, i, output_gradients[i]));
   run->forward_done = false; /* backward may overwrite activations in place */
   return lur_run_execute_backward(run, plan);
-}
-
-static lur_status copy_floats(lur_run *run, const void *address, const lur_shape *shape, lur_tensor **tensor) {
-  lur_tensor *made = NULL;
-  LUR_TRY(lur_tensor_new(run->target.model->context, NULL, LUR_F32, shape, &made));
-  lur_status status =
-      lur_device_copy(run->target.device, lur_tensor_data(made), address, lur_tensor_bytes(made), LUR_COPY_TO_HOST);
-  if (status == LUR_OK) status = lur_device_sync(run->target.device);
-  if (status == LUR_OK && run->loss_scale.applied) {
-    float *v = lur_tensor_data(made);
-    for (int64_t i = 0, n = lur_shape_count(shape); i < n; i++) v[i] = (float)((double)v[i] / run->loss_scale.value);
-  }
-  if (status == LUR_OK) *tensor = made;
-  else lur_tensor_release(made);
-  return status;
-}
-
-static lur_status input_gradient(lur_run *run, const char *name, lur_tensor **gradient) {
-  const lur_plan *plan = run->plans.last ? run->plans.last->plan : NULL;
-  for (int i = 0; i < run->target.model->ninputs; i++) {
-    if (strcmp(run->target.model->inputs[i]->layer->name, name) != 0) continue;
-    const void *address = plan ? lur_run_gradient_address(run, plan, plan->inputs[i]) : NULL;
-    if (!address)
-      return lur_fail(LUR_ESTATE, "gradient: none for input '%s' (compile with input_gradients, then backward)", name);
-    return copy_floats(run, address, &plan->values[plan->inputs[i]].operand.shape, gradient);
-  }
-  return lur_fail(LUR_EARG, "gradient: the model has no input '%s'", name);
-}
-
-lur_status lur_run_gradient(lur_run *run, const char *layer, const char *weight, lur_tensor **gradient) {
-  if (!weight) return input_gradient(run, layer, gradient);
-  for (int i = 0; i < run->target.nlearned; i++) {
-    const lur_learned *learned = &run->target.learned[i];
-    const lur_weight *found = &learned->layer->weights[learned->weight];
-    if (strcmp(learned->layer->name, layer) != 0 || strcmp(found->name, weight) != 0) continue;
-    if (!run->optimizing.gradients) return lur_fail(LUR_ESTATE, "gradient: no backward has run yet");
-    return copy_floats(run, (float *)lur_tensor_address(run->optimizing.gradients) + learned->offset, &found->shape,
-                       gradient);
-  }
-  return lur_fail(LUR_EARG, "gradient: no weight '%s' of a trainable layer '%s' in this run", weight, layer);
 }

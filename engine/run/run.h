@@ -33,7 +33,8 @@ typedef struct lur_bound_input {
 /* Finds the batch's tensors, checks them, starts copies to the device and writes the key. Wait before the batch goes
    back to its owner, on failure too. */
 lur_status lur_run_bind(lur_run *run, const lur_batch *batch, lur_plan_mode mode, lur_plan_key *key);
-/* Row numbers bound to gathers are within what they gather from. */
+/* There is a sample weight for each row; row numbers bound to gathers are within what they gather from, and class ids
+   bound to one_hot within its classes. */
 lur_status lur_run_check_rows(lur_run *run, const lur_plan *plan, const lur_batch *batch);
 void lur_run_unbind(lur_run *run);
 
@@ -76,10 +77,18 @@ typedef struct lur_optimizing {
 lur_status lur_run_open_optimizer(lur_run *run, lur_optimizer *optimizer);
 void lur_run_close_optimizer(lur_run *run);
 lur_status lur_run_need_gradients(lur_run *run);
-/* Launches one update of all learned weights from the gradients, which are zeroed. After the host has waited,
-   lur_run_updated takes note of the outcome: iterations, the loss scale, whether weights are finite. */
-lur_status lur_run_update(lur_run *run);
+/* Launches one update of all learned weights from the gradients, multiplied by scale; they are zeroed. After the host
+   has waited, lur_run_updated takes note of the outcome: iterations, the loss scale, whether weights are finite. */
+lur_status lur_run_update(lur_run *run, double scale);
 lur_status lur_run_updated(lur_run *run);
+
+/* ---- losses: losses.c ---- */
+
+/* Fills the target's losses, and the list of all layers. */
+lur_status lur_target_take_losses(lur_plan_target *target, int n, const lur_loss *losses);
+void lur_target_drop_losses(lur_plan_target *target);
+/* The graphs of the caller's own, borrowed; returns their number. */
+int lur_target_graphs(const lur_plan_target *target, lur_output_loss *losses);
 
 /* ---- loss scale: loss_scale.c ---- */
 

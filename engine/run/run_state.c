@@ -127,6 +127,13 @@ lur_status lur_run_import(lur_run *run, const lur_run_state *state) {
   return LUR_OK;
 }
 
+lur_layer *const *lur_run_layers(const lur_run *run, int *n) {
+  *n = run->target.nlayers;
+  return run->target.layers;
+}
+
+int lur_run_graphs(const lur_run *run, lur_output_loss *losses) { return lur_target_graphs(&run->target, losses); }
+
 const char *lur_run_optimizer_kind(const lur_run *run) {
   return run->optimizing.optimizer ? lur_optimizer_kind(run->optimizing.optimizer) : "none";
 }

@@ -5,6 +5,8 @@
 #include "engine/base/alloc.h"
 #include "engine/lurcher.h"
 
+struct lur_output_loss; /* engine/graph/graph.h */
+
 typedef struct lur_run_state {
   int64_t iterations;   /* optimizer steps */
   uint64_t step;        /* training forwards: dropout's counter */
@@ -17,6 +19,10 @@ typedef struct lur_run_state {
   lur_tensor **tensors;
 } lur_run_state;
 
+/* The layers whose weights a checkpoint has: the model's, then those that only its losses have. */
+lur_layer *const *lur_run_layers(const lur_run *run, int *n);
+/* The run's losses that are graphs of the caller's own, borrowed; returns their number. */
+int lur_run_graphs(const lur_run *run, struct lur_output_loss *losses);
 /* Name of the run's optimizer kind, "none" where it has none. */
 const char *lur_run_optimizer_kind(const lur_run *run);
 /* Copies the state out; free it with lur_run_state_free. */

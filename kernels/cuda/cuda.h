@@ -38,6 +38,7 @@ __attribute__((visibility("default"))) extern const uint64_t lur_cuda_layout;
   row(AFFINE, affine)                     \
   row(CONCAT, concat)                     \
   row(GATHER, gather)                     \
+  row(ONE_HOT, one_hot)                   \
   row(DROPOUT, dropout)                   \
   row(COPY, copy)                         \
   row(NORMALIZE, normalize)               \

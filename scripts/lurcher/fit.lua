@@ -9,6 +9,9 @@
 --   epochs         number of the last epoch, counted from 1 over all resumed parts                  (1)
 --   initial_epoch  index of the first epoch, from 0                                                 (0)
 --   steps          most batches per epoch, for samplers that never end                             (all)
+--   accumulate     batches per step: their gradients are averaged, for a batch that does not fit into memory. A step is
+--                  then one update of the weights, in `steps`, callbacks and checkpoints; the last one of an epoch may
+--                  have fewer batches                                                              (1)
 --   valid          loader evaluated after each epoch                                                (nil)
 --   valid_steps    most batches of it                                                               (all)
 --   extra          table carried into every checkpoint (classes, preprocessing, ...)                 ({})
@@ -21,6 +24,8 @@
 -- samples, the same of validation with the prefix val_, `lr`, and times: `seconds` of training, `wait_seconds` of these
 -- waiting for the loader, and `check_seconds` of validation. history.interrupted is true after Ctrl-C; history.failed
 -- is the reason where a callback found that training diverged.
+-- accumulate = 4 is one batch of four times the size, within rounding, where batches are of equal size and no layer
+-- computes with the batch's statistics (batch norm) or random numbers.
 -- Training means are taken while weights change, weighted by batch size (Keras 2.0.6, keras/callbacks.py, BaseLogger).
 --
 -- Callbacks are tables with any of these methods; all get the same table of logs, and may add to it:
@@ -33,9 +38,10 @@
 --   on_train_end(self, state)
 --   save(self) -> table, load(self, table)  state that a resume needs; with tensors(self) -> tensors by name, load gets
 --                                           these as a second argument, or nil where resume is a text
--- state: run, model, loader, valid, epochs, epoch, step (batches done in the epoch), batch (the last one), history,
+-- state: run, model, loader, valid, epochs, epoch, step (steps done in the epoch), batch (the last one), history,
 -- stop (set it to end after this epoch), failed (set it to a reason to end at once: the epoch then does not count),
 -- interrupted, done (the epoch is in the history), seconds, wait_seconds and samples (of this epoch in this call),
+-- accumulate (batches per step), part (of a step of several: count of its batches so far, and sums of their results),
 -- extra, snapshot() -> what a checkpoint holds, and tensors by name; in_use(f) calls f between on_use_begin
 -- and on_use_end.
 
@@ -127,10 +133,10 @@ local function call(callbacks, method, ...)
 end
 
 local known = { epochs = true, initial_epoch = true, steps = true, valid = true, valid_steps = true, extra = true,
-  resume = true, progress = true }
+  resume = true, progress = true, accumulate = true }
 
 --- The least value of each option that is a number.
-local least = { epochs = 0, initial_epoch = 0, steps = 1, valid_steps = 1 }
+local least = { epochs = 0, initial_epoch = 0, steps = 1, valid_steps = 1, accumulate = 1 }
 
 --- What a value is, for messages: "lurcher.model", "string".
 local function kind_of(value)
@@ -160,6 +166,9 @@ local function check(run, loader, options)
       error(("bad option '%s' to 'fit' (a number of at least %d expected, got %s)"):format(name, low,
         type(value) == "number" and value or type(value)), 3)
     end
+  end
+  if not math.tointeger(options.accumulate or 1) then
+    error(("bad option 'accumulate' to 'fit' (a whole number expected, got %s)"):format(options.accumulate), 3)
   end
   for key in pairs(options) do
     if math.type(key) ~= "integer" and not known[key] then
@@ -280,7 +289,8 @@ local function begin(run, loader, options)
   local callbacks = callbacks_of(options)
   local state = { run = run, model = run.model, loader = loader, valid = options.valid, epochs = options.epochs or 1,
     epoch = options.initial_epoch or 0, step = 0, history = {}, stop = false, interrupted = false,
-    extra = options.extra or {}, done = false, seconds = 0, wait_seconds = 0, samples = 0 }
+    extra = options.extra or {}, done = false, seconds = 0, wait_seconds = 0, samples = 0,
+    accumulate = options.accumulate or 1, part = { count = 0, sums = new_means() } }
   return state, callbacks
 end
 
@@ -291,17 +301,43 @@ local function send_ahead(run, loader)
   if coming then run:prefetch(coming) end
 end
 
---- One training step and the callbacks after it. Returns whether to continue.
-local function train_step(state, callbacks, sums, logs, batch)
-  state.batch = batch
+--- Adds a batch's gradients to those of the step's batches so far. Returns the batch's results, or nil after Ctrl-C
+-- before a step. A step that has begun is completed: weights change, and checkpoints are written, only between steps.
+local function accumulate(state, batch)
+  local results = call_run(state.run, "accumulate", batch)
+  if results or state.part.count == 0 then return results end
+  state.interrupted = true
+  return state.run:accumulate(batch)
+end
+
+--- Makes the update of a step of several batches. Returns the means of their results.
+local function update(state)
+  local part = state.part
+  state.run:step{ scale = 1 / part.count }
+  state.part = { count = 0, sums = new_means() }
+  return part.sums:into({ samples = part.sums.samples }, "")
+end
+
+--- Trains on a batch. Returns the results of the step that it completes; false if it completes none; nil after Ctrl-C.
+local function train_batch(state, batch)
   send_ahead(state.run, state.loader)
-  logs.batch = call_run(state.run, "train", batch)
-  if not logs.batch then
+  if state.accumulate == 1 then return call_run(state.run, "train", batch) end
+  local results = accumulate(state, batch)
+  if not results then return nil end
+  state.part.sums:add(results)
+  state.part.count = state.part.count + 1
+  return state.part.count == state.accumulate and update(state)
+end
+
+--- What follows a step: its results (nil after Ctrl-C) in the sums, and the callbacks. Returns whether to continue.
+local function after_step(state, callbacks, sums, logs, results)
+  logs.batch = results
+  if not results then
     state.interrupted = true
     return false
   end
-  sums:add(logs.batch)
-  state.step, state.samples = state.step + 1, state.samples + logs.batch.samples
+  sums:add(results)
+  state.step, state.samples = state.step + 1, state.samples + results.samples
   state.seconds = lurcher.time() - state.started
   call(callbacks, "on_batch_end", state.step, sums:into(logs, ""), state)
   if lurcher.interrupted() then state.interrupted = true end
@@ -310,15 +346,21 @@ end
 
 --- Trains on the rest of the epoch. Sets state.seconds, wait_seconds and samples.
 local function train_epoch(state, callbacks, sums, options)
-  local logs = {}
+  local logs, going = {}, state.step ~= options.steps
   state.started, state.seconds, state.wait_seconds, state.samples = lurcher.time(), 0, 0, 0
-  if state.step ~= options.steps then
+  if going then
     local waiting_since = state.started
-    for batch in batches(state.loader, state.epoch, state.step) do
+    for batch in batches(state.loader, state.epoch, state.step * state.accumulate) do
       state.wait_seconds = state.wait_seconds + lurcher.time() - waiting_since
-      if not train_step(state, callbacks, sums, logs, batch) or state.step == options.steps then break end
+      state.batch = batch
+      local results = train_batch(state, batch)
+      if results ~= false then
+        going = after_step(state, callbacks, sums, logs, results) and state.step ~= options.steps
+        if not going then break end
+      end
       waiting_since = lurcher.time()
     end
+    if going and state.part.count > 0 then after_step(state, callbacks, sums, logs, update(state)) end
   end
   if sums.samples == 0 and not state.interrupted then
     error(("fit: the loader gave no batch in epoch %d"):format(state.epoch), 0)
@@ -369,6 +411,7 @@ setmetatable(fit, { __call = function(_, run, loader, options)
   check(run, loader, options)
   local state, callbacks = begin(run, loader, options)
   state.sums = new_means()
+  if state.accumulate > 1 then run:zero_gradients() end
   if options.resume then
     local text, path, message = options.resume, nil, nil
     if not text:find("^%s*{") then

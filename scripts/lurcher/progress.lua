@@ -19,11 +19,11 @@ local function logs_text(logs, outputs)
   return table.concat(parts, "  ")
 end
 
---- Number of batches per epoch where the loader has it, else nil.
-local function batches_of(loader)
+--- Number of steps per epoch where the loader has its number of batches, else nil.
+local function steps_of(loader, accumulate)
   if type(loader) == "function" then return nil end
   local ok, count = pcall(function() return #loader end)
-  return ok and type(count) == "number" and count > 0 and count or nil
+  return ok and type(count) == "number" and count > 0 and math.ceil(count / accumulate) or nil
 end
 
 local function bar(done, total)
@@ -37,7 +37,7 @@ progress.__index = progress
 
 function progress:on_train_begin(state)
   self.started, self.first = lurcher.time(), state.epoch
-  self.batches = batches_of(state.loader)
+  self.batches = steps_of(state.loader, state.accumulate or 1)
   local digits = #tostring(state.epochs)
   self.head = "epoch %" .. digits .. "d/%d"
 end
@@ -84,7 +84,8 @@ end
 function progress:on_train_end(state)
   if state.interrupted then
     self.ticker:break_line()
-    self.ticker:finish(("interrupted in epoch %d after %d batches"):format(state.epoch + 1, state.step))
+    self.ticker:finish(("interrupted in epoch %d after %d batches"):format(state.epoch + 1,
+      state.step * (state.accumulate or 1)))
   elseif state.stop and state.epoch < state.epochs then
     self.ticker:finish(("stopped early after epoch %d: no improvement"):format(state.epoch))
   end

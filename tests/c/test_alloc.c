@@ -21,7 +21,7 @@ typedef struct held {
   lur_tensor *tensors[MOST];
   lur_layer *layers[MOST];
   lur_node *nodes[MOST];
-  lur_model *models[2];
+  lur_model *models[3];
   lur_optimizer *optimizer;
   lur_run *run;
   lur_archive *archive;
@@ -47,8 +47,7 @@ static void let_go(held *h) {
   lur_archive_close(h->archive);
   lur_run_release(h->run);
   lur_optimizer_release(h->optimizer);
-  lur_model_release(h->models[0]);
-  lur_model_release(h->models[1]);
+  for (int i = 0; i < 3; i++) lur_model_release(h->models[i]);
   lur_text_free(h->text);
   lur_context_release(h->context);
 }
@@ -124,6 +123,19 @@ static lur_status compile(held *h) {
   return lur_model_compile(h->models[0], &options, &h->run);
 }
 
+/* Squared differences to one_hot targets, mixed by a weight of the loss's own. */
+static lur_status squared_distance(held *h, lur_model **graph) {
+  lur_node **y = h->nodes;
+  lur_setting dense[] = {INT("units", 3), TEXT("name", "mixing")}, classes = INT("classes", 3);
+  LUR_TRY(lur_input(h->context, "prediction", LUR_F32, &(lur_shape){1, {3}}, &y[9]));
+  LUR_TRY(lur_input(h->context, "target", LUR_I32, &(lur_shape){0}, &y[10]));
+  LUR_TRY(layer(h, 11, "dense", dense, 2, 1, &y[9]));
+  LUR_TRY(layer(h, 12, "one_hot", &classes, 1, 1, &y[10]));
+  LUR_TRY(layer(h, 13, "sub", NULL, 0, 2, (lur_node *[]){y[11], y[12]}));
+  LUR_TRY(layer(h, 14, "square", NULL, 0, 1, &y[13]));
+  return lur_loss_graph_new(y[9], y[10], y[14], graph);
+}
+
 static lur_status batch(held *h, lur_batch *b) {
   static const char *const names[] = {"image", "out"};
   LUR_TRY(lur_tensor_new(h->context, NULL, LUR_F32, &(lur_shape){4, {2, 6, 6, 2}}, &h->tensors[0]));
@@ -185,6 +197,35 @@ static lur_status checkpoint(held *h) {
   lur_text_free(h->text);
   h->text = NULL;
   return lur_model_load(h->context, file, &h->models[1], &h->text);
+}
+
+/* A loss that is a graph: trained, saved, restored, loaded. */
+static lur_status custom_loss(held *h) {
+  lur_batch b;
+  lur_results results;
+  lur_loss loss = {.output = "out", .weight = 1};
+  lur_compile_options options = {.nlosses = 1, .losses = &loss};
+  LUR_TRY(network(h));
+  LUR_TRY(squared_distance(h, &h->models[1]));
+  LUR_TRY(lur_context_device(h->context, "ref", &options.device));
+  LUR_TRY(lur_optimizer_new(h->context, "adam", NULL, 0, &h->optimizer));
+  options.optimizer = h->optimizer;
+  loss.graph = h->models[1];
+  LUR_TRY(lur_model_compile(h->models[0], &options, &h->run));
+  LUR_TRY(batch(h, &b));
+  LUR_TRY(lur_run_train(h->run, &b, &results));
+  double norm = 0;
+  LUR_TRY(lur_run_accumulate(h->run, &b, &results));
+  LUR_TRY(lur_run_gradient_norm(h->run, "mixing", &norm));
+  CHECK(norm > 0 && results.n == 2);
+  LUR_TRY(lur_run_save(h->run, file, "{}"));
+  LUR_TRY(lur_run_restore(h->run, file, &h->text));
+  lur_text_free(h->text);
+  h->text = NULL;
+  LUR_TRY(lur_model_load(h->context, file, &h->models[2], NULL));
+  CHECK(lur_model_loss_count(h->models[2]) == 1 && strcmp(lur_model_loss_output(h->models[2], 0), "out") == 0);
+  loss = (lur_loss){.output = "out", .kind = "mae", .weight = 1};
+  return lur_run_recompile(h->run, &options);
 }
 
 /* A checkpoint is saved over another one: whatever happens, the file is a checkpoint that loads. */
@@ -362,7 +403,7 @@ int main(int argc, char **argv) { /* argument: the name of the only case to run 
     const char *name;
     case_fn *fn;
   } cases[] = {{"tensors", tensors},   {"definition", definition},
-               {"training", training}, {"checkpoint", checkpoint},
+               {"training", training}, {"custom loss", custom_loss}, {"checkpoint", checkpoint},
                {"overwritten", overwritten}, {"int8", int8},
                {"archive", archive},   {"weights", weights},
                {"images", images}, {"encoding", encoding}, {"datasets", datasets},

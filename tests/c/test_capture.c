@@ -39,8 +39,8 @@ static bool can_capture(const training *t) { return t->device->backend->capture_
 
 static void begin(training *t, const char *optimizer, const lur_setting *settings, int n, double weight,
                   const lur_compile_options *extra) {
-  const lur_loss losses[2] = {{"class", "categorical_crossentropy", weight, 0.1},
-                              {"same", "categorical_crossentropy", 0.5, 0}};
+  const lur_loss losses[2] = {{"class", "categorical_crossentropy", weight, 0.1, NULL},
+                              {"same", "categorical_crossentropy", 0.5, 0, NULL}};
   *t = (training){0};
   CHECK_OK(lur_context_new(7, 1, &t->context)); /* tiny loops */
   CHECK_OK(lur_context_device(t->context, tested, &t->device));

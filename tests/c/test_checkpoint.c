@@ -77,7 +77,7 @@ static void build(network *to, uint64_t seed, const variation *how) {
       CHECK_OK(lur_tensor_set(to->tensors[i], k, i ? (double)(k % 3) : (double)(k * 7 % 11) / 10));
   }
   to->batch = (lur_batch){2, names, to->tensors};
-  lur_loss loss = {"out", "categorical_crossentropy", 1, 0};
+  lur_loss loss = {"out", "categorical_crossentropy", 1, 0, NULL};
   lur_optimizer *optimizer = NULL;
   lur_compile_options options = {.nlosses = how->optimizer ? 1 : 0, .losses = &loss};
   CHECK_OK(lur_context_device(to->context, "cpu", &options.device));

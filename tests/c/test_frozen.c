@@ -157,7 +157,7 @@ static void test_output_inside(void) {
 
 /* print(run) calls the same ops frozen; with batchnorm_batch, none from the first batch norm on. */
 static int count_frozen(lur_model *model, bool batchnorm_batch) {
-  const lur_loss loss = {"y1", "mean_squared_error", 1, 0};
+  const lur_loss loss = {"y1", "mean_squared_error", 1, 0, NULL};
   lur_compile_options options = {.nlosses = 1, .losses = &loss, .no_fold = true, .batchnorm_batch = batchnorm_batch};
   lur_run *run = NULL;
   lur_tensor *x = NULL;

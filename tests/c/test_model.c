@@ -24,7 +24,7 @@ static lur_compile_options options_for(lur_context *context, const char *device,
   return options;
 }
 
-static const lur_loss both[2] = {{"class", "categorical_crossentropy", 1, 0.1}, {"same", "categorical_crossentropy", 0.5, 0}};
+static const lur_loss both[2] = {{"class", "categorical_crossentropy", 1, 0.1, NULL}, {"same", "categorical_crossentropy", 0.5, 0, NULL}};
 
 static const char *tested = "cpu"; /* the device: the first argument */
 
@@ -106,7 +106,7 @@ static void f16_checked(lur_compile_options *o) { o->precision = LUR_PRECISION_F
 
 /* With loss weights this large every gradient overflows in f16: steps are skipped, and the loss scale is halved. */
 static void test_overflow(void) {
-  static const lur_loss heavy[2] = {{"class", "categorical_crossentropy", 1e9, 0}, {"same", "categorical_crossentropy", 1, 0}};
+  static const lur_loss heavy[2] = {{"class", "categorical_crossentropy", 1e9, 0, NULL}, {"same", "categorical_crossentropy", 1, 0, NULL}};
   lur_context *context = NULL;
   CHECK_OK(lur_context_new(7, 2, &context));
   lur_model *model = make_model(context);
@@ -223,10 +223,10 @@ static void test_errors(void) {
   CHECK_OK(lur_context_new(1, 1, &context));
   lur_model *model = make_model(context);
   make_batch(context, &f);
-  lur_loss losses[2] = {{"clas", "categorical_crossentropy", 1, 0}, {"same", "categorical_crossentropy", 1, 0}};
+  lur_loss losses[2] = {{"clas", "categorical_crossentropy", 1, 0, NULL}, {"same", "categorical_crossentropy", 1, 0, NULL}};
   lur_compile_options options = options_for(context, tested, NULL, losses);
   CHECK_FAILS(lur_model_compile(model, &options, &run), LUR_EARG, "did you mean 'class'");
-  losses[0] = (lur_loss){"class", "hinge", 1, 0};
+  losses[0] = (lur_loss){"class", "hinge", 1, 0, NULL};
   CHECK_FAILS(lur_model_compile(model, &options, &run), LUR_EARG, "unknown loss 'hinge'");
   losses[0].kind = "categorical_crossentropy";
   CHECK_OK(lur_model_compile(model, &options, &run));
@@ -247,6 +247,53 @@ static void test_errors(void) {
   CHECK_OK(lur_run_evaluate(run, &f.batch, &results));
   drop_batch(&f);
   lur_run_release(run);
+  lur_model_release(model);
+  lur_context_release(context);
+}
+
+/* A loss that is a graph: what it may read, and what a batch must have. */
+static void test_custom_loss(void) {
+  lur_context *context = NULL;
+  lur_run *run = NULL;
+  lur_model *graph = NULL;
+  lur_layer *layer = NULL;
+  lur_node *x[2] = {NULL, NULL}, *other = NULL, *y = NULL;
+  fixture f;
+  lur_results results = {0};
+  CHECK_OK(lur_context_new(1, 1, &context));
+  lur_model *model = make_model(context);
+  make_batch(context, &f);
+  const lur_shape *shape = lur_node_shape(lur_model_output(model, 0));
+  CHECK_OK(lur_input(context, "prediction", LUR_F32, shape, &x[0]));
+  CHECK_OK(lur_input(context, "target", LUR_F32, shape, &x[1]));
+  CHECK_OK(lur_input(context, "other", LUR_F32, shape, &other));
+  CHECK_OK(lur_context_begin_scope(context, "mine_"));
+  CHECK_FAILS(lur_context_begin_scope(context, "again_"), LUR_ESTATE, "'mine_...'");
+  CHECK_OK(lur_layer_new(context, "mul", NULL, 0, &layer));
+  CHECK(strcmp(lur_layer_name(layer), "mine_multiply_1") == 0);
+  lur_context_end_scope(context);
+  CHECK_OK(lur_layer_apply(layer, 2, (lur_node *[]){x[0], other}, &y));
+  CHECK_FAILS(lur_loss_graph_new(x[0], x[1], y, &graph), LUR_EARG, "it reads input 'other'");
+  lur_node_release(y);
+  CHECK_OK(lur_layer_apply(layer, 2, (lur_node *[]){x[1], x[1]}, &y));
+  CHECK_FAILS(lur_loss_graph_new(x[0], x[1], y, &graph), LUR_EARG, "does not depend on the prediction");
+  lur_node_release(y);
+  CHECK_OK(lur_layer_apply(layer, 2, (lur_node *[]){x[0], x[0]}, &y));
+  CHECK_OK(lur_loss_graph_new(x[0], x[1], y, &graph));
+  CHECK(lur_model_input_count(graph) == 1); /* it has no use for a target, so a batch needs none */
+  const lur_loss loss = {.output = lur_model_output_name(model, 0), .weight = 1, .graph = graph};
+  lur_compile_options options = options_for(context, tested, NULL, &loss);
+  options.nlosses = 1;
+  CHECK_OK(lur_model_compile(model, &options, &run));
+  CHECK(!lur_run_needs_target(run, 0) && !lur_run_takes_ids(run, 0) && !lur_run_needs_target(run, 1));
+  CHECK_OK(lur_run_evaluate(run, &f.batch, &results));
+  CHECK(results.samples > 0 && results.values[0] > 0 && results.values[0] < 1);
+  drop_batch(&f);
+  lur_run_release(run);
+  lur_model_release(graph);
+  lur_node *const nodes[] = {x[0], x[1], other, y};
+  for (int i = 0; i < 4; i++) lur_node_release(nodes[i]);
+  lur_layer_release(layer);
   lur_model_release(model);
   lur_context_release(context);
 }
@@ -323,6 +370,7 @@ int main(int argc, char **argv) {
   test_order();
   test_definition();
   test_errors();
+  test_custom_loss();
   test_curves();
   test_written_weights();
   test_precision();

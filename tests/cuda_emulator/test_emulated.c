@@ -43,8 +43,8 @@ static lur_status begin(training *t) {
 }
 
 static lur_status compile(training *t, lur_precision precision) {
-  const lur_loss losses[2] = {{"class", "categorical_crossentropy", 1, 0.1},
-                              {"same", "categorical_crossentropy", 0.5, 0}};
+  const lur_loss losses[2] = {{"class", "categorical_crossentropy", 1, 0.1, NULL},
+                              {"same", "categorical_crossentropy", 0.5, 0, NULL}};
   const lur_compile_options options = {
       .device = t->device, .optimizer = t->optimizer, .losses = losses, .nlosses = 2, .precision = precision};
   return lur_model_compile(t->model, &options, &t->run);

@@ -9,6 +9,7 @@
 --   shared(path)              path of a file in the folder LURCHER_SHARED, or nil
 --   weights(model)            copies of a model's weights, by "layer/name"
 --   same(a, b)                whether two tables of tensors hold the same numbers; if not, false and a name
+--   check_gradients(run, batch, options)  run:gradients() of a batch against finite differences of the loss (see below)
 --   run(command)              output (both streams) and exit code of a shell command
 --   commands(folder)          succeeds, complains and read, which run the program in a folder (see below)
 --   program, root             absolute paths of the program and of the source tree
@@ -114,6 +115,50 @@ function harness.same(a, b)
     if not b[name] or not ((tensor - b[name]):abs():max() == 0) then return false, name end
   end
   return true
+end
+
+--- The sum of the products of two tensors' elements.
+local function dot(a, b) return (a * b):sum() end
+
+--- Derivatives of one weight against finite differences, along its gradient and along a random direction. Rounding of
+-- the weights and of the loss, which are f32, limits the precision.
+local function check_weight(entry, gradient, loss, o)
+  local length, base = math.sqrt(dot(gradient, gradient)), entry.tensor:to "cpu":clone()
+  local random = lurcher.normal(gradient.shape)
+  random = random * (1 / math.sqrt(dot(random, random)))
+  assert(length > 0, ("no gradient for %s/%s"):format(entry.layer, entry.name))
+  for kind, direction in pairs{ along = gradient * (1 / length), random = random } do
+    local step = o.step or 1e-2
+    entry.tensor:copy(base + direction * step)
+    local above = loss()
+    entry.tensor:copy(base - direction * step)
+    local slope, expected = (above - loss()) / (2 * step), dot(gradient, direction)
+    entry.tensor:copy(base)
+    if math.abs(slope - expected) > (o.tolerance or 1e-2) * length + (o.absolute or 1e-5) then
+      error(("gradient of %s/%s (%s): %.6g expected by finite differences, got %.6g; its length is %.6g"):format(
+        entry.layer, entry.name, kind, slope, expected, length), 0)
+    end
+  end
+end
+
+--- Checks run:gradients() of run:accumulate(batch) against finite differences of the loss that run:evaluate returns, for
+-- every learned weight. The model must compute the same in training and in inference. Options: step (1e-2) of the
+-- finite differences, tolerance (1e-2) of a derivative, relative to the length of the weight's gradient, absolute (1e-5),
+-- skip (a set of names "layer/weight" without a gradient). Returns the number of weights.
+function harness.check_gradients(run, batch, options)
+  local o, gradients, checked = options or {}, {}, 0
+  run:zero_gradients()
+  run:accumulate(batch)
+  for _, entry in ipairs(run:gradients()) do gradients[entry.layer .. "/" .. entry.name] = entry.tensor end
+  run:zero_gradients()
+  for _, entry in ipairs(run:weights()) do
+    local name = entry.layer .. "/" .. entry.name
+    if entry.learned and not (o.skip and o.skip[name]) then
+      check_weight(entry, gradients[name], function() return run:evaluate(batch).loss end, o)
+      checked = checked + 1
+    end
+  end
+  return checked
 end
 
 --- A new empty folder.

@@ -39,7 +39,7 @@ static inline lur_model *small_model(lur_context *context) {
 
 /* A run of it with an optimizer that keeps all that a checkpoint can hold. */
 static inline lur_run *small_run(lur_context *context, lur_model *model) {
-  lur_loss loss = {"y", "categorical_crossentropy", 1, 0};
+  lur_loss loss = {"y", "categorical_crossentropy", 1, 0, NULL};
   lur_compile_options options = {.nlosses = 1, .losses = &loss};
   lur_run *run = NULL;
   if (lur_context_device(context, "cpu", &options.device) != LUR_OK ||
