@@ -57,6 +57,12 @@ static double plain(lur_tensor_op2 op, double u, double v) {
   case LUR_T_EQ: return u == v;
   case LUR_T_LT: return u < v;
   case LUR_T_LE: return u <= v;
+  case LUR_T_NE: return u != v;
+  case LUR_T_GT: return u > v;
+  case LUR_T_GE: return u >= v;
+  case LUR_T_MOD: return u - floor(u / v) * v;
+  case LUR_T_FLOORDIV: return floor(u / v);
+  case LUR_T_OP2_COUNT: break;
   }
   return NAN;
 }
@@ -67,10 +73,11 @@ static void compare_with_loops(lur_shape sa, lur_shape sb, lur_shape sy, lur_dty
   CHECK_OK(lur_tensor_uniform(b, 1, 6));
   CHECK_OK(lur_tensor_cast(a, dtype, &ca));
   CHECK_OK(lur_tensor_cast(b, dtype, &cb));
-  for (lur_tensor_op2 op = LUR_T_ADD; op <= LUR_T_LE; op++) {
+  for (lur_tensor_op2 op = LUR_T_ADD; op < LUR_T_OP2_COUNT; op++) {
     CHECK_OK(lur_tensor_binary(op, ca, cb, &y));
     CHECK(lur_shape_equal(lur_tensor_shape(y), &sy));
-    CHECK(lur_tensor_dtype(y) == (dtype == LUR_I32 || op >= LUR_T_EQ ? LUR_I32 : LUR_F32));
+    bool mask = op >= LUR_T_EQ && op <= LUR_T_GE;
+    CHECK(lur_tensor_dtype(y) == (dtype == LUR_I32 || mask ? LUR_I32 : LUR_F32));
     int wrong = 0;
     for (int64_t i = 0; i < lur_shape_count(&sy); i++) {
       double want = plain(op, at(ca, index_in(&sa, &sy, i)), at(cb, index_in(&sb, &sy, i)));
