@@ -6,9 +6,10 @@
  * To add a fold: a case in line_f32 and line_i32, and its dtype in result_dtype. */
 #include <math.h>
 
+#include "engine/base/simd.h"
 #include "tensor_host.h"
 
-enum { LANES = 16, CHUNK = 256, PARALLEL = 65536 };
+enum { LANES = 16, WIDE = 64, CHUNK = 256, PARALLEL = 65536 };
 
 /* The tensor as outer x n x inner, to be reduced over n. */
 typedef struct span {
@@ -20,7 +21,7 @@ typedef struct span {
 /* The same for f32 and i32, for which v != v is never true. Lanes are independent, so that compilers vectorise them;
    their number is fixed, so that results depend on nothing else. */
 #define DEFINE_LINES(name, type)                                                                                       \
-  static double sum_##name(const type *x, int64_t n) {                                                                 \
+  LUR_SIMD_BODY double sum_##name(const type *x, int64_t n) {                                                          \
     double lane[LANES] = {0}, sum = 0;                                                                                 \
     int64_t i = 0;                                                                                                     \
     for (; i + LANES <= n; i += LANES)                                                                                 \
@@ -29,7 +30,7 @@ typedef struct span {
     for (int k = 0; k < LANES; k++) sum += lane[k];                                                                    \
     return sum;                                                                                                        \
   }                                                                                                                    \
-  static double squares_##name(const type *x, int64_t n, double mean) {                                                \
+  LUR_SIMD_BODY double squares_##name(const type *x, int64_t n, double mean) {                                         \
     double lane[LANES] = {0}, sum = 0;                                                                                 \
     int64_t i = 0;                                                                                                     \
     for (; i + LANES <= n; i += LANES)                                                                                 \
@@ -38,46 +39,47 @@ typedef struct span {
     for (int k = 0; k < LANES; k++) sum += lane[k];                                                                    \
     return sum;                                                                                                        \
   }                                                                                                                    \
-  static type max_##name(const type *x, int64_t n) {                                                                   \
-    type lane[LANES], best = x[0];                                                                                     \
-    for (int k = 0; k < LANES; k++) lane[k] = x[0];                                                                    \
+  LUR_SIMD_BODY type max_##name(const type *x, int64_t n) {                                                            \
+    type lane[WIDE], best = x[0];                                                                                      \
+    for (int k = 0; k < WIDE; k++) lane[k] = x[0];                                                                     \
     int64_t i = 0;                                                                                                     \
-    for (; i + LANES <= n; i += LANES)                                                                                 \
-      for (int k = 0; k < LANES; k++) lane[k] = x[i + k] > lane[k] || x[i + k] != x[i + k] ? x[i + k] : lane[k];       \
+    for (; i + WIDE <= n; i += WIDE)                                                                                   \
+      for (int k = 0; k < WIDE; k++) lane[k] = (x[i + k] > lane[k]) | (x[i + k] != x[i + k]) ? x[i + k] : lane[k];     \
     for (; i < n; i++) lane[0] = x[i] > lane[0] || x[i] != x[i] ? x[i] : lane[0];                                      \
-    for (int k = 0; k < LANES; k++) best = lane[k] > best || lane[k] != lane[k] ? lane[k] : best;                      \
+    for (int k = 0; k < WIDE; k++) best = lane[k] > best || lane[k] != lane[k] ? lane[k] : best;                       \
     return best;                                                                                                       \
   }                                                                                                                    \
-  static type min_##name(const type *x, int64_t n) {                                                                   \
-    type lane[LANES], best = x[0];                                                                                     \
-    for (int k = 0; k < LANES; k++) lane[k] = x[0];                                                                    \
+  LUR_SIMD_BODY type min_##name(const type *x, int64_t n) {                                                            \
+    type lane[WIDE], best = x[0];                                                                                      \
+    for (int k = 0; k < WIDE; k++) lane[k] = x[0];                                                                     \
     int64_t i = 0;                                                                                                     \
-    for (; i + LANES <= n; i += LANES)                                                                                 \
-      for (int k = 0; k < LANES; k++) lane[k] = x[i + k] < lane[k] || x[i + k] != x[i + k] ? x[i + k] : lane[k];       \
+    for (; i + WIDE <= n; i += WIDE)                                                                                   \
+      for (int k = 0; k < WIDE; k++) lane[k] = (x[i + k] < lane[k]) | (x[i + k] != x[i + k]) ? x[i + k] : lane[k];     \
     for (; i < n; i++) lane[0] = x[i] < lane[0] || x[i] != x[i] ? x[i] : lane[0];                                      \
-    for (int k = 0; k < LANES; k++) best = lane[k] < best || lane[k] != lane[k] ? lane[k] : best;                      \
+    for (int k = 0; k < WIDE; k++) best = lane[k] < best || lane[k] != lane[k] ? lane[k] : best;                       \
     return best;                                                                                                       \
   }                                                                                                                    \
-  static double first_##name(const type *x, int64_t n, type value) {                                                   \
+  LUR_SIMD_BODY double first_##name(const type *x, int64_t n, type value) {                                            \
     int64_t i = 0;                                                                                                     \
-    if (value != value) {                                                                                              \
-      while (i < n - 1 && x[i] == x[i]) i++;                                                                           \
-    } else {                                                                                                           \
-      while (i < n - 1 && x[i] != value) i++;                                                                          \
+    for (; i + WIDE <= n; i += WIDE) {                                                                                 \
+      int found = 0;                                                                                                   \
+      for (int k = 0; k < WIDE; k++) found |= (x[i + k] == value) | ((value != value) & (x[i + k] != x[i + k]));       \
+      if (found) break;                                                                                                \
     }                                                                                                                  \
+    while (i < n - 1 && !((x[i] == value) | ((value != value) & (x[i] != x[i])))) i++;                                 \
     return (double)i;                                                                                                  \
   }                                                                                                                    \
-  static double product_##name(const type *x, int64_t n) {                                                             \
+  LUR_SIMD_BODY double product_##name(const type *x, int64_t n) {                                                      \
     double product = 1;                                                                                                \
     for (int64_t i = 0; i < n; i++) product *= (double)x[i];                                                           \
     return product;                                                                                                    \
   }                                                                                                                    \
-  static int64_t true_##name(const type *x, int64_t n) {                                                               \
+  LUR_SIMD_BODY int64_t true_##name(const type *x, int64_t n) {                                                        \
     int64_t count = 0;                                                                                                 \
     for (int64_t i = 0; i < n; i++) count += x[i] != 0;                                                                \
     return count;                                                                                                      \
   }                                                                                                                    \
-  static double norm_##name(const type *x, int64_t n, double p) {                                                      \
+  LUR_SIMD_BODY double norm_##name(const type *x, int64_t n, double p) {                                               \
     double sum = 0;                                                                                                    \
     if (p == 2) return sqrt(squares_##name(x, n, 0));                                                                  \
     if (p == 0) return (double)true_##name(x, n);                                                                      \
@@ -88,11 +90,11 @@ typedef struct span {
     }                                                                                                                  \
     return isinf(p) || p == 1 ? sum : pow(sum, 1 / p);                                                                 \
   }                                                                                                                    \
-  static double variance_##name(const type *x, int64_t n, int ddof) {                                                  \
+  LUR_SIMD_BODY double variance_##name(const type *x, int64_t n, int ddof) {                                           \
     if (n <= ddof) return NAN;                                                                                         \
     return squares_##name(x, n, sum_##name(x, n) / (double)n) / (double)(n - ddof);                                    \
   }                                                                                                                    \
-  static double line_##name(lur_tensor_reduction op, const type *x, int64_t n, const lur_reduce_options *o) {          \
+  LUR_SIMD_BODY double line_##name(lur_tensor_reduction op, const type *x, int64_t n, const lur_reduce_options *o) {   \
     switch (op) {                                                                                                      \
     case LUR_T_SUM: return sum_##name(x, n);                                                                           \
     case LUR_T_MEAN: return sum_##name(x, n) / (double)n;                                                              \
@@ -113,6 +115,20 @@ typedef struct span {
 DEFINE_LINES(f32, float)
 DEFINE_LINES(i32, int32_t)
 
+#define LINE_PARAMETERS(type)                                                                                          \
+  (lur_tensor_reduction op, const type *x, int64_t n, const lur_reduce_options *o, double *value)
+LUR_SIMD_VARIANTS(wide_f32, LINE_PARAMETERS(float), *value = line_f32(op, x, n, o))
+LUR_SIMD_VARIANTS(wide_i32, LINE_PARAMETERS(int32_t), *value = line_i32(op, x, n, o))
+
+/* Line i of x, as wide as this processor can. */
+static double fold_line(lur_tensor_reduction op, const lur_tensor *x, int64_t i, int64_t n,
+                        const lur_reduce_options *o) {
+  double value = 0;
+  if (x->dtype == LUR_I32) LUR_SIMD_CALL(wide_i32, (op, (const int32_t *)lur_tensor_data(x) + i * n, n, o, &value));
+  else LUR_SIMD_CALL(wide_f32, (op, (const float *)lur_tensor_data(x) + i * n, n, o, &value));
+  return value;
+}
+
 static void store(lur_tensor *y, int64_t at, double value) {
   if (y->dtype == LUR_I32) ((int32_t *)lur_tensor_data(y))[at] = lur_saturate_i32(value);
   else ((float *)lur_tensor_data(y))[at] = (float)value;
@@ -120,12 +136,8 @@ static void store(lur_tensor *y, int64_t at, double value) {
 
 static void fold_lines(lur_tensor_reduction op, span s, const lur_tensor *x, const lur_reduce_options *o,
                        lur_tensor *y) {
-  const void *from = lur_tensor_data(x);
 #pragma omp parallel for if (s.outer > 1 && s.outer * s.n > PARALLEL)
-  for (int64_t i = 0; i < s.outer; i++)
-    store(y, i,
-          x->dtype == LUR_I32 ? line_i32(op, (const int32_t *)from + i * s.n, s.n, o)
-                              : line_f32(op, (const float *)from + i * s.n, s.n, o));
+  for (int64_t i = 0; i < s.outer; i++) store(y, i, fold_line(op, x, i, s.n, o));
 }
 
 /* ---- rows: sums and extremes over outer dimensions ---- */
@@ -137,15 +149,24 @@ static void fold_lines(lur_tensor_reduction op, span s, const lur_tensor *x, con
   }                                                                                                                    \
   break
 #define DEFINE_ROW(name, type)                                                                                         \
-  static void row_##name(lur_tensor_reduction op, const type *x, int n, double *acc) {                                 \
+  LUR_SIMD_BODY void row_##name(lur_tensor_reduction op, const type *x, int n, double *acc) {                          \
     switch (op) {                                                                                                      \
-    case LUR_T_MAX: ROW(v > acc[j] || v != v ? v : acc[j]);                                                            \
-    case LUR_T_MIN: ROW(v < acc[j] || v != v ? v : acc[j]);                                                            \
+    case LUR_T_MAX: ROW((v > acc[j]) | (v != v) ? v : acc[j]);                                                         \
+    case LUR_T_MIN: ROW((v < acc[j]) | (v != v) ? v : acc[j]);                                                         \
     default: ROW(acc[j] + v);                                                                                          \
     }                                                                                                                  \
   }
 DEFINE_ROW(f32, float)
 DEFINE_ROW(i32, int32_t)
+#define ROW_PARAMETERS(type) (lur_tensor_reduction op, const type *x, int n, double *acc)
+LUR_SIMD_VARIANTS(wide_row_f32, ROW_PARAMETERS(float), row_f32(op, x, n, acc))
+LUR_SIMD_VARIANTS(wide_row_i32, ROW_PARAMETERS(int32_t), row_i32(op, x, n, acc))
+
+/* acc: folded with n elements of x from `at` on. */
+static void fold_row(lur_tensor_reduction op, const lur_tensor *x, int64_t at, int n, double *acc) {
+  if (x->dtype == LUR_I32) LUR_SIMD_CALL(wide_row_i32, (op, (const int32_t *)lur_tensor_data(x) + at, n, acc));
+  else LUR_SIMD_CALL(wide_row_f32, (op, (const float *)lur_tensor_data(x) + at, n, acc));
+}
 
 static bool goes_by_rows(lur_tensor_reduction op) { return op <= LUR_T_MIN; }
 
@@ -155,11 +176,7 @@ static void fold_chunk(lur_tensor_reduction op, span s, const lur_tensor *x, lur
   double acc[CHUNK];
   bool extreme = op == LUR_T_MAX || op == LUR_T_MIN;
   for (int j = 0; j < n; j++) acc[j] = !extreme ? 0 : op == LUR_T_MAX ? -INFINITY : INFINITY;
-  for (int64_t i = 0; i < s.n; i++) {
-    int64_t at = (o * s.n + i) * s.inner + first;
-    if (x->dtype == LUR_I32) row_i32(op, (const int32_t *)lur_tensor_data(x) + at, n, acc);
-    else row_f32(op, (const float *)lur_tensor_data(x) + at, n, acc);
-  }
+  for (int64_t i = 0; i < s.n; i++) fold_row(op, x, (o * s.n + i) * s.inner + first, n, acc);
   for (int j = 0; j < n; j++) store(y, o * s.inner + first + j, op == LUR_T_MEAN ? acc[j] / (double)s.n : acc[j]);
 }
 
@@ -308,18 +325,34 @@ lur_status lur_tensor_reduce(lur_tensor_reduction op, lur_tensor *a, int axis, l
 
 /* ---- running sums ---- */
 
+/* Along n contiguous elements. */
+static void run_sum(const lur_tensor *x, lur_tensor *y, int64_t at, int64_t n) {
+  const float *reals = (const float *)lur_tensor_data(x) + at;
+  const int32_t *integers = (const int32_t *)lur_tensor_data(x) + at;
+  float *to = (float *)lur_tensor_data(y) + at;
+  double sum = 0;
+  if (x->dtype == LUR_I32) {
+    for (int64_t i = 0; i < n; i++) store(y, at + i, sum += (double)integers[i]);
+  } else {
+    for (int64_t i = 0; i < n; i++) to[i] = (float)(sum += (double)reals[i]);
+  }
+}
+
 /* Along n of outer x n x inner, a chunk of columns at a time. */
 static void run_sums(span s, const lur_tensor *x, lur_tensor *y) {
   int64_t chunks = (s.inner + CHUNK - 1) / CHUNK;
 #pragma omp parallel for if (s.outer * chunks > 1 && s.outer * s.n * s.inner > PARALLEL)
   for (int64_t c = 0; c < s.outer * chunks; c++) {
+    if (s.inner == 1) {
+      run_sum(x, y, c * s.n, s.n);
+      continue;
+    }
     double acc[CHUNK] = {0};
     int64_t first = c % chunks * CHUNK;
     int n = s.inner - first < CHUNK ? (int)(s.inner - first) : CHUNK;
     for (int64_t i = 0; i < s.n; i++) {
       int64_t at = (c / chunks * s.n + i) * s.inner + first;
-      if (x->dtype == LUR_I32) row_i32(LUR_T_SUM, (const int32_t *)lur_tensor_data(x) + at, n, acc);
-      else row_f32(LUR_T_SUM, (const float *)lur_tensor_data(x) + at, n, acc);
+      fold_row(LUR_T_SUM, x, at, n, acc);
       for (int j = 0; j < n; j++) store(y, at + j, acc[j]);
     }
   }

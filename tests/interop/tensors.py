@@ -43,8 +43,10 @@ class Draw:
 
     def shape(self, least=0, most=5, empty=True):
         low = 0 if empty and self.flip(0.1) else 1
-        large = self.flip(0.1)
-        return [self.int(low, 40 if large and i < 2 else 5) for i in range(self.int(least, most))]
+        large = self.flip(0.2)
+        ndim = self.int(least, most)
+        long = self.int(0, ndim) if large else -1
+        return [self.int(low, 300 if i == long else 5) for i in range(ndim)]
 
     def tensor(self, shape, dtype=torch.float32, odd=True, ties=None):
         """ties: few different values; odd: NaN, infinities and -0 among floats."""

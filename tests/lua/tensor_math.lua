@@ -57,6 +57,22 @@ test("var, std, norm, any, all", function()
   assert(lurcher.tensor{ nan }:any() == true)
 end)
 
+test("long lines: sums, extremes and their positions", function()
+  local t = lurcher.range(1000):cast "f32"
+  t[700], t[900] = 5000, 5000
+  t[130], t[131] = -5, -5
+  for _, x in ipairs{ t, t:cast "i32", t:view(1, 1000):expand(3, 1000), t:view(1000, 1):expand(1000, 2) } do
+    assert(x:max() == 5000 and x:min() == -5)
+    if #x.shape == 1 then assert(x:argmax() == 700 and x:argmin() == 130 and x:sum() == 507633) end
+  end
+  near(t:view(1, 1000):expand(2, 1000):argmax(2), { 699, 699 })
+  near(t:view(1000, 1):expand(1000, 2):argmin(1), { 129, 129 })
+  t[955] = nan
+  assert(t:argmax() == 955 and t:argmin() == 955 and t:max() ~= t:max() and t:min() ~= t:min())
+  t[3] = nan
+  assert(t:argmax() == 3 and t:argmin() == 3)
+end)
+
 test("sort, argsort, topk: stable, NaN last", function()
   local t = lurcher.tensor{ { 3, nan, 1, 3 }, { -1, 7, -inf, 7 } }
   local values, ids = t:sort()
