@@ -290,7 +290,7 @@ void lur_push_index(lua_State *L, int64_t index) { lua_pushinteger(L, index + 1)
 
 int lur_args_axis(lua_State *L, int arg, int ndim) {
   lua_Integer axis = luaL_checkinteger(L, arg);
-  if (axis == -1 && ndim > 0) return ndim - 1;
+  if (axis < 0 && axis >= -ndim) return ndim + (int)axis;
   if (axis < 1 || axis > ndim)
     luaL_argerror(
         L, arg, lua_pushfstring(L, "axis %I of a tensor of %d dimensions; axes count from 1", (LUAI_UACINT)axis, ndim));

@@ -71,7 +71,7 @@ int64_t lur_args_index(lua_State *L, int arg, int64_t extent);
 /* The same for a value anywhere on the stack; what: "row", for the message. */
 int64_t lur_args_index_at(lua_State *L, int index, int64_t extent, const char *what);
 void lur_push_index(lua_State *L, int64_t index); /* index + 1 */
-/* 1-based axis (-1: the last) into 0..ndim-1. */
+/* 1-based axis, or from -1 backwards, into 0..ndim-1. */
 int lur_args_axis(lua_State *L, int arg, int ndim);
 
 lur_dtype lur_args_dtype(lua_State *L, int index); /* a name */

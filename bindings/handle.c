@@ -65,7 +65,7 @@ void lur_state_charge(lua_State *L, size_t bytes) {
 
 /* ---- classes ---- */
 
-/* Upvalues: methods, getters, the class's own __index (or nil). */
+/* Upvalues: methods, getters, the class's own __index, its function for missing names (each or nil). */
 static int class_index(lua_State *L) {
   if (lua_type(L, 2) == LUA_TSTRING) {
     lua_pushvalue(L, 2);
@@ -76,7 +76,9 @@ static int class_index(lua_State *L) {
       lua_call(L, 1, 1);
       return 1;
     }
-    return 1;
+    lua_CFunction missing = lua_tocfunction(L, lua_upvalueindex(4));
+    lua_settop(L, 2);
+    return missing != NULL ? missing(L) : 0;
   }
   if (lua_isnil(L, lua_upvalueindex(3))) return 0;
   lua_settop(L, 2);
@@ -179,7 +181,9 @@ static void set_index(lua_State *L, int mt, const lur_class *type, const lur_mem
   lua_pushvalue(L, methods);
   lua_pushvalue(L, getters);
   lua_getfield(L, mt, "__index");
-  lua_pushcclosure(L, class_index, 3);
+  if (members->missing != NULL) lua_pushcfunction(L, members->missing);
+  else lua_pushnil(L);
+  lua_pushcclosure(L, class_index, 4);
   lua_setfield(L, mt, "__index");
 }
 

@@ -31,6 +31,7 @@ typedef struct lur_members { /* what a class can do; every list ends with {NULL,
   const luaL_Reg *setters;   /* handle.name = value: called with handle, value */
   const luaL_Reg *meta;      /* operators; __index and __newindex get only keys that are not strings */
   lua_CFunction tostring;    /* text of an open handle; NULL: its address */
+  lua_CFunction missing;     /* called with handle and name where there is no such field, to raise; NULL: it is nil */
 } lur_members;
 
 typedef struct lur_handle {

@@ -3,6 +3,11 @@
 
 #include "args.h"
 #include "modules.h"
+#include "tensor.h"
+
+static void at_most(lua_State *L, int n, const char *name) {
+  if (lua_gettop(L) > n) lur_raise(L, "%s: at most %d arguments expected, got %d", name, n, lua_gettop(L));
+}
 
 static const char *const known[] = {"shape", "dtype", "device", "fill", NULL};
 
@@ -70,6 +75,11 @@ static int new_full(lua_State *L) {
 }
 
 static int new_tensor(lua_State *L) {
+  if (lua_gettop(L) > 1)
+    return lur_raise(L,
+                     "tensor: one number or table expected, got %d arguments (a tensor by its extents is "
+                     "lurcher.zeros(2, 3), one of values lurcher.tensor{ 2, 3 })",
+                     lua_gettop(L));
   if (lua_type(L, 1) == LUA_TNUMBER) {
     lua_settop(L, 1);
     lur_push_nested(L, 1, LUR_F32);
@@ -158,6 +168,90 @@ static int concat(lua_State *L) {
   return 1;
 }
 
+/* Pushes a view of t with a new dimension of extent 1 before dimension axis. */
+static lur_tensor *push_widened(lua_State *L, lur_tensor *t, int axis) {
+  lur_shape shape = *lur_tensor_shape(t);
+  memmove(shape.dim + axis + 1, shape.dim + axis, sizeof *shape.dim * (size_t)(shape.ndim - axis));
+  shape.dim[axis] = 1;
+  shape.ndim++;
+  lur_tensor *view;
+  lur_handle *h = lur_handle_new(L, &lur_tensor_class);
+  LUR_CALL(L, lur_tensor_reshape(t, &shape, &view));
+  lur_fill_tensor(L, h, view, false);
+  return view;
+}
+
+static int stack(lua_State *L) {
+  static const char *const names[] = {"axis", NULL};
+  size_t n = 0;
+  char first[LUR_SHAPE_TEXT], text[LUR_SHAPE_TEXT];
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lur_args_options(L, 1, "stack", names);
+  lur_tensor **list = check_list(L, 1, "stack", &n);
+  const lur_shape *shape = lur_tensor_shape(list[0]);
+  if (shape->ndim == LUR_MAX_DIMS) return lur_raise(L, "stack: a tensor has at most %d dimensions", LUR_MAX_DIMS);
+  int axis = 0;
+  if (lua_getfield(L, 1, "axis") != LUA_TNIL) axis = lur_args_axis(L, lua_gettop(L), shape->ndim + 1);
+  lua_createtable(L, (int)n, 0); /* holds the views */
+  for (size_t i = 0; i < n; i++) {
+    if (!lur_shape_equal(lur_tensor_shape(list[i]), shape))
+      return lur_raise(L, "stack: tensor %d is %s, tensor 1 is %s (equal shapes expected)", (int)i + 1,
+                       lur_shape_format(lur_tensor_shape(list[i]), text), lur_shape_format(shape, first));
+    list[i] = push_widened(L, list[i], axis);
+    lua_rawseti(L, -2, (lua_Integer)i + 1);
+  }
+  lur_handle *h = lur_handle_new(L, &lur_tensor_class);
+  lur_tensor *y;
+  LUR_CALL(L, lur_tensor_concat((int)n, list, axis, &y));
+  return lur_push_result(L, h, y);
+}
+
+/* lurcher.where(mask, a, b) */
+static int where(lua_State *L) {
+  lur_tensor *mask = lur_check_tensor(L, 1), *peer = lur_handle_test(L, 3, &lur_tensor_class), *y;
+  at_most(L, 3, "where");
+  lur_tensor *a = lur_tensor_operand(L, 2, peer), *b = lur_tensor_operand(L, 3, a);
+  lur_handle *h = lur_handle_new(L, &lur_tensor_class);
+  LUR_CALL(L, lur_tensor_where(mask, a, b, &y));
+  return lur_push_result(L, h, y);
+}
+
+/* lurcher.one_hot(ids, classes): a table of ids counts from 1, a tensor from 0 */
+static int one_hot(lua_State *L) {
+  lua_Integer classes = luaL_checkinteger(L, 2);
+  at_most(L, 2, "one_hot");
+  lur_tensor *ids = lua_istable(L, 1) ? lur_push_ids(L, 1, "ids", classes) : lur_check_tensor(L, 1), *y;
+  lur_handle *h = lur_handle_new(L, &lur_tensor_class);
+  LUR_CALL(L, lur_tensor_one_hot(ids, classes, &y));
+  return lur_push_result(L, h, y);
+}
+
+/* lurcher.linspace(first, last, n) */
+static int linspace(lua_State *L) {
+  double first = luaL_checknumber(L, 1), last = luaL_checknumber(L, 2);
+  lua_Integer n = luaL_checkinteger(L, 3);
+  at_most(L, 3, "linspace");
+  luaL_argcheck(L, n >= 1 && n <= INT32_MAX, 3, "1 or more expected");
+  lur_tensor *t = lur_push_tensor(L, LUR_F32, &(lur_shape){1, {n}});
+  float *x = lur_tensor_data(t);
+  double steps = n > 1 ? (double)(n - 1) : 1;
+  for (lua_Integer i = 0; i < n; i++) x[i] = (float)(first + (last - first) * ((double)i / steps));
+  if (n > 1) x[n - 1] = (float)last;
+  return 1;
+}
+
+/* lurcher.eye(n), lurcher.eye(n, m) */
+static int eye(lua_State *L) {
+  lua_Integer n = luaL_checkinteger(L, 1), m = luaL_optinteger(L, 2, n);
+  at_most(L, 2, "eye");
+  luaL_argcheck(L, n >= 0, 1, "0 or more expected");
+  luaL_argcheck(L, m >= 0, 2, "0 or more expected");
+  lur_tensor *t = lur_push_tensor(L, LUR_F32, &(lur_shape){2, {n, m}});
+  float *x = lur_tensor_data(t);
+  for (lua_Integer i = 0; i < n && i < m; i++) x[i * m + i] = 1;
+  return 1;
+}
+
 static int lerp(lua_State *L) {
   size_t n = 0, others = 0;
   lur_tensor **to = check_list(L, 1, "lerp", &n), **from = check_list(L, 2, "lerp", &others);
@@ -169,7 +263,9 @@ static int lerp(lua_State *L) {
 
 void lur_add_tensor(lua_State *L) {
   static const luaL_Reg functions[] = {
-      {"tensor", new_tensor},   {"zeros", new_zeros},   {"ones", new_ones}, {"full", new_full}, {"range", new_range},
-      {"uniform", new_uniform}, {"normal", new_normal}, {"concat", concat}, {"lerp", lerp},     {NULL, NULL}};
+      {"tensor", new_tensor}, {"zeros", new_zeros},     {"ones", new_ones},     {"full", new_full},
+      {"range", new_range},   {"uniform", new_uniform}, {"normal", new_normal}, {"concat", concat},
+      {"lerp", lerp},         {"cat", concat},          {"stack", stack},       {"where", where},
+      {"one_hot", one_hot},   {"linspace", linspace},   {"eye", eye},           {NULL, NULL}};
   luaL_setfuncs(L, functions, 0);
 }

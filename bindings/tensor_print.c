@@ -1,5 +1,6 @@
 /* tensor_print.c - tostring(tensor): "lurcher.tensor 2x3 f32 cpu" and its values, all of a small tensor, the corners of
  * a large one. The last two dimensions are shown as matrices, under the indices (from 1) of the others. */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -32,6 +33,7 @@ static void format_cell(const printer *p, int64_t index, char text[CELL]) {
   double value = 0;
   lur_check(p->L, lur_tensor_get(p->tensor, index, &value));
   lur_dtype dtype = lur_tensor_dtype(p->tensor);
+  if (isnan(value)) value = fabs(value); /* printf writes a NaN with its sign: -nan */
   lur_format(text, CELL, dtype == LUR_I32 || dtype == LUR_U8 ? "%.0f" : "%.5g", value);
 }
 

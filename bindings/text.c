@@ -1,6 +1,7 @@
 /* text.c - values as text: numbers with a decimal point whatever the locale, and foreign text (names from files) without
  * what a terminal would obey. */
 #include <lualib.h>
+#include <math.h>
 #include <string.h>
 
 #include "kernels/number.h"
@@ -10,6 +11,7 @@
 /* As Lua writes a float (lobject.c, tostringbuff), but in the C locale. */
 static void push_float(lua_State *L, lua_Number value) {
   char text[LUR_NUMBER_TEXT];
+  if (isnan(value)) value = fabs(value); /* or it would be -nan, which 0/0 is on x86 */
   int length = lur_format(text, sizeof text, LUA_NUMBER_FMT, value);
   bool whole = text[strspn(text, "-0123456789")] == '\0';
   lua_pushlstring(L, text, (size_t)length);

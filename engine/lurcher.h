@@ -114,27 +114,6 @@ lur_status lur_tensor_fill(lur_tensor *tensor, double value);
 lur_status lur_tensor_uniform(lur_tensor *tensor, double low, double high);
 lur_status lur_tensor_normal(lur_tensor *tensor, double mean, double std);
 
-/* Arithmetic on host tensors; results are new f32 tensors (i32 where both are i32; comparisons give i32 0 or 1).
-   i32 results saturate, i32 division truncates. Means, exp, log, sqrt, sigmoid and tanh are always f32; transpose,
-   select and concat keep the dtype.
-   Shapes broadcast as in NumPy: trailing extents equal or 1. LUR_EDEVICE for tensors in device memory. */
-typedef enum lur_tensor_op2 { LUR_T_ADD, LUR_T_SUB, LUR_T_MUL, LUR_T_DIV, LUR_T_POW, LUR_T_MAXIMUM, LUR_T_MINIMUM,
-                              LUR_T_EQ, LUR_T_LT, LUR_T_LE } lur_tensor_op2;
-typedef enum lur_tensor_op1 { LUR_T_NEG, LUR_T_ABS, LUR_T_EXP, LUR_T_LOG, LUR_T_SQRT, LUR_T_SQUARE, LUR_T_RELU,
-                              LUR_T_SIGMOID, LUR_T_TANH } lur_tensor_op1;
-typedef enum lur_tensor_reduction { LUR_T_SUM, LUR_T_MEAN, LUR_T_MAX, LUR_T_MIN, LUR_T_ARGMAX,
-                                    LUR_T_ARGMIN } lur_tensor_reduction;
-lur_status lur_tensor_binary(lur_tensor_op2 op, lur_tensor *a, lur_tensor *b, lur_tensor **y);
-lur_status lur_tensor_unary(lur_tensor_op1 op, lur_tensor *a, lur_tensor **y);
-/* Over dimension axis (dropped), or over everything when axis is -1 (a scalar). argmax, argmin: i32, the first of equal
-   values. */
-lur_status lur_tensor_reduce(lur_tensor_reduction op, lur_tensor *a, int axis, lur_tensor **y);
-lur_status lur_tensor_softmax(lur_tensor *a, lur_tensor **y); /* over the last dimension */
-lur_status lur_tensor_matmul(lur_tensor *a, lur_tensor *b, lur_tensor **y); /* m x k times k x n */
-lur_status lur_tensor_transpose(lur_tensor *a, lur_tensor **y);             /* 2-D */
-lur_status lur_tensor_select(lur_tensor *a, lur_tensor *rows, lur_tensor **y); /* rows: i32, from 0; LUR_EARG outside */
-lur_status lur_tensor_concat(int n, lur_tensor *const *x, int axis, lur_tensor **y);
-
 /* ---- layers ------------------------------------------------------------------------------------------------- */
 
 /* A layer kind's declared options, for help texts and checks. */
@@ -486,6 +465,7 @@ lur_status lur_log_loss(lur_tensor *probabilities, lur_tensor *ids, double *loss
 /* counts i32 c x c, rows truth, columns prediction, added to. */
 lur_status lur_confusion(lur_tensor *scores, lur_tensor *ids, lur_tensor *counts);
 
+#include "tensors.h"
 #include "cache.h"
 #include "data.h"
 

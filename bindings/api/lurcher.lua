@@ -112,8 +112,8 @@ function lurcher.write_file(path, text) end
 -- ---- making tensors ----
 
 ---A tensor of given values: `lurcher.tensor{ {1, 2}, {3, 4} }`, `lurcher.tensor{ 1, 2, dtype = "i32" }`; or of a
----given shape: `lurcher.tensor{ shape = {2, 3}, fill = 1 }`; or a scalar: `lurcher.tensor(3)`. Values are stored as
----they are: ids that count from 0 stay so.
+---given shape: `lurcher.tensor{ shape = {2, 3}, fill = 1 }`; or a scalar: `lurcher.tensor(3)`. One argument, no more. Values are
+---stored as they are: ids that count from 0 stay so.
 ---@param values number|table nested tables of equal lengths; options dtype ("f32"), device (host), shape, fill (0)
 ---@return lurcher.tensor
 function lurcher.tensor(values) end
@@ -153,6 +153,41 @@ function lurcher.normal(spec) end
 ---@param list { axis?: integer, [integer]: lurcher.tensor } axis: from 1, default 1
 ---@return lurcher.tensor
 function lurcher.concat(list) end
+---The same as concat.
+---@param list { axis?: integer, [integer]: lurcher.tensor }
+---@return lurcher.tensor
+function lurcher.cat(list) end
+
+---Joins tensors of equal shapes along a new dimension.
+---@param list { axis?: integer, [integer]: lurcher.tensor } axis: the new one's place, from 1, default 1
+---@return lurcher.tensor
+function lurcher.stack(list) end
+
+---Chooses per element: `lurcher.where(t:gt(0), t, 0)`. The three broadcast.
+---@param mask lurcher.tensor
+---@param a lurcher.number_or_tensor where the mask is true (any element but 0)
+---@param b lurcher.number_or_tensor elsewhere
+---@return lurcher.tensor of the dtype of a and b where they agree, else f32
+function lurcher.where(mask, a, b) end
+
+---1 at the id, 0 elsewhere.
+---@param ids integer[]|lurcher.tensor a table counts from 1, a tensor (i32 or u8, of any shape) from 0
+---@param classes integer
+---@return lurcher.tensor f32: the shape of ids, and a last dimension of `classes`
+function lurcher.one_hot(ids, classes) end
+
+---Numbers at equal distances, the first and the last included.
+---@param first number
+---@param last number
+---@param n integer
+---@return lurcher.tensor f32, n
+function lurcher.linspace(first, last, n) end
+
+---1 on the diagonal, 0 elsewhere.
+---@param n integer rows
+---@param m? integer columns; default n
+---@return lurcher.tensor f32, n x m
+function lurcher.eye(n, m) end
 
 ---Linear interpolation in place: every tensor a of the first list becomes a + share * (b - a), b being the tensor at
 ---the same position of the second list. Asynchronous on a GPU.
@@ -207,12 +242,37 @@ function device:close() end
 
 -- ---- tensor ----
 
----A dense array. Operators: + - * / ^ and unary -, with numbers or tensors, broadcasting as in NumPy: aligned at the
----last dimension, extents must be equal or 1. `t[i]` is a view of row i, or a number when t has one dimension (nil
----one past the end, so that ipairs works); `t[i] = v` writes a tensor, nested tables, or one number to the whole
----row. `#t` is the first extent. tostring shows shape, dtype, device and values: all of a small tensor, the corners
----of a large one. Functions return new tensors unless described otherwise; views share memory with the tensor they
----were made from.
+---Axes in the list part, from 1 or from -1 backwards; none: all.
+---@class lurcher.reduce_options
+---@field keepdim? boolean dimensions that are reduced stay, with extent 1; default false
+---@field [integer] integer
+
+---A dense array.
+---
+---**Operators.** + - * / // % ^ and unary -, with numbers or tensors, broadcasting as in NumPy: aligned at the last
+---dimension, extents must be equal or 1. // and % round towards minus infinity, as in Lua.
+---
+---**Dtypes.** Two i32 tensors, or an i32 tensor and a whole number, give i32: results saturate, / truncates, a division
+---by 0 saturates (0 / 0 is 0), and % 0 is 0. Everything else is computed in, and gives, f32. Means, roots and
+---exponentials are always f32. Comparisons give masks: i32 tensors of 0 and 1, so that `mask:sum()` counts; `a * b` of
+---two masks is "and", `a:maximum(b)` "or", `mask:logical_not()` "not". Where a mask is taken, every element but 0 is
+---true, of any dtype. What only moves elements (slices, sorting, concat, where) keeps the dtype.
+---
+---**Indices.** `t[i]` is row i, or a number when t has one dimension (nil one past the end, so that ipairs works).
+---`t[{...}]` is a part, with one entry per dimension: an index, which drops the dimension; `{ first, last }`, both
+---included; `{ first, last, step }`; `{ i }`, which keeps the dimension; `{}`, all of it. Dimensions that are left out
+---stay whole: `t[{ {1, 3}, 2 }]`, `t[{ {}, 2 }]` for a column. Only indices, one per dimension, give a number. Indices
+---and axes count from 1, or backwards from -1, the last. Ids in tensors (argmax, sort, select, gather) count from 0.
+---
+---**Writing.** `t[i] = v` and `t[{...}] = v` write a tensor, nested tables, or one number to every element. Into
+---t[{...}], tensors broadcast and are cast to t's dtype; a row takes a tensor of its shape and dtype.
+---
+---**Views and copies.** `t[i]`, rows, view, reshape, squeeze, unsqueeze and flatten share memory with t. Everything else
+---gives a new tensor, t[{...}], narrow, split, permute and expand included: a tensor has no strides.
+---
+---`#t` is the first extent. tostring shows shape, dtype, device and values: all of a small tensor, the corners of a
+---large one; NaN is written nan. Except for what copies (clone, to, cast, copy, fill), functions take tensors in host
+---memory: `t:to "cpu"`. An unknown field raises.
 ---@class lurcher.tensor
 ---@field shape integer[] a copy of the extents
 ---@field dtype lurcher.dtype
@@ -223,6 +283,8 @@ function device:close() end
 ---@operator sub(lurcher.number_or_tensor): lurcher.tensor
 ---@operator mul(lurcher.number_or_tensor): lurcher.tensor
 ---@operator div(lurcher.number_or_tensor): lurcher.tensor
+---@operator idiv(lurcher.number_or_tensor): lurcher.tensor
+---@operator mod(lurcher.number_or_tensor): lurcher.tensor
 ---@operator pow(lurcher.number_or_tensor): lurcher.tensor
 ---@operator unm: lurcher.tensor
 ---@operator len: integer
@@ -230,12 +292,12 @@ function device:close() end
 local tensor = {}
 
 ---One element.
----@param ... integer one index per dimension, from 1
+---@param ... integer one index per dimension, from 1, or from -1 backwards
 ---@return number
 function tensor:get(...) end
 ---Writes one element.
 ---@param value number
----@param ... integer one index per dimension, from 1
+---@param ... integer one index per dimension, from 1, or from -1 backwards
 ---@return lurcher.tensor self
 function tensor:set(value, ...) end
 ---The value of a tensor of one element.
@@ -244,6 +306,9 @@ function tensor:item() end
 ---All elements as nested tables; of a scalar tensor, the number.
 ---@return table|number values
 function tensor:totable() end
+---The same as totable.
+---@return table|number values
+function tensor:tolist() end
 ---A view with another shape of the same number of elements.
 ---@param ... integer extents, or one table of them; one may be -1: what remains
 ---@return lurcher.tensor
@@ -253,10 +318,52 @@ function tensor:view(...) end
 ---@return lurcher.tensor
 function tensor:reshape(...) end
 ---A view of consecutive rows of the first dimension.
----@param first integer from 1
+---@param first integer from 1, or from -1 backwards
 ---@param count? integer default: all up to the last
 ---@return lurcher.tensor
 function tensor:rows(first, count) end
+---A view without dimensions of extent 1.
+---@param ... integer the axes, whose extents must be 1; default: all of extent 1
+---@return lurcher.tensor
+function tensor:squeeze(...) end
+---A view with a new dimension of extent 1.
+---@param axis integer its place: from 1, or from -1 backwards, in the result
+---@return lurcher.tensor
+function tensor:unsqueeze(axis) end
+---A view of one dimension.
+---@return lurcher.tensor
+function tensor:flatten() end
+---A part, as t[{...}].
+---@param ranges table one entry per dimension: an index, { first, last }, { first, last, step }, { i } or {}
+---@return lurcher.tensor|number part a copy; a number where all entries are indices
+function tensor:slice(ranges) end
+---Consecutive elements along one dimension.
+---@param axis integer
+---@param first integer from 1, or from -1 backwards
+---@param count integer
+---@return lurcher.tensor copy
+function tensor:narrow(axis, first, count) end
+---Cuts along one dimension.
+---@param sizes integer|integer[] the size of every piece, of which the last may be smaller; or a size per piece
+---@param axis? integer default 1
+---@return lurcher.tensor[] pieces copies
+function tensor:split(sizes, axis) end
+---Reorders dimensions: dimension d of the result is dimension order[d] of t, as in PyTorch.
+---@param ... integer all axes in their new order, or one table of them
+---@return lurcher.tensor copy
+function tensor:permute(...) end
+---Reverses dimensions.
+---@param ... integer axes, or one table of them
+---@return lurcher.tensor copy
+function tensor:flip(...) end
+---Repeats extents of 1, and adds dimensions in front.
+---@param ... integer extents, or one table of them; -1: as it is
+---@return lurcher.tensor copy
+function tensor:expand(...) end
+---Repeats the whole tensor, as numpy.tile and torch.tile.
+---@param ... integer how often along each dimension, or one table; more numbers than dimensions add some in front
+---@return lurcher.tensor copy
+function tensor:tile(...) end
 ---A copy on the same device.
 ---@return lurcher.tensor
 function tensor:clone() end
@@ -282,14 +389,41 @@ function tensor:fill(value) end
 ---@return lurcher.tensor self
 function tensor:lerp(other, share) end
 ---@param other lurcher.number_or_tensor
----@return lurcher.tensor i32: 1 where equal, else 0
+---@return lurcher.tensor i32: 1 where self == other, else 0
 function tensor:eq(other) end
+---@param other lurcher.number_or_tensor
+---@return lurcher.tensor i32: 1 where self ~= other, else 0
+function tensor:ne(other) end
 ---@param other lurcher.number_or_tensor
 ---@return lurcher.tensor i32: 1 where self < other, else 0
 function tensor:lt(other) end
 ---@param other lurcher.number_or_tensor
 ---@return lurcher.tensor i32: 1 where self <= other, else 0
 function tensor:le(other) end
+---@param other lurcher.number_or_tensor
+---@return lurcher.tensor i32: 1 where self > other, else 0
+function tensor:gt(other) end
+---@param other lurcher.number_or_tensor
+---@return lurcher.tensor i32: 1 where self >= other, else 0
+function tensor:ge(other) end
+---Whether another tensor has the same shape and elements; a NaN never equals anything.
+---@param other lurcher.tensor
+---@return boolean
+function tensor:equal(other) end
+---Whether all |self - other| <= atol + rtol * |other|, after broadcasting, as numpy.allclose.
+---@param other lurcher.number_or_tensor
+---@param options? { rtol?: number, atol?: number, equal_nan?: boolean } rtol (1e-5), atol (1e-8), equal_nan (false):
+---whether NaN is close to NaN
+---@return boolean
+function tensor:allclose(other, options) end
+---@return lurcher.tensor mask
+function tensor:isnan() end
+---@return lurcher.tensor mask of both infinities
+function tensor:isinf() end
+---@return lurcher.tensor mask of what is neither NaN nor infinite
+function tensor:isfinite() end
+---@return lurcher.tensor mask: 1 where the element is 0, else 0
+function tensor:logical_not() end
 ---The larger of two values per element.
 ---@param other lurcher.number_or_tensor
 ---@return lurcher.tensor
@@ -298,9 +432,51 @@ function tensor:maximum(other) end
 ---@param other lurcher.number_or_tensor
 ---@return lurcher.tensor
 function tensor:minimum(other) end
+---Limits values to a range; NaN stays: `t:clamp(0, 1)`, `t:clamp(nil, 1)`, `t:clamp{ min = 0 }`.
+---@param low? number|{ min?: number, max?: number } default: no limit
+---@param high? number at least low; default: no limit
+---@return lurcher.tensor
+function tensor:clamp(low, high) end
+---self ^ other per element.
+---@param other lurcher.number_or_tensor
+---@return lurcher.tensor
+function tensor:pow(other) end
+---The same as unary minus.
+---@return lurcher.tensor
+function tensor:neg() end
 ---|x| per element.
 ---@return lurcher.tensor
 function tensor:abs() end
+---The largest whole number that is not above x.
+---@return lurcher.tensor
+function tensor:floor() end
+---The smallest whole number that is not below x.
+---@return lurcher.tensor
+function tensor:ceil() end
+---The nearest whole number, halves to the even one, as in NumPy and PyTorch.
+---@return lurcher.tensor
+function tensor:round() end
+---x without its fraction.
+---@return lurcher.tensor
+function tensor:trunc() end
+---1, -1 or 0; NaN stays.
+---@return lurcher.tensor
+function tensor:sign() end
+---Sine of an angle in radians.
+---@return lurcher.tensor
+function tensor:sin() end
+---Cosine of an angle in radians.
+---@return lurcher.tensor
+function tensor:cos() end
+---log(1 + x), exact near 0.
+---@return lurcher.tensor
+function tensor:log1p() end
+---e^x - 1, exact near 0.
+---@return lurcher.tensor
+function tensor:expm1() end
+---The error function: 2 / sqrt(pi) times the integral of e^(-u^2) from 0 to x.
+---@return lurcher.tensor
+function tensor:erf() end
 ---e^x per element.
 ---@return lurcher.tensor
 function tensor:exp() end
@@ -325,42 +501,120 @@ function tensor:tanh() end
 ---e^x divided by its sum over the last dimension.
 ---@return lurcher.tensor
 function tensor:softmax() end
----Sum over one dimension, which the result does not have; without an axis, over all elements, as a number.
----@param axis? integer from 1; -1: the last
+---Sum over dimensions, which the result does not have: `t:sum(2)`, `t:sum{ 1, 3 }`; without axes, over all elements,
+---as a number. `keepdim = true` keeps them with extent 1.
+---@param axes? integer|lurcher.reduce_options from 1, or from -1 backwards
 ---@return lurcher.number_or_tensor
-function tensor:sum(axis) end
+function tensor:sum(axes) end
+---Product, over dimensions as in sum.
+---@param axes? integer|lurcher.reduce_options
+---@return lurcher.number_or_tensor
+function tensor:prod(axes) end
 ---Mean, over dimensions as in sum.
----@param axis? integer from 1; -1: the last
+---@param axes? integer|lurcher.reduce_options
 ---@return lurcher.number_or_tensor
-function tensor:mean(axis) end
----Largest value, over dimensions as in sum.
----@param axis? integer from 1; -1: the last
+function tensor:mean(axes) end
+---Variance, over dimensions as in sum: the sum of squared distances to the mean, divided by n - ddof; NaN where that is
+---not positive. The default ddof, 1, is PyTorch's; NumPy's and Keras's is 0.
+---@param axes? integer|{ keepdim?: boolean, ddof?: integer, [integer]: integer }
 ---@return lurcher.number_or_tensor
-function tensor:max(axis) end
+function tensor:var(axes) end
+---Standard deviation: the square root of var.
+---@param axes? integer|{ keepdim?: boolean, ddof?: integer, [integer]: integer }
+---@return lurcher.number_or_tensor
+function tensor:std(axes) end
+---Vector norm, over dimensions as in sum: (sum of |x|^p)^(1/p). A number alone is an axis, not p.
+---@param axes? integer|{ keepdim?: boolean, p?: number, [integer]: integer } p (2): 1, 2...; math.huge: the largest |x|;
+---0: how many elements are not 0
+---@return lurcher.number_or_tensor
+function tensor:norm(axes) end
+---Largest value, over dimensions as in sum. A NaN is larger and smaller than all.
+---@param axes? integer|lurcher.reduce_options
+---@return lurcher.number_or_tensor
+function tensor:max(axes) end
 ---Smallest value, over dimensions as in sum.
----@param axis? integer from 1; -1: the last
+---@param axes? integer|lurcher.reduce_options
 ---@return lurcher.number_or_tensor
-function tensor:min(axis) end
----Position of the largest value. Without an axis: the flat index of the element, from 1. With one: an i32 tensor of ids
----from 0, to be compared with class ids by :eq.
----@param axis? integer from 1; -1: the last
+function tensor:min(axes) end
+---Position of the largest value, the first of equal ones. Without an axis: the flat index of the element, from 1. With
+---one: an i32 tensor of ids from 0, to be compared with class ids by :eq.
+---@param axis? integer|lurcher.reduce_options one axis
 ---@return integer|lurcher.tensor position
 function tensor:argmax(axis) end
 ---Position of the smallest value, as argmax.
----@param axis? integer from 1; -1: the last
+---@param axis? integer|lurcher.reduce_options one axis
 ---@return integer|lurcher.tensor position
 function tensor:argmin(axis) end
----Matrix product of two matrices, m x k by k x n.
----@param other lurcher.tensor k x n
----@return lurcher.tensor m x n
+---Whether any element is true (not 0), over dimensions as in sum.
+---@param axes? integer|lurcher.reduce_options
+---@return boolean|lurcher.tensor any a boolean without axes, else a mask
+function tensor:any(axes) end
+---Whether all elements are true (not 0), over dimensions as in sum.
+---@param axes? integer|lurcher.reduce_options
+---@return boolean|lurcher.tensor all a boolean without axes, else a mask
+function tensor:all(axes) end
+---Running sum.
+---@param axis? integer default: the last
+---@return lurcher.tensor f32, or i32 of i32
+function tensor:cumsum(axis) end
+---Sorts along one dimension; equal elements keep their order. NaN comes last, whether descending or not.
+---@param axis? integer|{ descending?: boolean, [integer]: integer } default: the last
+---@return lurcher.tensor values
+---@return lurcher.tensor ids i32, from 0: where each was
+function tensor:sort(axis) end
+---The ids of sort.
+---@param axis? integer|{ descending?: boolean, [integer]: integer } default: the last
+---@return lurcher.tensor ids i32, from 0
+function tensor:argsort(axis) end
+---The k largest, in descending order; of equal elements the first. NaN comes after all numbers.
+---@param k integer
+---@param axis? integer|{ largest?: boolean, [integer]: integer } default: the last; largest = false: the k smallest,
+---ascending
+---@return lurcher.tensor values
+---@return lurcher.tensor ids i32, from 0
+function tensor:topk(k, axis) end
+---The different values, ascending; all NaN are one, the last.
+---@return lurcher.tensor values
+---@return lurcher.tensor inverse i32, of t's shape: where in values each element is, from 0
+---@return lurcher.tensor counts i32: how often each value occurs
+function tensor:unique() end
+---Matrix product over the last two dimensions, m x k by k x n; dimensions before them broadcast. A vector on the left is
+---a row, on the right a column, and the result lacks its dimension.
+---@param other lurcher.tensor
+---@return lurcher.tensor
 function tensor:matmul(other) end
----The transpose of a matrix, copied.
----@return lurcher.tensor
-function tensor:transpose() end
----Rows of the first dimension in the given order, copied.
+---Swaps two dimensions.
+---@param first? integer default: 1, of a matrix
+---@param second? integer default: 2, of a matrix
+---@return lurcher.tensor copy
+function tensor:transpose(first, second) end
+---Rows, or what lies along another dimension, in the given order.
 ---@param rows integer[]|lurcher.tensor a table counts from 1, an i32 tensor from 0
+---@param axis? integer default 1
+---@return lurcher.tensor copy
+function tensor:select(rows, axis) end
+---One element per id: for axis 2 of a matrix, `y[i][j] = t[i][ids[i][j]]`, as torch.gather.
+---@param ids lurcher.tensor i32, from 0: the result's shape; no larger than t but along axis
+---@param axis? integer default 1
 ---@return lurcher.tensor
-function tensor:select(rows) end
+function tensor:gather(ids, axis) end
+---The elements where a mask is true, in order: `t:masked_select(t:gt(0))`.
+---@param mask lurcher.tensor broadcasts to t
+---@return lurcher.tensor of one dimension
+function tensor:masked_select(mask) end
+---A copy in which the elements where a mask is true are `value`, cast to t's dtype. The two broadcast.
+---@param mask lurcher.tensor
+---@param value number
+---@return lurcher.tensor
+function tensor:masked_fill(mask, value) end
+---self where a mask is true, other elsewhere: lurcher.where(mask, self, other).
+---@param mask lurcher.tensor
+---@param other lurcher.number_or_tensor
+---@return lurcher.tensor
+function tensor:where(mask, other) end
+---Positions of the elements that are not 0.
+---@return lurcher.tensor positions i32, count x dimensions, from 0, in order
+function tensor:nonzero() end
 ---Frees the memory now, unless a view shares it.
 function tensor:close() end
 

@@ -7,7 +7,7 @@
 #include "bindings/modules.h"
 #include "program.h"
 
-enum { DEEP = 3, MOST = 40, LINE = 100 };
+enum { DEEP = 3, MOST = 40, LINE = 90 }; /* an entry begun before LINE ends within a terminal of 120 */
 
 static void append(lua_State *L, int out, const char *text) {
   lua_pushvalue(L, out);

@@ -1,8 +1,9 @@
 /* tensor.c - tensors: reference counted storage on a device, and views of it.
  *
  * A tensor is a window (dtype, shape, offset) on a storage, always contiguous and row-major; there are no strides.
- * tensor_copy.c copies and converts elements, tensor_random.c draws them, tensor_math.c, tensor_reduce.c and
- * tensor_rows.c compute. */
+ * tensor_copy.c copies and converts elements, tensor_random.c draws them, tensor_slice.c takes and reorders them,
+ * tensor_pick.c chooses by ids and masks, tensor_order.c sorts, tensor_math.c, tensor_reduce.c and tensor_matmul.c
+ * compute. tensor_walk.c goes through tensors that broadcast, and through memories with strides. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -145,7 +145,9 @@ local function kind_of(value)
 end
 
 local function has(value, method)
-  return (type(value) == "table" or type(value) == "userdata") and value[method] ~= nil
+  if type(value) ~= "table" and type(value) ~= "userdata" then return false end
+  local good, field = pcall(function() return value[method] end) -- a tensor raises for a field that it does not have
+  return good and field ~= nil
 end
 
 local function check_loader(loader, what)

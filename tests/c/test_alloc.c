@@ -81,6 +81,42 @@ static lur_status tensors(held *h) {
   return lur_tensor_cast(t[12], LUR_F16, &t[13]);
 }
 
+/* Parts, orders, ids and masks. */
+static lur_status tensor_parts(held *h) {
+  lur_tensor **t = h->tensors;
+  const lur_slice slices[] = {{0, 3, 2, false}, {1, 1, 1, true}};
+  LUR_TRY(lur_tensor_new(h->context, NULL, LUR_F32, &(lur_shape){2, {6, 4}}, &t[0]));
+  LUR_TRY(lur_tensor_uniform(t[0], -1, 1));
+  LUR_TRY(lur_tensor_slice(t[0], slices, &t[1]));
+  LUR_TRY(lur_tensor_assign(t[0], slices, t[1]));
+  LUR_TRY(lur_tensor_flip(t[0], 3, &t[2]));
+  LUR_TRY(lur_tensor_tile(t[1], 2, (int64_t[]){2, 1}, &t[3]));
+  LUR_TRY(lur_tensor_unary(LUR_T_ROUND, t[0], &t[4]));
+  LUR_TRY(lur_tensor_where(t[4], t[0], t[2], &t[5]));
+  LUR_TRY(lur_tensor_masked_select(t[0], t[4], &t[6]));
+  LUR_TRY(lur_tensor_nonzero(t[4], &t[7]));
+  LUR_TRY(lur_tensor_sort(t[0], 1, false, &t[8], &t[9]));
+  LUR_TRY(lur_tensor_gather(t[0], t[9], 1, &t[10]));
+  LUR_TRY(lur_tensor_one_hot(t[9], 4, &t[11]));
+  LUR_TRY(lur_tensor_unique(t[4], &t[12], &t[13], &t[14]));
+  return lur_tensor_clamp(t[0], 0, 1, &t[15]);
+}
+
+/* Reductions, running sums and products in batches off 64-byte boundaries. */
+static lur_status tensor_folds(held *h) {
+  lur_tensor **t = h->tensors;
+  LUR_TRY(lur_tensor_new(h->context, NULL, LUR_F32, &(lur_shape){3, {2, 3, 5}}, &t[0]));
+  LUR_TRY(lur_tensor_uniform(t[0], -1, 1));
+  LUR_TRY(lur_tensor_reduce_over(LUR_T_STD, t[0], &(lur_reduce_options){.axes = 5, .keep = true, .ddof = 1}, &t[1]));
+  LUR_TRY(lur_tensor_cumsum(t[0], 1, &t[2]));
+  LUR_TRY(lur_tensor_topk(t[0], 2, 0, true, &t[3], &t[4]));
+  LUR_TRY(lur_tensor_permute(t[0], (int[]){0, 2, 1}, &t[5]));
+  LUR_TRY(lur_tensor_matmul(t[0], t[5], &t[6]));
+  bool close = false;
+  LUR_TRY(lur_tensor_allclose(t[0], t[1], 1, 1, true, &close));
+  return lur_tensor_expand(t[1], &(lur_shape){3, {2, 3, 4}}, &t[8]);
+}
+
 static lur_status layer(held *h, int index, const char *kind, const lur_setting *settings, int n, int nx,
                         lur_node *const *x) {
   LUR_TRY(lur_layer_new(h->context, kind, settings, n, &h->layers[index]));
@@ -402,7 +438,8 @@ int main(int argc, char **argv) { /* argument: the name of the only case to run 
   static const struct {
     const char *name;
     case_fn *fn;
-  } cases[] = {{"tensors", tensors},   {"definition", definition},
+  } cases[] = {{"tensors", tensors},   {"tensor_parts", tensor_parts}, {"tensor_folds", tensor_folds},
+               {"definition", definition},
                {"training", training}, {"custom loss", custom_loss}, {"checkpoint", checkpoint},
                {"overwritten", overwritten}, {"int8", int8},
                {"archive", archive},   {"weights", weights},

@@ -57,6 +57,12 @@ static double plain(lur_tensor_op2 op, double u, double v) {
   case LUR_T_EQ: return u == v;
   case LUR_T_LT: return u < v;
   case LUR_T_LE: return u <= v;
+  case LUR_T_NE: return u != v;
+  case LUR_T_GT: return u > v;
+  case LUR_T_GE: return u >= v;
+  case LUR_T_MOD: return u - floor(u / v) * v;
+  case LUR_T_FLOORDIV: return floor(u / v);
+  case LUR_T_OP2_COUNT: break;
   }
   return NAN;
 }
@@ -67,10 +73,11 @@ static void compare_with_loops(lur_shape sa, lur_shape sb, lur_shape sy, lur_dty
   CHECK_OK(lur_tensor_uniform(b, 1, 6));
   CHECK_OK(lur_tensor_cast(a, dtype, &ca));
   CHECK_OK(lur_tensor_cast(b, dtype, &cb));
-  for (lur_tensor_op2 op = LUR_T_ADD; op <= LUR_T_LE; op++) {
+  for (lur_tensor_op2 op = LUR_T_ADD; op < LUR_T_OP2_COUNT; op++) {
     CHECK_OK(lur_tensor_binary(op, ca, cb, &y));
     CHECK(lur_shape_equal(lur_tensor_shape(y), &sy));
-    CHECK(lur_tensor_dtype(y) == (dtype == LUR_I32 || op >= LUR_T_EQ ? LUR_I32 : LUR_F32));
+    bool mask = op >= LUR_T_EQ && op <= LUR_T_GE;
+    CHECK(lur_tensor_dtype(y) == (dtype == LUR_I32 || mask ? LUR_I32 : LUR_F32));
     int wrong = 0;
     for (int64_t i = 0; i < lur_shape_count(&sy); i++) {
       double want = plain(op, at(ca, index_in(&sa, &sy, i)), at(cb, index_in(&sb, &sy, i)));
@@ -292,6 +299,55 @@ static void test_matmul(void) {
   for (int i = 0; i < 7; i++) lur_tensor_release(all[i]);
 }
 
+/* ---- parts, orders: what Lua cannot reach ---- */
+
+static void test_parts(void) {
+  lur_tensor *a = make(LUR_F32, (lur_shape){2, {4, 3}}), *untouched = (lur_tensor *)&context, *y = untouched;
+  for (int i = 0; i < 12; i++) CHECK_OK(lur_tensor_set(a, i, i));
+  const lur_slice all = {0, 3, 1, false}, bad[] = {{0, 5, 1, false}, {-1, 1, 1, false}, {4, 1, 1, false},
+                                                   {1, 2, 3, false}, {0, 1, 0, false},  {0, 2, 1, true},
+                                                   {0, -1, 1, false}, {0, INT64_MAX, 1, false}};
+  for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+    CHECK_FAILS(lur_tensor_slice(a, (lur_slice[]){bad[i], all}, &y), LUR_EARG, "of dimension 1 of a tensor of 4x3");
+    CHECK_FAILS(lur_tensor_assign(a, (lur_slice[]){bad[i], all}, a), LUR_EARG, "of dimension 1 of a tensor of 4x3");
+  }
+  CHECK_FAILS(lur_tensor_permute(a, (int[]){0, 2}, &y), LUR_EARG, "permute: dimension 3 at position 2");
+  CHECK_FAILS(lur_tensor_tile(a, 2, (int64_t[]){1 << 30, 1 << 30}, &y), LUR_ESHAPE, "tile: ");
+  CHECK_FAILS(lur_tensor_tile(a, 2, (int64_t[]){1, -1}, &y), LUR_EARG, "tile: -1 repetitions of dimension 2");
+  CHECK_FAILS(lur_tensor_tile(a, 7, (int64_t[]){1, 1, 1, 1, 1, 1, 1}, &y), LUR_EARG, "tile: 7 repetitions");
+  CHECK_FAILS(lur_tensor_expand(a, &(lur_shape){3, {-1, 4, 3}}, &y), LUR_ESHAPE, "expand: ");
+  CHECK_FAILS(lur_tensor_cumsum(a, 2, &y), LUR_EARG, "cumsum: dimension 3 of a tensor of 4x3");
+  CHECK_FAILS(lur_tensor_sort(a, -1, false, &y, NULL), LUR_EARG, "sort: dimension 0 of a tensor of 4x3");
+  CHECK_FAILS(lur_tensor_reduce_over(LUR_T_SUM, a, &(lur_reduce_options){.axes = 8}, &y), LUR_EARG,
+              "sum: dimension 4 of a tensor of 4x3");
+  CHECK_FAILS(lur_tensor_reduce_over((lur_tensor_reduction)99, a, &(lur_reduce_options){0}, &y), LUR_EARG, "99");
+  CHECK_FAILS(lur_tensor_clamp(a, NAN, 1, &y), LUR_EARG, "clamp: ");
+  CHECK(y == untouched);
+  lur_tensor *ids = NULL, *values = NULL;
+  CHECK_OK(lur_tensor_sort(a, 0, true, NULL, &ids)); /* one of the two results */
+  CHECK(at(ids, 0) == 3 && at(ids, 11) == 0);
+  CHECK_OK(lur_tensor_topk(a, 0, 0, true, &values, NULL));
+  CHECK(lur_shape_count(lur_tensor_shape(values)) == 0 && lur_tensor_shape(values)->ndim == 2);
+  lur_tensor *all_tensors[] = {a, ids, values};
+  for (int i = 0; i < 3; i++) lur_tensor_release(all_tensors[i]);
+}
+
+/* Sums in lanes, by rows and after a permutation agree with one plain sum, whatever the number of threads. */
+static void test_large_sums(void) {
+  lur_tensor *a = make(LUR_F32, (lur_shape){3, {70, 33, 65}}), *y = NULL;
+  CHECK_OK(lur_tensor_normal(a, 1, 1));
+  double plain_total = 0;
+  for (int64_t i = 0; i < lur_shape_count(lur_tensor_shape(a)); i++) plain_total += at(a, i);
+  for (unsigned axes = 1; axes < 8; axes++) {
+    CHECK_OK(lur_tensor_reduce_over(LUR_T_SUM, a, &(lur_reduce_options){.axes = axes}, &y));
+    double total = 0;
+    for (int64_t i = 0; i < lur_shape_count(lur_tensor_shape(y)); i++) total += at(y, i);
+    CHECK(near(total, plain_total, 1e-6));
+    lur_tensor_release(y);
+  }
+  lur_tensor_release(a);
+}
+
 /* ---- metrics ---- */
 
 static void test_metrics(void) {
@@ -328,6 +384,8 @@ int main(void) {
   test_softmax();
   test_rows();
   test_matmul();
+  test_parts();
+  test_large_sums();
   test_metrics();
   lur_context_release(context);
   return check_report("test_tensor_math");
