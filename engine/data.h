@@ -218,6 +218,38 @@ typedef enum lur_preprocess {
   LUR_PREPROCESS_NONE     /* x */
 } lur_preprocess;
 
+typedef struct lur_loader lur_loader;
+
+/* An image on its way through a loader with a transform. */
+typedef struct lur_transform_call {
+  const uint8_t *pixels; /* height x width x 3, RGB: resized and augmented, not normalised. For grayscale the three
+                            channels are equal */
+  int height, width;
+  int64_t index;                /* of the image; where a damaged image was replaced, the replacement's */
+  int64_t epoch, draw;          /* draw: how often the row's image was requested before in the epoch */
+  uint64_t key;                 /* for random numbers: of the seed, the epoch, the requested image and the draw alone */
+  int file_height, file_width;  /* of the image in its file */
+  const lur_loader *loader;     /* for lur_transform_stopped */
+} lur_transform_call;
+
+/* A change of images by the program, in whatever language: called once per image, after resize and augmentation, and
+   before normalisation and mixing. It has a state per worker thread, which is made by the thread that first needs it
+   and passed from epoch to epoch; two threads never use one state at a time. The calling thread computes alone
+   (OpenMP has one thread). */
+typedef struct lur_transform {
+  void *user;                              /* the first argument of open and release */
+  lur_status (*open)(void *user, const lur_transform_call *first, void **state); /* first: the call that needs it */
+  /* Writes height x width x 3 values in 0..255 to out. A failure fails the batch, with its message, and closes the
+     state: the next call opens another. LUR_EFORMAT and LUR_EIO must not be returned, which mean a damaged image. */
+  lur_status (*apply)(void *state, const lur_transform_call *call, float *out);
+  void (*close)(void *state);
+  void (*release)(void *user);             /* called once the loader is released; may be NULL */
+  bool on_owner; /* applied by lur_loader_pop, in the thread that calls it, instead of by the workers */
+} lur_transform;
+/* Whether a call in progress is to give up, and return LUR_EINTERRUPTED: the loader is stopped or closed, or the
+   context was interrupted. A call that does not end by itself should ask now and then. */
+bool lur_transform_stopped(const lur_transform_call *call);
+
 typedef struct lur_loader_options { /* zeroed: the defaults */
   int height, width;                /* of the batches, in pixels; required */
   int channels;                     /* 0 or 3: RGB; 1: grayscale, as Pillow's convert("L") */
@@ -225,6 +257,7 @@ typedef struct lur_loader_options { /* zeroed: the defaults */
   lur_preprocess preprocess;
   lur_decode_options decode;
   lur_augment *augment;     /* NULL: none */
+  const lur_transform *transform; /* NULL: none. Copied; its user becomes the loader's */
   lur_numpy_random *random; /* augmentation draws from it, in the order of pushes; NULL: from seed */
   lur_device *device;       /* batches are placed in host memory that it copies from fastest; NULL: ordinary memory */
   int workers;              /* threads; 0: one per core, at most 16; negative: none, lur_loader_pop makes the images */
@@ -235,7 +268,6 @@ typedef struct lur_loader_options { /* zeroed: the defaults */
 
 /* Makes batches from lists of image indices, on worker threads, in order. It belongs to one thread. The workers run
    from lur_loader_begin to lur_loader_stop or lur_loader_release. */
-typedef struct lur_loader lur_loader;
 
 /* LUR_EARG: an empty dataset, or an option out of range. */
 lur_status lur_loader_new(lur_context *context, lur_dataset *dataset, const lur_loader_options *options,
@@ -276,7 +308,8 @@ typedef struct lur_loaded { /* a batch; the caller releases the tensors with lur
 
 /* Waits for the oldest batch and takes it. LUR_ESTATE: none was pushed. LUR_EFORMAT or LUR_EIO: a damaged image, in
    strict mode, or no readable image at all. LUR_EIO and LUR_ENOMEM in any mode: a failure that is not the image's, such
-   as too many open files, a failing disk, or no memory; no image is replaced for it. */
+   as too many open files, a failing disk, or no memory; no image is replaced for it. A failure of the transform.
+   LUR_EINTERRUPTED: the context was interrupted while a transform took more than a second for an image. */
 lur_status lur_loader_pop(lur_loader *loader, lur_loaded *batch);
 /* The image tensors that the next lur_loader_pop will return, if they are complete already; otherwise no fields. The
    batch stays in the queue. */
