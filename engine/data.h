@@ -18,6 +18,8 @@ typedef struct lur_decode_options {
                          the workers of a loader hold at one time have at most twice as many */
 } lur_decode_options;
 
+typedef struct lur_random lur_random; /* a generator: see lur_random_new */
+
 typedef enum lur_resize_filter {
   LUR_RESIZE_BILINEAR = 0, /* as Pillow 4.0 to 12.3 */
   LUR_RESIZE_NEAREST,
@@ -48,6 +50,65 @@ lur_status lur_image_resize(lur_tensor *image, int64_t height, int64_t width, lu
 /* Copies rows top .. top + height - 1 and columns left .. left + width - 1. LUR_EARG: they exceed the image. */
 lur_status lur_image_crop(lur_tensor *image, int64_t top, int64_t left, int64_t height, int64_t width,
                           lur_tensor **crop);
+
+/* Changes of u8 images, h x w x 3, each into a new one; image_geometry.c and image_colour.c name the sources of the
+   formulas. LUR_ESHAPE, LUR_ETYPE: no such image. LUR_EARG: a value out of range. */
+
+typedef enum lur_image_fill_mode { LUR_IMAGE_FILL_VALUE = 0, LUR_IMAGE_FILL_NEAREST, LUR_IMAGE_FILL_REFLECT }
+    lur_image_fill_mode;
+/* What is outside an image: a colour; the nearest pixel; or the image mirrored at its edges: c b a | a b c | c b a. */
+typedef struct lur_image_fill {
+  lur_image_fill_mode mode;
+  uint8_t rgb[3];
+} lur_image_fill;
+
+lur_status lur_image_flip(lur_tensor *image, bool vertical, lur_tensor **flipped);
+/* Adds rows and columns. Negative numbers are LUR_EARG, as is a reflection of more than the image. */
+lur_status lur_image_pad(lur_tensor *image, int64_t top, int64_t left, int64_t bottom, int64_t right,
+                         const lur_image_fill *fill, lur_tensor **padded);
+
+typedef struct lur_image_affine { /* about the image's centre; scale must not be 0 */
+  double rotate;                  /* degrees, counter-clockwise */
+  double shift_y, shift_x;        /* pixels, down and right */
+  double scale;                   /* 2: twice as large */
+  double shear_y, shear_x;        /* degrees, above -90 and below 90 */
+  bool nearest;                   /* instead of bilinear */
+  lur_image_fill fill;
+} lur_image_affine;
+lur_status lur_image_warp(lur_tensor *image, const lur_image_affine *affine, lur_tensor **result);
+
+typedef enum lur_image_change {
+  LUR_IMAGE_BRIGHTNESS = 0, /* amount: factor, 0 black, 1 unchanged */
+  LUR_IMAGE_CONTRAST,       /* factor, 0 the mean gray */
+  LUR_IMAGE_SATURATION,     /* factor, 0 gray */
+  LUR_IMAGE_HUE,            /* shift, -0.5 to 0.5 of the circle */
+  LUR_IMAGE_SHARPNESS,      /* factor, 0 smoothed */
+  LUR_IMAGE_POSTERIZE,      /* bits that are kept per channel, 1 to 8 */
+  LUR_IMAGE_SOLARIZE,       /* values from it on are inverted, 0 to 256 */
+  LUR_IMAGE_AUTOCONTRAST,   /* unused */
+  LUR_IMAGE_EQUALIZE,       /* unused */
+  LUR_IMAGE_GRAYSCALE,      /* unused; three equal channels */
+  LUR_IMAGE_CHANGES
+} lur_image_change;
+lur_status lur_image_recolour(lur_tensor *image, lur_image_change change, double amount, lur_tensor **result);
+/* Gaussian blur. sigma: above 0, in pixels. kernel: its size in pixels, odd; 0: 2 ceil(3 sigma) + 1. */
+lur_status lur_image_blur(lur_tensor *image, double sigma, int64_t kernel, lur_tensor **blurred);
+
+typedef struct lur_image_box {
+  int64_t top, left, height, width;
+} lur_image_box;
+/* A random box in a height x width image: its area is a share of the image's, uniform from least to most, the logarithm
+   of its aspect ratio uniform from -log(ratio) to log(ratio), its place uniform. A side that exceeds the image is
+   shortened to it. LUR_EARG unless 0 < least <= most <= 1 and ratio >= 1. */
+lur_status lur_image_random_box(lur_random *random, int64_t height, int64_t width, double least, double most,
+                                double ratio, lur_image_box *box);
+/* Fills a box with a colour, or with uniform noise (random not NULL). LUR_EARG: it exceeds the image. */
+lur_status lur_image_erase(lur_tensor *image, const lur_image_box *box, const uint8_t rgb[3], lur_random *random,
+                           lur_tensor **erased);
+/* Puts a second image over the first with its upper left pixel at (top, left), which may lie outside; what exceeds the
+   first is dropped. opacity: 0 to 1. */
+lur_status lur_image_paste(lur_tensor *image, lur_tensor *over, int64_t top, int64_t left, double opacity,
+                           lur_tensor **pasted);
 /* Arranges the images of a batch in a grid, as one new u8 image. batch: n x h x w x 3 or x 1, u8, or f32, which is
    scaled from [low, high] to 0..255. columns: 0 for a grid about as high as wide. labels: NULL, or n ASCII texts drawn
    below the images, cut to their width. */
@@ -190,7 +251,6 @@ lur_resize_filter lur_augment_resize(const lur_augment *augment);
 
 /* A random generator for samplers, whose numbers depend only on (seed, stream); stream is usually the epoch.
    Philox 4x32-10 (Salmon et al. 2011). */
-typedef struct lur_random lur_random;
 lur_status lur_random_new(uint64_t seed, uint64_t stream, lur_random **random);
 void lur_random_release(lur_random *random);
 double lur_random_next(lur_random *random);              /* uniform in [0, 1), 53 bits */

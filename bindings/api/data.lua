@@ -338,7 +338,7 @@ function dataset:close() end
 ---    local image = require "lurcher.image"
 ---    return function(img, random, info)
 ---      if random:boolean() then img = image.flip(img) end
----      img = image.rotate(img, random:uniform(-15, 15))
+---      img = image.rotate(img, random:uniform(-15, 15), { fill = "reflect" })
 ---      return image.brightness(img, random:uniform(0.8, 1.2))
 ---    end
 ---
@@ -499,6 +499,127 @@ function image.resize(img, height, width, filter) end
 ---@param width integer
 ---@return lurcher.tensor
 function image.crop(img, top, left, height, width) end
+
+-- Changes. Each takes a u8 image, height x width x 3, and returns a new one; rows and columns count from 1. They are
+-- compared with Pillow 13.0 and torchvision 0.29 by tests/interop/image_changes.py: where pixels are moved or looked up
+-- they are equal; where values are blended Lurcher rounds to the nearest and the others truncate, 1 apart.
+
+---A mirrored image, as Pillow's ImageOps.mirror, or flip.
+---@param img lurcher.tensor
+---@param direction? "horizontal"|"vertical" default "horizontal"
+---@return lurcher.tensor
+function image.flip(img, direction) end
+---An image with more rows and columns. fill: a pixel value, a colour { red, green, blue }, "nearest" (the edge's
+---pixels; NumPy's "edge") or "reflect" (mirrored: c b a | a b c; NumPy's and torchvision's "symmetric").
+---@param img lurcher.tensor
+---@param options { top?: integer, left?: integer, bottom?: integer, right?: integer, all?: integer, fill?: any } in
+--- pixels; `all` (0): of the sides that are not given; fill: default 0, black
+---@return lurcher.tensor
+function image.pad(img, options) end
+---A rotated image of the same size, as Pillow's Image.rotate.
+---@param img lurcher.tensor
+---@param degrees number counter-clockwise, about the centre
+---@param options? { filter?: "bilinear"|"nearest", fill?: number|number[]|"nearest"|"reflect" } filter: default
+--- "bilinear"; fill: see image.pad
+---@return lurcher.tensor
+function image.rotate(img, degrees, options) end
+---A rotated, shifted, scaled and sheared image of the same size, resampled once: torchvision's functional.affine, but
+---counter-clockwise, and pairs are { down, right }. Without antialiasing: reduce with image.resize.
+---@param img lurcher.tensor
+---@param options { rotate?: number, shift?: number[], scale?: number, shear?: number[], filter?: string, fill?: any }
+--- rotate (0): degrees; shift ({ 0, 0 }): pixels; scale (1): 2 is twice as large; shear ({ 0, 0 }): degrees; filter,
+--- fill: as of image.rotate
+---@return lurcher.tensor
+function image.affine(img, options) end
+---Pixel values times a factor, cut at 255, as torchvision's adjust_brightness.
+---@param img lurcher.tensor
+---@param factor number 0: black; 1: unchanged
+---@return lurcher.tensor
+function image.brightness(img, factor) end
+---Blends with the mean gray value, as torchvision's adjust_contrast.
+---@param img lurcher.tensor
+---@param factor number 0: gray; 1: unchanged
+---@return lurcher.tensor
+function image.contrast(img, factor) end
+---Blends with the pixel's own gray value, as torchvision's adjust_saturation.
+---@param img lurcher.tensor
+---@param factor number 0: grayscale; 1: unchanged
+---@return lurcher.tensor
+function image.saturation(img, factor) end
+---Turns the hue, as torchvision's adjust_hue.
+---@param img lurcher.tensor
+---@param shift number from -0.5 to 0.5: a fraction of the hue circle
+---@return lurcher.tensor
+function image.hue(img, shift) end
+---Blends with a smoothed image, as torchvision's adjust_sharpness; the outermost pixels stay.
+---@param img lurcher.tensor
+---@param factor number 0: smoothed; 1: unchanged; above 1: sharper
+---@return lurcher.tensor
+function image.sharpness(img, factor) end
+---Keeps the upper bits of each value, as Pillow's ImageOps.posterize.
+---@param img lurcher.tensor
+---@param bits integer 1 to 8
+---@return lurcher.tensor
+function image.posterize(img, bits) end
+---Inverts values from a threshold on, as Pillow's ImageOps.solarize.
+---@param img lurcher.tensor
+---@param threshold number 0 (all) to 256 (none)
+---@return lurcher.tensor
+function image.solarize(img, threshold) end
+---Stretches each channel to 0..255, as torchvision's autocontrast.
+---@param img lurcher.tensor
+---@return lurcher.tensor
+function image.autocontrast(img) end
+---Equalises the histogram of each channel, as Pillow's ImageOps.equalize.
+---@param img lurcher.tensor
+---@return lurcher.tensor
+function image.equalize(img) end
+---Three equal channels of gray, as Pillow's convert("L").
+---@param img lurcher.tensor
+---@return lurcher.tensor
+function image.grayscale(img) end
+---Gaussian blur, as torchvision's gaussian_blur.
+---@param img lurcher.tensor
+---@param sigma number standard deviation in pixels, above 0
+---@param kernel? integer size in pixels, odd; default 2 * ceil(3 * sigma) + 1
+---@return lurcher.tensor
+function image.blur(img, sigma, kernel) end
+---A random box within an image, for image.crop, image.erase and image.paste: its area is uniform between two shares of
+---the image's, the logarithm of its aspect ratio uniform, its place uniform. The defaults are those of random erasing
+---(Zhong et al. 2017); a random resized crop is { min = 0.08, max = 1, ratio = 4 / 3 }.
+---
+---    local top, left, height, width = image.random_box(random, 299, 299, { min = 0.5, max = 1, ratio = 4 / 3 })
+---    img = image.resize(image.crop(img, top, left, height, width), 299, 299)
+---@param random lurcher.random
+---@param height integer of the image
+---@param width integer
+---@param options? { min?: number, max?: number, ratio?: number } shares of the area (0.02, 1/3); width / height is from
+--- 1 / ratio to ratio (3.3)
+---@return integer top, integer left, integer height, integer width
+function image.random_box(random, height, width, options) end
+---An image with a box filled with a colour, or with noise from a generator.
+---@param img lurcher.tensor
+---@param top integer first row, from 1
+---@param left integer first column, from 1
+---@param height integer
+---@param width integer
+---@param colour? number|number[]|lurcher.random a pixel value or { red, green, blue }; default 0
+---@return lurcher.tensor
+function image.erase(img, top, left, height, width, colour) end
+---An image with another one over it; what exceeds the first is dropped, as in Pillow's Image.paste.
+---@param img lurcher.tensor
+---@param over lurcher.tensor
+---@param top integer row of its first row; may be below 1
+---@param left integer column of its first column; may be below 1
+---@param opacity? number 0 to 1, default 1
+---@return lurcher.tensor
+function image.paste(img, over, top, left, opacity) end
+---A blend of two images of one size: img * (1 - share) + other * share, as Pillow's Image.blend.
+---@param img lurcher.tensor
+---@param other lurcher.tensor
+---@param share number 0 to 1
+---@return lurcher.tensor
+function image.mix(img, other, share) end
 ---The images of a batch side by side in one image, for looking at them.
 ---@param batch lurcher.tensor n x height x width x 3, or x 1
 ---@param options? { low?: number, high?: number, columns?: integer, labels?: string[] } low (-1) and high (1): values

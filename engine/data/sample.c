@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "decode.h"
+#include "image.h"
 #include "resize.h"
 
 void lur_workspace_free(lur_workspace *workspace) {
@@ -212,8 +213,6 @@ static lur_status make_colour(lur_workspace *w, const geometry *g, int full_widt
   return LUR_OK;
 }
 
-static uint8_t to_byte(float v) { return v >= 255.0f ? 255 : v > 0.0f ? (uint8_t)(v + 0.5f) : 0; }
-
 /* A changed image of which not the normalised RGB values are wanted: bytes, or one channel. Grayscale is three equal
    channels on its way, since resampling and colour changes work on RGB; of these it keeps the second. */
 static lur_status make_converted(lur_workspace *w, const geometry *g, int full_width, int full_height,
@@ -225,7 +224,7 @@ static lur_status make_converted(lur_workspace *w, const geometry *g, int full_w
   if (gray) make_gray(&w->decoded);
   LUR_TRY(make_colour(w, g, full_width, full_height, out->bytes != NULL, rgb));
   if (out->bytes)
-    for (size_t i = 0; i < 3 * n; i++) out->bytes[i] = to_byte(rgb[gray ? i / 3 * 3 + 1 : i]);
+    for (size_t i = 0; i < 3 * n; i++) out->bytes[i] = lur_image_byte(rgb[gray ? i / 3 * 3 + 1 : i]);
   else
     for (size_t i = 0; i < n; i++) out->row[i] = rgb[3 * i + 1];
   return LUR_OK;
