@@ -302,13 +302,13 @@ test("transform: a worker's memory is collected", function()
     local lurcher = require "lurcher"
     local most = 0
     return function(img)
-      for i = 1, 20 do local t = lurcher.zeros{ 1000, 1000 } end -- 80 MB that Lua does not see
+      for i = 1, 50 do local t = lurcher.zeros{ 1000, 1000 } end -- 200 MB that Lua does not see
       most = math.max(most, lurcher.memory().rss)
       return img:cast "f32" * 0 + most / 2^20
     end]]), preprocess = "none" }
   for batch in loader() do
     local grown = batch.image:max() - batch.image:min()
-    assert(grown < 200, grown)
+    assert(grown < 600, grown) -- of 2000; a sanitizer keeps 256 of what is freed
   end
 end)
 
