@@ -24,6 +24,7 @@ typedef struct transform { /* lur_transform.user */
   char *file, *absolute;  /* file: its name as given, and from the root. NULL: a function */
   char *text;
   size_t size;
+  char *options;          /* that the file gets, as JSON; NULL: none */
   lur_worker_origin origin;
   bool records;           /* keeps the names of the files that it requires: for its hash */
 } transform;
@@ -38,6 +39,7 @@ static void transform_free(void *user) {
   free(t->file);
   free(t->absolute);
   free(t->text);
+  free(t->options);
   lur_worker_free_origin(&t->origin);
   free(t);
 }
@@ -234,6 +236,17 @@ static void worker_close(void *state) {
   free(w);
 }
 
+/* Calls lurcher.json's function with the value on top of the stack, which its result replaces. */
+static void call_json(lua_State *L, const char *function) {
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+  lua_getfield(L, -1, "lurcher.json");
+  lua_getfield(L, -1, function);
+  lua_pushvalue(L, -4);
+  lua_call(L, 1, 1);
+  lua_replace(L, -4);
+  lua_pop(L, 2);
+}
+
 /* Runs the file and keeps its function. Argument: the transform. */
 static int load_file(lua_State *L) {
   const transform *t = lua_touserdata(L, 1);
@@ -243,7 +256,13 @@ static int load_file(lua_State *L) {
   lur_c_locale_leave(locale);
   if (result != LUA_OK) return lua_error(L);
   if (t->records) lur_worker_record(L);
-  lua_call(L, 0, 1);
+  if (t->options != NULL) {
+    lua_pushstring(L, t->options);
+    call_json(L, "decode");
+  } else {
+    lua_newtable(L);
+  }
+  lua_call(L, 1, 1);
   if (!lua_isfunction(L, -1))
     return luaL_error(L, "%s returns %s: it must return function(image, random, info)", t->file,
                       lua_isnil(L, -1) ? "nothing" : lua_pushfstring(L, "a %s", luaL_typename(L, -1)));
@@ -333,6 +352,32 @@ static char *absolute_path(const char *path) {
   return text;
 }
 
+/* Takes the options of the table at index as JSON, if there are any: a worker's state cannot share them. */
+static void read_options(lua_State *L, transform *t, const char *owner, int index) {
+  lua_newtable(L);
+  for (lua_pushnil(L); lua_next(L, index) != 0;) {
+    if (lua_type(L, -2) == LUA_TSTRING) {
+      lua_pushvalue(L, -2);
+      lua_insert(L, -2);
+      lua_rawset(L, -4);
+    } else {
+      if (!lua_isinteger(L, -2) || lua_tointeger(L, -2) != 1)
+        lur_args_bad(L, owner, "transform", "{ file, NAME = value, ... } expected");
+      lua_pop(L, 1);
+    }
+  }
+  lua_pushnil(L);
+  if (lua_next(L, -2) == 0) {
+    lua_pop(L, 1);
+    return;
+  }
+  lua_pop(L, 2);
+  call_json(L, "encode");
+  t->options = strdup(lua_tostring(L, -1));
+  lua_pop(L, 1);
+  if (t->options == NULL) lur_raise(L, "out of memory for a transform");
+}
+
 /* Pushes a guard that holds a new transform. */
 static transform *push_transform(lua_State *L, lur_dataset *set) {
   lur_guard *guard = lur_guard_new(L, transform_free);
@@ -346,7 +391,15 @@ static transform *push_transform(lua_State *L, lur_dataset *set) {
   return t;
 }
 
-static void read_file(lua_State *L, transform *t, const char *owner, const char *path) {
+/* Reads the value at index: the name of a file, or { file, NAME = value, ... }. */
+static void read_file(lua_State *L, transform *t, const char *owner, int index) {
+  if (lua_istable(L, index)) read_options(L, t, owner, index);
+  if (!lua_istable(L, index)) lua_pushvalue(L, index);
+  else lua_rawgeti(L, index, 1);
+  const char *path = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : NULL; /* the value at index keeps it */
+  lua_pop(L, 1);
+  if (path == NULL)
+    lur_args_bad(L, owner, "transform", "a function, the name of a Lua file or { file, NAME = value, ... } expected");
   t->file = strdup(path);
   t->absolute = absolute_path(path);
   if (!t->file || !t->absolute || !lur_worker_copy_origin(L, &t->origin)) lur_raise(L, "out of memory for a transform");
@@ -366,9 +419,6 @@ void lur_transform_read(lua_State *L, int arg, const char *owner, lur_dataset *s
   *result = (lur_transform){0};
   int type = lua_getfield(L, arg, "transform");
   if (type == LUA_TNIL) return;
-  if (type != LUA_TSTRING && type != LUA_TFUNCTION)
-    lur_args_bad(L, owner, "transform", "the name of a Lua file or a function expected, got %s",
-                 luaL_typename(L, -1));
   void *state;
   transform *t = push_transform(L, set);
   lua_insert(L, -2);
@@ -376,7 +426,7 @@ void lur_transform_read(lua_State *L, int arg, const char *owner, lur_dataset *s
     *result = (lur_transform){
         .open = function_open, .apply = function_apply, .close = function_close, .on_owner = true};
   } else {
-    read_file(L, t, owner, lua_tostring(L, -1));
+    read_file(L, t, owner, lua_gettop(L));
     open_checked(L, t, owner, &state);
     worker_close(state);
     *result = (lur_transform){.open = worker_open, .apply = worker_apply, .close = worker_close};
@@ -403,13 +453,14 @@ static void add_hash(char digest[LUR_HASH_TEXT], const char *text, size_t size) 
 
 int lur_data_transform_hash(lua_State *L) {
   char digest[LUR_HASH_TEXT] = "";
-  const char *path = luaL_checkstring(L, 1), *file;
+  const char *file;
   transform *t = push_transform(L, NULL);
   void *state;
-  read_file(L, t, "data.transform_hash", path);
+  read_file(L, t, "data.transform_hash", 1);
   t->records = true;
   open_checked(L, t, "data.transform_hash", &state);
   add_hash(digest, t->text, t->size);
+  if (t->options != NULL) add_hash(digest, t->options, strlen(t->options));
   for (int i = 1; (file = lur_worker_recorded(((worker *)state)->L, i)) != NULL; i++) {
     size_t size = 0;
     char *text = read_text(file, &size);

@@ -176,7 +176,7 @@ function data.augment(options) end
 function data.augment_options() end
 ---The identity of a file for data.loader's `transform`: a hash of its text and of the Lua files that it requires when
 ---it is loaded. What its function opens later is not in it. Loads the file once; raises where it is not a transform.
----@param file string
+---@param file string|table a file, or { file, NAME = value, ... }: the options are in the hash, too
 ---@return string hash
 function data.transform_hash(file) end
 ---A random generator for samplers: its numbers depend on (seed, stream) alone.
@@ -257,7 +257,7 @@ function augment:close() end
 ---@field images? string[] the sampler's fields that are images; default: names that begin with image or img
 ---@field targets? fun(batch: table): table function(batch) that returns a table of fields to add to the batch
 ---@field augment? lurcher.augment random changes of images: data.augment{...}
----@field transform? string|fun(image: lurcher.tensor, random: lurcher.random, info: lurcher.image_info):lurcher.tensor
+---@field transform? string|table|fun(image: lurcher.tensor, random: lurcher.random, info: lurcher.image_info):any
 --- changes images in Lua, after augment: a Lua file that returns function(image, random, info), which the workers run,
 --- or such a function, which the main thread runs; see lurcher.loader
 ---@field preprocess? "tf"|"caffe"|"rescale"|"none" tf: x / 127.5 - 1; caffe: BGR minus ImageNet's means; rescale: x /
@@ -334,25 +334,27 @@ function dataset:close() end
 ---a tensor of the same shape: u8, or f32 with values from 0 to 255. Without a transform, `augment` resamples to f32;
 ---with one, its results are rounded to u8. lurcher.image has the usual changes.
 ---
----    -- my_augment.lua
----    local image = require "lurcher.image"
+---    -- my_augment.lua, for transform = "my_augment.lua" or transform = { "my_augment.lua", degrees = 20 }
+---    local options = ...
+---    local image, degrees = require "lurcher.image", options.degrees or 15
 ---    return function(img, random, info)
 ---      if random:boolean() then img = image.flip(img) end
----      img = image.rotate(img, random:uniform(-15, 15), { fill = "reflect" })
+---      img = image.rotate(img, random:uniform(-degrees, degrees), { fill = "reflect" })
 ---      return image.brightness(img, random:uniform(0.8, 1.2))
 ---    end
 ---
 ---`random` is a lurcher.random whose numbers depend only on the loader's seed, the epoch, the requested image and its
 ---draw; it is closed when the function returns. The images are the same with any number of workers.
 ---
----As **a file** ("my_augment.lua"), it is read and loaded once when the loader is made, which reports its mistakes,
----and is then run by every worker thread in a Lua state of its own, with Lua's libraries and `lurcher`; with workers
----= 0, by the main thread, in such a state too. math.random, lurcher.uniform and the like are seeded for each image.
----`require` looks beside the file first. Each worker has one compute thread. What belongs to the main script raises:
----lurcher.nn, lurcher.optim, lurcher.fit, loaders, audit and feature caches, devices, os.exit, os.setlocale. States
----live as long as the loader; after an error the next epoch gets new ones. What a file keeps in variables from image
----to image is its author's responsibility: each worker has its own copy, and which worker gets which image is not
----fixed. Nor is the order of pairs() over names.
+---As **a file** ("my_augment.lua", or { "my_augment.lua", NAME = value, ... }, whose options are the table `...` in
+---it: texts, numbers, booleans and tables of these), it is read and loaded once when the loader is made, which
+---reports its mistakes, and is then run by every worker thread in a Lua state of its own, with Lua's libraries and
+---`lurcher`; with workers = 0, by the main thread, in such a state too. math.random, lurcher.uniform and the like are
+---seeded for each image. `require` looks beside the file first. Each worker has one compute thread. What belongs to
+---the main script raises: lurcher.nn, lurcher.optim, lurcher.fit, loaders, audit and feature caches, devices,
+---os.exit, os.setlocale. States live as long as the loader; after an error the next epoch gets new ones. What a file
+---keeps in variables from image to image is its author's responsibility: each worker has its own copy, and which
+---worker gets which image is not fixed. Nor is the order of pairs() over names.
 ---
 ---As **a function**, it runs on the main thread, in the loop's own state, where it can use all that the script has;
 ---the workers still read, decode and augment. It takes the time of the training loop, and loader:peek() finds nothing

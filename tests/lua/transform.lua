@@ -244,7 +244,11 @@ test("transform: mistakes in the file are reported where the loader is made", fu
     write("nothing.lua", "local x = 1"))
   raises("returns a table: it must", made, write("nothing.lua", "return {}"))
   raises("module 'absent_module' not found:", made, write("requires.lua", "require 'absent_module'"))
-  raises("%(the name of a Lua file or a function expected, got number%)", made, 3)
+  for _, wrong in ipairs{ 3, true, {}, { 3 } } do
+    raises("%(a function, the name of a Lua file or { file, NAME = value, ... } expected%)", made, wrong)
+  end
+  raises("%({ file, NAME = value, ... } expected%)", made, { "same.lua", 3 })
+  raises("json: a function cannot be written", made, { "same.lua", f = print })
   assert(not lurcher.nearest("transfrom", { "x" }))
   raises("unknown option 'transfrom' to 'data.loader' %(did you mean 'transform'%?%)", data.loader,
     { set, size = 3, transfrom = 1 })
@@ -263,6 +267,23 @@ test("transform: what belongs to the main script raises a sentence", function()
   end
   assert(failure("local l = require 'lurcher' return function(i) return i:to 'cuda' end")
     :find "device 'cuda': tensors of a loader's worker are on the CPU")
+end)
+
+test("transform: a file gets the options beside it in a table", function()
+  local path = write("options.lua", [[
+    local options = ...
+    local value = options.value or 1
+    assert(not options.list or options.list[2] == "b" and options.list.n == nil and options.yes == true)
+    return function(img) return img:cast "f32" * 0 + value end]])
+  for transform, expected in pairs{ [path] = 1, [{ path }] = 1, [{ path, value = 2.5 }] = 2.5,
+    [{ path, value = 3, list = { "a", "b" }, yes = true }] = 3 } do
+    local _, batch = epoch(transform, { preprocess = "none" })
+    harness.near(batch.image:mean(), expected)
+  end
+  assert(data.transform_hash{ path } == data.transform_hash(path))
+  assert(data.transform_hash(path) ~= data.transform_hash{ path, value = 2 })
+  assert(data.transform_hash{ path, value = 2, yes = true } == data.transform_hash{ path, yes = true, value = 2 })
+  assert(data.transform_hash{ path, value = 2 } ~= data.transform_hash{ path, value = 3 })
 end)
 
 -- ---- states ----
