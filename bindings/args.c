@@ -313,7 +313,10 @@ lur_device *lur_args_device(lua_State *L, int index) {
   if (device != NULL) return device;
   if (lua_type(L, index) != LUA_TSTRING)
     lur_raise(L, "device: a device or a name expected, got %s", luaL_typename(L, index));
-  lur_check(L, lur_context_device(lur_state_context(L), lua_tostring(L, index), &device));
+  const char *name = lua_tostring(L, index);
+  if (lur_state_is_worker(L) && strcmp(name, "cpu") != 0 && strcmp(name, "ref") != 0)
+    lur_raise(L, "device '%s': tensors of a loader's worker are on the CPU", name);
+  lur_check(L, lur_context_device(lur_state_context(L), name, &device));
   return device;
 }
 

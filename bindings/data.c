@@ -1,8 +1,9 @@
-/* data.c - the module lurcher.data: a table of what dataset.c, audit.c, augment.c, loader.c, cache.c and random.c do.
- */
+/* data.c - the module lurcher.data: a table of what dataset.c, audit.c, augment.c, loader.c, transform.c, cache.c and
+ * random.c do. */
 #include "data.h"
 
 #include "modules.h"
+#include "transform.h"
 
 int lur_open_data(lua_State *L) {
   static const luaL_Reg functions[] = {{"folder", lur_data_folder},
@@ -17,6 +18,7 @@ int lur_open_data(lua_State *L) {
                                        {"cache_info", lur_data_cache_info},
                                        {"cache_remove", lur_data_cache_remove},
                                        {"random", lur_data_random},
+                                       {"transform_hash", lur_data_transform_hash},
                                        {"numpy_random", lur_data_numpy_random},
                                        {NULL, NULL}};
   lur_register_dataset(L);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "sampler.h"
+#include "transform.h"
 
 static const char epoch_type[] = "lurcher.epoch", loaded_type[] = "lurcher.loaded";
 
@@ -168,6 +169,18 @@ static void count_batch(lua_State *L, int epoch) {
   lua_pop(L, 1);
 }
 
+/* lur_loader_pop, which calls the environment's transform if that is a function. */
+static lur_status pop_loaded(lua_State *L, lur_loader *loader, int environment, lur_loaded *loaded) {
+  lua_getfield(L, environment, "transform_user");
+  void *user = lua_touserdata(L, -1);
+  lua_getfield(L, environment, "transform");
+  if (user != NULL) lur_transform_attach(user, L);
+  lur_status status = lur_loader_pop(loader, loaded);
+  if (user != NULL) lur_transform_attach(user, NULL);
+  lua_pop(L, 2);
+  return status;
+}
+
 /* The for loop's function. Upvalue: the epoch. */
 static int epoch_next(lua_State *L) {
   lua_settop(L, 0);
@@ -191,7 +204,7 @@ static int epoch_next(lua_State *L) {
   lur_loaded *loaded = lua_newuserdatauv(L, sizeof *loaded, 0);
   *loaded = (lur_loaded){0};
   luaL_setmetatable(L, loaded_type);
-  lur_check(L, lur_loader_pop(loader, loaded));
+  lur_check(L, pop_loaded(L, loader, 3, loaded));
   pop_pending(L, 1);
   for (int i = 0; i < loaded->nfields; i++) add_field(L, &loaded->fields[i]);
   add_targets(L, 3);

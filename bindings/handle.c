@@ -11,6 +11,8 @@
 typedef struct state {
   lur_context *volatile context;
   int64_t open;
+  lua_CFunction opener; /* opened the module */
+  bool worker;
 } state;
 
 static const char state_key = 0; /* its address names the registry entry */
@@ -47,6 +49,17 @@ lur_context *lur_state_context(lua_State *L) {
   }
   return s->context;
 }
+
+void lur_state_set_opener(lua_State *L, lua_CFunction opener) { state_of(L)->opener = opener; }
+lua_CFunction lur_state_opener(lua_State *L) { return state_of(L)->opener; }
+
+void lur_state_make_worker(lua_State *L, lur_context *context) {
+  state *s = state_of(L);
+  s->context = context;
+  s->worker = true;
+}
+
+bool lur_state_is_worker(lua_State *L) { return state_of(L)->worker; }
 
 lur_context *volatile *lur_state_context_address(lua_State *L) { return &state_of(L)->context; }
 

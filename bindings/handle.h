@@ -58,6 +58,12 @@ bool lur_handle_is(lua_State *L, int index, const lur_class *type);
 lur_context *lur_state_context(lua_State *L);
 /* Address of the variable that holds the context, NULL before first use: for a signal handler. */
 lur_context *volatile *lur_state_context_address(lua_State *L);
+/* The function that opens the module: what is below it opens it with this in another state. */
+void lur_state_set_opener(lua_State *L, lua_CFunction opener);
+lua_CFunction lur_state_opener(lua_State *L);
+/* Makes a new state that of a loader's worker thread, with a context of its own, whose reference it takes. */
+void lur_state_make_worker(lua_State *L, lur_context *context);
+bool lur_state_is_worker(lua_State *L);
 int64_t lur_state_open_handles(lua_State *L);
 
 /* Removes the debug hook that Ctrl-C installs in the program: for code that acknowledges an interrupt request. */

@@ -1,5 +1,6 @@
-/* image.c - the module lurcher.image: images as u8 tensors of h x w x 3. */
-#include "args.h"
+/* image.c - the module lurcher.image: images as u8 tensors of h x w x 3. image_change.c has the functions that change
+ * them. */
+#include "image.h"
 #include "modules.h"
 
 static const char *const filters[] = {"bilinear", "nearest", "bilinear-13", NULL};
@@ -120,5 +121,6 @@ int lur_open_image(lua_State *L) {
       {"load", image_load},     {"decode", image_decode}, {"save", image_save},       {"encode", image_encode},
       {"resize", image_resize}, {"crop", image_crop},     {"montage", image_montage}, {NULL, NULL}};
   luaL_newlib(L, functions);
+  lur_add_image_changes(L);
   return 1;
 }

@@ -1,12 +1,14 @@
 /* loader.c - data.loader: its options and fields. Epochs (epoch.c) connect samplers (sampler.c) with workers.
  *
- * Samplers run here, on the main thread, as many batches ahead as the queue has room for; workers never see Lua.
+ * Samplers run here, on the main thread, as many batches ahead as the queue has room for. Workers know Lua only as the
+ * file of a transform, each in a state of its own (transform.c).
  * The loader's environment is its user value, a table: the options, complete, and what epochs keep there. */
 #include <string.h>
 
 #include "data.h"
 #include "epoch.h"
 #include "sampler.h"
+#include "transform.h"
 
 static lur_loader *check_loader(lua_State *L, int arg) { return lur_handle_check(L, arg, &lur_loader_class); }
 
@@ -35,6 +37,9 @@ static const lur_arg_option options[] = {
     LUR_ARG("images", "list of names", "names that begin with image or img", "the sampler's fields that are images"),
     LUR_ARG("targets", "function", "none", "function(batch) that returns a table of fields to add to the batch"),
     LUR_ARG("augment", "augmentation", "none", "random changes of images: data.augment{...}"),
+    LUR_ARG("transform", "file or function", "none",
+            "changes images in Lua, after augment: a Lua file that returns function(image, random, info), which the "
+            "workers run, or such a function, which the main thread runs"),
     LUR_ARG_CHOICE(settings, preprocess, preprocess_names, "tf",
                    "tf: x / 127.5 - 1; caffe: BGR minus ImageNet's means; rescale: x / 255; none: x"),
     {.info = {"resize", "choice", "bilinear", "resampling filter, Pillow's; default nearest in era 2017", resize_names},
@@ -157,6 +162,10 @@ static void make_environment(lua_State *L, int handle, const settings *s, const 
   lur_set_boolean(L, "shuffle", s->shuffle);
   lur_set_boolean(L, "drop_last", s->drop_last);
   lur_set_integer(L, "next_epoch", 0);
+  if (o->transform && o->transform->on_owner) {
+    lua_pushlightuserdata(L, o->transform->user);
+    lua_setfield(L, -2, "transform_user");
+  }
   lua_setiuservalue(L, handle, 1);
 }
 
@@ -174,10 +183,16 @@ int lur_data_loader(lua_State *L) {
   check_function(L, "targets");
   lur_context *context = lur_state_context(L);
   lur_handle *h = lur_handle_new(L, &lur_loader_class);
+  int handle = lua_gettop(L);
   lur_loader *loader;
+  lur_transform transform;
+  lur_transform_read(L, 1, owner, set, &transform);
+  if (transform.user) o.transform = &transform;
   LUR_CALL(L, lur_loader_new(context, set, &o, &loader));
+  lur_transform_given(L, -1);
+  lua_settop(L, handle);
   lur_handle_fill(L, h, loader);
-  make_environment(L, 3, &s, &o);
+  make_environment(L, handle, &s, &o);
   return 1;
 }
 

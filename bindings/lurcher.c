@@ -152,6 +152,7 @@ int luaopen_lurcher(lua_State *L) {
                                        {"time", monotonic},     {"memory", memory},       {"handles", handles},
                                        {"hash", hash},          {"nearest", nearest},     {NULL, NULL}};
   lua_settop(L, 0);
+  lur_state_set_opener(L, luaopen_lurcher);
   luaL_newlib(L, functions);
   lur_class_register(L, &lur_device_class, &(lur_members){.getters = device_getters, .tostring = device_name});
   lur_register_tensor(L);

@@ -4,6 +4,8 @@
  * an epoch can be repeated. Lists count from 1. */
 #include "data.h"
 
+#include <math.h>
+
 static lur_random *check_random(lua_State *L, int arg) { return lur_handle_check(L, arg, &lur_random_class); }
 
 void lur_push_random(lua_State *L, uint64_t seed, uint64_t stream) {
@@ -32,7 +34,7 @@ static int random_unit(lua_State *L) {
 
 static int random_uniform(lua_State *L) {
   lur_random *random = check_random(L, 1);
-  double low = luaL_checknumber(L, 2), high = luaL_checknumber(L, 3);
+  double low = luaL_optnumber(L, 2, 0), high = luaL_optnumber(L, 3, 1);
   lua_pushnumber(L, low + (high - low) * lur_random_next(random));
   return 1;
 }
@@ -42,6 +44,44 @@ static int random_int(lua_State *L) {
   lua_Integer n = luaL_checkinteger(L, 2);
   luaL_argcheck(L, n >= 1, 2, "at least 1 expected");
   lur_push_index(L, lur_random_below(random, n));
+  return 1;
+}
+
+/* random:integer([low,] high), both included */
+static int random_integer(lua_State *L) {
+  lur_random *random = check_random(L, 1);
+  lua_Integer low = lua_isnoneornil(L, 3) ? 1 : luaL_checkinteger(L, 2),
+              high = luaL_checkinteger(L, lua_isnoneornil(L, 3) ? 2 : 3);
+  uint64_t range = (uint64_t)high - (uint64_t)low;
+  if (low > high || range >= INT64_MAX)
+    return lur_raise(L, "random:integer: a range that is not empty, of at most 2^63-1 integers, expected");
+  lua_pushinteger(L, (lua_Integer)((uint64_t)low + (uint64_t)lur_random_below(random, (int64_t)range + 1)));
+  return 1;
+}
+
+/* Box and Muller's transform (1958) of two uniform numbers. */
+static int random_normal(lua_State *L) {
+  lur_random *random = check_random(L, 1);
+  double mean = luaL_optnumber(L, 2, 0), std = luaL_optnumber(L, 3, 1), pi = 3.14159265358979323846;
+  double radius = sqrt(-2 * log(1 - lur_random_next(random))), angle = 2 * pi * lur_random_next(random);
+  lua_pushnumber(L, mean + std * radius * cos(angle));
+  return 1;
+}
+
+static int random_boolean(lua_State *L) {
+  lur_random *random = check_random(L, 1);
+  double probability = luaL_optnumber(L, 2, 0.5);
+  luaL_argcheck(L, probability >= 0 && probability <= 1, 2, "a probability from 0 to 1 expected");
+  lua_pushboolean(L, lur_random_next(random) < probability);
+  return 1;
+}
+
+static int random_choice(lua_State *L) {
+  lur_random *random = check_random(L, 1);
+  luaL_checktype(L, 2, LUA_TTABLE);
+  lua_Integer n = (lua_Integer)lua_rawlen(L, 2);
+  luaL_argcheck(L, n > 0, 2, "a list that is not empty expected");
+  lua_rawgeti(L, 2, lur_random_below(random, n) + 1);
   return 1;
 }
 
@@ -74,7 +114,9 @@ static int random_shuffle(lua_State *L) {
 }
 
 static const luaL_Reg random_methods[] = {{"unit", random_unit},       {"uniform", random_uniform},
-                                          {"int", random_int},         {"permutation", random_permutation},
+                                          {"int", random_int},         {"integer", random_integer},
+                                          {"normal", random_normal},   {"boolean", random_boolean},
+                                          {"choice", random_choice},   {"permutation", random_permutation},
                                           {"shuffle", random_shuffle}, {NULL, NULL}};
 
 /* ---- NumPy ---- */

@@ -18,6 +18,8 @@ typedef struct lur_decode_options {
                          the workers of a loader hold at one time have at most twice as many */
 } lur_decode_options;
 
+typedef struct lur_random lur_random; /* a generator: see lur_random_new */
+
 typedef enum lur_resize_filter {
   LUR_RESIZE_BILINEAR = 0, /* as Pillow 4.0 to 12.3 */
   LUR_RESIZE_NEAREST,
@@ -48,6 +50,65 @@ lur_status lur_image_resize(lur_tensor *image, int64_t height, int64_t width, lu
 /* Copies rows top .. top + height - 1 and columns left .. left + width - 1. LUR_EARG: they exceed the image. */
 lur_status lur_image_crop(lur_tensor *image, int64_t top, int64_t left, int64_t height, int64_t width,
                           lur_tensor **crop);
+
+/* Changes of u8 images, h x w x 3, each into a new one; image_geometry.c and image_colour.c name the sources of the
+   formulas. LUR_ESHAPE, LUR_ETYPE: no such image. LUR_EARG: a value out of range. */
+
+typedef enum lur_image_fill_mode { LUR_IMAGE_FILL_VALUE = 0, LUR_IMAGE_FILL_NEAREST, LUR_IMAGE_FILL_REFLECT }
+    lur_image_fill_mode;
+/* What is outside an image: a colour; the nearest pixel; or the image mirrored at its edges: c b a | a b c | c b a. */
+typedef struct lur_image_fill {
+  lur_image_fill_mode mode;
+  uint8_t rgb[3];
+} lur_image_fill;
+
+lur_status lur_image_flip(lur_tensor *image, bool vertical, lur_tensor **flipped);
+/* Adds rows and columns. Negative numbers are LUR_EARG, as is a reflection of more than the image. */
+lur_status lur_image_pad(lur_tensor *image, int64_t top, int64_t left, int64_t bottom, int64_t right,
+                         const lur_image_fill *fill, lur_tensor **padded);
+
+typedef struct lur_image_affine { /* about the image's centre; scale must not be 0 */
+  double rotate;                  /* degrees, counter-clockwise */
+  double shift_y, shift_x;        /* pixels, down and right */
+  double scale;                   /* 2: twice as large */
+  double shear_y, shear_x;        /* degrees, above -90 and below 90 */
+  bool nearest;                   /* instead of bilinear */
+  lur_image_fill fill;
+} lur_image_affine;
+lur_status lur_image_warp(lur_tensor *image, const lur_image_affine *affine, lur_tensor **result);
+
+typedef enum lur_image_change {
+  LUR_IMAGE_BRIGHTNESS = 0, /* amount: factor, 0 black, 1 unchanged */
+  LUR_IMAGE_CONTRAST,       /* factor, 0 the mean gray */
+  LUR_IMAGE_SATURATION,     /* factor, 0 gray */
+  LUR_IMAGE_HUE,            /* shift, -0.5 to 0.5 of the circle */
+  LUR_IMAGE_SHARPNESS,      /* factor, 0 smoothed */
+  LUR_IMAGE_POSTERIZE,      /* bits that are kept per channel, 1 to 8 */
+  LUR_IMAGE_SOLARIZE,       /* values from it on are inverted, 0 to 256 */
+  LUR_IMAGE_AUTOCONTRAST,   /* unused */
+  LUR_IMAGE_EQUALIZE,       /* unused */
+  LUR_IMAGE_GRAYSCALE,      /* unused; three equal channels */
+  LUR_IMAGE_CHANGES
+} lur_image_change;
+lur_status lur_image_recolour(lur_tensor *image, lur_image_change change, double amount, lur_tensor **result);
+/* Gaussian blur. sigma: above 0, in pixels. kernel: its size in pixels, odd; 0: 2 ceil(3 sigma) + 1. */
+lur_status lur_image_blur(lur_tensor *image, double sigma, int64_t kernel, lur_tensor **blurred);
+
+typedef struct lur_image_box {
+  int64_t top, left, height, width;
+} lur_image_box;
+/* A random box in a height x width image: its area is a share of the image's, uniform from least to most, the logarithm
+   of its aspect ratio uniform from -log(ratio) to log(ratio), its place uniform. A side that exceeds the image is
+   shortened to it. LUR_EARG unless 0 < least <= most <= 1 and ratio >= 1. */
+lur_status lur_image_random_box(lur_random *random, int64_t height, int64_t width, double least, double most,
+                                double ratio, lur_image_box *box);
+/* Fills a box with a colour, or with uniform noise (random not NULL). LUR_EARG: it exceeds the image. */
+lur_status lur_image_erase(lur_tensor *image, const lur_image_box *box, const uint8_t rgb[3], lur_random *random,
+                           lur_tensor **erased);
+/* Puts a second image over the first with its upper left pixel at (top, left), which may lie outside; what exceeds the
+   first is dropped. opacity: 0 to 1. */
+lur_status lur_image_paste(lur_tensor *image, lur_tensor *over, int64_t top, int64_t left, double opacity,
+                           lur_tensor **pasted);
 /* Arranges the images of a batch in a grid, as one new u8 image. batch: n x h x w x 3 or x 1, u8, or f32, which is
    scaled from [low, high] to 0..255. columns: 0 for a grid about as high as wide. labels: NULL, or n ASCII texts drawn
    below the images, cut to their width. */
@@ -190,7 +251,6 @@ lur_resize_filter lur_augment_resize(const lur_augment *augment);
 
 /* A random generator for samplers, whose numbers depend only on (seed, stream); stream is usually the epoch.
    Philox 4x32-10 (Salmon et al. 2011). */
-typedef struct lur_random lur_random;
 lur_status lur_random_new(uint64_t seed, uint64_t stream, lur_random **random);
 void lur_random_release(lur_random *random);
 double lur_random_next(lur_random *random);              /* uniform in [0, 1), 53 bits */
@@ -218,6 +278,38 @@ typedef enum lur_preprocess {
   LUR_PREPROCESS_NONE     /* x */
 } lur_preprocess;
 
+typedef struct lur_loader lur_loader;
+
+/* An image on its way through a loader with a transform. */
+typedef struct lur_transform_call {
+  const uint8_t *pixels; /* height x width x 3, RGB: resized and augmented, not normalised. For grayscale the three
+                            channels are equal */
+  int height, width;
+  int64_t index;                /* of the image; where a damaged image was replaced, the replacement's */
+  int64_t epoch, draw;          /* draw: how often the row's image was requested before in the epoch */
+  uint64_t key;                 /* for random numbers: of the seed, the epoch, the requested image and the draw alone */
+  int file_height, file_width;  /* of the image in its file */
+  const lur_loader *loader;     /* for lur_transform_stopped */
+} lur_transform_call;
+
+/* A change of images by the program, in whatever language: called once per image, after resize and augmentation, and
+   before normalisation and mixing. It has a state per worker thread, which is made by the thread that first needs it
+   and passed from epoch to epoch; two threads never use one state at a time. The calling thread computes alone
+   (OpenMP has one thread). */
+typedef struct lur_transform {
+  void *user;                              /* the first argument of open and release */
+  lur_status (*open)(void *user, const lur_transform_call *first, void **state); /* first: the call that needs it */
+  /* Writes height x width x 3 values in 0..255 to out. A failure fails the batch, with its message, and closes the
+     state: the next call opens another. LUR_EFORMAT and LUR_EIO must not be returned, which mean a damaged image. */
+  lur_status (*apply)(void *state, const lur_transform_call *call, float *out);
+  void (*close)(void *state);
+  void (*release)(void *user);             /* called once the loader is released; may be NULL */
+  bool on_owner; /* applied by lur_loader_pop, in the thread that calls it, instead of by the workers */
+} lur_transform;
+/* Whether a call in progress is to give up, and return LUR_EINTERRUPTED: the loader is stopped or closed, or the
+   context was interrupted. A call that does not end by itself should ask now and then. */
+bool lur_transform_stopped(const lur_transform_call *call);
+
 typedef struct lur_loader_options { /* zeroed: the defaults */
   int height, width;                /* of the batches, in pixels; required */
   int channels;                     /* 0 or 3: RGB; 1: grayscale, as Pillow's convert("L") */
@@ -225,6 +317,7 @@ typedef struct lur_loader_options { /* zeroed: the defaults */
   lur_preprocess preprocess;
   lur_decode_options decode;
   lur_augment *augment;     /* NULL: none */
+  const lur_transform *transform; /* NULL: none. Copied; its user becomes the loader's */
   lur_numpy_random *random; /* augmentation draws from it, in the order of pushes; NULL: from seed */
   lur_device *device;       /* batches are placed in host memory that it copies from fastest; NULL: ordinary memory */
   int workers;              /* threads; 0: one per core, at most 16; negative: none, lur_loader_pop makes the images */
@@ -235,7 +328,6 @@ typedef struct lur_loader_options { /* zeroed: the defaults */
 
 /* Makes batches from lists of image indices, on worker threads, in order. It belongs to one thread. The workers run
    from lur_loader_begin to lur_loader_stop or lur_loader_release. */
-typedef struct lur_loader lur_loader;
 
 /* LUR_EARG: an empty dataset, or an option out of range. */
 lur_status lur_loader_new(lur_context *context, lur_dataset *dataset, const lur_loader_options *options,
@@ -276,7 +368,8 @@ typedef struct lur_loaded { /* a batch; the caller releases the tensors with lur
 
 /* Waits for the oldest batch and takes it. LUR_ESTATE: none was pushed. LUR_EFORMAT or LUR_EIO: a damaged image, in
    strict mode, or no readable image at all. LUR_EIO and LUR_ENOMEM in any mode: a failure that is not the image's, such
-   as too many open files, a failing disk, or no memory; no image is replaced for it. */
+   as too many open files, a failing disk, or no memory; no image is replaced for it. A failure of the transform.
+   LUR_EINTERRUPTED: the context was interrupted while a transform took more than a second for an image. */
 lur_status lur_loader_pop(lur_loader *loader, lur_loaded *batch);
 /* The image tensors that the next lur_loader_pop will return, if they are complete already; otherwise no fields. The
    batch stays in the queue. */

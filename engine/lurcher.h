@@ -51,6 +51,8 @@ const char *lur_nearest(const char *name, const char *const *candidates, int n);
 
 /* threads: compute threads, 0 for one per core (LURCHER_THREADS in the environment overrides). */
 lur_status lur_context_new(uint64_t seed, int threads, lur_context **context);
+/* A context for one more thread that computes alone, whatever LURCHER_THREADS says, such as a worker of a loader. */
+lur_status lur_context_new_serial(uint64_t seed, lur_context **context);
 /* LUR_EARG: LURCHER_THREADS or LURCHER_CPU_ISA in the environment has a value that lur_context_new refuses. */
 lur_status lur_check_environment(void);
 void lur_context_retain(lur_context *context);
@@ -78,6 +80,8 @@ lur_status lur_describe_machine(char **text);
 void lur_context_interrupt(lur_context *context);
 /* LUR_EINTERRUPTED once after a request, which it clears; else LUR_OK. */
 lur_status lur_context_check_interrupt(lur_context *context);
+/* Whether there is a request, which stays. */
+bool lur_context_interrupted(const lur_context *context);
 
 /* ---- tensor ------------------------------------------------------------------------------------------------- */
 

@@ -31,9 +31,12 @@ local spec = {
   { "views", "integer", default = 7, min = 1, max = 50, help = "number of views per image" },
   { "size", "integer", default = 160, min = 8, max = 1024, help = "height and width of the network's input" },
   { "exif", "flag", default = true, help = "turn images as their EXIF orientation asks" },
+  { "transform", "path", value = "FILE",
+    help = "Lua file that returns function(image, random, info), as for training; without any option of the "
+      .. "augmentation it is shown alone" },
   { "seed", "integer", default = 0, help = "seed of the choice of images and of their views" },
-  notes = "Without any option of the augmentation (--rotate and those after it), that of the original is shown:\n"
-    .. "--rotate 45 --shear 11.5 --zoom 0.2 --hflip.",
+  notes = "Without --transform and any option of the augmentation (--rotate and those after it), that of the\n"
+    .. "original is shown: --rotate 45 --shear 11.5 --zoom 0.2 --hflip.",
 }
 for _, option in ipairs(augment_options()) do spec[#spec + 1] = option end
 
@@ -44,22 +47,24 @@ local function open_set(path)
   return set or error(message, 0)
 end
 
---- The augmentation of the command line; the original's where it has none.
+--- The augmentation of the command line; the original's where it has none and no transform.
 local function augment_of(values, given)
   local chosen, any = {}, false
   for _, info in ipairs(data.augment_options()) do
     if given[info.name] ~= nil then chosen[info.name], any = values[info.name], true end
   end
+  if not any and values.transform then return nil end
   return data.augment(any and chosen or { rotate = 45, shear = 11.5, zoom = 0.2, hflip = true })
 end
 
 --- A batch of `views` views of each of the picked images.
-local function load_rows(set, picks, views, o, augment)
+local function load_rows(set, picks, views, o, augment, transform)
   local order = {}
   for _, pick in ipairs(picks) do
     for _ = 1, views do order[#order + 1] = pick end
   end
   local loader <close> = data.loader{ set, size = o.size, exif = o.exif, seed = o.seed, augment = augment,
+    transform = transform,
     sampler = function() return coroutine.wrap(function() coroutine.yield(order) end) end }
   for batch in loader:epoch(0) do return batch end
 end
@@ -67,9 +72,9 @@ end
 options.main(spec, arg, function(o, given)
   local set, augment = open_set(o.data), augment_of(o, given)
   print(tostring(set))
-  print(tostring(augment))
+  if augment then print(tostring(augment)) end
   local picks = table.move(data.random(o.seed):permutation(#set), 1, math.min(o.images, #set), 1, {})
-  local plain, drawn = load_rows(set, picks, 1, o), load_rows(set, picks, o.views, o, augment)
+  local plain, drawn = load_rows(set, picks, 1, o), load_rows(set, picks, o.views, o, augment, o.transform)
   local parts, labels = {}, {}
   for i in ipairs(picks) do
     parts[#parts + 1] = plain.image:rows(i, 1)

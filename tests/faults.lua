@@ -71,6 +71,30 @@ function phases.train()
     function() model = assert(nn.load(checkpoint)) end
 end
 
+function phases.transform()
+  local path = work .. "/transform.lua"
+  assert(lurcher.write_file(path, [[
+    local image, lurcher = require "lurcher.image", require "lurcher"
+    return function(img, random)
+      img = image.rotate(image.flip(img), random:uniform(-20, 20))
+      return img:cast "f32" + lurcher.normal{ 16, 16, 3 }
+    end]]))
+  local set, lost = assert(data.folder{ images }), 0
+  local function epoch()
+    local hashes = {}
+    local loader <close> = data.loader{ set, size = 16, batch = 4, workers = 2, prefetch = 2, seed = 5,
+      transform = path }
+    for batch in loader:epoch(0) do hashes[#hashes + 1] = lurcher.hash(batch.image) end
+    lost = loader.summary.damaged
+    return table.concat(hashes)
+  end
+  local want = epoch()
+  return epoch, function(got)
+    assert(lost == 0, "a fault was taken for a damaged image")
+    assert(not got or got == want, "a fault changed the images")
+  end
+end
+
 function phases.checkpoint()
   local path = work .. "/kept.safetensors"
   local run = compile(assert(nn.load(checkpoint)))

@@ -1,7 +1,8 @@
 #!/bin/sh
 # faults.sh - the k-th allocation, open, read, write, fsync, rename, mmap or thread fails, for every k, while a model is
-# loaded, compiled and trained, a checkpoint, weights and a feature cache are written, images are audited, and a report is
-# made. Each time: a message or success, no crash, no lost file, and the next try succeeds. See tests/c/fault.c.
+# loaded, compiled and trained, images are transformed in Lua by workers, a checkpoint, weights and a feature cache are
+# written, images are audited, and a report is made. Each time: a message or success, no crash, no lost file, and the
+# next try succeeds. See tests/c/fault.c.
 #
 #   sh tests/faults.sh [PHASE...]         all phases of tests/faults.lua, every k (of the report's allocations
 #                                         every 50th: FAULT_REPORT_STEP)
@@ -13,7 +14,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 build=${LURCHER_BUILD:-$root/build}
 short=
 if [ "${1:-}" = --short ]; then short=1; shift; fi
-phases=${*:-load compile train checkpoint weights cache audit report}
+phases=${*:-load compile train transform checkpoint weights cache audit report}
 export OMP_NUM_THREADS=1 LURCHER_THREADS=1
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

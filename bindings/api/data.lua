@@ -174,6 +174,11 @@ function data.augment(options) end
 ---The options of data.augment.
 ---@return { name: string, type: string, default: string, help: string, choices?: string[] }[]
 function data.augment_options() end
+---The identity of a file for data.loader's `transform`: a hash of its text and of the Lua files that it requires when
+---it is loaded. What its function opens later is not in it. Loads the file once; raises where it is not a transform.
+---@param file string|table a file, or { file, NAME = value, ... }: the options are in the hash, too
+---@return string hash
+function data.transform_hash(file) end
 ---A random generator for samplers: its numbers depend on (seed, stream) alone.
 ---@param seed? integer default: that of the context
 ---@param stream? integer default 0; a sampler gives the epoch
@@ -227,6 +232,19 @@ function cache:close() end
 local augment = {}
 function augment:close() end
 
+---What a transform is told about the image that it gets.
+---@class lurcher.image_info
+---@field index integer the image, from 1; where a damaged image was replaced, the replacement
+---@field epoch integer as in loader:epoch(number), from 0
+---@field draw integer 1 for the image's first appearance in the epoch, 2 for its second, ...
+---@field class? integer from 1; nil when it has none
+---@field class_name? string
+---@field path string
+---@field name string as of set:name
+---@field width integer of the image in its file, in pixels
+---@field height integer
+---@field columns table<string, string> the values of set.columns
+
 ---@class lurcher.loader_options
 ---@field [1] lurcher.dataset
 ---@field size integer|integer[] side of the images in pixels, or { height, width }
@@ -239,6 +257,9 @@ function augment:close() end
 ---@field images? string[] the sampler's fields that are images; default: names that begin with image or img
 ---@field targets? fun(batch: table): table function(batch) that returns a table of fields to add to the batch
 ---@field augment? lurcher.augment random changes of images: data.augment{...}
+---@field transform? string|table|fun(image: lurcher.tensor, random: lurcher.random, info: lurcher.image_info):any
+--- changes images in Lua, after augment: a Lua file that returns function(image, random, info), which the workers run,
+--- or such a function, which the main thread runs; see lurcher.loader
 ---@field preprocess? "tf"|"caffe"|"rescale"|"none" tf: x / 127.5 - 1; caffe: BGR minus ImageNet's means; rescale: x /
 --- 255; none: x; default "tf"
 ---@field resize? "bilinear"|"nearest"|"bilinear-13" resampling filter, Pillow's; default nearest in era 2017, else
@@ -307,6 +328,48 @@ function dataset:close() end
 ---@field name string
 ---@field message string what is wrong with it
 
+---A **transform** is function(image, random, info) that returns the image, changed or not. `image` is a u8 tensor,
+---height x width x 3 (RGB), of the loader's size: after decoding, resize and `augment`, and before preprocess, mixup
+---and cutmix. With channels = 1 its three channels are equal, and what is returned becomes gray again. It must return
+---a tensor of the same shape: u8, or f32 with values from 0 to 255. Without a transform, `augment` resamples to f32;
+---with one, its results are rounded to u8. lurcher.image has the usual changes.
+---
+---    -- my_augment.lua, for transform = "my_augment.lua" or transform = { "my_augment.lua", degrees = 20 }
+---    local options = ...
+---    local image, degrees = require "lurcher.image", options.degrees or 15
+---    return function(img, random, info)
+---      if random:boolean() then img = image.flip(img) end
+---      img = image.rotate(img, random:uniform(-degrees, degrees), { fill = "reflect" })
+---      return image.brightness(img, random:uniform(0.8, 1.2))
+---    end
+---
+---`random` is a lurcher.random whose numbers depend only on the loader's seed, the epoch, the requested image and its
+---draw; it is closed when the function returns. The images are the same with any number of workers.
+---
+---As **a file** ("my_augment.lua", or { "my_augment.lua", NAME = value, ... }, whose options are the table `...` in
+---it: texts, numbers, booleans and tables of these), it is read and loaded once when the loader is made, which
+---reports its mistakes, and is then run by every worker thread in a Lua state of its own, with Lua's libraries and
+---`lurcher`; with workers = 0, by the main thread, in such a state too. math.random, lurcher.uniform and the like are
+---seeded for each image. `require` looks beside the file first. Each worker has one compute thread. What belongs to
+---the main script raises: lurcher.nn, lurcher.optim, lurcher.fit, loaders, audit and feature caches, devices,
+---os.exit, os.setlocale. States live as long as the loader; after an error the next epoch gets new ones. What a file
+---keeps in variables from image to image is its author's responsibility: each worker has its own copy, and which
+---worker gets which image is not fixed. Nor is the order of pairs() over names.
+---
+---As **a function**, it runs on the main thread, in the loop's own state, where it can use all that the script has;
+---the workers still read, decode and augment. It takes the time of the training loop, and loader:peek() finds nothing
+---ready. math.random is the script's own there.
+---
+---An error in it, or a wrong result, ends the epoch as other errors of the loader do: "my_augment.lua:4: ... (image
+---'pug/1.jpg', epoch 0)". Ctrl-C ends a file's call that never returns, after a second.
+---
+---| what | where it runs |
+---|---|
+---| sampler, up to `prefetch` batches ahead of the loop; `targets` | the main thread, in the script's state |
+---| a transform that is a function | the same |
+---| reading, decoding, resize, `augment`, mixup, cutmix | the workers, in C; with workers = 0 the main thread |
+---| a transform that is a file | the workers, each in a state of its own; with workers = 0 the main thread, so too |
+---
 ---`for batch in loader:epoch() do`, `for batch in loader() do` and `for batch in loader do` run through one epoch.
 ---Leaving the loop stops the workers; with the last form they stop when the next epoch begins or the loader is
 ---closed. An iterator is stale, and raises, once a newer epoch has begun. #loader is the number of batches per
@@ -336,18 +399,37 @@ function loader:peek() end
 function loader:resume(position) end
 function loader:close() end
 
----A random generator of data.random, or the second argument of a sampler.
+---A random generator of data.random, or the second argument of a sampler or of a transform. Its numbers depend on its
+---seeds alone.
 ---@class lurcher.random
 local random = {}
 ---@return number x in [0, 1)
 function random:unit() end
----@param low number
----@param high number excluded
+---@param low? number default 0
+---@param high? number excluded; default 1
 ---@return number
 function random:uniform(low, high) end
 ---@param n integer at least 1
 ---@return integer i from 1 to n
 function random:int(n) end
+---An integer of a range; random:integer(high) is one from 1 to high.
+---@param low integer
+---@param high? integer included
+---@return integer
+function random:integer(low, high) end
+---A number of the normal distribution.
+---@param mean? number default 0
+---@param std? number default 1
+---@return number
+function random:normal(mean, std) end
+---True with a probability.
+---@param probability? number from 0 to 1; default 0.5
+---@return boolean
+function random:boolean(probability) end
+---One element of a list, all equally likely.
+---@param list table
+---@return any
+function random:choice(list) end
 ---@param n integer
 ---@return integer[] list 1 to n in random order
 function random:permutation(n) end
@@ -419,6 +501,127 @@ function image.resize(img, height, width, filter) end
 ---@param width integer
 ---@return lurcher.tensor
 function image.crop(img, top, left, height, width) end
+
+-- Changes. Each takes a u8 image, height x width x 3, and returns a new one; rows and columns count from 1. They are
+-- compared with Pillow 13.0 and torchvision 0.29 by tests/interop/image_changes.py: where pixels are moved or looked up
+-- they are equal; where values are blended Lurcher rounds to the nearest and the others truncate, 1 apart.
+
+---A mirrored image, as Pillow's ImageOps.mirror, or flip.
+---@param img lurcher.tensor
+---@param direction? "horizontal"|"vertical" default "horizontal"
+---@return lurcher.tensor
+function image.flip(img, direction) end
+---An image with more rows and columns. fill: a pixel value, a colour { red, green, blue }, "nearest" (the edge's
+---pixels; NumPy's "edge") or "reflect" (mirrored: c b a | a b c; NumPy's and torchvision's "symmetric").
+---@param img lurcher.tensor
+---@param options { top?: integer, left?: integer, bottom?: integer, right?: integer, all?: integer, fill?: any } in
+--- pixels; `all` (0): of the sides that are not given; fill: default 0, black
+---@return lurcher.tensor
+function image.pad(img, options) end
+---A rotated image of the same size, as Pillow's Image.rotate.
+---@param img lurcher.tensor
+---@param degrees number counter-clockwise, about the centre
+---@param options? { filter?: "bilinear"|"nearest", fill?: number|number[]|"nearest"|"reflect" } filter: default
+--- "bilinear"; fill: see image.pad
+---@return lurcher.tensor
+function image.rotate(img, degrees, options) end
+---A rotated, shifted, scaled and sheared image of the same size, resampled once: torchvision's functional.affine, but
+---counter-clockwise, and pairs are { down, right }. Without antialiasing: reduce with image.resize.
+---@param img lurcher.tensor
+---@param options { rotate?: number, shift?: number[], scale?: number, shear?: number[], filter?: string, fill?: any }
+--- rotate (0): degrees; shift ({ 0, 0 }): pixels; scale (1): 2 is twice as large; shear ({ 0, 0 }): degrees; filter,
+--- fill: as of image.rotate
+---@return lurcher.tensor
+function image.affine(img, options) end
+---Pixel values times a factor, cut at 255, as torchvision's adjust_brightness.
+---@param img lurcher.tensor
+---@param factor number 0: black; 1: unchanged
+---@return lurcher.tensor
+function image.brightness(img, factor) end
+---Blends with the mean gray value, as torchvision's adjust_contrast.
+---@param img lurcher.tensor
+---@param factor number 0: gray; 1: unchanged
+---@return lurcher.tensor
+function image.contrast(img, factor) end
+---Blends with the pixel's own gray value, as torchvision's adjust_saturation.
+---@param img lurcher.tensor
+---@param factor number 0: grayscale; 1: unchanged
+---@return lurcher.tensor
+function image.saturation(img, factor) end
+---Turns the hue, as torchvision's adjust_hue.
+---@param img lurcher.tensor
+---@param shift number from -0.5 to 0.5: a fraction of the hue circle
+---@return lurcher.tensor
+function image.hue(img, shift) end
+---Blends with a smoothed image, as torchvision's adjust_sharpness; the outermost pixels stay.
+---@param img lurcher.tensor
+---@param factor number 0: smoothed; 1: unchanged; above 1: sharper
+---@return lurcher.tensor
+function image.sharpness(img, factor) end
+---Keeps the upper bits of each value, as Pillow's ImageOps.posterize.
+---@param img lurcher.tensor
+---@param bits integer 1 to 8
+---@return lurcher.tensor
+function image.posterize(img, bits) end
+---Inverts values from a threshold on, as Pillow's ImageOps.solarize.
+---@param img lurcher.tensor
+---@param threshold number 0 (all) to 256 (none)
+---@return lurcher.tensor
+function image.solarize(img, threshold) end
+---Stretches each channel to 0..255, as torchvision's autocontrast.
+---@param img lurcher.tensor
+---@return lurcher.tensor
+function image.autocontrast(img) end
+---Equalises the histogram of each channel, as Pillow's ImageOps.equalize.
+---@param img lurcher.tensor
+---@return lurcher.tensor
+function image.equalize(img) end
+---Three equal channels of gray, as Pillow's convert("L").
+---@param img lurcher.tensor
+---@return lurcher.tensor
+function image.grayscale(img) end
+---Gaussian blur, as torchvision's gaussian_blur.
+---@param img lurcher.tensor
+---@param sigma number standard deviation in pixels, above 0
+---@param kernel? integer size in pixels, odd; default 2 * ceil(3 * sigma) + 1
+---@return lurcher.tensor
+function image.blur(img, sigma, kernel) end
+---A random box within an image, for image.crop, image.erase and image.paste: its area is uniform between two shares of
+---the image's, the logarithm of its aspect ratio uniform, its place uniform. The defaults are those of random erasing
+---(Zhong et al. 2017); a random resized crop is { min = 0.08, max = 1, ratio = 4 / 3 }.
+---
+---    local top, left, height, width = image.random_box(random, 299, 299, { min = 0.5, max = 1, ratio = 4 / 3 })
+---    img = image.resize(image.crop(img, top, left, height, width), 299, 299)
+---@param random lurcher.random
+---@param height integer of the image
+---@param width integer
+---@param options? { min?: number, max?: number, ratio?: number } shares of the area (0.02, 1/3); width / height is from
+--- 1 / ratio to ratio (3.3)
+---@return integer top, integer left, integer height, integer width
+function image.random_box(random, height, width, options) end
+---An image with a box filled with a colour, or with noise from a generator.
+---@param img lurcher.tensor
+---@param top integer first row, from 1
+---@param left integer first column, from 1
+---@param height integer
+---@param width integer
+---@param colour? number|number[]|lurcher.random a pixel value or { red, green, blue }; default 0
+---@return lurcher.tensor
+function image.erase(img, top, left, height, width, colour) end
+---An image with another one over it; what exceeds the first is dropped, as in Pillow's Image.paste.
+---@param img lurcher.tensor
+---@param over lurcher.tensor
+---@param top integer row of its first row; may be below 1
+---@param left integer column of its first column; may be below 1
+---@param opacity? number 0 to 1, default 1
+---@return lurcher.tensor
+function image.paste(img, over, top, left, opacity) end
+---A blend of two images of one size: img * (1 - share) + other * share, as Pillow's Image.blend.
+---@param img lurcher.tensor
+---@param other lurcher.tensor
+---@param share number 0 to 1
+---@return lurcher.tensor
+function image.mix(img, other, share) end
 ---The images of a batch side by side in one image, for looking at them.
 ---@param batch lurcher.tensor n x height x width x 3, or x 1
 ---@param options? { low?: number, high?: number, columns?: integer, labels?: string[] } low (-1) and high (1): values

@@ -62,15 +62,24 @@ lur_status lur_check_environment(void) {
 
 const char *lur_version(void) { return LURCHER_VERSION; }
 
-lur_status lur_context_new(uint64_t seed, int threads, lur_context **context) {
-  int count = 0;
-  LUR_TRY(threads_wanted(threads, &count));
+static lur_status make(uint64_t seed, int threads, lur_context **context) {
   LUR_TRY(lur_cpu_check_environment());
   lur_context *made;
   LUR_TRY(lur_alloc_items(1, sizeof *made, &made));
   atomic_init(&made->refs, 1);
   made->seed = seed;
-  made->threads = count;
+  made->threads = threads;
+  *context = made;
+  return LUR_OK;
+}
+
+lur_status lur_context_new_serial(uint64_t seed, lur_context **context) { return make(seed, 1, context); }
+
+lur_status lur_context_new(uint64_t seed, int threads, lur_context **context) {
+  int count = 0;
+  LUR_TRY(threads_wanted(threads, &count));
+  lur_context *made;
+  LUR_TRY(make(seed, count, &made));
   omp_set_num_threads(count); /* of the calling thread, the one that owns the context */
   lur_status status = start_threads(count);
   if (status != LUR_OK) {
@@ -173,6 +182,8 @@ int lur_device_list(char names[][32], int capacity, const char **why) {
 /* ---- interrupt ---- */
 
 void lur_context_interrupt(lur_context *context) { context->interrupted = 1; }
+
+bool lur_context_interrupted(const lur_context *context) { return context->interrupted != 0; }
 
 lur_status lur_context_check_interrupt(lur_context *context) {
   if (!context->interrupted) return LUR_OK;

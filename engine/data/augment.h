@@ -119,6 +119,10 @@ lur_status lur_warp_rgbx(const lur_warp *warp, const lur_rgbx *image, lur_bytes 
 bool lur_params_recolour(const lur_params *params); /* whether lur_colour_apply changes anything */
 lur_status lur_colour_apply(const lur_augment *augment, const lur_params *params, int height, int width, float *rgb);
 
+/* The box of a share of the area and an aspect ratio (width over height), at y and x in [0, 1) of its free places. A
+   side that exceeds the image is shortened to it. */
+lur_image_box lur_augment_box(double share, double ratio, double y, double x, int height, int width);
+
 /* ---- mixing, over a whole batch ---- */
 
 /* Mixes the images (n x height x width x channels) pair by pair, in place, and writes targets (n x classes): one-hot

@@ -165,12 +165,16 @@ static lur_status trivial(const lur_params *p, int height, int width, float *rgb
 
 /* ---- random erasing ---- */
 
-static void erase(const lur_augment *augment, const lur_params *p, int height, int width, float *rgb) {
-  double area = p->erase_area * height * width, ratio = exp(p->erase_log_ratio);
+lur_image_box lur_augment_box(double share, double ratio, double y, double x, int height, int width) {
+  double area = share * height * width;
   int h = (int)fmin(fmax(sqrt(area / ratio) + 0.5, 1), height), w = (int)fmin(fmax(sqrt(area * ratio) + 0.5, 1), width);
-  int top = (int)(p->erase_y * (height - h + 1)), left = (int)(p->erase_x * (width - w + 1));
-  for (int y = top; y < top + h; y++)
-    for (int x = left; x < left + w; x++) {
+  return (lur_image_box){(int)(y * (height - h + 1)), (int)(x * (width - w + 1)), h, w};
+}
+
+static void erase(const lur_augment *augment, const lur_params *p, int height, int width, float *rgb) {
+  lur_image_box box = lur_augment_box(p->erase_area, exp(p->erase_log_ratio), p->erase_y, p->erase_x, height, width);
+  for (int64_t y = box.top; y < box.top + box.height; y++)
+    for (int64_t x = box.left; x < box.left + box.width; x++) {
       size_t at = 3 * ((size_t)y * (size_t)width + (size_t)x);
       lur_random4 r = lur_philox(p->noise, 1, at);
       for (int c = 0; c < 3; c++)

@@ -6,6 +6,7 @@
 #include "codecs.h"
 #include "decode.h"
 #include "engine/tensor/tensor.h"
+#include "image.h"
 #include "resize.h"
 
 static void free_memory(void *memory, size_t bytes) {
@@ -13,9 +14,13 @@ static void free_memory(void *memory, size_t bytes) {
   free(memory);
 }
 
-/* A u8 h x w x 3 tensor over pixels. Takes ownership of them, on failure too. */
-static lur_status wrap_pixels(lur_context *context, uint8_t *pixels, int64_t height, int64_t width,
-                              lur_tensor **image) {
+lur_status lur_image_alloc(int64_t height, int64_t width, uint8_t **pixels) {
+  *pixels = malloc(3 * (size_t)height * (size_t)width);
+  if (*pixels) return LUR_OK;
+  return lur_fail(LUR_ENOMEM, "out of memory for an image of %lldx%lld", (long long)width, (long long)height);
+}
+
+lur_status lur_image_wrap(lur_context *context, uint8_t *pixels, int64_t height, int64_t width, lur_tensor **image) {
   lur_shape shape = {3, {height, width, 3}};
   lur_status status = lur_tensor_wrap(context, pixels, LUR_U8, &shape, free_memory, image);
   if (status != LUR_OK) free(pixels);
@@ -24,10 +29,10 @@ static lur_status wrap_pixels(lur_context *context, uint8_t *pixels, int64_t hei
 
 static lur_status tensor_from_rgbx(lur_context *context, const lur_rgbx *rgbx, lur_tensor **image) {
   size_t n = (size_t)rgbx->width * (size_t)rgbx->height;
-  uint8_t *rgb = malloc(3 * n);
-  if (!rgb) return lur_fail(LUR_ENOMEM, "out of memory for an image of %dx%d", rgbx->width, rgbx->height);
+  uint8_t *rgb;
+  LUR_TRY(lur_image_alloc(rgbx->height, rgbx->width, &rgb));
   for (size_t i = 0; i < n; i++) memcpy(rgb + 3 * i, rgbx->pixels + 4 * i, 3);
-  return wrap_pixels(context, rgb, rgbx->height, rgbx->width, image);
+  return lur_image_wrap(context, rgb, rgbx->height, rgbx->width, image);
 }
 
 static lur_status check_image(lur_tensor *image, const char *what, bool gray_too) {
@@ -41,10 +46,20 @@ static lur_status check_image(lur_tensor *image, const char *what, bool gray_too
   return LUR_OK;
 }
 
-static lur_status check_bytes(lur_tensor *image, const char *what) {
+lur_status lur_image_check(lur_tensor *image, const char *what) {
   LUR_TRY(check_image(image, what, false));
   if (lur_tensor_dtype(image) != LUR_U8)
     return lur_fail(LUR_ETYPE, "%s: a u8 image expected, got %s", what, lur_dtype_name(lur_tensor_dtype(image)));
+  return LUR_OK;
+}
+
+lur_status lur_image_to_rgbx(lur_tensor *image, lur_rgbx *rgbx) {
+  const lur_shape *s = lur_tensor_shape(image);
+  LUR_TRY(lur_rgbx_resize_buffer(rgbx, (int)s->dim[1], (int)s->dim[0]));
+  const uint8_t *rgb = lur_tensor_data(image);
+  size_t n = (size_t)s->dim[0] * (size_t)s->dim[1];
+  memset(rgbx->pixels, 0xFF, 4 * n);
+  for (size_t i = 0; i < n; i++) memcpy(rgbx->pixels + 4 * i, rgb + 3 * i, 3);
   return LUR_OK;
 }
 
@@ -72,8 +87,6 @@ lur_status lur_image_load(lur_context *context, const char *path, const lur_deco
 
 /* ---- save ---- */
 
-static uint8_t to_byte(float v) { return v >= 255.0f ? 255 : v > 0.0f ? (uint8_t)(v + 0.5f) : 0; } /* NaN: 0 */
-
 /* The bytes of the tensor, or rounded to bytes in *made, which the caller frees. */
 static lur_status as_bytes(const char *what, lur_tensor *image, const uint8_t **bytes, uint8_t **made) {
   *made = NULL;
@@ -88,7 +101,7 @@ static lur_status as_bytes(const char *what, lur_tensor *image, const uint8_t **
   *made = malloc(n);
   if (!*made) return lur_fail(LUR_ENOMEM, "out of memory for an image of %zu bytes", n);
   const float *v = lur_tensor_data(image);
-  for (size_t i = 0; i < n; i++) (*made)[i] = to_byte(v[i]);
+  for (size_t i = 0; i < n; i++) (*made)[i] = lur_image_byte(v[i]);
   *bytes = *made;
   return LUR_OK;
 }
@@ -138,20 +151,13 @@ lur_status lur_image_save(const char *path, lur_tensor *image, int quality) {
 
 lur_status lur_image_resize(lur_tensor *image, int64_t height, int64_t width, lur_resize_filter filter,
                             lur_tensor **resized) {
-  LUR_TRY(check_bytes(image, "image resize"));
+  LUR_TRY(lur_image_check(image, "image resize"));
   if (height < 1 || width < 1 || height > 1 << 16 || width > 1 << 16)
     return lur_fail(LUR_EARG, "image resize: %lldx%lld; each side must be 1 to %d", (long long)height, (long long)width,
                     1 << 16);
-  const lur_shape *s = lur_tensor_shape(image);
   lur_rgbx src = {0}, dst = {0}, scratch = {0};
-  lur_status status = lur_rgbx_resize_buffer(&src, (int)s->dim[1], (int)s->dim[0]);
-  if (status == LUR_OK) {
-    const uint8_t *rgb = lur_tensor_data(image);
-    size_t n = (size_t)s->dim[0] * (size_t)s->dim[1];
-    memset(src.pixels, 0xFF, 4 * n);
-    for (size_t i = 0; i < n; i++) memcpy(src.pixels + 4 * i, rgb + 3 * i, 3);
-    status = lur_rgbx_resample(&src, (int)width, (int)height, filter, &dst, &scratch);
-  }
+  lur_status status = lur_image_to_rgbx(image, &src);
+  if (status == LUR_OK) status = lur_rgbx_resample(&src, (int)width, (int)height, filter, &dst, &scratch);
   if (status == LUR_OK) status = tensor_from_rgbx(lur_tensor_context(image), &dst, resized);
   lur_rgbx_free(&src);
   lur_rgbx_free(&dst);
@@ -161,18 +167,18 @@ lur_status lur_image_resize(lur_tensor *image, int64_t height, int64_t width, lu
 
 lur_status lur_image_crop(lur_tensor *image, int64_t top, int64_t left, int64_t height, int64_t width,
                           lur_tensor **crop) {
-  LUR_TRY(check_bytes(image, "image crop"));
+  LUR_TRY(lur_image_check(image, "image crop"));
   const lur_shape *s = lur_tensor_shape(image);
   if (top < 0 || left < 0 || height < 1 || width < 1 || height > s->dim[0] || top > s->dim[0] - height ||
       width > s->dim[1] || left > s->dim[1] - width)
     return lur_fail(LUR_EARG, "image crop: %lldx%lld at row %lld, column %lld exceeds the image of %lldx%lld",
                     (long long)height, (long long)width, (long long)top, (long long)left, (long long)s->dim[0],
                     (long long)s->dim[1]);
-  uint8_t *rgb = malloc(3 * (size_t)height * (size_t)width);
-  if (!rgb) return lur_fail(LUR_ENOMEM, "out of memory for an image of %lldx%lld", (long long)width, (long long)height);
+  uint8_t *rgb;
+  LUR_TRY(lur_image_alloc(height, width, &rgb));
   const uint8_t *from = lur_tensor_data(image);
   size_t row = 3 * (size_t)width, stride = 3 * (size_t)s->dim[1];
   for (size_t y = 0; y < (size_t)height; y++)
     memcpy(rgb + y * row, from + (y + (size_t)top) * stride + 3 * (size_t)left, row);
-  return wrap_pixels(lur_tensor_context(image), rgb, height, width, crop);
+  return lur_image_wrap(lur_tensor_context(image), rgb, height, width, crop);
 }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "decode_request.h"
+#include "transform.h"
 
 enum { DEFAULT_PREFETCH = 4, MAX_PREFETCH = 256, MAX_WORKERS = 256, MAX_SIDE = 16384 };
 
@@ -65,6 +66,7 @@ static void set_options(lur_loader *l, lur_context *context, lur_dataset *datase
   if (l->random) lur_numpy_random_retain(l->random);
   l->seed = o->seed;
   l->strict = o->strict;
+  l->owner = pthread_self();
   l->prefetch = o->prefetch ? o->prefetch : DEFAULT_PREFETCH;
   atomic_init(&l->stop, false);
   pthread_mutex_init(&l->lock, NULL);
@@ -90,9 +92,13 @@ lur_status lur_loader_new(lur_context *context, lur_dataset *dataset, const lur_
   set_options(l, context, dataset, options);
   l->want_workers = worker_count(options->workers);
   lur_status status = allocate(l, options->device);
-  if (status == LUR_OK) *loader = l;
-  else lur_loader_release(l);
-  return status;
+  if (status != LUR_OK) {
+    lur_loader_release(l);
+    return status;
+  }
+  if (options->transform) l->transform = *options->transform; /* from here on it is the loader's */
+  *loader = l;
+  return LUR_OK;
 }
 
 void lur_loader_stop(lur_loader *l) {
@@ -107,7 +113,11 @@ void lur_loader_stop(lur_loader *l) {
 void lur_loader_release(lur_loader *l) {
   if (!l) return;
   if (l->ring) lur_loader_stop(l);
-  for (int i = 0; l->workspaces && i <= l->want_workers; i++) lur_workspace_free(&l->workspaces[i]);
+  for (int i = 0; l->workspaces && i <= l->want_workers; i++) {
+    lur_transform_close(l, &l->workspaces[i]);
+    lur_workspace_free(&l->workspaces[i]);
+  }
+  if (l->transform.release) l->transform.release(l->transform.user);
   for (int64_t i = 0; l->damage_text && i < l->dataset->size; i++)
     if (l->damage_text[i] != l->dataset->items[i].path) free(l->damage_text[i]);
   lur_buffer_pool_close(l->pool);
@@ -132,6 +142,7 @@ lur_status lur_loader_begin(lur_loader *l, int64_t epoch) {
   lur_loader_drain(l);
   l->epoch = epoch;
   l->batches = 0;
+  l->finished = 0;
   memset(l->draws, 0, (size_t)l->dataset->size * sizeof *l->draws);
   for (int64_t i = 0; i < l->ndamage; i++) {
     l->damage[i].times = 0;
@@ -173,6 +184,11 @@ static lur_status field_fill(lur_loader *l, lur_job_field *f, const lur_load_fie
   LUR_TRY(lur_buffer_pool_take(l->pool, n * row * sizeof(float), (void **)&f->images));
   LUR_TRY(lur_buffer_pool_take(l->pool, n * sizeof *f->actual, (void **)&f->actual));
   LUR_TRY(lur_buffer_pool_take(l->pool, n * sizeof *f->classes, (void **)&f->classes));
+  if (l->transform.on_owner) {
+    LUR_TRY(lur_buffer_pool_take(l->pool, n * (size_t)l->settings.height * (size_t)l->settings.width * 3,
+                                 (void **)&f->bytes));
+    LUR_TRY(lur_alloc_items(n, sizeof *f->sizes, &f->sizes));
+  }
   if (mixes(l->augment))
     LUR_TRY(lur_buffer_pool_take(l->pool, n * (size_t)l->dataset->nclasses * sizeof(float), (void **)&f->targets));
   if (l->augment && l->random) LUR_TRY(lur_alloc_items(n, sizeof *f->params, &f->params));
@@ -291,6 +307,7 @@ lur_status lur_loader_pop(lur_loader *l, lur_loaded *batch) {
   pthread_mutex_unlock(&l->lock);
   lur_status status = count_job_damage(l, &j);
   if (status == LUR_OK && j.status != LUR_OK) status = lur_fail(j.status, "%s", j.message);
+  if (status == LUR_OK && l->transform.on_owner) status = lur_loader_transform_job(l, &j);
   lur_loaded out = {.nfields = j.nfields};
   for (int i = 0; status == LUR_OK && i < j.nfields; i++) status = field_out(l, &j.fields[i], &out.fields[i]);
   lur_job_free(&j);
@@ -303,7 +320,7 @@ lur_status lur_loader_peek(lur_loader *l, lur_loaded *batch) {
   lur_job *oldest = &l->ring[l->head];
   *batch = (lur_loaded){0};
   pthread_mutex_lock(&l->lock);
-  bool ready = l->count > 0 && oldest->done && oldest->status == LUR_OK;
+  bool ready = l->count > 0 && oldest->done && oldest->status == LUR_OK && !l->transform.on_owner;
   pthread_mutex_unlock(&l->lock);
   if (!ready) return LUR_OK;
   for (int i = 0; i < oldest->nfields; i++)

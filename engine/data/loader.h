@@ -31,6 +31,8 @@ typedef struct lur_job_field {
   float *images;          /* likewise */
   lur_tensor *peeked;     /* the images as a tensor that owns the buffer, once lur_loader_peek was called; or NULL */
   float *targets;         /* likewise; NULL without mixup and cutmix */
+  uint8_t *bytes;         /* the images for a transform on the owner's thread, or NULL; a pool buffer */
+  int (*sizes)[2];        /* with bytes: height and width of each row's image in its file; owned */
   lur_params *params;     /* drawn by lur_loader_push, from NumPy's stream; NULL: the worker draws. Owned */
   lur_row_damage *damage; /* owned */
 } lur_job_field;
@@ -40,7 +42,7 @@ typedef struct lur_job {
   lur_job_field fields[LUR_MAX_LOAD_FIELDS];
   int64_t number;           /* of the batch within its epoch */
   int64_t rows, next, made; /* over all fields: total, next to take, finished. Guarded by the lock */
-  bool done;                /* all rows are made and mixed; guarded by the lock */
+  bool done;                /* all rows are made and, unless the owner transforms them, mixed; guarded by the lock */
   lur_status status;        /* of the first row, in row order, that failed; guarded by the lock */
   int64_t failed_row;
   char message[512];
@@ -59,12 +61,15 @@ struct lur_loader {
   int64_t batches;          /* pushed or skipped in this epoch; the owner's */
   lur_augment *augment;     /* NULL: none */
   lur_numpy_random *random; /* NULL: Philox */
+  lur_transform transform;  /* apply NULL: none */
+  pthread_t owner;          /* the thread that pops batches */
 
   pthread_mutex_t lock;
   pthread_cond_t work, done;
   lur_job *ring; /* prefetch slots */
   int prefetch, head, count;
   int busy; /* rows being made */
+  int64_t finished; /* rows made in this epoch; guarded by the lock */
   bool closing;
   atomic_bool stop;           /* workers abandon their rows */
   char **damage_text;         /* per image: why it is damaged, or NULL; written once, guarded by the lock */
@@ -82,6 +87,8 @@ lur_status lur_loader_start(lur_loader *loader);
 void lur_loader_drain(lur_loader *loader);
 /* Waits until the oldest job is done; without workers, makes its rows. The job holds the status. */
 lur_job *lur_loader_finish_oldest(lur_loader *loader);
+/* Applies a transform on the owner's thread to the rows of a job that is done, and mixes them. */
+lur_status lur_loader_transform_job(lur_loader *loader, lur_job *job);
 void lur_job_free(lur_job *job);
 
 #endif

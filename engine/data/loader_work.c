@@ -7,9 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "kernels/random.h"
-#include "loader.h"
+#include "transform.h"
 
 /* ---- one row ---- */
 
@@ -44,6 +45,9 @@ typedef struct row_task { /* a row to make */
   const lur_params *params; /* NULL: no augmentation */
   lur_row_damage *damage;
   float *out;
+  int32_t draw;
+  uint8_t *bytes; /* with a transform on the owner's thread: where the image goes instead, and its size in the file */
+  int *size;
 } row_task;
 
 /* A damaged image is replaced, and one that is missing or forbidden. Any other failure fails the batch: out of memory,
@@ -51,6 +55,16 @@ typedef struct row_task { /* a row to make */
    their place would go unnoticed. */
 static bool is_damage(const row_task *t, lur_status status) {
   return status == LUR_EFORMAT || (status == LUR_EIO && t->workspace->absent);
+}
+
+/* The pixels of the row: normalised, or as bytes for a transform. */
+static lur_status make_pixels(const row_task *t, const char *path, int size[2]) {
+  lur_loader *l = t->loader;
+  lur_workspace *w = t->workspace;
+  if (!l->transform.apply) return lur_sample_make(w, &l->settings, path, t->params, t->out);
+  if (t->bytes) return lur_sample_bytes(w, &l->settings, path, t->params, t->bytes, t->size);
+  LUR_TRY(lur_bytes_reserve(&w->rgb, (size_t)l->settings.height * (size_t)l->settings.width * 3));
+  return lur_sample_bytes(w, &l->settings, path, t->params, w->rgb.data, size);
 }
 
 /* Makes the row from the image `index`. A file that is known to be damaged is not opened again. */
@@ -62,7 +76,11 @@ static lur_status try_image(const row_task *t, int64_t index) {
     return lur_fail(LUR_EFORMAT, "%s", message);
   }
   const char *path = l->dataset->items[index].path;
-  lur_status status = lur_sample_make(t->workspace, &l->settings, path, t->params, t->out);
+  int size[2];
+  lur_status status = make_pixels(t, path, size);
+  if (status == LUR_OK && l->transform.apply && !t->bytes)
+    return lur_transform_row(l, t->workspace, &(lur_row_transform){index, t->requested, t->draw, t->workspace->rgb.data,
+                                                                   size}, t->out);
   if (is_damage(t, status)) {
     record_damage(l, index, lur_last_error());
     add_damage(t->damage, index);
@@ -88,12 +106,12 @@ static lur_status try_candidates(const row_task *t, const int64_t *list, int64_t
 
 /* Makes the row from another image of the same class, or if none can be read, of the whole dataset. The choice depends
    only on the row. */
-static lur_status replace(const row_task *t, int32_t draw, int64_t *found) {
+static lur_status replace(const row_task *t, int64_t *found) {
   const lur_loader *l = t->loader;
   const lur_dataset *d = l->dataset;
   int c = d->items[t->requested].class_id;
   uint64_t key = lur_random_mix(l->seed ^ (uint64_t)t->requested);
-  key = lur_random_mix(key + (uint64_t)l->epoch * 0x10001u + (uint64_t)draw) >> 1;
+  key = lur_random_mix(key + (uint64_t)l->epoch * 0x10001u + (uint64_t)t->draw) >> 1;
   lur_status status = LUR_EFORMAT;
   if (c >= 0) status = try_candidates(t, d->class_items + d->class_start[c], lur_dataset_class_size(d, c), key, found);
   if (is_damage(t, status)) status = try_candidates(t, NULL, d->size, key, found);
@@ -120,17 +138,21 @@ static const lur_params *row_params(const lur_loader *l, const lur_job_field *f,
 }
 
 static lur_status make_row(lur_loader *l, lur_workspace *w, lur_job_field *f, int64_t row) {
-  size_t size = (size_t)l->settings.height * (size_t)l->settings.width * (size_t)l->settings.channels;
+  size_t pixels = (size_t)l->settings.height * (size_t)l->settings.width, bytes = 3 * pixels,
+         size = pixels * (size_t)l->settings.channels;
   lur_params drawn;
   row_task t = {.loader = l,
                 .workspace = w,
                 .requested = f->requested[row],
                 .params = row_params(l, f, row, &drawn),
                 .damage = &f->damage[row],
+                .draw = f->draw[row],
+                .bytes = f->bytes ? f->bytes + (size_t)row * bytes : NULL,
+                .size = f->bytes ? f->sizes[row] : NULL,
                 .out = f->images + (size_t)row * size};
   int64_t index = t.requested;
   lur_status status = try_image(&t, index);
-  if (is_damage(&t, status) && !l->strict) status = replace(&t, f->draw[row], &index);
+  if (is_damage(&t, status) && !l->strict) status = replace(&t, &index);
   f->actual[row] = (int32_t)index;
   f->classes[row] = (int32_t)l->dataset->items[index].class_id;
   return status;
@@ -180,10 +202,11 @@ static void process_row(lur_loader *l, lur_workspace *w, lur_job *j, int64_t row
       (j->status == LUR_OK || row < j->failed_row)) { /* the first in row order, whatever the timing */
     j->status = status;
     j->failed_row = row;
-    snprintf(j->message, sizeof j->message, "%s", dropped ? "stopped" : lur_last_error());
+    snprintf(j->message, sizeof j->message, "%s", dropped ? "interrupted" : lur_last_error());
   }
+  l->finished++;
   if (++j->made == j->rows) {
-    if (j->status == LUR_OK && j->fields[0].targets) {
+    if (j->status == LUR_OK && j->fields[0].targets && !l->transform.on_owner) {
       l->busy++;
       pthread_mutex_unlock(&l->lock);
       mix_job(l, j);
@@ -248,7 +271,9 @@ void lur_job_free(lur_job *j) {
     free(f->draw);
     free(f->damage);
     free(f->params);
+    free(f->sizes);
     lur_buffer_pool_give(f->targets, 0);
+    lur_buffer_pool_give(f->bytes, 0);
     lur_buffer_pool_give(f->actual, 0);
     lur_buffer_pool_give(f->classes, 0);
     lur_buffer_pool_give(f->images, 0);
@@ -271,15 +296,51 @@ void lur_loader_drain(lur_loader *l) {
   pthread_mutex_unlock(&l->lock);
 }
 
+lur_status lur_loader_transform_job(lur_loader *l, lur_job *j) {
+  size_t pixels = (size_t)l->settings.height * (size_t)l->settings.width;
+  for (int i = 0; i < j->nfields; i++) {
+    lur_job_field *f = &j->fields[i];
+    for (int64_t r = 0; r < f->n; r++) {
+      lur_row_transform row = {f->actual[r], f->requested[r], f->draw[r], f->bytes + (size_t)r * 3 * pixels,
+                               f->sizes[r]};
+      LUR_TRY(lur_transform_row(l, &l->workspaces[l->want_workers], &row,
+                                f->images + (size_t)r * pixels * (size_t)l->settings.channels));
+    }
+  }
+  mix_job(l, j);
+  return LUR_OK;
+}
+
+/* Waits for a worker to finish something. A transform may never end: after a request to interrupt the context, workers
+   that finish no row for GRACE_MS are stopped, and the request is granted. Called with the lock held. */
+static void wait_for_rows(lur_loader *l, int64_t *seen, int *waited_ms) {
+  enum { TICK_MS = 50, GRACE_MS = 1000 };
+  if (!l->transform.apply || l->transform.on_owner) {
+    pthread_cond_wait(&l->done, &l->lock);
+    return;
+  }
+  struct timespec until;
+  clock_gettime(CLOCK_REALTIME, &until);
+  until.tv_nsec += TICK_MS * 1000000;
+  if (until.tv_nsec >= 1000000000) until.tv_sec++, until.tv_nsec -= 1000000000;
+  pthread_cond_timedwait(&l->done, &l->lock, &until);
+  if (!lur_context_interrupted(l->context) || *seen != l->finished) *waited_ms = 0;
+  else if ((*waited_ms += TICK_MS) >= GRACE_MS) atomic_store(&l->stop, true);
+  *seen = l->finished;
+}
+
 lur_job *lur_loader_finish_oldest(lur_loader *l) {
   lur_job *j = &l->ring[l->head];
+  int64_t seen = -1;
+  int waited_ms = 0;
   pthread_mutex_lock(&l->lock);
   while (!j->done) {
     int64_t row;
     lur_job *mine = l->nworkers == 0 ? next_row(l, &row) : NULL;
     if (mine) process_row(l, &l->workspaces[0], mine, row);
-    else pthread_cond_wait(&l->done, &l->lock);
+    else wait_for_rows(l, &seen, &waited_ms);
   }
+  if (j->status == LUR_EINTERRUPTED) lur_context_check_interrupt(l->context); /* granted: the message is the job's */
   pthread_mutex_unlock(&l->lock);
   return j;
 }

@@ -1,5 +1,6 @@
 /* sample.c - makes one row of a batch from one image file: reads, decodes, then either resizes as Pillow does or
- * resamples with an affine map, then normalises.
+ * resamples with an affine map, then normalises. For a loader with a transform it stops before the last step, which is
+ * taken later.
  *
  * Keras resizes first and augments the resized image. Here the two maps are composed and the decoded image is sampled
  * once. The result equals Keras's where no resize is needed, and always with nearest resize and nearest sampling, since
@@ -9,14 +10,18 @@
 #include "sample.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "decode.h"
+#include "image.h"
 #include "resize.h"
 
 void lur_workspace_free(lur_workspace *workspace) {
   lur_bytes_free(&workspace->file);
   lur_bytes_free(&workspace->positions);
   lur_bytes_free(&workspace->tables);
+  lur_bytes_free(&workspace->floats);
+  lur_bytes_free(&workspace->rgb);
   lur_rgbx_free(&workspace->decoded);
   lur_rgbx_free(&workspace->resized);
   lur_rgbx_free(&workspace->scratch);
@@ -81,14 +86,32 @@ static void write_image(const lur_rgbx *image, const lur_sample_settings *settin
   }
 }
 
+/* The same without normalisation: height x width x 3 bytes. */
+static void write_bytes(const lur_rgbx *image, const lur_params *params, uint8_t *out) {
+  bool hflip = params && params->hflip, vflip = params && params->vflip;
+  int w = image->width, h = image->height;
+  for (int y = 0; y < h; y++) {
+    const uint8_t *row = image->pixels + 4 * (size_t)w * (size_t)(vflip ? h - 1 - y : y);
+    for (int x = 0; x < w; x++, out += 3) memcpy(out, row + 4 * (size_t)(hflip ? w - 1 - x : x), 3);
+  }
+}
+
+/* Where a row goes. */
+typedef struct output {
+  float *row;     /* normalised, height x width x channels; or NULL */
+  uint8_t *bytes; /* for a transform, height x width x 3; or NULL */
+  int *size;      /* with bytes: height and width of the image in its file */
+} output;
+
 static lur_status make_plain(lur_workspace *w, const lur_sample_settings *settings, const lur_params *params,
-                             float *out) {
+                             const output *out) {
   const lur_rgbx *image = &w->decoded;
   if (image->width != settings->width || image->height != settings->height) {
     LUR_TRY(lur_rgbx_resample(image, settings->width, settings->height, settings->resize, &w->resized, &w->scratch));
     image = &w->resized;
   }
-  write_image(image, settings, params, out);
+  if (out->bytes) write_bytes(image, params, out->bytes);
+  else write_image(image, settings, params, out->row);
   return LUR_OK;
 }
 
@@ -159,11 +182,13 @@ static void normalise(const lur_sample_settings *settings, size_t n, float *rgb)
   }
 }
 
-/* Resamples, changes colours, normalises into out: height x width x 3. */
-static lur_status make_colour(lur_workspace *w, const geometry *g, int full_width, int full_height, float *out) {
+/* Resamples, changes colours, and unless raw normalises, into out: height x width x 3. */
+static lur_status make_colour(lur_workspace *w, const geometry *g, int full_width, int full_height, bool raw,
+                              float *out) {
   const lur_sample_settings *settings = g->settings;
   const lur_augment *augment = settings->augment;
-  bool recolour = lur_params_recolour(g->params), bgr = settings->preprocess == LUR_PREPROCESS_CAFFE && !recolour;
+  bool recolour = lur_params_recolour(g->params), at_once = !recolour && !raw,
+       bgr = settings->preprocess == LUR_PREPROCESS_CAFFE && at_once;
   lur_warp warp = {.nearest = lur_augment_nearest(augment),
                    .fill = (lur_fill)augment->s.fill,
                    .fill_value = augment->s.fill_value,
@@ -172,7 +197,7 @@ static lur_status make_colour(lur_workspace *w, const geometry *g, int full_widt
   for (int k = 0; k < 3; k++) {
     warp.channel[k] = bgr ? 2 - k : k;
     warp.scale[k] = 1;
-    if (!recolour) linear(settings->preprocess, warp.channel[k], &warp.scale[k], &warp.shift[k]);
+    if (at_once) linear(settings->preprocess, warp.channel[k], &warp.scale[k], &warp.shift[k]);
   }
   if (warp.nearest && !g->params->crops) {
     warp.map = g->augment;
@@ -183,22 +208,26 @@ static lur_status make_colour(lur_workspace *w, const geometry *g, int full_widt
     warp.grid_width = w->decoded.width;
   }
   LUR_TRY(lur_warp_rgbx(&warp, &w->decoded, &w->positions, out));
-  if (!recolour) return LUR_OK;
-  LUR_TRY(lur_colour_apply(augment, g->params, settings->height, settings->width, out));
-  normalise(settings, (size_t)settings->height * (size_t)settings->width, out);
+  if (recolour) LUR_TRY(lur_colour_apply(augment, g->params, settings->height, settings->width, out));
+  if (recolour && !raw) normalise(settings, (size_t)settings->height * (size_t)settings->width, out);
   return LUR_OK;
 }
 
-/* Grayscale: makes three equal channels, since resampling and colour changes work on RGB, and keeps one. */
-static lur_status make_gray_row(lur_workspace *w, const geometry *g, int full_width, int full_height, float *out) {
+/* A changed image of which not the normalised RGB values are wanted: bytes, or one channel. Grayscale is three equal
+   channels on its way, since resampling and colour changes work on RGB; of these it keeps the second. */
+static lur_status make_converted(lur_workspace *w, const geometry *g, int full_width, int full_height,
+                                 const output *out) {
   size_t n = (size_t)g->settings->height * (size_t)g->settings->width;
-  float *rgb = malloc(3 * n * sizeof *rgb);
-  if (!rgb) return lur_fail(LUR_ENOMEM, "out of memory for an image");
-  make_gray(&w->decoded);
-  lur_status status = make_colour(w, g, full_width, full_height, rgb);
-  for (size_t i = 0; status == LUR_OK && i < n; i++) out[i] = rgb[3 * i + 1];
-  free(rgb);
-  return status;
+  bool gray = g->settings->channels == 1;
+  LUR_TRY(lur_bytes_reserve(&w->floats, 3 * n * sizeof(float)));
+  float *rgb = (float *)(void *)w->floats.data;
+  if (gray) make_gray(&w->decoded);
+  LUR_TRY(make_colour(w, g, full_width, full_height, out->bytes != NULL, rgb));
+  if (out->bytes)
+    for (size_t i = 0; i < 3 * n; i++) out->bytes[i] = lur_image_byte(rgb[gray ? i / 3 * 3 + 1 : i]);
+  else
+    for (size_t i = 0; i < n; i++) out->row[i] = rgb[3 * i + 1];
+  return LUR_OK;
 }
 
 /* Whether the row is the resized image, flipped at most: then it equals the result of Pillow's resize exactly. */
@@ -217,7 +246,7 @@ static void trim(lur_workspace *w) {
 }
 
 static lur_status make(lur_workspace *w, const lur_sample_settings *settings, lur_decode_request *request,
-                       geometry *g, float *out) {
+                       geometry *g, const output *out) {
   bool whole = plain(g->params);
   if (!whole) {
     lur_augment_map(settings->augment, g->params, settings->height, settings->width, &g->augment);
@@ -227,16 +256,17 @@ static lur_status make(lur_workspace *w, const lur_sample_settings *settings, lu
   if (whole) request->extra_width = settings->width;
   int full_width, full_height;
   LUR_TRY(lur_rgbx_decode(w->file.data, w->file.count, request, &w->decoded, &full_width, &full_height));
+  if (out->size) out->size[0] = full_height, out->size[1] = full_width;
   if (whole) {
     if (settings->channels == 1) make_gray(&w->decoded);
     return make_plain(w, settings, g->params, out);
   }
-  if (settings->channels == 1) return make_gray_row(w, g, full_width, full_height, out);
-  return make_colour(w, g, full_width, full_height, out);
+  if (settings->channels == 1 || out->bytes) return make_converted(w, g, full_width, full_height, out);
+  return make_colour(w, g, full_width, full_height, false, out->row);
 }
 
-lur_status lur_sample_make(lur_workspace *w, const lur_sample_settings *settings, const char *path,
-                           const lur_params *params, float *out) {
+static lur_status read_and_make(lur_workspace *w, const lur_sample_settings *settings, const char *path,
+                                const lur_params *params, const output *out) {
   geometry g = {.settings = settings, .params = params, .divided = 1};
   lur_decode_request request;
   lur_memory_budgets *budgets = settings->budgets;
@@ -252,4 +282,34 @@ lur_status lur_sample_make(lur_workspace *w, const lur_sample_settings *settings
   if (budgets) lur_budget_give(&budgets->pixels, pixels);
   if (budgets) lur_budget_give(&budgets->files, bytes);
   return status;
+}
+
+lur_status lur_sample_make(lur_workspace *w, const lur_sample_settings *settings, const char *path,
+                           const lur_params *params, float *out) {
+  return read_and_make(w, settings, path, params, &(output){.row = out});
+}
+
+lur_status lur_sample_bytes(lur_workspace *w, const lur_sample_settings *settings, const char *path,
+                            const lur_params *params, uint8_t *rgb, int size[2]) {
+  return read_and_make(w, settings, path, params, &(output){.bytes = rgb, .size = size});
+}
+
+/* The gray value of make_gray, of values that need not be whole. */
+static float gray_of(const float *p) { return (p[0] * 19595.0f + p[1] * 38470.0f + p[2] * 7471.0f) / 65536.0f; }
+
+void lur_sample_normalise(const lur_sample_settings *settings, const float *rgb, float *out) {
+  size_t n = (size_t)settings->height * (size_t)settings->width;
+  lur_preprocess preprocess = settings->preprocess;
+  int r = preprocess == LUR_PREPROCESS_CAFFE ? 2 : 0;
+  if (settings->channels == 1) {
+    for (size_t i = 0; i < n; i++) out[i] = normalised(preprocess, 1, gray_of(rgb + 3 * i));
+    return;
+  }
+  for (size_t i = 0; i < n; i++, rgb += 3, out += 3) {
+    float v[3];
+    for (int c = 0; c < 3; c++) v[c] = normalised(preprocess, c, rgb[c]);
+    out[r] = v[0];
+    out[1] = v[1];
+    out[2 - r] = v[2];
+  }
 }

@@ -43,7 +43,8 @@ local function checked(options)
   need(o.store == "f32" or o.store == "f16", "store is '%s' ('f32' or 'f16' expected)", o.store)
   need(o.precision == "f32" or o.precision == "int8", "precision is '%s' ('f32' or 'int8' expected)", o.precision)
   need(options.views or not o.augment, "augment needs views, the number of fixed views per image")
-  need(o.views == 1 or o.augment, "views without augment are all the same")
+  need(options.views or not o.transform, "transform needs views, the number of fixed views per image")
+  need(o.views == 1 or o.augment or o.transform, "views without augment or transform are all the same")
   need(not o.random, "images that are augmented from a shared generator (random) have no fixed views")
   if type(o.device) ~= "userdata" then o.device = lurcher.device(o.device) end
   return o
@@ -92,6 +93,7 @@ local function key_of(split, o)
   for name, default in pairs(preprocessing) do how[name] = o[name] == nil and default or o[name] end
   if o.precision ~= "f32" then how.precision, how.calibration = o.precision, calibration_hash(o[1]) end
   if o.augment then how.augment, how.seed = tostring(o.augment), o.seed end
+  if o.transform then how.transform, how.seed = data.transform_hash(o.transform), o.seed end
   parts[#parts + 1] = lurcher.json.encode(how)
   parts[#parts + 1] = lurcher.json.encode(definition)
   return table.concat(parts, "\n")
@@ -303,7 +305,8 @@ local function load_one(split, o)
   local function say(text) if not o.quiet then line:finish(text) end end
   local job = { split = split, o = o, named = o.named or {}, say = say }
   local store, why
-  if o.cache then store, why = filled_cache(job) end
+  if o.cache and type(o.transform) == "function" then why = "a transform that is no file has no identity"
+  elseif o.cache then store, why = filled_cache(job) end
   if not store then store, why = filled_memory(job, why) end
   if not store then return nil, why end
   local loaded = setmetatable({ name = split.name, store = store, size = #o[1], views = o.views, classes = {},
@@ -327,6 +330,8 @@ end
 --   store ("f32")   number type of the rows; "f16" takes half the space, in files and in memory
 --   augment, views  k fixed views of each image: view v looks as the image does in epoch v - 1 of a data.loader with
 --                   this augmentation and seed; epoch n of training uses view n % k + 1
+--   transform, views  the same of data.loader's transform. A cache file belongs to the text of the transform's file and
+--                   of the Lua files that it requires; a function's features are kept in memory only
 --   quiet (false)   prints nothing
 --   named           paths of images that need not be named again where they cannot be read, as a set; others are added
 --   left_out        true: messages say that images that cannot be read are left out (which the caller must do)

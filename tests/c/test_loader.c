@@ -343,6 +343,104 @@ static void test_no_readable_image(void) {
   lur_dataset_release(d);
 }
 
+/* ---- transforms ---- */
+
+typedef struct hook { /* user of the transforms below */
+  atomic_int opened, closed, released;
+  int64_t fails; /* index of the image that apply fails for; -1: none */
+  bool endless;  /* apply does not return before the loader is stopped */
+} hook;
+
+static lur_status hook_open(void *user, const lur_transform_call *first, void **state) {
+  if (!first->loader) return lur_fail(LUR_ESTATE, "no call");
+  atomic_fetch_add(&((hook *)user)->opened, 1);
+  *state = user;
+  return LUR_OK;
+}
+
+static void hook_close(void *state) { atomic_fetch_add(&((hook *)state)->closed, 1); }
+static void hook_release(void *user) { atomic_fetch_add(&((hook *)user)->released, 1); }
+
+/* Inverts the image, and marks its first pixels with what the call says. */
+static lur_status hook_apply(void *state, const lur_transform_call *call, float *out) {
+  const hook *h = state;
+  while (h->endless && !lur_transform_stopped(call)) usleep(1000);
+  if (h->endless) return lur_fail(LUR_EINTERRUPTED, "interrupted");
+  if (call->index == h->fails) return lur_fail(LUR_EARG, "no image %lld", (long long)call->index);
+  if (call->height != SIDE || call->width != SIDE || call->file_height != 20 + (int)call->index % EACH ||
+      call->file_width != 30 - (int)call->index / EACH)
+    return lur_fail(LUR_ESHAPE, "an image of another size");
+  for (int i = 0; i < 3 * SIDE * SIDE; i++) out[i] = 255.0f - call->pixels[i];
+  out[0] = (float)(call->key >> 56);
+  out[1] = (float)call->draw;
+  return LUR_OK;
+}
+
+static lur_loader *new_transforming(hook *h, int workers, bool on_owner) {
+  lur_transform transform = {.user = h,
+                             .open = hook_open,
+                             .apply = hook_apply,
+                             .close = hook_close,
+                             .release = hook_release,
+                             .on_owner = on_owner};
+  lur_loader_options o = {
+      .height = SIDE, .width = SIDE, .workers = workers, .prefetch = 3, .seed = 9, .transform = &transform};
+  lur_loader *l = NULL;
+  CHECK_OK(lur_loader_new(context, set, &o, &l));
+  return l;
+}
+
+static void test_transform(void) {
+  static const int workers[] = {-1, 1, 2, 8, 2};
+  uint64_t first = 0;
+  for (int i = 0; i < 5; i++) {
+    hook h = {.fails = -1};
+    lur_loader *l = new_transforming(&h, workers[i], i == 4);
+    uint64_t bits = run_epoch(l, 0);
+    if (i == 0) first = bits;
+    CHECK(bits == first);
+    CHECK(run_epoch(l, 1) != first); /* other keys */
+    CHECK(h.opened <= (workers[i] < 1 || i == 4 ? 1 : workers[i]) && h.closed == 0 && h.released == 0);
+    lur_loader_release(l);
+    CHECK(h.closed == h.opened && h.released == 1);
+  }
+}
+
+static void test_failing_transform(void) {
+  for (int workers = -1; workers < 3; workers += 2) {
+    hook h = {.fails = 4};
+    lur_loader *l = new_transforming(&h, workers, false);
+    lur_loaded b;
+    CHECK_OK(lur_loader_begin(l, 0));
+    CHECK_OK(push_range(l, 0, 7));
+    CHECK_FAILS(lur_loader_pop(l, &b), LUR_EARG, "no image 4");
+    CHECK(lur_loader_damage_count(l) == 0); /* the image is not to blame */
+    h.fails = -1;
+    CHECK_OK(lur_loader_begin(l, 0));
+    CHECK_OK(push_range(l, 0, 7));
+    if (CHECK_OK(lur_loader_pop(l, &b))) lur_loaded_free(&b);
+    CHECK(h.opened > h.closed && h.closed > 0);
+    lur_loader_release(l);
+    CHECK(h.opened == h.closed && h.released == 1);
+  }
+}
+
+static void test_endless_transform(void) {
+  for (int workers = -1; workers < 3; workers += 2) {
+    hook h = {.fails = -1, .endless = true};
+    lur_loader *l = new_transforming(&h, workers, false);
+    lur_loaded b;
+    CHECK_OK(lur_loader_begin(l, 0));
+    CHECK_OK(push_range(l, 0, 7));
+    lur_context_interrupt(context);
+    CHECK_FAILS(lur_loader_pop(l, &b), LUR_EINTERRUPTED, "interrupted");
+    CHECK(!lur_context_interrupted(context)); /* the request is granted */
+    CHECK_OK(lur_loader_begin(l, 1));
+    CHECK_OK(push_range(l, 0, 7));
+    lur_loader_release(l); /* does not wait for it */
+  }
+}
+
 int main(void) {
   CHECK_OK(lur_context_new(1, 1, &context));
   folder_begin();
@@ -355,6 +453,9 @@ int main(void) {
   test_system_failures();
   test_pixels_in_flight();
   test_budget();
+  test_transform();
+  test_failing_transform();
+  test_endless_transform();
   damage_set();
   test_damage();
   test_replacement();

@@ -70,6 +70,11 @@ test("augment_preview: one image of many", function()
   -- --pictures is the old name of --images
   local img = assert(image.load(work .. "/p.png"))
   assert(table.concat(img.shape, "x") == "90x138x3", table.concat(img.shape, "x"))
+  assert(lurcher.write_file(work .. "/dim.lua", "return function(img) return img:cast 'f32' / 2 end"))
+  output, code = sh "augment_preview --data dogs --images 2 --views 3 --size 32 --transform dim.lua --out dim.png"
+  assert(code == 0 and not output:find "augment{", output)
+  local dim, plain = assert(image.load(work .. "/dim.png")), image.load(work .. "/p.png")
+  harness.near(dim.shape, plain.shape)
   output, code = sh "augment_preview --data dogs --rotat 3"
   assert(code == 2 and output:find "did you mean '%-%-rotate'", output)
 end)

@@ -221,6 +221,33 @@ test("cache: k fixed views equal those of data.loader in its first k epochs, and
   raises("no fixed views", load, split, { augment = data.augment{ mixup = 0.2 }, views = 2 })
 end)
 
+test("cache: a transform's views are data.loader's and belong to its text; a function's stay in memory", function()
+  local split, folder, path = split_of(), work .. "/transform", work .. "/transform.lua"
+  local function write(text) assert(lurcher.write_file(path, text)) end
+  write "return function(img, random) return img:cast 'f32' * random:uniform(0.5, 1) end"
+  local o = { transform = path, views = 2, cache = folder }
+  local learn, run = load(split, o), split.backbone:compile{ device = "cpu" }
+  local plain = data.loader{ assert(data.folder{ images }), size = 32, batch = count, shuffle = false, workers = 1,
+    seed = 5, transform = path }
+  for view = 1, 2 do
+    for batch in plain:epoch(view - 1) do
+      near((run:predict{ image = batch.image }[split.layer] - all(learn, view)):abs():max(), 0, 1e-6)
+    end
+  end
+  assert(not same(all(learn, 1), all(learn, 2)))
+  assert(same(all(load(without_computing(split), o), 2), all(learn, 2)))
+  raises("computed again", load, without_computing(split), { cache = folder })
+  raises("computed again", load, without_computing(split), { transform = path, views = 2, cache = folder, seed = 6 })
+  write "return function(img, random) return img:cast 'f32' * random:uniform(0.5, 2) end"
+  raises("computed again", load, without_computing(split), o)
+  o.transform = dofile(path)
+  local files = #names_in(folder)
+  load(split, o)
+  assert(#names_in(folder) == files)
+  raises("computed again", load, without_computing(split), o)
+  raises("transform needs views", load, split, { transform = path })
+end)
+
 test("cache: pairs of a siamese head come in the same batches as from memory", function()
   local split, folder = split_of(), work .. "/pairs"
   local o = { sampler = samplers.pairs{ assert(data.folder{ images }), batch = 4, seed = 2 },

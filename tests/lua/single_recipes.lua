@@ -159,6 +159,32 @@ test("single_model: the preprocessing of era 2017 is in the metadata, and later 
   assert(not has_changed(before, after, "block1_conv1"))
 end)
 
+test("single_model: --transform changes the training images, is kept, and may not change in a resumed run", function()
+  local function write(text) assert(lurcher.write_file(work .. "/my_transform.lua", text)) end
+  write "return function(img, random) return img:cast 'f32' * random:uniform(0.5, 1) end"
+  local train = ("single_model --data images %s --weights xception.h5 --augment none --batch 8 --no-report "
+    .. "--cache cache"):format(small)
+  local output = succeeds("%s --transform my_transform.lua --epochs 1 --out changed", train)
+  assert(output:find("'my_transform.lua' makes a new image in every epoch (see --views)", 1, true), output)
+  assert(read "changed/transform.lua" == read "my_transform.lua")
+  succeeds("%s --epochs 1 --out unchanged", train)
+  local changed, unchanged = weights "changed", weights "unchanged"
+  local apart = 0
+  for name, tensor in pairs(changed) do apart = math.max(apart, (tensor - unchanged[name]):abs():max()) end
+  assert(apart > 0)
+  output = succeeds("%s --transform my_transform.lua --views 2 --epochs 1 --out views", train)
+  assert(output:find("computed 'avg_pool' once for 24 images in 2 views", 1, true), output)
+  succeeds "single_model --resume changed --epochs 2"
+  write "return function(img) return img end"
+  output = succeeds("%s --transform my_transform.lua --views 2 --epochs 1 --out other", train)
+  assert(output:find("computed 'avg_pool' once", 1, true), output)
+  complains(2, { "--transform cannot change in a resumed run: '", "my_transform.lua' is not what it was" },
+    "single_model --resume changed --epochs 3")
+  succeeds "single_model --resume changed --epochs 3 --transform changed/transform.lua"
+  complains(1, { "--transform: (cannot read 'absent.lua': No such file or directory)" },
+    "single_model --data images %s --transform absent.lua", small)
+end)
+
 test("single recipes: errors take one line", function()
   complains(2, { "--weights: there is no such backbone with --backbone inception_v3" },
     "single_model --data images --backbone inception_v3 --weights xception.h5")

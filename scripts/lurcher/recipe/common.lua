@@ -30,6 +30,9 @@ common.training = options.join({
       return values.era ~= "2017"
     end, default_text = "on, and off in era 2017; of a model that is trained further: as before",
     help = "turn images as their EXIF orientation asks" },
+  { "transform", "path", value = "FILE",
+    help = "Lua file that returns function(image, random, info), which changes every training image after its "
+      .. "augmentation; see lurcher.loader in the reference" },
   { "seed", "integer", default = 1, min = 0,
     help = "seed of fresh weights, dropout, order or pairs of images, and augmentation" },
   { "device", "device", default = "auto" },

@@ -54,9 +54,9 @@ end
 local function split(model, o, s, augment)
   if s.train.images then return nil end -- two towers, whose inputs are pairs of images
   local part = frozen.split(model, "image")
+  local made = augment and ("augmentation '%s'"):format(s.augment) or o.transform and ("'%s'"):format(o.transform)
   local why = part and (o.era == "2017" and "its batch norms use batch statistics in era 2017"
-    or augment and (s.views or 0) == 0
-    and ("augmentation '%s' makes a new image in every epoch (see --views)"):format(s.augment))
+    or made and (s.views or 0) == 0 and made .. " makes a new image in every epoch (see --views)")
   if why then print_uncached(why) end
   return not why and part or nil
 end
@@ -100,8 +100,9 @@ end
 local function feature_loaders(part, sets, o, s, augment)
   local how = decoding(sets, o)
   how.batch, how.named = s.train.batch, sets.named
-  local loaded = load_all(part, { { sets.train, augment = augment, views = augment and s.views,
-    seed = augment and s.view_seed }, { sets.valid, left_out = true } }, how, o)
+  local changed = (augment or o.transform) and true or nil
+  local loaded = load_all(part, { { sets.train, augment = augment, transform = o.transform,
+    views = changed and s.views, seed = changed and s.view_seed }, { sets.valid, left_out = true } }, how, o)
   if not loaded then return nil end
   return loaded[1]:loader(with({ seed = o.seed, change = mixing(s.mixup, #sets.train.classes, o.seed) }, s.train)),
     valid_loader(sets, o, s, function(options) return loaded[2]:loader(with({ seed = o.seed }, options)) end)
@@ -124,7 +125,8 @@ function learner.open(model, sets, o, s)
     if train then return part.head, train, valid end
   end
   if s.mixup and s.mixup > 0 then augment = augmentations.of(s.augment, o.era, { mixup = s.mixup }) end
-  return model, data.loader(with(with({ sets.train, augment = augment }, decoding(sets, o)), s.train)),
+  local options = { sets.train, augment = augment, transform = o.transform }
+  return model, data.loader(with(with(options, decoding(sets, o)), s.train)),
     valid_loader(sets, o, s, function(options)
       return data.loader(with(with({ sets.valid }, decoding(sets, o)), options))
     end)

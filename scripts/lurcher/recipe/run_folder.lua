@@ -1,7 +1,7 @@
 --- lurcher.recipe.run_folder: a folder with everything needed to repeat or resume a training: settings.json (recipe,
--- version, options, seed, device, threads), command.txt, model.txt, model.json, load_report.txt, history.csv,
--- images.txt (image_list), checkpoints/last.safetensors and best.safetensors, until the end
--- checkpoints/start.safetensors (the weights that training started from), and model.safetensors at the end.
+-- version, options, seed, device, threads), command.txt, model.txt, model.json, load_report.txt, history.csv, images.txt
+-- (image_list), transform.lua (a copy of --transform's file), checkpoints/last.safetensors and best.safetensors, until
+-- the end checkpoints/start.safetensors (the weights that training started from), and model.safetensors at the end.
 -- The recipe decides what goes into these files; this module makes, names and reads them. Paths in them follow the rule
 -- of kept_path.
 
@@ -82,6 +82,14 @@ local function kept_values(spec, folder)
   return values
 end
 
+--- The identity of --transform's file; nil without one. Raises where it is no transform.
+local function hash_of_transform(values)
+  if not values.transform then return nil end
+  local good, text = pcall(lurcher.data.transform_hash, values.transform)
+  if not good then error("--transform: " .. (text:match "^bad option 'transform' [^(]*(%b())$" or text), 0) end
+  return text
+end
+
 --- For options.main's `adjust`: with --resume DIR, takes every option from DIR's settings. Paths may be given again,
 -- because what they name may have been moved, and so may options of `free`, a set of names; others may not change.
 -- Returns values, or nil and a message.
@@ -100,6 +108,10 @@ function run_folder.resumed(spec, values, given, free)
       return nil, ("--%s cannot change in a resumed run: it was %s, now %s"):format(option[1], tostring(before),
         tostring(now))
     end
+  end
+  if hash_of_transform(values) ~= folder.settings.transform_hash then
+    return nil, ("--transform cannot change in a resumed run: '%s' is not what it was (its folder has a copy, "
+      .. "transform.lua)"):format(values.transform)
   end
   values.resume = files.trimmed(values.resume)
   values.out = values.resume
@@ -124,15 +136,18 @@ end
 function run_folder.create(spec, values)
   local path = files.trimmed(values.out or run_folder.free_path(spec.name))
   run_folder.check_free(path)
+  local transform_hash = hash_of_transform(values)
   assert(files.make_folders(path .. "/checkpoints"))
   local folder, kept = run_folder.at(path), {}
   for _, option in ipairs(spec) do
     if is_setting(option) then kept[settings_key(option)] = kept_value(option, values[key_of(option)], path) end
   end
   folder.settings = { recipe = spec.name, version = lurcher.version, options = kept, threads = lurcher.threads(),
-    started = os.date "!%Y-%m-%dT%H:%M:%SZ" }
+    started = os.date "!%Y-%m-%dT%H:%M:%SZ",
+    transform_hash = transform_hash }
   folder:write("settings.json", lurcher.json.encode(folder.settings, true) .. "\n")
   folder:write("command.txt", command_of(spec, values, path) .. "\n")
+  if values.transform then folder:write("transform.lua", assert(files.read(values.transform))) end
   return folder
 end
 
