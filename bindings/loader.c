@@ -13,7 +13,7 @@ static lur_loader *check_loader(lua_State *L, int arg) { return lur_handle_check
 /* ---- options ---- */
 
 static const char owner[] = "data.loader";
-static const char *const preprocess_names[] = {"tf", "caffe", "rescale", "none", NULL};
+static const char *const preprocess_names[] = {"tf", "caffe", "rescale", "none", "torch", NULL};
 static const char *const resize_names[] = {"bilinear", "nearest", "bilinear-13", NULL};
 static const char *const era_names[] = {"current", "2017", NULL};
 
@@ -36,7 +36,8 @@ static const lur_arg_option options[] = {
     LUR_ARG("targets", "function", "none", "function(batch) that returns a table of fields to add to the batch"),
     LUR_ARG("augment", "augmentation", "none", "random changes of images: data.augment{...}"),
     LUR_ARG_CHOICE(settings, preprocess, preprocess_names, "tf",
-                   "tf: x / 127.5 - 1; caffe: BGR minus ImageNet's means; rescale: x / 255; none: x"),
+                   "tf: x / 127.5 - 1; caffe: BGR minus ImageNet's means; rescale: x / 255; none: x; torch: "
+                   "x / 255, normalised by ImageNet's mean and standard deviation"),
     {.info = {"resize", "choice", "bilinear", "resampling filter, Pillow's; default nearest in era 2017", resize_names},
      .offset = LUR_ARG_BY_OWNER},
     {.info = {"era", "choice", "that of augment", "Keras version whose resampling is the default of resize", era_names},

@@ -239,8 +239,8 @@ function augment:close() end
 ---@field images? string[] the sampler's fields that are images; default: names that begin with image or img
 ---@field targets? fun(batch: table): table function(batch) that returns a table of fields to add to the batch
 ---@field augment? lurcher.augment random changes of images: data.augment{...}
----@field preprocess? "tf"|"caffe"|"rescale"|"none" tf: x / 127.5 - 1; caffe: BGR minus ImageNet's means; rescale: x /
---- 255; none: x; default "tf"
+---@field preprocess? "tf"|"caffe"|"rescale"|"none"|"torch" tf: x / 127.5 - 1; caffe: BGR minus ImageNet's means;
+--- rescale: x / 255; none: x; torch: x / 255, normalised by ImageNet's mean and standard deviation; default "tf"
 ---@field resize? "bilinear"|"nearest"|"bilinear-13" resampling filter, Pillow's; default nearest in era 2017, else
 --- bilinear
 ---@field era? "current"|"2017" Keras version whose resampling is the default of resize; default: the era of `augment`
