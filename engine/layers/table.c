@@ -3,7 +3,7 @@
 #include "engine/graph/layer.h"
 
 #define LAYER_KINDS(row)                                                                                               \
-  row(conv2d) row(depthwise_conv2d) row(separable_conv2d) row(dense) row(batchnorm) row(activation) row(relu)          \
+  row(conv2d) row(depthwise_conv2d) row(separable_conv2d) row(dense) row(batchnorm) row(normalization) row(activation) row(relu)          \
       row(sigmoid) row(tanh) row(softmax) row(square) row(max_pool) row(avg_pool) row(global_avg_pool)                 \
           row(global_max_pool) row(add) row(sub) row(mul) row(maximum) row(concat) row(affine) row(dropout)            \
               row(normalize) row(flatten) row(reshape) row(reduce) row(gather) row(input) row(index)
