@@ -6,7 +6,8 @@
   row(conv2d) row(depthwise_conv2d) row(separable_conv2d) row(dense) row(batchnorm) row(normalization) row(activation) row(relu)          \
       row(sigmoid) row(tanh) row(softmax) row(square) row(max_pool) row(avg_pool) row(global_avg_pool)                 \
           row(global_max_pool) row(add) row(sub) row(mul) row(maximum) row(concat) row(affine) row(dropout)            \
-              row(normalize) row(flatten) row(reshape) row(reduce) row(gather) row(input) row(index)
+              row(normalize) row(flatten) row(reshape) row(reduce) row(matmul) row(permute)                    \
+                  row(slice) row(pad) row(layernorm) row(groupnorm) row(upsample) row(gather) row(input) row(index)
 
 #define DECLARE(kind) extern const lur_layer_type lur_layer_##kind;
 LAYER_KINDS(DECLARE)

@@ -1,5 +1,5 @@
 /* half.c - ops in f16 and bf16, on the devices that support them, against ref in f32 on the same rounded inputs; and
- * conv2d and dense in tf32, which is f32 with less precise multiplication.
+ * conv2d, dense and matmul in tf32, which is f32 with less precise multiplication.
  *
  * Activations and their gradients are half, weights and their gradients f32. A device that computes in f32 only returns
  * LUR_ETYPE when it plans, and is skipped. A new op: a HALF line here, or in the op's own file. */
@@ -155,7 +155,7 @@ void suite_half(suite *s, const char *name, lur_op_desc d, int32_t limit) {
     for (int i = 0; i < 3; i++) {
       check_type(s, suite_device(s, k), name, &d, limit, LUR_F16, specials[i]);
       check_type(s, suite_device(s, k), name, &d, limit, LUR_BF16, specials[i]);
-      if (d.kind == LUR_OP_DENSE || d.kind == LUR_OP_CONV2D)
+      if (d.kind == LUR_OP_DENSE || d.kind == LUR_OP_CONV2D || d.kind == LUR_OP_MATMUL)
         check_type(s, suite_device(s, k), name, &d, limit, LUR_F32, specials[i]);
     }
   }
