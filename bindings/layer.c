@@ -1,5 +1,5 @@
-/* layer.c - layers and nodes. A layer owns weights; a node is one application of a layer. Operators on nodes make
- * layers: these kinds alone are named here. */
+/* layer.c - layers and nodes. A layer owns weights; a node is one application of a layer. Operators on nodes are in
+ * algebra.c. */
 #include "layer.h"
 
 #include <stdio.h>
@@ -20,7 +20,9 @@ bool lur_args_are_nodes(lua_State *L, int index) {
   return node;
 }
 
-static lur_node *node_at(lua_State *L, int index, const char *who, int position) {
+/* numbers: a number becomes a constant, which is pushed. */
+static lur_node *node_at(lua_State *L, int index, const char *who, int position, bool numbers) {
+  if (numbers && lua_type(L, index) == LUA_TNUMBER) return lur_push_constant(L, lua_tonumber(L, index));
   lur_node *node = lur_handle_test(L, index, &lur_node_class);
   if (node == NULL && lur_handle_is(L, index, &lur_tensor_class))
     lur_raise(L, "%s is applied to nodes, got a lurcher.tensor; compile a model to run it on tensors", who);
@@ -28,20 +30,26 @@ static lur_node *node_at(lua_State *L, int index, const char *who, int position)
   return node;
 }
 
-int lur_args_nodes(lua_State *L, int first, const char *who, lur_node **nodes, int capacity) {
+static int read_nodes(lua_State *L, int first, const char *who, lur_node **nodes, int capacity, bool numbers) {
   bool table = lua_istable(L, first);
   int n = table ? (int)lua_rawlen(L, first) : lua_gettop(L) - first + 1;
   if (n > capacity) lur_raise(L, "%s: at most %d inputs expected, got %d", who, capacity, n);
+  luaL_checkstack(L, n > 0 ? 2 * n : 0, who);
   for (int i = 0; i < n; i++) {
-    if (!table) {
-      nodes[i] = node_at(L, first + i, who, i + 1);
-      continue;
-    }
-    lua_rawgeti(L, first, i + 1);
-    nodes[i] = node_at(L, -1, who, i + 1); /* the table keeps it */
-    lua_pop(L, 1);
+    if (table) lua_rawgeti(L, first, i + 1);
+    nodes[i] = node_at(L, table ? -1 : first + i, who, i + 1, numbers);
   }
   return n < 0 ? 0 : n;
+}
+
+int lur_args_nodes(lua_State *L, int first, const char *who, lur_node **nodes, int capacity) {
+  const int top = lua_gettop(L), n = read_nodes(L, first, who, nodes, capacity, false);
+  lua_settop(L, top); /* the arguments, or the table, keep the nodes */
+  return n;
+}
+
+int lur_args_operands(lua_State *L, int first, const char *kind, lur_node **nodes, int capacity) {
+  return read_nodes(L, first, kind, nodes, capacity, lur_layer_kind_takes_numbers(kind));
 }
 
 static size_t weight_bytes(const lur_layer *layer) {
@@ -74,6 +82,12 @@ void lur_push_applied(lua_State *L, const char *kind, const lur_setting *setting
   lua_remove(L, -2);
 }
 
+lur_node *lur_push_constant(lua_State *L, double value) {
+  const lur_setting settings[1] = {{.name = "value", .type = LUR_REAL, .real = value}};
+  lur_push_applied(L, "constant", settings, 1, 0, NULL);
+  return check_node(L, -1);
+}
+
 /* ---- layers ---- */
 
 static int layer_call(lua_State *L) {
@@ -81,7 +95,7 @@ static int layer_call(lua_State *L) {
   char who[TEXT];
   lur_node *x[LUR_MOST_NODES];
   snprintf(who, sizeof who, "%s '%s'", lur_layer_kind(layer), lur_layer_name(layer));
-  int n = lur_args_nodes(L, 2, who, x, LUR_MOST_NODES);
+  int n = read_nodes(L, 2, who, x, LUR_MOST_NODES, lur_layer_kind_takes_numbers(lur_layer_kind(layer)));
   apply(L, layer, n, x);
   lur_handle_charge(L, lua_touserdata(L, 1), weight_bytes(layer));
   return 1;
@@ -180,55 +194,6 @@ static const luaL_Reg layer_meta[] = {{"__call", layer_call}, {NULL, NULL}};
 
 /* ---- nodes ---- */
 
-static int push_affine(lua_State *L, lur_node *x, double scale, double shift) {
-  lur_setting settings[2] = {{.name = "scale", .type = LUR_REAL, .real = scale},
-                             {.name = "shift", .type = LUR_REAL, .real = shift}};
-  lur_push_applied(L, "affine", settings, 2, 1, &x);
-  return 1;
-}
-
-static bool number_at(lua_State *L, int index) { return lua_type(L, index) == LUA_TNUMBER; }
-
-static int merge_nodes(lua_State *L, const char *kind) {
-  lur_node *x[2];
-  for (int i = 0; i < 2; i++) x[i] = node_at(L, i + 1, kind, i + 1);
-  lur_push_applied(L, kind, NULL, 0, 2, x);
-  return 1;
-}
-
-static int node_add(lua_State *L) {
-  if (number_at(L, 1)) return push_affine(L, check_node(L, 2), 1, lua_tonumber(L, 1));
-  if (number_at(L, 2)) return push_affine(L, check_node(L, 1), 1, lua_tonumber(L, 2));
-  return merge_nodes(L, "add");
-}
-
-static int node_sub(lua_State *L) {
-  if (number_at(L, 1)) return push_affine(L, check_node(L, 2), -1, lua_tonumber(L, 1));
-  if (number_at(L, 2)) return push_affine(L, check_node(L, 1), 1, -lua_tonumber(L, 2));
-  return merge_nodes(L, "sub");
-}
-
-static int node_mul(lua_State *L) {
-  if (number_at(L, 1)) return push_affine(L, check_node(L, 2), lua_tonumber(L, 1), 0);
-  if (number_at(L, 2)) return push_affine(L, check_node(L, 1), lua_tonumber(L, 2), 0);
-  return merge_nodes(L, "mul");
-}
-
-static int node_div(lua_State *L) {
-  if (number_at(L, 2) && lua_tonumber(L, 2) != 0) return push_affine(L, check_node(L, 1), 1 / lua_tonumber(L, 2), 0);
-  return lur_raise(L, "a node can only be divided by a number other than 0");
-}
-
-static int node_unm(lua_State *L) { return push_affine(L, check_node(L, 1), -1, 0); }
-
-static int node_pow(lua_State *L) {
-  if (!lur_handle_is(L, 1, &lur_node_class) || !number_at(L, 2) || lua_tonumber(L, 2) != 2)
-    return lur_raise(L, "a node can only be raised to the power 2");
-  lur_node *x = check_node(L, 1);
-  lur_push_applied(L, "square", NULL, 0, 1, &x);
-  return 1;
-}
-
 static int node_get_shape(lua_State *L) {
   lur_push_shape(L, lur_node_shape(check_node(L, 1)));
   return 1;
@@ -260,17 +225,15 @@ static int node_tostring(lua_State *L) {
   lur_node *node = check_node(L, 1);
   char text[LUR_SHAPE_TEXT];
   lur_layer *layer = lur_node_layer(node);
-  lua_pushfstring(L, "lurcher.node %s '%s' %s", lur_layer_kind(layer), lur_layer_name(layer),
-                  lur_shape_format(lur_node_shape(node), text));
+  lua_pushfstring(L, "lurcher.node %s '%s' %s%s", lur_layer_kind(layer), lur_layer_name(layer),
+                  lur_shape_format(lur_node_shape(node), text), lur_node_unbatched(node) ? ", not per sample" : "");
   return 1;
 }
 
 static const luaL_Reg node_getters[] = {
     {"shape", node_get_shape}, {"name", node_get_name}, {"layer", node_get_layer}, {NULL, NULL}};
-static const luaL_Reg node_meta[] = {{"__add", node_add}, {"__sub", node_sub}, {"__mul", node_mul}, {"__div", node_div},
-                                     {"__pow", node_pow}, {"__unm", node_unm}, {NULL, NULL}};
 
-void lur_register_layer(lua_State *L) {
+void lur_register_layer(lua_State *L, const luaL_Reg *node_meta) {
   lur_class_register(L, &lur_layer_class,
                      &(lur_members){.methods = layer_methods,
                                     .getters = layer_getters,

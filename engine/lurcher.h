@@ -136,6 +136,8 @@ typedef struct lur_option_info {
 int lur_layer_kind_count(void);
 const char *lur_layer_kind_name(int index); /* "conv2d" */
 const char *lur_layer_kind_help(int index); /* one line */
+/* Whether numbers may stand among the inputs of the kind of that name, for constants: add, pow, where. */
+bool lur_layer_kind_takes_numbers(const char *kind);
 int lur_layer_kind_options(int index, lur_option_info *info, int capacity);
 
 /* Creates a layer. Every kind takes `name` (default: kind_1, kind_2, ... counted in the context) and `trainable`.
@@ -175,6 +177,9 @@ void lur_node_retain(lur_node *node);
 void lur_node_release(lur_node *node);
 lur_layer *lur_node_layer(const lur_node *node);     /* borrowed; inputs have one too, of kind "input" or "index" */
 const lur_shape *lur_node_shape(const lur_node *node); /* one sample's */
+/* Whether it is a parameter, a constant, or computed from those alone: without a batch dimension, the same for every
+   sample. */
+bool lur_node_unbatched(const lur_node *node);
 lur_context *lur_node_context(const lur_node *node);
 
 /* ---- model -------------------------------------------------------------------------------------------------- */

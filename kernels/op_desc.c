@@ -5,6 +5,8 @@
  * check_kind. */
 #include "op_desc.h"
 
+#include "broadcast.h"
+
 const char *lur_op_kind_name(lur_op_kind kind) {
   static const char *const names[LUR_OP_COUNT] = {
 #define NAME(KIND, name) #name,
@@ -29,6 +31,34 @@ const char *lur_activation_name(lur_activation function) {
 }
 
 bool lur_activation_reads_x(lur_activation function) { return activations[function].reads_x; }
+
+const char *lur_binary_name(lur_binary function) {
+  static const char *const names[LUR_BINARY_COUNT] = {"add", "sub", "mul", "maximum", "minimum", "div", "pow",
+                                                      "gt",  "ge",  "lt",  "le",      "eq",      "ne"};
+  return (unsigned)function < LUR_BINARY_COUNT ? names[function] : "unknown function";
+}
+
+unsigned lur_binary_reads(const lur_op_desc *d) {
+  const bool a = d->want_dx & 1u, b = d->want_dx & 2u;
+  switch (d->u.binary.function) {
+  case LUR_MUL: return (a ? 2u : 0) | (b ? 1u : 0);
+  case LUR_DIV: return (a || b ? 2u : 0) | (b ? 1u : 0);
+  case LUR_MAXIMUM:
+  case LUR_MINIMUM:
+  case LUR_POW: return 3u;
+  default: return 0;
+  }
+}
+
+unsigned lur_op_gradients(const lur_op_desc *d) {
+  switch (d->kind) {
+  case LUR_OP_BINARY: return d->u.binary.function >= LUR_GT ? 0 : 3u;
+  case LUR_OP_WHERE: return 6u;
+  case LUR_OP_GATHER:
+  case LUR_OP_LOSS: return 1u;
+  default: return (1u << d->nx) - 1;
+  }
+}
 
 bool lur_op_is_int8(const lur_op_desc *d) {
   if (d->kind != LUR_OP_CONV2D && d->kind != LUR_OP_DEPTHWISE_CONV2D) return false;
@@ -110,8 +140,37 @@ static lur_status elementwise(const lur_op_desc *d, int nx) {
   LUR_TRY(counts(d, nx, nx, 0, 0));
   LUR_TRY(floats(d, 0));
   LUR_TRY(same_type(d));
-  if (nx == 2) LUR_TRY(equal("x[1]", &d->x[1].shape, "x[0]", &d->x[0].shape));
   return equal("y", &d->y.shape, "x[0]", &d->x[0].shape);
+}
+
+/* Inputs that broadcast to y. */
+static lur_status broadcasting(const lur_op_desc *d, int nx) {
+  const lur_shape *shapes[LUR_BROADCAST_MOST];
+  lur_shape expected;
+  LUR_TRY(counts(d, nx, nx, 0, 0));
+  LUR_TRY(floats(d, 0));
+  LUR_TRY(same_type(d));
+  for (int i = 0; i < nx; i++) shapes[i] = &d->x[i].shape;
+  LUR_TRY(lur_broadcast_shape(nx, shapes, &expected));
+  return equal("y", &d->y.shape, "the broadcast inputs", &expected);
+}
+
+static lur_status check_binary(const lur_op_desc *d) {
+  const lur_binary f = d->u.binary.function;
+  if ((unsigned)f >= LUR_BINARY_COUNT) return lur_fail(LUR_EARG, "unknown binary function %d", (int)f);
+  if (d->u.binary.relu && f > LUR_MAXIMUM)
+    return lur_fail(LUR_EARG, "relu is for add, sub, mul and maximum, not for %s", lur_binary_name(f));
+  return broadcasting(d, 2);
+}
+
+static lur_status check_parameter(const lur_op_desc *d) {
+  LUR_TRY(counts(d, 0, 0, 0, 1));
+  if (d->y.dtype != LUR_F32 || (d->nw == 1 && d->w[0].dtype != LUR_F32))
+    return lur_fail(LUR_ETYPE, "y is %s, f32 expected", lur_dtype_name(d->y.dtype));
+  char a[LUR_SHAPE_TEXT], b[LUR_SHAPE_TEXT];
+  if (d->nw == 0 || lur_shape_count(&d->w[0].shape) == lur_shape_count(&d->y.shape)) return LUR_OK;
+  return lur_fail(LUR_ESHAPE, "y is %s, w[0] is %s: the same number of elements expected",
+                  lur_shape_format(&d->y.shape, a), lur_shape_format(&d->w[0].shape, b));
 }
 
 /* A window along one dimension: the last one must begin inside the image, or before it by less than the kernel. */
@@ -502,6 +561,8 @@ static lur_status check_kind(const lur_op_desc *d) {
   case LUR_OP_ACTIVATION:
     if ((unsigned)d->u.activation.function >= LUR_ACTIVATION_COUNT)
       return lur_fail(LUR_EARG, "unknown activation %d", (int)d->u.activation.function);
+    if (!(d->u.activation.slope >= 0))
+      return lur_fail(LUR_EARG, "slope %g must be at least 0", d->u.activation.slope);
     return elementwise(d, 1);
   case LUR_OP_SOFTMAX:
   case LUR_OP_NORMALIZE:
@@ -511,10 +572,9 @@ static lur_status check_kind(const lur_op_desc *d) {
     return elementwise(d, 1);
   case LUR_OP_POOL: return check_pool(d);
   case LUR_OP_GLOBAL_POOL: return check_global_pool(d);
-  case LUR_OP_BINARY:
-    if ((unsigned)d->u.binary.function > LUR_MAXIMUM)
-      return lur_fail(LUR_EARG, "unknown binary function %d", (int)d->u.binary.function);
-    return elementwise(d, 2);
+  case LUR_OP_BINARY: return check_binary(d);
+  case LUR_OP_WHERE: return broadcasting(d, 3);
+  case LUR_OP_PARAMETER: return check_parameter(d);
   case LUR_OP_AFFINE: return elementwise(d, 1);
   case LUR_OP_CONCAT: return check_concat(d);
   case LUR_OP_GATHER: return check_gather(d);
@@ -538,9 +598,10 @@ static lur_status check_kind(const lur_op_desc *d) {
 }
 
 static lur_status check(const lur_op_desc *d) {
-  if (d->nx < 1 || d->nx > LUR_MAX_OPERANDS || d->nw < 0 || d->nw > LUR_MAX_WEIGHTS)
-    return lur_fail(LUR_EARG, "%d inputs and %d weights: 1..%d and 0..%d expected", d->nx, d->nw, LUR_MAX_OPERANDS,
-                    LUR_MAX_WEIGHTS);
+  const int least = d->kind == LUR_OP_PARAMETER ? 0 : 1;
+  if (d->nx < least || d->nx > LUR_MAX_OPERANDS || d->nw < 0 || d->nw > LUR_MAX_WEIGHTS)
+    return lur_fail(LUR_EARG, "%d inputs and %d weights: %d..%d and 0..%d expected", d->nx, d->nw, least,
+                    LUR_MAX_OPERANDS, LUR_MAX_WEIGHTS);
   for (int i = 0; i < d->nx; i++) LUR_TRY(extents("x", i, &d->x[i]));
   for (int i = 0; i < d->nw; i++)
     if (!weight_absent(d, i)) LUR_TRY(extents("w", i, &d->w[i]));
@@ -548,7 +609,9 @@ static lur_status check(const lur_op_desc *d) {
   if (d->want_dx >> d->nx || d->want_dw >> d->nw)
     return lur_fail(LUR_EARG, "gradients 0x%x of inputs and 0x%x of weights are wanted, there are %d and %d",
                     d->want_dx, d->want_dw, d->nx, d->nw);
-  return check_kind(d);
+  LUR_TRY(check_kind(d));
+  if (d->want_dx & ~lur_op_gradients(d)) return lur_fail(LUR_EARG, "a gradient is wanted that does not exist");
+  return LUR_OK;
 }
 
 lur_status lur_op_check(const lur_op_desc *desc) {

@@ -28,7 +28,9 @@ extern "C" {
  *  softmax           x[0] ..., c -> y, over the last dimension
  *  pool              x[0] n h w c, [x[1] affine 2 c] -> y n oh ow c
  *  global_pool       x[0] n h w c -> y n c (mean over h and w)
- *  binary            x[0], x[1] of equal shape -> y
+ *  binary            x[0], x[1] -> y; they broadcast (kernels/broadcast.h)
+ *  where             x[0], x[1], x[2] -> y = x[1] where x[0] is not 0, else x[2]; they broadcast
+ *  parameter         [w[0]] -> y, with the elements of w[0], or `value` everywhere; no inputs, f32
  *  affine            x[0] -> y = scale * x + shift
  *  concat            x[0..nx-1], joined along dimension `axis`
  *  gather            x[0] n ..., x[1] i32 row numbers m (from 0, checked by the caller) -> y m ...
@@ -56,6 +58,8 @@ extern "C" {
   row(POOL, pool)                            \
   row(GLOBAL_POOL, global_pool)              \
   row(BINARY, binary)                        \
+  row(WHERE, where)                          \
+  row(PARAMETER, parameter)                  \
   row(AFFINE, affine)                        \
   row(CONCAT, concat)                        \
   row(GATHER, gather)                        \
@@ -123,17 +127,30 @@ typedef struct lur_batchnorm_desc {
    possible, so that x need not be kept, else x. The list generates the enum, the names (also those of the `activation`
    option of the layers), what backward reads on every backend, and the f16 and bf16 cases of the op suite.
    gelu: x * Phi(x), Phi the cumulative distribution of the standard normal distribution, exact (Hendrycks and Gimpel,
-   "Gaussian error linear units", 2016). */
-#define LUR_ACTIVATIONS(row)   \
-  row(RELU, relu, y)           \
-  row(SIGMOID, sigmoid, y)     \
-  row(TANH, tanh, y)           \
-  row(SQUARE, square, x)       \
-  row(ABS, abs, x)             \
-  row(EXP, exp, y)             \
-  row(LOG, log, x)             \
-  row(SQRT, sqrt, y)           \
-  row(GELU, gelu, x)
+   "Gaussian error linear units", 2016).
+   silu: x * sigmoid(x) (Ramachandran, Zoph and Le, "Searching for activation functions", 2017, swish with beta 1).
+   leaky_relu: x where x > 0, else `slope` * x (Maas, Hannun and Ng, "Rectifier nonlinearities improve neural network
+   acoustic models", 2013). elu: x where x > 0, else exp(x) - 1 (Clevert et al., 2015, alpha 1).
+   relu6: min(max(x, 0), 6). hard_sigmoid: relu6(x + 3) / 6. hard_swish: x * hard_sigmoid(x) (Howard et al., "Searching
+   for MobileNetV3", 2019, section 5.2; PyTorch 2.1 and Keras 3 have the same hard_sigmoid, Keras 2 has another).
+   softplus: log(1 + exp(x)). Gradients at kinks and of NaN are PyTorch's (ATen/native/cpu/Activation.cpp, 2.1). */
+#define LUR_ACTIVATIONS(row)             \
+  row(RELU, relu, y)                     \
+  row(SIGMOID, sigmoid, y)               \
+  row(TANH, tanh, y)                     \
+  row(SQUARE, square, x)                 \
+  row(ABS, abs, x)                       \
+  row(EXP, exp, y)                       \
+  row(LOG, log, x)                       \
+  row(SQRT, sqrt, y)                     \
+  row(GELU, gelu, x)                     \
+  row(SILU, silu, x)                     \
+  row(LEAKY_RELU, leaky_relu, y)         \
+  row(ELU, elu, y)                       \
+  row(RELU6, relu6, y)                   \
+  row(HARD_SIGMOID, hard_sigmoid, x)     \
+  row(HARD_SWISH, hard_swish, x)         \
+  row(SOFTPLUS, softplus, x)
 
 typedef enum lur_activation {
 #define LUR_ACTIVATION_ENUM(KIND, name, reads) LUR_##KIND,
@@ -150,8 +167,13 @@ const char *lur_activation_name(lur_activation function);
 /* Whether the derivative is computed from x; false: from y. */
 bool lur_activation_reads_x(lur_activation function);
 
+/* The slope of leaky_relu that options by name mean: PyTorch's, the same in its layer and its function. (Keras's layer
+   has 0.3, its function 0.2.) */
+#define LUR_LEAKY_SLOPE 0.01
+
 typedef struct lur_activation_desc {
   lur_activation function;
+  double slope; /* leaky_relu: at least 0 */
 } lur_activation_desc;
 
 typedef enum lur_pool_mode { LUR_POOL_MAX = 0, LUR_POOL_AVG } lur_pool_mode;
@@ -163,12 +185,38 @@ typedef struct lur_pool_desc {
   bool affine_in;
 } lur_pool_desc;
 
-typedef enum lur_binary { LUR_ADD = 0, LUR_SUB, LUR_MUL, LUR_MAXIMUM } lur_binary;
-/* maximum: on a tie the gradient goes to x[0]. relu: y = max(., 0), for a residual addition followed by a ReLU. */
+typedef enum lur_binary {
+  LUR_ADD = 0,
+  LUR_SUB,
+  LUR_MUL,
+  LUR_MAXIMUM,
+  LUR_MINIMUM,
+  LUR_DIV,
+  LUR_POW,
+  LUR_GT,
+  LUR_GE,
+  LUR_LT,
+  LUR_LE,
+  LUR_EQ,
+  LUR_NE,
+  LUR_BINARY_COUNT
+} lur_binary;
+/* maximum, minimum: on a tie the gradient goes to x[0]. pow: 0 is the gradient of a base whose exponent is 0, and of an
+   exponent that is not negative where the base is 0 (PyTorch 2.1, torch/csrc/autograd/FunctionsManual.cpp).
+   gt ... ne: 1 where x[0] > x[1], >=, <, <=, ==, !=, else 0; they have no gradient.
+   relu: y = max(., 0), for a residual addition followed by a ReLU; add, sub, mul and maximum only.
+   The gradient of an operand that is repeated is the sum over its repetitions, in a fixed order. */
 typedef struct lur_binary_desc {
   lur_binary function;
   bool relu;
 } lur_binary_desc;
+
+/* "add" for LUR_ADD. Never NULL. */
+const char *lur_binary_name(lur_binary function);
+
+typedef struct lur_parameter_desc {
+  double value; /* without w[0] */
+} lur_parameter_desc;
 
 typedef struct lur_affine_desc {
   double scale, shift;
@@ -270,6 +318,7 @@ typedef struct lur_op_desc {
     lur_activation_desc activation;
     lur_pool_desc pool;
     lur_binary_desc binary;
+    lur_parameter_desc parameter;
     lur_affine_desc affine;
     lur_concat_desc concat;
     lur_dropout_desc dropout;
@@ -288,6 +337,13 @@ typedef struct lur_op_desc {
 /* LUR_OK if operands, options and wanted gradients fit together as the table above says; otherwise the message names
    the op and what was expected. lur_op_plan calls it first, so that a kernel's plan checks only its own limits. */
 lur_status lur_op_check(const lur_op_desc *desc);
+
+/* The inputs that a gradient goes back to, if they have one: bit i for x[i]. Not row numbers, targets, conditions, nor
+   what is compared. */
+unsigned lur_op_gradients(const lur_op_desc *desc);
+
+/* The inputs that the backward of a binary op reads, for the gradients that desc wants: bit i for x[i]. */
+unsigned lur_binary_reads(const lur_op_desc *desc);
 
 /* Whether it is the int8 form of a convolution: u8 in or out. */
 bool lur_op_is_int8(const lur_op_desc *desc);

@@ -15,7 +15,8 @@
 --   Options are named in a table: nn.conv2d{ 64, 3, stride = 2 }. An unknown name raises with the nearest known one.
 
 ---@alias lurcher.dtype "f32"|"f16"|"bf16"|"i32"|"u8"
----@alias lurcher.activation "linear"|"relu"|"sigmoid"|"tanh"|"softmax"|"gelu"|"square"|"abs"|"exp"|"log"|"sqrt"
+---@alias lurcher.activation "linear"|"relu"|"sigmoid"|"tanh"|"softmax"|"gelu"|"silu"|"leaky_relu"|"elu"|"relu6"
+---|"hard_sigmoid"|"hard_swish"|"softplus"|"square"|"abs"|"exp"|"log"|"sqrt"
 ---@alias lurcher.init "glorot_uniform"|"he_normal"|"normal"|"zeros"|"ones"
 ---@alias lurcher.number_or_tensor number|lurcher.tensor
 

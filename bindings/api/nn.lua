@@ -25,6 +25,32 @@ function nn.input(name, ...) end
 ---@param name string
 ---@return lurcher.node
 function nn.index(name) end
+---@class lurcher.parameter_options
+---@field shape? integer[] extents; {} is one number. May be left out where init is a tensor
+---@field init? "zeros"|"ones"|"normal"|"truncated_normal"|"uniform"|"glorot_uniform"|"he_normal"|number|lurcher.tensor
+--- default "zeros": first values; a number is the value of every element
+---@field init_deviation? number default 0.05: standard deviation of the normal ones, limit of "uniform"
+---@field value? number default 0: the value of init = "constant"
+---@field decay? boolean default false: weight decay applies to it
+---@field name? string
+---@field trainable? boolean default true
+
+---A learned tensor as a node without inputs. It has no batch dimension: in operators and functions that broadcast it
+---meets every sample, `nn.gather(table, index)` takes rows of its first dimension, and it is saved, frozen and loaded
+---like the weights of any layer, under the name "value": `node.layer:weights().value`. `nn.parameter{ { 3, 4 },
+---"normal" }`, `nn.parameter(3, 4)`, `nn.parameter{ init = tensor, trainable = false }`.
+---@param options integer|lurcher.parameter_options
+---@param ... integer further extents
+---@return lurcher.node
+function nn.parameter(options, ...) end
+---A number as a node without inputs, where a function needs one; operators and functions of several nodes take plain
+---numbers too.
+--- - `value`: of every element
+--- - `shape` ({}): extents; default: one number, which meets every shape
+---@param options number|{ value: number, shape?: integer[] } options
+---@param ... any further options of the list
+---@return lurcher.node
+function nn.constant(options, ...) end
 ---Layers, models or functions that are applied in order: `nn.seq{ a, b, c }(x)`.
 ---@param list (lurcher.layer|lurcher.model|function)[]
 ---@return lurcher.chain
@@ -170,6 +196,69 @@ function nn.softmax(options, ...) end
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
 function nn.square(options, ...) end
+---|x|.
+---@param options? table options, or nodes to apply to at once
+---@param ... any further options of the list, or nodes
+---@return lurcher.layer|lurcher.node
+function nn.abs(options, ...) end
+---exp(x).
+---@param options? table options, or nodes to apply to at once
+---@param ... any further options of the list, or nodes
+---@return lurcher.layer|lurcher.node
+function nn.exp(options, ...) end
+---Natural logarithm.
+---@param options? table options, or nodes to apply to at once
+---@param ... any further options of the list, or nodes
+---@return lurcher.layer|lurcher.node
+function nn.log(options, ...) end
+---Square root.
+---@param options? table options, or nodes to apply to at once
+---@param ... any further options of the list, or nodes
+---@return lurcher.layer|lurcher.node
+function nn.sqrt(options, ...) end
+---x * Phi(x), Phi the cumulative distribution of the standard normal distribution, exact.
+---@param options? table options, or nodes to apply to at once
+---@param ... any further options of the list, or nodes
+---@return lurcher.layer|lurcher.node
+function nn.gelu(options, ...) end
+---x * sigmoid(x), also known as swish.
+---@param options? table options, or nodes to apply to at once
+---@param ... any further options of the list, or nodes
+---@return lurcher.layer|lurcher.node
+function nn.silu(options, ...) end
+---x where x > 0, else slope * x.
+--- - `slope` (0.01): factor of negative numbers; 0.3 is Keras's default
+---
+---0.01 is PyTorch's default; Keras's layer has 0.3, its activation by name 0.2. `activation = "leaky_relu"` means 0.01.
+---@param options? number|{ slope?: number } options, or nodes to apply to at once
+---@param ... any further options of the list, or nodes
+---@return lurcher.layer|lurcher.node
+function nn.leaky_relu(options, ...) end
+---x where x > 0, else exp(x) - 1.
+---@param options? table options, or nodes to apply to at once
+---@param ... any further options of the list, or nodes
+---@return lurcher.layer|lurcher.node
+function nn.elu(options, ...) end
+---min(max(x, 0), 6).
+---@param options? table options, or nodes to apply to at once
+---@param ... any further options of the list, or nodes
+---@return lurcher.layer|lurcher.node
+function nn.relu6(options, ...) end
+---min(max(x + 3, 0), 6) / 6.
+---@param options? table options, or nodes to apply to at once
+---@param ... any further options of the list, or nodes
+---@return lurcher.layer|lurcher.node
+function nn.hard_sigmoid(options, ...) end
+---x * min(max(x + 3, 0), 6) / 6.
+---@param options? table options, or nodes to apply to at once
+---@param ... any further options of the list, or nodes
+---@return lurcher.layer|lurcher.node
+function nn.hard_swish(options, ...) end
+---log(1 + exp(x)).
+---@param options? table options, or nodes to apply to at once
+---@param ... any further options of the list, or nodes
+---@return lurcher.layer|lurcher.node
+function nn.softplus(options, ...) end
 
 ---@class lurcher.max_pool_options
 ---@field size? integer|integer[] default 2: height and width of the window
@@ -202,26 +291,91 @@ function nn.global_avg_pool(options, ...) end
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
 function nn.global_max_pool(options, ...) end
----The sum of its inputs.
----@param options? table options, or nodes to apply to at once
----@param ... any further options of the list, or nodes
+---The sum of its inputs. Shapes must be equal, so that a wrong shape is never a silent repeat, unless `broadcast` is
+---true; the operators + - * / broadcast. Parameters meet every sample, and numbers every shape: `nn.add(x, 1)`.
+--- - `broadcast` (false): repeats inputs along dimensions where they have extent 1 or none
+---@param options? boolean|{ broadcast?: boolean } options, or nodes to apply to at once
+---@param ... lurcher.node|number nodes, one of which may be a number
 ---@return lurcher.layer|lurcher.node
 function nn.add(options, ...) end
----The first input minus the second.
----@param options? table options, or nodes to apply to at once
----@param ... any further options of the list, or nodes
+---The first input minus the second. Shapes: as for nn.add.
+--- - `broadcast` (false): repeats inputs along dimensions where they have extent 1 or none
+---@param options? boolean|{ broadcast?: boolean } options, or nodes to apply to at once
+---@param ... lurcher.node|number nodes, one of which may be a number
 ---@return lurcher.layer|lurcher.node
 function nn.sub(options, ...) end
----The product of its inputs, element by element.
----@param options? table options, or nodes to apply to at once
----@param ... any further options of the list, or nodes
+---The product of its inputs, element by element. Shapes: as for nn.add.
+--- - `broadcast` (false): repeats inputs along dimensions where they have extent 1 or none
+---@param options? boolean|{ broadcast?: boolean } options, or nodes to apply to at once
+---@param ... lurcher.node|number nodes, one of which may be a number
 ---@return lurcher.layer|lurcher.node
 function nn.mul(options, ...) end
----The largest of its inputs, element by element.
----@param options? table options, or nodes to apply to at once
----@param ... any further options of the list, or nodes
+---The largest of its inputs, element by element. Shapes: as for nn.add.
+--- - `broadcast` (false): repeats inputs along dimensions where they have extent 1 or none
+---@param options? boolean|{ broadcast?: boolean } options, or nodes to apply to at once
+---@param ... lurcher.node|number nodes, one of which may be a number
 ---@return lurcher.layer|lurcher.node
 function nn.maximum(options, ...) end
+---The smallest of its inputs, element by element. Shapes: as for nn.add.
+--- - `broadcast` (false): repeats inputs along dimensions where they have extent 1 or none
+---@param options? boolean|{ broadcast?: boolean } options, or nodes to apply to at once
+---@param ... lurcher.node|number nodes, one of which may be a number
+---@return lurcher.layer|lurcher.node
+function nn.minimum(options, ...) end
+---The first input divided by the second. They broadcast as in NumPy, sample by sample: shapes are aligned at the last
+---dimension, and extents are equal, 1 or missing. So do those of all functions below, down to nn.where.
+---@param options? table options, or nodes or numbers to apply to at once
+---@param ... any further options of the list, or nodes
+---@return lurcher.layer|lurcher.node
+function nn.div(options, ...) end
+---The first input to the power of the second. Negative bases need whole exponents.
+---@param options? table options, or nodes or numbers to apply to at once
+---@param ... any further options of the list, or nodes
+---@return lurcher.layer|lurcher.node
+function nn.pow(options, ...) end
+---x to a constant power: `nn.power{ 3 }(x)`, which is `x ^ 3`.
+--- - `exponent`: a constant
+---@param options number|{ exponent: number } options, or nodes to apply to at once
+---@param ... any further options of the list, or nodes
+---@return lurcher.layer|lurcher.node
+function nn.power(options, ...) end
+---1 where the first input is greater than the second, else 0. Comparisons have no gradient; NaN compares as in Lua:
+---`nn.where(nn.gt(x, 0), x, 0.1 * x)`.
+---@param options? table options, or nodes or numbers to apply to at once
+---@param ... any further options of the list, or nodes
+---@return lurcher.layer|lurcher.node
+function nn.gt(options, ...) end
+---1 where the first input is at least the second, else 0.
+---@param options? table options, or nodes or numbers to apply to at once
+---@param ... any further options of the list, or nodes
+---@return lurcher.layer|lurcher.node
+function nn.ge(options, ...) end
+---1 where the first input is less than the second, else 0.
+---@param options? table options, or nodes or numbers to apply to at once
+---@param ... any further options of the list, or nodes
+---@return lurcher.layer|lurcher.node
+function nn.lt(options, ...) end
+---1 where the first input is at most the second, else 0.
+---@param options? table options, or nodes or numbers to apply to at once
+---@param ... any further options of the list, or nodes
+---@return lurcher.layer|lurcher.node
+function nn.le(options, ...) end
+---1 where the inputs are equal, else 0.
+---@param options? table options, or nodes or numbers to apply to at once
+---@param ... any further options of the list, or nodes
+---@return lurcher.layer|lurcher.node
+function nn.eq(options, ...) end
+---1 where the inputs differ, else 0.
+---@param options? table options, or nodes or numbers to apply to at once
+---@param ... any further options of the list, or nodes
+---@return lurcher.layer|lurcher.node
+function nn.ne(options, ...) end
+---The second input where the first is not 0, else the third: `nn.where(condition, a, b)`. The condition has no
+---gradient.
+---@param options? table options, or nodes or numbers to apply to at once
+---@param ... any further options of the list, or nodes
+---@return lurcher.layer|lurcher.node
+function nn.where(options, ...) end
 ---Its inputs joined along one dimension.
 --- - `axis` (-1): dimension of a sample to join along, 1 the first; -1: the last
 ---@param options? integer|{ axis?: integer } options, or nodes to apply to at once
@@ -235,6 +389,11 @@ function nn.concat(options, ...) end
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
 function nn.affine(options, ...) end
+----x.
+---@param options? table options, or nodes to apply to at once
+---@param ... any further options of the list, or nodes
+---@return lurcher.layer|lurcher.node
+function nn.neg(options, ...) end
 ---Drops elements at random in training.
 --- - `rate`: fraction of the elements set to 0 in training, below 1
 ---@param options number|{ rate: number } options, or nodes to apply to at once
@@ -381,7 +540,11 @@ function layer:set_weight(name, value) end
 function layer:reset() end
 function layer:close() end
 
----One application of a layer. `a + b`, `a - b`, `a * b` and `a ^ 2` make merge layers; with a number, affine layers.
+---One application of a layer. `a + b`, `a - b`, `a * b`, `a / b` and `a ^ b` are computed element by element; shapes
+---broadcast as in NumPy, sample by sample: aligned at the last dimension, with extents that are equal, 1 or missing.
+---Either may be a number: sums and products with numbers make affine layers, several of which in a row are one op in a
+---plan. Comparisons are functions: nn.gt, nn.where. `print(node)` says "not per sample" of parameters and what is
+---computed from them alone.
 ---@class lurcher.node
 ---@field shape integer[] of one sample
 ---@field name string of the layer
@@ -389,8 +552,8 @@ function layer:close() end
 ---@operator add(lurcher.node|number): lurcher.node
 ---@operator sub(lurcher.node|number): lurcher.node
 ---@operator mul(lurcher.node|number): lurcher.node
----@operator div(number): lurcher.node
----@operator pow(integer): lurcher.node
+---@operator div(lurcher.node|number): lurcher.node
+---@operator pow(lurcher.node|number): lurcher.node
 ---@operator unm: lurcher.node
 local node = {}
 function node:close() end

@@ -21,7 +21,7 @@ struct lur_context {
   int threads;
   int ndevices, ncounters;
   lur_device *devices[LUR_MAX_DEVICES];
-  lur_counter counters[64];
+  lur_counter counters[256];
   volatile sig_atomic_t interrupted;
 };
 

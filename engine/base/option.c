@@ -446,6 +446,12 @@ static bool is_default(const lur_option *o, const lur_setting *now) {
   return strcmp(a, b) == 0;
 }
 
+bool lur_option_is_default(const lur_option *o, const void *options) {
+  lur_setting now;
+  lur_option_get(o, options, &now);
+  return is_default(o, &now);
+}
+
 int lur_options_format(const lur_option *table, const void *options, bool all, char *text, size_t capacity) {
   writer w = {text, capacity, 0};
   const char *between = "";

@@ -42,6 +42,7 @@ lur_status lur_options_read(const char *owner, const lur_option *table, const lu
 int lur_options_format(const lur_option *table, const void *options, bool all, char *text, size_t capacity);
 /* One option's value as a setting, for saving; text lives as long as options. */
 void lur_option_get(const lur_option *option, const void *options, lur_setting *setting);
+bool lur_option_is_default(const lur_option *option, const void *options);
 /* For lur_layer_kind_options and similar functions. */
 int lur_options_info(const lur_option *table, lur_option_info *info, int capacity);
 

@@ -9,6 +9,8 @@ const lur_shape *lur_emit_shape(const lur_emitter *emitter, int value) {
 
 lur_dtype lur_emit_dtype(const lur_emitter *emitter, int value) { return emitter->operand(emitter, value)->dtype; }
 
+bool lur_emit_unbatched(const lur_emitter *emitter, int x) { return emitter->unbatched(emitter, x); }
+
 bool lur_emit_training(const lur_emitter *emitter) { return emitter->training; }
 
 bool lur_emit_batch_statistics(const lur_emitter *emitter, const lur_layer *layer) {

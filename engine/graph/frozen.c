@@ -2,6 +2,9 @@
  * can be split so that everything before is computed once per image. It reads the graph alone: nodes, layers, and which
  * layers are trainable. Plans take their "frozen" label from it, and lurcher.frozen (Lua) splits models by it.
  *
+ * Parameters and constants that do not learn are frozen too, but the model is not split at them: a cut depends on the
+ * image.
+ *
  * All arrays are by node, in the order of model->nodes: the nodes that a node reads come before it. */
 #include <stdlib.h>
 #include <string.h>
@@ -87,7 +90,8 @@ static lur_status search_init(search *s, const lur_model *model, const lur_node 
   }
   for (int i = 0; i < model->noutputs; i++) s->is_output[lur_model_node_at(model, model->outputs[i])] = true;
   for (int i = 0; i < s->n; i++) {
-    s->may_cut[i] = s->frozen[i] && i != s->input && !s->is_output[i] && uses(model, model->nodes[i]->layer) == 1;
+    s->may_cut[i] = s->frozen[i] && i != s->input && !model->nodes[i]->unbatched && !s->is_output[i] &&
+                    uses(model, model->nodes[i]->layer) == 1;
   }
   return LUR_OK;
 }
@@ -133,6 +137,7 @@ static void find_branches(search *s) {
   for (int i = 0; i < s->n; i++) {
     s->branch[i] = NO_BRANCH;
     for (int e = s->first[i]; e < s->first[i + 1] && s->frozen[i]; e++) {
+      if (s->model->nodes[s->reads[e]]->unbatched) continue; /* of no branch */
       int from = s->reads[e] == s->input ? i : s->branch[s->reads[e]];
       s->branch[i] = s->branch[i] == NO_BRANCH || s->branch[i] == from ? from : JOINS_BRANCHES;
     }

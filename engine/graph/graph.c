@@ -6,8 +6,8 @@
 #include "emit.h"
 #include "graph.h"
 
-static lur_status new_node(lur_layer *layer, int n, lur_node *const *x, lur_dtype dtype, const lur_shape *sample,
-                           lur_node **node) {
+/* like: its shape, type and `unbatched` are taken. */
+static lur_status new_node(lur_layer *layer, int n, lur_node *const *x, const lur_node *like, lur_node **node) {
   lur_node *made = NULL;
   LUR_TRY(lur_alloc_items(1, sizeof *made, &made));
   atomic_init(&made->refs, 1);
@@ -22,8 +22,9 @@ static lur_status new_node(lur_layer *layer, int n, lur_node *const *x, lur_dtyp
   made->nx = n;
   made->layer = layer;
   lur_layer_retain(layer);
-  made->sample = *sample;
-  made->dtype = dtype;
+  made->sample = like->sample;
+  made->dtype = like->dtype;
+  made->unbatched = like->unbatched;
   *node = made;
   return LUR_OK;
 }
@@ -51,6 +52,7 @@ void lur_node_release(lur_node *node) {
 
 lur_layer *lur_node_layer(const lur_node *node) { return node->layer; }
 const lur_shape *lur_node_shape(const lur_node *node) { return &node->sample; }
+bool lur_node_unbatched(const lur_node *node) { return node->unbatched; }
 lur_context *lur_node_context(const lur_node *node) { return node->layer->context; }
 
 bool lur_node_is_input(const lur_node *node) {
@@ -62,7 +64,8 @@ static lur_status new_input(lur_context *context, const char *kind, const lur_se
                             const lur_shape *sample, lur_node **node) {
   lur_layer *layer = NULL;
   LUR_TRY(lur_layer_new(context, kind, settings, n, &layer));
-  lur_status status = new_node(layer, 0, NULL, dtype, sample, node);
+  const lur_node like = {.dtype = dtype, .sample = *sample};
+  lur_status status = new_node(layer, 0, NULL, &like, node);
   lur_layer_release(layer);
   return status;
 }
@@ -89,33 +92,44 @@ lur_status lur_index(lur_context *context, const char *name, lur_node **node) {
 /* ---- learning a shape ---- */
 
 /* An emitter that keeps the operand of each value and no ops: a node needs only its output's shape. */
+typedef struct shape_value {
+  lur_operand operand;
+  bool unbatched;
+} shape_value;
+
 typedef struct shape_emitter {
   lur_emitter emitter; /* first: emit functions see only this */
   int n, room;
-  lur_operand *operands;
+  shape_value *values;
 } shape_emitter;
 
-static lur_status add_operand(shape_emitter *e, const lur_operand *operand, int *value) {
+static lur_status add_operand(shape_emitter *e, const lur_operand *operand, bool unbatched, int *value) {
   if (e->n == e->room) {
     int room = e->room ? 2 * e->room : 16;
-    lur_operand *bigger = realloc(e->operands, (size_t)room * sizeof *bigger);
+    shape_value *bigger = realloc(e->values, (size_t)room * sizeof *bigger);
     if (!bigger) return lur_fail(LUR_ENOMEM, "no memory for the shapes of %d values", room);
-    e->operands = bigger;
+    e->values = bigger;
     e->room = room;
   }
-  e->operands[e->n] = *operand;
+  e->values[e->n] = (shape_value){*operand, unbatched};
   *value = e->n++;
   return LUR_OK;
 }
 
 static const lur_operand *operand_of(const lur_emitter *emitter, int value) {
-  return &((const shape_emitter *)emitter)->operands[value];
+  return &((const shape_emitter *)emitter)->values[value].operand;
+}
+
+static bool is_unbatched(const lur_emitter *emitter, int value) {
+  return ((const shape_emitter *)emitter)->values[value].unbatched;
 }
 
 static lur_status append(lur_emitter *emitter, lur_layer *layer, const lur_op_desc *desc, int nx, const int *x, int nw,
                          const int *weights, int *y) {
-  (void)layer, (void)nx, (void)x, (void)nw, (void)weights;
-  return add_operand((shape_emitter *)emitter, &desc->y, y);
+  bool unbatched = true;
+  (void)layer, (void)nw, (void)weights;
+  for (int i = 0; i < nx; i++) unbatched = unbatched && is_unbatched(emitter, x[i]);
+  return add_operand((shape_emitter *)emitter, &desc->y, unbatched, y);
 }
 
 /* The node's output with a batch of one row. */
@@ -126,23 +140,24 @@ static lur_operand one_row(const lur_node *node) {
 }
 
 /* Emits the application with one row, and takes the shape from the result. */
-static lur_status learn_shape(lur_layer *layer, int n, lur_node *const *x, lur_dtype *dtype, lur_shape *sample) {
-  shape_emitter e = {.emitter = {.operand = operand_of, .append = append}};
+static lur_status learn_shape(lur_layer *layer, int n, lur_node *const *x, lur_node *learned) {
+  shape_emitter e = {.emitter = {.operand = operand_of, .unbatched = is_unbatched, .append = append}};
   int values[LUR_MAX_OPERANDS], y = -1;
   lur_status status = LUR_OK;
   for (int i = 0; i < n && status == LUR_OK; i++) {
     lur_operand operand = one_row(x[i]);
     status = lur_shape_check(&operand.shape);
-    if (status == LUR_OK) status = add_operand(&e, &operand, &values[i]);
+    if (status == LUR_OK) status = add_operand(&e, &operand, x[i]->unbatched, &values[i]);
   }
   if (status == LUR_OK) status = layer->kind->emit(layer, &e.emitter, n, values, &y);
   if (status == LUR_OK) {
-    const lur_operand *operand = &e.operands[y];
-    *dtype = operand->dtype;
-    sample->ndim = operand->shape.ndim - 1;
-    for (int i = 0; i < sample->ndim; i++) sample->dim[i] = operand->shape.dim[i + 1];
+    const lur_operand *operand = &e.values[y].operand;
+    learned->dtype = operand->dtype;
+    learned->unbatched = e.values[y].unbatched;
+    learned->sample = (lur_shape){.ndim = operand->shape.ndim - 1};
+    for (int i = 0; i < learned->sample.ndim; i++) learned->sample.dim[i] = operand->shape.dim[i + 1];
   }
-  free(e.operands);
+  free(e.values);
   return status;
 }
 
@@ -157,15 +172,15 @@ lur_status lur_layer_apply(lur_layer *layer, int n, lur_node *const *x, lur_node
     else snprintf(want, sizeof want, "%d to %d", kind->min_inputs, most);
     return lur_fail(LUR_EARG, "%s '%s': applied to %d inputs (%s expected)", kind->name, layer->name, n, want);
   }
-  lur_shape samples[LUR_MAX_OPERANDS] = {{0}}, sample = {0};
+  lur_shape samples[LUR_MAX_OPERANDS] = {{0}};
   for (int i = 0; i < n; i++) {
     if (x[i]->layer->context != layer->context) {
       return lur_fail(LUR_EARG, "%s '%s': input %d belongs to another context", kind->name, layer->name, i + 1);
     }
     samples[i] = x[i]->sample;
   }
-  lur_dtype dtype = LUR_F32;
+  lur_node learned = {.dtype = LUR_F32};
   LUR_TRY(lur_layer_build(layer, n, samples));
-  LUR_TRY(learn_shape(layer, n, x, &dtype, &sample));
-  return new_node(layer, n, x, dtype, &sample, y);
+  LUR_TRY(learn_shape(layer, n, x, &learned));
+  return new_node(layer, n, x, &learned, y);
 }

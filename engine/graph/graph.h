@@ -14,6 +14,7 @@ struct lur_node {
   lur_node **x;
   lur_shape sample; /* output shape of one sample */
   lur_dtype dtype;
+  bool unbatched;   /* a parameter, a constant, or computed from those alone: the same for every sample */
   lur_node *dead;   /* graph.c: the next node to free, while a chain of nodes is released */
 };
 

@@ -59,6 +59,9 @@ static lur_status draw(const lur_layer *layer, const lur_weight *weight, lur_ten
     break;
   case LUR_INIT_HE_NORMAL: draw_normal(key, to, count, sqrt(2 / fmax(1, weight->fan_in)), true); break;
   case LUR_INIT_NORMAL: draw_normal(key, to, count, weight->scale, false); break;
+  case LUR_INIT_TRUNCATED_NORMAL: draw_normal(key, to, count, weight->scale, true); break;
+  case LUR_INIT_UNIFORM: draw_uniform(key, to, count, weight->scale); break;
+  case LUR_INIT_CONSTANT: return lur_tensor_fill(y, weight->scale);
   case LUR_INIT_ZEROS: return lur_tensor_fill(y, 0);
   case LUR_INIT_ONES: return lur_tensor_fill(y, 1);
   }

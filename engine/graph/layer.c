@@ -68,8 +68,13 @@ const lur_layer_type *lur_layer_type_find(const char *name) {
   return NULL;
 }
 
+bool lur_layer_kind_takes_numbers(const char *kind) {
+  const lur_layer_type *type = lur_layer_type_find(kind);
+  return type && type->numbers;
+}
+
 static lur_status unknown_kind(const char *kind) {
-  enum { MOST = 64 };
+  enum { MOST = 256 };
   const char *names[MOST];
   int n = 0;
   for (; lur_layer_types[n] && n < MOST; n++) names[n] = lur_layer_types[n]->name;
@@ -163,10 +168,19 @@ int lur_layer_format(const lur_layer *layer, char *text, size_t capacity) {
   return before + options + after;
 }
 
+static bool is_later(const lur_layer_type *kind, const char *option) {
+  for (const char *const *name = kind->later_options; name && *name; name++) {
+    if (strcmp(*name, option) == 0) return true;
+  }
+  return false;
+}
+
 int lur_layer_settings(const lur_layer *layer, lur_setting *settings, int capacity) {
   int n = 0;
-  for (const lur_option *o = layer->kind->options; o && o->name; o++, n++) {
+  for (const lur_option *o = layer->kind->options; o && o->name; o++) {
+    if (is_later(layer->kind, o->name) && lur_option_is_default(o, layer->options)) continue;
     if (n < capacity) lur_option_get(o, layer->options, &settings[n]);
+    n++;
   }
   return n;
 }

@@ -14,9 +14,12 @@ typedef enum lur_init {
   LUR_INIT_HE_NORMAL,
   LUR_INIT_NORMAL,
   LUR_INIT_ZEROS,
-  LUR_INIT_ONES
+  LUR_INIT_ONES,
+  LUR_INIT_TRUNCATED_NORMAL, /* this and the next: of parameters only */
+  LUR_INIT_UNIFORM,
+  LUR_INIT_CONSTANT
 } lur_init;
-extern const char *const lur_init_names[]; /* of lur_init, in its order, NULL-terminated */
+extern const char *const lur_init_names[]; /* of lur_init up to LUR_INIT_ONES, in its order, NULL-terminated */
 
 typedef struct lur_weight {
   char name[32];
@@ -25,7 +28,8 @@ typedef struct lur_weight {
   bool learned;      /* false: moving statistics */
   bool decays;       /* weight decay applies: to kernels, not to biases and batch norm */
   lur_init init;
-  double fan_in, fan_out, scale; /* scale: standard deviation of LUR_INIT_NORMAL */
+  /* scale: standard deviation of LUR_INIT_NORMAL and _TRUNCATED_NORMAL, limit of _UNIFORM, value of _CONSTANT */
+  double fan_in, fan_out, scale;
   uint64_t version; /* grows whenever the engine changes the value; read it with lur_weight_version */
 } lur_weight;
 
@@ -48,7 +52,11 @@ typedef struct lur_layer_type {
   const char *auto_name; /* of unnamed layers, before _1, _2, ...: Keras's class name; NULL: the kind's name */
   const lur_option *options;
   size_t options_size;
+  /* Names of options that older programs do not know, which are saved only where they differ from their default;
+     NULL-terminated, NULL for none. */
+  const char *const *later_options;
   int min_inputs, max_inputs; /* max < 0: LUR_MAX_OPERANDS */
+  bool numbers;               /* numbers among its inputs are meant as constants */
   bool random;                /* draws random numbers in training: the same input gives different outputs */
   bool given;                 /* its weights are constants: training changes none, and weights files may lack them */
   /* Checks options that only make sense together, and may set defaults that depend on other options. May be NULL. */

@@ -18,6 +18,7 @@ lur_status lur_emit_activation(lur_emitter *emitter, const lur_layer *layer, int
   lur_emit_like(emitter, x, &desc);
   if (activation != SOFTMAX) {
     desc.u.activation.function = (lur_activation)(activation - FIRST_FUNCTION);
+    desc.u.activation.slope = LUR_LEAKY_SLOPE;
   } else if (desc.y.shape.ndim < 2) {
     lur_shape sample = lur_emit_sample(emitter, x);
     return lur_layer_need_dims(layer, &sample, 1, "classes");
@@ -67,3 +68,46 @@ NAMED_KIND(sigmoid, "1 / (1 + exp(-x))");
 NAMED_KIND(tanh, "hyperbolic tangent");
 NAMED_KIND(softmax, "exp(x), divided by its sum over the last dimension");
 NAMED_KIND(square, "x * x");
+NAMED_KIND(abs, "|x|");
+NAMED_KIND(exp, "exp(x)");
+NAMED_KIND(log, "natural logarithm");
+NAMED_KIND(sqrt, "square root");
+NAMED_KIND(gelu, "x * Phi(x), Phi the cumulative distribution of the standard normal distribution");
+NAMED_KIND(silu, "x * sigmoid(x), also known as swish");
+NAMED_KIND(elu, "x where x > 0, else exp(x) - 1");
+NAMED_KIND(relu6, "min(max(x, 0), 6)");
+NAMED_KIND(hard_sigmoid, "min(max(x + 3, 0), 6) / 6");
+NAMED_KIND(hard_swish, "x * min(max(x + 3, 0), 6) / 6");
+NAMED_KIND(softplus, "log(1 + exp(x))");
+
+/* ---- leaky_relu ---- */
+
+typedef struct leaky_relu {
+  double slope;
+} leaky_relu;
+
+static const lur_option leaky_relu_options[] = {{.name = "slope",
+                                                 .type = LUR_OPT_REAL,
+                                                 .offset = offsetof(leaky_relu, slope),
+                                                 .def = "0.01",
+                                                 .min = 0,
+                                                 .max = 1,
+                                                 .help = "factor of negative numbers; 0.3 is Keras's default"},
+                                                {0}};
+
+static lur_status emit_leaky_relu(const lur_layer *layer, lur_emitter *emitter, int n, const int *x, int *y) {
+  lur_op_desc desc = {.kind = LUR_OP_ACTIVATION};
+  (void)n;
+  desc.u.activation = (lur_activation_desc){LUR_LEAKY_RELU, ((const leaky_relu *)layer->options)->slope};
+  LUR_TRY(lur_layer_need_input(layer, emitter, x[0], -1, ""));
+  lur_emit_like(emitter, x[0], &desc);
+  return lur_emit(emitter, layer, &desc, 1, x, 0, NULL, y);
+}
+
+const lur_layer_type lur_layer_leaky_relu = {.name = "leaky_relu",
+                                             .help = "x where x > 0, else slope * x",
+                                             .options = leaky_relu_options,
+                                             .options_size = sizeof(leaky_relu),
+                                             .min_inputs = 1,
+                                             .max_inputs = 1,
+                                             .emit = emit_leaky_relu};

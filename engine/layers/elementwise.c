@@ -1,4 +1,4 @@
-/* elementwise.c - small kinds without weights that keep their input's shape: affine, dropout, normalize. */
+/* elementwise.c - small kinds without weights that keep their input's shape: affine, neg, dropout, normalize. */
 #include "layers.h"
 
 static lur_status emit_one(const lur_layer *layer, lur_emitter *emitter, lur_op_desc *desc, int x, int *y) {
@@ -36,6 +36,15 @@ const lur_layer_type lur_layer_affine = {.name = "affine",
                                          .min_inputs = 1,
                                          .max_inputs = 1,
                                          .emit = emit_affine};
+
+static lur_status emit_neg(const lur_layer *layer, lur_emitter *emitter, int n, const int *x, int *y) {
+  lur_op_desc desc = {.kind = LUR_OP_AFFINE, .u.affine = {.scale = -1}};
+  (void)n;
+  return emit_one(layer, emitter, &desc, x[0], y);
+}
+
+const lur_layer_type lur_layer_neg = {
+    .name = "neg", .help = "-x", .min_inputs = 1, .max_inputs = 1, .emit = emit_neg};
 
 /* ---- dropout (Srivastava et al., 2014; divided by 1 - rate in training, as Keras does) ---- */
 

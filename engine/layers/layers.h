@@ -28,6 +28,13 @@ lur_status lur_layer_window(const lur_layer *layer, const lur_shape *x, const in
 /* The op's description of such a window, nothing fused. */
 lur_conv2d_desc lur_layer_conv(const int64_t kernel[2], const int64_t stride[2], const lur_window_2d *window);
 
+/* ---- ops that several kinds append ---- */
+
+/* y = function(a, b), with broadcasting of samples (kernels/broadcast.h): LUR_ESHAPE if they do not. */
+lur_status lur_emit_binary(lur_emitter *emitter, const lur_layer *layer, lur_binary function, int a, int b, int *y);
+/* A number, without a batch dimension. */
+lur_status lur_emit_constant(lur_emitter *emitter, const lur_layer *layer, double value, int *y);
+
 /* ---- options that several kinds have ---- */
 
 /* The `activation` option of conv2d, depthwise_conv2d, separable_conv2d, dense and activation. */

@@ -1,8 +1,5 @@
-/* merge.c - several inputs to one output: add, sub, mul, maximum (element by element) and concat.
- * Shapes must be equal; nothing broadcasts, so that a wrong shape is never a silent repeat. */
+/* merge.c - concat: several inputs joined along a dimension. Functions of several inputs are in algebra.c. */
 #include "layers.h"
-
-/* ---- element by element ---- */
 
 /* LUR_ESHAPE unless inputs i and 0 agree, batch included, in all dimensions but `except` (-1: in all). */
 static lur_status need_alike(const lur_layer *layer, const lur_emitter *emitter, const int *x, int i, int except) {
@@ -24,35 +21,6 @@ static lur_status need_alike(const lur_layer *layer, const lur_emitter *emitter,
   return lur_fail(LUR_ETYPE, "%s '%s': input 1 is %s, input %d is %s", layer->kind->name, layer->name,
                   lur_dtype_name(lur_emit_dtype(emitter, x[0])), i + 1, lur_dtype_name(lur_emit_dtype(emitter, x[i])));
 }
-
-static lur_status emit_chain(const lur_layer *layer, lur_emitter *emitter, lur_binary function, int n, const int *x,
-                             int *y) {
-  LUR_TRY(lur_layer_need_input(layer, emitter, x[0], -1, ""));
-  for (int i = 1; i < n; i++) LUR_TRY(need_alike(layer, emitter, x, i, -1));
-  int value = x[0];
-  for (int i = 1; i < n; i++) {
-    lur_op_desc desc = {.kind = LUR_OP_BINARY, .u.binary = {.function = function}};
-    int pair[2] = {value, x[i]};
-    lur_emit_like(emitter, value, &desc);
-    LUR_TRY(lur_emit(emitter, layer, &desc, 2, pair, 0, NULL, &value));
-  }
-  *y = value;
-  return LUR_OK;
-}
-
-#define MERGE_KIND(kind, op, most, keras, text)                                                                        \
-  static lur_status emit_##kind(const lur_layer *layer, lur_emitter *emitter, int n, const int *x, int *y) {           \
-    return emit_chain(layer, emitter, op, n, x, y);                                                                    \
-  }                                                                                                                    \
-  const lur_layer_type lur_layer_##kind = {                                                                            \
-      .name = #kind, .auto_name = keras, .help = text, .min_inputs = 2, .max_inputs = most, .emit = emit_##kind}
-
-MERGE_KIND(add, LUR_ADD, -1, "add", "the sum of its inputs");
-MERGE_KIND(sub, LUR_SUB, 2, "subtract", "the first input minus the second");
-MERGE_KIND(mul, LUR_MUL, -1, "multiply", "the product of its inputs, element by element");
-MERGE_KIND(maximum, LUR_MAXIMUM, -1, "maximum", "the largest of its inputs, element by element");
-
-/* ---- concat ---- */
 
 typedef struct concat {
   int64_t axis;

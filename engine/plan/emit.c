@@ -17,6 +17,10 @@ static const lur_operand *operand_of(const lur_emitter *emitter, int value) {
   return &((const plan_emitter *)emitter)->plan->values[value].operand;
 }
 
+static bool is_unbatched(const lur_emitter *emitter, int value) {
+  return ((const plan_emitter *)emitter)->plan->values[value].unbatched;
+}
+
 static bool batch_statistics(const lur_emitter *emitter, const lur_layer *layer) {
   const lur_plan_target *target = ((const plan_emitter *)emitter)->target;
   return target->batchnorm_batch || lur_target_trains(target, layer);
@@ -47,7 +51,11 @@ static lur_status emit_inputs(const lur_plan_target *target, lur_plan *plan, int
 lur_status lur_plan_emit_model(const lur_plan_target *target, lur_plan *plan, bool training) {
   const lur_model *model = target->model;
   plan_emitter e = {
-      .emitter = {.training = training, .operand = operand_of, .batch_statistics = batch_statistics, .append = append},
+      .emitter = {.training = training,
+                  .operand = operand_of,
+                  .unbatched = is_unbatched,
+                  .batch_statistics = batch_statistics,
+                  .append = append},
       .target = target,
       .plan = plan};
   int *value_of = NULL;

@@ -41,6 +41,8 @@ lur_status lur_plan_add_op(lur_plan *plan, lur_layer *layer, const lur_op_desc *
   }
   LUR_TRY(lur_plan_add_value(plan, &desc->y, &op.y));
   plan->values[op.y].producer = plan->nops;
+  plan->values[op.y].unbatched = true;
+  for (int i = 0; i < nx; i++) plan->values[op.y].unbatched &= plan->values[x[i]].unbatched;
   /* Each dropout of a model draws its own mask, the same one in every plan. */
   if (desc->kind == LUR_OP_DROPOUT) op.desc.u.dropout.stream = (uint32_t)plan->ndropouts++;
   plan->ops[plan->nops++] = op;

@@ -1,6 +1,7 @@
 /* pass_fuse.c - ReLU and residual add become part of the op that produces their input, or, before a depthwise
  * convolution, of the one that reads their output. Both may also join a batch norm in training. A batch norm that
- * remains between a convolution and depthwise convolutions or pools becomes a scale and shift that those apply. */
+ * remains between a convolution and depthwise convolutions or pools becomes a scale and shift that those apply. A chain
+ * of sums and products with constants becomes one. */
 #include "plan.h"
 
 static bool is_linear(const lur_plan_op *op) {
@@ -65,10 +66,11 @@ static bool takes_residual(const lur_plan_op *op) {
   return op->desc.kind == LUR_OP_DENSE && !op->backward && !op->desc.u.dense.relu;
 }
 
-/* add(a, b): the later of a and b adds the other one while it writes. */
+/* add(a, b) of equal shapes: the later of a and b adds the other one while it writes. */
 static bool fuse_add_into_producer(lur_plan *plan, int at) {
   lur_plan_op *add = &plan->ops[at];
   if (add->desc.kind != LUR_OP_BINARY || add->desc.u.binary.function != LUR_ADD) return false;
+  if (!lur_shape_equal(&add->desc.x[0].shape, &add->desc.x[1].shape)) return false;
   int best = -1;
   for (int k = 0; k < 2; k++) {
     const lur_plan_op *op = lur_plan_sole_producer(plan, add->x[k]);
@@ -134,6 +136,21 @@ static bool fuse_norm_into_readers(lur_plan *plan, int at) {
   return true;
 }
 
+/* ---- constants ---- */
+
+/* scale * (s * x + t) + shift is one affine function of x. */
+static bool fuse_affine_into_producer(lur_plan *plan, int at) {
+  const lur_plan_op *outer = &plan->ops[at];
+  if (outer->desc.kind != LUR_OP_AFFINE) return false;
+  lur_plan_op *inner = lur_plan_sole_producer(plan, outer->x[0]);
+  if (!inner || inner->desc.kind != LUR_OP_AFFINE || inner->desc.y.dtype != outer->desc.y.dtype) return false;
+  lur_affine_desc *u = &inner->desc.u.affine;
+  const lur_affine_desc after = outer->desc.u.affine;
+  *u = (lur_affine_desc){after.scale * u->scale, after.scale * u->shift + after.shift};
+  lur_plan_take_output(plan, inner, at);
+  return true;
+}
+
 /* ---- the pass ---- */
 
 /* Applies the rule at every position, and again where it changed the list. */
@@ -151,6 +168,7 @@ static bool fuse_relu_into_linear(lur_plan *plan, int at) {
 }
 
 void lur_pass_fuse(const lur_plan_target *target, lur_plan *plan) {
+  apply_everywhere(plan, fuse_affine_into_producer);
   apply_everywhere(plan, fuse_relu_into_linear);
   apply_everywhere(plan, fuse_add_into_producer);
   apply_everywhere(plan, fuse_relu_into_linear); /* a ReLU after an add that has just been fused */

@@ -10,7 +10,8 @@ void lur_pass_gradients(const lur_plan_target *target, lur_plan *plan) {
   for (int i = 0; i < plan->nops; i++) {
     lur_plan_op *op = &plan->ops[i];
     lur_value *y = &plan->values[op->y];
-    for (int k = 0; k < op->desc.nx; k++) y->needs_grad |= plan->values[op->x[k]].needs_grad;
+    const unsigned through = lur_op_gradients(&op->desc);
+    for (int k = 0; k < op->desc.nx; k++) y->needs_grad |= (through >> k & 1u) && plan->values[op->x[k]].needs_grad;
     y->needs_grad |= lur_plan_op_learns(target, op);
   }
   for (int i = 0; i < plan->nlosses; i++) {
@@ -26,7 +27,7 @@ void lur_pass_gradients(const lur_plan_target *target, lur_plan *plan) {
     if (!op->backward) continue;
     for (int k = 0; k < op->desc.nx; k++) {
       lur_value *x = &plan->values[op->x[k]];
-      if (!x->needs_grad) continue;
+      if (!x->needs_grad || !(lur_op_gradients(&op->desc) >> k & 1u)) continue;
       x->reached = true;
       op->desc.want_dx |= 1u << k;
     }

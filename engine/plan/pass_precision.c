@@ -22,7 +22,8 @@ static bool floating(lur_dtype dtype) { return dtype == LUR_F32 || dtype == LUR_
 /* Ops over images. The mean over an image also reads it in half precision. */
 static bool wants_half(const lur_op_desc *desc) {
   if (desc->kind == LUR_OP_LOSS || desc->kind == LUR_OP_SOFTMAX || desc->kind == LUR_OP_NORMALIZE) return false;
-  return desc->x[0].shape.ndim == 4 && floating(desc->x[0].dtype);
+  const bool broadcasts = desc->kind == LUR_OP_BINARY || desc->kind == LUR_OP_WHERE; /* x[0] may be the smaller one */
+  return (broadcasts ? desc->y.shape.ndim : desc->x[0].shape.ndim) == 4 && floating(desc->x[0].dtype);
 }
 
 static lur_status append(rewrite *r, const lur_plan_op *op) {

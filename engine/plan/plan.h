@@ -18,6 +18,7 @@ typedef struct lur_value {
   bool wanted;     /* read by the caller after forward */
   bool needs_grad; /* computed from something trainable, or from an input whose gradient is asked for */
   bool reached;    /* a gradient arrives from a loss or from the caller */
+  bool unbatched;  /* computed from no input: dimension 0 is 1, whatever the batch */
   bool frozen;     /* of the frozen backbone: training leaves it as it is; for describe.c */
   int buffer;      /* in buffers; -1: bound from outside */
   int grad_buffer; /* -1: none */

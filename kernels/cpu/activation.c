@@ -18,7 +18,7 @@ static lur_status forward(lur_op *op, const lur_args *args) {
   float *y = args->y;
 #pragma omp parallel for schedule(static) if (blocks > 1)
   for (int64_t b = 0; b < blocks; b++)
-    loops->activate(op->desc.u.activation.function, x + b * CPU_BLOCK, y + b * CPU_BLOCK, cpu_block_size(count, b));
+    loops->activate(&op->desc.u.activation, x + b * CPU_BLOCK, y + b * CPU_BLOCK, cpu_block_size(count, b));
   return LUR_OK;
 }
 
@@ -29,7 +29,7 @@ static lur_status backward(lur_op *op, const lur_args *args) {
   float *dx = args->dx[0];
 #pragma omp parallel for schedule(static) if (blocks > 1)
   for (int64_t b = 0; b < blocks; b++)
-    loops->activate_back(op->desc.u.activation.function, v + b * CPU_BLOCK, dy + b * CPU_BLOCK, dx + b * CPU_BLOCK,
+    loops->activate_back(&op->desc.u.activation, v + b * CPU_BLOCK, dy + b * CPU_BLOCK, dx + b * CPU_BLOCK,
                          args->dx_add & 1u, cpu_block_size(count, b));
   return LUR_OK;
 }

@@ -121,7 +121,7 @@ void lur_cpu_relu(const lur_loops *loops, float *y, int64_t count) {
   const int64_t blocks = cpu_blocks(count);
 #pragma omp parallel for schedule(static) if (blocks > 1)
   for (int64_t b = 0; b < blocks; b++)
-    loops->activate(LUR_RELU, y + b * CPU_BLOCK, y + b * CPU_BLOCK, cpu_block_size(count, b));
+    loops->activate(&(lur_activation_desc){.function = LUR_RELU}, y + b * CPU_BLOCK, y + b * CPU_BLOCK, cpu_block_size(count, b));
 }
 
 void lur_cpu_mask(const lur_loops *loops, const float *y, const float *dy, float *out, int64_t count) {

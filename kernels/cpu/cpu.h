@@ -25,6 +25,7 @@
   row(POOL, pool)                         \
   row(GLOBAL_POOL, global_pool)           \
   row(BINARY, binary)                     \
+  row(WHERE, where)                       \
   row(AFFINE, affine)                     \
   row(CONCAT, concat)                     \
   row(GATHER, gather)                     \

@@ -1,59 +1,8 @@
-/* merge.c - ops that combine or copy tensors: binary, affine, concat, copy, gather. Definitions: kernels/ref/merge.c
+/* merge.c - ops that combine or copy tensors: affine, concat, copy, gather. Definitions: kernels/ref/merge.c
  * and gather.c. All of them are bound by memory; they run in blocks that fit into the L1 cache. */
 #include "kernels/cpu/cpu.h"
 
 #include <string.h>
-
-/* ---- binary ---- */
-
-static lur_status binary_plan(lur_op *op) {
-  const lur_op_desc *d = &op->desc;
-  if (!lur_cpu_all_f32(op)) return lur_cpu_plan_parent(op);
-  op->in_place = true;
-  if (!cpu_wants(op)) return LUR_OK;
-  op->dx_in_place = true;
-  op->backward_y = d->u.binary.relu;
-  if (d->u.binary.function == LUR_MUL) op->backward_x = (d->want_dx & 1u ? 2u : 0) | (d->want_dx & 2u ? 1u : 0);
-  if (d->u.binary.function == LUR_MAXIMUM) op->backward_x = 3u;
-  return LUR_OK;
-}
-
-static lur_status binary_forward(lur_op *op, const lur_args *args) {
-  const lur_loops *loops = cpu_loops(op);
-  const int64_t count = lur_shape_count(&op->desc.y.shape), blocks = cpu_blocks(count);
-  const float *a = args->x[0], *b = args->x[1];
-  float *y = args->y;
-#pragma omp parallel for schedule(static) if (blocks > 1)
-  for (int64_t k = 0; k < blocks; k++)
-    loops->binary(&op->desc.u.binary, a + k * CPU_BLOCK, b + k * CPU_BLOCK, y + k * CPU_BLOCK,
-                  cpu_block_size(count, k));
-  return LUR_OK;
-}
-
-static lur_status binary_backward(lur_op *op, const lur_args *args) {
-  const lur_loops *loops = cpu_loops(op);
-  const int64_t count = lur_shape_count(&op->desc.y.shape), blocks = cpu_blocks(count);
-  const unsigned want = op->desc.want_dx;
-  const float *a = op->backward_x & 1u ? args->x[0] : NULL, *b = op->backward_x & 2u ? args->x[1] : NULL;
-  const float *y = op->backward_y ? args->y : NULL, *dy = args->dy;
-  float *da = want & 1u ? args->dx[0] : NULL, *db = want & 2u ? args->dx[1] : NULL;
-#pragma omp parallel for schedule(static) if (blocks > 1)
-  for (int64_t k = 0; k < blocks; k++) {
-    const int64_t at = k * CPU_BLOCK;
-    const lur_binary_grads g = {.a = a ? a + at : NULL,
-                                .b = b ? b + at : NULL,
-                                .y = y ? y + at : NULL,
-                                .dy = dy + at,
-                                .da = da ? da + at : NULL,
-                                .db = db ? db + at : NULL,
-                                .add_a = args->dx_add & 1u,
-                                .add_b = args->dx_add & 2u};
-    loops->binary_back(&op->desc.u.binary, &g, cpu_block_size(count, k));
-  }
-  return LUR_OK;
-}
-
-const lur_kernel lur_cpu_binary = {binary_plan, binary_forward, binary_backward, NULL};
 
 /* ---- affine ---- */
 

@@ -16,8 +16,14 @@ static lur_status plan(lur_op *op) {
 /* The cumulative distribution function of the standard normal distribution. */
 static __device__ inline float normal(float x) { return 0.5f * erfcf(-x * 0.70710678118654752f); }
 
+static __device__ inline float sigmoid(float x) { return 1 / (1 + expf(-x)); }
+
+/* min(max(x, 0), 6); NaN stays NaN. */
+static __device__ inline float clamp6(float x) { return x < 0 ? 0 : x > 6 ? 6 : x; }
+
 struct value {
   lur_activation f;
+  float slope;
   __device__ float operator()(const float (&v)[1]) const {
     float x = v[0];
     switch (f) {
@@ -30,14 +36,22 @@ struct value {
       case LUR_LOG: return logf(x);
       case LUR_SQRT: return sqrtf(x);
       case LUR_GELU: return x * normal(x);
+      case LUR_SILU: return x * sigmoid(x);
+      case LUR_LEAKY_RELU: return x > 0 ? x : x * slope;
+      case LUR_ELU: return x > 0 ? x : expm1f(x);
+      case LUR_RELU6: return clamp6(x);
+      case LUR_HARD_SIGMOID: return clamp6(x + 3) * (1.0f / 6);
+      case LUR_HARD_SWISH: return x * clamp6(x + 3) * (1.0f / 6);
+      case LUR_SOFTPLUS: return relu_of(x) + log1pf(expf(-fabsf(x)));
     }
     return x;
   }
 };
 
-/* dy times the derivative. in[1]: x where lur_activation_reads_x says so, else y. */
+/* dy times the derivative; 0 where the function is constant. in[1]: x where lur_activation_reads_x says so, else y. */
 struct slope {
   lur_activation f;
+  float leaky;
   __device__ float operator()(const float (&in)[2]) const {
     float dy = in[0], v = in[1];
     switch (f) {
@@ -49,6 +63,13 @@ struct slope {
       case LUR_EXP: return dy * v;
       case LUR_LOG: return dy / v;
       case LUR_SQRT: return dy * (0.5f / v);
+      case LUR_SILU: return dy * (sigmoid(v) * fmaf(v, 1 - sigmoid(v), 1));
+      case LUR_LEAKY_RELU: return v > 0 ? dy : dy * leaky;
+      case LUR_ELU: return v > 0 ? dy : dy * (v + 1);
+      case LUR_RELU6: return v <= 0 || v >= 6 ? 0 : dy;
+      case LUR_HARD_SIGMOID: return v > -3 && v < 3 ? dy * (1.0f / 6) : 0;
+      case LUR_HARD_SWISH: return v <= -3 ? 0 : v >= 3 ? dy : dy * fmaf(v, 1.0f / 3, 0.5f);
+      case LUR_SOFTPLUS: return dy * sigmoid(v);
       case LUR_GELU: return dy * fmaf(v * expf(-0.5f * v * v), 0.39894228f, normal(v)); /* 1 / sqrt(2 pi) */
     }
     return dy;
@@ -58,7 +79,7 @@ struct slope {
 static lur_status forward(lur_op *op, const lur_args *args) {
   const lur_op_desc *d = &op->desc;
   return map<1>(op->device, d->y.dtype, lur_shape_count(&d->y.shape), {{args->x[0]}}, args->y, false,
-                value{d->u.activation.function});
+                value{d->u.activation.function, (float)d->u.activation.slope});
 }
 
 static lur_status backward(lur_op *op, const lur_args *args) {
@@ -66,7 +87,7 @@ static lur_status backward(lur_op *op, const lur_args *args) {
   lur_activation f = d->u.activation.function;
   const void *v = lur_activation_reads_x(f) ? args->x[0] : args->y;
   return map<2>(op->device, d->y.dtype, lur_shape_count(&d->y.shape), {{args->dy, v}}, args->dx[0], args->dx_add & 1u,
-                slope{f});
+                slope{f, (float)d->u.activation.slope});
 }
 
 const lur_kernel lur_cuda_activation = {plan, forward, backward, NULL};

@@ -33,6 +33,8 @@ __attribute__((visibility("default"))) extern const uint64_t lur_cuda_layout;
   row(POOL, pool)                         \
   row(GLOBAL_POOL, global_pool)           \
   row(BINARY, binary)                     \
+  row(WHERE, where)                       \
+  row(PARAMETER, parameter)               \
   row(AFFINE, affine)                     \
   row(CONCAT, concat)                     \
   row(GATHER, gather)                     \

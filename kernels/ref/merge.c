@@ -1,77 +1,7 @@
-/* merge.c - ops that combine or copy tensors: binary, affine, concat, copy. */
+/* merge.c - ops that combine or copy tensors: affine, concat, copy. */
 #include "ref.h"
 
 #include <string.h>
-
-/* ---- binary: add, sub, mul, maximum, each followed by an optional ReLU ---- */
-
-static lur_status binary_plan(lur_op *op) {
-  const lur_op_desc *d = &op->desc;
-  LUR_TRY(lur_ref_want_f32(op, 0));
-  op->in_place = true;
-  if (!ref_wants(op)) return LUR_OK;
-  op->dx_in_place = true;
-  op->backward_y = d->u.binary.relu;
-  if (d->u.binary.function == LUR_MUL) op->backward_x = (d->want_dx & 1u ? 2u : 0) | (d->want_dx & 2u ? 1u : 0);
-  if (d->u.binary.function == LUR_MAXIMUM) op->backward_x = 3u;
-  return LUR_OK;
-}
-
-static double binary_value(lur_binary f, double a, double b) {
-  switch (f) {
-  case LUR_ADD: return a + b;
-  case LUR_SUB: return a - b;
-  case LUR_MUL: return a * b;
-  case LUR_MAXIMUM: return ref_beats(b, a) ? b : a;
-  }
-  return a;
-}
-
-static lur_status binary_forward(lur_op *op, const lur_args *args) {
-  const lur_binary_desc *u = &op->desc.u.binary;
-  int64_t count = lur_shape_count(&op->desc.y.shape);
-  const float *a = args->x[0], *b = args->x[1];
-  float *y = args->y;
-#pragma omp parallel for
-  for (int64_t i = 0; i < count; i++) {
-    double value = binary_value(u->function, (double)a[i], (double)b[i]);
-    y[i] = (float)(u->relu ? ref_relu(value) : value);
-  }
-  return LUR_OK;
-}
-
-/* dx[0] and dx[1] from g, the gradient before the ReLU. On a tie the gradient of a maximum goes to x[0]. */
-static void binary_gradients(lur_binary f, const float *a, const float *b, int64_t i, double g, double *da,
-                             double *db) {
-  *da = g;
-  *db = f == LUR_SUB ? -g : g;
-  if (f == LUR_MUL) {
-    *da = b ? g * (double)b[i] : 0;
-    *db = a ? g * (double)a[i] : 0;
-  } else if (f == LUR_MAXIMUM) {
-    bool second = ref_beats((double)b[i], (double)a[i]);
-    *da = second ? 0 : g;
-    *db = second ? g : 0;
-  }
-}
-
-static lur_status binary_backward(lur_op *op, const lur_args *args) {
-  const lur_binary_desc *u = &op->desc.u.binary;
-  int64_t count = lur_shape_count(&op->desc.y.shape);
-  const float *a = op->backward_x & 1u ? args->x[0] : NULL, *b = op->backward_x & 2u ? args->x[1] : NULL;
-  const float *y = args->y, *dy = args->dy;
-  unsigned want = op->desc.want_dx;
-#pragma omp parallel for
-  for (int64_t i = 0; i < count; i++) {
-    double g = u->relu ? ref_relu_dy((double)y[i], (double)dy[i]) : (double)dy[i], da, db;
-    binary_gradients(u->function, a, b, i, g, &da, &db);
-    if (want & 1u) ref_put(args->dx[0], i, da, args->dx_add & 1u);
-    if (want & 2u) ref_put(args->dx[1], i, db, args->dx_add & 2u);
-  }
-  return LUR_OK;
-}
-
-const lur_kernel lur_ref_binary = {binary_plan, binary_forward, binary_backward, NULL};
 
 /* ---- affine: y = scale * x + shift ---- */
 

@@ -58,6 +58,9 @@ static inline void ref_put(float *dx, int64_t i, double value, bool add) {
   dx[i] = (float)(add ? (double)dx[i] + value : value);
 }
 
+/* Room in scratch for sums in double, one for each element of a tensor of that shape. */
+static inline size_t ref_sums_bytes(const lur_shape *s) { return sizeof(double) * (size_t)lur_shape_count(s); }
+
 static inline bool ref_wants(const lur_op *op) { return op->desc.want_dx || op->desc.want_dw; }
 static inline int64_t ref_last(const lur_shape *s) { return s->ndim > 0 ? s->dim[s->ndim - 1] : 1; }
 static inline int64_t ref_min(int64_t a, int64_t b) { return a < b ? a : b; }

@@ -146,9 +146,10 @@ static void check_type(suite *s, lur_device *device, const char *name, const lur
 
 void suite_half(suite *s, const char *name, lur_op_desc d, int32_t limit) {
   s->cases++;
-  int nx = d.kind == LUR_OP_LOSS ? 1 : d.nx, nw = d.kind == LUR_OP_BATCHNORM ? 2 : d.nw;
-  for (int i = 0; i < nx; i++)
+  int nw = d.kind == LUR_OP_BATCHNORM ? 2 : d.nw;
+  for (int i = 0; i < d.nx; i++)
     if (d.x[i].dtype == LUR_F32) d.want_dx |= 1u << i;
+  d.want_dx &= lur_op_gradients(&d);
   for (int i = 0; i < nw; i++) d.want_dw |= 1u << i;
   for (int k = 1; k < suite_devices(s); k++) {
     static const float specials[] = {0, NAN, INFINITY};
@@ -211,11 +212,19 @@ static void elements(suite *s) {
   for (int f = 0; f < LUR_ACTIVATION_COUNT; f++)
     if (f != LUR_LOG && f != LUR_SQRT) /* the inputs are negative too */
       OP(ACTIVATION, lur_activation_name((lur_activation)f), 0, .nx = 1, .x = {F32(3, 41)}, .y = F32(3, 41),
-         .u.activation = {(lur_activation)f});
-  for (int f = LUR_ADD; f <= LUR_MAXIMUM; f++) {
-    OP(BINARY, "67", 0, .nx = 2, .x = {F32(67), F32(67)}, .y = F32(67), .u.binary = {(lur_binary)f, false});
-    OP(BINARY, "67 relu", 0, .nx = 2, .x = {F32(67), F32(67)}, .y = F32(67), .u.binary = {(lur_binary)f, true});
+         .u.activation = {(lur_activation)f, 0.2});
+  for (int f = LUR_ADD; f < LUR_BINARY_COUNT; f++) {
+    if (f == LUR_DIV || f == LUR_POW) continue; /* the inputs are near 0 and negative too */
+    OP(BINARY, lur_binary_name((lur_binary)f), 0, .nx = 2, .x = {F32(67), F32(67)}, .y = F32(67),
+       .u.binary = {(lur_binary)f, false});
+    if (f <= LUR_MAXIMUM)
+      OP(BINARY, "relu", 0, .nx = 2, .x = {F32(67), F32(67)}, .y = F32(67), .u.binary = {(lur_binary)f, true});
+    OP(BINARY, "channels", 0, .nx = 2, .x = {F32(5, 3, 24), F32(1, 24)}, .y = F32(5, 3, 24),
+       .u.binary = {(lur_binary)f, false});
+    OP(BINARY, "odd rows", 0, .nx = 2, .x = {F32(5, 1), F32(5, 7)}, .y = F32(5, 7), .u.binary = {(lur_binary)f, false});
   }
+  OP(WHERE, "channels", 0, .nx = 3, .x = {F32(5, 1), F32(5, 7), F32(1, 7)}, .y = F32(5, 7));
+  OP(WHERE, "even rows", 0, .nx = 3, .x = {F32(5, 8), F32(5, 1), F32(5, 8)}, .y = F32(5, 8));
   OP(SOFTMAX, "5x37", 0, .nx = 1, .x = {F32(5, 37)}, .y = F32(5, 37));
   OP(NORMALIZE, "5x37", 0, .nx = 1, .x = {F32(5, 37)}, .y = F32(5, 37), .u.normalize = {1e-6});
   OP(AFFINE, "65", 0, .nx = 1, .x = {F32(65)}, .y = F32(65), .u.affine = {0.5, -0.25});

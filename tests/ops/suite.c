@@ -108,11 +108,10 @@ static bool same_outputs(const lur_op_desc *d, const outputs *a, const outputs *
 /* Every gradient that exists; separable_conv2d has none. */
 static unsigned all_dx(const lur_op_desc *d) {
   unsigned bits = 0;
-  int n = d->kind == LUR_OP_LOSS ? 1 : d->nx;
   if (d->kind == LUR_OP_SEPARABLE_CONV2D || lur_op_is_int8(d)) return 0;
-  for (int i = 0; i < n; i++)
+  for (int i = 0; i < d->nx; i++)
     if (d->x[i].dtype == LUR_F32) bits |= 1u << i;
-  return bits;
+  return bits & lur_op_gradients(d);
 }
 
 static unsigned all_dw(const lur_op_desc *d) {

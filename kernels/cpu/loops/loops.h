@@ -1,9 +1,9 @@
 /* loops.h - the hand-written inner loops, one table per instruction set. The op files choose ranges and threads; a loop
  * runs on one thread and accesses nothing outside its range.
  *
- * The bodies are in elementwise.h, batchnorm.h, depthwise_conv2d.h, pool.h and update.h, written once with the types of
- * vector.h and compiled by loops_portable.c, loops_avx2.c and loops_avx512.c. A new loop: a field here, a body there, a
- * line in table.h. */
+ * The bodies are in elementwise.h, activation.h, binary.h, batchnorm.h, depthwise_conv2d.h, pool.h and update.h,
+ * written once with the types of vector.h and compiled by loops_portable.c, loops_avx2.c and loops_avx512.c. A new
+ * loop: a field here, a body there, a line in table.h. */
 #ifndef LUR_CPU_LOOPS_H
 #define LUR_CPU_LOOPS_H
 
@@ -51,11 +51,15 @@ typedef struct lur_loops {
   const char *name;
 
   /* ---- element by element over n ---- */
-  void (*activate)(lur_activation function, const float *x, float *y, int64_t n);
+  void (*activate)(const lur_activation_desc *desc, const float *x, float *y, int64_t n);
   /* v: x where lur_activation_reads_x says so, else y. */
-  void (*activate_back)(lur_activation function, const float *v, const float *dy, float *dx, bool add, int64_t n);
+  void (*activate_back)(const lur_activation_desc *desc, const float *v, const float *dy, float *dx, bool add,
+                        int64_t n);
   void (*binary)(const lur_binary_desc *desc, const float *a, const float *b, float *y, int64_t n);
   void (*binary_back)(const lur_binary_desc *desc, const lur_binary_grads *g, int64_t n);
+  void (*where)(const float *condition, const float *a, const float *b, float *y, int64_t n);
+  /* The gradients of a and b; either may be NULL. */
+  void (*where_back)(const float *condition, const float *dy, float *da, bool add_a, float *db, bool add_b, int64_t n);
   void (*affine)(float scale, float shift, const float *x, float *y, bool add, int64_t n); /* y = or += */
   void (*mask)(const float *y, const float *dy, float *out, int64_t n);                    /* 0 where y <= 0, else dy */
 

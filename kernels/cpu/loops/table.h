@@ -2,6 +2,8 @@
 #include "kernels/cpu/loops/loops.h"
 #include "kernels/cpu/loops/vector.h"
 
+#include "kernels/cpu/loops/activation.h"
+#include "kernels/cpu/loops/binary.h"
 #include "kernels/cpu/loops/elementwise.h"
 
 #include "kernels/cpu/loops/batchnorm.h"
@@ -15,6 +17,8 @@ const lur_loops LUR_LOOPS = {
     .activate_back = activate_back,
     .binary = binary,
     .binary_back = binary_back,
+    .where = where,
+    .where_back = where_back,
     .affine = affine,
     .mask = mask,
     .floats = floats,

@@ -146,6 +146,22 @@ INLINE void vstore_u8(uint8_t *p, vec v, int n) {
 #endif
 }
 
+/* -|v|. */
+INLINE vec vnegabs(vec v) { return (vec)((ivec)v | INT32_MIN); }
+
+/* Whether the first n lanes of `where`, which are -1 or 0, are all -1. */
+INLINE bool vall(ivec where, int n) {
+#if LANES_ == 16
+  return ((_mm512_movepi32_mask((__m512i)where) | 0xffffu << n) & 0xffffu) == 0xffffu;
+#elif LANES_ == 8
+  return (((unsigned)_mm256_movemask_ps((__m256)where) | 0xffu << n) & 0xffu) == 0xffu;
+#else
+  bool all = true;
+  for (int i = 0; i < n; i++) all = all && where[i];
+  return all;
+#endif
+}
+
 /* v where gate > 0 or NaN, else 0: a gradient through a ReLU (ref_relu_dy). */
 INLINE vec vgate(vec gate, vec v) {
 #if LANES_ == 16
