@@ -15,7 +15,7 @@ static lur_loader *check_loader(lua_State *L, int arg) { return lur_handle_check
 /* ---- options ---- */
 
 static const char owner[] = "data.loader";
-static const char *const preprocess_names[] = {"tf", "caffe", "rescale", "none", NULL};
+static const char *const preprocess_names[] = {"tf", "caffe", "rescale", "none", "torch", NULL};
 static const char *const resize_names[] = {"bilinear", "nearest", "bilinear-13", NULL};
 static const char *const era_names[] = {"current", "2017", NULL};
 
@@ -41,7 +41,8 @@ static const lur_arg_option options[] = {
             "changes images in Lua, after augment: a Lua file that returns function(image, random, info), which the "
             "workers run, or such a function, which the main thread runs"),
     LUR_ARG_CHOICE(settings, preprocess, preprocess_names, "tf",
-                   "tf: x / 127.5 - 1; caffe: BGR minus ImageNet's means; rescale: x / 255; none: x"),
+                   "tf: x / 127.5 - 1; caffe: BGR minus ImageNet's means; rescale: x / 255; none: x; torch: "
+                   "x / 255, normalised by ImageNet's mean and standard deviation"),
     {.info = {"resize", "choice", "bilinear", "resampling filter, Pillow's; default nearest in era 2017", resize_names},
      .offset = LUR_ARG_BY_OWNER},
     {.info = {"era", "choice", "that of augment", "Keras version whose resampling is the default of resize", era_names},

@@ -269,13 +269,14 @@ void lur_numpy_random_permutation(lur_numpy_random *random, int64_t n, int64_t *
 
 /* ---- loader ------------------------------------------------------------------------------------------------- */
 
-/* The input scaling of pretrained networks, from pixels x in 0..255; modes "tf" and "caffe" of keras-applications
-   1.0.8, keras_applications/imagenet_utils.py. */
+/* The input scaling of pretrained networks, from pixels x in 0..255; modes "tf", "caffe" and "torch" of
+   keras-applications 1.0.8, keras_applications/imagenet_utils.py. */
 typedef enum lur_preprocess {
   LUR_PREPROCESS_TF = 0,  /* x / 127.5 - 1 */
   LUR_PREPROCESS_CAFFE,   /* channels in BGR order, minus 103.939, 116.779, 123.68 */
   LUR_PREPROCESS_RESCALE, /* x / 255 */
-  LUR_PREPROCESS_NONE     /* x */
+  LUR_PREPROCESS_NONE,    /* x */
+  LUR_PREPROCESS_TORCH    /* (x / 255 - mean) / std, with ImageNet's of R, G, B: 0.485 0.456 0.406, 0.229 0.224 0.225 */
 } lur_preprocess;
 
 typedef struct lur_loader lur_loader;

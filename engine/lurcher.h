@@ -140,6 +140,7 @@ void lur_layer_retain(lur_layer *layer);
 void lur_layer_release(lur_layer *layer);
 const char *lur_layer_name(const lur_layer *layer);
 const char *lur_layer_kind(const lur_layer *layer);
+bool lur_layer_is_given(const lur_layer *layer); /* its weights are constants, which weights files may lack */
 bool lur_layer_trainable(const lur_layer *layer);
 void lur_layer_set_trainable(lur_layer *layer, bool trainable);
 /* Writes "conv2d{ filters = 32, kernel = {3,3} }" into text (truncated); returns the length needed. */

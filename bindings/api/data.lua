@@ -260,8 +260,8 @@ function augment:close() end
 ---@field transform? string|table|fun(image: lurcher.tensor, random: lurcher.random, info: lurcher.image_info):any
 --- changes images in Lua, after augment: a Lua file that returns function(image, random, info), which the workers run,
 --- or such a function, which the main thread runs; see lurcher.loader
----@field preprocess? "tf"|"caffe"|"rescale"|"none" tf: x / 127.5 - 1; caffe: BGR minus ImageNet's means; rescale: x /
---- 255; none: x; default "tf"
+---@field preprocess? "tf"|"caffe"|"rescale"|"none"|"torch" tf: x / 127.5 - 1; caffe: BGR minus ImageNet's means;
+--- rescale: x / 255; none: x; torch: x / 255, normalised by ImageNet's mean and standard deviation; default "tf"
 ---@field resize? "bilinear"|"nearest"|"bilinear-13" resampling filter, Pillow's; default nearest in era 2017, else
 --- bilinear
 ---@field era? "current"|"2017" Keras version whose resampling is the default of resize; default: the era of `augment`

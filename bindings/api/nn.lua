@@ -159,6 +159,12 @@ function nn.dense(options, ...) end
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
 function nn.batchnorm(options, ...) end
+---(x - mean) / sqrt(variance), with a given mean and variance per channel, that of a network's input (Keras's
+---Normalization). Set them with set_weight ("mean", "variance"; at first 0 and 1); training changes neither.
+---@param options? table options, or nodes to apply to at once
+---@param ... any further options of the list, or nodes
+---@return lurcher.layer|lurcher.node
+function nn.normalization(options, ...) end
 ---A function applied element by element, or softmax.
 --- - `function`: name of the function
 ---@param options lurcher.activation|{ ["function"]: lurcher.activation } options, or nodes to apply to at once

@@ -25,8 +25,9 @@ static lur_status check_options(const lur_dataset *d, const lur_loader_options *
     return lur_fail(LUR_EARG, "loader: size %dx%d; each side must be 1 to %d", o->height, o->width, MAX_SIDE);
   if (o->channels != 0 && o->channels != 1 && o->channels != 3)
     return lur_fail(LUR_EARG, "loader: channels 3 or 1 expected, got %d", o->channels);
-  if (o->channels == 1 && o->preprocess == LUR_PREPROCESS_CAFFE)
-    return lur_fail(LUR_EARG, "loader: preprocess 'caffe' needs 3 channels, got 1");
+  if (o->channels == 1 && (o->preprocess == LUR_PREPROCESS_CAFFE || o->preprocess == LUR_PREPROCESS_TORCH))
+    return lur_fail(LUR_EARG, "loader: preprocess '%s' needs 3 channels, got 1",
+                    o->preprocess == LUR_PREPROCESS_CAFFE ? "caffe" : "torch");
   if (o->augment && mixes(o->augment) && d->nclasses == 0)
     return lur_fail(LUR_EARG, "loader: mixup and cutmix need classes, and %s has none", d->source);
   if (o->workers > MAX_WORKERS)

@@ -29,7 +29,9 @@ void lur_workspace_free(lur_workspace *workspace) {
 
 /* ---- preprocessing ---- */
 
-static const float caffe_mean[3] = {123.68f, 116.779f, 103.939f}; /* of R, G, B; see lur_preprocess in data.h */
+/* Of R, G, B; see lur_preprocess in data.h. */
+static const float caffe_mean[3] = {123.68f, 116.779f, 103.939f};
+static const float torch_mean[3] = {0.485f, 0.456f, 0.406f}, torch_std[3] = {0.229f, 0.224f, 0.225f};
 
 /* One value as preprocess_input computes it (keras-applications 1.0.8, imagenet_utils.py). c: channel in RGB order. */
 static float normalised(lur_preprocess preprocess, int c, float value) {
@@ -37,16 +39,28 @@ static float normalised(lur_preprocess preprocess, int c, float value) {
   case LUR_PREPROCESS_TF: return value / 127.5f - 1.0f;
   case LUR_PREPROCESS_CAFFE: return value - caffe_mean[c];
   case LUR_PREPROCESS_RESCALE: return value / 255.0f;
+  case LUR_PREPROCESS_TORCH: return (value / 255.0f - torch_mean[c]) / torch_std[c];
   default: return value;
   }
 }
 
 /* The same as value * scale + shift, for the vector loops: equal up to the last bit. */
 static void linear(lur_preprocess preprocess, int c, float *scale, float *shift) {
-  *scale = preprocess == LUR_PREPROCESS_TF        ? 1.0f / 127.5f
-           : preprocess == LUR_PREPROCESS_RESCALE ? 1.0f / 255.0f
-                                                  : 1.0f;
-  *shift = preprocess == LUR_PREPROCESS_TF ? -1.0f : preprocess == LUR_PREPROCESS_CAFFE ? -caffe_mean[c] : 0.0f;
+  *scale = 1;
+  *shift = 0;
+  switch (preprocess) {
+  case LUR_PREPROCESS_TF:
+    *scale = 1.0f / 127.5f;
+    *shift = -1;
+    break;
+  case LUR_PREPROCESS_CAFFE: *shift = -caffe_mean[c]; break;
+  case LUR_PREPROCESS_RESCALE: *scale = 1.0f / 255.0f; break;
+  case LUR_PREPROCESS_TORCH:
+    *scale = 1.0f / (255.0f * torch_std[c]);
+    *shift = -torch_mean[c] / torch_std[c];
+    break;
+  default: break;
+  }
 }
 
 /* RGB to grayscale in place, by the formula of Pillow's Convert.c (RGB to L). */

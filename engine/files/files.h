@@ -142,7 +142,7 @@ lur_status lur_safetensors_open_weights(lur_weight_file *file, const lur_model *
 /* ---- PyTorch's names and layouts: torch.c ---- */
 
 typedef enum lur_torch_order { /* how the file's array becomes the model's */
-  LUR_TORCH_SAME,      /* vectors */
+  LUR_TORCH_SAME,      /* as it is, without a first dimension of extent 1 where there are several */
   LUR_TORCH_DENSE,     /* (out, in) to (in, out) */
   LUR_TORCH_CONV,      /* (out, in, h, w) to (h, w, in, out) */
   LUR_TORCH_DEPTHWISE  /* (c, 1, h, w) to (h, w, c, 1) */

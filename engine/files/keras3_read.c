@@ -21,6 +21,7 @@ static const struct {
                {"separable_conv2d", "separable_conv2d"},
                {"depthwise_conv2d", "depthwise_conv2d"},
                {"batch_normalization", "batchnorm"},
+               {"normalization", "normalization"},
                {"dense", "dense"}};
 
 /* Name of the model's layer for a group: for "conv2d_3", the fourth of that kind. */

@@ -48,8 +48,18 @@ static const int *axes(lur_torch_order order) {
                                         : same;
 }
 
+/* Vectors, and tokens and positions (1, n, c), whose first dimension stands for the batch, which our weights lack. */
+static bool same_shape(const lur_shape *from, lur_shape *to) {
+  int first = from->ndim > 1 && from->dim[0] == 1;
+  if (from->ndim < 1 || from->ndim > 4) return false;
+  *to = (lur_shape){.ndim = from->ndim - first};
+  for (int i = 0; i < to->ndim; i++) to->dim[i] = from->dim[i + first];
+  return true;
+}
+
 bool lur_torch_shape(lur_torch_order order, const lur_shape *from, lur_shape *to) {
-  int ndim = order == LUR_TORCH_SAME ? 1 : order == LUR_TORCH_DENSE ? 2 : 4;
+  if (order == LUR_TORCH_SAME) return same_shape(from, to);
+  int ndim = order == LUR_TORCH_DENSE ? 2 : 4;
   if (from->ndim != ndim) return false;
   *to = (lur_shape){.ndim = ndim};
   for (int i = 0; i < ndim; i++) to->dim[i] = from->dim[axes(order)[i]];

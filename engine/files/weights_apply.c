@@ -71,6 +71,7 @@ static void make_report(const lur_weight_file *file, lur_pairing *pairings, int 
     if (pairings[i].fits) {
       report->loaded++;
     } else if (from < 0) {
+      if (lur_layer_is_given(pairings[i].layer)) continue;
       report->missing++;
       lur_lines_add(lines, "%s: missing in the file\n", name);
     } else {
@@ -109,7 +110,8 @@ static lur_status read_layer(lur_weight_file *file, const lur_pairing *pairing, 
                              lur_tensor **values) {
   for (int k = 0; k < lur_layer_weight_count(pairing->layer); k++) {
     const lur_file_array *array = &file->layers[pairing->from].arrays[pairing->arrays[k]];
-    LUR_TRY(lur_tensor_new(context, NULL, LUR_F32, &array->shape, &values[k]));
+    const lur_shape *shape = lur_tensor_shape(lur_layer_weight(pairing->layer, k)); /* the file's may differ in form */
+    LUR_TRY(lur_tensor_new(context, NULL, LUR_F32, shape, &values[k]));
     LUR_TRY(file->read(file, array, lur_tensor_data(values[k])));
   }
   return LUR_OK;

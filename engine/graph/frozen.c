@@ -13,12 +13,14 @@
 
 /* ---- frozen nodes ---- */
 
-static bool learns(const lur_layer *layer) { return layer->trainable && layer->nweights > 0; }
+static bool learns(const lur_layer *layer) {
+  return layer->trainable && layer->nweights > 0 && !layer->kind->given;
+}
 
 /* Whether the layer computes batch statistics when all batch norms do: it is the kind that keeps moving statistics. */
 static bool has_statistics(const lur_layer *layer) {
   for (int i = 0; i < layer->nweights; i++) {
-    if (!layer->weights[i].learned) return true;
+    if (!layer->weights[i].learned && !layer->kind->given) return true;
   }
   return false;
 }

@@ -153,6 +153,7 @@ void lur_layer_release(lur_layer *layer) {
 
 const char *lur_layer_name(const lur_layer *layer) { return layer->name; }
 const char *lur_layer_kind(const lur_layer *layer) { return layer->kind->name; }
+bool lur_layer_is_given(const lur_layer *layer) { return layer->kind->given; }
 bool lur_layer_trainable(const lur_layer *layer) { return layer->trainable; }
 void lur_layer_set_trainable(lur_layer *layer, bool trainable) { layer->trainable = trainable; }
 

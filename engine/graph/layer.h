@@ -58,6 +58,7 @@ typedef struct lur_layer_type {
   int min_inputs, max_inputs; /* max < 0: LUR_MAX_OPERANDS */
   bool numbers;               /* numbers among its inputs are meant as constants */
   bool random;                /* draws random numbers in training: the same input gives different outputs */
+  bool given;                 /* its weights are constants: training changes none, and weights files may lack them */
   /* Checks options that only make sense together, and may set defaults that depend on other options. May be NULL. */
   lur_status (*check)(const lur_layer *layer);
   /* Declares the weights with lur_layer_add_weight from the inputs' sample shapes. NULL: the kind has none.

@@ -3,7 +3,7 @@
 #include "engine/graph/layer.h"
 
 #define LAYER_KINDS(row)                                                                                               \
-  row(conv2d) row(depthwise_conv2d) row(separable_conv2d) row(dense) row(batchnorm) row(activation)                    \
+  row(conv2d) row(depthwise_conv2d) row(separable_conv2d) row(dense) row(batchnorm) row(normalization) row(activation) \
   row(relu) row(sigmoid) row(tanh) row(softmax) row(square) row(abs) row(exp) row(log) row(sqrt)                       \
   row(gelu) row(silu) row(leaky_relu) row(elu) row(relu6) row(hard_sigmoid) row(hard_swish)                            \
   row(softplus) row(max_pool) row(avg_pool) row(global_avg_pool) row(global_max_pool) row(add) row(sub)                \

@@ -381,6 +381,7 @@ static void test_loader_rows(void) {
                        real("width_shift", 0.2), yes("hflip"),      yes("vflip")};
   test_rows(6, all, LUR_PREPROCESS_TF, 3);
   test_rows(6, all, LUR_PREPROCESS_CAFFE, 3);
+  test_rows(6, all, LUR_PREPROCESS_TORCH, 3);
   test_rows(6, all, LUR_PREPROCESS_RESCALE, 1);
   test_rows(2, (lur_setting[]){real("rotate", 20), text("era", "2017")}, LUR_PREPROCESS_TF, 3);
   test_rows(3, (lur_setting[]){real("rotate", 20), text("fill", "wrap"), real("channel_shift", 30)},

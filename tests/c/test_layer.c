@@ -64,6 +64,7 @@ static void test_names(void) {
   } cases[] = {{"add", "add_1"},
                {"add", "add_2"},
                {"batchnorm", "batch_normalization_1"},
+               {"normalization", "normalization_1"},
                {"max_pool", "max_pooling2d_1"},
                {"avg_pool", "average_pooling2d_1"},
                {"global_avg_pool", "global_average_pooling2d_1"},
@@ -280,7 +281,8 @@ static void test_weight_shapes(void) {
        2,
        {1, {10}},
        "moving_mean moving_variance",
-       20}};
+       20},
+      {"normalization", {{0}}, 0, {3, {5, 5, 3}}, "mean variance", 6}};
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
     lur_layer *layer = make(cases[i].kind, cases[i].settings, cases[i].n);
     CHECK_OK(lur_layer_build(layer, 1, &cases[i].sample));
@@ -337,6 +339,7 @@ static void test_shapes(void) {
   shape_case("dense", SETTINGS(INT("units", 4), TEXT("activation", "softmax")), 1, &vector, "4");
   shape_case("dense", SETTINGS(INT("units", 4)), 1, &image, "147x74x4");
   shape_case("batchnorm", NULL, 0, 1, &image, "147x74x8");
+  shape_case("normalization", NULL, 0, 1, &image, "147x74x8");
   shape_case("activation", SETTINGS(TEXT("function", "tanh")), 1, &image, "147x74x8");
   shape_case("activation", SETTINGS(TEXT("function", "linear")), 1, &vector, "10");
   shape_case("max_pool", SETTINGS(INT("size", 3), INT("stride", 2), TEXT("padding", "same")), 1, &image, "74x37x8");

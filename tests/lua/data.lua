@@ -161,6 +161,11 @@ test("loader: preprocessing", function()
   harness.near(caffe:get(1, 3, 4, 1), img:get(1, 3, 4, 3) - 103.939, 1e-4)
   harness.near(caffe:get(1, 3, 4, 3), img:get(1, 3, 4, 1) - 123.68, 1e-4)
   raises("preprocess 'caffe' needs 3 channels", load, { preprocess = "caffe", channels = 1 })
+  local torch, mean, std = load{ preprocess = "torch" }, { 0.485, 0.456, 0.406 }, { 0.229, 0.224, 0.225 }
+  for c = 1, 3 do
+    harness.near(torch:get(1, 3, 4, c), (img:get(1, 3, 4, c) / 255 - mean[c]) / std[c], 1e-5)
+  end
+  raises("preprocess 'torch' needs 3 channels", load, { preprocess = "torch", channels = 1 })
 end)
 
 test("loader: era 2017 resizes as Keras 2.0.6 did, with and without augmentation", function()
