@@ -145,7 +145,7 @@ function pair_run.train(model, sets, o, run, s)
   local trained <close>, code = stage.train(model, sets, o, folder, s)
   if code == 1 then error(("stage '%s' is not finished: its training diverged"):format(s.name), 0) end
   local fitted = trained and s.temperature and calibrate(trained)
-  local results = trained and (fitted or not s.temperature) and fit.evaluate(trained.run, trained.valid)
+  local results = trained and (fitted or not s.temperature) and fit.evaluate(trained.run, trained.valid, nil, "return")
   if not results then return nil end -- Ctrl-C: the last checkpoint brings a resume back to here
 
   local record = { name = s.name, number = #pair_run.list(run.path) + 1, epochs = #trained.history,

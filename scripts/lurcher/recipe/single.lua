@@ -53,7 +53,7 @@ function single.train(model, sets, o, folder, rule)
     weight = per_output(model, function(output) return (not rule.only or rule.only == output) and 1 or 0 end),
     label_smoothing = per_output(model, function() return o.label_smoothing end) })
   if not trained then return nil, code end
-  local results = fit.evaluate(trained.run, trained.valid)
+  local results = fit.evaluate(trained.run, trained.valid, nil, "return")
   if not results then return nil, 130 end
   local output = prediction.output(model, sets.train.classes)
   if not o.report then return results end
