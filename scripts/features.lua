@@ -7,7 +7,7 @@ local lurcher = require "lurcher"
 local feature_cache, frozen = require "lurcher.feature_cache", require "lurcher.frozen"
 local common, options = require "lurcher.recipe.common", require "lurcher.recipe.options"
 local files, ticker = require "lurcher.files", require "lurcher.ticker"
-local xception = require "lurcher.models.xception"
+local pretrained, xception = require "lurcher.recipe.pretrained", require "lurcher.models.xception"
 local data, image = lurcher.data, lurcher.image
 
 local spec = options.join({
@@ -41,8 +41,8 @@ local function open_images(words)
 end
 
 local function open_backbone(o)
-  local backbone, report = xception{ size = o.size, width = o.width, middle = o.middle, feature_layer = o.layer,
-    weights = o.weights, input = "image" }
+  local backbone, report = pretrained.built(xception, { size = o.size, width = o.width, middle = o.middle,
+    feature_layer = o.layer, weights = o.weights, input = "image" }, { feature_layer = "layer" })
   if report.missing + report.mismatched > 0 then
     error(("'%s' does not have every layer up to '%s' (name an earlier --layer): %s"):format(o.weights, o.layer,
       report.text:gsub("%s+$", "")), 0)

@@ -41,7 +41,8 @@ local spec = options.join({
   { "tune-from", "integer", default = 105, min = 0,
     help = "index of the first layer of the backbone that learns in stage 2, from 0" },
   { "epochs", "integer", default = 8, min = 1, help = "number of epochs of stage 2" },
-  { "warmup", "integer", default = 1, min = 0, help = "epochs of stage 2 over which the learning rate rises" },
+  { "warmup", "integer", default = function(values) return values.epochs and values.epochs > 1 and 1 or 0 end,
+    default_text = "1, or 0 of a single epoch", min = 0, help = "epochs of stage 2 over which the learning rate rises" },
   { "lr", "number", default = 1e-2, min = 0, help = "largest learning rate of stage 2 (SGD)" },
   { "momentum", "number", default = 0.9, min = 0, max = 1, help = "momentum of stage 2 (SGD)" },
   { "weight-decay", "number", default = 1e-4, min = 0,
@@ -57,6 +58,9 @@ local spec = options.join({
 
 function spec.adjust(values, given)
   local adjusted, message = run_folder.resumed(spec, values, given, common.may_change)
+  if adjusted and values.resume and values.epochs <= values.warmup then
+    values.warmup = values.epochs - 1 -- earlier versions began such runs, which could not end
+  end
   if adjusted and values.epochs <= values.warmup then
     return nil, ("--epochs %d: stage 2 needs more epochs than those over which the learning rate rises (--warmup %d)"):
       format(values.epochs, values.warmup)

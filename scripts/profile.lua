@@ -70,7 +70,7 @@ local function main(o)
   run:profile(true)
   local seconds = steps(o.steps)
   local machine = o.gflops > 0 and o.gbytes > 0 and { gflops = o.gflops, gbytes = o.gbytes } or nil
-  print(profile.text(run, o.top, machine))
+  print(profile.text(run, o.top, machine, (lurcher.columns())))
   print(lurcher.format("%.1f ms per step of %d images, %.2f images/s, including what is not in ops", 1e3 * seconds,
     o.batch, o.batch / seconds))
   local title = ("%s, %s, batch %d on %s"):format(name, o.mode == "train" and "training step" or "inference", o.batch,

@@ -45,12 +45,23 @@ local function reset_missing(backbone, report)
   return first and backbone.layers[first + 1].name
 end
 
+--- Calls a network's function with `given`. What it says of an option of its own is said of the command line's: flags
+-- are the names of options by those of the network.
+function pretrained.built(network, given, flags)
+  local good, model, report = pcall(network, given)
+  if good then return model, report end
+  local option, what = tostring(model):match "bad option '([%w_]+)' to '[%w_]+' %((.*)%)$"
+  if not flags[option] then error(model, 0) end
+  error(("bad value '%s' for --%s (%s)"):format(tostring(given[option]), flags[option], what), 0)
+end
+
 --- Xception without its top, averaged over height and width. Options: those of pretrained.options, with "_" for "-",
 -- and `input` ("image"). Returns the model and, with weights, the load report; report.fresh is the name of the first
 -- layer that has fresh weights.
 function pretrained.backbone(o)
-  local backbone, report = xception{ size = o.size, width = o.width, middle = o.middle, top = false, pooling = "avg",
-    momentum = o.bn_momentum, feature_layer = o.feature_layer, weights = o.weights or nil, input = o.input or "image" }
+  local backbone, report = pretrained.built(xception, { size = o.size, width = o.width, middle = o.middle, top = false,
+    pooling = "avg", bn_momentum = o.bn_momentum, feature_layer = o.feature_layer, weights = o.weights or nil,
+    input = o.input or "image" }, { feature_layer = "feature-layer" })
   if report then report.fresh = reset_missing(backbone, report) end
   return backbone, report
 end
@@ -59,9 +70,10 @@ end
 -- beside_xception (true: for a model of both backbones, where its layers' numbers continue from Xception's, and it ends
 -- before avg_pool, a name that Xception has).
 function pretrained.inception_backbone(o)
-  local backbone, report = inception_v3{ size = o.size, width = o.width, top = false, momentum = o.bn_momentum,
-    pooling = not o.beside_xception and "avg" or nil, first = o.beside_xception and 5 or 1,
-    feature_layer = o.inception_feature_layer, weights = o.inception_weights or nil, input = o.input or "image" }
+  local backbone, report = pretrained.built(inception_v3, { size = o.size, width = o.width, top = false,
+    bn_momentum = o.bn_momentum, pooling = not o.beside_xception and "avg" or nil,
+    first = o.beside_xception and 5 or 1, feature_layer = o.inception_feature_layer,
+    weights = o.inception_weights or nil, input = o.input or "image" }, { feature_layer = "inception-feature-layer" })
   if report then report.fresh = reset_missing(backbone, report) end
   return backbone, report
 end
