@@ -43,7 +43,8 @@ function spec.adjust(values)
   return values
 end
 
-local function main(o)
+local function main(o, given)
+  common.reads(o, given)
   local paths = {}
   for i, path in ipairs{ o.run, table.unpack(o.arguments) } do paths[i] = o.stage and path .. "/" .. o.stage or path end
   if #paths == 0 then error("no model: name a run folder with --run", 0) end

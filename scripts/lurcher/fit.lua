@@ -38,9 +38,9 @@
 --   save(self) -> table, load(self, table)  state that a resume needs; with tensors(self) -> tensors by name, load gets
 --                                           these as a second argument, or nil where resume is a text
 -- state: run, model, loader, valid, epochs, steps, epoch, step (batches done in the epoch), batch (the last one),
--- history, stop (set it to end after this epoch), failed (set it to a reason to end at once: the epoch then does not count),
--- interrupted, done (the epoch is in the history), seconds, wait_seconds and samples (of this epoch in this call),
--- extra, snapshot() -> what a checkpoint holds, and tensors by name; in_use(f) calls f between on_use_begin
+-- history, stop (set it to end after this epoch), failed (set it to a reason to end at once: the epoch then does not
+-- count), interrupted, done (the epoch is in the history), seconds, wait_seconds and samples (of this epoch in this
+-- call), extra, snapshot() -> what a checkpoint holds, and tensors by name; in_use(f) calls f between on_use_begin
 -- and on_use_end.
 
 local lurcher = require "lurcher"

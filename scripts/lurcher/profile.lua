@@ -105,8 +105,8 @@ local function add_floors(rows, whole, machine)
   end
 end
 
---- The columns of the table, each with its title, alignment, the text of a node's cell, and a rank: the largest are left
--- out first where a terminal is too narrow. whole: of profile.tree.
+--- The columns of the table: title, format, rank, and the text of a node's cell. Those of the largest rank are left out
+-- first where a terminal is too narrow. whole: of profile.tree.
 local function columns_of(whole, machine)
   local columns = { { "ms", "%9s", 1, function(node) return format("%.3f", 1e3 * node.seconds) end },
     { "share", "%7s", 2, function(node) return format("%.1f %%", 100 * node.seconds / whole.seconds) end },

@@ -157,15 +157,16 @@ local function help_rows(spec, arguments)
     if kind == "choice" and not option.value then value = table.concat(option.choices, "|") end
     if option.required then notes[#notes + 1] = "required" end
     if option.default ~= nil then notes[#notes + 1] = "default " .. shown(option.default, option.default_text) end
-    rows[#rows + 1] = { (kind == "flag" and option.default and "--[no-]" or "--") .. name .. (value and " " .. value or ""),
+    local dashes = kind == "flag" and option.default and "--[no-]" or "--"
+    rows[#rows + 1] = { dashes .. name .. (value and " " .. value or ""),
       (option.help or types[kind].help) .. (#notes > 0 and " (" .. table.concat(notes, ", ") .. ")" or "") }
   end
   rows[#rows + 1] = { "--help", "print this text" }
   return rows
 end
 
---- The --help text of a declaration, in lines of at most `columns` characters, from 60 to 100. columns: by default those
--- of the terminal; 80 where there is none.
+--- The --help text of a declaration, in lines of at most `columns` characters, from 60 to 100. columns: by default
+-- those of the terminal; 80 where there is none.
 function options.help(spec, columns)
   columns = math.max(LEAST, math.min(columns or lurcher.columns() or 80, MOST))
   local arguments = spec.arguments and spec.arguments.name .. (spec.arguments.max == 1 and "" or "...")
