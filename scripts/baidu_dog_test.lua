@@ -21,7 +21,7 @@ local spec = options.join({
       .. "original" },
   arguments = { name = "RUN", min = 0, help = "more run folders, or models, to average with" },
 }, common.test, {
-  { "batch", "integer", default = 64, min = 1, help = "images per step; no prediction depends on it" },
+  { "batch", "integer", default = 64, min = 1, max = 65536, help = "images per step; no prediction depends on it" },
 })
 
 --- What the original's predict.txt calls an image: "0/dog.jpg" -> "dog".

@@ -80,7 +80,7 @@ common.test = options.join({
     help = "turn images as their EXIF orientation asks" },
   { "tta", "integer", default = 1, min = 1, max = require "lurcher.prediction".most_views,
     help = "number of views per image to average, 1 to 6: as it is, mirrored, both enlarged, both reduced" },
-  { "batch", "integer", default = 32, min = 1, help = "images per step; no prediction depends on it" },
+  { "batch", "integer", default = 32, min = 1, max = 65536, help = "images per step; no prediction depends on it" },
   { "device", "device", default = "auto" },
   { "workers", "integer", default = 2, min = 1, max = 256, help = "threads that decode images" },
 }, common.cache_read)

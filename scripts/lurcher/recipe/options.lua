@@ -295,6 +295,17 @@ local function complain(spec, message)
   os.exit(2, true)
 end
 
+--- Calls a function of the library with a table of options. What it says of an option of its own is said of the command
+-- line's: flags are the names of these by those of the library.
+function options.called(f, given, flags)
+  local results = table.pack(pcall(f, given))
+  if results[1] then return table.unpack(results, 2, results.n) end
+  local option, what = tostring(results[2]):match "bad option '([%w_]+)' to '[%w_]+' %((.*)%)$"
+  if not flags[option] then error(results[2], 0) end
+  what = what:gsub(", got [^(]*$", "")
+  error(lurcher.format("bad value '%s' for --%s (%s)", given[option], flags[option], what), 0)
+end
+
 --- Parses `args`, then calls `body(values, given)`. Ends the program with code 2 for a wrong command line, and with the
 -- number that body returns, if any. It catches no error: the program prints what body raises in one line.
 -- @param spec the declaration; `spec.adjust(values, given)` may complete values (from a run folder) before checks.

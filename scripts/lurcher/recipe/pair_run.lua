@@ -193,9 +193,9 @@ function pair_run.options(given)
       help = "index of the first layer of the backbone that learns, from 0" },
     { "augment", "choice", default = given.augment, choices = augmentations.names, help = augmentations.help },
     { "epochs", "integer", default = given.epochs, min = 1, help = "number of epochs" },
-    { "lr", "number", default = given.lr, min = 0, help = given.lr_help or "learning rate (SGD)" },
+    { "lr", "number", default = given.lr, min = 0, max = 1e9, help = given.lr_help or "learning rate (SGD)" },
     { "momentum", "number", default = 0.9, min = 0, max = 1, help = "momentum of SGD" },
-    { "pair-weight", "number", default = given.pair_weight, min = 0, help = "weight of the loss of pairs" },
+    { "pair-weight", "number", default = given.pair_weight, min = 0, max = 1e9, help = "weight of the loss of pairs" },
     { "out", "path", value = "DIR", help = "folder of this stage (default: a folder of the recipe's name in RUN)" },
     { "resume", "path", value = "DIR", help = "continue the stage in this folder, with its settings" },
   })
