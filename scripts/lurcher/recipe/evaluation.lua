@@ -138,7 +138,7 @@ end
 
 --- What remains of it where a terminal is too narrow: images and right ones of each class.
 local function print_classes(matrix, names, width)
-  print "\nclasses (the confusion matrix is too wide for this terminal; lurcher report draws it)"
+  print "\nclasses (the confusion matrix is too wide here: see lurcher report)"
   print(("%s  images   right"):format((" "):rep(width)))
   for i, row in ipairs(matrix) do
     local right, sum = percent_right(row, i)

@@ -287,6 +287,8 @@ function options.complete(spec, values)
   return true
 end
 
+options.wrapped = wrapped
+
 --- Ends the program with a message in one line, whatever is in it.
 local function complain(spec, message)
   message = message:gsub("%c", fields.escaped)
@@ -303,7 +305,9 @@ function options.called(f, given, flags)
   local option, what = tostring(results[2]):match "bad option '([%w_]+)' to '[%w_]+' %((.*)%)$"
   if not flags[option] then error(results[2], 0) end
   what = what:gsub(", got [^(]*$", "")
-  error(lurcher.format("bad value '%s' for --%s (%s)", given[option], flags[option], what), 0)
+  local value = given[option]
+  if math.type(value) == "float" then value = lurcher.format("%g", value) end
+  error(("bad value '%s' for --%s (%s)"):format(value, flags[option], what), 0)
 end
 
 --- Parses `args`, then calls `body(values, given)`. Ends the program with code 2 for a wrong command line, and with the

@@ -7,6 +7,7 @@
 --     presets.option({ "ema", "number", min = 0, help = "..." }, 0.98, 0),
 
 local lurcher = require "lurcher"
+local options = require "lurcher.recipe.options"
 
 local presets = {}
 
@@ -61,9 +62,8 @@ function presets.check(values)
   return true
 end
 
---- "preset modern: optimizer adamw, lr 0.003, ...": every option that the preset decides, and those of them that were
--- given.
-function presets.describe(spec, values)
+--- Prints "preset modern: optimizer adamw, lr 0.003, ...": every option that the preset decides, with its value.
+function presets.print(spec, values)
   local parts = {}
   for _, option in ipairs(spec) do
     local value = option.by_preset and values[key_of(option)]
@@ -72,7 +72,8 @@ function presets.describe(spec, values)
         type(value) == "boolean" and (value and "on" or "off") or value)
     end
   end
-  return ("preset %s: %s"):format(values.preset, table.concat(parts, ", "))
+  local text = ("preset %s: %s"):format(values.preset, table.concat(parts, ", "))
+  print(options.wrapped(text, math.max(40, lurcher.columns() or 100), 2))
 end
 
 return presets

@@ -156,7 +156,7 @@ local function main(spec, o)
   local folder = run_folder.start(spec, o, sets)
   if not o.resume and (o.weights or o.inception_weights) then folder:keep_start(model) end
   describe(model, backbones, folder)
-  print(presets.describe(spec, o))
+  presets.print(spec, o)
 
   local results, rest, rows = single.train(model, sets, o, folder, { optimizer = optimizer,
     schedule = single.schedule(o, o.lr) })

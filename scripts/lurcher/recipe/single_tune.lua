@@ -117,7 +117,7 @@ local function main(spec, o)
   if not o.resume then folder:keep_start(first) end
   folder:write_model(model)
   print("run folder: " .. folder.path)
-  print(presets.describe(spec, o))
+  presets.print(spec, o)
 
   local is_output = {}
   for _, output in ipairs(model.outputs) do is_output[output] = true end
