@@ -21,6 +21,7 @@ void lur_add_tensor(lua_State *L);  /* tensor_new.c */
 void lur_add_metrics(lua_State *L); /* metrics.c */
 void lur_add_files(lua_State *L);   /* files.c */
 
+void lur_add_terminal(lua_State *L); /* terminal.c */
 void lur_add_text(lua_State *L);    /* text.c */
 
 /* text.c. Pushes the value at index as text: luaL_tolstring, but a number has a decimal point whatever the locale. */
@@ -29,6 +30,12 @@ const char *lur_push_text(lua_State *L, int index);
 const char *lur_push_visible(lua_State *L, int index, bool lines);
 /* A print for recipes: their lines hold names of files and classes, which must not reach a terminal as they are. */
 int lur_print_visible(lua_State *L);
+
+/* terminal.c. The width of the terminal on a file descriptor; where there is none, or it does not know, that of the
+   environment variable COLUMNS, or 0. *terminal: whether the descriptor is a terminal. */
+int lur_terminal_columns(int fd, bool *terminal);
+/* From now on, what runs was typed at the prompt, or was not: lurcher.at_prompt(). */
+void lur_set_prompt(lua_State *L, bool there);
 
 /* tensor.c: registers the class. */
 void lur_register_tensor(lua_State *L);

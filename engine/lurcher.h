@@ -455,6 +455,8 @@ const char *lur_archive_metadata_key(const lur_archive *archive, int index);
 
 /* Replaces a file by text: temporary file, fsync, rename, folder fsync. */
 lur_status lur_file_write(const char *path, const void *bytes, size_t count);
+/* How many files are being written so, by any function of this header, checkpoints included. Async-signal-safe. */
+int lur_files_in_writing(void);
 
 /* Checks that text begins with one JSON value (RFC 8259): nested at most 100 deep, strings in UTF-8 without NUL and
    without halves of surrogate pairs, no key twice in an object. *end: the offset after the value, and after a failure

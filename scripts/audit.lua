@@ -12,7 +12,7 @@ local spec = {
   name = "audit",
   summary = "Decodes every image of DIR and reports damaged, misnamed, duplicate (also across classes and across\n"
     .. "DIR/train, DIR/valid, DIR/test) and tiny images, small classes, and classes missing from one of these.",
-  { "tiny", "integer", default = 32, min = 1, help = "report images with a side shorter than N pixels" },
+  { "tiny", "integer", default = 32, min = 1, max = 1048576, help = "report images with a side shorter than N pixels" },
   { "imbalance", "number", default = 10, min = 1, help = "report classes X times smaller than the largest" },
   { "workers", "integer", default = 0, min = 0, max = 64, help = "threads that decode images; 0: one per core" },
   { "limit", "integer", default = 50, min = 1, help = "number of findings of each kind to print" },

@@ -54,7 +54,9 @@ local function augment_of(values, given)
     if given[info.name] ~= nil then chosen[info.name], any = values[info.name], true end
   end
   if not any and values.transform then return nil end
-  return data.augment(any and chosen or { rotate = 45, shear = 11.5, zoom = 0.2, hflip = true })
+  local flags = {}
+  for name in pairs(chosen) do flags[name] = name:gsub("_", "-") end
+  return options.called(data.augment, any and chosen or { rotate = 45, shear = 11.5, zoom = 0.2, hflip = true }, flags)
 end
 
 --- A batch of `views` views of each of the picked images.

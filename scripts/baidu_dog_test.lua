@@ -21,7 +21,7 @@ local spec = options.join({
       .. "original" },
   arguments = { name = "RUN", min = 0, help = "more run folders, or models, to average with" },
 }, common.test, {
-  { "batch", "integer", default = 64, min = 1, help = "images per step; no prediction depends on it" },
+  { "batch", "integer", default = 64, min = 1, max = 65536, help = "images per step; no prediction depends on it" },
 })
 
 --- What the original's predict.txt calls an image: "0/dog.jpg" -> "dog".
@@ -43,7 +43,8 @@ function spec.adjust(values)
   return values
 end
 
-local function main(o)
+local function main(o, given)
+  common.reads(o, given)
   local paths = {}
   for i, path in ipairs{ o.run, table.unpack(o.arguments) } do paths[i] = o.stage and path .. "/" .. o.stage or path end
   if #paths == 0 then error("no model: name a run folder with --run", 0) end

@@ -2,6 +2,7 @@
 -- Prints the settings that differ, each run's best epoch, and its figures on every set that it was evaluated on
 -- (figures.json, which lurcher report writes). --html writes the same with the curves in common charts.
 
+local lurcher = require "lurcher"
 local options = require "lurcher.recipe.options"
 
 local spec = {
@@ -14,7 +15,7 @@ local spec = {
 local function main(o)
   local compare = require "lurcher.report.compare"
   local runs = compare.read(o.arguments)
-  print(compare.text(runs))
+  print(compare.text(runs, (lurcher.columns())))
   if o.html then print("page: " .. compare.write(runs, o.html)) end
 end
 

@@ -7,20 +7,22 @@ local lurcher = require "lurcher"
 local feature_cache, frozen = require "lurcher.feature_cache", require "lurcher.frozen"
 local common, options = require "lurcher.recipe.common", require "lurcher.recipe.options"
 local files, ticker = require "lurcher.files", require "lurcher.ticker"
-local xception = require "lurcher.models.xception"
+local pretrained, xception = require "lurcher.recipe.pretrained", require "lurcher.models.xception"
 local data, image = lurcher.data, lurcher.image
 
 local spec = options.join({
   name = "features",
   summary = "Prints a layer's output for each image as JSON: image, layer, shape, mean, l2, pooled (the mean over\n"
     .. "height and width, every channel). With --out, writes the pooled matrix instead.",
-  { "weights", "path", required = true, value = "FILE", help = "weights of the Xception: Keras .h5, or .safetensors" },
+  { "weights", "path", required = true, value = "FILE|imagenet",
+    help = "weights of the Xception: Keras .h5, or .safetensors; imagenet: those found on this machine (see lurcher "
+      .. "weights)" },
   { "layer", "string", default = "avg_pool", value = "NAME", help = "layer by its Keras name" },
   { "size", "integer", default = 299, min = 32, max = 4096, help = "height and width of the network's input" },
   { "width", "number", default = 1, min = 0.01, max = 8, help = "multiplier of every layer's number of channels" },
   { "middle", "integer", default = 8, min = 0, max = 64, help = "number of blocks in the middle flow" },
   { "exif", "flag", default = true, help = "turn images as their EXIF orientation asks" },
-  { "batch", "integer", default = 8, min = 1, help = "images per step" },
+  { "batch", "integer", default = 8, min = 1, max = 65536, help = "images per step" },
   { "device", "device", default = "auto" },
   { "precision", "choice", default = "f32", choices = { "f32", "int8" },
     help = "arithmetic; int8 is faster, on the CPU only, and approximate; it is calibrated on up to 64 of the images" },
@@ -41,8 +43,8 @@ local function open_images(words)
 end
 
 local function open_backbone(o)
-  local backbone, report = xception{ size = o.size, width = o.width, middle = o.middle, feature_layer = o.layer,
-    weights = o.weights, input = "image" }
+  local backbone, report = options.called(xception, { size = o.size, width = o.width, middle = o.middle,
+    feature_layer = o.layer, weights = o.weights, input = "image" }, { feature_layer = "layer" })
   if report.missing + report.mismatched > 0 then
     error(("'%s' does not have every layer up to '%s' (name an earlier --layer): %s"):format(o.weights, o.layer,
       report.text:gsub("%s+$", "")), 0)
@@ -119,6 +121,11 @@ local function main(o)
   local paths, names, set = open_images(o.arguments)
   local backbone <close> = open_backbone(o)
   if o.out then write_matrix(backbone, paths, names, set, o) else print_objects(backbone, paths, o) end
+end
+
+function spec.adjust(values)
+  pretrained.resolve(values)
+  return values
 end
 
 options.main(spec, arg, main)

@@ -33,8 +33,8 @@ local spec = options.join({
       .. "every epoch" },
   { "frozen-epochs", "integer", default = 30, min = 1, help = "number of epochs of stage 1 at most" },
   { "frozen-steps", "integer", min = 1, help = "steps per epoch of stage 1 (default: --steps)" },
-  { "frozen-lr", "number", default = 0.002, min = 0, help = "learning rate of stage 1 (Nadam)" },
-  { "frozen-pair-weight", "number", default = 0, min = 0, help = "weight of the loss of pairs in stage 1" },
+  { "frozen-lr", "number", default = 0.002, min = 0, max = 1e9, help = "learning rate of stage 1 (Nadam)" },
+  { "frozen-pair-weight", "number", default = 0, min = 0, max = 1e9, help = "weight of the loss of pairs in stage 1" },
   { "patience", "integer", default = 3, min = 0,
     help = "epochs without improvement before stage 1 stops; 0: never stop early" },
   { "tune-from", "integer", default = 105, min = 0,
@@ -44,15 +44,18 @@ local spec = options.join({
   { "views", "integer", default = 0, min = 0, max = 1000,
     help = "number of fixed augmented views per image in stage 2; see --frozen-views" },
   { "epochs", "integer", default = 30, min = 1, help = "number of epochs of stage 2" },
-  { "lr", "number", default = 1e-4, min = 0, help = "learning rate of stage 2 (SGD)" },
+  { "lr", "number", default = 1e-4, min = 0, max = 1e9, help = "learning rate of stage 2 (SGD)" },
   { "momentum", "number", default = 0.9, min = 0, max = 1, help = "momentum of stage 2 (SGD)" },
-  { "pair-weight", "number", default = 0.5, min = 0, help = "weight of the loss of pairs in stage 2" },
+  { "pair-weight", "number", default = 0.5, min = 0, max = 1e9, help = "weight of the loss of pairs in stage 2" },
 }, common.reduce, {
   { "out", "path", value = "RUN", help = "run folder to make (default: runs/froze_fine_tune-NNN)" },
   { "resume", "path", value = "RUN", help = "continue this run, with its settings" },
 })
 
-function spec.adjust(values, given) return run_folder.resumed(spec, values, given, common.may_change) end
+function spec.adjust(values, given)
+  pretrained.resolve(values)
+  return run_folder.resumed(spec, values, given, common.may_change)
+end
 
 local function main(o)
   -- Of both stages, now: a bad option of the second is not to be found after the first.

@@ -14,7 +14,7 @@ local augmentations, common = require "lurcher.augmentations", require "lurcher.
 local options, run_folder = require "lurcher.recipe.options", require "lurcher.recipe.run_folder"
 local pair_batches, pair_run = require "lurcher.recipe.pair_batches", require "lurcher.recipe.pair_run"
 local pretrained, schedules = require "lurcher.recipe.pretrained", require "lurcher.schedules"
-local siamese = require "lurcher.siamese"
+local layer_decay, siamese = require "lurcher.recipe.layer_decay", require "lurcher.siamese"
 local optim = lurcher.optim
 
 local spec = options.join({
@@ -27,7 +27,7 @@ local spec = options.join({
   { "pairs", "choice", default = "all", choices = siamese.pairings,
     help = "how pairs are drawn; all: all pairs of a batch of batch / 4 classes x 4 images; others: see "
       .. "froze_fine_tune --help" },
-  { "pair-weight", "number", default = 0.5, min = 0, help = "weight of the loss of pairs" },
+  { "pair-weight", "number", default = 0.5, min = 0, max = 1e9, help = "weight of the loss of pairs" },
   { "label-smoothing", "number", default = 0.05, min = 0, max = 0.99,
     help = "label smoothing of the categories' losses" },
   { "mixup", "number", default = 0, min = 0, max = 1,
@@ -37,14 +37,16 @@ local spec = options.join({
     help = "number of fixed augmented views per image, whose features are computed once; 0: a new view in every "
       .. "epoch" },
   { "head-epochs", "integer", default = 12, min = 1, help = "number of epochs of stage 1" },
-  { "head-lr", "number", default = 0.003, min = 0, help = "learning rate of stage 1 (AdamW)" },
+  { "head-lr", "number", default = 0.003, min = 0, max = 1e9, help = "learning rate of stage 1 (AdamW)" },
   { "tune-from", "integer", default = 105, min = 0,
     help = "index of the first layer of the backbone that learns in stage 2, from 0" },
   { "epochs", "integer", default = 8, min = 1, help = "number of epochs of stage 2" },
-  { "warmup", "integer", default = 1, min = 0, help = "epochs of stage 2 over which the learning rate rises" },
-  { "lr", "number", default = 1e-2, min = 0, help = "largest learning rate of stage 2 (SGD)" },
+  { "warmup", "integer", default = function(values) return values.epochs and values.epochs > 1 and 1 or 0 end,
+    default_text = "1, or 0 of a single epoch", min = 0,
+    help = "epochs of stage 2 over which the learning rate rises" },
+  { "lr", "number", default = 1e-2, min = 0, max = 1e9, help = "largest learning rate of stage 2 (SGD)" },
   { "momentum", "number", default = 0.9, min = 0, max = 1, help = "momentum of stage 2 (SGD)" },
-  { "weight-decay", "number", default = 1e-4, min = 0,
+  { "weight-decay", "number", default = 1e-4, min = 0, max = 1e9,
     help = "weight decay (L2) of kernels; biases and batch norms have none" },
   { "layer-decay", "number", default = 0.8, min = 0.01, max = 1,
     help = "ratio of the learning rates of successive blocks, the earlier to the later" },
@@ -56,7 +58,11 @@ local spec = options.join({
 })
 
 function spec.adjust(values, given)
+  pretrained.resolve(values)
   local adjusted, message = run_folder.resumed(spec, values, given, common.may_change)
+  if adjusted and values.resume and values.epochs <= values.warmup then
+    values.warmup = values.epochs - 1 -- earlier versions began such runs, which could not end
+  end
   if adjusted and values.epochs <= values.warmup then
     return nil, ("--epochs %d: stage 2 needs more epochs than those over which the learning rate rises (--warmup %d)"):
       format(values.epochs, values.warmup)
@@ -64,20 +70,7 @@ function spec.adjust(values, given)
   return adjusted, message
 end
 
---- Scales learning rates by depth: the heads 1, the backbone's last block `decay`, the one before decay^2, ... Layers
--- between blocks (a residual's convolution) belong to the block before them.
-local function scale_layers(run, model, decay)
-  local blocks, block_of, block = 0, {}, nil
-  for _, layer in ipairs(model.layers) do
-    local number = layer.name:match "block(%d+)_"
-    if number ~= block and number then blocks, block = blocks + 1, number end
-    block_of[layer.name] = blocks
-  end
-  for _, layer in ipairs(model.layers) do
-    local learns = layer.trainable and next(layer:weights())
-    if learns and not layer.name:find "_out" then run:scale(layer.name, decay ^ (blocks - block_of[layer.name] + 1)) end
-  end
-end
+local function is_head(name) return name:find "_out" ~= nil end
 
 local function main(o)
   -- Of both stages, now: a bad option of the second is not to be found after the first.
@@ -106,7 +99,7 @@ local function main(o)
     schedule = schedules.cosine{ lr = o.lr, epochs = o.epochs, warmup = o.warmup },
     optimizer = sgd,
     temperature = o.temperature,
-    prepare = function(learning, learner) scale_layers(learning, learner, o.layer_decay) end }
+    prepare = function(learning, learner) layer_decay(learning, learner, o.layer_decay, is_head) end }
 
   return pair_run.close(spec, o, folder, done)
 end

@@ -16,7 +16,7 @@ local spec = {
   { "size", "integer", default = 299, min = 32, max = 4096, help = "height and width of the network's input" },
   { "width", "number", default = 1, min = 0.01, max = 8, help = "multiplier of every layer's number of channels" },
   { "middle", "integer", default = 8, min = 0, max = 64, help = "number of blocks in the middle flow" },
-  { "batch", "integer", default = 8, min = 1, help = "images per step" },
+  { "batch", "integer", default = 8, min = 1, max = 65536, help = "images per step" },
   { "freeze", "string", default = "none", value = "none|NAME", help = "last layer to freeze, with all before it" },
   { "steps", "integer", default = 5, min = 1, help = "number of timed steps, after two that are not timed" },
   { "top", "integer", default = 20, min = 0, help = "number of ops to print" },
@@ -70,7 +70,7 @@ local function main(o)
   run:profile(true)
   local seconds = steps(o.steps)
   local machine = o.gflops > 0 and o.gbytes > 0 and { gflops = o.gflops, gbytes = o.gbytes } or nil
-  print(profile.text(run, o.top, machine))
+  print(profile.text(run, o.top, machine, (lurcher.columns())))
   print(lurcher.format("%.1f ms per step of %d images, %.2f images/s, including what is not in ops", 1e3 * seconds,
     o.batch, o.batch / seconds))
   local title = ("%s, %s, batch %d on %s"):format(name, o.mode == "train" and "training step" or "inference", o.batch,

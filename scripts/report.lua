@@ -14,7 +14,7 @@ local spec = {
   { "output", "string", value = "NAME", help = "output to take the predictions from, for a model of several" },
   { "mistakes", "integer", default = 24, min = 0, max = 1000, help = "number of mistakes to show" },
   { "maps", "integer", default = 8, min = 0, max = 200, help = "number of images to show with class-activation maps" },
-  { "batch", "integer", default = 32, min = 1, help = "images per step" },
+  { "batch", "integer", default = 32, min = 1, max = 65536, help = "images per step" },
   { "device", "device", default = "auto" },
   { "workers", "integer", default = 2, min = 1, max = 256, help = "threads that decode images" },
   arguments = { name = "RUN", min = 1, max = 1, help = "run folder" },

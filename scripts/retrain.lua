@@ -31,7 +31,8 @@ function spec.adjust(values, given) return pair_run.adjusted(spec, values, given
 -- class, as of lurcher.fields.
 local function label(model, metadata, o)
   local set = prediction.open_set(o.test, {}, { hidden = o.era == "2017" })
-  local scores, rows = prediction.predict(siamese.classifier(model), set, metadata, o)
+  local once = setmetatable({ existing = true }, { __index = o }) -- the cache is only read
+  local scores, rows = prediction.predict(siamese.classifier(model), set, metadata, once)
   local lines, best, confidence = {}, scores:argmax(2):totable(), scores:max(2):totable()
   for i, row in ipairs(rows) do
     if confidence[i] >= o.confidence then

@@ -13,7 +13,8 @@ local spec = options.join({
     help = "output to take the predictions from (default: ctg_out, ctg_out_1, or the only one)" },
 }, common.test)
 
-options.main(spec, arg, function(o)
+options.main(spec, arg, function(o, given)
+  common.reads(o, given)
   o.normalize = true
   evaluation.run(evaluation.open{ o.model }, o)
 end)

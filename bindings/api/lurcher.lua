@@ -63,6 +63,17 @@ function lurcher.interrupt() end
 ---@return boolean interrupted
 function lurcher.interrupted() end
 
+---Whether the code that runs was typed at the prompt of an interactive session, where Ctrl-C ends a fit and not more.
+---@return boolean
+function lurcher.at_prompt() end
+
+---The width of the terminal on a stream at present; where the stream is no terminal, that of the environment variable
+---COLUMNS.
+---@param stream? "stdout"|"stderr" default "stdout"
+---@return integer? columns nil where neither is known
+---@return boolean terminal whether the stream is a terminal
+function lurcher.columns(stream) end
+
 ---@return number seconds of a monotonic clock with an arbitrary origin
 function lurcher.time() end
 

@@ -12,15 +12,17 @@
 #endif
 
 #include "bindings/handle.h"
+#include "bindings/modules.h"
 #include "bindings/scripts.h"
 #include "program.h"
 
 static lua_State *volatile running;    /* the state that Ctrl-C interrupts; NULL: none */
 static lur_context *volatile *context; /* of the attached state; it is created at first use */
 static pthread_t main_thread;
-static volatile sig_atomic_t interrupted;
+static volatile sig_atomic_t interrupted, requests; /* whether, and how often, in the last call */
+static volatile sig_atomic_t ending; /* the program ends when no file is being written any more */
 static volatile int64_t hook_began; /* ms: when the hook first ran after the request; 0: not yet */
-static bool traced;
+static bool traced, at_prompt;
 static bool has_traceback; /* of the last error */
 
 /* ---- Ctrl-C ---- */
@@ -33,11 +35,18 @@ static int64_t now_ms(void) {
   return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
+/* As a program that does not handle the signal. */
+static void end_program(void) {
+  signal(SIGINT, SIG_DFL);
+  raise(SIGINT);
+}
+
 /* Debug hook: called at every instruction after a Ctrl-C, until the request is acknowledged by lurcher.interrupted(),
    which fit calls between steps, or by a run that raises. A script that does neither within GRACE_MS is interrupted
    here. */
 static void interrupt_hook(lua_State *L, lua_Debug *ar) {
   (void)ar;
+  if (ending && lur_files_in_writing() == 0) end_program();
   if (hook_began == 0) hook_began = now_ms();
   if (now_ms() - hook_began < GRACE_MS) return;
   lua_sethook(L, NULL, 0, 0);
@@ -45,18 +54,19 @@ static void interrupt_hook(lua_State *L, lua_Debug *ar) {
   luaL_error(L, "interrupted");
 }
 
-/* A second Ctrl-C while the first is pending ends the process. No file is left half-written: files are written under a
-   temporary name, then renamed. */
+/* A second Ctrl-C ends the process: at once, or when the file that is being written, a checkpoint perhaps, is complete. At
+   the prompt it does only while the first one is pending, because each line may be interrupted. */
 static void on_interrupt(int signal_number) {
   if (!pthread_equal(pthread_self(), main_thread)) { /* a worker thread received it */
     pthread_kill(main_thread, signal_number);
     return;
   }
-  if (running != NULL && lua_gethook(running) == interrupt_hook) {
-    signal(signal_number, SIG_DFL);
-    raise(signal_number);
-    return;
+  bool pending = running != NULL && lua_gethook(running) == interrupt_hook;
+  if (pending || (requests > 0 && !at_prompt)) {
+    if (lur_files_in_writing() == 0) end_program();
+    ending = 1;
   }
+  requests = 1;
   interrupted = 1;
   hook_began = 0;
   if (*context != NULL) lur_context_interrupt(*context);
@@ -142,6 +152,12 @@ static int on_error(lua_State *L) {
 }
 
 void lur_program_set_trace(bool trace) { traced = trace; }
+
+void lur_program_set_prompt(lua_State *L, bool there) {
+  at_prompt = there;
+  lur_set_prompt(L, there);
+}
+
 bool lur_program_is_traced(void) { return traced; }
 bool lur_program_error_has_traceback(void) { return has_traceback; }
 
@@ -149,7 +165,7 @@ int lur_program_call(lua_State *L, int nargs, int nresults) {
   int base = lua_gettop(L) - nargs;
   lua_pushcfunction(L, on_error);
   lua_insert(L, base);
-  interrupted = 0;
+  interrupted = requests = ending = 0;
   has_traceback = false;
   running = L;
   catch_interrupt(on_interrupt);

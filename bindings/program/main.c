@@ -41,14 +41,42 @@ static const lur_script *find_recipe(const char *name) {
   return NULL;
 }
 
+/* Prints text in lines of at most `width` characters, broken at blanks, the lines after the first indented by `margin`. */
+static void print_wrapped(const char *text, size_t length, int width, int margin) {
+  int at = margin;
+  while (length > 0) {
+    const char *blank = memchr(text, ' ', length);
+    size_t word = blank == NULL ? length : (size_t)(blank - text);
+    if (at > margin && at + 1 + (int)word > width) {
+      printf("\n%*s", margin, "");
+      at = margin;
+    } else if (at > margin) {
+      putchar(' ');
+      at++;
+    }
+    printf("%.*s", (int)word, text);
+    at += (int)word;
+    size_t taken = blank == NULL ? word : word + 1;
+    text += taken;
+    length -= taken;
+  }
+  putchar('\n');
+}
+
 /* Prints a recipe's name and its first line, without "-- name.lua - ". */
 static void print_recipe(const lur_script *script) {
+  enum { MARGIN = 21, LEAST = 60, MOST = 100 };
   const char *text = (const char *)script->text, *end = memchr(text, '\n', script->size), *dash;
+  bool terminal;
+  int width = lur_terminal_columns(STDOUT_FILENO, &terminal);
+  if (width == 0) width = 80;
+  width = width < LEAST ? LEAST : width > MOST ? MOST : width;
   if (end == NULL) end = text + script->size;
   dash = memmem(text, (size_t)(end - text), " - ", 3);
   if (dash != NULL) text = dash + 3;
   else text += strspn(text, "- ");
-  printf("  %-18.*s %.*s\n", (int)recipe_length(script), script->path, (int)(end - text), text);
+  printf("  %-18.*s ", (int)recipe_length(script), script->path);
+  print_wrapped(text, (size_t)(end - text), width, MARGIN);
 }
 
 static void print_recipes(void) {
@@ -127,13 +155,16 @@ static const char usage[] = "usage: lurcher [options] [script.lua | recipe | -] 
                             "  -e CODE     run CODE; the module is the global lurcher\n"
                             "  -i          start an interactive session after the script or CODE\n"
                             "  -           run standard input as a script\n"
-                            "  --trace     print a traceback with an error, and where each module comes from\n"
-                            "  --version   print the version; with --verbose, also what was found on this machine\n"
+                            "  --trace     print a traceback with an error, and where modules come from\n"
+                            "  --version   print the version; with --verbose, also what was found here\n"
                             "  --help      print this text\n"
-                            "Without script and CODE: an interactive session (line editing, completion with Tab).\n"
+                            "Without script and CODE: an interactive session.\n"
+                            "lurcher train       trains a classifier on folders of images; then:\n"
+                            "                    tune, evaluate, predict, report\n"
+                            "lurcher recipes     lists all recipes; lurcher RECIPE --help explains one\n"
+                            "lurcher weights     lists the pretrained weights that are on this machine\n"
+                            "lurcher cache       lists the feature caches; cache clean removes old ones\n"
                             "lurcher devices     lists the devices that can be used here\n"
-                            "lurcher recipes     lists the recipes; lurcher RECIPE --help explains one\n"
-                            "lurcher cache       lists the feature caches; lurcher cache clean removes old ones\n"
                             "lurcher help        prints this text\n";
 
 static void set_global_module(lua_State *L) {

@@ -14,6 +14,8 @@ void lur_program_attach(lua_State *L);
 /* Errors get a traceback. */
 void lur_program_set_trace(bool trace);
 bool lur_program_is_traced(void);
+/* What is called from now on was typed at the prompt, or was not. */
+void lur_program_set_prompt(lua_State *L, bool there);
 /* lua_pcall with a message handler, and with Ctrl-C raising the error "interrupted". Returns lua_pcall's status; on
    failure the message, ready to be shown, is on the stack. */
 int lur_program_call(lua_State *L, int nargs, int nresults);

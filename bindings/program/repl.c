@@ -321,6 +321,7 @@ static void evaluate(lua_State *L) {
 void lur_repl(lua_State *L) {
   session s = {.L = L};
   bool terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
+  lur_program_set_prompt(L, true);
   if (terminal) {
     open_editor(&s);
     printf("Lurcher %s, " LUA_VERSION
@@ -335,6 +336,7 @@ void lur_repl(lua_State *L) {
     else if (status != LUA_YIELD) show_error(L);
   }
   if (terminal) putchar('\n');
+  lur_program_set_prompt(L, false);
   lua_settop(L, 0);
   close_editor(&s);
 }

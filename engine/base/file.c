@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,11 @@
 #include "text.h"
 
 enum { MAX_TEMPORARIES = 64, MAX_STEM = 200, WRITE_CHUNK = 1 << 30 };
+
+/* Writers that are open. Of the process, because a signal handler asks; lock-free on every platform of ours. */
+static atomic_int in_writing;
+
+int lur_files_in_writing(void) { return atomic_load(&in_writing); }
 
 /* ---- names ---- */
 
@@ -98,7 +104,8 @@ static void keep_mode(const lur_writer *writer) {
 }
 
 lur_status lur_writer_open(lur_writer *writer, const char *path) {
-  *writer = (lur_writer){.fd = -1};
+  *writer = (lur_writer){.fd = -1, .counted = true};
+  atomic_fetch_add(&in_writing, 1);
   lur_status status = resolve(path, &writer->path);
   for (int i = 0; status == LUR_OK && writer->fd < 0 && i < MAX_TEMPORARIES; i++) {
     free(writer->temporary);
@@ -175,6 +182,7 @@ void lur_writer_release(lur_writer *writer) {
   }
   free(writer->temporary);
   free(writer->path);
+  if (writer->counted) atomic_fetch_sub(&in_writing, 1);
   *writer = (lur_writer){.fd = -1};
 }
 

@@ -11,6 +11,7 @@ typedef struct lur_writer {
   int fd;          /* -1: closed */
   char *path;      /* the target, with symbolic links resolved */
   char *temporary;
+  bool counted; /* among lur_files_in_writing */
 } lur_writer;
 
 /* LUR_EIO: the folder is missing or not writable, or the target is not a regular file. */

@@ -164,6 +164,12 @@ local function open_cache(job)
     cache:close()
     return nil, message
   end
+  if o.existing and #cache:missing(1, #o[1] * o.views) > 0 then
+    local is_begun = state ~= "ready"
+    cache:close()
+    if is_begun then os.remove(path .. ".part") end
+    return nil, ("'%s' lacks images"):format(path)
+  end
   if cache.note ~= "" then job.say(("feature cache '%s' is not used as it is: %s"):format(path, cache.note)) end
   return cache
 end
@@ -171,7 +177,7 @@ end
 -- ---- computing ----
 
 local own = { quiet = true, cache = true, store = true, views = true, memory = true, limit = true, batch = true,
-  precision = true, existing = true, left_out = true, named = true }
+  precision = true, existing = true, stream = true, left_out = true, named = true }
 
 --- A loader of the listed images, in that order.
 local function image_loader(o, list)
@@ -189,6 +195,16 @@ local function image_loader(o, list)
   return data.loader(given)
 end
 
+local LARGEST_F16 <const> = 65504
+
+--- Raises where a number would become infinite as f16.
+local function check_range(y, layer)
+  if not (y:abs():max() <= LARGEST_F16) then
+    error(("an output of '%s' is larger than f16 can hold, or is not a number: store features as f32 (--cache-store "
+      .. "f32)"):format(layer), 0)
+  end
+end
+
 --- Computes the rows of one view that a store lacks. Returns true, or nil and why the store cannot take them.
 local function compute_view(job, run, store, view)
   local split, before = job.split, (view - 1) * #job.o[1]
@@ -199,6 +215,7 @@ local function compute_view(job, run, store, view)
   for batch in loader:epoch(view - 1) do
     if batch.target then error("feature_cache: mixup and cutmix have no fixed views", 0) end
     local y = run:predict{ [split.input] = batch.image }[split.backbone.outputs[1]]
+    if job.o.store == "f16" then check_range(y, split.layer) end
     local ok, message = store:put(table.move(rows, at + 1, at + #y, 1, {}), batch.index, y)
     if not ok then return nil, message end
     at, job.done = at + #y, job.done + #y
@@ -230,7 +247,8 @@ local function fill(job, store)
   local run <close> = split.backbone:compile{ device = o.device, precision = o.precision }
   if o.precision == "int8" then calibrate(run, split, o) end
   job.done = 0
-  job.tick = not o.quiet and ticker{ label = ("computing '%s' once"):format(split.layer), total = count } or nil
+  job.tick = not o.quiet and ticker{ label = ("computing '%s' once"):format(split.layer), total = count,
+    out = o.stream } or nil
   for view = 1, o.views do
     local ok, message = compute_view(job, run, store, view)
     if not ok then return nil, message end
@@ -301,7 +319,7 @@ end
 
 --- The features of one backbone, as load gives them.
 local function load_one(split, o)
-  local line = ticker{ label = "" }
+  local line = ticker{ label = "", out = o.stream }
   local function say(text) if not o.quiet then line:finish(text) end end
   local job = { split = split, o = o, named = o.named or {}, say = say }
   local store, why
@@ -321,7 +339,7 @@ end
 --   device          where to compute
 --   cache           folder of cache files (nil: in memory only). Where no file can be made, a line says why, and the
 --                   features are computed into memory
---   existing        true: only a cache file that is there already
+--   existing        true: only a cache file that is there already, with every image; none is written
 --   limit           largest size of a cache file, in bytes
 --   memory          largest size in memory, in bytes, where there is no cache file; above it load returns nil and a
 --                   message
@@ -333,6 +351,7 @@ end
 --   transform, views  the same of data.loader's transform. A cache file belongs to the text of the transform's file and
 --                   of the Lua files that it requires; a function's features are kept in memory only
 --   quiet (false)   prints nothing
+--   stream          file of the lines that are printed (io.stdout)
 --   named           paths of images that need not be named again where they cannot be read, as a set; others are added
 --   left_out        true: messages say that images that cannot be read are left out (which the caller must do)
 -- An image that cannot be read has the features and the class of the image that the loader puts in its place. Where a

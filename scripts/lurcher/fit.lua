@@ -17,13 +17,17 @@
 --   extra          table carried into every checkpoint (classes, preprocessing, ...)                 ({})
 --   resume         checkpoint to continue: a path, or the text run:restore returned                 (nil)
 --   progress       false: no progress lines; a callback: used instead of on.progress{}
+--   bn_ramp        false: batch norms that have seen no batch yet have their momentum from the first step on, as in
+--                  Keras; else it rises to that (lurcher.momentum_ramp), so that short trainings validate       (true)
+--   interrupt      what Ctrl-C does once the callbacks are done. "raise": fit raises "interrupted", and a script ends
+--                  with exit code 130; "return": fit returns        ("raise"; at the prompt of a session "return")
 -- A loader is anything with a method epoch(self, n, skip) that gives a for loop the batches of epoch n but the first
 -- `skip`, a function n -> iterator, or a list of batches.
 --
 -- Returns the history: a list of logs, one table per epoch: `epoch` (from 0), the mean of every result over the epoch's
 -- samples, the same of validation with the prefix val_, `lr`, and times: `seconds` of training, `wait_seconds` of these
--- waiting for the loader, and `check_seconds` of validation. history.interrupted is true after Ctrl-C; history.failed
--- is the reason where a callback found that training diverged.
+-- waiting for the loader, and `check_seconds` of validation. history.interrupted is true where fit returned after
+-- Ctrl-C; history.failed is the reason where a callback found that training diverged.
 -- accumulate = 4 is one batch of four times the size, within rounding, where batches are of equal size and no layer
 -- computes with the batch's statistics (batch norm) or random numbers.
 -- Training means are taken while weights change, weighted by batch size (Keras 2.0.6, keras/callbacks.py, BaseLogger).
@@ -38,14 +42,15 @@
 --   on_train_end(self, state)
 --   save(self) -> table, load(self, table)  state that a resume needs; with tensors(self) -> tensors by name, load gets
 --                                           these as a second argument, or nil where resume is a text
--- state: run, model, loader, valid, epochs, epoch, step (steps done in the epoch), batch (the last one), history,
--- stop (set it to end after this epoch), failed (set it to a reason to end at once: the epoch then does not count),
--- interrupted, done (the epoch is in the history), seconds, wait_seconds and samples (of this epoch in this call),
--- accumulate (batches per step), part (of a step of several: count of its batches so far, and sums of their results),
--- extra, snapshot() -> what a checkpoint holds, and tensors by name; in_use(f) calls f between on_use_begin
+-- state: run, model, loader, valid, epochs, steps, epoch, step (steps done in the epoch), batch (the last one),
+-- history, stop (set it to end after this epoch), failed (set it to a reason to end at once: the epoch then does not
+-- count), interrupted, done (the epoch is in the history), seconds, wait_seconds and samples (of this epoch in this
+-- call), accumulate (batches per step), part (of a step of several: count of its batches so far, and sums of their
+-- results), extra, snapshot() -> what a checkpoint holds, and tensors by name; in_use(f) calls f between on_use_begin
 -- and on_use_end.
 
 local lurcher = require "lurcher"
+local momentum_ramp = require "lurcher.momentum_ramp"
 local suggest = require "lurcher.suggest"
 
 local fit = {}
@@ -110,9 +115,13 @@ local function call_run(run, method, batch)
   error(results, 0)
 end
 
---- Means of run:evaluate over a loader, weighted by batch size, { loss = , acc = , ... }, and the number of samples.
--- steps: most batches. Returns nil, "interrupted" after Ctrl-C.
-function fit.evaluate(run, loader, steps)
+--- Whether Ctrl-C is to raise an error after it has stopped a fit or an evaluation. choice: the option `interrupt`.
+local function raises_interrupt(choice)
+  if choice == nil then return not lurcher.at_prompt() end
+  return choice == "raise"
+end
+
+local function evaluated(run, loader, steps)
   local total, step = new_means(), 0
   for batch in batches(loader, 0, 0) do
     local results = call_run(run, "evaluate", batch)
@@ -122,8 +131,16 @@ function fit.evaluate(run, loader, steps)
     if lurcher.interrupted() then return nil, "interrupted" end
     if step == steps then break end
   end
-  if total.samples == 0 then error("evaluate: the loader gave no batch", 2) end
+  if total.samples == 0 then error("evaluate: the loader gave no batch", 3) end
   return total:into({}, ""), total.samples
+end
+
+--- Means of run:evaluate over a loader, weighted by batch size, { loss = , acc = , ... }, and the number of samples.
+-- steps: most batches. interrupt: as of fit; with "return" it returns nil, "interrupted" after Ctrl-C.
+function fit.evaluate(run, loader, steps, interrupt)
+  local results, count = evaluated(run, loader, steps)
+  if not results and raises_interrupt(interrupt) then error("interrupted", 0) end
+  return results, count
 end
 
 local function call(callbacks, method, ...)
@@ -133,7 +150,7 @@ local function call(callbacks, method, ...)
 end
 
 local known = { epochs = true, initial_epoch = true, steps = true, valid = true, valid_steps = true, extra = true,
-  resume = true, progress = true, accumulate = true }
+  resume = true, progress = true, accumulate = true, bn_ramp = true, interrupt = true }
 
 --- The least value of each option that is a number.
 local least = { epochs = 0, initial_epoch = 0, steps = 1, valid_steps = 1, accumulate = 1 }
@@ -171,6 +188,10 @@ local function check(run, loader, options)
   end
   if not math.tointeger(options.accumulate or 1) then
     error(("bad option 'accumulate' to 'fit' (a whole number expected, got %s)"):format(options.accumulate), 3)
+  end
+  if options.interrupt ~= nil and options.interrupt ~= "raise" and options.interrupt ~= "return" then
+    error(("bad option 'interrupt' to 'fit' (\"raise\" or \"return\" expected, got %s)"):format(
+      tostring(options.interrupt)), 3)
   end
   for key in pairs(options) do
     if math.type(key) ~= "integer" and not known[key] then
@@ -217,7 +238,8 @@ local function snapshot(state, callbacks, sums)
   for i, logs in ipairs(state.history) do history[i] = logs end
   return { epoch = state.done and state.epoch + 1 or state.epoch, step = state.done and 0 or state.step,
     sums = not state.done and { samples = sums.samples, sums = sums.sums, weights = sums.weights } or nil,
-    lr = state.run.lr, stop = state.stop, callbacks = lurcher.json.array(saved),
+    lr = state.run.lr, stop = state.stop, bn_ramp = state.ramp and state.ramp:save() or nil,
+    callbacks = lurcher.json.array(saved),
     history = lurcher.json.array(history) }, tensors
 end
 
@@ -263,6 +285,7 @@ local function mistake(saved)
   for _, entry in ipairs(saved.callbacks) do
     if entry.state ~= nil and type(entry.state) ~= "table" then return "callbacks" end
   end
+  if saved.bn_ramp ~= nil and not momentum_ramp.is_saved(saved.bn_ramp) then return "bn_ramp" end
   local sums = saved.sums
   if sums == nil then return nil end
   if type(sums) ~= "table" or type(sums.samples) ~= "number" then return "sums" end
@@ -284,14 +307,15 @@ local function resume(state, callbacks, text, path)
   for i, logs in ipairs(saved.history) do state.history[i] = logs end
   if saved.lr then state.run.lr = saved.lr end
   restore_callbacks(callbacks, saved.callbacks, path)
+  state.ramp = saved.bn_ramp and momentum_ramp.new(state.run.model, saved.bn_ramp) or false
   return new_means(saved.sums)
 end
 
 local function begin(run, loader, options)
   local callbacks = callbacks_of(options)
   local state = { run = run, model = run.model, loader = loader, valid = options.valid, epochs = options.epochs or 1,
-    epoch = options.initial_epoch or 0, step = 0, history = {}, stop = false, interrupted = false,
-    extra = options.extra or {}, done = false, seconds = 0, wait_seconds = 0, samples = 0,
+    steps = options.steps, epoch = options.initial_epoch or 0, step = 0, history = {}, stop = false,
+    interrupted = false, extra = options.extra or {}, done = false, seconds = 0, wait_seconds = 0, samples = 0,
     accumulate = options.accumulate or 1, part = { count = 0, sums = new_means() } }
   return state, callbacks
 end
@@ -320,15 +344,28 @@ local function update(state)
   return part.sums:into({ samples = part.sums.samples }, "")
 end
 
---- Trains on a batch. Returns the results of the step that it completes; false if it completes none; nil after Ctrl-C.
-local function train_batch(state, batch)
-  send_ahead(state.run, state.loader)
-  if state.accumulate == 1 then return call_run(state.run, "train", batch) end
+--- A batch of a step of `accumulate` batches: as train_batch.
+local function train_part(state, batch)
   local results = accumulate(state, batch)
   if not results then return nil end
   state.part.sums:add(results)
   state.part.count = state.part.count + 1
   return state.part.count == state.accumulate and update(state)
+end
+
+--- Trains on a batch, with the momentum of fresh batch norms rising. Returns the results of the step that it completes;
+-- false if it completes none; nil after Ctrl-C.
+local function train_batch(state, batch)
+  local ramp = state.ramp
+  send_ahead(state.run, state.loader)
+  if ramp then ramp:before() end
+  local results
+  if state.accumulate == 1 then results = call_run(state.run, "train", batch) else results = train_part(state, batch) end
+  if ramp and results ~= nil then
+    ramp:after()
+    if not ramp:is_active() then state.ramp = false end
+  end
+  return results
 end
 
 --- What follows a step: its results (nil after Ctrl-C) in the sums, and the callbacks. Returns whether to continue.
@@ -373,7 +410,7 @@ end
 local function validate(state, logs, options)
   if not state.valid then return true end
   local started = lurcher.time()
-  local results = fit.evaluate(state.run, state.valid, options.valid_steps)
+  local results = fit.evaluate(state.run, state.valid, options.valid_steps, "return")
   if not results then return false end
   for name, value in pairs(results) do logs["val_" .. name] = value end
   logs.check_seconds = lurcher.time() - started
@@ -408,6 +445,9 @@ local function train(state, callbacks, options)
   if not state.interrupted and not state.failed then call(callbacks, "on_use_begin", state) end
 end
 
+--- Whether a run's model is one of lurcher.nn: what takes the place of a run may have another, or none.
+local function is_graph(model) return type(model) == "userdata" end
+
 setmetatable(fit, { __call = function(_, run, loader, options)
   options = options or {}
   check(run, loader, options)
@@ -423,6 +463,12 @@ setmetatable(fit, { __call = function(_, run, loader, options)
     if not text then error("fit: cannot resume: " .. tostring(message), 2) end
     state.sums = resume(state, callbacks, text, path)
   end
+  if options.bn_ramp == false then
+    state.ramp = false
+  elseif state.ramp == nil and is_graph(state.model) then
+    state.ramp = momentum_ramp.new(state.model)
+    if not state.ramp:is_active() then state.ramp = false end
+  end
   state.snapshot = function() return snapshot(state, callbacks, state.sums) end
   state.in_use = function(f)
     call(callbacks, "on_use_begin", state)
@@ -433,6 +479,7 @@ setmetatable(fit, { __call = function(_, run, loader, options)
   train(state, callbacks, options)
   call(callbacks, "on_train_end", state)
   state.history.interrupted, state.history.failed = state.interrupted or nil, state.failed
+  if state.interrupted and raises_interrupt(options.interrupt) then error("interrupted", 0) end
   return state.history
 end })
 

@@ -117,8 +117,14 @@ local function sources(model, set, metadata, o, count)
     return more
   end
   local loaders = {}
+  if part and not o.existing then
+    ticker{ label = "", out = o.stream }:finish(("features of the frozen backbone take %s as %s in the feature "
+      .. "cache '%s'"):format(logs_of.size(count * part:bytes(#set, o.cache_store)), o.cache_store or "f32",
+      o.cache))
+  end
   for k = 1, part and count or 0 do
-    local loaded = part:load(options(k, feature_cache.settings(o, { views = 1, memory = 0, existing = o.existing })))
+    local loaded = part:load(options(k, feature_cache.settings(o, { views = 1, memory = 0, existing = o.existing,
+      stream = o.stream })))
     if not loaded then break end -- no room for features
     loaders[k] = loaded:loader{ batch = common.batch, shuffle = false }
   end
@@ -166,12 +172,13 @@ end
 --- Class probabilities (n x classes) of every image that can be read, the mean over `tta` views (1), and the images'
 -- numbers in the same order. metadata: of open_model. Options: tta, batch, workers, device, output (name; by default
 -- the model's first), cache (folder of the feature cache; nil or "none": no cache), cache_store and cache_limit (as
--- feature_cache's store and limit, the limit in MB), existing (true: read the cache, and add nothing to it).
+-- feature_cache's store and limit, the limit in MB), existing (true: read the cache, and add nothing to it), stream
+-- (file of the progress lines, io.stdout).
 function prediction.predict(model, set, metadata, o)
   local count, output = o.tta or 1, o.output or model.outputs[1]
   local loaders, learner = sources(model, set, metadata, o, count)
   local run <close> = learner:compile{ device = o.device }
-  local tick = ticker{ label = "predicting", total = count * #set }
+  local tick = ticker{ label = "predicting", total = count * #set, out = o.stream }
   tick.before = 0
   local sum, rows
   for k = 1, count do

@@ -105,27 +105,62 @@ local function add_floors(rows, whole, machine)
   end
 end
 
+--- The columns of the table: title, format, rank, and the text of a node's cell. Those of the largest rank are left out
+-- first where a terminal is too narrow. whole: of profile.tree.
+local function columns_of(whole, machine)
+  local columns = { { "ms", "%9s", 1, function(node) return format("%.3f", 1e3 * node.seconds) end },
+    { "share", "%7s", 2, function(node) return format("%.1f %%", 100 * node.seconds / whole.seconds) end },
+    { "GFLOP/s", "%9s", 5, function(node) return node.flops > 0 and format("%.1f", rate(node)) or "-" end },
+    { "GB/s", "%7s", 6, function(node) return format("%.1f", bandwidth(node)) end } }
+  if machine then
+    columns[5] = { "floor ms", "%9s", 7, function(node) return format("%.3f", 1e3 * node.floor) end }
+    columns[6] = { "reached", "%8s", 3, function(node) return format("%.1f %%", 100 * node.floor / node.seconds) end }
+  end
+  columns[#columns + 1] = { "pass", "%-9s", 4, function(node) return node.pass or "all" end }
+  columns[#columns + 1] = { "op", "%-20s", 1, function(node) return node.op end }
+  return columns
+end
+
+local function width_of(column) return lurcher.number(column[2]:match "%d+") + 1 end
+
+--- The columns that leave room for names of layers in lines of `width` characters.
+local function fitting(columns, width)
+  local LAYER <const>, total = 24, 0
+  for _, column in ipairs(columns) do total = total + width_of(column) end
+  while total + LAYER > width do
+    local worst
+    for i, column in ipairs(columns) do
+      if column[3] > 1 and (not worst or column[3] > columns[worst][3]) then worst = i end
+    end
+    if not worst then break end
+    total = total - width_of(table.remove(columns, worst))
+  end
+  return columns, math.max(LAYER, width - total)
+end
+
 --- The slowest `count` (20) rows as a table, and the sum of all. With `machine`, { gflops = peak, gbytes = memory
 -- bandwidth per second }, each row also has its least possible time, the larger of those of its FLOPs and of its bytes
--- (moved once), and what share of the measured time that is.
-function profile.text(run, count, machine)
+-- (moved once), and what share of the measured time that is. width: characters per line (any number); where there are
+-- fewer than the table needs, it has fewer columns.
+function profile.text(run, count, machine, width)
   local rows = profile.rows(run)
   local whole = profile.tree(rows)
   if machine then add_floors(rows, whole, machine) end
   table.sort(rows, function(a, b) return a.seconds > b.seconds end)
-  local function floor_of(node)
-    if not machine then return "" end
-    return format(" %9.3f %6.1f %%", 1e3 * node.floor, 100 * node.floor / node.seconds)
+  local columns, room = fitting(columns_of(whole, machine), width or math.huge)
+  local lines = {}
+  local function line(cell_of, layer)
+    local cells = {}
+    for i, column in ipairs(columns) do cells[i] = column[2]:format(cell_of(column)) end
+    if #layer > room then layer = layer:sub(1, room - 3) .. "..." end
+    lines[#lines + 1] = table.concat(cells, " ") .. " " .. layer
   end
-  local lines = { ("%9s %7s %9s %7s%s  %-9s %-20s %s"):format("ms", "share", "GFLOP/s", "GB/s",
-    machine and (" %9s %8s"):format("floor ms", "reached") or "", "pass", "op", "layer") }
-  local function line(node, pass, op, layer)
-    lines[#lines + 1] = format("%9.3f %5.1f %% %9s %7.1f%s  %-9s %-20s %s", 1e3 * node.seconds,
-      100 * node.seconds / whole.seconds, node.flops > 0 and format("%.1f", rate(node)) or "-", bandwidth(node),
-      floor_of(node), pass, op, layer)
+  line(function(column) return column[1] end, "layer")
+  for i = 1, math.min(count or 20, #rows) do
+    line(function(column) return column[4](rows[i]) end, rows[i].layer)
   end
-  for i = 1, math.min(count or 20, #rows) do line(rows[i], rows[i].pass, rows[i].op, rows[i].layer) end
-  line(whole, "all", ("%d ops"):format(#rows), "one step")
+  whole.op = ("%d ops"):format(#rows)
+  line(function(column) return column[4](whole) end, "one step")
   return table.concat(lines, "\n")
 end
 

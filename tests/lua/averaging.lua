@@ -121,7 +121,7 @@ end)
 local function stopped_after(steps)
   local path = folder .. "/last.safetensors"
   local function options(resume, count)
-    return { epochs = 3, valid = batches(), resume = resume, on.checkpoint(path), on.ema{ decay = 0.9 },
+    return { epochs = 3, valid = batches(), resume = resume, interrupt = "return", on.checkpoint(path), on.ema{ decay = 0.9 },
       on.best{ path = folder .. "/kept.safetensors" },
       { on_batch_end = function()
         count = count - 1

@@ -187,12 +187,25 @@ end)
 test("fit: Ctrl-C stops after the step it came in, and keeps the rest", function()
   local run = fake_run{}
   local batches = { {}, {}, {}, {} }
-  local history = fit(run, batches, { epochs = 3, progress = false, on.checkpoint "last", {
+  local history = fit(run, batches, { epochs = 3, progress = false, interrupt = "return", on.checkpoint "last", {
     on_batch_end = function(_, step, _, state)
       if state.epoch == 1 and step == 2 then lurcher.interrupt() end
     end } })
   assert(run.iterations == 6 and #history == 1 and history.interrupted)
   assert(run.files.last.iterations == 6)
+end)
+
+test("fit: outside the prompt Ctrl-C raises when the callbacks are done, and so it does in an evaluation", function()
+  local run, ended = fake_run{}, false
+  raises("^interrupted$", fit, run, { {}, {} }, { epochs = 3, progress = false, on.checkpoint "last", {
+    on_batch_end = lurcher.interrupt, on_train_end = function() ended = true end } })
+  assert(ended and run.iterations == 1 and run.files.last.iterations == 1)
+  lurcher.interrupt()
+  raises("^interrupted$", fit.evaluate, run, { {}, {} })
+  lurcher.interrupt()
+  local results, why = fit.evaluate(run, { {}, {} }, nil, "return")
+  assert(results == nil and why == "interrupted")
+  raises("bad option 'interrupt' to 'fit'", fit, run, { {} }, { interrupt = "stop" })
 end)
 
 --- Trains once without interruption, and once interrupted after `steps` steps and resumed: calls and logs must be
@@ -209,7 +222,7 @@ local function resumes(steps)
     end }
   end
   local function go(run, resume, interrupt_at)
-    return fit(run, batches, { epochs = 6, valid = batches, progress = false, resume = resume,
+    return fit(run, batches, { epochs = 6, valid = batches, progress = false, resume = resume, interrupt = "return",
       callbacks(interrupt_at), on.early_stop{ patience = 4 }, on.reduce_lr{ patience = 2 }, on.checkpoint "last" })
   end
   local whole_run = fake_run{ train = losses, evaluate = evaluations }
@@ -249,14 +262,29 @@ test("csv: one line per epoch, in Keras's order, whole after every epoch", funct
   assert(table.concat(names, " ") == "loss b_loss a_loss b_acc a_acc val_loss val_a_loss val_b_acc")
 end)
 
---- The text that a progress callback writes in two epochs of three batches.
-local function progress_text(terminal, every)
+local real_time = lurcher.time
+
+--- The text that a progress callback writes in two epochs of three batches. results: names of further results.
+local function progress_text(terminal, every, columns, results)
   local parts = {}
   local out = { write = function(_, ...) for _, part in ipairs{ ... } do parts[#parts + 1] = part end end,
     flush = function() end }
   local run = fake_run{}
+  if results then
+    local train, evaluate = run.train, run.evaluate
+    local function with(run_method)
+      return function(self, batch)
+        local all = run_method(self, batch)
+        for _, name in ipairs(results) do all[name] = 0.5 end
+        lurcher.time = function() return real_time() + 3600 * self.iterations end -- a line is due at every step
+        return all
+      end
+    end
+    run.train, run.evaluate = with(train), with(evaluate)
+  end
   fit(run, { { samples = 8 }, { samples = 8 }, { samples = 4 } }, { epochs = 2, valid = one_batch,
-    on.progress{ out = out, terminal = terminal, every = every } })
+    on.progress{ out = out, terminal = terminal, every = every, columns = columns } })
+  lurcher.time = real_time
   return table.concat(parts)
 end
 
@@ -272,6 +300,34 @@ end)
 test("progress: one line redrawn in place on a terminal", function()
   local text = progress_text(true)
   assert(text:find "\r" and text:find "\27%[K", text)
+end)
+
+test("progress: a line takes no more than the terminal's width, and the most important parts", function()
+  local heads = { "one_loss", "one_acc", "two_loss", "two_acc" }
+  local columns = function() return 80 end
+  for _, results in ipairs{ {}, heads } do
+    local text, count = progress_text(true, nil, columns, results), 0
+    for line in text:gsub("\27%[K", ""):gmatch "[^\r\n]+" do
+      count = count + 1
+      assert(#line <= 79, line)
+      assert(line:find "^epoch [12]/2  " and line:find "loss %d" and line:find "acc %d", line)
+      if line:find " [12]/3  " then assert(line:find "ETA", line) end
+    end
+    assert(count >= 7, text) -- a line for each of six steps, and for the first epoch
+  end
+  for line in progress_text(true, nil, function() return 24 end, heads):gsub("\27%[K", ""):gmatch "[^\r\n]+" do
+    assert(#line <= 23 and line:find "^epoch", line)
+  end
+  -- the terminal may become narrower at any time
+  local width = 100
+  local text = progress_text(true, nil, function()
+    width = width - 3
+    return width
+  end, heads)
+  for line in text:gsub("\27%[K", ""):gmatch "[^\r\n]+" do assert(#line < 100, line) end
+  -- elsewhere nothing is left out
+  text = progress_text(false, 0, columns, heads)
+  assert(text:find("two_loss 0.5000  one_acc", 1, true) or text:find("one_loss 0.5000  two_loss", 1, true), text)
 end)
 
 test("durations", function()

@@ -119,15 +119,23 @@ end)
 
 test("options: help is broken into lines that a terminal shows, aligned", function()
   local long = ("word "):rep(60)
-  local text = options.help{ name = "x", summary = "s", { "size", "integer", default = 3, help = long },
-    { "a-name-that-takes-more-than-its-column", "flag", help = long } }
-  local words, lines = 0, 0
-  for line in text:gmatch "[^\n]+" do
-    assert(#line <= 100, line)
-    local before, count = line:match "^(%s*)", select(2, line:gsub("word", ""))
-    if count > 0 and not line:find "%-%-" then assert(#before == 34, line) end
-    words, lines = words + count, lines + (count > 0 and 1 or 0)
+  local spec_of_long = { name = "x", summary = ("summary "):rep(30), notes = ("note "):rep(40),
+    { "size", "integer", default = 3, help = long }, { "a-name-that-takes-more-than-its-column", "flag", help = long },
+    { "choice", "choice", choices = { "a-long-choice", "another-long-choice", "a-third-one-that-is-long", "fourth" },
+      help = "short" } }
+  for columns, margin in pairs{ [60] = 26, [80] = 34, [100] = 34 } do
+    local text = options.help(spec_of_long, columns)
+    local words, longest = 0, 0
+    for line in text:gmatch "[^\n]+" do
+      assert(#line <= columns, line)
+      longest = math.max(longest, #line)
+      local before, count = line:match "^(%s*)", select(2, line:gsub("word", ""))
+      if count > 0 and not line:find "%-%-" then assert(#before == margin, line) end
+      words = words + count
+    end
+    assert(words == 120 and longest > columns - 8, longest)
+    assert(text:find "%(default 3%)" and text:find("another-long-choice|", 1, true), text)
   end
-  assert(words == 120 and lines == 10, lines)
-  assert(text:find("word (default 3)", 1, true))
+  assert(options.help(spec_of_long, 20) == options.help(spec_of_long, 60))
+  assert(options.help(spec_of_long, 300) == options.help(spec_of_long, 100))
 end)

@@ -29,7 +29,17 @@ test("version, help, devices, recipes", function()
   expect(program .. " help", "^usage: lurcher.*lurcher cache ")
   expect(program .. " devices", "^ref\ncpu\n")
   local recipes = expect(program .. " recipes", "single_model")
-  for line in recipes:gmatch "[^\n]+" do assert(line:find "^  [%w_]+ +%S" and #line < 160, line) end
+  for line in recipes:gmatch "[^\n]+" do assert(line:find "^  [%w_ ]+ +%S" and #line <= 80, line) end
+  for _, columns in ipairs{ 60, 72, 100 } do
+    for _, arguments in ipairs{ "recipes", "single_model --help", "retrain --help", "audit --help" } do
+      local longest = 0
+      for line in expect(("COLUMNS=%d %s %s"):format(columns, program, arguments), "."):gmatch "[^\n]+" do
+        longest = math.max(longest, #line)
+      end
+      assert(longest <= columns and longest > columns - 20, ("%s: %d of %d"):format(arguments, longest, columns))
+    end
+  end
+  for line in expect(program .. " --help", "."):gmatch "[^\n]+" do assert(#line <= 80, line) end
   expect(program .. " single_model --help", "%-%-data")
 end)
 
@@ -177,8 +187,8 @@ test("a bug in Lurcher prints a traceback, a user's mistake does not", function(
   expect(program .. " single_model --no-such-option", "^lurcher[^<]*unknown option '%-%-no%-such%-option'[^<]*$", 2)
 end)
 
---- Runs a script that prints "ready", sends it Ctrl-C, and returns its output and exit code.
-local function interrupted(name, text)
+--- Runs a script that prints "ready", sends it Ctrl-C, once or twice, and returns its output and exit code.
+local function interrupted(name, text, twice)
   local script = write(name, text)
   local runner = write("runner.sh", ([[
     set -m
@@ -186,10 +196,12 @@ local function interrupted(name, text)
     for i in $(seq 400); do grep -q ready '%s/out' 2>/dev/null && break; sleep 0.05; done
     sleep 0.2
     kill -INT $!
+    %s
     wait $!
     code=$?
     cat '%s/out'
-    exit $code]]):format(program, script, folder, folder, folder))
+    exit $code]]):format(("cd '%s'; %s"):format(folder, program), script, folder, folder,
+    twice and "sleep 0.3; kill -INT $!" or "", folder))
   os.remove(folder .. "/out")
   return harness.run("bash '" .. runner .. "'")
 end
@@ -202,7 +214,7 @@ test("Ctrl-C ends a script with its <close> done, exit code 130", function()
   assert(output:find "^ready\nclosed\nlurcher: interrupted\n$" and code == 130, output .. tostring(code))
 end)
 
-test("Ctrl-C lets fit end between steps, its callbacks called", function()
+test("Ctrl-C lets fit end between steps, its callbacks called; then it ends the script", function()
   local output, code = interrupted("fit.lua", [[
     local lurcher, fit = require "lurcher", require "lurcher.fit"
     local nn = lurcher.nn
@@ -211,8 +223,39 @@ test("Ctrl-C lets fit end between steps, its callbacks called", function()
     local history = fit(run, batches, { epochs = 1e9, valid = batches, progress = false, {
       on_epoch_end = function(_, epoch) if epoch == 5 then io.stdout:write("ready\n"):flush() end end,
       on_train_end = function() print "end" end } })
+    print "the next training begins"]])
+  assert(output == "ready\nend\nlurcher: interrupted\n" and code == 130, output .. tostring(code))
+end)
+
+test("a script may go on after Ctrl-C in a fit", function()
+  local output, code = interrupted("goes_on.lua", [[
+    local lurcher, fit = require "lurcher", require "lurcher.fit"
+    local nn = lurcher.nn
+    local run = nn.model(nn.dense{ 2, name = "y" }(nn.input("x", 3))):compile{ optimizer = "sgd", loss = "mean_squared_error" }
+    local batches = { { x = lurcher.ones(4, 3), y = lurcher.ones(4, 2) } }
+    local history = fit(run, batches, { epochs = 1e9, progress = false, interrupt = "return", {
+      on_epoch_end = function(_, epoch) if epoch == 5 then io.stdout:write("ready\n"):flush() end end } })
     print(history.interrupted, #history > 5)]])
-  assert(output == "ready\nend\ntrue\ttrue\n" and code == 0, output .. tostring(code))
+  assert(output == "ready\ntrue\ttrue\n" and code == 0, output .. tostring(code))
+end)
+
+test("a second Ctrl-C ends the program, whatever the script does with the first", function()
+  local output, code = interrupted("twice.lua", [[
+    io.stdout:write("ready\n"):flush()
+    while true do pcall(function() while true do end end) io.stdout:write("caught\n"):flush() end]], true)
+  assert(output:find "ready\ncaught\n$" and not output:find "caught.*caught" and code == 130, output .. tostring(code))
+end)
+
+test("a second Ctrl-C waits for the file that is being written", function()
+  local output, code = interrupted("writes.lua", [[
+    local big = ("x"):rep(30 << 20)
+    io.stdout:write("ready\n"):flush()
+    pcall(function() while true do end end)
+    for i = 1, 1e9 do assert(require "lurcher".write_file("big" .. i % 2, big)) end]], true)
+  assert(code == 130, output .. tostring(code))
+  local lfs = require "lfs"
+  assert(lfs.attributes(folder .. "/big1", "size") == 30 << 20)
+  for name in lfs.dir(folder) do assert(not name:find "tmp$", name) end
 end)
 
 test("the module in a stock lua5.4", function()

@@ -140,6 +140,33 @@ test("single_model_test: the frozen features are found again, with the same pred
     outputs[3]:find "from cache tested/test" and not outputs[3]:find "computed", outputs[3])
 end)
 
+test("tests and reports use a cache that is there, and write none unless --cache is given", function()
+  local function files_of(folder)
+    local names = {}
+    for name in lfs.dir(folder) do if name:find "features" then names[#names + 1] = name end end
+    table.sort(names)
+    return table.concat(names, " ")
+  end
+  local before = files_of(work .. "/runs/cache")
+  local output = succeeds "single_model_test --model frozen --data images/test --tta 2 --out once.txt"
+  assert(files_of(work .. "/runs/cache") == before and not output:find "computed", output)
+  output = succeeds "single_model_test --model frozen --data images/valid --out once.txt"
+  assert(output:find("from cache runs/cache/valid", 1, true), output)
+  succeeds "report frozen --data images/test --mistakes 0 --maps 0"
+  assert(files_of(work .. "/runs/cache") == before)
+  output = succeeds "single_model_test --model frozen --data images/test --cache asked --out asked.txt"
+  assert(output:find("take 24.6 kB as f32 in the feature cache 'asked'", 1, true), output)
+  assert(files_of(work .. "/asked"):find "^test")
+  -- a cache that lacks an image now is not used, and not completed
+  local path, other = images .. "/test/drop_broad/001.jpg", read(images .. "/test/drop_broad/002.jpg")
+  local whole = read(path)
+  assert(lurcher.write_file(path, other .. " "))
+  os.rename(work .. "/asked", work .. "/kept_cache")
+  output = succeeds "single_model_test --model frozen --data images/test --out once.txt"
+  assert(not output:find "from cache", output)
+  assert(lurcher.write_file(path, whole))
+end)
+
 test("single_model_test: a damaged image is named and left out", function()
   local broken = work .. "/broken/drop_broad"
   succeeds("%s/examples/draw_images.lua --train 0 --valid 0 --test 2 --size 48 --out damaged", root)

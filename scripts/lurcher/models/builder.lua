@@ -36,7 +36,7 @@ local common = {
   size = { 299, is_size, "integer or { height, width }" },
   channels = { 3, is_positive, "positive integer" },
   width = { 1, is_positive, "positive number" },
-  momentum = { 0.99, is_share, "number from 0 to 1" },
+  bn_momentum = { 0.99, is_share, "number from 0 to 1" },
   top = { true, is_flag, "true or false" },
   classes = { 1000, is_positive, "positive integer" },
   feature_layer = { nil, is_text, "name of a layer" },
@@ -45,6 +45,9 @@ local common = {
   prefix = { "", is_text, "text" },
   weights = { nil, is_text, "path" },
 }
+
+--- Earlier names of options, which are still accepted.
+local was <const> = { momentum = "bn_momentum" }
 
 local function unknown(kind, key, own)
   local known = {}
@@ -57,10 +60,13 @@ end
 
 --- All options, with defaults. Raises at the line that called the network for unknown options and bad values.
 local function settings(kind, given, own)
-  local o = {}
-  for key in pairs(given) do
+  local o, renamed = {}, {}
+  for key, value in pairs(given) do
+    key = was[key] or key
     if not (common[key] or own[key]) then unknown(kind, key, own) end
+    renamed[key] = value
   end
+  given = renamed
   for _, set in ipairs{ common, own } do
     for name, option in pairs(set) do
       local default, fits, expected = table.unpack(option, 1, 3)
@@ -108,7 +114,7 @@ end
 
 --- Batch norm; scale = false: without gamma.
 function builder:norm(name, x, scale)
-  return self:apply(name, nn.batchnorm{ momentum = self.momentum, epsilon = 1e-3, scale = scale ~= false,
+  return self:apply(name, nn.batchnorm{ momentum = self.bn_momentum, epsilon = 1e-3, scale = scale ~= false,
     name = self.prefix .. name }, x)
 end
 
@@ -156,7 +162,7 @@ end
 function builder.network(kind, own, walk, names)
   return function(given)
     local o = settings(kind, given or {}, own)
-    local b = setmetatable({ names = {}, counts = {}, width = o.width, momentum = o.momentum, prefix = o.prefix,
+    local b = setmetatable({ names = {}, counts = {}, width = o.width, bn_momentum = o.bn_momentum, prefix = o.prefix,
       cut = o.feature_layer }, builder)
     local y = walk(b, nn.input(o.input, o.size[1], o.size[2], o.channels), o)
     if o.top or b.cut then y = b:top(y, o.classes) end

@@ -12,7 +12,7 @@
 --   size           side of the square input, at least 75, or { h, w }                        (299)
 --   channels       of the input                                                                (3)
 --   width          multiplier of every layer's channels, then rounded to multiples of 8        (1)
---   momentum       of the batch norms' moving statistics; lower it for short trainings (0.99)
+--   bn_momentum    momentum of the batch norms' moving statistics                           (0.99)
 --   top            end in avg_pool and a softmax of `classes`                               (true)
 --   classes        of the top                                                               (1000)
 --   feature_layer  last layer, by name ("mixed7"); no top then                          (nil)

@@ -15,6 +15,19 @@ common.cache = {
   { "cache-limit", "integer", default = 20000, min = 0, value = "MB", help = "largest size of one feature cache file" },
 }
 
+--- The same of recipes that predict once: they only read it, unless it is given (common.reads).
+common.cache_read = options.join({}, common.cache, {
+  { "cache", "path", default = "runs/cache", none = "none", value = "DIR",
+    help = "folder of the feature cache: outputs of the frozen backbone. By default they are used where the cache has "
+      .. "them; where DIR is given, they are also kept for later runs; none: not used" },
+})
+
+--- Makes the values of a recipe's command line read the cache, and write none unless --cache was given.
+function common.reads(values, given)
+  if given.cache == nil then values.existing = true end
+  return values
+end
+
 --- Options of every recipe that trains: its images.
 common.data = {
   { "data", "path", required = true, value = "DIR", help = "folder with train/CLASS/ and valid/CLASS/" },
@@ -70,9 +83,9 @@ common.test = options.join({
     help = "turn images as their EXIF orientation asks" },
   { "tta", "integer", default = 1, min = 1, max = require "lurcher.prediction".most_views,
     help = "number of views per image to average, 1 to 6: as it is, mirrored, both enlarged, both reduced" },
-  { "batch", "integer", default = 32, min = 1, help = "images per step; no prediction depends on it" },
+  { "batch", "integer", default = 32, min = 1, max = 65536, help = "images per step; no prediction depends on it" },
   { "device", "device", default = "auto" },
   { "workers", "integer", default = 2, min = 1, max = 256, help = "threads that decode images" },
-}, common.cache)
+}, common.cache_read)
 
 return common

@@ -71,6 +71,15 @@ local function unique_names(set)
   return names
 end
 
+--- Prints which images could not be read.
+local function name_unread(rows, set)
+  local is_read = {}
+  for _, row in ipairs(rows) do is_read[row] = true end
+  for i = 1, #rows < #set and #set or 0 do
+    if not is_read[i] then print("  cannot be read, left out: " .. lurcher.visible(set:path(i))) end
+  end
+end
+
 --- Writes a line `class TAB image name` per image, fields as of lurcher.fields, and prints which images could not be
 -- read. name_of: function that gives an image's name in the file; by default that of unique_names.
 local function write(path, scores, rows, set, classes, name_of)
@@ -81,16 +90,12 @@ local function write(path, scores, rows, set, classes, name_of)
   end
   assert(lurcher.write_file(path, table.concat(lines)))
   print(("predictions: %s (%d images)"):format(path, #rows))
-  local is_read = {}
-  for _, row in ipairs(rows) do is_read[row] = true end
-  for i = 1, #rows < #set and #set or 0 do
-    if not is_read[i] then print("  cannot be read, left out: " .. lurcher.visible(set:path(i))) end
-  end
+  name_unread(rows, set)
 end
 
 --- A CSV field, quoted where it must be (RFC 4180). Control characters are escaped, as in o.out: a line is an image for
 -- readers that know no quoted line feeds, too.
-local function field(text)
+function evaluation.csv_field(text)
   text = fields.escaped(text)
   return text:find '[",]' and '"' .. text:gsub('"', '""') .. '"' or text
 end
@@ -98,10 +103,10 @@ end
 --- Writes the probabilities as CSV: a row per image, a column per class.
 local function write_probabilities(path, scores, rows, set, classes)
   local header = { "picture" } -- the file format keeps this word
-  for i, name in ipairs(classes) do header[i + 1] = field(name) end
+  for i, name in ipairs(classes) do header[i + 1] = evaluation.csv_field(name) end
   local lines, values = { table.concat(header, ",") }, scores:totable()
   for i, row in ipairs(rows) do
-    local cells = { field(set:name(row)) }
+    local cells = { evaluation.csv_field(set:name(row)) }
     for j, value in ipairs(values[i]) do cells[j + 1] = lurcher.format("%.6g", value) end
     lines[#lines + 1] = table.concat(cells, ",")
   end
@@ -111,8 +116,37 @@ end
 
 -- ---- scores ----
 
---- Prints the confusion matrix (rows: true class, columns: prediction, by number), then the most frequent mistakes by
--- name.
+local function percent_right(row, i)
+  local sum = 0
+  for _, count in ipairs(row) do sum = sum + count end
+  return sum > 0 and lurcher.format("%6.1f %%", 100 * row[i] / sum) or "", sum
+end
+
+--- The confusion matrix as text: rows are true classes, columns predictions, by number.
+local function print_matrix(matrix, names, width)
+  local head = {}
+  for j = 1, #names do head[j] = ("%4d"):format(j) end
+  print "\nconfusion (rows: truth, columns: prediction)"
+  print((" "):rep(width + 5) .. table.concat(head) .. "   right")
+  for i, row in ipairs(matrix) do
+    local cells = {}
+    for j, count in ipairs(row) do cells[j] = count == 0 and "   ." or ("%4d"):format(count) end
+    local padding = (" "):rep(width - #names[i])
+    print(("%3d %s%s %s%s"):format(i, names[i], padding, table.concat(cells), (percent_right(row, i))))
+  end
+end
+
+--- What remains of it where a terminal is too narrow: images and right ones of each class.
+local function print_classes(matrix, names, width)
+  print "\nclasses (the confusion matrix is too wide here: see lurcher report)"
+  print(("%s  images   right"):format((" "):rep(width)))
+  for i, row in ipairs(matrix) do
+    local right, sum = percent_right(row, i)
+    print(("%s%s  %6d %s"):format(names[i], (" "):rep(width - #names[i]), sum, right))
+  end
+end
+
+--- Prints the confusion matrix, then the most frequent mistakes by name.
 local function print_confusion(counts, classes)
   local matrix, mistakes, width = counts:totable(), {}, 0
   local names = {}
@@ -120,20 +154,13 @@ local function print_confusion(counts, classes)
     names[i] = lurcher.visible(name)
     width = math.max(width, #names[i])
   end
-  local head = {}
-  for j = 1, #classes do head[j] = ("%4d"):format(j) end
-  print "\nconfusion (rows: truth, columns: prediction)"
-  print((" "):rep(width + 5) .. table.concat(head) .. "   right")
+  local fits = width + 5 + 4 * #names + 8 <= (lurcher.columns() or math.huge)
+  local show = fits and print_matrix or print_classes
+  show(matrix, names, width)
   for i, row in ipairs(matrix) do
-    local cells, sum = {}, 0
     for j, count in ipairs(row) do
-      cells[j] = count == 0 and "   ." or ("%4d"):format(count)
-      sum = sum + count
       if i ~= j and count > 0 then mistakes[#mistakes + 1] = { count, names[i], names[j] } end
     end
-    local share = sum > 0 and lurcher.format("%6.1f %%", 100 * row[i] / sum) or ""
-    local padding = (" "):rep(width - #names[i])
-    print(("%3d %s%s %s%s"):format(i, names[i], padding, table.concat(cells), share))
   end
   table.sort(mistakes, function(a, b)
     if a[1] ~= b[1] then return a[1] > b[1] end
@@ -162,9 +189,9 @@ local function score(scores, rows, set, classes)
   return results
 end
 
---- Predicts the images of o.data with opened models and writes o.out. o: the values of common.test, and output (name;
--- see prediction.output), normalize (true: rows are made to add up to 1, which those of a maximum of two softmaxes do
--- not), name_of (function of an image's name that gives its name in o.out), probabilities (CSV file to write, or nil).
+--- Predicts the images of o.data with opened models and writes o.out, if any. o: the values of common.test, and output
+-- (name; see prediction.output), normalize (true: rows are made to add up to 1, which those of a maximum of two
+-- softmaxes do not), name_of (function of an image's name that gives its name in o.out), probabilities (CSV file to write, or nil).
 -- Prints scores where images have classes, and returns them.
 function evaluation.run(opened, o)
   local classes = opened[1].metadata.classes
@@ -172,7 +199,7 @@ function evaluation.run(opened, o)
   local passed_over = logs_of.passed_over(set, o.data)
   if passed_over then print(passed_over) end
   local scores, rows = average(opened, set, o)
-  write(o.out, scores, rows, set, classes, o.name_of)
+  if o.out then write(o.out, scores, rows, set, classes, o.name_of) else name_unread(rows, set) end
   if o.probabilities then write_probabilities(o.probabilities, scores, rows, set, classes) end
   return labelled and score(scores, rows, set, classes) or nil
 end

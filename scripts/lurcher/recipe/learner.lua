@@ -5,6 +5,7 @@
 local lurcher = require "lurcher"
 local augmentations = require "lurcher.augmentations"
 local feature_cache, frozen = require "lurcher.feature_cache", require "lurcher.frozen"
+local logs_of = require "lurcher.logs"
 local readable, samplers = require "lurcher.recipe.readable", require "lurcher.samplers"
 local data = lurcher.data
 
@@ -76,6 +77,10 @@ local function load_all(part, requests, how, o)
     for _, one in ipairs{ part, table.unpack(part.others) } do
       bytes = bytes + one:bytes(#request[1] * (request.views or 1), o.cache_store)
     end
+  end
+  if o.cache ~= "none" then
+    print(("features of the frozen backbone take %s as %s in the feature cache '%s'"):format(
+      logs_of.size(bytes), o.cache_store, o.cache))
   end
   local memory = bytes <= o.memory * 2 ^ 20 and bytes or 0
   for i, request in ipairs(requests) do

@@ -145,38 +145,46 @@ local function wrapped(text, width, margin)
   return table.concat(lines, "\n" .. (" "):rep(margin))
 end
 
---- The --help text of a declaration.
-function options.help(spec)
-  local arguments = spec.arguments and spec.arguments.name .. (spec.arguments.max == 1 and "" or "...")
-  local lines = { ("usage: lurcher %s [options]%s"):format(spec.name, arguments and " " .. arguments or ""), "",
-    spec.summary, "", "options:" }
-  local rows, width = {}, 0
-  local function row(left, right)
-    rows[#rows + 1] = { left, right }
-    width = math.max(width, #left)
-  end
-  if arguments then row(arguments, spec.arguments.help) end
+local LEAST <const>, MOST <const> = 60, 100 -- columns
+
+--- What --help shows of each option: { left = "--epochs N", right = "number of epochs (default 30)" }.
+local function help_rows(spec, arguments)
+  local rows = {}
+  if arguments then rows[1] = { arguments, spec.arguments.help } end
   for _, option in ipairs(spec) do
     local name, kind, notes = option[1], option[2], {}
     local value = option.value or types[kind].value
     if kind == "choice" and not option.value then value = table.concat(option.choices, "|") end
     if option.required then notes[#notes + 1] = "required" end
     if option.default ~= nil then notes[#notes + 1] = "default " .. shown(option.default, option.default_text) end
-    row((kind == "flag" and option.default and "--[no-]" or "--") .. name .. (value and " " .. value or ""),
-      (option.help or types[kind].help) .. (#notes > 0 and " (" .. table.concat(notes, ", ") .. ")" or ""))
+    local dashes = kind == "flag" and option.default and "--[no-]" or "--"
+    rows[#rows + 1] = { dashes .. name .. (value and " " .. value or ""),
+      (option.help or types[kind].help) .. (#notes > 0 and " (" .. table.concat(notes, ", ") .. ")" or "") }
   end
-  row("--help", "print this text")
-  width = math.min(width, 30)
-  for _, entry in ipairs(rows) do
-    local text = wrapped(entry[2], 100 - width - 4, width + 4)
-    if #entry[1] > width then
-      lines[#lines + 1] = "  " .. entry[1]
+  rows[#rows + 1] = { "--help", "print this text" }
+  return rows
+end
+
+--- The --help text of a declaration, in lines of at most `columns` characters, from 60 to 100. columns: by default
+-- those of the terminal; 80 where there is none.
+function options.help(spec, columns)
+  columns = math.max(LEAST, math.min(columns or lurcher.columns() or 80, MOST))
+  local arguments = spec.arguments and spec.arguments.name .. (spec.arguments.max == 1 and "" or "...")
+  local lines = { wrapped(("usage: lurcher %s [options]%s"):format(spec.name, arguments and " " .. arguments or ""),
+    columns, 2), "", wrapped(spec.summary, columns, 0), "", "options:" }
+  local rows, width = help_rows(spec, arguments), 0
+  for _, row in ipairs(rows) do width = math.max(width, #row[1]) end
+  width = math.min(width, columns < 80 and 22 or 30)
+  for _, row in ipairs(rows) do
+    local text = wrapped(row[2], columns - width - 4, width + 4)
+    if #row[1] > width then
+      lines[#lines + 1] = "  " .. wrapped(row[1]:gsub("|", "| "), columns - 2, 4):gsub("| ", "|")
       lines[#lines + 1] = (" "):rep(width + 4) .. text
     else
-      lines[#lines + 1] = ("  %-" .. width .. "s  %s"):format(entry[1], text)
+      lines[#lines + 1] = ("  %-" .. width .. "s  %s"):format(row[1], text)
     end
   end
-  if spec.notes then lines[#lines + 1] = "\n" .. spec.notes end
+  if spec.notes then lines[#lines + 1] = "\n" .. wrapped(spec.notes, columns, 0) end
   return table.concat(lines, "\n")
 end
 
@@ -279,12 +287,27 @@ function options.complete(spec, values)
   return true
 end
 
+options.wrapped = wrapped
+
 --- Ends the program with a message in one line, whatever is in it.
 local function complain(spec, message)
   message = message:gsub("%c", fields.escaped)
   io.stdout:flush()
   io.stderr:write(("lurcher %s: %s\ntry 'lurcher %s --help'\n"):format(spec.name, lurcher.visible(message), spec.name))
   os.exit(2, true)
+end
+
+--- Calls a function of the library with a table of options. What it says of an option of its own is said of the command
+-- line's: flags are the names of these by those of the library.
+function options.called(f, given, flags)
+  local results = table.pack(pcall(f, given))
+  if results[1] then return table.unpack(results, 2, results.n) end
+  local option, what = tostring(results[2]):match "bad option '([%w_]+)' to '[%w_]+' %((.*)%)$"
+  if not flags[option] then error(results[2], 0) end
+  what = what:gsub(", got [^(]*$", "")
+  local value = given[option]
+  if math.type(value) == "float" then value = lurcher.format("%g", value) end
+  error(("bad value '%s' for --%s (%s)"):format(value, flags[option], what), 0)
 end
 
 --- Parses `args`, then calls `body(values, given)`. Ends the program with code 2 for a wrong command line, and with the

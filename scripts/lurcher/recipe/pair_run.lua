@@ -145,7 +145,7 @@ function pair_run.train(model, sets, o, run, s)
   local trained <close>, code = stage.train(model, sets, o, folder, s)
   if code == 1 then error(("stage '%s' is not finished: its training diverged"):format(s.name), 0) end
   local fitted = trained and s.temperature and calibrate(trained)
-  local results = trained and (fitted or not s.temperature) and fit.evaluate(trained.run, trained.valid)
+  local results = trained and (fitted or not s.temperature) and fit.evaluate(trained.run, trained.valid, nil, "return")
   if not results then return nil end -- Ctrl-C: the last checkpoint brings a resume back to here
 
   local record = { name = s.name, number = #pair_run.list(run.path) + 1, epochs = #trained.history,
@@ -193,9 +193,9 @@ function pair_run.options(given)
       help = "index of the first layer of the backbone that learns, from 0" },
     { "augment", "choice", default = given.augment, choices = augmentations.names, help = augmentations.help },
     { "epochs", "integer", default = given.epochs, min = 1, help = "number of epochs" },
-    { "lr", "number", default = given.lr, min = 0, help = given.lr_help or "learning rate (SGD)" },
+    { "lr", "number", default = given.lr, min = 0, max = 1e9, help = given.lr_help or "learning rate (SGD)" },
     { "momentum", "number", default = 0.9, min = 0, max = 1, help = "momentum of SGD" },
-    { "pair-weight", "number", default = given.pair_weight, min = 0, help = "weight of the loss of pairs" },
+    { "pair-weight", "number", default = given.pair_weight, min = 0, max = 1e9, help = "weight of the loss of pairs" },
     { "out", "path", value = "DIR", help = "folder of this stage (default: a folder of the recipe's name in RUN)" },
     { "resume", "path", value = "DIR", help = "continue the stage in this folder, with its settings" },
   })

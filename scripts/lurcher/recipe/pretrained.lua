@@ -8,13 +8,16 @@
 
 local lfs = require "lfs"
 local inception_v3, xception = require "lurcher.models.inception_v3", require "lurcher.models.xception"
+local imagenet, options = require "lurcher.recipe.imagenet", require "lurcher.recipe.options"
 local run_folder = require "lurcher.recipe.run_folder"
 
 local pretrained = {}
 
 --- Command-line options of recipes that build a backbone, for options.join.
 pretrained.options = {
-  { "weights", "path", value = "FILE", help = "weights of an Xception to start from: Keras .h5, or .safetensors" },
+  { "weights", "path", value = "FILE|imagenet",
+    help = "weights of an Xception to start from: Keras .h5, or .safetensors; imagenet: those found on this machine "
+      .. "(see lurcher weights)" },
   { "feature-layer", "string", value = "NAME", help = "last layer of the Xception that is used, e.g. add_12" },
   { "size", "integer", default = 299, min = 32, max = 4096, help = "height and width of the network's input" },
   { "width", "number", default = 1, min = 0.01, max = 8, help = "multiplier of every layer's number of channels" },
@@ -25,11 +28,26 @@ pretrained.options = {
 
 --- Command-line options of recipes that may build an InceptionV3 beside or instead of it, besides those above.
 pretrained.inception_options = {
-  { "inception-weights", "path", value = "FILE",
-    help = "weights of an InceptionV3 to start from: Keras .h5, or .safetensors" },
+  { "inception-weights", "path", value = "FILE|imagenet",
+    help = "weights of an InceptionV3 to start from, as of --weights" },
   { "inception-feature-layer", "string", value = "NAME",
     help = "last layer of the InceptionV3 that is used, e.g. mixed7" },
 }
+
+--- Puts the file of weights that are on this machine in place of the word imagenet. values: of the options above. With
+-- --backbone inception_v3, --weights imagenet means that backbone's. Raises where there is none.
+function pretrained.resolve(values)
+  if values.backbone == "inception_v3" and values.weights == "imagenet" then
+    values.weights, values.inception_weights = nil, values.inception_weights or "imagenet"
+  elseif values.backbone == "both" and values.weights == "imagenet" then
+    values.inception_weights = values.inception_weights or "imagenet"
+  end
+  for _, key in ipairs{ "weights", "inception_weights" } do
+    if values[key] == "imagenet" then
+      values[key] = imagenet.file(key == "weights" and "xception" or "inception_v3", "--" .. key:gsub("_", "-"))
+    end
+  end
+end
 
 --- Gives fresh weights to the first layer that the file has none for, and to every layer after it. Returns that layer's
 -- name, or nil where nothing is missing.
@@ -49,8 +67,9 @@ end
 -- and `input` ("image"). Returns the model and, with weights, the load report; report.fresh is the name of the first
 -- layer that has fresh weights.
 function pretrained.backbone(o)
-  local backbone, report = xception{ size = o.size, width = o.width, middle = o.middle, top = false, pooling = "avg",
-    momentum = o.bn_momentum, feature_layer = o.feature_layer, weights = o.weights or nil, input = o.input or "image" }
+  local backbone, report = options.called(xception, { size = o.size, width = o.width, middle = o.middle, top = false,
+    pooling = "avg", bn_momentum = o.bn_momentum, feature_layer = o.feature_layer, weights = o.weights or nil,
+    input = o.input or "image" }, { feature_layer = "feature-layer" })
   if report then report.fresh = reset_missing(backbone, report) end
   return backbone, report
 end
@@ -59,9 +78,10 @@ end
 -- beside_xception (true: for a model of both backbones, where its layers' numbers continue from Xception's, and it ends
 -- before avg_pool, a name that Xception has).
 function pretrained.inception_backbone(o)
-  local backbone, report = inception_v3{ size = o.size, width = o.width, top = false, momentum = o.bn_momentum,
-    pooling = not o.beside_xception and "avg" or nil, first = o.beside_xception and 5 or 1,
-    feature_layer = o.inception_feature_layer, weights = o.inception_weights or nil, input = o.input or "image" }
+  local backbone, report = options.called(inception_v3, { size = o.size, width = o.width, top = false,
+    bn_momentum = o.bn_momentum, pooling = not o.beside_xception and "avg" or nil,
+    first = o.beside_xception and 5 or 1, feature_layer = o.inception_feature_layer,
+    weights = o.inception_weights or nil, input = o.input or "image" }, { feature_layer = "inception-feature-layer" })
   if report then report.fresh = reset_missing(backbone, report) end
   return backbone, report
 end

@@ -48,6 +48,7 @@ function trained.__close(self) self.run:close() end
 --   schedule         learning rate by epoch                                (reduced on a plateau)
 --   patience         epochs without improvement of val_loss before training stops     (0: never early)
 --   ema              decay of the averaged weights that are validated and kept                (0: none)
+--   bn_ramp          true: the momentum of batch norms that have seen no batch yet rises in the first steps     (false)
 --   prepare          function(run, model) before training
 --   validation       function(valid, train) -> the loader to validate on                     (valid)
 -- Returns a table to be closed: run, model (what learns), valid (its loader) and history. Or nil and an exit code: 130
@@ -62,7 +63,8 @@ function stage.train(model, sets, o, folder, s)
   local settings = callbacks(o, s, folder, sets)
   settings.progress = on.progress{}
   settings.progress.named = sets.named -- an image that cannot be read is named once, not in every stage
-  settings.epochs, settings.valid = s.epochs, valid
+  settings.epochs, settings.valid, settings.interrupt = s.epochs, valid, "return"
+  settings.bn_ramp = s.bn_ramp or false
   settings.resume = folder:existing "checkpoints/last.safetensors"
   self.history = fit(self.run, train, settings)
   if not self.history.interrupted and not self.history.failed then return self end

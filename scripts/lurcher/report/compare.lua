@@ -123,8 +123,23 @@ local function length(text) return utf8.len(text) or #text end
 
 local function padded(text, width) return text .. (" "):rep(width - length(text)) end
 
---- The table as text.
-function compare.text(runs)
+--- The numbers of the runs in tables that fit side by side into `width` characters, { { 1, 2 }, { 3 } }: every table
+-- has at least one run. widths: of the columns, [0] that of the names.
+local function tables_of(widths, width)
+  local tables, used = { {} }, widths[0]
+  for i, own in ipairs(widths) do
+    local list = tables[#tables]
+    if #list > 0 and used + 2 + own > width then
+      list, used = {}, widths[0]
+      tables[#tables + 1] = list
+    end
+    list[#list + 1], used = i, used + 2 + own
+  end
+  return tables
+end
+
+--- The table as text. width: characters per line (any number); runs that do not fit beside each other come below.
+function compare.text(runs, width)
   local parts, widths, lines = parts_of(runs), { [0] = 0 }, {}
   for i, run in ipairs(runs) do widths[i] = length(run.name) end
   for _, part in ipairs(parts) do
@@ -133,18 +148,26 @@ function compare.text(runs)
       for i, text in ipairs(fact) do widths[i] = math.max(widths[i], length(text)) end
     end
   end
-  local function line(name, texts)
-    local cells = { padded(name, widths[0]) }
-    for i = 1, #runs do cells[i + 1] = padded(texts[i], widths[i]) end
-    lines[#lines + 1] = (table.concat(cells, "  "):gsub("%s+$", ""))
-  end
   local names = {}
   for i, run in ipairs(runs) do names[i] = run.name end
-  line("", names)
-  for _, part in ipairs(parts) do
-    if #part.rows > 0 then
-      lines[#lines + 1] = part.title
-      for _, fact in ipairs(part.rows) do line("  " .. fact.name, fact) end
+  for t, list in ipairs(tables_of(widths, width or math.huge)) do
+    local function line(name, texts)
+      local cells = { padded(name, widths[0]) }
+      for k, i in ipairs(list) do cells[k + 1] = padded(texts[i], widths[i]) end
+      lines[#lines + 1] = (table.concat(cells, "  "):gsub("%s+$", ""))
+    end
+    local function concerns(fact)
+      for _, i in ipairs(list) do if fact[i] ~= "" then return true end end
+    end
+    if t > 1 then lines[#lines + 1] = "" end
+    line("", names)
+    for _, part in ipairs(parts) do
+      if #part.rows > 0 then
+        lines[#lines + 1] = part.title
+        for _, fact in ipairs(part.rows) do
+          if concerns(fact) then line("  " .. fact.name, fact) end
+        end
+      end
     end
   end
   return table.concat(lines, "\n")
