@@ -9,7 +9,8 @@ local outputs = {}
 --- Files of a run folder that only the run itself writes.
 local of_a_run <const> = {}
 for name in ([[settings.json command.txt model.txt model.json model.safetensors pairs.safetensors history.csv
-  figures.json stage.json images.txt pseudo_labels.txt load_report.txt load_report_inception_v3.txt]]):gmatch "%S+" do
+  figures.json stage.json training.json images.txt pseudo_labels.txt load_report.txt
+  load_report_inception_v3.txt]]):gmatch "%S+" do
   of_a_run[name] = true
 end
 
