@@ -35,6 +35,16 @@ local function callbacks(o, s, folder, sets)
   return list
 end
 
+--- on.tensorboard in o.tensorboard, or in the folder there of the stage s.name, with the recipe's options.
+local function board(o, s)
+  local options = {}
+  for name, value in pairs(o) do
+    if type(value) ~= "table" then options[name] = value end
+  end
+  return on.tensorboard{ s.name and o.tensorboard .. "/" .. s.name or o.tensorboard, images = 4, histograms = true,
+    hparams = options }
+end
+
 local trained = {}
 
 function trained.__close(self) self.run:close() end
@@ -64,6 +74,7 @@ function stage.train(model, sets, o, folder, s)
   record:ready(self.run, learns)
   local settings = callbacks(o, s, folder, sets)
   table.insert(settings, record:callback())
+  if o.tensorboard then table.insert(settings, board(o, s)) end
   settings.progress = on.progress{}
   settings.progress.named = sets.named -- an image that cannot be read is named once, not in every stage
   settings.epochs, settings.valid = s.epochs, valid
