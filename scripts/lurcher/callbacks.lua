@@ -232,6 +232,17 @@ function on.csv(given)
   return callback
 end
 
+--- Writes what TensorBoard shows (tensorboard --logdir DIR): on.tensorboard "DIR", or on.tensorboard{ "DIR", ... }.
+-- Losses, metrics and the learning rate by epoch, from 1, in DIR/train and DIR/validation, with the names of Keras's
+-- callback: epoch_loss, epoch_acc, epoch_OUTPUT_loss, epoch_learning_rate. A resumed training continues them.
+-- Options: steps (0; n: also batch_loss, ... of every n-th step, in DIR/steps), images (0; n: the first n images of the
+-- last batch, as the network saw them), histograms (false; true: of the weights that learn), gradients (false; true: of
+-- the last step's gradients, too), every (1: epochs between two of these images and histograms), hparams (nil; a table
+-- of numbers, booleans and strings, for TensorBoard's table of hyperparameters).
+function on.tensorboard(given)
+  return require "lurcher.callbacks.tensorboard"(given)
+end
+
 --- Progress lines with images per second and remaining time. See lurcher.progress.
 function on.progress(given)
   return require "lurcher.progress"(given or {})

@@ -1,5 +1,5 @@
---- lurcher.report: one self-contained HTML page about a run: settings, curves, confusion matrix, classes, worst
--- mistakes with their images, most confused classes, and class-activation maps.
+--- lurcher.report: one self-contained HTML page about a run: curves, calibration, worst mistakes with their images,
+-- most confused classes, class-activation maps, confusion matrix, classes, settings.
 --
 --     local report = require "lurcher.report"
 --     local scores, rows = report.scores(run, loader, "predictions")
@@ -10,12 +10,12 @@
 
 local lfs = require "lfs"
 local lurcher = require "lurcher"
-local kept_path = require "lurcher.kept_path"
+local files, kept_path = require "lurcher.files", require "lurcher.kept_path"
 local logs_of, prediction = require "lurcher.logs", require "lurcher.prediction"
 local activation, curves = require "lurcher.report.activation", require "lurcher.report.curves"
 local figures, html = require "lurcher.report.figures", require "lurcher.report.html"
 local matrix, images = require "lurcher.report.matrix", require "lurcher.report.images"
-local record_of = require "lurcher.report.record"
+local record_of, reliability = require "lurcher.report.record", require "lurcher.report.reliability"
 local e = html.element
 local format = lurcher.format
 
@@ -27,33 +27,87 @@ local function percent(share) return share and format("%.1f %%", 100 * share) en
 
 local function tile(value, what) return value and e.div{ class = "tile", e.b{ value }, e.span{ what } } or false end
 
---- "12:30, 2 % of it waiting for data, 14 % validating": time of the epochs, without that before the first.
+--- Time of the whole training, with what came before the first epoch: computing the features of a frozen backbone. Of
+-- a run that has no record of it (earlier versions), the time of the epochs alone.
 local function time_tile(record)
   local training = record_of.total(record.history, "seconds")
   local waiting, knows_waiting = record_of.total(record.history, "wait_seconds")
-  local checking, knows_checking = record_of.total(record.history, "check_seconds")
-  if training + checking == 0 then return false end
-  local parts = { "in epochs" }
-  local whole = training + checking
-  if knows_waiting then parts[2] = format("%.0f %% of it waiting for data", 100 * waiting / whole) end
-  if knows_checking then parts[#parts + 1] = format("%.0f %% validating", 100 * checking / whole) end
-  return tile(logs_of.duration(whole), table.concat(parts, ", "))
+  local validating = record_of.total(record.history, "check_seconds")
+  local whole, features = record.training.seconds, record.training.feature_seconds
+  local epochs = training + validating
+  if not whole and epochs == 0 then return false end
+  local parts = {}
+  if whole then
+    parts[1] = "whole time: " .. (features and features >= 0.5 and logs_of.duration(features) .. " for features, "
+      or "") .. logs_of.duration(epochs) .. " in epochs"
+  else
+    parts[1] = "in epochs"
+  end
+  if knows_waiting and epochs > 0 then
+    parts[2] = format("%.0f %% of these waiting for data", 100 * waiting / epochs)
+  end
+  if validating > 0 then parts[#parts + 1] = format("%.0f %% validating", 100 * validating / epochs) end
+  return tile(logs_of.duration(whole or epochs), table.concat(parts, ", "))
+end
+
+--- "20.9 M", "16.4 k".
+local function shortened(count)
+  if count < 1e3 then return format("%.0f", count) end
+  if count < 1e6 then return format("%.1f\u{a0}k", count / 1e3) end
+  return format("%.1f\u{a0}M", count / 1e6)
+end
+
+--- Parameters of the model, or of the text of its layers where there is no model yet; and those that learned.
+local function parameters_tile(page)
+  local text = files.read(page.record.path .. "/model.txt") or ""
+  local total, learned = text:match "([%d,]+) parameters, ([%d,]+) trainable"
+  total = page.model and page.model:parameters() or total and lurcher.number((total:gsub(",", "")))
+    or page.record.training.parameters
+  learned = page.record.training.learned or learned and lurcher.number((learned:gsub(",", "")))
+  local words = learned and ("parameters, %s trained"):format(shortened(learned)) or "parameters"
+  return total and tile(shortened(total), words) or false
+end
+
+local function size_tile(record)
+  local bytes = lfs.attributes(record.path .. "/model.safetensors", "size")
+  return bytes and tile(logs_of.size(bytes), "model.safetensors") or false
+end
+
+local function device_tile(record)
+  local settings, device = record.settings, record.training.device
+  device = device or type(settings.options.device) == "string" and settings.options.device
+  local threads = type(settings.threads) == "number" and format("%d compute threads", settings.threads)
+  return device and tile(device, "device" .. (threads and ", " .. threads or "")) or false
+end
+
+local function best_tile(record)
+  local best, last = record.best, record.kept
+  if not best then return false end
+  local words = record.settings.options.era == "2017" and "last epoch, whose model was kept" or "best epoch"
+  local number, count = best.epoch, #record.history.rows
+  if #record.stages > 1 then
+    words = words .. format(", of stage %g", last.number)
+    number, count = best.epoch - last.rows[1].epoch + 1, #last.rows
+  end
+  return tile(format("%g of %d", number, count), words)
 end
 
 local function summary(page)
   local found, record = page.found, page.record
-  local best = record.best
-  return e.div{ class = "tiles", found and { tile(percent(found.top_1), ("correct, of %d images"):format(found.count)),
+  return { e.div{ class = "tiles", found and {
+      tile(percent(found.top_1), ("correct, of %d images"):format(found.count)),
       tile(percent(found.top_5), "correct within the first five"), tile(format("%.3f", found.log_loss), "log-loss"),
+      tile(percent(found.calibration.ece), "calibration error (ECE)"),
       tile(tostring(#found.mistakes), "mistakes") } or false,
-    best and tile(format("%g of %d", best.epoch, #record.history.rows), "best epoch") or false, time_tile(record) }
+    best_tile(record), time_tile(record), parameters_tile(page), size_tile(record), device_tile(record) } }
 end
 
 local function curves_section(page)
   if not page.record.history or #page.record.history.rows == 0 then return false end
   return { e.h2{ id = "curves", "Curves" }, e.p{ class = "soft", "Training values are means over an epoch, ",
-    "taken while the weights change, with dropout and augmentation: losses may be above those of validation. Point at ",
-    "a dot for its value." }, e.div{ class = "charts", curves.of(page.record) } }
+    "taken while the weights change, with dropout and augmentation: losses may be above those of validation. A ring ",
+    "is the epoch whose model was kept. Point at a chart, or touch it, for its values." },
+    e.div{ class = "charts", curves.of(page.record) } }
 end
 
 local function mistakes_section(page)
@@ -72,11 +126,22 @@ local function confused_section(page)
   return { e.h2{ id = "confused", "Most confused classes" }, images.confused(page.set, found, page.classes, 6) }
 end
 
+local function calibration_section(page)
+  local found = page.found
+  if not found then return false end
+  return { e.h2{ id = "calibration", "Confidence" }, e.p{ class = "soft", "Whether probabilities mean what they say, ",
+    "and what is gained where the least confident predictions are left to a person. ECE, the expected calibration ",
+    "error: the mean over predictions of the difference between the accuracy and the mean confidence of their bin, of ",
+    ("%d equal bins of confidence (Guo et al., 2017)."):format(#found.calibration.bins) },
+    reliability.charts(found) }
+end
+
 local function matrix_section(page)
   local found = page.found
   if not found then return false end
   return { e.h2{ id = "matrix", "Confusion" }, e.p{ class = "soft", "Rows are true classes, columns predictions; ",
-    "a cell's strength is its share of the row." }, matrix.heat_map(found.matrix, page.classes) }
+    "a cell's strength is its share of the row. Point at a cell, or touch it, for its names." },
+    matrix.heat_map(found.matrix, page.classes) }
 end
 
 local function classes_section(page)
@@ -127,7 +192,8 @@ end
 local function settings_section(page)
   local settings, list, names = page.record.settings, {}, {}
   local function add(name, value)
-    if value ~= nil then list[#list + 1] = e.div{ e.dt{ name }, e.dd{ value_text(value) } } end
+    if value ~= nil then list[#list + 1] = e.div{ e.dt{ html.breaking(name) },
+      e.dd{ html.breaking(value_text(value)) } } end
   end
   for name in pairs(settings.options) do names[#names + 1] = name end
   table.sort(names)
@@ -137,22 +203,50 @@ local function settings_section(page)
     e.div{ class = "card", e.dl{ class = "settings", style = "margin:0", list } } }
 end
 
-local sections <const> = { curves_section, mistakes_section, confused_section, activation_section, matrix_section,
-  classes_section, settings_section }
+local sections <const> = { curves_section, calibration_section, mistakes_section, confused_section, activation_section,
+  matrix_section, classes_section, settings_section }
 
-local links <const> = { { "curves", "curves" }, { "mistakes", "mistakes" }, { "confused", "confused classes" },
-  { "looked", "class-activation maps" }, { "matrix", "confusion" }, { "classes", "classes" },
-  { "settings", "settings" } }
+local links <const> = { { "curves", "curves" }, { "calibration", "confidence" }, { "mistakes", "mistakes" },
+  { "confused", "confused classes" }, { "looked", "class-activation maps" }, { "matrix", "confusion" },
+  { "classes", "classes" }, { "settings", "settings" } }
 
-local function header(page)
-  local list = {}
-  for i, link in ipairs(links) do list[i] = e.a{ href = "#" .. link[1], link[2] } end
+--- The links to the sections that the page has.
+local function links_of(content)
+  local text, list = html.text(content), {}
+  for _, link in ipairs(links) do
+    local is_there = text:find(('<h2 id="%s"'):format(link[1]), 1, true)
+    if is_there then list[#list + 1] = e.a{ href = "#" .. link[1], link[2] } end
+  end
+  return e.nav(list)
+end
+
+local states <const> = { running = "training is running", interrupted = "training was interrupted",
+  diverged = "training diverged", stopped = "training stopped without an end: its process is gone" }
+
+--- The state of a training that has not ended well, with its progress; false for others.
+local function state_notice(page)
+  local record = page.record
+  local words = states[page.state or record.training.state]
+  if not words then return false end
+  local epochs, last = record.settings.options.epochs, record.history and record.history.rows[#record.history.rows]
+  local done = record.history and #record.history.rows or 0
+  if #record.stages > 1 then
+    done, epochs = #record.stages[#record.stages].rows, nil
+    words = words .. (", stage %s"):format(last.stage and format("%g", last.stage) or "?")
+  end
+  return e.p{ class = "card notice", e.b{ words }, (": %d %s%s"):format(done, done == 1 and "epoch" or "epochs",
+    math.type(epochs) == "integer" and #record.stages < 2 and (" of %d done"):format(epochs) or " done"),
+    page.refresh and (", as of %s"):format(os.date "!%H:%M:%S UTC") or "" }
+end
+
+local function header(page, content)
   local settings = page.record.settings
   local started = settings.started and " \u{00b7} " .. settings.started:gsub("T", " "):gsub("Z$", " UTC")
-  return { e.h1{ page.record.name }, e.p{ class = "soft", settings.recipe or "a run",
-    page.set and { " \u{00b7} evaluated on ", e.code{ page.data } } or " \u{00b7} training only: there is no model yet",
+  return { e.h1{ html.breaking(page.record.name) }, e.p{ class = "soft", settings.recipe or "a run",
+    page.set and { " \u{00b7} evaluated on ", e.code{ html.breaking(page.data) } }
+      or " \u{00b7} training only: there is no model yet",
     started or false },
-    e.nav(list) }
+    state_notice(page), links_of(content) }
 end
 
 -- ---- the page's data ----
@@ -213,7 +307,8 @@ local function evaluate(page, o)
   for i, row in ipairs(rows) do ids[i] = page.set:class(row) end
   page.found = figures.of(scores, ids, rows, page.classes)
   record_of.add_figures(page.record.path, base_name(page.data), { data = kept_path.of(page.data, page.record.path),
-    pictures = page.found.count, top_1 = page.found.top_1, top_5 = page.found.top_5, log_loss = page.found.log_loss })
+    pictures = page.found.count, top_1 = page.found.top_1, top_5 = page.found.top_5, log_loss = page.found.log_loss,
+    ece = page.found.calibration.ece })
 end
 
 --- Writes the page. `folder`: a run folder, as a path or an object. Options:
@@ -232,8 +327,9 @@ function report.write(folder, o)
   local path = type(folder) == "table" and folder.path or folder
   local page = { record = record_of.read(path), mistakes = o.mistakes or 24, maps = o.maps or 8, device = o.device }
   evaluate(page, o)
-  local content = { header(page), summary(page) }
+  local content = { summary(page) }
   for _, section in ipairs(sections) do content[#content + 1] = section(page) end
+  content = { header(page, content), content }
   local out = o.out or page.record.path .. (o.data and ("/report-%s.html"):format(base_name(o.data)) or "/report.html")
   local ok, message = lurcher.write_file(out, html.page(page.record.name, content))
   if not ok then error(message, 0) end

@@ -53,11 +53,14 @@ common.training = options.join({
   { "memory", "integer", default = 2048, min = 0, value = "MB",
     help = "largest size of frozen features in memory, where they are not in a cache file" },
   { "report", "flag", default = true, help = "write report.html on the validation images at the end" },
+  { "tensorboard", "path", written = true, value = "DIR",
+    help = "folder for TensorBoard: curves by epoch, histograms of weights, some images, the options; each stage has a "
+      .. "folder below it" },
 }, common.cache)
 
 --- The names of the options that a resumed run may change: no result depends on them.
 common.may_change = { device = true, workers = true, memory = true, report = true, cache = true,
-  ["cache-limit"] = true }
+  ["cache-limit"] = true, tensorboard = true }
 
 --- Options of the reduction of the learning rate on a plateau.
 common.reduce = {

@@ -9,7 +9,8 @@ local outputs = {}
 --- Files of a run folder that only the run itself writes.
 local of_a_run <const> = {}
 for name in ([[settings.json command.txt model.txt model.json model.safetensors pairs.safetensors history.csv
-  figures.json stage.json images.txt pseudo_labels.txt load_report.txt load_report_inception_v3.txt]]):gmatch "%S+" do
+  figures.json stage.json training.json images.txt pseudo_labels.txt load_report.txt
+  load_report_inception_v3.txt]]):gmatch "%S+" do
   of_a_run[name] = true
 end
 
@@ -47,7 +48,7 @@ function outputs.check(list, inputs)
 end
 
 --- The same of what the options and arguments of a command line name, by their types: "file", and of type "path" the
--- folder --out.
+-- folder --out and those that the option's declaration calls written.
 function outputs.of(spec, values)
   local list, inputs = {}, {}
   for i, path in ipairs(values.arguments) do inputs[i] = { path, "an argument" } end
@@ -55,6 +56,9 @@ function outputs.of(spec, values)
     local value, name = values[option[1]:gsub("-", "_")], "--" .. option[1]
     if value ~= nil and option[2] == "file" then
       list[#list + 1] = { value, name }
+    elseif value ~= nil and option.written then
+      local ok, message = files.check_folder(value)
+      if not ok then return nil, ("%s '%s' cannot be made: %s"):format(name, value, message) end
     elseif value ~= nil and option[2] == "path" and option[1] ~= "out" and value ~= option.none then
       inputs[#inputs + 1] = { value, name }
     elseif value ~= nil and option[2] == "path" and option[1] == "out" and not values.resume then

@@ -1,6 +1,7 @@
 --- lurcher.recipe.run_folder: a folder with everything needed to repeat or resume a training: settings.json (recipe,
 -- version, options, seed, device, threads), command.txt, model.txt, model.json, load_report.txt, history.csv, images.txt
--- (image_list), transform.lua (a copy of --transform's file), checkpoints/last.safetensors and best.safetensors, until
+-- (image_list), training.json (training_record), transform.lua (a copy of --transform's file),
+-- checkpoints/last.safetensors and best.safetensors, until
 -- the end checkpoints/start.safetensors (the weights that training started from), and model.safetensors at the end.
 -- The recipe decides what goes into these files; this module makes, names and reads them. Paths in them follow the rule
 -- of kept_path.

@@ -1,11 +1,12 @@
 --- lurcher.recipe.stage: one training of what is trainable of a model, in a folder from which it resumes: it compiles,
 -- calls fit with the callbacks that all recipes have, and writes the model. A recipe is one stage or several.
--- The folder gets history.csv and checkpoints/{last,best}.safetensors.
+-- The folder gets history.csv, training.json (training_record) and checkpoints/{last,best}.safetensors.
 
 local lurcher = require "lurcher"
 local fit, on = require "lurcher.fit", require "lurcher.callbacks"
 local files, image_list = require "lurcher.files", require "lurcher.recipe.image_list"
 local learner = require "lurcher.recipe.learner"
+local training_record = require "lurcher.recipe.training_record"
 
 local stage = {}
 
@@ -34,6 +35,16 @@ local function callbacks(o, s, folder, sets)
   return list
 end
 
+--- on.tensorboard in o.tensorboard, or in the folder there of the stage s.name, with the recipe's options.
+local function board(o, s)
+  local options = {}
+  for name, value in pairs(o) do
+    if type(value) ~= "table" then options[name] = value end
+  end
+  return on.tensorboard{ s.name and o.tensorboard .. "/" .. s.name or o.tensorboard, images = 4, histograms = true,
+    hparams = options }
+end
+
 local trained = {}
 
 function trained.__close(self) self.run:close() end
@@ -56,17 +67,22 @@ function trained.__close(self) self.run:close() end
 function stage.train(model, sets, o, folder, s)
   assert(files.make_folders(folder:file "checkpoints"))
   sets.named = sets.named or {}
+  local record = training_record.begin(folder)
   local learns, train, valid = learner.open(model, sets, o, s)
   if s.validation then valid = s.validation(valid, train) end
   local self = setmetatable({ run = compiled(learns, o, s), model = learns, valid = valid }, trained)
   if s.prepare then s.prepare(self.run, learns) end
+  record:ready(self.run, learns)
   local settings = callbacks(o, s, folder, sets)
+  table.insert(settings, record:callback())
+  if o.tensorboard then table.insert(settings, board(o, s)) end
   settings.progress = on.progress{}
   settings.progress.named = sets.named -- an image that cannot be read is named once, not in every stage
   settings.epochs, settings.valid, settings.interrupt = s.epochs, valid, "return"
   settings.bn_ramp = s.bn_ramp or false
   settings.resume = folder:existing "checkpoints/last.safetensors"
   self.history = fit(self.run, train, settings)
+  record:write(self.history.failed and "diverged" or self.history.interrupted and "interrupted" or "finished")
   if not self.history.interrupted and not self.history.failed then return self end
   self.run:close()
   return nil, self.history.failed and 1 or 130

@@ -80,7 +80,7 @@ end
 
 --- A figure: the image, its heat for the prediction, and for a mistake its heat for the true class.
 local function figure(self, set, entry, map, classes)
-  local img = images.small(set:path(entry.row), 200, self.metadata.exif == true)
+  local img = images.small(set:path(entry.row), 320, self.metadata.exif == true)
   if not img then return false end
   local row = { images.inline(img, set:name(entry.row)) }
   for _, class in ipairs{ entry.predicted, entry.truth ~= entry.predicted and entry.truth or nil } do

@@ -8,6 +8,7 @@
 -- strings, numbers, elements, lists of these; false is left out.
 
 local lurcher = require "lurcher"
+local script = require "lurcher.report.script"
 
 local html = {}
 
@@ -23,7 +24,7 @@ function html.escape(text)
   return (text:gsub("[%c]", " "):gsub("[&<>\"']", replaced))
 end
 
-local void <const> = { img = true, br = true, meta = true, hr = true }
+local void <const> = { img = true, br = true, meta = true, hr = true, wbr = true }
 
 local function add(parts, content)
   if content == false or content == nil then return end
@@ -68,6 +69,19 @@ function html.text(content)
   return table.concat(parts)
 end
 
+--- A name or path as text that may break after "/", "_", "-", "=" and ",", and before a capital after a small letter:
+-- "n0212-afghan_hound/img_01.jpg". Without these, a browser breaks long names anywhere, or not at all.
+function html.breaking(text)
+  local marked = lurcher.format("%s", text):gsub("[%c]", " "):gsub("([/_%-,=])(%w)", "%1\0%2")
+    :gsub("(%l)(%u)", "%1\0%2")
+  local list = {}
+  for part in marked:gmatch "[^%z]+" do
+    if #list > 0 then list[#list + 1] = html.element.wbr{} end
+    list[#list + 1] = part
+  end
+  return list
+end
+
 -- Base64 (RFC 4648), three bytes at a time.
 local digits <const> = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 local twelve_bits = {}
@@ -97,66 +111,95 @@ function html.base64(bytes)
 end
 
 local style <const> = [[
-:root{color-scheme:light dark;--paper:#fbfaf8;--card:#fff;--ink:#23262b;--soft:#6a7078;--line:#e4e2dd;--accent:#2b6cb0;
---warm:#c2571a;--good:#2f855a;--c1:#2b6cb0;--c2:#c2571a;--c3:#2f855a;--c4:#8e44ad;--c5:#b7791f;--c6:#0e7c86;
+:root{color-scheme:light dark;--paper:#fbfaf8;--card:#fff;--ink:#23262b;--soft:#5f656d;--line:#e4e2dd;--accent:#2b6cb0;
+--warm:#b84e13;--good:#2a7650;--c1:#2b6cb0;--c2:#c2571a;--c3:#2f855a;--c4:#8e44ad;--c5:#b7791f;--c6:#0e7c86;
 --c7:#b83280;--c8:#5a6270}
-@media (prefers-color-scheme:dark){:root{--paper:#16181c;--card:#1e2126;--ink:#e4e6e9;--soft:#9aa1aa;--line:#32363d;
+@media (prefers-color-scheme:dark){:root{--paper:#16181c;--card:#1e2126;--ink:#e4e6e9;--soft:#a3a9b2;--line:#363a41;
 --accent:#74b3f0;--warm:#f0995c;--good:#6cc795;--c1:#74b3f0;--c2:#f0995c;--c3:#6cc795;--c4:#c792ea;--c5:#e2bd6b;
 --c6:#5cc8d1;--c7:#f08cc0;--c8:#aab1ba}}
 *{box-sizing:border-box}
-body{margin:0;background:var(--paper);color:var(--ink);
+body{margin:0;background:var(--paper);color:var(--ink);-webkit-text-size-adjust:100%;
 font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif}
 main{max-width:1180px;margin:0 auto;padding:24px 20px 64px}
 h1{font-size:26px;margin:8px 0 2px;overflow-wrap:anywhere}
-h2{font-size:19px;margin:44px 0 4px}h3{font-size:15px;margin:18px 0 6px}
-p{margin:4px 0 12px;max-width:76ch}.soft{color:var(--soft)}
+h2{font-size:19px;margin:44px 0 4px}h3{font-size:15px;margin:18px 0 6px;overflow-wrap:anywhere}
+p{margin:4px 0 12px;max-width:76ch;overflow-wrap:anywhere}.soft{color:var(--soft)}.small{font-size:13px}
 a{color:var(--accent)}nav{display:flex;flex-wrap:wrap;gap:4px 14px}
-.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:12px;margin:20px 0}
-.tile,.card{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:12px 14px}
-.tile b{display:block;font-size:24px;font-weight:600;line-height:1.25;font-variant-numeric:tabular-nums}
-.tile span{color:var(--soft);font-size:13px}
-.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,340px),1fr));gap:14px}
-svg{display:block;width:100%;height:auto}svg text{fill:var(--soft);font-size:11px}
+.tiles{display:grid;grid-template-columns:repeat(auto-fill,minmax(150px,1fr));gap:12px;margin:20px 0}
+.tile,.card{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:12px 14px;min-width:0}
+.tile b{display:block;font-size:22px;font-weight:600;line-height:1.25;font-variant-numeric:tabular-nums}
+.tile span{display:block;color:var(--soft);font-size:13px;line-height:1.35}
+.notice{border-left:4px solid var(--accent)}
+.charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,330px),1fr));gap:14px}
+svg{display:block;width:100%;height:auto}svg text{fill:var(--soft);font-size:12px}
 .grid{stroke:var(--line);stroke-width:1}.mark{stroke:var(--soft);stroke-width:1;stroke-dasharray:3 3}
 .curve{fill:none;stroke-width:2;stroke-linejoin:round;stroke-linecap:round}
-.key{display:inline-block;margin-right:14px;font-size:13px;color:var(--soft)}
+.ring{fill:none;stroke-width:2}
+svg text.best{fill:var(--ink);font-weight:600;paint-order:stroke;stroke:var(--card);stroke-width:4px;
+stroke-linejoin:round}
+svg.pick{cursor:crosshair}.readout{min-height:1.4em;font-size:13px;line-height:1.4;color:var(--soft);
+font-variant-numeric:tabular-nums}
+.key{display:inline-block;margin-right:14px;font-size:13px;color:var(--soft);overflow-wrap:anywhere}
 .key i{display:inline-block;width:16px;height:3px;border-radius:2px;margin-right:5px;vertical-align:middle}
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums}
 th,td{padding:4px 12px 4px 0;text-align:left;border-bottom:1px solid var(--line);vertical-align:top}
-th{font-weight:600;color:var(--soft);font-size:13px}td.n,th.n{text-align:right}
+th{font-weight:600;color:var(--soft);font-size:13px;vertical-align:bottom}td.n,th.n{text-align:right}
+td.n,table.sort th{white-space:nowrap}td.name{overflow-wrap:break-word}
+th button{font:inherit;color:inherit;background:none;border:0;padding:2px 0;cursor:pointer;text-align:inherit}
+th button:hover{color:var(--ink)}
+th button::after{content:"\2195";opacity:.45;margin-left:4px;font-weight:400}
+th[aria-sort=ascending] button::after{content:"\2191";opacity:1}
+th[aria-sort=descending] button::after{content:"\2193";opacity:1}
 .track{display:inline-block;width:98px}
 .bar{display:inline-block;height:8px;border-radius:4px;background:var(--accent);vertical-align:middle}
 .bar.low{background:var(--warm)}
 .images{display:grid;grid-template-columns:repeat(auto-fill,minmax(168px,1fr));gap:14px}
-figure{margin:0;background:var(--card);border:1px solid var(--line);border-radius:8px;overflow:hidden}
-figure img{display:block;width:100%;aspect-ratio:1;object-fit:cover}
-figure.none{min-height:120px}
+figure{margin:0;background:var(--card);border:1px solid var(--line);border-radius:8px;overflow:hidden;min-width:0}
+figure img{display:block;width:100%;height:auto;aspect-ratio:1;object-fit:cover}
+figure img.pick{cursor:zoom-in}figure img.pick:focus-visible{outline:3px solid var(--accent);outline-offset:-3px}
 figcaption{padding:7px 10px 9px;font-size:13px;line-height:1.4;overflow-wrap:anywhere}
+dialog{border:1px solid var(--line);border-radius:8px;padding:0;background:var(--card);color:var(--ink);
+max-width:min(94vw,900px);max-height:94vh}
+dialog::backdrop{background:rgba(0,0,0,.65)}
+dialog img{display:block;width:min(94vw,900px);max-width:100%;max-height:78vh;object-fit:contain;
+background:var(--paper);cursor:zoom-out}
+dialog p{margin:8px 14px;font-size:14px}
 .wrong{color:var(--warm)}.true{color:var(--good)}
-.versus{display:grid;grid-template-columns:1fr 1fr;gap:18px}
+.versus{display:grid;grid-template-columns:1fr 1fr;gap:18px}.versus>div{min-width:0}
 .versus .images{grid-template-columns:repeat(auto-fill,minmax(120px,1fr))}
 .maps{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,500px),1fr));gap:14px}
 .maps figure div{display:grid;grid-auto-columns:1fr;grid-auto-flow:column;gap:2px}
 .settings{columns:320px;column-gap:32px}
 .settings div{break-inside:avoid;display:flex;gap:10px;border-bottom:1px solid var(--line);padding:3px 0}
 .settings dt,.settings dd{margin:0}.settings dt{color:var(--soft);flex:0 0 44%}
-.settings dd{overflow-wrap:anywhere;flex:1}
+.settings dd{overflow-wrap:anywhere;flex:1;min-width:0}
+.compare td:first-child,.compare th:first-child{position:sticky;left:0;background:var(--card);z-index:1;
+max-width:38vw;overflow-wrap:break-word}
+.compare td,.compare th{padding-right:20px}.compare .key{overflow-wrap:break-word;margin:0}
+.compare tr.part th{padding-top:16px;color:var(--ink);overflow-wrap:normal}
+.compare .won{font-weight:700;color:var(--good)}
 code{font:13px/1.5 ui-monospace,"DejaVu Sans Mono",monospace;overflow-wrap:anywhere}
 @media (max-width:600px){main{padding:14px 12px 40px}.versus{grid-template-columns:1fr}h1{font-size:21px}
-.images{grid-template-columns:repeat(auto-fill,minmax(136px,1fr))}}
+.tiles{grid-template-columns:repeat(auto-fill,minmax(136px,1fr));gap:8px}.tile b{font-size:19px}
+.images{grid-template-columns:repeat(auto-fill,minmax(136px,1fr));gap:8px}.card{padding:10px}}
 ]]
 
---- A self-contained page; its content security policy makes the browser load nothing else. more: further CSS, or nil.
-function html.page(title, content, more)
+--- A self-contained page; its content security policy makes the browser load nothing else, and run no script but
+-- lurcher.report.script, so that no text of the page can become one. more: further CSS, or nil. refresh: seconds after
+-- which the page is loaded again, or nil.
+function html.page(title, content, more, refresh)
   local e = html.element
   return "<!DOCTYPE html>\n" .. html.text(e.html{ lang = "en",
     e.head{ e.meta{ charset = "utf-8" }, e.title{ title },
       e.meta{ name = "viewport", content = "width=device-width, initial-scale=1" },
       e.meta{ ["http-equiv"] = "Content-Security-Policy",
-        content = "default-src 'none'; style-src 'unsafe-inline'; img-src data:" },
+        content = ("default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src '%s'"):format(
+          script.hash) },
+      refresh and e.noscript{ e.meta{ ["http-equiv"] = "refresh", content = refresh } } or false,
       setmetatable({ "<style>" .. style .. (more or "") .. "</style>" }, markup) },
-    e.body{ e.main(content) } }) .. "\n"
+    e.body{ ["data-refresh"] = refresh or false, e.main(content),
+      setmetatable({ "<script>" .. script.text .. "</script>" }, markup) } }) .. "\n"
 end
 
 return html

@@ -24,9 +24,10 @@ function images.inline(img, text)
   return e.img{ alt = text, src = "data:image/jpeg;base64," .. html.base64(image.encode(img, { quality = 80 })) }
 end
 
---- An image of the set with a caption. side: of the thumbnail (224).
+--- An image of the set with a caption. It is shown as a square that is cut from its middle, and is embedded larger,
+-- with at most `side` (448) pixels either way: a click shows it whole.
 local function figure(set, row, caption, side)
-  local img = images.small(set:path(row), side or 224, true)
+  local img = images.small(set:path(row), side or 448, true)
   return e.figure{ title = set:name(row), img and images.inline(img, set:name(row))
     or e.p{ class = "soft", style = "padding:12px", "cannot be read" }, e.figcaption{ caption } }
 end
@@ -41,9 +42,9 @@ end
 --- "predicted A 97 %, true class B 2 %".
 function images.verdict(entry, classes)
   return { "predicted ", e.b{ class = entry.predicted == entry.truth and "true" or "wrong",
-    classes[entry.predicted] }, " ", images.percent(entry.p_predicted), entry.predicted ~= entry.truth
-    and { e.br{}, "true class ", e.b{ class = "true", classes[entry.truth] }, " ", images.percent(entry.p_truth) }
-    or false }
+    html.breaking(classes[entry.predicted]) }, " ", images.percent(entry.p_predicted), entry.predicted ~= entry.truth
+    and { e.br{}, "true class ", e.b{ class = "true", html.breaking(classes[entry.truth]) }, " ",
+    images.percent(entry.p_truth) } or false }
 end
 
 --- The first `most` mistakes.
@@ -51,7 +52,8 @@ function images.mistakes(set, found, classes, most)
   local list = {}
   for i = 1, math.min(most, #found.mistakes) do
     local entry = found.mistakes[i]
-    list[i] = figure(set, entry.row, { images.verdict(entry, classes), e.div{ class = "soft", set:name(entry.row) } })
+    list[i] = figure(set, entry.row, { images.verdict(entry, classes), e.div{ class = "soft",
+      html.breaking(set:name(entry.row)) } })
   end
   return e.div{ class = "images", list }
 end
@@ -69,14 +71,14 @@ end
 --- Images of class `a`: the most confident one, then those taken for `b`.
 local function side_of(set, found, classes, a, b)
   local list, best, few <const> = {}, typical(found, a), 3
-  if best then list[1] = figure(set, best.row, { "correct, ", images.percent(best.p_predicted) }, 160) end
+  if best then list[1] = figure(set, best.row, { "correct, ", images.percent(best.p_predicted) }, 320) end
   for _, entry in ipairs(found.mistakes) do
     if entry.truth == a and entry.predicted == b and #list <= few then
-      list[#list + 1] = figure(set, entry.row, { e.span{ class = "wrong", "predicted ", classes[b] }, " ",
-        images.percent(entry.p_predicted) }, 160)
+      list[#list + 1] = figure(set, entry.row, { e.span{ class = "wrong", "predicted ",
+        html.breaking(classes[b]) }, " ", images.percent(entry.p_predicted) }, 320)
     end
   end
-  return e.div{ e.p{ e.b{ classes[a] } }, e.div{ class = "images", list } }
+  return e.div{ e.p{ e.b{ html.breaking(classes[a]) } }, e.div{ class = "images", list } }
 end
 
 --- The first `most` pairs of classes, each with both sides.
