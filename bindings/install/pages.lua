@@ -43,9 +43,12 @@ local function read_help(text)
 end
 
 local recipes = {}
-for name, text in ask("recipes"):gmatch "  (%S+)%s+([^\n]*)\n" do
-  recipes[#recipes + 1] = { name = name, summary = text, page = read_help(ask(name .. " --help")) }
+for line in ask "recipes":gmatch "[^\n]+" do
+  local name, text = line:match "^  (%S+)%s+(.*)$"
+  if name then recipes[#recipes + 1] = { name = name, summary = text }
+  else recipes[#recipes].summary = recipes[#recipes].summary .. line:gsub("^%s*", " ") end
 end
+for _, recipe in ipairs(recipes) do recipe.page = read_help(ask(recipe.name .. " --help")) end
 assert(#recipes > 0)
 
 -- ---- man pages ----
