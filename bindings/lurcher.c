@@ -159,6 +159,7 @@ int luaopen_lurcher(lua_State *L) {
   lur_add_tensor(L);
   lur_add_metrics(L);
   lur_add_files(L);
+  lur_add_help(L);
   lur_add_terminal(L);
   lur_add_text(L);
   add_submodule(L, "json", lur_open_json);

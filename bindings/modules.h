@@ -21,8 +21,9 @@ void lur_add_tensor(lua_State *L);  /* tensor_new.c */
 void lur_add_metrics(lua_State *L); /* metrics.c */
 void lur_add_files(lua_State *L);   /* files.c */
 
+void lur_add_help(lua_State *L);     /* help.c */
 void lur_add_terminal(lua_State *L); /* terminal.c */
-void lur_add_text(lua_State *L);    /* text.c */
+void lur_add_text(lua_State *L);     /* text.c */
 
 /* text.c. Pushes the value at index as text: luaL_tolstring, but a number has a decimal point whatever the locale. */
 const char *lur_push_text(lua_State *L, int index);

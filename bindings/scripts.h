@@ -8,7 +8,7 @@
 #include <stddef.h>
 
 typedef struct lur_script {
-  const char *path; /* below scripts/: "lurcher/fit.lua", "single_model.lua" */
+  const char *path; /* below scripts/: "lurcher/fit.lua", "single_model.lua"; below bindings/: "api/nn.lua" */
   const unsigned char *text;
   size_t size;
 } lur_script;

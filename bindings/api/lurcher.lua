@@ -120,6 +120,15 @@ function lurcher.visible(text, lines) end
 ---@return boolean? ok, string? message, string? code
 function lurcher.write_file(path, text) end
 
+---Explains a name, a value, or searches for words: `lurcher.help "conv2d"`, `lurcher.help(x)`,
+---`lurcher.help "learning rate"`. In the session it is `help`, at the shell `lurcher help TOPIC`. Prints what is known:
+---signature, meaning, options with their defaults.
+---@param topic? any a name, words, or a value: a function, module, tensor, layer, callback...; nil: lists the topics
+---@param as_text? boolean returns the text instead of printing it; default false
+---@return string? text with as_text
+---@return boolean? found with as_text: whether something was found
+function lurcher.help(topic, as_text) end
+
 -- ---- making tensors ----
 
 ---A tensor of given values: `lurcher.tensor{ {1, 2}, {3, 4} }`, `lurcher.tensor{ 1, 2, dtype = "i32" }`; or of a

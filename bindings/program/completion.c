@@ -1,10 +1,11 @@
 /* completion.c - what Tab offers in the session: globals and keywords, and after "a.b." or "a:" the fields and methods
- * of the value, including those in __index tables and those of handles. It runs no user code except __index for the
- * names already typed. */
+ * of the value, including those in __index tables and those of handles; within quotes, the modules of the library. It
+ * runs no user code except __index for the names already typed. */
 #include <lauxlib.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "bindings/scripts.h"
 #include "program.h"
 
 enum { HOPS = 16 }; /* of __index */
@@ -93,11 +94,39 @@ static void push_sorted(lua_State *L, int set) {
   lua_call(L, 1, 0);
 }
 
+/* Adds the modules that begin with `word`, as `require` takes them: "lurcher.models.xception". */
+static void offer_modules(lua_State *L, const char *word, int found) {
+  static const char *const parts[] = {"lurcher", "lurcher.data", "lurcher.image", "lurcher.json", "lurcher.nn",
+                                      "lurcher.optim"};
+  for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+    if (strncmp(parts[i], word, strlen(word)) != 0) continue;
+    lua_pushboolean(L, true);
+    lua_setfield(L, found, parts[i]);
+  }
+  for (const lur_script *s = lur_scripts; s->path != NULL; s++) {
+    if (strncmp(s->path, "lurcher/", 8) != 0 || strncmp(s->path, "lurcher/recipe/", 15) == 0) continue;
+    lua_pushlstring(L, s->path, strlen(s->path) - strlen(".lua"));
+    const char *name = luaL_gsub(L, lua_tostring(L, -1), "/", ".");
+    lua_remove(L, -2);
+    if (strncmp(name, word, strlen(word)) == 0) {
+      lua_pushboolean(L, true);
+      lua_setfield(L, found, name);
+    }
+    lua_pop(L, 1);
+  }
+}
+
 int lur_complete(lua_State *L) {
   const char *word = luaL_checkstring(L, 1), *last = NULL;
   for (const char *p = word; *p != '\0'; p++)
     if (*p == '.' || *p == ':') last = p;
+  bool quoted = lua_toboolean(L, 2);
   lua_newtable(L);
+  if (quoted) {
+    offer_modules(L, word, lua_gettop(L));
+    push_sorted(L, lua_gettop(L));
+    return 1;
+  }
   search s = {.prefix = word, .prefix_length = last != NULL ? (size_t)(last - word) + 1 : 0, .found = lua_gettop(L)};
   s.part = word + s.prefix_length;
   s.methods = last != NULL && *last == ':';

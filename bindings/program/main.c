@@ -165,7 +165,7 @@ static const char usage[] = "usage: lurcher [options] [script.lua | recipe | -] 
                             "lurcher weights     lists the pretrained weights that are on this machine\n"
                             "lurcher cache       lists the feature caches; cache clean removes old ones\n"
                             "lurcher devices     lists the devices that can be used here\n"
-                            "lurcher help        prints this text\n";
+                            "lurcher help        prints this text; lurcher help TOPIC explains a name, or searches\n";
 
 static void set_global_module(lua_State *L) {
   lua_getglobal(L, "require");
@@ -185,6 +185,34 @@ static void list_devices(void) {
 
 static void show_usage(void) { fputs(usage, stdout); }
 
+/* Whether the arguments are `help TOPIC`, which needs a Lua state. */
+static bool is_topic(int argc, char **argv, int script) {
+  return script < argc - 1 && strcmp(argv[script], "help") == 0;
+}
+
+/* Explains the topic that the words after `help` are. */
+static bool run_help(lua_State *L, int argc, char **argv, int script) {
+  lua_getglobal(L, "require");
+  lua_pushliteral(L, "lurcher");
+  lua_call(L, 1, 1);
+  lua_getfield(L, -1, "help");
+  luaL_Buffer topic;
+  luaL_buffinit(L, &topic);
+  for (int i = script + 1; i < argc; i++) {
+    if (i > script + 1) luaL_addchar(&topic, ' ');
+    luaL_addstring(&topic, argv[i]);
+  }
+  luaL_pushresult(&topic);
+  lua_pushboolean(L, true);
+  if (lur_program_call(L, 2, 2) != LUA_OK) {
+    report(L);
+    return false;
+  }
+  bool found = lua_toboolean(L, -1);
+  fputs(lua_tostring(L, -2), found ? stdout : stderr);
+  return found;
+}
+
 /* Commands of the program itself. Returns a process status, or -1 where argv[script] is none of them. */
 static int run_command(int argc, char **argv, int script) {
   static const struct {
@@ -193,6 +221,7 @@ static int run_command(int argc, char **argv, int script) {
   } commands[] = {{"devices", list_devices}, {"help", show_usage}, {"recipes", print_recipes}, {NULL, NULL}};
   for (int i = 0; script < argc && commands[i].name != NULL; i++) {
     if (strcmp(argv[script], commands[i].name) != 0) continue;
+    if (is_topic(argc, argv, script)) return -1;
     if (script < argc - 1) {
       fprintf(stderr, "lurcher: '%s' takes no argument (`lurcher RECIPE --help` explains a recipe)\n",
               commands[i].name);
@@ -268,7 +297,8 @@ static int protected_main(lua_State *L) {
   bool session = o->session || (!o->code && o->script >= argc);
   if (o->code || session) set_global_module(L);
   bool good = run_codes(L, argv, o->script);
-  if (good && o->script < argc) good = run_script(L, argc, argv, o->script);
+  if (good && is_topic(argc, argv, o->script)) good = run_help(L, argc, argv, o->script);
+  else if (good && o->script < argc) good = run_script(L, argc, argv, o->script);
   if (session) lur_repl(L);
   lua_pushboolean(L, good || session);
   return 1;

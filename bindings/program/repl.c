@@ -97,13 +97,15 @@ static unsigned char complete(EditLine *editor, int ch) {
   static const char in_word[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789.:";
   while (start > info->buffer && strchr(in_word, start[-1]) != NULL) start--;
   size_t length = (size_t)(info->cursor - start);
+  bool quoted = start > info->buffer && strchr("\"'", start[-1]) != NULL;
   if (length == 0) return el_insertstr(editor, "  ") == 0 ? CC_REFRESH : CC_ERROR;
   (void)ch;
   int top = lua_gettop(L);
   unsigned char answer = CC_ERROR;
   lua_pushcfunction(L, lur_complete);
   lua_pushlstring(L, start, length);
-  if (lua_pcall(L, 1, 1, 0) == LUA_OK) {
+  lua_pushboolean(L, quoted);
+  if (lua_pcall(L, 2, 1, 0) == LUA_OK) {
     int list = lua_gettop(L);
     lua_Integer n = (lua_Integer)lua_rawlen(L, list);
     size_t common = n > 0 ? common_length(L, list, n) : 0;
@@ -225,11 +227,43 @@ static const char help[] =
     "  lurcher.[Tab]      functions, and the modules nn, optim, data, image, json\n"
     "  t:[Tab]            methods of a value\n"
     "  print(model)       the layers of a model; print(run): the steps of a run, and its memory\n"
-    "  require \"lurcher.fit\"      the library: also lurcher.callbacks, .samplers, .schedules, .models.xception\n"
+    "  require \"lurcher.[Tab]     the library: lurcher.fit, .callbacks, .samplers, .schedules, .models.xception\n"
+    "  help \"conv2d\"      a name; help \"learning rate\" searches; help(x) is about a value\n"
+    "  _                  the last value\n"
     "  exit, or Ctrl-D    ends the session\n"
     "Recipes run from the shell: `lurcher recipes` lists them.\n";
 
 typedef enum command { COMMAND_NONE, COMMAND_HELP, COMMAND_EXIT } command;
+
+/* help(topic) of the session is lurcher.help; without a topic, it is about the session. */
+static int session_help(lua_State *L) {
+  if (lua_gettop(L) == 0) {
+    fputs(help, stdout);
+    fflush(stdout);
+    return 0;
+  }
+  lua_settop(L, 1);
+  lua_getglobal(L, "require");
+  lua_pushliteral(L, "lurcher");
+  lua_call(L, 1, 1);
+  lua_getfield(L, -1, "help");
+  lua_insert(L, 1);
+  lua_settop(L, 2);
+  lua_call(L, 1, 0);
+  return 0;
+}
+
+/* The global `help`, unless the script before the session has one. */
+static void set_help(lua_State *L) {
+  lua_pushglobaltable(L);
+  lua_pushliteral(L, "help");
+  if (lua_rawget(L, -2) == LUA_TNIL) {
+    lua_pushliteral(L, "help");
+    lua_pushcfunction(L, session_help);
+    lua_rawset(L, -4);
+  }
+  lua_pop(L, 2);
+}
 
 /* The command that the line on top is, if any. A global variable of that name has precedence. */
 static command command_at_top(lua_State *L) {
@@ -245,7 +279,7 @@ static command command_at_top(lua_State *L) {
   command found = COMMAND_NONE;
   if (strcmp(name, "help") == 0 || strcmp(name, "?") == 0) found = COMMAND_HELP;
   if (strcmp(name, "exit") == 0 || strcmp(name, "quit") == 0) found = COMMAND_EXIT;
-  if (lua_rawget(L, -2) != LUA_TNIL) found = COMMAND_NONE;
+  if (lua_rawget(L, -2) != LUA_TNIL && lua_tocfunction(L, -1) != session_help) found = COMMAND_NONE;
   lua_pop(L, 2);
   return found;
 }
@@ -306,10 +340,21 @@ static void show_error(lua_State *L) {
   fflush(stderr);
 }
 
+/* The global `_` becomes the first value on the stack, unless that is nil. */
+static void set_last(lua_State *L) {
+  if (lua_isnil(L, 1)) return;
+  lua_pushglobaltable(L);
+  lua_pushliteral(L, "_");
+  lua_pushvalue(L, 1);
+  lua_rawset(L, -3);
+  lua_pop(L, 1);
+}
+
 static void evaluate(lua_State *L) {
   int status = lur_program_call(L, 0, LUA_MULTRET), n = lua_gettop(L);
   if (lur_program_interrupted() && isatty(STDOUT_FILENO)) putchar('\n'); /* after the terminal's ^C */
   if (status == LUA_OK && n > 0) {
+    set_last(L);
     lua_pushcfunction(L, show_values);
     lua_insert(L, 1);
     status = lur_program_call(L, n, 0);
@@ -322,6 +367,7 @@ void lur_repl(lua_State *L) {
   session s = {.L = L};
   bool terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
   lur_program_set_prompt(L, true);
+  set_help(L);
   if (terminal) {
     open_editor(&s);
     printf("Lurcher %s, " LUA_VERSION
