@@ -165,7 +165,7 @@ static const char usage[] = "usage: lurcher [options] [script.lua | recipe | -] 
                             "lurcher weights     lists the pretrained weights that are on this machine\n"
                             "lurcher cache       lists the feature caches; cache clean removes old ones\n"
                             "lurcher devices     lists the devices that can be used here\n"
-                            "lurcher help        prints this text; lurcher help TOPIC explains a name, or searches\n";
+                            "lurcher help TOPIC  explains a name, or searches; without one, prints this text\n";
 
 static void set_global_module(lua_State *L) {
   lua_getglobal(L, "require");

@@ -11,6 +11,7 @@
 
 local lurcher = require "lurcher"
 local logs_of = require "lurcher.logs"
+local suggest = require "lurcher.suggest"
 local common = require "lurcher.callbacks.common"
 local settings, monitored, improved = common.settings, common.monitored, common.improved
 
@@ -153,7 +154,7 @@ end
 -- With on.ema, best_only writes the averaged weights that were validated; other checkpoints have those and the latest.
 function on.checkpoint(given)
   local o = settings("checkpoint", given, { every = 1, steps = 0, best_only = false, monitor = "val_loss",
-    interrupted = true })
+    interrupted = true }, "file name pattern")
   if type(o[1]) ~= "string" then error("on.checkpoint: a file name pattern expected as first option", 2) end
   local callback = { kind = "checkpoint", count = 0 }
 
@@ -203,6 +204,10 @@ end
 -- lurcher.schedules has some.
 function on.schedule(f)
   if type(f) == "table" and f[1] then f = f[1] end
+  local meta = getmetatable(f)
+  if type(f) ~= "function" and not (type(meta) == "table" and meta.__call) then
+    error(("on.schedule: a function of the epoch expected, got %s (lurcher.schedules has some)"):format(type(f)), 2)
+  end
   local callback = { kind = "schedule" }
   function callback.on_epoch_begin(_, epoch, _, state)
     local lr = f(epoch)
@@ -217,7 +222,7 @@ end
 --- Writes the history as CSV, whole, after each epoch: on.csv "history.csv". The file is replaced, never half-written;
 -- a resumed training first writes the earlier epochs again, the last of which may have been lost when the process died.
 function on.csv(given)
-  local o = settings("csv", given, {})
+  local o = settings("csv", given, {}, "file name")
   if type(o[1]) ~= "string" then error("on.csv: a file name expected", 2) end
   local function write(state)
     local ok, message = lurcher.write_file(o[1], logs_of.csv(state.history, state.model.outputs))
@@ -245,7 +250,10 @@ end
 
 --- Progress lines with images per second and remaining time. See lurcher.progress.
 function on.progress(given)
-  return require "lurcher.progress"(given or {})
+  given = given == nil and {} or given
+  if type(given) ~= "table" then error("on.progress: a table of options expected, got " .. type(given), 2) end
+  suggest.check(given, { "every", "out", "terminal", "columns" }, "on.progress", 2)
+  return require "lurcher.progress"(given)
 end
 
 return on

@@ -19,8 +19,12 @@
 --   progress       false: no progress lines; a callback: used instead of on.progress{}
 --   bn_ramp        false: batch norms that have seen no batch yet have their momentum from the first step on, as in
 --                  Keras; else it rises to that (lurcher.momentum_ramp), so that short trainings validate       (true)
+--   callbacks      further callbacks, as a list: the same as in the list part                    ({})
 --   interrupt      what Ctrl-C does once the callbacks are done. "raise": fit raises "interrupted", and a script ends
 --                  with exit code 130; "return": fit returns        ("raise"; at the prompt of a session "return")
+-- Keras's names validation_data, validation_steps and steps_per_epoch are taken for valid, valid_steps and steps.
+-- A model with one input gets batch.image for it, and one with one output batch.class (batch.target, where images were
+-- mixed), unless the batch has fields of their names.
 -- A loader is anything with a method epoch(self, n, skip) that gives a for loop the batches of epoch n but the first
 -- `skip`, a function n -> iterator, or a list of batches.
 --
@@ -106,12 +110,46 @@ local function batches(loader, n, skip)
   return loader:epoch(n, skip)
 end
 
+--- The names of a model's only input and only output, for `fed`; a field is nil where there are several.
+local function feeds_of(model)
+  if type(model) ~= "userdata" then return {} end -- what takes the place of a run may have another model, or none
+  local inputs, outputs = model.inputs, model.outputs
+  return { input = #inputs == 1 and inputs[1] or nil, output = #outputs == 1 and outputs[1] or nil }
+end
+
+--- The batch as the model takes it: its image for the only input, its class, or mixed classes, for the only output.
+local function fed(batch, feeds)
+  if type(batch) ~= "table" then return batch end
+  local image, target
+  if feeds.input and batch[feeds.input] == nil then image = batch.image end
+  if feeds.output and batch[feeds.output] == nil then
+    target = batch.target
+    if target == nil then target = batch.class end
+  end
+  if image == nil and target == nil then return batch end
+  local own = {}
+  for name, value in pairs(batch) do own[name] = value end
+  if image ~= nil then own[feeds.input] = image end
+  if target ~= nil then own[feeds.output] = target end
+  return own
+end
+
+--- The names that a batch's fields are to have, for the engine's message about one that is not there.
+local function names_of(model)
+  if type(model) ~= "userdata" then return "" end
+  return ("; the model has inputs '%s' and outputs '%s'"):format(table.concat(model.inputs, "', '"),
+    table.concat(model.outputs, "', '"))
+end
+
 --- Calls run:train or run:evaluate; nil after Ctrl-C, which the engine raises before a step or during inference, never
 -- during a training step.
 local function call_run(run, method, batch)
   local good, results = pcall(run[method], run, batch)
   if good then return results end
   if tostring(results):find "interrupted$" then return nil end
+  if type(results) == "string" and results:find("the batch has no '", 1, true) then
+    results = results .. names_of(run.model)
+  end
   error(results, 0)
 end
 
@@ -122,9 +160,9 @@ local function raises_interrupt(choice)
 end
 
 local function evaluated(run, loader, steps)
-  local total, step = new_means(), 0
+  local total, step, feeds = new_means(), 0, feeds_of(run.model)
   for batch in batches(loader, 0, 0) do
-    local results = call_run(run, "evaluate", batch)
+    local results = call_run(run, "evaluate", fed(batch, feeds))
     if not results then return nil, "interrupted" end
     total:add(results)
     step = step + 1
@@ -149,8 +187,50 @@ local function call(callbacks, method, ...)
   end
 end
 
-local known = { epochs = true, initial_epoch = true, steps = true, valid = true, valid_steps = true, extra = true,
-  resume = true, progress = true, accumulate = true, bn_ramp = true, interrupt = true }
+local known = { "epochs", "initial_epoch", "steps", "valid", "valid_steps", "extra", "resume", "progress", "accumulate",
+  "bn_ramp", "interrupt", "callbacks" }
+
+--- Keras's names that are accepted.
+local renamed = { validation_data = "valid", validation_steps = "valid_steps", steps_per_epoch = "steps" }
+
+--- Where the rest of what Keras's fit takes is set.
+local elsewhere = {
+  lr = "the learning rate is the optimizer's, model:compile{ optimizer = optim.adam{ lr = 1e-3 } }; run.lr and "
+    .. "on.schedule change it",
+  batch_size = "batches are made by the loader, data.loader{ set, batch = 32 }",
+  shuffle = "the order is the loader's, data.loader{ set, shuffle = true }",
+  verbose = "progress = false switches progress lines off",
+  class_weight = "a batch may have sample weights, OUTPUT_weight, which the loader's option targets can add",
+  validation_split = "valid takes a loader of another set of images",
+  optimizer = "it is an option of model:compile", loss = "it is an option of model:compile",
+  metrics = "losses and accuracies are always computed",
+}
+elsewhere.learning_rate, elsewhere.sample_weight, elsewhere.batch = elsewhere.lr, elsewhere.class_weight,
+  elsewhere.batch_size
+
+--- The methods of a callback that fit calls.
+local hooks = { "on_train_begin", "on_epoch_begin", "on_batch_end", "on_epoch_end", "on_epoch_done", "on_use_begin",
+  "on_use_end", "on_train_end" }
+
+--- The options, with Keras's names replaced and the option callbacks in the list part.
+local function accepted(options)
+  if type(options) ~= "table" then
+    error(("fit: a table of options expected as third argument, got %s"):format(type(options)), 3)
+  end
+  local own = {}
+  for key, value in pairs(options) do
+    local now = renamed[key] or key
+    if own[now] ~= nil then error(("fit: option '%s' is given twice, once under Keras's name"):format(now), 3) end
+    own[now] = value
+  end
+  if own.callbacks ~= nil then
+    if type(own.callbacks) ~= "table" or own.callbacks.kind then
+      error("bad option 'callbacks' to 'fit' (a list of callbacks expected)", 3)
+    end
+    for _, callback in ipairs(own.callbacks) do own[#own + 1] = callback end
+  end
+  return own
+end
 
 --- The least value of each option that is a number.
 local least = { epochs = 0, initial_epoch = 0, steps = 1, valid_steps = 1, accumulate = 1 }
@@ -170,6 +250,26 @@ end
 local function check_loader(loader, what)
   if type(loader) == "function" or type(loader) == "table" or has(loader, "epoch") then return end
   error(("fit: a loader expected as %s, got %s (data.loader{ set, ... } makes one)"):format(what, kind_of(loader)), 4)
+end
+
+--- Raises for what is no callback, and for one with a method on_... that fit does not call. place: in the list.
+local function check_callback(callback, place)
+  if type(callback) ~= "table" then
+    error(("fit: callback %s: a table of methods expected, got %s"):format(place, kind_of(callback)), 4)
+  end
+  local class = getmetatable(callback)
+  for _, methods in ipairs{ callback, type(class) == "table" and class.__index or nil } do
+    for name, value in pairs(type(methods) == "table" and methods or {}) do
+      if type(name) == "string" and name:find "^on_" and type(value) == "function" then
+        local is_hook = false
+        for _, hook in ipairs(hooks) do is_hook = is_hook or hook == name end
+        if not is_hook then
+          error(("fit: callback %s (%s) has a method '%s', which is never called%s"):format(place,
+            tostring(callback.kind or "of no kind"), name, suggest.hint(name, hooks)), 4)
+        end
+      end
+    end
+  end
 end
 
 local function check(run, loader, options)
@@ -194,17 +294,11 @@ local function check(run, loader, options)
       tostring(options.interrupt)), 3)
   end
   for key in pairs(options) do
-    if math.type(key) ~= "integer" and not known[key] then
-      local names = {}
-      for name in pairs(known) do names[#names + 1] = name end
-      error(("unknown option '%s' to 'fit'%s"):format(tostring(key), suggest.hint(tostring(key), names)), 3)
-    end
+    if elsewhere[key] then error(("unknown option '%s' to 'fit': %s"):format(key, elsewhere[key]), 3) end
   end
-  for i, callback in ipairs(options) do
-    if type(callback) ~= "table" then
-      error(("fit: callback %d: a table of methods expected, got %s"):format(i, type(callback)), 3)
-    end
-  end
+  suggest.check(options, known, "fit", 3)
+  for i, callback in ipairs(options) do check_callback(callback, i) end
+  if type(options.progress) == "table" then check_callback(options.progress, "progress") end
 end
 
 --- The callbacks: the list part, and progress lines unless there is such a callback or they are switched off.
@@ -321,10 +415,10 @@ local function begin(run, loader, options)
 end
 
 --- Sends the next batch's images to a GPU while it computes, where the loader has them ready.
-local function send_ahead(run, loader)
+local function send_ahead(run, loader, feeds)
   if type(loader) == "function" or not loader.peek or not run.device:find "^cuda" then return end
   local coming = loader:peek()
-  if coming then run:prefetch(coming) end
+  if coming then run:prefetch(fed(coming, feeds)) end
 end
 
 --- Adds a batch's gradients to those of the step's batches so far. Returns the batch's results, or nil after Ctrl-C
@@ -355,9 +449,9 @@ end
 
 --- Trains on a batch, with the momentum of fresh batch norms rising. Returns the results of the step that it completes;
 -- false if it completes none; nil after Ctrl-C.
-local function train_batch(state, batch)
+local function train_batch(state, batch, feeds)
   local ramp = state.ramp
-  send_ahead(state.run, state.loader)
+  send_ahead(state.run, state.loader, feeds)
   if ramp then ramp:before() end
   local results
   if state.accumulate == 1 then results = call_run(state.run, "train", batch) else results = train_part(state, batch) end
@@ -385,14 +479,14 @@ end
 
 --- Trains on the rest of the epoch. Sets state.seconds, wait_seconds and samples.
 local function train_epoch(state, callbacks, sums, options)
-  local logs, going = {}, state.step ~= options.steps
+  local logs, going, feeds = {}, state.step ~= options.steps, feeds_of(state.model)
   state.started, state.seconds, state.wait_seconds, state.samples = lurcher.time(), 0, 0, 0
   if going then
     local waiting_since = state.started
     for batch in batches(state.loader, state.epoch, state.step * state.accumulate) do
       state.wait_seconds = state.wait_seconds + lurcher.time() - waiting_since
-      state.batch = batch
-      local results = train_batch(state, batch)
+      state.batch = fed(batch, feeds)
+      local results = train_batch(state, state.batch, feeds)
       if results ~= false then
         going = after_step(state, callbacks, sums, logs, results) and state.step ~= options.steps
         if not going then break end
@@ -449,7 +543,7 @@ end
 local function is_graph(model) return type(model) == "userdata" end
 
 setmetatable(fit, { __call = function(_, run, loader, options)
-  options = options or {}
+  options = accepted(options or {})
   check(run, loader, options)
   local state, callbacks = begin(run, loader, options)
   state.sums = new_means()

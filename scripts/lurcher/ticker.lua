@@ -13,6 +13,7 @@
 
 local lurcher = require "lurcher"
 local logs_of = require "lurcher.logs"
+local suggest = require "lurcher.suggest"
 
 local ticker = {}
 ticker.__index = ticker
@@ -118,6 +119,7 @@ function ticker:count(done)
 end
 
 return setmetatable(ticker, { __call = function(_, given)
+  suggest.check(given, { "label", "total", "every", "out", "terminal", "columns" }, "ticker", 2)
   local stream = given.out == io.stderr and "stderr" or "stdout"
   local o = setmetatable({ label = given.label, total = given.total, every = given.every or 30,
     out = given.out or io.stdout, started = lurcher.time(), shown = lurcher.time(), open = false }, ticker)

@@ -108,7 +108,7 @@ test("schedules: values", function()
   near(cosine(7), 0.5)
   near(cosine(12), 0)
   near(schedules.trick()(9), 1e-6)
-  raises("bad option 'lr' to 'cosine'", schedules.cosine, { epochs = 3 })
+  raises("bad option 'lr' to 'schedules.cosine'", schedules.cosine, { epochs = 3 })
 end)
 
 test("checkpoint: period 2 saves after epochs 1, 3, 5; names carry logs, epochs by era", function()

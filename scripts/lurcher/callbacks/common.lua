@@ -7,9 +7,13 @@ local suggest = require "lurcher.suggest"
 local common = {}
 
 --- Defaults under `given`, which may also be a bare value for the first positional option. Raises at the caller's
--- caller for unknown options, and for values of another type where the default is a number or a string.
-function common.settings(kind, given, defaults)
+-- caller for unknown options, and for values of another type where the default is a number or a string. first: what
+-- the positional option is, for messages; nil: there is none.
+function common.settings(kind, given, defaults, first)
   if type(given) ~= "table" then given = { given } end
+  if given[1] ~= nil and not first then
+    error(("on.%s takes named options, on.%s{ NAME = value }, got %s"):format(kind, kind, type(given[1])), 3)
+  end
   local names = { "era" }
   for name in pairs(defaults) do names[#names + 1] = name end
   local o = {}

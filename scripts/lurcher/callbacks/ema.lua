@@ -81,7 +81,7 @@ end
 
 --- on.ema{ decay = 0.999, warmup = 10 }; see callbacks.lua.
 return function(given)
-  local o = common.settings("ema", given or {}, { decay = 0.999, warmup = 10 })
+  local o = common.settings("ema", given or {}, { decay = 0.999, warmup = 10 }, "decay")
   if o[1] ~= nil then o.decay = o[1] end
   check_range("decay", o.decay, 0, 1)
   check_range("warmup", o.warmup, 0, math.huge)

@@ -127,7 +127,7 @@ end
 --- on.tensorboard{ DIR, steps =, images =, histograms =, gradients =, every =, hparams = }; see callbacks.lua.
 return function(given)
   local o = common.settings("tensorboard", given, { steps = 0, images = 0, histograms = false, gradients = false,
-    every = 1, hparams = false })
+    every = 1, hparams = false }, "folder")
   if type(o[1]) ~= "string" then error("on.tensorboard: a folder expected as first option", 3) end
   for name, least in pairs{ steps = 0, images = 0, every = 1 } do
     if math.type(o[name]) ~= "integer" or o[name] < least then

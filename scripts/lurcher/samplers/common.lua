@@ -26,6 +26,11 @@ function common.integer(options, key, name, default, least)
 end
 
 local function check(options, name, known)
+  if type(options) ~= "table" then
+    local meta = getmetatable(options)
+    error(("samplers.%s: a table that begins with the set expected, samplers.%s{ set, ... }, got %s"):format(name, name,
+      type(meta) == "table" and meta.__name or type(options)), 4)
+  end
   local names = { "batch", "seed" }
   for word in known:gmatch "%S+" do names[#names + 1] = word end
   for key in pairs(options) do
