@@ -327,44 +327,50 @@ end
 
 -- ---- values ----
 
---- The name of a function among those of the modules that are loaded, and of the classes; nil: not found.
-local function name_of(value)
-  local modules = { lurcher = lurcher }
+--- The tables that functions are found in, by the class of their annotations: modules, and methods of classes.
+local function tables_of(all)
+  local tables = {}
   for name, module in pairs(package.loaded) do
-    if name:find "^lurcher" and type(module) == "table" then modules[name] = module end
+    if all.by_class[name] and type(module) == "table" then tables[name] = module end
   end
   for class, metatable in pairs(debug.getregistry()) do
-    if type(class) == "string" and class:find "^lurcher%." and type(metatable) == "table" then
-      modules["class " .. class] = rawget(metatable, "__methods")
+    if type(class) == "string" and all.by_class[class] and type(metatable) == "table" then
+      tables[class] = rawget(metatable, "__methods") or tables[class]
     end
   end
-  local found
-  for name, module in pairs(modules) do
-    name = name:gsub("^class ", "")
-    if module == value then return name end
-    for key, member in pairs(module) do
-      if rawequal(member, value) and type(key) == "string" then
-        local full = name .. "." .. key
-        if not found or full < found then found = full end
-      end
-    end
-  end
-  return found
+  return tables
 end
 
---- The topic that a value is about, or nil. Layers, callbacks and samplers are about what made them.
-local function topic_of(value)
-  if type(value) == "string" then return value end
+--- The class that a value is of, or that it is in as a member; nil for what is neither. Layers, callbacks and samplers
+-- are as what made them.
+local function origin(all, value)
   local meta = getmetatable(value)
   local class = type(meta) == "table" and rawget(meta, "__name")
-  if class == "lurcher.layer" then return "nn." .. value.kind end
-  if type(class) == "string" and class:find "^lurcher%." then return class end
-  local name = (type(value) == "table" or type(value) == "function") and name_of(value)
-  if name then return name end
+  if class == "lurcher.layer" then return "lurcher.nn", value.kind end
+  if class and all.by_class[class] then return class end
+  if type(value) ~= "table" and type(value) ~= "function" then return nil end
+  for name, members in pairs(tables_of(all)) do
+    if rawequal(members, value) then return name end
+    for key, member in pairs(members) do
+      if rawequal(member, value) and type(member) == "function" then return name, key end
+    end
+  end
   local kind = type(value) == "table" and rawget(value, "kind")
   if type(kind) == "string" then
-    return (rawget(value, "batches") and "samplers." or "callbacks.") .. kind
+    return rawget(value, "batches") and "lurcher.samplers" or "lurcher.callbacks", kind
   end
+end
+
+--- The entries about a value that is no text.
+local function entries_about(all, value)
+  local class, member = origin(all, value)
+  local list = {}
+  for _, entry in ipairs(class and all.entries or {}) do
+    local is_it = entry.class == class
+    if member then is_it = entry.owner == class and entry.member == member end
+    if is_it then list[#list + 1] = entry end
+  end
+  return list
 end
 
 -- ---- answers ----
@@ -402,15 +408,22 @@ local function recipe_line(all, topic)
   return ("recipe %s: %s. `lurcher %s --help` lists its options."):format(topic, first:gsub("^.- %- ", ""), topic)
 end
 
---- Help about a topic, or about any value, as text; and whether something was found.
-function reference.explain(all, value)
-  local width = width_now()
-  if value == nil then return overview(all, width), true end
-  local topic = topic_of(value)
-  if not topic then return ("a %s: help(\"WORD\") explains names, and searches\n"):format(type(value)), false end
-  local entries, lines = named(all, normal(topic)), {}
+local function pages(all, entries, width)
+  local lines = {}
   for _, entry in ipairs(entries) do write_entry(all, lines, entry, width) end
-  local recipe = recipe_line(all, topic)
+  return lines
+end
+
+--- Help about a topic, or about any value, as text; and whether something was found.
+function reference.explain(all, topic)
+  local width = width_now()
+  if topic == nil then return overview(all, width), true end
+  if type(topic) ~= "string" then
+    local lines = pages(all, entries_about(all, topic), width)
+    if #lines > 0 then return table.concat(lines, "\n") .. "\n", true end
+    return ("no help about this %s; help \"WORD\" explains names, and searches\n"):format(type(topic)), false
+  end
+  local lines, recipe = pages(all, named(all, normal(topic)), width), recipe_line(all, topic)
   if recipe then
     if #lines > 0 then lines[#lines + 1] = "" end
     wrap(lines, "", recipe, 2, width)

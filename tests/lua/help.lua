@@ -32,7 +32,7 @@ test("a value: functions, modules, classes, layers", function()
   expect(lurcher.optim, "^optim\n.*sgd +Stochastic")
   expect(lurcher.optim.adam(), "^optimizer\n")
   local text, found = help(3)
-  assert(not found and text:find "a number", text)
+  assert(not found and text:find "this number", text)
 end)
 
 test("words are searched for: names before sentences before options", function()
