@@ -70,7 +70,8 @@ function data.list(options) end
 
 ---Looks for faults by decoding every image: data.audit{ train, valid }.
 ---@param options lurcher.dataset|lurcher.audit_options
----@return { checked: integer, turned: integer, [integer]: lurcher.finding } findings `checked`: number of images decoded;
+---@return { checked: integer, turned: integer, [integer]: lurcher.finding } findings `checked`: number of images
+--- decoded;
 --- `turned`: number of those with an EXIF orientation that the loader's option `exif` would turn
 function data.audit(options) end
 
@@ -226,10 +227,13 @@ function cache:select(rows) end
 ---The image whose features each row holds.
 ---@return lurcher.tensor index i32, from 0; -1: missing
 function cache:index() end
+---Closes the file.
 function cache:close() end
 
+---What data.augment returns: random changes of images, for the loader. Its text has the options.
 ---@class lurcher.augment
 local augment = {}
+---Frees the handle.
 function augment:close() end
 
 ---What a transform is told about the image that it gets.
@@ -318,6 +322,7 @@ function dataset:subset(which) end
 ---@return lurcher.dataset rest
 ---@return lurcher.dataset chosen
 function dataset:split(options) end
+---Frees the list of images.
 function dataset:close() end
 
 ---@class lurcher.damage an image that could not be read
@@ -397,18 +402,22 @@ function loader:peek() end
 ---@param position { epoch: integer, batch: integer } as loader:position() returns it
 ---@return lurcher.loader self
 function loader:resume(position) end
+---Stops the workers and frees their memory.
 function loader:close() end
 
 ---A random generator of data.random, or the second argument of a sampler or of a transform. Its numbers depend on its
 ---seeds alone.
 ---@class lurcher.random
 local random = {}
+---A uniform random number from 0 to 1, 1 excluded.
 ---@return number x in [0, 1)
 function random:unit() end
+---A uniform random number of a range.
 ---@param low? number default 0
 ---@param high? number excluded; default 1
 ---@return number
 function random:uniform(low, high) end
+---A random integer from 1 to n.
 ---@param n integer at least 1
 ---@return integer i from 1 to n
 function random:int(n) end
@@ -430,6 +439,7 @@ function random:boolean(probability) end
 ---@param list table
 ---@return any
 function random:choice(list) end
+---The numbers from 1 to n in random order.
 ---@param n integer
 ---@return integer[] list 1 to n in random order
 function random:permutation(n) end
@@ -437,6 +447,7 @@ function random:permutation(n) end
 ---@param list table
 ---@return table list
 function random:shuffle(list) end
+---Frees the generator.
 function random:close() end
 
 ---NumPy's numpy.random.RandomState: equal seeds give equal numbers.
@@ -446,13 +457,16 @@ local numpy_random = {}
 ---@param seed integer from 0 to 2^32-1
 ---@return lurcher.numpy_random self
 function numpy_random:seed(seed) end
+---A uniform random number of a range, as NumPy's.
 ---@param low? number default 0
 ---@param high? number default 1
 ---@return number
 function numpy_random:uniform(low, high) end
+---The numbers from 1 to n in NumPy's random order.
 ---@param n integer
 ---@return integer[] list 1 to n in NumPy's order
 function numpy_random:permutation(n) end
+---Frees the generator.
 function numpy_random:close() end
 
 -- ---- image ----

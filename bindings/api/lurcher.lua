@@ -23,10 +23,12 @@
 ---A batch: inputs by the model's input names, targets by its output names, optional sample weights (n) by
 ---"NAME_weight". Other fields are ignored. A table of numbers stands for a tensor; for an index input, or the class
 ---ids of a categorical loss, a flat table of whole numbers counts from 1. Targets must be finite, those of a cross
----entropy from 0 to 1, and sample weights finite and not negative; an error names the first row that is not (from 0). On
+---entropy from 0 to 1, and sample weights finite and not negative; an error names the first row that is not (from 0).
+---On
 ---a GPU, targets and weights of more than 1 MiB that are there already are not checked.
 ---@alias lurcher.batch table<string, lurcher.tensor|number[]>
 
+---The module: `local lurcher = require "lurcher"`. In the session and after -e it is the global lurcher.
 ---@class lurcher
 ---@field version string "0.1.0"
 ---@field nn lurcher.nn layers and models
@@ -49,10 +51,12 @@ function lurcher.seed(seed) end
 ---@return lurcher.device
 function lurcher.device(name) end
 
+---The devices that can be opened here.
 ---@return string[] names of the devices that can be opened here: "ref", "cpu", "cuda:0"...
 ---@return string? reason why there is no CUDA device; nil when there is one
 function lurcher.devices() end
 
+---The number of compute threads.
 ---@return integer threads compute threads: LURCHER_THREADS in the environment, else one per core
 function lurcher.threads() end
 
@@ -74,12 +78,15 @@ function lurcher.at_prompt() end
 ---@return boolean terminal whether the stream is a terminal
 function lurcher.columns(stream) end
 
+---The time of a clock that never goes back: `local start = lurcher.time()`.
 ---@return number seconds of a monotonic clock with an arbitrary origin
 function lurcher.time() end
 
+---The memory of this process.
 ---@return { rss: integer, peak: integer } bytes of resident memory of this process: at present, and the maximum so far
 function lurcher.memory() end
 
+---The number of handles that are open.
 ---@return integer count number of open handles, for tests that look for leaks
 function lurcher.handles() end
 
@@ -132,7 +139,8 @@ function lurcher.help(topic, as_text) end
 -- ---- making tensors ----
 
 ---A tensor of given values: `lurcher.tensor{ {1, 2}, {3, 4} }`, `lurcher.tensor{ 1, 2, dtype = "i32" }`; or of a
----given shape: `lurcher.tensor{ shape = {2, 3}, fill = 1 }`; or a scalar: `lurcher.tensor(3)`. One argument, no more. Values are
+---given shape: `lurcher.tensor{ shape = {2, 3}, fill = 1 }`; or a scalar: `lurcher.tensor(3)`. One argument, no more.
+---Values are
 ---stored as they are: ids that count from 0 stay so.
 ---@param values number|table nested tables of equal lengths; options dtype ("f32"), device (host), shape, fill (0)
 ---@return lurcher.tensor
@@ -236,7 +244,8 @@ function lurcher.load_tensors(path) end
 ---@param scores lurcher.tensor n x c
 ---@param ids lurcher.tensor i32 n, from 0
 ---@param k? integer default 1
----@return number share of the rows whose id is among the k highest scores; of equal scores, the earlier class is higher;
+---@return number share of the rows whose id is among the k highest scores; of equal scores, the earlier class is
+--- higher;
 ---a NaN is never among them
 function lurcher.top_k(scores, ids, k) end
 
@@ -250,10 +259,12 @@ function lurcher.log_loss(probabilities, ids) end
 ---@param scores lurcher.tensor n x c
 ---@param ids lurcher.tensor i32 n, from 0
 ---@param counts? lurcher.tensor i32 c x c, to add to; default: a new one of zeros
----@return lurcher.tensor counts rows: true class; columns: predicted class. A row of scores that are all NaN predicts no
+---@return lurcher.tensor counts rows: true class; columns: predicted class. A row of scores that are all NaN predicts
+--- no
 ---class and is not counted
 function lurcher.confusion(scores, ids, counts) end
 
+---A device that computes: "cpu", "cuda:0"...
 ---@class lurcher.device
 ---@field name string "ref", "cpu" or "cuda:N"
 local device = {}
@@ -287,7 +298,8 @@ function device:close() end
 ---**Writing.** `t[i] = v` and `t[{...}] = v` write a tensor, nested tables, or one number to every element. Into
 ---t[{...}], tensors broadcast and are cast to t's dtype; a row takes a tensor of its shape and dtype.
 ---
----**Views and copies.** `t[i]`, rows, view, reshape, squeeze, unsqueeze and flatten share memory with t. Everything else
+---**Views and copies.** `t[i]`, rows, view, reshape, squeeze, unsqueeze and flatten share memory with t. Everything
+---else
 ---gives a new tensor, t[{...}], narrow, split, permute and expand included: a tensor has no strides.
 ---
 ---`#t` is the first extent. tostring shows shape, dtype, device and values: all of a small tensor, the corners of a
@@ -408,21 +420,27 @@ function tensor:fill(value) end
 ---@param share number
 ---@return lurcher.tensor self
 function tensor:lerp(other, share) end
+---Compares element by element: ==.
 ---@param other lurcher.number_or_tensor
 ---@return lurcher.tensor i32: 1 where self == other, else 0
 function tensor:eq(other) end
+---Compares element by element: ~=.
 ---@param other lurcher.number_or_tensor
 ---@return lurcher.tensor i32: 1 where self ~= other, else 0
 function tensor:ne(other) end
+---Compares element by element: <.
 ---@param other lurcher.number_or_tensor
 ---@return lurcher.tensor i32: 1 where self < other, else 0
 function tensor:lt(other) end
+---Compares element by element: <=.
 ---@param other lurcher.number_or_tensor
 ---@return lurcher.tensor i32: 1 where self <= other, else 0
 function tensor:le(other) end
+---Compares element by element: `t:gt(0)` is the mask of t > 0.
 ---@param other lurcher.number_or_tensor
 ---@return lurcher.tensor i32: 1 where self > other, else 0
 function tensor:gt(other) end
+---Compares element by element: >=.
 ---@param other lurcher.number_or_tensor
 ---@return lurcher.tensor i32: 1 where self >= other, else 0
 function tensor:ge(other) end
@@ -436,12 +454,16 @@ function tensor:equal(other) end
 ---whether NaN is close to NaN
 ---@return boolean
 function tensor:allclose(other, options) end
+---Where elements are NaN.
 ---@return lurcher.tensor mask
 function tensor:isnan() end
+---Where elements are infinite.
 ---@return lurcher.tensor mask of both infinities
 function tensor:isinf() end
+---Where elements are finite.
 ---@return lurcher.tensor mask of what is neither NaN nor infinite
 function tensor:isfinite() end
+---The opposite of a mask.
 ---@return lurcher.tensor mask: 1 where the element is 0, else 0
 function tensor:logical_not() end
 ---The larger of two values per element.
@@ -544,7 +566,8 @@ function tensor:var(axes) end
 ---@return lurcher.number_or_tensor
 function tensor:std(axes) end
 ---Vector norm, over dimensions as in sum: (sum of |x|^p)^(1/p). A number alone is an axis, not p.
----@param axes? integer|{ keepdim?: boolean, p?: number, [integer]: integer } p (2): 1, 2...; math.huge: the largest |x|;
+---@param axes? integer|{ keepdim?: boolean, p?: number, [integer]: integer } p (2): 1, 2...; math.huge: the largest
+--- |x|;
 ---0: how many elements are not 0
 ---@return lurcher.number_or_tensor
 function tensor:norm(axes) end
@@ -598,7 +621,8 @@ function tensor:topk(k, axis) end
 ---@return lurcher.tensor inverse i32, of t's shape: where in values each element is, from 0
 ---@return lurcher.tensor counts i32: how often each value occurs
 function tensor:unique() end
----Matrix product over the last two dimensions, m x k by k x n; dimensions before them broadcast. A vector on the left is
+---Matrix product over the last two dimensions, m x k by k x n; dimensions before them broadcast. A vector on the left
+---is
 ---a row, on the right a column, and the result lacks its dimension.
 ---@param other lurcher.tensor
 ---@return lurcher.tensor
@@ -640,6 +664,7 @@ function tensor:close() end
 
 -- ---- json ----
 
+---JSON: `lurcher.json.encode{ a = 1 }`, `lurcher.json.decode(text)`.
 ---@class lurcher.json
 ---@field null userdata the value for JSON's null, in both directions
 lurcher.json = {}

@@ -10,7 +10,8 @@ local lurcher = require "lurcher"
 ---`nn.add()(a, b)`, `layer{ a, b }`. Every constructor takes a table of options, whose list part gives the first
 ---options in order, or a bare number or string for the first one: `nn.dropout(0.5)`. Called with nodes, it makes the
 ---layer and applies it at once: `nn.gather(f, rows)`, `nn.concat(a, b)`, `nn.concat{ a, b, axis = 1 }`; the first
----options may follow the nodes, as in `nn.one_hot(ids, 10)`. Every kind takes `name` (default kind_1, kind_2, ...) and `trainable` (true). Shapes are those of one sample: the batch
+---options may follow the nodes, as in `nn.one_hot(ids, 10)`. Every kind takes `name` (default kind_1, kind_2, ...) and
+---`trainable` (true). Shapes are those of one sample: the batch
 ---dimension is not among them, and axes count from 1 without it.
 ---@class lurcher.nn
 lurcher.nn = {}
@@ -547,6 +548,7 @@ function layer:set_weight(name, value) end
 ---Initializes the weights again, from the present seed.
 ---@return lurcher.layer self
 function layer:reset() end
+---Closes the handle. The layer lives on in its nodes and models.
 function layer:close() end
 
 ---One application of a layer. `a + b`, `a - b`, `a * b`, `a / b` and `a ^ b` are computed element by element; shapes
@@ -566,6 +568,7 @@ function layer:close() end
 ---@operator pow(lurcher.node|number): lurcher.node
 ---@operator unm: lurcher.node
 local node = {}
+---Closes the handle. The node lives on in its models.
 function node:close() end
 
 ---print(model) shows the layer table. Calling a model applies its layers to other nodes, with the same weights:
@@ -645,6 +648,7 @@ function model:json() end
 ---@param options? lurcher.compile_options
 ---@return lurcher.run
 function model:compile(options) end
+---Closes the handle, and frees the model unless a run uses it.
 function model:close() end
 
 ---A loss by name:
@@ -657,7 +661,8 @@ function model:close() end
 ---sample weights if there are any (sum of weight times loss, divided by the number of samples), is reported and
 ---differentiated. The function is called once, at compile. Checkpoints have the graph that it built, and its weights if
 ---it has layers with weights: nn.load(path).losses gives the losses back without the function. Results have an accuracy
----where the target is class ids and the function makes nn.one_hot(target, n) of them, n being the number of predictions.
+---where the target is class ids and the function makes nn.one_hot(target, n) of them, n being the number of
+---predictions.
 ---
 ---    -- focal loss (Lin et al., "Focal loss for dense object detection", 2017)
 ---    local function focal(prediction, target, nn)
@@ -665,7 +670,8 @@ function model:close() end
 ---      return -((1 - p)^2 * nn.activation{ "log" }(p))
 ---    end
 ---    local run = model:compile{ loss = { breed = focal }, optimizer = "nadam" }
----@alias lurcher.loss string|lurcher.model|fun(prediction: lurcher.node, target: lurcher.node, nn: lurcher.nn): lurcher.node
+---@alias lurcher.loss string|lurcher.model|fun(prediction: lurcher.node, target: lurcher.node, nn: lurcher.nn):
+--- lurcher.node
 
 ---The target of a loss of one's own: "ids" (i32, one class id per sample), "values" (f32, of the shape of the
 ---predictions), or the shape of a sample and a dtype ("f32" by default).
@@ -829,6 +835,7 @@ function run:restore(path) end
 ---@param on? boolean true or false switches profiling; omitted: returns what was measured since it was switched on
 ---@return lurcher.run|lurcher.profile_row[] self or rows
 function run:profile(on) end
+---Frees the run's memory on its device now.
 function run:close() end
 
 -- ---- optim ----
@@ -878,7 +885,9 @@ function optim.adamw(options) end
 ---@return lurcher.optimizer
 function optim.nadam(options) end
 
+---What lurcher.optim returns: options of an optimizer, for model:compile.
 ---@class lurcher.optimizer
 ---@field kind string "sgd"
 local optimizer = {}
+---Closes the handle.
 function optimizer:close() end

@@ -454,7 +454,8 @@ local function train_batch(state, batch, feeds)
   send_ahead(state.run, state.loader, feeds)
   if ramp then ramp:before() end
   local results
-  if state.accumulate == 1 then results = call_run(state.run, "train", batch) else results = train_part(state, batch) end
+  if state.accumulate == 1 then results = call_run(state.run, "train", batch)
+  else results = train_part(state, batch) end
   if ramp and results ~= nil then
     ramp:after()
     if not ramp:is_active() then state.ramp = false end

@@ -5,10 +5,11 @@
 --     local all = reference.read(texts)                  -- { nn = text of api/nn.lua, ... }
 --     print((reference.explain(all, "conv2d")))
 --
--- An entry is a table: name ("nn.conv2d", "tensor:sum"), kind ("function", "class", "alias" or "options"), text (lines),
--- arguments ("options, ..."), params, returns, fields ({ name, type, text }), overloads, base (of a class).
+-- An entry is a table: name ("nn.conv2d", "tensor:sum"), kind ("function", "class", "alias" or "options"), text
+-- (lines), arguments ("options, ..."), params, returns, fields ({ name, type, text }), overloads, base (of a class).
 
 local lurcher = require "lurcher"
+local suggest = require "lurcher.suggest"
 
 local reference = {}
 
@@ -26,7 +27,7 @@ local function split_type(text)
   return text:sub(1, at - 1), (text:sub(at + 1):gsub("^%s+", ""))
 end
 
-local function new_block() return { text = {}, params = {}, returns = {}, fields = {}, overloads = {}, tags = false } end
+local function new_block() return { text = {}, params = {}, returns = {}, fields = {}, overloads = {} } end
 
 --- "name? type text" of a @param or @field, as { name, type, text }; optional ones have a type that ends with "?".
 local function parse_value(rest)
@@ -47,7 +48,7 @@ local function add_tag(block, tag, rest, entries)
     block.last = { name = "", type = "", text = rest }
     block.returns[#block.returns + 1] = block.last
   elseif tag == "class" then
-    block.class, block.base = rest:match "^([%w_.]+)%s*:?%s*([%w_.]*)"
+    block.class, block.base = rest:match "^[%w_.]+", rest:match "^[%w_.]+:%s*([%w_.]+)"
     block.last = nil
   elseif tag == "overload" then
     block.overloads[#block.overloads + 1] = rest
@@ -136,7 +137,7 @@ end
 local function fields_of(all, class)
   local entry, fields = all.by_class[class], {}
   if not entry then return fields end
-  if entry.base and entry.base ~= "" then fields = fields_of(all, entry.base) end
+  if entry.base then fields = fields_of(all, entry.base) end
   return table.move(entry.fields, 1, #entry.fields, #fields + 1, fields)
 end
 
@@ -398,8 +399,7 @@ local function nothing(all, topic)
     names[#names + 1] = normal(entry.name)
     if entry.member then names[#names + 1] = entry.member end
   end
-  local near = lurcher.nearest(normal(topic), names)
-  return ("no help about '%s'%s\n"):format(lurcher.visible(topic), near and (" (did you mean '%s'?)"):format(near) or "")
+  return ("no help about '%s'%s\n"):format(lurcher.visible(topic), suggest.hint(normal(topic), names))
 end
 
 local function recipe_line(all, topic)

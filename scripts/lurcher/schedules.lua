@@ -21,7 +21,8 @@ local function not_negative(name, options, field, default)
   local value = options[field]
   if value == nil then value = default end
   if type(value) ~= "number" or value < 0 then
-    error(lurcher.format("bad option '%s' to 'schedules.%s' (number of at least 0 expected, got %s)", field, name, value), 3)
+    error(lurcher.format("bad option '%s' to 'schedules.%s' (number of at least 0 expected, got %s)", field, name,
+      value), 3)
   end
   return value
 end

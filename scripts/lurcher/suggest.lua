@@ -34,7 +34,8 @@ function suggest.check(given, known, owner, level)
   for _, name in ipairs(known) do is_known[name] = true end
   for key in pairs(given) do
     if math.type(key) ~= "integer" and not is_known[key] then
-      error(("unknown option '%s' to '%s'%s"):format(tostring(key), owner, suggest.hint(tostring(key), known)), level + 1)
+      local word = tostring(key)
+      error(("unknown option '%s' to '%s'%s"):format(word, owner, suggest.hint(word, known)), level + 1)
     end
   end
 end

@@ -1,10 +1,21 @@
---- Compares bindings/api/ with what is registered: every name must be in both.
+--- Compares bindings/api/ with what is registered, and with the modules in Lua: every name must be in both.
 local harness = require "harness"
+local lfs = require "lfs"
 local lurcher = require "lurcher"
+local reference = require "lurcher.reference"
+local suggest = require "lurcher.suggest"
 local test = harness.test
 
 local modules = { "nn", "data", "optim", "image", "json" }
-local files = { "lurcher", "nn", "data" } -- in bindings/api/
+local files = {} -- in bindings/api/
+for name in lfs.dir(harness.root .. "/bindings/api") do files[#files + 1] = name:match "^(%w.*)%.lua$" end
+table.sort(files)
+
+--- The modules of the library in Lua. Those in folders are parts of the others, but for models.
+local library = { "models.builder", "models.inception_v3", "models.xception" }
+for name in lfs.dir(harness.root .. "/scripts/lurcher") do library[#library + 1] = name:match "^(%w.*)%.lua$" end
+table.sort(library)
+
 
 local function path_of(name) return ("%s/bindings/api/%s.lua"):format(harness.root, name) end
 
@@ -61,6 +72,10 @@ local function registered()
     end
   end
   add(names, "lurcher.chain", debug.getregistry()["lurcher.chain"].__index)
+  for _, name in ipairs(library) do
+    local module = name ~= "strict" and require("lurcher." .. name)
+    if type(module) == "table" then add(names, "lurcher." .. name, module) end
+  end
   return names
 end
 
@@ -143,5 +158,177 @@ test("the options of compile and of loaders are annotated with their help, and n
       fields[option.name] = nil
     end
     assert(next(fields) == nil, ("%s: no option '%s'"):format(class, next(fields)))
+  end
+end)
+
+-- ---- the library in Lua ----
+
+local texts = {}
+for _, name in ipairs(files) do
+  local file <close> = assert(io.open(path_of(name)))
+  texts[name] = file:read "a"
+end
+local all = reference.read(texts)
+
+test("every file of annotations is compiled in", function()
+  for _, name in ipairs(files) do
+    local text = lurcher.help(name == "models" and "xception" or name, true)
+    assert(not text:find "^no help", name)
+  end
+end)
+
+test("every module of the library is annotated, with a sentence", function()
+  for _, name in ipairs(library) do
+    local entry = assert(all.by_class["lurcher." .. name], name .. ": not in bindings/api")
+    assert(entry.kind == "class" and #entry.text > 0, name .. ": no sentence")
+  end
+end)
+
+--- The names that a function of options takes, as its error about an unknown one knows them; nil: it raised no such.
+local function options_taken(f, ...)
+  local hint, known = suggest.hint, nil
+  suggest.hint = function(_, candidates)
+    known = known or candidates
+    return ""
+  end
+  local good, message = pcall(f, ...)
+  suggest.hint = hint
+  assert(not good, "an unknown option is accepted")
+  return assert(known, message)
+end
+
+--- Compares the names that an error knows with the fields of an options class. Every callback takes `era`.
+local function compare_options(name, known, class)
+  local fields, entry = {}, all.by_class[class]
+  while entry do
+    for _, field in ipairs(entry.fields) do
+      if not field.name:find "^%[" then fields[field.name] = true end
+    end
+    entry = all.by_class[entry.base or ""]
+  end
+  for _, option in ipairs(known) do
+    assert(fields[option] or option == "era", ("%s: option '%s' is not annotated"):format(name, option))
+    fields[option] = nil
+  end
+  assert(next(fields) == nil, ("%s has no option '%s', which is annotated"):format(name, tostring(next(fields))))
+end
+
+--- The functions of a module whose annotations name a class of options: { member, class }.
+local function with_options(module)
+  local list = {}
+  for _, entry in ipairs(all.entries) do
+    local first = entry.owner == "lurcher." .. module and entry.params[1]
+    local class = first and first.type:match "lurcher%.[%w_]+_options"
+    if class then list[#list + 1] = { entry.member, class } end
+  end
+  return list
+end
+
+test("the options of callbacks, schedules and samplers are annotated, and no others", function()
+  local count = 0
+  for _, module in ipairs{ "callbacks", "schedules", "samplers" } do
+    for _, row in ipairs(with_options(module)) do
+      local given = module == "samplers" and { 10, nonsense = 1 } or { nonsense = 1 }
+      compare_options(module .. "." .. row[1], options_taken(require("lurcher." .. module)[row[1]], given), row[2])
+      count = count + 1
+    end
+  end
+  assert(count == 9 + 3 + 9, count)
+end)
+
+test("the options of fit, of backbones and of the ticker are annotated, and no others", function()
+  local run = { train = print }
+  compare_options("fit", options_taken(require "lurcher.fit", run, {}, { nonsense = 1 }), "lurcher.fit_options")
+  for _, name in ipairs{ "xception", "inception_v3" } do
+    local network = require("lurcher.models." .. name)
+    compare_options(name, options_taken(network, { nonsense = 1 }), "lurcher." .. name .. "_options")
+  end
+  compare_options("ticker", options_taken(require "lurcher.ticker", { nonsense = 1 }), "lurcher.ticker_options")
+end)
+
+test("the defaults of callbacks are those of the annotations", function()
+  local output = harness.run(("'%s' -e '%s'"):format(harness.program, [[
+    local common = require "lurcher.callbacks.common"
+    common.settings = function(kind, _, defaults)
+      for name, value in pairs(defaults) do
+        if type(value) == "string" then value = ("%q"):format(value) end
+        if value and type(value) ~= "userdata" then print(kind, name, lurcher.format("%s", value)) end
+      end
+      error "enough"
+    end
+    local on = require "lurcher.callbacks"
+    for _, f in pairs(on) do pcall(f, {}) end]]))
+  local count = 0
+  for kind, name, default in output:gmatch "([%w_]+)\t([%w_]+)\t([^\t\n]+)" do
+    local help = assert(fields_of("lurcher." .. kind .. "_options")[name], kind .. "." .. name)
+    assert(help:find("default " .. default, 1, true), ("%s: option '%s': default %s"):format(kind, name, default))
+    count = count + 1
+  end
+  assert(count > 20, output)
+end)
+
+--- What a short fit gives to a callback: calls[method] = its arguments, and the set of the state's fields.
+local function recorded()
+  local calls, seen = {}, {}
+  local callback = {}
+  for _, field in ipairs(all.by_class["lurcher.callback"].fields) do
+    if field.name:find "^on_" then
+      callback[field.name] = function(_, ...)
+        calls[field.name] = { n = select("#", ...), ... }
+        for name in pairs((select(select("#", ...), ...))) do seen[name] = true end
+      end
+    end
+  end
+  local nn = lurcher.nn
+  local model = nn.model{ out = nn.dense(2)(nn.input("image", 3)) }
+  local run <close> = model:compile{ device = "cpu", loss = "mse", optimizer = "sgd" }
+  local batches = { { image = lurcher.ones(2, 3), out = lurcher.ones(2, 2) } }
+  require "lurcher.fit"(run, batches, { progress = false, steps = 1, valid = batches, callback })
+  return calls, seen
+end
+
+test("every hook is called with the arguments that are annotated", function()
+  local calls = recorded()
+  for _, field in ipairs(all.by_class["lurcher.callback"].fields) do
+    if field.name:find "^on_" then
+      local call = assert(calls[field.name], field.name .. " is never called")
+      local parameters = field.type:match "^fun%(self, (.*)%)$"
+      local _, commas = parameters:gsub(",", "")
+      assert(call.n == commas + 1, field.name)
+      local i = 0
+      for name, kind in parameters:gmatch "(%w+): ([%w_.]+)" do
+        i = i + 1
+        local want = kind == "integer" and "integer" or "table"
+        local got = want == "integer" and math.type(call[i]) or type(call[i])
+        assert(got == want, ("%s: %s is %s"):format(field.name, name, got))
+      end
+    end
+  end
+end)
+
+test("every field of a fit's state is annotated, and no other", function()
+  local fields, _, seen = {}, recorded()
+  for _, field in ipairs(all.by_class["lurcher.fit_state"].fields) do fields[field.name] = true end
+  for name in pairs(seen) do assert(fields[name], "state." .. name .. " is not annotated") end
+  for name in pairs(fields) do assert(seen[name] or name == "failed", "there is no state." .. name) end
+end)
+
+-- ---- sentences ----
+
+test("every public name has a sentence", function()
+  local bare = {}
+  for _, entry in ipairs(all.entries) do
+    local is_public = entry.kind == "function" or entry.kind == "class"
+    if is_public and not table.concat(entry.text, " "):find "%a" then bare[#bare + 1] = entry.name end
+  end
+  assert(#bare == 0, ("%d names have no sentence: %s"):format(#bare, table.concat(bare, ", ")))
+end)
+
+test("help explains every public name, by its name", function()
+  for _, entry in ipairs(all.entries) do
+    if entry.kind == "function" then
+      local text, found = lurcher.help(entry.name, true)
+      assert(found and text:find(entry.name .. "(", 1, true), entry.name)
+    end
   end
 end)

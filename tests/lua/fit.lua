@@ -64,7 +64,8 @@ test("Keras's names are accepted, or answered", function()
   local history = fit(run, { list[1], list[1] }, quiet{ epochs = 1, validation_data = { list[1], list[1] },
     validation_steps = 1, steps_per_epoch = 1, callbacks = { { on_batch_end = function() ended = ended + 1 end } } })
   assert(history[1].val_loss and ended == 1)
-  for name, answer in pairs{ lr = "optimizer", learning_rate = "optimizer", batch_size = "data.loader{ set, batch = 32 }",
+  for name, answer in pairs{ lr = "optimizer", learning_rate = "optimizer",
+    batch_size = "data.loader{ set, batch = 32 }",
     shuffle = "loader", verbose = "progress = false", class_weight = "OUTPUT_weight", validation_split = "valid",
     loss = "model:compile", metrics = "always" } do
     raises(function() fit(run, list, quiet{ [name] = 1 }) end, "unknown option '" .. name .. "' to 'fit': .*"

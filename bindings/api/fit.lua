@@ -1,0 +1,107 @@
+---@meta
+-- fit.lua - the training loop, require "lurcher.fit"; see lurcher.lua for the conventions.
+
+---@class lurcher.fit_options
+---@field [integer] lurcher.callback callbacks, called in the order of the list
+---@field epochs? integer number of the last epoch, counted from 1 over all resumed parts, at least 0; default 1
+---@field initial_epoch? integer index of the first epoch, from 0; default 0
+---@field steps? integer most steps per epoch, at least 1; default: until the loader ends
+---@field accumulate? integer batches per step, whose gradients are averaged, at least 1; default 1
+---@field valid? lurcher.batches evaluated after each epoch; logs have its results with the prefix val_
+---@field valid_steps? integer most batches of it, at least 1; default: all
+---@field extra? table carried into every checkpoint (classes, preprocessing...), fit for JSON; default {}
+---@field resume? string checkpoint to continue: a path, or the text that run:restore returned
+---@field progress? boolean|lurcher.callback false: no progress lines; a callback: used instead of on.progress{}
+---@field bn_ramp? boolean default true: new batch norms begin with a plain mean of the batches (lurcher.momentum_ramp);
+--- false: with their own momentum, as in Keras
+---@field interrupt? "raise"|"return" what Ctrl-C does when the callbacks are done: "raise" raises "interrupted", so
+--- that
+--- a script ends with exit code 130; default "raise", at the prompt of a session "return"
+---@field callbacks? lurcher.callback[] further callbacks: the same as in the list part
+
+---What gives batches: anything with a method epoch(self, number, skip) that gives a for loop the batches of an epoch
+---but
+---the first `skip`; a function of the number (from 0) that returns an iterator; or a list of batches.
+---@alias lurcher.batches lurcher.loader|table|function
+
+---A list with a table of logs per epoch: `epoch` (from 0), the mean of every result over the epoch's samples ("loss",
+---"acc", "OUTPUT_loss"...), the same of validation with the prefix val_, `lr`, and times. Means of training are taken
+---while weights change.
+---@class lurcher.history
+---@field [integer] table<string, number> logs of an epoch
+---@field interrupted? boolean true where fit returned after Ctrl-C
+---@field failed? string the reason where a callback found that training diverged
+
+---A callback: a table with any of these methods. All get the same table of logs, and may add numbers to it. Any other
+---method on_... is an error.
+---
+---    local slow = {}
+---    function slow:on_epoch_end(epoch, logs, state)
+---      if logs.val_acc > 0.9 then state.stop = true end
+---    end
+---    fit(run, train, { epochs = 30, valid = valid, slow })
+---@class lurcher.callback
+---@field kind? string its name in messages and checkpoints
+---@field on_train_begin? fun(self, state: lurcher.fit_state) before the first epoch
+---@field on_epoch_begin? fun(self, epoch: integer, logs: table, state: lurcher.fit_state) epoch: from 0
+---@field on_batch_end? fun(self, step: integer, logs: table, state: lurcher.fit_state) after each step; step: from 1;
+--- logs: means of the epoch so far, and `batch`, the results of this step
+---@field on_epoch_end? fun(self, epoch: integer, logs: table, state: lurcher.fit_state) after validation
+---@field on_epoch_done? fun(self, epoch: integer, logs: table, state: lurcher.fit_state) after every on_epoch_end: for
+--- what writes files or lines
+---@field on_use_begin? fun(self, state: lurcher.fit_state) before the model is used for inference: before validation,
+--- and before on_train_end of a whole training
+---@field on_use_end? fun(self, state: lurcher.fit_state) after that use: after on_epoch_end
+---@field on_train_end? fun(self, state: lurcher.fit_state) after the last epoch, an interrupted one too
+---@field save? fun(self): table what a resume needs, fit for JSON
+---@field load? fun(self, saved: table, tensors?: table<string, lurcher.tensor>) what save returned; tensors: nil where
+--- resume is a text
+---@field tensors? fun(self): table<string, lurcher.tensor> tensors by name for a checkpoint
+
+---What a callback sees of the training.
+---@class lurcher.fit_state
+---@field run lurcher.run
+---@field model lurcher.model
+---@field loader lurcher.batches
+---@field valid? lurcher.batches
+---@field epochs integer as the option
+---@field steps? integer as the option
+---@field epoch integer the present epoch, from 0
+---@field step integer steps done in the epoch
+---@field batch? table the last batch
+---@field history lurcher.history logs of the epochs that are complete
+---@field stop boolean set it to end training after this epoch
+---@field failed? string set it to a reason to end training at once: the epoch then does not count
+---@field interrupted boolean whether Ctrl-C came
+---@field done boolean whether the epoch is in the history
+---@field seconds number of training in this epoch
+---@field wait_seconds number of these, waiting for the loader
+---@field samples integer of this epoch in this call
+---@field accumulate integer as the option
+---@field part table of a step of several batches: `count` of its batches so far, and `sums` of their results
+---@field sums table sums of the epoch's results; sums:into({}, "") gives the means
+---@field started number time of the epoch's start, as of lurcher.time
+---@field ramp? table|false the momentum ramp of new batch norms
+---@field extra table as the option
+---@field snapshot fun(): table, table what a checkpoint holds beside the run's own state, and tensors by name
+---@field in_use fun(f: function) calls f between on_use_begin and on_use_end
+
+---Trains a run on the batches of a loader: `fit(run, loader, options)` returns the history. It has the logs and
+---callbacks of Keras, resumes to the same bits, and stops between steps on Ctrl-C. A model with one input gets
+---batch.image for it, and one with one output batch.class (batch.target, where images were mixed), unless the batch has
+---fields of their names. Keras's names validation_data, validation_steps and steps_per_epoch are accepted.
+---
+---    local fit, on = require "lurcher.fit", require "lurcher.callbacks"
+---    local history = fit(run, train, { epochs = 30, valid = valid, on.early_stop{ patience = 3 } })
+---    print(history[#history].val_acc)
+---@class lurcher.fit
+---@overload fun(run: lurcher.run, loader: lurcher.batches, options?: lurcher.fit_options): lurcher.history
+local fit = {}
+---Means of run:evaluate over a loader, weighted by batch size: `fit.evaluate(run, valid).acc`.
+---@param run lurcher.run
+---@param loader lurcher.batches
+---@param steps? integer most batches; default: all
+---@param interrupt? "raise"|"return" as of fit; with "return" it returns nil, "interrupted" after Ctrl-C
+---@return table<string, number>? means loss, acc...
+---@return integer|string samples number of samples
+function fit.evaluate(run, loader, steps, interrupt) end
