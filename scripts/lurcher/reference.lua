@@ -84,8 +84,8 @@ end
 --- "lurcher.nn" -> "nn"; the module itself stays "lurcher".
 local function short(class) return (class:gsub("^lurcher%.", "")) end
 
---- Adds the entries of a file of annotations to a list.
-local function parse(text, entries)
+--- Adds the entries of a file of annotations to a list. An entry of a module has is_module.
+local function parse(text, entries, file)
   local block, owner_of = new_block(), {}
   local function end_block()
     if block.class then finish(entries, block, "options", short(block.class)).class = block.class end
@@ -102,7 +102,7 @@ local function parse(text, entries)
     elseif variable and block.class then
       owner_of[variable] = block.class
       local entry = finish(entries, block, "class", short(block.class))
-      entry.class, block = block.class, new_block()
+      entry.class, entry.is_module, block = block.class, short(block.class) == file, new_block()
     elseif alias then owner_of[alias] = owner_of[of]
     elseif owner then
       local class = assert(owner_of[owner], owner)
@@ -118,7 +118,7 @@ function reference.read(texts, recipes)
   local files, all = {}, { entries = {}, by_class = {}, recipes = recipes or {} }
   for name in pairs(texts) do files[#files + 1] = name end
   table.sort(files)
-  for _, name in ipairs(files) do parse(texts[name], all.entries) end
+  for _, name in ipairs(files) do parse(texts[name], all.entries, name) end
   for _, entry in ipairs(all.entries) do
     if entry.class or entry.kind == "alias" then all.by_class[entry.class or entry.name] = entry end
   end
@@ -141,21 +141,27 @@ local function fields_of(all, class)
   return table.move(entry.fields, 1, #entry.fields, #fields + 1, fields)
 end
 
---- The entries whose name, or the last part of it, is the topic: functions first, then classes.
+--- The entries whose name, or the last part of it, is the topic: modules first, then functions, then classes.
 local function named(all, topic)
-  local functions, others = {}, {}
+  local modules, functions, others = {}, {}, {}
   for _, entry in ipairs(all.entries) do
     local name = normal(entry.name)
     if name == topic or entry.kind ~= "options" and name:match "[^.]+$" == topic then
-      local list = entry.kind == "function" and functions or others
+      local list = entry.kind == "function" and functions or entry.is_module and name == topic and modules or others
       list[#list + 1] = entry
     end
   end
-  return table.move(others, 1, #others, #functions + 1, functions)
+  table.move(functions, 1, #functions, #modules + 1, modules)
+  return table.move(others, 1, #others, #modules + 1, modules)
 end
 
 local function sentence_of(entry)
-  local text = table.concat(entry.text, " ")
+  local prose = {}
+  for _, line in ipairs(entry.text) do
+    if line == "" and #prose > 0 or line:find "^%s%s%s%s" then break end
+    prose[#prose + 1] = line
+  end
+  local text = table.concat(prose, " ")
   local first = text:match "^(.-[.:])%s+%u" or text:match "^(.-[.:])%s*$" or text:match "^(.-):%s*`" or text
   if first == "" and entry.returns[1] then first = "Returns " .. entry.returns[1].text:gsub("lurcher%.(%a)", "%1") end
   return first
@@ -194,6 +200,30 @@ local function search(all, words)
     return a.place < b.place
   end)
   return hits
+end
+
+--- Words of a question that are not searched for.
+local small <const> = { a = true, an = true, the = true, how = true, to = true, ["do"] = true, i = true, of = true,
+  my = true, is = true, what = true, does = true, with = true, ["for"] = true, ["in"] = true, one = true, own = true }
+
+--- Words of other libraries for what has another name here, as a name or words to search for.
+local elsewhere <const> = { ["custom loss"] = "loss", ["early stopping"] = "early_stop", earlystopping = "early_stop",
+  modelcheckpoint = "on.checkpoint", reducelronplateau = "reduce_lr", learningratescheduler = "on.schedule",
+  csvlogger = "on.csv", dataloader = "loader", ["data loader"] = "loader", imagefolder = "data.folder",
+  flow_from_directory = "data.folder", scheduler = "schedules", ["data augmentation"] = "augment",
+  augmentation = "augment", fit_generator = "fit", summary = "model", sequential = "nn.seq",
+  linear = "dense", batch_norm = "batchnorm", ["batch norm"] = "batchnorm", maxpooling2d = "max_pool",
+  ["cross entropy"] = "loss", crossentropy = "loss", state_dict = "layer:weights", dataset = "data.folder",
+  ["predict image"] = "prediction", inference = "run:predict", ["gradient accumulation"] = "fit" }
+
+--- The words of a topic that are searched for; all of them where nothing else remains.
+local function words_of(topic)
+  local words, every = {}, {}
+  for word in topic:lower():gmatch "[^%s?]+" do
+    every[#every + 1] = word
+    if not small[word] then words[#words + 1] = word end
+  end
+  return #words > 0 and words or every
 end
 
 -- ---- writing ----
@@ -423,14 +453,18 @@ function reference.explain(all, topic)
     if #lines > 0 then return table.concat(lines, "\n") .. "\n", true end
     return ("no help about this %s; help \"WORD\" explains names, and searches\n"):format(type(topic)), false
   end
-  local lines, recipe = pages(all, named(all, normal(topic)), width), recipe_line(all, topic)
+  local words = words_of(topic)
+  local entries = named(all, normal(topic))
+  if #entries == 0 then
+    local known = elsewhere[table.concat(words, " ")]
+    entries = known and named(all, normal(known)) or entries
+  end
+  local lines, recipe = pages(all, entries, width), recipe_line(all, topic)
   if recipe then
     if #lines > 0 then lines[#lines + 1] = "" end
     wrap(lines, "", recipe, 2, width)
   end
   if #lines > 0 then return table.concat(lines, "\n") .. "\n", true end
-  local words = {}
-  for word in topic:lower():gmatch "%S+" do words[#words + 1] = word end
   local hits = #words > 0 and search(all, words) or {}
   if #hits > 0 then return search_page(hits, topic, width), true end
   return nothing(all, topic), false

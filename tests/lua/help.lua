@@ -44,6 +44,29 @@ test("words are searched for: names before sentences before options", function()
   assert(not found and not text:find "\27", text)
 end)
 
+test("questions, and names of Keras and PyTorch", function()
+  for topic, pattern in pairs{ ["custom loss"] = "^loss: .*focal", EarlyStopping = "^callbacks%.early_stop%(",
+    ["how to predict one image?"] = "^prediction\n", callback = "^callback\n.*on_epoch_end",
+    fit = "^fit\n.*valid_steps",
+    schedule = "^callbacks%.schedule%(", Dataset = "^dataset\n", ["data augmentation"] = "^data%.augment%(",
+    ImageFolder = "^data%.folder" } do
+    expect(topic, pattern)
+  end
+end)
+
+test("every word of another library leads to a page", function()
+  local path = harness.root .. "/scripts/lurcher/reference.lua"
+  local file <close> = assert(io.open(path))
+  local list = file:read "a":match "local elsewhere <const> = (%b{})"
+  local count = 0
+  for topic in pairs(assert(load("return " .. list))()) do
+    local text, found = help(topic)
+    assert(found and not text:find "occurs in:", topic)
+    count = count + 1
+  end
+  assert(count > 20)
+end)
+
 test("without a topic: the topics", function()
   expect(nil, "\n  nn +Layers, nodes and models")
 end)
