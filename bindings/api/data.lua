@@ -18,6 +18,7 @@ local data = lurcher.data
 ---@return string? message
 ---@return string? code "EIO": the folder does not exist; "EFORMAT": no class folder, no image, or a class not in
 --- `classes`
+---@usage set = assert(data.folder "dogs/train")
 function data.folder(options) end
 
 ---@class lurcher.folder_options
@@ -49,6 +50,7 @@ function data.flat(options) end
 ---@param options string|lurcher.list_options|(string|string[])[]
 ---@return lurcher.dataset? set
 ---@return string? message, string? code
+---@usage set = assert(data.list{ { "a.jpg", "pug" }, { "b.jpg", "boxer" } })
 function data.list(options) end
 
 ---@class lurcher.audit_options
@@ -73,6 +75,7 @@ function data.list(options) end
 ---@return { checked: integer, turned: integer, [integer]: lurcher.finding } findings `checked`: number of images
 --- decoded;
 --- `turned`: number of those with an EXIF orientation that the loader's option `exif` would turn
+---@usage for _, finding in ipairs(data.audit{ assert(data.folder "dogs/train") }) do print(finding.text) end
 function data.audit(options) end
 
 ---Batches of a dataset, prepared by worker threads ahead of time: `for batch in data.loader{ set, size = 299
@@ -90,6 +93,7 @@ function data.loader(options) end
 ---The options of data.loader.
 ---@return { name: string, type: string, default: string?, help: string, choices?: string[] }[] options default nil:
 --- required
+---@usage for _, o in ipairs(data.loader_options()) do print(o.name, o.help) end
 function data.loader_options() end
 
 ---@class lurcher.cache_options
@@ -171,9 +175,11 @@ function data.cache_remove(path) end
 ---batches have mixed targets. tostring shows the options that differ from their defaults.
 ---@param options lurcher.augment_options
 ---@return lurcher.augment
+---@usage augment = data.augment{ rotate = 15, zoom = 0.1, hflip = true }
 function data.augment(options) end
 ---The options of data.augment.
 ---@return { name: string, type: string, default: string, help: string, choices?: string[] }[]
+---@usage for _, o in ipairs(data.augment_options()) do print(o.name, o.help) end
 function data.augment_options() end
 ---The identity of a file for data.loader's `transform`: a hash of its text and of the Lua files that it requires when
 ---it is loaded. What its function opens later is not in it. Loads the file once; raises where it is not a transform.
@@ -184,10 +190,12 @@ function data.transform_hash(file) end
 ---@param seed? integer default: that of the context
 ---@param stream? integer default 0; a sampler gives the epoch
 ---@return lurcher.random
+---@usage random = data.random(7, 0)
 function data.random(seed, stream) end
 ---NumPy's legacy generator (MT19937), to draw the same numbers as a Keras run.
 ---@param seed integer from 0 to 2^32-1
 ---@return lurcher.numpy_random
+---@usage random = data.numpy_random(7)
 function data.numpy_random(seed) end
 
 ---#cache is cache.size.
@@ -411,41 +419,50 @@ function loader:close() end
 local random = {}
 ---A uniform random number from 0 to 1, 1 excluded.
 ---@return number x in [0, 1)
+---@usage x = random:unit()
 function random:unit() end
 ---A uniform random number of a range.
 ---@param low? number default 0
 ---@param high? number excluded; default 1
 ---@return number
+---@usage x = random:uniform(-1, 1)
 function random:uniform(low, high) end
 ---A random integer from 1 to n.
 ---@param n integer at least 1
 ---@return integer i from 1 to n
+---@usage i = random:int(6)
 function random:int(n) end
 ---An integer of a range; random:integer(high) is one from 1 to high.
 ---@param low integer
 ---@param high? integer included
 ---@return integer
+---@usage i = random:integer(5, 10)
 function random:integer(low, high) end
 ---A number of the normal distribution.
 ---@param mean? number default 0
 ---@param std? number default 1
 ---@return number
+---@usage x = random:normal(0, 0.1)
 function random:normal(mean, std) end
 ---True with a probability.
 ---@param probability? number from 0 to 1; default 0.5
 ---@return boolean
+---@usage if random:boolean(0.3) then img = image.flip(img) end
 function random:boolean(probability) end
 ---One element of a list, all equally likely.
 ---@param list table
 ---@return any
+---@usage name = random:choice{ "pug", "boxer" }
 function random:choice(list) end
 ---The numbers from 1 to n in random order.
 ---@param n integer
 ---@return integer[] list 1 to n in random order
+---@usage order = random:permutation(10)
 function random:permutation(n) end
 ---Shuffles a list in place.
 ---@param list table
 ---@return table list
+---@usage random:shuffle{ 1, 2, 3 }
 function random:shuffle(list) end
 ---Frees the generator.
 function random:close() end
@@ -481,23 +498,27 @@ local image = lurcher.image
 --- orientation; max_pixels (100 million): refuses a larger image
 ---@return lurcher.tensor? image
 ---@return string? message, string? code
+---@usage img = assert(image.load("pug.jpg", { exif = true }))
 function image.load(path, options) end
 ---Decodes the bytes of a JPEG or PNG file.
 ---@param bytes string
 ---@param options? { exif?: boolean, max_pixels?: integer } as of load
 ---@return lurcher.tensor? image
 ---@return string? message, string? code
+---@usage img = assert(image.decode(image.encode(img)))
 function image.decode(bytes, options) end
 ---Writes an image file atomically. The format follows from the extension: .png, .jpg or .jpeg.
 ---@param path string
 ---@param img lurcher.tensor u8, or f32 in 0..255; height x width x 3, or x 1 for grayscale
 ---@param options? { quality?: integer } quality of a JPEG: 1 to 100, default 90
 ---@return boolean? ok, string? message, string? code
+---@usage assert(image.save("pug.png", img))
 function image.save(path, img, options) end
 ---The bytes of a JPEG or PNG file.
 ---@param img lurcher.tensor u8, or f32 in 0..255; height x width x 3, or x 1 for grayscale
 ---@param options? { format?: "jpeg"|"png", quality?: integer } default "jpeg", 90
 ---@return string bytes
+---@usage bytes = image.encode(img, { format = "png" })
 function image.encode(img, options) end
 ---Resamples an image, bit-equal to Pillow: "bilinear" to versions 4.0 to 12.3, "bilinear-13" to 13.0, which rounds in
 ---another order for some sizes.
@@ -506,6 +527,7 @@ function image.encode(img, options) end
 ---@param width integer
 ---@param filter? "bilinear"|"nearest"|"bilinear-13" default "bilinear"
 ---@return lurcher.tensor
+---@usage image.resize(img, 299, 299)
 function image.resize(img, height, width, filter) end
 ---Copies a part of an image.
 ---@param img lurcher.tensor
@@ -514,6 +536,7 @@ function image.resize(img, height, width, filter) end
 ---@param height integer
 ---@param width integer
 ---@return lurcher.tensor
+---@usage image.crop(img, 1, 1, 8, 8)
 function image.crop(img, top, left, height, width) end
 
 -- Changes. Each takes a u8 image, height x width x 3, and returns a new one; rows and columns count from 1. They are
@@ -524,6 +547,7 @@ function image.crop(img, top, left, height, width) end
 ---@param img lurcher.tensor
 ---@param direction? "horizontal"|"vertical" default "horizontal"
 ---@return lurcher.tensor
+---@usage image.flip(img)
 function image.flip(img, direction) end
 ---An image with more rows and columns. fill: a pixel value, a colour { red, green, blue }, "nearest" (the edge's
 ---pixels; NumPy's "edge") or "reflect" (mirrored: c b a | a b c; NumPy's and torchvision's "symmetric").
@@ -531,6 +555,7 @@ function image.flip(img, direction) end
 ---@param options { top?: integer, left?: integer, bottom?: integer, right?: integer, all?: integer, fill?: any } in
 --- pixels; `all` (0): of the sides that are not given; fill: default 0, black
 ---@return lurcher.tensor
+---@usage image.pad(img, { all = 4, fill = "reflect" })
 function image.pad(img, options) end
 ---A rotated image of the same size, as Pillow's Image.rotate.
 ---@param img lurcher.tensor
@@ -538,6 +563,7 @@ function image.pad(img, options) end
 ---@param options? { filter?: "bilinear"|"nearest", fill?: number|number[]|"nearest"|"reflect" } filter: default
 --- "bilinear"; fill: see image.pad
 ---@return lurcher.tensor
+---@usage image.rotate(img, 15, { fill = "reflect" })
 function image.rotate(img, degrees, options) end
 ---A rotated, shifted, scaled and sheared image of the same size, resampled once: torchvision's functional.affine, but
 ---counter-clockwise, and pairs are { down, right }. Without antialiasing: reduce with image.resize.
@@ -546,59 +572,71 @@ function image.rotate(img, degrees, options) end
 --- rotate (0): degrees; shift ({ 0, 0 }): pixels; scale (1): 2 is twice as large; shear ({ 0, 0 }): degrees; filter,
 --- fill: as of image.rotate
 ---@return lurcher.tensor
+---@usage image.affine(img, { rotate = 10, scale = 1.1, shift = { 0, 4 } })
 function image.affine(img, options) end
 ---Pixel values times a factor, cut at 255, as torchvision's adjust_brightness.
 ---@param img lurcher.tensor
 ---@param factor number 0: black; 1: unchanged
 ---@return lurcher.tensor
+---@usage image.brightness(img, 1.2)
 function image.brightness(img, factor) end
 ---Blends with the mean gray value, as torchvision's adjust_contrast.
 ---@param img lurcher.tensor
 ---@param factor number 0: gray; 1: unchanged
 ---@return lurcher.tensor
+---@usage image.contrast(img, 0.8)
 function image.contrast(img, factor) end
 ---Blends with the pixel's own gray value, as torchvision's adjust_saturation.
 ---@param img lurcher.tensor
 ---@param factor number 0: grayscale; 1: unchanged
 ---@return lurcher.tensor
+---@usage image.saturation(img, 1.5)
 function image.saturation(img, factor) end
 ---Turns the hue, as torchvision's adjust_hue.
 ---@param img lurcher.tensor
 ---@param shift number from -0.5 to 0.5: a fraction of the hue circle
 ---@return lurcher.tensor
+---@usage image.hue(img, 0.1)
 function image.hue(img, shift) end
 ---Blends with a smoothed image, as torchvision's adjust_sharpness; the outermost pixels stay.
 ---@param img lurcher.tensor
 ---@param factor number 0: smoothed; 1: unchanged; above 1: sharper
 ---@return lurcher.tensor
+---@usage image.sharpness(img, 2)
 function image.sharpness(img, factor) end
 ---Keeps the upper bits of each value, as Pillow's ImageOps.posterize.
 ---@param img lurcher.tensor
 ---@param bits integer 1 to 8
 ---@return lurcher.tensor
+---@usage image.posterize(img, 4)
 function image.posterize(img, bits) end
 ---Inverts values from a threshold on, as Pillow's ImageOps.solarize.
 ---@param img lurcher.tensor
 ---@param threshold number 0 (all) to 256 (none)
 ---@return lurcher.tensor
+---@usage image.solarize(img, 128)
 function image.solarize(img, threshold) end
 ---Stretches each channel to 0..255, as torchvision's autocontrast.
 ---@param img lurcher.tensor
 ---@return lurcher.tensor
+---@usage image.autocontrast(img)
 function image.autocontrast(img) end
 ---Equalises the histogram of each channel, as Pillow's ImageOps.equalize.
 ---@param img lurcher.tensor
 ---@return lurcher.tensor
+---@usage image.equalize(img)
 function image.equalize(img) end
 ---Three equal channels of gray, as Pillow's convert("L").
 ---@param img lurcher.tensor
 ---@return lurcher.tensor
+---@usage image.grayscale(img)
 function image.grayscale(img) end
 ---Gaussian blur, as torchvision's gaussian_blur.
 ---@param img lurcher.tensor
 ---@param sigma number standard deviation in pixels, above 0
 ---@param kernel? integer size in pixels, odd; default 2 * ceil(3 * sigma) + 1
 ---@return lurcher.tensor
+---@usage image.blur(img, 1.5)
 function image.blur(img, sigma, kernel) end
 ---A random box within an image, for image.crop, image.erase and image.paste: its area is uniform between two shares of
 ---the image's, the logarithm of its aspect ratio uniform, its place uniform. The defaults are those of random erasing
@@ -621,6 +659,7 @@ function image.random_box(random, height, width, options) end
 ---@param width integer
 ---@param colour? number|number[]|lurcher.random a pixel value or { red, green, blue }; default 0
 ---@return lurcher.tensor
+---@usage image.erase(img, 2, 2, 8, 8, { 127, 127, 127 })
 function image.erase(img, top, left, height, width, colour) end
 ---An image with another one over it; what exceeds the first is dropped, as in Pillow's Image.paste.
 ---@param img lurcher.tensor
@@ -629,12 +668,14 @@ function image.erase(img, top, left, height, width, colour) end
 ---@param left integer column of its first column; may be below 1
 ---@param opacity? number 0 to 1, default 1
 ---@return lurcher.tensor
+---@usage image.paste(img, image.flip(img), 4, 4, 0.5)
 function image.paste(img, over, top, left, opacity) end
 ---A blend of two images of one size: img * (1 - share) + other * share, as Pillow's Image.blend.
 ---@param img lurcher.tensor
 ---@param other lurcher.tensor
 ---@param share number 0 to 1
 ---@return lurcher.tensor
+---@usage image.mix(img, image.flip(img), 0.3)
 function image.mix(img, other, share) end
 ---The images of a batch side by side in one image, for looking at them.
 ---@param batch lurcher.tensor n x height x width x 3, or x 1
@@ -642,4 +683,5 @@ function image.mix(img, other, share) end
 --- shown black and white, those of preprocess "tf"; u8 is shown as it is; columns: default as many as rows; labels:
 --- texts of the images
 ---@return lurcher.tensor image
+---@usage image.montage(lurcher.stack{ img, img })
 function image.montage(batch, options) end

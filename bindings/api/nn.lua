@@ -25,6 +25,7 @@ function nn.input(name, ...) end
 ---A named input of row numbers for nn.gather. Its length is independent of the batch size of other inputs.
 ---@param name string
 ---@return lurcher.node
+---@usage rows = nn.index "rows"
 function nn.index(name) end
 ---@class lurcher.parameter_options
 ---@field shape? integer[] extents; {} is one number. May be left out where init is a tensor
@@ -70,23 +71,28 @@ function nn.model(spec) end
 ---@return lurcher.model? model
 ---@return string metadata the text that was saved with the checkpoint; or message
 ---@return string? code
+---@usage model = assert(nn.load "pug.safetensors")
 function nn.load(path) end
 ---Makes a model from a definition, with new weights.
 ---@param text string as model:json() returns it
 ---@return lurcher.model? model
 ---@return string? message, string? code
+---@usage copy = assert(nn.from_json(model:json()))
 function nn.from_json(text) end
 ---The options of a layer kind.
 ---@param kind string "conv2d"
 ---@return { name: string, type: string, default: string?, help: string, choices?: string[] }[] options default nil:
 --- required
 ---@return string help the kind in one line
+---@usage options, meaning = nn.options "conv2d"
 function nn.options(kind) end
 ---The names of all layer kinds.
 ---@return string[] kinds
+---@usage print(table.concat(nn.kinds(), " "))
 function nn.kinds() end
 ---The options of model:compile.
 ---@return { name: string, type: string, default: string, help: string, choices?: string[] }[]
+---@usage for _, o in ipairs(nn.compile_options()) do print(o.name, o.help) end
 function nn.compile_options() end
 
 ---@class lurcher.conv2d_options
@@ -103,6 +109,7 @@ function nn.compile_options() end
 ---@param options integer|lurcher.conv2d_options options, or nodes to apply to at once
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
+---@usage y = nn.conv2d{ 64, 3, stride = 2, padding = "same", activation = "relu" }(x)
 function nn.conv2d(options, ...) end
 
 ---@class lurcher.depthwise_conv2d_options
@@ -118,6 +125,7 @@ function nn.conv2d(options, ...) end
 ---@param options integer|lurcher.depthwise_conv2d_options options, or nodes to apply to at once
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
+---@usage y = nn.depthwise_conv2d{ 3, padding = "same" }(x)
 function nn.depthwise_conv2d(options, ...) end
 
 ---@class lurcher.separable_conv2d_options
@@ -134,6 +142,7 @@ function nn.depthwise_conv2d(options, ...) end
 ---@param options integer|lurcher.separable_conv2d_options options, or nodes to apply to at once
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
+---@usage y = nn.separable_conv2d{ 64, 3, padding = "same", use_bias = false }(x)
 function nn.separable_conv2d(options, ...) end
 
 ---@class lurcher.dense_options
@@ -147,6 +156,7 @@ function nn.separable_conv2d(options, ...) end
 ---@param options integer|lurcher.dense_options options, or nodes to apply to at once
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
+---@usage y = nn.dense{ 100, activation = "softmax" }(v)
 function nn.dense(options, ...) end
 
 ---@class lurcher.batchnorm_options
@@ -159,12 +169,14 @@ function nn.dense(options, ...) end
 ---@param options? number|lurcher.batchnorm_options options, or nodes to apply to at once
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
+---@usage y = nn.batchnorm{ momentum = 0.9 }(x)
 function nn.batchnorm(options, ...) end
 ---(x - mean) / sqrt(variance), with a given mean and variance per channel, that of a network's input (Keras's
 ---Normalization). Set them with set_weight ("mean", "variance"; at first 0 and 1); training changes neither.
 ---@param options? table options, or nodes to apply to at once
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
+---@usage y = nn.normalization()(x)
 function nn.normalization(options, ...) end
 ---A function applied element by element, or softmax.
 --- - `function`: name of the function
@@ -176,56 +188,67 @@ function nn.activation(options, ...) end
 ---@param options? table options, or nodes to apply to at once
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
+---@usage y = nn.relu()(x)
 function nn.relu(options, ...) end
 ---1 / (1 + exp(-x)).
 ---@param options? table options, or nodes to apply to at once
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
+---@usage y = nn.sigmoid()(x)
 function nn.sigmoid(options, ...) end
 ---Hyperbolic tangent.
 ---@param options? table options, or nodes to apply to at once
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
+---@usage y = nn.tanh()(x)
 function nn.tanh(options, ...) end
 ---exp(x), divided by its sum over the last dimension.
 ---@param options? table options, or nodes to apply to at once
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
+---@usage y = nn.softmax()(v)
 function nn.softmax(options, ...) end
 ---x * x.
 ---@param options? table options, or nodes to apply to at once
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
+---@usage y = nn.square()(x)
 function nn.square(options, ...) end
 ---|x|.
 ---@param options? table options, or nodes to apply to at once
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
+---@usage y = nn.abs()(x)
 function nn.abs(options, ...) end
 ---exp(x).
 ---@param options? table options, or nodes to apply to at once
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
+---@usage y = nn.exp()(x)
 function nn.exp(options, ...) end
 ---Natural logarithm.
 ---@param options? table options, or nodes to apply to at once
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
+---@usage y = nn.log()(x)
 function nn.log(options, ...) end
 ---Square root.
 ---@param options? table options, or nodes to apply to at once
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
+---@usage y = nn.sqrt()(x)
 function nn.sqrt(options, ...) end
 ---x * Phi(x), Phi the cumulative distribution of the standard normal distribution, exact.
 ---@param options? table options, or nodes to apply to at once
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
+---@usage y = nn.gelu()(x)
 function nn.gelu(options, ...) end
 ---x * sigmoid(x), also known as swish.
 ---@param options? table options, or nodes to apply to at once
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
+---@usage y = nn.silu()(x)
 function nn.silu(options, ...) end
 ---x where x > 0, else slope * x.
 --- - `slope` (0.01): factor of negative numbers; 0.3 is Keras's default
@@ -239,26 +262,31 @@ function nn.leaky_relu(options, ...) end
 ---@param options? table options, or nodes to apply to at once
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
+---@usage y = nn.elu()(x)
 function nn.elu(options, ...) end
 ---min(max(x, 0), 6).
 ---@param options? table options, or nodes to apply to at once
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
+---@usage y = nn.relu6()(x)
 function nn.relu6(options, ...) end
 ---min(max(x + 3, 0), 6) / 6.
 ---@param options? table options, or nodes to apply to at once
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
+---@usage y = nn.hard_sigmoid()(x)
 function nn.hard_sigmoid(options, ...) end
 ---x * min(max(x + 3, 0), 6) / 6.
 ---@param options? table options, or nodes to apply to at once
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
+---@usage y = nn.hard_swish()(x)
 function nn.hard_swish(options, ...) end
 ---log(1 + exp(x)).
 ---@param options? table options, or nodes to apply to at once
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
+---@usage y = nn.softplus()(x)
 function nn.softplus(options, ...) end
 
 ---@class lurcher.max_pool_options
@@ -270,6 +298,7 @@ function nn.softplus(options, ...) end
 ---@param options? integer|lurcher.max_pool_options options, or nodes to apply to at once
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
+---@usage y = nn.max_pool{ 3, stride = 2, padding = "same" }(x)
 function nn.max_pool(options, ...) end
 
 ---@class lurcher.avg_pool_options
@@ -281,16 +310,19 @@ function nn.max_pool(options, ...) end
 ---@param options? integer|lurcher.avg_pool_options options, or nodes to apply to at once
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
+---@usage y = nn.avg_pool{ 2, stride = 2 }(x)
 function nn.avg_pool(options, ...) end
 ---The mean over height and width: h w c -> c.
 ---@param options? table options, or nodes to apply to at once
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
+---@usage y = nn.global_avg_pool()(x)
 function nn.global_avg_pool(options, ...) end
 ---The largest value over height and width: h w c -> c.
 ---@param options? table options, or nodes to apply to at once
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
+---@usage y = nn.global_max_pool()(x)
 function nn.global_max_pool(options, ...) end
 ---The sum of its inputs. Shapes must be equal, so that a wrong shape is never a silent repeat, unless `broadcast` is
 ---true; the operators + - * / broadcast. Parameters meet every sample, and numbers every shape: `nn.add(x, 1)`.
@@ -328,11 +360,13 @@ function nn.minimum(options, ...) end
 ---@param options? table options, or nodes or numbers to apply to at once
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
+---@usage y = nn.div()(x, x)
 function nn.div(options, ...) end
 ---The first input to the power of the second. Negative bases need whole exponents.
 ---@param options? table options, or nodes or numbers to apply to at once
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
+---@usage y = nn.pow()(x, x)
 function nn.pow(options, ...) end
 ---x to a constant power: `nn.power{ 3 }(x)`, which is `x ^ 3`.
 --- - `exponent`: a constant
@@ -350,26 +384,31 @@ function nn.gt(options, ...) end
 ---@param options? table options, or nodes or numbers to apply to at once
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
+---@usage mask = nn.ge()(x, x)
 function nn.ge(options, ...) end
 ---1 where the first input is less than the second, else 0.
 ---@param options? table options, or nodes or numbers to apply to at once
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
+---@usage mask = nn.lt()(x, x)
 function nn.lt(options, ...) end
 ---1 where the first input is at most the second, else 0.
 ---@param options? table options, or nodes or numbers to apply to at once
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
+---@usage mask = nn.le()(x, x)
 function nn.le(options, ...) end
 ---1 where the inputs are equal, else 0.
 ---@param options? table options, or nodes or numbers to apply to at once
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
+---@usage mask = nn.eq()(x, x)
 function nn.eq(options, ...) end
 ---1 where the inputs differ, else 0.
 ---@param options? table options, or nodes or numbers to apply to at once
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
+---@usage mask = nn.ne()(x, x)
 function nn.ne(options, ...) end
 ---The second input where the first is not 0, else the third: `nn.where(condition, a, b)`. The condition has no
 ---gradient.
@@ -394,6 +433,7 @@ function nn.affine(options, ...) end
 ---@param options? table options, or nodes to apply to at once
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
+---@usage y = nn.neg()(x)
 function nn.neg(options, ...) end
 ---Drops elements at random in training.
 --- - `rate`: fraction of the elements set to 0 in training, below 1
@@ -411,6 +451,7 @@ function nn.normalize(options, ...) end
 ---@param options? table options, or nodes to apply to at once
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
+---@usage y = nn.flatten()(x)
 function nn.flatten(options, ...) end
 ---Every sample under another shape of as many elements.
 --- - `shape`: extents of one sample; one of them may be -1: what is left
@@ -501,6 +542,7 @@ function nn.upsample(options, ...) end
 ---@param options? table options, or nodes to apply to at once
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
+---@usage y = nn.gather()(v, nn.index "rows")
 function nn.gather(options, ...) end
 
 ---Class ids as rows of zeros with a one at the class: i32 samples of any shape become f32, with one more dimension.
@@ -533,20 +575,25 @@ function chain:unfreeze() end
 local layer = {}
 ---Sets trainable to false: its weights are not updated, and batch norm uses its moving statistics.
 ---@return lurcher.layer self
+---@usage layer:freeze()
 function layer:freeze() end
 ---Sets trainable to true.
 ---@return lurcher.layer self
+---@usage layer:unfreeze()
 function layer:unfreeze() end
 ---The weights by name ("kernel", "bias", "gamma"). The tensors share the layer's memory.
 ---@return table<string, lurcher.tensor>
+---@usage for name, value in pairs(layer:weights()) do print(name, value.shape[1]) end
 function layer:weights() end
 ---Copies a tensor into a weight.
 ---@param name string
 ---@param value lurcher.tensor of the weight's shape
 ---@return lurcher.layer self
+---@usage layer:set_weight("bias", lurcher.zeros(3))
 function layer:set_weight(name, value) end
 ---Initializes the weights again, from the present seed.
 ---@return lurcher.layer self
+---@usage layer:reset()
 function layer:reset() end
 ---Closes the handle. The layer lives on in its nodes and models.
 function layer:close() end
@@ -583,14 +630,17 @@ local model = {}
 ---A layer by name. Raises, with the nearest name, when there is none.
 ---@param name string
 ---@return lurcher.layer
+---@usage kernel = model:layer "dense_1":weights().kernel
 function model:layer(name) end
 ---The Keras index of a layer.
 ---@param name string
 ---@return integer? index from 0; nil when there is no such layer
+---@usage model:index "dense_1"
 function model:index(name) end
 ---The node of a layer's first application. nn.model(model:node "add_10") cuts a backbone there.
 ---@param name string
 ---@return lurcher.node
+---@usage features = nn.model(model:node "hidden")
 function model:node(name) end
 ---Freezes layers: all of them; those of a range, `{ from = "name" }`, `{ to = "add_10" }` (included) or `{ below =
 ---105 }` (excluded), by layer name, block name ("block12") or Keras index; those listed, `{ "name", "name2" }`; or
@@ -602,6 +652,7 @@ function model:freeze(which) end
 ---Makes layers trainable again.
 ---@param which? table|fun(layer: lurcher.layer, index0: integer): boolean as in freeze
 ---@return lurcher.model self
+---@usage model:unfreeze{ from = "dense_1" }
 function model:unfreeze(which) end
 ---The frozen backbone: what training does not change for a given image, and where to split the model so that this is
 ---computed once per image. There is one cut, or one per backbone where several apply to the image; none where a split
@@ -613,6 +664,7 @@ function model:frozen(input) end
 ---The numbers of parameters.
 ---@return integer total
 ---@return integer trainable
+---@usage total, trainable = model:parameters()
 function model:parameters() end
 ---The names under which `load` finds the model's weights in a PyTorch state dict (.safetensors). With a table, sets
 ---them and returns the model; without one, returns them. Models of lurcher.models.xception have those of timm's
@@ -636,17 +688,21 @@ function model:weight_names(names) end
 --- is a failure that changes no weight; names: as for weight_names, which they replace
 ---@return lurcher.load_report? report
 ---@return string? message, string? code
+---@usage report = assert(model:load("pug.h5", { strict = true }))
 function model:load(path, options) end
 ---Writes the weights atomically. The format follows from the extension: .h5, which Keras loads, or .safetensors.
 ---@param path string
 ---@return boolean? ok, string? message, string? code
+---@usage assert(model:save "pug.h5")
 function model:save(path) end
 ---The definition of the model: layers, options and connections, without weights.
 ---@return string text
+---@usage text = model:json()
 function model:json() end
 ---Compiles the model for a device. Plans for concrete batch sizes are made at their first use.
 ---@param options? lurcher.compile_options
 ---@return lurcher.run
+---@usage run = model:compile{ loss = "categorical_crossentropy", optimizer = optim.adam{ lr = 1e-3 } }
 function model:compile(options) end
 ---Closes the handle, and frees the model unless a run uses it.
 function model:close() end
@@ -727,34 +783,41 @@ local run = {}
 ---CPU it does nothing.
 ---@param batch lurcher.batch inputs that are absent are copied by train
 ---@return lurcher.run self
+---@usage run:prefetch(batch)
 function run:prefetch(batch) end
 ---One step: forward in training form, backward, update.
 ---@param batch lurcher.batch
 ---@return table<string, number> results
+---@usage results = run:train(batch) print(results.loss)
 function run:train(batch) end
 ---Forward in inference form, with losses and accuracies.
 ---@param batch lurcher.batch
 ---@return table<string, number> results
+---@usage results = run:evaluate(batch) print(results.loss, results.acc)
 function run:evaluate(batch) end
 ---Forward in inference form.
 ---@param batch lurcher.batch targets are not needed
 ---@return table<string, lurcher.tensor> outputs by name
+---@usage probabilities = run:predict(batch).breed
 function run:predict(batch) end
 ---Calibrates a run with precision "int8", before predict and evaluate: computes the batch in f32 and records the
 ---minimum, maximum and mean of every channel that a convolution reads. A few dozen typical images are enough, in one
 ---call or several, whose ranges are merged. Raises for other precisions.
 ---@param batch lurcher.batch targets are not needed
 ---@return lurcher.run self
+---@usage int8 = model:compile{ precision = "int8", device = "cpu" }:calibrate(batch)
 function run:calibrate(batch) end
 ---The ranges that calibrate recorded, by layer: tensors 3 x channels (minimum, maximum, mean), for
 ---lurcher.save_tensors. Given to a run of the same model, they replace its calibration; a layer without ranges is
 ---computed in f32.
 ---@param ranges? table<string, lurcher.tensor> omitted: the ranges are returned
 ---@return lurcher.run|table<string, lurcher.tensor> self or ranges
+---@usage ranges = model:compile{ precision = "int8", device = "cpu" }:calibrate(batch):calibration()
 function run:calibration(ranges) end
 ---Forward in training form and backward, without an update. Gradients are added to those that are there.
 ---@param batch lurcher.batch
 ---@return table<string, number> results
+---@usage run:accumulate(batch)
 function run:accumulate(batch) end
 ---Updates the weights with the accumulated gradients, and zeroes these. `scale` multiplies the gradients first:
 ---
@@ -765,11 +828,13 @@ function run:accumulate(batch) end
 function run:step(options) end
 ---Zeroes the gradients.
 ---@return lurcher.run self
+---@usage run:zero_gradients()
 function run:zero_gradients() end
 ---Forward without losses, in inference or training form.
 ---@param batch lurcher.batch targets are not needed
 ---@param options? { training?: boolean } default false
 ---@return table<string, lurcher.tensor> outputs by name
+---@usage outputs = run:forward(batch, { training = true })
 function run:forward(batch, options) end
 ---Backward of the last forward in training form, from gradients of any of its outputs: for losses that are computed in
 ---Lua. Gradients of weights are added to those that are there. An absent gradient counts as zero.
@@ -785,28 +850,34 @@ function run:backward(gradients) end
 ---@param layer string a layer, or an input when `weight` is omitted (with the option input_gradients)
 ---@param weight? string "kernel"
 ---@return lurcher.tensor
+---@usage run:train(batch) g = run:gradient("dense_1", "kernel")
 function run:gradient(layer, weight) end
 ---Every weight that the run computes with, in the order of the model's layers; weights of losses come last. The tensors
 ---are the weights themselves, not copies. learned: steps change it.
 ---@return lurcher.run_weight[]
+---@usage for _, w in ipairs(run:weights()) do print(w.layer, w.name, w.tensor:abs():max()) end
 function run:weights() end
 ---Copies of the gradients of all learned weights, in the same order.
 ---@return lurcher.run_weight[]
+---@usage run:accumulate(batch) for _, g in ipairs(run:gradients()) do print(g.layer, g.tensor:norm()) end
 function run:gradients() end
 ---The Euclidean norm of each layer's gradients, by layer, and that of all of them.
 ---@return table<string, number> by_layer
 ---@return number total
+---@usage run:accumulate(batch) norms, total = run:gradient_norms()
 function run:gradient_norms() end
 ---Scales the learning rate and weight decay of one layer.
 ---@param layer string
 ---@param lr_scale number factor of the learning rate
 ---@param decay_scale? number factor of weight decay; default 1
 ---@return lurcher.run self
+---@usage run:scale("dense_1", 0.1)
 function run:scale(layer, lr_scale, decay_scale) end
 ---Compiles again, after layers were frozen or unfrozen, or with other options; options that are not given keep their
 ---values. Plans and optimizer state are dropped.
 ---@param options? lurcher.compile_options
 ---@return lurcher.run self
+---@usage run:recompile{ optimizer = optim.sgd(0.01) }
 function run:recompile(options) end
 ---Writes a checkpoint: definition, weights, optimizer state, counters and metadata; atomic, with checksums.
 ---@param path string
@@ -814,11 +885,13 @@ function run:recompile(options) end
 ---@param tensors? table<string, lurcher.tensor> further host tensors; lurcher.load_tensors returns them as
 --- "lurcher.extra/NAME"
 ---@return boolean? ok, string? message, string? code
+---@usage assert(run:save("pug.safetensors", "any text"))
 function run:save(path, metadata, tensors) end
 ---Restores weights, optimizer state and counters from a checkpoint of an equal model.
 ---@param path string
 ---@return string? metadata the text that was saved with the checkpoint
 ---@return string? message, string? code
+---@usage text = assert(run:restore "pug.safetensors")
 function run:restore(path) end
 
 ---@class lurcher.profile_row
@@ -834,6 +907,7 @@ function run:restore(path) end
 ---Measures the time of every op.
 ---@param on? boolean true or false switches profiling; omitted: returns what was measured since it was switched on
 ---@return lurcher.run|lurcher.profile_row[] self or rows
+---@usage run:profile(true):train(batch) rows = run:profile()
 function run:profile(on) end
 ---Frees the run's memory on its device now.
 function run:close() end
@@ -871,18 +945,22 @@ local optim = lurcher.optim
 ---Stochastic gradient descent, with momentum.
 ---@param options? lurcher.sgd_options|number
 ---@return lurcher.optimizer
+---@usage optim.sgd{ lr = 0.01, momentum = 0.9, nesterov = true }
 function optim.sgd(options) end
 ---Adam.
 ---@param options? lurcher.adam_options|number
 ---@return lurcher.optimizer
+---@usage optim.adam{ lr = 1e-3, clip_norm = 1 }
 function optim.adam(options) end
 ---Adam with decoupled weight decay.
 ---@param options? lurcher.adam_options|number
 ---@return lurcher.optimizer
+---@usage optim.adamw{ lr = 1e-3, weight_decay = 0.05 }
 function optim.adamw(options) end
 ---Adam with Nesterov momentum.
 ---@param options? lurcher.nadam_options|number
 ---@return lurcher.optimizer
+---@usage optim.nadam(2e-3)
 function optim.nadam(options) end
 
 ---What lurcher.optim returns: options of an optimizer, for model:compile.

@@ -6,7 +6,8 @@
 --     print((reference.explain(all, "conv2d")))
 --
 -- An entry is a table: name ("nn.conv2d", "tensor:sum"), kind ("function", "class", "alias" or "options"), text
--- (lines), arguments ("options, ..."), params, returns, fields ({ name, type, text }), overloads, base (of a class).
+-- (lines), arguments ("options, ..."), params, returns, fields ({ name, type, text }), overloads, base (of a class),
+-- usage (a line of code; where there is none, the text has an example).
 
 local lurcher = require "lurcher"
 local suggest = require "lurcher.suggest"
@@ -50,6 +51,8 @@ local function add_tag(block, tag, rest, entries)
   elseif tag == "class" then
     block.class, block.base = rest:match "^[%w_.]+", rest:match "^[%w_.]+:%s*([%w_.]+)"
     block.last = nil
+  elseif tag == "usage" then
+    block.usage, block.last = rest, nil
   elseif tag == "overload" then
     block.overloads[#block.overloads + 1] = rest
     block.last = nil
@@ -76,7 +79,8 @@ end
 --- Makes a block an entry. owner: the class of a function; a class without a table describes options.
 local function finish(entries, block, kind, name, owner)
   local entry = { kind = kind, name = name, owner = owner, text = block.text, params = block.params,
-    returns = block.returns, fields = block.fields, overloads = block.overloads, base = block.base }
+    returns = block.returns, fields = block.fields, overloads = block.overloads, base = block.base,
+    usage = block.usage }
   entries[#entries + 1] = entry
   return entry
 end
@@ -321,6 +325,7 @@ local function write_function(all, lines, entry, width)
   wrap(lines, ("%s(%s)"):format(entry.name, entry.arguments), "", 0, width)
   if #entry.text > 0 then lines[#lines + 1] = "" end
   write_text(lines, entry.text, 2, width)
+  if entry.usage then table.move({ "", "      " .. entry.usage }, 1, 2, #lines + 1, lines) end
   if #entry.params > 0 then
     lines[#lines + 1] = ""
     write_values(lines, entry.params, 2, width)

@@ -324,6 +324,67 @@ test("every public name has a sentence", function()
   assert(#bare == 0, ("%d names have no sentence: %s"):format(#bare, table.concat(bare, ", ")))
 end)
 
+--- What the examples are about.
+local function example_values()
+  local nn, data = lurcher.nn, lurcher.data
+  local hidden = nn.dense{ 5, activation = "relu", name = "hidden" }(nn.input("image", 4))
+  local model = nn.model{ breed = nn.dense{ 3, activation = "softmax", name = "dense_1" }(hidden) }
+  return { lurcher = lurcher, nn = nn, data = data, optim = lurcher.optim, image = lurcher.image,
+    t = lurcher.tensor{ { 1, 2, 3 }, { 4, 5, 6 } }, ids = lurcher.tensor{ 0, 2, dtype = "i32" },
+    scores = lurcher.tensor{ { 1, 2, 3, 0, 1, 2 }, { 4, 5, 6, 0, 1, 2 } }, name = "pug",
+    x = nn.input("x", 8, 8, 4), v = nn.input("v", 6), img = lurcher.zeros{ 16, 16, 3, dtype = "u8" },
+    random = data.random(1), model = model, layer = model:layer "dense_1",
+    run = model:compile{ device = "cpu", loss = "categorical_crossentropy", optimizer = "sgd" },
+    batch = { image = lurcher.ones(2, 4), breed = lurcher.tensor{ 0, 2, dtype = "i32" } } }
+end
+
+--- A folder with the files that the examples read.
+local function example_folder()
+  local folder = harness.folder "api"
+  local values = example_values()
+  assert(values.run:save(folder .. "/pug.safetensors"))
+  assert(values.model:save(folder .. "/pug.h5"))
+  assert(lurcher.save_tensors(folder .. "/t.safetensors", { t = values.t }))
+  assert(require "lurcher.files".make_folders(folder .. "/dogs/train/pug"))
+  for _, name in ipairs{ "pug.jpg", "dogs/train/pug/1.jpg" } do
+    assert(lurcher.image.save(folder .. "/" .. name, values.img))
+  end
+  return folder
+end
+
+test("the examples run", function()
+  local count, here = 0, lfs.currentdir()
+  local home <close> = setmetatable({}, { __close = function() lfs.chdir(here) end })
+  assert(lfs.chdir(example_folder()))
+  for _, entry in ipairs(all.entries) do
+    if entry.usage then
+      local values = example_values()
+      values.print = function() end
+      local globals = setmetatable(values, { __index = _G })
+      local example = load("return " .. entry.usage, entry.name, "t", globals)
+        or load(entry.usage, entry.name, "t", globals)
+      local good, message = pcall(assert(example, entry.usage))
+      assert(good, ("%s: %s: %s"):format(entry.name, entry.usage, message))
+      assert(entry.usage:find(entry.member, 1, true), entry.name .. ": its example does not use it")
+      count = count + 1
+    end
+  end
+  assert(count > 150, count)
+end)
+
+test("layers, optimizers, tensors, images and runs have examples", function()
+  local bare = {}
+  for _, entry in ipairs(all.entries) do
+    local text = "\n" .. table.concat(entry.text, "\n")
+    local has = entry.usage or text:find "`" or text:find "\n    "
+    local wanted = entry.owner == "lurcher.nn" or entry.owner == "lurcher.optim" or entry.owner == "lurcher.tensor"
+      or entry.owner == "lurcher.image" or entry.owner == "lurcher.run" or entry.owner == "lurcher.callbacks"
+      or entry.owner == "lurcher.schedules" or entry.owner == "lurcher.samplers"
+    if wanted and not has and entry.member ~= "close" then bare[#bare + 1] = entry.name end
+  end
+  assert(#bare == 0, table.concat(bare, ", ") .. ": no example")
+end)
+
 test("help explains every public name, by its name", function()
   for _, entry in ipairs(all.entries) do
     if entry.kind == "function" then
