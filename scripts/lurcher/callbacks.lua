@@ -256,4 +256,4 @@ function on.progress(given)
   return require "lurcher.progress"(given)
 end
 
-return on
+return suggest.guard(on, "lurcher.callbacks", "callback")

@@ -417,7 +417,7 @@ function features:loader(options)
   local next_epoch, seed = 0, options.seed or lurcher.seed()
   local sampler = options.sampler or samplers[options.shuffle == false and "sequential" or "shuffled"]{ self.size,
     batch = options.batch or 64, seed = seed }
-  local count = type(sampler) == "table" and sampler.batches or 0
+  local count = type(sampler) == "table" and sampler.batches or nil
   local loader = setmetatable({}, { __len = function() return count end })
 
   function loader.epoch(_, n, skip)

@@ -10,6 +10,7 @@
 -- is called as sampler(epoch); sampler.batches is the number of batches per epoch, sampler.kind its name.
 
 local common = require "lurcher.samplers.common"
+local suggest = require "lurcher.suggest"
 local new, integer, plain, classed = common.new, common.integer, common.plain, common.classed
 local random_of, slices, batches_of, cycle = common.random_of, common.slices, common.batches_of, common.cycle
 
@@ -159,4 +160,4 @@ end
 
 for name, sampler in pairs(require "lurcher.samplers.pairs") do samplers[name] = sampler end
 
-return samplers
+return suggest.guard(samplers, "lurcher.samplers", "sampler")

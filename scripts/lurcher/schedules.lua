@@ -91,4 +91,4 @@ function schedules.trick(lr)
   return schedules.list(rates)
 end
 
-return schedules
+return suggest.guard(schedules, "lurcher.schedules", "schedule")

@@ -12,7 +12,11 @@ local elsewhere <const> = { learning_rate = "lr", validation_data = "valid", val
   on_train_batch_end = "on_batch_end", on_test_begin = "on_use_begin", on_test_end = "on_use_end",
   decay_rate = "factor", gamma = "factor", step_size = "every", decay_steps = "every", initial_learning_rate = "lr",
   eta_min = "min", T_max = "epochs", warmup_steps = "warmup", warmup_epochs = "warmup", beta = "decay",
-  weight = "weights", samples_per_class = "images" }
+  weight = "weights", samples_per_class = "images", EarlyStopping = "early_stop", ModelCheckpoint = "checkpoint",
+  ReduceLROnPlateau = "reduce_lr", CSVLogger = "csv", LearningRateScheduler = "schedule", TensorBoard = "tensorboard",
+  TerminateOnNaN = "nan_guard", ProgbarLogger = "progress", StepLR = "step", ExponentialLR = "exponential",
+  CosineAnnealingLR = "cosine", CosineDecay = "cosine", RandomSampler = "shuffled", SequentialSampler = "sequential",
+  WeightedRandomSampler = "weighted" }
 
 --- The candidate that a word of another library stands for, or nil.
 local function translated(word, candidates)
@@ -38,6 +42,18 @@ function suggest.check(given, known, owner, level)
       error(("unknown option '%s' to '%s'%s"):format(word, owner, suggest.hint(word, known)), level + 1)
     end
   end
+end
+
+--- A module whose fields that do not exist raise, at the line that reads them. what: "a callback".
+function suggest.guard(module, name, what)
+  return setmetatable(module, { __index = function(_, key)
+    local names = {}
+    for known in pairs(module) do names[#names + 1] = known end
+    table.sort(names)
+    local near = suggest.hint(tostring(key), names)
+    error(("%s has no %s '%s'%s"):format(name, what, tostring(key), near ~= "" and near
+      or " (there are: " .. table.concat(names, ", ") .. ")"), 2)
+  end })
 end
 
 return suggest
