@@ -137,37 +137,40 @@ function data.cache_info(path) end
 function data.cache_remove(path) end
 
 ---@class lurcher.augment_options
----@field rotate? number default 0: largest rotation in degrees, in either direction
----@field height_shift? number default 0: largest vertical shift, as a fraction of the height, in either direction
----@field width_shift? number default 0: largest horizontal shift, as a fraction of the width, in either direction
----@field shear? number default 0: largest shear angle in degrees (era 2017: radians), in either direction
----@field zoom? number default 0: zoom rows and columns independently by 1 - zoom to 1 + zoom
----@field zoom_min? number default 0: smallest zoom factor, in place of 1 - zoom (0: use zoom)
----@field zoom_max? number default 0: largest zoom factor, in place of 1 + zoom (0: use zoom)
----@field channel_shift? number default 0: largest value added to or subtracted from a channel (pixels are 0..255)
+---@field rotate? number default 0, from 0 to 360: largest rotation in degrees, in either direction
+---@field height_shift? number default 0, from 0 to 1: largest vertical shift, as a fraction of the height, in either
+--- direction
+---@field width_shift? number default 0, from 0 to 1: largest horizontal shift, as a fraction of the width, in either
+--- direction
+---@field shear? number default 0, from 0 to 90: largest shear angle in degrees (era 2017: radians), in either direction
+---@field zoom? number default 0, from 0 to 1: zoom rows and columns independently by 1 - zoom to 1 + zoom
+---@field zoom_min? number default 0, from 0 to 10: smallest zoom factor, in place of 1 - zoom (0: use zoom)
+---@field zoom_max? number default 0, from 0 to 10: largest zoom factor, in place of 1 + zoom (0: use zoom)
+---@field channel_shift? number default 0, from 0 to 255: largest value added to or subtracted from a channel (pixels
+--- are 0..255)
 ---@field hflip? boolean default false: flip horizontally with probability 0.5
 ---@field vflip? boolean default false: flip vertically with probability 0.5
 ---@field mirror? boolean default false: flip every image horizontally, as for test-time augmentation
 ---@field fill? "nearest"|"constant"|"reflect"|"wrap" default "nearest": values of pixels outside the image
----@field fill_value? number default 0: pixel value for fill = "constant"
+---@field fill_value? number default 0, from 0 to 255: pixel value for fill = "constant"
 ---@field interpolation? "auto"|"bilinear"|"nearest" default "auto": auto: bilinear, or nearest in era 2017
 ---@field era? "current"|"2017" default "current": current: conventions of Keras 3; 2017: of Keras 2.0.6
----@field crop? number default 0: random resized crop: smallest fraction of the area (0: none)
----@field crop_max? number default 1: random resized crop: largest fraction of the area
----@field crop_ratio? number default 1.3333333333333333: random resized crop: aspect ratio from 1/r to r
----@field brightness? number default 0: brightness factor from 1 - b to 1 + b
----@field contrast? number default 0: contrast factor from 1 - c to 1 + c
----@field saturation? number default 0: saturation factor from 1 - s to 1 + s
----@field hue? number default 0: largest hue shift, as a fraction of the hue circle, in either direction
----@field erase? number default 0: random erasing: probability that a rectangle is erased
----@field erase_min? number default 0.02: random erasing: smallest fraction of the area
----@field erase_max? number default 0.33: random erasing: largest fraction of the area
----@field erase_ratio? number default 3.3: random erasing: aspect ratio from 1/r to r
----@field erase_value? number default 127.5: random erasing: pixel value of the rectangle
+---@field crop? number default 0, from 0 to 1: random resized crop: smallest fraction of the area (0: none)
+---@field crop_max? number default 1, from 0 to 1: random resized crop: largest fraction of the area
+---@field crop_ratio? number default 1.3333333333333333, from 1 to 10: random resized crop: aspect ratio from 1/r to r
+---@field brightness? number default 0, from 0 to 1: brightness factor from 1 - b to 1 + b
+---@field contrast? number default 0, from 0 to 1: contrast factor from 1 - c to 1 + c
+---@field saturation? number default 0, from 0 to 1: saturation factor from 1 - s to 1 + s
+---@field hue? number default 0, from 0 to 0.5: largest hue shift, as a fraction of the hue circle, in either direction
+---@field erase? number default 0, from 0 to 1: random erasing: probability that a rectangle is erased
+---@field erase_min? number default 0.02, from 0 to 1: random erasing: smallest fraction of the area
+---@field erase_max? number default 0.33, from 0 to 1: random erasing: largest fraction of the area
+---@field erase_ratio? number default 3.3, from 1 to 10: random erasing: aspect ratio from 1/r to r
+---@field erase_value? number default 127.5, from 0 to 255: random erasing: pixel value of the rectangle
 ---@field erase_noise? boolean default false: random erasing: fill the rectangle with noise
 ---@field trivial? boolean default false: TrivialAugment: one of fourteen operations, chosen at random
----@field mixup? number default 0: alpha of mixup within the batch (0: none)
----@field cutmix? number default 0: alpha of cutmix within the batch (0: none)
+---@field mixup? number default 0, from 0 to 100: alpha of mixup within the batch (0: none)
+---@field cutmix? number default 0, from 0 to 100: alpha of cutmix within the batch (0: none)
 ---@field prescale? boolean default true: decode images that are at least twice too large at 1/2 or 1/4 of their size
 
 ---Random changes of images, drawn each time an image is loaded: one affine map and one resampling, then colours, in the

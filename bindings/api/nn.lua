@@ -31,7 +31,7 @@ function nn.index(name) end
 ---@field shape? integer[] extents; {} is one number. May be left out where init is a tensor
 ---@field init? "zeros"|"ones"|"normal"|"truncated_normal"|"uniform"|"glorot_uniform"|"he_normal"|number|lurcher.tensor
 --- default "zeros": first values; a number is the value of every element
----@field init_deviation? number default 0.05: standard deviation of the normal ones, limit of "uniform"
+---@field init_deviation? number default 0.05, at least 0: standard deviation of the normal ones, limit of "uniform"
 ---@field value? number default 0: the value of init = "constant"
 ---@field decay? boolean default false: weight decay applies to it
 ---@field name? string
@@ -96,14 +96,14 @@ function nn.kinds() end
 function nn.compile_options() end
 
 ---@class lurcher.conv2d_options
----@field filters integer output channels
----@field kernel integer|integer[] height and width of the window
----@field stride? integer|integer[] default 1: step of the window
+---@field filters integer at least 1: output channels
+---@field kernel integer|integer[] at least 1: height and width of the window
+---@field stride? integer|integer[] default 1, at least 1: step of the window
 ---@field padding? "valid"|"same" default "valid": valid: the window stays inside; same: out = ceil(in / stride)
 ---@field use_bias? boolean default true: adds a learned constant per channel
 ---@field activation? lurcher.activation default "linear": applied to the result
 ---@field init? lurcher.init default "glorot_uniform": first values of the kernel
----@field init_deviation? number default 0.05: standard deviation of init = "normal"
+---@field init_deviation? number default 0.05, at least 0: standard deviation of init = "normal"
 
 ---Convolution over height and width: h w c -> h' w' filters.
 ---@param options integer|lurcher.conv2d_options options, or nodes to apply to at once
@@ -113,13 +113,13 @@ function nn.compile_options() end
 function nn.conv2d(options, ...) end
 
 ---@class lurcher.depthwise_conv2d_options
----@field kernel integer|integer[] height and width of the window
----@field stride? integer|integer[] default 1: step of the window
+---@field kernel integer|integer[] at least 1: height and width of the window
+---@field stride? integer|integer[] default 1, at least 1: step of the window
 ---@field padding? "valid"|"same" default "valid": valid: the window stays inside; same: out = ceil(in / stride)
 ---@field use_bias? boolean default true: adds a learned constant per channel
 ---@field activation? lurcher.activation default "linear": applied to the result
 ---@field init? lurcher.init default "glorot_uniform": first values of the kernel
----@field init_deviation? number default 0.05: standard deviation of init = "normal"
+---@field init_deviation? number default 0.05, at least 0: standard deviation of init = "normal"
 
 ---One window per channel: h w c -> h' w' c.
 ---@param options integer|lurcher.depthwise_conv2d_options options, or nodes to apply to at once
@@ -129,14 +129,14 @@ function nn.conv2d(options, ...) end
 function nn.depthwise_conv2d(options, ...) end
 
 ---@class lurcher.separable_conv2d_options
----@field filters integer output channels
----@field kernel integer|integer[] height and width of the window
----@field stride? integer|integer[] default 1: step of the window
+---@field filters integer at least 1: output channels
+---@field kernel integer|integer[] at least 1: height and width of the window
+---@field stride? integer|integer[] default 1, at least 1: step of the window
 ---@field padding? "valid"|"same" default "valid": valid: the window stays inside; same: out = ceil(in / stride)
 ---@field use_bias? boolean default true: adds a learned constant per channel
 ---@field activation? lurcher.activation default "linear": applied to the result
 ---@field init? lurcher.init default "glorot_uniform": first values of the kernel
----@field init_deviation? number default 0.05: standard deviation of init = "normal"
+---@field init_deviation? number default 0.05, at least 0: standard deviation of init = "normal"
 
 ---Depthwise then 1x1 convolution: h w c -> h' w' filters.
 ---@param options integer|lurcher.separable_conv2d_options options, or nodes to apply to at once
@@ -146,11 +146,11 @@ function nn.depthwise_conv2d(options, ...) end
 function nn.separable_conv2d(options, ...) end
 
 ---@class lurcher.dense_options
----@field units integer output features
+---@field units integer at least 1: output features
 ---@field use_bias? boolean default true: adds a learned constant per channel
 ---@field activation? lurcher.activation default "linear": applied to the result
 ---@field init? lurcher.init default "glorot_uniform": first values of the kernel
----@field init_deviation? number default 0.05: standard deviation of init = "normal"
+---@field init_deviation? number default 0.05, at least 0: standard deviation of init = "normal"
 
 ---Matrix product over the last dimension: ... in -> ... units.
 ---@param options integer|lurcher.dense_options options, or nodes to apply to at once
@@ -160,8 +160,8 @@ function nn.separable_conv2d(options, ...) end
 function nn.dense(options, ...) end
 
 ---@class lurcher.batchnorm_options
----@field momentum? number default 0.99: fraction of the moving statistics that is kept at every update
----@field epsilon? number default 0.001: added to the variance
+---@field momentum? number default 0.99, from 0 to 1: fraction of the moving statistics that is kept at every update
+---@field epsilon? number default 0.001, from 1e-12 to 1: added to the variance
 ---@field center? boolean default true: a learned shift, beta
 ---@field scale? boolean default true: a learned factor, gamma
 
@@ -251,7 +251,7 @@ function nn.gelu(options, ...) end
 ---@usage y = nn.silu()(x)
 function nn.silu(options, ...) end
 ---x where x > 0, else slope * x.
---- - `slope` (0.01): factor of negative numbers; 0.3 is Keras's default
+--- - `slope` (0.01, from 0 to 1): factor of negative numbers; 0.3 is Keras's default
 ---
 ---0.01 is PyTorch's default; Keras's layer has 0.3, its activation by name 0.2. `activation = "leaky_relu"` means 0.01.
 ---@param options? number|{ slope?: number } options, or nodes to apply to at once
@@ -290,8 +290,8 @@ function nn.hard_swish(options, ...) end
 function nn.softplus(options, ...) end
 
 ---@class lurcher.max_pool_options
----@field size? integer|integer[] default 2: height and width of the window
----@field stride? integer|integer[] default 0: step of the window; default: its size
+---@field size? integer|integer[] default 2, at least 1: height and width of the window
+---@field stride? integer|integer[] at least 1: step of the window; default: its size
 ---@field padding? "valid"|"same" default "valid": valid: the window stays inside; same: out = ceil(in / stride)
 
 ---The largest value of each window: h w c -> h' w' c.
@@ -302,8 +302,8 @@ function nn.softplus(options, ...) end
 function nn.max_pool(options, ...) end
 
 ---@class lurcher.avg_pool_options
----@field size? integer|integer[] default 2: height and width of the window
----@field stride? integer|integer[] default 0: step of the window; default: its size
+---@field size? integer|integer[] default 2, at least 1: height and width of the window
+---@field stride? integer|integer[] at least 1: step of the window; default: its size
 ---@field padding? "valid"|"same" default "valid": valid: the window stays inside; same: out = ceil(in / stride)
 
 ---The mean of each window's real cells: h w c -> h' w' c.
@@ -417,7 +417,7 @@ function nn.ne(options, ...) end
 ---@return lurcher.layer|lurcher.node
 function nn.where(options, ...) end
 ---Its inputs joined along one dimension. An input without a batch, a parameter, goes with every sample.
---- - `axis` (-1): dimension of a sample to join along, 1 the first; -1: the last
+--- - `axis` (-1, from -1 to 5): dimension of a sample to join along, 1 the first; -1: the last
 ---@param options? integer|{ axis?: integer } options, or nodes to apply to at once
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
@@ -436,13 +436,13 @@ function nn.affine(options, ...) end
 ---@usage y = nn.neg()(x)
 function nn.neg(options, ...) end
 ---Drops elements at random in training.
---- - `rate`: fraction of the elements set to 0 in training, below 1
+--- - `rate` (from 0 to 1): fraction of the elements set to 0 in training, below 1
 ---@param options number|{ rate: number } options, or nodes to apply to at once
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
 function nn.dropout(options, ...) end
 ---Divides by the Euclidean length over the last dimension.
---- - `epsilon` (1e-12): lower limit of the length that is divided by
+--- - `epsilon` (1e-12, from 1e-30 to 1): lower limit of the length that is divided by
 ---@param options? number|{ epsilon?: number } options, or nodes to apply to at once
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
@@ -463,7 +463,7 @@ function nn.reshape(options, ...) end
 
 ---Sum, mean, max or min over dimensions of each sample: `nn.reduce{ op = "mean", axis = { 1, 2 } }`.
 --- - `function`, or `op`: sum, mean, max or min
---- - `axis` (-1): dimensions of a sample, 1 the first, -1 the last; 0: all
+--- - `axis` (-1, from -5 to 5): dimensions of a sample, 1 the first, -1 the last; 0: all
 --- - `keep` (false): keeps the dimensions, with extent 1
 ---@param options lurcher.reduction|{ op: lurcher.reduction, axis?: integer|integer[], keep?: boolean } or nodes
 ---@param ... any further options of the list, or nodes
@@ -482,7 +482,7 @@ function nn.reduce(options, ...) end
 function nn.matmul(options, ...) end
 ---The dimensions of every sample in another order, as Permute of Keras: `nn.permute{ { 3, 1, 2 } }` makes c h w of
 ---h w c.
---- - `order`: the input's dimension at each place of the output, 1 the first
+--- - `order` (from 1 to 5): the input's dimension at each place of the output, 1 the first
 ---@param options { order: integer[] } options, or nodes to apply to at once
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
@@ -493,7 +493,8 @@ function nn.permute(options, ...) end
 ---to = 1 }` is the first along dimension 1, which stays, with extent 1. Dimensions that are not given stay whole.
 --- - `from` (1): first element along each dimension; 1 is the first, -1 the last
 --- - `to` (-1): last element along each dimension, included
---- - `axis` (0): the one dimension that from and to are for, 1 the first, -1 the last; 0: from the first on
+--- - `axis` (0, from -5 to 5): the one dimension that from and to are for, 1 the first, -1 the last; 0: from the first
+--- on
 ---@param options? { from?: integer|integer[], to?: integer|integer[], axis?: integer } options, or nodes
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
@@ -501,8 +502,9 @@ function nn.slice(options, ...) end
 ---Every sample with a margin of a constant value. Keras's ZeroPadding2D: `nn.pad(1)` is one pixel on all four sides,
 ---`nn.pad{ { 1, 2 } }` one row and two columns on each side, `nn.pad{ { 0, 0 }, { 1, 1 } }` a row below and a column on
 ---the right.
---- - `before`: elements added before each dimension, the first first; one number: every dimension but the last
---- - `after`: elements added after each dimension; none given: as before
+--- - `before` (at least 0): elements added before each dimension, the first first; one number: every dimension but the
+--- last
+--- - `after` (at least 0): elements added after each dimension; none given: as before
 --- - `value` (0): what is added
 ---@param options integer|{ before: integer|integer[], after?: integer|integer[], value?: number } options, or nodes
 ---@param ... any further options of the list, or nodes
@@ -511,7 +513,7 @@ function nn.pad(options, ...) end
 ---Layer normalisation: every row of the last dimension is normalised by its own mean and variance, then scaled and
 ---shifted by learned vectors (Ba, Kiros and Hinton, 2016). Keras's defaults; PyTorch's epsilon is 1e-5. Weights: gamma,
 ---beta.
---- - `epsilon` (0.001): added to the variance
+--- - `epsilon` (0.001, from 1e-12 to 1): added to the variance
 --- - `center` (true): a learned shift, beta
 --- - `scale` (true): a learned factor, gamma
 ---@param options? number|{ epsilon?: number, center?: boolean, scale?: boolean } options, or nodes
@@ -521,8 +523,8 @@ function nn.layernorm(options, ...) end
 ---Group normalisation: the channels (last dimension) are divided into groups of neighbours, and each group of each
 ---sample is normalised by its own mean and variance over all other dimensions (Wu and He, 2018). Keras's defaults;
 ---PyTorch's epsilon is 1e-5. Weights: gamma, beta, one of each per channel.
---- - `groups` (32): groups that the channels are divided into
---- - `epsilon` (0.001): added to the variance
+--- - `groups` (32, at least 1): groups that the channels are divided into
+--- - `epsilon` (0.001, from 1e-12 to 1): added to the variance
 --- - `center` (true): a learned shift, beta
 --- - `scale` (true): a learned factor, gamma
 ---@param options? integer|{ groups?: integer, epsilon?: number, center?: boolean, scale?: boolean } options, or nodes
@@ -531,9 +533,9 @@ function nn.layernorm(options, ...) end
 function nn.groupnorm(options, ...) end
 ---Images of another size: h w c -> h' w' c. As UpSampling2D of Keras, and interpolate of PyTorch with
 ---align_corners=False: `nn.upsample(2)`, `nn.upsample{ 2, "bilinear" }`, `nn.upsample{ size = { 14, 14 } }`.
---- - `factor` (2): factors of height and width
+--- - `factor` (2, at least 1): factors of height and width
 --- - `mode` ("nearest"), or `interpolation`: nearest or bilinear, corners not aligned
---- - `size` (0): height and width of the result; 0: by the factors
+--- - `size` (0, at least 0): height and width of the result; 0: by the factors
 ---@param options? integer|{ factor?: integer|integer[], mode?: "nearest"|"bilinear", size?: integer|integer[] }
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
@@ -548,7 +550,7 @@ function nn.gather(options, ...) end
 ---Class ids as rows of zeros with a one at the class: i32 samples of any shape become f32, with one more dimension.
 ---Ids count from 0. In a batch, those outside of the classes are an error; computed ones give zeros.
 ---`nn.one_hot(target, 10)` in a loss is target's ids of ten classes.
---- - `classes`: how many there are: ids go from 0 to classes - 1
+--- - `classes` (at least 1): how many there are: ids go from 0 to classes - 1
 ---@param options integer|{ classes?: integer } or a node, then the number of classes
 ---@param ... any further options of the list
 ---@return lurcher.layer|lurcher.node
@@ -923,24 +925,25 @@ local optim = lurcher.optim
 
 ---The options that all optimizers take.
 ---@class lurcher.optimizer_options
----@field lr? number learning rate; default 0.01 (sgd), 0.001 (adam, adamw), 0.002 (nadam)
----@field decay? number decay of the learning rate to lr / (1 + decay * steps); default 0
----@field weight_decay? number weight decay (L2) of kernels, added to the gradient (adamw: decoupled, applied to the
+---@field lr? number at least 0: learning rate; default 0.01 (sgd), 0.001 (adam, adamw), 0.002 (nadam)
+---@field decay? number at least 0: decay of the learning rate to lr / (1 + decay * steps); default 0
+---@field weight_decay? number at least 0: weight decay (L2) of kernels, added to the gradient (adamw: decoupled,
+--- applied to the
 --- weights); biases and batch norm never decay; default 0 (adamw: 0.01)
 ---@field clip_norm? number scales all gradients down to this global norm (0: off); default 0
 ---@field clip_value? number clips every gradient to [-v, v] (0: off); default 0
 
 ---@class lurcher.sgd_options: lurcher.optimizer_options
----@field momentum? number fraction of the velocity that is kept; default 0
+---@field momentum? number from 0 to 1: fraction of the velocity that is kept; default 0
 ---@field nesterov? boolean looks ahead along the velocity; default false
 
 ---@class lurcher.adam_options: lurcher.optimizer_options
----@field beta_1? number decay of the mean gradient; default 0.9
----@field beta_2? number decay of the mean squared gradient; default 0.999
----@field epsilon? number added to the square root (Keras before 2.1.3: 1e-8); default 1e-7
+---@field beta_1? number from 0 to 0.999999: decay of the mean gradient; default 0.9
+---@field beta_2? number from 0 to 1: decay of the mean squared gradient; default 0.999
+---@field epsilon? number from 0 to 1: added to the square root (Keras before 2.1.3: 1e-8); default 1e-7
 
 ---@class lurcher.nadam_options: lurcher.adam_options
----@field schedule_decay? number decay of the momentum schedule; default 0.004
+---@field schedule_decay? number from 0 to 1: decay of the momentum schedule; default 0.004
 
 ---Stochastic gradient descent, with momentum.
 ---@param options? lurcher.sgd_options|number

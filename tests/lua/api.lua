@@ -118,7 +118,7 @@ end)
 --- Every option must be documented, with its help, in the lines before `function NAME(`: as "`option`" or as a field.
 local function holds_options(text, name, options)
   local before = text:sub(1, assert(text:find("\nfunction " .. name .. "(", 1, true), name))
-  local section = before:match "^.*\nfunction [^\n]*\n(.*)$"
+  local section = before:match "^.*\nfunction [^\n]*\n(.*)$":gsub("\n%-%-%- ", " ")
   for _, option in ipairs(options) do
     local known = option.name == "name" or option.name == "trainable"
     local named = section:find("`" .. option.name .. "`", 1, true)
@@ -383,6 +383,40 @@ test("layers, optimizers, tensors, images and runs have examples", function()
     if wanted and not has and entry.member ~= "close" then bare[#bare + 1] = entry.name end
   end
   assert(#bare == 0, table.concat(bare, ", ") .. ": no example")
+end)
+
+--- The range of a numeric option as its error names it: "at least 1", "from 0 to 1"; nil: it has none.
+local function range_of(f, option)
+  local message = tostring(select(2, pcall(f, { [option] = "no number" })))
+  if message:find("positive integer expected, got", 1, true) then return "at least 1" end
+  local low, high = message:match " from (%S+) to (%S+) expected, got"
+  if not low then return nil end
+  return lurcher.number(high) >= 1e7 and "at least " .. low or ("from %s to %s"):format(low, high)
+end
+
+test("help has the ranges of numeric options of layers, augmentation and optimizers", function()
+  local count = 0
+  local function check(name, f, option)
+    local range = range_of(f, option)
+    if not range then return end
+    local text = lurcher.help(name, true):gsub("%s+", " ")
+    assert(text:find(option .. "`?[^:]-" .. range:gsub("%p", "%%%0")),
+      ("%s: option '%s' is %s"):format(name, option, range))
+    count = count + 1
+  end
+  for _, kind in ipairs(lurcher.nn.kinds()) do
+    if kind ~= "input" and kind ~= "index" then
+      for _, o in ipairs((lurcher.nn.options(kind))) do check("nn." .. kind, lurcher.nn[kind], o.name) end
+    end
+  end
+  for _, o in ipairs(lurcher.data.augment_options()) do check("data.augment", lurcher.data.augment, o.name) end
+  for _, field in ipairs(all.by_class["lurcher.nadam_options"].fields) do
+    check("optim.nadam", lurcher.optim.nadam, field.name)
+  end
+  for _, field in ipairs(all.by_class["lurcher.optimizer_options"].fields) do
+    check("optim.sgd", lurcher.optim.sgd, field.name)
+  end
+  assert(count > 60, count)
 end)
 
 test("help explains every public name, by its name", function()

@@ -21,7 +21,7 @@ test("a name: signature, meaning, options with defaults", function()
   end
   for _, topic in ipairs{ "tensor:sum", "t:sum", "sum" } do expect(topic, "tensor:sum%(axes%)\n\n  Sum over") end
   expect("loader", "^data%.loader%(options%)\n.*\n    batch +images per batch.*\nloader\n.*functions:\n    epoch ")
-  expect("optim.sgd", "\n    lr +learning rate.*\n    momentum ")
+  expect("optim.sgd", "\n    lr +at least 0: learning rate.*\n    momentum ")
 end)
 
 test("a value: functions, modules, classes, layers", function()

@@ -27,7 +27,7 @@ test("version, help, devices, recipes", function()
     "devices +ref cpu", "Lua", "path", "cpath" } do assert(facts:find("\n" .. fact), fact .. "\n" .. facts) end
   expect(program .. " --help", "^usage: lurcher")
   expect(program .. " help", "^usage: lurcher.*lurcher cache ")
-  expect(program .. " help conv2d", "^nn%.conv2d%(options, %.%.%.%)\n.*\n    filters +output channels")
+  expect(program .. " help conv2d", "^nn%.conv2d%(options, %.%.%.%)\n.*\n    filters +at least 1: output channels")
   expect(program .. " help learning rate", "'learning rate' occurs in:\n.*run, lr %- learning rate")
   expect(program .. " help single_model", "^recipe single_model: .*`lurcher single_model %-%-help`")
   expect(program .. " devices", "^ref\ncpu\n")
