@@ -57,6 +57,14 @@ local function page_of(name) return files.read(work .. "/" .. name .. "/report.h
 local function log_of(name) return files.read(work .. "/" .. name .. "-watch.log") or "" end
 local function ended(name) return log_of(name):find("\nreport: ", 1, true) ~= nil end
 
+test("sleep waits as long as asked", function()
+  local before = lurcher.time()
+  lurcher.sleep(0.05)
+  assert(lurcher.time() - before >= 0.049)
+  harness.raises("seconds from 0 to 1000000 expected", lurcher.sleep, -1)
+  harness.raises("seconds from 0 to 1000000 expected", lurcher.sleep, 0 / 0)
+end)
+
 test("report --watch: the page follows the epochs, refreshes itself, and stops with the training", function()
   begin "run"
   wait_for("the first page", function() return page_of "run":find("1 epoch of 2 done", 1, true) end)
