@@ -75,7 +75,8 @@ end
 
 local function device_tile(record)
   local settings, device = record.settings, record.training.device
-  device = device or type(settings.options.device) == "string" and settings.options.device
+  local asked = settings.options.device
+  device = device or type(asked) == "string" and asked ~= "auto" and asked
   local threads = type(settings.threads) == "number" and format("%d compute threads", settings.threads)
   return device and tile(device, "device" .. (threads and ", " .. threads or "")) or false
 end
@@ -199,7 +200,8 @@ local function settings_section(page)
   table.sort(names)
   for _, name in ipairs(names) do add((name:gsub("_", "-")), settings.options[name]) end
   for _, name in ipairs{ "recipe", "version", "threads", "started" } do add(name, settings[name]) end
-  return { e.h2{ id = "settings", "Settings" }, page.record.command ~= "" and e.p{ e.code{ page.record.command } },
+  return { e.h2{ id = "settings", "Settings" }, page.record.command ~= ""
+    and e.p{ e.code{ html.breaking(page.record.command) } },
     e.div{ class = "card", e.dl{ class = "settings", style = "margin:0", list } } }
 end
 

@@ -70,6 +70,7 @@ end)
 
 test("html: names break after separators and between words, not in the ending", function()
   assert(html.text(html.breaking "a_dog/File-nameOf.jpg") == "a_<wbr>dog/<wbr>File-<wbr>name<wbr>Of.jpg")
+  assert(html.text(html.breaking "lurcher x --a-b /c/d_e") == "lurcher x --a-<wbr>b /c/<wbr>d_<wbr>e")
   assert(html.text(html.breaking "x<y>/&") == "x&lt;y&gt;/&amp;" and html.text(html.breaking "") == "")
   assert(html.text(html.breaking(0.5)) == "0.5" and not html.text(html.breaking "a\0b"):find "%z")
 end)
