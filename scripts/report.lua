@@ -15,14 +15,14 @@ local spec = {
   { "output", "string", value = "NAME", help = "output to take the predictions from, for a model of several" },
   { "mistakes", "integer", default = 24, min = 0, max = 1000, help = "number of mistakes to show" },
   { "maps", "integer", default = 8, min = 0, max = 200, help = "number of images to show with class-activation maps" },
-  { "batch", "integer", default = 32, min = 1, help = "images per step" },
+  { "batch", "integer", default = 32, min = 1, max = 65536, help = "images per step" },
+  { "device", "device", default = "auto" },
+  { "workers", "integer", default = 2, min = 1, max = 256, help = "threads that decode images" },
   { "watch", "flag",
     help = "while the training runs, write the page anew at each epoch; open in a browser, it refreshes itself; ends "
       .. "with the training" },
   { "every", "number", default = 3, min = 0.1, max = 3600, value = "SECONDS",
     help = "seconds between two looks of --watch, and between two refreshes" },
-  { "device", "device", default = "auto" },
-  { "workers", "integer", default = 2, min = 1, max = 256, help = "threads that decode images" },
   arguments = { name = "RUN", min = 1, max = 1, help = "run folder" },
 }
 

@@ -506,6 +506,10 @@ test("compare: what differs, where each was best, and the curves", function()
   for _, part in ipairs{ "first", "second", "none", "learning rate", "accuracy" } do
     assert(page:find(part, 1, true), part)
   end
+  local compare = require "lurcher.report.compare"
+  local narrow = compare.text(compare.read{ work .. "/first", work .. "/second" }, 40)
+  for line in narrow:gmatch "[^\n]+" do assert(#line <= 40, line) end
+  assert(narrow:find "^ +first\n" and narrow:find "\n\n +second\n" and narrow:find "best of its row$", narrow)
   complains(1, { "'nowhere' is not a run folder" }, "compare first nowhere")
   complains(2, { "RUN is missing" }, "compare")
 end)
