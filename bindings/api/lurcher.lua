@@ -77,6 +77,10 @@ function lurcher.columns(stream) end
 ---@return number seconds of a monotonic clock with an arbitrary origin
 function lurcher.time() end
 
+---Waits. A signal, Ctrl-C for one, ends it early.
+---@param seconds number from 0 to 1000000
+function lurcher.sleep(seconds) end
+
 ---@return { rss: integer, peak: integer } bytes of resident memory of this process: at present, and the maximum so far
 function lurcher.memory() end
 
