@@ -69,8 +69,10 @@ static int64_t last(const lur_shape *s) { return s->ndim > 0 ? s->dim[s->ndim - 
 
 static bool floating(lur_dtype dtype) { return dtype == LUR_F32 || dtype == LUR_F16 || dtype == LUR_BF16; }
 
-/* Only a batchnorm without gamma or beta leaves out weights that nw counts. */
+/* Only a normalization without gamma or beta leaves out weights that nw counts. */
 static bool weight_absent(const lur_op_desc *d, int i) {
+  if (d->kind == LUR_OP_LAYERNORM || d->kind == LUR_OP_GROUPNORM)
+    return (i == 0 && !d->u.layernorm.has_gamma) || (i == 1 && !d->u.layernorm.has_beta);
   if (d->kind != LUR_OP_BATCHNORM) return false;
   return (i == 0 && !d->u.batchnorm.has_gamma) || (i == 1 && !d->u.batchnorm.has_beta);
 }
@@ -341,12 +343,15 @@ static lur_status check_concat(const lur_op_desc *d) {
   lur_shape joined = d->x[0].shape;
   if (axis < 0 || axis >= joined.ndim) return lur_fail(LUR_EARG, "axis %d must be in 0..%d", axis, joined.ndim - 1);
   int64_t extent = 0;
+  for (int i = 0; i < d->nx && axis > 0; i++)
+    if (joined.dim[0] == 1 && d->x[i].shape.ndim == joined.ndim) joined.dim[0] = d->x[i].shape.dim[0];
   for (int i = 0; i < d->nx; i++) {
     char a[LUR_SHAPE_TEXT], b[LUR_SHAPE_TEXT];
     lur_shape s = d->x[i].shape;
     if (s.ndim == joined.ndim) {
       extent += s.dim[axis];
       s.dim[axis] = joined.dim[axis];
+      if (axis > 0 && s.dim[0] == 1) s.dim[0] = joined.dim[0];
     }
     if (!lur_shape_equal(&s, &joined))
       return lur_fail(LUR_ESHAPE, "x[%d] is %s, x[0] is %s: they may differ along dimension %d only", i,
@@ -408,6 +413,109 @@ static lur_status check_reduce(const lur_op_desc *d) {
   if (reduces_to(&d->x[0].shape, u->axes, &d->y.shape)) return LUR_OK;
   return lur_fail(LUR_ESHAPE, "y is %s, not %s reduced over axes 0x%x", lur_shape_format(&d->y.shape, a),
                   lur_shape_format(&d->x[0].shape, b), u->axes);
+}
+
+static lur_status check_matmul(const lur_op_desc *d) {
+  const lur_matmul_desc *u = &d->u.matmul;
+  const lur_shape *a = &d->x[0].shape, *b = &d->x[1].shape;
+  char ta[LUR_SHAPE_TEXT], tb[LUR_SHAPE_TEXT];
+  LUR_TRY(counts(d, 2, 2, 0, 0));
+  LUR_TRY(floats(d, 0));
+  LUR_TRY(same_type(d));
+  const int n = a->ndim;
+  if (n < 2 || b->ndim != n)
+    return lur_fail(LUR_ESHAPE, "x[0] is %s, x[1] is %s: as many dimensions, at least 2, expected",
+                    lur_shape_format(a, ta), lur_shape_format(b, tb));
+  if (a->dim[u->transpose_a ? n - 2 : n - 1] != b->dim[u->transpose_b ? n - 1 : n - 2])
+    return lur_fail(LUR_ESHAPE, "x[0] is %s%s, x[1] is %s%s: the inner extents differ", lur_shape_format(a, ta),
+                    u->transpose_a ? " transposed" : "", lur_shape_format(b, tb), u->transpose_b ? " transposed" : "");
+  lur_shape expected = *a;
+  for (int i = 0; i < n - 2; i++) {
+    if (a->dim[i] != b->dim[i] && a->dim[i] != 1 && b->dim[i] != 1)
+      return lur_fail(LUR_ESHAPE, "x[0] is %s, x[1] is %s: dimension %d differs and neither is 1",
+                      lur_shape_format(a, ta), lur_shape_format(b, tb), i);
+    expected.dim[i] = a->dim[i] == 1 ? b->dim[i] : a->dim[i];
+  }
+  expected.dim[n - 2] = a->dim[u->transpose_a ? n - 1 : n - 2];
+  expected.dim[n - 1] = b->dim[u->transpose_b ? n - 2 : n - 1];
+  return equal("y", &d->y.shape, "the product", &expected);
+}
+
+static lur_status check_permute(const lur_op_desc *d) {
+  const lur_shape *x = &d->x[0].shape;
+  LUR_TRY(counts(d, 1, 1, 0, 0));
+  LUR_TRY(floats(d, 0));
+  LUR_TRY(same_type(d));
+  lur_shape expected = {.ndim = x->ndim};
+  unsigned seen = 0;
+  for (int i = 0; i < x->ndim; i++) {
+    const int from = d->u.permute.order[i];
+    if (from < 0 || from >= x->ndim || seen >> from & 1u)
+      return lur_fail(LUR_EARG, "order[%d] is %d: each of 0..%d once expected", i, from, x->ndim - 1);
+    seen |= 1u << from;
+    expected.dim[i] = x->dim[from];
+  }
+  return equal("y", &d->y.shape, "the permuted x[0]", &expected);
+}
+
+/* A block of `inner` at `begin` inside `outer`. */
+static lur_status block(const char *inner_role, const lur_shape *inner, const int64_t *begin, const char *outer_role,
+                        const lur_shape *outer) {
+  char a[LUR_SHAPE_TEXT], b[LUR_SHAPE_TEXT];
+  bool inside = inner->ndim == outer->ndim;
+  for (int i = 0; inside && i < inner->ndim; i++)
+    inside = begin[i] >= 0 && begin[i] <= outer->dim[i] - inner->dim[i];
+  if (inside) return LUR_OK;
+  return lur_fail(LUR_ESHAPE, "%s is %s, which does not lie inside %s, %s, where it should begin", inner_role,
+                  lur_shape_format(inner, a), outer_role, lur_shape_format(outer, b));
+}
+
+static lur_status check_block(const lur_op_desc *d) {
+  const bool slice = d->kind == LUR_OP_SLICE;
+  LUR_TRY(counts(d, 1, 1, 0, 0));
+  LUR_TRY(floats(d, 0));
+  LUR_TRY(same_type(d));
+  return slice ? block("y", &d->y.shape, d->u.slice.begin, "x[0]", &d->x[0].shape)
+               : block("x[0]", &d->x[0].shape, d->u.pad.before, "y", &d->y.shape);
+}
+
+static lur_status check_layernorm(const lur_op_desc *d) {
+  static const char *const names[] = {"gamma", "beta"};
+  const lur_layernorm_desc *u = &d->u.layernorm;
+  const lur_shape *x = &d->x[0].shape;
+  const int least = d->kind == LUR_OP_GROUPNORM ? 2 : 1;
+  LUR_TRY(counts(d, 1, 1, 2, 2));
+  LUR_TRY(floats(d, 0));
+  LUR_TRY(same_type(d));
+  LUR_TRY(equal("y", &d->y.shape, "x[0]", x));
+  if (x->ndim < least) return lur_fail(LUR_ESHAPE, "x[0] has %d dimensions, at least %d expected", x->ndim, least);
+  for (int i = 0; i < 2; i++)
+    if (!weight_absent(d, i)) LUR_TRY(vector(names[i], &d->w[i].shape, last(x)));
+  if ((d->want_dw & 1u && !u->has_gamma) || (d->want_dw & 2u && !u->has_beta))
+    return lur_fail(LUR_EARG, "the gradient of gamma or beta is wanted, which is not there");
+  if (!(u->epsilon > 0)) return lur_fail(LUR_EARG, "epsilon %g must be positive", u->epsilon);
+  if (d->kind == LUR_OP_GROUPNORM && (u->groups < 1 || last(x) % u->groups))
+    return lur_fail(LUR_ESHAPE, "%lld channels cannot be divided into %lld groups", (long long)last(x),
+                    (long long)u->groups);
+  return LUR_OK;
+}
+
+static lur_status check_upsample(const lur_op_desc *d) {
+  const lur_shape *x = &d->x[0].shape, *y = &d->y.shape;
+  char a[LUR_SHAPE_TEXT], b[LUR_SHAPE_TEXT];
+  LUR_TRY(counts(d, 1, 1, 0, 0));
+  LUR_TRY(floats(d, 0));
+  LUR_TRY(same_type(d));
+  LUR_TRY(ndim("x[0]", x, 4));
+  LUR_TRY(ndim("y", y, 4));
+  if ((unsigned)d->u.upsample.mode > LUR_UPSAMPLE_BILINEAR)
+    return lur_fail(LUR_EARG, "unknown upsample mode %d", (int)d->u.upsample.mode);
+  for (int i = 1; i < 3; i++)
+    if (x->dim[i] > INT32_MAX / 4 || y->dim[i] > INT32_MAX / 4)
+      return lur_fail(LUR_ESHAPE, "height and width must be below 2^29");
+  if (x->dim[0] == y->dim[0] && x->dim[3] == y->dim[3]) return LUR_OK;
+  return lur_fail(LUR_ESHAPE, "y is %s, x[0] is %s: they may differ in height and width only", lur_shape_format(y, a),
+                  lur_shape_format(x, b));
 }
 
 static lur_status check_target(const lur_op_desc *d, int64_t rows, int64_t c) {
@@ -479,6 +587,13 @@ static lur_status check_kind(const lur_op_desc *d) {
     return elementwise(d, 1);
   case LUR_OP_COPY: return check_copy(d);
   case LUR_OP_REDUCE: return check_reduce(d);
+  case LUR_OP_MATMUL: return check_matmul(d);
+  case LUR_OP_PERMUTE: return check_permute(d);
+  case LUR_OP_SLICE:
+  case LUR_OP_PAD: return check_block(d);
+  case LUR_OP_LAYERNORM:
+  case LUR_OP_GROUPNORM: return check_layernorm(d);
+  case LUR_OP_UPSAMPLE: return check_upsample(d);
   case LUR_OP_LOSS: return check_loss(d);
   case LUR_OP_COUNT: break;
   }
@@ -519,6 +634,10 @@ double lur_op_flops(const lur_op_desc *d) {
     return 2.0 * y * ci + 2.0 * y / (double)last(&d->y.shape) * ci * taps;
   }
   case LUR_OP_DENSE: return 2.0 * y * (double)last(&d->x[0].shape);
+  case LUR_OP_MATMUL: {
+    const lur_shape *a = &d->x[0].shape;
+    return 2.0 * y * (double)a->dim[a->ndim - (d->u.matmul.transpose_a ? 2 : 1)];
+  }
   default: return 0;
   }
 }

@@ -32,13 +32,21 @@ extern "C" {
  *  where             x[0], x[1], x[2] -> y = x[1] where x[0] is not 0, else x[2]; they broadcast
  *  parameter         [w[0]] -> y, with the elements of w[0], or `value` everywhere; no inputs, f32
  *  affine            x[0] -> y = scale * x + shift
- *  concat            x[0..nx-1], joined along dimension `axis`
+ *  concat            x[0..nx-1], joined along dimension `axis`; where axis is not 0, an x with 1 in dimension 0 is
+ *                    repeated there
  *  gather            x[0] n ..., x[1] i32 row numbers m (from 0, checked by the caller) -> y m ...
  *  dropout           x[0] -> y
  *  copy              x[0] -> y with the same number of elements (reshape); converts between f32, f16 and bf16 on
  *                    backends with `half`
  *  normalize         x[0] ..., c -> y = x / max(|x|2, epsilon) over the last dimension
  *  reduce            x[0] -> y, over the dimensions in `axes`, which y keeps with extent 1 or drops
+ *  matmul            x[0] ..., m, k and x[1] ..., k, n -> y ..., m, n; dimensions before are equal, or 1 and repeated
+ *  permute           x[0] -> y, whose dimension i is dimension order[i] of x[0]
+ *  slice             x[0] -> y, the block of y's extents that begins at `begin`
+ *  pad               x[0] -> y, in which x[0] begins at `before`; `value` elsewhere
+ *  layernorm         x[0] ..., c; w gamma beta, each c -> y like x[0]
+ *  groupnorm         x[0] n ..., c; w gamma beta, each c -> y like x[0]
+ *  upsample          x[0] n h w c -> y n oh ow c
  *  loss              x[0] predictions n c, x[1] target, [x[2] sample weights f32 n] -> y f32 {1} */
 #define LUR_OP_KINDS(row)                    \
   row(CONV2D, conv2d)                        \
@@ -60,6 +68,13 @@ extern "C" {
   row(COPY, copy)                            \
   row(NORMALIZE, normalize)                  \
   row(REDUCE, reduce)                        \
+  row(MATMUL, matmul)                        \
+  row(PERMUTE, permute)                      \
+  row(SLICE, slice)                          \
+  row(PAD, pad)                              \
+  row(LAYERNORM, layernorm)                  \
+  row(GROUPNORM, groupnorm)                  \
+  row(UPSAMPLE, upsample)                    \
   row(LOSS, loss)
 
 typedef enum lur_op_kind {
@@ -232,6 +247,45 @@ typedef struct lur_reduce_desc {
   unsigned axes; /* bit d set: dimension d is reduced */
 } lur_reduce_desc;
 
+/* transpose_a: x[0] is ..., k, m; transpose_b: x[1] is ..., n, k. Both have as many dimensions as y. */
+typedef struct lur_matmul_desc {
+  bool transpose_a, transpose_b;
+} lur_matmul_desc;
+
+typedef struct lur_permute_desc {
+  int order[LUR_MAX_DIMS]; /* each dimension of x[0] once */
+} lur_permute_desc;
+
+/* slice: where the block begins in x[0]. pad: where x[0] begins in y. From 0. */
+typedef struct lur_slice_desc {
+  int64_t begin[LUR_MAX_DIMS];
+} lur_slice_desc;
+
+typedef struct lur_pad_desc {
+  int64_t before[LUR_MAX_DIMS];
+  double value;
+} lur_pad_desc;
+
+/* y = (x - mean) / sqrt(variance + epsilon) * gamma + beta, with the biased variance.
+   layernorm: mean and variance over the last dimension (Ba, Kiros and Hinton, "Layer normalization", 2016, section 3).
+   groupnorm: the channels are divided into `groups` of neighbours; mean and variance of each sample and group, over all
+   dimensions between (Wu and He, "Group normalization", 2018, section 3.1). layernorm ignores `groups`.
+   has_gamma/has_beta false: w[0]/w[1] are NULL and count as 1/0. */
+typedef struct lur_layernorm_desc {
+  double epsilon;
+  int64_t groups;
+  bool has_gamma, has_beta;
+} lur_layernorm_desc;
+
+typedef enum lur_upsample_mode { LUR_UPSAMPLE_NEAREST = 0, LUR_UPSAMPLE_BILINEAR } lur_upsample_mode;
+/* nearest: y[i] = x[floor(i * h / oh)], in integers. bilinear: y[i] is interpolated at (i + 0.5) * h / oh - 0.5, not
+   below 0; beyond the last pixel it is that pixel. As torch.nn.functional.interpolate with mode "nearest", and
+   "bilinear" with align_corners=False (PyTorch 2.1, ATen/native/UpSample.h); UpSampling2D of Keras 3 is the same for
+   whole factors. h and oh stand for w and ow too. */
+typedef struct lur_upsample_desc {
+  lur_upsample_mode mode;
+} lur_upsample_desc;
+
 typedef enum lur_loss_kind {
   LUR_CATEGORICAL_CROSSENTROPY = 0,
   LUR_BINARY_CROSSENTROPY,
@@ -257,7 +311,7 @@ typedef struct lur_op_desc {
   lur_operand x[LUR_MAX_OPERANDS], w[LUR_MAX_WEIGHTS], y;
   unsigned want_dx; /* bit i set: backward will have to compute the gradient of x[i] */
   unsigned want_dw; /* the same for w[i]. Both zero: backward is never called and nothing need be saved */
-  bool tf32;        /* conv2d, dense: f32 factors may be rounded to 10 bits; backends without TF32 ignore it */
+  bool tf32;        /* conv2d, dense, matmul: f32 factors may be rounded to 10 bits; backends without TF32 ignore it */
   union {
     lur_conv2d_desc conv2d; /* conv2d, depthwise_conv2d */
     lur_dense_desc dense;
@@ -271,6 +325,12 @@ typedef struct lur_op_desc {
     lur_dropout_desc dropout;
     lur_normalize_desc normalize;
     lur_reduce_desc reduce;
+    lur_matmul_desc matmul;
+    lur_permute_desc permute;
+    lur_slice_desc slice;
+    lur_pad_desc pad;
+    lur_layernorm_desc layernorm; /* layernorm, groupnorm */
+    lur_upsample_desc upsample;
     lur_loss_desc loss;
   } u;
 } lur_op_desc;
@@ -289,8 +349,8 @@ unsigned lur_binary_reads(const lur_op_desc *desc);
 /* Whether it is the int8 form of a convolution: u8 in or out. */
 bool lur_op_is_int8(const lur_op_desc *desc);
 
-/* Floating-point operations of the forward pass, two per multiply-add. Counted for convolutions and dense, 0 for
-   every other kind. */
+/* Floating-point operations of the forward pass, two per multiply-add. Counted for convolutions, dense and matmul,
+   0 for every other kind. */
 double lur_op_flops(const lur_op_desc *desc);
 
 #ifdef __cplusplus

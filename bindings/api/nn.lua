@@ -370,7 +370,7 @@ function nn.ne(options, ...) end
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
 function nn.where(options, ...) end
----Its inputs joined along one dimension.
+---Its inputs joined along one dimension. An input without a batch, a parameter, goes with every sample.
 --- - `axis` (-1): dimension of a sample to join along, 1 the first; -1: the last
 ---@param options? integer|{ axis?: integer } options, or nodes to apply to at once
 ---@param ... any further options of the list, or nodes
@@ -411,16 +411,87 @@ function nn.flatten(options, ...) end
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
 function nn.reshape(options, ...) end
----@alias lurcher.reduction "sum"|"mean"|"max"|"min"
+---@alias lurcher.reduction "sum"|"mean"|"max"|"min"|"var"
 
----Sum, mean, max or min over a dimension of each sample.
---- - `function`: sum, mean, max or min
---- - `axis` (-1): dimension of a sample, 1 the first; -1: the last; 0: all
---- - `keep` (false): keeps the dimension, with extent 1
----@param options lurcher.reduction|{ ["function"]: lurcher.reduction, axis?: integer, keep?: boolean } or nodes
+---Sum, mean, max, min or variance over dimensions of each sample: `nn.reduce{ op = "mean", axis = { 1, 2 } }`. The
+---variance is divided by the number of elements, as in NumPy and Keras; torch.var divides by one less. The standard
+---deviation is `nn.sqrt(nn.reduce{ x, op = "var" } + 1e-6)`: at 0 the root has no gradient.
+--- - `function`, or `op`: sum, mean, max, min or var, the variance
+--- - `axis` (-1): dimensions of a sample, 1 the first, -1 the last; 0: all
+--- - `keep` (false): keeps the dimensions, with extent 1
+---@param options lurcher.reduction|{ op: lurcher.reduction, axis?: integer|integer[], keep?: boolean } or nodes
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
 function nn.reduce(options, ...) end
+
+---Matrix product of two inputs over their last two dimensions: ... m k times ... k n -> ... m n. The dimensions before
+---must be equal, or 1 in one input, which is then repeated; the input with fewer dimensions has 1 in those that it
+---lacks, and an input without a batch (a parameter) goes with every sample. `nn.matmul{ q, k, transpose_b = true }`
+---are the scores of attention.
+--- - `transpose_a` (false): swaps the last two dimensions of the first input
+--- - `transpose_b` (false): swaps the last two dimensions of the second input
+---@param options? { transpose_a?: boolean, transpose_b?: boolean } options, or nodes to apply to at once
+---@param ... any further options of the list, or nodes
+---@return lurcher.layer|lurcher.node
+function nn.matmul(options, ...) end
+---The dimensions of every sample in another order, as Permute of Keras: `nn.permute{ { 3, 1, 2 } }` makes c h w of
+---h w c.
+--- - `order`: the input's dimension at each place of the output, 1 the first
+---@param options { order: integer[] } options, or nodes to apply to at once
+---@param ... any further options of the list, or nodes
+---@return lurcher.layer|lurcher.node
+function nn.permute(options, ...) end
+---A part of every sample: a range along each dimension, or along the one that `axis` names. Elements count from 1, or
+---from the end: -1 is the last. The ends are included, as in string.sub. `nn.slice{ { 2, 1 }, { -2, 3 } }` is all but
+---the first and the last along dimension 1, and the first three along dimension 2; `nn.slice{ axis = 1, from = 1,
+---to = 1 }` is the first along dimension 1, which stays, with extent 1. Dimensions that are not given stay whole.
+--- - `from` (1): first element along each dimension; 1 is the first, -1 the last
+--- - `to` (-1): last element along each dimension, included
+--- - `axis` (0): the one dimension that from and to are for, 1 the first, -1 the last; 0: from the first on
+---@param options? { from?: integer|integer[], to?: integer|integer[], axis?: integer } options, or nodes
+---@param ... any further options of the list, or nodes
+---@return lurcher.layer|lurcher.node
+function nn.slice(options, ...) end
+---Every sample with a margin of a constant value. Keras's ZeroPadding2D: `nn.pad(1)` is one pixel on all four sides,
+---`nn.pad{ { 1, 2 } }` one row and two columns on each side, `nn.pad{ { 0, 0 }, { 1, 1 } }` a row below and a column on
+---the right.
+--- - `before`: elements added before each dimension, the first first; one number: every dimension but the last
+--- - `after`: elements added after each dimension; none given: as before
+--- - `value` (0): what is added
+---@param options integer|{ before: integer|integer[], after?: integer|integer[], value?: number } options, or nodes
+---@param ... any further options of the list, or nodes
+---@return lurcher.layer|lurcher.node
+function nn.pad(options, ...) end
+---Layer normalisation: every row of the last dimension is normalised by its own mean and variance, then scaled and
+---shifted by learned vectors (Ba, Kiros and Hinton, 2016). Keras's defaults; PyTorch's epsilon is 1e-5. Weights: gamma,
+---beta.
+--- - `epsilon` (0.001): added to the variance
+--- - `center` (true): a learned shift, beta
+--- - `scale` (true): a learned factor, gamma
+---@param options? number|{ epsilon?: number, center?: boolean, scale?: boolean } options, or nodes
+---@param ... any further options of the list, or nodes
+---@return lurcher.layer|lurcher.node
+function nn.layernorm(options, ...) end
+---Group normalisation: the channels (last dimension) are divided into groups of neighbours, and each group of each
+---sample is normalised by its own mean and variance over all other dimensions (Wu and He, 2018). Keras's defaults;
+---PyTorch's epsilon is 1e-5. Weights: gamma, beta, one of each per channel.
+--- - `groups` (32): groups that the channels are divided into
+--- - `epsilon` (0.001): added to the variance
+--- - `center` (true): a learned shift, beta
+--- - `scale` (true): a learned factor, gamma
+---@param options? integer|{ groups?: integer, epsilon?: number, center?: boolean, scale?: boolean } options, or nodes
+---@param ... any further options of the list, or nodes
+---@return lurcher.layer|lurcher.node
+function nn.groupnorm(options, ...) end
+---Images of another size: h w c -> h' w' c. As UpSampling2D of Keras, and interpolate of PyTorch with
+---align_corners=False: `nn.upsample(2)`, `nn.upsample{ 2, "bilinear" }`, `nn.upsample{ size = { 14, 14 } }`.
+--- - `factor` (2): factors of height and width
+--- - `mode` ("nearest"), or `interpolation`: nearest or bilinear, corners not aligned
+--- - `size` (0): height and width of the result; 0: by the factors
+---@param options? integer|{ factor?: integer|integer[], mode?: "nearest"|"bilinear", size?: integer|integer[] }
+---@param ... any further options of the list, or nodes
+---@return lurcher.layer|lurcher.node
+function nn.upsample(options, ...) end
 ---Rows of the first input, selected by an index.
 ---@param options? table options, or nodes to apply to at once
 ---@param ... any further options of the list, or nodes

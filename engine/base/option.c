@@ -126,6 +126,10 @@ static const char *expected(const lur_option *o, const lur_setting *got, char te
     put_range(&w, o, list ? "pair of integers" : "integer", list ? "pair of positive integers" : "positive integer");
     break;
   case LUR_OPT_SHAPE: put_range(&w, o, "list of extents", "list of positive extents"); break;
+  case LUR_OPT_INTS:
+    put_range(&w, o, list ? "integers" : "integer or list of integers",
+              list ? "positive integers" : "positive integer or list of them");
+    break;
   case LUR_OPT_CHOICE:
     for (int i = 0; o->choices[i]; i++)
       put(&w, "%s\"%s\"", i == 0 ? "" : o->choices[i + 1] ? ", " : " or ", o->choices[i]);
@@ -203,7 +207,7 @@ static bool store_list(const lur_option *o, const lur_setting *s, void *field) {
   int n;
   int64_t ints[LUR_MAX_DIMS] = {0};
   if (!whole_list(o, s, &n, ints)) return false;
-  if (o->type == LUR_OPT_SHAPE) {
+  if (o->type == LUR_OPT_SHAPE || o->type == LUR_OPT_INTS) {
     lur_shape *shape = field;
     shape->ndim = n;
     memcpy(shape->dim, ints, sizeof shape->dim);
@@ -227,7 +231,8 @@ static lur_status store(const char *owner, const lur_option *o, const lur_settin
   case LUR_OPT_INT:
   case LUR_OPT_REAL: good = store_number(o, s, field); break;
   case LUR_OPT_PAIR:
-  case LUR_OPT_SHAPE: good = store_list(o, s, field); break;
+  case LUR_OPT_SHAPE:
+  case LUR_OPT_INTS: good = store_list(o, s, field); break;
   case LUR_OPT_CHOICE:
     for (int i = 0; s->type == LUR_STRING && o->choices[i]; i++) {
       if (strcmp(o->choices[i], s->string) != 0) continue;
@@ -272,6 +277,7 @@ static void store_default(const lur_option *o, void *options) {
     memcpy(field, ints, 2 * sizeof ints[0]);
     break;
   case LUR_OPT_SHAPE:
+  case LUR_OPT_INTS:
     ((lur_shape *)field)->ndim = parse_ints(o->def, ints);
     memcpy(((lur_shape *)field)->dim, ints, sizeof ints);
     break;
@@ -293,6 +299,10 @@ static int rows_of(const lur_option *table) {
 }
 
 static int row_named(const lur_option *table, const char *name) {
+  const char *const *others = table ? table[rows_of(table)].choices : NULL;
+  for (int i = 0; others && others[i]; i += 2) {
+    if (strcmp(others[i], name) == 0) name = others[i + 1];
+  }
   for (int i = 0; table && table[i].name; i++) {
     if (strcmp(table[i].name, name) == 0) return i;
   }
@@ -389,10 +399,15 @@ void lur_option_get(const lur_option *o, const void *options, lur_setting *setti
     s.count = 2;
     memcpy(s.ints, field, 2 * sizeof s.ints[0]);
     break;
+  case LUR_OPT_INTS:
   case LUR_OPT_SHAPE:
     s.type = LUR_INTS;
     s.count = ((const lur_shape *)field)->ndim;
     memcpy(s.ints, ((const lur_shape *)field)->dim, sizeof s.ints);
+    if (o->type == LUR_OPT_SHAPE || s.count != 1) break;
+    s.type = LUR_INT;
+    s.integer = s.ints[0];
+    s.real = (double)s.integer;
     break;
   case LUR_OPT_CHOICE:
     s.type = LUR_STRING;
@@ -453,7 +468,8 @@ int lur_options_format(const lur_option *table, const void *options, bool all, c
 }
 
 int lur_options_info(const lur_option *table, lur_option_info *info, int capacity) {
-  static const char *const types[] = {"boolean", "integer", "number", "integer or pair", "shape", "choice", "text"};
+  static const char *const types[] = {"boolean", "integer", "number", "integer or pair", "shape", "integer or list",
+                                      "choice",  "text"};
   int n = rows_of(table);
   for (int i = 0; i < n && i < capacity; i++) {
     info[i] = (lur_option_info){table[i].name, types[table[i].type], table[i].def, table[i].help,

@@ -11,6 +11,7 @@ typedef enum lur_option_type {
   LUR_OPT_REAL,   /* double */
   LUR_OPT_PAIR,   /* int64_t[2]; one number sets both */
   LUR_OPT_SHAPE,  /* lur_shape */
+  LUR_OPT_INTS,   /* lur_shape; one integer or a list, and one is saved as such */
   LUR_OPT_CHOICE, /* int: position in `choices` */
   LUR_OPT_TEXT    /* char[LUR_OPTION_TEXT] */
 } lur_option_type;
@@ -26,6 +27,9 @@ typedef struct lur_option {
   const char *const *choices; /* NULL-terminated, of LUR_OPT_CHOICE */
   const char *help;
 } lur_option;
+
+/* A table ends with a row without a name. Its `choices` may list other names that are accepted: pairs of the other name
+   and the option's, then NULL. */
 
 /* Fills `options` (a struct of the table's owner, size bytes) with defaults, then settings. Positional settings go to
    the rows in declared order. `skip` names options of another table, which are ignored (NULL-terminated; may be NULL).

@@ -35,6 +35,15 @@ lur_status lur_layer_need_channels(const lur_layer *layer, int index, int dim, i
                   (long long)channels, (long long)layer->weights[index].shape.dim[dim]);
 }
 
+lur_status lur_layer_axis(const lur_layer *layer, const lur_shape *value, int64_t axis, int *dim) {
+  const int64_t d = axis < 0 ? axis + value->ndim : axis;
+  if (axis == 0 || d < 1 || d >= value->ndim)
+    return lur_fail(LUR_ESHAPE, "%s '%s': axis %lld of samples of %d dimensions", layer->kind->name, layer->name,
+                    (long long)axis, value->ndim - 1);
+  *dim = (int)d;
+  return LUR_OK;
+}
+
 lur_status lur_window(int64_t in, int64_t kernel, int64_t stride, lur_padding padding, int64_t *out, int *before) {
   if (padding == LUR_PADDING_SAME) {
     int64_t extent = in / stride + (in % stride != 0);

@@ -14,6 +14,9 @@ lur_status lur_layer_need_channels(const lur_layer *layer, int index, int dim, i
 
 /* Value x's shape without the batch. */
 lur_shape lur_emit_sample(const lur_emitter *emitter, int x);
+/* A dimension of a sample as options give it (1 the first, -1 the last), as a dimension of a value of that shape, whose
+   dimension 0 is the batch. LUR_ESHAPE if there is none. */
+lur_status lur_layer_axis(const lur_layer *layer, const lur_shape *value, int64_t axis, int *dim);
 /* A window over images of shape x (n h w c): the output's extents and the padding before. */
 typedef struct lur_window_2d {
   int64_t out_h, out_w;

@@ -30,7 +30,15 @@
   row(CONCAT, concat)                     \
   row(GATHER, gather)                     \
   row(DROPOUT, dropout)                   \
-  row(COPY, copy)
+  row(COPY, copy)                         \
+  row(REDUCE, reduce)                     \
+  row(MATMUL, matmul)                     \
+  row(PERMUTE, permute)                   \
+  row(SLICE, slice)                       \
+  row(PAD, pad)                           \
+  row(LAYERNORM, layernorm)               \
+  row(GROUPNORM, groupnorm)               \
+  row(UPSAMPLE, upsample)
 
 #define LUR_CPU_KERNEL(KIND, name) extern const lur_kernel lur_cpu_##name;
 LUR_CPU_KERNELS(LUR_CPU_KERNEL)

@@ -51,6 +51,10 @@ typedef enum lur_dnn_order { LUR_DNN_PLAIN = 0, LUR_DNN_TRANSPOSED } lur_dnn_ord
 lur_status lur_dnn_gemm(lur_dnn *dnn, int64_t m, int64_t n, int64_t k, lur_dnn_order src, lur_dnn_order weights,
                           unsigned post, lur_dnn_call **call);
 
+/* `batch` of them, whose matrices follow each other in memory. post: LUR_DNN_ACCUMULATE or 0. */
+lur_status lur_dnn_batched_gemm(lur_dnn *dnn, int64_t batch, int64_t m, int64_t n, int64_t k, lur_dnn_order src,
+                                lur_dnn_order weights, unsigned post, lur_dnn_call **call);
+
 /* dst[m n] = or += src * weights by oneDNN's sgemm, orders as in lur_dnn_gemm. It is a few percent faster than the
    primitive if both operands are long, and than a convolution that must pack its weights for few pixels. It allocates
    its work space while it runs. */

@@ -5,25 +5,30 @@
 /* ---- casts ---- */
 
 template <class T>
-__global__ void cast_kernel(int64_t count, const float *src, T *dst) {
+__global__ void cast_kernel(int64_t count, const float *src, T *dst, bool add) {
   constexpr int V = 4;
   int64_t stride = (int64_t)gridDim.x * blockDim.x;
   for (int64_t at = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * V; at < count; at += stride * V) {
     if (count - at >= V) {
       float v[V];
       load<V>(src + at, v);
-      store<V>(dst + at, v);
+      put<V>(dst + at, v, add);
     } else {
-      for (int64_t i = at; i < count; i++) from_float(src[i], &dst[i]);
+      for (int64_t i = at; i < count; i++) from_float(add ? to_float(dst[i]) + src[i] : src[i], &dst[i]);
     }
   }
 }
 
-lur_status lur_cuda_cast(lur_device *device, lur_dtype dtype, const float *src, void *dst, int64_t count) {
+lur_status lur_cuda_round_sum(lur_device *device, lur_dtype dtype, const float *src, void *dst, int64_t count,
+                              bool add) {
   cudaStream_t stream = lur_cuda_enter(device);
   LUR_WITH_TYPE(dtype, LUR_LAUNCH(cast_kernel<T>, blocks_for(device, divide_up(count, 4)), LUR_THREADS, stream, count,
-                                  src, static_cast<T *>(dst)));
+                                  src, static_cast<T *>(dst), add));
   return lur_cuda_launched(device);
+}
+
+lur_status lur_cuda_cast(lur_device *device, lur_dtype dtype, const float *src, void *dst, int64_t count) {
+  return lur_cuda_round_sum(device, dtype, src, dst, count, false);
 }
 
 /* ---- gradients that are copied, masked or added ---- */
@@ -215,7 +220,7 @@ static lur_status unpad(lur_device *device, padded_sizes s, const T *from, T *to
   return lur_cuda_launched(device);
 }
 
-lur_status lur_cuda_pad(lur_device *device, lur_dtype dtype, const void *from, void *to, const int64_t image[4],
+lur_status lur_cuda_pad_images(lur_device *device, lur_dtype dtype, const void *from, void *to, const int64_t image[4],
                           int64_t ph, int64_t pw, int64_t top, int64_t left) {
   padded_sizes s = padded_sizes_of(image, ph, pw, top, left);
   LUR_WITH_TYPE(dtype, const T *src = static_cast<const T *>(from); T *dst = static_cast<T *>(to);
@@ -223,8 +228,8 @@ lur_status lur_cuda_pad(lur_device *device, lur_dtype dtype, const void *from, v
   return LUR_OK;
 }
 
-lur_status lur_cuda_unpad(lur_device *device, lur_dtype dtype, const void *from, void *to, const int64_t image[4],
-                            int64_t ph, int64_t pw, int64_t top, int64_t left, bool add) {
+lur_status lur_cuda_unpad_images(lur_device *device, lur_dtype dtype, const void *from, void *to,
+                                 const int64_t image[4], int64_t ph, int64_t pw, int64_t top, int64_t left, bool add) {
   padded_sizes s = padded_sizes_of(image, ph, pw, top, left);
   LUR_WITH_TYPE(dtype, const T *src = static_cast<const T *>(from); T *dst = static_cast<T *>(to);
                 return s.c % 4 == 0 ? unpad<T, 4>(device, s, src, dst, add) : unpad<T, 1>(device, s, src, dst, add));

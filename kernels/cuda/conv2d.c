@@ -238,8 +238,8 @@ static lur_status pad_if_needed(lur_op *op, const conv *c, const void *x, char *
   *to = x;
   if (!c->padded) return LUR_OK;
   *to = *scratch;
-  LUR_TRY(lur_cuda_pad(op->device, op->desc.y.dtype, x, *scratch, c->image, c->ph, c->pw, op->desc.u.conv2d.pad_top,
-                         op->desc.u.conv2d.pad_left));
+  LUR_TRY(lur_cuda_pad_images(op->device, op->desc.y.dtype, x, *scratch, c->image, c->ph, c->pw,
+                              op->desc.u.conv2d.pad_top, op->desc.u.conv2d.pad_left));
   *scratch += padded_bytes(op, c);
   return LUR_OK;
 }
@@ -297,7 +297,7 @@ static lur_status data_gradient(lur_op *op, const lur_args *args, const void *dy
                                          c->workspace[DATA], add && !c->padded ? &one : &zero, c->x, dx));
   LUR_TRY(lur_cuda_launched(device));
   if (!c->padded) return LUR_OK;
-  return lur_cuda_unpad(device, op->desc.y.dtype, padded, args->dx[0], c->image, c->ph, c->pw, u->pad_top,
+  return lur_cuda_unpad_images(device, op->desc.y.dtype, padded, args->dx[0], c->image, c->ph, c->pw, u->pad_top,
                           u->pad_left, add);
 }
 

@@ -1,8 +1,8 @@
 /* cuda.h - what the files of the CUDA backend share: the kernels, launching, and device code that several ops use.
  *
  * Every op has one file: its plan, its launches and its kernels. Host code that calls cuDNN and cuBLASLt is C
- * (conv2d.c, gemm.c, dense.c) and includes host.h too. Activations are f32, f16 or bf16, always NHWC; weights and their
- * gradients are f32; sums are in float or double, in an order that depends only on the shapes and on the number of
+ * (conv2d.c, gemm.c, dense.c, matmul.c) and includes host.h too. Activations are f32, f16 or bf16, always NHWC;
+ * weights and their gradients are f32; sums are in float or double, in an order that depends only on the shapes and on the number of
  * multiprocessors: no atomics, so the same device gives the same bits.
  * forward, backward and update launch on one stream and neither allocate nor wait nor copy from the host, so that a
  * step can be captured (capture.c); values that change from step to step are read from device memory
@@ -42,6 +42,13 @@ __attribute__((visibility("default"))) extern const uint64_t lur_cuda_layout;
   row(COPY, copy)                         \
   row(NORMALIZE, normalize)               \
   row(REDUCE, reduce)                     \
+  row(MATMUL, matmul)                     \
+  row(PERMUTE, permute)                   \
+  row(SLICE, slice)                       \
+  row(PAD, pad)                           \
+  row(LAYERNORM, layernorm)               \
+  row(GROUPNORM, groupnorm)               \
+  row(UPSAMPLE, upsample)                 \
   row(LOSS, loss)
 
 #define LUR_CUDA_KERNEL(KIND, name) extern const lur_kernel lur_cuda_##name;
@@ -89,6 +96,9 @@ static inline void *lur_cuda_workspace(void *room) { return (void *)lur_cuda_rou
 cudaError_t lur_cuda_probe(void);
 /* dst = (T)src */
 lur_status lur_cuda_cast(lur_device *device, lur_dtype dtype, const float *src, void *dst, int64_t count);
+/* dst = (T)src, or dst += src: a sum in f32 that is rounded once. */
+lur_status lur_cuda_round_sum(lur_device *device, lur_dtype dtype, const float *src, void *dst, int64_t count,
+                              bool add);
 /* dx = dy, or dx += dy; with y, dy counts only where y > 0. y may be NULL, dx may be dy. */
 lur_status lur_cuda_put(lur_device *device, lur_dtype dtype, void *dx, const void *dy, const void *y, int64_t count,
                         bool add);
@@ -111,11 +121,11 @@ lur_status lur_cuda_transpose_add(lur_device *device, lur_dtype dtype, const voi
                              int64_t columns);
 /* Pads an image n h w c with zeros: to is n ph pw c, and its pixel (top, left) is the image's (0, 0). What does not fit
    is cut off. */
-lur_status lur_cuda_pad(lur_device *device, lur_dtype dtype, const void *from, void *to, const int64_t image[4],
+lur_status lur_cuda_pad_images(lur_device *device, lur_dtype dtype, const void *from, void *to, const int64_t image[4],
                           int64_t ph, int64_t pw, int64_t top, int64_t left);
 /* The reverse: to n h w c = or += the pixels of the padded image; 0 where it has none. */
-lur_status lur_cuda_unpad(lur_device *device, lur_dtype dtype, const void *from, void *to, const int64_t image[4],
-                            int64_t ph, int64_t pw, int64_t top, int64_t left, bool add);
+lur_status lur_cuda_unpad_images(lur_device *device, lur_dtype dtype, const void *from, void *to,
+                                 const int64_t image[4], int64_t ph, int64_t pw, int64_t top, int64_t left, bool add);
 
 #ifdef __cplusplus
 }

@@ -25,7 +25,7 @@ static size_t gemm_scratch(const dense *l, const lur_cuda_gemm *g, bool w, bool 
 
 static lur_status plan_forward(lur_op *op, dense *l) {
   lur_dtype type = op->desc.y.dtype;
-  lur_cuda_gemm_desc d = {l->rows, l->out, l->in, type, type, false, false, l->bias, op->desc.tf32};
+  lur_cuda_gemm_desc d = {l->rows, l->out, l->in, type, type, false, false, l->bias, op->desc.tf32, 1, 0};
   lur_status status = lur_cuda_gemm_plan(op->device, &d, &l->forward);
   if (status == LUR_EUNSUPPORTED && l->bias) {
     l->apart = true;
@@ -46,12 +46,12 @@ static lur_status plan_backward(lur_op *op, dense *l) {
   lur_dtype type = d->y.dtype;
   size_t scratch = 0;
   if (d->want_dx & 1u) {
-    lur_cuda_gemm_desc data = {l->rows, l->in, l->out, type, type, false, true, false, d->tf32};
+    lur_cuda_gemm_desc data = {l->rows, l->in, l->out, type, type, false, true, false, d->tf32, 1, 0};
     LUR_TRY(lur_cuda_gemm_plan(op->device, &data, &l->data));
     scratch = gemm_scratch(l, l->data, true, false);
   }
   if (d->want_dw & 1u) {
-    lur_cuda_gemm_desc weights = {l->in, l->out, l->rows, type, LUR_F32, true, false, false, d->tf32};
+    lur_cuda_gemm_desc weights = {l->in, l->out, l->rows, type, LUR_F32, true, false, false, d->tf32, 1, 0};
     LUR_TRY(lur_cuda_gemm_plan(op->device, &weights, &l->weights));
     scratch = most(scratch, gemm_scratch(l, l->weights, false, false));
   }

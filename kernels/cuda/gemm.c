@@ -25,6 +25,15 @@ static cudaDataType_t type_of(lur_dtype dtype) {
 #define SET(attribute, value) \
   CUBLAS_TRY(device, cublasLtMatmulDescSetAttribute(g->desc, attribute, &(value), sizeof(value)))
 
+static lur_status batch(lur_device *device, cublasLtMatrixLayout_t layout, int64_t count, int64_t stride) {
+  const int32_t matrices = (int32_t)count;
+  CUBLAS_TRY(device, cublasLtMatrixLayoutSetAttribute(layout, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &matrices,
+                                                      sizeof matrices));
+  CUBLAS_TRY(device, cublasLtMatrixLayoutSetAttribute(layout, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &stride,
+                                                      sizeof stride));
+  return LUR_OK;
+}
+
 static lur_status describe(lur_device *device, const lur_cuda_gemm_desc *d, lur_cuda_gemm *g) {
   bool tf32 = d->tf32 && lur_cuda_state_of(device)->major >= 8; /* older devices multiply in f32 */
   cublasComputeType_t compute = tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
@@ -47,15 +56,18 @@ static lur_status describe(lur_device *device, const lur_cuda_gemm_desc *d, lur_
   CUBLAS_TRY(device, cublasLtMatrixLayoutCreate(&g->a, ab, d->a_transposed ? m : k, d->a_transposed ? k : m,
                                                 d->a_transposed ? d->m : d->k));
   CUBLAS_TRY(device, cublasLtMatrixLayoutCreate(&g->d, out, n, m, d->n));
-  return LUR_OK;
+  if (d->batch <= 1) return LUR_OK;
+  LUR_TRY(batch(device, g->a, d->batch, d->m * d->k));
+  LUR_TRY(batch(device, g->b, d->batch, d->k * d->n));
+  return batch(device, g->d, d->batch, d->m * d->n);
 }
 
-static lur_status prefer(lur_device *device, bool half, cublasLtMatmulPreference_t preference) {
+static lur_status prefer(lur_device *device, bool half, uint32_t alignment,
+                         cublasLtMatmulPreference_t preference) {
   static const cublasLtMatmulPreferenceAttributes_t sides[] = {
       CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
       CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES};
   const uint64_t workspace = MOST_WORKSPACE;
-  const uint32_t alignment = ALIGNMENT;
   /* A long sum may be split. With a half d its parts must be added in f32: otherwise each would be rounded. */
   const uint32_t reductions = half ? CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE : CUBLASLT_REDUCTION_SCHEME_MASK;
   CUBLAS_TRY(device, cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
@@ -67,10 +79,11 @@ static lur_status prefer(lur_device *device, bool half, cublasLtMatmulPreference
   return LUR_OK;
 }
 
-static lur_status choose(lur_device *device, bool half, cublasLtMatmulPreference_t preference, lur_cuda_gemm *g) {
+static lur_status choose(lur_device *device, const lur_cuda_gemm_desc *d, cublasLtMatmulPreference_t preference,
+                         lur_cuda_gemm *g) {
   cublasLtMatmulHeuristicResult_t found[ANSWERS];
   int n = 0, best = 0;
-  LUR_TRY(prefer(device, half, preference));
+  LUR_TRY(prefer(device, d->d != LUR_F32, d->alignment ? d->alignment : ALIGNMENT, preference));
   cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(lur_cuda_state_of(device)->blas, g->desc, g->b, g->a, g->d,
                                                          g->d, preference, ANSWERS, found, &n);
   if (status != CUBLAS_STATUS_NOT_SUPPORTED)
@@ -86,12 +99,13 @@ static lur_status choose(lur_device *device, bool half, cublasLtMatmulPreference
 
 lur_status lur_cuda_gemm_plan(lur_device *device, const lur_cuda_gemm_desc *desc, lur_cuda_gemm **gemm) {
   cublasLtMatmulPreference_t preference = NULL;
+  if (desc->batch > INT32_MAX) return lur_fail(LUR_EUNSUPPORTED, "%lld matrices are too many", (long long)desc->batch);
   lur_cuda_gemm *g = calloc(1, sizeof *g);
   if (!g) return lur_fail(LUR_ENOMEM, "no memory for a plan");
   lur_status status = describe(device, desc, g);
   if (status == LUR_OK)
     status = lur_cublas_check(device, cublasLtMatmulPreferenceCreate(&preference), "cublasLtMatmulPreferenceCreate");
-  if (status == LUR_OK) status = choose(device, desc->d != LUR_F32, preference, g);
+  if (status == LUR_OK) status = choose(device, desc, preference, g);
   if (preference) cublasLtMatmulPreferenceDestroy(preference);
   if (status == LUR_OK)
     *gemm = g;

@@ -52,12 +52,15 @@ lur_status lur_cuda_prefetch_finish(lur_device *device, void *dst, const void *s
 
 /* ---- matrix products (gemm.c) ---- */
 
-/* Row-major d[m,n] = a[m,k] b[k,n] [+ bias[n]] [+ c[m,n]]. a_transposed: a is stored as [k,m]; b_transposed: b
-   is stored as [n,k]. a and b have the type ab; c, d and bias the type d. */
+/* Row-major d[m,n] = a[m,k] b[k,n] [+ bias[n]] [+ c[m,n]]; `batch` of them (0: one), whose matrices follow each other
+   in memory. a_transposed: a is stored as [k,m]; b_transposed: b is stored as [n,k]. a and b have the type ab;
+   c, d and bias the type d. */
 typedef struct lur_cuda_gemm_desc {
   int64_t m, n, k;
   lur_dtype ab, d;
   bool a_transposed, b_transposed, bias, tf32;
+  int64_t batch;
+  unsigned alignment; /* of a, b, c and d in bytes, a power of two; 0: 16 */
 } lur_cuda_gemm_desc;
 
 typedef struct lur_cuda_gemm lur_cuda_gemm;

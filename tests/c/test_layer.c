@@ -357,6 +357,22 @@ static void test_shapes(void) {
   shape_case("reduce", SETTINGS(TEXT("function", "max")), 1, &image, "147x74");
   shape_case("reduce", SETTINGS(TEXT("function", "sum"), INT("axis", 1), BOOLEAN("keep", true)), 1, &image, "1x74x8");
   shape_case("reduce", SETTINGS(TEXT("function", "mean"), INT("axis", 0)), 1, &image, "scalar");
+  shape_case("reduce", SETTINGS(TEXT("op", "mean"), PAIR("axis", 1, 2)), 1, &image, "8");
+  shape_case("reduce", SETTINGS(TEXT("op", "mean"), PAIR("axis", -1, 1), BOOLEAN("keep", true)), 1, &image, "1x74x1");
+  const lur_shape matrices[2] = {{3, {4, 5, 6}}, {3, {4, 6, 7}}}, broadcast[2] = {{3, {4, 6, 5}}, {2, {6, 7}}};
+  shape_case("matmul", NULL, 0, 2, matrices, "4x5x7");
+  shape_case("matmul", SETTINGS(BOOLEAN("transpose_a", true)), 2, broadcast, "4x5x7");
+  shape_case("permute", SETTINGS(((lur_setting){.name = "order", .type = LUR_INTS, .ints = {3, 1, 2}, .count = 3})), 1,
+             &image, "8x147x74");
+  shape_case("slice", SETTINGS(PAIR("from", 2, -4), PAIR("to", -2, -1)), 1, &image, "145x4x8");
+  shape_case("slice", SETTINGS(INT("axis", -1), INT("to", 2)), 1, &image, "147x74x2");
+  shape_case("pad", SETTINGS(INT("before", 3)), 1, &image, "153x80x8");
+  shape_case("pad", SETTINGS(PAIR("before", 0, 0), PAIR("after", 1, 2), REAL("value", -1)), 1, &image, "148x76x8");
+  shape_case("layernorm", NULL, 0, 1, &image, "147x74x8");
+  shape_case("groupnorm", SETTINGS(INT("groups", 4), BOOLEAN("center", false)), 1, &image, "147x74x8");
+  shape_case("upsample", NULL, 0, 1, &image, "294x148x8");
+  shape_case("upsample", SETTINGS(PAIR("factor", 1, 3), TEXT("interpolation", "bilinear")), 1, &image, "147x222x8");
+  shape_case("upsample", SETTINGS(PAIR("size", 20, 30)), 1, &image, "20x30x8");
   static const char *const plain[] = {"relu", "sigmoid", "tanh", "softmax", "square"};
   for (int i = 0; i < 5; i++) shape_case(plain[i], NULL, 0, 1, &image, "147x74x8");
 }
@@ -429,6 +445,43 @@ static void test_messages(void) {
   for (int i = 0; i < 5; i++) lur_node_release(nodes[i]);
 }
 
+/* The structural kinds: what does not fit is named. */
+static void test_structure_messages(void) {
+  lur_shape shape;
+  lur_layer *bad = NULL;
+  lur_node *a = input("a", (lur_shape){2, {5, 6}}), *b = input("b", (lur_shape){3, {4, 7, 6}}),
+           *vector = input("v", (lur_shape){1, {6}});
+  lur_layer *product = make("matmul", SETTINGS(TEXT("name", "qk")));
+  CHECK_FAILS(apply(product, 2, (lur_node *[]){a, b}, &shape), LUR_ESHAPE,
+              "matmul 'qk': input 1 is 5x6 per sample, input 2 is 4x7x6 (the columns of input 1 as many as the rows of "
+              "input 2 expected)");
+  CHECK_FAILS(apply(product, 2, (lur_node *[]){a, vector}, &shape), LUR_ESHAPE, "at least 2 dimensions each");
+  lur_layer *slice = make("slice", SETTINGS(PAIR("to", 9, 2), TEXT("name", "part")));
+  CHECK_FAILS(apply(slice, 1, &a, &shape), LUR_ESHAPE,
+              "slice 'part': from 1 to 9 along dimension 1, which has 5 elements");
+  CHECK_FAILS(apply(slice, 1, &vector, &shape), LUR_ESHAPE,
+              "'from' and 'to' have 2 elements, samples have 1 dimensions");
+  const lur_setting three = {.name = "before", .type = LUR_INTS, .ints = {1, 2, 3}, .count = 3};
+  lur_layer *pad = make("pad", SETTINGS(three, TEXT("name", "margin")));
+  CHECK_FAILS(apply(pad, 1, &a, &shape), LUR_ESHAPE, "pad 'margin': 'before' and 'after' have 3 and 3 elements");
+  lur_layer *norm = make("groupnorm", SETTINGS(INT("groups", 4), TEXT("name", "gn")));
+  CHECK_FAILS(apply(norm, 1, &a, &shape), LUR_ESHAPE, "groupnorm 'gn': 6 channels cannot be divided into 4 groups");
+  lur_layer *order = make("permute", SETTINGS(PAIR("order", 2, 1), TEXT("name", "swap")));
+  CHECK_FAILS(apply(order, 1, &b, &shape), LUR_ESHAPE, "permute 'swap': input is 4x7x6 per sample, 2 dimensions");
+  lur_layer *fold = make("reduce", SETTINGS(TEXT("op", "sum"), PAIR("axis", 1, 3), TEXT("name", "fold")));
+  CHECK_FAILS(apply(fold, 1, &a, &shape), LUR_ESHAPE, "reduce 'fold': axis 3 of samples of 2 dimensions");
+  CHECK_FAILS(lur_layer_new(context, "permute", SETTINGS(PAIR("order", 1, 1)), &bad), LUR_EARG,
+              "bad option 'order' to 'permute' (each of 1 to 2 once expected, got 1x1)");
+  CHECK_FAILS(lur_layer_new(context, "slice", SETTINGS(PAIR("from", 1, 1), INT("axis", 1)), &bad), LUR_EARG,
+              "one 'from' and one 'to' expected with it, got 2 and 1");
+  CHECK_FAILS(lur_layer_new(context, "reduce", SETTINGS(TEXT("op", "sum"), TEXT("function", "sum")), &bad), LUR_EARG,
+              "given twice");
+  lur_layer *layers[] = {product, slice, pad, norm, order, fold};
+  for (int i = 0; i < 6; i++) lur_layer_release(layers[i]);
+  lur_node *nodes[] = {a, b, vector};
+  for (int i = 0; i < 3; i++) lur_node_release(nodes[i]);
+}
+
 int main(void) {
   CHECK_OK(lur_context_new(1, 2, &context));
   test_window();
@@ -442,6 +495,7 @@ int main(void) {
   test_shapes();
   test_algebra();
   test_messages();
+  test_structure_messages();
   lur_context_release(context);
   return check_report("test_layer");
 }

@@ -22,11 +22,12 @@ struct cublasLtMatmulDescOpaque_t {
 };
 struct cublasLtMatrixLayoutOpaque_t {
   int type;
-  int64_t rows, columns, ld;
+  int64_t rows, columns, ld, stride;
+  int32_t batch;
 };
 struct cublasLtMatmulPreferenceOpaque_t {
   uint64_t workspace;
-  uint32_t reductions;
+  uint32_t reductions, alignment;
 };
 
 const char *cublasLtGetStatusString(cublasStatus_t status) {
@@ -79,6 +80,14 @@ cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t *layout, cudaDa
   (*layout)->rows = (int64_t)rows;
   (*layout)->columns = (int64_t)columns;
   (*layout)->ld = ld;
+  (*layout)->batch = 1;
+  return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatrixLayoutSetAttribute(cublasLtMatrixLayout_t layout,
+                                                cublasLtMatrixLayoutAttribute_t attribute, const void *value,
+                                                size_t bytes) {
+  if (bytes != (attribute == CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT ? 4 : 8)) return CUBLAS_STATUS_INVALID_VALUE;
+  memcpy(bytes == 4 ? (void *)&layout->batch : (void *)&layout->stride, value, bytes);
   return CUBLAS_STATUS_SUCCESS;
 }
 cublasStatus_t cublasLtMatrixLayoutDestroy(cublasLtMatrixLayout_t layout) {
@@ -89,6 +98,7 @@ cublasStatus_t cublasLtMatrixLayoutDestroy(cublasLtMatrixLayout_t layout) {
 cublasStatus_t cublasLtMatmulPreferenceCreate(cublasLtMatmulPreference_t *preference) {
   if (CREATE(preference) != CUBLAS_STATUS_SUCCESS) return CUBLAS_STATUS_ALLOC_FAILED;
   (*preference)->reductions = CUBLASLT_REDUCTION_SCHEME_MASK;
+  (*preference)->alignment = 256;
   return CUBLAS_STATUS_SUCCESS;
 }
 cublasStatus_t cublasLtMatmulPreferenceDestroy(cublasLtMatmulPreference_t preference) {
@@ -100,20 +110,26 @@ cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t p
                                                     size_t bytes) {
   if (bytes != (attribute == CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES ? 8 : 4)) return CUBLAS_STATUS_INVALID_VALUE;
   if (bytes == 8) memcpy(&preference->workspace, value, bytes);
-  if (attribute == CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK) memcpy(&preference->reductions, value, bytes);
+  else if (attribute == CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK) memcpy(&preference->reductions, value, bytes);
+  else if (*(const uint32_t *)value < preference->alignment) preference->alignment = *(const uint32_t *)value;
   return CUBLAS_STATUS_SUCCESS;
 }
 
 static int fits(cublasLtMatmulDesc_t p, cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t d) {
   int64_t m = p->a ? a->columns : a->rows, k = p->a ? a->rows : a->columns, k2 = p->b ? b->columns : b->rows,
           n = p->b ? b->rows : b->columns;
-  return m == d->rows && n == d->columns && k == k2 && a->type == b->type && (d->type == a->type || d->type == 0);
+  return a->batch == d->batch && b->batch == d->batch && m == d->rows && n == d->columns && k == k2 && a->type == b->type && (d->type == a->type || d->type == 0);
 }
 
 /* The largest power of two, up to 256, that divides the address. */
 static uintptr_t alignment_of(const void *p) {
   uintptr_t a = (uintptr_t)p;
   return a % 256 ? a & (~a + 1) : 256;
+}
+
+/* Whether every matrix of a batch is aligned as the first one may be. */
+static int batch_aligned(cublasLtMatrixLayout_t layout, uint32_t alignment) {
+  return layout->batch < 2 || layout->stride * (layout->type ? 2 : 4) % alignment == 0;
 }
 
 cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc,
@@ -123,6 +139,9 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
                                               cublasLtMatmulHeuristicResult_t results[], int *found) {
   *found = 0;
   if (!handle || wanted < 1 || c != d || !fits(desc, a, b, d)) return CUBLAS_STATUS_INVALID_VALUE;
+  if (!batch_aligned(a, preference->alignment) || !batch_aligned(b, preference->alignment) ||
+      !batch_aligned(d, preference->alignment))
+    return CUBLAS_STATUS_NOT_SUPPORTED;
   if ((desc->epilogue & CUBLASLT_EPILOGUE_BIAS) && (!desc->bias || (uintptr_t)desc->bias % 16))
     return CUBLAS_STATUS_INVALID_VALUE;
   if (preference->workspace < WORKSPACE || (desc->epilogue != CUBLASLT_EPILOGUE_DEFAULT && d->rows == 7))
@@ -136,6 +155,7 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
     results[i].state = i == 0 ? CUBLAS_STATUS_NOT_SUPPORTED : CUBLAS_STATUS_SUCCESS;
     results[i].algo.data[0] = i == 0 ? 0 : TAKEN;
     results[i].algo.data[1] = desc->bias ? alignment_of(desc->bias) : 1;
+    results[i].algo.data[2] = preference->alignment;
     results[i].workspaceSize = WORKSPACE;
   }
   return CUBLAS_STATUS_SUCCESS;
@@ -143,12 +163,13 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
 
 /* sums[i] = column j of op(A) op(B). */
 static void gemm_column(cublasLtMatmulDesc_t p, const void *A, cublasLtMatrixLayout_t a, const void *B,
-                           cublasLtMatrixLayout_t b, int64_t m, int64_t k, int64_t j, double *sums) {
+                        cublasLtMatrixLayout_t b, int64_t m, int64_t k, int64_t item, int64_t j, double *sums) {
+  const int64_t in_a = item * a->stride, in_b = item * b->stride;
   const int type = a->type == 0 && p->tf32 ? NUMBER_TF32 : a->type;
   memset(sums, 0, sizeof *sums * (size_t)m);
   for (int64_t l = 0; l < k; l++) {
-    double v = number_at(type, B, p->b ? l * b->ld + j : j * b->ld + l);
-    for (int64_t i = 0; i < m; i++) sums[i] += v * number_at(type, A, p->a ? i * a->ld + l : l * a->ld + i);
+    double v = number_at(type, B, in_b + (p->b ? l * b->ld + j : j * b->ld + l));
+    for (int64_t i = 0; i < m; i++) sums[i] += v * number_at(type, A, in_a + (p->a ? i * a->ld + l : l * a->ld + i));
   }
 }
 
@@ -168,13 +189,14 @@ static void multiply(const void *closure) {
   double *sums = malloc(sizeof *sums * (size_t)m);
   if (!sums) abort();
   memset(w.workspace, 0xFF, WORKSPACE);
-  for (int64_t j = 0; j < n; j++) {
-    gemm_column(&w.p, w.A, &w.a, w.B, &w.b, m, k, j, sums);
+  for (int64_t column = 0; column < w.d.batch * n; column++) {
+    const int64_t item = column / n, j = column % n;
+    gemm_column(&w.p, w.A, &w.a, w.B, &w.b, m, k, item, j, sums);
     for (int64_t i = 0; i < m; i++) {
       double v = w.scale * sums[i];
-      if (w.keep != 0) v += w.keep * number_at(w.c.type, w.C, j * w.c.ld + i);
+      if (w.keep != 0) v += w.keep * number_at(w.c.type, w.C, item * w.c.stride + j * w.c.ld + i);
       if (bias) v += number_at(w.d.type, w.p.bias, i);
-      number_put(w.d.type, w.D, j * w.d.ld + i, relu && !(v > 0) ? 0 : v); /* as fmax: NaN becomes 0 */
+      number_put(w.d.type, w.D, item * w.d.stride + j * w.d.ld + i, relu && !(v > 0) ? 0 : v); /* as fmax: NaN becomes 0 */
     }
   }
   free(sums);
@@ -196,7 +218,8 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t p, c
   bool bias = p->epilogue & CUBLASLT_EPILOGUE_BIAS;
   if (!handle || !stream || !algorithm || bytes < WORKSPACE || !fits(p, a, b, d) || (bias && !p->bias))
     return CUBLAS_STATUS_INVALID_VALUE;
-  if (((uintptr_t)A | (uintptr_t)B | (uintptr_t)C | (uintptr_t)D | (uintptr_t)(bias ? p->bias : NULL)) % 16)
+  if (((uintptr_t)A | (uintptr_t)B | (uintptr_t)C | (uintptr_t)D) % algorithm->data[2] ||
+      (uintptr_t)(bias ? p->bias : NULL) % 16)
     return CUBLAS_STATUS_INVALID_VALUE;
   if ((uintptr_t)workspace % 256 || algorithm->data[0] != TAKEN) return CUBLAS_STATUS_INVALID_VALUE;
   if (bias && (uintptr_t)p->bias % algorithm->data[1]) return CUBLAS_STATUS_INVALID_VALUE;

@@ -21,6 +21,8 @@ size_t operand_bytes(const lur_operand *operand) {
 }
 
 bool weight_present(const lur_op_desc *desc, int index) {
+  if (desc->kind == LUR_OP_LAYERNORM || desc->kind == LUR_OP_GROUPNORM)
+    return index == 0 ? desc->u.layernorm.has_gamma : desc->u.layernorm.has_beta;
   if (desc->kind != LUR_OP_BATCHNORM) return true;
   return index == 0 ? desc->u.batchnorm.has_gamma : index == 1 ? desc->u.batchnorm.has_beta : true;
 }

@@ -1,5 +1,5 @@
 /* half.c - ops in f16 and bf16, on the devices that support them, against ref in f32 on the same rounded inputs; and
- * conv2d and dense in tf32, which is f32 with less precise multiplication.
+ * conv2d, dense and matmul in tf32, which is f32 with less precise multiplication.
  *
  * Activations and their gradients are half, weights and their gradients f32. A device that computes in f32 only returns
  * LUR_ETYPE when it plans, and is skipped. A new op: a HALF line here, or in the op's own file. */
@@ -156,7 +156,7 @@ void suite_half(suite *s, const char *name, lur_op_desc d, int32_t limit) {
     for (int i = 0; i < 3; i++) {
       check_type(s, suite_device(s, k), name, &d, limit, LUR_F16, specials[i]);
       check_type(s, suite_device(s, k), name, &d, limit, LUR_BF16, specials[i]);
-      if (d.kind == LUR_OP_DENSE || d.kind == LUR_OP_CONV2D)
+      if (d.kind == LUR_OP_DENSE || d.kind == LUR_OP_CONV2D || d.kind == LUR_OP_MATMUL)
         check_type(s, suite_device(s, k), name, &d, limit, LUR_F32, specials[i]);
     }
   }
@@ -234,6 +234,8 @@ static void elements(suite *s) {
   OP(GATHER, "odd rows", 4, .nx = 2, .x = {F32(4, 7), I32(9)}, .y = F32(9, 7));
   OP(CONCAT, "channels", 0, .nx = 3, .x = {F32(2, 3, 8), F32(2, 3, 4), F32(2, 3, 5)}, .y = F32(2, 3, 17),
      .u.concat = {2});
+  OP(CONCAT, "one repeated", 0, .nx = 2, .x = {F32(3, 2, 8), F32(1, 2, 4)}, .y = F32(3, 2, 12), .u.concat = {2});
+  OP(CONCAT, "odd, one repeated", 0, .nx = 2, .x = {F32(1, 2, 5), F32(3, 2, 5)}, .y = F32(3, 2, 10), .u.concat = {2});
   OP(CONCAT, "even channels", 0, .nx = 2, .x = {F32(2, 3, 8), F32(2, 3, 4)}, .y = F32(2, 3, 12), .u.concat = {2});
 }
 

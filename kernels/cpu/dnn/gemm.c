@@ -1,20 +1,28 @@
 /* gemm.c - oneDNN's matrix products: the matmul primitive, and sgemm. See kernels/cpu/dnn.h. */
 #include "call.h"
 
-static dnnl_format_tag_t format_of(lur_dnn_order order) { return order == LUR_DNN_TRANSPOSED ? dnnl_ba : dnnl_ab; }
+static dnnl_status_t matrices(layout *l, int64_t batch, int64_t rows, int64_t columns, lur_dnn_order order) {
+  const bool swapped = order == LUR_DNN_TRANSPOSED;
+  if (batch <= 1) return layout_new(l, 2, (dnnl_dims_t){rows, columns}, dnnl_f32, swapped ? dnnl_ba : dnnl_ab);
+  return layout_new(l, 3, (dnnl_dims_t){batch, rows, columns}, dnnl_f32, swapped ? dnnl_acb : dnnl_abc);
+}
 
 lur_status lur_dnn_gemm(lur_dnn *dnn, int64_t m, int64_t n, int64_t k, lur_dnn_order src, lur_dnn_order weights,
                         unsigned post, lur_dnn_call **out) {
-  const dnnl_dims_t da = {m, k}, db = {k, n}, dc = {m, n}, dbias = {1, n};
+  return lur_dnn_batched_gemm(dnn, 1, m, n, k, src, weights, post, out);
+}
+
+lur_status lur_dnn_batched_gemm(lur_dnn *dnn, int64_t batch, int64_t m, int64_t n, int64_t k, lur_dnn_order src,
+                                lur_dnn_order weights, unsigned post, lur_dnn_call **out) {
   layout a = {0}, b = {0}, c = {0}, bias = {0};
   dnnl_primitive_attr_t attr = NULL;
   lur_dnn_call *call;
   lur_status status;
   LUR_TRY(dnn_call_new(&call));
-  DNN_TRY(layout_new(&a, 2, da, dnnl_f32, format_of(src)), "gemm");
-  DNN_TRY(layout_new(&b, 2, db, dnnl_f32, format_of(weights)), "gemm");
-  DNN_TRY(layout_new(&c, 2, dc, dnnl_f32, dnnl_ab), "gemm");
-  DNN_TRY(layout_new(&bias, 2, dbias, dnnl_f32, dnnl_ab), "gemm");
+  DNN_TRY(matrices(&a, batch, m, k, src), "gemm");
+  DNN_TRY(matrices(&b, batch, k, n, weights), "gemm");
+  DNN_TRY(matrices(&c, batch, m, n, LUR_DNN_PLAIN), "gemm");
+  DNN_TRY(matrices(&bias, 1, 1, n, LUR_DNN_PLAIN), "gemm");
   status = dnn_attr_new(post, &c, &attr);
   if (status != LUR_OK) goto done;
   const layout *with_bias = post & LUR_DNN_BIAS ? &bias : NULL;

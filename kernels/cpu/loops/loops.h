@@ -1,9 +1,9 @@
 /* loops.h - the hand-written inner loops, one table per instruction set. The op files choose ranges and threads; a loop
  * runs on one thread and accesses nothing outside its range.
  *
- * The bodies are in elementwise.h, activation.h, binary.h, batchnorm.h, depthwise_conv2d.h, pool.h and update.h,
- * written once with the types of vector.h and compiled by loops_portable.c, loops_avx2.c and loops_avx512.c. A new
- * loop: a field here, a body there, a line in table.h. */
+ * The bodies are in elementwise.h, activation.h, binary.h, batchnorm.h, layernorm.h, move.h, depthwise_conv2d.h, pool.h
+ * and update.h, written once with the types of vector.h and compiled by loops_portable.c, loops_avx2.c and
+ * loops_avx512.c. A new loop: a field here, a body there, a line in table.h. */
 #ifndef LUR_CPU_LOOPS_H
 #define LUR_CPU_LOOPS_H
 
@@ -89,6 +89,22 @@ typedef struct lur_loops {
   /* dx = or += (x - mean) * k[c..2c] + k[2c..3c]: only the part of dx that comes through the statistics. */
   void (*norm_back_statistics)(const float *mean, const float *k, const float *x, float *dx, bool add, int64_t rows,
                                int64_t c);
+
+  /* Layer norm of rows of c. saved: mean and reciprocal standard deviation of each row; NULL: not wanted. gamma, beta:
+     NULL for none. */
+  void (*layernorm)(const float *x, const float *gamma, const float *beta, double epsilon, float *y, float *saved,
+                    int64_t rows, int64_t c);
+  void (*layernorm_back)(const float *x, const float *gamma, const float *saved, const float *dy, float *dx, bool add,
+                         int64_t rows, int64_t c);
+  /* sums[c] += sum dy, sums[c..2c] += sum dy * (x - mean) / std, the latter not if x is NULL; work: 2c floats. */
+  void (*layernorm_sums)(const float *x, const float *saved, const float *dy, int64_t rows, int64_t c, float *work,
+                         double *sums);
+  double (*row_sum)(const float *x, int64_t n);
+  /* y = sum over k of weight[k] * p[k], 4 of them */
+  void (*blend)(const float *const p[4], const float weight[4], float *y, int64_t n);
+  /* to[j * to_stride + i] = or += from[i * from_stride + j], for i < rows and j < columns */
+  void (*transpose)(const float *from, int64_t from_stride, float *to, int64_t to_stride, bool add, int64_t rows,
+                    int64_t columns);
 
   /* ---- depthwise convolution of one image; rows y0..y1 of the result ---- */
   void (*depthwise_conv2d)(const lur_window_shape *s, const float *x, const float *affine, bool relu_in, const float *w,

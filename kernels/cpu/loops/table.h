@@ -8,6 +8,8 @@
 
 #include "kernels/cpu/loops/batchnorm.h"
 #include "kernels/cpu/loops/depthwise_conv2d.h"
+#include "kernels/cpu/loops/layernorm.h"
+#include "kernels/cpu/loops/move.h"
 #include "kernels/cpu/loops/pool.h"
 #include "kernels/cpu/loops/update.h"
 
@@ -30,6 +32,12 @@ const lur_loops LUR_LOOPS = {
     .norm_sums = norm_sums,
     .norm_back = norm_back,
     .norm_back_statistics = norm_back_statistics,
+    .layernorm = layernorm,
+    .layernorm_back = layernorm_back,
+    .layernorm_sums = layernorm_sums,
+    .row_sum = row_sum,
+    .blend = blend,
+    .transpose = transpose,
     .depthwise_conv2d = depthwise_conv2d,
     .depthwise_conv2d_int8 = depthwise_conv2d_int8,
     .depthwise_conv2d_back = depthwise_conv2d_back,
