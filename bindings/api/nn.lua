@@ -659,6 +659,10 @@ function model:close() end
 ---      return -((1 - p)^2 * nn.activation{ "log" }(p))
 ---    end
 ---    local run = model:compile{ loss = { breed = focal }, optimizer = "nadam" }
+---
+---The losses with a name are computed so that they are finite; in a function, the logarithm of a probability that is 0
+---is not: nn.maximum(prediction, 1e-7) before it clips as Keras does, and from logits x with y = x - max(x) it is
+---y - log(sum(exp(y))) (log_softmax in tests/lua/blocks.lua, beside ArcFace and center loss).
 ---@alias lurcher.loss string|lurcher.model|fun(prediction: lurcher.node, target: lurcher.node, nn: lurcher.nn): lurcher.node
 
 ---The target of a loss of one's own: "ids" (i32, one class id per sample), "values" (f32, of the shape of the

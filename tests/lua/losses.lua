@@ -186,6 +186,22 @@ test("targets: ids, values, shapes", function()
   near(one:evaluate{ x = batch.x, y = lurcher.zeros(12) }.loss, (one:predict{ x = batch.x }.y^2):mean(), 1e-6)
 end)
 
+test("one_hot: ids of any shape, and what it is made of", function()
+  local id, pair = nn.input{ name = "id", shape = {}, dtype = "i32" }, nn.input{ name = "pair", shape = { 2 }, dtype = "i32" }
+  local model = nn.model{ one = nn.one_hot(id, 3), two = nn.one_hot{ 2 }(pair), three = nn.one_hot{ pair, classes = 2 } }
+  local run <close> = model:compile{ device = device }
+  local y = run:predict{ id = lurcher.tensor{ 2, 0, dtype = "i32" }, pair = { { 1, 0 }, { 0, 0 } } }
+  near(y.one:totable(), { { 0, 0, 1 }, { 1, 0, 0 } }, 0)
+  near(y.two:totable(), { { { 0, 1 }, { 1, 0 } }, { { 1, 0 }, { 1, 0 } } }, 0)
+  near(y.three:totable(), y.two:totable(), 0)
+  raises("class ids 'id': row 1 holds 3 %(0 to 2 expected%)", run.predict, run,
+    { id = lurcher.tensor{ 0, 3, dtype = "i32" }, pair = { { 1, 0 }, { 0, 0 } } })
+  raises("one_hot 'o': its input is f32 %(i32 class ids expected%)", nn.one_hot{ 3, name = "o" }, nn.input("x", 4))
+  raises("'classes' to 'one_hot'", nn.one_hot, id, 0)
+  raises("'classes'", nn.one_hot, id)
+  assert(id.dtype == "i32" and nn.one_hot(id, 3).dtype == "f32")
+end)
+
 -- ---- mistakes ----
 
 test("mistakes are found at compile, and name the output", function()
