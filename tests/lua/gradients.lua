@@ -225,3 +225,24 @@ test("weights of a loss: learned, checked, saved and restored", function()
   raises("compile: a loss has a layer 'head', and so has the model: give one of them another name", make,
     function(p, t) return (nn.dense{ classes, name = "head" }(p) - nn.one_hot(t, classes))^2 end)
 end)
+
+test("weights of a loss in callbacks: averaged, and restored after a NaN", function()
+  local on = require "lurcher.callbacks"
+  local batch, said = batch_of(1, 8), {}
+  local function distance(prediction, target, given)
+    return (given.dense{ classes, name = "mixing" }(prediction) - given.one_hot(target, classes))^2
+  end
+  local run <close> = network():compile{ device = device, optimizer = optim.sgd(0.1), loss = distance }
+  local average = on.ema{ decay = 0.9 }
+  fit(run, { batch, batch }, { epochs = 2, progress = false, average })
+  assert(average:tensors()["mixing/kernel"] and average:tensors()["head/kernel"])
+  local kernel = run:weights()[5].tensor
+  local before
+  local breaker = { on_batch_end = function(_, step)
+    if step == 1 then before, run.lr = kernel:to "cpu":clone(), math.huge end
+  end }
+  local history = fit(run, { batch, batch, batch, batch }, { progress = false, breaker,
+    on.nan_guard{ out = { write = function(_, text) said[#said + 1] = text end } } })
+  assert(history.failed and said[1]:find "is not finite in step 2", tostring(history.failed))
+  near(kernel:to "cpu", before, 0)
+end)
