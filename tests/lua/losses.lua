@@ -257,6 +257,32 @@ test("a checkpoint has the loss's graph: resumed to the same bits, with the func
   assert(definition.losses.y and definition:json() == model:json())
 end)
 
+test("damaged losses in definitions are refused", function()
+  local path = root .. "/damaged.safetensors"
+  local run <close> = network():compile{ device = device, loss = focal }
+  assert(run:save(path))
+  local text = assert(nn.load(path)):json()
+  local function refused(pattern, change)
+    local definition = lurcher.json.decode(text)
+    change(definition, definition.losses[1], definition.losses[1].graph)
+    local model, message = nn.from_json(lurcher.json.encode(definition))
+    assert(not model and message:find(pattern), tostring(message))
+  end
+  refused("the output of losses of entry 0", function(_, loss) loss.output = "z" end)
+  refused("the output of losses of entry 0", function(_, loss) loss.output = 3 end)
+  refused("losses of entry 0", function(definition) definition.losses = "none" end)
+  refused("losses of entry 0", function(definition, loss) definition.losses = { loss, loss } end)
+  refused("layers or nodes of entry 0", function(_, loss) loss.graph = nil end)
+  refused("layers or nodes of entry 0", function(_, _, graph) graph.nodes = nil end)
+  refused("an input of nodes of entry 0", function(_, _, graph) graph.nodes[1].inputs = lurcher.json.array{ 5 } end)
+  refused("2001 nodes of a loss %(at most 2000 of each expected%)", function(_, _, graph)
+    for i = #graph.nodes + 1, 2001 do graph.nodes[i] = graph.nodes[1] end
+  end)
+  refused("the loss of output 'y': it reads input 'other' of a model", function(_, _, graph)
+    for _, layer in ipairs(graph.layers) do if layer.name == "target" then layer.name = "other" end end
+  end)
+end)
+
 test("another loss is not resumed by mistake", function()
   local path = root .. "/other.safetensors"
   local run <close> = network():compile{ device = device, optimizer = adam(), loss = focal }
@@ -350,3 +376,22 @@ test("over frozen features: the head of a split model takes the same function", 
   local history = fit(whole, { batch, batch }, { epochs = 2, valid = { batch }, progress = false })
   assert(history[2].val_loss < history[1].val_loss and history[2].val_acc)
 end)
+
+if device:find "cuda" then
+  test("the loss of an image in half precision is computed in f32", function()
+    lurcher.seed(4)
+    local y = nn.conv2d{ 2, 3, padding = "same", name = "c" }(nn.input("x", 8, 8, 3))
+    local model = nn.model{ y = y }
+    local given = { x = lurcher.normal{ 4, 8, 8, 3 }, y = lurcher.normal{ 4, 8, 8, 2 } }
+    local function losses(precision)
+      model:layer "c":reset()
+      local run <close> = model:compile{ device = device, precision = precision, optimizer = optim.sgd(0.05),
+        loss = function(p, t) return nn.activation{ "abs" }(p - t) * 1e-6 end, weight = 1e6 } -- below f16's range
+      local list = {}
+      for i = 1, 5 do list[i] = run:train(given).loss end
+      return list
+    end
+    near(losses "bf16", losses "f32", 0.02)
+    near(losses "f16", losses "f32", 0.02)
+  end)
+end
