@@ -343,12 +343,15 @@ static lur_status check_concat(const lur_op_desc *d) {
   lur_shape joined = d->x[0].shape;
   if (axis < 0 || axis >= joined.ndim) return lur_fail(LUR_EARG, "axis %d must be in 0..%d", axis, joined.ndim - 1);
   int64_t extent = 0;
+  for (int i = 0; i < d->nx && axis > 0; i++)
+    if (joined.dim[0] == 1 && d->x[i].shape.ndim == joined.ndim) joined.dim[0] = d->x[i].shape.dim[0];
   for (int i = 0; i < d->nx; i++) {
     char a[LUR_SHAPE_TEXT], b[LUR_SHAPE_TEXT];
     lur_shape s = d->x[i].shape;
     if (s.ndim == joined.ndim) {
       extent += s.dim[axis];
       s.dim[axis] = joined.dim[axis];
+      if (axis > 0 && s.dim[0] == 1) s.dim[0] = joined.dim[0];
     }
     if (!lur_shape_equal(&s, &joined))
       return lur_fail(LUR_ESHAPE, "x[%d] is %s, x[0] is %s: they may differ along dimension %d only", i,

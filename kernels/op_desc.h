@@ -32,7 +32,8 @@ extern "C" {
  *  where             x[0], x[1], x[2] -> y = x[1] where x[0] is not 0, else x[2]; they broadcast
  *  parameter         [w[0]] -> y, with the elements of w[0], or `value` everywhere; no inputs, f32
  *  affine            x[0] -> y = scale * x + shift
- *  concat            x[0..nx-1], joined along dimension `axis`
+ *  concat            x[0..nx-1], joined along dimension `axis`; where axis is not 0, an x with 1 in dimension 0 is
+ *                    repeated there
  *  gather            x[0] n ..., x[1] i32 row numbers m (from 0, checked by the caller) -> y m ...
  *  dropout           x[0] -> y
  *  copy              x[0] -> y with the same number of elements (reshape); converts between f32, f16 and bf16 on

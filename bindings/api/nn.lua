@@ -370,7 +370,7 @@ function nn.ne(options, ...) end
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
 function nn.where(options, ...) end
----Its inputs joined along one dimension.
+---Its inputs joined along one dimension. An input without a batch, a parameter, goes with every sample.
 --- - `axis` (-1): dimension of a sample to join along, 1 the first; -1: the last
 ---@param options? integer|{ axis?: integer } options, or nodes to apply to at once
 ---@param ... any further options of the list, or nodes

@@ -54,11 +54,11 @@ static lur_status emit(const lur_layer *layer, lur_emitter *emitter, int n, cons
   lur_op_desc desc = {.kind = LUR_OP_MATMUL, .u.matmul = {o->transpose_a, o->transpose_b}};
   lur_emit_like(emitter, values[0], &desc);
   for (int i = 0; i < ndim - 2; i++) {
-    if (a.dim[i] != b.dim[i] && a.dim[i] != 1 && b.dim[i] != 1) {
-      if (i > 0) return misfit(layer, emitter, x, "equal dimensions before the last two, or 1,");
+    if (i == 0 && a.dim[0] != b.dim[0] && !lur_emit_unbatched(emitter, x[0]) && !lur_emit_unbatched(emitter, x[1]))
       return lur_fail(LUR_ESHAPE, "matmul '%s': input 1 has %lld rows, input 2 has %lld", layer->name,
                       (long long)a.dim[0], (long long)b.dim[0]);
-    }
+    if (a.dim[i] != b.dim[i] && a.dim[i] != 1 && b.dim[i] != 1)
+      return misfit(layer, emitter, x, "equal dimensions before the last two, or 1,");
     if (a.dim[i] == 1) desc.y.shape.dim[i] = b.dim[i];
   }
   desc.y.shape.dim[ndim - 2] = a.dim[ndim - (o->transpose_a ? 1 : 2)];

@@ -50,24 +50,45 @@ static lur_status concat_forward(lur_op *op, const lur_args *args) {
   for (int64_t r = 0; r < outer; r++) {
     float *to = (float *)args->y + r * row;
     for (int k = 0; k < d->nx; k++) {
-      const int64_t run = run_length(d, &d->x[k].shape);
-      memcpy(to, (const float *)args->x[k] + r * run, sizeof(float) * (size_t)run);
+      const int64_t run = run_length(d, &d->x[k].shape), rows = lur_shape_count(&d->x[k].shape) / run;
+      memcpy(to, (const float *)args->x[k] + r % rows * run, sizeof(float) * (size_t)run);
       to += run;
     }
   }
   return LUR_OK;
 }
 
+/* dx of an input that is repeated: the sum over the rows that it is in, in order. from: its first element in dy. */
+static void sum_repetitions(const float *from, int64_t outer, int64_t row, int64_t rows, int64_t run, float *dx,
+                            bool add) {
+#pragma omp parallel for schedule(static) if (outer * run > CPU_BLOCK)
+  for (int64_t i = 0; i < rows * run; i++) {
+    double sum = add ? (double)dx[i] : 0;
+    for (int64_t r = i / run; r < outer; r += rows) sum += (double)from[r * row + i % run];
+    dx[i] = (float)sum;
+  }
+}
+
 static lur_status concat_backward(lur_op *op, const lur_args *args) {
   const lur_op_desc *d = &op->desc;
   const lur_loops *loops = cpu_loops(op);
   const int64_t row = run_length(d, &d->y.shape), outer = lur_shape_count(&d->y.shape) / row;
+  int64_t offset = 0;
+  unsigned each = d->want_dx; /* the inputs that have a row for each of y's */
+  for (int k = 0; k < d->nx; k++) {
+    const int64_t run = run_length(d, &d->x[k].shape), rows = lur_shape_count(&d->x[k].shape) / run;
+    if (rows < outer && each >> k & 1u) {
+      sum_repetitions((const float *)args->dy + offset, outer, row, rows, run, args->dx[k], args->dx_add >> k & 1u);
+      each &= ~(1u << k);
+    }
+    offset += run;
+  }
 #pragma omp parallel for schedule(static) if (row * outer > CPU_BLOCK)
   for (int64_t r = 0; r < outer; r++) {
     const float *from = (const float *)args->dy + r * row;
     for (int k = 0; k < d->nx; k++) {
       const int64_t run = run_length(d, &d->x[k].shape);
-      float *to = d->want_dx >> k & 1u ? (float *)args->dx[k] + r * run : NULL;
+      float *to = each >> k & 1u ? (float *)args->dx[k] + r * run : NULL;
       if (to && args->dx_add >> k & 1u) loops->affine(1, 0, from, to, true, run);
       else if (to) memcpy(to, from, sizeof(float) * (size_t)run);
       from += run;

@@ -35,21 +35,37 @@ static lur_status concat_plan(lur_op *op) {
 }
 
 /* The part of the joined rows that belongs to one input: `run` elements at `offset` in each of `rows` rows of `row`
-   elements, all counted in units of V elements. */
+   elements, all counted in units of V elements. The input has `own` rows; fewer than `rows` are repeated. */
 struct part_sizes {
-  int64_t rows, run, row, offset;
+  int64_t rows, run, row, offset, own;
 };
 
-/* split: from the joined rows to the input (= or +=); otherwise from the input to the rows. */
+/* split: from the joined rows to the input (= or +=), which is not repeated; otherwise from the input to the rows. */
 template <class T, int V>
 __global__ void part_kernel(part_sizes s, const T *from, T *to, bool split, bool add) {
   const int64_t place = (int64_t)blockIdx.x * blockDim.x + threadIdx.x, step = (int64_t)gridDim.y * blockDim.y;
   if (place >= s.run) return;
   for (int64_t r = (int64_t)blockIdx.y * blockDim.y + threadIdx.y; r < s.rows; r += step) {
-    const int64_t at = r * s.run + place, joined = r * s.row + s.offset + place;
+    const int64_t at = r % s.own * s.run + place, joined = r * s.row + s.offset + place;
     float v[V];
     load<V>(from + (split ? joined : at) * V, v);
     put<V>(to + (split ? at : joined) * V, v, add);
+  }
+}
+
+/* The gradient of an input that is repeated: the sum over its rows, in order. */
+template <class T, int V>
+__global__ void part_sum_kernel(part_sizes s, const T *from, T *to, bool add) {
+  const int64_t stride = (int64_t)gridDim.x * blockDim.x;
+  for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < s.own * s.run; i += stride) {
+    double sum[V] = {};
+    float v[V];
+    for (int64_t r = i / s.run; r < s.rows; r += s.own) {
+      load<V>(from + (r * s.row + s.offset + i % s.run) * V, v);
+      for (int j = 0; j < V; j++) sum[j] += (double)v[j];
+    }
+    for (int j = 0; j < V; j++) v[j] = (float)sum[j];
+    put<V>(to + i * V, v, add);
   }
 }
 
@@ -66,6 +82,16 @@ static lur_status move_part(lur_device *device, lur_dtype dtype, part_sizes s, c
   bool even = s.run % 4 == 0 && s.row % 4 == 0 && s.offset % 4 == 0;
   if (even) s.run /= 4, s.row /= 4, s.offset /= 4;
   const lur_tiling t = tile_rows(device, s.run, s.rows, 1, 65535);
+  if (split && s.own < s.rows) {
+    const unsigned blocks = blocks_for(device, s.own * s.run);
+    if (even)
+      LUR_WITH_TYPE(dtype, LUR_LAUNCH((part_sum_kernel<T, 4>), blocks, LUR_THREADS, stream, s,
+                                      static_cast<const T *>(from), static_cast<T *>(to), add));
+    else
+      LUR_WITH_TYPE(dtype, LUR_LAUNCH((part_sum_kernel<T, 1>), blocks, LUR_THREADS, stream, s,
+                                      static_cast<const T *>(from), static_cast<T *>(to), add));
+    return lur_cuda_launched(device);
+  }
   if (even)
     LUR_WITH_TYPE(dtype, LUR_LAUNCH((part_kernel<T, 4>), t.grid, t.block, stream, s, static_cast<const T *>(from),
                                     static_cast<T *>(to), split, add));
@@ -86,7 +112,7 @@ static lur_status concat_forward(lur_op *op, const lur_args *args) {
   int64_t row = row_length(d), offset = 0;
   for (int k = 0; k < d->nx; k++) {
     int64_t run = run_length(d, k);
-    part_sizes s = {lur_shape_count(&d->x[k].shape) / run, run, row, offset};
+    part_sizes s = {lur_shape_count(&d->y.shape) / row, run, row, offset, lur_shape_count(&d->x[k].shape) / run};
     LUR_TRY(move_part(op->device, d->y.dtype, s, args->x[k], args->y, false, false));
     offset += run;
   }
@@ -98,7 +124,7 @@ static lur_status concat_backward(lur_op *op, const lur_args *args) {
   int64_t row = row_length(d), offset = 0;
   for (int k = 0; k < d->nx; k++) {
     int64_t run = run_length(d, k);
-    part_sizes s = {lur_shape_count(&d->x[k].shape) / run, run, row, offset};
+    part_sizes s = {lur_shape_count(&d->y.shape) / row, run, row, offset, lur_shape_count(&d->x[k].shape) / run};
     if (d->want_dx >> k & 1u)
       LUR_TRY(move_part(op->device, d->y.dtype, s, args->dy, args->dx[k], true, args->dx_add >> k & 1u));
     offset += run;

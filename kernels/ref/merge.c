@@ -50,10 +50,10 @@ static lur_status concat_forward(lur_op *op, const lur_args *args) {
   int64_t outer = lur_shape_count(&d->y.shape) / row;
   for (int k = 0; k < d->nx; k++) {
     const float *x = args->x[k];
-    int64_t run = run_length(d, k);
+    int64_t run = run_length(d, k), rows = lur_shape_count(&d->x[k].shape) / run; /* fewer than outer: repeated */
 #pragma omp parallel for
     for (int64_t r = 0; r < outer; r++)
-      memcpy((float *)args->y + r * row + offset, x + r * run, sizeof(float) * (size_t)run);
+      memcpy((float *)args->y + r * row + offset, x + r % rows * run, sizeof(float) * (size_t)run);
     offset += run;
   }
   return LUR_OK;
@@ -64,12 +64,16 @@ static lur_status concat_backward(lur_op *op, const lur_args *args) {
   int64_t row = 0, offset = 0;
   for (int k = 0; k < d->nx; k++) row += run_length(d, k);
   const float *dy = args->dy;
+  const int64_t outer = lur_shape_count(&d->y.shape) / row;
   for (int k = 0; k < d->nx; k++) {
     int64_t run = run_length(d, k), count = lur_shape_count(&d->x[k].shape);
     if (d->want_dx >> k & 1u) {
 #pragma omp parallel for
-      for (int64_t i = 0; i < count; i++)
-        ref_put(args->dx[k], i, (double)dy[i / run * row + offset + i % run], args->dx_add >> k & 1u);
+      for (int64_t i = 0; i < count; i++) {
+        double sum = 0;
+        for (int64_t r = i / run; r < outer; r += count / run) sum += (double)dy[r * row + offset + i % run];
+        ref_put(args->dx[k], i, sum, args->dx_add >> k & 1u);
+      }
     }
     offset += run;
   }

@@ -55,6 +55,53 @@ static void test_defaults(void) {
   CHECK(o.shape.ndim == 2 && o.shape.dim[0] == 4 && o.shape.dim[1] == -1 && strcmp(o.label, "none") == 0);
 }
 
+typedef struct reduction {
+  int64_t many;
+  lur_shape axes;
+} reduction;
+
+static const char *const other_names[] = {"op", "many", "axis", "axes", NULL};
+static const lur_option reduction_table[] = {
+    {.name = "many", .type = LUR_OPT_INT, .offset = offsetof(reduction, many), .def = "1"},
+    {.name = "axes", .type = LUR_OPT_INTS, .offset = offsetof(reduction, axes), .def = "-1", .min = -5, .max = 5},
+    {.choices = other_names}};
+
+static lur_status read_reduction(const lur_setting *settings, int n, reduction *options) {
+  return lur_options_read("reduce", reduction_table, settings, n, NULL, options, sizeof *options);
+}
+
+/* One integer or a list, and one integer is saved as such. */
+static void test_ints(void) {
+  reduction o;
+  lur_setting saved, list = {.name = "axes", .type = LUR_INTS, .ints = {1, -2}, .count = 2};
+  CHECK_OK(read_reduction(NULL, 0, &o));
+  CHECK(o.axes.ndim == 1 && o.axes.dim[0] == -1);
+  CHECK_OK(read_reduction(&(lur_setting){.name = "axes", .type = LUR_INT, .integer = 3, .real = 3}, 1, &o));
+  CHECK(o.axes.ndim == 1 && o.axes.dim[0] == 3);
+  lur_option_get(&reduction_table[1], &o, &saved);
+  CHECK(saved.type == LUR_INT && saved.integer == 3);
+  CHECK_OK(read_reduction(&list, 1, &o));
+  CHECK(o.axes.ndim == 2 && o.axes.dim[0] == 1 && o.axes.dim[1] == -2);
+  lur_option_get(&reduction_table[1], &o, &saved);
+  CHECK(saved.type == LUR_INTS && saved.count == 2 && saved.ints[1] == -2);
+  list.ints[1] = 7;
+  SAYS(read_reduction(&list, 1, &o), "bad option 'axes' to 'reduce' (integers from -5 to 5 expected, got {1,7})");
+  SAYS(read_reduction(&(lur_setting){.name = "axes", .type = LUR_STRING, .string = "all"}, 1, &o),
+       "bad option 'axes' to 'reduce' (integer or list of integers from -5 to 5 expected, got \"all\")");
+}
+
+/* Other names of options. */
+static void test_other_names(void) {
+  reduction o;
+  const lur_setting twice[2] = {{.name = "op", .type = LUR_INT, .integer = 8, .real = 8},
+                                {.name = "many", .type = LUR_INT, .integer = 8, .real = 8}};
+  CHECK_OK(read_reduction(twice, 1, &o));
+  CHECK(o.many == 8);
+  SAYS(read_reduction(twice, 2, &o), "option 'many' to 'reduce' is given twice");
+  SAYS(read_reduction(&(lur_setting){.name = "axis", .type = LUR_INT, .integer = 9, .real = 9}, 1, &o),
+       "bad option 'axes' to 'reduce' (integer or list of integers from -5 to 5 expected, got 9)");
+}
+
 static void test_values(void) {
   sample o;
   lur_setting all[] = {{.position = 1, .type = LUR_REAL, .real = 64}, /* 64.0 is an integer */
@@ -159,6 +206,8 @@ static void test_round_trip(void) { /* what lur_option_get gives, lur_options_re
 int main(void) {
   test_defaults();
   test_values();
+  test_ints();
+  test_other_names();
   test_messages();
   test_nearest();
   test_format();

@@ -234,6 +234,8 @@ static void elements(suite *s) {
   OP(GATHER, "odd rows", 4, .nx = 2, .x = {F32(4, 7), I32(9)}, .y = F32(9, 7));
   OP(CONCAT, "channels", 0, .nx = 3, .x = {F32(2, 3, 8), F32(2, 3, 4), F32(2, 3, 5)}, .y = F32(2, 3, 17),
      .u.concat = {2});
+  OP(CONCAT, "one repeated", 0, .nx = 2, .x = {F32(3, 2, 8), F32(1, 2, 4)}, .y = F32(3, 2, 12), .u.concat = {2});
+  OP(CONCAT, "odd, one repeated", 0, .nx = 2, .x = {F32(1, 2, 5), F32(3, 2, 5)}, .y = F32(3, 2, 10), .u.concat = {2});
   OP(CONCAT, "even channels", 0, .nx = 2, .x = {F32(2, 3, 8), F32(2, 3, 4)}, .y = F32(2, 3, 12), .u.concat = {2});
 }
 
