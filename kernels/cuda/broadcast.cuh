@@ -34,6 +34,19 @@ static __device__ inline void add_places(const lur_strides<N> &s, unsigned i, un
   }
 }
 
+/* Arrays of one type; NULL reads as 0. */
+template <class T, int N>
+struct typed_arrays {
+  const T *p[N];
+};
+
+template <class T, int N>
+static inline typed_arrays<T, N> typed(const lur_arrays<N> &in) {
+  typed_arrays<T, N> made;
+  for (int k = 0; k < N; k++) made.p[k] = static_cast<const T *>(in.p[k]);
+  return made;
+}
+
 /* The steps of array k of a kernel: of operand slots[k], or, for -1, of y. only: the operand for which dimensions are
    chosen, -1: all dimensions; kept: those along which it is not repeated, else the others. */
 template <int N>
@@ -52,7 +65,7 @@ static inline lur_strides<N> strides_of(const lur_broadcast *b, const int (&slot
 /* ---- out = or += f(in), for every element of y ---- */
 
 template <class T, int V, int N, class F>
-__global__ void broadcast_kernel(unsigned groups, LUR_IN_PLACE const lur_strides<N> s, lur_arrays<N> in, T *out,
+__global__ void broadcast_kernel(unsigned groups, LUR_IN_PLACE const lur_strides<N> s, typed_arrays<T, N> in, T *out,
                                  bool add, F f) {
   const unsigned stride = gridDim.x * blockDim.x;
   for (unsigned g = blockIdx.x * blockDim.x + threadIdx.x; g < groups; g += stride) {
@@ -60,7 +73,7 @@ __global__ void broadcast_kernel(unsigned groups, LUR_IN_PLACE const lur_strides
     unsigned at[N] = {};
     add_places(s, g * V, at);
     for (int k = 0; k < N; k++) {
-      const T *p = static_cast<const T *>(in.p[k]);
+      const T *p = in.p[k];
       if (!p) continue;
       if (s.step[k][s.ndim - 1] != 0) {
         load<V>(p + at[k], v[k]);
@@ -88,10 +101,10 @@ static lur_status broadcast_map(lur_device *device, lur_dtype dtype, const lur_b
   for (int d = 0; d < b->ndim; d++) count *= b->dim[d];
   if (b->dim[b->ndim - 1] % 4 == 0)
     LUR_WITH_TYPE(dtype, LUR_LAUNCH((broadcast_kernel<T, 4, N, F>), blocks_for(device, count / 4), LUR_THREADS, stream,
-                                    (unsigned)(count / 4), s, in, static_cast<T *>(out), add, f));
+                                    (unsigned)(count / 4), s, typed<T>(in), static_cast<T *>(out), add, f));
   else
     LUR_WITH_TYPE(dtype, LUR_LAUNCH((broadcast_kernel<T, 1, N, F>), blocks_for(device, count), LUR_THREADS, stream,
-                                    (unsigned)count, s, in, static_cast<T *>(out), add, f));
+                                    (unsigned)count, s, typed<T>(in), static_cast<T *>(out), add, f));
   return lur_cuda_launched(device);
 }
 
@@ -111,14 +124,14 @@ struct long_sum {
 
 template <class T, int N, class F>
 static __device__ inline float value_at(const lur_strides<N> &repeats, unsigned r, const unsigned (&base)[N],
-                                        const lur_arrays<N> &in, const F &f) {
+                                        const typed_arrays<T, N> &in, const F &f) {
   unsigned at[N];
   float one[N];
 #pragma unroll
   for (int k = 0; k < N; k++) at[k] = base[k];
   add_places(repeats, r, at);
 #pragma unroll
-  for (int k = 0; k < N; k++) one[k] = in.p[k] ? to_float(static_cast<const T *>(in.p[k])[at[k]]) : 0;
+  for (int k = 0; k < N; k++) one[k] = in.p[k] ? to_float(in.p[k][at[k]]) : 0;
   return f(one);
 }
 
@@ -127,7 +140,7 @@ static __device__ inline float value_at(const lur_strides<N> &repeats, unsigned 
 template <class T, int N, class F>
 __global__ void sum_columns_kernel(unsigned elements, unsigned repetitions, unsigned part,
                                    LUR_IN_PLACE const lur_strides<N> kept, LUR_IN_PLACE const lur_strides<N> repeats,
-                                   lur_arrays<N> in, float *partials, F f) {
+                                   typed_arrays<T, N> in, float *partials, F f) {
   __shared__ float shared[LUR_THREADS];
   const unsigned element = blockIdx.x * blockDim.x + threadIdx.x, begin = blockIdx.y * part;
   const unsigned end = repetitions - begin < part ? repetitions : begin + part;
@@ -135,7 +148,7 @@ __global__ void sum_columns_kernel(unsigned elements, unsigned repetitions, unsi
   if (element < elements) {
     unsigned base[N] = {};
     add_places(kept, element, base);
-    for (unsigned r = begin + threadIdx.y; r < end; r += blockDim.y) sum.add(value_at<T>(repeats, r, base, in, f));
+    for (unsigned r = begin + threadIdx.y; r < end; r += blockDim.y) sum.add(value_at(repeats, r, base, in, f));
   }
   float v[1] = {(float)sum.value()};
   sum_down<1>(v, shared);
@@ -146,14 +159,14 @@ __global__ void sum_columns_kernel(unsigned elements, unsigned repetitions, unsi
 template <class T, int N, class F>
 __global__ void sum_rows_kernel(unsigned elements, unsigned repetitions, unsigned part,
                                 LUR_IN_PLACE const lur_strides<N> kept, LUR_IN_PLACE const lur_strides<N> repeats,
-                                lur_arrays<N> in, float *partials, F f) {
+                                typed_arrays<T, N> in, float *partials, F f) {
   const unsigned element = blockIdx.x * blockDim.y + threadIdx.y, begin = blockIdx.y * part;
   const unsigned end = repetitions - begin < part ? repetitions : begin + part;
   if (element >= elements) return; /* a whole warp */
   long_sum sum = {};
   unsigned base[N] = {};
   add_places(kept, element, base);
-  for (unsigned r = begin + threadIdx.x; r < end; r += 32) sum.add(value_at<T>(repeats, r, base, in, f));
+  for (unsigned r = begin + threadIdx.x; r < end; r += 32) sum.add(value_at(repeats, r, base, in, f));
   const float v = warp_sum((float)sum.value());
   if (threadIdx.x == 0) partials[(size_t)blockIdx.y * elements + element] = v;
 }
@@ -207,10 +220,10 @@ static lur_status broadcast_sum(lur_device *device, lur_dtype dtype, const lur_b
   float *partials = static_cast<float *>(scratch);
   if (s.columns)
     LUR_WITH_TYPE(dtype, LUR_LAUNCH((sum_columns_kernel<T, N, F>), s.tiling.grid, s.tiling.block, stream, elements,
-                                    repetitions, part, kept, repeats, in, partials, f));
+                                    repetitions, part, kept, repeats, typed<T>(in), partials, f));
   else
     LUR_WITH_TYPE(dtype, LUR_LAUNCH((sum_rows_kernel<T, N, F>), s.tiling.grid, s.tiling.block, stream, elements,
-                                    repetitions, part, kept, repeats, in, partials, f));
+                                    repetitions, part, kept, repeats, typed<T>(in), partials, f));
   LUR_TRY(lur_cuda_launched(device));
   LUR_WITH_TYPE(dtype, LUR_LAUNCH(sum_parts_kernel<T>, blocks_for(device, s.elements), LUR_THREADS, stream, partials,
                                   (int64_t)s.tiling.grid.y, s.elements, static_cast<T *>(out), add));

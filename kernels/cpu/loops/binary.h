@@ -36,12 +36,13 @@ INLINE vec vlog(vec a, int n) {
   return a;
 }
 
-/* a to the power b, of the first n lanes; the others are undefined. 2^(b e) and m^b apart, so that the rounding of b e
-   does not grow with the result; powf where a is not a positive number, or the result may not be a normal one. */
+/* a to the power b, of the first n lanes; the others are undefined. 2^(b e) and m^b apart, and b e with what its
+   rounding leaves, so that errors do not grow with the result; powf where a is not a positive number, or the result may not be a normal one. */
 INLINE vec vpow(vec a, vec b, int n) {
   const vec rounding = vset(12582912.0f), ln2 = vset(0.693147180559945f);
   vec e;
-  const vec m = vlog_parts(a, &e), product = b * e, rest = vfma(b, e, -product), bm = b * m;
+  const vec m = vlog_parts(a, &e), bm = b * m, high = (vec)((ivec)b & ~0xfff); /* high * e is exact */
+  const vec product = b * e, rest = (high * e - product) + (b - high) * e;
   const vec whole = vfma(bm, vset(1.44269504088896341f), product);
   const ivec fits = (ivec)(whole > vset(-125.0f)) & (ivec)(whole < vset(127.0f));
   if (vall(vnormal_positive(a) & fits, n)) {
