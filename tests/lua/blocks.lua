@@ -1,5 +1,5 @@
---- Tests of what papers are made of, written as their readers would write it: blocks of layers and losses as functions of
--- nodes, each checked against finite differences and trained for a few steps. LURCHER_TEST_DEVICE names the device
+--- Tests of what papers are made of, written as their readers would write it: blocks of layers and losses as functions
+-- of nodes, each checked against finite differences and trained for a few steps. LURCHER_TEST_DEVICE names the device
 -- (default: cpu).
 local harness = require "harness"
 local lurcher = require "lurcher"
@@ -92,7 +92,8 @@ test("multi-head attention", function()
   check(model, images(12, 8), { weights = 9, skip = { ["key/bias"] = true } })
 end)
 
---- A small vision transformer (Dosovitskiy et al., "An image is worth 16x16 words", 2021), pre-norm, mean of the tokens.
+--- A small vision transformer (Dosovitskiy et al., "An image is worth 16x16 words", 2021): pre-norm, with the mean of
+-- the tokens as features.
 local function vit(x, o)
   local function block(tokens, i)
     local function dense(units, name, activation)
@@ -149,8 +150,8 @@ test("cross entropy of logits as a function of nodes", function()
   harness.near(run:evaluate(batch).loss, want / 12, 1e-4)
 end)
 
---- ArcFace (Deng et al., "ArcFace: additive angular margin loss for deep face recognition", 2019, equation 3): a margin m
--- is added to the angle between an embedding and the centre of its class; s scales the cosines.
+--- ArcFace (Deng et al., "ArcFace: additive angular margin loss for deep face recognition", 2019, equation 3): a margin
+-- m is added to the angle between an embedding and the centre of its class; s scales the cosines.
 local function arcface(s, m)
   return function(cosines, target)
     local truth = nn.one_hot(target, classes)
@@ -169,8 +170,8 @@ test("ArcFace", function()
   assert(last.acc > 0.9, tostring(last.acc))
 end)
 
---- Center loss (Wen et al., "A discriminative feature learning approach for deep face recognition", 2016, equation 2); the
--- centres are weights of the loss and learn with the rest.
+--- Center loss (Wen et al., "A discriminative feature learning approach for deep face recognition", 2016, equation 2);
+-- the centres are weights of the loss and learn with the rest.
 local function center_loss(features, target)
   local centres = nn.dense{ features.shape[1], use_bias = false, init = "normal", name = "centres" }
   return nn.reduce{ "sum" }((features - centres(nn.one_hot(target, classes)))^2) / 2
@@ -179,7 +180,8 @@ end
 test("center loss", function()
   lurcher.seed(3)
   local features = nn.dense{ 6, activation = "tanh", name = "features" }(nn.flatten()(nn.input("x", 8, 8, 3)))
-  local model = nn.model{ features = features, y = nn.dense{ classes, activation = "softmax", name = "head" }(features) }
+  local model = nn.model{ features = features,
+    y = nn.dense{ classes, activation = "softmax", name = "head" }(features) }
   local batch = images(12, 8)
   batch.features = batch.y
   local last = check(model, batch, { weights = 5, loss = { y = "crossentropy", features = center_loss },

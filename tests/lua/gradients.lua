@@ -23,7 +23,8 @@ local function batch_of(seed, rows)
 end
 
 local function compile(model, optimizer)
-  return model:compile{ device = device, optimizer = optimizer or optim.sgd{ lr = 0.1, momentum = 0.9 }, loss = "crossentropy" }
+  return model:compile{ device = device, loss = "crossentropy",
+    optimizer = optimizer or optim.sgd{ lr = 0.1, momentum = 0.9 } }
 end
 
 --- The batches of a list as one.
@@ -132,7 +133,9 @@ test("fit{ accumulate = 4 } equals batches of four times the size", function()
   local function trained(loader, options)
     local model, steps, epochs = network(), {}, 2
     options.epochs, options.progress = epochs, false
-    options[1] = { on_batch_end = function(_, step, logs) steps[#steps + 1] = ("%d:%d"):format(step, logs.batch.samples) end }
+    options[1] = { on_batch_end = function(_, step, logs)
+      steps[#steps + 1] = ("%d:%d"):format(step, logs.batch.samples)
+    end }
     local run <close> = compile(model, optim.adam{ lr = 0.01 })
     local history = fit(run, loader, options)
     return on_host(model), history, table.concat(steps, " "), run.iterations

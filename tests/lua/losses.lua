@@ -187,8 +187,10 @@ test("targets: ids, values, shapes", function()
 end)
 
 test("one_hot: ids of any shape, and what it is made of", function()
-  local id, pair = nn.input{ name = "id", shape = {}, dtype = "i32" }, nn.input{ name = "pair", shape = { 2 }, dtype = "i32" }
-  local model = nn.model{ one = nn.one_hot(id, 3), two = nn.one_hot{ 2 }(pair), three = nn.one_hot{ pair, classes = 2 } }
+  local id = nn.input{ name = "id", shape = {}, dtype = "i32" }
+  local pair = nn.input{ name = "pair", shape = { 2 }, dtype = "i32" }
+  local model = nn.model{ one = nn.one_hot(id, 3), two = nn.one_hot{ 2 }(pair),
+    three = nn.one_hot{ pair, classes = 2 } }
   local run <close> = model:compile{ device = device }
   local y = run:predict{ id = lurcher.tensor{ 2, 0, dtype = "i32" }, pair = { { 1, 0 }, { 0, 0 } } }
   near(y.one:totable(), { { 0, 0, 1 }, { 1, 0, 0 } }, 0)
@@ -211,13 +213,15 @@ test("mistakes are found at compile, and name the output", function()
     options.device, options.loss = device, loss
     return function() model:compile(options) end
   end
-  raises("^[^\n]*losses.lua:%d+: compile: loss of output 'y': the function must return a node, got nil$", compile(function() end))
+  raises("^[^\n]*losses.lua:%d+: compile: loss of output 'y': the function must return a node, got nil$",
+    compile(function() end))
   raises("loss of output 'y': the function must return a node, got 3$", compile{ y = function() return 3 end })
   raises("'y': its node, '[%w_]+' of shape 4, does not depend on the prediction",
     compile(function(_, t) return nn.one_hot(t, 4) end))
   raises("'y': it reads input 'other' of a model: a loss is computed from its prediction and its target alone",
     compile(function(p) return p * other end))
-  raises("'y': .*losses.lua:%d+: .*%(prediction 4 f32, target one i32 per sample%)", compile(function(p, t) return p - t end))
+  raises("'y': .*losses.lua:%d+: .*%(prediction 4 f32, target one i32 per sample%)",
+    compile(function(p, t) return p - t end))
   raises("'y': .*losses.lua:%d+: attempt to call", compile(function(p) return p:nothing() end))
   raises("loss of 'y' has label smoothing, which only cross entropies have", compile(focal, { label_smoothing = 0.1 }))
   raises("'loss' to 'compile' %(a name, a function, or a table of them by output expected, got number%)", compile(3))
@@ -349,7 +353,9 @@ assert(run:save(out))
 
 test("killed while it trains with a loss of its own: resumed to the same bits without the function", function()
   assert(lurcher.write_file(root .. "/train.lua", script))
-  local function start(arguments) return harness.run(("cd '%s' && '%s' train.lua %s"):format(root, harness.program, arguments)) end
+  local function start(arguments)
+    return harness.run(("cd '%s' && '%s' train.lua %s"):format(root, harness.program, arguments))
+  end
   local output, code = start "whole.safetensors 0"
   assert(code == 0, output)
   output, code = start "killed.safetensors 5"

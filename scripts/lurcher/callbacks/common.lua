@@ -66,14 +66,15 @@ local function add_loss_weights(list, run, known)
     if entry.learned and not known[entry.layer] then
       local layer = { name = entry.layer }
       function layer.set_weight(_, _, value) entry.tensor:copy(value) end
-      list[#list + 1] = { layer = layer, name = entry.name, value = entry.tensor, key = entry.layer .. "/" .. entry.name }
+      list[#list + 1] = { layer = layer, name = entry.name, value = entry.tensor,
+        key = entry.layer .. "/" .. entry.name }
     end
   end
 end
 
 --- The weights that training changes, as a list of { layer =, name =, value = tensor }; each value shares the layer's
--- memory. Those of layers that learn, and of every batch norm: frozen ones change too with batchnorm = "batch"; and those
--- of the run's losses.
+-- memory. Those of layers that learn, and of every batch norm: frozen ones change too with batchnorm = "batch"; and
+-- those of the run's losses.
 function common.learned(model, run)
   local list, known = {}, {}
   for _, layer in ipairs(model.layers) do
