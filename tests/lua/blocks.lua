@@ -173,8 +173,8 @@ end)
 --- Center loss (Wen et al., "A discriminative feature learning approach for deep face recognition", 2016, equation 2);
 -- the centres are weights of the loss and learn with the rest.
 local function center_loss(features, target)
-  local centres = nn.dense{ features.shape[1], use_bias = false, init = "normal", name = "centres" }
-  return nn.reduce{ "sum" }((features - centres(nn.one_hot(target, classes)))^2) / 2
+  local centres = nn.parameter{ shape = { classes, features.shape[1] }, init = "normal", name = "centres" }
+  return nn.reduce{ "sum" }((features - nn.gather(centres, target))^2) / 2
 end
 
 test("center loss", function()
