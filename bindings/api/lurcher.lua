@@ -1,6 +1,6 @@
 ---@meta
--- lurcher.lua - the module itself, tensors, JSON. With nn.lua and data.lua beside it, this is the reference of all that
--- the bindings register, as annotations for the Lua language server: add this folder to "workspace.library". The files
+-- lurcher.lua - the module itself, tensors, JSON. With nn.lua, run.lua and data.lua beside it, this is the reference of
+-- all that the bindings register, as annotations for the Lua language server: add this folder to "workspace.library". The files
 -- are never run. tests/lua/api.lua compares them with what is registered, name by name, in both directions.
 --
 -- Conventions

@@ -439,11 +439,15 @@ static void test_messages(void) {
   CHECK(shape.ndim == 1 && shape.dim[0] == 10);
   CHECK_FAILS(apply(gather, 2, (lur_node *[]){vector, wide}, &shape), LUR_ETYPE,
               "gather 'left': its second input must be an index");
+  lur_layer *one_hot = make("one_hot", SETTINGS(INT("classes", 7), TEXT("name", "ids")));
+  CHECK_OK(apply(one_hot, 1, &index, &shape));
+  CHECK(shape.ndim == 1 && shape.dim[0] == 7);
+  CHECK_FAILS(apply(one_hot, 1, &vector, &shape), LUR_ETYPE, "one_hot 'ids': its input is f32 (i32 class ids expected)");
   lur_layer *reshape = make("reshape", SETTINGS(PAIR("shape", 3, -1), TEXT("name", "fold")));
   CHECK_FAILS(apply(reshape, 1, &vector, &shape), LUR_ESHAPE,
               "reshape 'fold': a sample of 10 has 10 elements, they do not fill 3x-1");
-  lur_layer *layers[] = {sep, add, relu, concat, gather, reshape};
-  for (int i = 0; i < 6; i++) lur_layer_release(layers[i]);
+  lur_layer *layers[] = {sep, add, relu, concat, gather, one_hot, reshape};
+  for (int i = 0; i < 7; i++) lur_layer_release(layers[i]);
   lur_node *nodes[] = {wide, narrow, vector, tiny, index};
   for (int i = 0; i < 5; i++) lur_node_release(nodes[i]);
 }

@@ -4,7 +4,7 @@ local lurcher = require "lurcher"
 local test = harness.test
 
 local modules = { "nn", "data", "optim", "image", "json" }
-local files = { "lurcher", "nn", "data" } -- in bindings/api/
+local files = { "lurcher", "nn", "run", "data" } -- in bindings/api/
 
 local function path_of(name) return ("%s/bindings/api/%s.lua"):format(harness.root, name) end
 
