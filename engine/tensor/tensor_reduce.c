@@ -24,11 +24,11 @@ LUR_SIMD_BODY void take(step s, double p, const double *x, const double *mean, i
   switch (s) {
   case ADD: EACH(acc[j] + x[j]);
   case MULTIPLY: EACH(acc[j] * x[j]);
-  case LARGEST: EACH((x[j] > acc[j]) | (x[j] != x[j]) ? x[j] : acc[j]);
-  case SMALLEST: EACH((x[j] < acc[j]) | (x[j] != x[j]) ? x[j] : acc[j]);
+  case LARGEST: EACH(((x[j] > acc[j]) | (x[j] != x[j])) ? x[j] : acc[j]);
+  case SMALLEST: EACH(((x[j] < acc[j]) | (x[j] != x[j])) ? x[j] : acc[j]);
   case SQUARE: EACH(acc[j] + (x[j] - mean[j]) * (x[j] - mean[j]));
   case ABSOLUTE: EACH(acc[j] + fabs(x[j]));
-  case LARGEST_ABSOLUTE: EACH((fabs(x[j]) > acc[j]) | (x[j] != x[j]) ? fabs(x[j]) : acc[j]);
+  case LARGEST_ABSOLUTE: EACH(((fabs(x[j]) > acc[j]) | (x[j] != x[j])) ? fabs(x[j]) : acc[j]);
   case POWER: EACH(acc[j] + pow(fabs(x[j]), p));
   case COUNT: EACH(acc[j] + (x[j] != 0 ? 1 : 0));
   }
