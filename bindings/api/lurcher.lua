@@ -127,8 +127,8 @@ function lurcher.write_file(path, text) end
 -- ---- making tensors ----
 
 ---A tensor of given values: `lurcher.tensor{ {1, 2}, {3, 4} }`, `lurcher.tensor{ 1, 2, dtype = "i32" }`; or of a
----given shape: `lurcher.tensor{ shape = {2, 3}, fill = 1 }`; or a scalar: `lurcher.tensor(3)`. One argument, no more. Values are
----stored as they are: ids that count from 0 stay so.
+---given shape: `lurcher.tensor{ shape = {2, 3}, fill = 1 }`; or a scalar: `lurcher.tensor(3)`. One argument, no more.
+---Values are stored as they are: ids that count from 0 stay so.
 ---@param values number|table nested tables of equal lengths; options dtype ("f32"), device (host), shape, fill (0)
 ---@return lurcher.tensor
 function lurcher.tensor(values) end
@@ -264,14 +264,15 @@ function device:close() end
 
 ---A dense array.
 ---
----**Operators.** + - * / // % ^ and unary -, with numbers or tensors, broadcasting as in NumPy: aligned at the last
----dimension, extents must be equal or 1. // and % round towards minus infinity, as in Lua.
+---**Operators.** + - * / // % ^ and unary -, and & | ~ of masks, with numbers or tensors, broadcasting as in NumPy:
+---aligned at the last dimension, extents must be equal or 1. // and % round towards minus infinity, as in Lua.
 ---
 ---**Dtypes.** Two i32 tensors, or an i32 tensor and a whole number, give i32: results saturate, / truncates, a division
 ---by 0 saturates (0 / 0 is 0), and % 0 is 0. Everything else is computed in, and gives, f32. Means, roots and
----exponentials are always f32. Comparisons give masks: i32 tensors of 0 and 1, so that `mask:sum()` counts; `a * b` of
----two masks is "and", `a:maximum(b)` "or", `mask:logical_not()` "not". Where a mask is taken, every element but 0 is
----true, of any dtype. What only moves elements (slices, sorting, concat, where) keeps the dtype.
+---exponentials are always f32. Comparisons give masks: i32 tensors of 0 and 1, so that `mask:sum()` counts; `a & b`,
+---`a | b`, `a ~ b` (exclusive or) and `~a` combine them. Where a mask is taken, every element but 0 is true, of any
+---dtype. `a == b` asks whether two handles are of one tensor: `a:equal(b)` and `a:eq(b)` compare elements. What only
+---moves elements (slices, sorting, concat, where) keeps the dtype.
 ---
 ---**Indices.** `t[i]` is row i, or a number when t has one dimension (nil one past the end, so that ipairs works).
 ---`t[{...}]` is a part, with one entry per dimension: an index, which drops the dimension; `{ first, last }`, both
@@ -282,7 +283,7 @@ function device:close() end
 ---**Writing.** `t[i] = v` and `t[{...}] = v` write a tensor, nested tables, or one number to every element. Into
 ---t[{...}], tensors broadcast and are cast to t's dtype; a row takes a tensor of its shape and dtype.
 ---
----**Views and copies.** `t[i]`, rows, view, reshape, squeeze, unsqueeze and flatten share memory with t. Everything else
+---**Views and copies.** `t[i]`, rows, view, reshape, squeeze, unsqueeze and flatten share memory with t. All else
 ---gives a new tensor, t[{...}], narrow, split, permute and expand included: a tensor has no strides.
 ---
 ---`#t` is the first extent. tostring shows shape, dtype, device and values: all of a small tensor, the corners of a
@@ -301,6 +302,10 @@ function device:close() end
 ---@operator idiv(lurcher.number_or_tensor): lurcher.tensor
 ---@operator mod(lurcher.number_or_tensor): lurcher.tensor
 ---@operator pow(lurcher.number_or_tensor): lurcher.tensor
+---@operator band(lurcher.number_or_tensor): lurcher.tensor
+---@operator bor(lurcher.number_or_tensor): lurcher.tensor
+---@operator bxor(lurcher.number_or_tensor): lurcher.tensor
+---@operator bnot: lurcher.tensor
 ---@operator unm: lurcher.tensor
 ---@operator len: integer
 ---@field [integer] lurcher.number_or_tensor
@@ -539,8 +544,8 @@ function tensor:var(axes) end
 ---@return lurcher.number_or_tensor
 function tensor:std(axes) end
 ---Vector norm, over dimensions as in sum: (sum of |x|^p)^(1/p). A number alone is an axis, not p.
----@param axes? integer|{ keepdim?: boolean, p?: number, [integer]: integer } p (2): 1, 2...; math.huge: the largest |x|;
----0: how many elements are not 0
+---@param axes? integer|{ keepdim?: boolean, p?: number, [integer]: integer } p (2): 1, 2...; math.huge: the largest
+---|x|; 0: how many elements are not 0
 ---@return lurcher.number_or_tensor
 function tensor:norm(axes) end
 ---Largest value, over dimensions as in sum. A NaN is larger and smaller than all.
@@ -593,8 +598,8 @@ function tensor:topk(k, axis) end
 ---@return lurcher.tensor inverse i32, of t's shape: where in values each element is, from 0
 ---@return lurcher.tensor counts i32: how often each value occurs
 function tensor:unique() end
----Matrix product over the last two dimensions, m x k by k x n; dimensions before them broadcast. A vector on the left is
----a row, on the right a column, and the result lacks its dimension.
+---Matrix product over the last two dimensions, m x k by k x n; dimensions before them broadcast. A vector on the left
+---is a row, on the right a column, and the result lacks its dimension.
 ---@param other lurcher.tensor
 ---@return lurcher.tensor
 function tensor:matmul(other) end
