@@ -9,7 +9,7 @@
 local lurcher = require "lurcher"
 local class_folders, options = require "lurcher.recipe.class_folders", require "lurcher.recipe.options"
 local prediction, schedules = require "lurcher.prediction", require "lurcher.schedules"
-local kept_path = require "lurcher.kept_path"
+local kept_path, pretrained = require "lurcher.kept_path", require "lurcher.recipe.pretrained"
 local run_folder, single = require "lurcher.recipe.run_folder", require "lurcher.recipe.single"
 
 local spec = options.join({
@@ -19,8 +19,9 @@ local spec = options.join({
   { "model", "path", value = "FILE", help = "model.safetensors to continue from, instead of --run" },
   { "data", "path", value = "DIR", help = "folder with train/CLASS/ and valid/CLASS/ (default: the run's)" },
 }, single.options, {
-  { "tune-from", "integer", default = 105, min = 0,
-    help = "index of the first layer of an Xception that learns, from 0" },
+  { "tune-from", "integer", min = 0,
+    help = "index of the first layer of the backbone that learns, from 0 (default: that of its last stage; 105 of an "
+      .. "Xception)" },
   { "inception-tune-from", "integer", default = 262, min = 0,
     help = "index of the first layer of an InceptionV3 that learns, from 0" },
   { "output", "string", value = "NAME",
@@ -51,11 +52,10 @@ local function data_of(o, metadata)
   return path or error("option --data is missing: the model's metadata names no folder of images", 0)
 end
 
---- Freezes the layers of a backbone below number `from`, all of them where it has no more.
-local function freeze_below(backbone, from, name)
+--- Freezes the layers of a backbone below number `from`, all of them where it has no more. option: that names it.
+local function freeze_below(backbone, from, title, option)
   if from < #backbone.layers then return backbone:freeze{ below = from } end
-  print(("the %s has %d layers: none of them learns (--%stune-from %d)"):format(name, #backbone.layers,
-    name == "InceptionV3" and "inception-" or "", from))
+  print(("the %s has %d layers: none of them learns (%s %d)"):format(title, #backbone.layers, option, from))
   backbone:freeze()
 end
 
@@ -63,11 +63,17 @@ end
 local function unfreeze(model, o)
   local backbones = single.backbones(model)
   if not next(backbones) then
-    error("the model has no Xception or InceptionV3 backbone: there is nothing to tune", 0)
+    error("the model has no backbone of lurcher.models: there is nothing to tune", 0)
   end
   model:unfreeze()
-  if backbones.xception then freeze_below(backbones.xception, o.tune_from, "Xception") end
-  if backbones.inception_v3 then freeze_below(backbones.inception_v3, o.inception_tune_from, "InceptionV3") end
+  for name, backbone in pairs(backbones) do
+    local network = pretrained.networks[name]
+    if name == "inception_v3" then
+      freeze_below(backbone, o.inception_tune_from, network.title, "--inception-tune-from")
+    else
+      freeze_below(backbone, o.tune_from or network.tune_from, network.title, "--tune-from")
+    end
+  end
   local total, trainable = model:parameters()
   print(("%d layers, %d parameters, %d of them trainable"):format(#model.layers, total, trainable))
 end

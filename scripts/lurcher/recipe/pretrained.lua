@@ -1,21 +1,53 @@
---- lurcher.recipe.pretrained: Xception and InceptionV3 backbones with weights from a file, for recipes that build heads
--- on them. Where a file lacks layers, the first of them and all after it get fresh weights: the file's batch norms
--- behind it hold statistics of features that no longer exist.
+--- lurcher.recipe.pretrained: backbones of lurcher.models with weights from a file, for recipes that build heads on
+-- them. Where a file lacks layers, the first of them and all after it get fresh weights: the file's batch norms behind
+-- it hold statistics of features that no longer exist.
 --
 --     local backbone, report = pretrained.backbone{ size = 299, feature_layer = "add_12", weights = "xception.h5" }
 --     backbone:freeze()
 --     pretrained.check_frozen(backbone, report, "xception.h5")
 
 local lfs = require "lfs"
-local inception_v3, xception = require "lurcher.models.inception_v3", require "lurcher.models.xception"
+local preprocessing = require "lurcher.preprocessing"
 local run_folder = require "lurcher.recipe.run_folder"
 
 local pretrained = {}
 
+--- The networks of lurcher.models that can be a backbone, in the order of the help. title; mark: a layer that only this
+-- one has; features: the layer of its pooled output; tune_from: the first layer that a fine-tuning trains, from 0: of
+-- the last stage. pooling: where it is not "avg".
+pretrained.networks = {
+  { name = "xception", title = "Xception", mark = "block1_conv1", features = "avg_pool", tune_from = 105 },
+  { name = "inception_v3", title = "InceptionV3", mark = "mixed0", features = "avg_pool", tune_from = 262 },
+  { name = "resnet50", title = "ResNet-50", mark = "conv2_block1_1_conv", features = "avg_pool", tune_from = 143 },
+  { name = "densenet121", title = "DenseNet-121", mark = "conv2_block1_0_bn", features = "avg_pool", tune_from = 313 },
+  { name = "mobilenet_v2", title = "MobileNetV2", mark = "expanded_conv_depthwise", features = "avg_pool",
+    tune_from = 116 },
+  { name = "efficientnet_b0", title = "EfficientNet-B0", mark = "block1a_dwconv", features = "avg_pool",
+    tune_from = 163 },
+  { name = "convnext_tiny", title = "ConvNeXt-Tiny", mark = "convnext_tiny_stem_conv", features = "layer_normalization",
+    tune_from = 128 },
+  { name = "vit_s16", title = "ViT-S/16", mark = "patch_embed.proj", features = "fc_norm", pooling = "token",
+    tune_from = 238 },
+}
+for _, network in ipairs(pretrained.networks) do pretrained.networks[network.name] = network end
+
+--- Their names, for the choices of an option.
+function pretrained.names()
+  local names = {}
+  for i, network in ipairs(pretrained.networks) do names[i] = network.name end
+  return names
+end
+
+--- The default of an option --size, for options that hold the name of a backbone as `backbone`.
+function pretrained.size_of(backbone)
+  return (preprocessing.networks[backbone] or preprocessing.networks.xception).size
+end
+
 --- Command-line options of recipes that build a backbone, for options.join.
 pretrained.options = {
-  { "weights", "path", value = "FILE", help = "weights of an Xception to start from: Keras .h5, or .safetensors" },
-  { "feature-layer", "string", value = "NAME", help = "last layer of the Xception that is used, e.g. add_12" },
+  { "weights", "path", value = "FILE",
+    help = "weights of an Xception, or of another --backbone, to start from: Keras .h5, or .safetensors" },
+  { "feature-layer", "string", value = "NAME", help = "last layer of the backbone that is used, e.g. add_12" },
   { "size", "integer", default = 299, min = 32, max = 4096, help = "height and width of the network's input" },
   { "width", "number", default = 1, min = 0.01, max = 8, help = "multiplier of every layer's number of channels" },
   { "middle", "integer", default = 8, min = 0, max = 64, help = "number of blocks in the middle flow of an Xception" },
@@ -45,12 +77,15 @@ local function reset_missing(backbone, report)
   return first and backbone.layers[first + 1].name
 end
 
---- Xception without its top, averaged over height and width. Options: those of pretrained.options, with "_" for "-",
--- and `input` ("image"). Returns the model and, with weights, the load report; report.fresh is the name of the first
--- layer that has fresh weights.
+--- A network without its top, averaged over height and width. Options: those of pretrained.options, with "_" for "-",
+-- `backbone` (its name; "xception") and `input` ("image"). Returns the model and, with weights, the load report;
+-- report.fresh is the name of the first layer that has fresh weights.
 function pretrained.backbone(o)
-  local backbone, report = xception{ size = o.size, width = o.width, middle = o.middle, top = false, pooling = "avg",
-    momentum = o.bn_momentum, feature_layer = o.feature_layer, weights = o.weights or nil, input = o.input or "image" }
+  local network = pretrained.networks[o.backbone] or pretrained.networks.xception
+  local build = require("lurcher.models." .. network.name)
+  local backbone, report = build{ size = o.size, width = o.width, top = false, pooling = network.pooling or "avg",
+    middle = network.name == "xception" and o.middle or nil, momentum = o.bn_momentum, feature_layer = o.feature_layer,
+    weights = o.weights or nil, input = o.input or "image" }
   if report then report.fresh = reset_missing(backbone, report) end
   return backbone, report
 end
@@ -59,7 +94,8 @@ end
 -- beside_xception (true: for a model of both backbones, where its layers' numbers continue from Xception's, and it ends
 -- before avg_pool, a name that Xception has).
 function pretrained.inception_backbone(o)
-  local backbone, report = inception_v3{ size = o.size, width = o.width, top = false, momentum = o.bn_momentum,
+  local build = require "lurcher.models.inception_v3"
+  local backbone, report = build{ size = o.size, width = o.width, top = false, momentum = o.bn_momentum,
     pooling = not o.beside_xception and "avg" or nil, first = o.beside_xception and 5 or 1,
     feature_layer = o.inception_feature_layer, weights = o.inception_weights or nil, input = o.input or "image" }
   if report then report.fresh = reset_missing(backbone, report) end

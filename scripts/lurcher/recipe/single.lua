@@ -6,7 +6,8 @@ local lurcher = require "lurcher"
 local common, options = require "lurcher.recipe.common", require "lurcher.recipe.options"
 local fit, prediction = require "lurcher.fit", require "lurcher.prediction"
 local preprocessing, report = require "lurcher.preprocessing", require "lurcher.report"
-local shell, stage = require "lurcher.shell", require "lurcher.recipe.stage"
+local pretrained, shell = require "lurcher.recipe.pretrained", require "lurcher.shell"
+local stage = require "lurcher.recipe.stage"
 local nn = lurcher.nn
 
 local single = {}
@@ -23,12 +24,16 @@ single.options = options.join({
 single.may_change = { epochs = true, patience = true }
 for name in pairs(common.may_change) do single.may_change[name] = true end
 
---- The backbones of a classifier, models that share its layers: { xception = , inception_v3 = }, those that it has.
+--- The backbones of a classifier, models that share its layers, by the name of their network: those that it has.
 function single.backbones(model)
   local backbones = {}
-  if model:index "block1_conv1" then backbones.xception = nn.model(model:node "avg_pool") end
-  if model:index "mixed0" then
-    backbones.inception_v3 = nn.model(model:node(backbones.xception and "inception_avg_pool" or "avg_pool"))
+  for _, network in ipairs(pretrained.networks) do
+    if model:index(network.mark) then
+      local beside_xception = network.name == "inception_v3" and backbones.xception
+      local features = beside_xception and "inception_avg_pool" or network.features
+      if not model:index(features) then features = "avg_pool" end -- with --feature-layer
+      backbones[network.name] = nn.model(model:node(features))
+    end
   end
   return backbones
 end
