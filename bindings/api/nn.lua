@@ -469,6 +469,13 @@ function nn.slice(options, ...) end
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
 function nn.pad(options, ...) end
+---A learned factor per channel, small at first, so that a deep network begins close to the identity (LayerScale,
+---Touvron et al., 2021). Weight: gamma.
+--- - `init` (1e-6): first value of the factors
+---@param options? number|{ init?: number } options, or nodes
+---@param ... any further options of the list, or nodes
+---@return lurcher.layer|lurcher.node
+function nn.layer_scale(options, ...) end
 ---Layer normalisation: every row of the last dimension is normalised by its own mean and variance, then scaled and
 ---shifted by learned vectors (Ba, Kiros and Hinton, 2016). Keras's defaults; PyTorch's epsilon is 1e-5. Weights: gamma,
 ---beta.

@@ -22,6 +22,9 @@ static const struct {
                {"depthwise_conv2d", "depthwise_conv2d"},
                {"batch_normalization", "batchnorm"},
                {"normalization", "normalization"},
+               {"layer_normalization", "layernorm"},
+               {"group_normalization", "groupnorm"},
+               {"layer_scale", "layer_scale"},
                {"dense", "dense"}};
 
 /* Name of the model's layer for a group: for "conv2d_3", the fourth of that kind. */

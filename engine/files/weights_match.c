@@ -33,6 +33,8 @@ static const struct {
     {"batchnormalization", "batchnorm"},
     {"batchnorm", "batchnorm"}, /* this engine's */
     {"normalization", "normalization"},
+    {"layer_normalization", "layernorm"},
+    {"group_normalization", "groupnorm"},
 };
 enum { AUTOMATIC = sizeof automatic / sizeof *automatic };
 

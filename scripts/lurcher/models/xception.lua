@@ -123,4 +123,4 @@ end
 --- Builds the model. See the top of the file.
 return builder.network("xception", { middle = { 8, builder.is_count, "integer of at least 0" } }, function(b, x, o)
   return exit_flow(b, middle_flow(b, entry_flow(b, x), o.middle), 5 + o.middle)
-end, pytorch_names())
+end, { names = pytorch_names() })
