@@ -182,7 +182,7 @@ test("single_model: --transform changes the training images, is kept, and may no
     "single_model --resume changed --epochs 3")
   succeeds "single_model --resume changed --epochs 3 --transform changed/transform.lua"
   complains(1, { "--transform: (cannot read 'absent.lua': No such file or directory)" },
-    "single_model --data images %s --transform absent.lua", small)
+    "single_model --data images %s --batch 8 --transform absent.lua", small)
 end)
 
 test("single recipes: errors take one line", function()
