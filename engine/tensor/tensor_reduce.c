@@ -1,15 +1,15 @@
 /* tensor_reduce.c - sums, means, extremes, deviations, norms, running sums and softmax of host tensors.
  *
- * Folds go through the tensor in blocks of doubles: a block of CHUNK elements (several rows, where rows are short) is
- * folded element by element into as many accumulators, and these in the end into one row. The order of operations
- * depends on shapes alone, and the loops are as wide as the processor can. A NaN wins a maximum or minimum, as in
- * NumPy. To add a fold: its step in step_of, its last operation in finish, and its dtype in result_dtype. */
+ * Folds go through the tensor in blocks of doubles: a block of up to CHUNK elements (several rows, where rows are
+ * short) is folded element by element into as many accumulators, and these in the end into one row. The order of
+ * operations depends on shapes alone, and the loops are as wide as the processor can. A NaN wins a maximum or minimum,
+ * as in NumPy. To add a fold: its step in step_of, its last operation in finish, and its dtype in result_dtype. */
 #include <math.h>
 
 #include "engine/base/simd.h"
 #include "tensor_host.h"
 
-enum { CHUNK = 256, PARALLEL = 65536 };
+enum { CHUNK = 1024, SHORT = 256, PARALLEL = 65536 };
 
 /* ---- steps: x into acc, element by element ---- */
 
@@ -155,9 +155,9 @@ LUR_SIMD_VARIANTS(holds_wide, HOLDS_PARAMETERS, holds(x, n, value, found))
 
 /* The first position of value in line o; NaN is where the first NaN is. */
 static int64_t position_of(const fold *f, int64_t o, double value) {
-  double block[CHUNK];
-  for (int64_t i = 0; i < f->s.n; i += CHUNK) {
-    int n = f->s.n - i < CHUNK ? (int)(f->s.n - i) : CHUNK, found = 0;
+  double block[SHORT];
+  for (int64_t i = 0; i < f->s.n; i += SHORT) {
+    int n = f->s.n - i < SHORT ? (int)(f->s.n - i) : SHORT, found = 0;
     load(f->x, o * f->s.n + i, n, block);
     LUR_SIMD_CALL(holds_wide, (block, n, value, &found));
     for (int j = 0; found && j < n; j++)
@@ -169,10 +169,13 @@ static int64_t position_of(const fold *f, int64_t o, double value) {
 static bool is_position(lur_tensor_reduction op) { return op == LUR_T_ARGMAX || op == LUR_T_ARGMIN; }
 
 static void fold_part(const fold *f, const part *c) {
-  double acc[CHUNK], mean[CHUNK] = {0};
+  double acc[CHUNK], mean[CHUNK];
+  int n = c->width * c->rows;
   if (f->op == LUR_T_VAR || f->op == LUR_T_STD) {
     run_step(f, c, ADD, NULL, acc);
-    for (int j = 0; j < c->width * c->rows; j++) mean[j] = acc[j % c->width] / (double)f->s.n;
+    for (int j = 0; j < n; j++) mean[j] = acc[j % c->width] / (double)f->s.n;
+  } else {
+    for (int j = 0; j < n; j++) mean[j] = 0;
   }
   run_step(f, c, step_of(f), mean, acc);
   for (int j = 0; j < c->width; j++)
@@ -180,9 +183,9 @@ static void fold_part(const fold *f, const part *c) {
   store(f->y, c->o * f->s.inner + c->first, c->width, acc);
 }
 
-/* As many rows at a time as fit a block, and fewer where the fold is short. */
+/* As many rows at a time as have SHORT elements, and fewer where the fold is short. */
 static int rows_at_a_time(span s) {
-  int64_t fit = s.inner < CHUNK ? CHUNK / s.inner : 1;
+  int64_t fit = s.inner < SHORT ? SHORT / s.inner : 1;
   return s.n < fit ? (s.n > 0 ? (int)s.n : 1) : (int)fit;
 }
 
