@@ -412,10 +412,12 @@ function nn.flatten(options, ...) end
 ---@param ... any further options of the list, or nodes
 ---@return lurcher.layer|lurcher.node
 function nn.reshape(options, ...) end
----@alias lurcher.reduction "sum"|"mean"|"max"|"min"
+---@alias lurcher.reduction "sum"|"mean"|"max"|"min"|"var"
 
----Sum, mean, max or min over dimensions of each sample: `nn.reduce{ op = "mean", axis = { 1, 2 } }`.
---- - `function`, or `op`: sum, mean, max or min
+---Sum, mean, max, min or variance over dimensions of each sample: `nn.reduce{ op = "mean", axis = { 1, 2 } }`. The
+---variance is divided by the number of elements, as in NumPy and Keras; torch.var divides by one less. The standard
+---deviation is `nn.sqrt(nn.reduce{ x, op = "var" } + 1e-6)`: at 0 the root has no gradient.
+--- - `function`, or `op`: sum, mean, max, min or var, the variance
 --- - `axis` (-1): dimensions of a sample, 1 the first, -1 the last; 0: all
 --- - `keep` (false): keeps the dimensions, with extent 1
 ---@param options lurcher.reduction|{ op: lurcher.reduction, axis?: integer|integer[], keep?: boolean } or nodes
