@@ -47,8 +47,8 @@ static lur_status axes_of(const lur_layer *layer, const lur_shape *in, unsigned 
   return LUR_OK;
 }
 
-static lur_status emit_op(const lur_layer *layer, lur_emitter *emitter, lur_reduction function, unsigned axes, bool keep,
-                          int x, int *y) {
+static lur_status emit_op(const lur_layer *layer, lur_emitter *emitter, lur_reduction function, unsigned axes,
+                          bool keep, int x, int *y) {
   const lur_shape in = *lur_emit_shape(emitter, x);
   lur_op_desc desc = {.kind = LUR_OP_REDUCE, .y = {.dtype = LUR_F32}, .u.reduce = {function, axes}};
   for (int d = 0; d < in.ndim; d++) {
