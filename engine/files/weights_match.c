@@ -9,7 +9,9 @@
  *   - otherwise by equal names, if all of the shorter list are in the longer one and all shapes fit;
  *   - otherwise by the smallest shift of one list along the other with which all shapes fit;
  *   - otherwise by equal names, if both lists begin at the same counter and at least half of them fit; else none.
- * If nothing fits by these rules, and everything fits by order, order is used.
+ * If nothing fits by these rules, and everything fits by order, order is used. Files that state positions
+ * (weights_positions.c) are matched by them where they have no names; where names leave layers over, if the positions
+ * load every layer and contradict no name.
  *
  * To add automatic names of another framework: a row in `automatic`. */
 #include <ctype.h>
@@ -117,7 +119,7 @@ static int file_layer_named(const lur_weight_file *file, const char *name) {
   return -1;
 }
 
-static void assign(const lur_weight_file *file, lur_pairing *pairing, int from) {
+void lur_weights_assign(const lur_weight_file *file, lur_pairing *pairing, int from) {
   pairing->from = from;
   pairing->fits = from >= 0 && lur_weights_fit(&file->layers[from], pairing, NULL);
 }
@@ -129,7 +131,7 @@ static lur_status match_by_order(const lur_weight_file *file, lur_pairing *pairi
   if (n != file->nlayers)
     return lur_fail(LUR_ESHAPE, "'%s' has %d layers with weights and the model %d: they cannot be matched by order",
                     file->path, file->nlayers, n);
-  for (int i = 0; i < n; i++) assign(file, &pairings[i], i);
+  for (int i = 0; i < n; i++) lur_weights_assign(file, &pairings[i], i);
   return LUR_OK;
 }
 
@@ -231,7 +233,7 @@ static void match_kind(const lur_weight_file *file, lur_pairing *pairings, int n
   int shift;
   if (!choose_rule(file, pairings, a, b, &by_name, &shift)) return;
   for (int k = 0; k < a->n; k++)
-    assign(file, &pairings[a->members[k].index], partner(a, b, k, by_name ? NULL : &shift));
+    lur_weights_assign(file, &pairings[a->members[k].index], partner(a, b, k, by_name ? NULL : &shift));
   note_renamed(file, pairings, a, notes);
 }
 
@@ -255,23 +257,53 @@ static int count_fitting(const lur_pairing *pairings, int n) {
   return fitting;
 }
 
+/* Whether the other way loads every layer, and those that fit already from the same places. */
+static bool completes(const lur_pairing *pairings, const lur_pairing *other, int n) {
+  for (int i = 0; i < n; i++) {
+    bool given = lur_layer_is_given(other[i].layer) && other[i].from < 0;
+    if (!other[i].fits && !given) return false;
+    if (pairings[i].fits && pairings[i].from != other[i].from) return false;
+  }
+  return true;
+}
+
+static bool has_positions(const lur_weight_file *file) {
+  for (int i = 0; i < file->nlayers; i++)
+    if (file->layers[i].kind != NULL) return true;
+  return false;
+}
+
+/* Where names leave layers over: by position, as Keras loads its own files, if the whole model fits and no name says
+   otherwise; then by order, if no name fits at all. */
+static lur_status match_unnamed(const lur_weight_file *file, lur_pairing *pairings, int n, lur_lines *notes) {
+  int fitting = count_fitting(pairings, n);
+  bool positions = has_positions(file), order = !file->unordered && n == file->nlayers && fitting == 0;
+  if (fitting == n || !(positions || order)) return LUR_OK;
+  lur_lines unused = {0};
+  lur_pairing *other = NULL;
+  LUR_TRY(lur_alloc_items((size_t)n + 1, sizeof *other, &other));
+  for (int i = 0; i < n; i++) other[i] = (lur_pairing){.layer = pairings[i].layer, .from = -1};
+  lur_status status =
+      positions ? lur_weights_match_positions(file, other, n, &unused) : match_by_order(file, other, n);
+  if (status == LUR_OK && completes(pairings, other, n)) {
+    memcpy(pairings, other, (size_t)n * sizeof *other);
+    lur_lines_add(notes, fitting == 0 ? "no layer has its name in the file: matched by %s\n"
+                                      : "some layers have other names in the file: matched by %s\n",
+                  positions ? "position" : "order");
+  }
+  free(unused.bytes);
+  free(other);
+  return status;
+}
+
 static lur_status match_auto(const lur_weight_file *file, lur_pairing *pairings, int n, lur_lines *notes) {
   long counter;
+  if (file->unnamed) return lur_weights_match_positions(file, pairings, n, notes);
   for (int i = 0; i < n; i++)
     if (automatic_kind(lur_layer_name(pairings[i].layer), &counter) == NULL)
-      assign(file, &pairings[i], file_layer_named(file, lur_layer_name(pairings[i].layer)));
+      lur_weights_assign(file, &pairings[i], file_layer_named(file, lur_layer_name(pairings[i].layer)));
   LUR_TRY(match_automatic(file, pairings, n, notes));
-  if (file->unordered || n != file->nlayers || count_fitting(pairings, n) > 0) return LUR_OK;
-  lur_pairing *ordered = NULL;
-  LUR_TRY(lur_alloc_items((size_t)n + 1, sizeof *ordered, &ordered));
-  memcpy(ordered, pairings, (size_t)n * sizeof *ordered);
-  lur_status status = match_by_order(file, ordered, n);
-  if (status == LUR_OK && count_fitting(ordered, n) == n) {
-    memcpy(pairings, ordered, (size_t)n * sizeof *ordered);
-    lur_lines_add(notes, "no layer has its name in the file: matched by order\n");
-  }
-  free(ordered);
-  return status;
+  return match_unnamed(file, pairings, n, notes);
 }
 
 lur_status lur_weights_match(const lur_model *model, const lur_weight_file *file, lur_load_match match,
@@ -283,6 +315,10 @@ lur_status lur_weights_match(const lur_model *model, const lur_weight_file *file
   }
   if (match == LUR_LOAD_BY_ORDER) return match_by_order(file, pairings, *n);
   if (match == LUR_LOAD_AUTO) return match_auto(file, pairings, *n, notes);
-  for (int i = 0; i < *n; i++) assign(file, &pairings[i], file_layer_named(file, lur_layer_name(pairings[i].layer)));
+  if (file->unnamed)
+    return lur_fail(LUR_EUNSUPPORTED, "'%s' has no names of layers: they can only be matched by position, which is what "
+                    "the automatic match does", file->path);
+  for (int i = 0; i < *n; i++)
+    lur_weights_assign(file, &pairings[i], file_layer_named(file, lur_layer_name(pairings[i].layer)));
   return LUR_OK;
 }

@@ -261,7 +261,9 @@ static void test_automatic_names(void) {
   CHECK(weight_at(model, "conv2d_1", 0, 0) == 10 && weight_at(model, "batch_normalization_1", 0, 0) == 11);
   CHECK(weight_at(model, "batch_normalization_2", 0, 0) == 22 && report.unused == 4);
   lur_load_report_free(&report);
-  CHECK_OK(lur_model_load_weights(model, write_keras("c.h5", cut, FIXED), LUR_LOAD_AUTO, false, &report));
+  CHECK_FAILS(lur_model_load_weights(model, write_keras("c.h5", cut, FIXED), LUR_LOAD_AUTO, LUR_LOAD_MOST, &report),
+              LUR_EFORMAT, "only 2 of the model's 7 layers with weights can be loaded, 5 are missing, 0 have other");
+  CHECK_OK(lur_model_load_weights(model, in_folder("c.h5"), LUR_LOAD_AUTO, LUR_LOAD_PARTIAL, &report));
   CHECK(report.loaded == 2 && report.missing == 5 && weight_at(model, "conv2d_1", 0, 0) == 0);
   lur_load_report_free(&report);
   lur_model_release(model);
@@ -437,63 +439,95 @@ static void test_torch(void) {
 
 /* ---- Keras 3: .weights.h5, alone and inside a .keras archive ---- */
 
+typedef struct vars { /* the arrays of one layer; path NULL ends a list */
+  const char *path, *layer;
+  array arrays[5];
+} vars;
+
+/* clang-format off */
+#define KERAS3_NORM(path, layer, c) {path, layer, {{"0", 1, {c}}, {"1", 1, {c}}, {"2", 1, {c}}, {"3", 1, {c}}}}
+#define KERAS3_CONV(path, layer, in, out) {path, layer, {{"0", 4, {3, 3, in, out}}}}
+#define KERAS3_DENSE(path, layer, in, out) {path, layer, {{"0", 2, {in, out}}, {"1", 1, {out}}}}
+/* clang-format on */
+
 /* names: write the attribute with the layer's name, as Keras does from 3.10 on. */
-static const char *write_keras3(const char *name, bool names) {
-  static const struct {
-    const char *path, *layer;
-    array arrays[4];
-  } vars[] = {
-      {"batch_normalization", "batch_normalization", {{"0", 1, {4}}, {"1", 1, {4}}, {"2", 1, {4}}, {"3", 1, {4}}}},
-      {"batch_normalization_1", "sep_bn", {{"0", 1, {6}}, {"1", 1, {6}}, {"2", 1, {6}}, {"3", 1, {6}}}},
-      {"batch_normalization_2", "batch_normalization_1", {{"0", 1, {5}}, {"1", 1, {5}}, {"2", 1, {5}}, {"3", 1, {5}}}},
-      {"conv2d", "conv2d", {{"0", 4, {3, 3, 3, 4}}}},
-      {"conv2d_1", "conv2d_1", {{"0", 4, {3, 3, 6, 5}}}},
-      {"dense", "predictions", {{"0", 2, {5, 7}}, {"1", 1, {7}}}},
-      {"separable_conv2d", "sep", {{"0", 4, {3, 3, 4, 1}}, {"1", 4, {1, 1, 4, 6}}}}};
+static const char *write_vars(const char *name, const vars *layers, bool names) {
   const char *path = in_folder(name);
-  hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT),
-        layers = H5Gcreate2(file, "layers", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
-  for (size_t i = 0, k = 0; i < sizeof vars / sizeof *vars; i++) {
-    hid_t outside = H5Gcreate2(layers, vars[i].path, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
-    hid_t inside = H5Gcreate2(outside, "vars", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
-    for (int m = 0; m < 4 && vars[i].arrays[m].name != NULL; m++) put_values(inside, &vars[i].arrays[m], (int)k++);
-    if (names) put_list(inside, "name", 1, &vars[i].layer, VARIABLE);
-    H5Gclose(inside);
-    H5Gclose(outside);
+  char inside[200];
+  hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT), links = H5Pcreate(H5P_LINK_CREATE);
+  H5Pset_create_intermediate_group(links, 1);
+  for (int k = 0; layers->path != NULL; layers++) {
+    snprintf(inside, sizeof inside, "layers/%s/vars", layers->path);
+    hid_t made = H5Gcreate2(file, inside, links, H5P_DEFAULT, H5P_DEFAULT);
+    for (int m = 0; layers->arrays[m].name != NULL; m++) put_values(made, &layers->arrays[m], k++);
+    if (names) put_list(made, "name", 1, &layers->layer, VARIABLE);
+    H5Gclose(made);
   }
-  H5Gclose(layers);
+  H5Pclose(links);
   H5Fclose(file);
   return path;
+}
+
+static const char *write_keras3(const char *name, bool names) {
+  static const vars layers[] = {
+      KERAS3_NORM("batch_normalization", "batch_normalization", 4),
+      KERAS3_NORM("batch_normalization_1", "sep_bn", 6),
+      KERAS3_NORM("batch_normalization_2", "batch_normalization_1", 5),
+      KERAS3_CONV("conv2d", "conv2d", 3, 4),
+      KERAS3_CONV("conv2d_1", "conv2d_1", 6, 5),
+      KERAS3_DENSE("dense", "predictions", 5, 7),
+      {"separable_conv2d", "sep", {{"0", 4, {3, 3, 4, 1}}, {"1", 4, {1, 1, 4, 6}}}},
+      {NULL, NULL, {{NULL, 0, {0}}}}};
+  return write_vars(name, layers, names);
 }
 
 static void put32(unsigned char *at, uint32_t value) {
   for (int i = 0; i < 4; i++) at[i] = (unsigned char)(value >> 8 * i);
 }
 
-/* The bytes of a zip archive with one uncompressed member; the caller frees them. */
-static unsigned char *zip(const char *member, const unsigned char *bytes, size_t count, size_t *total) {
-  size_t length = strlen(member), directory = 30 + length + count;
-  *total = directory + 46 + length + 22;
-  unsigned char *to = calloc(1, *total);
+typedef struct member {
+  const char *name;
+  const unsigned char *bytes;
+  size_t count;
+} member;
+
+static uint32_t crc_of(const member *from) {
   uint32_t crc = 0xffffffffu;
-  for (size_t i = 0; i < count; i++) {
-    crc ^= bytes[i];
+  for (size_t i = 0; i < from->count; i++) {
+    crc ^= from->bytes[i];
     for (int bit = 0; bit < 8; bit++) crc = crc & 1 ? crc >> 1 ^ 0xedb88320u : crc >> 1;
   }
-  put32(to, 0x04034b50);
-  put32(to + directory, 0x02014b50);
-  for (int i = 0; i < 2; i++) {
-    unsigned char *at = i ? to + directory + 16 : to + 14;
-    put32(at, ~crc);
-    put32(at + 4, (uint32_t)count);
-    put32(at + 8, (uint32_t)count);
-    put32(at + 12, (uint32_t)length);
-    memcpy(i ? to + directory + 46 : to + 30, member, length);
+  return ~crc;
+}
+
+/* The bytes of a zip archive with uncompressed members; the caller frees them. */
+static unsigned char *zip(int n, const member *members, size_t *total) {
+  size_t directory = 0, entries = 0, at = 0;
+  for (int i = 0; i < n; i++) {
+    directory += 30 + strlen(members[i].name) + members[i].count;
+    entries += 46 + strlen(members[i].name);
   }
-  memcpy(to + 30 + length, bytes, count);
-  unsigned char *end = to + directory + 46 + length;
+  *total = directory + entries + 22;
+  unsigned char *to = calloc(1, *total), *entry = to + directory, *end = to + directory + entries;
+  for (int i = 0; i < n; i++) {
+    size_t length = strlen(members[i].name);
+    put32(to + at, 0x04034b50);
+    put32(entry, 0x02014b50);
+    put32(entry + 42, (uint32_t)at);
+    for (int k = 0; k < 2; k++) {
+      unsigned char *fields = k ? entry + 16 : to + at + 14;
+      put32(fields, crc_of(&members[i]));
+      put32(fields + 4, (uint32_t)members[i].count);
+      put32(fields + 8, (uint32_t)members[i].count);
+      put32(fields + 12, (uint32_t)length);
+      memcpy(k ? entry + 46 : to + at + 30, members[i].name, length);
+    }
+    memcpy(to + at + 30 + length, members[i].bytes, members[i].count);
+    at += 30 + length + members[i].count;
+    entry += 46 + length;
+  }
   put32(end, 0x06054b50);
-  put32(end + 12, (uint32_t)(46 + length));
+  put32(end + 12, (uint32_t)entries);
   put32(end + 16, (uint32_t)directory);
   return to;
 }
@@ -514,7 +548,7 @@ static void test_keras3(lur_model *model) {
   CHECK_FAILS(lur_model_load_weights(model, in_folder("k.weights.h5"), LUR_LOAD_BY_ORDER, true, NULL), LUR_EUNSUPPORTED,
               "by name");
   unsigned char *bytes = read_file(in_folder("k.weights.h5"), &count);
-  unsigned char *archive = zip("model.weights.h5", bytes, count, &total);
+  unsigned char *archive = zip(1, &(member){"model.weights.h5", bytes, count}, &total);
   write_file(in_folder("k.keras"), archive, total);
   check_keras3(model, in_folder("k.keras"));
   fill_model(model, -7);
@@ -539,6 +573,76 @@ static void test_keras3(lur_model *model) {
   }
   free(archive);
   free(bytes);
+}
+
+/* A backbone used as a layer, in files without names: its counters begin again. The outer model has a conv2d before it
+   and one behind it. Sorted by counter, conv2d_10 comes after conv2d_2. */
+static const link_ deep[] = {{"conv2d", "pre", 3},         {"conv2d", "c1", 4},
+                             {"batchnorm", "b1", 0},       {"conv2d", "c2", 4},
+                             {"batchnorm", "b2", 0},       {"conv2d", "post", 6},
+                             {"global_avg_pool", "p", 0},  {"dense", "top", 7},
+                             {NULL, NULL, 0}};
+static const vars nested_vars[] = {KERAS3_DENSE("dense", "dense_9", 6, 7),
+                                   KERAS3_NORM("functional/layers/batch_normalization_1", "b2", 4),
+                                   KERAS3_NORM("functional/layers/batch_normalization", "b1", 4),
+                                   KERAS3_CONV("functional/layers/conv2d_1", "c2", 4, 4),
+                                   KERAS3_CONV("functional/layers/conv2d", "c1", 3, 4),
+                                   KERAS3_CONV("conv2d", "pre", 3, 3),
+                                   KERAS3_CONV("conv2d_1", "post", 4, 6),
+                                   {NULL, NULL, {{NULL, 0, {0}}}}};
+
+static void check_nested3(lur_model *model, const char *path) {
+  lur_load_report report = {0};
+  fill_model(model, -7);
+  CHECK_OK(lur_model_load_weights(model, path, LUR_LOAD_AUTO, LUR_LOAD_ALL, &report));
+  CHECK(report.loaded == 7 && report.unused == 0);
+  CHECK(weight_at(model, "top", 0, 0) == 0 && weight_at(model, "b2", 0, 0) == 2 && weight_at(model, "b1", 3, 0) == 9);
+  CHECK(weight_at(model, "c2", 0, 0) == 10 && weight_at(model, "c1", 0, 0) == 11);
+  CHECK(weight_at(model, "pre", 0, 0) == 12 && weight_at(model, "post", 0, 0) == 13);
+  lur_load_report_free(&report);
+}
+
+/* The archive's config.json names the layers, here in another order than the model's: they are matched by name. */
+static void test_keras3_config(lur_model *model) {
+  static const char config[] =
+      "{\"class_name\":\"Functional\",\"config\":{\"name\":\"m\",\"layers\":["
+      "{\"class_name\":\"InputLayer\",\"config\":{\"name\":\"image\"}},"
+      "{\"class_name\":\"Conv2D\",\"config\":{\"name\":\"pre\"}},"
+      "{\"class_name\":\"Conv2D\",\"module\":\"keras.src.ops.nn\",\"config\":{\"name\":\"operation\"}},"
+      "{\"class_name\":\"Functional\",\"config\":{\"name\":\"backbone\",\"layers\":["
+      "{\"class_name\":\"Conv2D\",\"config\":{\"name\":\"c1\"}},"
+      "{\"class_name\":\"BatchNormalization\",\"config\":{\"name\":\"b2\"}},"
+      "{\"class_name\":\"Conv2D\",\"config\":{\"name\":\"c2\"}},"
+      "{\"class_name\":\"BatchNormalization\",\"config\":{\"name\":\"b1\"}}]}},"
+      "{\"class_name\":\"Conv2D\",\"config\":{\"name\":\"post\"}},"
+      "{\"class_name\":\"Dense\",\"config\":{\"name\":\"top\"}}]}}";
+  size_t count, total;
+  lur_load_report report = {0};
+  unsigned char *bytes = read_file(write_vars("k.weights.h5", nested_vars, false), &count);
+  const member members[] = {{"config.json", (const unsigned char *)config, sizeof config - 1},
+                            {"model.weights.h5", bytes, count}};
+  unsigned char *archive = zip(2, members, &total);
+  write_file(in_folder("k.keras"), archive, total);
+  CHECK_OK(lur_model_load_weights(model, in_folder("k.keras"), LUR_LOAD_BY_NAME, LUR_LOAD_ALL, &report));
+  CHECK(report.loaded == 7 && strcmp(report.text, "") == 0);
+  CHECK(weight_at(model, "b1", 0, 0) == 2 && weight_at(model, "b2", 0, 0) == 6 && weight_at(model, "c2", 0, 0) == 10);
+  CHECK(weight_at(model, "post", 0, 0) == 13 && weight_at(model, "top", 1, 0) == 1);
+  lur_load_report_free(&report);
+  archive[30 + 11 + 20] ^= 1; /* in config.json */
+  write_file(in_folder("k.keras"), archive, total);
+  CHECK_FAILS(lur_model_load_weights(model, in_folder("k.keras"), LUR_LOAD_AUTO, LUR_LOAD_ALL, NULL), LUR_EFORMAT,
+              "checksum of 'config.json'");
+  free(archive);
+  free(bytes);
+}
+
+static void test_keras3_nested(void) {
+  lur_model *model = make_chain(deep);
+  check_nested3(model, write_vars("k.weights.h5", nested_vars, false));
+  CHECK_FAILS(lur_model_load_weights(model, in_folder("k.weights.h5"), LUR_LOAD_BY_NAME, LUR_LOAD_ALL, NULL),
+              LUR_EUNSUPPORTED, "no names of layers");
+  test_keras3_config(model);
+  lur_model_release(model);
 }
 
 static void test_other_files(lur_model *model) {
@@ -621,6 +725,7 @@ int main(void) {
   test_nested();
   test_save();
   test_torch();
+  test_keras3_nested();
   lur_model *model = make_chain(plain);
   test_other_files(model);
   test_keras3(model);
