@@ -636,13 +636,67 @@ static void test_keras3_config(lur_model *model) {
   free(bytes);
 }
 
+/* Every layer has another name than here: loaded by position, as Keras loads its own files, but only if all fit; where
+   a name says otherwise, the name counts. */
+static void test_keras3_renamed(lur_model *model) {
+  static const vars one[] = {KERAS3_DENSE("dense", "top", 6, 7), KERAS3_CONV("conv2d", "x", 3, 3),
+                             {NULL, NULL, {{NULL, 0, {0}}}}};
+  vars renamed[sizeof nested_vars / sizeof *nested_vars];
+  char names[8][20];
+  lur_load_report report = {0};
+  memcpy(renamed, nested_vars, sizeof renamed);
+  for (int i = 0; renamed[i].path != NULL; i++) {
+    snprintf(names[i], sizeof names[i], "other_name_%c", 'a' + i);
+    renamed[i].layer = names[i];
+  }
+  check_nested3(model, write_vars("k.weights.h5", renamed, true));
+  renamed[0].layer = "top";
+  check_nested3(model, write_vars("k.weights.h5", renamed, true));
+  fill_model(model, -7);
+  renamed[1].layer = "b1"; /* by position it is b2's */
+  CHECK_FAILS(lur_model_load_weights(model, write_vars("k.weights.h5", renamed, true), LUR_LOAD_AUTO, LUR_LOAD_MOST,
+                                     NULL), LUR_EFORMAT, "only 2 of the model's 7 layers");
+  CHECK_FAILS(lur_model_load_weights(model, write_vars("k.weights.h5", one, true), LUR_LOAD_AUTO, LUR_LOAD_MOST, NULL),
+              LUR_EFORMAT, "only 1 of the model's 7 layers");
+  CHECK(all_are(model, -7));
+  CHECK_OK(lur_model_load_weights(model, in_folder("k.weights.h5"), LUR_LOAD_AUTO, LUR_LOAD_PARTIAL, &report));
+  CHECK(report.loaded == 1 && report.missing == 6 && report.unused == 1 && weight_at(model, "pre", 0, 0) == -7);
+  lur_load_report_free(&report);
+}
+
+/* Two layers of the same shape, one in a nested model and one outside: either could be the other. */
+static void test_keras3_ambiguous(void) {
+  static const link_ links[] = {{"conv2d", "a", 3},          {"conv2d", "b", 3},    {"conv2d", "c", 5},
+                                {"global_avg_pool", "p", 0}, {"dense", "top", 7},   {NULL, NULL, 0}};
+  static const vars twice[] = {KERAS3_DENSE("dense", "", 5, 7), KERAS3_CONV("conv2d", "", 3, 3),
+                               KERAS3_CONV("conv2d_1", "", 3, 5), KERAS3_CONV("functional/layers/conv2d", "", 3, 3),
+                               {NULL, NULL, {{NULL, 0, {0}}}}};
+  static const vars two[] = {KERAS3_DENSE("dense", "", 5, 7), KERAS3_CONV("functional/layers/conv2d", "", 3, 3),
+                             KERAS3_CONV("functional_1/layers/conv2d", "", 3, 3),
+                             KERAS3_CONV("functional_2/layers/conv2d", "", 3, 5), {NULL, NULL, {{NULL, 0, {0}}}}};
+  lur_model *model = make_chain(links);
+  lur_load_report report = {0};
+  fill_model(model, -7);
+  CHECK_OK(lur_model_load_weights(model, write_vars("k.weights.h5", twice, false), LUR_LOAD_AUTO, LUR_LOAD_PARTIAL,
+                                  &report));
+  CHECK(report.loaded == 1 && strstr(report.text, "conv2d: the file has no names, and its 3 layers fit") != NULL);
+  CHECK(weight_at(model, "a", 0, 0) == -7 && weight_at(model, "c", 0, 0) == -7);
+  lur_load_report_free(&report);
+  /* Models of one class keep their order. */
+  CHECK_OK(lur_model_load_weights(model, write_vars("k.weights.h5", two, false), LUR_LOAD_AUTO, LUR_LOAD_ALL, NULL));
+  CHECK(weight_at(model, "a", 0, 0) == 2 && weight_at(model, "b", 0, 0) == 3 && weight_at(model, "c", 0, 0) == 4);
+  lur_model_release(model);
+}
+
 static void test_keras3_nested(void) {
   lur_model *model = make_chain(deep);
   check_nested3(model, write_vars("k.weights.h5", nested_vars, false));
   CHECK_FAILS(lur_model_load_weights(model, in_folder("k.weights.h5"), LUR_LOAD_BY_NAME, LUR_LOAD_ALL, NULL),
               LUR_EUNSUPPORTED, "no names of layers");
   test_keras3_config(model);
+  test_keras3_renamed(model);
   lur_model_release(model);
+  test_keras3_ambiguous();
 }
 
 static void test_other_files(lur_model *model) {
