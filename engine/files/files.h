@@ -39,6 +39,7 @@ extern const lur_safetensors_type lur_safetensors_types[]; /* name NULL at the e
 #define LUR_CHECKSUM_KEY "lurcher.checksum"
 #define LUR_CHECKSUM_HEAD "{\"__metadata__\":{\"" LUR_CHECKSUM_KEY "\":\"xxh3-128:"
 #define LUR_FORMAT_KEY "lurcher.format"
+#define LUR_ORDER_KEY "lurcher.order" /* of the header's keys: safetensors_order.c */
 #define LUR_PERCENT_KEY "lurcher.percent" /* keys, one a line, whose values are percent-encoded: percent.c */
 enum { LUR_CHECKSUM_DIGITS = 32 };
 #define LUR_SAFETENSORS_MAX_HEADER ((uint64_t)100000000) /* as in the reference implementation */
@@ -56,6 +57,16 @@ enum { LUR_CHECKSUM_DIGITS = 32 };
    weight of the model. */
 bool lur_checkpoint_is_state(const char *name);
 
+/* safetensors_order.c: hashes of the names in a header, zero-initialised: of none. */
+typedef struct lur_order {
+  uint64_t sequence, sum;
+} lur_order;
+enum { LUR_ORDER_TEXT = 49 };
+void lur_order_add(lur_order *order, const char *name);
+void lur_order_format(const lur_order *order, char text[LUR_ORDER_TEXT]);
+/* Whether the text was made of the same names in another order. */
+bool lur_order_is_moved(const char *text, const lur_order *order);
+
 /* percent.c: text of any bytes as UTF-8: '%' and what is not UTF-8 become %XX. The caller frees *encoded. */
 lur_status lur_percent_encode(const char *text, char **encoded);
 bool lur_percent_decode(char *text); /* in place; false: an escape is wrong */
@@ -67,6 +78,8 @@ int lur_archive_find(const lur_archive *archive, const char *name);
 const lur_shape *lur_archive_shape(const lur_archive *archive, int index);
 /* Whether the file has this engine's checksum, which was verified when it was opened. */
 bool lur_archive_is_checksummed(const lur_archive *archive);
+/* Whether another program wrote this engine's file again: its metadata are there, the checksum is not of its bytes. */
+bool lur_archive_is_resaved(const lur_archive *archive);
 
 /* ---- named tensors: named.c ---- */
 
@@ -109,6 +122,7 @@ typedef struct lur_weight_file { /* the layers with weights of a file, in the fi
   char *path;
   bool unordered; /* the order has no meaning: layers cannot be matched by it */
   bool unnamed;   /* layers have no names, only positions: what stands for the name is the path in the file */
+  const char *note; /* a line for the report, or NULL */
   int nlayers;
   lur_file_layer *layers;
   /* Fills lur_shape_count(&array->shape) values, row-major in array->shape. */

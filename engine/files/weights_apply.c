@@ -152,6 +152,7 @@ lur_status lur_weights_apply(lur_model *model, lur_weight_file *file, lur_load_m
   if (status == LUR_OK) {
     make_report(file, pairings, n, &made, &lines);
     lur_lines_add(&lines, "%s", notes.bytes == NULL ? "" : notes.bytes);
+    if (file->note != NULL) lur_lines_add(&lines, "%s\n", file->note);
     status = lur_lines_take(&lines, &made.text);
   }
   if (status == LUR_OK) status = check_report(file, n, extent, &made);
