@@ -160,8 +160,8 @@ static lur_status add_level(walk *in, const lur_hdf5_group *level, const place *
     size_t length = split_group(names[i], &counter), last = i > 0 ? split_group(names[i - 1], &counter) : 0;
     if (i == 0 || length != last || strncmp(names[i], names[i - 1], length) != 0) series = ++in->series;
     if (strlen(names[i]) >= MAX_NAME)
-      status = lur_fail(LUR_EFORMAT, "'%s': a name in '%.100s' has %zu bytes", in->file->path, at->path,
-                        strlen(names[i]));
+      status =
+          lur_fail(LUR_EFORMAT, "'%s': a name in '%.100s' has %zu bytes", in->file->path, at->path, strlen(names[i]));
     else status = add_layer(in, level, at, names[i], series);
   }
   free(names);

@@ -55,8 +55,9 @@ static const char *text_of(const cJSON *object, const char *key) {
 
 static bool is_layer(const cJSON *item) { /* rather than an operation */
   const char *module = text_of(item, "module");
-  bool operation = module != NULL && (strncmp(module, "keras.src.ops", 13) == 0 || strncmp(module, "keras.ops", 9) == 0);
-  return !operation && text_of(item, "class_name") != NULL;
+  if (module != NULL && (strncmp(module, "keras.src.ops", 13) == 0 || strncmp(module, "keras.ops", 9) == 0))
+    return false;
+  return text_of(item, "class_name") != NULL;
 }
 
 /* ---- levels ---- */
@@ -155,8 +156,7 @@ lur_status lur_keras_config_open(const char *path, lur_keras_config **config) {
   if (status == LUR_OK && (status = lur_json_parse(bytes, &made->tree)) == LUR_EFORMAT)
     status = lur_blame(status, "'%s' is damaged: '%s'", path, member);
   free(bytes);
-  if (status == LUR_OK)
-    status = make_level(cJSON_GetObjectItemCaseSensitive(made->tree, "config"), 0, &made->top);
+  if (status == LUR_OK) status = make_level(cJSON_GetObjectItemCaseSensitive(made->tree, "config"), 0, &made->top);
   if (status == LUR_OK && made->top != NULL) {
     *config = made;
     return LUR_OK;

@@ -105,8 +105,8 @@ static lur_status check_report(const lur_weight_file *file, int n, lur_load_exte
                     file->path, report->missing, report->mismatched, first_line(report), report->text);
   if (extent == LUR_LOAD_MOST && 2 * report->loaded < wanted)
     return lur_fail(wrong,
-                    "'%s' does not fit: only %d of the model's %d layers with weights can be loaded, %d are missing, %d "
-                    "have other shapes; the first: %.*s; load it with partial = true to keep the other layers as they are",
+                    "'%s' does not fit: only %d of the model's %d layers with weights can be loaded, %d are missing, "
+                    "%d have other shapes; the first: %.*s; load it with partial = true to keep the other layers",
                     file->path, report->loaded, wanted, report->missing, report->mismatched, first_line(report),
                     report->text);
   return LUR_OK;

@@ -118,8 +118,8 @@ void lur_weights_assign(const lur_weight_file *file, lur_pairing *pairing, int f
   pairing->fits = from >= 0 && lur_weights_fit(&file->layers[from], pairing, NULL);
 }
 
-/* Of the file's layers of that name, or else of that inner name, the one that fits; of none that fits, the first. Models
-   used as layers may have layers of one name: where two fit, neither is taken. */
+/* Of the file's layers of that name, or else of that inner name, the one that fits; of none that fits, the first.
+   Models used as layers may have layers of one name: where two fit, neither is taken. */
 static void assign_named(const lur_weight_file *file, lur_pairing *pairing, lur_lines *notes) {
   const char *name = lur_layer_name(pairing->layer);
   int first = -1, fitting = 0, from = -1;
@@ -132,7 +132,8 @@ static void assign_named(const lur_weight_file *file, lur_pairing *pairing, lur_
       if (pairing->fits && fitting++ == 0) from = i;
     }
   lur_weights_assign(file, pairing, fitting == 1 ? from : fitting == 0 ? first : -1);
-  if (fitting > 1) lur_lines_add(notes, "%s: %d layers of the file have this name and fit: not loaded\n", name, fitting);
+  if (fitting > 1)
+    lur_lines_add(notes, "%s: %d layers of the file have this name and fit: not loaded\n", name, fitting);
 }
 
 static lur_status match_by_order(const lur_weight_file *file, lur_pairing *pairings, int n) {
@@ -252,8 +253,10 @@ static void match_kind(const lur_weight_file *file, lur_pairing *pairings, int n
   int shift;
   bool chosen = choose_rule(file, pairings, a, b, &by_name, &shift, &ambiguous);
   if (ambiguous)
-    lur_lines_add(notes, "%s: the file has %d layers with automatic names, which fit the model's %d in several ways: not "
-                  "loaded\n", kind, b->n, a->n);
+    lur_lines_add(notes,
+                  "%s: the file has %d layers with automatic names, which fit the model's %d in several ways: "
+                  "not loaded\n",
+                  kind, b->n, a->n);
   if (!chosen) return;
   for (int k = 0; k < a->n; k++)
     lur_weights_assign(file, &pairings[a->members[k].index], partner(a, b, k, by_name ? NULL : &shift));
@@ -339,8 +342,10 @@ lur_status lur_weights_match(const lur_model *model, const lur_weight_file *file
   if (match == LUR_LOAD_BY_ORDER) return match_by_order(file, pairings, *n);
   if (match == LUR_LOAD_AUTO) return match_auto(file, pairings, *n, notes);
   if (file->unnamed)
-    return lur_fail(LUR_EUNSUPPORTED, "'%s' has no names of layers: they can only be matched by position, which is what "
-                    "the automatic match does", file->path);
+    return lur_fail(LUR_EUNSUPPORTED,
+                    "'%s' has no names of layers: they can only be matched by position, which is what the automatic "
+                    "match does",
+                    file->path);
   for (int i = 0; i < *n; i++) assign_named(file, &pairings[i], notes);
   return LUR_OK;
 }

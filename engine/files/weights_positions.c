@@ -148,8 +148,9 @@ static void match_kind(search *s, const char *kind, lur_lines *notes) {
   if (s->solutions == 1 && s->steps < MAX_STEPS)
     for (int k = 0; k < s->n; k++) lur_weights_assign(s->file, &s->pairings[s->here[k]], s->found[k]);
   else if (s->solutions > 1)
-    lur_lines_add(notes, "%s: the file has no names, and its %d layers fit the model's %d in several ways: not loaded\n",
-                  kind, s->total, s->n);
+    lur_lines_add(notes,
+                  "%s: the file has no names, and its %d layers fit the model's %d in several ways: not loaded\n", kind,
+                  s->total, s->n);
 }
 
 static bool is_first_of_kind(const lur_pairing *pairings, int i) {
