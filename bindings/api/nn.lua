@@ -636,11 +636,13 @@ function model:weight_names(names) end
 ---@field text string one line per layer that is missing, unused or mismatched
 
 ---Loads weights. The format follows from the file's content: Keras .h5, .weights.h5 or .keras; .safetensors (a
----checkpoint, or with PyTorch's names where the model has names for them).
+---checkpoint, or with PyTorch's names where the model has names for them). A file that has weights for fewer than half
+---of the model's layers is a failure that changes no weight, unless a partial load is asked for.
 ---@param path string
----@param options? { by?: "auto"|"name"|"order", strict?: boolean, names?: table<string, string> } by: how layers are
---- matched; "auto" (default): by name, or by order if no name matches; strict (false): anything missing or mismatched
---- is a failure that changes no weight; names: as for weight_names, which they replace
+---@param options? { by?: "auto"|"name"|"order", strict?: boolean, partial?: boolean, names?: table<string, string> } by:
+--- how layers are matched; "auto" (default): by name, Keras 3's files also by the layers' positions, or by order if no
+--- name matches; strict (false): anything missing or mismatched is a failure that changes no weight; partial (false):
+--- one layer is enough, the others keep their weights; names: as for weight_names, which they replace
 ---@return lurcher.load_report? report
 ---@return string? message, string? code
 function model:load(path, options) end

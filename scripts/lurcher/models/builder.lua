@@ -48,6 +48,7 @@ local common = {
   input = { "input_1", is_text, "name" },
   prefix = { "", is_text, "text" },
   weights = { nil, is_text, "path" },
+  partial = { false, is_flag, "true or false" },
 }
 
 --- Earlier names of options, which are still accepted.
@@ -232,7 +233,7 @@ function builder.network(kind, own, walk, traits)
     if type(names) == "function" then names = names(o) end
     if names then model:weight_names(builder.prefixed(names, o.prefix)) end
     if not o.weights then return model end
-    local report, message = model:load(o.weights)
+    local report, message = model:load(o.weights, { partial = o.partial })
     if not report then error(("%s: cannot load weights: %s"):format(kind, message), 2) end
     return model, report
   end

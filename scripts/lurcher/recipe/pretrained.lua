@@ -49,6 +49,8 @@ pretrained.options = {
   { "weights", "path", value = "FILE|imagenet",
     help = "weights of an Xception, or of another --backbone, to start from: Keras .h5, or .safetensors; imagenet: those "
       .. "found on this machine (see lurcher weights)" },
+  { "partial-weights", "flag", help = "accept files with weights for fewer than half of the backbone's layers; the "
+      .. "first layer that a file lacks and all after it get fresh ones" },
   { "feature-layer", "string", value = "NAME", help = "last layer of the backbone that is used, e.g. add_12" },
   { "size", "integer", default = 299, min = 32, max = 4096, help = "height and width of the network's input" },
   { "width", "number", default = 1, min = 0.01, max = 8, help = "multiplier of every layer's number of channels" },
@@ -99,15 +101,22 @@ local function reset_missing(backbone, report)
   return first and backbone.layers[first + 1].name
 end
 
+--- options.called, with the command line's name of the option that a failed load of weights asks for.
+local function built(network, given, flags)
+  local results = table.pack(pcall(options.called, network, given, flags))
+  if results[1] then return table.unpack(results, 2, results.n) end
+  error((tostring(results[2]):gsub("with partial = true", "with --partial-weights")), 0)
+end
+
 --- A network without its top, averaged over height and width. Options: those of pretrained.options, with "_" for "-",
 -- `backbone` (its name; "xception") and `input` ("image"). Returns the model and, with weights, the load report;
 -- report.fresh is the name of the first layer that has fresh weights.
 function pretrained.backbone(o)
   local network = pretrained.networks[o.backbone] or pretrained.networks.xception
-  local backbone, report = options.called(require("lurcher.models." .. network.name), { size = o.size, width = o.width,
+  local backbone, report = built(require("lurcher.models." .. network.name), { size = o.size, width = o.width,
     middle = network.name == "xception" and o.middle or nil, top = false, pooling = network.pooling or "avg",
     bn_momentum = o.bn_momentum, feature_layer = o.feature_layer, weights = o.weights or nil,
-    input = o.input or "image" }, { feature_layer = "feature-layer" })
+    partial = o.partial_weights, input = o.input or "image" }, { feature_layer = "feature-layer" })
   if report then report.fresh = reset_missing(backbone, report) end
   return backbone, report
 end
@@ -116,10 +125,11 @@ end
 -- beside_xception (true: for a model of both backbones, where its layers' numbers continue from Xception's, and it ends
 -- before avg_pool, a name that Xception has).
 function pretrained.inception_backbone(o)
-  local backbone, report = options.called(require "lurcher.models.inception_v3", { size = o.size, width = o.width,
+  local backbone, report = built(require "lurcher.models.inception_v3", { size = o.size, width = o.width,
     top = false, bn_momentum = o.bn_momentum, pooling = not o.beside_xception and "avg" or nil,
     first = o.beside_xception and 5 or 1, feature_layer = o.inception_feature_layer,
-    weights = o.inception_weights or nil, input = o.input or "image" }, { feature_layer = "inception-feature-layer" })
+    weights = o.inception_weights or nil, partial = o.partial_weights, input = o.input or "image" },
+    { feature_layer = "inception-feature-layer" })
   if report then report.fresh = reset_missing(backbone, report) end
   return backbone, report
 end

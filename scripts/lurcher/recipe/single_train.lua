@@ -90,7 +90,7 @@ local function backbones_of(o, how)
   if o.backbone == "inception_v3" or o.backbone == "both" then
     local model, report = pretrained.inception_backbone{ size = o.size, width = o.width, bn_momentum = o.bn_momentum,
       inception_feature_layer = o.inception_feature_layer, inception_weights = how.inception_weights,
-      beside_xception = o.backbone == "both" }
+      partial_weights = o.partial_weights, beside_xception = o.backbone == "both" }
     backbones[#backbones + 1] = { model = model, report = report, weights = o.inception_weights,
       cut = "--inception-feature-layer" }
   end
