@@ -170,6 +170,22 @@ test("a small ViT: the same losses on ref and on cpu, and after a checkpoint", f
   near(losses.cpu, losses.ref, 1e-3)
 end)
 
+test("a small ViT trains to the same losses without the passes over its plan", function()
+  lurcher.seed(11)
+  local features = vit(nn.input("image", 12, 12, 3), 16, 1, 2, 4)
+  local text = nn.model{ class = nn.dense{ 3, activation = "softmax" }(nn.groupnorm{ 4 }(features)) }:json()
+  local batch = { image = lurcher.uniform{ 6, 12, 12, 3 }, class = lurcher.tensor{ 0, 1, 2, 0, 1, 2 }:cast "i32" }
+  local losses = {}
+  for _, on in ipairs{ true, false } do
+    lurcher.seed(12)
+    local run <close> = nn.from_json(text):compile{ device = "cpu", loss = "categorical_crossentropy",
+      optimizer = "sgd", passes = { prune = on, fold = on, lifetimes = on, arena = on } }
+    losses[on] = {}
+    for step = 1, 3 do losses[on][step] = run:train(batch).loss end
+  end
+  near(losses[true], losses[false], 1e-6)
+end)
+
 test("matmul and concat repeat a parameter for every sample, and its gradient is the sum", function()
   lurcher.seed(3)
   local x = nn.input("x", 3, 2)

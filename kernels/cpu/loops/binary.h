@@ -6,8 +6,8 @@
 /* a = m * 2^exponent with m from sqrt 1/2 to sqrt 2, for normal a > 0; returns log(m). The polynomial is that of Cephes
    (Moshier, logf.c). */
 INLINE vec vlog_parts(vec a, vec *exponent) {
-  const ivec e = ((ivec)a - 0x3f3504f3) >> 23; /* 0x3f3504f3: sqrt 1/2 */
-  const vec z = (vec)((ivec)a - (e << 23)) - vset(1.0f);
+  const ivec e = (ivec)((uvec)a - 0x3f3504f3u) >> 23; /* 0x3f3504f3: sqrt 1/2 */
+  const vec z = (vec)((uvec)a - ((uvec)e << 23)) - vset(1.0f);
   *exponent = __builtin_convertvector(e, vec);
   vec p = vset(7.0376836292e-2f);
   p = vfma(p, z, vset(-1.1514610310e-1f));
@@ -49,7 +49,7 @@ INLINE vec vpow(vec a, vec b, int n) {
   if (vall(vnormal_positive(a) & fits, n)) {
     const vec k = (whole + rounding) - rounding, r = vfma((product - k) + rest, ln2, bm);
     const vec p = vset(1.0f) + vexpm1_near(r);
-    return p * (vec)((__builtin_convertvector(k, ivec) + 127) << 23);
+    return p * (vec)(((uvec)__builtin_convertvector(k, ivec) + 127) << 23);
   }
   for (int i = 0; i < n; i++) a[i] = powf(a[i], b[i]);
   return a;
