@@ -56,28 +56,37 @@ def names_of(layers, renamed):
     return names
 
 
+def statistics(x, rng):
+    """A mean and a variance per channel, the last dimension, near those of x: with 0 and 1 a wrong batch norm would go
+    unnoticed, and with others than those of the images values would grow from layer to layer."""
+    axes = tuple(range(x.ndim - 1))
+    mean, variance = x.mean(axes), x.var(axes) + 1e-3
+    return (mean + numpy.sqrt(variance) * rng.normal(0, 0.1, mean.shape),
+            variance * rng.uniform(0.7, 1.3, variance.shape))
+
+
 def settle(layer, rng):
-    """Changes the moving statistics, gamma and beta of a batch norm that has just seen a batch, at random: with
-    variances of 1 and means of 0 a wrong batch norm would go unnoticed, and with statistics that have nothing to do
-    with the images values would grow from layer to layer."""
-    deviation = numpy.sqrt(numpy.asarray(layer.moving_variance))
-    for weight in layer.weights:
-        value = numpy.asarray(weight)
-        if weight.name == "moving_variance":
-            weight.assign(value * rng.uniform(0.7, 1.3, value.shape))
-        elif weight.name == "moving_mean":
-            weight.assign(value + deviation * rng.normal(0, 0.1, value.shape))
-        elif weight.name == "gamma":
-            weight.assign(rng.uniform(0.7, 1.3, value.shape))
-        else:
-            weight.assign(rng.normal(0, 0.1, value.shape))
+    """Gives a batch norm random weights now, and statistics when it is called for the first time. Returns what puts its
+    method back."""
+    call = layer.call
+    layer.set_weights([rng.uniform(0.7, 1.3, weight.shape) if weight.name == "gamma" else
+                       rng.normal(0, 0.1, weight.shape) for weight in layer.weights])
+
+    def first_call(inputs, **_):
+        mean, variance = statistics(numpy.asarray(inputs), rng)
+        layer.moving_mean.assign(mean)
+        layer.moving_variance.assign(variance)
+        return call(inputs, training=False)
+
+    layer.call = first_call
+    return lambda: setattr(layer, "call", call)
 
 
 def randomize(model, images, rng):
-    layers = [layer for layer, _ in flat_layers(model) if isinstance(layer, keras.Layer)]
-    for layer in layers:
+    settled = []
+    for layer in [layer for layer, _ in flat_layers(model) if isinstance(layer, keras.Layer)]:
         if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = 0.0
+            settled.append(settle(layer, rng))
             continue
         if isinstance(layer, keras.layers.Normalization) and layer.weights:
             mean, variance, count = layer.get_weights()
@@ -88,10 +97,9 @@ def randomize(model, images, rng):
             if len(weight.shape) == 1:
                 low = 0.5 if "gamma" in weight.name or type(layer).__name__ == "LayerScale" else -0.2
                 weight.assign(rng.uniform(low, low + 0.4, weight.shape))
-    model(images, training=True)  # with a momentum of 0: the moving statistics are those of this batch
-    for layer in layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            settle(layer, rng)
+    model(images, training=False)
+    for put_back in settled:
+        put_back()
 
 
 def keras_case(build, low, high, options, renamed=None):
@@ -168,21 +176,22 @@ def outputs_of(model, x, names):
 def randomize_torch(model, x, rng):
     import torch
 
-    for module in model.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.momentum = 1.0
     for name, parameter in model.named_parameters():
         if parameter.ndim == 1:
             low = 0.7 if name.endswith(("weight", "gamma")) else -0.2
             parameter.data = torch.from_numpy(rng.uniform(low, low + 0.4, parameter.shape).astype(numpy.float32))
+
+    def before(module, inputs):
+        mean, variance = statistics(inputs[0].detach().numpy().transpose(0, 2, 3, 1), rng)
+        module.running_mean.copy_(torch.from_numpy(mean))
+        module.running_var.copy_(torch.from_numpy(variance))
+
+    norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    hooks = [module.register_forward_pre_hook(before) for module in norms]
     with torch.no_grad():
-        model.train()(x)
-    for module in model.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            shape, deviation = module.running_mean.shape, module.running_var.sqrt()
-            module.running_mean += deviation * torch.from_numpy(rng.normal(0, 0.1, shape).astype(numpy.float32))
-            module.running_var *= torch.from_numpy(rng.uniform(0.7, 1.3, shape).astype(numpy.float32))
-    model.eval()
+        model.eval()(x)
+    for hook in hooks:
+        hook.remove()
 
 
 def torch_case(build, names, options, normalised=False):

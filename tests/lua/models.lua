@@ -5,7 +5,7 @@
 local harness = require "harness"
 local lurcher = require "lurcher"
 local frozen = require "lurcher.frozen"
-local preprocessing = require "lurcher.preprocessing"
+local preprocessing, pretrained = require "lurcher.preprocessing", require "lurcher.recipe.pretrained"
 local nn = lurcher.nn
 local test, raises, near = harness.test, harness.raises, harness.near
 
@@ -32,14 +32,15 @@ local networks = {
       ["blocks.0.0.bn2.weight"] = "block1a_project_bn/gamma", ["blocks.2.1.bn3.bias"] = "block3b_project_bn/beta",
       ["blocks.1.0.se.conv_reduce.bias"] = "block2a_se_reduce/bias", ["conv_head.weight"] = "top_conv/kernel" } },
   convnext_tiny = { layers = 157, parameters = 28589134, trainable = 28589128, small = { size = 64, width = 0.125 },
-    at = { [1] = "convnext_tiny_prestem_normalization", [2] = "convnext_tiny_stem_conv" },
+    at = { [1] = "convnext_tiny_prestem_normalization", [2] = "convnext_tiny_stem_conv",
+      [128] = "convnext_tiny_downsampling_layernorm_2" },
     cuts = { "convnext_tiny_stem_layernorm", "convnext_tiny_stage_0_block_0_gelu",
       "convnext_tiny_stage_2_block_8_add", "convnext_tiny_stage_3_block_2_add" },
     file_names = { ["stages.1.downsample.1.weight"] = "convnext_tiny_downsampling_conv_0/kernel",
       ["stages.2.blocks.8.gamma"] = "convnext_tiny_stage_2_block_8_layer_scale/gamma",
       ["head.norm.weight"] = "convnext_tiny_head_layernorm/gamma" } },
   vit_s16 = { layers = 287, parameters = 22050664, trainable = 22050664, small = { size = 64, width = 0.2, depth = 4 },
-    at = { [1] = "patch_embed.proj" }, pooling = "token",
+    at = { [1] = "patch_embed.proj", [237] = "blocks.10.norm1" }, pooling = "token",
     cuts = { "patch_embed", "blocks.0.attn.softmax", "blocks.1", "blocks.3" },
     file_names = { ["cls_token"] = "cls_token/value", ["blocks.1.attn.qkv.weight"] = "blocks.1.attn.qkv/kernel",
       ["blocks.0.norm2.weight"] = "blocks.0.norm2/gamma", ["head.bias"] = "head/bias" } },
@@ -73,6 +74,10 @@ for _, name in ipairs(names) do
     for index, layer in pairs(known.at) do
       assert(network.layers[index + 1].name == layer, ("%d: %s"):format(index, network.layers[index + 1].name))
     end
+    for _, kind in ipairs(pretrained.networks) do
+      assert((network:index(kind.mark) ~= nil) == (kind.name == name), kind.name)
+    end
+    assert(known.at[pretrained.networks[name].tune_from], "the first layer to tune is not among those above")
     local size = preprocessing.networks[name].size
     assert(table.concat(network:node(network.inputs[1]).shape, "x") == ("%dx%dx3"):format(size, size))
     assert(#network:node(network.outputs[1]).shape == 1 and network:node(network.outputs[1]).shape[1] == 1000)

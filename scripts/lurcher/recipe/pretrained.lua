@@ -19,8 +19,8 @@ local pretrained = {}
 pretrained.networks = {
   { name = "xception", title = "Xception", mark = "block1_conv1", features = "avg_pool", tune_from = 105 },
   { name = "inception_v3", title = "InceptionV3", mark = "mixed0", features = "avg_pool", tune_from = 262 },
-  { name = "resnet50", title = "ResNet-50", mark = "conv2_block1_1_conv", features = "avg_pool", tune_from = 143 },
-  { name = "densenet121", title = "DenseNet-121", mark = "conv2_block1_0_bn", features = "avg_pool", tune_from = 313 },
+  { name = "resnet50", title = "ResNet-50", mark = "conv2_block1_out", features = "avg_pool", tune_from = 143 },
+  { name = "densenet121", title = "DenseNet-121", mark = "conv2_block1_concat", features = "avg_pool", tune_from = 313 },
   { name = "mobilenet_v2", title = "MobileNetV2", mark = "expanded_conv_depthwise", features = "avg_pool",
     tune_from = 116 },
   { name = "efficientnet_b0", title = "EfficientNet-B0", mark = "block1a_dwconv", features = "avg_pool",
@@ -28,7 +28,7 @@ pretrained.networks = {
   { name = "convnext_tiny", title = "ConvNeXt-Tiny", mark = "convnext_tiny_stem_conv", features = "layer_normalization",
     tune_from = 128 },
   { name = "vit_s16", title = "ViT-S/16", mark = "patch_embed.proj", features = "fc_norm", pooling = "token",
-    tune_from = 238 },
+    tune_from = 237 },
 }
 for _, network in ipairs(pretrained.networks) do pretrained.networks[network.name] = network end
 
