@@ -97,7 +97,7 @@ lur_status lur_named_add(lur_named *named, lur_tensor *tensor, const char *forma
 lur_status lur_named_add_weights(lur_named *named, const lur_model *model);
 void lur_named_release(lur_named *named);
 
-/* ---- weights of any format: weights_match.c, weights_positions.c, weights_apply.c ---- */
+/* ---- weights of any format: weights_fit.c, weights_match.c, weights_positions.c, weights_apply.c ---- */
 
 typedef struct lur_file_array {
   char *name;      /* "kernel": the part after the last slash, without ":0" */
