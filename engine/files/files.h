@@ -15,8 +15,8 @@
 /* zip.c: an uncompressed member of a zip archive, with its checksum verified. The caller frees the bytes, which have a
    NUL behind them. */
 lur_status lur_zip_read(const char *path, const char *name, void **bytes, size_t *count);
-/* Whether the archive has a member of that name; false too where it is no archive that can be read. */
-bool lur_zip_has(const char *path, const char *name);
+/* Whether the archive has a member of that name; false too where it is no whole archive. */
+lur_status lur_zip_has(const char *path, const char *name, bool *has);
 
 /* ---- safetensors ---- */
 

@@ -150,7 +150,9 @@ lur_status lur_keras_config_open(const char *path, lur_keras_config **config) {
   void *bytes = NULL;
   size_t count = 0;
   lur_keras_config *made = NULL;
-  if (!lur_zip_has(path, member)) return LUR_OK;
+  bool has = false;
+  LUR_TRY(lur_zip_has(path, member, &has));
+  if (!has) return LUR_OK;
   LUR_TRY(lur_zip_read(path, member, &bytes, &count));
   lur_status status = lur_alloc_items(1, sizeof *made, &made);
   if (status == LUR_OK && (status = lur_json_parse(bytes, &made->tree)) == LUR_EFORMAT)

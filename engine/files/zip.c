@@ -132,11 +132,12 @@ lur_status lur_zip_read(const char *path, const char *name, void **bytes, size_t
   return LUR_OK;
 }
 
-bool lur_zip_has(const char *path, const char *name) {
+lur_status lur_zip_has(const char *path, const char *name, bool *has) {
   archive zip = {.path = path, .fd = -1};
   member found;
-  if (lur_file_open(path, &zip.fd, &zip.size) != LUR_OK) return false;
-  bool has = find_member(&zip, name, &found) == LUR_OK;
+  LUR_TRY(lur_file_open(path, &zip.fd, &zip.size));
+  lur_status status = find_member(&zip, name, &found);
   close(zip.fd);
-  return has;
+  *has = status == LUR_OK;
+  return status == LUR_EFORMAT ? LUR_OK : status;
 }
