@@ -172,7 +172,8 @@ test("Ctrl-C within a step of several batches: the step is completed, and a resu
       local saved, tensors = state.snapshot()
       assert(run:save(path, lurcher.json.encode{ fit = saved }, tensors))
     end }
-    local history = fit(run, loader, { epochs = 2, accumulate = 4, progress = false, resume = resume, saver })
+    local history = fit(run, loader, { epochs = 2, accumulate = 4, progress = false, resume = resume,
+      interrupt = "return", saver })
     return on_host(model), history
   end
   local want = trained(0, root .. "/whole.safetensors")
