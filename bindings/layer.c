@@ -236,7 +236,8 @@ static int node_tostring(lua_State *L) {
 }
 
 static const luaL_Reg node_getters[] = {
-    {"shape", node_get_shape}, {"dtype", node_get_dtype}, {"name", node_get_name}, {"layer", node_get_layer}, {NULL, NULL}};
+    {"shape", node_get_shape}, {"dtype", node_get_dtype}, {"name", node_get_name}, {"layer", node_get_layer},
+    {NULL, NULL}};
 
 void lur_register_layer(lua_State *L, const luaL_Reg *node_meta) {
   lur_class_register(L, &lur_layer_class,

@@ -1,6 +1,6 @@
 /* losses.c - the options of model:compile that are about losses: names, functions and graphs by output, with weights,
- * label smoothing and the form of targets. A function is called once, here, with two input nodes; what the engine gets is
- * the graph that it built. */
+ * label smoothing and the form of targets. A function is called once, here, with two input nodes; what the engine gets
+ * is the graph that it built. */
 #include "losses.h"
 
 #include <string.h>

@@ -74,6 +74,16 @@ static int monotonic(lua_State *L) {
   return 1;
 }
 
+/* A signal, Ctrl-C for one, ends it early. */
+static int sleep_for(lua_State *L) {
+  const lua_Number seconds = luaL_checknumber(L, 1);
+  luaL_argcheck(L, seconds >= 0 && seconds <= 1e6, 1, "seconds from 0 to 1000000 expected");
+  struct timespec duration = {.tv_sec = (time_t)seconds};
+  duration.tv_nsec = (long)(1e9 * (seconds - (lua_Number)duration.tv_sec));
+  nanosleep(&duration, NULL);
+  return 0;
+}
+
 static int memory(lua_State *L) {
   long pages = 0, total = 0;
   FILE *statm = fopen("/proc/self/statm", "r");
@@ -149,8 +159,9 @@ int luaopen_lurcher(lua_State *L) {
   static const luaL_Reg device_getters[] = {{"name", device_name}, {NULL, NULL}};
   static const luaL_Reg functions[] = {{"device", open_device}, {"devices", devices},     {"seed", seed},
                                        {"threads", threads},    {"interrupt", interrupt}, {"interrupted", interrupted},
-                                       {"time", monotonic},     {"memory", memory},       {"handles", handles},
-                                       {"hash", hash},          {"nearest", nearest},     {NULL, NULL}};
+                                       {"time", monotonic},     {"sleep", sleep_for},     {"memory", memory},
+                                       {"handles", handles},    {"hash", hash},           {"nearest", nearest},
+                                       {NULL, NULL}};
   lua_settop(L, 0);
   lur_state_set_opener(L, luaopen_lurcher);
   luaL_newlib(L, functions);

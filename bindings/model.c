@@ -325,22 +325,25 @@ static int model_weight_names(lua_State *L) {
 }
 
 static int model_load(lua_State *L) {
-  static const char *const known[] = {"by", "strict", "names", NULL}, *const ways[] = {"auto", "name", "order", NULL};
+  static const char *const known[] = {"by", "strict", "partial", "names", NULL},
+                           *const ways[] = {"auto", "name", "order", NULL};
   lur_model *model = check_model(L, 1);
   const char *path = luaL_checkstring(L, 2);
   lua_settop(L, 3);
   lur_args_options(L, 3, "load", known);
   lur_load_match by = (lur_load_match)lur_args_choice(L, 3, "load", "by", ways, 0);
-  bool strict = lur_args_bool(L, 3, "load", "strict", false);
+  bool strict = lur_args_bool(L, 3, "load", "strict", false), partial = lur_args_bool(L, 3, "load", "partial", false);
+  if (strict && partial) lur_args_bad(L, "load", "partial", "nothing expected beside strict, got true");
   if (lua_istable(L, 3) && lua_getfield(L, 3, "names") != LUA_TNIL) {
     if (!lua_istable(L, -1)) lur_args_bad(L, "load", "names", "table expected, got %s", luaL_typename(L, -1));
     set_weight_names(L, model, lua_gettop(L));
   }
   lua_settop(L, 3);
   lur_guard *guard = lur_guard_new(L, free_report);
+  lur_load_extent extent = strict ? LUR_LOAD_ALL : partial ? LUR_LOAD_PARTIAL : LUR_LOAD_MOST;
   lur_load_report report = {0};
   lur_status status;
-  LUR_RETRY(L, status, lur_model_load_weights(model, path, by, strict, &report));
+  LUR_RETRY(L, status, lur_model_load_weights(model, path, by, extent, &report));
   if (status != LUR_OK) return lur_soft(L, status);
   guard->pointer = report.text;
   lua_createtable(L, 0, 5);

@@ -43,6 +43,9 @@ BINARY(le, LUR_T_LE)
 BINARY(ne, LUR_T_NE)
 BINARY(gt, LUR_T_GT)
 BINARY(ge, LUR_T_GE)
+BINARY(band, LUR_T_AND)
+BINARY(bor, LUR_T_OR)
+BINARY(bxor, LUR_T_XOR)
 BINARY(mod, LUR_T_MOD)
 BINARY(idiv, LUR_T_FLOORDIV)
 UNARY(unm, LUR_T_NEG)
@@ -433,10 +436,17 @@ static const luaL_Reg methods[] = {{"get", tensor_get},
 static const luaL_Reg getters[] = {{"shape", get_shape}, {"dtype", get_dtype}, {"device", get_device},
                                    {"bytes", get_bytes}, {"count", get_count}, {NULL, NULL}};
 
-static const luaL_Reg meta[] = {{"__add", tensor_add},     {"__sub", tensor_sub},           {"__mul", tensor_mul},
-                                {"__div", tensor_div},     {"__pow", tensor_pow},           {"__mod", tensor_mod},
-                                {"__unm", tensor_unm},     {"__idiv", tensor_idiv},         {"__len", tensor_len},
-                                {"__index", tensor_index}, {"__newindex", tensor_newindex}, {NULL, NULL}};
+/* a < b, a <= b: Lua would make one boolean of the result. */
+static int no_order(lua_State *L) {
+  return lur_raise(L, "tensors are compared per element by a:lt(b), a:le(b), a:gt(b), a:ge(b), a:eq(b) and a:ne(b)");
+}
+
+static const luaL_Reg meta[] = {
+    {"__add", tensor_add},   {"__sub", tensor_sub}, {"__mul", tensor_mul},     {"__div", tensor_div},
+    {"__pow", tensor_pow},   {"__mod", tensor_mod}, {"__idiv", tensor_idiv},   {"__unm", tensor_unm},
+    {"__band", tensor_band}, {"__bor", tensor_bor}, {"__bxor", tensor_bxor},   {"__bnot", tensor_logical_not},
+    {"__lt", no_order},      {"__le", no_order},    {"__index", tensor_index}, {"__newindex", tensor_newindex},
+    {"__len", tensor_len},   {NULL, NULL}};
 
 /* ---- names that are not there ---- */
 
@@ -484,8 +494,8 @@ static const char *const elsewhere[][2] = {{"size", "t.shape"},
                                            {"erase", "t:fill(0)"},
                                            {"argwhere", "t:nonzero()"},
                                            {"one_hot", "lurcher.one_hot(ids, classes)"},
-                                           {"logical_and", "a * b, of masks of 0 and 1"},
-                                           {"logical_or", "a:maximum(b), of masks"}};
+                                           {"logical_and", "a & b"},
+                                           {"logical_or", "a | b"}};
 
 static const char *use_instead(const char *name) {
   for (size_t i = 0; i < sizeof elsewhere / sizeof elsewhere[0]; i++)

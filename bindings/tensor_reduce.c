@@ -26,6 +26,9 @@ static bool read_reduction(lua_State *L, const char *name, const char *const *kn
   *o = (lur_reduce_options){.ddof = 1, .p = 2};
   lur_args_most(L, 2, name, known[1] ? "t:std{ 2, keepdim = true, ddof = 0 }" : "t:sum{ 2, keepdim = true }");
   if (lua_isnoneornil(L, 2)) return true;
+  if (lur_handle_is(L, 2, &lur_tensor_class))
+    lur_raise(L, "%s: an axis or a table of axes expected, got a tensor (a:maximum(b) and a:minimum(b) take two)",
+              name);
   if (!lua_istable(L, 2)) {
     o->axes = 1u << lur_args_axis(L, 2, ndim);
     return false;

@@ -417,12 +417,19 @@ lur_status lur_model_set_weight_names(lur_model *model, int n, const lur_weight_
 int lur_model_weight_name_count(const lur_model *model);
 lur_weight_name lur_model_weight_name(const lur_model *model, int index);
 
+/* How much of a model a file has to fill. */
+typedef enum lur_load_extent {
+  LUR_LOAD_MOST = 0, /* at least half of its layers with weights */
+  LUR_LOAD_ALL,      /* all of them */
+  LUR_LOAD_PARTIAL   /* any one */
+} lur_load_extent;
 /* Reads weights, whatever the file is called: Keras .h5 (weights or full model, nested models too), .weights.h5 and
-   .keras, .safetensors (Lurcher's, a checkpoint's, or PyTorch's where the model has names for it). AUTO: by
-   name, and automatic names (conv2d_4) by order within their kind; where nothing fits, all by order. LUR_ESHAPE where
-   nothing fits at all. strict: anything missing or mismatched is LUR_ESHAPE or LUR_EFORMAT and no weight is changed.
-   report may be NULL. */
-lur_status lur_model_load_weights(lur_model *model, const char *path, lur_load_match match, bool strict,
+   .keras, .safetensors (Lurcher's, a checkpoint's, or PyTorch's where the model has names for it). AUTO: by name, and
+   automatic names (conv2d_4) by order within their kind; Keras 3's files without the names of their layers, and those
+   with other names where the whole model fits, by the layers' positions; where nothing fits, all by order. Where
+   layers fit in several ways they are left out. LUR_ESHAPE or LUR_EFORMAT where fewer layers can be loaded than `extent`
+   asks for; no weight is changed then. report may be NULL. */
+lur_status lur_model_load_weights(lur_model *model, const char *path, lur_load_match match, lur_load_extent extent,
                                   lur_load_report *report);
 /* .h5: Keras layout that Keras loads; .safetensors: weights only. Atomic. */
 lur_status lur_model_save_weights(lur_model *model, const char *path);

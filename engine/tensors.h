@@ -13,10 +13,10 @@
 
 /* ---- element by element ---- */
 
-/* MOD and FLOORDIV round towards minus infinity, as Lua's % and //; i32 by zero: MOD is 0, FLOORDIV saturates. */
+/* EQ to XOR give masks; AND, OR and XOR take masks. MOD and FLOORDIV round towards minus infinity, as Lua's % and //; i32 by zero: MOD is 0, FLOORDIV saturates. */
 typedef enum lur_tensor_op2 { LUR_T_ADD, LUR_T_SUB, LUR_T_MUL, LUR_T_DIV, LUR_T_POW, LUR_T_MAXIMUM, LUR_T_MINIMUM,
-                              LUR_T_EQ, LUR_T_LT, LUR_T_LE, LUR_T_NE, LUR_T_GT, LUR_T_GE, LUR_T_MOD,
-                              LUR_T_FLOORDIV, LUR_T_OP2_COUNT } lur_tensor_op2;
+                              LUR_T_EQ, LUR_T_LT, LUR_T_LE, LUR_T_NE, LUR_T_GT, LUR_T_GE, LUR_T_AND, LUR_T_OR,
+                              LUR_T_XOR, LUR_T_MOD, LUR_T_FLOORDIV, LUR_T_OP2_COUNT } lur_tensor_op2;
 /* Of an i32 tensor, NEG, ABS, SQUARE, RELU and the roundings are i32; ISNAN, ISINF, ISFINITE and NOT are masks; all
    else is f32. ROUND: half to even. NOT: 1 where the element is 0. */
 typedef enum lur_tensor_op1 { LUR_T_NEG, LUR_T_ABS, LUR_T_EXP, LUR_T_LOG, LUR_T_SQRT, LUR_T_SQUARE, LUR_T_RELU,

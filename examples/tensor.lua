@@ -18,6 +18,17 @@ print("best column of each row", a:argmax(2))
 a[1]:fill(-1)
 print(a)
 
+-- t[{...}] is a part, copied: an index drops its dimension, { first, last } and {} keep it. Assignment writes to it.
+print("second column", a[{ {}, 2 }], "all but the first", a[{ {}, { 2, -1 } }])
+a[{ {}, 2 }] = lurcher.tensor{ 20, 50 }
+
+-- Comparisons give masks of 0 and 1.
+print(lurcher.where(a:gt(5) & a:lt(50), a, 0), a:masked_select(a:lt(0)))
+
+-- Sorting returns values and where they were; reductions take several axes, keepdim, ddof.
+print(a:sort{ 2, descending = true })
+print(a:std{ 2, ddof = 0 }, (a - a:mean{ 2, keepdim = true }):round())
+
 -- Linear algebra, concatenation, selection of rows.
 print(a:matmul(a:transpose()))
 print(lurcher.concat{ a, a:select{ 2, 2 }, axis = 1 })

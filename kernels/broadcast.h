@@ -8,9 +8,7 @@
 
 #include "op_desc.h"
 
-#ifdef __cplusplus
-extern "C" {
-#endif
+LUR_API_BEGIN
 
 enum { LUR_BROADCAST_MOST = 3 };
 
@@ -40,7 +38,5 @@ static inline int64_t lur_broadcast_at(const lur_broadcast *b, int operand, int6
   return at + i * b->step[operand][0];
 }
 
-#ifdef __cplusplus
-}
-#endif
+LUR_API_END
 #endif

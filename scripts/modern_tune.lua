@@ -60,8 +60,8 @@ local spec = options.join({
 function spec.adjust(values, given)
   pretrained.resolve(values)
   local adjusted, message = run_folder.resumed(spec, values, given, common.may_change)
-  if adjusted and values.resume and values.epochs <= values.warmup then
-    values.warmup = values.epochs - 1 -- earlier versions began such runs, which could not end
+  if adjusted and values.resume then -- earlier versions began runs that could not end
+    values.warmup = math.min(values.warmup or 1, values.epochs - 1)
   end
   if adjusted and values.epochs <= values.warmup then
     return nil, ("--epochs %d: stage 2 needs more epochs than those over which the learning rate rises (--warmup %d)"):

@@ -1,6 +1,7 @@
 --- report.lua - writes one HTML page about a run
 -- RUN/report.html has the settings, curves, confusion matrix, classes, worst mistakes with their images, and
--- class-activation maps. It is self-contained: no script, no other file. Figures go into RUN/figures.json.
+-- class-activation maps. It is self-contained: no other file. Figures go into RUN/figures.json. With --watch it shows a
+-- training that runs.
 
 local options = require "lurcher.recipe.options"
 
@@ -17,11 +18,22 @@ local spec = {
   { "batch", "integer", default = 32, min = 1, max = 65536, help = "images per step" },
   { "device", "device", default = "auto" },
   { "workers", "integer", default = 2, min = 1, max = 256, help = "threads that decode images" },
+  { "watch", "flag",
+    help = "while the training runs, write the page anew at each epoch; open in a browser, it refreshes itself; ends "
+      .. "with the training" },
+  { "every", "number", default = 3, min = 0.1, max = 3600, value = "SECONDS",
+    help = "seconds between two looks of --watch, and between two refreshes" },
   arguments = { name = "RUN", min = 1, max = 1, help = "run folder" },
 }
 
 local function main(o)
-  print("report: " .. require "lurcher.report".write(o.arguments[1], o))
+  if o.watch then
+    local page = require "lurcher.recipe.report_watch".run(o.arguments[1], o)
+    if not page then return 130 end
+    print("report: " .. page)
+  else
+    print("report: " .. require "lurcher.report".write(o.arguments[1], o))
+  end
 end
 
 options.main(spec, arg, main)

@@ -1,6 +1,6 @@
 ---@meta
--- lurcher.lua - the module itself, tensors, JSON. With nn.lua and data.lua beside it, this is the reference of all that
--- the bindings register, as annotations for the Lua language server: add this folder to "workspace.library". The files
+-- lurcher.lua - the module itself, tensors, JSON. With nn.lua, run.lua and data.lua beside it, this is the reference of
+-- all that the bindings register, as annotations for the Lua language server: add this folder to "workspace.library". The files
 -- are never run. tests/lua/api.lua compares them with what is registered, name by name, in both directions.
 --
 -- Conventions
@@ -87,6 +87,10 @@ function lurcher.columns(stream) end
 ---@return number seconds of a monotonic clock with an arbitrary origin
 function lurcher.time() end
 
+---Waits. A signal, Ctrl-C for one, ends it early.
+---@param seconds number from 0 to 1000000
+function lurcher.sleep(seconds) end
+
 ---The memory of this process.
 ---@return { rss: integer, peak: integer } bytes of resident memory of this process: at present, and the maximum so far
 ---@usage print(lurcher.memory().peak / 1e6 .. " MB")
@@ -153,8 +157,7 @@ function lurcher.help(topic, as_text) end
 
 ---A tensor of given values: `lurcher.tensor{ {1, 2}, {3, 4} }`, `lurcher.tensor{ 1, 2, dtype = "i32" }`; or of a
 ---given shape: `lurcher.tensor{ shape = {2, 3}, fill = 1 }`; or a scalar: `lurcher.tensor(3)`. One argument, no more.
----Values are
----stored as they are: ids that count from 0 stay so.
+---Values are stored as they are: ids that count from 0 stay so.
 ---@param values number|table nested tables of equal lengths; options dtype ("f32"), device (host), shape, fill (0)
 ---@return lurcher.tensor
 function lurcher.tensor(values) end
@@ -310,14 +313,15 @@ function device:close() end
 
 ---A dense array.
 ---
----**Operators.** + - * / // % ^ and unary -, with numbers or tensors, broadcasting as in NumPy: aligned at the last
----dimension, extents must be equal or 1. // and % round towards minus infinity, as in Lua.
+---**Operators.** + - * / // % ^ and unary -, and & | ~ of masks, with numbers or tensors, broadcasting as in NumPy:
+---aligned at the last dimension, extents must be equal or 1. // and % round towards minus infinity, as in Lua.
 ---
 ---**Dtypes.** Two i32 tensors, or an i32 tensor and a whole number, give i32: results saturate, / truncates, a division
 ---by 0 saturates (0 / 0 is 0), and % 0 is 0. Everything else is computed in, and gives, f32. Means, roots and
----exponentials are always f32. Comparisons give masks: i32 tensors of 0 and 1, so that `mask:sum()` counts; `a * b` of
----two masks is "and", `a:maximum(b)` "or", `mask:logical_not()` "not". Where a mask is taken, every element but 0 is
----true, of any dtype. What only moves elements (slices, sorting, concat, where) keeps the dtype.
+---exponentials are always f32. Comparisons give masks: i32 tensors of 0 and 1, so that `mask:sum()` counts; `a & b`,
+---`a | b`, `a ~ b` (exclusive or) and `~a` combine them. Where a mask is taken, every element but 0 is true, of any
+---dtype. `a == b` asks whether two handles are of one tensor: `a:equal(b)` and `a:eq(b)` compare elements. What only
+---moves elements (slices, sorting, concat, where) keeps the dtype.
 ---
 ---**Indices.** `t[i]` is row i, or a number when t has one dimension (nil one past the end, so that ipairs works).
 ---`t[{...}]` is a part, with one entry per dimension: an index, which drops the dimension; `{ first, last }`, both
@@ -328,8 +332,7 @@ function device:close() end
 ---**Writing.** `t[i] = v` and `t[{...}] = v` write a tensor, nested tables, or one number to every element. Into
 ---t[{...}], tensors broadcast and are cast to t's dtype; a row takes a tensor of its shape and dtype.
 ---
----**Views and copies.** `t[i]`, rows, view, reshape, squeeze, unsqueeze and flatten share memory with t. Everything
----else
+---**Views and copies.** `t[i]`, rows, view, reshape, squeeze, unsqueeze and flatten share memory with t. All else
 ---gives a new tensor, t[{...}], narrow, split, permute and expand included: a tensor has no strides.
 ---
 ---`#t` is the first extent. tostring shows shape, dtype, device and values: all of a small tensor, the corners of a
@@ -348,6 +351,10 @@ function device:close() end
 ---@operator idiv(lurcher.number_or_tensor): lurcher.tensor
 ---@operator mod(lurcher.number_or_tensor): lurcher.tensor
 ---@operator pow(lurcher.number_or_tensor): lurcher.tensor
+---@operator band(lurcher.number_or_tensor): lurcher.tensor
+---@operator bor(lurcher.number_or_tensor): lurcher.tensor
+---@operator bxor(lurcher.number_or_tensor): lurcher.tensor
+---@operator bnot: lurcher.tensor
 ---@operator unm: lurcher.tensor
 ---@operator len: integer
 ---@field [integer] lurcher.number_or_tensor
@@ -659,8 +666,7 @@ function tensor:var(axes) end
 function tensor:std(axes) end
 ---Vector norm, over dimensions as in sum: (sum of |x|^p)^(1/p). A number alone is an axis, not p.
 ---@param axes? integer|{ keepdim?: boolean, p?: number, [integer]: integer } p (2): 1, 2...; math.huge: the largest
---- |x|;
----0: how many elements are not 0
+---|x|; 0: how many elements are not 0
 ---@return lurcher.number_or_tensor
 ---@usage t:norm{ 2, p = 2, keepdim = true }
 function tensor:norm(axes) end
@@ -726,8 +732,7 @@ function tensor:topk(k, axis) end
 ---@usage values, inverse, counts = t:unique()
 function tensor:unique() end
 ---Matrix product over the last two dimensions, m x k by k x n; dimensions before them broadcast. A vector on the left
----is
----a row, on the right a column, and the result lacks its dimension.
+---is a row, on the right a column, and the result lacks its dimension.
 ---@param other lurcher.tensor
 ---@return lurcher.tensor
 ---@usage t:matmul(t:transpose())

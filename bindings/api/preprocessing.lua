@@ -12,10 +12,12 @@
 ---    run:save(path, lurcher.json.encode(preprocessing.metadata(how, classes, folder.settings)))
 ---    local how = preprocessing.saved(metadata)             -- of a model that was saved so
 ---@class lurcher.preprocessing
+---@field networks table<string, { size: integer, preprocess: string }> what the published weights of each network in
+--- lurcher.models expect
 local preprocessing = {}
----For the images of a new model. Options: size, era ("current", or "2017"), exif (turns images as their EXIF
----orientation asks; false).
----@param o { size: integer, era?: "current"|"2017", exif?: boolean }
+---For the images of a new model: `preprocessing.new{ backbone = "resnet50" }`.
+---@param o { size?: integer, era?: "current"|"2017", exif?: boolean, backbone?: string } size: default: that of the
+--- backbone; exif (false): turns images as their EXIF orientation asks; backbone: default "xception"
 ---@return { size: integer, resize: string, preprocess: string, exif: boolean }
 function preprocessing.new(o) end
 ---The name of the first field of a model's metadata that is not what `metadata` makes, or nil.

@@ -33,3 +33,5 @@ function report.scores(run, loader, output) end
 ---@param o? lurcher.report_options
 ---@return string path of the page
 function report.write(folder, o) end
+---Where the page of a run is written: o.out, or report.html in the run's folder, or with o.data report-NAME.html.
+function report.page_path(path, o) end

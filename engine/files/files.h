@@ -12,8 +12,11 @@
 #include "engine/lurcher.h"
 #include "kernels/op_desc.h"
 
-/* zip.c: an uncompressed member of a zip archive, with its checksum verified. The caller frees the bytes. */
+/* zip.c: an uncompressed member of a zip archive, with its checksum verified. The caller frees the bytes, which have a
+   NUL behind them. */
 lur_status lur_zip_read(const char *path, const char *name, void **bytes, size_t *count);
+/* Whether the archive has a member of that name; false too where it is no whole archive. */
+lur_status lur_zip_has(const char *path, const char *name, bool *has);
 
 /* ---- safetensors ---- */
 
@@ -36,6 +39,7 @@ extern const lur_safetensors_type lur_safetensors_types[]; /* name NULL at the e
 #define LUR_CHECKSUM_KEY "lurcher.checksum"
 #define LUR_CHECKSUM_HEAD "{\"__metadata__\":{\"" LUR_CHECKSUM_KEY "\":\"xxh3-128:"
 #define LUR_FORMAT_KEY "lurcher.format"
+#define LUR_ORDER_KEY "lurcher.order" /* of the header's keys: safetensors_order.c */
 #define LUR_PERCENT_KEY "lurcher.percent" /* keys, one a line, whose values are percent-encoded: percent.c */
 enum { LUR_CHECKSUM_DIGITS = 32 };
 #define LUR_SAFETENSORS_MAX_HEADER ((uint64_t)100000000) /* as in the reference implementation */
@@ -53,6 +57,16 @@ enum { LUR_CHECKSUM_DIGITS = 32 };
    weight of the model. */
 bool lur_checkpoint_is_state(const char *name);
 
+/* safetensors_order.c: hashes of the names in a header, zero-initialised: of none. */
+typedef struct lur_order {
+  uint64_t sequence, sum;
+} lur_order;
+enum { LUR_ORDER_TEXT = 49 };
+void lur_order_add(lur_order *order, const char *name);
+void lur_order_format(const lur_order *order, char text[LUR_ORDER_TEXT]);
+/* Whether the text was made of the same names in another order. */
+bool lur_order_is_moved(const char *text, const lur_order *order);
+
 /* percent.c: text of any bytes as UTF-8: '%' and what is not UTF-8 become %XX. The caller frees *encoded. */
 lur_status lur_percent_encode(const char *text, char **encoded);
 bool lur_percent_decode(char *text); /* in place; false: an escape is wrong */
@@ -64,6 +78,8 @@ int lur_archive_find(const lur_archive *archive, const char *name);
 const lur_shape *lur_archive_shape(const lur_archive *archive, int index);
 /* Whether the file has this engine's checksum, which was verified when it was opened. */
 bool lur_archive_is_checksummed(const lur_archive *archive);
+/* Whether another program wrote this engine's file again: its metadata are there, the checksum is not of its bytes. */
+bool lur_archive_is_resaved(const lur_archive *archive);
 
 /* ---- named tensors: named.c ---- */
 
@@ -81,7 +97,7 @@ lur_status lur_named_add(lur_named *named, lur_tensor *tensor, const char *forma
 lur_status lur_named_add_weights(lur_named *named, const lur_model *model);
 void lur_named_release(lur_named *named);
 
-/* ---- weights of any format: weights_match.c, weights_apply.c ---- */
+/* ---- weights of any format: weights_fit.c, weights_match.c, weights_positions.c, weights_apply.c ---- */
 
 typedef struct lur_file_array {
   char *name;      /* "kernel": the part after the last slash, without ":0" */
@@ -94,11 +110,19 @@ typedef struct lur_file_layer {
   char *inner; /* an alternative name to match by, or NULL */
   int narrays;
   lur_file_array *arrays;
+  /* Its position, in formats that state one: the place-th (from 0) of its kind of layer in model number `nest` of the
+     file, where 0 is the whole model and the others are models used as layers; those with the same number `series` come
+     in the order of their own numbers. kind: the engine's; NULL: no position. */
+  const char *kind;
+  int nest, series;
+  long place;
 } lur_file_layer;
 
 typedef struct lur_weight_file { /* the layers with weights of a file, in the file's order */
   char *path;
   bool unordered; /* the order has no meaning: layers cannot be matched by it */
+  bool unnamed;   /* layers have no names, only positions: what stands for the name is the path in the file */
+  const char *note; /* a line for the report, or NULL */
   int nlayers;
   lur_file_layer *layers;
   /* Fills lur_shape_count(&array->shape) values, row-major in array->shape. */
@@ -123,17 +147,22 @@ typedef struct lur_pairing { /* the match of a model layer with weights; in the 
    matched under other names. */
 lur_status lur_weights_match(const lur_model *model, const lur_weight_file *file, lur_load_match match,
                              lur_pairing *pairings, int *n, lur_lines *notes);
+/* weights_positions.c: pairs layers by the positions that the file states, where only one way fits. The layers that it
+   cannot pair stay as they are. */
+lur_status lur_weights_match_positions(const lur_weight_file *file, lur_pairing *pairings, int n, lur_lines *notes);
+/* Pairs a layer of the model with layer number `from` of the file, or with none (-1). */
+void lur_weights_assign(const lur_weight_file *file, lur_pairing *pairing, int from);
 /* Whether the file's layer fits the model's; fills pairing->arrays. why (may be NULL) gets the reason why not. */
 bool lur_weights_fit(const lur_file_layer *layer, lur_pairing *pairing, lur_lines *why);
 /* Matches, reports, and loads. After a failure no weight has changed. */
-lur_status lur_weights_apply(lur_model *model, lur_weight_file *file, lur_load_match match, bool strict,
+lur_status lur_weights_apply(lur_model *model, lur_weight_file *file, lur_load_match match, lur_load_extent extent,
                              lur_load_report *report);
 
 /* ---- formats: each fills an empty lur_weight_file whose path is set ---- */
 
-/* keras_read.c: .h5 of Keras 1, 2 and 3 (legacy), and .weights.h5, whose layers get their names from the model. zipped:
-   a .keras archive, which contains a .weights.h5. */
-lur_status lur_keras_open(lur_weight_file *file, const lur_model *model, bool zipped);
+/* keras_read.c: .h5 of Keras 1, 2 and 3 (legacy), and .weights.h5. zipped: a .keras archive, which contains a
+   .weights.h5. */
+lur_status lur_keras_open(lur_weight_file *file, bool zipped);
 /* keras_write.c: writes .h5 in the layout of Keras 2. */
 lur_status lur_keras_save(const lur_model *model, const char *path);
 /* safetensors_weights.c: "LAYER/WEIGHT" names, or PyTorch's where the model has a table of them. */

@@ -5,7 +5,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum { CLASS_INTEGER = 0, CLASS_FLOAT = 1, CLASS_TEXT = 3, CLASS_VARIABLE = 9 };
+enum { CLASS_INTEGER = 0, CLASS_FLOAT = 1, CLASS_TEXT = 3, CLASS_OPAQUE = 5, CLASS_VARIABLE = 9 };
 
 /* ---- datatypes ---- */
 
@@ -49,6 +49,10 @@ lur_status lur_hdf5_type_parse(const lur_hdf5 *file, const unsigned char *bytes,
     parse_integer(&cursor, bits, &found);
   } else if (class == CLASS_FLOAT) {
     parse_float(&cursor, bits, &found);
+  } else if (class == CLASS_OPAQUE && found.size == 2) {
+    /* NumPy has no bfloat16. h5py stores ml_dtypes', which is the only one of two bytes there, as they are in memory;
+       Keras (3.15 keras/src/saving/saving_lib.py, H5Entry) adds an attribute dtype in .weights.h5, none in .h5. */
+    found.kind = LUR_HDF5_BFLOAT;
   } else if (class == CLASS_TEXT) {
     found.kind = LUR_HDF5_TEXT;
     found.space_padded = (bits & 15) == 2;

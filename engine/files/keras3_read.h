@@ -4,7 +4,8 @@
 
 #include "keras_file.h"
 
-/* Adds every layer of the open file. The layout does not name layers: their names come from the model. */
-lur_status lur_keras3_add_layers(lur_weight_file *file, const lur_model *model);
+/* Adds every layer of the open file, with its position. zipped: the file is an archive, whose config.json may name the
+   layers. */
+lur_status lur_keras3_add_layers(lur_weight_file *file, bool zipped);
 
 #endif

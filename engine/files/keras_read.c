@@ -113,13 +113,13 @@ static lur_status enter_model_weights(lur_keras_file *keras) {
   return LUR_OK;
 }
 
-lur_status lur_keras_open(lur_weight_file *file, const lur_model *model, bool zipped) {
+lur_status lur_keras_open(lur_weight_file *file, bool zipped) {
   LUR_TRY(lur_keras_file_open(file, zipped));
   lur_keras_file *keras = file->self;
   LUR_TRY(enter_model_weights(keras));
   if (has_layer_names(keras->group)) return add_layers(file);
   if (lur_hdf5_has_link(keras->group, "layers") || lur_hdf5_has_link(keras->group, "_layer_checkpoint_dependencies"))
-    return lur_keras3_add_layers(file, model);
+    return lur_keras3_add_layers(file, zipped);
   return lur_fail(LUR_EFORMAT,
                   "'%s' is HDF5 without Keras weights: attribute layer_names was expected on / or /model_weights",
                   file->path);

@@ -39,7 +39,9 @@ struct lur_archive {
   char *head;          /* the header's text, NUL-terminated */
   size_t head_bytes;
   char *text, *free; /* the decoded strings of the header; where the next one goes */
-  bool checksummed;  /* carries lurcher.checksum */
+  bool checksummed;  /* carries lurcher.checksum, of its bytes */
+  bool resaved;      /* carries it, but another program has written the file */
+  lur_order order;   /* of the header's keys */
   int n, npairs, nforeign;
   entry *entries;
   const entry **by_name; /* sorted */
@@ -135,17 +137,38 @@ fail:
   return status;
 }
 
-/* Verifies the checksum if the file has either mark of this engine: the fixed beginning or the format member. */
+static bool is_digits(const char *text, int n) {
+  for (int i = 0; i < n; i++)
+    if (!(text[i] >= '0' && text[i] <= '9') && !(text[i] >= 'a' && text[i] <= 'f')) return false;
+  return text[n] == '\0';
+}
+
+/* Whether the header has both marks, whole, but not where this engine writes them. */
+static bool marks_are_moved(const lur_archive *archive, bool begins) {
+  static const char kind[] = "xxh3-128:", next[] = "\",\"" LUR_FORMAT_KEY "\":";
+  const char *sum = lur_archive_metadata(archive, LUR_CHECKSUM_KEY);
+  if (sum == NULL || strncmp(sum, kind, sizeof kind - 1) != 0 || !is_digits(sum + sizeof kind - 1, LUR_CHECKSUM_DIGITS))
+    return false;
+  const char *second = archive->head + sizeof LUR_CHECKSUM_HEAD - 1 + LUR_CHECKSUM_DIGITS;
+  return !begins || strncmp(second, next, sizeof next - 1) != 0;
+}
+
+/* Verifies the checksum if the file has either mark of this engine: the fixed beginning or the format member. Where
+   another program has put the keys into another order, there is nothing to verify. */
 static lur_status verify_checksum(lur_archive *archive) {
   bool begins = archive->head_bytes >= sizeof LUR_CHECKSUM_HEAD - 1 + LUR_CHECKSUM_DIGITS &&
                 memcmp(archive->head, LUR_CHECKSUM_HEAD, sizeof LUR_CHECKSUM_HEAD - 1) == 0;
   const char *format = lur_archive_metadata(archive, LUR_FORMAT_KEY);
   archive->checksummed = begins || format != NULL || lur_archive_metadata(archive, LUR_CHECKSUM_KEY) != NULL;
   if (!archive->checksummed) return LUR_OK;
-  if (!begins || format == NULL)
+  archive->resaved = format != NULL && (marks_are_moved(archive, begins) ||
+                                        lur_order_is_moved(lur_archive_metadata(archive, LUR_ORDER_KEY),
+                                                           &archive->order));
+  archive->checksummed = !archive->resaved;
+  if (archive->checksummed && (!begins || format == NULL))
     return lur_fail(LUR_EFORMAT, "'%s' is damaged: its header lacks the checksum of this engine's files",
                     archive->path);
-  LUR_TRY(check_digest(archive));
+  if (archive->checksummed) LUR_TRY(check_digest(archive));
   if (strcmp(format, "1") != 0)
     return lur_fail(LUR_EUNSUPPORTED, "'%s' has format %s, this version reads format 1", archive->path, format);
   return LUR_OK;
@@ -253,6 +276,7 @@ static lur_status read_metadata(lur_archive *archive, const char **at) {
   for (lur_json_enter(at); lur_json_more(at);) {
     pair *to = &archive->pairs[archive->npairs];
     to->key = lur_json_string(at, &archive->free);
+    lur_order_add(&archive->order, to->key);
     if (lur_json_kind(at) != '"')
       return lur_fail(LUR_EFORMAT, "'%s': metadata '%.200s' is not a string", archive->path, to->key);
     to->value = lur_json_string(at, &archive->free);
@@ -276,6 +300,7 @@ static lur_status read_entries(lur_archive *archive) {
     }
     entry *to = &archive->entries[archive->n];
     to->name = name;
+    lur_order_add(&archive->order, name);
     LUR_TRY(read_entry(archive, &at, to));
     archive->n++;
   }
@@ -387,6 +412,8 @@ const char *lur_archive_name(const lur_archive *archive, int index) {
 const lur_shape *lur_archive_shape(const lur_archive *archive, int index) { return &archive->entries[index].shape; }
 
 bool lur_archive_is_checksummed(const lur_archive *archive) { return archive->checksummed; }
+
+bool lur_archive_is_resaved(const lur_archive *archive) { return archive->resaved; }
 
 int lur_archive_find(const lur_archive *archive, const char *name) {
   const entry wanted = {.name = name}, *key = &wanted;

@@ -78,6 +78,8 @@ lur_status lur_safetensors_open_weights(lur_weight_file *file, const lur_model *
   file->self = archive;
   file->read = read_array;
   file->close = close_archive;
+  if (lur_archive_is_resaved(archive))
+    file->note = "the file was saved again by another program, and its checksum no longer applies: not verified";
   count_names(archive, model, &ours, &torch);
   if (ours > 0 && ours >= torch) return add_ours(file, archive);
   if (torch > 0) {

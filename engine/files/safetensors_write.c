@@ -3,7 +3,8 @@
  *
  * The checksum is XXH3-128 of the whole file, header included, with the checksum's own digits taken as '0'. It is the
  * first member of the header, so that its position is fixed. A second member, "lurcher.format", also marks a file that
- * must have a checksum, so that damage to the name of the first cannot disable the check. */
+ * must have a checksum, so that damage to the name of the first cannot disable the check. A third, "lurcher.order",
+ * tells a file that another program has written again (safetensors_order.c). */
 #include <endian.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,12 +28,24 @@ static const char zeros[] = "00000000000000000000000000000000";
 
 /* ---- the header ---- */
 
-static bool add_metadata(cJSON *header, int npairs, const char *const *metadata) {
+/* The keys as they are written. */
+static void format_order(int n, const char *const *names, int npairs, const char *const *metadata,
+                         char text[LUR_ORDER_TEXT]) {
+  static const char *const own[] = {LUR_CHECKSUM_KEY, LUR_FORMAT_KEY, LUR_ORDER_KEY};
+  lur_order order = {0};
+  for (size_t i = 0; i < sizeof own / sizeof *own; i++) lur_order_add(&order, own[i]);
+  for (int i = 0; i < npairs; i++) lur_order_add(&order, metadata[2 * i]);
+  for (int i = 0; i < n; i++) lur_order_add(&order, names[i]);
+  lur_order_format(&order, text);
+}
+
+static bool add_metadata(cJSON *header, const char *order, int npairs, const char *const *metadata) {
   cJSON *object = cJSON_AddObjectToObject(header, "__metadata__");
   char digits[64];
   snprintf(digits, sizeof digits, "xxh3-128:%s", zeros);
   bool good = cJSON_AddStringToObject(object, LUR_CHECKSUM_KEY, digits) != NULL &&
-              cJSON_AddStringToObject(object, LUR_FORMAT_KEY, "1") != NULL;
+              cJSON_AddStringToObject(object, LUR_FORMAT_KEY, "1") != NULL &&
+              cJSON_AddStringToObject(object, LUR_ORDER_KEY, order) != NULL;
   for (int i = 0; good && i < npairs; i++)
     good = cJSON_AddStringToObject(object, metadata[2 * i], metadata[2 * i + 1]) != NULL;
   return good;
@@ -68,8 +81,10 @@ static lur_status make_header(int n, const char *const *names, lur_tensor *const
                               int npairs, const char *const *metadata, char **bytes, size_t *count) {
   lur_status status = LUR_ENOMEM;
   char *text = NULL, *head = NULL;
+  char order[LUR_ORDER_TEXT];
+  format_order(n, names, npairs, metadata, order);
   cJSON *header = cJSON_CreateObject();
-  bool good = header != NULL && add_metadata(header, npairs, metadata);
+  bool good = header != NULL && add_metadata(header, order, npairs, metadata);
   for (int i = 0; good && i < n; i++) good = add_tensor(header, names[i], tensors[i], offsets[i]);
   if (good) text = lur_json_print(header);
   if (text == NULL) goto fail;

@@ -51,20 +51,20 @@ static lur_status open_weights(lur_model *model, const char *path, lur_weight_fi
   LUR_TRY(recognise(path, &found, head));
   LUR_TRY(lur_text_copy(path, &file->path));
   switch (found) {
-  case FORMAT_HDF5: return lur_keras_open(file, model, false);
+  case FORMAT_HDF5: return lur_keras_open(file, false);
   case FORMAT_SAFETENSORS: return lur_safetensors_open_weights(file, model);
   case FORMAT_EMPTY: return lur_fail(LUR_EFORMAT, "'%s' is not a weights file: it is empty", path);
-  case FORMAT_ZIP: return lur_keras_open(file, model, true);
+  case FORMAT_ZIP: return lur_keras_open(file, true);
   case FORMAT_UNKNOWN: break;
   }
   return reject(path, head);
 }
 
-lur_status lur_model_load_weights(lur_model *model, const char *path, lur_load_match match, bool strict,
+lur_status lur_model_load_weights(lur_model *model, const char *path, lur_load_match match, lur_load_extent extent,
                                   lur_load_report *report) {
   lur_weight_file file = {0};
   lur_status status = open_weights(model, path, &file);
-  if (status == LUR_OK) status = lur_weights_apply(model, &file, match, strict, report);
+  if (status == LUR_OK) status = lur_weights_apply(model, &file, match, extent, report);
   lur_weight_file_release(&file);
   return status;
 }

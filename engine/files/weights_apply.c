@@ -91,16 +91,24 @@ static void make_report(const lur_weight_file *file, lur_pairing *pairings, int 
 /* Length of the first line of the report. */
 static int first_line(const lur_load_report *report) { return (int)strcspn(report->text, "\n"); }
 
-static lur_status check_report(const lur_weight_file *file, int n, bool strict, const lur_load_report *report) {
+static lur_status check_report(const lur_weight_file *file, int n, lur_load_extent extent,
+                               const lur_load_report *report) {
+  int wanted = report->loaded + report->missing + report->mismatched;
+  lur_status wrong = report->mismatched > 0 ? LUR_ESHAPE : LUR_EFORMAT;
   if (n == 0) return lur_fail(LUR_ESTATE, "'%s': the model has no layer with weights", file->path);
   if (file->nlayers == 0) return lur_fail(LUR_EFORMAT, "'%s' holds no layer with weights", file->path);
   if (report->loaded == 0)
     return lur_fail(LUR_ESHAPE, "'%s' does not fit: none of the model's %d layers with weights can be loaded (%.*s)",
                     file->path, n, first_line(report), report->text);
-  if (strict && report->missing + report->mismatched > 0)
-    return lur_fail(report->mismatched > 0 ? LUR_ESHAPE : LUR_EFORMAT,
-                    "'%s' does not fit: %d layers are missing, %d have other shapes; the first: %.*s", file->path,
-                    report->missing, report->mismatched, first_line(report), report->text);
+  if (extent == LUR_LOAD_ALL && report->missing + report->mismatched > 0)
+    return lur_fail(wrong, "'%s' does not fit: %d layers are missing, %d have other shapes; the first: %.*s",
+                    file->path, report->missing, report->mismatched, first_line(report), report->text);
+  if (extent == LUR_LOAD_MOST && 2 * report->loaded < wanted)
+    return lur_fail(wrong,
+                    "'%s' does not fit: only %d of the model's %d layers with weights can be loaded, %d are missing, "
+                    "%d have other shapes; the first: %.*s; load it with partial = true to keep the other layers",
+                    file->path, report->loaded, wanted, report->missing, report->mismatched, first_line(report),
+                    report->text);
   return LUR_OK;
 }
 
@@ -133,7 +141,7 @@ static lur_status load_values(lur_model *model, lur_weight_file *file, const lur
   return status;
 }
 
-lur_status lur_weights_apply(lur_model *model, lur_weight_file *file, lur_load_match match, bool strict,
+lur_status lur_weights_apply(lur_model *model, lur_weight_file *file, lur_load_match match, lur_load_extent extent,
                              lur_load_report *report) {
   lur_pairing *pairings = NULL;
   lur_load_report made = {0};
@@ -144,9 +152,10 @@ lur_status lur_weights_apply(lur_model *model, lur_weight_file *file, lur_load_m
   if (status == LUR_OK) {
     make_report(file, pairings, n, &made, &lines);
     lur_lines_add(&lines, "%s", notes.bytes == NULL ? "" : notes.bytes);
+    if (file->note != NULL) lur_lines_add(&lines, "%s\n", file->note);
     status = lur_lines_take(&lines, &made.text);
   }
-  if (status == LUR_OK) status = check_report(file, n, strict, &made);
+  if (status == LUR_OK) status = check_report(file, n, extent, &made);
   if (status == LUR_OK) status = load_values(model, file, pairings, n);
   if (status == LUR_OK && report != NULL) *report = made;
   else lur_load_report_free(&made);

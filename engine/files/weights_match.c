@@ -6,10 +6,14 @@
  * class and a counter, which depends on what else the process had built) are matched separately for each kind of layer,
  * both sides sorted by counter:
  *   - the same number on both sides: first to first, whatever the counters;
- *   - otherwise by equal names, if all of the shorter list are in the longer one and all shapes fit;
- *   - otherwise by the smallest shift of one list along the other with which all shapes fit;
+ *   - otherwise by equal names, if both lists begin at the same counter and all of the shorter one are in the longer
+ *     one and fit;
+ *   - otherwise by the shift of one list along the other with which all shapes fit, if there is only one: what fits in
+ *     several ways could be another layer's, and is not loaded;
  *   - otherwise by equal names, if both lists begin at the same counter and at least half of them fit; else none.
- * If nothing fits by these rules, and everything fits by order, order is used.
+ * If nothing fits by these rules, and everything fits by order, order is used. Files that state positions
+ * (weights_positions.c) are matched by them where they have no names; where names leave layers over, if the positions
+ * load every layer and contradict no name.
  *
  * To add automatic names of another framework: a row in `automatic`. */
 #include <ctype.h>
@@ -33,6 +37,8 @@ static const struct {
     {"batchnormalization", "batchnorm"},
     {"batchnorm", "batchnorm"}, /* this engine's */
     {"normalization", "normalization"},
+    {"layer_normalization", "layernorm"},
+    {"group_normalization", "groupnorm"},
 };
 enum { AUTOMATIC = sizeof automatic / sizeof *automatic };
 
@@ -51,75 +57,24 @@ static const char *automatic_kind(const char *name, long *counter) {
   return NULL;
 }
 
-/* ---- shapes ---- */
-
-static int array_named(const lur_file_layer *layer, const char *name) {
-  for (int i = 0; i < layer->narrays; i++)
-    if (strcmp(layer->arrays[i].name, name) == 0) return i;
-  return -1;
-}
-
-/* Pairs arrays by name if the file has all the names, otherwise by position: Keras 1 and others use other names. */
-static void pair_arrays(const lur_file_layer *file, lur_pairing *pairing) {
-  bool named = true;
-  int n = lur_layer_weight_count(pairing->layer);
-  for (int k = 0; k < n; k++) {
-    pairing->arrays[k] = array_named(file, lur_layer_weight_name(pairing->layer, k));
-    named = named && pairing->arrays[k] >= 0;
-  }
-  for (int k = 0; k < n && !named; k++) pairing->arrays[k] = k;
-}
-
-/* A depthwise kernel h w c 1 is h w 1 c in the file where it is that of a convolution with groups: the same values in
-   the same order. */
-static bool shape_fits(const lur_layer *layer, int k, const lur_shape *file) {
-  const lur_shape *shape = lur_tensor_shape(lur_layer_weight(layer, k));
-  if (lur_shape_equal(shape, file)) return true;
-  if (strcmp(lur_layer_weight_name(layer, k), "depthwise_kernel") != 0 || file->ndim != 4) return false;
-  const lur_shape grouped = {4, {shape->dim[0], shape->dim[1], shape->dim[3], shape->dim[2]}};
-  return shape->dim[3] == 1 && lur_shape_equal(&grouped, file);
-}
-
-/* Whether the file's last array is none of the layer's weights: how many values Keras's Normalization has seen. */
-static bool has_count(const lur_file_layer *file, const lur_layer *layer) {
-  return lur_layer_is_given(layer) && file->narrays == lur_layer_weight_count(layer) + 1 &&
-         lur_shape_count(&file->arrays[file->narrays - 1].shape) == 1;
-}
-
-bool lur_weights_fit(const lur_file_layer *file, lur_pairing *pairing, lur_lines *why) {
-  const lur_layer *layer = pairing->layer;
-  int n = lur_layer_weight_count(layer);
-  if (file->narrays != n && !has_count(file, layer)) {
-    if (why != NULL) lur_lines_add(why, "%d arrays were expected, the file has %d", n, file->narrays);
-    return false;
-  }
-  pair_arrays(file, pairing);
-  for (int k = 0; k < n; k++) {
-    const lur_file_array *array = &file->arrays[pairing->arrays[k]];
-    const lur_shape *shape = lur_tensor_shape(lur_layer_weight(layer, k));
-    char here[LUR_SHAPE_TEXT], there[LUR_SHAPE_TEXT];
-    if (shape_fits(layer, k, &array->shape)) continue;
-    if (why != NULL)
-      lur_lines_add(why, "%s %s was expected, the file has %s", lur_layer_weight_name(layer, k),
-                    lur_shape_format(shape, here), lur_shape_format(&array->shape, there));
-    return false;
-  }
-  return true;
-}
-
 /* ---- by name, by order ---- */
 
-static int file_layer_named(const lur_weight_file *file, const char *name) {
-  for (int i = 0; i < file->nlayers; i++)
-    if (strcmp(file->layers[i].name, name) == 0) return i;
-  for (int i = 0; i < file->nlayers; i++)
-    if (file->layers[i].inner != NULL && strcmp(file->layers[i].inner, name) == 0) return i;
-  return -1;
-}
-
-static void assign(const lur_weight_file *file, lur_pairing *pairing, int from) {
-  pairing->from = from;
-  pairing->fits = from >= 0 && lur_weights_fit(&file->layers[from], pairing, NULL);
+/* Of the file's layers of that name, or else of that inner name, the one that fits; of none that fits, the first.
+   Models used as layers may have layers of one name: where two fit, neither is taken. */
+static void assign_named(const lur_weight_file *file, lur_pairing *pairing, lur_lines *notes) {
+  const char *name = lur_layer_name(pairing->layer);
+  int first = -1, fitting = 0, from = -1;
+  for (int inner = 0; inner < 2 && first < 0; inner++)
+    for (int i = 0; i < file->nlayers; i++) {
+      const char *there = inner ? file->layers[i].inner : file->layers[i].name;
+      if (there == NULL || strcmp(there, name) != 0) continue;
+      if (first < 0) first = i;
+      lur_weights_assign(file, pairing, i);
+      if (pairing->fits && fitting++ == 0) from = i;
+    }
+  lur_weights_assign(file, pairing, fitting == 1 ? from : fitting == 0 ? first : -1);
+  if (fitting > 1)
+    lur_lines_add(notes, "%s: %d layers of the file have this name and fit: not loaded\n", name, fitting);
 }
 
 static lur_status match_by_order(const lur_weight_file *file, lur_pairing *pairings, int n) {
@@ -129,7 +84,7 @@ static lur_status match_by_order(const lur_weight_file *file, lur_pairing *pairi
   if (n != file->nlayers)
     return lur_fail(LUR_ESHAPE, "'%s' has %d layers with weights and the model %d: they cannot be matched by order",
                     file->path, file->nlayers, n);
-  for (int i = 0; i < n; i++) assign(file, &pairings[i], i);
+  for (int i = 0; i < n; i++) lur_weights_assign(file, &pairings[i], i);
   return LUR_OK;
 }
 
@@ -182,26 +137,34 @@ static int count_pairs(const lur_weight_file *file, lur_pairing *pairings, const
   return pairs;
 }
 
+/* The shift with which all of the shorter list fit; returns how many there are. */
+static int find_shift(const lur_weight_file *file, lur_pairing *pairings, const name_list *a, const name_list *b,
+                      int *shift) {
+  int fewer = a->n < b->n ? a->n : b->n, ways = 0, fitting;
+  for (int at = -a->n; at <= b->n && ways < 2; at++) {
+    if (count_pairs(file, pairings, a, b, &at, &fitting) != fewer || fitting != fewer) continue;
+    *shift = at;
+    ways++;
+  }
+  return ways;
+}
+
 /* Chooses a rule as described at the top of this file: *by_name or *shift. Returns false for none. */
 static bool choose_rule(const lur_weight_file *file, lur_pairing *pairings, const name_list *a, const name_list *b,
-                        bool *by_name, int *shift) {
+                        bool *by_name, int *shift, bool *ambiguous) {
   int fewer = a->n < b->n ? a->n : b->n, fitting;
-  *by_name = false;
+  *by_name = *ambiguous = false;
   *shift = 0;
   if (a->n == b->n) return true;
   int named = count_pairs(file, pairings, a, b, NULL, &fitting);
-  if (named == fewer && fitting == named) {
-    *by_name = true;
-    return true;
-  }
-  bool half = 2 * fitting >= named && fitting > 0 && a->members[0].counter == b->members[0].counter;
-  for (int distance = 0; distance < a->n + b->n; distance++)
-    for (int side = -1; side <= 1; side += 2) {
-      *shift = side * distance;
-      if (count_pairs(file, pairings, a, b, shift, &fitting) == fewer && fitting == fewer) return true;
-    }
-  *by_name = true;
-  return half;
+  bool same_start = a->members[0].counter == b->members[0].counter;
+  *by_name = same_start && named == fewer && fitting == named;
+  if (*by_name) return true;
+  int ways = find_shift(file, pairings, a, b, shift);
+  if (ways == 1) return true;
+  *ambiguous = ways > 1;
+  *by_name = !*ambiguous && same_start && 2 * fitting >= named && fitting > 0;
+  return *by_name;
 }
 
 static void note_renamed(const lur_weight_file *file, const lur_pairing *pairings, const name_list *a,
@@ -227,11 +190,17 @@ static void match_kind(const lur_weight_file *file, lur_pairing *pairings, int n
   if (a->n == 0 || b->n == 0) return;
   qsort(a->members, (size_t)a->n, sizeof *a->members, by_counter);
   qsort(b->members, (size_t)b->n, sizeof *b->members, by_counter);
-  bool by_name;
+  bool by_name, ambiguous;
   int shift;
-  if (!choose_rule(file, pairings, a, b, &by_name, &shift)) return;
+  bool chosen = choose_rule(file, pairings, a, b, &by_name, &shift, &ambiguous);
+  if (ambiguous)
+    lur_lines_add(notes,
+                  "%s: the file has %d layers with automatic names, which fit the model's %d in several ways: "
+                  "not loaded\n",
+                  kind, b->n, a->n);
+  if (!chosen) return;
   for (int k = 0; k < a->n; k++)
-    assign(file, &pairings[a->members[k].index], partner(a, b, k, by_name ? NULL : &shift));
+    lur_weights_assign(file, &pairings[a->members[k].index], partner(a, b, k, by_name ? NULL : &shift));
   note_renamed(file, pairings, a, notes);
 }
 
@@ -255,23 +224,52 @@ static int count_fitting(const lur_pairing *pairings, int n) {
   return fitting;
 }
 
+/* Whether the other way loads every layer, and those that fit already from the same places. */
+static bool completes(const lur_pairing *pairings, const lur_pairing *other, int n) {
+  for (int i = 0; i < n; i++) {
+    bool given = lur_layer_is_given(other[i].layer) && other[i].from < 0;
+    if (!other[i].fits && !given) return false;
+    if (pairings[i].fits && pairings[i].from != other[i].from) return false;
+  }
+  return true;
+}
+
+static bool has_positions(const lur_weight_file *file) {
+  for (int i = 0; i < file->nlayers; i++)
+    if (file->layers[i].kind != NULL) return true;
+  return false;
+}
+
+/* Where names leave layers over: by position, as Keras loads its own files, if the whole model fits and no name says
+   otherwise; then by order, if no name fits at all. */
+static lur_status match_unnamed(const lur_weight_file *file, lur_pairing *pairings, int n, lur_lines *notes) {
+  int fitting = count_fitting(pairings, n);
+  bool positions = has_positions(file), order = !file->unordered && n == file->nlayers && fitting == 0;
+  if (fitting == n || !(positions || order)) return LUR_OK;
+  lur_lines unused = {0};
+  lur_pairing *other = NULL;
+  LUR_TRY(lur_alloc_items((size_t)n + 1, sizeof *other, &other));
+  for (int i = 0; i < n; i++) other[i] = (lur_pairing){.layer = pairings[i].layer, .from = -1};
+  lur_status status = positions ? lur_weights_match_positions(file, other, n, &unused) : match_by_order(file, other, n);
+  if (status == LUR_OK && completes(pairings, other, n)) {
+    memcpy(pairings, other, (size_t)n * sizeof *other);
+    lur_lines_add(notes,
+                  fitting == 0 ? "no layer has its name in the file: matched by %s\n"
+                               : "some layers have other names in the file: matched by %s\n",
+                  positions ? "position" : "order");
+  }
+  free(unused.bytes);
+  free(other);
+  return status;
+}
+
 static lur_status match_auto(const lur_weight_file *file, lur_pairing *pairings, int n, lur_lines *notes) {
   long counter;
+  if (file->unnamed) return lur_weights_match_positions(file, pairings, n, notes);
   for (int i = 0; i < n; i++)
-    if (automatic_kind(lur_layer_name(pairings[i].layer), &counter) == NULL)
-      assign(file, &pairings[i], file_layer_named(file, lur_layer_name(pairings[i].layer)));
+    if (automatic_kind(lur_layer_name(pairings[i].layer), &counter) == NULL) assign_named(file, &pairings[i], notes);
   LUR_TRY(match_automatic(file, pairings, n, notes));
-  if (file->unordered || n != file->nlayers || count_fitting(pairings, n) > 0) return LUR_OK;
-  lur_pairing *ordered = NULL;
-  LUR_TRY(lur_alloc_items((size_t)n + 1, sizeof *ordered, &ordered));
-  memcpy(ordered, pairings, (size_t)n * sizeof *ordered);
-  lur_status status = match_by_order(file, ordered, n);
-  if (status == LUR_OK && count_fitting(ordered, n) == n) {
-    memcpy(pairings, ordered, (size_t)n * sizeof *ordered);
-    lur_lines_add(notes, "no layer has its name in the file: matched by order\n");
-  }
-  free(ordered);
-  return status;
+  return match_unnamed(file, pairings, n, notes);
 }
 
 lur_status lur_weights_match(const lur_model *model, const lur_weight_file *file, lur_load_match match,
@@ -283,6 +281,11 @@ lur_status lur_weights_match(const lur_model *model, const lur_weight_file *file
   }
   if (match == LUR_LOAD_BY_ORDER) return match_by_order(file, pairings, *n);
   if (match == LUR_LOAD_AUTO) return match_auto(file, pairings, *n, notes);
-  for (int i = 0; i < *n; i++) assign(file, &pairings[i], file_layer_named(file, lur_layer_name(pairings[i].layer)));
+  if (file->unnamed)
+    return lur_fail(LUR_EUNSUPPORTED,
+                    "'%s' has no names of layers: they can only be matched by position, which is what the automatic "
+                    "match does",
+                    file->path);
+  for (int i = 0; i < *n; i++) assign_named(file, &pairings[i], notes);
   return LUR_OK;
 }

@@ -46,6 +46,7 @@ static lur_status take(const archive *zip, uint64_t offset, uint64_t count, unsi
                     zip->path, count, offset, zip->size);
   unsigned char *made = malloc((size_t)count + 1);
   if (made == NULL) return lur_fail(LUR_ENOMEM, "no memory for %" PRIu64 " bytes of '%s'", count, zip->path);
+  made[count] = 0;
   lur_status status = lur_file_read_at(zip->fd, zip->path, offset, made, (size_t)count);
   if (status == LUR_OK) *bytes = made;
   else free(made);
@@ -129,4 +130,14 @@ lur_status lur_zip_read(const char *path, const char *name, void **bytes, size_t
   *bytes = data;
   *count = found.size;
   return LUR_OK;
+}
+
+lur_status lur_zip_has(const char *path, const char *name, bool *has) {
+  archive zip = {.path = path, .fd = -1};
+  member found;
+  LUR_TRY(lur_file_open(path, &zip.fd, &zip.size));
+  lur_status status = find_member(&zip, name, &found);
+  close(zip.fd);
+  *has = status == LUR_OK;
+  return status == LUR_EFORMAT ? LUR_OK : status;
 }

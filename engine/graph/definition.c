@@ -323,7 +323,7 @@ static lur_status read_losses(const cJSON *root, lur_model *model) {
     snprintf(loss->output, sizeof loss->output, "%s", output);
     model->nlosses++;
     lur_status status = lur_loss_graph_check(loss->graph);
-    if (status != LUR_OK) return lur_blame(status, "model definition: the loss of output '%s'", output);
+    if (status != LUR_OK) return lur_blame(LUR_EFORMAT, "model definition: the loss of output '%s'", output);
   }
   return LUR_OK;
 }

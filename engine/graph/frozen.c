@@ -168,7 +168,7 @@ static bool is_worth_it(const search *s, const bool *before) {
   bool saves = false, trains = false;
   for (int i = 0; i < s->n; i++) {
     const lur_layer *layer = s->model->nodes[i]->layer;
-    if (before[i]) saves |= layer->nweights > 0;
+    if (before[i]) saves |= layer->nweights > 0 && !layer->kind->given;
     else trains |= learns(layer);
   }
   return saves && trains;

@@ -1,6 +1,6 @@
-/* loss_graph.c - losses that are graphs: models of their own with the inputs "prediction" and, if they use it, "target",
- * and one output, whose mean over each sample is the sample's loss. A graph knows nothing of the model that it is a loss
- * of, so it can be saved, and used for any output of the same shape. */
+/* loss_graph.c - losses that are graphs: models of their own with the inputs "prediction" and, if they use it,
+ * "target", and one output, whose mean over each sample is the sample's loss. A graph knows nothing of the model that
+ * it is a loss of, so it can be saved, and used for any output of the same shape. */
 #include <string.h>
 
 #include "graph.h"
@@ -33,7 +33,8 @@ lur_status lur_loss_graph_check(const lur_model *graph) {
   if (graph->noutputs != 1)
     return lur_fail(LUR_EARG, "it has %d outputs (one node, the loss, expected)", graph->noutputs);
   if (!prediction || lur_model_node_at(graph, prediction) < 0) {
-    return lur_fail(LUR_EARG, "its node, '%s' of shape %s, does not depend on the prediction, so nothing would be learned",
+    return lur_fail(LUR_EARG,
+                    "its node, '%s' of shape %s, does not depend on the prediction, so nothing would be learned",
                     loss->layer->name, lur_shape_format(&loss->sample, shape));
   }
   if (loss->dtype == LUR_F32) return LUR_OK;

@@ -1,7 +1,7 @@
 /* layernorm.c - layer normalisation over the last dimension (Ba, Kiros and Hinton, 2016), and group normalisation (Wu
- * and He, 2018). Both are the same in training and in inference, and keep no moving statistics. The defaults are Keras's
- * (3.0, layers/normalization/layer_normalization.py and group_normalization.py), whose epsilon is 0.001; PyTorch's is
- * 1e-5, and models of timm have 1e-6.
+ * and He, 2018). Both are the same in training and in inference, and keep no moving statistics. The defaults are
+ * Keras's (3.0, layers/normalization/layer_normalization.py and group_normalization.py), whose epsilon is 0.001;
+ * PyTorch's is 1e-5, and models of timm have 1e-6.
  * Weights: gamma where scale, beta where center, each (C). */
 #include "layers.h"
 

@@ -1,5 +1,5 @@
-/* one_hot.c - class ids as rows of zeros with a one: for losses, whose targets are ids, and for embeddings. Ids that come
- * straight from a batch are checked when it is bound (run/bind.c). */
+/* one_hot.c - class ids as rows of zeros with a one: for losses, whose targets are ids, and for embeddings. Ids that
+ * come straight from a batch are checked when it is bound (run/bind.c). */
 #include "layers.h"
 
 typedef struct one_hot {

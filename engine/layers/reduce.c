@@ -1,7 +1,8 @@
-/* reduce.c - sum, mean, max or min over dimensions of a sample, or over the whole sample. */
+/* reduce.c - sum, mean, max, min or variance over dimensions of a sample, or over the whole sample. */
 #include "layers.h"
 
-static const char *const functions[] = {"sum", "mean", "max", "min", NULL}; /* in the order of lur_reduction */
+enum { VAR = LUR_MIN + 1 }; /* the mean of the squared differences from the mean */
+static const char *const functions[] = {"sum", "mean", "max", "min", "var", NULL}; /* in the order of lur_reduction */
 
 static const char *const other_names[] = {"op", "function", NULL}; /* `function` is a keyword of Lua */
 
@@ -15,7 +16,7 @@ static const lur_option options[] = {{.name = "function",
                                       .type = LUR_OPT_CHOICE,
                                       .offset = offsetof(reduce, function),
                                       .choices = functions,
-                                      .help = "sum, mean, max or min"},
+                                      .help = "sum, mean, max, min or var, the variance"},
                                      {.name = "axis",
                                       .type = LUR_OPT_INTS,
                                       .offset = offsetof(reduce, axis),
@@ -46,6 +47,28 @@ static lur_status axes_of(const lur_layer *layer, const lur_shape *in, unsigned 
   return LUR_OK;
 }
 
+static lur_status emit_op(const lur_layer *layer, lur_emitter *emitter, lur_reduction function, unsigned axes,
+                          bool keep, int x, int *y) {
+  const lur_shape in = *lur_emit_shape(emitter, x);
+  lur_op_desc desc = {.kind = LUR_OP_REDUCE, .y = {.dtype = LUR_F32}, .u.reduce = {function, axes}};
+  for (int d = 0; d < in.ndim; d++) {
+    const bool folded = axes >> d & 1u;
+    if (!folded || keep) desc.y.shape.dim[desc.y.shape.ndim++] = folded ? 1 : in.dim[d];
+  }
+  return lur_emit(emitter, layer, &desc, 1, &x, 0, NULL, y);
+}
+
+/* mean((x - mean(x))^2): two passes, so that a large mean does not cost digits. */
+static lur_status emit_variance(const lur_layer *layer, lur_emitter *emitter, unsigned axes, bool keep, int x, int *y) {
+  int mean, difference, square;
+  LUR_TRY(emit_op(layer, emitter, LUR_MEAN, axes, true, x, &mean));
+  LUR_TRY(lur_emit_binary(emitter, layer, LUR_SUB, x, mean, &difference));
+  lur_op_desc desc = {.kind = LUR_OP_ACTIVATION, .u.activation.function = LUR_SQUARE};
+  lur_emit_like(emitter, difference, &desc);
+  LUR_TRY(lur_emit(emitter, layer, &desc, 1, &difference, 0, NULL, &square));
+  return emit_op(layer, emitter, LUR_MEAN, axes, keep, square, y);
+}
+
 static lur_status emit(const lur_layer *layer, lur_emitter *emitter, int n, const int *x, int *y) {
   const reduce *o = layer->options;
   unsigned axes = 0;
@@ -53,18 +76,12 @@ static lur_status emit(const lur_layer *layer, lur_emitter *emitter, int n, cons
   LUR_TRY(lur_layer_need_input(layer, emitter, x[0], -1, ""));
   const lur_shape in = *lur_emit_shape(emitter, x[0]);
   LUR_TRY(axes_of(layer, &in, &axes));
-  lur_op_desc desc = {.kind = LUR_OP_REDUCE,
-                      .y = {.dtype = LUR_F32},
-                      .u.reduce = {.function = (lur_reduction)o->function, .axes = axes}};
-  for (int d = 0; d < in.ndim; d++) {
-    bool folded = axes >> d & 1u;
-    if (!folded || o->keep) desc.y.shape.dim[desc.y.shape.ndim++] = folded ? 1 : in.dim[d];
-  }
-  return lur_emit(emitter, layer, &desc, 1, x, 0, NULL, y);
+  if (o->function == VAR) return emit_variance(layer, emitter, axes, o->keep, x[0], y);
+  return emit_op(layer, emitter, (lur_reduction)o->function, axes, o->keep, x[0], y);
 }
 
 const lur_layer_type lur_layer_reduce = {.name = "reduce",
-                                         .help = "sum, mean, max or min over dimensions of each sample",
+                                         .help = "sum, mean, max, min or variance over dimensions of each sample",
                                          .options = options,
                                          .options_size = sizeof(reduce),
                                          .min_inputs = 1,

@@ -9,7 +9,7 @@
   row(softplus) row(max_pool) row(avg_pool) row(global_avg_pool) row(global_max_pool) row(add) row(sub)                \
   row(mul) row(maximum) row(minimum) row(div) row(pow) row(power) row(gt) row(ge) row(lt) row(le)                      \
   row(eq) row(ne) row(where) row(concat) row(affine) row(neg) row(dropout) row(normalize) row(flatten)                 \
-  row(reshape) row(reduce) row(matmul) row(permute) row(slice) row(pad) row(layernorm) row(groupnorm)                  \
+  row(reshape) row(reduce) row(matmul) row(permute) row(slice) row(pad) row(layernorm) row(groupnorm) row(layer_scale) \
   row(upsample) row(gather) row(one_hot) row(parameter) row(constant) row(input) row(index)
 
 #define DECLARE(kind) extern const lur_layer_type lur_layer_##kind;

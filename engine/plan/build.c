@@ -55,6 +55,7 @@ static lur_status build(lur_plan_target *target, lur_plan *plan) {
   if (training) lur_pass_gradients(target, plan);
   if (!target->no_prune) lur_pass_prune(plan);
   if (!target->no_fold) {
+    lur_pass_pad(plan);
     LUR_TRY(lur_pass_fold(target, plan));
     lur_pass_fuse(target, plan);
     lur_pass_separable(target, plan);

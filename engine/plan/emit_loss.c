@@ -1,5 +1,5 @@
-/* emit_loss.c - the losses of a target as values and ops of a plan: an op of its own, or the nodes of a graph and the mean
- * of what they compute. */
+/* emit_loss.c - the losses of a target as values and ops of a plan: an op of its own, or the nodes of a graph and the
+ * mean of what they compute. */
 #include <stdlib.h>
 
 #include "plan.h"

@@ -6,8 +6,8 @@
 static bool may_fold(const lur_plan_op *op) {
   const lur_op_desc *d = &op->desc;
   bool conv = d->kind == LUR_OP_CONV2D || d->kind == LUR_OP_DEPTHWISE_CONV2D;
-  bool relu = conv ? d->u.conv2d.relu : d->u.dense.relu;
-  return (conv || d->kind == LUR_OP_DENSE) && !op->backward && !op->folded && d->nx == 1 && !relu;
+  if (!conv && d->kind != LUR_OP_DENSE) return false;
+  return !op->backward && !op->folded && d->nx == 1 && !(conv ? d->u.conv2d.relu : d->u.dense.relu);
 }
 
 static lur_status fold_one(const lur_plan_target *target, lur_plan *plan, int at, bool *folded) {

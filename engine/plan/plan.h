@@ -143,6 +143,7 @@ lur_status lur_pass_precision(const lur_plan_target *target, lur_plan *plan);
 void lur_pass_gradients(const lur_plan_target *target, lur_plan *plan);
 /* Optional, as are all but the last: without them results are the same within rounding. */
 void lur_pass_prune(lur_plan *plan);
+void lur_pass_pad(lur_plan *plan);
 lur_status lur_pass_fold(const lur_plan_target *target, lur_plan *plan);
 void lur_pass_fuse(const lur_plan_target *target, lur_plan *plan);
 void lur_pass_separable(const lur_plan_target *target, lur_plan *plan); /* after lur_pass_fuse */

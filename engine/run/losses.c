@@ -7,7 +7,7 @@
 
 #include "run.h"
 
-/* The names of losses: of ours, then those that other frameworks use. */
+/* The names of losses, and after them those that other frameworks use. */
 static const struct {
   const char *name;
   lur_loss_form form;

@@ -332,7 +332,12 @@ lur_status lur_run_scale_layer(lur_run *run, const char *layer, double lr_scale,
 }
 
 size_t lur_run_state_bytes(const lur_run *run) {
-  size_t bytes = (size_t)lur_model_parameters(run->target.model, false) * sizeof(float);
+  size_t bytes = 0;
+  for (int i = 0; i < run->target.nlayers; i++) {
+    const lur_layer *layer = run->target.layers[i];
+    for (int k = 0; k < layer->nweights; k++)
+      bytes += (size_t)lur_shape_count(&layer->weights[k].shape) * sizeof(float);
+  }
   const lur_tensor *arrays[] = {run->optimizing.gradients, run->optimizing.m, run->optimizing.v};
   for (int i = 0; i < 3; i++) bytes += arrays[i] ? lur_tensor_bytes(arrays[i]) : 0;
   return bytes;

@@ -1,5 +1,5 @@
-/* run.c - what a compiled model does with a batch: trains, evaluates, predicts, and goes backward. compile.c creates and
- * frees runs; gradients.c returns gradients. */
+/* run.c - what a compiled model does with a batch: trains, evaluates, predicts, and goes backward. compile.c creates
+ * and frees runs; gradients.c returns gradients. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -148,8 +148,8 @@ void *lur_tensor_data(const lur_tensor *tensor) {
 lur_status lur_tensor_need_host(const char *what, const lur_tensor *tensor) {
   if (lur_tensor_data(tensor)) return LUR_OK;
   return lur_fail(LUR_EDEVICE,
-                  "%s: a tensor in host memory expected, got one on '%s' (copy it with lur_tensor_to first)", what,
-                  tensor->storage->device->name);
+                  "%s: a tensor in host memory expected, got one on '%s' (t:to \"cpu\", in C lur_tensor_to, copies it)",
+                  what, tensor->storage->device->name);
 }
 
 /* ---- views ---- */

@@ -53,6 +53,9 @@ static inline __attribute__((always_inline)) void run2_mask(lur_tensor_op2 op, i
   case LUR_T_NE: RUN(u != v);
   case LUR_T_GT: RUN(u > v);
   case LUR_T_GE: RUN(u >= v);
+  case LUR_T_AND: RUN((u != 0) & (v != 0));
+  case LUR_T_OR: RUN((u != 0) | (v != 0));
+  case LUR_T_XOR: RUN((u != 0) ^ (v != 0));
   default: break;
   }
 }
@@ -66,7 +69,7 @@ static int64_t floor_divide(int64_t u, int64_t v) {
   return u / v - (u % v != 0 && (u < 0) != (v < 0));
 }
 
-static int32_t one_i32(lur_tensor_op2 op, int64_t u, int64_t v) {
+static inline __attribute__((always_inline)) int32_t one_i32(lur_tensor_op2 op, int64_t u, int64_t v) {
   switch (op) {
   case LUR_T_ADD: return narrow(u + v);
   case LUR_T_SUB: return narrow(u - v);
@@ -81,6 +84,9 @@ static int32_t one_i32(lur_tensor_op2 op, int64_t u, int64_t v) {
   case LUR_T_NE: return u != v;
   case LUR_T_GT: return u > v;
   case LUR_T_GE: return u >= v;
+  case LUR_T_AND: return (u != 0) & (v != 0);
+  case LUR_T_OR: return (u != 0) | (v != 0);
+  case LUR_T_XOR: return (u != 0) ^ (v != 0);
   case LUR_T_MOD: return v == 0 ? 0 : (int32_t)(u - floor_divide(u, v) * v);
   case LUR_T_FLOORDIV: return narrow(floor_divide(u, v));
   case LUR_T_OP2_COUNT: break;
@@ -94,9 +100,35 @@ static int32_t one_i32(lur_tensor_op2 op, int64_t u, int64_t v) {
   else if (sb == 1) run(op, n, a, 0, b, 1, y);                                                                         \
   else run(op, n, a, 0, b, 0, y)
 
+/* The function is a constant in each loop, so that compilers vectorise those that can be. */
+#define RUN_I32(op)                                                                                                    \
+  case op:                                                                                                             \
+    for (int64_t i = 0; i < n; i++) y[i] = one_i32(op, a[i * sa], b[i * sb]);                                          \
+    break
+
+static inline __attribute__((always_inline)) void run2_i32(lur_tensor_op2 op, int64_t n, const int32_t *restrict a,
+                                                           int64_t sa, const int32_t *restrict b, int64_t sb,
+                                                           int32_t *restrict y) {
+  switch (op) {
+    RUN_I32(LUR_T_ADD);
+    RUN_I32(LUR_T_SUB);
+    RUN_I32(LUR_T_MUL);
+    RUN_I32(LUR_T_EQ);
+    RUN_I32(LUR_T_LT);
+    RUN_I32(LUR_T_LE);
+    RUN_I32(LUR_T_NE);
+    RUN_I32(LUR_T_GT);
+    RUN_I32(LUR_T_GE);
+    RUN_I32(LUR_T_AND);
+    RUN_I32(LUR_T_OR);
+  default:
+    for (int64_t i = 0; i < n; i++) y[i] = one_i32(op, a[i * sa], b[i * sb]);
+  }
+}
+
 static void run_i32(lur_tensor_op2 op, int64_t n, const int32_t *a, int64_t sa, const int32_t *b, int64_t sb,
                     int32_t *y) {
-  for (int64_t i = 0; i < n; i++) y[i] = one_i32(op, a[i * sa], b[i * sb]);
+  BY_STRIDES(run2_i32);
 }
 
 static void run_f32(lur_tensor_op2 op, int64_t n, const float *a, int64_t sa, const float *b, int64_t sb, float *y) {
@@ -109,7 +141,7 @@ static void run_mask(lur_tensor_op2 op, int64_t n, const float *a, int64_t sa, c
 
 /* ---- all runs ---- */
 
-static bool is_comparison(lur_tensor_op2 op) { return op >= LUR_T_EQ && op <= LUR_T_GE; }
+static bool is_comparison(lur_tensor_op2 op) { return op >= LUR_T_EQ && op <= LUR_T_XOR; }
 
 typedef struct binary {
   lur_tensor_op2 op;
@@ -132,8 +164,8 @@ static void binary_line(void *self, int64_t n, int64_t at, const int64_t *from, 
   }
 }
 
-static const char *const names2[] = {"add", "sub", "mul", "div", "pow", "maximum", "minimum",       "eq",
-                                     "lt",  "le",  "ne",  "gt",  "ge",  "mod",     "floor division"};
+static const char *const names2[] = {"add", "sub", "mul", "div", "pow", "maximum", "minimum", "eq",  "lt",
+                                     "le",  "ne",  "gt",  "ge",  "and", "or",      "xor",     "mod", "floor division"};
 
 lur_status lur_tensor_binary(lur_tensor_op2 op, lur_tensor *a, lur_tensor *b, lur_tensor **y) {
   if ((unsigned)op >= LUR_T_OP2_COUNT) return lur_fail(LUR_EARG, "arithmetic: no function has number %d", (int)op);

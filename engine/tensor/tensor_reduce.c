@@ -1,191 +1,202 @@
 /* tensor_reduce.c - sums, means, extremes, deviations, norms, running sums and softmax of host tensors.
  *
- * Sums accumulate in double (i32: then saturate). A NaN wins a maximum or minimum, as in NumPy.
- * Everything is a fold of lines of contiguous elements; sums and extremes over outer dimensions go row by row instead,
- * and for other folds the dimensions are permuted first.
- * To add a fold: a case in line_f32 and line_i32, and its dtype in result_dtype. */
+ * Folds go through the tensor in blocks of doubles: a block of up to CHUNK elements (several rows, where rows are
+ * short) is folded element by element into as many accumulators, and these in the end into one row. The order of
+ * operations depends on shapes alone, and the loops are as wide as the processor can. A NaN wins a maximum or minimum,
+ * as in NumPy. To add a fold: its step in step_of, its last operation in finish, and its dtype in result_dtype. */
 #include <math.h>
 
 #include "engine/base/simd.h"
 #include "tensor_host.h"
 
-enum { LANES = 16, WIDE = 64, CHUNK = 256, PARALLEL = 65536 };
+enum { CHUNK = 1024, SHORT = 256, PARALLEL = 65536 };
 
-/* The tensor as outer x n x inner, to be reduced over n. */
+/* ---- steps: x into acc, element by element ---- */
+
+typedef enum step { ADD, MULTIPLY, LARGEST, SMALLEST, SQUARE, ABSOLUTE, LARGEST_ABSOLUTE, POWER, COUNT } step;
+
+#define EACH(expression)                                                                                               \
+  for (int j = 0; j < n; j++) acc[j] = expression;                                                                     \
+  break
+
+/* mean: one per element, for SQUARE. */
+LUR_SIMD_BODY void take(step s, double p, const double *x, const double *mean, int n, double *restrict acc) {
+  switch (s) {
+  case ADD: EACH(acc[j] + x[j]);
+  case MULTIPLY: EACH(acc[j] * x[j]);
+  case LARGEST: EACH(((x[j] > acc[j]) | (x[j] != x[j])) ? x[j] : acc[j]);
+  case SMALLEST: EACH(((x[j] < acc[j]) | (x[j] != x[j])) ? x[j] : acc[j]);
+  case SQUARE: EACH(acc[j] + (x[j] - mean[j]) * (x[j] - mean[j]));
+  case ABSOLUTE: EACH(acc[j] + fabs(x[j]));
+  case LARGEST_ABSOLUTE: EACH(((fabs(x[j]) > acc[j]) | (x[j] != x[j])) ? fabs(x[j]) : acc[j]);
+  case POWER: EACH(acc[j] + pow(fabs(x[j]), p));
+  case COUNT: EACH(acc[j] + (x[j] != 0 ? 1 : 0));
+  }
+}
+
+#define TAKE_PARAMETERS (step s, double p, const double *x, const double *mean, int n, double *restrict acc)
+LUR_SIMD_VARIANTS(take_wide, TAKE_PARAMETERS, take(s, p, x, mean, n, acc))
+
+static void start(step s, int n, double *acc) {
+  double first = s == MULTIPLY ? 1 : s == LARGEST ? -INFINITY : s == SMALLEST ? INFINITY : 0;
+  for (int j = 0; j < n; j++) acc[j] = first;
+}
+
+/* The step that joins two accumulators. */
+static step joining(step s) {
+  return s == MULTIPLY || s == LARGEST || s == SMALLEST ? s : s == LARGEST_ABSOLUTE ? LARGEST : ADD;
+}
+
+LUR_SIMD_BODY void load_body(const float *reals, const int32_t *integers, int n, double *to) {
+  if (reals) {
+    for (int j = 0; j < n; j++) to[j] = (double)reals[j];
+  } else {
+    for (int j = 0; j < n; j++) to[j] = (double)integers[j];
+  }
+}
+
+#define LOAD_PARAMETERS (const float *reals, const int32_t *integers, int n, double *to)
+LUR_SIMD_VARIANTS(load_wide, LOAD_PARAMETERS, load_body(reals, integers, n, to))
+
+/* n elements of x, f32 or i32, from `at` on. */
+static void load(const lur_tensor *x, int64_t at, int n, double *to) {
+  if (x->dtype == LUR_I32) LUR_SIMD_CALL(load_wide, (NULL, (const int32_t *)lur_tensor_data(x) + at, n, to));
+  else LUR_SIMD_CALL(load_wide, ((const float *)lur_tensor_data(x) + at, NULL, n, to));
+}
+
+/* n elements of y, f32 or i32, from `at` on. */
+static void store(lur_tensor *y, int64_t at, int n, const double *from) {
+  float *reals = (float *)lur_tensor_data(y) + at;
+  int32_t *integers = (int32_t *)lur_tensor_data(y) + at;
+  if (y->dtype == LUR_I32) {
+    for (int j = 0; j < n; j++) integers[j] = lur_saturate_i32(from[j]);
+  } else {
+    for (int j = 0; j < n; j++) reals[j] = (float)from[j];
+  }
+}
+
+/* ---- folds ---- */
+
+/* x as outer x n x inner, to be folded over n. */
 typedef struct span {
   int64_t outer, n, inner;
 } span;
 
-/* ---- one line: n contiguous elements ---- */
+typedef struct fold {
+  lur_tensor_reduction op;
+  const lur_reduce_options *o;
+  const lur_tensor *x;
+  lur_tensor *y;
+  span s;
+} fold;
 
-/* The same for f32 and i32, for which v != v is never true. Lanes are independent, so that compilers vectorise them;
-   their number is fixed, so that results depend on nothing else. */
-#define DEFINE_LINES(name, type)                                                                                       \
-  LUR_SIMD_BODY double sum_##name(const type *x, int64_t n) {                                                          \
-    double lane[LANES] = {0}, sum = 0;                                                                                 \
-    int64_t i = 0;                                                                                                     \
-    for (; i + LANES <= n; i += LANES)                                                                                 \
-      for (int k = 0; k < LANES; k++) lane[k] += (double)x[i + k];                                                     \
-    for (; i < n; i++) lane[0] += (double)x[i];                                                                        \
-    for (int k = 0; k < LANES; k++) sum += lane[k];                                                                    \
-    return sum;                                                                                                        \
-  }                                                                                                                    \
-  LUR_SIMD_BODY double squares_##name(const type *x, int64_t n, double mean) {                                         \
-    double lane[LANES] = {0}, sum = 0;                                                                                 \
-    int64_t i = 0;                                                                                                     \
-    for (; i + LANES <= n; i += LANES)                                                                                 \
-      for (int k = 0; k < LANES; k++) lane[k] += ((double)x[i + k] - mean) * ((double)x[i + k] - mean);                \
-    for (; i < n; i++) lane[0] += ((double)x[i] - mean) * ((double)x[i] - mean);                                       \
-    for (int k = 0; k < LANES; k++) sum += lane[k];                                                                    \
-    return sum;                                                                                                        \
-  }                                                                                                                    \
-  LUR_SIMD_BODY type max_##name(const type *x, int64_t n) {                                                            \
-    type lane[WIDE], best = x[0];                                                                                      \
-    for (int k = 0; k < WIDE; k++) lane[k] = x[0];                                                                     \
-    int64_t i = 0;                                                                                                     \
-    for (; i + WIDE <= n; i += WIDE)                                                                                   \
-      for (int k = 0; k < WIDE; k++) lane[k] = (x[i + k] > lane[k]) | (x[i + k] != x[i + k]) ? x[i + k] : lane[k];     \
-    for (; i < n; i++) lane[0] = x[i] > lane[0] || x[i] != x[i] ? x[i] : lane[0];                                      \
-    for (int k = 0; k < WIDE; k++) best = lane[k] > best || lane[k] != lane[k] ? lane[k] : best;                       \
-    return best;                                                                                                       \
-  }                                                                                                                    \
-  LUR_SIMD_BODY type min_##name(const type *x, int64_t n) {                                                            \
-    type lane[WIDE], best = x[0];                                                                                      \
-    for (int k = 0; k < WIDE; k++) lane[k] = x[0];                                                                     \
-    int64_t i = 0;                                                                                                     \
-    for (; i + WIDE <= n; i += WIDE)                                                                                   \
-      for (int k = 0; k < WIDE; k++) lane[k] = (x[i + k] < lane[k]) | (x[i + k] != x[i + k]) ? x[i + k] : lane[k];     \
-    for (; i < n; i++) lane[0] = x[i] < lane[0] || x[i] != x[i] ? x[i] : lane[0];                                      \
-    for (int k = 0; k < WIDE; k++) best = lane[k] < best || lane[k] != lane[k] ? lane[k] : best;                       \
-    return best;                                                                                                       \
-  }                                                                                                                    \
-  LUR_SIMD_BODY double first_##name(const type *x, int64_t n, type value) {                                            \
-    int64_t i = 0;                                                                                                     \
-    for (; i + WIDE <= n; i += WIDE) {                                                                                 \
-      int found = 0;                                                                                                   \
-      for (int k = 0; k < WIDE; k++) found |= (x[i + k] == value) | ((value != value) & (x[i + k] != x[i + k]));       \
-      if (found) break;                                                                                                \
-    }                                                                                                                  \
-    while (i < n - 1 && !((x[i] == value) | ((value != value) & (x[i] != x[i])))) i++;                                 \
-    return (double)i;                                                                                                  \
-  }                                                                                                                    \
-  LUR_SIMD_BODY double product_##name(const type *x, int64_t n) {                                                      \
-    double product = 1;                                                                                                \
-    for (int64_t i = 0; i < n; i++) product *= (double)x[i];                                                           \
-    return product;                                                                                                    \
-  }                                                                                                                    \
-  LUR_SIMD_BODY int64_t true_##name(const type *x, int64_t n) {                                                        \
-    int64_t count = 0;                                                                                                 \
-    for (int64_t i = 0; i < n; i++) count += x[i] != 0;                                                                \
-    return count;                                                                                                      \
-  }                                                                                                                    \
-  LUR_SIMD_BODY double norm_##name(const type *x, int64_t n, double p) {                                               \
-    double sum = 0;                                                                                                    \
-    if (p == 2) return sqrt(squares_##name(x, n, 0));                                                                  \
-    if (p == 0) return (double)true_##name(x, n);                                                                      \
-    for (int64_t i = 0; i < n; i++) {                                                                                  \
-      double u = fabs((double)x[i]);                                                                                   \
-      if (isinf(p)) sum = u > sum || u != u ? u : sum;                                                                 \
-      else sum += p == 1 ? u : pow(u, p);                                                                              \
-    }                                                                                                                  \
-    return isinf(p) || p == 1 ? sum : pow(sum, 1 / p);                                                                 \
-  }                                                                                                                    \
-  LUR_SIMD_BODY double variance_##name(const type *x, int64_t n, int ddof) {                                           \
-    if (n <= ddof) return NAN;                                                                                         \
-    return squares_##name(x, n, sum_##name(x, n) / (double)n) / (double)(n - ddof);                                    \
-  }                                                                                                                    \
-  LUR_SIMD_BODY double line_##name(lur_tensor_reduction op, const type *x, int64_t n, const lur_reduce_options *o) {   \
-    switch (op) {                                                                                                      \
-    case LUR_T_SUM: return sum_##name(x, n);                                                                           \
-    case LUR_T_MEAN: return sum_##name(x, n) / (double)n;                                                              \
-    case LUR_T_MAX: return (double)max_##name(x, n);                                                                   \
-    case LUR_T_MIN: return (double)min_##name(x, n);                                                                   \
-    case LUR_T_ARGMAX: return first_##name(x, n, max_##name(x, n));                                                    \
-    case LUR_T_ARGMIN: return first_##name(x, n, min_##name(x, n));                                                    \
-    case LUR_T_PROD: return product_##name(x, n);                                                                      \
-    case LUR_T_VAR: return variance_##name(x, n, o->ddof);                                                             \
-    case LUR_T_STD: return sqrt(variance_##name(x, n, o->ddof));                                                       \
-    case LUR_T_NORM: return norm_##name(x, n, o->p);                                                                   \
-    case LUR_T_ANY: return true_##name(x, n) > 0;                                                                      \
-    case LUR_T_ALL: return true_##name(x, n) == n;                                                                     \
-    case LUR_T_REDUCTION_COUNT: break;                                                                                 \
-    }                                                                                                                  \
-    return 0;                                                                                                          \
+/* Columns first to first + width of block o: rows of them are taken `rows` at a time. */
+typedef struct part {
+  int64_t o, first;
+  int width, rows;
+} part;
+
+static step step_of(const fold *f) {
+  double p = f->o->p;
+  switch (f->op) {
+  case LUR_T_MAX:
+  case LUR_T_ARGMAX: return LARGEST;
+  case LUR_T_MIN:
+  case LUR_T_ARGMIN: return SMALLEST;
+  case LUR_T_PROD: return MULTIPLY;
+  case LUR_T_VAR:
+  case LUR_T_STD: return SQUARE;
+  case LUR_T_NORM: return p == 2 ? SQUARE : p == 1 ? ABSOLUTE : p == 0 ? COUNT : isinf(p) ? LARGEST_ABSOLUTE : POWER;
+  case LUR_T_ANY:
+  case LUR_T_ALL: return COUNT;
+  default: return ADD;
   }
-DEFINE_LINES(f32, float)
-DEFINE_LINES(i32, int32_t)
-
-#define LINE_PARAMETERS(type)                                                                                          \
-  (lur_tensor_reduction op, const type *x, int64_t n, const lur_reduce_options *o, double *value)
-LUR_SIMD_VARIANTS(wide_f32, LINE_PARAMETERS(float), *value = line_f32(op, x, n, o))
-LUR_SIMD_VARIANTS(wide_i32, LINE_PARAMETERS(int32_t), *value = line_i32(op, x, n, o))
-
-/* Line i of x, as wide as this processor can. */
-static double fold_line(lur_tensor_reduction op, const lur_tensor *x, int64_t i, int64_t n,
-                        const lur_reduce_options *o) {
-  double value = 0;
-  if (x->dtype == LUR_I32) LUR_SIMD_CALL(wide_i32, (op, (const int32_t *)lur_tensor_data(x) + i * n, n, o, &value));
-  else LUR_SIMD_CALL(wide_f32, (op, (const float *)lur_tensor_data(x) + i * n, n, o, &value));
-  return value;
 }
 
-static void store(lur_tensor *y, int64_t at, double value) {
-  if (y->dtype == LUR_I32) ((int32_t *)lur_tensor_data(y))[at] = lur_saturate_i32(value);
-  else ((float *)lur_tensor_data(y))[at] = (float)value;
-}
-
-static void fold_lines(lur_tensor_reduction op, span s, const lur_tensor *x, const lur_reduce_options *o,
-                       lur_tensor *y) {
-#pragma omp parallel for if (s.outer > 1 && s.outer * s.n > PARALLEL)
-  for (int64_t i = 0; i < s.outer; i++) store(y, i, fold_line(op, x, i, s.n, o));
-}
-
-/* ---- rows: sums and extremes over outer dimensions ---- */
-
-#define ROW(expression)                                                                                                \
-  for (int j = 0; j < n; j++) {                                                                                        \
-    double v = (double)x[j];                                                                                           \
-    acc[j] = expression;                                                                                               \
-  }                                                                                                                    \
-  break
-#define DEFINE_ROW(name, type)                                                                                         \
-  LUR_SIMD_BODY void row_##name(lur_tensor_reduction op, const type *x, int n, double *acc) {                          \
-    switch (op) {                                                                                                      \
-    case LUR_T_MAX: ROW((v > acc[j]) | (v != v) ? v : acc[j]);                                                         \
-    case LUR_T_MIN: ROW((v < acc[j]) | (v != v) ? v : acc[j]);                                                         \
-    default: ROW(acc[j] + v);                                                                                          \
-    }                                                                                                                  \
+/* acc[0] to acc[width - 1]: the columns of the part, folded. mean: width x rows of them. */
+static void run_step(const fold *f, const part *c, step s, const double *mean, double *acc) {
+  double block[CHUNK];
+  start(s, c->width * c->rows, acc);
+  for (int64_t i = 0; i < f->s.n; i += c->rows) {
+    int n = (f->s.n - i < c->rows ? (int)(f->s.n - i) : c->rows) * c->width;
+    load(f->x, (c->o * f->s.n + i) * f->s.inner + c->first, n, block);
+    LUR_SIMD_CALL(take_wide, (s, f->o->p, block, mean, n, acc));
   }
-DEFINE_ROW(f32, float)
-DEFINE_ROW(i32, int32_t)
-#define ROW_PARAMETERS(type) (lur_tensor_reduction op, const type *x, int n, double *acc)
-LUR_SIMD_VARIANTS(wide_row_f32, ROW_PARAMETERS(float), row_f32(op, x, n, acc))
-LUR_SIMD_VARIANTS(wide_row_i32, ROW_PARAMETERS(int32_t), row_i32(op, x, n, acc))
-
-/* acc: folded with n elements of x from `at` on. */
-static void fold_row(lur_tensor_reduction op, const lur_tensor *x, int64_t at, int n, double *acc) {
-  if (x->dtype == LUR_I32) LUR_SIMD_CALL(wide_row_i32, (op, (const int32_t *)lur_tensor_data(x) + at, n, acc));
-  else LUR_SIMD_CALL(wide_row_f32, (op, (const float *)lur_tensor_data(x) + at, n, acc));
+  for (int rows = c->rows, half; rows > 1; rows -= half) { /* the last half of the rows into the first */
+    half = rows / 2;
+    take(joining(s), 0, acc + (rows - half) * c->width, NULL, half * c->width, acc);
+  }
 }
 
-static bool goes_by_rows(lur_tensor_reduction op) { return op <= LUR_T_MIN; }
-
-/* Columns first to first + n of the o-th block. */
-static void fold_chunk(lur_tensor_reduction op, span s, const lur_tensor *x, lur_tensor *y, int64_t o, int64_t first,
-                       int n) {
-  double acc[CHUNK];
-  bool extreme = op == LUR_T_MAX || op == LUR_T_MIN;
-  for (int j = 0; j < n; j++) acc[j] = !extreme ? 0 : op == LUR_T_MAX ? -INFINITY : INFINITY;
-  for (int64_t i = 0; i < s.n; i++) fold_row(op, x, (o * s.n + i) * s.inner + first, n, acc);
-  for (int j = 0; j < n; j++) store(y, o * s.inner + first + j, op == LUR_T_MEAN ? acc[j] / (double)s.n : acc[j]);
+/* What a folded column becomes. */
+static double finish(const fold *f, double value) {
+  double n = (double)f->s.n, p = f->o->p, left = n - f->o->ddof;
+  switch (f->op) {
+  case LUR_T_MEAN: return value / n;
+  case LUR_T_VAR: return left > 0 ? value / left : (double)NAN;
+  case LUR_T_STD: return left > 0 ? sqrt(value / left) : (double)NAN;
+  case LUR_T_NORM: return p == 2 ? sqrt(value) : p == 0 || p == 1 || isinf(p) ? value : pow(value, 1 / p);
+  case LUR_T_ANY: return value > 0;
+  case LUR_T_ALL: return value == n;
+  default: return value;
+  }
 }
 
-static void fold_rows(lur_tensor_reduction op, span s, const lur_tensor *x, lur_tensor *y) {
+static bool is_same(double u, double v) { return u == v || (u != u && v != v); }
+
+LUR_SIMD_BODY void holds(const double *x, int n, double value, int *found) {
+  int any = 0;
+  for (int j = 0; j < n; j++) any |= (x[j] == value) | ((value != value) & (x[j] != x[j]));
+  *found = any;
+}
+
+#define HOLDS_PARAMETERS (const double *x, int n, double value, int *found)
+LUR_SIMD_VARIANTS(holds_wide, HOLDS_PARAMETERS, holds(x, n, value, found))
+
+/* The first position of value in line o; NaN is where the first NaN is. */
+static int64_t position_of(const fold *f, int64_t o, double value) {
+  double block[SHORT];
+  for (int64_t i = 0; i < f->s.n; i += SHORT) {
+    int n = f->s.n - i < SHORT ? (int)(f->s.n - i) : SHORT, found = 0;
+    load(f->x, o * f->s.n + i, n, block);
+    LUR_SIMD_CALL(holds_wide, (block, n, value, &found));
+    for (int j = 0; found && j < n; j++)
+      if (is_same(block[j], value)) return i + j;
+  }
+  return 0;
+}
+
+static bool is_position(lur_tensor_reduction op) { return op == LUR_T_ARGMAX || op == LUR_T_ARGMIN; }
+
+static void fold_part(const fold *f, const part *c) {
+  double acc[CHUNK], mean[CHUNK];
+  int n = c->width * c->rows;
+  if (f->op == LUR_T_VAR || f->op == LUR_T_STD) {
+    run_step(f, c, ADD, NULL, acc);
+    for (int j = 0; j < n; j++) mean[j] = acc[j % c->width] / (double)f->s.n;
+  } else {
+    for (int j = 0; j < n; j++) mean[j] = 0;
+  }
+  run_step(f, c, step_of(f), mean, acc);
+  for (int j = 0; j < c->width; j++)
+    acc[j] = is_position(f->op) ? (double)position_of(f, c->o, acc[j]) : finish(f, acc[j]);
+  store(f->y, c->o * f->s.inner + c->first, c->width, acc);
+}
+
+/* As many rows at a time as have SHORT elements, and fewer where the fold is short. */
+static int rows_at_a_time(span s) {
+  int64_t fit = s.inner < SHORT ? SHORT / s.inner : 1;
+  return s.n < fit ? (s.n > 0 ? (int)s.n : 1) : (int)fit;
+}
+
+static void fold_all(const fold *f) {
+  span s = f->s;
   int64_t chunks = (s.inner + CHUNK - 1) / CHUNK;
+  int rows = rows_at_a_time(s);
 #pragma omp parallel for if (s.outer * chunks > 1 && s.outer * s.n * s.inner > PARALLEL)
-  for (int64_t c = 0; c < s.outer * chunks; c++) {
-    int64_t first = c % chunks * CHUNK;
-    fold_chunk(op, s, x, y, c / chunks, first, s.inner - first < CHUNK ? (int)(s.inner - first) : CHUNK);
+  for (int64_t i = 0; i < s.outer * chunks; i++) {
+    int64_t first = i % chunks * CHUNK;
+    fold_part(f, &(part){i / chunks, first, s.inner - first < CHUNK ? (int)(s.inner - first) : CHUNK, rows});
   }
 }
 
@@ -230,28 +241,22 @@ static lur_status move_last(lur_tensor *x, unsigned axes, lur_tensor **y) {
   return lur_tensor_permute(x, order, y);
 }
 
-static lur_status fold(lur_tensor_reduction op, lur_tensor *x, unsigned axes, const lur_reduce_options *o,
-                       lur_tensor *y) {
-  span s;
-  bool neighbours = span_of(&x->shape, axes, &s);
-  if (neighbours && s.inner > 1 && goes_by_rows(op)) {
-    fold_rows(op, s, x, y);
-    return LUR_OK;
-  }
-  if (neighbours && s.inner == 1) {
-    fold_lines(op, s, x, o, y);
+static lur_status reduce(lur_tensor_reduction op, lur_tensor *x, unsigned axes, const lur_reduce_options *o,
+                         lur_tensor *y) {
+  fold f = {op, o, x, y, {0, 0, 0}};
+  if (span_of(&x->shape, axes, &f.s) && (f.s.inner == 1 || !is_position(op))) {
+    fold_all(&f);
     return LUR_OK;
   }
   lur_tensor *moved;
   LUR_TRY(move_last(x, axes, &moved));
-  span_of(&x->shape, 0, &s);
   int64_t lines = lur_shape_count(&y->shape);
-  fold_lines(op, (span){lines, s.outer / lines, 1}, moved, o, y);
+  f.x = moved;
+  f.s = (span){lines, lur_shape_count(&x->shape) / lines, 1};
+  fold_all(&f);
   lur_tensor_release(moved);
   return LUR_OK;
 }
-
-static bool is_position(lur_tensor_reduction op) { return op == LUR_T_ARGMAX || op == LUR_T_ARGMIN; }
 
 static lur_status check(lur_tensor_reduction op, const lur_tensor *a, const lur_reduce_options *o, unsigned axes) {
   char text[LUR_SHAPE_TEXT];
@@ -301,9 +306,9 @@ lur_status lur_tensor_reduce_over(lur_tensor_reduction op, lur_tensor *a, const 
   LUR_TRY(lur_tensor_as(names[op], a, a->dtype == LUR_I32 ? LUR_I32 : LUR_F32, &x));
   lur_status status = lur_tensor_blank(a->storage->context, result_dtype(op, a), &rest, &made);
   if (status == LUR_OK && lur_shape_count(&rest) > 0) {
-    lur_shape reduced = rest_of(&a->shape, ~axes, false);
-    if (lur_shape_count(&reduced) == 0) fold_lines(op, (span){lur_shape_count(&rest), 0, 1}, x, options, made);
-    else status = fold(op, x, axes, options, made);
+    fold empty = {op, options, x, made, {lur_shape_count(&rest), 0, 1}};
+    if (lur_shape_count(&a->shape) == 0) fold_all(&empty);
+    else status = reduce(op, x, axes, options, made);
   }
   lur_tensor_release(x);
   if (status != LUR_OK) {
@@ -326,35 +331,33 @@ lur_status lur_tensor_reduce(lur_tensor_reduction op, lur_tensor *a, int axis, l
 /* ---- running sums ---- */
 
 /* Along n contiguous elements. */
-static void run_sum(const lur_tensor *x, lur_tensor *y, int64_t at, int64_t n) {
-  const float *reals = (const float *)lur_tensor_data(x) + at;
-  const int32_t *integers = (const int32_t *)lur_tensor_data(x) + at;
-  float *to = (float *)lur_tensor_data(y) + at;
-  double sum = 0;
-  if (x->dtype == LUR_I32) {
-    for (int64_t i = 0; i < n; i++) store(y, at + i, sum += (double)integers[i]);
-  } else {
-    for (int64_t i = 0; i < n; i++) to[i] = (float)(sum += (double)reals[i]);
+static void run_line(const lur_tensor *x, lur_tensor *y, int64_t at, int64_t n) {
+  double block[CHUNK], sum = 0;
+  for (int64_t i = 0; i < n; i += CHUNK) {
+    int count = n - i < CHUNK ? (int)(n - i) : CHUNK;
+    load(x, at + i, count, block);
+    for (int j = 0; j < count; j++) block[j] = sum += block[j];
+    store(y, at + i, count, block);
   }
 }
 
-/* Along n of outer x n x inner, a chunk of columns at a time. */
+/* Along n rows, `apart` elements from each other, of width elements each. */
+static void run_rows(const lur_tensor *x, lur_tensor *y, int64_t at, int64_t n, int64_t apart, int width) {
+  double block[CHUNK], acc[CHUNK] = {0};
+  for (int64_t i = 0; i < n; i++, at += apart) {
+    load(x, at, width, block);
+    for (int j = 0; j < width; j++) acc[j] += block[j];
+    store(y, at, width, acc);
+  }
+}
+
 static void run_sums(span s, const lur_tensor *x, lur_tensor *y) {
   int64_t chunks = (s.inner + CHUNK - 1) / CHUNK;
 #pragma omp parallel for if (s.outer * chunks > 1 && s.outer * s.n * s.inner > PARALLEL)
   for (int64_t c = 0; c < s.outer * chunks; c++) {
-    if (s.inner == 1) {
-      run_sum(x, y, c * s.n, s.n);
-      continue;
-    }
-    double acc[CHUNK] = {0};
-    int64_t first = c % chunks * CHUNK;
-    int n = s.inner - first < CHUNK ? (int)(s.inner - first) : CHUNK;
-    for (int64_t i = 0; i < s.n; i++) {
-      int64_t at = (c / chunks * s.n + i) * s.inner + first;
-      fold_row(LUR_T_SUM, x, at, n, acc);
-      for (int j = 0; j < n; j++) store(y, at + j, acc[j]);
-    }
+    int64_t first = c % chunks * CHUNK, at = c / chunks * s.n * s.inner + first;
+    if (s.inner == 1) run_line(x, y, at, s.n);
+    else run_rows(x, y, at, s.n, s.inner, s.inner - first < CHUNK ? (int)(s.inner - first) : CHUNK);
   }
 }
 

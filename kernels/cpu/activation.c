@@ -1,4 +1,4 @@
-/* activation.c - activations and softmax on loops/elementwise.h. Definition: kernels/ref/activation.c. */
+/* activation.c - activations and softmax on loops/activation.h. Definition: kernels/ref/activation.c. */
 #include "kernels/cpu/cpu.h"
 
 static lur_status plan(lur_op *op) {

@@ -25,17 +25,24 @@ static void forward_equal(lur_op *op, const lur_args *args) {
   float *y = args->y;
 #pragma omp parallel for schedule(static) if (blocks > 1)
   for (int64_t k = 0; k < blocks; k++)
-    loops->binary(&op->desc.u.binary, a + k * CPU_BLOCK, b + k * CPU_BLOCK, y + k * CPU_BLOCK,
+    loops->binary(&op->desc.u.binary, 0, a + k * CPU_BLOCK, b + k * CPU_BLOCK, y + k * CPU_BLOCK,
                   cpu_block_size(count, k));
+}
+
+/* The gradient of a in y = a + b or a - b is dy; where it takes over dy's memory, nothing is to be done. */
+static bool is_done(const lur_op *op, const lur_args *args) {
+  const lur_binary_desc *u = &op->desc.u.binary;
+  return (u->function == LUR_ADD || u->function == LUR_SUB) && !u->relu && args->dx[0] == args->dy;
 }
 
 static void backward_equal(lur_op *op, const lur_args *args) {
   const lur_loops *loops = cpu_loops(op);
   const int64_t count = lur_shape_count(&op->desc.y.shape), blocks = cpu_blocks(count);
-  const unsigned want = op->desc.want_dx;
+  const unsigned want = op->desc.want_dx & ~(is_done(op, args) ? 1u : 0);
   const float *a = op->backward_x & 1u ? args->x[0] : NULL, *b = op->backward_x & 2u ? args->x[1] : NULL;
   const float *y = op->backward_y ? args->y : NULL, *dy = args->dy;
   float *da = want & 1u ? args->dx[0] : NULL, *db = want & 2u ? args->dx[1] : NULL;
+  if (!want) return;
 #pragma omp parallel for schedule(static) if (blocks > 1)
   for (int64_t k = 0; k < blocks; k++) {
     const int64_t at = k * CPU_BLOCK;
@@ -53,8 +60,21 @@ static void backward_equal(lur_op *op, const lur_args *args) {
 
 /* ---- broadcasting ---- */
 
+/* A tile in which operand k is one number along each row. */
+static void forward_rows(lur_op *op, const lur_args *args, const lur_tiles *t, const lur_tile *tile, int k,
+                         lur_expanded *other) {
+  const lur_loops *loops = cpu_loops(op);
+  const float *x = lur_tile_read(t, tile, 1 - k, args->x[1 - k], other), *number = args->x[k];
+  float *y = (float *)args->y + tile->at;
+  const int64_t step = lur_tiles_row_step(t, k), rows = step ? tile->rows : 1, cols = tile->rows * tile->cols / rows;
+  number += tile->x[k];
+  for (int64_t r = 0; r < rows; r++, x += cols, y += cols, number += step)
+    loops->binary(&op->desc.u.binary, 1u << k, k ? x : number, k ? number : x, y, cols);
+}
+
 static void forward_tiles(lur_op *op, const lur_args *args, const lur_tiles *t) {
   const lur_loops *loops = cpu_loops(op);
+  const unsigned numbers = lur_tiles_numbers(t) & 3u;
   const bool large = lur_shape_count(&op->desc.y.shape) > CPU_BLOCK;
   const int parts = large ? cpu_parts(t->count) : 1;
 #pragma omp parallel for schedule(static, 1) if (parts > 1)
@@ -63,8 +83,10 @@ static void forward_tiles(lur_op *op, const lur_args *args, const lur_tiles *t) 
     a.at = b.at = -1;
     for (int64_t i = cpu_part_start(t->count, parts, p); i < cpu_part_start(t->count, parts, p + 1); i++) {
       const lur_tile tile = lur_tile_at(t, i);
-      loops->binary(&op->desc.u.binary, lur_tile_read(t, &tile, 0, args->x[0], &a),
-                    lur_tile_read(t, &tile, 1, args->x[1], &b), (float *)args->y + tile.at, tile.rows * tile.cols);
+      if (numbers) forward_rows(op, args, t, &tile, numbers == 1 ? 0 : 1, &a);
+      else
+        loops->binary(&op->desc.u.binary, 0, lur_tile_read(t, &tile, 0, args->x[0], &a),
+                      lur_tile_read(t, &tile, 1, args->x[1], &b), (float *)args->y + tile.at, tile.rows * tile.cols);
     }
   }
 }
@@ -79,7 +101,7 @@ static void backward_tile(lur_op *op, const lur_args *args, const lur_tiles *t, 
                           int64_t number, workspace *w) {
   const lur_loops *loops = cpu_loops(op);
   const lur_tile tile = lur_tile_at(t, number);
-  const unsigned want = op->desc.want_dx;
+  const unsigned want = op->desc.want_dx & ~(is_done(op, args) ? 1u : 0);
   const lur_binary_grads g = {
       .a = lur_tile_read(t, &tile, 0, op->backward_x & 1u ? args->x[0] : NULL, &w->a),
       .b = lur_tile_read(t, &tile, 1, op->backward_x & 2u ? args->x[1] : NULL, &w->b),

@@ -118,10 +118,11 @@ void lur_cpu_put(const lur_loops *loops, float *dst, const float *src, int64_t c
 }
 
 void lur_cpu_relu(const lur_loops *loops, float *y, int64_t count) {
+  static const lur_activation_desc relu = {.function = LUR_RELU};
   const int64_t blocks = cpu_blocks(count);
 #pragma omp parallel for schedule(static) if (blocks > 1)
   for (int64_t b = 0; b < blocks; b++)
-    loops->activate(&(lur_activation_desc){.function = LUR_RELU}, y + b * CPU_BLOCK, y + b * CPU_BLOCK, cpu_block_size(count, b));
+    loops->activate(&relu, y + b * CPU_BLOCK, y + b * CPU_BLOCK, cpu_block_size(count, b));
 }
 
 void lur_cpu_mask(const lur_loops *loops, const float *y, const float *dy, float *out, int64_t count) {
@@ -137,7 +138,7 @@ void lur_cpu_add_residual(const lur_loops *loops, const float *residual, bool re
 #pragma omp parallel for schedule(static) if (blocks > 1)
   for (int64_t b = 0; b < blocks; b++) {
     const int64_t at = b * CPU_BLOCK;
-    loops->binary(&add, y + at, residual + at, y + at, cpu_block_size(count, b));
+    loops->binary(&add, 0, y + at, residual + at, y + at, cpu_block_size(count, b));
   }
 }
 

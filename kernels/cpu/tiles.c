@@ -14,7 +14,8 @@ static void divide(lur_tiles *t) {
   t->down = (t->rows + t->lines - 1) / t->lines;
   int64_t inner = 1;
   for (int d = 1; d < b->ndim - 2; d++) inner *= b->dim[d];
-  t->group = b->ndim == 1 ? 1 : b->ndim == 2 ? t->across : inner * t->down * t->across;
+  t->split = b->ndim == 2 && t->across > 1 ? 1 : 0;
+  t->group = b->ndim == 1 ? 1 : b->ndim > 2 ? inner * t->down * t->across : t->across > 1 ? t->down : 1;
   t->count = (b->ndim > 2 ? b->dim[0] : 1) * inner * t->down * t->across;
   t->parts = cpu_parts(t->count);
   t->grouped = t->count / t->group >= t->parts;
@@ -37,7 +38,7 @@ void lur_tiles_release(lur_op *op) {
 
 lur_tile lur_tile_at(const lur_tiles *t, int64_t number) {
   const lur_broadcast *b = &t->loop;
-  const int64_t col = number % t->across * t->cols, row = number / t->across % t->down * t->lines;
+  const int64_t col = number / t->down % t->across * t->cols, row = number % t->down * t->lines;
   int64_t outer = number / (t->across * t->down);
   lur_tile tile = {.at = (outer * t->rows + row) * t->length + col,
                    .rows = cpu_min(t->lines, t->rows - row),
@@ -53,14 +54,16 @@ lur_tile lur_tile_at(const lur_tiles *t, int64_t number) {
 
 /* Steps of operand k to the next element of a row, and to the next row. */
 static int64_t col_step(const lur_tiles *t, int k) { return t->loop.step[k][t->loop.ndim - 1]; }
-static int64_t row_step(const lur_tiles *t, int k) { return t->loop.ndim > 1 ? t->loop.step[k][t->loop.ndim - 2] : 0; }
+int64_t lur_tiles_row_step(const lur_tiles *t, int k) {
+  return t->loop.ndim > 1 ? t->loop.step[k][t->loop.ndim - 2] : 0;
+}
 
 static void fill(float *v, float value, int64_t n) {
   for (int64_t i = 0; i < n; i++) v[i] = value;
 }
 
 const float *lur_tile_read(const lur_tiles *t, const lur_tile *tile, int k, const float *x, lur_expanded *e) {
-  const bool repeats_cols = col_step(t, k) == 0 && t->length > 1, repeats_rows = row_step(t, k) == 0;
+  const bool repeats_cols = col_step(t, k) == 0 && t->length > 1, repeats_rows = lur_tiles_row_step(t, k) == 0;
   if (!x) return NULL;
   const float *from = x + tile->x[k];
   if (!repeats_cols && (tile->rows == 1 || !repeats_rows)) return from; /* contiguous */
@@ -71,13 +74,19 @@ const float *lur_tile_read(const lur_tiles *t, const lur_tile *tile, int k, cons
   } else {
     for (int64_t r = 0; r < tile->rows; r++) {
       float *to = e->v + r * tile->cols;
-      if (repeats_cols) fill(to, from[r * row_step(t, k)], tile->cols);
+      if (repeats_cols) fill(to, from[r * lur_tiles_row_step(t, k)], tile->cols);
       else memcpy(to, from, sizeof *to * (size_t)tile->cols);
     }
   }
   e->at = tile->x[k];
   e->rows = constant ? CPU_TILE : tile->rows;
   return e->v;
+}
+
+unsigned lur_tiles_numbers(const lur_tiles *t) {
+  unsigned bits = 0;
+  for (int k = 0; k < LUR_BROADCAST_MOST; k++) bits |= col_step(t, k) == 0 && t->length > 1 ? 1u << k : 0;
+  return bits;
 }
 
 /* ---- sums ---- */
@@ -88,7 +97,7 @@ int64_t lur_tiles_start(const lur_tiles *t, int part) {
 }
 
 /* The number of sums for each element of operand k. */
-static int copies_of(const lur_tiles *t, int k) { return t->grouped && t->loop.step[k][0] != 0 ? 1 : t->parts; }
+static int copies_of(const lur_tiles *t, int k) { return t->grouped && t->loop.step[k][t->split] != 0 ? 1 : t->parts; }
 
 static int64_t width_of(const lur_op_desc *desc, int k) { return lur_shape_count(&desc->x[k].shape); }
 
@@ -129,13 +138,14 @@ static double sum_of(const lur_loops *loops, const float *g, int64_t n) {
 
 void lur_tile_sums_add(const lur_loops *loops, const lur_tiles *t, const lur_tile *tile, int k, int part,
                        const lur_tile_sums *sums, const float *g) {
-  const bool repeats_cols = col_step(t, k) == 0, repeats_rows = row_step(t, k) == 0;
+  const bool repeats_cols = col_step(t, k) == 0, repeats_rows = lur_tiles_row_step(t, k) == 0;
   double *to = sums->sums + (sums->copies > 1 ? part * sums->width : 0) + tile->x[k];
   float work[CPU_TILE];
   if (repeats_cols && repeats_rows) {
     *to += sum_of(loops, g, tile->rows * tile->cols);
   } else if (repeats_cols) {
-    for (int64_t r = 0; r < tile->rows; r++) to[r * row_step(t, k)] += sum_of(loops, g + r * tile->cols, tile->cols);
+    const int64_t step = lur_tiles_row_step(t, k);
+    for (int64_t r = 0; r < tile->rows; r++) to[r * step] += sum_of(loops, g + r * tile->cols, tile->cols);
   } else if (repeats_rows) {
     loops->column_sums(g, tile->rows, tile->cols, work, to);
   } else { /* repeated further outside only */

@@ -15,11 +15,13 @@ typedef struct lur_tiles {
   int64_t count;        /* tiles */
   int64_t length, rows; /* extents of the last two dimensions: of one row, and of the rows */
   int64_t cols, lines;  /* of a full tile: elements per row, rows */
-  int64_t across, down; /* tiles per row, and per `rows` rows */
-  int64_t group;        /* tiles from one index of dimension 0, or one line of tiles if that is the rows, to the next */
-  /* How sums are divided: a part shares no elements of an operand with another one, or has sums of its own. */
-  int parts;
-  bool grouped; /* parts begin at multiples of group */
+  int64_t across, down; /* tiles per row, and per `rows` rows; tiles are numbered down first, if rows are divided */
+  /* How sums are divided: parts begin, if `grouped`, at multiples of `group` tiles, which is where the index of
+     dimension `split` changes, so that operands with that dimension share no elements between parts; for all others
+     each part has sums of its own. */
+  int parts, split;
+  int64_t group;
+  bool grouped;
 } lur_tiles;
 
 typedef struct lur_tile {
@@ -41,6 +43,10 @@ lur_tile lur_tile_at(const lur_tiles *t, int64_t number);
 /* The tile's elements of x, which is operand k: in x itself, or in e. NULL for x NULL. */
 const float *lur_tile_read(const lur_tiles *t, const lur_tile *tile, int k, const float *x, lur_expanded *e);
 
+/* The operands that are one number along each row of a tile: bit k for operand k. */
+unsigned lur_tiles_numbers(const lur_tiles *t);
+/* Elements of operand k from one row to the next; 0: it is repeated. */
+int64_t lur_tiles_row_step(const lur_tiles *t, int k);
 /* The first tile of a part. */
 int64_t lur_tiles_start(const lur_tiles *t, int part);
 /* Bytes of scratch for the sums of all repeated operands in `want`. */

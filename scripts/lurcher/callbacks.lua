@@ -1,6 +1,6 @@
 --- lurcher.callbacks: what fit calls between steps and epochs: early stopping, reduction of the learning rate,
--- checkpoints, schedules, a CSV of the logs, progress lines. Each is a table of methods (see lurcher.fit); a user's own
--- works the same way.
+-- checkpoints, schedules, a CSV of the logs, TensorBoard, progress lines. Each is a table of methods (see lurcher.fit);
+-- a user's own works the same way.
 -- Counters follow current Keras; `era = "2017"` follows Keras 2.0.6 (keras/callbacks.py), where patience and epoch
 -- numbers in file names are off by one.
 -- To add one: a function that returns a table with a `kind`, methods, and save/load if a resume needs its state.

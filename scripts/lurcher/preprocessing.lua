@@ -4,19 +4,38 @@
 -- values from -1 to 1 (Keras 2.0.6 keras/applications/xception.py, preprocess_input). Era "2017" does the same; the
 -- current era follows the weights. Random changes of images are in lurcher.augmentations.
 --
---     local how = preprocessing.new{ size = 299 }
+--     local how = preprocessing.new{ size = 299 }           -- or { backbone = "resnet50" }
 --     data.loader{ set, size = how.size, resize = how.resize, preprocess = how.preprocess, exif = how.exif }
 --     run:save(path, lurcher.json.encode(preprocessing.metadata(how, classes, folder.settings)))
 --     local how = preprocessing.saved(metadata)             -- of a model that was saved so
 
 local preprocessing = {}
 
---- For the images of a new model. Options: size, era ("current", or "2017"), exif (turns images as their EXIF
--- orientation asks; false).
+--- What the published weights of the networks in lurcher.models expect: the size of the images, and `preprocess` of
+-- data.loader (keras/applications/NAME.py, preprocess_input, of Keras 3; vit_s16: timm 1.0, vit_small_patch16_224).
+-- efficientnet_b0 and convnext_tiny normalise inside of the network.
+preprocessing.networks = {
+  xception = { size = 299, preprocess = "tf" },
+  inception_v3 = { size = 299, preprocess = "tf" },
+  resnet50 = { size = 224, preprocess = "caffe" },
+  densenet121 = { size = 224, preprocess = "torch" },
+  mobilenet_v2 = { size = 224, preprocess = "tf" },
+  efficientnet_b0 = { size = 224, preprocess = "none" },
+  convnext_tiny = { size = 224, preprocess = "none" },
+  vit_s16 = { size = 224, preprocess = "tf" },
+}
+
+local original_backbones <const> = { xception = true, inception_v3 = true, both = true }
+
+--- For the images of a new model. Options: size (that of the backbone), era ("current", or "2017"), exif (turns images
+-- as their EXIF orientation asks; false), backbone (name of a network; "xception", whose preprocessing other values
+-- have, too).
 function preprocessing.new(o)
+  local network = preprocessing.networks[o.backbone] or preprocessing.networks.xception
   local original = o.era == "2017"
-  return { size = o.size, resize = original and "nearest" or "bilinear", preprocess = original and "rescale" or "tf",
-    exif = o.exif == true }
+  local rescaled = original and original_backbones[o.backbone or "xception"] -- the original has no other backbones
+  return { size = o.size or network.size, resize = original and "nearest" or "bilinear",
+    preprocess = rescaled and "rescale" or network.preprocess, exif = o.exif == true }
 end
 
 --- The name of the first field of a model's metadata that is not what `metadata` makes, or nil.

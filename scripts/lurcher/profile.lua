@@ -171,11 +171,13 @@ local colours = { conv2d = 1, separable_conv2d = 1, depthwise_conv2d = 2, dense 
   global_pool = 5, activation = 6, softmax = 6, binary = 7, concat = 7, affine = 7 }
 
 local style = [[
-main{max-width:1600px}.flame{font-size:12px;line-height:18px;margin:10px 0}
+main{max-width:1600px}.flame{font-size:12px;line-height:18px;margin:10px 0 2px;touch-action:manipulation}
+.flame [hidden]{display:none}.flame .above{opacity:.6}.flame+.readout{margin-bottom:10px}
 .flame div{min-width:0;overflow:hidden}.flame .row{display:flex}
 .flame .name{height:19px;padding:0 3px;margin:0 0 1px;white-space:nowrap;background:var(--card);
 box-shadow:inset 0 0 0 .5px var(--line);cursor:default}
 .flame .op{color:var(--paper);box-shadow:inset 0 0 0 .5px var(--paper)}.flame .name:hover{filter:brightness(.85)}
+@media (pointer:coarse){.flame{font-size:13px;line-height:29px}.flame .name{height:30px}summary{padding:6px 0}}
 .key i{height:10px}details{margin:6px 0}summary{cursor:pointer}
 ]]
 
@@ -225,18 +227,21 @@ end
 local function row_table(rows, whole)
   local sorted = table.move(rows, 1, #rows, 1, {})
   table.sort(sorted, function(a, b) return a.seconds > b.seconds end)
-  local lines = { e.tr{ e.th{ class = "n", "ms" }, e.th{ class = "n", "share" }, e.th{ class = "n", "GFLOP/s" },
-    e.th{ class = "n", "GFLOP" }, e.th{ class = "n", "MB" }, e.th{ class = "n", "GB/s" }, e.th{ "pass" }, e.th{ "op" },
-    e.th{ "layer" } } }
-  local function number(form, value) return e.td{ class = "n", format(form, value) } end
+  local lines = {}
+  local function number(form, value)
+    return e.td{ class = "n", ["data-v"] = format("%.9g", value), format(form, value) }
+  end
   for i, row in ipairs(sorted) do
     local computes = row.flops > 0
-    lines[i + 1] = e.tr{ number("%.3f", 1e3 * row.seconds), number("%.1f %%", 100 * row.seconds / whole),
+    lines[i] = e.tr{ number("%.3f", 1e3 * row.seconds), number("%.1f %%", 100 * row.seconds / whole),
       computes and number("%.1f", rate(row)) or e.td{}, computes and number("%.3f", row.flops * 1e-9) or e.td{},
       number("%.2f", row.bytes / 1e6), number("%.1f", bandwidth(row)), e.td{ row.pass }, e.td{ row.op },
       e.td{ row.layer } }
   end
-  return e.div{ class = "scroll", e.table{ lines } }
+  local head = e.thead{ e.tr{ e.th{ class = "n", "ms" }, e.th{ class = "n", "share" }, e.th{ class = "n", "GFLOP/s" },
+    e.th{ class = "n", "GFLOP" }, e.th{ class = "n", "MB" }, e.th{ class = "n", "GB/s" }, e.th{ "pass" }, e.th{ "op" },
+    e.th{ "layer" } } }
+  return e.div{ class = "scroll", e.table{ class = "sort", head, e.tbody{ lines } } }
 end
 
 local function tile(value, what) return e.div{ class = "tile", e.b{ value }, e.span{ what } } end
@@ -250,8 +255,9 @@ function profile.page(rows, title)
       tile(format("%.1f GFLOP/s", rate(root)), format("achieved, %.2f GFLOP per step", root.flops * 1e-9)),
       tile(format("%.1f GB/s", bandwidth(root)), format("%.0f MB moved at least", root.bytes / 1e6)),
       tile(("%d"):format(#rows), "ops") },
-    e.p{ class = "soft", "Width is time: step, pass, block, layer, op. Point at a bar for its figures. Bytes are ",
-      "operands, weights and outputs, once each." }, legend(rows),
+    e.p{ class = "soft", "Width is time: step, pass, block, layer, op. Point at a bar for its figures; a click or ",
+      "touch makes it as wide as the page, another on a bar above it goes back. Bytes are operands, weights and ",
+      "outputs, once each." }, legend(rows),
     e.div{ class = "flame", flame(root, root.seconds) }, e.h2{ "Blocks" }, close_ups(root), e.h2{ "Ops" },
     row_table(rows, root.seconds) }, style)
 end

@@ -120,9 +120,9 @@ function progress:watch(logs, state, is_last)
   self.warned = true
   local prefix = #state.model.outputs == 1 and "" or output .. "_"
   self.ticker:finish(lurcher.format("training accuracy is %.2f, but validation is as good as guessing (%.2f of %d "
-    .. "classes): %s", logs[prefix .. "acc"], logs["val_" .. prefix .. "acc"], classes, has_batchnorm(state.model)
-    and "too few steps for the batch norms' moving statistics (lower bn_momentum, or train longer), or other labels or "
-      .. "images in validation" or "are labels and images of validation those of training?"))
+    .. "classes): the images are memorised (more of them, or augmentation)%s, or validation has other labels",
+    logs[prefix .. "acc"], logs["val_" .. prefix .. "acc"], classes, has_batchnorm(state.model)
+    and ", the batch norms' moving statistics are of too few steps (lower bn_momentum, or train longer)" or ""))
 end
 
 function progress:on_epoch_done(epoch, logs, state)

@@ -309,7 +309,7 @@ end
 
 local function write_members(all, lines, entry, width)
   local list = {}
-  for _, member in ipairs(all.entries) do
+  for _, member in ipairs(entry.class and all.entries or {}) do
     if member.owner == entry.class then list[#list + 1] = member end
   end
   if #list == 0 then return end
@@ -352,6 +352,13 @@ local function write_class(all, lines, entry, width)
     write_values(lines, fields, 4, width)
   end
   write_options(all, lines, entry, width)
+  for class in (entry.kind == "alias" and entry.type or ""):gmatch "lurcher[%w_.]*[%w_]" do
+    local other = all.by_class[class]
+    if other and other.kind == "alias" and #other.text > 0 then
+      table.move({ "", ("  %s: %s"):format(short(class), (other.type:gsub("lurcher%.", ""))) }, 1, 2, #lines + 1, lines)
+      write_text(lines, other.text, 4, width)
+    end
+  end
   write_members(all, lines, entry, width)
 end
 

@@ -75,7 +75,8 @@ end
 
 local function device_tile(record)
   local settings, device = record.settings, record.training.device
-  device = device or type(settings.options.device) == "string" and settings.options.device
+  local asked = settings.options.device
+  device = device or type(asked) == "string" and asked ~= "auto" and asked
   local threads = type(settings.threads) == "number" and format("%d compute threads", settings.threads)
   return device and tile(device, "device" .. (threads and ", " .. threads or "")) or false
 end
@@ -199,7 +200,8 @@ local function settings_section(page)
   table.sort(names)
   for _, name in ipairs(names) do add((name:gsub("_", "-")), settings.options[name]) end
   for _, name in ipairs{ "recipe", "version", "threads", "started" } do add(name, settings[name]) end
-  return { e.h2{ id = "settings", "Settings" }, page.record.command ~= "" and e.p{ e.code{ page.record.command } },
+  return { e.h2{ id = "settings", "Settings" }, page.record.command ~= ""
+    and e.p{ e.code{ html.breaking(page.record.command) } },
     e.div{ class = "card", e.dl{ class = "settings", style = "margin:0", list } } }
 end
 
@@ -272,6 +274,11 @@ end
 --- "valid" of ".../valid/".
 local function base_name(path) return path:gsub("/+$", ""):match "[^/]+$" or path end
 
+--- Where the page of a run is written: o.out, or report.html in the run's folder, or with o.data report-NAME.html.
+function report.page_path(path, o)
+  return o.out or path .. (o.data and ("/report-%s.html"):format(base_name(o.data)) or "/report.html")
+end
+
 --- Adds the set, the model, probabilities and figures. A run without a model has none of them.
 local function evaluate(page, o)
   if not lfs.attributes(page.record.path .. "/model.safetensors") then
@@ -320,18 +327,26 @@ end
 --   mistakes           number of mistakes to show                                                         (24)
 --   maps               number of images to show with class-activation maps                                 (8)
 --   device, batch, workers   for predictions
+--   training_only      true: without predictions, even where there is a model                          (false)
+--   live               of a training that runs: seconds after which the browser loads the page again; nothing is
+--                      predicted                                                                         (nil)
+--   ended              true: the training's process has ended, whatever its record says                (false)
 -- The figures go into figures.json under the last part of `data`, for lurcher compare. Returns the page's path. Raises
 -- where the folder is not a run's or the images are missing.
 function report.write(folder, o)
   o = o or {}
   local path = type(folder) == "table" and folder.path or folder
-  local page = { record = record_of.read(path), mistakes = o.mistakes or 24, maps = o.maps or 8, device = o.device }
-  evaluate(page, o)
+  local page = { record = record_of.read(path), mistakes = o.mistakes or 24, maps = o.maps or 8, device = o.device,
+    refresh = o.live }
+  if o.ended and page.record.training.state == "running" then page.state = "stopped" end
+  local is_whole = not o.live and not o.training_only
+    and (not o.ended or lfs.attributes(page.record.path .. "/model.safetensors"))
+  if is_whole then evaluate(page, o) end
   local content = { summary(page) }
   for _, section in ipairs(sections) do content[#content + 1] = section(page) end
   content = { header(page, content), content }
-  local out = o.out or page.record.path .. (o.data and ("/report-%s.html"):format(base_name(o.data)) or "/report.html")
-  local ok, message = lurcher.write_file(out, html.page(page.record.name, content))
+  local out = report.page_path(page.record.path, o)
+  local ok, message = lurcher.write_file(out, html.page(page.record.name, content, nil, page.refresh))
   if not ok then error(message, 0) end
   return out
 end

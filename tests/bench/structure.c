@@ -4,8 +4,8 @@
  *   bench_structure [ROW]
  *
  * Prints for each row its name, and the best of several forward and backward times in ms, on the device "cpu" with
- * LURCHER_THREADS or all threads. tests/bench/peers/torch_structure.py runs it in turns with PyTorch. To add a shape, add
- * a case to `describe`, and one to that script. */
+ * LURCHER_THREADS or all threads. tests/bench/peers/torch_structure.py runs it in turns with PyTorch. To add a shape,
+ * add a case to `describe`, and one to that script. */
 #include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -175,6 +175,45 @@ static void test_model_load(void) {
   demolish(&second);
 }
 
+/* The file with its first two metadata swapped, as by a program with another order of keys. */
+static void save_again(const char *from, const char *to) {
+  size_t count;
+  unsigned char *bytes = read_file(from, &count);
+  char *first = memmem(bytes, count, "\"lurcher.checksum\"", 18), *second = memmem(bytes, count, "\"lurcher.format\"", 16);
+  char text[200];
+  size_t length = (size_t)(second - first) - 1, next = strlen("\"lurcher.format\":\"1\"");
+  if (CHECK(first != NULL && second > first && length < sizeof text)) {
+    memcpy(text, first, length);
+    memmove(first, second, next);
+    first[next] = ',';
+    memcpy(first + next + 1, text, length);
+    write_file(to, bytes, count);
+  }
+  free(bytes);
+}
+
+static void test_saved_again(void) {
+  network first, second;
+  double losses[2];
+  lur_model *model = NULL;
+  lur_load_report report = {0};
+  build(&first, 1, &usual);
+  build(&second, 44, &usual);
+  train(&first, 2, losses);
+  CHECK_OK(lur_run_save(first.run, in_folder("s.safetensors"), NULL));
+  save_again(in_folder("s.safetensors"), in_folder("s2.safetensors"));
+  CHECK_OK(lur_model_load_weights(second.model, in_folder("s2.safetensors"), LUR_LOAD_AUTO, LUR_LOAD_ALL, &report));
+  CHECK(same_weights(first.model, second.model) && strstr(report.text, "saved again by another program") != NULL);
+  lur_load_report_free(&report);
+  if (CHECK_OK(lur_model_load(lur_model_context(first.model), in_folder("s2.safetensors"), &model, NULL)))
+    CHECK(same_weights(first.model, model));
+  lur_model_release(model);
+  unlink(in_folder("s.safetensors"));
+  unlink(in_folder("s2.safetensors"));
+  demolish(&first);
+  demolish(&second);
+}
+
 static void test_other_models(void) {
   static const struct {
     variation how;
@@ -356,6 +395,7 @@ int main(void) {
   folder_begin();
   test_resume();
   test_model_load();
+  test_saved_again();
   test_other_models();
   test_damage();
   test_full_disk();

@@ -213,6 +213,33 @@ static void test_types(void) {
   H5Fclose(file);
 }
 
+/* bfloat16 as h5py writes it: opaque elements of two bytes. Others are no numbers. */
+static void test_opaque(void) {
+  static const uint16_t values[] = {0x3f80, 0xc049, 0x0000, 0x7f80, 0x0001};
+  enum { N = sizeof values / sizeof *values };
+  hid_t file = create(H5F_LIBVER_EARLIEST, 0), space = H5Screate_simple(1, &(hsize_t){N}, NULL);
+  for (int size = 1; size <= 2; size++) {
+    hid_t type = H5Tcreate(H5T_OPAQUE, (size_t)size);
+    hid_t dataset = H5Dcreate2(file, size == 2 ? "two" : "one", type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    CHECK(dataset >= 0 && H5Dwrite(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0);
+    H5Dclose(dataset);
+    H5Tclose(type);
+  }
+  H5Fflush(file, H5F_SCOPE_GLOBAL);
+  lur_hdf5 *ours = open_file();
+  float found[N];
+  CHECK_OK(lur_hdf5_values(ours, NULL, "two", N, found));
+  for (int i = 0; i < N; i++) {
+    uint32_t bits;
+    memcpy(&bits, &found[i], sizeof bits);
+    CHECK(bits == (uint32_t)values[i] << 16);
+  }
+  CHECK_FAILS(lur_hdf5_values(ours, NULL, "one", N, found), LUR_EFORMAT, "has no numbers");
+  lur_hdf5_close(ours);
+  H5Sclose(space);
+  H5Fclose(file);
+}
+
 /* ---- groups ---- */
 
 static void test_groups(void) {
@@ -694,6 +721,7 @@ int main(int argc, char **argv) {
   H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
   test_layouts();
   test_types();
+  test_opaque();
   test_groups();
   test_attributes();
   test_refused();

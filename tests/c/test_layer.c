@@ -380,6 +380,34 @@ static void test_shapes(void) {
   for (int i = 0; i < 5; i++) shape_case(plain[i], NULL, 0, 1, &image, "147x74x8");
 }
 
+/* What nodes without inputs, and those computed from them alone, look like; and shapes that broadcast. */
+static void test_algebra(void) {
+  lur_layer *parameter = make("parameter", SETTINGS(PAIR("shape", 3, 4), TEXT("name", "table"))),
+            *constant = make("constant", SETTINGS(REAL("value", 2)));
+  lur_layer *sum = make("add", SETTINGS(TEXT("name", "sum"))), *ratio = make("div", NULL, 0);
+  lur_node *x = input("x", (lur_shape){2, {3, 4}}), *row = input("row", (lur_shape){1, {4}}), *p = NULL, *two = NULL,
+           *scaled = NULL, *both = NULL, *wide = NULL;
+  CHECK_OK(lur_layer_apply(parameter, 0, NULL, &p));
+  CHECK_OK(lur_layer_apply(constant, 0, NULL, &two));
+  CHECK(lur_node_unbatched(p) && lur_node_unbatched(two) && !lur_node_unbatched(x));
+  CHECK(lur_node_shape(p)->ndim == 2 && lur_node_shape(p)->dim[1] == 4 && lur_node_shape(two)->ndim == 0);
+  CHECK(lur_layer_weight_count(parameter) == 1 && strcmp(lur_layer_weight_name(parameter, 0), "value") == 0);
+  CHECK_OK(lur_layer_apply(ratio, 2, (lur_node *[]){p, two}, &scaled));
+  CHECK(lur_node_unbatched(scaled) && lur_shape_equal(lur_node_shape(scaled), lur_node_shape(p)));
+  CHECK_OK(lur_layer_apply(sum, 2, (lur_node *[]){x, scaled}, &both));
+  CHECK(!lur_node_unbatched(both));
+  CHECK_OK(lur_layer_apply(ratio, 2, (lur_node *[]){row, x}, &wide));
+  CHECK(lur_shape_equal(lur_node_shape(wide), lur_node_shape(x)));
+  CHECK_FAILS(lur_layer_apply(sum, 2, (lur_node *[]){x, row}, &wide), LUR_ESHAPE,
+              "add 'sum': input 1 is 3x4, input 2 is 4 (equal shapes expected; broadcast = true");
+  CHECK_FAILS(lur_layer_apply(parameter, 1, &x, &wide), LUR_EARG,
+              "parameter 'table': applied to 1 inputs (0 expected)");
+  lur_node *nodes[] = {x, row, p, two, scaled, both, wide};
+  for (int i = 0; i < 7; i++) lur_node_release(nodes[i]);
+  lur_layer *layers[] = {parameter, constant, sum, ratio};
+  for (int i = 0; i < 4; i++) lur_layer_release(layers[i]);
+}
+
 static void test_messages(void) {
   lur_shape shape;
   lur_node *wide = input("wide", (lur_shape){3, {19, 19, 728}}),
@@ -411,11 +439,15 @@ static void test_messages(void) {
   CHECK(shape.ndim == 1 && shape.dim[0] == 10);
   CHECK_FAILS(apply(gather, 2, (lur_node *[]){vector, wide}, &shape), LUR_ETYPE,
               "gather 'left': its second input must be an index");
+  lur_layer *one_hot = make("one_hot", SETTINGS(INT("classes", 7), TEXT("name", "ids")));
+  CHECK_OK(apply(one_hot, 1, &index, &shape));
+  CHECK(shape.ndim == 1 && shape.dim[0] == 7);
+  CHECK_FAILS(apply(one_hot, 1, &vector, &shape), LUR_ETYPE, "one_hot 'ids': its input is f32 (i32 class ids expected)");
   lur_layer *reshape = make("reshape", SETTINGS(PAIR("shape", 3, -1), TEXT("name", "fold")));
   CHECK_FAILS(apply(reshape, 1, &vector, &shape), LUR_ESHAPE,
               "reshape 'fold': a sample of 10 has 10 elements, they do not fill 3x-1");
-  lur_layer *layers[] = {sep, add, relu, concat, gather, reshape};
-  for (int i = 0; i < 6; i++) lur_layer_release(layers[i]);
+  lur_layer *layers[] = {sep, add, relu, concat, gather, one_hot, reshape};
+  for (int i = 0; i < 7; i++) lur_layer_release(layers[i]);
   lur_node *nodes[] = {wide, narrow, vector, tiny, index};
   for (int i = 0; i < 5; i++) lur_node_release(nodes[i]);
 }
@@ -468,6 +500,7 @@ int main(void) {
   test_weights();
   test_weight_shapes();
   test_shapes();
+  test_algebra();
   test_messages();
   test_structure_messages();
   lur_context_release(context);

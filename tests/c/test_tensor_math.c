@@ -60,6 +60,9 @@ static double plain(lur_tensor_op2 op, double u, double v) {
   case LUR_T_NE: return u != v;
   case LUR_T_GT: return u > v;
   case LUR_T_GE: return u >= v;
+  case LUR_T_AND: return u != 0 && v != 0;
+  case LUR_T_OR: return u != 0 || v != 0;
+  case LUR_T_XOR: return (u != 0) != (v != 0);
   case LUR_T_MOD: return u - floor(u / v) * v;
   case LUR_T_FLOORDIV: return floor(u / v);
   case LUR_T_OP2_COUNT: break;
@@ -76,7 +79,7 @@ static void compare_with_loops(lur_shape sa, lur_shape sb, lur_shape sy, lur_dty
   for (lur_tensor_op2 op = LUR_T_ADD; op < LUR_T_OP2_COUNT; op++) {
     CHECK_OK(lur_tensor_binary(op, ca, cb, &y));
     CHECK(lur_shape_equal(lur_tensor_shape(y), &sy));
-    bool mask = op >= LUR_T_EQ && op <= LUR_T_GE;
+    bool mask = op >= LUR_T_EQ && op <= LUR_T_XOR;
     CHECK(lur_tensor_dtype(y) == (dtype == LUR_I32 || mask ? LUR_I32 : LUR_F32));
     int wrong = 0;
     for (int64_t i = 0; i < lur_shape_count(&sy); i++) {

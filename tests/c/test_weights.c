@@ -1,136 +1,7 @@
-/* test_weights.c - weights files of other programs: Keras layouts written here with libhdf5, PyTorch's names, and files
- * that are damaged or of another kind. To add a layout: a table of groups like `whole`, and a test that loads it. */
-#include <hdf5.h>
-
-#include "engine/files/files.h"
-#include "tests/c/folder.h"
-
-static lur_context *context;
-
-/* ---- models: a chain of layers ---- */
-
-typedef struct link {
-  const char *kind, *name;
-  int filters;
-} link_;
-
-static lur_node *add_link(lur_node *x, const link_ *link) {
-  lur_setting settings[4] = {{.name = "name", .type = LUR_STRING, .string = link->name}};
-  int n = 1;
-  bool dense = strcmp(link->kind, "dense") == 0;
-  if (link->filters > 0)
-    settings[n++] = (lur_setting){
-        .name = dense ? "units" : "filters", .type = LUR_INT, .integer = link->filters, .real = link->filters};
-  if (link->filters > 0 && !dense) {
-    settings[n++] = (lur_setting){.name = "kernel", .type = LUR_INT, .integer = 3, .real = 3};
-    settings[n++] = (lur_setting){.name = "use_bias", .type = LUR_BOOL, .boolean = false};
-  }
-  lur_layer *layer = NULL;
-  lur_node *y = NULL;
-  CHECK_OK(lur_layer_new(context, link->kind, settings, n, &layer));
-  CHECK_OK(lur_layer_apply(layer, 1, &x, &y));
-  lur_layer_release(layer);
-  lur_node_release(x);
-  return y;
-}
-
-static lur_model *make_chain(const link_ *links) {
-  lur_node *x = NULL;
-  lur_model *model = NULL;
-  CHECK_OK(lur_input(context, "image", LUR_F32, &(lur_shape){3, {16, 16, 3}}, &x));
-  for (; links->kind != NULL; links++) x = add_link(x, links);
-  CHECK_OK(lur_model_new(context, 0, NULL, 1, (const char *[]){"out"}, &x, &model));
-  lur_node_release(x);
-  return model;
-}
-
-static const link_ plain[] = {{"conv2d", "conv2d_1", 4},
-                              {"batchnorm", "batch_normalization_1", 0},
-                              {"separable_conv2d", "sep", 6},
-                              {"batchnorm", "sep_bn", 0},
-                              {"conv2d", "conv2d_2", 5},
-                              {"batchnorm", "batch_normalization_2", 0},
-                              {"global_avg_pool", "avg_pool", 0},
-                              {"dense", "predictions", 7},
-                              {NULL, NULL, 0}};
-
-static double weight_at(const lur_model *model, const char *layer, int weight, int64_t index) {
-  double value = -1e30;
-  int at = lur_model_find(model, layer);
-  if (CHECK(at >= 0)) CHECK_OK(lur_tensor_get(lur_layer_weight(lur_model_layer(model, at), weight), index, &value));
-  return value;
-}
-
-static void fill_model(lur_model *model, double value) {
-  for (int i = 0; i < lur_model_layer_count(model); i++)
-    for (int k = 0; k < lur_layer_weight_count(lur_model_layer(model, i)); k++)
-      CHECK_OK(lur_tensor_fill(lur_layer_weight(lur_model_layer(model, i), k), value));
-}
-
-static bool all_are(lur_model *model, double value) {
-  double found;
-  for (int i = 0; i < lur_model_layer_count(model); i++)
-    for (int k = 0; k < lur_layer_weight_count(lur_model_layer(model, i)); k++) {
-      lur_tensor *weight = lur_layer_weight(lur_model_layer(model, i), k);
-      for (int64_t e = 0; e < lur_shape_count(lur_tensor_shape(weight)); e++)
-        if (lur_tensor_get(weight, e, &found) != LUR_OK || found != value) return false;
-    }
-  return true;
-}
-
-/* ---- files: Keras's layout, made with libhdf5 ---- */
-
-typedef struct array {
-  const char *name; /* relative to its group; NULL ends a layer */
-  int ndim;
-  hsize_t dims[4];
-} array;
-
-typedef struct group {
-  const char *name;
-  array arrays[8];
-} group;
-
-typedef enum style { FIXED = 0, VARIABLE = 1, SPLIT = 2, WHOLE = 4 } style;
-
-static void put_list(hid_t object, const char *name, int n, const char *const *texts, style how) {
-  if ((how & SPLIT) && n > 1) {
-    char piece[64];
-    snprintf(piece, sizeof piece, "%s0", name);
-    put_list(object, piece, n / 2, texts, how & VARIABLE);
-    snprintf(piece, sizeof piece, "%s1", name);
-    put_list(object, piece, n - n / 2, texts + n / 2, how & VARIABLE);
-    return;
-  }
-  enum { SIZE = 64 };
-  char *fixed = calloc((size_t)n + 1, SIZE);
-  for (int i = 0; i < n; i++) snprintf(fixed + i * SIZE, SIZE, "%s", texts[i]);
-  hid_t space = H5Screate_simple(1, &(hsize_t){(hsize_t)n}, NULL), type = H5Tcopy(n == 0 ? H5T_IEEE_F64LE : H5T_C_S1);
-  if (n > 0) H5Tset_size(type, how & VARIABLE ? H5T_VARIABLE : SIZE);
-  if (n > 0 && (how & VARIABLE)) H5Tset_cset(type, H5T_CSET_UTF8);
-  hid_t attribute = H5Acreate2(object, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
-  CHECK(attribute >= 0);
-  if (n > 0) CHECK(H5Awrite(attribute, type, how & VARIABLE ? (const void *)texts : (const void *)fixed) >= 0);
-  H5Aclose(attribute);
-  H5Sclose(space);
-  H5Tclose(type);
-  free(fixed);
-}
-
-/* Element e of the k-th array of the file is k + e / 1024. */
-static void put_values(hid_t to, const array *what, int k) {
-  hid_t links = H5Pcreate(H5P_LINK_CREATE), space = H5Screate_simple(what->ndim, what->dims, NULL);
-  H5Pset_create_intermediate_group(links, 1);
-  hssize_t count = H5Sget_simple_extent_npoints(space);
-  float *values = malloc((size_t)count * sizeof *values + 1);
-  for (hssize_t e = 0; e < count; e++) values[e] = (float)k + (float)e / 1024;
-  hid_t dataset = H5Dcreate2(to, what->name, H5T_IEEE_F32LE, space, links, H5P_DEFAULT, H5P_DEFAULT);
-  CHECK(dataset >= 0 && H5Dwrite(dataset, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0);
-  H5Dclose(dataset);
-  H5Sclose(space);
-  H5Pclose(links);
-  free(values);
-}
+/* test_weights.c - weights files of other programs: the layout that Keras 1 and 2 share, written here with libhdf5,
+ * PyTorch's names, and files that are damaged or of another kind. test_keras3.c has Keras 3's layout. To add a layout:
+ * a table of groups like `whole`, and a test that loads it. */
+#include "tests/c/weights.h"
 
 static const char *write_keras(const char *name, const group *groups, style how) {
   const char *path = in_folder(name);
@@ -261,9 +132,73 @@ static void test_automatic_names(void) {
   CHECK(weight_at(model, "conv2d_1", 0, 0) == 10 && weight_at(model, "batch_normalization_1", 0, 0) == 11);
   CHECK(weight_at(model, "batch_normalization_2", 0, 0) == 22 && report.unused == 4);
   lur_load_report_free(&report);
-  CHECK_OK(lur_model_load_weights(model, write_keras("c.h5", cut, FIXED), LUR_LOAD_AUTO, false, &report));
+  CHECK_FAILS(lur_model_load_weights(model, write_keras("c.h5", cut, FIXED), LUR_LOAD_AUTO, LUR_LOAD_MOST, &report),
+              LUR_EFORMAT, "only 2 of the model's 7 layers with weights can be loaded, 5 are missing, 0 have other");
+  CHECK_OK(lur_model_load_weights(model, in_folder("c.h5"), LUR_LOAD_AUTO, LUR_LOAD_PARTIAL, &report));
   CHECK(report.loaded == 2 && report.missing == 5 && weight_at(model, "conv2d_1", 0, 0) == 0);
   lur_load_report_free(&report);
+  lur_model_release(model);
+}
+
+/* What fits in several ways could be another layer's, and is not loaded: automatic names without a common start, and
+   layers of one name in two models that are used as layers. */
+static void test_ambiguous(void) {
+  static const link_ links[] = {{"conv2d", "a", 4}, {"batchnorm", "batch_normalization_1", 0},
+                                {"conv2d", "b", 4}, {"batchnorm", "batch_normalization_2", 0},
+                                {"conv2d", "c", 4}, {NULL, NULL, 0}};
+  static const group three[] = {CONV("a", 3, 4), NORM("batch_normalization_94", 4), NORM("batch_normalization_95", 4),
+                                CONV("b", 4, 4), NORM("batch_normalization_96", 4), CONV("c", 4, 4), END};
+  static const group twins[] = {CONV("a", 3, 4),
+                                NORM("batch_normalization_1", 4),
+                                NORM("batch_normalization_2", 4),
+                                {"one", {{"b/kernel:0", 4, {3, 3, 4, 4}}, {"c/kernel:0", 4, {3, 3, 4, 5}}}},
+                                {"two", {{"b/kernel:0", 4, {3, 3, 4, 4}}, {"c/kernel:0", 4, {3, 3, 4, 4}}}},
+                                END};
+  lur_model *model = make_chain(links);
+  lur_load_report report = {0};
+  CHECK_OK(lur_model_load_weights(model, write_keras("c.h5", three, FIXED), LUR_LOAD_AUTO, LUR_LOAD_MOST, &report));
+  CHECK(report.loaded == 3 && report.missing == 2 && report.unused == 3);
+  CHECK(strstr(report.text, "batchnorm: the file has 3 layers with automatic names, which fit the model's 2") != NULL);
+  lur_load_report_free(&report);
+  fill_model(model, -7);
+  for (int by = LUR_LOAD_AUTO; by <= LUR_LOAD_BY_NAME; by++) {
+    CHECK_OK(lur_model_load_weights(model, write_keras("c.h5", twins, FIXED), (lur_load_match)by, LUR_LOAD_MOST,
+                                    &report));
+    CHECK(report.loaded == 4 && strstr(report.text, "b: 2 layers of the file have this name and fit: not") != NULL);
+    CHECK(weight_at(model, "b", 0, 0) == -7 && weight_at(model, "c", 0, 0) == 12); /* the one that fits */
+    lur_load_report_free(&report);
+  }
+  lur_model_release(model);
+}
+
+/* A file of another network that shares a name or two with PyTorch's names of this one. */
+static void test_other_network(void) {
+  static const link_ links[] = {{"conv2d", "stem", 4},         {"batchnorm", "stem_bn", 0}, {"conv2d", "last", 6},
+                                {"global_avg_pool", "pool", 0}, {"dense", "predictions", 3}, {NULL, NULL, 0}};
+  static const lur_weight_name known[] = {
+      {"conv1.weight", "stem/kernel"}, {"bn1.weight", "stem_bn/gamma"},       {"bn1.bias", "stem_bn/beta"},
+      {"bn1.running_mean", "stem_bn/moving_mean"}, {"bn1.running_var", "stem_bn/moving_variance"},
+      {"conv2.weight", "last/kernel"}, {"fc.weight", "predictions/kernel"},   {"fc.bias", "predictions/bias"}};
+  static const char *const names[] = {"conv1.weight", "fc.weight", "fc.bias", "layer1.0.conv1.weight"};
+  static const lur_shape shapes[] = {{4, {8, 3, 7, 7}}, {2, {3, 6}}, {1, {3}}, {4, {8, 8, 1, 1}}};
+  enum { N = sizeof names / sizeof *names };
+  lur_tensor *tensors[N];
+  lur_model *model = make_chain(links);
+  lur_load_report report = {0};
+  for (int i = 0; i < N; i++) {
+    CHECK_OK(lur_tensor_new(context, NULL, LUR_F32, &shapes[i], &tensors[i]));
+    CHECK_OK(lur_tensor_fill(tensors[i], 1));
+  }
+  CHECK_OK(lur_tensors_save(in_folder("t.safetensors"), N, names, tensors, 0, NULL));
+  CHECK_OK(lur_model_set_weight_names(model, sizeof known / sizeof *known, known));
+  fill_model(model, -7);
+  CHECK_FAILS(lur_model_load_weights(model, in_folder("t.safetensors"), LUR_LOAD_AUTO, LUR_LOAD_MOST, &report),
+              LUR_ESHAPE, "only 1 of the model's 4 layers with weights can be loaded, 2 are missing, 1 have other");
+  CHECK(all_are(model, -7));
+  CHECK_OK(lur_model_load_weights(model, in_folder("t.safetensors"), LUR_LOAD_AUTO, LUR_LOAD_PARTIAL, &report));
+  CHECK(report.loaded == 1 && weight_at(model, "predictions", 1, 0) == 1 && weight_at(model, "stem", 0, 0) == -7);
+  lur_load_report_free(&report);
+  for (int i = 0; i < N; i++) lur_tensor_release(tensors[i]);
   lur_model_release(model);
 }
 
@@ -435,112 +370,6 @@ static void test_torch(void) {
   lur_model_release(model);
 }
 
-/* ---- Keras 3: .weights.h5, alone and inside a .keras archive ---- */
-
-/* names: write the attribute with the layer's name, as Keras does from 3.10 on. */
-static const char *write_keras3(const char *name, bool names) {
-  static const struct {
-    const char *path, *layer;
-    array arrays[4];
-  } vars[] = {
-      {"batch_normalization", "batch_normalization", {{"0", 1, {4}}, {"1", 1, {4}}, {"2", 1, {4}}, {"3", 1, {4}}}},
-      {"batch_normalization_1", "sep_bn", {{"0", 1, {6}}, {"1", 1, {6}}, {"2", 1, {6}}, {"3", 1, {6}}}},
-      {"batch_normalization_2", "batch_normalization_1", {{"0", 1, {5}}, {"1", 1, {5}}, {"2", 1, {5}}, {"3", 1, {5}}}},
-      {"conv2d", "conv2d", {{"0", 4, {3, 3, 3, 4}}}},
-      {"conv2d_1", "conv2d_1", {{"0", 4, {3, 3, 6, 5}}}},
-      {"dense", "predictions", {{"0", 2, {5, 7}}, {"1", 1, {7}}}},
-      {"separable_conv2d", "sep", {{"0", 4, {3, 3, 4, 1}}, {"1", 4, {1, 1, 4, 6}}}}};
-  const char *path = in_folder(name);
-  hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT),
-        layers = H5Gcreate2(file, "layers", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
-  for (size_t i = 0, k = 0; i < sizeof vars / sizeof *vars; i++) {
-    hid_t outside = H5Gcreate2(layers, vars[i].path, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
-    hid_t inside = H5Gcreate2(outside, "vars", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
-    for (int m = 0; m < 4 && vars[i].arrays[m].name != NULL; m++) put_values(inside, &vars[i].arrays[m], (int)k++);
-    if (names) put_list(inside, "name", 1, &vars[i].layer, VARIABLE);
-    H5Gclose(inside);
-    H5Gclose(outside);
-  }
-  H5Gclose(layers);
-  H5Fclose(file);
-  return path;
-}
-
-static void put32(unsigned char *at, uint32_t value) {
-  for (int i = 0; i < 4; i++) at[i] = (unsigned char)(value >> 8 * i);
-}
-
-/* The bytes of a zip archive with one uncompressed member; the caller frees them. */
-static unsigned char *zip(const char *member, const unsigned char *bytes, size_t count, size_t *total) {
-  size_t length = strlen(member), directory = 30 + length + count;
-  *total = directory + 46 + length + 22;
-  unsigned char *to = calloc(1, *total);
-  uint32_t crc = 0xffffffffu;
-  for (size_t i = 0; i < count; i++) {
-    crc ^= bytes[i];
-    for (int bit = 0; bit < 8; bit++) crc = crc & 1 ? crc >> 1 ^ 0xedb88320u : crc >> 1;
-  }
-  put32(to, 0x04034b50);
-  put32(to + directory, 0x02014b50);
-  for (int i = 0; i < 2; i++) {
-    unsigned char *at = i ? to + directory + 16 : to + 14;
-    put32(at, ~crc);
-    put32(at + 4, (uint32_t)count);
-    put32(at + 8, (uint32_t)count);
-    put32(at + 12, (uint32_t)length);
-    memcpy(i ? to + directory + 46 : to + 30, member, length);
-  }
-  memcpy(to + 30 + length, bytes, count);
-  unsigned char *end = to + directory + 46 + length;
-  put32(end, 0x06054b50);
-  put32(end + 12, (uint32_t)(46 + length));
-  put32(end + 16, (uint32_t)directory);
-  return to;
-}
-
-static void check_keras3(lur_model *model, const char *path) {
-  fill_model(model, -7);
-  CHECK_OK(lur_model_load_weights(model, path, LUR_LOAD_AUTO, true, NULL));
-  CHECK(weight_at(model, "batch_normalization_1", 3, 1) == 3 + 1. / 1024 && weight_at(model, "sep_bn", 0, 0) == 4);
-  CHECK(weight_at(model, "batch_normalization_2", 2, 0) == 10 && weight_at(model, "conv2d_1", 0, 0) == 12);
-  CHECK(weight_at(model, "conv2d_2", 0, 0) == 13 && weight_at(model, "predictions", 1, 0) == 15 &&
-        weight_at(model, "sep", 1, 0) == 17);
-}
-
-static void test_keras3(lur_model *model) {
-  size_t count, total;
-  check_keras3(model, write_keras3("k.weights.h5", true));
-  check_keras3(model, write_keras3("k.weights.h5", false));
-  CHECK_FAILS(lur_model_load_weights(model, in_folder("k.weights.h5"), LUR_LOAD_BY_ORDER, true, NULL), LUR_EUNSUPPORTED,
-              "by name");
-  unsigned char *bytes = read_file(in_folder("k.weights.h5"), &count);
-  unsigned char *archive = zip("model.weights.h5", bytes, count, &total);
-  write_file(in_folder("k.keras"), archive, total);
-  check_keras3(model, in_folder("k.keras"));
-  fill_model(model, -7);
-  for (size_t i = 1; i < count; i += count / 50) { /* damage inside the member: its checksum fails */
-    archive[46 + i] ^= 16;
-    write_file(in_folder("k.keras"), archive, total);
-    CHECK_FAILS(lur_model_load_weights(model, in_folder("k.keras"), LUR_LOAD_AUTO, true, NULL), LUR_EFORMAT,
-                "checksum of 'model.weights.h5'");
-    archive[46 + i] ^= 16;
-  }
-  for (size_t length = 4; length < total; length += 1 + total / 100) {
-    write_file(in_folder("k.keras"), archive, length);
-    CHECK(lur_model_load_weights(model, in_folder("k.keras"), LUR_LOAD_AUTO, true, NULL) == LUR_EFORMAT);
-  }
-  CHECK(all_are(model, -7));
-  for (size_t i = total - 84; i < total; i++) { /* damage in the directory: an error, or a field that does not matter */
-    archive[i] ^= 0xff;
-    write_file(in_folder("k.keras"), archive, total);
-    if (lur_model_load_weights(model, in_folder("k.keras"), LUR_LOAD_AUTO, true, NULL) == LUR_OK)
-      check_keras3(model, in_folder("k.keras"));
-    archive[i] ^= 0xff;
-  }
-  free(archive);
-  free(bytes);
-}
-
 static void test_other_files(lur_model *model) {
   static const struct {
     const char *bytes;
@@ -616,6 +445,8 @@ int main(void) {
   test_layouts();
   test_report();
   test_automatic_names();
+  test_ambiguous();
+  test_other_network();
   test_order();
   test_slashes();
   test_nested();
@@ -623,14 +454,13 @@ int main(void) {
   test_torch();
   lur_model *model = make_chain(plain);
   test_other_files(model);
-  test_keras3(model);
   test_truncation(model);
   test_noise(model);
   lur_model_release(model);
   lur_context_release(context);
   static const char *const made[] = {"a.h5", "b.h5",          "c.h5",   "d.h5",          "e.h5",
                                      "f.h5", "f.safetensors", "f.HDF5", "t.safetensors", "x.h5",
-                                     "y.h5", "z.h5",          "n.h5",   "k.weights.h5",  "k.keras"};
+                                     "y.h5", "z.h5",          "n.h5"};
   for (size_t i = 0; i < sizeof made / sizeof *made; i++) unlink(in_folder(made[i]));
   CHECK(files_in_folder() == 0);
   folder_end();

@@ -55,9 +55,9 @@ def check_plain(folder):
     for data, message in zip(got, events):
         assert message.SerializeToString(deterministic=True) == data, message  # no unknown field, canonical order
     values = {v.tag: v for e in events for v in e.summary.value}
-    picture = values["image"].image
-    pixels = numpy.asarray(Image.open(io.BytesIO(picture.encoded_image_string)))
-    assert (picture.height, picture.width, picture.colorspace) == (2, 3, 3)
+    shown = values["image"].image
+    pixels = numpy.asarray(Image.open(io.BytesIO(shown.encoded_image_string)))
+    assert (shown.height, shown.width, shown.colorspace) == (2, 3, 3)
     assert (pixels.reshape(-1) == numpy.arange(18)).all(), pixels
     histogram = values["weights"].histo
     assert (histogram.min, histogram.max, histogram.num, histogram.sum, histogram.sum_squares) == (-1, 2, 4, 1.5, 5.25)

@@ -309,6 +309,12 @@ def case_compare(d):
     return f"a:{name}(b)", [a, b], [getattr(torch, name)(a.double(), b.double()).int()]
 
 
+def case_logic(d):
+    operator, function = d.pick([("&", torch.logical_and), ("|", torch.logical_or), ("~", torch.logical_xor)])
+    a, b = pair(d)
+    return f"a {operator} b", [a, b], [function(a != 0, b != 0).int()]
+
+
 UNARY = {"abs": torch.abs, "floor": torch.floor, "ceil": torch.ceil, "round": torch.round, "trunc": torch.trunc,
          "sign": torch.sign, "neg": torch.neg, "square": torch.square, "relu": torch.relu}
 REAL = {"exp": torch.exp, "log": torch.log, "sqrt": torch.sqrt, "sin": torch.sin, "cos": torch.cos, "tanh": torch.tanh,

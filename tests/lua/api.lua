@@ -12,8 +12,13 @@ for name in lfs.dir(harness.root .. "/bindings/api") do files[#files + 1] = name
 table.sort(files)
 
 --- The modules of the library in Lua. Those in folders are parts of the others, but for models.
-local library = { "models.builder", "models.inception_v3", "models.xception" }
+local library, networks = {}, {}
 for name in lfs.dir(harness.root .. "/scripts/lurcher") do library[#library + 1] = name:match "^(%w.*)%.lua$" end
+for name in lfs.dir(harness.root .. "/scripts/lurcher/models") do
+  name = name:match "^(%w.*)%.lua$"
+  if name then library[#library + 1] = "models." .. name end
+  if name and name ~= "builder" then networks[#networks + 1] = name end
+end
 table.sort(library)
 
 
@@ -206,7 +211,9 @@ local function compare_options(name, known, class)
     end
     entry = all.by_class[entry.base or ""]
   end
-  for _, option in ipairs(known) do
+  local names = {}
+  for _, option in ipairs(known) do names[option] = true end
+  for option in pairs(names) do
     assert(fields[option] or option == "era", ("%s: option '%s' is not annotated"):format(name, option))
     fields[option] = nil
   end
@@ -239,9 +246,9 @@ end)
 test("the options of fit, of backbones and of the ticker are annotated, and no others", function()
   local run = { train = print }
   compare_options("fit", options_taken(require "lurcher.fit", run, {}, { nonsense = 1 }), "lurcher.fit_options")
-  for _, name in ipairs{ "xception", "inception_v3" } do
-    local network = require("lurcher.models." .. name)
-    compare_options(name, options_taken(network, { nonsense = 1 }), "lurcher." .. name .. "_options")
+  for _, name in ipairs(networks) do
+    local class = all.by_class["lurcher.models." .. name].overloads[1]:match "lurcher%.[%w_]+_options"
+    compare_options(name, options_taken(require("lurcher.models." .. name), { nonsense = 1 }), class)
   end
   compare_options("ticker", options_taken(require "lurcher.ticker", { nonsense = 1 }), "lurcher.ticker_options")
 end)

@@ -250,6 +250,27 @@ local function on_terminal(columns, arguments)
     harness.program, arguments)))
 end
 
+test("tables of compare and profile fit the width; without one they are whole", function()
+  local function lines_of(columns, arguments)
+    local longest, output = 0, harness.run(("cd '%s' && env -u COLUMNS %s '%s' %s"):format(work,
+      columns and ("COLUMNS=%d"):format(columns) or "", harness.program, arguments))
+    for line in output:gmatch "[^\n]+" do longest = math.max(longest, #line) end
+    return longest, output
+  end
+  local runs = "compare first tuned still original modern"
+  local longest, output = lines_of(70, runs)
+  assert(longest <= 70, output)
+  for _, name in ipairs{ "first", "tuned", "still", "original", "modern" } do
+    assert(output:find("%f[%w]" .. name .. "%f[%W]"), output)
+  end
+  assert(lines_of(nil, runs) > 70)
+  local profile = "profile --size 48 --width 0.125 --middle 1 --steps 1 --gflops 100 --gbytes 10 --html p.html"
+  local widest = lines_of(nil, profile)
+  longest, output = lines_of(80, profile)
+  assert(longest <= 80 and widest > 90 and output:find "block4_sepconv2" and output:find " ms " and output:find "reached",
+    output)
+end)
+
 test("on a terminal of 80 columns no progress line wraps, of one head or of three", function()
   for k, arguments in ipairs{ "train " .. net .. " --epochs 4 --workers 1 --cache none --out terminal1",
     "froze_fine_tune " .. net .. " --frozen-augment none --frozen-epochs 2 --epochs 2 --tune-from 20 --cache none "

@@ -75,6 +75,11 @@ test("a tensor on the device: printed, copied back; an operation that is not sup
   local there = lurcher.tensor{ { 1, 2 }, { 3, 4 } }:to(device)
   assert(tostring(there):find(device, 1, true), tostring(there))
   assert(there:to "cpu":sum() == 10)
+  raises("sum: a tensor in host memory expected, got one on '" .. device .. ".*%(t:to \"cpu\", in C", there.sum, there)
+  raises("slice: a tensor in host memory expected", function() return there[{ {}, 1 }] end)
+  raises("assign: a tensor in host memory expected", function() there[{ {}, 1 }] = 0 end)
+  raises("sort: a tensor in host memory expected", there.sort, there)
+  assert(there[-1]:unsqueeze(1):squeeze():to "cpu":sum() == 7) -- views
   raises("unknown device 'cuda:x'", lurcher.device, "cuda:x")
   raises("cuda:99 requested", lurcher.device, "cuda:99")
   assert(lurcher.tensor{ 1, 2 }:sum() == 3)

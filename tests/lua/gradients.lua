@@ -23,7 +23,8 @@ local function batch_of(seed, rows)
 end
 
 local function compile(model, optimizer)
-  return model:compile{ device = device, optimizer = optimizer or optim.sgd{ lr = 0.1, momentum = 0.9 }, loss = "crossentropy" }
+  return model:compile{ device = device, loss = "crossentropy",
+    optimizer = optimizer or optim.sgd{ lr = 0.1, momentum = 0.9 } }
 end
 
 --- The batches of a list as one.
@@ -132,7 +133,9 @@ test("fit{ accumulate = 4 } equals batches of four times the size", function()
   local function trained(loader, options)
     local model, steps, epochs = network(), {}, 2
     options.epochs, options.progress = epochs, false
-    options[1] = { on_batch_end = function(_, step, logs) steps[#steps + 1] = ("%d:%d"):format(step, logs.batch.samples) end }
+    options[1] = { on_batch_end = function(_, step, logs)
+      steps[#steps + 1] = ("%d:%d"):format(step, logs.batch.samples)
+    end }
     local run <close> = compile(model, optim.adam{ lr = 0.01 })
     local history = fit(run, loader, options)
     return on_host(model), history, table.concat(steps, " "), run.iterations
@@ -169,7 +172,8 @@ test("Ctrl-C within a step of several batches: the step is completed, and a resu
       local saved, tensors = state.snapshot()
       assert(run:save(path, lurcher.json.encode{ fit = saved }, tensors))
     end }
-    local history = fit(run, loader, { epochs = 2, accumulate = 4, progress = false, resume = resume, saver })
+    local history = fit(run, loader, { epochs = 2, accumulate = 4, progress = false, resume = resume,
+      interrupt = "return", saver })
     return on_host(model), history
   end
   local want = trained(0, root .. "/whole.safetensors")
@@ -224,4 +228,25 @@ test("weights of a loss: learned, checked, saved and restored", function()
   assert(#model.layers == 3 and assert(network():load(path)).unused == 0) -- they are no part of the model
   raises("compile: a loss has a layer 'head', and so has the model: give one of them another name", make,
     function(p, t) return (nn.dense{ classes, name = "head" }(p) - nn.one_hot(t, classes))^2 end)
+end)
+
+test("weights of a loss in callbacks: averaged, and restored after a NaN", function()
+  local on = require "lurcher.callbacks"
+  local batch, said = batch_of(1, 8), {}
+  local function distance(prediction, target, given)
+    return (given.dense{ classes, name = "mixing" }(prediction) - given.one_hot(target, classes))^2
+  end
+  local run <close> = network():compile{ device = device, optimizer = optim.sgd(0.1), loss = distance }
+  local average = on.ema{ decay = 0.9 }
+  fit(run, { batch, batch }, { epochs = 2, progress = false, average })
+  assert(average:tensors()["mixing/kernel"] and average:tensors()["head/kernel"])
+  local kernel = run:weights()[5].tensor
+  local before
+  local breaker = { on_batch_end = function(_, step)
+    if step == 1 then before, run.lr = kernel:to "cpu":clone(), math.huge end
+  end }
+  local history = fit(run, { batch, batch, batch, batch }, { progress = false, breaker,
+    on.nan_guard{ out = { write = function(_, text) said[#said + 1] = text end } } })
+  assert(history.failed and said[1]:find "is not finite in step 2", tostring(history.failed))
+  near(kernel:to "cpu", before, 0)
 end)

@@ -141,10 +141,10 @@ local function check_weight(entry, gradient, loss, o)
   end
 end
 
---- Checks run:gradients() of run:accumulate(batch) against finite differences of the loss that run:evaluate returns, for
--- every learned weight. The model must compute the same in training and in inference. Options: step (1e-2) of the
--- finite differences, tolerance (1e-2) of a derivative, relative to the length of the weight's gradient, absolute (1e-5),
--- skip (a set of names "layer/weight" without a gradient). Returns the number of weights.
+--- Checks run:gradients() of run:accumulate(batch) against finite differences of the loss that run:evaluate returns,
+-- for every learned weight. The model must compute the same in training and in inference. Options: step (1e-2) of the
+-- finite differences, tolerance (1e-2) of a derivative, relative to the length of the weight's gradient, absolute
+-- (1e-5), skip (a set of names "layer/weight" without a gradient). Returns the number of weights.
 function harness.check_gradients(run, batch, options)
   local o, gradients, checked = options or {}, {}, 0
   run:zero_gradients()

@@ -186,6 +186,24 @@ test("targets: ids, values, shapes", function()
   near(one:evaluate{ x = batch.x, y = lurcher.zeros(12) }.loss, (one:predict{ x = batch.x }.y^2):mean(), 1e-6)
 end)
 
+test("one_hot: ids of any shape, and what it is made of", function()
+  local id = nn.input{ name = "id", shape = {}, dtype = "i32" }
+  local pair = nn.input{ name = "pair", shape = { 2 }, dtype = "i32" }
+  local model = nn.model{ one = nn.one_hot(id, 3), two = nn.one_hot{ 2 }(pair),
+    three = nn.one_hot{ pair, classes = 2 } }
+  local run <close> = model:compile{ device = device }
+  local y = run:predict{ id = lurcher.tensor{ 2, 0, dtype = "i32" }, pair = { { 1, 0 }, { 0, 0 } } }
+  near(y.one:totable(), { { 0, 0, 1 }, { 1, 0, 0 } }, 0)
+  near(y.two:totable(), { { { 0, 1 }, { 1, 0 } }, { { 1, 0 }, { 1, 0 } } }, 0)
+  near(y.three:totable(), y.two:totable(), 0)
+  raises("class ids 'id': row 1 holds 3 %(0 to 2 expected%)", run.predict, run,
+    { id = lurcher.tensor{ 0, 3, dtype = "i32" }, pair = { { 1, 0 }, { 0, 0 } } })
+  raises("one_hot 'o': its input is f32 %(i32 class ids expected%)", nn.one_hot{ 3, name = "o" }, nn.input("x", 4))
+  raises("'classes' to 'one_hot'", nn.one_hot, id, 0)
+  raises("'classes'", nn.one_hot, id)
+  assert(id.dtype == "i32" and nn.one_hot(id, 3).dtype == "f32")
+end)
+
 -- ---- mistakes ----
 
 test("mistakes are found at compile, and name the output", function()
@@ -195,13 +213,15 @@ test("mistakes are found at compile, and name the output", function()
     options.device, options.loss = device, loss
     return function() model:compile(options) end
   end
-  raises("^[^\n]*losses.lua:%d+: compile: loss of output 'y': the function must return a node, got nil$", compile(function() end))
+  raises("^[^\n]*losses.lua:%d+: compile: loss of output 'y': the function must return a node, got nil$",
+    compile(function() end))
   raises("loss of output 'y': the function must return a node, got 3$", compile{ y = function() return 3 end })
   raises("'y': its node, '[%w_]+' of shape 4, does not depend on the prediction",
     compile(function(_, t) return nn.one_hot(t, 4) end))
   raises("'y': it reads input 'other' of a model: a loss is computed from its prediction and its target alone",
     compile(function(p) return p * other end))
-  raises("'y': .*losses.lua:%d+: .*%(prediction 4 f32, target one i32 per sample%)", compile(function(p, t) return p - t end))
+  raises("'y': .*losses.lua:%d+: .*%(prediction 4 f32, target one i32 per sample%)",
+    compile(function(p, t) return p - t end))
   raises("'y': .*losses.lua:%d+: attempt to call", compile(function(p) return p:nothing() end))
   raises("loss of 'y' has label smoothing, which only cross entropies have", compile(focal, { label_smoothing = 0.1 }))
   raises("'loss' to 'compile' %(a name, a function, or a table of them by output expected, got number%)", compile(3))
@@ -239,6 +259,32 @@ test("a checkpoint has the loss's graph: resumed to the same bits, with the func
   assert(nn.load(path)).losses.y:close()
   local definition = assert(nn.from_json(model:json()))
   assert(definition.losses.y and definition:json() == model:json())
+end)
+
+test("damaged losses in definitions are refused", function()
+  local path = root .. "/damaged.safetensors"
+  local run <close> = network():compile{ device = device, loss = focal }
+  assert(run:save(path))
+  local text = assert(nn.load(path)):json()
+  local function refused(pattern, change)
+    local definition = lurcher.json.decode(text)
+    change(definition, definition.losses[1], definition.losses[1].graph)
+    local model, message = nn.from_json(lurcher.json.encode(definition))
+    assert(not model and message:find(pattern), tostring(message))
+  end
+  refused("the output of losses of entry 0", function(_, loss) loss.output = "z" end)
+  refused("the output of losses of entry 0", function(_, loss) loss.output = 3 end)
+  refused("losses of entry 0", function(definition) definition.losses = "none" end)
+  refused("losses of entry 0", function(definition, loss) definition.losses = { loss, loss } end)
+  refused("layers or nodes of entry 0", function(_, loss) loss.graph = nil end)
+  refused("layers or nodes of entry 0", function(_, _, graph) graph.nodes = nil end)
+  refused("an input of nodes of entry 0", function(_, _, graph) graph.nodes[1].inputs = lurcher.json.array{ 5 } end)
+  refused("2001 nodes of a loss %(at most 2000 of each expected%)", function(_, _, graph)
+    for i = #graph.nodes + 1, 2001 do graph.nodes[i] = graph.nodes[1] end
+  end)
+  refused("the loss of output 'y': it reads input 'other' of a model", function(_, _, graph)
+    for _, layer in ipairs(graph.layers) do if layer.name == "target" then layer.name = "other" end end
+  end)
 end)
 
 test("another loss is not resumed by mistake", function()
@@ -307,7 +353,9 @@ assert(run:save(out))
 
 test("killed while it trains with a loss of its own: resumed to the same bits without the function", function()
   assert(lurcher.write_file(root .. "/train.lua", script))
-  local function start(arguments) return harness.run(("cd '%s' && '%s' train.lua %s"):format(root, harness.program, arguments)) end
+  local function start(arguments)
+    return harness.run(("cd '%s' && '%s' train.lua %s"):format(root, harness.program, arguments))
+  end
   local output, code = start "whole.safetensors 0"
   assert(code == 0, output)
   output, code = start "killed.safetensors 5"
@@ -334,3 +382,22 @@ test("over frozen features: the head of a split model takes the same function", 
   local history = fit(whole, { batch, batch }, { epochs = 2, valid = { batch }, progress = false })
   assert(history[2].val_loss < history[1].val_loss and history[2].val_acc)
 end)
+
+if device:find "cuda" then
+  test("the loss of an image in half precision is computed in f32", function()
+    lurcher.seed(4)
+    local y = nn.conv2d{ 2, 3, padding = "same", name = "c" }(nn.input("x", 8, 8, 3))
+    local model = nn.model{ y = y }
+    local given = { x = lurcher.normal{ 4, 8, 8, 3 }, y = lurcher.normal{ 4, 8, 8, 2 } }
+    local function losses(precision)
+      model:layer "c":reset()
+      local run <close> = model:compile{ device = device, precision = precision, optimizer = optim.sgd(0.05),
+        loss = function(p, t) return nn.activation{ "abs" }(p - t) * 1e-6 end, weight = 1e6 } -- below f16's range
+      local list = {}
+      for i = 1, 5 do list[i] = run:train(given).loss end
+      return list
+    end
+    near(losses "bf16", losses "f32", 0.02)
+    near(losses "f16", losses "f32", 0.02)
+  end)
+end

@@ -86,7 +86,10 @@ test("profile: the page has every op and is self-contained", function()
   assert(profile.write(run, path, "a <title>"))
   local file <close> = assert(io.open(path))
   local page = file:read "a"
-  assert(page:find("<h1>a &lt;title&gt;</h1>", 1, true) and not page:find "<script" and not page:find "https?://")
+  assert(page:find("<h1>a &lt;title&gt;</h1>", 1, true) and not page:find "https?://")
+  assert(select(2, page:gsub("<script", "")) == 1
+    and page:find("<script>" .. require "lurcher.report.script".text .. "</script>", 1, true))
+  assert(page:find('<table class="sort"><thead>', 1, true) and page:find 'data%-v="[%d.e-]+"')
   local _, bars = page:gsub('title="op ', "")
   assert(bars == 2 * #run:profile(), "in the whole, and in its block")
   assert(page:find('title="layer block7_sepconv2: ', 1, true) and page:find "GFLOP/s" and page:find "GB/s")

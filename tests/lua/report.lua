@@ -70,6 +70,7 @@ end)
 
 test("html: names break after separators and between words, not in the ending", function()
   assert(html.text(html.breaking "a_dog/File-nameOf.jpg") == "a_<wbr>dog/<wbr>File-<wbr>name<wbr>Of.jpg")
+  assert(html.text(html.breaking "lurcher x --a-b /c/d_e") == "lurcher x --a-<wbr>b /c/<wbr>d_<wbr>e")
   assert(html.text(html.breaking "x<y>/&") == "x&lt;y&gt;/&amp;" and html.text(html.breaking "") == "")
   assert(html.text(html.breaking(0.5)) == "0.5" and not html.text(html.breaking "a\0b"):find "%z")
 end)
@@ -505,6 +506,10 @@ test("compare: what differs, where each was best, and the curves", function()
   for _, part in ipairs{ "first", "second", "none", "learning rate", "accuracy" } do
     assert(page:find(part, 1, true), part)
   end
+  local compare = require "lurcher.report.compare"
+  local narrow = compare.text(compare.read{ work .. "/first", work .. "/second" }, 40)
+  for line in narrow:gmatch "[^\n]+" do assert(#line <= 40, line) end
+  assert(narrow:find "^ +first\n" and narrow:find "\n\n +second\n" and narrow:find "best of its row$", narrow)
   complains(1, { "'nowhere' is not a run folder" }, "compare first nowhere")
   complains(2, { "RUN is missing" }, "compare")
 end)

@@ -142,6 +142,30 @@ test("single_model: an InceptionV3 alone, its frozen output computed once, then 
   assert(not has_changed(before, after, "conv2d_85") and has_changed(before, after, "conv2d_86"))
 end)
 
+test("single_model: other backbones, with their own preprocessing, tuned from their last stage by default", function()
+  local networks = {
+    resnet50 = { width = 0.125, preprocess = "caffe", learns = "conv5_block1_1_conv", stays = "conv4_block6_3_conv" },
+    vit_s16 = { width = 0.2, preprocess = "tf", learns = "blocks.10.attn.qkv", stays = "blocks.9.mlp.fc2" },
+  }
+  for name, network in pairs(networks) do
+    local train = lurcher.format("single_model --backbone %s --data images --size 64 --width %g --workers 2 --batch 8 "
+      .. "--no-report", name, network.width)
+    succeeds("%s --epochs 2 --out %s", train, name)
+    local model <close>, extra = assert(lurcher.nn.load(work .. "/" .. name .. "/model.safetensors"))
+    assert(lurcher.json.decode(extra).preprocess == network.preprocess, name)
+    local backbone <close> = single.backbones(model)[name]
+    assert(backbone:save(work .. "/backbone.h5"))
+    local output = succeeds("%s --epochs 1 --weights backbone.h5 --out %s_frozen", train, name)
+    assert(output:find(" 0 missing, 0 unused, 0 of another shape", 1, true) and output:find " of 24 images", output)
+    succeeds("single_model_tune --run %s --batch 8 --epochs 1 --lr 0.01 --no-report --out %s_tuned", name, name)
+    local before, after = weights(name), weights(name .. "_tuned")
+    assert(has_changed(before, after, network.learns) and not has_changed(before, after, network.stays), name)
+    succeeds("single_model_test --model %s_tuned --data images/test --out tested.txt", name)
+  end
+  complains(2, { "--inception-weights: there is no such backbone with --backbone resnet50" },
+    "single_model --data images --backbone resnet50 --inception-weights inception.h5")
+end)
+
 test("single_model: the preprocessing of era 2017 is in the metadata, and later recipes follow it", function()
   succeeds("single_model --data images %s --size 60 --weights xception.h5 --era 2017 --augment light --batch 8 "
     .. "--epochs 1 --out then", small)
@@ -182,7 +206,7 @@ test("single_model: --transform changes the training images, is kept, and may no
     "single_model --resume changed --epochs 3")
   succeeds "single_model --resume changed --epochs 3 --transform changed/transform.lua"
   complains(1, { "--transform: (cannot read 'absent.lua': No such file or directory)" },
-    "single_model --data images %s --transform absent.lua", small)
+    "single_model --data images %s --batch 8 --transform absent.lua", small)
 end)
 
 test("single recipes: errors take one line", function()

@@ -1,5 +1,5 @@
---- Tests of computing with tensors in Lua: reductions, orders, products, dtypes, NaN. Golden values are of NumPy 2 and
--- PyTorch 2, written by tests/interop/tensors.py, which also compares random cases.
+--- Tests of computing with tensors in Lua: reductions, orders, products, dtypes, NaN. Values are those of NumPy 2.4 and
+-- PyTorch 2.15; tests/interop/tensors.py compares random cases with both.
 local harness = require "harness"
 local lurcher = require "lurcher"
 local test, near, raises = harness.test, harness.near, harness.raises

@@ -3,6 +3,7 @@
 local harness = require "harness"
 local lurcher = require "lurcher"
 local test, near, raises = harness.test, harness.near, harness.raises
+local nan = 0 / 0
 
 --- 0, 1, 2... in the given extents.
 local function numbered(...)
@@ -212,6 +213,13 @@ test("masks: where, masked_select, masked_fill, nonzero", function()
   assert(bytes.dtype == "u8" and bytes[1] == 9 and bytes[2] == 2)
   near(t:lt(0):nonzero(), { { 0, 0 }, { 1, 1 } })
   near(lurcher.zeros(3):nonzero().shape, { 0, 1 })
+  near((t:gt(-2) & t:lt(3)), { { 1, 1 }, { 0, 0 } })
+  near((t:gt(2) | t:lt(-1)), { { 0, 0 }, { 1, 1 } })
+  near(t:gt(0) ~ t:lt(3), { { 1, 0 }, { 1, 1 } })
+  near(~t:gt(0), { { 1, 0 }, { 0, 1 } })
+  near(lurcher.tensor{ nan, 0.5, 0 } & 2, { 1, 1, 0 })
+  raises("tensors are compared per element by a:lt%(b%)", function() return t < 3 end)
+  raises("max: an axis or a table of axes expected, got a tensor %(a:maximum%(b%)", t.max, t, t)
   raises("where: 2x2 and 3 do not broadcast", lurcher.where, t, t, lurcher.zeros(3))
   raises("masked_select: the mask: expand: 3 does not broadcast to 2x2", t.masked_select, t, lurcher.zeros(3))
 end)

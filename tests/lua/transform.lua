@@ -174,7 +174,7 @@ end
 
 test("transform: an error in it names the file, the line and the image, in one line, and ends the epoch", function()
   for _, workers in ipairs{ 0, 1, 2 } do
-    local message = failure("return function(image, random, info)\n  if info.index == 3 then image.nothing() end\n"
+    local message = failure("return function(image, random, info)\n  if info.index == 3 then info.nothing() end\n"
       .. "  return image\nend", { workers = workers, shuffle = false })
     assert(message:find("wrong.lua:2: attempt to call a nil value %(field 'nothing'%) "
       .. "%(image 'even/06.png', epoch 0%)$"), message)

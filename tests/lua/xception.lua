@@ -210,6 +210,25 @@ test("xception: weights under timm's names are loaded, with the prefix too", fun
   os.remove(path)
 end)
 
+test("xception: a file of another network is refused, unless a part of it is asked for", function()
+  local options = { size = 71, width = 0.03, classes = 3 }
+  local from <close> = xception(options)
+  local features = from:layer "predictions":weights().kernel.shape[1]
+  local path = os.tmpname() .. ".safetensors"
+  assert(lurcher.save_tensors(path, { ["fc.weight"] = lurcher.zeros(3, features), ["fc.bias"] = lurcher.zeros(3),
+    ["conv1.weight"] = lurcher.zeros(64, 3, 7, 7), ["layer1.0.conv1.weight"] = lurcher.zeros(8, 8, 1, 1) }))
+  options.weights = path
+  raises("only 1 of the model's %d+ layers with weights can be loaded, %d+ are missing, 1 have other shapes", xception,
+    options)
+  options.partial = true
+  local part <close>, report = xception(options)
+  assert(report.loaded == 1 and report.mismatched == 1 and report.missing > 70, report.text)
+  assert(part:layer "predictions":weights().kernel:abs():max() == 0)
+  local nothing, message = pcall(part.load, part, path, { strict = true, partial = true })
+  assert(not nothing and message:find("'partial'", 1, true), message)
+  os.remove(path)
+end)
+
 test("xception: error messages name the option, what was expected and what was given", function()
   raises("unknown option 'widht' to 'xception' %(did you mean 'width'%?%)", xception, { widht = 1 })
   raises("bad option 'width' to 'xception' %(positive number expected, got 0%)", xception, { width = 0 })

@@ -60,7 +60,8 @@ static void golden(suite *s) {
 /* The ReLU of NaN must be NaN, so that divergence is noticed. */
 static void nan_passes(suite *s) {
   const float x[] = {1, NAN, -1};
-  lur_op_desc d = {.kind = LUR_OP_ACTIVATION, .nx = 1, .x = {F32(3)}, .y = F32(3), .u.activation = {LUR_RELU}};
+  lur_op_desc d = {.kind = LUR_OP_ACTIVATION, .nx = 1, .x = {F32(3)}, .y = F32(3),
+                   .u.activation = {.function = LUR_RELU}};
   for (int k = 0; k < suite_devices(s); k++) {
     float y[3];
     if (suite_run(s, suite_device(s, k), &d, &(plain_args){.x = {x}, .y = y}))
@@ -78,7 +79,8 @@ void ops_activation(suite *s) {
   }
   golden(s);
   nan_passes(s);
-  lur_op_desc d = {.kind = LUR_OP_ACTIVATION, .nx = 1, .x = {F32(3, 4)}, .y = F32(4, 3), .u.activation = {LUR_RELU}};
+  lur_op_desc d = {.kind = LUR_OP_ACTIVATION, .nx = 1, .x = {F32(3, 4)}, .y = F32(4, 3),
+                   .u.activation = {.function = LUR_RELU}};
   suite_reject(s, "y of another shape", &d, LUR_ESHAPE, "y is 4x3");
   d.y = d.x[0];
   d.u.activation.function = (lur_activation)99;

@@ -257,11 +257,15 @@ static void u8_results(suite *s, lur_device *device) {
 
 void ops_nonfinite(suite *s) {
   const golden goldens[] = {
-      {"relu", ELEMENTWISE(ACTIVATION, 5, .u.activation = {LUR_RELU}), {{N, INF, -INF, -1, 2}}, {N, INF, 0, 0, 2},
+      {"relu", ELEMENTWISE(ACTIVATION, 5, .u.activation = {.function = LUR_RELU}),
+       {{N, INF, -INF, -1, 2}}, {N, INF, 0, 0, 2},
        {{1, 2, 0, 0, 5}}},
-      {"abs", ELEMENTWISE(ACTIVATION, 3, .u.activation = {LUR_ABS}), {{N, INF, -INF}}, {N, INF, INF}, {{N, 2, -3}}},
-      {"sigmoid", ELEMENTWISE(ACTIVATION, 3, .u.activation = {LUR_SIGMOID}), {{N, INF, -INF}}, {N, 1, 0}, {{N, 0, 0}}},
-      {"tanh", ELEMENTWISE(ACTIVATION, 3, .u.activation = {LUR_TANH}), {{N, INF, -INF}}, {N, 1, -1}, {{N, 0, 0}}},
+      {"abs", ELEMENTWISE(ACTIVATION, 3, .u.activation = {.function = LUR_ABS}),
+       {{N, INF, -INF}}, {N, INF, INF}, {{N, 2, -3}}},
+      {"sigmoid", ELEMENTWISE(ACTIVATION, 3, .u.activation = {.function = LUR_SIGMOID}),
+       {{N, INF, -INF}}, {N, 1, 0}, {{N, 0, 0}}},
+      {"tanh", ELEMENTWISE(ACTIVATION, 3, .u.activation = {.function = LUR_TANH}),
+       {{N, INF, -INF}}, {N, 1, -1}, {{N, 0, 0}}},
       {"maximum", TWO(6, LUR_MAXIMUM, false), {{N, 1, N, INF, -INF, 3}, {1, N, N, INF, 2, -INF}}, {N, N, N, INF, 2, 3},
        {{1, 0, 3, 4, 0, 6}, {0, 2, 0, 0, 5, 0}}},
       {"minimum", TWO(6, LUR_MINIMUM, false), {{N, 1, N, INF, -INF, 3}, {1, N, N, INF, 2, -INF}},

@@ -6,8 +6,8 @@
 /* a = m * 2^exponent with m from sqrt 1/2 to sqrt 2, for normal a > 0; returns log(m). The polynomial is that of Cephes
    (Moshier, logf.c). */
 INLINE vec vlog_parts(vec a, vec *exponent) {
-  const ivec e = ((ivec)a - 0x3f3504f3) >> 23; /* 0x3f3504f3: sqrt 1/2 */
-  const vec z = (vec)((ivec)a - (e << 23)) - vset(1.0f);
+  const ivec e = (ivec)((uvec)a - 0x3f3504f3u) >> 23; /* 0x3f3504f3: sqrt 1/2 */
+  const vec z = (vec)((uvec)a - ((uvec)e << 23)) - vset(1.0f);
   *exponent = __builtin_convertvector(e, vec);
   vec p = vset(7.0376836292e-2f);
   p = vfma(p, z, vset(-1.1514610310e-1f));
@@ -37,7 +37,8 @@ INLINE vec vlog(vec a, int n) {
 }
 
 /* a to the power b, of the first n lanes; the others are undefined. 2^(b e) and m^b apart, and b e with what its
-   rounding leaves, so that errors do not grow with the result; powf where a is not a positive number, or the result may not be a normal one. */
+   rounding leaves, so that errors do not grow with the result; powf where a is not a positive number, or the result may
+   not be a normal one. */
 INLINE vec vpow(vec a, vec b, int n) {
   const vec rounding = vset(12582912.0f), ln2 = vset(0.693147180559945f);
   vec e;
@@ -48,7 +49,7 @@ INLINE vec vpow(vec a, vec b, int n) {
   if (vall(vnormal_positive(a) & fits, n)) {
     const vec k = (whole + rounding) - rounding, r = vfma((product - k) + rest, ln2, bm);
     const vec p = vset(1.0f) + vexpm1_near(r);
-    return p * (vec)((__builtin_convertvector(k, ivec) + 127) << 23);
+    return p * (vec)(((uvec)__builtin_convertvector(k, ivec) + 127) << 23);
   }
   for (int i = 0; i < n; i++) a[i] = powf(a[i], b[i]);
   return a;
@@ -77,20 +78,30 @@ INLINE vec binary_of(lur_binary function, vec a, vec b, int n) {
   }
 }
 
-#define BINARY_AT(i, n)                                                 \
-  do {                                                                  \
-    vec r_ = binary_of(function, vload(a + i, n), vload(b + i, n), n);  \
-    vstore(y + i, relu ? vrelu(r_) : r_, n);                            \
+#define BINARY_AT(i, n)                                                                                            \
+  do {                                                                                                             \
+    vec r_ = binary_of(function, numbers & 1u ? one_a : vload(a + i, n), numbers & 2u ? one_b : vload(b + i, n), n); \
+    vstore(y + i, relu ? vrelu(r_) : r_, n);                                                                       \
   } while (0)
 
-INLINE void binary_as(lur_binary function, bool relu, const float *a, const float *b, float *y, int64_t count) {
+INLINE void binary_with(lur_binary function, bool relu, unsigned numbers, const float *a, const float *b, float *y,
+                        int64_t count) {
+  const vec one_a = vset(*a), one_b = vset(*b);
   FOR_LANES(i, count, BINARY_AT);
 }
 
-#define BINARY(FUNCTION) \
-  case FUNCTION: binary_as(FUNCTION, desc->relu, a, b, y, count); break
+INLINE void binary_as(lur_binary function, bool relu, unsigned numbers, const float *a, const float *b, float *y,
+                      int64_t count) {
+  if (numbers == 1) binary_with(function, relu, 1, a, b, y, count);
+  else if (numbers == 2) binary_with(function, relu, 2, a, b, y, count);
+  else binary_with(function, relu, 0, a, b, y, count);
+}
 
-static void binary(const lur_binary_desc *desc, const float *a, const float *b, float *y, int64_t count) {
+#define BINARY(FUNCTION) \
+  case FUNCTION: binary_as(FUNCTION, desc->relu, numbers, a, b, y, count); break
+
+static void binary(const lur_binary_desc *desc, unsigned numbers, const float *a, const float *b, float *y,
+                   int64_t count) {
   switch (desc->function) {
     BINARY(LUR_ADD);
     BINARY(LUR_SUB);

@@ -55,7 +55,8 @@ typedef struct lur_loops {
   /* v: x where lur_activation_reads_x says so, else y. */
   void (*activate_back)(const lur_activation_desc *desc, const float *v, const float *dy, float *dx, bool add,
                         int64_t n);
-  void (*binary)(const lur_binary_desc *desc, const float *a, const float *b, float *y, int64_t n);
+  /* numbers: bit 0 or 1 set: a or b is one number. */
+  void (*binary)(const lur_binary_desc *desc, unsigned numbers, const float *a, const float *b, float *y, int64_t n);
   void (*binary_back)(const lur_binary_desc *desc, const lur_binary_grads *g, int64_t n);
   void (*where)(const float *condition, const float *a, const float *b, float *y, int64_t n);
   /* The gradients of a and b; either may be NULL. */

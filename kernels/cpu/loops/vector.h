@@ -29,6 +29,7 @@ enum { LANES = 4 };
 
 typedef float vec __attribute__((vector_size(4 * LANES_)));
 typedef int32_t ivec __attribute__((vector_size(4 * LANES_)));
+typedef uint32_t uvec __attribute__((vector_size(4 * LANES_))); /* wraps around, where ivec overflows */
 
 /* For loops with a constant bound over an array of vectors: the array is in registers only if the loop is unrolled. */
 #define UNROLL _Pragma("GCC unroll 16")

@@ -63,17 +63,33 @@ function common.improved(name, value, best, margin)
   return value + margin < best
 end
 
+--- Adds the learned weights that only the run's losses have. They are no layers of the model, so `layer` is a table
+-- with what callbacks use of one.
+local function add_loss_weights(list, run, known)
+  for _, entry in ipairs(run.weights and run:weights() or {}) do
+    if entry.learned and not known[entry.layer] then
+      local layer = { name = entry.layer }
+      function layer.set_weight(_, _, value) entry.tensor:copy(value) end
+      list[#list + 1] = { layer = layer, name = entry.name, value = entry.tensor,
+        key = entry.layer .. "/" .. entry.name }
+    end
+  end
+end
+
 --- The weights that training changes, as a list of { layer =, name =, value = tensor }; each value shares the layer's
--- memory. Those of layers that learn, and of every batch norm: frozen ones change too with batchnorm = "batch".
-function common.learned(model)
-  local list = {}
+-- memory. Those of layers that learn, and of every batch norm: frozen ones change too with batchnorm = "batch"; and
+-- those of the run's losses.
+function common.learned(model, run)
+  local list, known = {}, {}
   for _, layer in ipairs(model.layers) do
+    known[layer.name] = true
     if layer.trainable or layer.kind == "batchnorm" then
       for name, value in pairs(layer:weights()) do
         list[#list + 1] = { layer = layer, name = name, value = value, key = layer.name .. "/" .. name }
       end
     end
   end
+  add_loss_weights(list, run, known)
   table.sort(list, function(a, b) return a.key < b.key end)
   return list
 end

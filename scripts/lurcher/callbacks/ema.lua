@@ -47,7 +47,7 @@ local function first_average(entry, loaded)
 end
 
 function ema:on_train_begin(state)
-  self.list, self.live = common.learned(state.model), nil
+  self.list, self.live = common.learned(state.model, state.run), nil
   self.averages, self.values = {}, {}
   for i, entry in ipairs(self.list) do
     entry.average = first_average(entry, self.loaded)

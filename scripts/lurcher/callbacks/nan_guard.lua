@@ -109,7 +109,7 @@ end
 -- ---- the callback ----
 
 function guard:on_train_begin(state)
-  self.list = common.learned(state.model)
+  self.list = common.learned(state.model, state.run)
   local bad = bad_weight(self.list)
   if bad then error(("on.nan_guard: '%s' is not finite before training begins"):format(bad.key), 0) end
   self.good, self.values = {}, {}

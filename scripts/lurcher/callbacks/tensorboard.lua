@@ -84,7 +84,7 @@ end
 
 --- The weights that learn, and with `gradients` those of the last step.
 local function add_histograms(self, writer, epoch, state)
-  for _, entry in ipairs(common.learned(state.model)) do
+  for _, entry in ipairs(common.learned(state.model, state.run)) do
     writer:histogram(entry.key, entry.value, epoch)
     if self.gradients and entry.layer.trainable then
       local known, gradient = pcall(state.run.gradient, state.run, entry.layer.name, entry.name)

@@ -22,6 +22,7 @@
 --   first          number of the first conv2d and batch_normalization: 5 where an Xception is
 --                  in the same model, as in Keras                                              (1)
 --   weights        file to load: Keras .h5 or .safetensors                                   (nil)
+--   partial        accept a file that has weights for fewer than half of the layers        (false)
 -- Returns the model, and with `weights` the load report too. Raises at the caller's line for unknown options, an
 -- unknown feature_layer, or weights that cannot be read.
 

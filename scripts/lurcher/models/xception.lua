@@ -20,6 +20,7 @@
 --   input          name of the input                                                   ("input_1")
 --   prefix         put before every layer's name, for two backbones in one model                 ("")
 --   weights        file to load: Keras .h5, or .safetensors (Lurcher's, or timm's Xception)      (nil)
+--   partial        accept a file that has weights for fewer than half of the layers            (false)
 -- Returns the model, and with `weights` the load report too. Raises at the caller's line for unknown options, an
 -- unknown feature_layer, or weights that cannot be read.
 
@@ -123,4 +124,4 @@ end
 --- Builds the model. See the top of the file.
 return builder.network("xception", { middle = { 8, builder.is_count, "integer of at least 0" } }, function(b, x, o)
   return exit_flow(b, middle_flow(b, entry_flow(b, x), o.middle), 5 + o.middle)
-end, pytorch_names())
+end, { names = pytorch_names() })

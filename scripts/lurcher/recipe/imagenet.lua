@@ -35,6 +35,9 @@ local files <const> = {
 imagenet.backbones = { "xception", "inception_v3" }
 local titles <const> = { xception = "Xception", inception_v3 = "InceptionV3" }
 
+--- Whether there are known files of a backbone's weights.
+function imagenet.knows(backbone) return files[backbone] ~= nil end
+
 --- The folders that are searched, in order: { path =, what = }.
 function imagenet.folders()
   local list, home = {}, os.getenv "HOME"

@@ -7,8 +7,9 @@ local augmentations, common = require "lurcher.augmentations", require "lurcher.
 local options, presets = require "lurcher.recipe.options", require "lurcher.recipe.presets"
 local fit, prediction = require "lurcher.fit", require "lurcher.prediction"
 local preprocessing, report = require "lurcher.preprocessing", require "lurcher.report"
-local schedules, shell = require "lurcher.schedules", require "lurcher.shell"
-local stage, temperature = require "lurcher.recipe.stage", require "lurcher.temperature"
+local pretrained, schedules = require "lurcher.recipe.pretrained", require "lurcher.schedules"
+local shell, stage = require "lurcher.shell", require "lurcher.recipe.stage"
+local temperature = require "lurcher.temperature"
 local nn = lurcher.nn
 
 local single = {}
@@ -66,12 +67,16 @@ function single.schedule(o, lr)
   if o.schedule == "cosine" then return schedules.cosine{ lr = lr, epochs = o.epochs, warmup = o.warmup } end
 end
 
---- The backbones of a classifier, models that share its layers: { xception = , inception_v3 = }, those that it has.
+--- The backbones of a classifier, models that share its layers, by the name of their network: those that it has.
 function single.backbones(model)
   local backbones = {}
-  if model:index "block1_conv1" then backbones.xception = nn.model(model:node "avg_pool") end
-  if model:index "mixed0" then
-    backbones.inception_v3 = nn.model(model:node(backbones.xception and "inception_avg_pool" or "avg_pool"))
+  for _, network in ipairs(pretrained.networks) do
+    if model:index(network.mark) then
+      local beside_xception = network.name == "inception_v3" and backbones.xception
+      local features = beside_xception and "inception_avg_pool" or network.features
+      if not model:index(features) then features = "avg_pool" end -- with --feature-layer
+      backbones[network.name] = nn.model(model:node(features))
+    end
   end
   return backbones
 end

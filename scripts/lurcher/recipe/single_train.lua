@@ -1,7 +1,8 @@
 --- lurcher.recipe.single_train: the recipe behind train and single_model, which differ in their name and the default of
 -- --preset. A softmax classifier is trained on the images of DIR/train/CLASS/, validated on DIR/valid/CLASS/: on
--- Xception, on InceptionV3, or on both at once as in the original: a softmax on each backbone's features, one on the
--- features of both, and the larger of the first two, element by element; each of the four losses has weight 1.
+-- Xception, on InceptionV3, on another network of lurcher.models, or on the first two at once as in the original: a
+-- softmax on each backbone's features, one on the features of both, and the larger of the first two, element by
+-- element; each of the four losses has weight 1.
 -- A backbone with pretrained weights is frozen by default, and only the softmaxes learn. Where its output is the same
 -- for an image in every epoch (no augmentation, or a few fixed views), it is computed once and cached for later runs.
 -- In preset original, defaults are those of the first phase of the original's single_model.py, except for --augment on
@@ -16,6 +17,9 @@ local pretrained, run_folder = require "lurcher.recipe.pretrained", require "lur
 local single = require "lurcher.recipe.single"
 local nn, optim = lurcher.nn, lurcher.optim
 
+local backbone_choices = pretrained.names()
+backbone_choices[#backbone_choices + 1] = "both"
+
 local function has_weights(values) return values.weights or values.inception_weights end
 
 --- The declaration of the recipe `name`, whose --preset is `preset` where it is not given.
@@ -27,8 +31,9 @@ local function spec_of(name, preset)
       .. "`strong` needs the backbone in every epoch, or once for each of --views.",
   }, common.data, {
     presets.choice(preset),
-    { "backbone", "choice", default = "xception", choices = { "xception", "inception_v3", "both" },
-      help = "backbone of the network" },
+    { "backbone", "choice", default = "xception", choices = backbone_choices,
+      help = "backbone of the network; both: Xception and InceptionV3; the default of --size is that of its published "
+        .. "weights" },
   }, pretrained.options, pretrained.inception_options, {
     { "batch", "integer", default = 48, min = 1, help = "images per step" },
     presets.option({ "epochs", "integer", min = 1, help = "number of epochs at most" },
@@ -66,10 +71,10 @@ local function adjusted(spec, values, given)
       return nil, ("bad value '%s' for --freeze (all or none expected with --backbone both)"):format(values.freeze)
     end
   end
-  local other = { xception = "inception_weights", inception_v3 = "weights" }
-  if values[other[values.backbone]] then
-    return nil, ("--%s: there is no such backbone with --backbone %s"):format(other[values.backbone]:gsub("_", "-"),
-      values.backbone)
+  values.size = given.size or pretrained.size_of(values.backbone)
+  local wrong = values.backbone == "inception_v3" and "weights" or values.backbone ~= "both" and "inception_weights"
+  if wrong and values[wrong] then
+    return nil, ("--%s: there is no such backbone with --backbone %s"):format(wrong:gsub("_", "-"), values.backbone)
   end
   return single.checked(spec, values)
 end
@@ -82,10 +87,10 @@ local function backbones_of(o, how)
     local model, report = pretrained.backbone(how)
     backbones[1] = { model = model, report = report, weights = o.weights, cut = "--feature-layer" }
   end
-  if o.backbone ~= "xception" then
+  if o.backbone == "inception_v3" or o.backbone == "both" then
     local model, report = pretrained.inception_backbone{ size = o.size, width = o.width, bn_momentum = o.bn_momentum,
       inception_feature_layer = o.inception_feature_layer, inception_weights = how.inception_weights,
-      beside_xception = o.backbone == "both" }
+      partial_weights = o.partial_weights, beside_xception = o.backbone == "both" }
     backbones[#backbones + 1] = { model = model, report = report, weights = o.inception_weights,
       cut = "--inception-feature-layer" }
   end

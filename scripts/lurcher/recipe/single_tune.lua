@@ -1,6 +1,6 @@
 --- lurcher.recipe.single_tune: the recipe behind tune and single_model_tune, which differ in their name and the default
--- of --preset. Loads the model of a run; layers[105:] of an Xception, layers[262:] of an InceptionV3 and the softmaxes
--- learn by SGD with momentum.
+-- of --preset. Loads the model of a run; the last stage of its backbones (layers[105:] of an Xception, layers[262:] of an
+-- InceptionV3) and the softmaxes learn by SGD with momentum.
 -- In preset original, defaults are those of the original's single_model_tune.py: no augmentation, batches of 96, and
 -- ten epochs at a small learning rate that falls, rises once and falls again. The original fits a model of one output;
 -- here every output counts, and in era 2017 ctg_out_1 alone. The second phase of the original's single_model.py is
@@ -11,6 +11,7 @@ local lurcher = require "lurcher"
 local class_folders, options = require "lurcher.recipe.class_folders", require "lurcher.recipe.options"
 local layer_decay, presets = require "lurcher.recipe.layer_decay", require "lurcher.recipe.presets"
 local kept_path, prediction = require "lurcher.kept_path", require "lurcher.prediction"
+local pretrained = require "lurcher.recipe.pretrained"
 local run_folder, single = require "lurcher.recipe.run_folder", require "lurcher.recipe.single"
 
 --- The declaration of the recipe `name`, whose --preset is `preset` where it is not given.
@@ -24,8 +25,9 @@ local function spec_of(name, preset)
     { "data", "path", value = "DIR", help = "folder with train/CLASS/ and valid/CLASS/ (default: the run's)" },
     presets.choice(preset),
   }, {
-    { "tune-from", "integer", default = 105, min = 0,
-      help = "index of the first layer of an Xception that learns, from 0" },
+    { "tune-from", "integer", min = 0,
+      help = "index of the first layer of the backbone that learns, from 0 (default: that of its last stage; 105 of an "
+        .. "Xception)" },
     { "inception-tune-from", "integer", default = 262, min = 0,
       help = "index of the first layer of an InceptionV3 that learns, from 0" },
     { "output", "string", value = "NAME",
@@ -66,11 +68,10 @@ local function data_of(o, metadata)
   return path or error("option --data is missing: the model's metadata names no folder of images", 0)
 end
 
---- Freezes the layers of a backbone below number `from`, all of them where it has no more.
-local function freeze_below(backbone, from, name)
+--- Freezes the layers of a backbone below number `from`, all of them where it has no more. option: that names it.
+local function freeze_below(backbone, from, title, option)
   if from < #backbone.layers then return backbone:freeze{ below = from } end
-  print(("the %s has %d layers: none of them learns (--%stune-from %d)"):format(name, #backbone.layers,
-    name == "InceptionV3" and "inception-" or "", from))
+  print(("the %s has %d layers: none of them learns (%s %d)"):format(title, #backbone.layers, option, from))
   backbone:freeze()
 end
 
@@ -78,11 +79,17 @@ end
 local function unfreeze(model, o)
   local backbones = single.backbones(model)
   if not next(backbones) then
-    error("the model has no Xception or InceptionV3 backbone: there is nothing to tune", 0)
+    error("the model has no backbone of lurcher.models: there is nothing to tune", 0)
   end
   model:unfreeze()
-  if backbones.xception then freeze_below(backbones.xception, o.tune_from, "Xception") end
-  if backbones.inception_v3 then freeze_below(backbones.inception_v3, o.inception_tune_from, "InceptionV3") end
+  for name, backbone in pairs(backbones) do
+    local network = pretrained.networks[name]
+    if name == "inception_v3" then
+      freeze_below(backbone, o.inception_tune_from, network.title, "--inception-tune-from")
+    else
+      freeze_below(backbone, o.tune_from or network.tune_from, network.title, "--tune-from")
+    end
+  end
   local total, trainable = model:parameters()
   print(("%d layers, %d parameters, %d of them trainable"):format(#model.layers, total, trainable))
 end

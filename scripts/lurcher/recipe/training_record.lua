@@ -17,20 +17,26 @@ training_record.__index = training_record
 
 local LOCK <const> = "checkpoints/running"
 
-local held -- the lock of this process's newest training, closed and removed when the Lua state closes
+local held -- the lock of this process's newest training, released when the Lua state closes
 
 local lock = {}
 
+--- Releases the lock, once.
 function lock:__gc()
+  if not self.file then return end
   self.file:close()
+  self.file = nil
   os.remove(self.path)
 end
 
 --- Takes the lock of a folder; where that cannot be had (a file system without locks), nothing depends on it.
 local function take_lock(path)
+  local before = held
+  if before and before.path == path then lock.__gc(before) end -- closing it later would release the new one, too
   local file = io.open(path, "a+")
   if not file then return end
   if lfs.lock(file, "w") then held = setmetatable({ file = file, path = path }, lock) else file:close() end
+  if before then lock.__gc(before) end -- a run of stages is never without a lock
 end
 
 local function number(value) return type(value) == "number" and value == value and value or 0 end

@@ -5,7 +5,7 @@
 --       log = false, marks = { { 12, "stage 2" } }, share = false }
 --
 -- Series: colour, 1 to 8, of the page's palette; points, { x, y }, or { x, y, new = true } where a new line begins;
--- best, the x of a point that gets a ring and its value beside it; best_word, the word there ("best"); dots = false: no
+-- best, the x of a point that gets a ring and its value beside it; best_word, the word there, or "" ("best"); dots = false: no
 -- dots; line = false: dots alone.
 -- Chart: log: a logarithmic axis. marks: dashed lines at an x, with a word. share, x_share: values from 0 to 1 as
 -- percent. box: { x0, x1, y0, y1 }, bounds that do not depend on the values. bars: { x0, x1, y, title, weak = true,
@@ -16,7 +16,7 @@ local html = require "lurcher.report.html"
 local e = html.element
 
 local width <const>, height <const> = 360, 220
-local right <const>, top <const>, bottom <const> = 14, 18, 38
+local right <const>, top <const>, bottom <const> = 18, 18, 38
 local letter <const> = 6.8 -- width of a digit of the page's chart font
 
 local function is_finite(value) return value - value == 0 end
@@ -107,7 +107,10 @@ local function room(spec, y0, y1)
     local half = math.max(math.abs(y0) * 0.1, 1e-9)
     return y0 - half, spec.share and math.max(1, y1) or y1 + half
   end
-  if spec.log then return y0, y1 end
+  if spec.log then
+    local factor = (y1 / y0) ^ 0.06
+    return y0 / factor, y1 * factor
+  end
   local more = (y1 - y0) * 0.05
   return y0 >= 0 and math.max(0, y0 - more) or y0 - more, spec.share and math.min(1, y1 + more) or y1 + more
 end
@@ -181,7 +184,7 @@ local function best_of(spec, line, x, y, value)
   if x > width * 0.72 then anchor, aside = "end", 6 elseif x < width * 0.3 then anchor, aside = "start", -6 end
   return { e.circle{ class = "ring", cx = at(x), cy = at(y), r = 5, stroke = ("var(--c%d)"):format(line.colour) },
     e.text{ class = "best", x = at(x + aside), y = at(y + (low and 19 or -10)), ["text-anchor"] = anchor,
-      (line.best_word or "best") .. " " .. value_text(value, spec.share) } }
+      ((line.best_word or "best") .. " " .. value_text(value, spec.share)):match "%S.*" } }
 end
 
 --- One series: a path with gaps, and dots that have the values as titles.

@@ -238,9 +238,9 @@ local function tables_of(widths, width)
   return tables
 end
 
---- The table as text. width: characters per line (any number); runs that do not fit beside each other come below.
-function compare.text(runs, width)
-  local parts, widths, lines, has_star = parts_of(runs), { [0] = 0 }, {}, false
+--- Widths of the columns, [0] that of the names, and whether any cell has a star.
+local function widths_of(runs, parts)
+  local widths, has_star = { [0] = 0 }, false
   for i, run in ipairs(runs) do widths[i] = length(run.name) end
   for _, part in ipairs(parts) do
     for _, fact in ipairs(part.rows) do
@@ -249,30 +249,39 @@ function compare.text(runs, width)
       has_star = has_star or fact.won ~= nil
     end
   end
-  local names = {}
-  for i, run in ipairs(runs) do names[i] = run.name end
-  for t, list in ipairs(tables_of(widths, width or math.huge)) do
-    local function line(name, text_of)
-      local cells = { padded(name, widths[0]) }
-      for k, i in ipairs(list) do cells[k + 1] = padded(text_of(i), widths[i]) end
-      lines[#lines + 1] = (table.concat(cells, "  "):gsub("%s+$", ""))
-    end
-    local function concerns(fact)
-      for _, i in ipairs(list) do if fact[i] ~= "" then return true end end
-    end
-    if t > 1 then lines[#lines + 1] = "" end
-    line("", function(i) return names[i] end)
-    for _, part in ipairs(parts) do
-      if #part.rows > 0 then
-        lines[#lines + 1] = part.title
-        for _, fact in ipairs(part.rows) do
-          if concerns(fact) then line("  " .. fact.name, function(i) return cell_text(fact, i) end) end
-        end
+  return widths, has_star
+end
+
+--- The table of some of the runs, a list of their numbers, as lines.
+local function lines_of(runs, parts, widths, list)
+  local lines = {}
+  local function line(name, text_of)
+    local cells = { padded(name, widths[0]) }
+    for k, i in ipairs(list) do cells[k + 1] = padded(text_of(i), widths[i]) end
+    lines[#lines + 1] = (table.concat(cells, "  "):gsub("%s+$", ""))
+  end
+  local function concerns(fact)
+    for _, i in ipairs(list) do if fact[i] ~= "" then return true end end
+  end
+  line("", function(i) return runs[i].name end)
+  for _, part in ipairs(parts) do
+    local title = part.title
+    for _, fact in ipairs(part.rows) do
+      if concerns(fact) then
+        if title then lines[#lines + 1], title = title, nil end
+        line("  " .. fact.name, function(i) return cell_text(fact, i) end)
       end
     end
   end
-  if has_star then lines[#lines + 1] = "* the best of its row" end
   return table.concat(lines, "\n")
+end
+
+--- The table as text. width: characters per line (any number); runs that do not fit beside each other come below.
+function compare.text(runs, width)
+  local parts, texts = parts_of(runs), {}
+  local widths, has_star = widths_of(runs, parts)
+  for t, list in ipairs(tables_of(widths, width or math.huge)) do texts[t] = lines_of(runs, parts, widths, list) end
+  return table.concat(texts, "\n\n") .. (has_star and "\n* the best of its row" or "")
 end
 
 local function table_of(runs, parts)

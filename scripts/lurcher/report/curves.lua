@@ -74,7 +74,7 @@ function curves.of(record)
   for _, name in ipairs(results_of(record.history.names)) do
     local series = { { name = "training", colour = 1, points = points_of(record.history, name) },
       { name = "validation", colour = 2, points = points_of(record.history, "val_" .. name), best = best or nil,
-        best_word = word } }
+        best_word = name == "loss" and word or "" } } -- other results need not be their best there
     if #series[2].points == 0 then series[2] = nil end
     list[#list + 1] = chart{ title = title_of(name), series = series, marks = marks, share = is_share(name),
       log = not is_share(name) and spans_much(series) }

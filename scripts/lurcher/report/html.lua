@@ -69,11 +69,15 @@ function html.text(content)
   return table.concat(parts)
 end
 
---- A name or path as text that may break after "/", "_", "-", "=" and ",", and before a capital after a small letter:
--- "n0212-afghan_hound/img_01.jpg". Without these, a browser breaks long names anywhere, or not at all.
+--- A name, path or command as text that may break after "/", "_", "-", "=" and "," within a word, and before a capital
+-- after a small letter: "n0212-afghan_hound/img_01.jpg". Without these, a browser breaks long names anywhere, or not at
+-- all.
 function html.breaking(text)
-  local marked = lurcher.format("%s", text):gsub("[%c]", " "):gsub("([/_%-,=])(%w)", "%1\0%2")
-    :gsub("(%l)(%u)", "%1\0%2")
+  text = lurcher.format("%s", text):gsub("[%c]", " ")
+  local marked = text:gsub("()([/_%-,=])(%w)", function(at, separator, letter)
+    local is_within = at > 1 and text:find("^[^%s%-]", at - 1)
+    return is_within and separator .. "\0" .. letter or nil
+  end):gsub("(%l)(%u)", "%1\0%2")
   local list = {}
   for part in marked:gmatch "[^%z]+" do
     if #list > 0 then list[#list + 1] = html.element.wbr{} end
@@ -146,6 +150,7 @@ table{border-collapse:collapse;font-variant-numeric:tabular-nums}
 th,td{padding:4px 12px 4px 0;text-align:left;border-bottom:1px solid var(--line);vertical-align:top}
 th{font-weight:600;color:var(--soft);font-size:13px;vertical-align:bottom}td.n,th.n{text-align:right}
 td.n,table.sort th{white-space:nowrap}td.name{overflow-wrap:break-word}
+td.name:first-child{position:sticky;left:0;background:var(--card)}
 th button{font:inherit;color:inherit;background:none;border:0;padding:2px 0;cursor:pointer;text-align:inherit}
 th button:hover{color:var(--ink)}
 th button::after{content:"\2195";opacity:.45;margin-left:4px;font-weight:400}

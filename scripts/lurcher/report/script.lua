@@ -9,7 +9,7 @@
 
 local script = {}
 
-script.hash = "sha256-6fKkYAWpwQxVS2KMvn1+ETOt52/jF21dlCxbH5tBCa0="
+script.hash = "sha256-yBNUskZrqkoo0GSjyYXNeBv1XetPCQy33+5e6/qqCz8="
 
 script.text = [[
 "use strict";
@@ -45,25 +45,25 @@ for (const table of all("table.sort")) {
   });
 }
 
-const pictures = all("figure img");
-if (pictures.length > 0 && window.HTMLDialogElement) {
+const images = all("figure img");
+if (images.length > 0 && window.HTMLDialogElement) {
   const dialog = document.body.appendChild(make("dialog"));
   const large = dialog.appendChild(make("img")), caption = dialog.appendChild(make("p"));
   let shown = 0;
   const show = i => {
-    shown = (i + pictures.length) % pictures.length;
-    const from = pictures[shown], text = from.closest("figure").querySelector("figcaption");
+    shown = (i + images.length) % images.length;
+    const from = images[shown], text = from.closest("figure").querySelector("figcaption");
     large.src = from.src;
     large.alt = from.alt;
     caption.replaceChildren(...Array.from(text ? text.cloneNode(true).childNodes : []));
     if (!dialog.open) dialog.showModal();
   };
-  pictures.forEach((picture, i) => {
-    picture.classList.add("pick");
-    picture.tabIndex = 0;
-    picture.setAttribute("role", "button");
-    picture.onclick = () => show(i);
-    picture.onkeydown = event => {
+  images.forEach((image, i) => {
+    image.classList.add("pick");
+    image.tabIndex = 0;
+    image.setAttribute("role", "button");
+    image.onclick = () => show(i);
+    image.onkeydown = event => {
       if (event.key !== "Enter" && event.key !== " ") return;
       event.preventDefault();
       show(i);

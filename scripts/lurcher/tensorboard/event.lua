@@ -50,7 +50,7 @@ end
 --- The first event of a file.
 event.version = bytes(3, "brain.Event:2")
 
---- The begin of a session: what was written for this step and later ones is not valid any more.
+--- The beginning of a session: what was written for this step and later ones is not valid any more.
 event.session_start = bytes(7, integer(1, 1))
 
 --- A summary of one value.
@@ -94,7 +94,7 @@ local function hparams_data(tag, content)
   return summary(bytes(1, tag) .. bytes(8, zero) .. metadata("hparams", content))
 end
 
---- The begin of a run with these hyperparameters, numbers, booleans and strings by name.
+--- The beginning of a run with these hyperparameters, numbers, booleans and strings by name.
 function event.hparams(values, group, seconds)
   local names, parts = {}, {}
   for name in pairs(values) do names[#names + 1] = name end

@@ -63,6 +63,10 @@ def arrays(f):
     f.create_dataset("q", data=np.arange(40, dtype="i1"), chunks=(1,), maxshape=(None,))
 
 
+def opaque(f):
+    f.create_dataset("a", data=NUMBERS[:2].astype("<u2").view("V2"))
+
+
 def btree2(f):
     f.create_dataset("q", data=np.zeros((20, 20), "i1"), chunks=(1, 1), maxshape=(None, None))
 
@@ -80,6 +84,7 @@ def main():
     for name, fill in (("large_attribute", large_attribute), ("virtual", virtual), ("array_paged", arrays), ("btree2", btree2)):
         write(name, fill, libver="latest")
     write("deep_tree", deep_tree)
+    write("opaque", opaque)
     write("userblock", keras, userblock_size=512)
 
 

@@ -87,7 +87,8 @@ static void make_torch(void) {
   for (int i = 0; i < ARRAYS; i++) lur_tensor_release(tensors[i]);
 }
 
-static void make_keras3(const char *path) {
+/* below: the model used as a layer that all but the dense layer are in, or NULL. */
+static void make_keras3(const char *path, const char *below) {
   static const float values[64];
   hid_t access = H5Pcreate(H5P_FILE_ACCESS), links = H5Pcreate(H5P_LINK_CREATE);
   H5Pset_libver_bounds(access, H5F_LIBVER_LATEST, H5F_LIBVER_LATEST);
@@ -97,7 +98,9 @@ static void make_keras3(const char *path) {
     hsize_t dims[4];
     char name[100];
     for (int k = 0; k < arrays[i].keras.ndim; k++) dims[k] = (hsize_t)arrays[i].keras.dim[k];
-    snprintf(name, sizeof name, "/layers/%s/vars/%s", arrays[i].group, arrays[i].name);
+    bool inside = below != NULL && strcmp(arrays[i].group, "dense") != 0;
+    snprintf(name, sizeof name, "/layers/%s%s%s/vars/%s", inside ? below : "", inside ? "/layers/" : "",
+             arrays[i].group, arrays[i].name);
     hid_t space = H5Screate_simple(arrays[i].keras.ndim, dims, NULL);
     hid_t dataset = H5Dcreate2(file, name, H5T_IEEE_F32LE, space, links, H5P_DEFAULT, H5P_DEFAULT);
     need(dataset >= 0 && H5Dwrite(dataset, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0, name);
@@ -113,36 +116,90 @@ static void put32(unsigned char *at, uint32_t value) {
   for (int i = 0; i < 4; i++) at[i] = (unsigned char)(value >> 8 * i);
 }
 
-/* A zip archive with the file as its one uncompressed member: local header, bytes, directory, end of directory. */
-static void make_zip(const char *from, const char *member, const char *to) {
-  static unsigned char bytes[1 << 16];
-  unsigned char local[30] = {0}, entry[46] = {0}, end[22] = {0};
-  FILE *file = fopen(from, "rb");
-  need(file != NULL, from);
-  uint32_t count = (uint32_t)fread(bytes, 1, sizeof bytes, file), length = (uint32_t)strlen(member);
-  fclose(file);
-  put32(local, 0x04034b50);
-  put32(entry, 0x02014b50);
-  put32(end, 0x06054b50);
-  for (int i = 0; i < 2; i++) {
-    unsigned char *at = i ? entry + 16 : local + 14;
-    put32(at, (uint32_t)crc32(0, bytes, count));
-    put32(at + 4, count);
-    put32(at + 8, count);
-    put32(at + 12, length);
-  }
-  end[8] = end[10] = 1;
-  put32(end + 12, (uint32_t)sizeof entry + length);
-  put32(end + 16, (uint32_t)sizeof local + length + count);
-  file = fopen(to, "wb");
+typedef struct member {
+  const char *name;
+  const unsigned char *bytes;
+  uint32_t count;
+} member;
+
+/* A zip archive of uncompressed members: local headers and bytes, directory, end of directory. */
+static void make_zip(int n, const member *members, const char *to) {
+  unsigned char entries[4][46] = {{0}}, end[22] = {0};
+  uint32_t at = 0, directory = 0;
+  FILE *file = fopen(to, "wb");
   need(file != NULL, to);
-  fwrite(local, 1, sizeof local, file);
-  fwrite(member, 1, length, file);
-  fwrite(bytes, 1, count, file);
-  fwrite(entry, 1, sizeof entry, file);
-  fwrite(member, 1, length, file);
+  for (int i = 0; i < n; i++) {
+    unsigned char local[30] = {0}, *entry = entries[i];
+    uint32_t length = (uint32_t)strlen(members[i].name), count = members[i].count;
+    put32(local, 0x04034b50);
+    put32(entry, 0x02014b50);
+    put32(entry + 42, at);
+    for (int k = 0; k < 2; k++) {
+      unsigned char *fields = k ? entry + 16 : local + 14;
+      put32(fields, (uint32_t)crc32(0, members[i].bytes, count));
+      put32(fields + 4, count);
+      put32(fields + 8, count);
+      put32(fields + 12, length);
+    }
+    fwrite(local, 1, sizeof local, file);
+    fwrite(members[i].name, 1, length, file);
+    fwrite(members[i].bytes, 1, count, file);
+    at += (uint32_t)sizeof local + length + count;
+    directory += (uint32_t)sizeof *entries + length;
+  }
+  for (int i = 0; i < n; i++) {
+    fwrite(entries[i], 1, sizeof *entries, file);
+    fwrite(members[i].name, 1, strlen(members[i].name), file);
+  }
+  put32(end, 0x06054b50);
+  end[8] = end[10] = (unsigned char)n;
+  put32(end + 12, directory);
+  put32(end + 16, at);
   fwrite(end, 1, sizeof end, file);
   need(fclose(file) == 0, to);
+}
+
+static member whole_file(const char *path, const char *name) {
+  static unsigned char bytes[1 << 16];
+  FILE *file = fopen(path, "rb");
+  need(file != NULL, path);
+  uint32_t count = (uint32_t)fread(bytes, 1, sizeof bytes, file);
+  fclose(file);
+  return (member){name, bytes, count};
+}
+
+/* A model used as a layer, whose layers only config.json names. */
+static void make_nested(void) {
+  static const char config[] =
+      "{\"class_name\":\"Functional\",\"config\":{\"name\":\"m\",\"layers\":["
+      "{\"class_name\":\"InputLayer\",\"config\":{\"name\":\"image\"}},"
+      "{\"class_name\":\"Functional\",\"config\":{\"name\":\"backbone\",\"layers\":["
+      "{\"class_name\":\"Conv2D\",\"config\":{\"name\":\"conv\"}},"
+      "{\"class_name\":\"BatchNormalization\",\"config\":{\"name\":\"norm\"}},"
+      "{\"class_name\":\"SeparableConv2D\",\"config\":{\"name\":\"sep\"}}]}},"
+      "{\"class_name\":\"Dense\",\"config\":{\"name\":\"top\"}}]}}";
+  char from[300];
+  make_keras3(seed("weights/keras3_nested.weights.h5"), "functional");
+  snprintf(from, sizeof from, "%s", seed("weights/keras3_nested.weights.h5"));
+  const member members[] = {{"config.json", (const unsigned char *)config, sizeof config - 1},
+                            whole_file(from, "model.weights.h5")};
+  make_zip(2, members, seed("weights/keras3_nested.keras"));
+}
+
+/* Our own file with the first two metadata swapped, as by a program that orders keys in another way. */
+static void make_resaved(const char *from, const char *to) {
+  static const char first[] = "\"lurcher.checksum\":\"xxh3-128:", second[] = "\"lurcher.format\":\"1\"";
+  member whole = whole_file(from, "");
+  unsigned char *bytes = (unsigned char *)(uintptr_t)whole.bytes, text[100];
+  size_t length = sizeof first - 1 + 32 + 1, next = sizeof second - 1;
+  unsigned char *at = memmem(bytes, whole.count, first, sizeof first - 1);
+  need(at != NULL, from);
+  memcpy(text, at, length);
+  memmove(at, at + length + 1, next);
+  at[next] = ',';
+  memcpy(at + next + 1, text, length);
+  FILE *file = fopen(to, "wb");
+  need(file != NULL && fwrite(bytes, 1, whole.count, file) == whole.count && fclose(file) == 0, to);
 }
 
 int main(int argc, char **argv) {
@@ -155,12 +212,18 @@ int main(int argc, char **argv) {
   make_cache("cache/f32.cache", LUR_F32);
   make_cache("cache/f16.cache", LUR_F16);
   make_torch();
-  make_keras3(seed("weights/keras3.weights.h5"));
+  make_keras3(seed("weights/keras3.weights.h5"), NULL);
   snprintf(from, sizeof from, "%s", seed("weights/keras3.weights.h5"));
-  make_zip(from, "model.weights.h5", seed("weights/keras3.keras"));
+  const member alone = whole_file(from, "model.weights.h5");
+  make_zip(1, &alone, seed("weights/keras3.keras"));
+  make_nested();
+  snprintf(from, sizeof from, "%s", seed("weights/own.safetensors"));
+  make_resaved(from, seed("weights/resaved.safetensors"));
   /* All of them can be loaded. */
   static const char *const files[] = {"weights/own.safetensors", "weights/keras2.h5", "weights/torch.safetensors",
-                                      "weights/keras3.weights.h5", "weights/keras3.keras"};
+                                      "weights/keras3.weights.h5", "weights/keras3.keras",
+                                      "weights/keras3_nested.weights.h5", "weights/keras3_nested.keras",
+                                      "weights/resaved.safetensors"};
   for (size_t i = 0; i < sizeof files / sizeof *files; i++)
     OK(lur_model_load_weights(model, seed(files[i]), LUR_LOAD_AUTO, true, NULL));
   lur_model_release(model);
