@@ -96,8 +96,8 @@ static void push_sorted(lua_State *L, int set) {
 
 /* Adds the modules that begin with `word`, as `require` takes them: "lurcher.models.xception". */
 static void offer_modules(lua_State *L, const char *word, int found) {
-  static const char *const parts[] = {"lurcher", "lurcher.data", "lurcher.image", "lurcher.json", "lurcher.nn",
-                                      "lurcher.optim"};
+  static const char *const parts[] = {"lurcher",      "lurcher.data", "lurcher.image",
+                                      "lurcher.json", "lurcher.nn",   "lurcher.optim"};
   for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
     if (strncmp(parts[i], word, strlen(word)) != 0) continue;
     lua_pushboolean(L, true);
