@@ -6,6 +6,7 @@
 # found on the way is kept in build-fuzz/corpus/TARGET/. An input that crashes, hangs or allocates too much memory is
 # kept in build-fuzz/TARGET-*: fix the reader, and add the input to the seeds as crash_*.
 #   LURCHER_BUILD=DIR    another build folder
+#   FUZZ_SEED=N          the first random number of each target (default: another one every time)
 #   LURCHER_JOBS=N       targets that run at the same time (default: 2)
 # Exit status 3: clang with libFuzzer is missing and cannot be installed.
 set -eu
@@ -14,7 +15,7 @@ build=${LURCHER_BUILD:-$root/build-fuzz}
 jobs=${LURCHER_JOBS:-2}
 cc=${CC:-clang}
 . "$root/tests/packages.sh"
-[ $# -gt 0 ] || { sed -n '2,11s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+[ $# -gt 0 ] || { sed -n '2,12s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 case $1 in *s) seconds=${1%s} ;; *) seconds=$(($1 * 60)) ;; esac
 shift
 cd "$root"
@@ -76,7 +77,7 @@ fuzz() {
   corpus=$build/corpus/$1
   mkdir -p "$corpus"
   rm -f "$build/$1.passed"
-  if ASAN_OPTIONS=allocator_may_return_null=1 "$build/fuzz_$1" -max_total_time="$seconds" -timeout=20 \
+  if ASAN_OPTIONS=allocator_may_return_null=1 "$build/fuzz_$1" -max_total_time="$seconds" -seed="${FUZZ_SEED:-0}" -timeout=20 \
     -rss_limit_mb=2048 -malloc_limit_mb=1024 -max_len=65536 -print_final_stats=1 \
     -artifact_prefix="$build/$1-" "$corpus" "tests/fuzz/seeds/$1" > "$build/$1.log" 2>&1; then
     : > "$build/$1.passed"
