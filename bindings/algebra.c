@@ -28,7 +28,7 @@ static lur_node *operand(lua_State *L, int arg, const char *kind) {
   return node;
 }
 
-/* The kind applied to arguments 1 and 2. merges: it is a merge layer, which broadcasts if told so. */
+/* The kind applied to arguments 1 and 2. merges: it is a merge layer, which broadcasts by option. */
 static int push_binary(lua_State *L, const char *kind, bool merges) {
   const lur_setting broadcast[1] = {{.name = "broadcast", .type = LUR_BOOL, .boolean = true}};
   lur_node *x[2] = {operand(L, 1, kind), operand(L, 2, kind)};

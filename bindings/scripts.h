@@ -24,8 +24,8 @@ int lur_script_load(lua_State *L, const lur_script *script);
 /* Adds the package.searchers entry for "lurcher.*", before the one for package.path, so that no file there takes a
    module's place by accident: only files that the overrides find do. A second call does nothing. */
 void lur_script_searcher(lua_State *L);
-/* The overrides: a path like package.path, "" for none. At first it is what the environment variable LURCHER_PATH names,
-   folders or templates. Set: pops the path from the stack. */
+/* The overrides: a path like package.path, "" for none. At first it is what the environment variable LURCHER_PATH
+   names, folders or templates. Set: pops the path from the stack. */
 void lur_script_push_overrides(lua_State *L);
 void lur_script_set_overrides(lua_State *L);
 

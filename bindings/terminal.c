@@ -17,7 +17,7 @@ static int columns_of_environment(void) {
   return *end == '\0' && columns > 0 && columns <= MOST_COLUMNS ? (int)columns : 0;
 }
 
-/* Asked anew each time, so that a terminal whose size changes needs no handler of SIGWINCH. */
+/* Asked every time, so that a terminal whose size changes needs no handler of SIGWINCH. */
 int lur_terminal_columns(int fd, bool *terminal) {
   *terminal = isatty(fd) != 0;
   struct winsize size = {0};

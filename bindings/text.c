@@ -1,5 +1,5 @@
-/* text.c - values as text: numbers with a decimal point whatever the locale, and foreign text (names from files) without
- * what a terminal would obey. */
+/* text.c - values as text: numbers with a decimal point whatever the locale, and foreign text (names from files)
+ * without what a terminal would obey. */
 #include <lualib.h>
 #include <math.h>
 #include <string.h>

@@ -377,8 +377,8 @@ lur_status lur_loader_pop(lur_loader *loader, lur_loaded *batch);
 lur_status lur_loader_peek(lur_loader *loader, lur_loaded *batch);
 void lur_loaded_free(lur_loaded *batch);
 
-/* A damaged image: one that could not be decoded, or whose file is missing, forbidden or no regular file. They are listed in the order in which popped batches first
-   met them, over the life of the loader. */
+/* A damaged image: one that could not be decoded, or whose file is missing, forbidden or no regular file. They are
+   listed in the order in which popped batches first met them, over the life of the loader. */
 typedef struct lur_damage {
   int64_t index;    /* of the image; -1: there is no such position */
   int64_t times;    /* met in this epoch */

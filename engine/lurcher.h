@@ -222,9 +222,9 @@ int64_t lur_model_parameters(const lur_model *model, bool trainable_only);
    LUR_EARG: the model has no such input. */
 lur_status lur_model_frozen(const lur_model *model, const char *input, bool *frozen, int *cuts, int *ncuts);
 
-/* A loss of the caller's own: a graph from two input nodes, which must be named "prediction" and "target", to `loss`, an
-   f32 node that depends on the prediction. Its mean over a sample's elements is the sample's loss. The shape and dtype
-   of `target` are those that a batch must have. LUR_EARG for a graph that reads anything else. For lur_loss. */
+/* A loss of the caller's own: a graph from two input nodes, which must be named "prediction" and "target", to `loss`,
+   an f32 node that depends on the prediction. Its mean over a sample's elements is the sample's loss. The shape and
+   dtype of `target` are those that a batch must have. LUR_EARG for a graph that reads anything else. For lur_loss. */
 lur_status lur_loss_graph_new(lur_node *prediction, lur_node *target, lur_node *loss, lur_model **graph);
 /* The losses that a checkpoint's or definition's model was saved with, by output. */
 int lur_model_loss_count(const lur_model *model);
@@ -357,8 +357,8 @@ lur_status lur_run_forward(lur_run *run, const lur_batch *batch, bool training, 
 lur_status lur_run_backward(lur_run *run, lur_tensor *const *output_gradients);
 /* Copy of a gradient of the last backward: a weight by layer and weight name, or with weight NULL an input. */
 lur_status lur_run_gradient(lur_run *run, const char *layer, const char *weight, lur_tensor **gradient);
-/* The square root of the sum of the squared gradients of a layer's weights, or with layer NULL of all. LUR_EARG: the run
-   learns nothing of the layer. */
+/* The square root of the sum of the squared gradients of a layer's weights, or with layer NULL of all. LUR_EARG: the
+   run learns nothing of the layer. */
 lur_status lur_run_gradient_norm(lur_run *run, const char *layer, double *norm);
 
 typedef struct lur_run_weight { /* a weight of a layer of the model, or of a loss's graph */
@@ -427,8 +427,8 @@ typedef enum lur_load_extent {
    .keras, .safetensors (Lurcher's, a checkpoint's, or PyTorch's where the model has names for it). AUTO: by name, and
    automatic names (conv2d_4) by order within their kind; Keras 3's files without the names of their layers, and those
    with other names where the whole model fits, by the layers' positions; where nothing fits, all by order. Where
-   layers fit in several ways they are left out. LUR_ESHAPE or LUR_EFORMAT where fewer layers can be loaded than `extent`
-   asks for; no weight is changed then. report may be NULL. */
+   layers fit in several ways they are left out. LUR_ESHAPE or LUR_EFORMAT where fewer layers can be loaded than
+   `extent` asks for; no weight is changed then. report may be NULL. */
 lur_status lur_model_load_weights(lur_model *model, const char *path, lur_load_match match, lur_load_extent extent,
                                   lur_load_report *report);
 /* .h5: Keras layout that Keras loads; .safetensors: weights only. Atomic. */

@@ -13,7 +13,8 @@
 
 /* ---- element by element ---- */
 
-/* EQ to XOR give masks; AND, OR and XOR take masks. MOD and FLOORDIV round towards minus infinity, as Lua's % and //; i32 by zero: MOD is 0, FLOORDIV saturates. */
+/* EQ to XOR give masks; AND, OR and XOR take masks. MOD and FLOORDIV round towards minus infinity, as Lua's % and //;
+ * i32 by zero: MOD is 0, FLOORDIV saturates. */
 typedef enum lur_tensor_op2 { LUR_T_ADD, LUR_T_SUB, LUR_T_MUL, LUR_T_DIV, LUR_T_POW, LUR_T_MAXIMUM, LUR_T_MINIMUM,
                               LUR_T_EQ, LUR_T_LT, LUR_T_LE, LUR_T_NE, LUR_T_GT, LUR_T_GE, LUR_T_AND, LUR_T_OR,
                               LUR_T_XOR, LUR_T_MOD, LUR_T_FLOORDIV, LUR_T_OP2_COUNT } lur_tensor_op2;

@@ -39,7 +39,8 @@ size_t lur_visible(const char *text, size_t length, bool lines, char *out, size_
     size_t n = sequence(bytes, length - at, &code);
     const char *put = escaped;
     int count;
-    if (n == 0 || is_control(code, lines)) count = snprintf(escaped, sizeof escaped, "\\x%02x", n == 0 ? bytes[0] : code);
+    if (n == 0 || is_control(code, lines))
+      count = snprintf(escaped, sizeof escaped, "\\x%02x", n == 0 ? bytes[0] : code);
     else if (is_direction(code)) count = snprintf(escaped, sizeof escaped, "\\u{%04x}", code);
     else put = text + at, count = (int)n;
     total += (size_t)count;

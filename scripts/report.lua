@@ -19,7 +19,7 @@ local spec = {
   { "device", "device", default = "auto" },
   { "workers", "integer", default = 2, min = 1, max = 256, help = "threads that decode images" },
   { "watch", "flag",
-    help = "while the training runs, write the page anew at each epoch; open in a browser, it refreshes itself; ends "
+    help = "while the training runs, write the page again at each epoch; open in a browser, it refreshes itself; ends "
       .. "with the training" },
   { "every", "number", default = 3, min = 0.1, max = 3600, value = "SECONDS",
     help = "seconds between two looks of --watch, and between two refreshes" },

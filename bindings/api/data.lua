@@ -247,7 +247,7 @@ local augment = {}
 ---Frees the handle.
 function augment:close() end
 
----What a transform is told about the image that it gets.
+---What a transform knows of its image.
 ---@class lurcher.image_info
 ---@field index integer the image, from 1; where a damaged image was replaced, the replacement
 ---@field epoch integer as in loader:epoch(number), from 0

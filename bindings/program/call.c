@@ -54,8 +54,8 @@ static void interrupt_hook(lua_State *L, lua_Debug *ar) {
   luaL_error(L, "interrupted");
 }
 
-/* A second Ctrl-C ends the process: at once, or when the file that is being written, a checkpoint perhaps, is complete. At
-   the prompt it does only while the first one is pending, because each line may be interrupted. */
+/* A second Ctrl-C ends the process: at once, or when the file that is being written, a checkpoint perhaps, is complete.
+   At the prompt it does only while the first one is pending, because each line may be interrupted. */
 static void on_interrupt(int signal_number) {
   if (!pthread_equal(pthread_self(), main_thread)) { /* a worker thread received it */
     pthread_kill(main_thread, signal_number);

@@ -13,7 +13,8 @@
 #include "bindings/scripts.h"
 #include "program.h"
 
-/* Writes "lurcher: message" to stderr and pops the message. Of the message's newlines, those stay that `lines` allows. */
+/* Writes "lurcher: message" to stderr and pops the message. Of the message's newlines, those stay that `lines` allows.
+ */
 static void report_lines(lua_State *L, bool lines) {
   if (lua_type(L, -1) != LUA_TSTRING) lua_pushliteral(L, "(no message)");
   else lua_pushvalue(L, -1);
@@ -41,7 +42,8 @@ static const lur_script *find_recipe(const char *name) {
   return NULL;
 }
 
-/* Prints text in lines of at most `width` characters, broken at blanks, the lines after the first indented by `margin`. */
+/* Prints text in lines of at most `width` characters, broken at blanks, the lines after the first indented by `margin`.
+ */
 static void print_wrapped(const char *text, size_t length, int width, int margin) {
   int at = margin;
   while (length > 0) {

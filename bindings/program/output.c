@@ -24,8 +24,8 @@ static void check_output(void) {
   _exit(EXIT_FAILURE);
 }
 
-/* A file that is opened while descriptor 0, 1 or 2 is closed would take its place, and get what is printed. Reading from
-   or writing to the substitute fails, as it would have. */
+/* A file that is opened while descriptor 0, 1 or 2 is closed would take its place, and get what is printed. Reading
+   from or writing to the substitute fails, as it would have. */
 static void fill_descriptors(void) {
   for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
     if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)

@@ -100,7 +100,8 @@ static int traced_searcher(lua_State *L) {
   const char *from = lua_tostring(L, 3);
   if (from == NULL) from = "?";
   fflush(stdout);
-  fprintf(stderr, "lurcher: module '%s' from %s\n", lua_tostring(L, 1), strcmp(from, ":preload:") == 0 ? "the program" : from);
+  fprintf(stderr, "lurcher: module '%s' from %s\n", lua_tostring(L, 1),
+          strcmp(from, ":preload:") == 0 ? "the program" : from);
   return 2;
 }
 

@@ -50,8 +50,8 @@ void lur_repl(lua_State *L);
 
 /* ---- completion.c ---- */
 
-/* Arguments: a word, all that precedes the cursor; whether a quote precedes it. Pushes a sorted list of what may replace
-   it. */
+/* Arguments: a word, all that precedes the cursor; whether a quote precedes it. Pushes a sorted list of what may
+   replace it. */
 int lur_complete(lua_State *L);
 
 /* ---- inspect.c ---- */

@@ -114,8 +114,8 @@ lur_status lur_writer_open(lur_writer *writer, const char *path) {
     if (status == LUR_OK) status = claim(path, writer->temporary, &writer->fd);
   }
   if (status == LUR_OK && writer->fd < 0)
-    status = lur_fail(LUR_EIO, "cannot write '%s': all %d names for a temporary file ('%s') are taken", path, MAX_TEMPORARIES,
-                      writer->temporary);
+    status = lur_fail(LUR_EIO, "cannot write '%s': all %d names for a temporary file ('%s') are taken", path,
+                      MAX_TEMPORARIES, writer->temporary);
   if (status == LUR_OK) keep_mode(writer);
   else lur_writer_release(writer);
   return status;

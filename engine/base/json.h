@@ -1,7 +1,8 @@
 /* json.h - JSON from files that nobody vouches for: a strict check of a text, and a cursor over a checked one.
  *
- * cJSON, which builds trees, is lenient: it accepts keys twice, bytes that are no UTF-8 and numbers like 01, cuts names at
- * \u0000, and returns NULL both for a text that is not JSON and for lack of memory. So a text is checked here first. */
+ * cJSON, which builds trees, is lenient: it accepts keys twice, bytes that are no UTF-8 and numbers like 01, cuts names
+ * at \u0000, and returns NULL both for a text that is not JSON and for lack of memory. So a text is checked here first.
+ */
 #ifndef LUR_JSON_H
 #define LUR_JSON_H
 
@@ -10,15 +11,16 @@
 
 #include "engine/lurcher.h" /* lur_json_check */
 
-/* cJSON_ParseWithLengthOpts, without the terminator required, and cJSON_PrintUnformatted, in the C locale: numbers have a
-   decimal point whatever locale the program has chosen. end may be NULL. */
+/* cJSON_ParseWithLengthOpts, without the terminator required, and cJSON_PrintUnformatted, in the C locale: numbers have
+   a decimal point whatever locale the program has chosen. end may be NULL. */
 cJSON *lur_json_tree(const char *text, size_t length, const char **end);
 char *lur_json_print(const cJSON *item);
 
 /* Whether the bytes are UTF-8 (RFC 3629) without NUL. */
 bool lur_text_is_utf8(const char *text, size_t length);
 
-/* Checks a whole text and builds its tree. LUR_EFORMAT or LUR_ENOMEM, each with a message that does not name the text. */
+/* Checks a whole text and builds its tree. LUR_EFORMAT or LUR_ENOMEM, each with a message that does not name the text.
+ */
 lur_status lur_json_parse(const char *text, cJSON **tree);
 
 /* ---- a cursor over a text that lur_json_check has accepted; NUL-terminated ---- */

@@ -48,8 +48,9 @@ lur_status lur_describe_machine(char **text) {
   lur_cpu_used(what, sizeof what);
   lur_lines_add(&lines, "%-12s %s\n", "used", what);
   lur_lines_add(&lines, "%-12s %d processors for this process\n", "threads", omp_get_num_procs());
-  static const char *const variables[] = {"LURCHER_THREADS", "LURCHER_CPU_ISA",  "DNNL_MAX_CPU_ISA", "ONEDNN_MAX_CPU_ISA",
-                                          "OMP_NUM_THREADS", "OMP_WAIT_POLICY", "LURCHER_SYNC"};
+  static const char *const variables[] = {"LURCHER_THREADS",    "LURCHER_CPU_ISA", "DNNL_MAX_CPU_ISA",
+                                          "ONEDNN_MAX_CPU_ISA", "OMP_NUM_THREADS", "OMP_WAIT_POLICY",
+                                          "LURCHER_SYNC"};
   for (size_t i = 0; i < sizeof variables / sizeof *variables; i++) add_variable(&lines, variables[i]);
   return lur_lines_take(&lines, text);
 }

@@ -1,8 +1,8 @@
-/* budget.h - a limit on what the threads of a loader or an audit hold at the same time: a few bytes of an image file can
- * ask for hundreds of megabytes, and each of sixteen workers may meet such a file.
+/* budget.h - a limit on what the threads of a loader or an audit hold at the same time: a few bytes of an image file
+ * can ask for hundreds of megabytes, and each of sixteen workers may meet such a file.
  *
- * A budget never refuses: who asks for too much waits until the others have given theirs back. An amount above the whole
- * limit is granted to one thread alone. To hold two budgets, take them in one order. */
+ * A budget never refuses: who asks for too much waits until the others have given theirs back. An amount above the
+ * whole limit is granted to one thread alone. To hold two budgets, take them in one order. */
 #ifndef LUR_BUDGET_H
 #define LUR_BUDGET_H
 

@@ -183,7 +183,8 @@ lur_status lur_jpeg_encode(const uint8_t *pixels, int width, int height, int cha
   if (setjmp(e.failure.jump)) {
     jpeg_destroy_compress(&e.info);
     free(e.memory);
-    return lur_fail(e.failure.base.msg_code == JERR_OUT_OF_MEMORY ? LUR_ENOMEM : LUR_EARG, "cannot write a JPEG of %dx%d: %s", width, height, e.failure.message);
+    return lur_fail(e.failure.base.msg_code == JERR_OUT_OF_MEMORY ? LUR_ENOMEM : LUR_EARG,
+                    "cannot write a JPEG of %dx%d: %s", width, height, e.failure.message);
   }
   jpeg_create_compress(&e.info);
   jpeg_mem_dest(&e.info, &e.memory, &e.size);

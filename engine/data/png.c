@@ -149,8 +149,10 @@ static void flush_nothing(png_structp png) { (void)png; }
 
 static lur_status encode(encoder *e, const uint8_t *pixels, int width, int height, int channels) {
   if (setjmp(png_jmpbuf(e->png))) {
-    return lur_fail(e->status != LUR_OK ? e->status : e->failure.memory ? LUR_ENOMEM : LUR_EARG, "cannot write a PNG of %dx%d: %s", width, height,
-                    e->failure.message);
+    return lur_fail(e->status != LUR_OK ? e->status
+                    : e->failure.memory ? LUR_ENOMEM
+                                        : LUR_EARG,
+                    "cannot write a PNG of %dx%d: %s", width, height, e->failure.message);
   }
   png_set_write_fn(e->png, e, write_bytes, flush_nothing);
   png_set_IHDR(e->png, e->info, (png_uint_32)width, (png_uint_32)height, 8,

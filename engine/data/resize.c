@@ -4,9 +4,9 @@
  * first, each rounded to 8 bits, with coefficients in fixed point with 22 fractional bits; a pass that would change no
  * extent is skipped. Pillow 13.0 takes rows first where the height shrinks by more than twice as many pixels as the
  * width, to be faster; since each pass rounds, some values change by one. That corrects nothing, and networks have been
- * trained on the older bits, so it is a filter of its own here (LUR_RESIZE_BILINEAR_13). The loops are written for the compiler's vectoriser and
- * compiled for AVX-512, AVX2 and the baseline; the column pass has a hand-written AVX2 loop for usual sizes. All are
- * integer loops and give the same bits. */
+ * trained on the older bits, so it is a filter of its own here (LUR_RESIZE_BILINEAR_13). The loops are written for the
+ * compiler's vectoriser and compiled for AVX-512, AVX2 and the baseline; the column pass has a hand-written AVX2 loop
+ * for usual sizes. All are integer loops and give the same bits. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -227,7 +227,8 @@ lur_status lur_rgbx_resample(const lur_rgbx *src, int width, int height, lur_res
   if (filter_kind == LUR_RESIZE_NEAREST) return nearest(src, width, height, dst);
   if (!high) return bilinear_columns(src, width, dst);
   if (!wide) return bilinear_rows(src, height, dst);
-  if (filter_kind == LUR_RESIZE_BILINEAR_13 && src->height > height && src->height - height > 2 * (src->width - width)) {
+  if (filter_kind == LUR_RESIZE_BILINEAR_13 && src->height > height &&
+      src->height - height > 2 * (src->width - width)) {
     LUR_TRY(bilinear_rows(src, height, scratch));
     return bilinear_columns(scratch, width, dst);
   }

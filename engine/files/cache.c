@@ -181,7 +181,8 @@ static lur_status open_part(const char *part, int *fd) {
     int file = open(part, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (file < 0 && errno == ENOENT) file = open(part, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
     if (file < 0 && (errno == EINTR || errno == EEXIST)) continue;
-    if (file < 0) return lur_fail(errno == ENOMEM ? LUR_ENOMEM : LUR_EIO, "cannot write '%s': %s", part, strerror(errno));
+    if (file < 0)
+      return lur_fail(errno == ENOMEM ? LUR_ENOMEM : LUR_EIO, "cannot write '%s': %s", part, strerror(errno));
     bool linked = fstat(file, &info) != 0 || !S_ISREG(info.st_mode) || info.st_nlink > 1;
     if (!linked) {
       *fd = file;

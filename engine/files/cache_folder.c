@@ -27,7 +27,8 @@ static bool is_header(const lur_cache_header *h) {
   return lur_shape_check(&all) == LUR_OK;
 }
 
-/* LUR_EFORMAT unless it is the header of a cache, or the file is a partial one without a header yet: then *h is zero. */
+/* LUR_EFORMAT unless it is the header of a cache, or the file is a partial one without a header yet: then *h is zero.
+ */
 static lur_status read_header(int fd, const char *path, uint64_t size, lur_cache_header *h) {
   static const char none[sizeof h->magic];
   memset(h, 0, sizeof *h);

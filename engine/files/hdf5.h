@@ -4,8 +4,9 @@
  * The format is the HDF Group's "HDF5 File Format Specification Version 3.0". Supported are superblocks 0 to 3, both
  * versions of object headers and of groups, attributes in headers and in fractal heaps, compact, contiguous and chunked
  * values (every kind of chunk index) behind the filters deflate, shuffle and fletcher32, integers and floats of up to
- * 64 bits in both byte orders, opaque elements of two bytes (h5py's bfloat16), texts of fixed and variable length, hard links, and soft links within the file. External
- * links, virtual datasets, values in other files, named types and everything else are errors that name the feature.
+ * 64 bits in both byte orders, opaque elements of two bytes (h5py's bfloat16), texts of fixed and variable length, hard
+ * links, and soft links within the file. External links, virtual datasets, values in other files, named types and
+ * everything else are errors that name the feature.
  *
  * A file is not trusted: every address, size and count is checked against the file before it is used; the work that a
  * file may cause and the memory that it may take are bounded by its size; checksums are compared where there are any.

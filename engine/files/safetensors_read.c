@@ -1,7 +1,7 @@
 /* safetensors_read.c - reads .safetensors files, written by this engine or by others. Everything is checked before use:
  * the header length against the file size, the header's JSON (engine/base/json.h: strict, no key twice, UTF-8 without
- * NUL), known element types, extents, and data ranges that cover the data without gap, overlap or rest. A file with this
- * engine's checksum is verified whole when it is opened; of any other, the structure only.
+ * NUL), known element types, extents, and data ranges that cover the data without gap, overlap or rest. A file with
+ * this engine's checksum is verified whole when it is opened; of any other, the structure only.
  *
  * Memory and time grow with the size of the header alone: strings are decoded into one block, tables are sorted.
  *

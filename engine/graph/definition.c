@@ -356,10 +356,11 @@ static lur_status check_weights(const lur_model *model, int64_t count) {
     for (int k = 0; k < layer->nweights; k++) {
       count += lur_shape_count(&layer->weights[k].shape); /* 2^40 at most for each weight, of which there are few */
       if (count > limit)
-        return lur_fail(LUR_EUNSUPPORTED,
-                        "model definition: up to layer '%s' its weights have %lld elements, at most %lld are made from a "
-                        "definition alone (a checkpoint may have more)",
-                        layer->name, (long long)count, (long long)limit);
+        return lur_fail(
+            LUR_EUNSUPPORTED,
+            "model definition: up to layer '%s' its weights have %lld elements, at most %lld are made from a "
+            "definition alone (a checkpoint may have more)",
+            layer->name, (long long)count, (long long)limit);
     }
   }
   for (int i = 0; i < model->nlosses; i++) LUR_TRY(check_weights(model->losses[i].graph, count));

@@ -1,7 +1,7 @@
-/* bind.c - binds a batch of named tensors to the inputs of a plan: finds each by name, checks it, brings it to the device,
- * and computes the key of the plan that the batch needs. Kernels do not check class ids and row numbers, and a loss of
- * impossible targets is a number like any other, so the values of ids, row numbers, targets and sample weights are
- * checked here. They are read in host memory; those on another device are copied back for it, if they are small.
+/* bind.c - binds a batch of named tensors to the inputs of a plan: finds each by name, checks it, brings it to the
+ * device, and computes the key of the plan that the batch needs. Kernels do not check class ids and row numbers, and a
+ * loss of impossible targets is a number like any other, so the values of ids, row numbers, targets and sample weights
+ * are checked here. They are read in host memory; those on another device are copied back for it, if they are small.
  *
  * Copies are started, not waited for: the caller waits before the batch's owner has it back. The next batch can be
  * prefetched (lur_run_prefetch): it is copied to a staging area while the device computes on the present one. When the

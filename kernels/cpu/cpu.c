@@ -62,7 +62,8 @@ static int isa_limit(void) {
 
 lur_status lur_cpu_check_environment(void) {
   if (isa_limit() >= 0) return LUR_OK;
-  return lur_fail(LUR_EARG, "LURCHER_CPU_ISA is \"%.40s\" (portable, avx2 or avx512 expected)", getenv("LURCHER_CPU_ISA"));
+  return lur_fail(LUR_EARG, "LURCHER_CPU_ISA is \"%.40s\" (portable, avx2 or avx512 expected)",
+                  getenv("LURCHER_CPU_ISA"));
 }
 
 const lur_loops *lur_loops_pick(void) {

@@ -2,11 +2,11 @@
  *
  * Every op has one file: its plan, its launches and its kernels. Host code that calls cuDNN and cuBLASLt is C
  * (conv2d.c, gemm.c, dense.c, matmul.c) and includes host.h too. Activations are f32, f16 or bf16, always NHWC;
- * weights and their gradients are f32; sums are in float or double, in an order that depends only on the shapes and on the number of
- * multiprocessors: no atomics, so the same device gives the same bits.
- * forward, backward and update launch on one stream and neither allocate nor wait nor copy from the host, so that a
- * step can be captured (capture.c); values that change from step to step are read from device memory
- * (lur_step_parameters). A new op: a row in LUR_CUDA_KERNELS and a file. */
+ * weights and their gradients are f32; sums are in float or double, in an order that depends only on the shapes and on
+ * the number of multiprocessors: no atomics, so the same device gives the same bits. forward, backward and update
+ * launch on one stream and neither allocate nor wait nor copy from the host, so that a step can be captured
+ * (capture.c); values that change from step to step are read from device memory (lur_step_parameters). A new op: a row
+ * in LUR_CUDA_KERNELS and a file. */
 #ifndef LUR_CUDA_H
 #define LUR_CUDA_H
 

@@ -113,7 +113,7 @@ INLINE void back_row(const lur_norm *norm, const float *k, bool batch, const flo
     if (dx1) put(dx1 + at + i, g_, add1, n);                                                                           \
     if (dx) {                                                                                                          \
       vec r_ = g_ * vload(k + i, n);                                                                                   \
-      if (batch) r_ += vfma(x_ - vload(norm->mean + i, n), vload(k + c + i, n), vload(k + 2 * c + i, n));                  \
+      if (batch) r_ += vfma(x_ - vload(norm->mean + i, n), vload(k + c + i, n), vload(k + 2 * c + i, n));              \
       put(dx + at + i, r_, add, n);                                                                                    \
     }                                                                                                                  \
   } while (0)

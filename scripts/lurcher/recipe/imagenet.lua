@@ -12,7 +12,7 @@ local imagenet = {}
 local KERAS <const> = "https://storage.googleapis.com/tensorflow/keras-applications/"
 
 --- Per backbone, its files: name, address and MD5 where Keras publishes it; pickled: of PyTorch, and cannot be read.
--- The first one is what a user is told to fetch.
+-- The first one is what a message tells to fetch.
 local files <const> = {
   xception = {
     { name = "xception_weights_tf_dim_ordering_tf_kernels_notop.h5", from = KERAS .. "xception/",

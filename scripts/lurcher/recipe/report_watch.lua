@@ -1,5 +1,5 @@
 --- lurcher.recipe.report_watch: keeps the page of a training that runs up to date: `lurcher report RUN --watch`.
--- The page is written anew, whole or not at all, whenever the training has written something (an epoch, its end), and
+-- The page is replaced, whole or not at all, whenever the training has written something (an epoch, its end), and
 -- asks the browser to load it again every few seconds. While training runs it has the curves and the settings: nothing
 -- is computed that would take time from the training. When the training's process has ended, the page is made once
 -- more: evaluated, as without --watch, if there is a model, and without the request to load it again.
