@@ -5,7 +5,6 @@
 local lurcher = require "lurcher"
 local nn = lurcher.nn
 
-local tolerance <const> = 1e-4
 local at_once <const> = 16 -- outputs of a model, at most
 local folder = assert(arg[1], "FOLDER expected: run backbones.py, which runs this script")
 
@@ -15,6 +14,7 @@ local function read(name)
 end
 
 local case = lurcher.json.decode(read "case.json")
+local tolerance = case.tolerance
 local network = require("lurcher.models." .. case.model)
 local expected = assert(lurcher.load_tensors(folder .. "/expected.safetensors"))
 local images = expected.images

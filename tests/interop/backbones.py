@@ -7,7 +7,7 @@ package; tests/lua/models.lua holds golden values recorded after this had passed
 
 NAME is one of the cases below; without names, all are compared. The framework writes weights in its file formats,
 images and the outputs of its layers to a temporary folder; backbones.lua in this folder loads every file of weights and
-compares. Exit code 0: all within 1e-4 relative."""
+compares. Exit code 0: all within 1e-4 relative, apart from TOLERANCES."""
 
 import json
 import os
@@ -302,6 +302,11 @@ CASES = {
 }
 
 
+# Where rounding alone makes more than 1e-4: of these weights, Keras's own f32 differs by 9.5e-5 from the same network in
+# float64, and Lurcher's by 1.1e-4 (both in conv5_block3).
+TOLERANCES = {"resnet50": 2e-4, "resnet50_odd": 2e-4}
+
+
 def compare(program, name):
     write, options = CASES[name]
     rng = numpy.random.default_rng(1)
@@ -311,7 +316,7 @@ def compare(program, name):
         about, images, outputs = write(folder, rng)
         kind = next(kind for kind in KINDS if name.startswith(kind))
         with open(os.path.join(folder, "case.json"), "w", encoding="utf-8") as file:
-            json.dump({"model": kind, "options": options, **about}, file)
+            json.dump({"model": kind, "options": options, "tolerance": TOLERANCES.get(name, 1e-4), **about}, file)
         expected = {key: numpy.ascontiguousarray(value, numpy.float32) for key, value in outputs.items()}
         save_file({"images": images, **expected}, os.path.join(folder, "expected.safetensors"))
         print(f"{name}: {about['framework']}", flush=True)
@@ -324,7 +329,7 @@ KINDS = ("resnet50", "densenet121", "mobilenet_v2", "efficientnet_b0", "convnext
 
 def main(program, names):
     failed = [name for name in names or CASES if compare(program, name) != 0]
-    print("FAILED: " + ", ".join(failed) if failed else "all within 1e-4")
+    print("FAILED: " + ", ".join(failed) if failed else "all within their tolerance")
     return len(failed) > 0
 
 
