@@ -302,9 +302,9 @@ CASES = {
 }
 
 
-# Where rounding alone makes more than 1e-4: of these weights, Keras's own f32 differs by 9.5e-5 from the same network in
-# float64, and Lurcher's by 1.1e-4 (both in conv5_block3).
-TOLERANCES = {"resnet50": 2e-4, "resnet50_odd": 2e-4}
+# Where rounding alone makes more than 1e-4, in conv5_block3: with these weights Keras's own f32 differs from the same
+# network in float64 by 9.5e-5 (odd: 1.6e-4), Lurcher's by 1.1e-4 (2.1e-4).
+TOLERANCES = {"resnet50": 2e-4, "resnet50_odd": 3e-4}
 
 
 def compare(program, name):
