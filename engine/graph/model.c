@@ -207,6 +207,7 @@ lur_status lur_model_new(lur_context *context, int ninputs, lur_node *const *inp
   lur_context_retain(context);
   lur_status status = take_outputs(made, noutputs, names, outputs);
   for (int i = 0; i < noutputs && status == LUR_OK; i++) status = walk_from(&w, outputs[i]);
+  for (int i = 0; i < ninputs && status == LUR_OK; i++) status = walk_from(&w, inputs[i]); /* unused ones are nodes too */
   if (status == LUR_OK) status = ninputs > 0 ? take_inputs(made, &w, ninputs, inputs) : find_inputs(made, &w);
   if (status == LUR_OK && made->ninputs == 0)
     status = lur_fail(LUR_EARG, "model: output '%s' depends on no input", names[0]);

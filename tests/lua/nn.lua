@@ -200,3 +200,10 @@ test("definitions and weight files", function()
   nothing, message = nn.from_json "{}"
   assert(nothing == nil and message)
 end)
+
+test("a model with an input that nothing reads is saved and read again", function()
+  local a, b = nn.input("a", 3), nn.input("b", 2)
+  local model = nn.model{ inputs = { a, b }, outputs = { y = nn.relu(a) } }
+  local again = assert(nn.from_json(model:json()))
+  assert(table.concat(again.inputs, " ") == "a b" and again:json() == model:json())
+end)
